@@ -1,0 +1,241 @@
+"""The manifest: one table, a row per picture or clip, that says what is a label and what is a group.
+
+The file is Parquet with a JSON header under the schema's metadata key ``auxface``, or CSV with the same header in
+``NAME.json`` beside it. ``docs/formats.md`` has the full description.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auxface.atomic import atomic_file
+from auxface.errors import InputError
+
+LabelKind = Literal["class", "binary", "multilabel", "ordinal", "identity"]
+Split = Literal["train", "val", "test"]
+
+SPLITS: tuple[str, ...] = get_args(Split)
+KEY: tuple[str, ...] = ("dataset", "method", "source", "video", "frame")
+COLUMNS: tuple[str, ...] = ("path", "split", *KEY)
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a label column holds.
+
+    Attributes:
+        kind: ``class`` (a class name per row), ``binary`` (0 or 1), ``multilabel`` (one 0/1 column per class, named
+            after it; empty where unknown), ``ordinal`` (a number) or ``identity`` (a name or number).
+        classes: class names in order; ``binary`` has (negative, positive); empty for ordinal and identity.
+    """
+
+    kind: LabelKind
+    classes: tuple[str, ...] = ()
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """The table columns that hold this label when it is called ``name``."""
+        return self.classes if self.kind == "multilabel" else (name,)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A table of pictures or clips with its header.
+
+    Attributes:
+        table: columns :data:`COLUMNS`, then the label and group columns. ``video`` and ``method`` are "" and ``frame``
+            numbers the pictures of a source where there is no video.
+        labels: label name to what it is.
+        groups: columns that say which group of people a row belongs to; used for measuring only.
+        crop: how faces were cropped, or None where the pictures were taken as they are.
+        root: the folder that relative paths start from.
+    """
+
+    table: pd.DataFrame
+    labels: Mapping[str, Label]
+    groups: tuple[str, ...] = ()
+    crop: Mapping[str, Any] | None = None
+    root: Path = field(default_factory=Path)
+
+    def only(self, split: str) -> "Manifest":
+        """The rows of one split.
+
+        Raises:
+            InputError: no row is in that split.
+        """
+        rows = self.table[self.table["split"] == split]
+        if rows.empty:
+            have = ", ".join(f"{name} {count}" for name, count in self.table["split"].value_counts().items()) or "none"
+            raise InputError(f"the manifest has no rows in split '{split}' (it has: {have})")
+        return replace(self, table=rows.reset_index(drop=True))
+
+    def paths(self) -> list[Path]:
+        """The file of each row, with relative ones placed under ``root``."""
+        return [self.root / path for path in self.table["path"]]
+
+    @property
+    def hash(self) -> str:
+        """A SHA-256 over header and rows, independent of file format and of where the folder stands."""
+        digest = hashlib.sha256(json.dumps(header(self), sort_keys=True).encode())
+        digest.update(self.table.astype(str).to_csv(index=False).encode())
+        return digest.hexdigest()
+
+
+def header(manifest: Manifest) -> dict[str, Any]:
+    """The header as plain JSON: version, labels, groups, crop."""
+    labels: dict[str, Any] = {}
+    for name, label in manifest.labels.items():
+        labels[name] = {"kind": label.kind} | ({"classes": list(label.classes)} if label.classes else {})
+    return {"version": VERSION, "labels": labels, "groups": list(manifest.groups), "crop": manifest.crop}
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write a manifest as Parquet, or as CSV with a JSON header beside it, by the suffix of ``path``.
+
+    The manifest is checked first, so that what is written can be read. Relative paths in the table must start from
+    the folder of ``path``.
+
+    Raises:
+        InputError: the suffix is neither ``.parquet`` nor ``.csv``, or the manifest is not valid.
+    """
+    check_manifest(manifest, str(path))
+    if path.suffix == ".parquet":
+        table = pa.Table.from_pandas(manifest.table, preserve_index=False)
+        metadata = {**(table.schema.metadata or {}), b"auxface": json.dumps(header(manifest)).encode()}
+        with atomic_file(path) as beside:
+            pq.write_table(table.replace_schema_metadata(metadata), beside)
+    elif path.suffix == ".csv":
+        with atomic_file(path.with_suffix(".json")) as beside:
+            beside.write_text(json.dumps(header(manifest), indent=1) + "\n")
+        with atomic_file(path) as beside:
+            manifest.table.to_csv(beside, index=False)
+    else:
+        raise InputError(f"{path}: a manifest is written as .parquet or .csv")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        InputError: the file is missing, is not a manifest, or breaks a rule of the format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such manifest; make one with 'auxface prepare'")
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"{path}: a manifest is a .parquet or .csv file")
+    table, raw = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    labels, groups, crop = _parse_header(raw, path)
+    for name in ("dataset", "method", "source", "video"):
+        if name in table.columns:
+            table[name] = table[name].fillna("").astype(str)
+    manifest = Manifest(table, labels, groups, crop, path.resolve().parent)
+    check_manifest(manifest, str(path))
+    return manifest
+
+
+def check_manifest(manifest: Manifest, name: str) -> None:
+    """Check every rule of the format: columns, splits, class names, unique keys, sources that stay in one split.
+
+    Raises:
+        InputError: the first rule broken, in one sentence that begins with ``name``.
+    """
+    table = manifest.table
+    label_columns = [column for label, what in manifest.labels.items() for column in what.columns(label)]
+    for column in (*COLUMNS, *label_columns, *manifest.groups):
+        if column not in table.columns:
+            raise InputError(f"{name}: column '{column}' is missing; it has {', '.join(map(str, table.columns))}")
+    if table.empty:
+        raise InputError(f"{name}: the manifest has no rows")
+    wrong = table.loc[~table["split"].isin(SPLITS), "split"]
+    if len(wrong):
+        raise InputError(f"{name}: row {wrong.index[0] + 1} has split '{wrong.iloc[0]}'; expected train, val or test")
+    for label, what in manifest.labels.items():
+        _check_label(table, label, what, name)
+    twice = table.duplicated(list(KEY))
+    if twice.any():
+        row = table[twice].iloc[0]
+        key = ", ".join(f"{column}={row[column]}" for column in KEY)
+        raise InputError(f"{name}: two rows share the key ({key}); give each picture its own source, video or frame")
+    spread = table.groupby(["dataset", "source"], sort=False)["split"].nunique()
+    if (spread > 1).any():
+        dataset, source = spread.index[spread > 1][0]
+        raise InputError(
+            f"{name}: source '{source}' of {dataset} is in more than one split ({int((spread > 1).sum())} such sources)"
+        )
+
+
+def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> None:
+    if what.kind not in get_args(LabelKind):
+        raise InputError(f"{name}: label '{label}' has kind '{what.kind}'; expected {', '.join(get_args(LabelKind))}")
+    if what.kind == "class":
+        known = table[label].isna() | table[label].isin(what.classes)
+        if not known.all():
+            row = table.index[~known][0]
+            raise InputError(
+                f"{name}: row {row + 1} has {label} '{table[label][row]}', which is not one of its classes "
+                f"({', '.join(what.classes)})"
+            )
+    if what.kind in ("binary", "multilabel"):
+        for column in what.columns(label):
+            known = table[column].isna() | table[column].isin([0, 1])
+            if not known.all():
+                row = table.index[~known][0]
+                raise InputError(f"{name}: row {row + 1} has {column} '{table[column][row]}'; expected 0, 1 or nothing")
+    if what.kind == "ordinal" and not pd.api.types.is_numeric_dtype(table[label]):
+        raise InputError(f"{name}: label '{label}' is ordinal, but its column is not a number in every row")
+
+
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, Any]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    text = (table.schema.metadata or {}).get(b"auxface")
+    if text is None:
+        raise InputError(f"{path}: the header 'auxface' is missing; make a manifest with 'auxface prepare table'")
+    try:
+        return table.to_pandas(), json.loads(text)
+    except (ValueError, pa.ArrowException):
+        raise InputError(f"{path}: the manifest's header is not readable JSON") from None
+
+
+def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise InputError(f"{path}: its header {beside.name} is missing; make a manifest with 'auxface prepare table'")
+    try:
+        raw = json.loads(beside.read_text())
+    except ValueError:
+        raise InputError(f"{beside}: not readable JSON") from None
+    labels, groups, _ = _parse_header(raw, beside)
+    names = {name for name, what in labels.items() if what.kind in ("class", "identity")} | set(groups)
+    text: Any = dict.fromkeys({"path", "split", "dataset", "source", "video", "method"} | names, str)
+    try:
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]), raw
+    except (ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from None
+
+
+def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ...], dict[str, Any] | None]:
+    if not isinstance(raw, dict) or raw.get("version") != VERSION:
+        raise InputError(f"{path}: the manifest's header must say version {VERSION}")
+    try:
+        labels = {
+            str(name): Label(what["kind"], tuple(map(str, what.get("classes", ()))))
+            for name, what in raw["labels"].items()
+        }
+        groups = tuple(map(str, raw.get("groups", ())))
+        crop = raw.get("crop")
+        if crop is not None and not isinstance(crop, dict):
+            raise TypeError
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: the header must have labels, groups and crop as docs/formats.md says") from None
+    return labels, groups, crop

@@ -1,0 +1,1 @@
+"""One plain function per command: what ``auxface VERB`` does, callable from Python."""
