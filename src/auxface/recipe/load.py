@@ -1,0 +1,168 @@
+"""From a recipe file, the recipes that it builds on, and ``--set a.b=c`` to one checked recipe."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from auxface.errors import InputError
+from auxface.recipe.schema import Recipe
+
+_LARGEST_FILE = 1_000_000
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("auxface") / "recipes"
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: a YAML file, or the name of a packaged recipe (``l_ssat``, ``recipes/l_ssat.yaml``) where no such file
+            exists.
+        overrides: settings such as ``train.epochs=3``; the value is read as YAML.
+
+    Raises:
+        InputError: no such recipe, YAML that cannot be read, an unknown key (with the nearest known one), a value of
+            the wrong kind or out of range.
+    """
+    raw = _read(source, seen=())
+    for item in overrides:
+        _override(raw, item)
+    return check_recipe(raw, str(source))
+
+
+def check_recipe(raw: Mapping[str, Any], name: str) -> Recipe:
+    """Validate plain data as a recipe; ``name`` begins the error sentence.
+
+    Raises:
+        InputError: an unknown key, a wrong kind of value, or a value out of range.
+    """
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{name}: {_sentence(error)}") from None
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 of the resolved recipe, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(recipe.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None) -> dict[str, Any]:
+    text, where, key = _text(source, folder)
+    if key in seen:
+        raise InputError(f"{source}: recipes build on each other in a circle ({' -> '.join((*seen, key))})")
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: not readable YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{source}: a recipe is a mapping of keys to values")
+    below = raw.pop("base", None)
+    if below is None:
+        return raw
+    if not isinstance(below, str):
+        raise InputError(f"{source}: base must name a recipe")
+    return _merge(_read(below, (*seen, key), where), raw)
+
+
+def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, str]:
+    path = Path(source) if folder is None or Path(source).is_absolute() else folder / source
+    if path.is_file():
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InputError(f"{source}: larger than any recipe ({path.stat().st_size} bytes)")
+        try:
+            return path.read_text(encoding="utf-8"), path.parent, str(path.resolve())
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{source}: not a readable text file") from None
+    name = Path(source).name.removesuffix(".yaml")
+    if Path(source).parent.as_posix() in (".", "recipes") and name in recipe_names():
+        return (resources.files("auxface") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"), None, name
+    raise InputError(f"{source}: no such recipe{_nearest(name, recipe_names())}; known: {', '.join(recipe_names())}")
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _override(raw: dict[str, Any], item: str) -> None:
+    dotted, equals, text = item.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise InputError(f"--set {item}: write it as key=value, for example train.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {item}: '{text}' is not a readable value") from None
+    if isinstance(value, str):
+        value = _number(value)
+    place = raw
+    for key in keys[:-1]:
+        if not isinstance(place.get(key), dict):
+            place[key] = {}
+        place = place[key]
+    place[keys[-1]] = value
+
+
+def _number(text: str) -> str | float:
+    """YAML 1.1 reads 1e-3 as a string; a person means the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = error.errors()
+    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    first = (unknown or problems)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if unknown:
+        fields = _fields_at(first["loc"][:-1])
+        parent = ".".join(str(part) for part in first["loc"][:-1])
+        hint = _nearest(str(first["loc"][-1]), fields, parent)
+        return f"unknown key '{place}'{hint}; known here: {', '.join(fields)}"
+    if first["type"] == "value_error":
+        return (f"{place}: " if place else "") + str(first["ctx"]["error"] if "ctx" in first else first["msg"])
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{place}: {message}, not {first['input']!r}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    model: type[BaseModel] = Recipe
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = getattr(model, "model_fields", {}).get(part)
+        inner = _model_in(field.annotation) if field is not None else None
+        model = inner or model
+    return tuple(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _nearest(word: str, known: Iterable[str], parent: str = "") -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{parent + '.' if parent else ''}{close[0]}'?)" if close else ""
