@@ -1,0 +1,75 @@
+"""What a head stands on and hears with: neck, shoulders, clothes and ears; and what stands behind."""
+
+import cv2
+import numpy as np
+
+from auxface.data.synthetic.description import FaceDescription, Identity, Scene
+from auxface.data.synthetic.noise import sample
+from auxface.data.synthetic.relief import _offset
+from auxface.data.synthetic.surface import Surface
+
+
+def paint_background(scene: Scene, resolution: int) -> np.ndarray:
+    """Linear RGB [R, R, 3] of what is behind: a wall in soft light, out-of-focus shapes, or a gradient of sky."""
+    rng = np.random.default_rng(scene.background)
+    base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.16, 3), 0.4, 1.6)
+    grid = base * np.clip(1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.10, (4, 4, 3)), 0.15, 2.2)
+    picture = cv2.resize(grid.astype(np.float32), (resolution, resolution), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.55:
+        shapes = picture.copy()
+        for _ in range(int(rng.integers(1, 5))):
+            colour = tuple(float(c) for c in base * np.clip(1 + rng.normal(0, 0.7, 3), 0.1, 2.5))
+            x, y, w, h = rng.uniform(-0.2, 1.0, 2).tolist() + rng.uniform(0.08, 0.7, 2).tolist()
+            if rng.random() < 0.5:
+                cv2.rectangle(shapes, *(tuple(int(n * resolution) for n in p) for p in ((x, y), (x + w, y + h))), colour, -1)
+            else:
+                cv2.circle(shapes, (int(x * resolution), int(y * resolution)), int(w * 0.3 * resolution), colour, -1)
+        small = cv2.resize(shapes, (64, 64), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.8, 4.0))
+        picture = cv2.resize(small, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    steps = np.linspace(0, 4.0, resolution, dtype=np.float32)
+    wall = sample("cloud", *np.meshgrid(steps, steps), float(rng.uniform(0.2, 0.9)), (rng.random(), rng.random()))
+    return np.maximum(picture * (1.0 + rng.uniform(0.02, 0.09) * wall)[..., None], 0.004).astype(np.float32)
+
+
+def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
+    """Paints neck and clothes behind the head."""
+    person = face.identity
+    where = (slice(None), slice(None))
+    x = surface.x - 0.10 * surface.rotation[0]
+    y = surface.y
+    wide = 0.43 + 0.02 * person.head_width + 0.035 * person.jaw
+    neck = wide + 0.9 * np.maximum(y - 0.98, 0.0) ** 1.4
+    height = -0.12 + 0.30 * np.sqrt(np.maximum(1.0 - (x / (neck + 0.02)) ** 2, 0.0)) - 0.25 * np.clip(1.25 - y, 0, 1)
+    alpha = surface.edge(np.maximum(np.abs(x) - neck, 0.35 - y))
+    surface.paint(where, alpha, skin * 0.86, gloss=0.02, soft=1.0, height=height)
+    collar = 1.03 + 0.20 * np.exp(-((x / 0.30) ** 2)) - 0.10 * np.clip(np.abs(x) - 0.3, 0, 0.4)
+    cloth = np.array(face.style.clothes, np.float32)
+    weave = 1.0 + 0.10 * sample("grain", x, y, 0.05, _offset(person, 50)) + 0.14 * sample("cloud", x * 0.6, y, 0.5, _offset(person, 51))
+    shoulder = y - collar + 0.55 * np.clip(np.abs(x) - 0.75, 0, 1) * -1.0
+    rise = -0.05 + 0.16 * np.clip((y - collar) * 8, 0, 1) + 0.02 * (weave - 1.0)
+    surface.paint(where, surface.edge(-shoulder), weave[..., None] * cloth, gloss=0.0, soft=0.0, height=rise)
+
+
+def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
+    """Paints both ears behind the head's outline."""
+    for side in (-1, 1):
+        centre_u, centre_v, wide, tall = ear_box(identity, side)
+        where = surface.window(centre_u - 0.2, centre_u + 0.2, centre_v - 0.36, centre_v + 0.36)
+        du, dv = (surface.u[where] - centre_u) * side, surface.v[where] - centre_v
+        if du.size == 0:
+            continue
+        a, b = (du + 0.16 * dv) * (1 / wide), dv * (1 / tall)
+        r = np.sqrt(a * a * (1.0 + 0.35 * np.clip(b, -1, 1)) + b * b)
+        helix = np.exp(-(((r - 0.80) / 0.14) ** 2))
+        bowl = np.exp(-(((a - 0.0) / 0.42) ** 2 + ((b - 0.05) / 0.45) ** 2))
+        height = 0.10 + 0.05 * helix - 0.05 * bowl
+        red = np.array([1.0, 0.86, 0.84], np.float32)
+        colour = (1.0 - 0.42 * bowl)[..., None] * skin * red
+        surface.paint(where, surface.edge((r - 1.0) * wide), colour, gloss=0.03, soft=1.0, height=height)
+
+
+def ear_box(identity: Identity, side: int) -> tuple[float, float, float, float]:
+    """(u, v, half width, half height) of an ear."""
+    big = 1.0 + 0.10 * identity.ear_size
+    return side * (0.745 * (1.0 + 0.045 * identity.head_width) + 0.02), 0.06, 0.105 * big, 0.235 * big

@@ -1,0 +1,154 @@
+"""What is drawn: a person, what the face does, what is worn, and how the picture is taken.
+
+Traits without a unit are standardised: 0 is the average face, -1 and 1 are strong but ordinary, beyond 1.5 is caricature.
+Left and right are the viewer's. Angles are degrees.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person: everything that stays the same from picture to picture."""
+
+    skin_tone: str = "monk_05"
+    age_group: str = "young"
+    texture: int = 0
+    """Seed of the skin: where freckles, moles, pores and blotches are."""
+    undertone: float = 0.0
+    freckles: float = 0.0
+    """0 none .. 1 many."""
+    head_width: float = 0.0
+    cranium: float = 0.0
+    jaw: float = 0.0
+    chin: float = 0.0
+    cheekbones: float = 0.0
+    brow_ridge: float = 0.0
+    eye_spacing: float = 0.0
+    eye_size: float = 0.0
+    eye_tilt: float = 0.0
+    eye_depth: float = 0.0
+    eye_roundness: float = 0.0
+    lid_fold: float = 0.0
+    lashes: float = 0.0
+    iris: str = "brown"
+    brow_thickness: float = 0.0
+    brow_height: float = 0.0
+    brow_arch: float = 0.0
+    nose_width: float = 0.0
+    nose_length: float = 0.0
+    nose_bridge: float = 0.0
+    nose_tip: float = 0.0
+    mouth_width: float = 0.0
+    mouth_height: float = 0.0
+    lip_fullness: float = 0.0
+    ear_size: float = 0.0
+    asymmetry: float = 0.0
+    hair_style: str = "short"
+    hair_colour: str = "brown"
+    hair_volume: float = 0.0
+    hair_waves: float = 0.0
+    """0 straight .. 1 wavy."""
+    hairline: float = 0.0
+    hair_part: float = 0.0
+    bangs: bool = False
+    beard: str = "none"
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What the muscles do: amounts near the action units of FACS (Ekman and Friesen, 1978); 0 is at rest, 1 is full."""
+
+    brow_inner: float = 0.0
+    """Inner brow raised (AU1); negative: lowered."""
+    brow_outer_left: float = 0.0
+    brow_outer_right: float = 0.0
+    """Outer brow raised (AU2); negative: lowered."""
+    brow_pinch: float = 0.0
+    """Brows drawn together (AU4)."""
+    lid_open: float = 0.0
+    """Upper lid raised (AU5); negative: drooping, -1 shut."""
+    lid_tight: float = 0.0
+    """Lower lid raised (AU7)."""
+    cheek_raise: float = 0.0
+    """AU6."""
+    nose_wrinkle: float = 0.0
+    """AU9."""
+    lip_raise: float = 0.0
+    """Upper lip raised (AU10)."""
+    corner_left: float = 0.0
+    corner_right: float = 0.0
+    """Lip corner pulled up (AU12); negative: down (AU15)."""
+    mouth_stretch: float = 0.0
+    """Mouth widened (AU20); negative: rounded."""
+    lip_press: float = 0.0
+    """Lips thinned (AU23, AU24)."""
+    mouth_open: float = 0.0
+    """Lips apart (AU25)."""
+    jaw_drop: float = 0.0
+    """AU26."""
+    gaze_x: float = 0.0
+    gaze_y: float = 0.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is worn."""
+
+    glasses: str = "none"
+    glasses_colour: tuple[float, float, float] = (0.02, 0.02, 0.02)
+    hat: str = "none"
+    hat_colour: tuple[float, float, float] = (0.1, 0.12, 0.2)
+    lipstick: tuple[float, float, float] | None = None
+    """Linear RGB of the lipstick, or None."""
+    earrings: bool = False
+    clothes: tuple[float, float, float] = (0.15, 0.18, 0.25)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How the picture is taken."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    zoom: float = 1.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    """Shifts in face units (half a face's height is about 1)."""
+    light_x: float = -0.45
+    light_y: float = -0.45
+    """Where the key light stands: -1 far left or high, 1 far right or low."""
+    light_ambient: float = 0.42
+    light_warmth: float = 0.0
+    exposure: float = 1.0
+    background: int = 0
+    noise: float = 0.006
+    noise_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """A region of the face replaced by another person's, taken in the same pose, light and expression."""
+
+    donor: Identity
+    region: str = "face"
+    colour: tuple[float, float, float] = (1.05, 1.0, 0.96)
+    """Gain per channel by which the colours miss."""
+    softness: float = 1.6
+    """Factor by which the donor's resolution was lower."""
+    seam: float = 0.05
+    """Width of the blend in face units."""
+    shape: int = 0
+    """Seed of the region's outline."""
+
+
+@dataclass(frozen=True)
+class FaceDescription:
+    """Everything `render_face` needs to draw one picture."""
+
+    identity: Identity = field(default_factory=Identity)
+    expression: Expression = field(default_factory=Expression)
+    style: Style = field(default_factory=Style)
+    scene: Scene = field(default_factory=Scene)
+    forgery: Forgery | None = None

@@ -1,0 +1,50 @@
+"""Tileable noise, made once per process: the stuff of skin, hair, cloth and backgrounds."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+TILE = 512
+WAVELENGTH = 16.0  # of every tile's main band, in texels
+_SEED = 20190614
+
+
+@lru_cache(maxsize=1)
+def tiles() -> dict[str, np.ndarray]:
+    """Noise tiles, float32 [512, 512], zero mean, unit deviation, without seams.
+
+    `grain`: one band of isotropic noise. `cloud`: the band and everything slower. `ridge`: a net of fine lines, as in
+    creased skin. `strand`: long along the second axis, as in hair.
+    """
+    rng = np.random.default_rng(_SEED)
+    fy = np.fft.fftfreq(TILE)[:, None]
+    fx = np.fft.rfftfreq(TILE)[None, :]
+    radius = np.hypot(fy, fx)
+    centre = 1.0 / WAVELENGTH
+    band = np.exp(-(((radius - centre) / (0.45 * centre)) ** 2))
+    slow = 1.0 / (1.0 + (radius / (0.5 * centre)) ** 2.4)
+    along = np.exp(-((fy / (0.05 * centre)) ** 2)) / (1.0 + (fx / (1.6 * centre)) ** 2) * (fx > 0.15 * centre)
+
+    def filtered(gain: np.ndarray) -> np.ndarray:
+        spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE))) * gain
+        spectrum[0, 0] = 0
+        picture = np.fft.irfft2(spectrum, s=(TILE, TILE))
+        return picture / picture.std()
+
+    grain = filtered(band)
+    ridge = -np.abs(filtered(band))
+    made = {"grain": grain, "cloud": filtered(slow), "ridge": ridge - ridge.mean(), "strand": filtered(along)}
+    return {name: (tile / tile.std()).astype(np.float32) for name, tile in made.items()}
+
+
+def sample(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: tuple[float, float]) -> np.ndarray:
+    """Noise at the positions (a, b), float32 arrays of one shape, its main band `wavelength` long in their unit."""
+    scale = WAVELENGTH / wavelength
+    return cv2.remap(
+        tiles()[name],
+        np.asarray(a * scale + offset[0] * TILE, np.float32),
+        np.asarray(b * scale + offset[1] * TILE, np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
+    )

@@ -1,0 +1,133 @@
+"""Who is drawn and how the pictures are taken: random people, styles, scenes and forgeries.
+
+Every label is drawn without a look at the skin tone, so that tone tells nothing about any label unless `Bias` ties them.
+Age does bear on hair colour, baldness and wrinkles, as it must.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from auxface.data.synthetic.description import FaceDescription, Forgery, Identity, Scene, Style
+from auxface.data.synthetic.expression import draw_expression
+from auxface.data.synthetic.vocabulary import AGE_GROUPS, IRIS_COLOURS, REGIONS
+
+_TRAITS = (
+    "undertone head_width cranium jaw chin cheekbones brow_ridge eye_spacing eye_size eye_tilt eye_depth eye_roundness lid_fold "
+    "lashes brow_thickness brow_height brow_arch nose_width nose_length nose_bridge nose_tip mouth_width mouth_height lip_fullness "
+    "ear_size asymmetry hair_volume hairline hair_part"
+).split()
+# How a build from delicate (-1) to rugged (1) moves the traits; a build is no label.
+_BUILD = {"jaw": 0.7, "brow_ridge": 0.8, "brow_thickness": 0.5, "nose_width": 0.3, "chin": 0.4, "head_width": 0.25, "lashes": -0.8,
+          "lip_fullness": -0.35, "eye_size": -0.3, "brow_arch": -0.4, "cheekbones": -0.15}  # fmt: skip
+_HAIR_COLOURS = {
+    "young": (("black", 0.28), ("dark_brown", 0.16), ("brown", 0.20), ("auburn", 0.10), ("blond", 0.26)),
+    "middle_aged": (("black", 0.26), ("dark_brown", 0.14), ("brown", 0.16), ("auburn", 0.06), ("blond", 0.20), ("gray", 0.18)),
+    "senior": (("black", 0.10), ("brown", 0.10), ("blond", 0.10), ("gray", 0.70)),
+}
+_LIPSTICKS = ((0.42, 0.02, 0.03), (0.50, 0.06, 0.12), (0.28, 0.015, 0.035), (0.55, 0.10, 0.08), (0.36, 0.03, 0.14))
+_RIMS = ((0.012, 0.012, 0.014), (0.012, 0.012, 0.014), (0.09, 0.035, 0.015), (0.02, 0.03, 0.10), (0.30, 0.30, 0.32), (0.22, 0.02, 0.02))
+
+
+def _choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...]) -> str:
+    names, weights = zip(*options)
+    total = np.cumsum(weights)
+    return names[int(np.searchsorted(total, rng.random() * total[-1], side="right").clip(0, len(names) - 1))]
+
+
+def draw_age_group(rng: np.random.Generator) -> str:
+    """An age group: four in ten young, a quarter senior."""
+    return AGE_GROUPS[int(np.searchsorted((0.40, 0.75), rng.random(), side="right"))]
+
+
+def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> Identity:
+    """A person of this skin tone and age group."""
+    build = float(np.clip(rng.normal(), -1.6, 1.6))
+    drawn = np.clip(0.72 * rng.standard_normal(len(_TRAITS)), -1.7, 1.7)
+    traits = {name: float(np.clip(value + 0.6 * build * _BUILD.get(name, 0.0), -2.0, 2.0)) for name, value in zip(_TRAITS, drawn)}
+    age = AGE_GROUPS.index(age_group)
+    delicate = build < 0
+    if rng.random() < (0.03, 0.12, 0.2)[age] * (0.4 if delicate else 1.6):
+        hair = "bald"
+    elif delicate:
+        hair = _choose(rng, (("long", 0.36), ("medium", 0.26), ("tied", 0.16), ("curly", 0.10), ("short", 0.07), ("side_part", 0.05)))
+    else:
+        hair = _choose(rng, (("short", 0.40), ("side_part", 0.25), ("buzz", 0.15), ("curly", 0.10), ("medium", 0.06), ("long", 0.04)))
+    beard = "none"
+    if build > -0.3:
+        beard = _choose(rng, (("none", 0.42), ("stubble", 0.14), ("mustache", 0.13), ("goatee", 0.15), ("full", 0.16)))
+    bangs = hair in ("short", "medium", "long", "side_part") and rng.random() < (0.38 if delicate else 0.24)
+    return Identity(
+        skin_tone=skin_tone,
+        age_group=age_group,
+        texture=int(rng.integers(0, 2**31)),
+        freckles=float(np.clip(rng.normal(-0.2, 0.5), 0, 1)),
+        iris=IRIS_COLOURS[int(rng.integers(len(IRIS_COLOURS)))],
+        hair_style=hair,
+        hair_colour=_choose(rng, _HAIR_COLOURS[age_group]),
+        hair_waves=0.0 if rng.random() < 0.55 else float(rng.uniform(0.5, 1.0)),
+        bangs=bangs,
+        beard=beard,
+        **traits,
+    )
+
+
+def draw_picture(identity: Identity, emotion: str, rng: np.random.Generator) -> FaceDescription:
+    """One picture of a person in an emotion: expression, style, scene, and in one of three a forgery."""
+    expression = draw_expression(emotion, rng)
+    delicate = identity.jaw + identity.brow_ridge < identity.lashes
+    glasses = _choose(rng, (("none", 0.70), ("round", 0.09), ("square", 0.11), ("thin", 0.10)))
+    style = Style(
+        glasses=glasses,
+        glasses_colour=_RIMS[int(rng.integers(len(_RIMS)))],
+        hat=_choose(rng, (("none", 0.85), ("beanie", 0.08), ("cap", 0.07))),
+        hat_colour=_cloth(rng),
+        lipstick=_LIPSTICKS[int(rng.integers(len(_LIPSTICKS)))] if rng.random() < (0.55 if delicate else 0.03) else None,
+        earrings=bool(rng.random() < (0.45 if delicate else 0.05)),
+        clothes=_cloth(rng),
+    )
+    turn = rng.standard_normal(5)
+    scene = Scene(
+        yaw=float(np.clip(9.0 * turn[0], -22, 22)),
+        pitch=float(np.clip(4.5 * turn[1], -10, 10)),
+        roll=float(np.clip(3.5 * turn[2], -9, 9)),
+        zoom=float(rng.uniform(0.94, 1.06)),
+        shift_x=float(np.clip(0.02 * turn[3], -0.05, 0.05)),
+        shift_y=float(np.clip(0.02 * turn[4], -0.05, 0.05)),
+        light_x=float(rng.uniform(-1.1, 1.1)),
+        light_y=float(rng.uniform(-0.95, 0.0)),
+        light_ambient=float(rng.uniform(0.28, 0.58)),
+        light_warmth=float(np.clip(rng.normal(0, 1.0), -2, 2)),
+        exposure=float(np.exp(np.clip(0.10 * rng.standard_normal(), -0.2, 0.2))),
+        background=int(rng.integers(0, 2**31)),
+        noise=float(rng.uniform(0.004, 0.014)),
+        noise_seed=int(rng.integers(0, 2**31)),
+    )
+    forged = rng.random() < 1 / 3
+    forgery = draw_forgery(identity, rng)
+    return FaceDescription(identity, expression, style, scene, forgery if forged else None)
+
+
+def draw_forgery(identity: Identity, rng: np.random.Generator) -> Forgery:
+    """A forgery that puts part of another face on this person.
+
+    The donor shares what labels speak of (tone, age, hair, beard, size of nose, lips and brows), so that every label stays true.
+    """
+    donor = draw_identity(identity.skin_tone, identity.age_group, rng)
+    kept = ("hair_style", "hair_colour", "hair_waves", "hair_part", "hair_volume", "hairline", "bangs", "beard", "nose_width", "lip_fullness", "brow_thickness")
+    donor = replace(donor, undertone=-identity.undertone + 0.5 * donor.undertone, **{name: getattr(identity, name) for name in kept})
+    gains = 1.0 + 0.065 * rng.standard_normal(3) + 0.05 * rng.choice((-1.0, 1.0))
+    return Forgery(
+        donor=donor,
+        region=REGIONS[int(np.searchsorted((0.5, 0.75), rng.random(), side="right"))],
+        colour=tuple(float(gain) for gain in np.clip(gains, 0.8, 1.2)),
+        softness=float(rng.uniform(1.4, 2.3)),
+        seam=float(rng.uniform(0.02, 0.09)),
+        shape=int(rng.integers(0, 2**31)),
+    )
+
+
+def _cloth(rng: np.random.Generator) -> tuple[float, float, float]:
+    level = rng.uniform(0.02, 0.45)
+    r, g, b = np.clip(level * np.exp(0.55 * rng.standard_normal(3)), 0.01, 0.7)
+    return float(r), float(g), float(b)

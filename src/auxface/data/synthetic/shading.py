@@ -1,0 +1,69 @@
+"""Light: normals from the height, a soft key light, sky and bounce, occlusion, highlights, and the camera's curve."""
+
+import math
+
+import cv2
+import numpy as np
+
+from auxface.data.synthetic.surface import Surface
+
+# Red light travels furthest under skin: shadows on a face end in red (wrap lighting, per channel).
+_SKIN_WRAP = np.array([0.42, 0.26, 0.18], np.float32)
+
+
+def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
+    """The lit picture, linear RGB float32 [R, R, 3], from the painted layers over `background`."""
+    scene = surface.scene
+    sin_yaw, cos_yaw, sin_pitch, cos_pitch = surface.rotation
+    height = surface.height
+    z = height * cos_yaw - surface.u * sin_yaw
+    z = z * cos_pitch - surface.v * sin_pitch
+    slope = 1.0 / (8.0 * surface.pixel)
+    dx = np.clip(cv2.Sobel(z, cv2.CV_32F, 1, 0, ksize=3) * slope, -3.0, 3.0)
+    dy = np.clip(cv2.Sobel(z, cv2.CV_32F, 0, 1, ksize=3) * slope, -3.0, 3.0)
+    inverse = 1.0 / np.sqrt(dx * dx + dy * dy + 1.0)
+
+    light = np.array([scene.light_x, scene.light_y, 0.85])
+    light /= np.linalg.norm(light)
+    lambert = (light[2] - light[0] * dx - light[1] * dy) * inverse
+    half = light + (0.0, 0.0, 1.0)
+    half /= np.linalg.norm(half)
+    mirror = np.maximum((half[2] - half[0] * dx - half[1] * dy) * inverse, 0.0)
+
+    sigma = 0.085 / surface.pixel
+    small = cv2.resize(height, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    around = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), height.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    occlusion = np.clip(1.0 - 3.2 * np.maximum(around - height - 0.004, 0.0), 0.35, 1.0)
+
+    warmth = 0.05 * scene.light_warmth
+    key = np.array([1.0 + warmth, 1.0, 1.0 - warmth], np.float32)
+    wrap = surface.soft[..., None] * _SKIN_WRAP
+    diffuse = np.maximum((lambert[..., None] + wrap) / (1.0 + wrap), 0.0)
+    sky = 0.85 + 0.22 * dy * inverse
+    ambient = scene.light_ambient * sky * occlusion
+    strength = (1.08 - 0.62 * scene.light_ambient) * (0.45 + 0.55 * occlusion)
+    lit = surface.albedo * (ambient[..., None] + diffuse * (strength[..., None] * key))
+
+    broad = mirror**2
+    broad = broad**4
+    sharp = broad**2
+    sharp = sharp**2
+    lit += (surface.gloss * (0.35 * broad + 0.75 * sharp) * occlusion)[..., None] * key
+
+    return background + surface.cover[..., None] * (lit - background)
+
+
+def develop(linear: np.ndarray, exposure: float) -> np.ndarray:
+    """sRGB 0..1 from linear light, with a shoulder instead of clipped highlights."""
+    light = np.maximum(linear * exposure, 0.0)
+    knee = 0.72
+    over = np.maximum(light - knee, 0.0)
+    light = np.minimum(light, knee) + (1 - knee) * (1.0 - np.exp(-over / (1 - knee)))
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(np.maximum(light, 1e-6), 1 / 2.4) - 0.055)
+
+
+def to_linear(colour: str) -> tuple[float, float, float]:
+    """Linear RGB of a colour written as #rrggbb."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (part / 12.92 if part <= 0.04045 else math.pow((part + 0.055) / 1.055, 2.4) for part in parts)
+    return r, g, b

@@ -1,0 +1,174 @@
+"""The head as a surface: its outline, its dome, and where on it each pixel looks.
+
+Head coordinates: u to the viewer's right, v down, height h towards the viewer; (0, 0) lies between the eyes and the
+nose tip, the chin near v = 1, the crown near v = -1.1, the cheekbones near u = ±0.74.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from auxface.data.synthetic.description import Expression, Identity, Scene
+
+UNIT = 0.415  # of the picture's side, per face unit, at zoom 1
+_OUTLINE_BINS = 1024
+_DOME_DEPTH = 0.66
+
+
+@dataclass
+class Surface:
+    """Per pixel, float32 [R, R]: where on the head it looks, and the layers painted so far.
+
+    `height` is relief over the head's plane, in face units. `albedo` is linear RGB [R, R, 3]; `gloss` the strength of
+    the highlight; `soft` how much light bleeds under the surface (skin 1, other things 0); `cover` what is not background.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    rho2: np.ndarray
+    pixel: float
+    rotation: tuple[float, float, float, float]
+    scene: Scene
+    height: np.ndarray = field(init=False)
+    albedo: np.ndarray = field(init=False)
+    gloss: np.ndarray = field(init=False)
+    soft: np.ndarray = field(init=False)
+    cover: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = self.u.shape
+        self.height = np.full(shape, -0.5, np.float32)
+        self.albedo = np.zeros((*shape, 3), np.float32)
+        self.gloss = np.zeros(shape, np.float32)
+        self.soft = np.zeros(shape, np.float32)
+        self.cover = np.zeros(shape, np.float32)
+
+    def window(self, u0: float, u1: float, v0: float, v1: float) -> tuple[slice, slice]:
+        """Rows and columns that hold every pixel looking at the box (u0..u1, v0..v1); empty slices when none does."""
+        size = self.u.shape[0]
+        sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.rotation
+        scale = 1.0 / self.pixel
+        roll = math.radians(self.scene.roll)
+        columns, rows = [], []
+        for u in (u0, u1):
+            for v in (v0, v1):
+                for h in (warp_height(u, v), warp_height(u, v) + 0.22 * (abs(u) < 0.4)):
+                    x, z = u * cos_yaw + h * sin_yaw, -u * sin_yaw + h * cos_yaw
+                    y = v * cos_pitch + z * sin_pitch
+                    x, y = x * math.cos(roll) - y * math.sin(roll), x * math.sin(roll) + y * math.cos(roll)
+                    columns.append((x + self.scene.shift_x) * scale + size / 2)
+                    rows.append((y + self.scene.shift_y) * scale + size / 2)
+        margin = 0.06 * scale + 1
+
+        def clip(values: list[float]) -> slice:
+            low = min(max(int(min(values) - margin), 0), size)
+            return slice(low, min(max(int(max(values) + margin) + 1, low), size))
+
+        return clip(rows), clip(columns)
+
+    def edge(self, distance: np.ndarray, softness: float = 0.0) -> np.ndarray:
+        """Coverage 0..1 of a shape from its signed distance (negative inside, face units), anti-aliased."""
+        width = 1.4 * self.pixel + softness
+        return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0)
+
+    def bump(self, u: float, v: float, width: float, length: float, amount: float) -> None:
+        """Adds a Gaussian hill (or, negative, a hollow) to the height."""
+        rows, columns = self.window(u - 2.6 * width, u + 2.6 * width, v - 2.6 * length, v + 2.6 * length)
+        a = (self.u[rows, columns] - u) * (1 / width)
+        b = (self.v[rows, columns] - v) * (1 / length)
+        self.height[rows, columns] += amount * np.exp(-0.5 * (a * a + b * b))
+
+    def paint(
+        self,
+        where: tuple[slice, slice],
+        alpha: np.ndarray,
+        colour: np.ndarray | tuple[float, float, float],
+        *,
+        gloss: float | np.ndarray | None = None,
+        soft: float | None = None,
+        height: np.ndarray | None = None,
+    ) -> None:
+        """Lays a colour (and, where given, other layers) over what is there, with coverage alpha."""
+        rows, columns = where
+        if alpha.size == 0:
+            return
+        albedo = self.albedo[rows, columns]
+        albedo += alpha[..., None] * (np.asarray(colour, np.float32) - albedo)
+        for layer, value in ((self.gloss, gloss), (self.soft, soft), (self.height, height)):
+            if value is not None:
+                view = layer[rows, columns]
+                view += alpha * (value - view)
+        view = self.cover[rows, columns]
+        np.maximum(view, alpha, out=view)
+
+
+def warp_height(u: float, v: float) -> float:
+    """Height that moves a point sideways when the head turns: a bowl, smooth beyond the outline too."""
+    r2 = (u / 0.76) ** 2 + (v / 1.06) ** 2
+    return max(0.58 * (1.0 - r2), -0.28) + 0.16 * math.exp(-0.5 * ((u / 0.11) ** 2 + ((v - 0.22) / 0.13) ** 2))
+
+
+def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    bowl = np.maximum(0.58 - (0.58 / 0.76**2) * (u * u) - (0.58 / 1.06**2) * (v * v), -0.28)
+    nose = (0.5 / 0.11**2) * (u * u) + (0.5 / 0.13**2) * ((v - 0.22) ** 2)
+    return bowl + 0.16 * np.exp(-nose)
+
+
+def outline(identity: Identity, expression: Expression) -> np.ndarray:
+    """Radius of the head's outline, float32 [1024], by angle from +u towards +v."""
+    width = 1.0 + 0.045 * identity.head_width
+    crown = 1.10 + 0.035 * identity.cranium
+    chin = 1.0 + 0.03 * identity.chin + 0.085 * expression.jaw_drop
+    jaw = 0.585 + 0.05 * identity.jaw
+    points = [
+        (0.0, -crown),
+        (0.36 * width, -crown * 0.925),
+        (0.60 * width, -0.76),
+        (0.715 * width, -0.42),
+        (0.735 * width + 0.012 * identity.cheekbones, -0.05),
+        (0.70 * width + 0.02 * identity.cheekbones, 0.22),
+        (jaw * width, 0.56 + 0.02 * identity.jaw),
+        (0.34 + 0.045 * identity.jaw, 0.86 + 0.03 * identity.jaw + 0.06 * expression.jaw_drop),
+        (0.17 + 0.025 * identity.jaw, chin - 0.025),
+        (0.0, chin),
+    ]
+    angles = [math.atan2(v, u) for u, v in points]
+    radii = [math.hypot(u, v) for u, v in points]
+    curve = CubicSpline(angles, radii, bc_type=((1, 0.0), (1, 0.0)))
+    theta = (np.arange(_OUTLINE_BINS) + 0.5) * (2 * np.pi / _OUTLINE_BINS)
+    right = np.arctan2(np.sin(theta), np.abs(np.cos(theta)))
+    lopsided = 1.0 + 0.008 * identity.asymmetry * np.sign(np.cos(theta)) * np.abs(np.cos(theta))
+    return (curve(right) * lopsided).astype(np.float32)
+
+
+def look_at(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
+    """Where every pixel of a picture of `resolution`² looks on a head in this pose."""
+    pixel = 1.0 / (UNIT * scene.zoom * resolution)
+    steps = ((np.arange(resolution) + 0.5 - resolution / 2) * pixel).astype(np.float32)
+    x, y = np.meshgrid(steps - np.float32(scene.shift_x), steps - np.float32(scene.shift_y))
+    roll = math.radians(scene.roll)
+    x, y = x * math.cos(roll) + y * math.sin(roll), y * math.cos(roll) - x * math.sin(roll)
+    yaw, pitch = math.radians(scene.yaw), math.radians(scene.pitch)
+    sin_yaw, cos_yaw, sin_pitch, cos_pitch = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+    u, v = x, y
+    for _ in range(4):
+        h = _warp_heights(u, v)
+        u = (x - h * sin_yaw) * (1 / cos_yaw)
+        z = h * cos_yaw - u * sin_yaw
+        v = (y - z * sin_pitch) * (1 / cos_pitch)
+    radius, angle = cv2.cartToPolar(u, v)
+    table = outline(identity, expression)[None, :]
+    column = angle * (_OUTLINE_BINS / (2 * math.pi)) - 0.5
+    rim = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    rho2 = (radius / rim) ** 2
+    return Surface(u, v, x, y, rho2, pixel, (sin_yaw, cos_yaw, sin_pitch, cos_pitch), scene)
+
+
+def dome(rho2: np.ndarray, depth: float = _DOME_DEPTH) -> np.ndarray:
+    """Height of the bare head: flat in front, round at the sides, 0 at the outline and beyond."""
+    return depth * np.sqrt(np.maximum(1.0 - rho2 * np.sqrt(rho2) * 0.55 - rho2 * 0.45, 0.0))
