@@ -1,0 +1,66 @@
+"""The verbs together, and how errors become exit codes: 2 for bad input, 1 for a fault of ours."""
+
+import os
+import sys
+
+import typer
+from click.exceptions import ClickException, Exit, NoArgsIsHelpError
+
+from auxface import __version__
+from auxface.cli import demo, doctor, evaluate, predict, prepare, train
+from auxface.errors import InputError
+
+app = typer.Typer(
+    name="auxface",
+    help="Train face models on a task and on rebuilding local texture; measure them by group; put them to use.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="demo")(demo.command)
+app.add_typer(prepare.app, name="prepare")
+app.command(name="train")(train.command)
+app.command(name="evaluate")(evaluate.command)
+app.command(name="predict")(predict.command)
+app.command(name="doctor")(doctor.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"auxface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        code = app(standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        print(error.ctx.get_help() if error.ctx else "", file=sys.stderr)
+        sys.exit(2)
+    except ClickException as error:
+        _fail(error.format_message())
+    except InputError as error:
+        _fail(str(error))
+    except Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print("auxface: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str) -> None:
+    print(f"auxface: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(2)

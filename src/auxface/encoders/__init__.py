@@ -1,0 +1,7 @@
+"""Encoders that can be shown a part of the picture: masking, and timm's backbones made maskable."""
+
+from auxface.encoders.build import build_encoder
+from auxface.encoders.columnar import ColumnarEncoder, Features
+from auxface.encoders.masking import Mask, random_mask
+
+__all__ = ["ColumnarEncoder", "Features", "Mask", "build_encoder", "random_mask"]

@@ -1,0 +1,22 @@
+"""Fixed two-dimensional sine-cosine positions (Vaswani et al., 2017; He et al., 2022)."""
+
+import torch
+from torch import Tensor
+
+
+def sincos_positions(grid: tuple[int, int], width: int, prefix: int = 0) -> Tensor:
+    """Positions of a grid of patches, float32 [prefix + rows * columns, width]; prefix tokens get zeros.
+
+    The first half of the width encodes the column, the second half the row; within each, sines then cosines of
+    frequencies 1 / 10000^(2i / (width / 2)).
+
+    Raises:
+        ValueError: width is not a multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"sine-cosine positions need a width that is a multiple of 4, not {width}")
+    frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    angles = [place.reshape(-1, 1) * frequency for place in (columns, rows)]
+    table = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
+    return torch.cat([torch.zeros(prefix, width, dtype=torch.float64), table]).float()

@@ -1,0 +1,55 @@
+"""From rows and logits to the predictions table."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from auxface import evaluation
+from auxface.data.manifest import KEY, Manifest
+from auxface.model.config import ModelConfig, TaskRecord
+from auxface.objectives.classification import probabilities
+
+
+def predictions_for(
+    config: ModelConfig,
+    manifest: Manifest,
+    logits: dict[str, np.ndarray],
+    *,
+    left_out: dict[str, int] | None = None,
+    provenance: dict | None = None,
+) -> evaluation.Predictions:
+    """The table of a model's calibrated scores for a manifest's rows.
+
+    Args:
+        config: of the model.
+        manifest: rows in the order of the logits; a task whose label the manifest lacks has no true column.
+        logits: per task, [N, outputs].
+        left_out: counts of rows that have no score, by reason.
+        provenance: where the scores came from.
+    """
+    columns: dict[str, object] = {name: manifest.table[name] for name in (*KEY, "split")}
+    columns |= {f"group.{name}": manifest.table[name] for name in manifest.groups}
+    for task in config.tasks:
+        columns |= _true(task, manifest.table) | _scores(task, logits[task.name])
+    tasks = tuple(
+        evaluation.Task(task.name, task.kind, task.classes, task.thresholds, task.threshold_rule)
+        for task in config.tasks
+    )
+    return evaluation.Predictions(pd.DataFrame(columns), tasks, left_out or {}, provenance or {})
+
+
+def calibrated(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
+    """Logits [N, outputs] to probabilities at the stored temperature, float32 [N, outputs]."""
+    return probabilities(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+
+
+def _true(task: TaskRecord, table: pd.DataFrame) -> dict[str, object]:
+    if task.kind == "multilabel":
+        return {f"true.{task.name}.{name}": table[name] for name in task.classes if name in table.columns}
+    return {f"true.{task.name}": table[task.name]} if task.name in table.columns else {}
+
+
+def _scores(task: TaskRecord, logits: np.ndarray) -> dict[str, object]:
+    scores = calibrated(task, logits)
+    names = task.classes[1:] if task.kind == "binary" else task.classes
+    return {f"score.{task.name}.{name}": scores[:, place] for place, name in enumerate(names)}

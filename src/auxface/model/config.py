@@ -1,0 +1,52 @@
+"""The ``config.json`` of a model directory: everything that using the model needs besides its weights."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from auxface.objectives import Task
+from auxface.recipe import Recipe
+
+
+class TaskRecord(BaseModel):
+    """A task with what was learned about its scores on the validation split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["class", "binary", "multilabel", "ordinal"]
+    classes: Annotated[tuple[str, ...], Field(max_length=100_000)]
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Logits are divided by it before softmax or sigmoid."""
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Binary: {positive class: t}; multilabel: {attribute: t}; a score at or above t is a yes."""
+    threshold_rule: str | None = None
+
+    def task(self) -> Task:
+        """The task without what was learned about it."""
+        return Task(self.name, self.kind, self.classes, self.weight)
+
+
+class Selection(BaseModel):
+    """Which look at which split chose these weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: Literal["train", "val", "test"]
+    metric: str
+    value: float | None
+    epoch: int
+
+
+class ModelConfig(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    recipe: Recipe
+    tasks: Annotated[tuple[TaskRecord, ...], Field(min_length=1, max_length=1_000)]
+    crop: dict[str, Any] | None = None
+    selection: Selection | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,45 @@
+"""A model over many pictures: logits, nothing else."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from auxface.model.joint import JointModel
+
+
+@torch.inference_mode()
+def score_pictures(
+    model: JointModel,
+    pictures: np.ndarray,
+    *,
+    batch_size: int = 128,
+    transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Logits per task, float32 [N, outputs], on the model's own device, in evaluation mode.
+
+    Args:
+        model: the model; its training mode is restored afterwards.
+        pictures: uint8 [N, 3, S, S] at the model's input size.
+        batch_size: pictures at a time.
+        transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
+        advance: told how many pictures were done.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    collected: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
+    for start in range(0, len(pictures), batch_size):
+        batch = torch.from_numpy(np.ascontiguousarray(pictures[start : start + batch_size])).to(device)
+        if transform is not None:
+            batch = transform(batch, start)
+        for name, logits in model.logits(batch.float() / 255).items():
+            collected[name].append(logits.float().cpu().numpy())
+        if advance is not None:
+            advance(len(batch))
+    model.train(was_training)
+    return {
+        task.name: np.concatenate(collected[task.name]) if collected[task.name] else np.zeros((0, task.outputs))
+        for task in model.tasks
+    }

@@ -1,0 +1,56 @@
+"""The light decoder of a masked autoencoder (He et al., 2022)."""
+
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from auxface.encoders.masking import Mask
+from auxface.encoders.positions import sincos_positions
+
+
+class Decoder(nn.Module):
+    """Visible tokens in their places, a learned token in every hidden place, a few blocks, one linear layer per target.
+
+    Args:
+        width_in: length of the encoder's tokens.
+        grid: patches down and across.
+        outputs: numbers to predict per patch, by target name.
+        width: length of the decoder's tokens.
+        depth: blocks.
+        heads: attention heads.
+    """
+
+    def __init__(
+        self, width_in: int, grid: tuple[int, int], outputs: dict[str, int], width: int, depth: int, heads: int
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Linear(width_in, width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.positions: Tensor
+        self.register_buffer("positions", sincos_positions(grid, width).unsqueeze(0), persistent=False)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))
+        self.norm = norm(width)
+        self.predict = nn.ModuleDict({name: nn.Linear(width, count) for name, count in outputs.items()})
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, tokens: Tensor, mask: Mask, places: Tensor) -> dict[str, Tensor]:
+        """Predict the patches numbered ``places``, int64 [B, M], from visible tokens [B, V, width_in].
+
+        Returns:
+            Per target [B, M, numbers per patch].
+        """
+        visible = self.embed(tokens)
+        batch, width = len(visible), visible.shape[-1]
+        count = self.positions.shape[1]
+        hidden = self.mask_token.to(visible.dtype).expand(batch, count, width)
+        full = hidden.scatter(1, mask.visible.unsqueeze(-1).expand(-1, -1, width), visible) + self.positions
+        full = self.blocks(full)
+        chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, width)))
+        return {name: layer(chosen) for name, layer in self.predict.items()}

@@ -1,0 +1,89 @@
+"""What the decoder must rebuild: RGB or an encoded texture map of the clean view, cut into patches."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from auxface import texture
+from auxface.errors import InputError
+from auxface.recipe import Target
+
+
+def patchify(maps: Tensor, patch_size: int) -> Tensor:
+    """[B, C, H, W] to [B, N, patch_size * patch_size * C]: patches row-major, values row, column, channel."""
+    batch, channels, height, width = maps.shape
+    rows, columns = height // patch_size, width // patch_size
+    cut = maps.view(batch, channels, rows, patch_size, columns, patch_size)
+    return cut.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, patch_size * patch_size * channels)
+
+
+def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """The inverse of :func:`patchify`: [B, N, patch_size * patch_size * C] to [B, C, H, W]."""
+    batch, _, values = patches.shape
+    channels = values // patch_size**2
+    cut = patches.view(batch, *grid, patch_size, patch_size, channels)
+    return cut.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, grid[0] * patch_size, grid[1] * patch_size)
+
+
+def values_per_patch(target: Target, patch_size: int) -> int:
+    """How many numbers the decoder predicts for one patch.
+
+    Raises:
+        InputError: no such descriptor, a parameter that it does not take, or an encoding that it has not.
+    """
+    if target.name == "rgb":
+        return 3 * patch_size**2
+    try:
+        channels = texture.target_channels(target.name, target.encoding, **target.parameters)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"auxiliary.target {target.name}: {error.args[0] if error.args else error}") from None
+    return channels if target.encoding == "histogram" else channels * patch_size**2
+
+
+def target_patches(clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor) -> Tensor:
+    """The target of every patch, float32 [B, N, values], from the clean view, uint8 [B, 3, H, W].
+
+    RGB is standardised with ``mean`` and ``std`` [1, 3, 1, 1]; codes are encoded as ``docs/texture.md`` says.
+    """
+    if target.name == "rgb":
+        return patchify((clean.float() / 255 - mean) / std, patch_size)
+    maps = texture.describe(texture.gray(clean), target.name, **target.parameters)
+    encoded = texture.encode_target(maps, target.name, target.encoding, patch=patch_size, **target.parameters)
+    if target.encoding == "histogram":
+        return encoded.flatten(1, 2).float()
+    return patchify(encoded.float(), patch_size)
+
+
+def normalise_patches(patches: Tensor) -> Tensor:
+    """Remove each patch's own mean and variance (He et al., 2022)."""
+    mean = patches.mean(dim=-1, keepdim=True)
+    variance = patches.var(dim=-1, keepdim=True)
+    return (patches - mean) / (variance + 1e-6).sqrt()
+
+
+def target_loss(prediction: Tensor, wanted: Tensor, encoding: str, maps: int = 1) -> Tensor:
+    """Mean loss over patches: squared error (scalar), binary cross-entropy (bits), cross-entropy (histogram).
+
+    Args:
+        prediction: [B, M, values]; logits for bits and histogram.
+        wanted: the same shape.
+        encoding: ``scalar``, ``bits`` or ``histogram``.
+        maps: histograms that lie side by side in the values, each summing to 1.
+    """
+    prediction = prediction.float()
+    if encoding == "scalar":
+        return F.mse_loss(prediction, wanted)
+    if encoding == "bits":
+        return F.binary_cross_entropy_with_logits(prediction, wanted)
+    shape = (*prediction.shape[:-1], maps, -1)
+    log_probability = prediction.view(shape).log_softmax(dim=-1)
+    return -(wanted.view(shape) * log_probability).sum(dim=-1).mean()
+
+
+def activate(prediction: Tensor, encoding: str, maps: int = 1) -> Tensor:
+    """Raw decoder output to the scale of the target: identity, sigmoid, or softmax per histogram."""
+    if encoding == "bits":
+        return prediction.float().sigmoid()
+    if encoding == "histogram":
+        return prediction.float().view(*prediction.shape[:-1], maps, -1).softmax(dim=-1).flatten(-2)
+    return torch.as_tensor(prediction).float()

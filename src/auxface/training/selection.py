@@ -1,0 +1,54 @@
+"""How good a model is on the validation split: the one figure that chooses its weights."""
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
+
+from auxface.objectives import Task
+
+
+def selection_value(metric: str, tasks: tuple[Task, ...], logits: dict[str, np.ndarray], labels: dict) -> float | None:
+    """The mean of a metric over tasks (and, within a multi-label task, over attributes); higher is better.
+
+    Args:
+        metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (log loss, negated).
+        tasks: the tasks.
+        logits: per task, [N, outputs].
+        labels: per task, arrays as :func:`auxface.training.tasks.label_tensors` gives them.
+
+    Returns:
+        None when no task can be measured: every label unknown, or of one class alone.
+    """
+    values = [
+        value
+        for task in tasks
+        for value in _task_values(metric, task, logits[task.name], np.asarray(labels[task.name]))
+        if value is not None
+    ]
+    return float(np.mean(values)) if values else None
+
+
+def _task_values(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> list[float | None]:
+    if task.kind == "class":
+        known = labels >= 0
+        return [_value(metric, labels[known], softmax(logits[known], axis=1))]
+    columns = labels.reshape(len(labels), -1)
+    values: list[float | None] = []
+    for place in range(columns.shape[1]):
+        known = ~np.isnan(columns[:, place])
+        positive = expit(logits[known, place])
+        values.append(_value(metric, columns[known, place].astype(int), np.stack([1 - positive, positive], axis=1)))
+    return values
+
+
+def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+    if len(np.unique(labels)) < 2:
+        return None
+    predicted = probabilities.argmax(axis=1)
+    if metric == "loss":
+        return -float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
+    if metric == "accuracy":
+        return float(accuracy_score(labels, predicted))
+    if metric == "macro_f1":
+        return float(f1_score(labels, predicted, average="macro", zero_division=0))
+    return float(balanced_accuracy_score(labels, predicted))

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from auxface.errors import InputError
+from auxface.model import JointModel
+from auxface.objectives import Task
+from auxface.recipe import Auxiliary, Encoder, Recipe
+
+
+@pytest.fixture
+def model():
+    recipe = Recipe(
+        auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
+    )
+    return JointModel(
+        recipe, [Task("a.b", "class", ("x", "y")), Task("attributes", "multilabel", ("P", "Q", "R"))]
+    ).eval()
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_saved_model_reads_back_as_itself(model, folder):
+    images = torch.rand(3, 3, 32, 32)
+    again = JointModel.from_pretrained(folder)
+    assert again.recipe == model.recipe
+    assert again.tasks == model.tasks
+    for name, logits in model.logits(images).items():
+        assert torch.equal(logits, again.logits(images)[name])
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_weights_said_to_be_pretrained_are_not_fetched_again(model, folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["recipe"]["encoder"]["pretrained"] = True
+    (folder / "config.json").write_text(json.dumps(config))
+    again = JointModel.from_pretrained(folder)
+    assert torch.equal(again.encoder.vit.cls_token, model.encoder.vit.cls_token)
+
+
+def spoil_config(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (lambda f: (f / "config.json").write_text("{"), "not a model's configuration"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04pickle"), "not a readable safetensors file"),
+        (lambda f: spoil_config(f, lambda c: c.update(surprise=1)), "surprise"),
+        (lambda f: spoil_config(f, lambda c: c["tasks"][0].update(classes=["x", "y", "z"])), "do not fit"),
+        (lambda f: spoil_config(f, lambda c: c["recipe"]["encoder"].update(width=10**9)), "width"),
+        (lambda f: spoil_config(f, lambda c: c["recipe"]["encoder"].update(name="hf-hub:a/b")), "not a timm model"),
+        (lambda f: safetensors.torch.save_file({"x": torch.zeros(1)}, f / "model.safetensors"), "do not fit"),
+    ],
+)
+def test_a_directory_that_is_not_a_model_is_refused_in_a_sentence(folder, spoil, sentence):
+    spoil(folder)
+    with pytest.raises(InputError, match=sentence):
+        JointModel.from_pretrained(folder)

@@ -1,0 +1,142 @@
+"""The joint step against a plain reference written from ``method.md``, and what must follow from its formula."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from auxface.encoders import random_mask
+from auxface.model import JointModel
+from auxface.objectives import Batch, Task
+from auxface.objectives.targets import patchify
+from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+
+ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4)
+TASKS = (Task("emotion", "class", ("happy", "sad", "angry")), Task("forged", "binary", ("real", "forged")))
+
+
+def joint(primary_weight=0.1, seed=0, target="rgb"):
+    auxiliary = Auxiliary(target=(Target(name=target),), decoder_width=32, decoder_depth=1, decoder_heads=4)
+    return JointModel(Recipe(seed=seed, primary_weight=primary_weight, auxiliary=auxiliary, encoder=ENCODER), TASKS)
+
+
+def supervised(seed=0):
+    return JointModel(Recipe(seed=seed, primary_weight=1, encoder=ENCODER), TASKS)
+
+
+def batch_of(count=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = {
+        "emotion": torch.randint(0, 3, (count,), generator=generator),
+        "forged": torch.randint(0, 2, (count,), generator=generator).float(),
+    }
+    return Batch(clean.float() / 255, clean, labels, torch.arange(count) + 100 * seed)
+
+
+def plain_step(model, batch):
+    """One SSAT loss with nothing shared, nothing gathered, nothing clever."""
+    vit, decoder = model.encoder.vit, model.auxiliaries["reconstruction"].decoder
+    images = (batch.primary - model.encoder.mean) / model.encoder.std
+    patches = vit.patch_embed(images)
+    cls = vit.cls_token + vit.pos_embed[:, :1]
+    tokens = patches + vit.pos_embed[:, 1:]
+
+    full = torch.cat([cls.expand(len(images), -1, -1), tokens], dim=1)
+    for block in vit.blocks:
+        full = block(full)
+    pooled = vit.norm(full)[:, 0]
+    ce = F.cross_entropy(model.primary.heads[0](pooled), batch.labels["emotion"], label_smoothing=0.1)
+    bce = F.binary_cross_entropy_with_logits(model.primary.heads[1](pooled)[:, 0], batch.labels["forged"])
+
+    hidden = random_mask(batch.seeds, 16, 0.75).boolean()
+    losses = []
+    for place in range(len(images)):
+        seen = torch.cat([cls[0], tokens[place][~hidden[place]]])[None]
+        for block in vit.blocks:
+            seen = block(seen)
+        row = decoder.mask_token[0].expand(16, -1).clone()
+        row[~hidden[place]] = decoder.embed(vit.norm(seen)[0, 1:])
+        row = (row + decoder.positions[0])[None]
+        for block in decoder.blocks:
+            row = block(row)
+        predicted = decoder.predict["rgb"](decoder.norm(row))[0]
+        error = (predicted - patchify(images, 8)[place]).square().mean(dim=1)
+        losses.append((error * hidden[place]).sum() / hidden[place].sum())
+    return 0.1 * (ce + bce) + 0.9 * torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_step_equals_a_plain_reference(seed):
+    model, batch = joint(seed=seed), batch_of(seed=seed)
+    loss, _ = model(batch)
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    reference = plain_step(model, batch)
+    reference.backward()
+    torch.testing.assert_close(loss, reference, rtol=1e-5, atol=1e-6)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_with_all_weight_on_the_primary_every_step_is_the_supervised_one():
+    one, two = joint(primary_weight=1.0), supervised()
+    optimisers = [torch.optim.AdamW(model.parameters(), lr=1e-3) for model in (one, two)]
+    for step in range(4):
+        for model, optimiser in zip((one, two), optimisers, strict=True):
+            optimiser.zero_grad()
+            model(batch_of(seed=step))[0].backward()
+            optimiser.step()
+    for name, value in two.state_dict().items():
+        assert torch.equal(value, one.state_dict()[name]), name
+
+
+def test_the_decoder_changes_no_prediction():
+    model = joint()
+    images = torch.rand(4, 3, 32, 32)
+    before = model.logits(images)
+    stripped = copy.deepcopy(model)
+    del stripped.auxiliaries["reconstruction"]
+    for name, logits in stripped.logits(images).items():
+        assert torch.equal(logits, before[name])
+
+
+def test_the_log_has_raw_losses_and_the_loss_is_their_convex_sum():
+    loss, logs = joint()(batch_of())
+    primary = logs["primary.emotion"] + logs["primary.forged"]
+    torch.testing.assert_close(loss.detach(), 0.1 * primary + 0.9 * logs["reconstruction.rgb"])
+
+
+def test_unknown_labels_are_left_out_of_the_loss():
+    model, batch = supervised(), batch_of(6)
+    batch.labels["emotion"][3:] = -1
+    batch.labels["forged"][3:] = math.nan
+    _, logs = model(batch)
+    known = batch_of(6)
+    known = Batch(known.primary[:3], known.clean[:3], {k: v[:3] for k, v in known.labels.items()}, known.seeds[:3])
+    _, wanted = model(known)
+    for name, value in wanted.items():
+        torch.testing.assert_close(logs[name], value)
+
+
+def test_a_batch_without_any_known_label_has_loss_zero_and_finite_gradients():
+    model, batch = supervised(), batch_of()
+    batch.labels["emotion"][:] = -1
+    batch.labels["forged"][:] = math.nan
+    loss, _ = model(batch)
+    loss.backward()
+    assert loss.item() == 0
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_texture_targets_come_from_the_clean_view():
+    model, batch = joint(target="local_directional_pattern"), batch_of()
+    _, before = model(batch)
+    other = Batch(batch.primary, 255 - batch.clean.flip(0), batch.labels, batch.seeds)
+    _, after = model(other)
+    assert before["reconstruction.local_directional_pattern"] != after["reconstruction.local_directional_pattern"]
+    assert before["primary.emotion"] == after["primary.emotion"]

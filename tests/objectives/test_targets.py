@@ -1,0 +1,95 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auxface import texture
+from auxface.errors import InputError
+from auxface.objectives.targets import (
+    activate,
+    normalise_patches,
+    patchify,
+    target_loss,
+    target_patches,
+    unpatchify,
+    values_per_patch,
+)
+from auxface.recipe import Target
+
+MEAN = torch.full((1, 3, 1, 1), 0.5)
+STD = torch.full((1, 3, 1, 1), 0.25)
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
+def test_unpatchify_undoes_patchify(batch, channels, rows, columns, side):
+    maps = torch.rand(batch, channels, rows * side, columns * side)
+    patches = patchify(maps, side)
+    assert patches.shape == (batch, rows * columns, side * side * channels)
+    assert torch.equal(unpatchify(patches, (rows, columns), side), maps)
+
+
+def test_patches_are_row_major_with_channels_last():
+    maps = torch.arange(2 * 4 * 4).view(1, 2, 4, 4)
+    second = patchify(maps, 2)[0, 1]
+    assert second.tolist() == [2, 18, 3, 19, 6, 22, 7, 23]
+
+
+def test_rgb_is_standardised():
+    clean = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    wanted = patchify((clean.float() / 255 - 0.5) / 0.25, 4)
+    torch.testing.assert_close(target_patches(clean, Target(), 4, MEAN, STD), wanted)
+
+
+@pytest.mark.parametrize("encoding", ["scalar", "bits"])
+def test_texture_is_computed_on_the_whole_grey_picture(encoding):
+    clean = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    target = Target(name="local_directional_pattern", encoding=encoding)
+    codes = texture.local_directional_pattern(texture.gray(clean), k=3)
+    if encoding == "scalar":
+        maps = codes[:, None].float() / 255
+    else:
+        maps = torch.stack([(codes.long() >> bit) & 1 for bit in range(8)], dim=1).float()
+    found = target_patches(clean, target, 8, MEAN, STD)
+    assert found.shape == (2, 4, values_per_patch(target, 8))
+    torch.testing.assert_close(found, patchify(maps, 8))
+
+
+def test_histogram_targets_sum_to_one_per_patch():
+    clean = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    target = Target(name="local_directional_pattern", encoding="histogram")
+    found = target_patches(clean, target, 8, MEAN, STD)
+    assert found.shape == (2, 4, values_per_patch(target, 8))
+    torch.testing.assert_close(found.sum(dim=-1), torch.ones(2, 4))
+
+
+def test_losses_equal_torch_and_have_their_minimum_at_the_target():
+    wanted = torch.rand(2, 3, 6)
+    guess = torch.randn(2, 3, 6)
+    torch.testing.assert_close(target_loss(guess, wanted, "scalar"), F.mse_loss(guess, wanted))
+    bits = (wanted > 0.5).float()
+    by_hand = -(bits * guess.sigmoid().log() + (1 - bits) * (1 - guess.sigmoid()).log()).mean()
+    torch.testing.assert_close(target_loss(guess, bits, "bits"), by_hand)
+    shares = wanted.view(2, 3, 2, 3).softmax(dim=-1)
+    entropy = -(shares * shares.log()).sum(dim=-1).mean()
+    torch.testing.assert_close(target_loss(shares.log().flatten(-2), shares.flatten(-2), "histogram", 2), entropy)
+    torch.testing.assert_close(activate(shares.log().flatten(-2), "histogram", 2), shares.flatten(-2))
+
+
+def test_normalised_patches_have_no_mean_and_unit_variance():
+    patches = normalise_patches(torch.rand(2, 3, 64) * 9 + 4)
+    torch.testing.assert_close(patches.mean(dim=-1), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(patches.var(dim=-1), torch.ones(2, 3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target(name="local_directional_patern"),
+        Target(name="local_directional_pattern", parameters={"radius": 3}),
+        Target(name="histogram_of_oriented_gradients", encoding="bits"),
+    ],
+)
+def test_a_target_that_does_not_exist_is_one_sentence(target):
+    with pytest.raises(InputError, match=r"auxiliary\.target"):
+        values_per_patch(target, 8)

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+
+from auxface.model import JointModel
+from auxface.objectives import Task
+from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
+from auxface.training.feed import Feed
+from auxface.training.journal import read_journal
+from auxface.training.loop import NonFiniteLoss, Validation, run_training
+
+TASK = Task("shade", "class", ("dark", "light"))
+
+
+def recipe_for(primary_weight=0.1, target="rgb", **train):
+    auxiliary = Auxiliary(target=(Target(name=target),), decoder_width=32, decoder_depth=1, decoder_heads=4)
+    options = {"epochs": 3, "batch_size": 16, "base_learning_rate": 0.02} | train
+    return Recipe(
+        primary_weight=primary_weight,
+        auxiliary=auxiliary if target else None,
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=0.1),
+        train=Train(**options),
+    )
+
+
+def faces(count=40, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = torch.from_numpy(generator.integers(0, 2, count))
+    pictures = generator.integers(0, 120, (count, 3, 32, 32)) + labels.numpy()[:, None, None, None] * 60
+    return pictures.astype(np.uint8), {"shade": labels}
+
+
+def run(folder, recipe, count=40, epochs_to_break_after=None):
+    model = JointModel(recipe, [TASK])
+    pictures, labels = faces(count)
+    feed = Feed(pictures, labels, recipe.seed, recipe.train.batch_size, recipe.train.augment, 32)
+    folder.mkdir(exist_ok=True)
+
+    class Stopped(Exception):
+        pass
+
+    steps = 0
+
+    def advance(count, note):
+        nonlocal steps
+        steps += count
+        if epochs_to_break_after is not None and steps > epochs_to_break_after * feed.steps_per_epoch:
+            raise Stopped
+
+    try:
+        return run_training(model, feed, Validation(*faces(24, 1)), folder=folder, device="cpu", advance=advance)
+    except Stopped:
+        return None
+
+
+def same(one, two):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+
+
+def test_one_seed_gives_identical_weights_and_another_gives_others(tmp_path):
+    first = run(tmp_path / "a", recipe_for())
+    second = run(tmp_path / "b", recipe_for())
+    other = run(tmp_path / "c", recipe_for().model_copy(update={"seed": 1}))
+    assert same(first.model, second.model)
+    assert not same(first.model, other.model)
+
+
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
+    unbroken = run(tmp_path / "a", recipe_for(epochs=4))
+    assert run(tmp_path / "b", recipe_for(epochs=4), epochs_to_break_after=2) is None
+    resumed = run(tmp_path / "b", recipe_for(epochs=4))
+    assert same(unbroken.model, resumed.model)
+    assert (unbroken.best_epoch, unbroken.best_value) == (resumed.best_epoch, resumed.best_value)
+    logs = [read_journal(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
+    assert logs[0].equals(logs[1])
+
+
+def test_a_joint_run_with_all_weight_on_the_primary_is_the_supervised_run(tmp_path):
+    one = run(tmp_path / "a", recipe_for(primary_weight=1.0)).model.state_dict()
+    two = run(tmp_path / "b", recipe_for(primary_weight=1.0, target=None)).model.state_dict()
+    assert all(torch.equal(value, one[name]) for name, value in two.items())
+
+
+@pytest.mark.parametrize(
+    ("weight", "target"),
+    [(1.0, None), (0.1, "rgb"), (0.1, "local_directional_pattern")],
+    ids=["supervised", "ssat", "l_ssat"],
+)
+def test_each_model_overfits_32_faces(tmp_path, weight, target):
+    recipe = recipe_for(weight, target, epochs=40, augment="none", base_learning_rate=0.05)
+    trained = run(tmp_path / "a", recipe, count=32)
+    pictures, labels = faces(32)
+    with torch.no_grad():
+        predicted = trained.model.logits(torch.from_numpy(pictures).float() / 255)["shade"].argmax(dim=1)
+    assert (predicted == labels["shade"]).float().mean() >= 0.95
+    log = read_journal(tmp_path / "a" / "log.jsonl")
+    assert log["loss"].iloc[-1] < 0.9 * log["loss"].iloc[0]
+
+
+def test_the_log_has_a_line_per_epoch_with_every_raw_loss(tmp_path):
+    run(tmp_path / "a", recipe_for())
+    log = read_journal(tmp_path / "a" / "log.jsonl")
+    assert log["epoch"].tolist() == [1, 2, 3]
+    assert log["step"].tolist() == [3, 6, 9]
+    expected = 0.1 * log["primary.shade"] + 0.9 * log["reconstruction.rgb"]
+    np.testing.assert_allclose(log["loss"], expected, rtol=1e-5)
+    assert "val.balanced_accuracy" in log
+
+
+def test_every_epoch_has_a_new_order_and_every_picture_once():
+    pictures, labels = faces()
+    feed = Feed(pictures, labels, 0, 16, "none", 32)
+    orders = [torch.cat(list(feed.indices(epoch))) for epoch in range(3)]
+    assert all(torch.equal(order.sort().values, torch.arange(40)) for order in orders)
+    assert not torch.equal(orders[0], orders[1])
+    seeds = [feed.batch(torch.arange(4), epoch, torch.device("cpu")).seeds for epoch in range(2)]
+    assert not torch.equal(seeds[0], seeds[1])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
+    recipe = recipe_for(base_learning_rate=1e9, epochs=5)
+    with pytest.raises(NonFiniteLoss, match="not finite at step"):
+        run(tmp_path / "a", recipe)

@@ -1,0 +1,27 @@
+import pytest
+import torch
+from torch import nn
+
+from auxface.recipe import Train
+from auxface.training.optimiser import learning_rate, make_optimiser
+
+
+def test_the_rate_rises_from_zero_and_falls_along_a_half_cosine():
+    options = Train(batch_size=128, base_learning_rate=1e-3, min_learning_rate=1e-6, warmup_fraction=0.1)
+    rates = [learning_rate(step, 100, options) for step in range(100)]
+    assert rates[0] == 0
+    assert rates[5] == pytest.approx(2.5e-4)
+    assert rates[10] == max(rates) == pytest.approx(5e-4)
+    assert rates[55] == pytest.approx((5e-4 + 1e-6) / 2)
+    assert rates[99] == pytest.approx(1e-6, abs=1e-6)
+    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_vectors_take_no_weight_decay_and_frozen_parameters_no_part():
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    model[2].weight.requires_grad_(False)
+    decayed, free = make_optimiser(model, Train()).param_groups
+    assert [p.shape for p in decayed["params"]] == [torch.Size([4, 3])]
+    assert decayed["weight_decay"] == 0.05
+    assert [p.ndim for p in free["params"]] == [1, 1, 1, 1]
+    assert free["weight_decay"] == 0

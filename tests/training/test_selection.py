@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+from auxface.objectives import Task
+from auxface.training.selection import selection_value
+
+rng = np.random.default_rng(0)
+EMOTION = Task("emotion", "class", ("a", "b", "c"))
+ATTRIBUTES = Task("attributes", "multilabel", ("P", "Q"))
+
+
+def test_the_mean_over_tasks_and_attributes_equals_scikit_learn():
+    logits = {"emotion": rng.normal(size=(50, 3)), "attributes": rng.normal(size=(50, 2))}
+    labels = {"emotion": rng.integers(-1, 3, 50), "attributes": rng.integers(0, 2, (50, 2)).astype(float)}
+    labels["attributes"][:9, 1] = np.nan
+    known = labels["emotion"] >= 0
+    kept = slice(9, None)
+    for metric, function in (("balanced_accuracy", sk.balanced_accuracy_score), ("accuracy", sk.accuracy_score)):
+        emotion = function(labels["emotion"][known], logits["emotion"][known].argmax(axis=1))
+        p = function(labels["attributes"][:, 0], logits["attributes"][:, 0] > 0)
+        q = function(labels["attributes"][kept, 1], logits["attributes"][kept, 1] > 0)
+        assert selection_value(metric, (EMOTION, ATTRIBUTES), logits, labels) == pytest.approx(np.mean([emotion, p, q]))
+
+
+def test_a_better_loss_is_a_higher_value():
+    labels = {"emotion": np.array([0, 1, 2, 0])}
+    good = {"emotion": np.eye(3)[labels["emotion"]] * 5}
+    bad = {"emotion": np.zeros((4, 3))}
+    value = selection_value("loss", (EMOTION,), good, labels)
+    assert value > selection_value("loss", (EMOTION,), bad, labels) == pytest.approx(-np.log(3))
+
+
+def test_one_class_alone_cannot_be_measured():
+    assert selection_value("accuracy", (EMOTION,), {"emotion": np.zeros((4, 3))}, {"emotion": np.ones(4)}) is None
