@@ -1,0 +1,138 @@
+"""Pictures decoded once: a memory-mapped uint8 array that every later run opens in milliseconds.
+
+The key covers every path with its size and time of change, the side and the version of the decoder, so an array made
+from other files is never found. Deleting the folder costs time and changes no result.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from auxface.atomic import atomic_folder
+from auxface.data.decode import DECODE_VERSION, UnreadablePicture, fit_square, read_picture
+from auxface.data.manifest import Manifest
+from auxface.data.parallel import in_order
+from auxface.errors import InputError
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a manifest, row by row.
+
+    Attributes:
+        array: uint8 [N, 3, S, S] RGB, memory-mapped and read-only; zeros where ``usable`` is false.
+        usable: bool [N].
+        rejected: columns path (as the manifest has it) and reason, one row per picture that is not usable.
+    """
+
+    array: np.ndarray
+    usable: np.ndarray
+    rejected: pd.DataFrame
+
+
+def load_pictures(
+    manifest: Manifest,
+    *,
+    size: int,
+    folder: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Pictures:
+    """Decode every picture of a manifest to a square of ``size`` pixels, or open the array that was made before.
+
+    Args:
+        manifest: whose rows are read, in order.
+        size: side of the squares; see :func:`auxface.data.decode.fit_square`.
+        folder: where arrays are kept; default ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder.
+        workers: threads; default one per core.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        InputError: the folder cannot be written or has too little space.
+    """
+    folder = folder or default_folder()
+    paths = manifest.paths()
+    place = folder / "pictures" / _key(paths, size)
+    if not place.is_dir():
+        _check_room(place.parent, len(paths) * size * size * 3)
+        try:
+            with atomic_folder(place) as beside:
+                _decode_all(paths, size, beside, workers, progress)
+        except OSError as error:
+            if not place.is_dir():
+                raise InputError(
+                    f"{folder}: cannot keep decoded pictures there ({error.strerror}); set AUXFACE_CACHE to a folder "
+                    "that can"
+                ) from None
+    elif progress is not None:
+        progress(len(paths), len(paths))
+    array = np.load(place / "pictures.npy", mmap_mode="r", allow_pickle=False)
+    reasons = pd.read_csv(place / "rejected.csv", dtype={"row": int, "reason": str})
+    usable = np.ones(len(paths), bool)
+    usable[reasons["row"].to_numpy()] = False
+    rejected = pd.DataFrame(
+        {"path": manifest.table["path"].iloc[reasons["row"]].to_numpy(), "reason": reasons["reason"].to_numpy()}
+    )
+    return Pictures(array, usable, rejected)
+
+
+def default_folder() -> Path:
+    """Where decoded pictures are kept unless told otherwise."""
+    named = os.environ.get("AUXFACE_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "auxface"
+
+
+def _key(paths: list[Path], size: int) -> str:
+    digest = hashlib.sha256(f"{DECODE_VERSION} {size} {len(paths)}".encode())
+    for path in paths:
+        try:
+            about = path.stat()
+            state = f"{about.st_size} {about.st_mtime_ns}"
+        except (OSError, ValueError):
+            state = "missing"
+        digest.update(f"\0{os.path.abspath(path)}\0{state}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:40]
+
+
+def _check_room(parent: Path, needed: int) -> None:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise InputError(f"{parent}: cannot be made ({error.strerror}); set AUXFACE_CACHE to another folder") from None
+    if free < needed + 2**26:
+        raise InputError(
+            f"{parent}: decoded pictures need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free; set AUXFACE_CACHE "
+            "to a folder with room"
+        )
+
+
+def _decode_all(paths: list[Path], size: int, folder: Path, workers: int | None, progress: Progress | None) -> None:
+    shape = (len(paths), 3, size, size)
+    array = np.lib.format.open_memmap(folder / "pictures.npy", mode="w+", dtype=np.uint8, shape=shape)
+    reasons: list[tuple[int, str]] = []
+
+    def decode(row: int) -> str | None:
+        try:
+            array[row] = fit_square(read_picture(paths[row]), size).transpose(2, 0, 1)
+        except UnreadablePicture as error:
+            return str(error)
+        return None
+
+    for row, reason in enumerate(in_order(decode, range(len(paths)), workers=workers)):
+        if reason is not None:
+            reasons.append((row, reason))
+        if progress is not None and (row % 64 == 63 or row + 1 == len(paths)):
+            progress(row + 1, len(paths))
+    array.flush()
+    pd.DataFrame(reasons, columns=["row", "reason"]).to_csv(folder / "rejected.csv", index=False)

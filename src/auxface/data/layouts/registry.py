@@ -1,0 +1,126 @@
+"""What a layout is, and which ones there are.
+
+A layout reads one published data set as its owners publish it and says what each picture is. It opens list files and
+lists folders; it decodes nothing. Other packages add theirs by an entry point in the group ``auxface.layouts`` that
+names a :class:`Layout`.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from auxface.data.manifest import Label
+from auxface.errors import InputError
+
+GROUP = "auxface.layouts"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a layout, for the command line and for Python.
+
+    Attributes:
+        name: a Python name; on the command line ``--`` and dashes.
+        type: ``str``, ``int``, ``float``, ``bool``, or ``tuple`` for text that may be given several times.
+        default: its value when not given.
+        help: one line.
+        choices: the values allowed; empty: any.
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a layout found.
+
+    Attributes:
+        table: a row per picture or video with the manifest's columns, labels and groups; ``path`` is absolute or starts
+            from the working directory. Optional ``mask``: a picture or video, as long as its row's, that is not black
+            where a face was forged.
+        labels: label name to what it is.
+        groups: columns that are groups of people.
+        tree: the folder that links must not leave, or None where the user named every path.
+    """
+
+    table: pd.DataFrame
+    labels: Mapping[str, Label]
+    groups: tuple[str, ...] = ()
+    tree: Path | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one published data set becomes rows.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line: what it reads.
+        read: ``read(root, **options) -> Listing``; raises InputError that names the missing or wrong file.
+        options: its settings.
+    """
+
+    name: str
+    summary: str
+    read: Callable[..., Listing] = field(repr=False)
+    options: tuple[Option, ...] = ()
+
+
+@cache
+def layouts() -> dict[str, Layout]:
+    """Every layout by name: ours and those of installed packages."""
+    found = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        layout = point.load()
+        if not isinstance(layout, Layout):
+            raise TypeError(f"entry point {point.name} of {GROUP} is {type(layout).__name__}, not a Layout")
+        found[layout.name] = layout
+    # Ours come last, so that no package can change what a published name means.
+    from auxface.data.layouts import BUILT_IN
+
+    return {**found, **{layout.name: layout for layout in BUILT_IN}}
+
+
+def get_layout(name: str) -> Layout:
+    """The layout called ``name``.
+
+    Raises:
+        InputError: there is none; the message names the nearest.
+    """
+    have = layouts()
+    if name not in have:
+        near = difflib.get_close_matches(name, have, 1)
+        hint = f"did you mean '{near[0]}'" if near else f"expected one of {', '.join(sorted(have))}"
+        raise InputError(f"unknown layout '{name}'; {hint}")
+    return have[name]
+
+
+def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a layout with defaults filled in.
+
+    Raises:
+        InputError: an option that the layout has not, or a value that is not allowed.
+    """
+    known = {option.name: option for option in layout.options}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'" if near else f"it has: {', '.join(known) or 'none'}"
+            raise InputError(f"layout {layout.name} has no option '{name}'; {hint}")
+    values = {option.name: option.default for option in layout.options} | dict(given)
+    for name, value in values.items():
+        choices = known[name].choices
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if choices and item is not None and item not in choices:
+                raise InputError(f"layout {layout.name}: {name} '{item}' is not one of {', '.join(choices)}")
+    return values

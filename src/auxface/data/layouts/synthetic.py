@@ -1,0 +1,64 @@
+"""``synthetic``: faces rendered on the spot, as PNG files; ``root`` is the folder that they are written to."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from auxface.atomic import atomic_file
+from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.manifest import Label
+from auxface.data.splits import parse_fractions
+from auxface.errors import InputError
+
+_MOST = 1_000_000
+
+
+def read(
+    root: Path,
+    *,
+    count: int = 4000,
+    seed: int = 0,
+    size: int = 64,
+    bias: float = 0.0,
+    bias_label: str = "Smiling",
+    bias_group: str = "skin_tone",
+    split_fractions: str = "0.7,0.1,0.2",
+) -> Listing:
+    """Render ``count`` faces into ``root``; every option is described in :data:`layout`."""
+    from auxface.data.synthetic import ATTRIBUTES, EMOTIONS, Bias, render_faces
+
+    if not 1 <= count <= _MOST:
+        raise InputError(f"layout synthetic: count {count} must be from 1 to {_MOST}")
+    tied = Bias(bias_label, bias_group, bias) if bias else None
+    faces = render_faces(count, seed=seed, size=size, bias=tied, splits=parse_fractions(split_fractions))
+    root.mkdir(parents=True, exist_ok=True)
+    names = [root / f"{row:06d}.png" for row in range(count)]
+    for name, picture in zip(names, faces.pictures, strict=True):
+        with atomic_file(name) as beside:
+            Image.fromarray(picture).save(beside, compress_level=1)
+    return Listing(
+        faces.table.assign(path=[str(name) for name in names], dataset="synthetic", video="", method=""),
+        {
+            "emotion": Label("class", tuple(EMOTIONS)),
+            "attributes": Label("multilabel", tuple(ATTRIBUTES)),
+            "forged": Label("binary", ("real", "forged")),
+        },
+        ("skin_tone", "age_group"),
+        root,
+    )
+
+
+layout = Layout(
+    "synthetic",
+    "faces rendered into ROOT: emotion, attributes, forged; by skin tone and age group",
+    read,
+    (
+        Option("count", int, 4000, "number of pictures"),
+        Option("seed", int, 0, "another seed is another population"),
+        Option("size", int, 64, "side in pixels, 32 to 512"),
+        Option("bias", float, 0.0, "0..1: how far bias_label follows bias_group in the training split alone"),
+        Option("bias_label", str, "Smiling", "an attribute, forged, or emotion=NAME"),
+        Option("bias_group", str, "skin_tone", "skin_tone or age_group"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test shares of the people"),
+    ),
+)
