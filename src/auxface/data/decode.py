@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 DECODE_VERSION = 1
 """Raised whenever the pixels that :func:`read_picture` or :func:`fit_square` make change; caches are keyed by it."""
 
-FORMATS: tuple[str, ...] = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES: tuple[str, ...] = (
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
 )  # fmt: skip
