@@ -1,0 +1,98 @@
+"""Sample-by-centre comparisons packed into codes, and the mappings of codes: rotation invariant, uniform."""
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxface.texture.tiles import Tile
+
+METHODS = ("default", "ror", "uniform", "nri_uniform")
+# Up to this many samples a table of all codes is small enough to be read from cache.
+TABLE_POINTS = 16
+WORD = 15
+
+
+class Packer:
+    """Collects one bit per sample into 16-bit words of 15 bits each: narrow, and never touching the sign."""
+
+    def __init__(self, tile: Tile, points: int) -> None:
+        self._words = [tile.empty(torch.int16).zero_() for _ in range(-(-points // WORD))]
+        self._tile = tile
+
+    def put(self, bit: int, values: Tensor) -> None:
+        """Set bit number ``bit`` where ``values`` (int16, 0 or 1) is 1."""
+        self._words[bit // WORD].add_(values, alpha=1 << (bit % WORD))
+
+    def code(self) -> Tensor:
+        """The codes: int16 up to 15 samples, int32 above."""
+        if len(self._words) == 1:
+            return self._words[0]
+        code = self._tile.empty(torch.int32).copy_(self._words[0])
+        wide = self._tile.empty(torch.int32)
+        for index, word in enumerate(self._words[1:], start=1):
+            code.bitwise_or_(wide.copy_(word).bitwise_left_shift_(index * WORD))
+        return code
+
+
+def n_codes(points: int, method: str) -> int:
+    """How many codes a method has."""
+    if method == "uniform":
+        return points + 2
+    if method == "nri_uniform":
+        return points * (points - 1) + 3
+    return 1 << points
+
+
+def map_codes(code: Tensor, points: int, method: str) -> Tensor:
+    """Default codes (int16 or int32, any shape) to those of another method."""
+    if method == "default":
+        return code
+    if points <= TABLE_POINTS and not torch.compiler.is_compiling():
+        table = _table(points, method, code.device)
+        return table.index_select(0, code.reshape(-1).to(torch.int32)).reshape(code.shape)
+    return _mapped(code.to(torch.int32), points, method)
+
+
+@functools.lru_cache(maxsize=64)
+def _table(points: int, method: str, device: torch.device) -> Tensor:
+    mapped = _mapped(torch.arange(1 << points, dtype=torch.int32), points, method)
+    narrow = torch.uint8 if n_codes(points, method) <= 256 else torch.int32
+    return mapped.to(narrow).to(device)
+
+
+def _mapped(code: Tensor, points: int, method: str) -> Tensor:
+    """The definitions, on int32 codes of at most 31 bits."""
+    if method == "ror":
+        smallest = code.clone()
+        for turn in range(1, points):
+            smallest = torch.minimum(smallest, _rotate_left(code, turn, points))
+        return smallest
+    turned = _rotate_left(code, 1, points)
+    changes, ones = _count_bits([code ^ turned, code], points)
+    if method == "uniform":
+        return torch.where(changes <= 2, ones, points + 1)
+    # A run of ones opens where a sample is 1 and the one before it is 0; uniform codes have one such place at most.
+    opening = code & ~turned
+    start = sum(((opening >> i) & 1) * i for i in range(1, points))
+    turns = points - start
+    turns = torch.where(turns == points, 0, turns)
+    uniform = 1 + (ones - 1) * points + turns
+    uniform = torch.where(ones == 0, 0, torch.where(ones == points, points * (points - 1) + 1, uniform))
+    return torch.where(changes <= 2, uniform, points * (points - 1) + 2)
+
+
+def _rotate_left(code: Tensor, turn: int, points: int) -> Tensor:
+    keep = (1 << (points - turn)) - 1
+    return ((code & keep) << turn) | (code >> (points - turn))
+
+
+def _count_bits(words: Sequence[Tensor], points: int) -> list[Tensor]:
+    counts = []
+    for word in words:
+        count = word & 1
+        for i in range(1, points):
+            count = count + ((word >> i) & 1)
+        counts.append(count)
+    return counts

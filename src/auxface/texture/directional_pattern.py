@@ -1,0 +1,129 @@
+"""Local directional pattern and local directional number: the strongest of eight edge directions.
+
+Jabid, Kabir and Chae, "Local directional pattern (LDP) for face recognition", IEEE ICCE 2010; Ramirez Rivera, Rojas
+Castillo and Chae, "Local directional number pattern for face analysis", IEEE TIP 22(5), 2013.
+"""
+
+import functools
+
+import torch
+from torch import Tensor
+
+from auxface.texture.images import GreyImages, read_images, require_border, require_size
+from auxface.texture.tiles import EIGHT, Tile, map_pixels
+
+WORKING = 56
+
+
+def local_directional_pattern(image: GreyImages, k: int = 3, border: str = "reflect") -> GreyImages:
+    """The k directions with the strongest Kirsch response, as bits (Jabid et al., 2010).
+
+    Ties go to the lower direction. Every code has exactly k bits.
+
+    Args:
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
+        k: directions to keep, 1 to 8.
+        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+
+    Returns:
+        uint8 codes in the layout of the input; bit i belongs to direction i, counter-clockwise from East.
+
+    Raises:
+        TypeError, ValueError: an image or a parameter outside what is said here.
+    """
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise TypeError(f"k must be a whole number, got {k!r}")
+    if not 1 <= k <= 8:
+        raise ValueError(f"k must be 1 to 8 directions, got {k}")
+    return _apply(image, functools.partial(_strongest, k=k), border, "local_directional_pattern")
+
+
+def local_directional_number(image: GreyImages, border: str = "reflect") -> GreyImages:
+    """Direction of the largest and of the smallest Kirsch response: 8 largest + smallest (Ramirez Rivera et al., 2013).
+
+    Ties go to the lower direction.
+
+    Args:
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
+        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+
+    Returns:
+        uint8 codes 0 to 62 in the layout of the input.
+
+    Raises:
+        TypeError, ValueError: an image or a parameter outside what is said here.
+    """
+    return _apply(image, _extremes, border, "local_directional_number")
+
+
+def _apply(image: GreyImages, kernel: functools.partial | object, border: str, name: str) -> GreyImages:
+    require_border(border, ("reflect", "valid"))
+    images, layout = read_images(image)
+    require_size(tuple(images.shape[1:]), 1 if border == "reflect" else 2, name)
+    maps = map_pixels(
+        images,
+        kernel,
+        radius=1,
+        border=border,
+        maps=1,
+        dtype=torch.uint8,
+        bytes_per_pixel=WORKING,  # type: ignore[arg-type]
+    )
+    return layout.restore(maps)
+
+
+def kirsch_responses(tile: Tile) -> list[Tensor]:
+    """The eight Kirsch responses times 8, int16 [length] each, -30600 to 30600.
+
+    Mask d weighs directions d - 1, d, d + 1 with 5 and the others with -3, so m_d = 8 (their sum) - 3 (sum of all).
+    """
+    pixels = tile.cast(torch.int16)
+    around = [tile.at(*offset, pixels) for offset in EIGHT]
+    # Sums of neighbouring pairs serve two directions each.
+    pairs = [torch.add(around[d], around[(d + 1) % 8], out=tile.empty(torch.int16)) for d in range(8)]
+    total = torch.add(pairs[0], pairs[2], out=tile.empty(torch.int16)).add_(pairs[4]).add_(pairs[6]).mul_(-24)
+    responses = []
+    for d in range(8):
+        three = pairs[d].add_(around[(d - 1) % 8])
+        # Both terms wrap around 16 bits; their sum is back inside.
+        responses.append(torch.add(total, three, alpha=64, out=three))
+    return responses
+
+
+def _strongest(tile: Tile, k: int) -> list[Tensor]:
+    # |m| is a multiple of 8 here: the room below holds the rank among ties, so that all eight keys differ.
+    keys = [response.abs_().add_(7 - d) for d, response in enumerate(kirsch_responses(tile))]
+    threshold = _kth_largest(keys, k, tile)
+    code, bit = tile.empty(torch.int16), tile.empty(torch.int16)
+    torch.ge(keys[0], threshold, out=code)
+    for d in range(1, 8):
+        code.add_(torch.ge(keys[d], threshold, out=bit), alpha=1 << d)
+    return [code]
+
+
+def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
+    """The k-th largest of eight values per pixel, by keeping the k largest seen so far in order."""
+    best: list[Tensor] = []
+    for key in keys:
+        carried = tile.empty(torch.int16).copy_(key)
+        for place in range(len(best)):
+            # The larger stays, the smaller moves on to the next place.
+            spare = tile.empty(torch.int16)
+            torch.minimum(best[place], carried, out=spare)
+            torch.maximum(best[place], carried, out=best[place])
+            carried = spare
+        if len(best) < k:
+            best.append(carried)
+    return best[k - 1]
+
+
+def _extremes(tile: Tile) -> list[Tensor]:
+    responses = kirsch_responses(tile)
+    largest = torch.add(responses[0], 7, out=tile.empty(torch.int16))
+    smallest = tile.empty(torch.int16).copy_(responses[0])
+    key = tile.empty(torch.int16)
+    for d in range(1, 8):
+        torch.maximum(largest, torch.add(responses[d], 7 - d, out=key), out=largest)
+        torch.minimum(smallest, torch.add(responses[d], d, out=key), out=smallest)
+    largest.bitwise_and_(7).mul_(-8).add_(56)
+    return [largest.add_(smallest.bitwise_and_(7))]

@@ -1,0 +1,130 @@
+"""Grey images in, maps out: what every descriptor accepts, refuses and gives back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+GreyImages = Tensor | np.ndarray
+"""uint8 [H, W], [B, H, W] or [B, 1, H, W], as a tensor or a numpy array; whole numbers 0..255 of any other dtype."""
+
+_ACCEPTED = "[H, W], [B, H, W] or [B, 1, H, W] (for a clip: [T, H, W] or [B, T, H, W])"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the caller held the images, so that maps can be handed back the same way."""
+
+    batched: bool
+    channel: bool
+    numpy: bool
+
+    def restore(self, maps: Tensor) -> Tensor | np.ndarray:
+        """Maps [B, M, ...] in the caller's layout: one map goes without a map axis unless a channel axis came in."""
+        if maps.shape[1] == 1 and not self.channel:
+            maps = maps[:, 0]
+        if not self.batched:
+            maps = maps[0]
+        return maps.cpu().numpy() if self.numpy else maps
+
+
+def read_images(image: GreyImages) -> tuple[Tensor, Layout]:
+    """The images as uint8 [B, H, W], and the layout they came in.
+
+    Raises:
+        TypeError: neither a tensor nor a numpy array, or a dtype that holds no grey values.
+        ValueError: colour, another number of axes, an empty image, or values that are not whole numbers in 0..255.
+    """
+    tensor = _as_tensor(image)
+    shape = tuple(tensor.shape)
+    if tensor.ndim == 4 and shape[1] != 1:
+        if shape[1] in (3, 4) or shape[-1] in (3, 4):
+            raise ValueError(_colour(shape))
+        raise ValueError(f"expected grey images {_ACCEPTED}, got shape {shape}")
+    if tensor.ndim == 3 and shape[-1] in (3, 4) and shape[1] > 4:
+        raise ValueError(_colour(shape))
+    if tensor.ndim not in (2, 3, 4):
+        raise ValueError(f"expected grey images {_ACCEPTED}, got shape {shape}")
+    if 0 in shape[-2:]:
+        raise ValueError(f"the image is empty: shape {shape}")
+    layout = Layout(batched=tensor.ndim > 2, channel=tensor.ndim == 4, numpy=isinstance(image, np.ndarray))
+    grey = _as_grey(tensor)
+    return grey.reshape(-1, *shape[-2:]) if grey.ndim != 3 else grey, layout
+
+
+def read_clips(clip: GreyImages) -> tuple[Tensor, Layout]:
+    """The clips as uint8 [B, T, H, W], and the layout they came in ([T, H, W] or [B, T, H, W]).
+
+    Raises:
+        TypeError: neither a tensor nor a numpy array, or a dtype that holds no grey values.
+        ValueError: another number of axes, an empty clip, or values that are not whole numbers in 0..255.
+    """
+    tensor = _as_tensor(clip)
+    shape = tuple(tensor.shape)
+    if tensor.ndim not in (3, 4) or 0 in shape[-3:]:
+        raise ValueError(f"expected a grey clip [T, H, W] or [B, T, H, W], got shape {shape}")
+    layout = Layout(batched=tensor.ndim == 4, channel=True, numpy=isinstance(clip, np.ndarray))
+    return _as_grey(tensor).reshape(-1, *shape[-3:]), layout
+
+
+def require_size(shape: tuple[int, ...], radius: int, what: str) -> None:
+    """Refuse sides that do not exceed the support radius.
+
+    Raises:
+        ValueError: a side of the image (or clip) is too small.
+    """
+    if min(shape) <= radius:
+        raise ValueError(f"{what} with a support radius of {radius} needs sides of at least {radius + 1}, got {shape}")
+
+
+def require_border(border: str, allowed: tuple[str, ...]) -> None:
+    """Refuse an unknown border rule.
+
+    Raises:
+        ValueError: ``border`` is not one of ``allowed``.
+    """
+    if border not in allowed:
+        raise ValueError(f"border must be one of {', '.join(allowed)}; got {border!r}")
+
+
+def _colour(shape: tuple[int, ...]) -> str:
+    return (
+        f"expected grey images {_ACCEPTED}, got what looks like colour: shape {shape}; "
+        "convert with auxface.texture.gray first"
+    )
+
+
+def _as_tensor(image: object) -> Tensor:
+    if isinstance(image, Tensor):
+        return image
+    if isinstance(image, np.ndarray):
+        if image.dtype.kind not in "uif":
+            raise TypeError(f"expected grey values 0..255, got a numpy array of {image.dtype}")
+        if image.dtype.kind == "u" and image.dtype.itemsize > 1:
+            image = image.astype(np.int64)
+        if any(stride < 0 for stride in image.strides) or not image.dtype.isnative or not image.flags.writeable:
+            image = np.array(image, dtype=image.dtype.newbyteorder("="))
+        return torch.from_numpy(image)
+    raise TypeError(f"expected a torch.Tensor or a numpy.ndarray of grey values 0..255, got {type(image).__name__}")
+
+
+def _as_grey(tensor: Tensor) -> Tensor:
+    if tensor.dtype == torch.uint8:
+        return tensor
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        raise TypeError(f"expected grey values 0..255, got a tensor of {tensor.dtype}")
+    if tensor.numel() == 0:
+        return tensor.to(torch.uint8)
+    low, high = tensor.min().item(), tensor.max().item()
+    if not (low >= 0 and high <= 255):
+        raise ValueError(
+            f"expected grey values 0..255, got {tensor.dtype} values from {low} to {high}, shape {tuple(tensor.shape)}"
+        )
+    grey = tensor.to(torch.uint8)
+    if tensor.is_floating_point() and not torch.equal(grey.to(tensor.dtype), tensor):
+        raise ValueError(
+            f"expected whole grey values 0..255, got fractions in a {tensor.dtype} image, shape {tuple(tensor.shape)}; "
+            "an image in 0..1 must be multiplied by 255 and rounded first"
+        )
+    return grey
