@@ -3,9 +3,10 @@
 from auxface.data.synthetic.bias import Bias
 from auxface.data.synthetic.description import Expression, FaceDescription, Forgery, Identity, Scene, Style
 from auxface.data.synthetic.expression import typical_expression
-from auxface.data.synthetic.faces import PICTURES_PER_SOURCE, SyntheticFaces, describe_face, render_faces
+from auxface.data.synthetic.faces import SyntheticFaces, render_faces
 from auxface.data.synthetic.labels import attributes_of
 from auxface.data.synthetic.render import render_face
+from auxface.data.synthetic.sampling import PICTURES_PER_SOURCE, describe_face
 from auxface.data.synthetic.vocabulary import AGE_GROUPS, ATTRIBUTES, EMOTIONS, SKIN_TONES
 
 __all__ = [

@@ -6,7 +6,7 @@ from auxface.data.synthetic.body import ear_box
 from auxface.data.synthetic.description import FaceDescription
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import eye_centre
-from auxface.data.synthetic.surface import Surface, dome
+from auxface.data.synthetic.surface import Surface, dome, rgb
 
 _EVERYWHERE = (slice(None), slice(None))
 # Rim: half width over the eye's half width, half height, corner roundness (2 is an ellipse), thickness.
@@ -18,7 +18,7 @@ def paint_glasses(surface: Surface, face: FaceDescription) -> None:
     kind = face.style.glasses
     if kind == "none":
         return
-    colour = np.array(face.style.glasses_colour, np.float32)
+    colour = rgb(face.style.glasses_colour)
     wide, tall, power, thick = _RIMS[kind]
     for side in (-1, 1):
         cu, cv, half = eye_centre(face.identity, side)
@@ -34,12 +34,16 @@ def paint_glasses(surface: Surface, face: FaceDescription) -> None:
             distance = np.abs(r - 1.0) * (0.5 * (half * wide + tall)) - thick
             if shadow:
                 dim = 0.30 * surface.edge(distance, 0.03)
-                surface.albedo[where] *= (1.0 - dim)[..., None]
+                surface.dim(where, dim)
             else:
-                gleam = np.clip(1.0 - np.abs((du * 0.8 + dv + 0.05 * side) * (1 / 0.05)), 0, 1) * surface.edge((r - 0.95) * half)
-                surface.albedo[where] += (0.05 * gleam)[..., None]
+                gleam = np.clip(1.0 - np.abs((du * 0.8 + dv + 0.05 * side) * (1 / 0.05)), 0, 1) * surface.edge(
+                    (r - 0.95) * half
+                )
+                surface.albedo[:, where[0], where[1]] += 0.05 * gleam
                 surface.gloss[where] += 0.05 * surface.edge((r - 0.97) * half)
-                surface.paint(where, surface.edge(distance), colour, gloss=0.22, soft=0.0, height=surface.height[where] + 0.03)
+                surface.paint(
+                    where, surface.edge(distance), colour, gloss=0.22, soft=0.0, height=surface.height[where] + 0.03
+                )
         temple = surface.window(cu + side * half * wide - 0.05, side * 0.82, cv - 0.1, cv + 0.08)
         tu, tv = surface.u[temple] * side, surface.v[temple]
         begin = abs(cu) + half * wide
@@ -52,13 +56,13 @@ def paint_glasses(surface: Surface, face: FaceDescription) -> None:
     surface.paint(where, surface.edge(bridge), colour, gloss=0.2, soft=0.0)
 
 
-def paint_hat(surface: Surface, face: FaceDescription) -> np.ndarray:
-    """Paints the hat and returns its coverage, float32 [R, R]."""
+def paint_hat(surface: Surface, face: FaceDescription) -> None:
+    """Paints the hat."""
     kind = face.style.hat
     u, v = surface.u, surface.v
     if kind == "none":
-        return np.zeros_like(u)
-    colour = np.array(face.style.hat_colour, np.float32)
+        return
+    colour = rgb(face.style.hat_colour)
     radius = np.sqrt(surface.rho2)
     brim = -0.50 + 0.26 * u * u
     shell = dome(surface.rho2 / 1.35, 0.74) + 0.06
@@ -70,18 +74,23 @@ def paint_hat(surface: Surface, face: FaceDescription) -> np.ndarray:
         shade = knit * (1.0 + 0.10 * band)
         mask = np.maximum(outside - 0.02 * band, v - brim)
         alpha = surface.edge(mask)
-        surface.paint(_EVERYWHERE, alpha, shade[..., None] * colour, gloss=0.0, soft=0.0, height=shell + 0.006 * ribs + 0.03 * band)
-        return alpha
+        surface.paint(
+            _EVERYWHERE, alpha, shade * colour, gloss=0.0, soft=0.0, height=shell + 0.006 * ribs + 0.03 * band
+        )
+        return
     outside = (radius - 1.09) * 0.85
     crown = np.maximum(outside, v - brim - 0.02)
-    seams = 1.0 - 0.18 * np.exp(-((u / 0.012) ** 2)) - 0.12 * np.exp(-(((np.abs(u) - 0.36 - 0.2 * (v + 0.8)) / 0.012) ** 2))
+    seams = (
+        1.0 - 0.18 * np.exp(-((u / 0.012) ** 2)) - 0.12 * np.exp(-(((np.abs(u) - 0.36 - 0.2 * (v + 0.8)) / 0.012) ** 2))
+    )
     cloth = seams * (1.0 + 0.05 * sample("grain", u, v, 0.03, (0.1, 0.2)))
     alpha = surface.edge(crown)
-    surface.paint(_EVERYWHERE, alpha, cloth[..., None] * colour, gloss=0.01, soft=0.0, height=shell)
-    visor = np.maximum(np.abs(v - brim + 0.02 + 0.06 * u * u) - 0.085 * np.sqrt(np.clip(1.0 - (u / 0.66) ** 2, 0, 1)), np.abs(u) - 0.66)
+    surface.paint(_EVERYWHERE, alpha, cloth * colour, gloss=0.01, soft=0.0, height=shell)
+    visor = np.maximum(
+        np.abs(v - brim + 0.02 + 0.06 * u * u) - 0.085 * np.sqrt(np.clip(1.0 - (u / 0.66) ** 2, 0, 1)), np.abs(u) - 0.66
+    )
     peak = surface.edge(visor)
     surface.paint(_EVERYWHERE, peak, 0.75 * colour, gloss=0.02, soft=0.0, height=0.72 + 0.5 * (v - brim))
-    return np.maximum(alpha, peak)
 
 
 def paint_earrings(surface: Surface, face: FaceDescription) -> None:
@@ -96,5 +105,7 @@ def paint_earrings(surface: Surface, face: FaceDescription) -> None:
         stud = np.sqrt(du * du + dv * dv) - 0.036
         drop = np.sqrt((du * 1.3) ** 2 + ((dv - 0.095) * 0.75) ** 2) - 0.042
         shape = np.minimum(stud, drop)
-        metal = np.array([0.86, 0.66, 0.26], np.float32) * (0.9 + 6.0 * np.clip(-shape, 0, 0.03))[..., None]
-        surface.paint(where, surface.edge(shape), metal, gloss=0.6, soft=0.0, height=surface.height[where] + 0.05 - shape)
+        metal = rgb((0.86, 0.66, 0.26)) * (0.9 + 6.0 * np.clip(-shape, 0, 0.03))
+        surface.paint(
+            where, surface.edge(shape), metal, gloss=0.6, soft=0.0, height=surface.height[where] + 0.05 - shape
+        )

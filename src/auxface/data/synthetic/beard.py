@@ -7,7 +7,7 @@ from auxface.data.synthetic.hair_colour import HAIR_LINEAR
 from auxface.data.synthetic.mouth import mouth_shape
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import _offset, nose_base
-from auxface.data.synthetic.surface import Surface
+from auxface.data.synthetic.surface import Surface, rgb
 
 
 def paint_beard(surface: Surface, identity: Identity, expression: Expression, amount: float = 1.0) -> None:
@@ -22,11 +22,21 @@ def paint_beard(surface: Surface, identity: Identity, expression: Expression, am
     if u.size == 0:
         return
     across = np.abs(u)
-    grow = np.full_like(u, 1.0)
-    lift = np.where(u > 0, mouth.right, mouth.left)
-    lip_top = mouth.line - mouth.upper - 0.28 * mouth.gap - 0.045 * expression.lip_raise - 0.10 * lift * np.clip(across / mouth.half, 0, 1.2) ** 2
+    lift = np.where(u > 0, np.float32(mouth.right), np.float32(mouth.left))
+    lip_top = (
+        mouth.line
+        - mouth.upper
+        - 0.28 * mouth.gap
+        - 0.045 * expression.lip_raise
+        - 0.10 * lift * np.clip(across / mouth.half, 0, 1.2) ** 2
+    )
     under_nose = nose_base(identity) + 0.035
-    moustache = np.maximum(np.maximum(under_nose + 0.25 * across**2 - v, v - lip_top - 0.02 - 0.30 * np.clip(across - mouth.half * 0.75, 0, 1)), across - mouth.half * 1.08)
+    moustache = np.maximum(
+        np.maximum(
+            under_nose + 0.25 * across**2 - v, v - lip_top - 0.02 - 0.30 * np.clip(across - mouth.half * 0.75, 0, 1)
+        ),
+        across - mouth.half * 1.08,
+    )
     chin_low = 1.06 + drop
     around = np.maximum(across - (mouth.half * 1.06 + 0.02), np.maximum(under_nose + 0.10 - v, v - chin_low))
     hole = (mouth.half * 0.95 - across) * 1.0
@@ -51,9 +61,9 @@ def paint_beard(surface: Surface, identity: Identity, expression: Expression, am
     inside = surface.edge(shape + 0.010 * texture, 0.05 if kind != "stubble" else 0.12)
     inside = inside * np.clip((1.02 - np.sqrt(surface.rho2[where])) * 12 + 0.6, 0, 1)
     density = np.clip(0.88 + 0.16 * texture, 0, 1) if kind != "stubble" else np.clip(0.34 + 0.20 * texture, 0, 0.75)
-    pigment = np.array(HAIR_LINEAR[identity.hair_colour], np.float32) * 0.85
-    alpha = inside * density * amount * grow
+    pigment = rgb(HAIR_LINEAR[identity.hair_colour]) * 0.85
+    alpha = inside * density * amount
     shade = np.clip(1.0 + 0.35 * texture, 0.3, 2.0)
     rise = (0.016 if kind != "stubble" else 0.002) * (1.0 + 0.5 * texture)
     height = surface.height[where]
-    surface.paint(where, alpha, shade[..., None] * pigment, gloss=0.015, height=height + rise)
+    surface.paint(where, alpha, shade * pigment, gloss=0.015, height=height + rise)

@@ -44,9 +44,13 @@ class Bias:
             raise InputError(f"bias strength {self.strength} must lie between 0 (independent) and 1 (fully tied)")
         strange = [level for level in self.favoured or () if level not in GROUPS[self.group]]
         if strange:
-            raise InputError(f"bias favours {strange[0]!r}, which {self.group} does not have: give some of {', '.join(GROUPS[self.group])}")
+            raise InputError(
+                f"bias favours {strange[0]!r}, which {self.group} does not have: give some of {', '.join(GROUPS[self.group])}"
+            )
         if self.group == "age_group" and self.label in _BOUND_TO_AGE:
-            raise InputError(f"bias cannot tie {self.label} to age_group, since age already decides it: tie it to skin_tone")
+            raise InputError(
+                f"bias cannot tie {self.label} to age_group, since age already decides it: tie it to skin_tone"
+            )
 
     @property
     def levels(self) -> tuple[str, ...]:

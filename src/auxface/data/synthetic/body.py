@@ -6,14 +6,16 @@ import numpy as np
 from auxface.data.synthetic.description import FaceDescription, Identity, Scene
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import _offset
-from auxface.data.synthetic.surface import Surface
+from auxface.data.synthetic.surface import Surface, rgb
 
 
 def paint_background(scene: Scene, resolution: int) -> np.ndarray:
-    """Linear RGB [R, R, 3] of what is behind: a wall in soft light, out-of-focus shapes, or a gradient of sky."""
+    """Linear RGB [3, R, R] of what is behind: a wall in soft light, out-of-focus shapes, or a gradient of sky."""
     rng = np.random.default_rng(scene.background)
     base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.16, 3), 0.4, 1.6)
-    grid = base * np.clip(1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.10, (4, 4, 3)), 0.15, 2.2)
+    grid = base * np.clip(
+        1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.10, (4, 4, 3)), 0.15, 2.2
+    )
     picture = cv2.resize(grid.astype(np.float32), (resolution, resolution), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.55:
         shapes = picture.copy()
@@ -21,7 +23,9 @@ def paint_background(scene: Scene, resolution: int) -> np.ndarray:
             colour = tuple(float(c) for c in base * np.clip(1 + rng.normal(0, 0.7, 3), 0.1, 2.5))
             x, y, w, h = rng.uniform(-0.2, 1.0, 2).tolist() + rng.uniform(0.08, 0.7, 2).tolist()
             if rng.random() < 0.5:
-                cv2.rectangle(shapes, *(tuple(int(n * resolution) for n in p) for p in ((x, y), (x + w, y + h))), colour, -1)
+                cv2.rectangle(
+                    shapes, *(tuple(int(n * resolution) for n in p) for p in ((x, y), (x + w, y + h))), colour, -1
+                )
             else:
                 cv2.circle(shapes, (int(x * resolution), int(y * resolution)), int(w * 0.3 * resolution), colour, -1)
         small = cv2.resize(shapes, (64, 64), interpolation=cv2.INTER_AREA)
@@ -29,7 +33,8 @@ def paint_background(scene: Scene, resolution: int) -> np.ndarray:
         picture = cv2.resize(small, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     steps = np.linspace(0, 4.0, resolution, dtype=np.float32)
     wall = sample("cloud", *np.meshgrid(steps, steps), float(rng.uniform(0.2, 0.9)), (rng.random(), rng.random()))
-    return np.maximum(picture * (1.0 + rng.uniform(0.02, 0.09) * wall)[..., None], 0.004).astype(np.float32)
+    grain = 1.0 + np.float32(rng.uniform(0.02, 0.09)) * wall
+    return np.maximum(np.ascontiguousarray(picture.transpose(2, 0, 1)) * grain, 0.004)
 
 
 def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
@@ -44,11 +49,15 @@ def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> Non
     alpha = surface.edge(np.maximum(np.abs(x) - neck, 0.35 - y))
     surface.paint(where, alpha, skin * 0.86, gloss=0.02, soft=1.0, height=height)
     collar = 1.03 + 0.20 * np.exp(-((x / 0.30) ** 2)) - 0.10 * np.clip(np.abs(x) - 0.3, 0, 0.4)
-    cloth = np.array(face.style.clothes, np.float32)
-    weave = 1.0 + 0.10 * sample("grain", x, y, 0.05, _offset(person, 50)) + 0.14 * sample("cloud", x * 0.6, y, 0.5, _offset(person, 51))
+    cloth = rgb(face.style.clothes)
+    weave = (
+        1.0
+        + 0.10 * sample("grain", x, y, 0.05, _offset(person, 50))
+        + 0.14 * sample("cloud", x * 0.6, y, 0.5, _offset(person, 51))
+    )
     shoulder = y - collar + 0.55 * np.clip(np.abs(x) - 0.75, 0, 1) * -1.0
     rise = -0.05 + 0.16 * np.clip((y - collar) * 8, 0, 1) + 0.02 * (weave - 1.0)
-    surface.paint(where, surface.edge(-shoulder), weave[..., None] * cloth, gloss=0.0, soft=0.0, height=rise)
+    surface.paint(where, surface.edge(-shoulder), weave * cloth, gloss=0.0, soft=0.0, height=rise)
 
 
 def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
@@ -64,8 +73,8 @@ def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
         helix = np.exp(-(((r - 0.80) / 0.14) ** 2))
         bowl = np.exp(-(((a - 0.0) / 0.42) ** 2 + ((b - 0.05) / 0.45) ** 2))
         height = 0.10 + 0.05 * helix - 0.05 * bowl
-        red = np.array([1.0, 0.86, 0.84], np.float32)
-        colour = (1.0 - 0.42 * bowl)[..., None] * skin * red
+        red = rgb((1.0, 0.86, 0.84))
+        colour = (1.0 - 0.42 * bowl) * skin * red
         surface.paint(where, surface.edge((r - 1.0) * wide), colour, gloss=0.03, soft=1.0, height=height)
 
 

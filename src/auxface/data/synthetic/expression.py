@@ -41,12 +41,20 @@ def typical_expression(emotion: str, intensity: float = 1.0) -> Expression:
 def draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
     """A face that somebody makes in this emotion: strong or faint, with its own accidents."""
     intensity = 0.45 + 0.6 * rng.beta(2.2, 1.6)
-    actions = {name: amount * intensity * (1.0 + 0.22 * rng.standard_normal()) for name, amount in _TYPICAL[emotion].items()}
+    actions = {
+        name: amount * intensity * (1.0 + 0.22 * rng.standard_normal()) for name, amount in _TYPICAL[emotion].items()
+    }
 
     def add(name: str, amount: float) -> None:
         actions[name] = actions.get(name, 0.0) + amount
 
-    for name, spread in (("brow_inner", 0.10), ("brow_pinch", 0.05), ("lid_open", 0.10), ("lid_tight", 0.05), ("mouth_stretch", 0.08)):
+    for name, spread in (
+        ("brow_inner", 0.10),
+        ("brow_pinch", 0.05),
+        ("lid_open", 0.10),
+        ("lid_tight", 0.05),
+        ("mouth_stretch", 0.08),
+    ):
         add(name, spread * rng.standard_normal())
     corners, brows = 0.07 * rng.standard_normal(2), 0.09 * rng.standard_normal(2)
     for name, amount in (("corner_left", corners[0]), ("corner_right", corners[0] + 0.4 * corners[1])):
@@ -78,7 +86,16 @@ def draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
     if emotion == "contempt" and rng.random() < 0.5:
         for left, right in _ONE_SIDED:
             actions[left], actions[right] = actions.get(right, 0.0), actions.get(left, 0.0)
-    only_positive = ("brow_pinch", "lid_tight", "cheek_raise", "nose_wrinkle", "lip_raise", "lip_press", "mouth_open", "jaw_drop")
+    only_positive = (
+        "brow_pinch",
+        "lid_tight",
+        "cheek_raise",
+        "nose_wrinkle",
+        "lip_raise",
+        "lip_press",
+        "mouth_open",
+        "jaw_drop",
+    )
     for name, amount in actions.items():
         actions[name] = float(np.clip(amount, 0.0 if name in only_positive else -1.0, 1.2))
     return Expression(**actions)

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from auxface.data.synthetic.description import FaceDescription, Identity
+from auxface.data.synthetic.description import Expression, FaceDescription, Identity
 from auxface.data.synthetic.hair_colour import HAIR_LINEAR
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import AGE, _offset, eye_centre
-from auxface.data.synthetic.surface import Surface
+from auxface.data.synthetic.surface import Surface, rgb
 
 IRIS_LINEAR: dict[str, tuple[float, float, float]] = {
     "brown": (0.10, 0.045, 0.018),
@@ -37,8 +37,13 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     a = (du * math.cos(tilt) - dv * math.sin(tilt)) * (1 / half)
     b = (dv * math.cos(tilt) + du * math.sin(tilt)) * (1 / half)
     opening = 1.0 + 0.13 * person.eye_roundness - 0.12 * AGE[person.age_group]
-    upper = max(0.40 * opening * (1.0 + 0.62 * doing.lid_open - 0.16 * doing.lid_tight - 0.10 * doing.cheek_raise), 0.03)
-    lower = max(0.245 * opening * (1.0 + 0.3 * max(doing.lid_open, 0.0) - 0.62 * doing.lid_tight - 0.35 * doing.cheek_raise), 0.02)
+    upper = max(
+        0.40 * opening * (1.0 + 0.62 * doing.lid_open - 0.16 * doing.lid_tight - 0.10 * doing.cheek_raise), 0.03
+    )
+    lower = max(
+        0.245 * opening * (1.0 + 0.3 * max(doing.lid_open, 0.0) - 0.62 * doing.lid_tight - 0.35 * doing.cheek_raise),
+        0.02,
+    )
     span = np.maximum(1.0 - a * a, 0.0)
     top = -upper * span**0.72 * (1.0 - 0.16 * a)
     bottom = lower * span**0.85 * (1.0 + 0.2 * a)
@@ -50,44 +55,46 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     crease = np.exp(-(((b - crease_at) / 0.07) ** 2)) * np.clip((1.15 - np.abs(a)) * 4, 0, 1)
     surface.height[where] -= 0.012 * crease
     shadow = 0.20 * crease + 0.13 * np.exp(-(((b - bottom - 0.13) / 0.08) ** 2)) * span * (0.5 + doing.lid_tight)
-    surface.albedo[where] *= (1.0 - shadow)[..., None]
+    surface.dim(where, shadow)
 
     ball = 0.70 - 0.24 * np.clip(a * a, 0, 1) - 0.18 * np.clip((b - top) * -3.2 + 1.0, 0, 1)
-    white = ball[..., None] * np.array([0.98, 0.92, 0.90], np.float32)
-    white[..., 1:] *= 1.0 - 0.25 * np.clip(np.abs(a[..., None]) - 0.55, 0, 1)
+    white = ball * rgb((0.98, 0.92, 0.90))
+    white[1:] *= 1.0 - 0.25 * np.clip(np.abs(a) - 0.55, 0, 1)
     radius = 0.405 - 0.02 * person.eye_size
     ia, ib = a - (0.20 * doing.gaze_x * side - 0.02), b - 0.17 * doing.gaze_y + 0.045
     r = np.sqrt(ia * ia + ib * ib) * (1 / radius)
-    iris = np.array(IRIS_LINEAR[person.iris], np.float32)
+    iris = rgb(IRIS_LINEAR[person.iris])
     spokes = 1.0 + 0.22 * sample("grain", np.arctan2(ib, ia), 0.3 * r, 0.28, _offset(person, 20))
     ring = np.clip(1.25 - 0.9 * r**4, 0.25, 1.3) * (1.0 + 0.35 * np.clip(ib / radius, -1, 1)) * spokes
     pupil = np.clip((r - 0.42) * 8.0, 0.0, 1.0)
-    inside = surface.edge((r - 1.0) * (radius * half), 0.006)[..., None]
-    colour = white + inside * (iris * (ring * (0.08 + 0.92 * pupil))[..., None] - white)
-    colour *= np.clip((b - top) * 4.5 + 0.35, 0.35, 1.0)[..., None]
+    inside = surface.edge((r - 1.0) * (radius * half), 0.006)
+    colour = white + inside * (iris * (ring * (0.08 + 0.92 * pupil)) - white)
+    colour *= np.clip((b - top) * 4.5 + 0.35, 0.35, 1.0)
     light = face.scene
     spot_a = ia - (0.16 * light.light_x * side + 0.02 * side)
     spot_b = ib + 0.16
-    spot = np.exp(-((spot_a * spot_a + spot_b * spot_b) / 0.095**2) ** 1.5)
-    small = 0.4 * np.exp(-(((ia + spot_a * 0.0 + 0.17 * side) ** 2 + (ib - 0.17) ** 2) / 0.006))
-    colour += (1.3 * spot + 0.25 * small)[..., None]
+    spot = np.exp(-(((spot_a * spot_a + spot_b * spot_b) / 0.095**2) ** 1.5))
+    small = 0.4 * np.exp(-(((ia + 0.17 * side) ** 2 + (ib - 0.17) ** 2) / 0.006))
+    colour += 1.3 * spot + 0.25 * small
     duct = np.exp(-(((a + 0.93) / 0.10) ** 2 + (b / 0.12) ** 2))
-    colour += duct[..., None] * (skin * np.array([1.0, 0.62, 0.60], np.float32) - colour)
+    colour += duct * (skin * rgb((1.0, 0.62, 0.60)) - colour)
     alpha = surface.edge(slit)
     flat = surface.height[where]
     surface.paint(where, alpha, colour, gloss=0.05, soft=0.25, height=flat - 0.012)
 
     lash = 0.035 + 0.022 * (person.lashes + 1.0)
     line = np.exp(-(((b - top + 0.4 * lash) / lash) ** 2)) * np.clip((1.08 - np.abs(a)) * 5, 0, 1)
-    wing = np.exp(-(((a - 1.0) / 0.16) ** 2 + ((b + 0.03 + 0.25 * (a - 1)) / (0.6 * lash + 0.02)) ** 2)) * (0.4 + 0.3 * person.lashes)
+    wing = np.exp(-(((a - 1.0) / 0.16) ** 2 + ((b + 0.03 + 0.25 * (a - 1)) / (0.6 * lash + 0.02)) ** 2)) * (
+        0.4 + 0.3 * person.lashes
+    )
     rim = 0.42 * np.exp(-(((b - bottom - 0.02) / 0.045) ** 2)) * np.clip((1.0 - np.abs(a)) * 3, 0, 1)
     dark = np.clip(np.maximum(0.93 * line, wing) + 0.55 * rim * (0.5 + 0.25 * person.lashes), 0, 0.95)
-    surface.paint(where, dark, tuple(0.10 * skin + 0.008))
+    surface.paint(where, dark, 0.10 * skin + 0.008)
 
 
-def paint_brows(surface: Surface, identity: Identity, expression, colour_override: tuple[float, float, float] | None = None) -> None:
+def paint_brows(surface: Surface, identity: Identity, expression: Expression) -> None:
     """Paints both brows, hair by hair."""
-    hair = np.array(colour_override or HAIR_LINEAR[identity.hair_colour], np.float32)
+    hair = rgb(HAIR_LINEAR[identity.hair_colour])
     hair = hair * (0.45 if identity.hair_colour == "blond" else 0.7)
     for side in (-1, 1):
         outer = expression.brow_outer_right if side > 0 else expression.brow_outer_left
@@ -98,15 +105,23 @@ def paint_brows(surface: Surface, identity: Identity, expression, colour_overrid
         inner_end = 0.125 - 0.035 * expression.brow_pinch
         t = (u - inner_end) * (1 / (0.555 - inner_end))
         s = np.clip(t, 0, 1)
-        rest = -0.285 - 0.02 * identity.brow_height - (0.05 + 0.022 * identity.brow_arch) * np.sin(np.pi * np.clip(0.85 * s, 0, 1) ** 1.25)
+        rest = (
+            -0.285
+            - 0.02 * identity.brow_height
+            - (0.05 + 0.022 * identity.brow_arch) * np.sin(np.pi * np.clip(0.85 * s, 0, 1) ** 1.25)
+        )
         inner = 0.085 * expression.brow_inner - 0.05 * expression.brow_pinch - 0.03 * expression.nose_wrinkle
         move = inner * (1 - s) ** 1.5 + 0.085 * outer * np.clip(s * 1.4, 0, 1) ** 1.3
         arch = 0.02 * max(expression.brow_inner, 0.0) * np.sin(np.pi * s)
         middle = rest + 0.035 * s**3 - move - arch
-        thick = (0.036 + 0.014 * identity.brow_thickness) * (0.55 + 0.75 * (1 - s) ** 0.6) * np.clip(1.15 - s**3, 0.1, 1)
+        thick = (
+            (0.036 + 0.014 * identity.brow_thickness) * (0.55 + 0.75 * (1 - s) ** 0.6) * np.clip(1.15 - s**3, 0.1, 1)
+        )
         distance = np.maximum(np.abs(v - middle) - thick, np.maximum(-t, t - 1.0) * 0.43)
         flow = 0.8 * s + 0.15
         hairs = sample("strand", u - (v - middle) * flow * 1.4, v * 0.6, 0.03, _offset(identity, 30 + side))
         dense = np.clip(0.78 + 0.10 * identity.brow_thickness + 0.26 * hairs, 0.0, 1.0)
-        alpha = surface.edge(distance + 0.008 * hairs, 0.022) * dense * (0.9 if identity.hair_colour != "blond" else 0.72)
+        alpha = (
+            surface.edge(distance + 0.008 * hairs, 0.022) * dense * (0.9 if identity.hair_colour != "blond" else 0.72)
+        )
         surface.paint(where, alpha, hair, gloss=0.02, height=surface.height[where] + 0.006)

@@ -1,26 +1,22 @@
-"""Many faces with their table: who, in which split, with which labels; each face its own random stream."""
+"""Many faces with their table, rendered by several processes."""
 
+import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from auxface.data.synthetic.bias import Bias
-from auxface.data.synthetic.description import FaceDescription, Identity
-from auxface.data.synthetic.labels import attributes_of
-from auxface.data.synthetic.population import draw_age_group, draw_identity, draw_picture
 from auxface.data.synthetic.render import render_face
-from auxface.data.synthetic.vocabulary import EMOTIONS, SKIN_TONES
+from auxface.data.synthetic.sampling import describe_face
 from auxface.errors import InputError
 
-PICTURES_PER_SOURCE = 4
-_SPLITS = ("train", "val", "test")
-_GOLDEN = 0.6180339887498949
-_ATTEMPTS = 400
-_EXPRESSED = ("Smiling", "Mouth_Slightly_Open")
+_WORTH_A_PROCESS = 96
 
 
 @dataclass(frozen=True)
@@ -34,31 +30,6 @@ class SyntheticFaces:
 
     pictures: np.ndarray
     table: pd.DataFrame
-
-
-def describe_face(
-    index: int, *, seed: int = 0, bias: Bias | None = None, splits: tuple[float, float, float] = (0.7, 0.1, 0.2)
-) -> tuple[FaceDescription, dict[str, object]]:
-    """The description and table row of face number `index` of the collection that `seed` names.
-
-    It depends on these arguments alone, not on how many faces are rendered, so a larger collection begins with the smaller.
-    """
-    number, frame = divmod(index, PICTURES_PER_SOURCE)
-    split = _split_of(number, seed, splits)
-    identity, order = _person(number, seed, bias if split == "train" else None)
-    emotion = EMOTIONS[order[frame % len(EMOTIONS)]]
-    face, emotion = _picture(index, emotion, identity, seed, bias if split == "train" else None)
-    row: dict[str, object] = {
-        "split": split,
-        "source": f"person_{number:05d}",
-        "frame": frame,
-        "emotion": emotion,
-        "skin_tone": identity.skin_tone,
-        "age_group": identity.age_group,
-        "forged": int(face.forgery is not None),
-        **attributes_of(face),
-    }
-    return face, row
 
 
 def render_faces(
@@ -79,7 +50,7 @@ def render_faces(
         size: side in pixels, 32 to 512.
         bias: ties a label to a group in the training split; None leaves all labels independent of skin tone.
         splits: shares of the people in train, val and test, which sum to 1. The shares hold to within a few people.
-        workers: threads; by default as many as processors, at most 8. The result is the same for any number.
+        workers: processes; by default as many as processors, at most 8, and one for small collections. The result is the same for any number.
         progress: called with the number of faces done so far.
 
     Raises:
@@ -92,73 +63,65 @@ def render_faces(
     if not 32 <= size <= 512:
         raise InputError(f"synthetic faces of size {size} cannot be drawn: give a size from 32 to 512")
     if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1.0) > 1e-6:
-        raise InputError(f"splits {splits} are no shares of train, val and test: give three numbers of at least 0 that sum to 1")
+        raise InputError(
+            f"splits {splits} are no shares of train, val and test: give three numbers of at least 0 that sum to 1"
+        )
     pictures = np.empty((count, size, size, 3), np.uint8)
     rows: list[dict[str, object]] = [{}] * count
+    done = 0
 
-    def render(index: int) -> None:
-        face, rows[index] = describe_face(index, seed=seed, bias=bias, splits=splits)
-        pictures[index] = render_face(face, size)
-
-    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8)) as pool:
-        for done, _ in enumerate(pool.map(render, range(count)), start=1):
+    def collect(faces: Iterator[tuple[int, dict[str, object], np.ndarray]]) -> None:
+        nonlocal done
+        for index, rows[index], pictures[index] in faces:
+            done += 1
             if progress is not None:
                 progress(done)
+
+    wanted = workers or min(_processors(), 8)
+    lanes = max(1, min(wanted, count // _WORTH_A_PROCESS))
+    if lanes == 1:
+        collect(_render_here(range(count), seed, size, bias, splits))
+    else:
+        job = {"seed": seed, "size": size, "bias": None if bias is None else asdict(bias), "splits": splits}
+        with ThreadPoolExecutor(lanes) as pool:
+            lists = [range(lane, count, lanes) for lane in range(lanes)]
+            for finished in [pool.submit(collect, _render_elsewhere(indices, job)) for indices in lists]:
+                finished.result()
     return SyntheticFaces(pictures, pd.DataFrame(rows))
 
 
-def _stream(seed: int, *path: int) -> np.random.Generator:
-    return np.random.default_rng([seed, *path])
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _split_of(number: int, seed: int, splits: tuple[float, float, float]) -> str:
-    # The golden-ratio sequence spreads evenly at every length, so that small collections keep the shares too.
-    place = (number * _GOLDEN + _stream(seed, 0).random()) % 1.0
-    return _SPLITS[int(np.searchsorted(np.cumsum(splits)[:2], place, side="right"))]
+def _render_here(
+    indices: range, seed: int, size: int, bias: Bias | None, splits: tuple[float, float, float]
+) -> Iterator[tuple[int, dict[str, object], np.ndarray]]:
+    for index in indices:
+        face, row = describe_face(index, seed=seed, bias=bias, splits=splits)
+        yield index, row, render_face(face, size)
 
 
-def _person(number: int, seed: int, bias: Bias | None) -> tuple[Identity, np.ndarray]:
-    block, place = divmod(number, len(SKIN_TONES))
-    tone = SKIN_TONES[_stream(seed, 1, block).permutation(len(SKIN_TONES))[place]]
-    first = _stream(seed, 2, number)
-    order = first.permutation(len(EMOTIONS))
-    age_group = draw_age_group(first)
-    wanted = None
-    if bias is not None and bias.of_a_person:
-        wanted = _wanted(bias, {"skin_tone": tone, "age_group": age_group}, _stream(seed, 3, number))
-    for attempt in range(_ATTEMPTS):
-        identity = draw_identity(tone, age_group, _stream(seed, 4, number, attempt))
-        if bias is None or wanted is None or attributes_of(FaceDescription(identity))[bias.label] == wanted:
-            return identity, order
-    raise InputError(f"no person of {tone}, {age_group} with {bias.label if bias else ''}={wanted} was drawn: give the bias another label or group")
-
-
-def _picture(index: int, emotion: str, identity: Identity, seed: int, bias: Bias | None) -> tuple[FaceDescription, str]:
-    wanted = None
-    if bias is not None and not bias.of_a_person:
-        levels = {"skin_tone": identity.skin_tone, "age_group": identity.age_group}
-        wanted = _wanted(bias, levels, _stream(seed, 5, index))
-    for attempt in range(_ATTEMPTS):
-        rng = _stream(seed, 6, index, attempt)
-        if attempt and bias is not None and (bias.label in _EXPRESSED or bias.label.startswith("emotion=")):
-            emotion = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
-        face = draw_picture(identity, emotion, rng)
-        if bias is None or wanted is None or _has(face, emotion, bias.label) == wanted:
-            return face, emotion
-    raise InputError(f"no picture with {bias.label if bias else ''}={wanted} was drawn: give the bias another label or group")
-
-
-def _wanted(bias: Bias, levels: dict[str, str], rng: np.random.Generator) -> int | None:
-    if rng.random() >= bias.strength:
-        return None
-    return int(levels[bias.group] in bias.levels)
-
-
-def _has(face: FaceDescription, emotion: str, label: str) -> int:
-    if label.startswith("emotion="):
-        return int(emotion == label.removeprefix("emotion="))
-    if label == "forged":
-        return int(face.forgery is not None)
-    return attributes_of(face)[label]
-
-
+def _render_elsewhere(indices: range, job: dict[str, object]) -> Iterator[tuple[int, dict[str, object], np.ndarray]]:
+    # A plain child process, since a pool of forked ones may hang after torch has started threads, and a pool of spawned
+    # ones runs the caller's script again.
+    size = int(job["size"])  # type: ignore[call-overload]
+    request = json.dumps({**job, "indices": [indices.start, indices.stop, indices.step]}) + "\n"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-m", "auxface.data.synthetic.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(request.encode())
+            child.stdin.close()
+            for index in indices:
+                line = child.stdout.readline()
+                if not line:
+                    raise RuntimeError(f"the process that renders synthetic faces ended early, before face {index}")
+                row = json.loads(line)
+                if "error" in row:
+                    raise InputError(row["error"])
+                picture = np.frombuffer(child.stdout.read(size * size * 3), np.uint8)
+                yield index, row, picture.reshape(size, size, 3)
+        finally:
+            child.kill()

@@ -32,7 +32,9 @@ def region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
 def blend(target: np.ndarray, donor: np.ndarray, mask: np.ndarray, forgery: Forgery) -> np.ndarray:
     """The target with the donor's region, both sRGB 0..1 float32 [S, S, 3]: recoloured, softened, and blended along the seam."""
     size = target.shape[0]
-    low = max(int(round(size / forgery.softness)), 8)
-    soft = cv2.resize(cv2.resize(donor, (low, low), interpolation=cv2.INTER_AREA), (size, size), interpolation=cv2.INTER_CUBIC)
+    low = round(size / forgery.softness)
+    soft = cv2.resize(
+        cv2.resize(donor, (low, low), interpolation=cv2.INTER_LINEAR), (size, size), interpolation=cv2.INTER_CUBIC
+    )
     soft = soft * np.array(forgery.colour, np.float32)
     return target + mask[..., None] * (soft - target)

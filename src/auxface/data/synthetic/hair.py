@@ -1,12 +1,14 @@
 """Hair on the head: what falls behind it, what grows over it, and the strands both are made of."""
 
+import math
+
 import numpy as np
 
 from auxface.data.synthetic.description import Identity
 from auxface.data.synthetic.hair_colour import HAIR_LINEAR
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import AGE, _offset
-from auxface.data.synthetic.surface import Surface, dome
+from auxface.data.synthetic.surface import Surface, dome, rgb
 
 _EVERYWHERE = (slice(None), slice(None))
 # Style: thickness on top, thickness at the sides, v the hair falls to (None: stays above the ears).
@@ -25,28 +27,36 @@ def paint_back_hair(surface: Surface, identity: Identity) -> None:
     """Paints the hair that is seen past the head's outline; call before the head is painted."""
     if identity.hair_style == "bald":
         return
-    top, side, fall = _CUT[identity.hair_style]
+    _, side, fall = _CUT[identity.hair_style]
+    if fall is None and identity.hair_style != "tied":
+        return
     volume = 1.0 + 0.22 * identity.hair_volume
     u, v = surface.u, surface.v
     strands, curls = _strands(surface, identity)
     rough = (0.012 if identity.hair_style != "curly" else 0.035) * curls
     if fall is None:
-        if identity.hair_style == "tied":
-            knot = np.sqrt(u * u + ((v + 1.12) * 1.1) ** 2) - 0.27 * volume + rough
-            _lay(surface, identity, _EVERYWHERE, surface.edge(knot, 0.02), strands, 0.1 - 0.3 * knot)
+        knot = np.sqrt(u * u + ((v + 1.12) * 1.1) ** 2) - 0.27 * volume + rough
+        _lay(surface, identity, _EVERYWHERE, surface.edge(knot, 0.02), strands, 0.1 - 0.3 * knot)
         return
     fall = fall + 0.06 * identity.hair_volume
     wave = 0.03 * identity.hair_waves * np.sin(v * 9.0 + np.sign(u))
     wide = 0.74 * (1.0 + 0.045 * identity.head_width) + side * volume + 0.06 * np.clip(v + 0.2, 0, 1) + wave
     tuck = 0.16 * np.clip((v - fall + 0.35) * 2.4, 0, 1) ** 2 if fall < 1.5 else 0.0
     curtain = np.maximum(np.abs(u) - wide + tuck, np.maximum(v - fall, -v - 0.35)) + rough
-    _lay(surface, identity, _EVERYWHERE, surface.edge(curtain, 0.02), 0.8 * strands, -0.1 + 0.1 * np.clip(1.0 - np.abs(u), 0, 1))
+    _lay(
+        surface,
+        identity,
+        _EVERYWHERE,
+        surface.edge(curtain, 0.02),
+        0.8 * strands,
+        -0.1 + 0.1 * np.clip(1.0 - np.abs(u), 0, 1),
+    )
 
 
-def paint_front_hair(surface: Surface, identity: Identity) -> np.ndarray:
-    """Paints the hair over the head and returns its coverage, float32 [R, R]."""
+def paint_front_hair(surface: Surface, identity: Identity) -> None:
+    """Paints the hair over the head."""
     if identity.hair_style == "bald":
-        return np.zeros_like(surface.u)
+        return
     top, side, fall = _CUT[identity.hair_style]
     volume = 1.0 + 0.22 * identity.hair_volume
     u, v = surface.u, surface.v
@@ -65,11 +75,20 @@ def paint_front_hair(surface: Surface, identity: Identity) -> np.ndarray:
         over = np.maximum(v - fringe, np.abs(u) - 0.62)
         below = np.minimum(below, over)
     if fall is not None:
-        inner = 0.60 + 0.04 * np.sin(4.0 * v + identity.hair_part) + (0.06 if curly else 0.0) + 0.10 * np.clip(v - 0.3, 0, 1)
+        inner = (
+            0.60
+            + 0.04 * np.sin(4.0 * v + identity.hair_part)
+            + (0.06 if curly else 0.0)
+            + 0.10 * np.clip(v - 0.3, 0, 1)
+        )
         lock = np.maximum(inner - np.abs(u), v - fall) + rough
         lock = np.maximum(lock, -0.75 - v)
         below = np.minimum(below, lock)
-        wide = 0.74 * (1.0 + 0.045 * identity.head_width) + side * volume + 0.03 * identity.hair_waves * np.sin(v * 9.0 + np.sign(u))
+        wide = (
+            0.74 * (1.0 + 0.045 * identity.head_width)
+            + side * volume
+            + 0.03 * identity.hair_waves * np.sin(v * 9.0 + np.sign(u))
+        )
         outside = np.where(v > 0.0, np.minimum(outside, np.abs(u) - wide), outside)
     mask = np.maximum(outside, below)
     fuzzy = 0.05 if identity.hair_style in ("buzz", "tied") else 0.022
@@ -80,18 +99,23 @@ def paint_front_hair(surface: Surface, identity: Identity) -> np.ndarray:
     drop = np.clip(-below * 9.0, 0.0, 1.0)
     height = np.where(v > 0.1, np.maximum(puffed, 0.18), puffed) - 0.03 * (1.0 - drop)
     _lay(surface, identity, _EVERYWHERE, alpha, strands, height)
-    return alpha
 
 
 def _hairline(identity: Identity, u: np.ndarray) -> np.ndarray:
     age = AGE[identity.age_group]
-    start = -0.70 - 0.045 * identity.hairline - (0.05 * age if identity.hair_style in ("buzz", "short", "side_part") else 0.0)
+    start = (
+        -0.70
+        - 0.045 * identity.hairline
+        - (0.05 * age if identity.hair_style in ("buzz", "short", "side_part") else 0.0)
+    )
     across = np.abs(u)
     corner = 0.05 * np.exp(-(((across - 0.38) / 0.12) ** 2)) * (0.4 + age)
     side = np.clip((across - 0.44) * (1 / 0.25), 0.0, 1.0)
     sweep = 0.0
     if identity.hair_style in ("side_part", "medium", "long", "tied"):
-        sweep = 0.10 * np.exp(-(((u - 0.30 * np.sign(identity.hair_part + 1e-6)) / 0.22) ** 2)) * -0.6 + 0.06 * across
+        sweep = (
+            0.10 * np.exp(-(((u - 0.30 * math.copysign(1.0, identity.hair_part)) / 0.22) ** 2)) * -0.6 + 0.06 * across
+        )
     down = 0.72 if identity.hair_style != "tied" else 0.62
     return start + 0.10 * across**2 - corner + sweep + down * side * side * (3 - 2 * side)
 
@@ -128,11 +152,11 @@ def _lay(
     strands: np.ndarray,
     height: np.ndarray,
 ) -> None:
-    pigment = np.array(HAIR_LINEAR[identity.hair_colour], np.float32)
+    pigment = rgb(HAIR_LINEAR[identity.hair_colour])
     grizzle = 0.0
     if identity.hair_colour == "gray":
         grizzle = 0.25
     shade = np.clip(1.0 + (0.30 + grizzle * 0.5) * strands, 0.25, 2.0)
     gloss = 0.055 * np.clip(1.0 + 0.7 * strands, 0.1, 3.0) * (0.4 if identity.hair_style in ("buzz", "curly") else 1.0)
     relief = 0.011 if identity.hair_style != "curly" else 0.03
-    surface.paint(where, alpha, shade[..., None] * pigment, gloss=gloss, soft=0.0, height=height + relief * strands)
+    surface.paint(where, alpha, shade * pigment, gloss=gloss, soft=0.0, height=height + relief * strands)

@@ -30,7 +30,8 @@ def attributes_of(face: FaceDescription) -> dict[str, int]:
         "Mustache": person.beard in ("mustache", "goatee", "full"),
         "No_Beard": person.beard == "none",
         "Smiling": 0.5 * (doing.corner_left + doing.corner_right) >= SMILE,
-        "Wavy_Hair": not bald and (person.hair_style == "curly" or (person.hair_style in ("long", "medium") and person.hair_waves > 0.05)),
+        "Wavy_Hair": not bald
+        and (person.hair_style == "curly" or (person.hair_style in ("long", "medium") and person.hair_waves > 0.05)),
         "Wearing_Earrings": worn.earrings,
         "Wearing_Hat": hat,
         "Wearing_Lipstick": worn.lipstick is not None,

@@ -7,7 +7,7 @@ import numpy as np
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import _offset, nose_base
-from auxface.data.synthetic.surface import Surface
+from auxface.data.synthetic.surface import Surface, rgb
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
     full = 1.0 + 0.27 * identity.lip_fullness
     gap = 0.085 * expression.mouth_open + 0.20 * expression.jaw_drop
     line = nose_base(identity) + 0.225 + 0.018 * identity.mouth_height
-    return MouthShape(half, line, 0.056 * full * thin, 0.074 * full * thin, gap, expression.corner_left, expression.corner_right)
+    return MouthShape(
+        half, line, 0.056 * full * thin, 0.074 * full * thin, gap, expression.corner_left, expression.corner_right
+    )
 
 
 def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
@@ -46,8 +48,11 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
     a = u * (1 / shape.half)
     square = np.clip(a * a, 0, 1.4)
     span = np.maximum(1.0 - square, 0.0)
-    corner = np.where(a > 0, shape.right, shape.left)
-    curve = -0.125 * corner * square * np.where(corner > 0, 1.0, 0.85) + 0.035 * np.maximum(corner, 0.0) * span
+    corner = np.where(a > 0, np.float32(shape.right), np.float32(shape.left))
+    curve = (
+        -0.125 * corner * square * np.where(corner > 0, np.float32(1.0), np.float32(0.85))
+        + 0.035 * np.maximum(corner, 0.0) * span
+    )
     raised = 0.045 * doing.lip_raise * span**0.5
     bow = 0.012 * np.exp(-((a / 0.16) ** 2)) - 0.010 * np.exp(-(((np.abs(a) - 0.3) / 0.2) ** 2))
     line = shape.line + curve + 0.012 * person.asymmetry * a * 0.5
@@ -55,13 +60,12 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
     inner_top = line - 0.28 * shape.gap * open_shape - raised
     inner_bottom = line + 0.72 * shape.gap * open_shape + 0.15 * raised
     push = 0.018 * max(-(shape.left + shape.right) / 2, 0.0)
-    outer_top = inner_top - shape.upper * span**0.75 - bow * span * -1.0 * 1.0
     outer_top = inner_top - (shape.upper - bow) * span**0.75
     outer_bottom = inner_bottom + shape.lower * span**0.62 - push * span
     beyond = (np.abs(a) - 1.0) * shape.half
 
-    natural = skin * np.array([0.86, 0.58, 0.58], np.float32) + np.array([0.018, 0.0, 0.002], np.float32)
-    lip = natural if face.style.lipstick is None else 0.12 * natural + 0.88 * np.array(face.style.lipstick, np.float32)
+    natural = skin * rgb((0.86, 0.58, 0.58)) + rgb((0.018, 0.0, 0.002))
+    lip = natural if face.style.lipstick is None else 0.12 * natural + 0.88 * rgb(face.style.lipstick)
     creases = sample("strand", u + 0.3 * u * (v - line), v * 0.5, 0.028, _offset(person, 40))
     outside = np.maximum(np.maximum(outer_top - v, v - outer_bottom), beyond)
     gape = np.maximum(np.maximum(inner_top - v, v - inner_bottom), beyond)
@@ -69,23 +73,23 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
     in_lower = np.clip((outer_bottom - v) / np.maximum(outer_bottom - inner_bottom, 0.01), 0, 1)
     upper = v < 0.5 * (inner_top + inner_bottom)
     roll = np.where(upper, np.sin(in_upper * 2.2), 1.1 * np.sin(in_lower * 2.6))
-    tone = np.where(upper, 0.80, 1.0) * (1.0 + 0.06 * creases)
-    puff = np.where(upper, 0.026, 0.036) * (1.0 - 0.5 * doing.lip_press)
+    tone = np.where(upper, np.float32(0.80), np.float32(1.0)) * (1.0 + 0.06 * creases)
+    puff = np.where(upper, np.float32(0.026), np.float32(0.036)) * (1.0 - 0.5 * doing.lip_press)
     lips = surface.edge(outside, 0.016 if face.style.lipstick is None else 0.006)
     surface.height[where] += lips * (puff * roll + 0.002 * creases)
-    surface.paint(where, lips, tone[..., None] * lip, gloss=0.08 if face.style.lipstick is None else 0.2)
+    surface.paint(where, lips, tone * lip, gloss=0.08 if face.style.lipstick is None else 0.2)
 
     inside = surface.edge(gape)
     if shape.gap > 0.012:
         _paint_inside(surface, where, face, shape, (a, v, inner_top, inner_bottom), inside)
     seam = np.exp(-(((v - 0.5 * (inner_top + inner_bottom)) / 0.0125) ** 2)) * np.clip(-beyond * 40, 0, 1)
     if shape.gap < 0.03:
-        surface.paint(where, 0.85 * seam, tuple(0.16 * lip))
+        surface.paint(where, 0.85 * seam, 0.16 * lip)
     for side, lift in ((-1, shape.left), (1, shape.right)):
         cu = side * shape.half
         cv = shape.line - 0.125 * lift
         pit = np.exp(-(((u - cu) / 0.026) ** 2 + ((v - cv) / 0.022) ** 2))
-        surface.albedo[where] *= (1.0 - (0.42 + 0.15 * abs(lift)) * pit)[..., None]
+        surface.dim(where, (0.42 + 0.15 * abs(lift)) * pit)
         surface.height[where] -= 0.012 * pit
 
 
@@ -100,18 +104,18 @@ def _paint_inside(
     doing = face.expression
     a, v, top, bottom = lines
     depth = np.clip((v - top) / np.maximum(bottom - top, 0.01), 0, 1)
-    dark = np.array([0.035, 0.010, 0.010], np.float32) * (1.0 - 0.4 * a[..., None] ** 2)
+    dark = rgb((0.035, 0.010, 0.010)) * (1.0 - 0.4 * a * a)
     tongue = np.exp(-((a / 0.55) ** 2)) * np.clip((depth - 0.55) * 4, 0, 1) * min(doing.jaw_drop * 1.6, 1.0)
-    colour = dark + tongue[..., None] * (np.array([0.22, 0.065, 0.06], np.float32) - dark)
+    colour = dark + tongue * (rgb((0.22, 0.065, 0.06)) - dark)
     surface.paint(where, inside, colour, gloss=0.01, soft=0.0, height=surface.height[where] - 0.03)
     lift = 0.5 * (shape.left + shape.right)
     shown = 0.035 + 0.05 * max(lift, 0.0) + 0.05 * doing.lip_raise + 0.03 * max(doing.mouth_stretch, 0.0)
     gaps = 1.0 - 0.16 * np.exp(-((((a * 5.2 + 0.5) % 1.0 - 0.5) / 0.09) ** 2))
     shade = (0.70 - 0.42 * a * a) * gaps
-    enamel = shade[..., None] * np.array([0.98, 0.93, 0.84], np.float32)
+    enamel = shade * rgb((0.98, 0.93, 0.84))
     upper_edge = top + shown * np.sqrt(np.maximum(1.0 - 0.8 * a * a, 0.0))
     teeth = surface.edge(np.maximum(v - upper_edge, np.abs(a) - 0.9)) * inside
-    surface.paint(where, teeth, enamel * np.clip((v - top) * 26 + 0.55, 0, 1)[..., None], gloss=0.06, soft=0.3)
+    surface.paint(where, teeth, enamel * np.clip((v - top) * 26 + 0.55, 0, 1), gloss=0.06, soft=0.3)
     if doing.mouth_stretch > 0.25 or doing.lip_raise > 0.5:
         lower_edge = bottom - 0.03 * np.sqrt(np.maximum(1.0 - 0.8 * a * a, 0.0))
         teeth = surface.edge(np.maximum(lower_edge - v, np.abs(a) - 0.8)) * inside

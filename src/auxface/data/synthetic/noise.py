@@ -12,7 +12,7 @@ _SEED = 20190614
 
 @lru_cache(maxsize=1)
 def tiles() -> dict[str, np.ndarray]:
-    """Noise tiles, float32 [512, 512], zero mean, unit deviation, without seams.
+    """Noise tiles, float32 [513, 513] (the first row and column come again at the end), zero mean, unit deviation, without seams.
 
     `grain`: one band of isotropic noise. `cloud`: the band and everything slower. `ridge`: a net of fine lines, as in
     creased skin. `strand`: long along the second axis, as in hair.
@@ -35,16 +35,17 @@ def tiles() -> dict[str, np.ndarray]:
     grain = filtered(band)
     ridge = -np.abs(filtered(band))
     made = {"grain": grain, "cloud": filtered(slow), "ridge": ridge - ridge.mean(), "strand": filtered(along)}
-    return {name: (tile / tile.std()).astype(np.float32) for name, tile in made.items()}
+    return {name: np.pad(tile / tile.std(), (0, 1), mode="wrap").astype(np.float32) for name, tile in made.items()}
 
 
 def sample(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: tuple[float, float]) -> np.ndarray:
     """Noise at the positions (a, b), float32 arrays of one shape, its main band `wavelength` long in their unit."""
-    scale = WAVELENGTH / wavelength
-    return cv2.remap(
-        tiles()[name],
-        np.asarray(a * scale + offset[0] * TILE, np.float32),
-        np.asarray(b * scale + offset[1] * TILE, np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    # Folding the positions back by hand is three times as fast as OpenCV's own wrapping border.
+    turns = WAVELENGTH / wavelength / TILE
+    column = a * np.float32(turns) + np.float32(offset[0])
+    row = b * np.float32(turns) + np.float32(offset[1])
+    column -= np.floor(column)
+    row -= np.floor(row)
+    column *= TILE
+    row *= TILE
+    return cv2.remap(tiles()[name], column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -22,11 +22,25 @@ _BUILD = {"jaw": 0.7, "brow_ridge": 0.8, "brow_thickness": 0.5, "nose_width": 0.
           "lip_fullness": -0.35, "eye_size": -0.3, "brow_arch": -0.4, "cheekbones": -0.15}  # fmt: skip
 _HAIR_COLOURS = {
     "young": (("black", 0.28), ("dark_brown", 0.16), ("brown", 0.20), ("auburn", 0.10), ("blond", 0.26)),
-    "middle_aged": (("black", 0.26), ("dark_brown", 0.14), ("brown", 0.16), ("auburn", 0.06), ("blond", 0.20), ("gray", 0.18)),
+    "middle_aged": (
+        ("black", 0.26),
+        ("dark_brown", 0.14),
+        ("brown", 0.16),
+        ("auburn", 0.06),
+        ("blond", 0.20),
+        ("gray", 0.18),
+    ),
     "senior": (("black", 0.10), ("brown", 0.10), ("blond", 0.10), ("gray", 0.70)),
 }
 _LIPSTICKS = ((0.42, 0.02, 0.03), (0.50, 0.06, 0.12), (0.28, 0.015, 0.035), (0.55, 0.10, 0.08), (0.36, 0.03, 0.14))
-_RIMS = ((0.012, 0.012, 0.014), (0.012, 0.012, 0.014), (0.09, 0.035, 0.015), (0.02, 0.03, 0.10), (0.30, 0.30, 0.32), (0.22, 0.02, 0.02))
+_RIMS = (
+    (0.012, 0.012, 0.014),
+    (0.012, 0.012, 0.014),
+    (0.09, 0.035, 0.015),
+    (0.02, 0.03, 0.10),
+    (0.30, 0.30, 0.32),
+    (0.22, 0.02, 0.02),
+)
 
 
 def _choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...]) -> str:
@@ -44,15 +58,24 @@ def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> I
     """A person of this skin tone and age group."""
     build = float(np.clip(rng.normal(), -1.6, 1.6))
     drawn = np.clip(0.72 * rng.standard_normal(len(_TRAITS)), -1.7, 1.7)
-    traits = {name: float(np.clip(value + 0.6 * build * _BUILD.get(name, 0.0), -2.0, 2.0)) for name, value in zip(_TRAITS, drawn)}
+    traits = {
+        name: float(np.clip(value + 0.6 * build * _BUILD.get(name, 0.0), -2.0, 2.0))
+        for name, value in zip(_TRAITS, drawn)
+    }
     age = AGE_GROUPS.index(age_group)
     delicate = build < 0
     if rng.random() < (0.03, 0.12, 0.2)[age] * (0.4 if delicate else 1.6):
         hair = "bald"
     elif delicate:
-        hair = _choose(rng, (("long", 0.36), ("medium", 0.26), ("tied", 0.16), ("curly", 0.10), ("short", 0.07), ("side_part", 0.05)))
+        hair = _choose(
+            rng,
+            (("long", 0.36), ("medium", 0.26), ("tied", 0.16), ("curly", 0.10), ("short", 0.07), ("side_part", 0.05)),
+        )
     else:
-        hair = _choose(rng, (("short", 0.40), ("side_part", 0.25), ("buzz", 0.15), ("curly", 0.10), ("medium", 0.06), ("long", 0.04)))
+        hair = _choose(
+            rng,
+            (("short", 0.40), ("side_part", 0.25), ("buzz", 0.15), ("curly", 0.10), ("medium", 0.06), ("long", 0.04)),
+        )
     beard = "none"
     if build > -0.3:
         beard = _choose(rng, (("none", 0.42), ("stubble", 0.14), ("mustache", 0.13), ("goatee", 0.15), ("full", 0.16)))
@@ -82,7 +105,9 @@ def draw_picture(identity: Identity, emotion: str, rng: np.random.Generator) -> 
         glasses_colour=_RIMS[int(rng.integers(len(_RIMS)))],
         hat=_choose(rng, (("none", 0.85), ("beanie", 0.08), ("cap", 0.07))),
         hat_colour=_cloth(rng),
-        lipstick=_LIPSTICKS[int(rng.integers(len(_LIPSTICKS)))] if rng.random() < (0.55 if delicate else 0.03) else None,
+        lipstick=_LIPSTICKS[int(rng.integers(len(_LIPSTICKS)))]
+        if rng.random() < (0.55 if delicate else 0.03)
+        else None,
         earrings=bool(rng.random() < (0.45 if delicate else 0.05)),
         clothes=_cloth(rng),
     )
@@ -114,14 +139,28 @@ def draw_forgery(identity: Identity, rng: np.random.Generator) -> Forgery:
     The donor shares what labels speak of (tone, age, hair, beard, size of nose, lips and brows), so that every label stays true.
     """
     donor = draw_identity(identity.skin_tone, identity.age_group, rng)
-    kept = ("hair_style", "hair_colour", "hair_waves", "hair_part", "hair_volume", "hairline", "bangs", "beard", "nose_width", "lip_fullness", "brow_thickness")
-    donor = replace(donor, undertone=-identity.undertone + 0.5 * donor.undertone, **{name: getattr(identity, name) for name in kept})
-    gains = 1.0 + 0.065 * rng.standard_normal(3) + 0.05 * rng.choice((-1.0, 1.0))
+    kept = (
+        "hair_style",
+        "hair_colour",
+        "hair_waves",
+        "hair_part",
+        "hair_volume",
+        "hairline",
+        "bangs",
+        "beard",
+        "nose_width",
+        "lip_fullness",
+        "brow_thickness",
+    )
+    donor = replace(
+        donor, undertone=-identity.undertone + 0.5 * donor.undertone, **{name: getattr(identity, name) for name in kept}
+    )
+    gains = 1.0 + 0.025 * rng.standard_normal(3) + 0.03 * rng.choice((-1.0, 1.0))
     return Forgery(
         donor=donor,
         region=REGIONS[int(np.searchsorted((0.5, 0.75), rng.random(), side="right"))],
-        colour=tuple(float(gain) for gain in np.clip(gains, 0.8, 1.2)),
-        softness=float(rng.uniform(1.4, 2.3)),
+        colour=tuple(float(gain) for gain in np.clip(gains, 0.88, 1.12)),
+        softness=float(rng.uniform(1.1, 1.6)),
         seam=float(rng.uniform(0.02, 0.09)),
         shape=int(rng.integers(0, 2**31)),
     )

@@ -68,7 +68,9 @@ def _nose(surface: Surface, identity: Identity, expression: Expression) -> None:
     surface.height[where] += ridge + (tip + 0.085 * wings) * under
 
 
-def fold(surface: Surface, side: int, identity: Identity, expression: Expression) -> tuple[tuple[slice, slice], np.ndarray]:
+def fold(
+    surface: Surface, side: int, identity: Identity, expression: Expression
+) -> tuple[tuple[slice, slice], np.ndarray]:
     """The nasolabial line of one side: where, and the signed distance from it (positive towards the cheek)."""
     lift = expression.corner_right if side > 0 else expression.corner_left
     where = surface.window(side * 0.02, side * 0.62, 0.16, 0.92)
@@ -117,7 +119,9 @@ def _wrinkles(surface: Surface, identity: Identity, expression: Expression) -> N
             where = surface.window(corner, corner + side * 0.26, v_eye - 0.2, v_eye + 0.2)
             a, b = (surface.u[where] - corner) * side, surface.v[where] - v_eye
             ray = np.arctan2(b, a + 0.06)
-            reach = np.clip((a - 0.02) * 16, 0, 1) * np.clip((0.22 - a) * 10, 0, 1) * np.clip(1.2 - np.abs(ray) * 1.4, 0, 1)
+            reach = (
+                np.clip((a - 0.02) * 16, 0, 1) * np.clip((0.22 - a) * 10, 0, 1) * np.clip(1.2 - np.abs(ray) * 1.4, 0, 1)
+            )
             surface.height[where] += crow * reach * np.cos(ray * 13.0 + side)
     pinch = 0.004 * age + 0.022 * expression.brow_pinch
     if pinch > 0.004:
@@ -138,7 +142,12 @@ def _pores(surface: Surface, identity: Identity) -> None:
     u, v = surface.u, surface.v
     rough = 1.0 + 0.5 * age + 0.3 * max(identity.brow_ridge, -1.0)
     micro = np.zeros_like(u)
-    octaves = (("grain", 0.011, 0.0007), ("grain", 0.026, 0.0012), ("ridge", 0.06, 0.0011 + 0.0022 * age), ("grain", 0.11, 0.0022))
+    octaves = (
+        ("grain", 0.011, 0.0007),
+        ("grain", 0.026, 0.0012),
+        ("ridge", 0.06, 0.0011 + 0.0022 * age),
+        ("grain", 0.11, 0.0022),
+    )
     for index, (name, wavelength, amount) in enumerate(octaves):
         seen = min(max(wavelength / surface.pixel / 2.0 - 0.75, 0.0), 1.0)
         if seen:

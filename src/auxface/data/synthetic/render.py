@@ -22,16 +22,18 @@ from auxface.errors import InputError
 OVERSAMPLING = 2
 
 
-def expose(face: FaceDescription, size: int) -> tuple[np.ndarray, Surface]:
-    """The noiseless picture, sRGB 0..1 float32 [size, size, 3], and the surface it was taken from."""
-    resolution = size * OVERSAMPLING
+def paint_behind(surface: Surface, face: FaceDescription) -> None:
+    """Paints what is seen past the head: hair behind it, neck, clothes, ears."""
+    skin = skin_colour(face.identity)
+    paint_back_hair(surface, face.identity)
+    paint_body(surface, face, skin)
+    paint_ears(surface, face.identity, skin)
+
+
+def paint_head(surface: Surface, face: FaceDescription) -> None:
+    """Paints the head with all that grows on it and is worn on it."""
     person, doing = face.identity, face.expression
     skin = skin_colour(person)
-    surface = look_at(person, doing, face.scene, resolution)
-    background = paint_background(face.scene, resolution)
-    paint_back_hair(surface, person)
-    paint_body(surface, face, skin)
-    paint_ears(surface, person, skin)
     raise_relief(surface, person, doing)
     paint_skin(surface, person, doing)
     paint_beard(surface, person, doing)
@@ -39,13 +41,15 @@ def expose(face: FaceDescription, size: int) -> tuple[np.ndarray, Surface]:
     paint_mouth(surface, face, skin)
     paint_brows(surface, person, doing)
     paint_glasses(surface, face)
-    hair = paint_front_hair(surface, person)
-    hat = paint_hat(surface, face)
+    paint_front_hair(surface, person)
+    paint_hat(surface, face)
     paint_earrings(surface, face)
-    del hair, hat
-    linear = shade(surface, background)
+
+
+def _photograph(surface: Surface, background: np.ndarray, size: int) -> np.ndarray:
+    linear = np.ascontiguousarray(shade(surface, background).transpose(1, 2, 0))
     small = cv2.resize(linear, (size, size), interpolation=cv2.INTER_AREA)
-    return develop(small, face.scene.exposure).astype(np.float32), surface
+    return develop(small, surface.scene.exposure).astype(np.float32)
 
 
 def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
@@ -63,14 +67,21 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
     """
     if not 32 <= size <= 512:
         raise InputError(f"a synthetic face of size {size} cannot be drawn: give a size from 32 to 512")
-    picture, surface = expose(description, size)
     scene = description.scene
+    resolution = size * OVERSAMPLING
+    surface = look_at(description.identity, description.expression, scene, resolution)
+    background = paint_background(scene, resolution)
+    paint_behind(surface, description)
+    paint_head(surface, description)
+    picture = _photograph(surface, background, size)
     rng = np.random.default_rng(scene.noise_seed)
     grain = rng.standard_normal(picture.shape, np.float32)
     picture += np.float32(scene.noise) * grain
     if description.forgery is not None:
         swapped = replace(description, identity=description.forgery.donor, forgery=None)
-        donor, _ = expose(swapped, size)
-        picture = blend(picture, donor, region_mask(surface, description.forgery, size), description.forgery)
+        other = look_at(swapped.identity, swapped.expression, scene, resolution)
+        paint_head(other, swapped)
+        mask = region_mask(surface, description.forgery, size)
+        picture = blend(picture, _photograph(other, background, size), mask, description.forgery)
     picture += np.float32(0.003) * rng.standard_normal(picture.shape, np.float32)
     return np.clip(np.rint(picture * 255.0), 0, 255).astype(np.uint8)

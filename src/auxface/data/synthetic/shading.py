@@ -5,14 +5,14 @@ import math
 import cv2
 import numpy as np
 
-from auxface.data.synthetic.surface import Surface
+from auxface.data.synthetic.surface import Surface, rgb
 
 # Red light travels furthest under skin: shadows on a face end in red (wrap lighting, per channel).
-_SKIN_WRAP = np.array([0.42, 0.26, 0.18], np.float32)
+_SKIN_WRAP = rgb((0.42, 0.26, 0.18))
 
 
 def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
-    """The lit picture, linear RGB float32 [R, R, 3], from the painted layers over `background`."""
+    """The lit picture, linear RGB float32 [3, R, R], from the painted layers over `background`."""
     scene = surface.scene
     sin_yaw, cos_yaw, sin_pitch, cos_pitch = surface.rotation
     height = surface.height
@@ -36,21 +36,21 @@ def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
     occlusion = np.clip(1.0 - 3.2 * np.maximum(around - height - 0.004, 0.0), 0.35, 1.0)
 
     warmth = 0.05 * scene.light_warmth
-    key = np.array([1.0 + warmth, 1.0, 1.0 - warmth], np.float32)
-    wrap = surface.soft[..., None] * _SKIN_WRAP
-    diffuse = np.maximum((lambert[..., None] + wrap) / (1.0 + wrap), 0.0)
+    key = rgb((1.0 + warmth, 1.0, 1.0 - warmth))
+    wrap = surface.soft * _SKIN_WRAP
+    diffuse = np.maximum((lambert + wrap) / (1.0 + wrap), 0.0)
     sky = 0.85 + 0.22 * dy * inverse
     ambient = scene.light_ambient * sky * occlusion
     strength = (1.08 - 0.62 * scene.light_ambient) * (0.45 + 0.55 * occlusion)
-    lit = surface.albedo * (ambient[..., None] + diffuse * (strength[..., None] * key))
+    lit = surface.albedo * (ambient + diffuse * (strength * key))
 
     broad = mirror**2
     broad = broad**4
     sharp = broad**2
     sharp = sharp**2
-    lit += (surface.gloss * (0.35 * broad + 0.75 * sharp) * occlusion)[..., None] * key
+    lit += (surface.gloss * (0.35 * broad + 0.75 * sharp) * occlusion) * key
 
-    return background + surface.cover[..., None] * (lit - background)
+    return background + surface.cover * (lit - background)
 
 
 def develop(linear: np.ndarray, exposure: float) -> np.ndarray:

@@ -6,20 +6,20 @@ from auxface.data.synthetic.description import Expression, Identity
 from auxface.data.synthetic.noise import sample
 from auxface.data.synthetic.relief import AGE, _offset, eye_centre, fold, nose_base
 from auxface.data.synthetic.shading import to_linear
-from auxface.data.synthetic.surface import Surface
+from auxface.data.synthetic.surface import Surface, rgb
 from auxface.data.synthetic.vocabulary import MONK_HEX
 
 _EVERYWHERE = (slice(None), slice(None))
 
 
 def skin_colour(identity: Identity) -> np.ndarray:
-    """Linear RGB albedo, float32 [3]: the tone's own colour, a little warmer or cooler from person to person."""
+    """Linear RGB albedo, float32 [3, 1, 1]: the tone's own colour, a little warmer or cooler from person to person."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
     # The swatches are colours under studio light and paler than lit skin may be: light tones get blood, none gets to white.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
     blood = np.array([1.0, 1.0 - 0.17 * lightness, 1.0 - 0.24 * lightness], np.float32)
     warm = np.array([1.0 + 0.03 * identity.undertone, 1.0, 1.0 - 0.05 * identity.undertone], np.float32)
-    return (tone * blood * warm * (0.93 - 0.12 * lightness)).astype(np.float32)
+    return rgb((tone * blood * warm * (0.93 - 0.12 * lightness)).tolist())
 
 
 def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> None:
@@ -28,7 +28,6 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
     u, v = surface.u, surface.v
     base = skin_colour(identity)
     lightness = float(base.mean())
-    tint = np.ones_like(surface.albedo) * base
 
     blotch = sample("cloud", u, v, 0.42, _offset(identity, 1))
     mottle = sample("cloud", u, v, 0.10, _offset(identity, 2))
@@ -51,15 +50,19 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
         red[where] += 0.06 * ring
         where, distance = fold(surface, side, identity, expression)
         lift = max(expression.corner_right if side > 0 else expression.corner_left, 0.0)
-        line = np.exp(-((distance / 0.02) ** 2)) * np.clip((v[where] - 0.24) * 9, 0, 1) * np.clip((0.74 - v[where]) * 6, 0, 1)
+        line = (
+            np.exp(-((distance / 0.02) ** 2))
+            * np.clip((v[where] - 0.24) * 9, 0, 1)
+            * np.clip((0.74 - v[where]) * 6, 0, 1)
+        )
         value[where] -= (0.03 + 0.07 * age + 0.09 * lift + 0.06 * expression.lip_raise) * line
     if identity.freckles > 0.05:
         spots = sample("grain", u, v, 0.045, _offset(identity, 4)) + 0.35 * blotch
         zone = np.exp(-0.5 * ((u / 0.42) ** 2 + ((v - 0.14) / 0.2) ** 2))
         value -= 0.26 * identity.freckles * zone * np.clip((spots - 0.95) * 1.5, 0, 1)
-    tint *= value[..., None]
-    tint[..., 1] *= 1.0 - red * (0.5 + 0.7 * lightness)
-    tint[..., 2] *= 1.0 - 1.1 * red * (0.5 + 0.7 * lightness)
+    tint = base * value
+    tint[1] *= 1.0 - red * (0.5 + 0.7 * lightness)
+    tint[2] *= 1.0 - 1.1 * red * (0.5 + 0.7 * lightness)
     shine = 0.045 + 0.035 * np.exp(-0.5 * ((u / 0.2) ** 2 + ((v + 0.05) / 0.4) ** 2))
     inside = surface.edge((np.sqrt(surface.rho2) - 1.0) * 0.8)
     surface.paint(_EVERYWHERE, inside, tint, gloss=shine, soft=1.0)
@@ -74,7 +77,7 @@ def _moles(surface: Surface, identity: Identity) -> None:
         size = rng.uniform(0.011, 0.022)
         where = surface.window(u - size, u + size, v - size, v + size)
         spot = np.exp(-((((surface.u[where] - u) ** 2 + (surface.v[where] - v) ** 2) / size**2) ** 2))
-        surface.albedo[where] *= 1.0 - 0.62 * spot[..., None] * np.array([0.8, 1.0, 1.1], np.float32)
+        surface.dim(where, 0.62 * spot * rgb((0.8, 1.0, 1.1)))
         surface.height[where] += 0.006 * spot
 
 
@@ -84,13 +87,16 @@ def _nostrils(surface: Surface, identity: Identity, expression: Expression) -> N
     for side in (-1, 1):
         u, v = side * 0.066 * wide, base - 0.002
         where = surface.window(u - 0.12, u + 0.12, v - 0.08, v + 0.08)
-        a, b = (surface.u[where] - u) / (0.040 * wide), (surface.v[where] - v - 0.1 * np.abs(surface.u[where] - u)) / 0.021
+        a, b = (
+            (surface.u[where] - u) / (0.040 * wide),
+            (surface.v[where] - v - 0.1 * np.abs(surface.u[where] - u)) / 0.021,
+        )
         dark = np.exp(-0.5 * (a * a + b * b) ** 1.2)
-        surface.albedo[where] *= 1.0 - dark[..., None] * np.array([0.74, 0.84, 0.86], np.float32)
+        surface.dim(where, dark * rgb((0.74, 0.84, 0.86)))
         surface.gloss[where] *= 1.0 - dark
     for side in (-1, 1):
         u, v = side * 0.165 * wide, base - 0.05
         where = surface.window(u - 0.08, u + 0.08, v - 0.1, v + 0.1)
         a = (surface.u[where] - u) / 0.014
         b = (surface.v[where] - v) / 0.042
-        surface.albedo[where] *= 1.0 - 0.30 * np.exp(-0.5 * (a * a + b * b))[..., None]
+        surface.dim(where, 0.30 * np.exp(-0.5 * (a * a + b * b)))

@@ -22,7 +22,7 @@ _DOME_DEPTH = 0.66
 class Surface:
     """Per pixel, float32 [R, R]: where on the head it looks, and the layers painted so far.
 
-    `height` is relief over the head's plane, in face units. `albedo` is linear RGB [R, R, 3]; `gloss` the strength of
+    `height` is relief over the head's plane, in face units. `albedo` is linear RGB [3, R, R]; `gloss` the strength of
     the highlight; `soft` how much light bleeds under the surface (skin 1, other things 0); `cover` what is not background.
     """
 
@@ -33,6 +33,7 @@ class Surface:
     rho2: np.ndarray
     pixel: float
     rotation: tuple[float, float, float, float]
+    roll: tuple[float, float]
     scene: Scene
     height: np.ndarray = field(init=False)
     albedo: np.ndarray = field(init=False)
@@ -43,7 +44,7 @@ class Surface:
     def __post_init__(self) -> None:
         shape = self.u.shape
         self.height = np.full(shape, -0.5, np.float32)
-        self.albedo = np.zeros((*shape, 3), np.float32)
+        self.albedo = np.zeros((3, *shape), np.float32)
         self.gloss = np.zeros(shape, np.float32)
         self.soft = np.zeros(shape, np.float32)
         self.cover = np.zeros(shape, np.float32)
@@ -52,24 +53,22 @@ class Surface:
         """Rows and columns that hold every pixel looking at the box (u0..u1, v0..v1); empty slices when none does."""
         size = self.u.shape[0]
         sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.rotation
-        scale = 1.0 / self.pixel
-        roll = math.radians(self.scene.roll)
-        columns, rows = [], []
-        for u in (u0, u1):
-            for v in (v0, v1):
-                for h in (warp_height(u, v), warp_height(u, v) + 0.22 * (abs(u) < 0.4)):
-                    x, z = u * cos_yaw + h * sin_yaw, -u * sin_yaw + h * cos_yaw
-                    y = v * cos_pitch + z * sin_pitch
-                    x, y = x * math.cos(roll) - y * math.sin(roll), x * math.sin(roll) + y * math.cos(roll)
-                    columns.append((x + self.scene.shift_x) * scale + size / 2)
-                    rows.append((y + self.scene.shift_y) * scale + size / 2)
-        margin = 0.06 * scale + 1
-
-        def clip(values: list[float]) -> slice:
-            low = min(max(int(min(values) - margin), 0), size)
-            return slice(low, min(max(int(max(values) + margin) + 1, low), size))
-
-        return clip(rows), clip(columns)
+        sin_roll, cos_roll = self.roll
+        # The lowest and highest the box's surface can stand bound where turning the head may carry it.
+        far = max((u0 / 0.76) ** 2, (u1 / 0.76) ** 2) + max((v0 / 1.06) ** 2, (v1 / 1.06) ** 2)
+        low, high = max(0.58 - 0.58 * far, -0.28), 0.76
+        u, v, h = 0.5 * (u0 + u1), 0.5 * (v0 + v1), 0.5 * (low + high)
+        du, dv, dh = 0.5 * abs(u1 - u0) + 0.02, 0.5 * abs(v1 - v0) + 0.02, 0.5 * (high - low)
+        x, z = u * cos_yaw + h * sin_yaw, h * cos_yaw - u * sin_yaw
+        dx, dz = du * cos_yaw + dh * abs(sin_yaw), dh * cos_yaw + du * abs(sin_yaw)
+        y, dy = v * cos_pitch + z * sin_pitch, dv * cos_pitch + dz * abs(sin_pitch)
+        column = (x * cos_roll - y * sin_roll + self.scene.shift_x) / self.pixel + size / 2
+        row = (x * sin_roll + y * cos_roll + self.scene.shift_y) / self.pixel + size / 2
+        wide = (dx * cos_roll + dy * abs(sin_roll)) / self.pixel + 1
+        tall = (dy * cos_roll + dx * abs(sin_roll)) / self.pixel + 1
+        left, top = min(max(int(column - wide), 0), size), min(max(int(row - tall), 0), size)
+        right, bottom = min(max(int(column + wide) + 1, left), size), min(max(int(row + tall) + 1, top), size)
+        return slice(top, bottom), slice(left, right)
 
     def edge(self, distance: np.ndarray, softness: float = 0.0) -> np.ndarray:
         """Coverage 0..1 of a shape from its signed distance (negative inside, face units), anti-aliased."""
@@ -87,18 +86,18 @@ class Surface:
         self,
         where: tuple[slice, slice],
         alpha: np.ndarray,
-        colour: np.ndarray | tuple[float, float, float],
+        colour: np.ndarray,
         *,
         gloss: float | np.ndarray | None = None,
         soft: float | None = None,
         height: np.ndarray | None = None,
     ) -> None:
-        """Lays a colour (and, where given, other layers) over what is there, with coverage alpha."""
+        """Lays a colour, [3, 1, 1] or [3, h, w], and where given other layers over what is there, with coverage alpha."""
         rows, columns = where
         if alpha.size == 0:
             return
-        albedo = self.albedo[rows, columns]
-        albedo += alpha[..., None] * (np.asarray(colour, np.float32) - albedo)
+        albedo = self.albedo[:, rows, columns]
+        albedo += alpha * (colour - albedo)
         for layer, value in ((self.gloss, gloss), (self.soft, soft), (self.height, height)):
             if value is not None:
                 view = layer[rows, columns]
@@ -106,11 +105,14 @@ class Surface:
         view = self.cover[rows, columns]
         np.maximum(view, alpha, out=view)
 
+    def dim(self, where: tuple[slice, slice], amount: np.ndarray) -> None:
+        """Takes the share `amount`, [h, w] or [3, h, w], of the colour away."""
+        self.albedo[:, where[0], where[1]] *= 1.0 - amount
 
-def warp_height(u: float, v: float) -> float:
-    """Height that moves a point sideways when the head turns: a bowl, smooth beyond the outline too."""
-    r2 = (u / 0.76) ** 2 + (v / 1.06) ** 2
-    return max(0.58 * (1.0 - r2), -0.28) + 0.16 * math.exp(-0.5 * ((u / 0.11) ** 2 + ((v - 0.22) / 0.13) ** 2))
+
+def rgb(colour: tuple[float, float, float] | list[float]) -> np.ndarray:
+    """A colour as float32 [3, 1, 1], to be spread over a layer."""
+    return np.array(colour, np.float32).reshape(3, 1, 1)
 
 
 def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -166,7 +168,9 @@ def look_at(identity: Identity, expression: Expression, scene: Scene, resolution
     column = angle * (_OUTLINE_BINS / (2 * math.pi)) - 0.5
     rim = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     rho2 = (radius / rim) ** 2
-    return Surface(u, v, x, y, rho2, pixel, (sin_yaw, cos_yaw, sin_pitch, cos_pitch), scene)
+    return Surface(
+        u, v, x, y, rho2, pixel, (sin_yaw, cos_yaw, sin_pitch, cos_pitch), (math.sin(roll), math.cos(roll)), scene
+    )
 
 
 def dome(rho2: np.ndarray, depth: float = _DOME_DEPTH) -> np.ndarray:
