@@ -1,51 +1,150 @@
-"""Each file of a listing is opened once: can it be read, and has the same file been seen before?"""
+"""Each file of a listing is opened once: can it be read, is there a face in it, and what becomes of it?"""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
+import numpy as np
+from PIL import Image
 
 from auxface.data.decode import MAX_BYTES, UnreadablePicture, read_bytes, read_picture
+from auxface.data.faces import FaceCutter
+from auxface.data.frames import FrameSettings
 from auxface.data.journal import Journal, file_state
-from auxface.data.manifest import SPLITS
+from auxface.data.layouts.tree import VIDEO_SUFFIXES
 from auxface.data.parallel import in_order
+from auxface.data.video import UnreadableVideo
+from auxface.data.video_intake import take_frames
 
 Status = Literal["usable", "no_face", "unreadable", "duplicate"]
 STATUSES: tuple[Status, ...] = ("usable", "no_face", "unreadable", "duplicate")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one picture.
+class Item:
+    """A picture or video to be opened.
+
+    Attributes:
+        path: absolute.
+        mask: a picture or video that is not black where a face was forged; empty where there is none.
+        name: where its crops go, below the folder for crops, without a suffix; differs for every item.
+    """
+
+    path: str
+    mask: str
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the file's name is a video's."""
+        return self.path.lower().endswith(VIDEO_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What came of an item, or of one frame, clip or face of it.
 
     Attributes:
         status: see :data:`STATUSES`.
         reason: why it is not usable; empty where it is.
-        digest: SHA-256 of the file; empty where it could not be read.
+        path: the picture to use; empty where it is not usable.
+        frame: number of the frame in its video; 0 for stills.
     """
 
     status: Status
     reason: str = ""
+    path: str = ""
+    frame: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All pieces of an item.
+
+    Attributes:
+        pieces: at least one.
+        digest: SHA-256 of a picture's file; empty for videos and where it could not be read.
+    """
+
+    pieces: tuple[Piece, ...]
     digest: str = ""
 
 
-def examine(path: str, tree: Path | None) -> Outcome:
-    """Open and decode one picture.
+@dataclass(frozen=True)
+class Intake:
+    """How items are taken in.
 
-    Args:
-        path: of the picture.
-        tree: a resolved folder that the file must really be in, or None.
+    Attributes:
+        tree: a folder that no file may lie outside of, links followed; or None.
+        cutter: cuts faces out; None keeps whole pictures.
+        frames: which frames of a video are taken; None leaves videos as they are.
+        crops: folder for the pictures that are made; needed with a cutter or frames.
     """
-    try:
-        check_inside(path, tree)
-        data = read_bytes(Path(path), MAX_BYTES)
-        read_picture(data)
-    except UnreadablePicture as error:
-        return Outcome("unreadable", str(error))
-    return Outcome("usable", "", hashlib.sha256(data).hexdigest())
+
+    tree: Path | None = None
+    cutter: FaceCutter | None = None
+    frames: FrameSettings | None = None
+    crops: Path | None = None
+
+    def take(self, item: Item) -> Outcome:
+        """Open one item, and write what is cut from it."""
+        try:
+            check_inside(item.path, self.tree)
+            if item.is_video:
+                return Outcome(tuple(self._video(item)))
+            return self._picture(item)
+        except (UnreadablePicture, UnreadableVideo) as error:
+            return Outcome((Piece("unreadable", str(error)),))
+
+    def take_all(self, items: Iterable[Item], journal: Journal) -> Iterator[Outcome]:
+        """Take many items on all cores, in order; those that the journal knows are not opened again."""
+        items = list(items)
+
+        def work(item: Item) -> tuple[Outcome, str | None]:
+            known = journal.find(item.path)
+            if known is not None:
+                outcome = Outcome(tuple(Piece(**piece) for piece in known["pieces"]), known["digest"])
+                if all(Path(piece.path).is_file() for piece in outcome.pieces if piece.path):
+                    return outcome, None
+            state = file_state(item.path)
+            return self.take(item), state
+
+        for item, (outcome, state) in zip(items, in_order(work, items), strict=True):
+            if state is not None:
+                journal.add(item.path, state, asdict(outcome))
+            yield outcome
+
+    def _picture(self, item: Item) -> Outcome:
+        data = read_bytes(Path(item.path), MAX_BYTES)
+        picture = read_picture(data)
+        digest = hashlib.sha256(data).hexdigest()
+        if self.cutter is None or self.crops is None:
+            return Outcome((Piece("usable", path=item.path),), digest)
+        mask = None
+        if item.mask and self.cutter.settings.which == "mask":
+            mask = read_picture(Path(item.mask)).max(2) > 0
+        faces = [picture for _, picture in self.cutter.cut(picture, mask)]
+        if not faces:
+            return Outcome((Piece("no_face", "no face found"),), digest)
+        endings = [""] if len(faces) == 1 else [f"-{number}" for number in range(len(faces))]
+        pieces = [
+            Piece("usable", path=_save(face, self.crops / f"{item.name}{ending}.png"))
+            for face, ending in zip(faces, endings, strict=True)
+        ]
+        return Outcome(tuple(pieces), digest)
+
+    def _video(self, item: Item) -> Iterator[Piece]:
+        path, mask = Path(item.path), Path(item.mask) if item.mask else None
+        for taken in take_frames(path, mask, self.frames, self.cutter):
+            if taken.picture is None:
+                yield Piece(taken.status, taken.reason, item.path if taken.status == "usable" else "", taken.frame)
+            else:
+                assert self.crops is not None
+                place = self.crops / item.name / f"{taken.frame:06d}{taken.ending}.png"
+                yield Piece("usable", path=_save(taken.picture, place), frame=taken.frame)
 
 
 def check_inside(path: str, tree: Path | None) -> None:
@@ -57,43 +156,20 @@ def check_inside(path: str, tree: Path | None) -> None:
     if tree is None:
         return
     try:
-        inside = Path(path).resolve().is_relative_to(tree)
+        inside = Path(path).resolve().is_relative_to(tree.resolve())
     except (OSError, ValueError, RuntimeError):
         raise UnreadablePicture("cannot be opened (bad name or link)") from None
     if not inside:
         raise UnreadablePicture("a link that leaves the data set's folder")
 
 
-def examine_all(paths: list[str], tree: Path | None, journal: Journal) -> Iterator[Outcome]:
-    """Examine many pictures on all cores, in order; those that the journal knows are not opened again."""
-    tree = None if tree is None else tree.resolve()
-
-    def work(path: str) -> tuple[Outcome, str | None]:
-        known = journal.find(path)
-        if known is not None:
-            return Outcome(**known), None
-        state = file_state(path)
-        return examine(path, tree), state
-
-    for path, (outcome, state) in zip(paths, in_order(work, paths), strict=True):
-        if state is not None:
-            journal.add(path, state, asdict(outcome))
-        yield outcome
+def safe_name(text: str) -> str:
+    """A file name that is safe on every system and still legible."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("._")[:80] or "unnamed"
 
 
-def mark_duplicates(paths: list[str], splits: pd.Series, outcomes: list[Outcome]) -> list[Outcome]:
-    """Of pictures that are the same file, byte by byte, keep one: in test before val before train, then the first.
-
-    Test is kept so that what a model is measured on stays whole and loses its copies in training.
-    """
-    first: dict[str, int] = {}
-    order = sorted(range(len(paths)), key=lambda row: (-SPLITS.index(splits.iloc[row]), row))
-    result = list(outcomes)
-    for row in order:
-        outcome = outcomes[row]
-        if outcome.status != "usable":
-            continue
-        kept = first.setdefault(outcome.digest, row)
-        if kept != row:
-            result[row] = Outcome("duplicate", f"same file as {paths[kept]}", outcome.digest)
-    return result
+def _save(picture: np.ndarray, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without the cost of an atomic file: the journal names it only once it is whole, and a redone item writes it anew.
+    Image.fromarray(picture).save(path, compress_level=1)
+    return str(path)

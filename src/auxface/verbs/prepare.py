@@ -1,5 +1,6 @@
 """``auxface prepare``: a data set as its owners publish it, to a manifest."""
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -11,10 +12,13 @@ import pandas as pd
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.decode import DECODE_VERSION
-from auxface.data.intake import STATUSES, Outcome, examine_all, mark_duplicates
+from auxface.data.duplicates import mark_duplicates
+from auxface.data.faces import FaceCutter, FaceSettings
+from auxface.data.frames import FrameSettings
+from auxface.data.intake import STATUSES, Intake, Item, Outcome, safe_name
 from auxface.data.journal import Journal
 from auxface.data.layouts import Listing, get_layout, resolve_options
-from auxface.data.manifest import COLUMNS, Manifest, write_manifest
+from auxface.data.manifest import COLUMNS, KEY, Manifest, write_manifest
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -27,13 +31,17 @@ def prepare(
     output: Path,
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
+    faces: FaceSettings | None = None,
+    weights: Path | None = None,
+    frames: FrameSettings | None = None,
+    crops: Path | None = None,
     duplicates: Literal["drop", "keep"] = "drop",
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Read a data set, open each of its pictures once, and write a manifest of those that can be used.
+    """Read a data set, open each of its files once, and write a manifest of what can be used.
 
     Beside ``NAME.parquet`` stand ``NAME.account.json`` (what is returned) and ``NAME.rejected.csv`` (path, reason). A
-    run that was stopped goes on where it was: finished pictures stand in a hidden journal beside the manifest.
+    run that was stopped goes on where it was: finished files stand in a hidden journal beside the manifest.
 
     Args:
         layout: name of a layout; see :func:`auxface.data.layouts.layouts`.
@@ -41,11 +49,16 @@ def prepare(
         output: the manifest to write, ``.parquet`` or ``.csv``.
         overwrite: replace ``output`` if it exists.
         options: settings of the layout.
+        faces: how faces are cut; None for pictures that are cropped already.
+        weights: YuNet's weight; without it a hash-checked file is downloaded once.
+        frames: which frames of each video become pictures; None keeps a row per video.
+        crops: folder for the pictures that ``faces`` and ``frames`` make.
         duplicates: whether a picture that is the same file as another is dropped.
-        progress: called with (pictures done, pictures in all).
+        progress: called with (files done, files in all).
 
     Returns:
-        found, usable, no_face, unreadable, duplicate: found is the sum of the others.
+        found, usable, no_face, unreadable, duplicate: found is the sum of the others. What is counted are pictures; of
+        videos, the frames or clips that were wanted, and one for a video that cannot be read.
 
     Raises:
         InputError: a wrong or partial data set, a wrong option, an output that exists, or no usable picture.
@@ -56,41 +69,95 @@ def prepare(
     if output.suffix not in (".parquet", ".csv"):
         raise InputError(f"{output}: a manifest is written as .parquet or .csv")
     refuse_existing(output, overwrite)
+    if crops is None and (faces or frames):
+        raise InputError("cutting faces or frames needs a folder to write them to; name one with --out")
+    cutter = FaceCutter(faces, weights) if faces else None
     listing = chosen.read(Path(root), **values)
 
     table = listing.table.reset_index(drop=True)
-    paths = [os.path.abspath(path) for path in table["path"]]
+    table["path"] = [os.path.abspath(path) for path in table["path"]]
+    items = _items(table)
+    if faces and not frames and any(item.is_video for item in items):
+        raise InputError(f"{root}: it holds videos; say which of their frames to take, such as --frames 32")
+    intake = Intake(listing.tree, cutter, frames, Path(os.path.abspath(crops)) if crops else None)
+    crop = _crop_header(faces, weights, frames)
+    settings = {"decode": DECODE_VERSION, "crop": crop, "crops": str(intake.crops), "frames": str(frames)}
+
     outcomes: list[Outcome] = []
-    with Journal(output.with_name(f".{output.name}.journal"), {"decode": DECODE_VERSION}) as journal:
-        for outcome in examine_all(paths, listing.tree, journal):
+    with Journal(output.with_name(f".{output.name}.journal"), settings) as journal:
+        for outcome in intake.take_all(items, journal):
             outcomes.append(outcome)
             if progress is not None:
-                progress(len(outcomes), len(paths))
+                progress(len(outcomes), len(items))
     if duplicates == "drop":
-        outcomes = mark_duplicates(paths, table["split"], outcomes)
-    return _write(listing, table.assign(path=paths), outcomes, output)
+        outcomes = mark_duplicates(list(table["path"]), list(table["split"]), outcomes)
+    return _write(listing, table, outcomes, crop, output)
 
 
-def _write(listing: Listing, table: pd.DataFrame, outcomes: list[Outcome], output: Path) -> dict[str, int]:
-    usable = [outcome.status == "usable" for outcome in outcomes]
-    if not any(usable):
-        raise InputError(
-            f"not one of the {len(table)} pictures can be used ({table['path'].iloc[0]}: {outcomes[0].reason})"
-        )
-    columns = [c for label, what in listing.labels.items() for c in what.columns(label)]
-    kept = table.loc[usable, list(dict.fromkeys([*COLUMNS, *columns, *listing.groups]))].reset_index(drop=True)
+def _items(table: pd.DataFrame) -> list[Item]:
+    masks = table["mask"] if "mask" in table else [""] * len(table)
+    items = []
+    for path, mask, *key in zip(table["path"], masks, *(table[column] for column in KEY), strict=True):
+        dataset, method = safe_name(str(key[0])), safe_name(str(key[1]) or "original")
+        mark = hashlib.sha256("\0".join(map(str, key)).encode(errors="surrogateescape")).hexdigest()[:10]
+        items.append(Item(path, str(mask or ""), f"{dataset}/{method}/{safe_name(Path(path).stem)}-{mark}"))
+    return items
+
+
+def _crop_header(
+    faces: FaceSettings | None, weights: Path | None, frames: FrameSettings | None
+) -> dict[str, Any] | None:
+    header: dict[str, Any] = {} if faces is None else faces.to_json()
+    if faces is not None and faces.detector == "yunet" and weights is not None:
+        header["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    if frames is not None and frames.choice == "clips":
+        header["clip"] = {"length": frames.length, "stride": frames.stride}
+    return header or None
+
+
+def _write(
+    listing: Listing, table: pd.DataFrame, outcomes: list[Outcome], crop: dict[str, Any] | None, output: Path
+) -> dict[str, int]:
+    counts = Counter(piece.status for outcome in outcomes for piece in outcome.pieces)
+    counts.update(left.status for left in listing.left_out)
+    rejected = [
+        (path, piece.reason)
+        for path, outcome in zip(table["path"], outcomes, strict=True)
+        for piece in outcome.pieces
+        if piece.status != "usable"
+    ] + [(left.path, left.reason) for left in listing.left_out]
+    if not counts["usable"]:
+        raise InputError(f"not one of the {len(rejected)} pictures can be used ({rejected[0][0]}: {rejected[0][1]})")
+
+    kept = _rows(listing, table, outcomes)
     kept["path"] = [_relative(path, output) for path in kept["path"]]
-
-    rejected = [(path, o.reason) for path, o in zip(table["path"], outcomes, strict=True) if o.status != "usable"]
-    counts = Counter(outcome.status for outcome in outcomes)
-    account = {"found": len(outcomes), **{status: counts[status] for status in STATUSES}}
+    account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(output.with_name(f"{output.stem}.rejected.csv")) as beside:
         pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(beside, index=False)
     with atomic_file(output.with_name(f"{output.stem}.account.json")) as beside:
         beside.write_text(json.dumps(account, indent=1) + "\n")
+    for name, extra in listing.beside.items():
+        with atomic_file(output.with_name(f"{output.stem}.{name}.csv")) as beside:
+            extra.to_csv(beside, index=False)
     # Last, so that a manifest stands for a run that ended.
-    write_manifest(Manifest(kept, listing.labels, listing.groups), output)
+    write_manifest(Manifest(kept, listing.labels, listing.groups, crop), output)
     return account
+
+
+def _rows(listing: Listing, table: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
+    """The listing's rows, each as often as it has usable pieces, with the pieces' paths and frames."""
+    usable = [
+        (row, piece) for row, outcome in enumerate(outcomes) for piece in outcome.pieces if piece.status == "usable"
+    ]
+    columns = [column for label, what in listing.labels.items() for column in what.columns(label)]
+    rows = table.loc[[row for row, _ in usable], list(dict.fromkeys([*COLUMNS, *columns, *listing.groups]))]
+    rows = rows.reset_index(drop=True)
+    rows["path"] = [piece.path for _, piece in usable]
+    rows["frame"] = rows["frame"] + [piece.frame for _, piece in usable]
+    if rows.duplicated(list(KEY)).any() and len({row for row, _ in usable}) < len(usable):
+        # Several faces of one picture.
+        rows["frame"] = rows.groupby(list(KEY[:-1]), sort=False).cumcount()
+    return rows
 
 
 def _relative(path: str, output: Path) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -41,6 +41,21 @@ class Option:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A file of the data set that gets no row.
+
+    Attributes:
+        path: of the file.
+        status: how the account counts it: ``unreadable`` (no usable label) or ``duplicate`` (it would leak).
+        reason: a short phrase.
+    """
+
+    path: str
+    status: Literal["unreadable", "duplicate"]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Listing:
     """What a layout found.
 
@@ -50,12 +65,16 @@ class Listing:
             where a face was forged.
         labels: label name to what it is.
         groups: columns that are groups of people.
+        left_out: what the layout found but cannot give a row, and why; counted and listed.
+        beside: tables of the data set's own protocol, such as verification pairs, by name; written beside the manifest.
         tree: the folder that links must not leave, or None where the user named every path.
     """
 
     table: pd.DataFrame
     labels: Mapping[str, Label]
     groups: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    beside: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     tree: Path | None = None
 
 

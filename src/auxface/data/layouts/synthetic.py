@@ -41,10 +41,10 @@ def read(
         {
             "emotion": Label("class", tuple(EMOTIONS)),
             "attributes": Label("multilabel", tuple(ATTRIBUTES)),
-            "forged": Label("binary", ("real", "forged")),
+            "forged": Label("binary", ("real", "fake")),
         },
         ("skin_tone", "age_group"),
-        root,
+        tree=root,
     )
 
 

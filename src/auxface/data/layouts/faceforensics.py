@@ -1,0 +1,129 @@
+"""``faceforensics``: FaceForensics++ (Rössler et al., 2019) with FaceShifter and Google's DeepFakeDetection videos.
+
+A forged video ``000_003`` shows the clip of 000 with the face of 003. The official splits never part such a pair, so
+the pair is the source of both originals and of both forgeries: no identity crosses splits.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.tree import files_under, need_file, need_folder
+from auxface.data.manifest import Label
+from auxface.errors import InputError
+
+METHODS: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", "DeepFakeDetection")
+FORGED = Label("binary", ("real", "fake"))
+_COMPRESSIONS = {"c0": ("c0", "raw"), "c23": ("c23",), "c40": ("c40",)}
+_DFD = "DeepFakeDetection"
+
+
+def read(
+    root: Path,
+    *,
+    compression: str = "c23",
+    methods: Sequence[str] = METHODS[:4],
+    splits: str | None = None,
+) -> Listing:
+    """Read the folder ``root``, which holds ``original_sequences`` and ``manipulated_sequences``."""
+    rows: list[dict[str, object]] = []
+    if set(methods) - {_DFD}:
+        rows += _originals(root, compression)
+    for method in methods:
+        rows += _dfd(root, compression) if method == _DFD else _forgeries(root, compression, method)
+    table = pd.DataFrame(rows)
+    youtube = table["split"] == ""
+    if youtube.any():
+        _place(table, youtube, _read_splits(root, Path(splits) if splits else None))
+    return Listing(table.assign(dataset="faceforensics", frame=0), {"forged": FORGED}, tree=root)
+
+
+def _videos(root: Path, folder: str, compression: str) -> list[Path]:
+    places = [f"{folder}/{name}/videos" for name in _COMPRESSIONS[compression]]
+    found = list(files_under(need_folder(root, places, "faceforensics"), (".mp4",)))
+    if not found:
+        raise InputError(f"{root}: there are no videos in {places[0]}")
+    return found
+
+
+def _row(path: Path, source: str, method: str, forged: int, split: str = "", mask: str = "") -> dict[str, object]:
+    return {
+        "path": str(path), "split": split, "source": source, "video": path.stem, "method": method, "forged": forged,
+        "mask": mask,
+    }  # fmt: skip
+
+
+def _originals(root: Path, compression: str) -> list[dict[str, object]]:
+    return [_row(path, path.stem, "", 0) for path in _videos(root, "original_sequences/youtube", compression)]
+
+
+def _forgeries(root: Path, compression: str, method: str) -> list[dict[str, object]]:
+    masks = root / "manipulated_sequences" / method / "masks" / "videos"
+    rows = []
+    for path in _videos(root, f"manipulated_sequences/{method}", compression):
+        if len(path.stem.split("_")) != 2:
+            raise InputError(f"{path}: a forged video is named after its two originals, such as 000_003.mp4")
+        mask = masks / path.name
+        rows.append(_row(path, path.stem, method, 1, mask=str(mask) if mask.is_file() else ""))
+    return rows
+
+
+def _dfd(root: Path, compression: str) -> list[dict[str, object]]:
+    # Its owners give no splits, and its 28 actors are swapped with each other throughout: no cut keeps identities
+    # apart, so all of it is for testing.
+    masks = root / "manipulated_sequences" / _DFD / "masks" / "videos"
+    rows = [
+        _row(path, f"actor {path.stem.split('_')[0]}", "", 0, "test")
+        for path in _videos(root, "original_sequences/actors", compression)
+    ]
+    for path in _videos(root, f"manipulated_sequences/{_DFD}", compression):
+        mask = masks / path.name
+        source = f"actor {path.stem.split('_')[0]}"
+        rows.append(_row(path, source, _DFD, 1, "test", str(mask) if mask.is_file() else ""))
+    return rows
+
+
+def _read_splits(root: Path, folder: Path | None) -> dict[str, tuple[str, str]]:
+    """Each original's split and pair."""
+    places: dict[str, tuple[str, str]] = {}
+    for split in ("train", "val", "test"):
+        names = (f"{split}.json",) if folder else (f"splits/{split}.json", f"dataset/splits/{split}.json")
+        file = need_file(folder or root, names, "faceforensics")
+        try:
+            pairs = [(str(first), str(second)) for first, second in json.loads(file.read_text())]
+        except (ValueError, TypeError):
+            raise InputError(f"{file}: expected a list of pairs of video numbers") from None
+        for pair in pairs:
+            for video in pair:
+                if video in places:
+                    raise InputError(f"{file}: video {video} is in two pairs; the official files have it once")
+                places[video] = (split, "_".join(sorted(pair)))
+    return places
+
+
+def _place(table: pd.DataFrame, youtube: pd.Series, places: dict[str, tuple[str, str]]) -> None:
+    for row in table.index[youtube]:
+        video = str(table.at[row, "video"])
+        known = [places.get(part) for part in video.split("_")]
+        if None in known:
+            raise InputError(f"{table.at[row, 'path']}: video {video} is in none of the official split files")
+        first = known[0]
+        if any(place != first for place in known):
+            raise InputError(f"{table.at[row, 'path']}: its two originals are not a pair of the official split files")
+        assert first is not None
+        table.at[row, "split"], table.at[row, "source"] = first
+
+
+layout = Layout(
+    "faceforensics",
+    "FaceForensics++: real and forged videos by method, official splits, masks where downloaded",
+    read,
+    (
+        Option("compression", str, "c23", "quality of the videos", tuple(_COMPRESSIONS)),
+        Option("methods", tuple, METHODS[:4], "forgery methods; DeepFakeDetection is for testing alone", METHODS),
+        Option("splits", str, None, "folder with train.json, val.json and test.json; default ROOT/splits"),
+    ),
+)

@@ -1,0 +1,123 @@
+"""``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with its labels or those of FER+."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from auxface.atomic import atomic_file
+from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
+from auxface.data.layouts.tree import files_under, need_file, need_folder, read_rows
+from auxface.data.manifest import Label
+from auxface.errors import InputError
+
+CLASSES: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+PLUS_CLASSES: tuple[str, ...] = (
+    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
+)  # fmt: skip
+_SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+_FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+_SIDE = 48
+
+
+def read(root: Path, *, labels: str = "fer", pictures: str | None = None) -> Listing:
+    """Read ``fer2013.csv`` (its pictures are written as PNG files), or the folders ``train/angry`` and so on."""
+    if labels == "fer" and not any((root / name).is_file() for name in _CSV) and (root / "train").is_dir():
+        return _folders(root)
+    source = need_file(root, _CSV, "fer2013")
+    plus = read_rows(need_file(root, _PLUS, "fer2013"), ("Usage", *PLUS_CLASSES)) if labels == "ferplus" else None
+    folder = Path(pictures) if pictures else root / "pictures"
+    rows = read_rows(source, ("emotion", "pixels", "Usage"))
+    if plus is not None and len(plus) != len(rows):
+        raise InputError(
+            f"{root}: {source.name} has {len(rows)} rows and fer2013new.csv {len(plus)}; they must be equal"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); give a place with pictures=FOLDER") from None
+
+    kept, left_out = [], []
+    for number, row in enumerate(rows):
+        path = folder / f"fer{number:07d}.png"
+        if row["Usage"] not in _SPLITS:
+            raise InputError(f"{source}: row {number + 1} has Usage '{row['Usage']}'; expected {', '.join(_SPLITS)}")
+        emotion = _emotion(row["emotion"], source, number) if plus is None else majority(plus[number])
+        pixels = _pixels(row["pixels"])
+        if emotion is None or pixels is None:
+            reason = "FER+ has no majority emotion" if pixels is not None else f"its pixels are not {_SIDE}x{_SIDE}"
+            left_out.append(LeftOut(str(path), "unreadable", reason))
+            continue
+        if not path.exists():
+            with atomic_file(path) as beside:
+                Image.fromarray(pixels).save(beside)
+        kept.append({"path": str(path), "split": _SPLITS[row["Usage"]], "source": path.stem, "emotion": emotion})
+    if not kept:
+        raise InputError(f"{source}: not one row can be used ({left_out[0].reason})")
+    classes = CLASSES if plus is None else PLUS_CLASSES
+    table = pd.DataFrame(kept).assign(dataset="fer2013", video="", method="", frame=0)
+    return Listing(table, {"emotion": Label("class", classes)}, left_out=tuple(left_out))
+
+
+def majority(votes: dict[str, str]) -> str | None:
+    """The emotion with more than half of the votes, or None (FER+: Barsoum et al., 2016, majority voting).
+
+    Single votes are taken as slips and dropped; a majority for "unknown" or "not a face" is none.
+    """
+    names = (*PLUS_CLASSES, "unknown", "NF")
+    counts = np.array([int(votes.get(name) or 0) for name in names])
+    counts[counts <= 1] = 0
+    best = int(counts.argmax())
+    return names[best] if best < len(PLUS_CLASSES) and 2 * counts[best] > counts.sum() else None
+
+
+def _folders(root: Path) -> Listing:
+    need_folder(root, ("test",), "fer2013")
+    rows = []
+    for name, split in _FOLDERS.items():
+        if not (root / name).is_dir():
+            continue
+        for emotion in CLASSES:
+            folder = need_folder(root, (f"{name}/{emotion}",), "fer2013")
+            for path in files_under(folder):
+                # One published copy folds both official tests into one folder and keeps them apart by file name.
+                usage = re.match(r"(Training|PublicTest|PrivateTest)_", path.name)
+                chosen = _SPLITS[usage[1]] if usage else split
+                rows.append({"path": str(path), "split": chosen, "source": path.stem, "emotion": emotion})
+    if not rows:
+        raise InputError(f"{root}: there are no pictures under train/angry and its like")
+    table = pd.DataFrame(rows).assign(dataset="fer2013", video="", method="")
+    table["source"] = table["split"] + "/" + table["emotion"] + "/" + table["source"]
+    table["frame"] = table.groupby("source").cumcount()
+    return Listing(table, {"emotion": Label("class", CLASSES)}, tree=root)
+
+
+def _emotion(text: str, source: Path, number: int) -> str:
+    if not (text.isdigit() and int(text) < len(CLASSES)):
+        raise InputError(f"{source}: row {number + 1} has emotion '{text}'; expected 0 to 6")
+    return CLASSES[int(text)]
+
+
+def _pixels(text: str) -> np.ndarray | None:
+    values = text.split()
+    if len(values) != _SIDE * _SIDE or not all(value.isdigit() and int(value) < 256 for value in values):
+        return None
+    return np.array(values, np.uint8).reshape(_SIDE, _SIDE)
+
+
+_CSV = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
+_PLUS = ("fer2013new.csv", "ferplus/fer2013new.csv")
+
+layout = Layout(
+    "fer2013",
+    "FER2013: 7 emotions (or the 8 of FER+), official usage as the split",
+    read,
+    (
+        Option(
+            "labels", str, "fer", "fer: the original labels; ferplus: majority of fer2013new.csv", ("fer", "ferplus")
+        ),
+        Option("pictures", str, None, "folder for the PNG files that fer2013.csv becomes; default ROOT/pictures"),
+    ),
+)

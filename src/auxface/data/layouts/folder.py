@@ -1,0 +1,98 @@
+"""``folder``: pictures or videos in one folder per class, with or without one folder per split above."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from auxface.data.decode import SUFFIXES
+from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under, need_root
+from auxface.data.manifest import Label
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.errors import InputError
+
+_SPLITS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def read(
+    root: Path,
+    *,
+    label: str = "class",
+    classes: str | None = None,
+    source_pattern: str | None = None,
+    dataset: str | None = None,
+    split_fractions: str = DEFAULT,
+) -> Listing:
+    """Read ``ROOT/CLASS/...`` or ``ROOT/SPLIT/CLASS/...``; every option is described in :data:`layout`."""
+    need_root(root, "folder")
+    splits = {folder.name: _SPLITS[folder.name.lower()] for folder in _folders(root) if folder.name.lower() in _SPLITS}
+    strays = [folder.name for folder in _folders(root) if folder.name not in splits]
+    if splits and strays:
+        raise InputError(f"{root}: '{strays[0]}' stands beside {', '.join(splits)}; expected classes inside the splits")
+    places = [(root / name, split) for name, split in splits.items()] or [(root, "")]
+    found = [
+        {"path": str(path), "split": split, label: folder.name, "inside": path.relative_to(root).as_posix()}
+        for place, split in places
+        for folder in _folders(place)
+        for path in files_under(folder, (*SUFFIXES, *VIDEO_SUFFIXES))
+    ]
+    if not found:
+        raise InputError(f"{root}: there are no pictures or videos in folders named after their classes")
+    table = pd.DataFrame(found)
+    names = _classes(classes, sorted(table[label].unique()), root)
+
+    videos = table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)
+    table["video"] = table["inside"].where(videos, "")
+    table["source"] = table["inside"] if source_pattern is None else _sources(table["inside"], source_pattern)
+    table["dataset"], table["method"] = dataset or root.resolve().name, ""
+    table["frame"] = table.groupby(["source", "video"], sort=False).cumcount()
+    if not splits:
+        table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
+    return Listing(table.drop(columns="inside"), {label: Label("class", names)}, tree=root)
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+
+
+def _classes(given: str | None, found: list[str], root: Path) -> tuple[str, ...]:
+    names: tuple[str, ...] = tuple(name.strip() for name in given.split(",")) if given else tuple(found)
+    for name in found:
+        if name not in names:
+            raise InputError(f"{root}: the folder '{name}' is not one of the classes {', '.join(names)}")
+    if len(names) < 2:
+        raise InputError(f"{root}: only the class '{', '.join(names)}' was found; expected a folder for each of two or more")
+    return names
+
+
+def _sources(inside: pd.Series, pattern: str) -> pd.Series:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"source_pattern '{pattern}': not a regular expression ({error})") from None
+    if expression.groups < 1:
+        raise InputError(f"source_pattern '{pattern}': needs a group in parentheses that holds the source")
+    matches = [expression.search(text) for text in inside]
+    for text, match in zip(inside, matches, strict=True):
+        if match is None:
+            raise InputError(f"source_pattern '{pattern}': does not match {text}")
+    return pd.Series([match[1] or "" for match in matches if match is not None], inside.index)
+
+
+layout = Layout(
+    "folder",
+    "one folder per class, below one per split if there are any; pictures or videos",
+    read,
+    (
+        Option("label", str, "class", "name of the label"),
+        Option("classes", str, None, "class names in order, with commas; otherwise the folders' in sorted order"),
+        Option("source_pattern", str, None, "regular expression; its group names the source in class/file.jpg"),
+        Option("dataset", str, None, "name of the data set; otherwise the folder's"),
+        Option("split_fractions", str, DEFAULT, "train,val,test where there are no split folders, drawn by source"),
+    ),
+)
