@@ -42,7 +42,7 @@ def paint_glasses(surface: Surface, face: FaceDescription) -> None:
                 surface.albedo[:, where[0], where[1]] += 0.05 * gleam
                 surface.gloss[where] += 0.05 * surface.edge((r - 0.97) * half)
                 surface.paint(
-                    where, surface.edge(distance), colour, gloss=0.22, soft=0.0, height=surface.height[where] + 0.03
+                    where, surface.edge(distance), colour, gloss=0.22, soft=0.0, height=dome(surface.rho2[where]) + 0.14
                 )
         temple = surface.window(cu + side * half * wide - 0.05, side * 0.82, cv - 0.1, cv + 0.08)
         tu, tv = surface.u[temple] * side, surface.v[temple]

@@ -4,60 +4,59 @@ import cv2
 import numpy as np
 
 from auxface.data.synthetic.description import FaceDescription, Identity, Scene
-from auxface.data.synthetic.noise import sample
-from auxface.data.synthetic.relief import _offset
+from auxface.data.synthetic.noise import offset_of, sample
 from auxface.data.synthetic.surface import Surface, rgb
 
 
 def paint_background(scene: Scene, resolution: int) -> np.ndarray:
-    """Linear RGB [3, R, R] of what is behind: a wall in soft light, out-of-focus shapes, or a gradient of sky."""
+    """Linear RGB [3, R, R] of what is behind: a wall in soft light, or shapes out of focus."""
     rng = np.random.default_rng(scene.background)
     base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.16, 3), 0.4, 1.6)
-    grid = base * np.clip(
-        1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.10, (4, 4, 3)), 0.15, 2.2
+    uneven = 1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.07, (4, 4, 3))
+    side = resolution // 2
+    picture = cv2.resize(
+        (base * np.clip(uneven, 0.15, 2.2)).astype(np.float32), (64, 64), interpolation=cv2.INTER_CUBIC
     )
-    picture = cv2.resize(grid.astype(np.float32), (resolution, resolution), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.55:
-        shapes = picture.copy()
         for _ in range(int(rng.integers(1, 5))):
-            colour = tuple(float(c) for c in base * np.clip(1 + rng.normal(0, 0.7, 3), 0.1, 2.5))
-            x, y, w, h = rng.uniform(-0.2, 1.0, 2).tolist() + rng.uniform(0.08, 0.7, 2).tolist()
+            red, green, blue = (float(c) for c in base * np.clip(1 + rng.normal(0, 0.5, 3), 0.1, 2.5))
+            x, y = rng.uniform(-12, 64, 2).astype(int).tolist()
+            wide, tall = rng.uniform(5, 45, 2).astype(int).tolist()
             if rng.random() < 0.5:
-                cv2.rectangle(
-                    shapes, *(tuple(int(n * resolution) for n in p) for p in ((x, y), (x + w, y + h))), colour, -1
-                )
+                cv2.rectangle(picture, (x, y), (x + wide, y + tall), (red, green, blue), -1)
             else:
-                cv2.circle(shapes, (int(x * resolution), int(y * resolution)), int(w * 0.3 * resolution), colour, -1)
-        small = cv2.resize(shapes, (64, 64), interpolation=cv2.INTER_AREA)
-        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.8, 4.0))
-        picture = cv2.resize(small, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    steps = np.linspace(0, 4.0, resolution, dtype=np.float32)
-    wall = sample("cloud", *np.meshgrid(steps, steps), float(rng.uniform(0.2, 0.9)), (rng.random(), rng.random()))
-    grain = 1.0 + np.float32(rng.uniform(0.02, 0.09)) * wall
-    return np.maximum(np.ascontiguousarray(picture.transpose(2, 0, 1)) * grain, 0.004)
+                cv2.circle(picture, (x, y), wide // 3, (red, green, blue), -1)
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 4.0))
+    picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
+    steps = np.linspace(0, 4.0, side, dtype=np.float32)
+    across, down = np.meshgrid(steps, steps)
+    wall = sample("cloud", across, down, float(rng.uniform(0.2, 0.9)), (rng.random(), rng.random()))
+    picture = picture * (1.0 + np.float32(rng.uniform(0.02, 0.08)) * wall)[..., None]
+    picture = cv2.resize(np.maximum(picture, 0.004), (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
 def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
     """Paints neck and clothes behind the head."""
     person = face.identity
-    where = (slice(None), slice(None))
-    x = surface.x - 0.10 * surface.rotation[0]
-    y = surface.y
-    wide = 0.43 + 0.02 * person.head_width + 0.035 * person.jaw
+    top = int(np.argmax((surface.y > 0.33).any(axis=1)))
+    where = (slice(top, None), slice(None))
+    x, y = surface.x[where] - 0.10 * surface.rotation[0], surface.y[where]
+    wide = 0.42 + 0.02 * person.head_width + 0.035 * person.jaw
     neck = wide + 0.9 * np.maximum(y - 0.98, 0.0) ** 1.4
-    height = -0.12 + 0.30 * np.sqrt(np.maximum(1.0 - (x / (neck + 0.02)) ** 2, 0.0)) - 0.25 * np.clip(1.25 - y, 0, 1)
+    # The jaw's shadow: the neck lies deep under it and comes forward towards the collar.
+    height = -0.14 + 0.30 * np.sqrt(np.maximum(1.0 - (x / (neck + 0.02)) ** 2, 0.0)) - 0.25 * np.clip(1.25 - y, 0, 1)
+    cords = 0.02 * np.exp(-(((np.abs(x) - 0.16 - 0.25 * (1.2 - y)) * (1 / 0.06)) ** 2))
+    under = 0.62 + 0.30 * np.clip((y - 0.88) * 3.0, 0, 1)
     alpha = surface.edge(np.maximum(np.abs(x) - neck, 0.35 - y))
-    surface.paint(where, alpha, skin * 0.86, gloss=0.02, soft=1.0, height=height)
-    collar = 1.03 + 0.20 * np.exp(-((x / 0.30) ** 2)) - 0.10 * np.clip(np.abs(x) - 0.3, 0, 0.4)
-    cloth = rgb(face.style.clothes)
-    weave = (
-        1.0
-        + 0.10 * sample("grain", x, y, 0.05, _offset(person, 50))
-        + 0.14 * sample("cloud", x * 0.6, y, 0.5, _offset(person, 51))
-    )
-    shoulder = y - collar + 0.55 * np.clip(np.abs(x) - 0.75, 0, 1) * -1.0
-    rise = -0.05 + 0.16 * np.clip((y - collar) * 8, 0, 1) + 0.02 * (weave - 1.0)
-    surface.paint(where, surface.edge(-shoulder), weave * cloth, gloss=0.0, soft=0.0, height=rise)
+    surface.paint(where, alpha, under * skin, gloss=0.015, soft=1.0, height=height + cords)
+    collar = 1.04 + 0.20 * np.exp(-((x * (1 / 0.30)) ** 2)) - 0.10 * np.clip(np.abs(x) - 0.3, 0, 0.4)
+    weave = sample("strand", x, y, 0.022, offset_of(person.texture, 50))
+    creases = sample("cloud", x * 0.6, y, 0.5, offset_of(person.texture, 51))
+    shoulder = y - collar - 0.55 * np.clip(np.abs(x) - 0.75, 0, 1)
+    rise = -0.05 + 0.16 * np.clip((y - collar) * 8, 0, 1) + 0.015 * creases
+    cloth = rgb(face.style.clothes) * (1.0 + 0.05 * weave + 0.08 * creases)
+    surface.paint(where, surface.edge(-shoulder), cloth, gloss=0.0, soft=0.0, height=rise)
 
 
 def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:

@@ -114,12 +114,12 @@ class Scene:
     roll: float = 0.0
     zoom: float = 1.0
     shift_x: float = 0.0
-    shift_y: float = 0.0
+    shift_y: float = 0.05
     """Shifts in face units (half a face's height is about 1)."""
     light_x: float = -0.45
     light_y: float = -0.45
     """Where the key light stands: -1 far left or high, 1 far right or low."""
-    light_ambient: float = 0.42
+    light_ambient: float = 0.32
     light_warmth: float = 0.0
     exposure: float = 1.0
     background: int = 0

@@ -7,7 +7,7 @@ from auxface.data.synthetic.description import Expression
 # After the action units listed for each emotion in FACS and EMFACS (Ekman and Friesen, 1978, 1983).
 _TYPICAL: dict[str, dict[str, float]] = {
     "neutral": {},
-    "happy": {"corner_left": 0.85, "corner_right": 0.85, "cheek_raise": 0.75, "lid_tight": 0.35, "mouth_stretch": 0.25},
+    "happy": {"corner_left": 0.85, "corner_right": 0.85, "cheek_raise": 0.75, "lid_tight": 0.35, "mouth_stretch": 0.25, "mouth_open": 0.5},
     "sad": {
         "brow_inner": 0.85, "brow_outer_left": -0.4, "brow_outer_right": -0.4, "brow_pinch": 0.35, "lid_open": -0.35,
         "corner_left": -0.75, "corner_right": -0.75, "mouth_stretch": -0.1, "gaze_y": 0.45,
@@ -22,7 +22,7 @@ _TYPICAL: dict[str, dict[str, float]] = {
     },
     "disgust": {
         "nose_wrinkle": 0.95, "lip_raise": 0.9, "brow_inner": -0.4, "brow_outer_left": -0.3, "brow_outer_right": -0.3,
-        "lid_tight": 0.6, "cheek_raise": 0.45, "corner_left": -0.35, "corner_right": -0.35, "lid_open": -0.2,
+        "lid_tight": 0.6, "mouth_open": 0.3, "cheek_raise": 0.45, "corner_left": -0.35, "corner_right": -0.35, "lid_open": -0.2,
     },
     "anger": {
         "brow_inner": -0.85, "brow_outer_left": 0.1, "brow_outer_right": 0.1, "brow_pinch": 0.95, "lid_open": 0.15, "lid_tight": 0.55,
@@ -71,11 +71,13 @@ def draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
         add("corner_right", polite)
     if emotion in ("neutral", "contempt", "sad") and 0.4 < loose < 0.62:
         add("mouth_open", 0.25 + 0.3 * style)
-    if emotion == "happy" and loose < 0.68:
-        add("mouth_open", 0.35 + 0.75 * style * intensity)
+    if emotion == "happy" and loose < 0.35:
+        actions["mouth_open"] = 0.0
+    if emotion == "happy" and loose > 0.35:
+        add("mouth_open", 0.6 * style * intensity)
         add("jaw_drop", 0.25 * max(style - 0.5, 0.0))
     if emotion == "disgust" and loose < 0.5:
-        add("mouth_open", 0.3 + 0.5 * style)
+        add("mouth_open", 0.6 * (style - 0.4))
     if emotion == "anger" and loose < 0.4:
         add("lip_press", -0.8 * intensity)
         add("mouth_open", 0.45 + 0.5 * style)

@@ -6,8 +6,8 @@ import numpy as np
 
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
 from auxface.data.synthetic.hair_colour import HAIR_LINEAR
-from auxface.data.synthetic.noise import sample
-from auxface.data.synthetic.relief import AGE, _offset, eye_centre
+from auxface.data.synthetic.noise import offset_of, sample
+from auxface.data.synthetic.relief import AGE, eye_centre
 from auxface.data.synthetic.surface import Surface, rgb
 
 IRIS_LINEAR: dict[str, tuple[float, float, float]] = {
@@ -57,14 +57,14 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     shadow = 0.20 * crease + 0.13 * np.exp(-(((b - bottom - 0.13) / 0.08) ** 2)) * span * (0.5 + doing.lid_tight)
     surface.dim(where, shadow)
 
-    ball = 0.70 - 0.24 * np.clip(a * a, 0, 1) - 0.18 * np.clip((b - top) * -3.2 + 1.0, 0, 1)
+    ball = 0.56 - 0.20 * np.clip(a * a, 0, 1) - 0.18 * np.clip((b - top) * -3.2 + 1.0, 0, 1)
     white = ball * rgb((0.98, 0.92, 0.90))
     white[1:] *= 1.0 - 0.25 * np.clip(np.abs(a) - 0.55, 0, 1)
     radius = 0.405 - 0.02 * person.eye_size
     ia, ib = a - (0.20 * doing.gaze_x * side - 0.02), b - 0.17 * doing.gaze_y + 0.045
     r = np.sqrt(ia * ia + ib * ib) * (1 / radius)
     iris = rgb(IRIS_LINEAR[person.iris])
-    spokes = 1.0 + 0.22 * sample("grain", np.arctan2(ib, ia), 0.3 * r, 0.28, _offset(person, 20))
+    spokes = 1.0 + 0.22 * sample("grain", np.arctan2(ib, ia), 0.3 * r, 0.28, offset_of(person.texture, 20))
     ring = np.clip(1.25 - 0.9 * r**4, 0.25, 1.3) * (1.0 + 0.35 * np.clip(ib / radius, -1, 1)) * spokes
     pupil = np.clip((r - 0.42) * 8.0, 0.0, 1.0)
     inside = surface.edge((r - 1.0) * (radius * half), 0.006)
@@ -110,8 +110,8 @@ def paint_brows(surface: Surface, identity: Identity, expression: Expression) ->
             - 0.02 * identity.brow_height
             - (0.05 + 0.022 * identity.brow_arch) * np.sin(np.pi * np.clip(0.85 * s, 0, 1) ** 1.25)
         )
-        inner = 0.085 * expression.brow_inner - 0.05 * expression.brow_pinch - 0.03 * expression.nose_wrinkle
-        move = inner * (1 - s) ** 1.5 + 0.085 * outer * np.clip(s * 1.4, 0, 1) ** 1.3
+        inner = 0.105 * expression.brow_inner - 0.05 * expression.brow_pinch - 0.03 * expression.nose_wrinkle
+        move = inner * (1 - s) ** 1.5 + 0.11 * outer * np.clip(s * 1.4, 0, 1) ** 1.3
         arch = 0.02 * max(expression.brow_inner, 0.0) * np.sin(np.pi * s)
         middle = rest + 0.035 * s**3 - move - arch
         thick = (
@@ -119,7 +119,7 @@ def paint_brows(surface: Surface, identity: Identity, expression: Expression) ->
         )
         distance = np.maximum(np.abs(v - middle) - thick, np.maximum(-t, t - 1.0) * 0.43)
         flow = 0.8 * s + 0.15
-        hairs = sample("strand", u - (v - middle) * flow * 1.4, v * 0.6, 0.03, _offset(identity, 30 + side))
+        hairs = sample("strand", u - (v - middle) * flow * 1.4, v * 0.6, 0.03, offset_of(identity.texture, 30 + side))
         dense = np.clip(0.78 + 0.10 * identity.brow_thickness + 0.26 * hairs, 0.0, 1.0)
         alpha = (
             surface.edge(distance + 0.008 * hairs, 0.022) * dense * (0.9 if identity.hair_colour != "blond" else 0.72)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
-from auxface.data.synthetic.noise import sample
-from auxface.data.synthetic.relief import _offset, nose_base
-from auxface.data.synthetic.surface import Surface, rgb
+from auxface.data.synthetic.noise import offset_of, sample
+from auxface.data.synthetic.relief import nose_base
+from auxface.data.synthetic.surface import Surface, Window, rgb
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
     span = np.maximum(1.0 - square, 0.0)
     corner = np.where(a > 0, np.float32(shape.right), np.float32(shape.left))
     curve = (
-        -0.125 * corner * square * np.where(corner > 0, np.float32(1.0), np.float32(0.85))
+        -0.155 * corner * square * np.where(corner > 0, np.float32(1.0), np.float32(0.85))
         + 0.035 * np.maximum(corner, 0.0) * span
     )
-    raised = 0.045 * doing.lip_raise * span**0.5
+    raised = 0.06 * doing.lip_raise * span**0.5
     bow = 0.012 * np.exp(-((a / 0.16) ** 2)) - 0.010 * np.exp(-(((np.abs(a) - 0.3) / 0.2) ** 2))
     line = shape.line + curve + 0.012 * person.asymmetry * a * 0.5
     open_shape = span ** (0.62 if doing.jaw_drop > 0.4 else 0.8)
@@ -66,7 +66,7 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
 
     natural = skin * rgb((0.86, 0.58, 0.58)) + rgb((0.018, 0.0, 0.002))
     lip = natural if face.style.lipstick is None else 0.12 * natural + 0.88 * rgb(face.style.lipstick)
-    creases = sample("strand", u + 0.3 * u * (v - line), v * 0.5, 0.028, _offset(person, 40))
+    creases = sample("strand", u + 0.3 * u * (v - line), v * 0.5, 0.028, offset_of(person.texture, 40))
     outside = np.maximum(np.maximum(outer_top - v, v - outer_bottom), beyond)
     gape = np.maximum(np.maximum(inner_top - v, v - inner_bottom), beyond)
     in_upper = np.clip((v - outer_top) / np.maximum(inner_top - outer_top, 0.01), 0, 1)
@@ -87,7 +87,7 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
         surface.paint(where, 0.85 * seam, 0.16 * lip)
     for side, lift in ((-1, shape.left), (1, shape.right)):
         cu = side * shape.half
-        cv = shape.line - 0.125 * lift
+        cv = shape.line - 0.155 * lift
         pit = np.exp(-(((u - cu) / 0.026) ** 2 + ((v - cv) / 0.022) ** 2))
         surface.dim(where, (0.42 + 0.15 * abs(lift)) * pit)
         surface.height[where] -= 0.012 * pit
@@ -95,7 +95,7 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
 
 def _paint_inside(
     surface: Surface,
-    where: tuple[slice, slice],
+    where: Window,
     face: FaceDescription,
     shape: MouthShape,
     lines: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],

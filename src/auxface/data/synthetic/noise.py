@@ -49,3 +49,10 @@ def sample(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: t
     column *= TILE
     row *= TILE
     return cv2.remap(tiles()[name], column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def offset_of(seed: int, what: int) -> tuple[float, float]:
+    """Where in a tile one person's pattern number `what` begins, as shares of the tile."""
+    code = (seed * 2654435761 + what * 40503 * 65537 + 12345) & 0xFFFFFFFF
+    code = ((code ^ (code >> 15)) * 2246822519) & 0xFFFFFFFF
+    return (code & 0xFFFF) / 65536, (code >> 16) / 65536

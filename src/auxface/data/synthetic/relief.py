@@ -3,8 +3,8 @@
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity
-from auxface.data.synthetic.noise import sample
-from auxface.data.synthetic.surface import Surface, dome
+from auxface.data.synthetic.noise import offset_of, sample
+from auxface.data.synthetic.surface import Surface, Window, dome
 
 AGE = {"young": 0.0, "middle_aged": 0.5, "senior": 1.0}
 
@@ -68,9 +68,7 @@ def _nose(surface: Surface, identity: Identity, expression: Expression) -> None:
     surface.height[where] += ridge + (tip + 0.085 * wings) * under
 
 
-def fold(
-    surface: Surface, side: int, identity: Identity, expression: Expression
-) -> tuple[tuple[slice, slice], np.ndarray]:
+def fold(surface: Surface, side: int, identity: Identity, expression: Expression) -> tuple[Window, np.ndarray]:
     """The nasolabial line of one side: where, and the signed distance from it (positive towards the cheek)."""
     lift = expression.corner_right if side > 0 else expression.corner_left
     where = surface.window(side * 0.02, side * 0.62, 0.16, 0.92)
@@ -101,7 +99,7 @@ def _folds(surface: Surface, identity: Identity, expression: Expression) -> None
 
 def _wrinkles(surface: Surface, identity: Identity, expression: Expression) -> None:
     age = AGE[identity.age_group]
-    offset = _offset(identity, 3)
+    offset = offset_of(identity.texture, 3)
     raised = max(0.0, 0.6 * expression.brow_inner + 0.25 * (expression.brow_outer_left + expression.brow_outer_right))
     lines = 0.0035 * age + 0.0105 * raised * (0.55 + 0.45 * age)
     if lines > 0.001:
@@ -139,22 +137,18 @@ def _wrinkles(surface: Surface, identity: Identity, expression: Expression) -> N
 
 def _pores(surface: Surface, identity: Identity) -> None:
     age = AGE[identity.age_group]
-    u, v = surface.u, surface.v
-    rough = 1.0 + 0.5 * age + 0.3 * max(identity.brow_ridge, -1.0)
+    head = surface.head
+    u, v = surface.u[head], surface.v[head]
+    rough = 1.0 + 0.4 * age + 0.25 * max(identity.brow_ridge, -1.0)
     micro = np.zeros_like(u)
     octaves = (
-        ("grain", 0.011, 0.0007),
-        ("grain", 0.026, 0.0012),
-        ("ridge", 0.06, 0.0011 + 0.0022 * age),
-        ("grain", 0.11, 0.0022),
+        ("grain", 0.010, 0.00030),
+        ("grain", 0.024, 0.00055),
+        ("ridge", 0.055, 0.0006 + 0.0014 * age),
+        ("grain", 0.12, 0.0014),
     )
     for index, (name, wavelength, amount) in enumerate(octaves):
         seen = min(max(wavelength / surface.pixel / 2.0 - 0.75, 0.0), 1.0)
         if seen:
-            micro += (amount * rough * seen) * sample(name, u, v, wavelength, _offset(identity, 10 + index))
-    surface.height += micro * (surface.rho2 < 1.0)
-
-
-def _offset(identity: Identity, what: int) -> tuple[float, float]:
-    code = (identity.texture * 2654435761 + what * 40503 + 12345) & 0xFFFFFFFF
-    return (code & 0xFFFF) / 65536, (code >> 16) / 65536
+            micro += (amount * rough * seen) * sample(name, u, v, wavelength, offset_of(identity.texture, 10 + index))
+    surface.height[head] += micro * (surface.rho2[head] < 1.0)

@@ -11,7 +11,7 @@ from auxface.data.synthetic.body import paint_background, paint_body, paint_ears
 from auxface.data.synthetic.description import FaceDescription
 from auxface.data.synthetic.eyes import paint_brows, paint_eyes
 from auxface.data.synthetic.forging import blend, region_mask
-from auxface.data.synthetic.hair import paint_back_hair, paint_front_hair
+from auxface.data.synthetic.hair import covers_ears, paint_back_hair, paint_front_hair
 from auxface.data.synthetic.mouth import paint_mouth
 from auxface.data.synthetic.relief import raise_relief
 from auxface.data.synthetic.shading import develop, shade
@@ -19,7 +19,7 @@ from auxface.data.synthetic.skin import paint_skin, skin_colour
 from auxface.data.synthetic.surface import Surface, look_at
 from auxface.errors import InputError
 
-OVERSAMPLING = 2
+OVERSAMPLING = 1.5
 
 
 def paint_behind(surface: Surface, face: FaceDescription) -> None:
@@ -27,7 +27,8 @@ def paint_behind(surface: Surface, face: FaceDescription) -> None:
     skin = skin_colour(face.identity)
     paint_back_hair(surface, face.identity)
     paint_body(surface, face, skin)
-    paint_ears(surface, face.identity, skin)
+    if not covers_ears(face.identity):
+        paint_ears(surface, face.identity, skin)
 
 
 def paint_head(surface: Surface, face: FaceDescription) -> None:
@@ -68,7 +69,7 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
     if not 32 <= size <= 512:
         raise InputError(f"a synthetic face of size {size} cannot be drawn: give a size from 32 to 512")
     scene = description.scene
-    resolution = size * OVERSAMPLING
+    resolution = round(size * OVERSAMPLING)
     surface = look_at(description.identity, description.expression, scene, resolution)
     background = paint_background(scene, resolution)
     paint_behind(surface, description)

@@ -41,7 +41,7 @@ def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
     diffuse = np.maximum((lambert + wrap) / (1.0 + wrap), 0.0)
     sky = 0.85 + 0.22 * dy * inverse
     ambient = scene.light_ambient * sky * occlusion
-    strength = (1.08 - 0.62 * scene.light_ambient) * (0.45 + 0.55 * occlusion)
+    strength = (1.16 - 0.70 * scene.light_ambient) * (0.45 + 0.55 * occlusion)
     lit = surface.albedo * (ambient + diffuse * (strength * key))
 
     broad = mirror**2

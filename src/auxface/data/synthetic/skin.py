@@ -3,23 +3,22 @@
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity
-from auxface.data.synthetic.noise import sample
-from auxface.data.synthetic.relief import AGE, _offset, eye_centre, fold, nose_base
+from auxface.data.synthetic.noise import offset_of, sample
+from auxface.data.synthetic.relief import AGE, eye_centre, fold, nose_base
 from auxface.data.synthetic.shading import to_linear
 from auxface.data.synthetic.surface import Surface, rgb
 from auxface.data.synthetic.vocabulary import MONK_HEX
-
-_EVERYWHERE = (slice(None), slice(None))
 
 
 def skin_colour(identity: Identity) -> np.ndarray:
     """Linear RGB albedo, float32 [3, 1, 1]: the tone's own colour, a little warmer or cooler from person to person."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
-    # The swatches are colours under studio light and paler than lit skin may be: light tones get blood, none gets to white.
+    # The swatches are paler than lit skin may be: light tones get blood, and none gets to white.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
     blood = np.array([1.0, 1.0 - 0.17 * lightness, 1.0 - 0.24 * lightness], np.float32)
     warm = np.array([1.0 + 0.03 * identity.undertone, 1.0, 1.0 - 0.05 * identity.undertone], np.float32)
-    return rgb((tone * blood * warm * (0.93 - 0.12 * lightness)).tolist())
+    lit = 0.93 - 0.12 * lightness + 0.55 * max(0.06 - lightness, 0.0) / 0.06
+    return rgb((tone * blood * warm * lit).tolist())
 
 
 def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> None:
@@ -29,10 +28,12 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
     base = skin_colour(identity)
     lightness = float(base.mean())
 
-    blotch = sample("cloud", u, v, 0.42, _offset(identity, 1))
-    mottle = sample("cloud", u, v, 0.10, _offset(identity, 2))
-    value = 1.0 + (0.022 + 0.018 * age) * blotch + (0.016 + 0.02 * age) * mottle
-    red = 0.02 * mottle + 0.012 * blotch
+    head = surface.head
+    blotch = sample("cloud", u[head], v[head], 0.42, offset_of(identity.texture, 1))
+    mottle = sample("cloud", u[head], v[head], 0.10, offset_of(identity.texture, 2))
+    value, red = np.ones_like(u), np.zeros_like(u)
+    value[head] += (0.022 + 0.018 * age) * blotch + (0.018 + 0.02 * age) * mottle
+    red[head] += 0.02 * mottle + 0.012 * blotch
     for cu, cv, su, sv, amount in (
         (-0.42, 0.2, 0.17, 0.13, 0.13),
         (0.42, 0.2, 0.17, 0.13, 0.13),
@@ -57,15 +58,16 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
         )
         value[where] -= (0.03 + 0.07 * age + 0.09 * lift + 0.06 * expression.lip_raise) * line
     if identity.freckles > 0.05:
-        spots = sample("grain", u, v, 0.045, _offset(identity, 4)) + 0.35 * blotch
-        zone = np.exp(-0.5 * ((u / 0.42) ** 2 + ((v - 0.14) / 0.2) ** 2))
-        value -= 0.26 * identity.freckles * zone * np.clip((spots - 0.95) * 1.5, 0, 1)
-    tint = base * value
+        spots = sample("grain", u[head], v[head], 0.045, offset_of(identity.texture, 4)) + 0.35 * blotch
+        zone = np.exp(-0.5 * ((u[head] / 0.42) ** 2 + ((v[head] - 0.14) / 0.2) ** 2))
+        value[head] -= 0.26 * identity.freckles * zone * np.clip((spots - 0.95) * 1.5, 0, 1)
+    red = red[head]
+    tint = base * value[head]
     tint[1] *= 1.0 - red * (0.5 + 0.7 * lightness)
     tint[2] *= 1.0 - 1.1 * red * (0.5 + 0.7 * lightness)
-    shine = 0.045 + 0.035 * np.exp(-0.5 * ((u / 0.2) ** 2 + ((v + 0.05) / 0.4) ** 2))
-    inside = surface.edge((np.sqrt(surface.rho2) - 1.0) * 0.8)
-    surface.paint(_EVERYWHERE, inside, tint, gloss=shine, soft=1.0)
+    shine = 0.05 + 0.04 * np.exp(-0.5 * ((u[head] / 0.2) ** 2 + ((v[head] + 0.05) / 0.4) ** 2))
+    inside = surface.edge((np.sqrt(surface.rho2[head]) - 1.0) * 0.8)
+    surface.paint(head, inside, tint, gloss=shine, soft=1.0)
     _moles(surface, identity)
     _nostrils(surface, identity, expression)
 

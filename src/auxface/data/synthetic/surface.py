@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from auxface.data.synthetic.description import Expression, Identity, Scene
 
-UNIT = 0.415  # of the picture's side, per face unit, at zoom 1
-_OUTLINE_BINS = 1024
+UNIT = 0.42  # of the picture's side, per face unit, at zoom 1
+_OUTLINE_BINS = 512
 _DOME_DEPTH = 0.66
+
+
+Window = tuple[slice, slice]
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Surface:
         self.soft = np.zeros(shape, np.float32)
         self.cover = np.zeros(shape, np.float32)
 
-    def window(self, u0: float, u1: float, v0: float, v1: float) -> tuple[slice, slice]:
+    def window(self, u0: float, u1: float, v0: float, v1: float) -> Window:
         """Rows and columns that hold every pixel looking at the box (u0..u1, v0..v1); empty slices when none does."""
         size = self.u.shape[0]
         sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.rotation
@@ -84,7 +86,7 @@ class Surface:
 
     def paint(
         self,
-        where: tuple[slice, slice],
+        where: Window,
         alpha: np.ndarray,
         colour: np.ndarray,
         *,
@@ -105,7 +107,12 @@ class Surface:
         view = self.cover[rows, columns]
         np.maximum(view, alpha, out=view)
 
-    def dim(self, where: tuple[slice, slice], amount: np.ndarray) -> None:
+    @property
+    def head(self) -> Window:
+        """The rows and columns that the head's skin may cover."""
+        return self.window(-0.80, 0.80, -1.18, 1.10)
+
+    def dim(self, where: Window, amount: np.ndarray) -> None:
         """Takes the share `amount`, [h, w] or [3, h, w], of the colour away."""
         self.albedo[:, where[0], where[1]] *= 1.0 - amount
 
@@ -122,11 +129,11 @@ def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def outline(identity: Identity, expression: Expression) -> np.ndarray:
-    """Radius of the head's outline, float32 [1024], by angle from +u towards +v."""
+    """Radius of the head's outline, float32 [512], by angle from +u towards +v."""
     width = 1.0 + 0.045 * identity.head_width
     crown = 1.10 + 0.035 * identity.cranium
     chin = 1.0 + 0.03 * identity.chin + 0.085 * expression.jaw_drop
-    jaw = 0.585 + 0.05 * identity.jaw
+    jaw = 0.575 + 0.05 * identity.jaw
     points = [
         (0.0, -crown),
         (0.36 * width, -crown * 0.925),
@@ -134,18 +141,31 @@ def outline(identity: Identity, expression: Expression) -> np.ndarray:
         (0.715 * width, -0.42),
         (0.735 * width + 0.012 * identity.cheekbones, -0.05),
         (0.70 * width + 0.02 * identity.cheekbones, 0.22),
-        (jaw * width, 0.56 + 0.02 * identity.jaw),
-        (0.34 + 0.045 * identity.jaw, 0.86 + 0.03 * identity.jaw + 0.06 * expression.jaw_drop),
+        (jaw * width, 0.55 + 0.02 * identity.jaw),
+        (0.315 + 0.05 * identity.jaw, 0.86 + 0.03 * identity.jaw + 0.06 * expression.jaw_drop),
         (0.17 + 0.025 * identity.jaw, chin - 0.025),
         (0.0, chin),
     ]
     angles = [math.atan2(v, u) for u, v in points]
     radii = [math.hypot(u, v) for u, v in points]
-    curve = CubicSpline(angles, radii, bc_type=((1, 0.0), (1, 0.0)))
     theta = (np.arange(_OUTLINE_BINS) + 0.5) * (2 * np.pi / _OUTLINE_BINS)
     right = np.arctan2(np.sin(theta), np.abs(np.cos(theta)))
     lopsided = 1.0 + 0.008 * identity.asymmetry * np.sign(np.cos(theta)) * np.abs(np.cos(theta))
-    return (curve(right) * lopsided).astype(np.float32)
+    return (_smooth_curve(np.array(angles), np.array(radii), right) * lopsided).astype(np.float32)
+
+
+def _smooth_curve(knots: np.ndarray, values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Cubic Hermite curve through the values, level at both ends, with parabolic slopes between."""
+    step = np.diff(knots)
+    secant = np.diff(values) / step
+    slope = np.zeros_like(values)
+    slope[1:-1] = (secant[:-1] * step[1:] + secant[1:] * step[:-1]) / (step[1:] + step[:-1])
+    piece = np.clip(np.searchsorted(knots, where, side="right") - 1, 0, len(step) - 1)
+    h = step[piece]
+    t = (where - knots[piece]) / h
+    rest = 1.0 - t
+    ends = values[piece] * (1 + 2 * t) * rest**2 + values[piece + 1] * t**2 * (3 - 2 * t)
+    return ends + h * t * rest * (slope[piece] * rest - slope[piece + 1] * t)
 
 
 def look_at(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
