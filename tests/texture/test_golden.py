@@ -68,7 +68,10 @@ def check(key: str, as_tensor: bool) -> None:
     maps = texture.describe(torch.from_numpy(image) if as_tensor else image, name, **parameters)
     if target:
         encoding = str(target.pop("target"))
-        maps = texture.encode_target(maps, name, encoding, **target, **parameters)
+        if name == "histogram_of_oriented_gradients":
+            maps = texture.encode(maps, encoding, value_range=(0, 1))
+        else:
+            maps = texture.encode_target(maps, name, encoding, **target, **parameters)
         target["target"] = encoding
     if as_tensor:
         maps = maps.numpy()

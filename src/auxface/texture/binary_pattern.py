@@ -6,13 +6,12 @@ binary patterns", IEEE TPAMI 28(12), 2006.
 """
 
 import functools
-import math
 
 import torch
 from torch import Tensor
 
 from auxface.texture import circle, codes
-from auxface.texture.images import GreyImages, read_images, require_border, require_size
+from auxface.texture.images import GreyImages, read_images, require_border, require_number, require_size, require_whole
 from auxface.texture.square_pattern import square_codes
 from auxface.texture.tiles import Tile, map_pixels
 from auxface.texture.zero_border import zero_border_pattern
@@ -61,14 +60,8 @@ def require_circle(points: int, radius: float, method: str, methods: tuple[str, 
         TypeError: ``points`` is not a whole number or ``radius`` not a number.
         ValueError: a value out of range.
     """
-    if isinstance(points, bool) or not isinstance(points, int):
-        raise TypeError(f"points must be a whole number, got {points!r}")
-    if isinstance(radius, bool) or not isinstance(radius, int | float):
-        raise TypeError(f"radius must be a number of pixels, got {radius!r}")
-    if not 1 <= points <= MAX_POINTS:
-        raise ValueError(f"points must be 1 to {MAX_POINTS} (a code has one bit per point), got {points}")
-    if not (math.isfinite(radius) and radius > 0):
-        raise ValueError(f"radius must be above 0 pixels, got {radius}")
+    require_whole("points", points, 1, MAX_POINTS)
+    require_number("radius", radius, 0, above=True)
     if method not in methods:
         raise ValueError(f"method must be one of {', '.join(methods)}; got {method!r}")
 
@@ -76,7 +69,7 @@ def require_circle(points: int, radius: float, method: str, methods: tuple[str, 
 def circle_maps(images: Tensor, points: int, radius: float, method: str, border: str) -> Tensor:
     """Codes (or variances) [B, 1, H', W'] of uint8 images [B, H, W] in exact arithmetic."""
     support = circle.support(radius)
-    require_size(tuple(images.shape[1:]), support if border == "reflect" else 2 * support, "local_binary_pattern")
+    require_size(tuple(images.shape[1:]), support, border, "local_binary_pattern")
     if method == "var":
         kernel = functools.partial(_variances, points=points, radius=radius)
         dtype, working = torch.float64, 44

@@ -75,7 +75,9 @@ def _mapped(code: Tensor, points: int, method: str) -> Tensor:
         return torch.where(changes <= 2, ones, points + 1)
     # A run of ones opens where a sample is 1 and the one before it is 0; uniform codes have one such place at most.
     opening = code & ~turned
-    start = sum(((opening >> i) & 1) * i for i in range(1, points))
+    start = torch.zeros_like(code)
+    for i in range(1, points):
+        start = start + ((opening >> i) & 1) * i
     turns = points - start
     turns = torch.where(turns == points, 0, turns)
     uniform = 1 + (ones - 1) * points + turns

@@ -9,8 +9,9 @@ import functools
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GreyImages, read_images, require_border, require_size
-from auxface.texture.tiles import EIGHT, Tile, map_pixels
+from auxface.texture.images import GreyImages, require_whole
+from auxface.texture.square import apply_square
+from auxface.texture.tiles import EIGHT, Tile
 
 WORKING = 56
 
@@ -31,11 +32,10 @@ def local_directional_pattern(image: GreyImages, k: int = 3, border: str = "refl
     Raises:
         TypeError, ValueError: an image or a parameter outside what is said here.
     """
-    if isinstance(k, bool) or not isinstance(k, int):
-        raise TypeError(f"k must be a whole number, got {k!r}")
-    if not 1 <= k <= 8:
-        raise ValueError(f"k must be 1 to 8 directions, got {k}")
-    return _apply(image, functools.partial(_strongest, k=k), border, "local_directional_pattern")
+    require_whole("k", k, 1, 8)
+    return apply_square(
+        image, functools.partial(_strongest, k=k), border, "local_directional_pattern", bytes_per_pixel=WORKING
+    )
 
 
 def local_directional_number(image: GreyImages, border: str = "reflect") -> GreyImages:
@@ -53,23 +53,7 @@ def local_directional_number(image: GreyImages, border: str = "reflect") -> Grey
     Raises:
         TypeError, ValueError: an image or a parameter outside what is said here.
     """
-    return _apply(image, _extremes, border, "local_directional_number")
-
-
-def _apply(image: GreyImages, kernel: functools.partial | object, border: str, name: str) -> GreyImages:
-    require_border(border, ("reflect", "valid"))
-    images, layout = read_images(image)
-    require_size(tuple(images.shape[1:]), 1 if border == "reflect" else 2, name)
-    maps = map_pixels(
-        images,
-        kernel,
-        radius=1,
-        border=border,
-        maps=1,
-        dtype=torch.uint8,
-        bytes_per_pixel=WORKING,  # type: ignore[arg-type]
-    )
-    return layout.restore(maps)
+    return apply_square(image, _extremes, border, "local_directional_number", bytes_per_pixel=WORKING)
 
 
 def kirsch_responses(tile: Tile) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """Grey images in, maps out: what every descriptor accepts, refuses and gives back."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,14 +69,16 @@ def read_clips(clip: GreyImages) -> tuple[Tensor, Layout]:
     return _as_grey(tensor).reshape(-1, *shape[-3:]), layout
 
 
-def require_size(shape: tuple[int, ...], radius: int, what: str) -> None:
-    """Refuse sides that do not exceed the support radius.
+def require_size(shape: tuple[int, ...], radius: int, border: str, name: str) -> None:
+    """Refuse sides that the support does not fit: more than the radius, or twice the radius for ``valid``.
 
     Raises:
         ValueError: a side of the image (or clip) is too small.
     """
-    if min(shape) <= radius:
-        raise ValueError(f"{what} with a support radius of {radius} needs sides of at least {radius + 1}, got {shape}")
+    smallest = 1 + (2 * radius if border == "valid" else radius)
+    if min(shape) < smallest:
+        sides = " x ".join(map(str, shape))
+        raise ValueError(f"{name} with border={border!r} needs sides of at least {smallest} pixels here, got {sides}")
 
 
 def require_border(border: str, allowed: tuple[str, ...]) -> None:
@@ -86,6 +89,32 @@ def require_border(border: str, allowed: tuple[str, ...]) -> None:
     """
     if border not in allowed:
         raise ValueError(f"border must be one of {', '.join(allowed)}; got {border!r}")
+
+
+def require_whole(name: str, value: object, low: int, high: int, odd: bool = False) -> None:
+    """Refuse a parameter that is no whole number in ``low`` .. ``high``.
+
+    Raises:
+        TypeError: not a whole number.
+        ValueError: out of range, or even where ``odd`` is asked for.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if not low <= value <= high or (odd and value % 2 == 0):
+        raise ValueError(f"{name} must be {'an odd number ' if odd else ''}{low} to {high}, got {value}")
+
+
+def require_number(name: str, value: object, low: float, above: bool = False) -> None:
+    """Refuse a parameter that is no finite number of at least ``low`` (``above``: more than ``low``).
+
+    Raises:
+        TypeError: not a number.
+        ValueError: out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value) or value < low or (above and value == low):
+        raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}, got {value}")
 
 
 def _colour(shape: tuple[int, ...]) -> str:

@@ -5,8 +5,11 @@ neighbours u, v and the centre c, and s >= c means a (d - c) + b (u + v - 2c) >=
 
     u + v - 2c + floor(a (d - c) / b) >= 0.
 
-Write a x = b K(x) + R(x) with 0 <= R(x) < b for a grey value x. Then floor(a (d - c) / b) = K(d) - K(c) - [R(d) < R(c)],
-and the test is one comparison of small whole numbers: K and R are computed once per pixel and fit 16 bits.
+Write a x = b K(x) + R(x) with 0 <= R(x) < b for a grey value x. Then
+
+    floor(a (d - c) / b) = K(d) - K(c) - [R(d) < R(c)],
+
+so the test is one comparison of small whole numbers: K and R are computed once per pixel and fit 16 bits.
 """
 
 import torch

@@ -137,17 +137,29 @@ def tile_spans(
 
 
 def _padded(images: Tensor, margin: int, top: int, lines: int, buffers: Buffers) -> Tensor:
-    """Rows ``top`` .. ``top + lines`` of the images mirrored by ``margin`` without repeating the edge, contiguous."""
+    count, _, width = images.shape
+    room = buffers.take(count * lines * (width + 2 * margin), images.dtype)
+    return mirrored(images, margin, top, lines, room.view(count, lines, width + 2 * margin))
+
+
+def mirrored(images: Tensor, margin: int, top: int, lines: int, room: Tensor | None = None) -> Tensor:
+    """Lines ``top`` .. ``top + lines`` of images [n, H, W] mirrored by ``margin`` without repeating the edge.
+
+    Args:
+        images: of any dtype; both sides above ``margin``.
+        margin: pixels added on every side.
+        top: first line wanted, counted in the mirrored image.
+        lines: lines wanted.
+        room: where to write [n, lines, W + 2 margin]; default: new memory.
+    """
     count, height, width = images.shape
-    padded = buffers.take(count * lines * (width + 2 * margin), images.dtype).view(count, lines, width + 2 * margin)
+    padded = images.new_empty((count, lines, width + 2 * margin)) if room is None else room
     inner = padded[:, :, margin : margin + width]
     first, last = max(top - margin, 0), min(top + lines - margin, height)
     inner[:, first + margin - top : last + margin - top].copy_(images[:, first:last])
-    for line in range(top, top + lines):
-        source = line - margin
-        if source < 0 or source >= height:
-            mirrored = -source if source < 0 else 2 * (height - 1) - source
-            inner[:, line - top].copy_(images[:, mirrored])
+    for line in (*range(top, min(margin, top + lines)), *range(max(top, height + margin), top + lines)):
+        source = abs(line - margin)
+        inner[:, line - top].copy_(images[:, source if source < height else 2 * (height - 1) - source])
     for k in range(1, margin + 1):
         padded[:, :, margin - k].copy_(padded[:, :, margin + k])
         padded[:, :, margin + width - 1 + k].copy_(padded[:, :, margin + width - 1 - k])
