@@ -53,6 +53,26 @@ def split_by_source(sources: Iterable[object], fractions: tuple[float, float, fl
     return rows.map({source: SPLITS[i] for source, i in chosen.items()})
 
 
+def cut_validation(splits: pd.Series, sources: pd.Series, fraction: float) -> pd.Series:
+    """Move whole sources from train to val, for data whose owners give training and test sets alone.
+
+    Args:
+        splits: train or test for each row.
+        sources: the source of each row.
+        fraction: share of the training sources that becomes val.
+
+    Raises:
+        InputError: a fraction outside 0 <= fraction < 1.
+    """
+    if not 0 <= fraction < 1:
+        raise InputError(f"val_fraction {fraction} must be at least 0 and less than 1")
+    result = splits.copy()
+    training = splits == "train"
+    if training.any():
+        result[training] = split_by_source(sources[training], (1 - fraction, fraction, 0.0)).to_numpy()
+    return result
+
+
 def _last(fractions: tuple[float, float, float]) -> int:
     return max(i for i in range(3) if fractions[i] > 0)
 

@@ -66,7 +66,9 @@ def _classes(given: str | None, found: list[str], root: Path) -> tuple[str, ...]
         if name not in names:
             raise InputError(f"{root}: the folder '{name}' is not one of the classes {', '.join(names)}")
     if len(names) < 2:
-        raise InputError(f"{root}: only the class '{', '.join(names)}' was found; expected a folder for each of two or more")
+        raise InputError(
+            f"{root}: only the class '{', '.join(names)}' was found; expected a folder for each of two or more"
+        )
     return names
 
 

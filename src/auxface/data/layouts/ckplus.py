@@ -1,0 +1,60 @@
+"""``ckplus``: Extended Cohn-Kanade (Lucey et al., 2010): posed expressions from neutral to their peak."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.tree import files_under, need_folder, read_lines
+from auxface.data.manifest import Label
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.errors import InputError
+
+CLASSES: tuple[str, ...] = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+
+
+def read(root: Path, *, peak_frames: int = 3, neutral_frames: int = 0, split_fractions: str = DEFAULT) -> Listing:
+    """Read the sequences that have an emotion label: their last frames carry it, their first are neutral."""
+    pictures = need_folder(root, ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images"), "ckplus")
+    emotions = need_folder(root, ("Emotion", "Emotion_labels/Emotion"), "ckplus")
+    if peak_frames < 1 or neutral_frames < 0:
+        raise InputError("layout ckplus: peak_frames must be at least 1 and neutral_frames at least 0")
+    rows = []
+    for file in files_under(emotions, ("_emotion.txt",)):
+        subject, sequence = file.parts[-3:-1]
+        emotion = _emotion(file)
+        frames = list(files_under(need_folder(pictures, (f"{subject}/{sequence}",), "ckplus"), (".png",)))
+        if len(frames) < peak_frames + neutral_frames:
+            raise InputError(f"{pictures / subject / sequence}: {len(frames)} frames are fewer than the ones asked for")
+        chosen = [(path, "neutral") for path in frames[:neutral_frames]]
+        chosen += [(path, emotion) for path in frames[-peak_frames:]]
+        rows += [
+            {"path": str(path), "source": subject, "video": f"{subject}_{sequence}", "emotion": what}
+            | {"frame": int(path.stem.split("_")[-1])}
+            for path, what in chosen
+        ]
+    if not rows:
+        raise InputError(f"{emotions}: there are no labels such as S005/001/S005_001_00000011_emotion.txt")
+    table = pd.DataFrame(rows).assign(dataset="ckplus", method="")
+    table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
+    classes = CLASSES if neutral_frames else CLASSES[1:]
+    return Listing(table, {"emotion": Label("class", classes)}, tree=root)
+
+
+def _emotion(file: Path) -> str:
+    try:
+        return CLASSES[int(float(read_lines(file)[0]))]
+    except (ValueError, IndexError):
+        raise InputError(f"{file}: expected a number from 1 to 7") from None
+
+
+layout = Layout(
+    "ckplus",
+    "CK+: 7 posed emotions, the peak frames of each labelled sequence; splits by subject",
+    read,
+    (
+        Option("peak_frames", int, 3, "last frames of each sequence, which carry its emotion"),
+        Option("neutral_frames", int, 0, "first frames of each sequence, taken as neutral"),
+        Option("split_fractions", str, DEFAULT, "train,val,test, drawn by subject"),
+    ),
+)

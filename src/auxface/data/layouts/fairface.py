@@ -1,0 +1,55 @@
+"""``fairface``: FairFace (Kärkkäinen and Joo, 2021): gender, race and age, balanced over seven race groups.
+
+No test labels were released and the field reports on the official validation set, so that is our test split; our
+validation is cut from the official training set.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.tree import need_file, need_folder, read_rows
+from auxface.data.manifest import Label
+from auxface.data.splits import cut_validation
+from auxface.errors import InputError
+
+LEVELS: dict[str, tuple[str, ...]] = {
+    "gender": ("Male", "Female"),
+    "race": ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern"),
+    "age": ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"),
+}
+
+
+def read(root: Path, *, val_fraction: float = 0.05) -> Listing:
+    """Read the two label files and the folders ``train`` and ``val``."""
+    rows = []
+    for part, split in (("train", "train"), ("val", "test")):
+        names = (f"fairface_label_{part}.csv", f"labels/fairface_label_{part}.csv")
+        path = need_file(root, names, "fairface")
+        pictures = need_folder(
+            root, (part, *(f"fairface-img-margin{m}-trainval/{part}" for m in ("025", "125"))), "fairface"
+        )
+        for number, row in enumerate(read_rows(path, ("file", *LEVELS))):
+            for column, levels in LEVELS.items():
+                if row[column] not in levels:
+                    # Spreadsheet programs turn 3-9 into a date.
+                    raise InputError(
+                        f"{path}: row {number + 1} has {column} '{row[column]}'; expected {', '.join(levels)}"
+                    )
+            about = {column: row[column] for column in LEVELS}
+            rows.append({"path": str(pictures.parent / row["file"]), "split": split, "source": row["file"]} | about)
+    table = (
+        pd.DataFrame(rows).rename(columns={"age": "age_group"}).assign(dataset="fairface", video="", method="", frame=0)
+    )
+    table["split"] = cut_validation(table["split"], table["source"], val_fraction)
+    labels = {name.replace("age", "age_group"): Label("class", levels) for name, levels in LEVELS.items()}
+    return Listing(table, labels, tuple(labels), tree=root)
+
+
+layout = Layout(
+    "fairface",
+    "FairFace: gender, race (7) and age group (9); official validation is the test split",
+    read,
+    (Option("val_fraction", float, 0.05, "share of the training sources that becomes validation"),),
+)
