@@ -9,11 +9,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from auxface import texture
 from auxface.model import JointModel
 from auxface.objectives import Batch, Reconstruction
 from auxface.objectives.reconstruction import Rebuilt
-from auxface.objectives.targets import unpatchify
+from auxface.objectives.targets import target_maps, unpatchify
 from auxface.recipe import Target
 
 _HIDDEN_GREY = 0.82
@@ -61,15 +60,15 @@ def as_picture(model: JointModel, target: Target, patches: Tensor) -> Tensor:
     if target.name == "rgb":
         maps = unpatchify(patches, encoder.grid, encoder.patch_size) * encoder.std + encoder.mean
         return maps.clamp(0, 1)
-    descriptor = texture.get(target.name)
+    count = target_maps(target)
     if target.encoding == "histogram":
-        bins = patches[..., : patches.shape[-1] // descriptor.maps]
+        bins = patches[..., : patches.shape[-1] // count]
         expected = (bins * torch.linspace(0, 1, bins.shape[-1], device=bins.device)).sum(dim=-1)
         side = encoder.patch_size
         maps = expected.view(-1, 1, *encoder.grid).repeat_interleave(side, 2).repeat_interleave(side, 3)
     else:
         maps = unpatchify(patches, encoder.grid, encoder.patch_size)
-        maps = maps[:, : maps.shape[1] // descriptor.maps]
+        maps = maps[:, : maps.shape[1] // count]
         if target.encoding == "bits":
             weights = 2.0 ** torch.arange(maps.shape[1], device=maps.device)
             maps = (maps * (weights / weights.sum()).view(1, -1, 1, 1)).sum(dim=1, keepdim=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from auxface import texture
 from auxface.encoders import ColumnarEncoder, Mask, random_mask
 from auxface.objectives.batch import Batch
 from auxface.objectives.decoder import Decoder
@@ -13,6 +12,7 @@ from auxface.objectives.targets import (
     activate,
     normalise_patches,
     target_loss,
+    target_maps,
     target_patches,
     values_per_patch,
 )
@@ -72,7 +72,7 @@ class Reconstruction(nn.Module):
         for target in self.options.target:
             with torch.no_grad():
                 wanted = _pick(self._wanted(encoder, batch.clean, target), mask.hidden)
-            losses[target.name] = target_loss(predictions[target.name], wanted, target.encoding, _maps(target))
+            losses[target.name] = target_loss(predictions[target.name], wanted, target.encoding, target_maps(target))
         weights = {target.name: target.weight for target in self.options.target}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum() / sum(weights.values())
         return total, {name: loss.detach() for name, loss in losses.items()}
@@ -88,7 +88,7 @@ class Reconstruction(nn.Module):
             Rebuilt(
                 target=target,
                 wanted=self._wanted(encoder, batch.clean, target),
-                predicted=activate(predictions[target.name], target.encoding, _maps(target)),
+                predicted=activate(predictions[target.name], target.encoding, target_maps(target)),
                 mask=mask,
             )
             for target in self.options.target
@@ -101,10 +101,6 @@ class Reconstruction(nn.Module):
 
 def _key(target: Target) -> str:
     return target.name
-
-
-def _maps(target: Target) -> int:
-    return 1 if target.name == "rgb" else texture.get(target.name).maps
 
 
 def _pick(patches: Tensor, places: Tensor) -> Tensor:

@@ -29,29 +29,49 @@ def values_per_patch(target: Target, patch_size: int) -> int:
     """How many numbers the decoder predicts for one patch.
 
     Raises:
-        InputError: no such descriptor, a parameter that it does not take, or an encoding that it has not.
+        InputError: no such descriptor, a parameter that it does not take, an encoding that it has not, or cells of a
+            histogram descriptor that do not fit the patch.
     """
     if target.name == "rgb":
         return 3 * patch_size**2
     try:
         channels = texture.target_channels(target.name, target.encoding, **target.parameters)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"auxiliary.target {target.name}: {error.args[0] if error.args else error}") from None
-    return channels if target.encoding == "histogram" else channels * patch_size**2
+        raise InputError(f"auxiliary.target: {error.args[0] if error.args else error}") from None
+    if target.encoding == "histogram":
+        return channels
+    cell = _cell(target)
+    if patch_size % cell:
+        raise InputError(f"auxiliary.target {target.name}: cells of {cell} pixels must divide patch_size {patch_size}")
+    return channels * (patch_size // cell) ** 2
 
 
 def target_patches(clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor) -> Tensor:
     """The target of every patch, float32 [B, N, values], from the clean view, uint8 [B, 3, H, W].
 
-    RGB is standardised with ``mean`` and ``std`` [1, 3, 1, 1]; codes are encoded as ``docs/texture.md`` says.
+    RGB is standardised with ``mean`` and ``std`` [1, 3, 1, 1]; maps are encoded as ``docs/texture.md`` says.
     """
     if target.name == "rgb":
         return patchify((clean.float() / 255 - mean) / std, patch_size)
     maps = texture.describe(texture.gray(clean), target.name, **target.parameters)
-    encoded = texture.encode_target(maps, target.name, target.encoding, patch=patch_size, **target.parameters)
     if target.encoding == "histogram":
-        return encoded.flatten(1, 2).float()
-    return patchify(encoded.float(), patch_size)
+        patch = {"patch": patch_size}
+        encoded = texture.encode_target(maps, target.name, "histogram", **patch, **target.parameters)
+        return torch.as_tensor(encoded).flatten(1, 2).float()
+    encoded = torch.as_tensor(texture.encode_target(maps, target.name, target.encoding, **target.parameters)).float()
+    if encoded.ndim > 4:
+        # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
+        encoded = encoded.flatten(3).permute(0, 3, 1, 2)
+    return patchify(encoded.contiguous(), patch_size // _cell(target))
+
+
+def target_maps(target: Target) -> int:
+    """Maps that lie side by side in a target's values: 1 for RGB."""
+    return 1 if target.name == "rgb" else texture.get(target.name).maps(**target.parameters)
+
+
+def _cell(target: Target) -> int:
+    return texture.get(target.name).describe_output(**target.parameters).cell
 
 
 def normalise_patches(patches: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=4, le=8192)]
+Depth = Annotated[int, Field(ge=1, le=128)]
+Heads = Annotated[int, Field(ge=1, le=128)]
 View = Literal["rgb", "texture"]
 
 
@@ -54,9 +57,9 @@ class Auxiliary(_Strict):
     """What is rebuilt of the hidden patches; a name, a mapping, or a list of them."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """Share of the patches that is hidden; exactly round(mask_ratio * patches)."""
-    decoder_width: Count = 128
-    decoder_depth: Count = 2
-    decoder_heads: Count = 16
+    decoder_width: Width = 128
+    decoder_depth: Depth = 2
+    decoder_heads: Heads = 16
     normalise_target: bool = False
     """Rebuild each patch of a real-valued target with its own mean and variance removed."""
 
@@ -71,6 +74,8 @@ class Auxiliary(_Strict):
         if not self.target:
             raise ValueError("needs at least one target")
         for target in self.target:
+            if [t.name for t in self.target].count(target.name) > 1:
+                raise ValueError(f"target {target.name} is named twice")
             if target.name == "rgb" and target.encoding != "scalar":
                 raise ValueError(f"target rgb has no encoding '{target.encoding}'; use scalar")
         if self.decoder_width % self.decoder_heads:
@@ -89,10 +94,10 @@ class Encoder(_Strict):
     """Side of the square picture in pixels."""
     patch_size: Annotated[int, Field(ge=2, le=64)] = 8
     """Side of a patch in pixels; must divide image_size."""
-    width: Count | None = None
+    width: Width | None = None
     """Overrides of the named architecture; empty: as named."""
-    depth: Count | None = None
-    heads: Count | None = None
+    depth: Depth | None = None
+    heads: Heads | None = None
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Stochastic depth rate of the last block, rising linearly from 0."""
     positions: Literal["sincos", "learned"] = "sincos"
