@@ -1,0 +1,86 @@
+"""What every layout owes: a valid manifest from its own tree, the same again, and one sentence for a partial tree."""
+
+import inspect
+import shutil
+
+import pytest
+from layout_trees import MAKERS
+
+from auxface.data.layouts import get_layout, layouts
+from auxface.data.manifest import KEY, read_manifest
+from auxface.errors import InputError
+from auxface.verbs.prepare import prepare
+
+
+def test_every_layout_has_a_tree_here():
+    assert {name.split("-")[0] for name in MAKERS} | {"table"} == set(layouts())
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_own_tree_gives_a_manifest_that_adds_up_and_a_second_run_changes_nothing(name, tmp_path):
+    tree = MAKERS[name](tmp_path / "data")
+    layout = name.split("-")[0]
+    output = tmp_path / "out.parquet"
+    options = dict(tree.options)
+    account = prepare(layout, tmp_path / "data", output=output, options=options)
+    manifest = read_manifest(output)
+
+    assert account["found"] == sum(account.values()) - account["found"]
+    assert account["usable"] == len(manifest.table) == tree.total
+    assert account["unreadable"] == account["no_face"] == 0
+    splits = manifest.table["split"].value_counts().to_dict()
+    assert splits | tree.official == splits
+    assert set(splits) == ({"test"} if name == "lfw" else {"train", "val", "test"})
+    assert not manifest.table.duplicated(list(KEY)).any()
+    assert (manifest.table["dataset"] != "").all()
+    assert all(path.is_file() for path in manifest.paths())
+    assert manifest.labels
+    for label, what in manifest.labels.items():
+        assert set(what.columns(label)) <= set(manifest.table.columns)
+
+    assert prepare(layout, tmp_path / "data", output=output, options=options, overwrite=True) == account
+    assert read_manifest(output).hash == manifest.hash
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "synthetic"])
+def test_a_wrong_tree_is_refused_and_named(name, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for root in (tmp_path / "empty", tmp_path / "nowhere"):
+        with pytest.raises(InputError, match=root.name):
+            prepare(name.split("-")[0], root, output=tmp_path / "out.parquet")
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_partial_tree_is_refused_naming_what_is_missing(name, tmp_path):
+    tree = MAKERS[name](tmp_path / "data")
+    for needed in tree.needed:
+        moved = tmp_path / "moved"
+        shutil.move(tmp_path / "data" / needed, moved)
+        with pytest.raises(InputError) as caught:
+            get_layout(name.split("-")[0]).read(tmp_path / "data", **dict(tree.options))
+        assert needed.split("/")[-1] in str(caught.value)
+        assert "\n" not in str(caught.value)
+        shutil.move(moved, tmp_path / "data" / needed)
+
+
+@pytest.mark.parametrize("name", sorted(layouts()))
+def test_options_are_the_keywords_of_read_with_the_same_defaults(name):
+    layout = get_layout(name)
+    keywords = {
+        key: parameter.default
+        for key, parameter in inspect.signature(layout.read).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert keywords == {option.name: option.default for option in layout.options}
+    assert layout.summary
+    assert all(option.help for option in layout.options)
+
+
+def test_unknown_layouts_and_options_name_the_nearest(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'celeba'"):
+        prepare("celebA", tmp_path, output=tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="did you mean 'classes'"):
+        prepare("folder", tmp_path, output=tmp_path / "x.parquet", options={"clases": "a,b"})
+    with pytest.raises(InputError, match="c23"):
+        prepare("faceforensics", tmp_path, output=tmp_path / "x.parquet", options={"compression": "c24"})
