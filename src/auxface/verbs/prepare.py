@@ -18,7 +18,7 @@ from auxface.data.frames import FrameSettings
 from auxface.data.intake import STATUSES, Intake, Item, Outcome, safe_name
 from auxface.data.journal import Journal
 from auxface.data.layouts import Listing, get_layout, resolve_options
-from auxface.data.manifest import COLUMNS, KEY, Manifest, write_manifest
+from auxface.data.manifest import COLUMNS, KEY, Manifest, check_manifest, write_manifest
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -76,6 +76,8 @@ def prepare(
 
     table = listing.table.reset_index(drop=True)
     table["path"] = [os.path.abspath(path) for path in table["path"]]
+    # Before hours of decoding: what no picture can mend.
+    check_manifest(Manifest(table, listing.labels, listing.groups), str(root))
     items = _items(table)
     if faces and not frames and any(item.is_video for item in items):
         raise InputError(f"{root}: it holds videos; say which of their frames to take, such as --frames 32")

@@ -114,7 +114,9 @@ def test_utkface_names(shared_data, tmp_path):
     assert (row["age"], row["gender"], row["race"], row["age_group"]) == (10, "Male", "White", "10-19")
 
 
-@pytest.mark.parametrize(("age", "group"), [(0, "0-2"), (2, "0-2"), (3, "3-9"), (9, "3-9"), (10, "10-19"), (116, "70+")])
+@pytest.mark.parametrize(
+    ("age", "group"), [(0, "0-2"), (2, "0-2"), (3, "3-9"), (9, "3-9"), (10, "10-19"), (116, "70+")]
+)
 def test_age_groups(age, group):
     assert age_group(age) == group
 
