@@ -13,7 +13,8 @@ TASK = Task("shade", "class", ("dark", "light"))
 
 
 def recipe_for(primary_weight=0.1, target="rgb", **train):
-    auxiliary = Auxiliary(target=(Target(name=target),), decoder_width=32, decoder_depth=1, decoder_heads=4)
+    targets = (Target(name=target or "rgb"),)
+    auxiliary = Auxiliary(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
     options = {"epochs": 3, "batch_size": 16, "base_learning_rate": 0.02} | train
     return Recipe(
         primary_weight=primary_weight,
