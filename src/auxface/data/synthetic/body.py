@@ -11,15 +11,17 @@ from auxface.data.synthetic.surface import Surface, rgb
 def paint_background(scene: Scene, resolution: int) -> np.ndarray:
     """Linear RGB [3, R, R] of what is behind: a wall in soft light, or shapes out of focus."""
     rng = np.random.default_rng(scene.background)
-    base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.16, 3), 0.4, 1.6)
-    uneven = 1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.07, (4, 4, 3))
+    base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.11, 3), 0.4, 1.6)
+    uneven = 1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.045, (4, 4, 3))
     side = resolution // 2
     picture = cv2.resize(
         (base * np.clip(uneven, 0.15, 2.2)).astype(np.float32), (64, 64), interpolation=cv2.INTER_CUBIC
     )
     if rng.random() < 0.55:
         for _ in range(int(rng.integers(1, 5))):
-            red, green, blue = (float(c) for c in base * np.clip(1 + rng.normal(0, 0.5, 3), 0.1, 2.5))
+            red, green, blue = (
+                float(c) for c in base * np.clip(rng.uniform(0.4, 1.9) + rng.normal(0, 0.3, 3), 0.1, 2.5)
+            )
             x, y = rng.uniform(-12, 64, 2).astype(int).tolist()
             wide, tall = rng.uniform(5, 45, 2).astype(int).tolist()
             if rng.random() < 0.5:

@@ -26,9 +26,9 @@ _TYPICAL: dict[str, dict[str, float]] = {
     },
     "anger": {
         "brow_inner": -0.85, "brow_outer_left": 0.1, "brow_outer_right": 0.1, "brow_pinch": 0.95, "lid_open": 0.15, "lid_tight": 0.55,
-        "lip_press": 0.85, "corner_left": -0.25, "corner_right": -0.25, "nose_wrinkle": 0.15,
+        "lip_press": 0.85, "corner_left": -0.35, "corner_right": -0.35, "nose_wrinkle": 0.15,
     },
-    "contempt": {"corner_left": 0.75, "lip_press": 0.35, "lid_open": -0.18, "brow_outer_right": 0.35, "gaze_x": 0.25},
+    "contempt": {"corner_left": 0.95, "lip_press": 0.35, "lid_open": -0.18, "brow_outer_right": 0.35, "gaze_x": 0.25},
 }  # fmt: skip
 _ONE_SIDED = (("corner_left", "corner_right"), ("brow_outer_left", "brow_outer_right"))
 
@@ -40,7 +40,7 @@ def typical_expression(emotion: str, intensity: float = 1.0) -> Expression:
 
 def draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
     """A face that somebody makes in this emotion: strong or faint, with its own accidents."""
-    intensity = 0.45 + 0.6 * rng.beta(2.2, 1.6)
+    intensity = 0.55 + 0.55 * rng.beta(2.2, 1.4)
     actions = {
         name: amount * intensity * (1.0 + 0.22 * rng.standard_normal()) for name, amount in _TYPICAL[emotion].items()
     }

@@ -110,7 +110,7 @@ def paint_brows(surface: Surface, identity: Identity, expression: Expression) ->
             - 0.02 * identity.brow_height
             - (0.05 + 0.022 * identity.brow_arch) * np.sin(np.pi * np.clip(0.85 * s, 0, 1) ** 1.25)
         )
-        inner = 0.105 * expression.brow_inner - 0.05 * expression.brow_pinch - 0.03 * expression.nose_wrinkle
+        inner = 0.105 * expression.brow_inner - 0.065 * expression.brow_pinch - 0.03 * expression.nose_wrinkle
         move = inner * (1 - s) ** 1.5 + 0.11 * outer * np.clip(s * 1.4, 0, 1) ** 1.3
         arch = 0.02 * max(expression.brow_inner, 0.0) * np.sin(np.pi * s)
         middle = rest + 0.035 * s**3 - move - arch

@@ -83,6 +83,7 @@ def paint_front_hair(surface: Surface, identity: Identity) -> None:
         below = np.minimum(below, np.maximum(lock, -0.75 - v))
         wave = 0.03 * identity.hair_waves * np.sin(v * 9.0 + np.sign(u))
         wide = 0.74 * (1.0 + 0.045 * identity.head_width) + side * volume + wave
+        wide = wide - 0.06 * np.clip(1.0 - 5.0 * v, 0, 1)
         outside = np.where(v > 0.0, np.minimum(outside, np.abs(u) - wide), outside)
     fuzzy = {"buzz": 0.06, "tied": 0.05, "curly": 0.045}.get(identity.hair_style, 0.022)
     # Sideburns thin out instead of ending in a line.

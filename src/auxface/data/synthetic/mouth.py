@@ -48,7 +48,9 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
     a = u * (1 / shape.half)
     square = np.clip(a * a, 0, 1.4)
     span = np.maximum(1.0 - square, 0.0)
-    corner = np.where(a > 0, np.float32(shape.right), np.float32(shape.left))
+    turn = np.clip(0.5 + 0.9 * a, 0.0, 1.0)
+    turn = turn * turn * (3.0 - 2.0 * turn)
+    corner = shape.left + (shape.right - shape.left) * turn
     curve = (
         -0.155 * corner * square * np.where(corner > 0, np.float32(1.0), np.float32(0.85))
         + 0.035 * np.maximum(corner, 0.0) * span

@@ -113,7 +113,7 @@ def draw_picture(identity: Identity, emotion: str, rng: np.random.Generator) -> 
     )
     turn = rng.standard_normal(5)
     scene = Scene(
-        yaw=float(np.clip(9.0 * turn[0], -22, 22)),
+        yaw=float(np.clip(8.0 * turn[0], -20, 20)),
         pitch=float(np.clip(4.5 * turn[1], -10, 10)),
         roll=float(np.clip(3.5 * turn[2], -9, 9)),
         zoom=float(rng.uniform(0.94, 1.06)),

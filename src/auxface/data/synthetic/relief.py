@@ -144,11 +144,12 @@ def _pores(surface: Surface, identity: Identity) -> None:
     octaves = (
         ("grain", 0.010, 0.00030),
         ("grain", 0.024, 0.00055),
-        ("ridge", 0.055, 0.0006 + 0.0014 * age),
+        ("ridge", 0.055, 0.0006 + 0.0010 * age),
         ("grain", 0.12, 0.0014),
     )
     for index, (name, wavelength, amount) in enumerate(octaves):
         seen = min(max(wavelength / surface.pixel / 2.0 - 0.75, 0.0), 1.0)
         if seen:
             micro += (amount * rough * seen) * sample(name, u, v, wavelength, offset_of(identity.texture, 10 + index))
-    surface.height[head] += micro * (surface.rho2[head] < 1.0)
+    # Towards the outline the surface turns away, where the same pits would show as a saw's teeth.
+    surface.height[head] += micro * np.clip(3.0 * (1.0 - surface.rho2[head]), 0.0, 1.0)

@@ -13,11 +13,11 @@ from auxface.data.synthetic.vocabulary import MONK_HEX
 def skin_colour(identity: Identity) -> np.ndarray:
     """Linear RGB albedo, float32 [3, 1, 1]: the tone's own colour, a little warmer or cooler from person to person."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
-    # The swatches are paler than lit skin may be: light tones get blood, and none gets to white.
+    # The swatches are flat: light tones get blood and stay short of white; the deepest get more light, as in a studio.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
     blood = np.array([1.0, 1.0 - 0.17 * lightness, 1.0 - 0.24 * lightness], np.float32)
     warm = np.array([1.0 + 0.03 * identity.undertone, 1.0, 1.0 - 0.05 * identity.undertone], np.float32)
-    lit = 0.93 - 0.12 * lightness + 0.55 * max(0.06 - lightness, 0.0) / 0.06
+    lit = 0.93 - 0.12 * lightness + 0.9 * max(0.06 - lightness, 0.0) / 0.06
     return rgb((tone * blood * warm * lit).tolist())
 
 

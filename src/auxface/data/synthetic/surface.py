@@ -12,7 +12,7 @@ import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity, Scene
 
-UNIT = 0.42  # of the picture's side, per face unit, at zoom 1
+UNIT = 0.44  # of the picture's side, per face unit, at zoom 1
 _OUTLINE_BINS = 512
 _DOME_DEPTH = 0.66
 
