@@ -3,6 +3,7 @@
 import io
 import stat
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ SUFFIXES: tuple[str, ...] = (
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
 )  # fmt: skip
 MAX_PIXELS = 100_000_000
+# What Pillow says of a damaged tag names no file; every refusal here does.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 MAX_BYTES = 256 * 1024 * 1024
 
 

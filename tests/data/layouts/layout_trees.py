@@ -37,7 +37,7 @@ def text(path: Path, content: str) -> None:
 
 
 @cache
-def _video_bytes() -> bytes:
+def video_bytes() -> bytes:
     import io
 
     import av
@@ -57,7 +57,7 @@ def _video_bytes() -> bytes:
 
 def video(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_video_bytes())
+    path.write_bytes(video_bytes())
 
 
 def celeba(root: Path) -> Tree:

@@ -1,0 +1,220 @@
+"""Faces: found, chosen, framed and followed; geometry against values that can be worked out."""
+
+import hashlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auxface.data.decode import read_picture
+from auxface.data.faces import Face, FaceCutter, FaceSettings, make_detector
+from auxface.data.faces.choice import choose_faces, overlap
+from auxface.data.faces.framing import STANDARD_POINTS, cut, placement, similarity
+from auxface.data.faces.tracking import track_face
+from auxface.data.faces.weights import SHA256, yunet_weight
+from auxface.errors import InputError
+
+
+@pytest.fixture
+def weight(shared_data):
+    path = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
+    if not path.is_file():
+        pytest.skip("the YuNet weight (../shared/weights) is not on this machine")
+    return path
+
+
+@pytest.fixture
+def portraits(shared_data):
+    return [read_picture(path) for path in sorted((shared_data / "attributes_celeba" / "images").glob("*.jpg"))[:40]]
+
+
+def face(left, top, width, height, landmarks=None):
+    return Face((left, top, width, height), landmarks, 1.0)
+
+
+def test_the_weight_here_is_the_one_that_is_downloaded(weight):
+    assert hashlib.sha256(weight.read_bytes()).hexdigest() == SHA256
+
+
+@pytest.mark.parametrize("scale", [1, 4, 12])
+def test_yunet_finds_the_same_face_at_any_size(weight, portraits, scale):
+    detect = make_detector("yunet", weight)
+    found = 0
+    for picture in portraits:
+        large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        faces = detect(large)
+        found += bool(faces)
+        if faces:
+            x, y = np.array(faces[0].box[:2]) + np.array(faces[0].box[2:]) / 2
+            # The pack is CelebA's aligned set: the face is in the middle.
+            assert abs(x / large.shape[1] - 0.5) < 0.2
+            assert abs(y / large.shape[0] - 0.55) < 0.2
+            assert faces[0].landmarks[0, 0] < faces[0].landmarks[1, 0]
+    assert found >= 38
+
+
+def test_haar_needs_no_weight(portraits):
+    detect = make_detector("haar")
+    large = [cv2.resize(picture, None, fx=3, fy=3) for picture in portraits]
+    assert sum(bool(detect(picture)) for picture in large) >= 25
+    assert make_detector("haar")(np.zeros((100, 100, 3), np.uint8)) == []
+
+
+def test_weights_that_are_missing_or_wrong(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no such file"):
+        yunet_weight(tmp_path / "none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"not a network")
+    with pytest.raises(InputError, match="not a YuNet weight"):
+        make_detector("yunet", tmp_path / "bad.onnx")
+    monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
+    monkeypatch.delenv("AUXFACE_YUNET", raising=False)
+    # A local file in place of the network.
+    monkeypatch.setattr("auxface.data.faces.weights.URL", (tmp_path / "bad.onnx").as_uri())
+    with pytest.raises(InputError, match="hash differs"):
+        yunet_weight()
+    monkeypatch.setattr("auxface.data.faces.weights.URL", (tmp_path / "gone.onnx").as_uri())
+    with pytest.raises(InputError, match="haar"):
+        yunet_weight()
+    assert not list(tmp_path.rglob("yunet-*"))
+
+
+def test_the_download_is_kept_and_a_spoiled_copy_is_fetched_anew(tmp_path, monkeypatch, weight):
+    monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
+    monkeypatch.delenv("AUXFACE_YUNET", raising=False)
+    monkeypatch.setattr("auxface.data.faces.weights.URL", weight.as_uri())
+    kept = yunet_weight()
+    assert kept.read_bytes() == weight.read_bytes()
+    kept.write_bytes(b"spoiled")
+    assert yunet_weight().read_bytes() == weight.read_bytes()
+
+
+def test_which_face():
+    faces = [face(0, 0, 50, 60), face(100, 80, 30, 30), face(170, 0, 20, 20)]
+    shape = (200, 200)
+    mask = np.zeros((100, 100), bool)
+    mask[0:10, 85:95] = True
+    assert choose_faces(faces, "largest", shape) == [faces[0]]
+    assert choose_faces(faces, "central", shape) == [faces[1]]
+    assert choose_faces(faces, "mask", shape, mask) == [faces[2]]
+    assert choose_faces(faces, "mask", shape, np.zeros((100, 100), bool)) == [faces[0]]
+    assert choose_faces(faces, "mask", shape) == [faces[0]]
+    assert len(choose_faces(faces, "all", shape)) == 3
+    assert choose_faces([], "all", shape) == []
+
+
+def test_overlap():
+    assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
+    assert overlap((0, 0, 10, 10), (10, 0, 10, 10)) == 0
+
+
+@given(st.floats(-3, 3), st.floats(0.1, 10), st.floats(-100, 100), st.floats(-100, 100), st.integers(0, 2**32 - 1))
+def test_similarity_recovers_any_turn_scale_and_shift(angle, scale, x, y, seed):
+    points = np.random.default_rng(seed).uniform(-50, 50, (5, 2))
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    found = similarity(points, points @ turn.T + (x, y))
+    assert np.allclose(found, np.hstack([turn, [[x], [y]]]), atol=1e-6)
+
+
+def test_similarity_never_mirrors():
+    mirrored = STANDARD_POINTS * (-1, 1)
+    found = similarity(mirrored, STANDARD_POINTS)
+    assert np.linalg.det(found[:, :2]) > 0
+
+
+def test_alignment_puts_landmarks_on_the_standard_points():
+    angle = 0.4
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    landmarks = ((STANDARD_POINTS - 56) * 2.5) @ turn.T + (300, 200)
+    chosen = FaceSettings("align", size=112, margin=0.0)
+    matrix = placement(face(200, 100, 200, 200, landmarks.astype(np.float32)), chosen, (480, 640))
+    assert np.allclose(landmarks @ matrix[:, :2].T + matrix[:, 2], STANDARD_POINTS, atol=1e-3)
+    wide = placement(
+        face(200, 100, 200, 200, landmarks.astype(np.float32)), FaceSettings("align", size=112, margin=1.0), (1, 1)
+    )
+    eyes = (landmarks @ wide[:, :2].T + wide[:, 2])[:2]
+    assert eyes[1, 0] - eyes[0, 0] == pytest.approx((STANDARD_POINTS[1, 0] - STANDARD_POINTS[0, 0]) / 2, abs=1e-3)
+
+
+@given(
+    st.integers(30, 200),
+    st.integers(30, 200),
+    st.floats(-20, 180),
+    st.floats(-20, 180),
+    st.floats(21, 150),
+    st.floats(0, 2),
+)
+@settings(max_examples=60, deadline=None)
+def test_an_upright_square_stays_in_the_picture(height, width, left, top, side, margin):
+    matrix = placement(face(left, top, side, side), FaceSettings(size=64, margin=margin), (height, width))
+    scale = matrix[0, 0]
+    start = -matrix[:, 2] / scale
+    assert (start >= -1e-6).all()
+    assert start[0] + 64 / scale <= width + 1e-6
+    assert start[1] + 64 / scale <= height + 1e-6
+
+
+def test_cutting_without_scaling_copies_pixels():
+    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    matrix = np.array([[1.0, 0, -30], [0, 1.0, -20]])
+    assert np.array_equal(cut(picture, matrix, 50), picture[20:70, 30:80])
+    whole = cut(picture[:90, :90], np.array([[1.0, 0, 0], [0, 1.0, 0]]), 90)
+    assert np.array_equal(whole, picture[:90, :90])
+
+
+def test_cutting_shrinks_with_antialiasing():
+    checks = np.repeat((np.indices((400, 400)).sum(0) % 2 * 255)[:, :, None], 3, 2).astype(np.uint8)
+    small = cut(checks, np.array([[0.1, 0, 0], [0, 0.1, 0]]), 40)
+    assert np.abs(small.astype(int) - 127).max() < 12
+
+
+def test_a_track_follows_one_person_fills_gaps_and_glides():
+    random = np.random.default_rng(0)
+    frames = []
+    for at in range(16):
+        walker = face(20 + 2 * at + random.normal(0, 1.5), 30, 40, 40)
+        other = face(150, 30, 44, 44)
+        frames.append([other] if at in (5, 6) else [other, walker] if at else [walker])
+    track = track_face(frames, "largest", (100, 220), [None] * 16)
+    assert track is not None
+    middles = np.array([one.box[0] + one.box[2] / 2 for one in track])
+    assert np.abs(middles - (40 + 2 * np.arange(16))).max() < 4
+    raw = np.array([faces[-1].box[0] + 20 for at, faces in enumerate(frames) if at not in (5, 6)])
+    assert np.abs(np.diff(middles, 2)).max() < np.abs(np.diff(raw, 2)).max() / 2
+    assert track_face([[], []], "largest", (10, 10), [None, None]) is None
+
+
+def test_a_clip_of_a_moving_portrait_is_cut_steadily(weight, portraits):
+    frames = []
+    for at in range(8):
+        canvas = np.zeros((300, 400, 3), np.uint8)
+        large = cv2.resize(portraits[0], (178, 218))
+        canvas[40:258, 20 + 8 * at : 198 + 8 * at] = large
+        frames.append(canvas)
+    clip = FaceCutter(FaceSettings(size=64, margin=0.0), weight).cut_clip(frames)
+    assert clip is not None
+    assert len(clip) == 8
+    inner = [frame.astype(int) for frame in clip[2:-2]]
+    assert max(np.abs(frame - inner[0]).mean() for frame in inner) < 12
+    assert FaceCutter(FaceSettings(), weight).cut_clip([np.zeros((50, 50, 3), np.uint8)] * 2) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cut": "square"}, "cut 'square' must be crop or align"),
+        ({"which": "left"}, "largest or central or mask or all"),
+        ({"size": 4}, "size 4"),
+        ({"margin": -1}, "margin -1"),
+        ({"cut": "align", "detector": "haar"}, "no landmarks"),
+    ],
+)
+def test_bad_settings(options, message):
+    with pytest.raises(InputError, match=message):
+        FaceSettings(**options)
+
+
+def test_chosensurvive_json():
+    chosen = FaceSettings("align", "yunet", "mask", 112, 0.1, 30)
+    assert FaceSettings.from_json(chosen.to_json() | {"clip": {"length": 4}}) == chosen

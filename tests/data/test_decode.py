@@ -1,0 +1,179 @@
+"""Every kind of picture file: decoded as a person sees it, or refused with a reason."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from auxface.data.decode import UnreadablePicture, fit_square, read_picture
+
+
+def encoded(image, form, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def colours():
+    """Four flat quarters, which survive every codec nearly unchanged."""
+    picture = np.zeros((32, 48, 3), np.uint8)
+    picture[:16, :24], picture[:16, 24:] = (200, 40, 40), (40, 200, 40)
+    picture[16:, :24], picture[16:, 24:] = (40, 40, 200), (220, 220, 220)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "tolerance"),
+    [
+        ("PNG", {}, 0), ("BMP", {}, 0), ("TIFF", {}, 0), ("PPM", {}, 0), ("WEBP", {"lossless": True}, 0),
+        ("JPEG", {"quality": 95, "subsampling": 0}, 4), ("JPEG", {"progressive": True, "subsampling": 0}, 8),
+    ],
+)  # fmt: skip
+def test_formats(colours, form, options, tolerance):
+    decoded = read_picture(encoded(Image.fromarray(colours), form, **options))
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == (32, 48, 3)
+    assert np.abs(decoded.astype(int) - colours).max() <= tolerance
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P"])
+def test_grey_and_palette_become_rgb(colours, mode):
+    image = Image.fromarray(colours).convert(mode)
+    assert np.array_equal(read_picture(encoded(image, "PNG")), np.asarray(image.convert("RGB")))
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
+    for form in ("PNG", "TIFF"):
+        decoded = read_picture(encoded(Image.fromarray(ramp), form))
+        assert np.abs(decoded[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_cmyk_of_a_printer_comes_out_as_seen(colours):
+    cmyk = Image.fromarray(colours).convert("CMYK")
+    decoded = read_picture(encoded(cmyk, "JPEG", quality=100, subsampling=0))
+    assert np.abs(decoded.astype(int) - colours).max() < 12
+
+
+def test_transparency_lies_over_white():
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[:, :2] = (10, 20, 30, 255)
+    pixels[:, 2:] = (99, 99, 99, 0)
+    decoded = read_picture(encoded(Image.fromarray(pixels), "PNG"))
+    assert decoded[0, 0].tolist() == [10, 20, 30]
+    assert decoded[0, 3].tolist() == [255, 255, 255]
+    palette = Image.fromarray(pixels[:, :, 0]).convert("P")
+    decoded = read_picture(encoded(palette, "PNG", transparency=palette.getpixel((3, 0))))
+    assert decoded[0, 3].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_exif_turn_is_undone(colours, turn):
+    image = Image.fromarray(colours)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = encoded(image, "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(read_picture(data), np.asarray(expected))
+    assert read_picture(data).shape == ((32, 48, 3) if turn < 5 else (48, 32, 3))
+
+
+def test_damaged_exif_does_not_cost_the_picture(colours):
+    data = encoded(Image.fromarray(colours), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffnonsense")
+    assert read_picture(data).shape == (32, 48, 3)
+
+
+def test_an_animation_gives_its_first_frame(colours):
+    first, second = Image.fromarray(colours), Image.fromarray(255 - colours)
+    for form in ("GIF", "WEBP", "PNG"):
+        data = encoded(
+            first, form, save_all=True, append_images=[second], **({"lossless": True} if form == "WEBP" else {})
+        )
+        assert np.abs(read_picture(data).astype(int) - colours).max() <= 8
+
+
+def png_of(width, height):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"hello", "not a picture"),
+        (b"%PDF-1.7", "not a picture"),
+        (png_of(10_001, 10_000), "10001x10000 pixels; at most 100 megapixels"),
+        (png_of(2**31 - 1, 2**31 - 1), "megapixels"),
+        (png_of(64, 64), "truncated"),
+    ],
+)
+def test_refusals_say_why(data, reason):
+    with pytest.raises(UnreadablePicture, match=reason):
+        read_picture(data)
+
+
+def test_truncated_jpeg_is_refused_and_not_half_grey(colours):
+    data = encoded(Image.fromarray(colours).resize((480, 320)), "JPEG")
+    with pytest.raises(UnreadablePicture, match="truncated"):
+        read_picture(data[: len(data) // 2])
+
+
+def test_floating_point_and_32_bit_pictures_are_refused():
+    with pytest.raises(UnreadablePicture, match="floating-point"):
+        read_picture(encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"))
+    with pytest.raises(UnreadablePicture, match="32 bits"):
+        read_picture(encoded(Image.fromarray(np.full((4, 4), 10**6, np.int32)), "TIFF"))
+
+
+def test_bounds_and_things_that_are_no_files(tmp_path, colours):
+    with pytest.raises(UnreadablePicture, match="no such file"):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(UnreadablePicture, match="not a file"):
+        read_picture(tmp_path)
+    with pytest.raises(UnreadablePicture, match="bad name"):
+        read_picture(tmp_path / "a\0b.png")
+    import os
+
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UnreadablePicture, match="not a file"):
+        read_picture(tmp_path / "pipe.png")
+    (tmp_path / "big.png").write_bytes(encoded(Image.fromarray(colours), "PNG"))
+    with pytest.raises(UnreadablePicture, match="at most"):
+        read_picture(tmp_path / "big.png", max_bytes=50)
+    with pytest.raises(UnreadablePicture, match="48x32 pixels"):
+        read_picture(tmp_path / "big.png", max_pixels=48 * 32 - 1)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([16, 33, 64]))
+@settings(max_examples=60, deadline=None)
+def test_fit_square_keeps_the_middle_and_the_shape(height, width, size):
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
+    picture[:, :, 1] = np.linspace(0, 255, height).astype(np.uint8)[:, None]
+    square = fit_square(picture, size)
+    assert square.shape == (size, size, 3)
+    side = min(height, width)
+    top, left = (height - side) / 2, (width - side) / 2
+    middle = picture[int(top) : int(np.ceil(top + side)), int(left) : int(np.ceil(left + side))]
+    assert np.abs(square.mean((0, 1)) - middle.mean((0, 1))).max() < 12
+
+
+def test_fit_square_shrinks_with_antialiasing():
+    checks = np.indices((256, 256)).sum(0) % 2 * 255
+    square = fit_square(np.repeat(checks[:, :, None], 3, 2).astype(np.uint8), 32)
+    assert np.abs(square.astype(int) - 127).max() <= 3

@@ -1,0 +1,99 @@
+"""Two thousand mutated files: each is decoded to something sane or refused, and nothing else ever happens."""
+
+import io
+from functools import cache
+from pathlib import Path
+
+import layout_trees
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from auxface.data.decode import UnreadablePicture, read_picture
+from auxface.data.frames import FrameSettings
+from auxface.data.intake import Intake, Item
+
+
+@cache
+def seeds() -> tuple[bytes, ...]:
+    random = np.random.default_rng(0)
+    colour = Image.fromarray(random.integers(0, 256, (24, 20, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = []
+    for image, form, options in (
+        (colour, "JPEG", {"exif": exif}),
+        (colour, "JPEG", {"progressive": True}),
+        (colour.convert("CMYK"), "JPEG", {}),
+        (colour, "PNG", {}),
+        (colour.convert("P"), "PNG", {"transparency": 3}),
+        (Image.fromarray(random.integers(0, 65536, (9, 9), np.uint16)), "PNG", {}),
+        (colour, "WEBP", {}),
+        (colour, "BMP", {}),
+        (colour, "GIF", {"save_all": True, "append_images": [colour.convert("L")]}),
+        (colour, "TIFF", {"compression": "tiff_lzw"}),
+        (colour, "TIFF", {"compression": "jpeg"}),
+        (colour, "PPM", {}),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, form, **options)
+        files.append(buffer.getvalue())
+    return tuple(files)
+
+
+@st.composite
+def mutated(draw, originals):
+    data = bytearray(draw(st.sampled_from(originals)))
+    for _ in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(["flip", "cut", "insert", "repeat", "extreme"]))
+        at = draw(st.integers(0, max(0, len(data) - 1)))
+        # Headers decide most, so they are hit most.
+        at = at % 64 if draw(st.booleans()) else at
+        if kind == "flip":
+            data[at : at + 1] = bytes([draw(st.integers(0, 255))])
+        elif kind == "cut":
+            del data[at : at + draw(st.integers(1, 64))]
+        elif kind == "insert":
+            data[at:at] = draw(st.binary(min_size=1, max_size=16))
+        elif kind == "repeat":
+            data[at:at] = data[at : at + draw(st.integers(1, 128))]
+        else:
+            data[at : at + 4] = draw(
+                st.sampled_from([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\0\xff\xff"])
+            )
+    return bytes(data)
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")
+@given(mutated(seeds()))
+@settings(max_examples=1900, deadline=None, suppress_health_check=list(HealthCheck))
+def test_mutated_pictures(data):
+    try:
+        picture = read_picture(data, max_pixels=4_000_000)
+    except UnreadablePicture as error:
+        assert 0 < len(str(error)) < 120
+        assert "\n" not in str(error)
+        return
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    assert picture.shape[2] == 3
+    assert picture.shape[0] * picture.shape[1] <= 4_000_000
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@given(data=mutated((layout_trees.video_bytes(),)))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_mutated_videos(data, place):
+    path = place / "video.mp4"
+    path.write_bytes(data)
+    outcome = Intake(frames=FrameSettings(count=4), crops=place / "crops").take(Item(str(path), "", "video"))
+    assert outcome.pieces
+    for piece in outcome.pieces:
+        assert (piece.status == "usable") == bool(piece.path)
+        assert piece.status == "usable" or piece.reason
