@@ -1,0 +1,101 @@
+"""Refusing a table that would give a wrong number."""
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.table import KEY, Predictions, TableError, Task, text_of
+
+_TOLERANCE = 1e-6
+
+
+def check_predictions(predictions: Predictions, where: str = "predictions") -> None:
+    """Refuse a table that cannot be measured.
+
+    A row whose scores of a task are all missing is allowed: it is a sample that the model did not score, and is counted.
+
+    Args:
+        predictions: the table.
+        where: names the table in the message, such as its file.
+
+    Raises:
+        TableError: no rows or tasks, a missing column, scores that are no numbers, outside [0, 1] or missing for some
+            classes of a row, an unknown class, a truth other than 0 and 1, two rows with one key.
+    """
+    frame = predictions.frame
+    if not len(frame):
+        raise TableError(f"{where}: no rows; a table needs a row per sample")
+    if not predictions.tasks:
+        raise TableError(f"{where}: no task found; columns true.TASK and score.TASK.CLASS are needed")
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise TableError(f"{where}: column '{repeated[0]}' stands twice")
+    _check_keys(frame, where)
+    for task in predictions.tasks:
+        _check_scores(task, frame, where)
+        _check_truth(task, frame, where)
+
+
+def _check_keys(frame: pd.DataFrame, where: str) -> None:
+    if not all(name in frame.columns for name in KEY):
+        return
+    codes = [pd.factorize(frame[name], use_na_sentinel=False)[0] for name in KEY]
+    repeated = pd.DataFrame(dict(zip(KEY, codes))).duplicated()
+    if repeated.any():
+        row = int(np.flatnonzero(repeated)[0])
+        key = ", ".join(f"{name}={frame[name].iloc[row]}" for name in KEY)
+        raise TableError(
+            f"{where}: row {row} repeats the key of an earlier row ({key}); "
+            f"{int(repeated.sum())} rows do: keep one row per sample"
+        )
+
+
+def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
+    columns = task.score_columns()
+    if task.kind == "ordinal" and f"predicted.{task.name}" in frame.columns:
+        columns = []
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise TableError(f"{where}: column '{missing[0]}' is missing; task '{task.name}' needs {len(columns)} score columns")
+    for name in columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            raise TableError(f"{where}: column '{name}' must hold numbers in [0, 1]")
+    absent = np.zeros(len(frame), dtype=int)
+    for name in columns:
+        score = frame[name].to_numpy(dtype=float, na_value=np.nan)
+        with np.errstate(invalid="ignore"):
+            outside = (score < -_TOLERANCE) | (score > 1 + _TOLERANCE)
+        if outside.any():
+            row = int(np.flatnonzero(outside)[0])
+            raise TableError(
+                f"{where}: '{name}' is {score[row]:g} in row {row}, outside [0, 1] ({int(outside.sum())} rows are); "
+                "give probabilities, not logits"
+            )
+        absent += np.isnan(score)
+    partly = (absent > 0) & (absent < len(columns))
+    if partly.any():
+        row = int(np.flatnonzero(partly)[0])
+        raise TableError(
+            f"{where}: row {row} has scores for some classes of task '{task.name}' and none for others "
+            f"({int(partly.sum())} rows do); give all, or none where the sample was not scored"
+        )
+
+
+def _check_truth(task: Task, frame: pd.DataFrame, where: str) -> None:
+    present = [name for name in task.true_columns() if name in frame.columns]
+    if not present:
+        raise TableError(f"{where}: column '{task.true_columns()[0]}' is missing; nothing to measure task '{task.name}' by")
+    for name in present:
+        known = frame[name].dropna()
+        if task.kind == "class":
+            strange = set(map(text_of, known.unique())) - set(task.classes) - {""}
+            wanted = f"one of {', '.join(task.classes)}"
+        elif task.kind == "ordinal":
+            strange = set() if pd.api.types.is_numeric_dtype(known) else set(known.unique())
+            wanted = "a number"
+        else:
+            numbers = pd.to_numeric(known, errors="coerce")
+            strange = set(known[~numbers.isin([0, 1])].unique())
+            wanted = "0 or 1"
+        if strange:
+            first = sorted(map(str, strange))[0]
+            raise TableError(f"{where}: '{name}' holds '{first}' where {wanted} was expected")

@@ -1,0 +1,121 @@
+"""The report: one page for people, one JSON for programs, a CSV behind every figure."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from auxface.evaluation.audit import Audit
+from auxface.evaluation.listing import tables_of
+from auxface.evaluation.storage import put_file
+from auxface.evaluation.table import TableError
+
+if TYPE_CHECKING:
+    from auxface.evaluation.panels import TaskView
+
+Curves = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A PNG picture with its caption and the words that stand in for it."""
+
+    png: bytes
+    caption: str
+    alt: str
+
+    def source(self) -> str:
+        """As a ``data:`` address."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that the caller gives: plain text (empty lines part paragraphs), figures, a table."""
+
+    title: str
+    text: str
+    figures: tuple[Figure, ...] = ()
+    table: pd.DataFrame | None = None
+
+    def paragraphs(self) -> list[str]:
+        """The text's paragraphs."""
+        return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+
+
+def write_report(
+    audit: Audit,
+    folder: Path,
+    *,
+    title: str,
+    sections_before: Sequence[Section] = (),
+    sections_after: Sequence[Section] = (),
+    curves: Curves | None = None,
+) -> Path:
+    """Write ``report.html``, ``report.json`` and ``csv/*.csv`` into ``folder``; each file is whole or absent.
+
+    Args:
+        audit: what was measured.
+        folder: made if absent; other files in it stay.
+        title: of the page.
+        sections_before: shown between the five sentences and the figures.
+        sections_after: shown after the figures.
+        curves: model name to its training log: columns ``epoch`` or ``step``, then losses and other series; series whose
+            name begins with ``val.`` are drawn by themselves.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        TableError: a figure that is no PNG.
+    """
+    for section in (*sections_before, *sections_after):
+        for figure in section.figures:
+            if not figure.png.startswith(b"\x89PNG\r\n\x1a\n"):
+                raise TableError(f"section '{section.title}': a figure is no PNG")
+    tables = tables_of(audit, curves)
+    page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
+    for name, table in tables.items():
+        put_file(folder / "csv" / f"{name}.csv", table.to_csv(index=False).encode())
+    put_file(folder / "report.json", (json.dumps(audit.to_dict(), indent=1, allow_nan=False) + "\n").encode())
+    put_file(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+def render(
+    audit: Audit,
+    title: str,
+    before: Sequence[Section],
+    after: Sequence[Section],
+    curves: Curves | None,
+    files: Sequence[str],
+) -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from auxface.evaluation.panels import task_view, training_view
+
+    environment = Environment(
+        loader=PackageLoader("auxface.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    names = list(dict.fromkeys(task for model in audit.models.values() for task in model.tasks))
+    views: list[TaskView] = [task_view(audit, name) for name in names]
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        audit=audit,
+        models=list(audit.models),
+        tasks=views,
+        training=training_view(curves, list(audit.models)) if curves else [],
+        before=before,
+        after=after,
+        files=files,
+    )
