@@ -68,9 +68,8 @@ def learn(count: int = 4000, seed: int = 3):
         ]
         print(f"{label:20s}" + "".join(f"{score:8.3f}" for score in scores))
     forged = table.forged.to_numpy()
-    print(
-        f"forged, AUC of residual: {roc_auc_score(forged[test], fit(texture, forged).decision_function(texture[test])):.3f}"
-    )
+    area = roc_auc_score(forged[test], fit(texture, forged).decision_function(texture[test]))
+    print(f"forged, AUC of residual: {area:.3f}")
     truth = table.emotion.to_numpy()
     right = fit(shape, truth).predict(shape[test]) == truth[test]
     light = table.skin_tone.isin(SKIN_TONES[:5]).to_numpy()[test]

@@ -21,7 +21,8 @@ def snow(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
     )[level]
     scale = scale_of(pictures)
     height, width = pictures.shape[-2:]
-    flake = max(zoom * scale, 1.0)
+    # Below two pixels, the enlarging that thins the flakes out at the published size would no longer do so.
+    flake = max(zoom * scale, 2.0)
     grid = [max(round(side / flake), 2) for side in (height, width)]
 
     def draw(generator: torch.Generator) -> Tensor:

@@ -8,8 +8,8 @@ from auxface.errors import InputError
 GROUPS: dict[str, tuple[str, ...]] = {"skin_tone": SKIN_TONES, "age_group": AGE_GROUPS}
 _BOUND_TO_AGE = ("Young", "Gray_Hair", "Bald", "Black_Hair", "Blond_Hair", "Brown_Hair")
 _OF_A_PERSON = (
-    "Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows", "Goatee", "Gray_Hair",
-    "Mustache", "No_Beard", "Wavy_Hair", "Young",
+    "Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows", "Goatee",
+    "Gray_Hair", "Mustache", "No_Beard", "Wavy_Hair", "Young",
 )  # fmt: skip
 
 
@@ -17,13 +17,14 @@ _OF_A_PERSON = (
 class Bias:
     """Ties a label to a group among the training faces.
 
-    With probability `strength` a training face's label is set by its group alone: present for the favoured levels, absent
-    for the others; otherwise it is drawn as always. So with base rate p the label's rate is strength + (1 - strength) p among the
-    favoured and (1 - strength) p among the others: 0 leaves them independent, 1 ties them fully. The group itself, and the
-    validation and test splits, are never touched.
+    With probability `strength` a training face's label is set by its group alone: present for the favoured levels,
+    absent for the others; otherwise it is drawn as always. So with base rate p the label's rate is
+    strength + (1 - strength) p among the favoured and (1 - strength) p among the others: 0 leaves them independent, 1
+    ties them fully. The group itself, and the validation and test splits, are never touched.
 
-    Labels: a name of `ATTRIBUTES`, `forged`, or `emotion=NAME`. A label of the person (hair, beard, nose, ...) is set for all their
-    pictures at once. `favoured` defaults to the first half of the group's levels (the five lightest tones; the young).
+    Labels: a name of `ATTRIBUTES`, `forged`, or `emotion=NAME`. A label of the person (hair, beard, nose, ...) is set
+    for all their pictures at once.
+    `favoured` defaults to the first half of the group's levels (the five lightest tones; the young).
 
     Raises InputError for an unknown label, group or level, a strength outside 0..1, and a label that age itself decides
     (Young, Bald, hair colours) tied to age_group.
@@ -45,7 +46,8 @@ class Bias:
         strange = [level for level in self.favoured or () if level not in GROUPS[self.group]]
         if strange:
             raise InputError(
-                f"bias favours {strange[0]!r}, which {self.group} does not have: give some of {', '.join(GROUPS[self.group])}"
+                f"bias favours {strange[0]!r}, which {self.group} does not have: "
+                f"give some of {', '.join(GROUPS[self.group])}"
             )
         if self.group == "age_group" and self.label in _BOUND_TO_AGE:
             raise InputError(

@@ -1,6 +1,7 @@
 """What is drawn: a person, what the face does, what is worn, and how the picture is taken.
 
-Traits without a unit are standardised: 0 is the average face, -1 and 1 are strong but ordinary, beyond 1.5 is caricature.
+Traits without a unit are standardised: 0 is the average face, -1 and 1 are strong but ordinary, beyond 1.5 is
+caricature.
 Left and right are the viewer's. Angles are degrees.
 """
 

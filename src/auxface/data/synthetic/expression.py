@@ -7,7 +7,10 @@ from auxface.data.synthetic.description import Expression
 # After the action units listed for each emotion in FACS and EMFACS (Ekman and Friesen, 1978, 1983).
 _TYPICAL: dict[str, dict[str, float]] = {
     "neutral": {},
-    "happy": {"corner_left": 0.85, "corner_right": 0.85, "cheek_raise": 0.75, "lid_tight": 0.35, "mouth_stretch": 0.25, "mouth_open": 0.5},
+    "happy": {
+        "corner_left": 0.85, "corner_right": 0.85, "cheek_raise": 0.75, "lid_tight": 0.35, "mouth_stretch": 0.25,
+        "mouth_open": 0.5,
+    },
     "sad": {
         "brow_inner": 0.85, "brow_outer_left": -0.4, "brow_outer_right": -0.4, "brow_pinch": 0.35, "lid_open": -0.35,
         "corner_left": -0.75, "corner_right": -0.75, "mouth_stretch": -0.1, "gaze_y": 0.45,
@@ -17,16 +20,18 @@ _TYPICAL: dict[str, dict[str, float]] = {
         "mouth_open": 0.5, "jaw_drop": 0.85, "mouth_stretch": -0.55,
     },
     "fear": {
-        "brow_inner": 0.9, "brow_outer_left": 0.25, "brow_outer_right": 0.25, "brow_pinch": 0.65, "lid_open": 0.75, "lid_tight": 0.2,
-        "mouth_stretch": 0.65, "mouth_open": 0.6, "jaw_drop": 0.2, "corner_left": -0.35, "corner_right": -0.35,
+        "brow_inner": 0.9, "brow_outer_left": 0.25, "brow_outer_right": 0.25, "brow_pinch": 0.65, "lid_open": 0.75,
+        "lid_tight": 0.2, "mouth_stretch": 0.65, "mouth_open": 0.6, "jaw_drop": 0.2, "corner_left": -0.35,
+        "corner_right": -0.35,
     },
     "disgust": {
         "nose_wrinkle": 0.95, "lip_raise": 0.9, "brow_inner": -0.4, "brow_outer_left": -0.3, "brow_outer_right": -0.3,
-        "lid_tight": 0.6, "mouth_open": 0.3, "cheek_raise": 0.45, "corner_left": -0.35, "corner_right": -0.35, "lid_open": -0.2,
+        "lid_tight": 0.6, "mouth_open": 0.3, "cheek_raise": 0.45, "corner_left": -0.35, "corner_right": -0.35,
+        "lid_open": -0.2,
     },
     "anger": {
-        "brow_inner": -0.85, "brow_outer_left": 0.1, "brow_outer_right": 0.1, "brow_pinch": 0.95, "lid_open": 0.15, "lid_tight": 0.55,
-        "lip_press": 0.85, "corner_left": -0.35, "corner_right": -0.35, "nose_wrinkle": 0.15,
+        "brow_inner": -0.85, "brow_outer_left": 0.1, "brow_outer_right": 0.1, "brow_pinch": 0.95, "lid_open": 0.15,
+        "lid_tight": 0.55, "lip_press": 0.85, "corner_left": -0.35, "corner_right": -0.35, "nose_wrinkle": 0.15,
     },
     "contempt": {"corner_left": 0.95, "lip_press": 0.35, "lid_open": -0.18, "brow_outer_right": 0.35, "gaze_x": 0.25},
 }  # fmt: skip

@@ -1,20 +1,20 @@
 """Many faces with their table, rendered by several processes."""
 
-import json
 import os
-import subprocess
-import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from auxface.data.synthetic.bias import Bias
-from auxface.data.synthetic.render import render_face
-from auxface.data.synthetic.sampling import describe_face
+from auxface.data.synthetic.worker import Job, RenderedFace, render_elsewhere, render_here
 from auxface.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WORTH_A_PROCESS = 96
 
@@ -23,13 +23,13 @@ _WORTH_A_PROCESS = 96
 class SyntheticFaces:
     """Rendered faces.
 
-    `pictures`: uint8 [N, S, S, 3], RGB. `table`: one row per picture, in order: `split` (train, val, test), `source` (the person),
-    `frame` (which picture of the person), `emotion` (class name), `skin_tone`, `age_group`, `forged` (0/1), and a 0/1 column
-    for every name of `ATTRIBUTES`.
+    `pictures`: uint8 [N, S, S, 3], RGB. `table`: one row per picture, in order: `split` (train, val, test), `source`
+    (the person), `frame` (which picture of the person), `emotion` (class name), `skin_tone`, `age_group`, `forged`
+    (0/1), and a 0/1 column for every name of `ATTRIBUTES`.
     """
 
     pictures: np.ndarray
-    table: pd.DataFrame
+    table: "pd.DataFrame"
 
 
 def render_faces(
@@ -50,8 +50,9 @@ def render_faces(
         size: side in pixels, 32 to 512.
         bias: ties a label to a group in the training split; None leaves all labels independent of skin tone.
         splits: shares of the people in train, val and test, which sum to 1. The shares hold to within a few people.
-        workers: processes; by default as many as processors, at most 8, and one for small collections. The result is the same for any number.
-        progress: called with the number of faces done so far.
+        workers: processes; by default as many as processors, at most 8, and one for small collections. The result is
+            the same for any number.
+        progress: called with the number of faces done so far, never by two threads at once.
 
     Raises:
         InputError: count below 1, a negative seed, size outside 32..512, or splits that are no shares.
@@ -66,62 +67,33 @@ def render_faces(
         raise InputError(
             f"splits {splits} are no shares of train, val and test: give three numbers of at least 0 that sum to 1"
         )
+    import pandas as pd  # here, since the processes that render import this module and need no tables
+
     pictures = np.empty((count, size, size, 3), np.uint8)
     rows: list[dict[str, object]] = [{}] * count
+    job = Job(seed, size, bias, splits)
+    tally = threading.Lock()
     done = 0
 
-    def collect(faces: Iterator[tuple[int, dict[str, object], np.ndarray]]) -> None:
+    def collect(faces: Iterator[RenderedFace]) -> None:
         nonlocal done
-        for index, rows[index], pictures[index] in faces:
-            done += 1
-            if progress is not None:
-                progress(done)
+        for index, row, picture in faces:
+            rows[index], pictures[index] = row, picture
+            with tally:
+                done += 1
+                if progress is not None:
+                    progress(done)
 
-    wanted = workers or min(_processors(), 8)
-    lanes = max(1, min(wanted, count // _WORTH_A_PROCESS))
+    lanes = max(1, min(workers or min(_processors(), 8), count // _WORTH_A_PROCESS))
     if lanes == 1:
-        collect(_render_here(range(count), seed, size, bias, splits))
+        collect(render_here(range(count), job))
     else:
-        job = {"seed": seed, "size": size, "bias": None if bias is None else asdict(bias), "splits": splits}
         with ThreadPoolExecutor(lanes) as pool:
             lists = [range(lane, count, lanes) for lane in range(lanes)]
-            for finished in [pool.submit(collect, _render_elsewhere(indices, job)) for indices in lists]:
+            for finished in [pool.submit(collect, render_elsewhere(indices, job)) for indices in lists]:
                 finished.result()
     return SyntheticFaces(pictures, pd.DataFrame(rows))
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _render_here(
-    indices: range, seed: int, size: int, bias: Bias | None, splits: tuple[float, float, float]
-) -> Iterator[tuple[int, dict[str, object], np.ndarray]]:
-    for index in indices:
-        face, row = describe_face(index, seed=seed, bias=bias, splits=splits)
-        yield index, row, render_face(face, size)
-
-
-def _render_elsewhere(indices: range, job: dict[str, object]) -> Iterator[tuple[int, dict[str, object], np.ndarray]]:
-    # A plain child process, since a pool of forked ones may hang after torch has started threads, and a pool of spawned
-    # ones runs the caller's script again.
-    size = int(job["size"])  # type: ignore[call-overload]
-    request = json.dumps({**job, "indices": [indices.start, indices.stop, indices.step]}) + "\n"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "auxface.data.synthetic.worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            child.stdin.write(request.encode())
-            child.stdin.close()
-            for index in indices:
-                line = child.stdout.readline()
-                if not line:
-                    raise RuntimeError(f"the process that renders synthetic faces ended early, before face {index}")
-                row = json.loads(line)
-                if "error" in row:
-                    raise InputError(row["error"])
-                picture = np.frombuffer(child.stdout.read(size * size * 3), np.uint8)
-                yield index, row, picture.reshape(size, size, 3)
-        finally:
-            child.kill()

@@ -30,7 +30,7 @@ def region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
 
 
 def blend(target: np.ndarray, donor: np.ndarray, mask: np.ndarray, forgery: Forgery) -> np.ndarray:
-    """The target with the donor's region, both sRGB 0..1 float32 [S, S, 3]: recoloured, softened, and blended along the seam."""
+    """The target with the donor's region recoloured, softened and blended along the seam; all sRGB 0..1 [S, S, 3]."""
     size = target.shape[0]
     low = round(size / forgery.softness)
     soft = cv2.resize(

@@ -1,7 +1,7 @@
 """Who is drawn and how the pictures are taken: random people, styles, scenes and forgeries.
 
-Every label is drawn without a look at the skin tone, so that tone tells nothing about any label unless `Bias` ties them.
-Age does bear on hair colour, baldness and wrinkles, as it must.
+Every label is drawn without a look at the skin tone, so that tone tells nothing about any label unless `Bias` ties
+them. Age does bear on hair colour, baldness and wrinkles, as it must.
 """
 
 from dataclasses import replace
@@ -13,13 +13,16 @@ from auxface.data.synthetic.expression import draw_expression
 from auxface.data.synthetic.vocabulary import AGE_GROUPS, IRIS_COLOURS, REGIONS
 
 _TRAITS = (
-    "undertone head_width cranium jaw chin cheekbones brow_ridge eye_spacing eye_size eye_tilt eye_depth eye_roundness lid_fold "
-    "lashes brow_thickness brow_height brow_arch nose_width nose_length nose_bridge nose_tip mouth_width mouth_height lip_fullness "
-    "ear_size asymmetry hair_volume hairline hair_part"
-).split()
+    "undertone", "head_width", "cranium", "jaw", "chin", "cheekbones", "brow_ridge", "eye_spacing", "eye_size",
+    "eye_tilt", "eye_depth", "eye_roundness", "lid_fold", "lashes", "brow_thickness", "brow_height", "brow_arch",
+    "nose_width", "nose_length", "nose_bridge", "nose_tip", "mouth_width", "mouth_height", "lip_fullness", "ear_size",
+    "asymmetry", "hair_volume", "hairline", "hair_part",
+)  # fmt: skip
 # How a build from delicate (-1) to rugged (1) moves the traits; a build is no label.
-_BUILD = {"jaw": 0.7, "brow_ridge": 0.8, "brow_thickness": 0.5, "nose_width": 0.3, "chin": 0.4, "head_width": 0.25, "lashes": -0.8,
-          "lip_fullness": -0.35, "eye_size": -0.3, "brow_arch": -0.4, "cheekbones": -0.15}  # fmt: skip
+_BUILD = {
+    "jaw": 0.7, "brow_ridge": 0.8, "brow_thickness": 0.5, "nose_width": 0.3, "chin": 0.4, "head_width": 0.25,
+    "lashes": -0.8, "lip_fullness": -0.35, "eye_size": -0.3, "brow_arch": -0.4, "cheekbones": -0.15,
+}  # fmt: skip
 _HAIR_COLOURS = {
     "young": (("black", 0.28), ("dark_brown", 0.16), ("brown", 0.20), ("auburn", 0.10), ("blond", 0.26)),
     "middle_aged": (
@@ -41,6 +44,11 @@ _RIMS = (
     (0.30, 0.30, 0.32),
     (0.22, 0.02, 0.02),
 )
+
+_LABELLED = (
+    "hair_style", "hair_colour", "hair_waves", "hair_part", "hair_volume", "hairline", "bangs", "beard", "nose_width",
+    "lip_fullness", "brow_thickness",
+)  # fmt: skip
 
 
 def _choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...]) -> str:
@@ -136,30 +144,21 @@ def draw_picture(identity: Identity, emotion: str, rng: np.random.Generator) -> 
 def draw_forgery(identity: Identity, rng: np.random.Generator) -> Forgery:
     """A forgery that puts part of another face on this person.
 
-    The donor shares what labels speak of (tone, age, hair, beard, size of nose, lips and brows), so that every label stays true.
+    The donor shares what labels speak of (tone, age, hair, beard, size of nose, lips and brows), so that every label
+    stays true.
     """
     donor = draw_identity(identity.skin_tone, identity.age_group, rng)
-    kept = (
-        "hair_style",
-        "hair_colour",
-        "hair_waves",
-        "hair_part",
-        "hair_volume",
-        "hairline",
-        "bangs",
-        "beard",
-        "nose_width",
-        "lip_fullness",
-        "brow_thickness",
-    )
     donor = replace(
-        donor, undertone=-identity.undertone + 0.5 * donor.undertone, **{name: getattr(identity, name) for name in kept}
+        donor,
+        undertone=0.5 * donor.undertone - identity.undertone,
+        **{name: getattr(identity, name) for name in _LABELLED},
     )
-    gains = 1.0 + 0.025 * rng.standard_normal(3) + 0.03 * rng.choice((-1.0, 1.0))
+    shift = 0.03 if rng.random() < 0.5 else -0.03
+    red, green, blue = np.clip(1.0 + shift + 0.025 * rng.standard_normal(3), 0.88, 1.12).tolist()
     return Forgery(
         donor=donor,
         region=REGIONS[int(np.searchsorted((0.5, 0.75), rng.random(), side="right"))],
-        colour=tuple(float(gain) for gain in np.clip(gains, 0.88, 1.12)),
+        colour=(red, green, blue),
         softness=float(rng.uniform(1.1, 1.6)),
         seam=float(rng.uniform(0.02, 0.09)),
         shape=int(rng.integers(0, 2**31)),

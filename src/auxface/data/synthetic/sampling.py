@@ -21,13 +21,14 @@ def describe_face(
 ) -> tuple[FaceDescription, dict[str, object]]:
     """The description and table row of face number `index` of the collection that `seed` names.
 
-    It depends on these arguments alone, not on how many faces are rendered, so a larger collection begins with the smaller.
+    It depends on these arguments alone, not on how many faces are rendered, so a larger collection begins with the
+    smaller.
     """
     number, frame = divmod(index, PICTURES_PER_SOURCE)
     split = _split_of(number, seed, splits)
-    identity, order = _person(number, seed, bias if split == "train" else None)
+    identity, order, wanted = _person(number, seed, bias if split == "train" else None)
     emotion = EMOTIONS[order[frame % len(EMOTIONS)]]
-    face, emotion = _picture(index, emotion, identity, seed, bias if split == "train" else None)
+    face, emotion = _picture(index, emotion, identity, seed, bias if split == "train" else None, wanted)
     row: dict[str, object] = {
         "split": split,
         "source": f"person_{number:05d}",
@@ -51,7 +52,7 @@ def _split_of(number: int, seed: int, splits: tuple[float, float, float]) -> str
     return _SPLITS[int(np.searchsorted(np.cumsum(splits)[:2], place, side="right"))]
 
 
-def _person(number: int, seed: int, bias: Bias | None) -> tuple[Identity, np.ndarray]:
+def _person(number: int, seed: int, bias: Bias | None) -> tuple[Identity, np.ndarray, int | None]:
     block, place = divmod(number, len(SKIN_TONES))
     tone = SKIN_TONES[_stream(seed, 1, block).permutation(len(SKIN_TONES))[place]]
     first = _stream(seed, 2, number)
@@ -63,14 +64,17 @@ def _person(number: int, seed: int, bias: Bias | None) -> tuple[Identity, np.nda
     for attempt in range(_ATTEMPTS):
         identity = draw_identity(tone, age_group, _stream(seed, 4, number, attempt))
         if bias is None or wanted is None or attributes_of(FaceDescription(identity))[bias.label] == wanted:
-            return identity, order
+            return identity, order, wanted
     raise InputError(
-        f"no person of {tone}, {age_group} with {bias.label if bias else ''}={wanted} was drawn: give the bias another label or group"
+        f"no person of {tone}, {age_group} with {bias.label if bias else ''}={wanted} was drawn: "
+        "give the bias another label or group"
     )
 
 
-def _picture(index: int, emotion: str, identity: Identity, seed: int, bias: Bias | None) -> tuple[FaceDescription, str]:
-    wanted = None
+def _picture(
+    index: int, emotion: str, identity: Identity, seed: int, bias: Bias | None, wanted: int | None
+) -> tuple[FaceDescription, str]:
+    # What a person has, a hat can still hide: `wanted` then holds for the picture too.
     if bias is not None and not bias.of_a_person:
         levels = {"skin_tone": identity.skin_tone, "age_group": identity.age_group}
         wanted = _wanted(bias, levels, _stream(seed, 5, index))

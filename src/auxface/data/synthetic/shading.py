@@ -23,11 +23,9 @@ def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
     dy = np.clip(cv2.Sobel(z, cv2.CV_32F, 0, 1, ksize=3) * slope, -3.0, 3.0)
     inverse = 1.0 / np.sqrt(dx * dx + dy * dy + 1.0)
 
-    light = np.array([scene.light_x, scene.light_y, 0.85])
-    light /= np.linalg.norm(light)
+    light = _unit(scene.light_x, scene.light_y, 0.85)
+    half = _unit(light[0], light[1], light[2] + 1.0)
     lambert = (light[2] - light[0] * dx - light[1] * dy) * inverse
-    half = light + (0.0, 0.0, 1.0)
-    half /= np.linalg.norm(half)
     mirror = np.maximum((half[2] - half[0] * dx - half[1] * dy) * inverse, 0.0)
 
     sigma = 0.085 / surface.pixel
@@ -51,6 +49,11 @@ def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
     lit += (surface.gloss * (0.35 * broad + 0.75 * sharp) * occlusion) * key
 
     return background + surface.cover * (lit - background)
+
+
+def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+    length = math.sqrt(x * x + y * y + z * z)
+    return x / length, y / length, z / length
 
 
 def develop(linear: np.ndarray, exposure: float) -> np.ndarray:

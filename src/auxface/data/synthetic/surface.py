@@ -25,7 +25,8 @@ class Surface:
     """Per pixel, float32 [R, R]: where on the head it looks, and the layers painted so far.
 
     `height` is relief over the head's plane, in face units. `albedo` is linear RGB [3, R, R]; `gloss` the strength of
-    the highlight; `soft` how much light bleeds under the surface (skin 1, other things 0); `cover` what is not background.
+    the highlight; `soft` how much light bleeds under the surface (skin 1, other things 0); `cover` what is not
+    background.
     """
 
     u: np.ndarray
@@ -72,7 +73,7 @@ class Surface:
         right, bottom = min(max(int(column + wide) + 1, left), size), min(max(int(row + tall) + 1, top), size)
         return slice(top, bottom), slice(left, right)
 
-    def edge(self, distance: np.ndarray, softness: float = 0.0) -> np.ndarray:
+    def edge(self, distance: np.ndarray, softness: float | np.ndarray = 0.0) -> np.ndarray:
         """Coverage 0..1 of a shape from its signed distance (negative inside, face units), anti-aliased."""
         width = 1.4 * self.pixel + softness
         return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0)
@@ -94,7 +95,7 @@ class Surface:
         soft: float | None = None,
         height: np.ndarray | None = None,
     ) -> None:
-        """Lays a colour, [3, 1, 1] or [3, h, w], and where given other layers over what is there, with coverage alpha."""
+        """Lays a colour, [3, 1, 1] or [3, h, w], and other layers where given, over what is there."""
         rows, columns = where
         if alpha.size == 0:
             return
@@ -185,8 +186,9 @@ def look_at(identity: Identity, expression: Expression, scene: Scene, resolution
         v = (y - z * sin_pitch) * (1 / cos_pitch)
     radius, angle = cv2.cartToPolar(u, v)
     table = outline(identity, expression)[None, :]
-    column = angle * (_OUTLINE_BINS / (2 * math.pi)) - 0.5
-    rim = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    table = np.pad(table, ((0, 0), (1, 1)), mode="wrap")
+    column = angle * (_OUTLINE_BINS / (2 * math.pi)) + 0.5
+    rim = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     rho2 = (radius / rim) ** 2
     return Surface(
         u, v, x, y, rho2, pixel, (sin_yaw, cos_yaw, sin_pitch, cos_pitch), (math.sin(roll), math.cos(roll)), scene
