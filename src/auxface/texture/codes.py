@@ -1,7 +1,6 @@
 """Sample-by-centre comparisons packed into codes, and the mappings of codes: rotation invariant, uniform."""
 
 import functools
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -70,14 +69,11 @@ def _mapped(code: Tensor, points: int, method: str) -> Tensor:
             smallest = torch.minimum(smallest, _rotate_left(code, turn, points))
         return smallest
     turned = _rotate_left(code, 1, points)
-    changes, ones = _count_bits([code ^ turned, code], points)
+    changes, ones = _count_bits(code ^ turned), _count_bits(code)
     if method == "uniform":
         return torch.where(changes <= 2, ones, points + 1)
-    # A run of ones opens where a sample is 1 and the one before it is 0; uniform codes have one such place at most.
-    opening = code & ~turned
-    start = torch.zeros_like(code)
-    for i in range(1, points):
-        start = start + ((opening >> i) & 1) * i
+    # A run of ones opens where a sample is 1 and the one before it is 0: one bit, above as many bits as its place.
+    start = _count_bits((code & ~turned) - 1)
     turns = points - start
     turns = torch.where(turns == points, 0, turns)
     uniform = 1 + (ones - 1) * points + turns
@@ -90,11 +86,10 @@ def _rotate_left(code: Tensor, turn: int, points: int) -> Tensor:
     return ((code & keep) << turn) | (code >> (points - turn))
 
 
-def _count_bits(words: Sequence[Tensor], points: int) -> list[Tensor]:
-    counts = []
-    for word in words:
-        count = word & 1
-        for i in range(1, points):
-            count = count + ((word >> i) & 1)
-        counts.append(count)
-    return counts
+def _count_bits(code: Tensor) -> Tensor:
+    """Ones in each int32, counted in pairs, then fours, then bytes."""
+    pairs = code - ((code >> 1) & 0x55555555)
+    fours = (pairs & 0x33333333) + ((pairs >> 2) & 0x33333333)
+    octets = (fours + (fours >> 4)) & 0x0F0F0F0F
+    halves = octets + (octets >> 8)
+    return (halves + (halves >> 16)) & 0x3F

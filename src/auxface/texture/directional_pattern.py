@@ -11,7 +11,7 @@ from torch import Tensor
 
 from auxface.texture.images import GreyImages, require_whole
 from auxface.texture.square import apply_square
-from auxface.texture.tiles import EIGHT, Tile
+from auxface.texture.tiles import Tile
 
 WORKING = 56
 
@@ -61,17 +61,32 @@ def kirsch_responses(tile: Tile) -> list[Tensor]:
 
     Mask d weighs directions d - 1, d, d + 1 with 5 and the others with -3, so m_d = 8 (their sum) - 3 (sum of all).
     """
-    pixels = tile.cast(torch.int16)
-    around = [tile.at(*offset, pixels) for offset in EIGHT]
-    # Sums of neighbouring pairs serve two directions each.
-    pairs = [torch.add(around[d], around[(d + 1) % 8], out=tile.empty(torch.int16)) for d in range(8)]
-    total = torch.add(pairs[0], pairs[2], out=tile.empty(torch.int16)).add_(pairs[4]).add_(pairs[6]).mul_(-24)
-    responses = []
-    for d in range(8):
-        three = pairs[d].add_(around[(d - 1) % 8])
-        # Both terms wrap around 16 bits; their sum is back inside.
-        responses.append(torch.add(total, three, alpha=64, out=three))
-    return responses
+    total, threes = _neighbour_sums(tile)
+    total.mul_(-24)
+    # Both terms wrap around 16 bits; their sum is back inside.
+    return [torch.add(total, three, alpha=64, out=tile.empty(torch.int16)) for three in threes]
+
+
+def _neighbour_sums(tile: Tile) -> tuple[Tensor, list[Tensor]]:
+    """Sum of all eight neighbours, and for every direction the sum of the neighbours d - 1, d and d + 1."""
+    pixels, width, size = tile.cast(torch.int16), tile.width, tile.flat.numel()
+    two = torch.add(pixels[:-1], pixels[1:], out=tile.empty(torch.int16, size - 1))
+    across = torch.add(two[:-1], pixels[2:], out=tile.empty(torch.int16, size - 2))
+    down = torch.add(pixels[: -2 * width], pixels[width:-width], out=tile.empty(torch.int16, size - 2 * width))
+    down.add_(pixels[2 * width :])
+    north, south, east, west = (
+        tile.at(-1, -1, across),
+        tile.at(1, -1, across),
+        tile.at(-1, 1, down),
+        tile.at(-1, -1, down),
+    )
+
+    def corner(row: int, column: int, side: int) -> Tensor:
+        return torch.add(tile.at(row, column, two), tile.at(0, side, pixels), out=tile.empty(torch.int16))
+
+    total = torch.add(north, south, out=tile.empty(torch.int16))
+    total.add_(tile.at(0, 1, pixels)).add_(tile.at(0, -1, pixels))
+    return total, [east, corner(-1, 0, 1), north, corner(-1, -1, -1), west, corner(1, -1, -1), south, corner(1, 0, 1)]
 
 
 def _strongest(tile: Tile, k: int) -> list[Tensor]:
@@ -86,18 +101,20 @@ def _strongest(tile: Tile, k: int) -> list[Tensor]:
 
 
 def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
-    """The k-th largest of eight values per pixel, by keeping the k largest seen so far in order."""
-    best: list[Tensor] = []
-    for key in keys:
-        carried = tile.empty(torch.int16).copy_(key)
-        for place in range(len(best)):
-            # The larger stays, the smaller moves on to the next place.
-            spare = tile.empty(torch.int16)
-            torch.minimum(best[place], carried, out=spare)
-            torch.maximum(best[place], carried, out=best[place])
-            carried = spare
+    """The k-th largest of the keys at every pixel, by inserting one key after the other among the k largest."""
+    best = [tile.empty(torch.int16).copy_(keys[0])]
+    smaller = tile.empty(torch.int16)
+    for seen, key in enumerate(keys[1:], start=1):
         if len(best) < k:
-            best.append(carried)
+            best.append(torch.minimum(best[-1], key, out=tile.empty(torch.int16)))
+            lowest = len(best) - 2
+        else:
+            lowest = k - 1
+        # What the remaining keys can no longer push down to place k need not be kept in order.
+        highest = max(0, k - (len(keys) - seen))
+        for place in range(lowest, highest - 1, -1):
+            candidate = key if place == 0 else torch.minimum(best[place - 1], key, out=smaller)
+            torch.maximum(best[place], candidate, out=best[place])
     return best[k - 1]
 
 

@@ -4,11 +4,12 @@ Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, fo
 scaled so that a matching sinusoid of amplitude A answers A.
 
 Every filter is a sum of products of one filter along rows and one along columns, and orientations k and n - k share
-theirs. A one-dimensional filter is applied to a run of ``RUN`` outputs at once, as a product with a band matrix.
+theirs. A one-dimensional filter is applied to a run of outputs at once, as a product with a band matrix.
 """
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from auxface.texture.images import GreyImages, read_images, require_border, require_number, require_size, require_whole
-from auxface.texture.tiles import mirrored, tile_spans
+from auxface.texture.tiles import Buffers, mirrored, tile_spans
 
-RUN = 32
-WORKING = 64
+# Outputs of one product: more of them share the call, fewer waste less on the zeros of the band.
+ALONG, ACROSS = 16, 32
+WORKING = 100
 
 
 def gabor_magnitude(
@@ -58,34 +60,37 @@ def gabor_magnitude(
     result = torch.empty(shape, dtype=torch.float32, device=images.device)
     # Where matrix products may be rounded to fewer bits for speed, double precision keeps the result.
     exact = torch.get_float32_matmul_precision() == "highest" or images.device.type in ("cpu", "mps")
-    dtype = torch.float32 if exact else torch.float64
+    buffers = Buffers(images.device)
     for first, count, top, lines in tile_spans(batch, height, width, images.device, WORKING):
-        group = mirrored(images[first : first + count], reach, top, lines + 2 * reach).to(dtype)
+        group = mirrored(images[first : first + count], reach, top, lines + 2 * reach)
+        # Lines of all images side by side: one product then serves the whole group along either axis.
+        pixels = group.transpose(0, 1).to(torch.float32 if exact else torch.float64).contiguous()
         for s, scale in enumerate(filters):
+            buffers.restart()
             inset = reach - scale.reach
-            pixels = group[:, inset : inset + lines + 2 * scale.reach, inset : inset + width + 2 * scale.reach]
-            channels = slice(s * orientations, (s + 1) * orientations)
-            _magnitudes(pixels, scale, result[first : first + count, channels, top : top + lines])
+            inside = pixels[inset : inset + lines + 2 * scale.reach, :, inset : inset + width + 2 * scale.reach]
+            for k, even, odd in _responses(inside, scale, buffers):
+                square = torch.mul(even, even, out=even).addcmul_(odd, odd)
+                channel = result[first : first + count, s * orientations + k, top : top + lines]
+                torch.sqrt(square, out=channel.transpose(0, 1))
     return layout.restore(result)
 
 
 @dataclass(frozen=True)
 class _Filters:
-    """One scale: rows of ``along`` are filters along a line, used as named by the index tuples.
+    """One scale.
 
     Attributes:
         reach: half width.
         along: filters along rows [F, 2 reach + 1]: the Gaussian, then cosine and sine of every |cos θ|.
         across: filters along columns, the same for every |sin θ|.
         mean: of the cosine part of every orientation, relative to the Gaussian.
-        orientations: number of orientations.
     """
 
     reach: int
     along: np.ndarray
     across: np.ndarray
     mean: tuple[float, ...]
-    orientations: int
 
 
 @functools.lru_cache(maxsize=64)
@@ -104,68 +109,71 @@ def _filters(wavelength: float, orientations: int) -> _Filters:
         if 2 * k <= orientations:
             along += [row_cos, row_sin]
             across += [column_cos, column_sin]
-    return _Filters(reach, np.stack(along), np.stack(across), tuple(mean), orientations)
+    # A filter pair answers a sinusoid with half its amplitude.
+    return _Filters(reach, np.stack(along), 2 * np.stack(across), tuple(mean))
 
 
-def _band(filters: np.ndarray, like: Tensor) -> Tensor:
-    """Band matrices [F, RUN, RUN + 2 reach]: row r holds a filter from column r on."""
+def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Orientation, even and odd response [lines, n, columns] of pixels [lines + 2 reach, n, columns + 2 reach]."""
+    lines, count, columns = pixels.shape[0] - 2 * scale.reach, pixels.shape[1], pixels.shape[2] - 2 * scale.reach
+    rows = _along_rows(pixels, scale.along, buffers)
+    bands = _bands(scale.across, ACROSS, pixels)
+    orientations = len(scale.mean)
+
+    def empty() -> Tensor:
+        return buffers.take(lines * count * columns, pixels.dtype).view(lines, -1)
+
+    def both(column_filter: int, row_filter: int) -> Tensor:
+        return _across_rows(rows[row_filter], bands[column_filter], empty())
+
+    mean_part = both(0, 0)
+    for k in range(orientations // 2 + 1):
+        cos, sin = 1 + 2 * k, 2 + 2 * k
+        if 2 * k == orientations:
+            pairs = [(k, both(cos, 0), both(sin, 0))]
+        elif k == 0:
+            pairs = [(k, both(0, cos), both(0, sin))]
+        else:
+            cos_cos, sin_sin, cos_sin, sin_cos = both(cos, cos), both(sin, sin), both(cos, sin), both(sin, cos)
+            even, odd = torch.sub(cos_cos, sin_sin, out=empty()), torch.add(cos_sin, sin_cos, out=empty())
+            pairs = [(k, cos_cos.add_(sin_sin), cos_sin.sub_(sin_cos)), (orientations - k, even, odd)]
+        for orientation, even, odd in pairs:
+            even.sub_(mean_part, alpha=scale.mean[orientation])
+            yield orientation, even.view(lines, count, columns), odd.view(lines, count, columns)
+
+
+def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
+    """Band matrices [F, run, run + 2 reach]: row r holds a filter from column r on."""
     count, taps = filters.shape
-    bands = np.zeros((count, RUN, RUN + taps - 1))
-    for r in range(RUN):
+    bands = np.zeros((count, run, run + taps - 1))
+    for r in range(run):
         bands[:, r, r : r + taps] = filters
     return torch.from_numpy(bands).to(like)
 
 
-def _magnitudes(pixels: Tensor, scale: _Filters, result: Tensor) -> None:
-    """Magnitudes of one scale, from pixels [n, rows + 2 reach, columns + 2 reach] to ``result`` [n, K, rows, columns]."""
-    filtered = _along_rows(pixels, scale)
-    rows = result.shape[2]
-    bands = _band(scale.across, pixels)
-    for top in range(0, rows, RUN):
-        lines = min(RUN, rows - top)
-        window = filtered[:, :, top : top + lines + 2 * scale.reach]
-        for k, magnitude in _combine(window, bands[:, :lines, : lines + 2 * scale.reach], scale):
-            result[:, k, top : top + lines].copy_(magnitude)
+def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> list[Tensor]:
+    """Filter [lines, n, columns + 2 reach] along its last axis: [lines, n · columns] for every filter."""
+    lines, count, width = pixels.shape
+    reach = filters.shape[1] // 2
+    columns, stride = width - 2 * reach, pixels.stride(0) // count
+    matrix = pixels.as_strided((lines * count, width), (stride, 1))
+    bands = _bands(filters, ALONG, pixels)
+    filtered = [buffers.take(matrix.shape[0] * columns, pixels.dtype).view(-1, columns) for _ in filters]
+    runs = buffers.take(matrix.shape[0] * len(filters) * ALONG, pixels.dtype)
+    for left in range(0, columns, ALONG):
+        run = min(ALONG, columns - left)
+        band = bands[:, :run, : run + 2 * reach].reshape(len(filters) * run, -1)
+        part = runs[: matrix.shape[0] * len(band)].view(-1, len(band))
+        torch.mm(matrix[:, left : left + run + 2 * reach], band.T, out=part)
+        for f, whole in enumerate(filtered):
+            whole[:, left : left + run].copy_(part[:, f * run : (f + 1) * run])
+    return [whole.view(lines, -1) for whole in filtered]
 
 
-def _along_rows(pixels: Tensor, scale: _Filters) -> Tensor:
-    """Every filter of ``scale.along`` along the rows: [F, n, lines, columns]."""
-    count, lines, width = pixels.shape
-    columns = width - 2 * scale.reach
-    bands = _band(scale.along, pixels)
-    filters = len(bands)
-    filtered = pixels.new_empty((filters, count, lines, columns))
-    for left in range(0, columns, RUN):
-        run = min(RUN, columns - left)
-        taps = run + 2 * scale.reach
-        matrix = bands[:, :run, :taps].reshape(-1, taps)
-        part = torch.matmul(pixels[:, :, left : left + taps], matrix.T).view(count, lines, filters, run)
-        filtered[:, :, :, left : left + run].copy_(part.permute(2, 0, 1, 3))
-    return filtered
-
-
-def _combine(window: Tensor, bands: Tensor, scale: _Filters) -> list[tuple[int, Tensor]]:
-    """Filter a run of lines across rows and put the parts of every orientation together."""
-    orientations = scale.orientations
-    mean_part = bands[0] @ window[0]
-    magnitudes = []
-    for k in range(orientations // 2 + 1):
-        along_cos, along_sin = window[1 + 2 * k], window[2 + 2 * k]
-        if k == 0:
-            magnitudes.append((0, _length(bands[0] @ along_cos, bands[0] @ along_sin, mean_part, scale.mean[0])))
-        elif 2 * k == orientations:
-            even, odd = bands[1 + 2 * k] @ window[0], bands[2 + 2 * k] @ window[0]
-            magnitudes.append((k, _length(even, odd, mean_part, scale.mean[k])))
-        else:
-            across_cos, across_sin = bands[1 + 2 * k], bands[2 + 2 * k]
-            both_cos, both_sin = across_cos @ along_cos, across_sin @ along_sin
-            cos_sin, sin_cos = across_cos @ along_sin, across_sin @ along_cos
-            for turned, sign in ((k, 1), (orientations - k, -1)):
-                even, odd = torch.add(both_cos, both_sin, alpha=sign), torch.sub(cos_sin, sin_cos, alpha=sign)
-                magnitudes.append((turned, _length(even, odd, mean_part, scale.mean[turned])))
-    return magnitudes
-
-
-def _length(even: Tensor, odd: Tensor, mean_part: Tensor, mean: float) -> Tensor:
-    even = even.sub_(mean_part, alpha=mean)
-    return even.square_().addcmul_(odd, odd).sqrt_().mul_(2)
+def _across_rows(source: Tensor, band: Tensor, room: Tensor) -> Tensor:
+    """Filter [lines + 2 reach, n · columns] along its first axis into ``room`` [lines, n · columns]."""
+    reach = (band.shape[1] - ACROSS) // 2
+    for top in range(0, room.shape[0], ACROSS):
+        run = min(ACROSS, room.shape[0] - top)
+        torch.mm(band[:run, : run + 2 * reach], source[top : top + run + 2 * reach], out=room[top : top + run])
+    return room

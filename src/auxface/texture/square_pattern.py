@@ -51,11 +51,11 @@ def _diagonals(tile: Tile) -> Tensor:
     origin, length = tile.origin, tile.length
     bound, rest_here = tile.at(0, 0, bound), tile.at(0, 0, rest)
     wide, total, below = (tile.empty(torch.int16) for _ in range(3))
-    wide.zero_()
-    pairs = ((1, rising, -width), (3, falling, -width), (5, rising, -1), (7, falling, 1))
-    for direction, pair, shift in pairs:
+    for direction, pair, shift in ((1, rising, -width), (3, falling, -width), (5, rising, -1), (7, falling, 1)):
         start = origin + shift
         torch.add(pair[start : start + length], tile.at(*EIGHT[direction], quotient), out=total)
         torch.lt(tile.at(*EIGHT[direction], rest), rest_here, out=below)
-        wide.add_(torch.ge(total.sub_(below), bound, out=total), alpha=1 << (direction - 1))
+        reached = torch.ge(total.sub_(below), bound, out=wide if direction == 1 else total)
+        if direction > 1:
+            wide.add_(reached, alpha=1 << (direction - 1))
     return wide
