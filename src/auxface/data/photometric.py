@@ -1,6 +1,7 @@
 """Changes of colour and brightness, and erasing, on batches in 0..1: what the texture target must never see."""
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -48,6 +49,61 @@ def jitter(pictures: Tensor, factors: Tensor) -> Tensor:
     offset = ((1 - contrast) * brightness * mean)[:, None, None]
     flat = torch.baddbmm(offset, colours, pictures.flatten(2))
     return flat.clamp_(0, 1).view_as(pictures)
+
+
+def autocontrast(pictures: Tensor) -> Tensor:
+    """Stretch each channel of each picture to the whole of 0..1; flat channels stay."""
+    low, high = pictures.amin((2, 3), keepdim=True), pictures.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (pictures - low) / (high - low).clamp(min=1e-6), pictures)
+
+
+def equalise(pictures: Tensor) -> Tensor:
+    """Make the histogram of each channel of each picture as flat as 256 levels allow, as Pillow does."""
+    levels = (pictures * 255).round().long().flatten(2).flatten(0, 1)
+    counts = torch.zeros(len(levels), 256, dtype=torch.int64, device=levels.device)
+    counts.scatter_add_(1, levels, torch.ones_like(levels))
+    # The brightest level that occurs does not count towards the step.
+    brightest = levels.amax(1, keepdim=True)
+    step = (levels.shape[1] - counts.gather(1, brightest)) // 255
+    table = ((counts.cumsum(1) - counts + step // 2) // step.clamp(min=1)).clamp(0, 255)
+    changed = torch.where(step > 0, table.gather(1, levels), levels)
+    return (changed.float() / 255).view_as(pictures)
+
+
+def posterise(pictures: Tensor, bits: Tensor) -> Tensor:
+    """Keep the highest ``bits`` [B] of eight."""
+    step = _each(2 ** (8 - bits))
+    return ((pictures * 255).round() / step).floor() * step / 255
+
+
+def solarise(pictures: Tensor, threshold: Tensor) -> Tensor:
+    """Invert what is at least ``threshold`` [B]."""
+    return torch.where(pictures < _each(threshold), pictures, 1 - pictures)
+
+
+def solarise_add(pictures: Tensor, amount: Tensor) -> Tensor:
+    """Brighten what is below the middle by ``amount`` [B]."""
+    return torch.where(pictures < 128 / 255, (pictures + _each(amount)).clamp(max=1), pictures)
+
+
+def sharpen(pictures: Tensor, factor: Tensor) -> Tensor:
+    """Stretch about a smoothed copy by ``factor`` [B]: 0 is smooth, 1 changes nothing; the outermost pixels stay."""
+    kernel = torch.ones(3, 1, 3, 3, device=pictures.device, dtype=pictures.dtype)
+    kernel[:, :, 1, 1] = 5
+    smooth = pictures.clone()
+    smooth[:, :, 1:-1, 1:-1] = functional.conv2d(pictures, kernel / 13, groups=3)
+    return (smooth + (pictures - smooth) * _each(factor)).clamp(0, 1)
+
+
+def blur(pictures: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur with a standard deviation of ``sigma`` [B] pixels; weights beyond the edge are left out."""
+
+    def weights(length: int) -> Tensor:
+        at = torch.arange(length, device=pictures.device, dtype=pictures.dtype)
+        rows = torch.exp(-0.5 * ((at[:, None] - at[None]) / sigma[:, None, None].clamp(min=1e-3)) ** 2)
+        return rows / rows.sum(2, keepdim=True)
+
+    return weights(pictures.shape[2])[:, None] @ pictures @ weights(pictures.shape[3])[:, None].transpose(2, 3)
 
 
 def erase(pictures: Tensor, boxes: Tensor, noise: Tensor) -> Tensor:

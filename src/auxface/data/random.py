@@ -4,6 +4,8 @@ A number is a hash of (seed, stream, position), made with the finaliser of Split
 wrapping int64 arithmetic. No generator has state, so nothing has to be saved to resume a run.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -57,3 +59,13 @@ def sample_seeds(seed: int, epoch: int, indices: Tensor) -> Tensor:
     """
     run = _mix(torch.full((1,), _signed(seed), dtype=torch.int64, device=indices.device))
     return _mix(_mix(indices.to(torch.int64) + run) + _signed(_GOLDEN * (epoch + 1)))
+
+
+def normals(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
+    """Standard normal numbers, float32 [B, count] (Box and Muller, 1958); arguments as for :func:`uniforms`."""
+    half = (count + 1) // 2
+    chance = uniforms(seeds, 2 * half, stream=stream)
+    # 1 - u is never zero, so the logarithm is finite.
+    radius = (-2 * (1 - chance[:, :half]).log()).sqrt()
+    angle = 2 * math.pi * chance[:, half:]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, :count]

@@ -10,7 +10,7 @@ from auxface.atomic import atomic_file
 from auxface.data.cache import load_pictures
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
-from auxface.progress import progress_bar
+from auxface.progress import progress_steps
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,7 @@ def usable_pictures(manifest: Manifest, name: str, size: int) -> Usable:
     Raises:
         InputError: not one picture can be read.
     """
-    with progress_bar(f"read {name}", len(manifest.table), "pictures") as advance:
-        done = 0
-
-        def progress(now: int, _total: int) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
+    with progress_steps(f"read {name}", "pictures") as progress:
         loaded = load_pictures(manifest, size=size, progress=progress)
     if not loaded.usable.any():
         first, count = loaded.rejected.iloc[0], len(manifest.table)

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from auxface.data.geometry import crop_resize, random_boxes
-from auxface.data.photometric import jitter
-from auxface.data.random import uniforms
+from auxface.data.geometry import CUBIC, crop_resize, random_boxes, resize, shift_flip, warp
+from auxface.data.jpeg import compress_jpeg
+from auxface.data.photometric import blur, erase, jitter
+from auxface.data.randaugment import CHANCES, choose_operations, movement, recolour
+from auxface.data.random import normals, uniforms
+
+_FILL = 124.0
+_IMAGE_MEAN, _IMAGE_STD = 0.449, 0.226
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def make_views(pictures: Tensor, seeds: Tensor, preset: str, *, size: int) -> Vi
 
 def whole(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     """The whole picture at ``size``, unchanged where it has that size already."""
-    clean = pictures if pictures.shape[-1] == size else _rounded(_whole_resized(pictures, size))
+    clean = _at_size(pictures, size)
     return Views(clean.float() / 255, clean)
 
 
@@ -67,14 +72,65 @@ def light(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     return Views(jitter(clean.float() / 255, factors), clean)
 
 
-def _whole_resized(pictures: Tensor, size: int) -> Tensor:
-    count, source = len(pictures), pictures.shape[-1]
-    boxes = torch.tensor([0.0, 0.0, source, source], device=pictures.device).expand(count, 4)
-    return crop_resize(pictures, boxes, torch.zeros(count, dtype=torch.bool, device=pictures.device), size)
+def ssat(pictures: Tensor, seeds: Tensor, size: int) -> Views:
+    """What SSAT was trained with (Das et al., 2023): crops of 0.08 to 1, mirroring, RandAugment, erasing by noise."""
+    chance = uniforms(seeds, 11 + CHANCES)
+    boxes = random_boxes(chance[:, :4], pictures.shape[-1], area=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    moved = crop_resize(pictures, boxes, chance[:, 4] < 0.5, size, CUBIC)
+    operations, strength, signs = choose_operations(chance[:, 11:])
+    maps = movement(operations, strength, signs)
+    rows = (maps != torch.eye(3, device=maps.device)).flatten(1).any(1).nonzero()[:, 0]
+    if len(rows):
+        moved[rows] = warp(moved[rows], maps[rows], _FILL)
+    clean = _rounded(moved)
+    primary = recolour(clean.float() / 255, operations, strength, signs)
+    rows = (chance[:, 5] < 0.25).nonzero()[:, 0]
+    if len(rows):
+        holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
+        noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
+        # Standard normal in the units in which pictures enter the network.
+        primary[rows] = erase(primary[rows], holes, (_IMAGE_MEAN + _IMAGE_STD * noise).clamp(0, 1))
+    return Views(primary, clean)
+
+
+def forensic(pictures: Tensor, seeds: Tensor, size: int) -> Views:
+    """What pictures go through on their way (scaling, blur, noise, JPEG), each at times, and nothing that hides traces.
+
+    Geometry is mirroring and a shift by whole pixels, which changes no pixel value; real and forged pictures are treated
+    alike, so that no step tells them apart.
+    """
+    chance = uniforms(seeds, 14)
+    placed = _at_size(pictures, size)
+    most = max(1, size // 32)
+    across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
+    clean = shift_flip(placed, across, down, chance[:, 2] < 0.5)
+    primary = clean.float() / 255
+
+    def at_times(column: int, share: float) -> Tensor:
+        return (chance[:, column] < share).nonzero()[:, 0]
+
+    factors = torch.where(chance[:, 3:4] < 0.5, 0.9 + 0.2 * chance[:, 4:7], 1.0)
+    primary = jitter(primary, factors)
+    for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
+        rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
+        primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
+    rows = at_times(8, 0.2)
+    primary[rows] = blur(primary[rows], (0.3 + 0.9 * chance[rows, 9]) * size / 224 + 0.2)
+    rows = at_times(10, 0.2)
+    noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
+    primary[rows] = (primary[rows] + (0.03 * chance[rows, 11])[:, None, None, None] * noise).clamp(0, 1)
+    rows = at_times(12, 0.5)
+    quality = (50 + 50 * chance[rows, 13]).floor()
+    primary[rows] = compress_jpeg((primary[rows] * 255).round(), quality) / 255
+    return Views(primary, clean)
+
+
+def _at_size(pictures: Tensor, size: int) -> Tensor:
+    return pictures if pictures.shape[-1] == size else _rounded(resize(pictures, size))
 
 
 def _rounded(pictures: Tensor) -> Tensor:
     return pictures.round().clamp(0, 255).to(torch.uint8)
 
 
-PRESETS: dict[str, Preset] = {"none": whole, "light": light}
+PRESETS: dict[str, Preset] = {"none": whole, "light": light, "ssat": ssat, "forensic": forensic}

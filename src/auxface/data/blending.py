@@ -1,0 +1,110 @@
+"""Self-blended pictures (Shiohara and Yamasaki, 2022): forgeries made of one real face, on the fly.
+
+A copy of the face is changed a little in colour and sharpness, moved by a pixel or two, and blended back under a soft
+mask. What is left are the traces that all face swaps share: a seam, and two statistics in one picture. As the cut faces
+have a fixed frame, the mask is drawn around the middle of the picture and bent at random, where the paper takes the hull
+of 68 landmarks.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from auxface.data.geometry import resize, warp
+from auxface.data.photometric import blur, jitter, sharpen
+from auxface.data.random import uniforms
+
+_SHARES = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+_STREAM = 7
+_WAVES = 5
+
+
+@dataclass(frozen=True)
+class Blended:
+    """A batch in which some pictures were blended with themselves.
+
+    Attributes:
+        pictures: uint8 [B, 3, S, S], to make views of.
+        forged: bool [B].
+        masks: float32 [B, 1, S, S] in 0..1, how much of each pixel is blended in; zero where not forged.
+    """
+
+    pictures: Tensor
+    forged: Tensor
+    masks: Tensor
+
+
+def self_blend(pictures: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blended:
+    """Turn a share of real face pictures into forgeries of themselves; the others come back unchanged.
+
+    Views are made afterwards, so that both views, and every texture target, show the forgery.
+
+    Args:
+        pictures: uint8 [B, 3, S, S], real faces, cut by one setting.
+        seeds: int64 [B]; a row depends on its own seed alone.
+        fraction: probability that a picture is blended.
+    """
+    chance = uniforms(seeds, 20 + 2 * _WAVES, stream=_STREAM)
+    forged = chance[:, 0] < fraction
+    rows = forged.nonzero()[:, 0]
+    result, masks = pictures.clone(), torch.zeros_like(pictures[:, :1], dtype=torch.float32)
+    if len(rows):
+        blended, mask = _blend(pictures[rows].float() / 255, chance[rows, 1:])
+        result[rows] = (blended * 255).round().clamp(0, 255).to(torch.uint8)
+        masks[rows] = mask
+    return Blended(result, forged, masks)
+
+
+def _blend(pictures: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    size = pictures.shape[-1]
+    changed = _change(pictures, chance[:, :6])
+    # Either the inner or the outer face is the changed one.
+    swap = (chance[:, 6] < 0.5)[:, None, None, None]
+    inner, outer = torch.where(swap, pictures, changed), torch.where(swap, changed, pictures)
+
+    masks = _masks(chance[:, 7:10], chance[:, 19:], size)
+    scale = 0.95 + 0.1 * chance[:, 10]
+    zero = torch.zeros_like(scale)
+    across, down = 0.03 * (2 * chance[:, 11] - 1), 0.015 * (2 * chance[:, 12] - 1)
+    maps = torch.stack([scale, zero, 2 * across, zero, scale, 2 * down, zero, zero, zero + 1], 1).view(-1, 3, 3)
+    inner = warp(inner, maps, 0.5)
+    masks = warp(masks, maps, 0.0)
+
+    masks = blur(masks, size * (0.01 + 0.05 * chance[:, 13]))
+    # The frame itself is never part of the swapped face.
+    masks = masks / masks.amax((2, 3), keepdim=True).clamp(min=1e-6)
+    shares = torch.tensor(_SHARES, device=masks.device)[(chance[:, 14] * len(_SHARES)).long()]
+    masks = masks * shares[:, None, None, None]
+    return masks * inner + (1 - masks) * outer, masks
+
+
+def _change(pictures: Tensor, chance: Tensor) -> Tensor:
+    """Other colours, and sharper or coarser: what another camera and another encoder would have done."""
+    size = pictures.shape[-1]
+    changed = jitter(pictures, 0.8 + 0.4 * chance[:, :3])
+    shift = 0.08 * (2 * chance[:, 3:6] - 1)
+    changed = (changed + shift[:, :, None, None]).clamp(0, 1)
+    coarse = resize(resize(changed, max(1, size // 2)), size)
+    sharp = sharpen(changed, torch.full((len(changed),), 1.6, device=changed.device))
+    return torch.where((chance[:, 0] < chance[:, 1])[:, None, None, None], sharp, coarse)
+
+
+def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
+    """Soft-edged, bent discs over the face, float32 [B, 1, S, S]."""
+    at = (torch.arange(size, device=chance.device) + 0.5) / size * 2 - 1
+    y, x = at[None, :, None], at[None, None, :]
+    wide = (0.35 + 0.2 * chance[:, 0])[:, None, None]
+    # Some masks are of the lower face alone, as swaps of the mouth are.
+    high = (0.3 + 0.4 * chance[:, 1])[:, None, None]
+    middle = (0.1 + 0.3 * (chance[:, 2] - 0.3))[:, None, None]
+    angle = torch.atan2((y - middle) / high, x / wide)
+    reach = torch.ones_like(angle)
+    for wave in range(_WAVES):
+        size_of, phase = waves[:, 2 * wave], waves[:, 2 * wave + 1] * 2 * math.pi
+        bend = 0.16 / (wave + 1) * (2 * size_of - 1)
+        reach = reach + bend[:, None, None] * torch.cos((wave + 2) * angle + phase[:, None, None])
+    distance = ((x / wide) ** 2 + ((y - middle) / high) ** 2).sqrt()
+    return functional.relu(torch.tanh((reach - distance) * 8))[:, None]
