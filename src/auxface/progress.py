@@ -12,7 +12,7 @@ Advance = Callable[..., None]
 
 @contextmanager
 def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advance]:
-    """Show a bar while the block runs; yields ``advance(steps=1, note="")``.
+    """Show a bar while the block runs; yields ``advance(steps=1, note=None, total=None)``.
 
     On a terminal the bar moves; elsewhere one line is printed when the block ends.
     """
@@ -28,12 +28,24 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task(description, total=total, note="")
+        task = progress.add_task(description, total=total or None, note="")
 
-        def advance(steps: int = 1, note: str | None = None) -> None:
-            if note is None:
-                progress.update(task, advance=steps)
-            else:
-                progress.update(task, advance=steps, note=note)
+        def advance(steps: int = 1, note: str | None = None, total: int | None = None) -> None:
+            changed = {name: value for name, value in {"note": note, "total": total}.items() if value is not None}
+            progress.update(task, advance=steps, **changed)
 
         yield advance
+
+
+@contextmanager
+def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+    """A bar for callers that report ``(done, total)`` and learn the total only as they go."""
+    with progress_bar(description, 0, unit) as advance:
+        seen = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal seen
+            advance(done - seen, total=total)
+            seen = done
+
+        yield progress

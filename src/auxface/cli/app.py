@@ -4,7 +4,6 @@ import os
 import sys
 
 import typer
-from click.exceptions import ClickException, Exit, NoArgsIsHelpError
 
 from auxface import __version__
 from auxface.cli import demo, doctor, evaluate, predict, prepare, train
@@ -39,25 +38,29 @@ def _options(
     pass
 
 
+# Typer carries its own copy of click in some versions and imports the package in others.
+_Usage: type[Exception] = typer.BadParameter.__mro__[2]
+
+
 def main() -> None:
     """Run the command line."""
+    if "prepare" in sys.argv[1:2]:
+        prepare.add_layouts()
     try:
         code = app(standalone_mode=False)
-    except NoArgsIsHelpError as error:
-        print(error.ctx.get_help() if error.ctx else "", file=sys.stderr)
-        sys.exit(2)
-    except ClickException as error:
-        _fail(error.format_message())
     except InputError as error:
         _fail(str(error))
-    except Exit as error:
-        sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("auxface: stopped", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except _Usage as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+            sys.exit(2)
+        _fail(error.format_message())  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(code if isinstance(code, int) else 0)
 
 

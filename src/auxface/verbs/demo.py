@@ -5,7 +5,7 @@ from pathlib import Path
 
 from auxface import evaluation
 from auxface.atomic import refuse_existing
-from auxface.progress import progress_bar
+from auxface.progress import progress_steps
 from auxface.verbs.evaluate import evaluate
 from auxface.verbs.prepare import prepare
 from auxface.verbs.train import train
@@ -56,14 +56,7 @@ def demo(
     """
     refuse_existing(out, overwrite)
     manifest = out / "faces.parquet"
-    with progress_bar("render faces", faces, "faces") as advance:
-        done = 0
-
-        def progress(now: int, _total: int) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
+    with progress_steps("render faces", "faces") as progress:
         options = {"count": faces, "seed": seed, "size": 64}
         prepare("synthetic", out / "faces", output=manifest, overwrite=overwrite, options=options, progress=progress)
     models: dict[str, Path] = {}
