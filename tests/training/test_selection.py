@@ -10,13 +10,25 @@ EMOTION = Task("emotion", "class", ("a", "b", "c"))
 ATTRIBUTES = Task("attributes", "multilabel", ("P", "Q"))
 
 
+def macro_f1(labels, predicted):
+    return sk.f1_score(labels, predicted, average="macro")
+
+
+def test_balanced_accuracy_of_a_binary_label_is_that_of_its_best_threshold():
+    task = Task("forged", "binary", ("real", "forged"))
+    labels, logits = rng.integers(0, 2, 60).astype(float), rng.normal(size=(60, 1))
+    best = max(sk.balanced_accuracy_score(labels, logits[:, 0] >= cut) for cut in logits[:, 0])
+    value = selection_value("balanced_accuracy", (task,), {"forged": logits}, {"forged": labels})
+    assert value == pytest.approx(best)
+
+
 def test_the_mean_over_tasks_and_attributes_equals_scikit_learn():
     logits = {"emotion": rng.normal(size=(50, 3)), "attributes": rng.normal(size=(50, 2))}
     labels = {"emotion": rng.integers(-1, 3, 50), "attributes": rng.integers(0, 2, (50, 2)).astype(float)}
     labels["attributes"][:9, 1] = np.nan
     known = labels["emotion"] >= 0
     kept = slice(9, None)
-    for metric, function in (("balanced_accuracy", sk.balanced_accuracy_score), ("accuracy", sk.accuracy_score)):
+    for metric, function in (("macro_f1", macro_f1), ("accuracy", sk.accuracy_score)):
         emotion = function(labels["emotion"][known], logits["emotion"][known].argmax(axis=1))
         p = function(labels["attributes"][:, 0], logits["attributes"][:, 0] > 0)
         q = function(labels["attributes"][kept, 1], logits["attributes"][kept, 1] > 0)

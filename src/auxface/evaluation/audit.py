@@ -55,7 +55,9 @@ class TaskAudit:
             "thresholds": dict(self.task.thresholds),
             "threshold_rule": self.task.threshold_rule,
             "overall": _plain(self.overall),
-            "groups": {name: {level: _plain(found) for level, found in levels.items()} for name, levels in self.groups.items()},
+            "groups": {
+                name: {level: _plain(found) for level, found in levels.items()} for name, levels in self.groups.items()
+            },
             "gaps": {name: _plain(found) for name, found in self.gaps.items()},
             "robustness": {
                 name: {str(severity): _plain(found) for severity, found in steps.items()}

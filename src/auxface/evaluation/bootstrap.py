@@ -29,7 +29,9 @@ class Resampling:
     bundle: np.ndarray
     weights: np.ndarray
 
-    def sums(self, cell: np.ndarray, cluster: np.ndarray, cells: int, values: np.ndarray | None = None) -> sparse.csr_matrix:
+    def sums(
+        self, cell: np.ndarray, cluster: np.ndarray, cells: int, values: np.ndarray | None = None
+    ) -> sparse.csr_matrix:
         """Per-bundle sums, float64 [cells, B], of ``values`` (ones) [N] whose cells are int64 [N]; times weights."""
         data = np.ones(len(cell)) if values is None else values
         return sparse.csr_matrix((data, (cell, self.bundle[cluster])), shape=(cells, self.weights.shape[0]))

@@ -55,7 +55,9 @@ def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
         columns = []
     missing = [name for name in columns if name not in frame.columns]
     if missing:
-        raise TableError(f"{where}: column '{missing[0]}' is missing; task '{task.name}' needs {len(columns)} score columns")
+        raise TableError(
+            f"{where}: column '{missing[0]}' is missing; task '{task.name}' needs {len(columns)} score columns"
+        )
     for name in columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             raise TableError(f"{where}: column '{name}' must hold numbers in [0, 1]")
@@ -83,7 +85,9 @@ def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
 def _check_truth(task: Task, frame: pd.DataFrame, where: str) -> None:
     present = [name for name in task.true_columns() if name in frame.columns]
     if not present:
-        raise TableError(f"{where}: column '{task.true_columns()[0]}' is missing; nothing to measure task '{task.name}' by")
+        raise TableError(
+            f"{where}: column '{task.true_columns()[0]}' is missing; nothing to measure task '{task.name}' by"
+        )
     for name in present:
         known = frame[name].dropna()
         if task.kind == "class":

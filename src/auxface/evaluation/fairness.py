@@ -110,6 +110,4 @@ def _summed_distance(metric: str, levels: Mapping[str, Metrics], overall: Metric
 
 
 def _with(estimate: Estimate, more: dict[str, object]) -> Estimate:
-    return Estimate(
-        estimate.value, estimate.low, estimate.high, estimate.n, estimate.clusters, estimate.why, more
-    )
+    return Estimate(estimate.value, estimate.low, estimate.high, estimate.n, estimate.clusters, estimate.why, more)

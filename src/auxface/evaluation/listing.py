@@ -30,9 +30,7 @@ def tables_of(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) ->
         rows.setdefault("comparisons", []).append(facts | _flat(item.difference) | {"p": item.p, "p_holm": item.p_holm})
     tables = {name: pd.DataFrame(found) for name, found in rows.items()}
     if curves:
-        tables["training"] = pd.concat(
-            [frame.assign(model=name) for name, frame in curves.items()], ignore_index=True
-        )
+        tables["training"] = pd.concat([frame.assign(model=name) for name, frame in curves.items()], ignore_index=True)
     return tables
 
 

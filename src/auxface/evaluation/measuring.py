@@ -121,7 +121,9 @@ def _why(metric: str, samples: Samples, level: _Level) -> str | None:
             return "no negative sample"
         for rate in FALSE_ALARMS:
             if metric == f"tpr_at_fpr_{rate:g}" and negatives < round(1 / rate):
-                return f"{negatives} negative samples: a false alarm rate of {rate:.1%} needs at least {round(1 / rate)}"
+                return (
+                    f"{negatives} negative samples: a false alarm rate of {rate:.1%} needs at least {round(1 / rate)}"
+                )
     return None
 
 
@@ -158,9 +160,7 @@ def _distances(
 def _means(attributes: Mapping[str, dict[str, Metrics]], levels: tuple[str, ...]) -> dict[str, Metrics]:
     """Means over the attributes that can be measured in every level that has any, so that levels compare."""
     usable = [
-        level
-        for level in levels
-        if any(measured[level]["accuracy"].why is None for measured in attributes.values())
+        level for level in levels if any(measured[level]["accuracy"].why is None for measured in attributes.values())
     ]
     found: dict[str, Metrics] = {}
     for level in levels:

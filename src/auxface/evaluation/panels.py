@@ -11,7 +11,14 @@ from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.charts import Line, line_chart
 from auxface.evaluation.intervals import IntervalChart, interval_chart
 from auxface.evaluation.partition import CROSS
-from auxface.evaluation.sentences import Sentence, best_model, comparison_sentence, five_sentences, gap_sentence, group_metric
+from auxface.evaluation.sentences import (
+    Sentence,
+    best_model,
+    comparison_sentence,
+    five_sentences,
+    gap_sentence,
+    group_metric,
+)
 from auxface.evaluation.vocabulary import METRICS, PRIMARY, TABLE, shown
 
 SHOWN_CLASSES = 16
@@ -115,7 +122,13 @@ def training_view(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -> 
         for model, frame in curves.items():
             if name in frame.columns and frame[name].notna().any():
                 kept = frame[frame[name].notna()]
-                x = kept["epoch"] if "epoch" in kept else kept["step"] if "step" in kept else pd.Series(range(len(kept)))
+                x = (
+                    kept["epoch"]
+                    if "epoch" in kept
+                    else kept["step"]
+                    if "step" in kept
+                    else pd.Series(range(len(kept)))
+                )
                 y = kept[name].to_numpy(float)
                 lines.append(Line(names.index(model), x.to_numpy(float).tolist(), y.tolist()))
         if lines:
@@ -183,7 +196,9 @@ def _robustness(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]
                 percent=METRICS[metric].percent,
                 limits=limits,
             ),
-            "; ".join(f"{places[line.place]} from {shown(metric, line.y[0])} to {shown(metric, line.y[-1])}" for line in lines),
+            "; ".join(
+                f"{places[line.place]} from {shown(metric, line.y[0])} to {shown(metric, line.y[-1])}" for line in lines
+            ),
         )
         for corruption, lines in curves.items()
     ]
@@ -208,7 +223,11 @@ def _attributes(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Interv
         return None
     metric = PRIMARY[first.task.kind]
     levels = {
-        name: {model: audited.attributes[name].overall[metric] for model, audited in found.items() if name in audited.attributes}
+        name: {
+            model: audited.attributes[name].overall[metric]
+            for model, audited in found.items()
+            if name in audited.attributes
+        }
         for name in first.attributes
     }
     return interval_chart(metric, levels, {}, places)

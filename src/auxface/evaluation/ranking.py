@@ -72,7 +72,9 @@ def _metrics(hits: np.ndarray, alarms: np.ndarray) -> dict[str, np.ndarray]:
         precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)
         found = {
             "auc": auc,
-            "average_precision": np.where(positives > 0, np.einsum("sr,sr->r", new_hits, precision) / positives, np.nan),
+            "average_precision": np.where(
+                positives > 0, np.einsum("sr,sr->r", new_hits, precision) / positives, np.nan
+            ),
             "equal_error_rate": _equal_error(hits / positives, alarms / negatives),
         }
         for rate in FALSE_ALARMS:

@@ -225,7 +225,11 @@ def _left_out(model: ModelAudit, audited: TaskAudit, name: str) -> Sentence:
     if not total and not audited.unlabelled:
         return Sentence("What was left out?", "0", f"Nothing{of}: every sample of the split was scored.")
     found = _list(f"{count:,} {_words(reason)}" for reason, count in counts.items())
-    text = f"{total:,} of {model.rows + sum(model.left_out.values()):,} samples have no score{of}: {found}." if total else ""
+    text = (
+        f"{total:,} of {model.rows + sum(model.left_out.values()):,} samples have no score{of}: {found}."
+        if total
+        else ""
+    )
     if audited.unlabelled:
         text += f" {audited.unlabelled:,} rows have no label for this task."
     accuracy = audited.overall.get("accuracy")

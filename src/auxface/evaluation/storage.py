@@ -118,7 +118,9 @@ def _parse(text: bytes, where: Path) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise TableError(f"{where}: the header 'auxface' must be a JSON object")
     if header.get("version", VERSION) != VERSION:
-        raise TableError(f"{where}: header version {header['version']} is not known; this program reads version {VERSION}")
+        raise TableError(
+            f"{where}: header version {header['version']} is not known; this program reads version {VERSION}"
+        )
     return header
 
 
@@ -127,10 +129,14 @@ def _tasks(header: dict[str, Any], path: Path) -> tuple[Task, ...]:
     for name, entry in header["tasks"].items() if isinstance(header["tasks"], dict) else ():
         kind = entry.get("kind") if isinstance(entry, dict) else None
         if kind not in ("class", "binary", "multilabel", "ordinal"):
-            raise TableError(f"{path}: task '{name}' in the header has kind {kind!r}; class, binary, multilabel or ordinal")
+            raise TableError(
+                f"{path}: task '{name}' in the header has kind {kind!r}; class, binary, multilabel or ordinal"
+            )
         classes = tuple(map(str, entry.get("classes") or ()))
-        if len(set(classes)) != len(classes) or (kind == "binary" and len(classes) != 2) or (
-            kind == "class" and len(classes) < 2
+        if (
+            len(set(classes)) != len(classes)
+            or (kind == "binary" and len(classes) != 2)
+            or (kind == "class" and len(classes) < 2)
         ):
             raise TableError(f"{path}: task '{name}' ({kind}) in the header has classes {list(classes)}")
         thresholds = {str(key): float(value) for key, value in (entry.get("thresholds") or {}).items()}

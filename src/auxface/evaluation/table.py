@@ -88,8 +88,10 @@ class Predictions:
     def group(self, name: str) -> pd.Series:
         """The levels of group ``name`` as strings; None where the table does not say."""
         column = self.frame[f"group.{name}"]
-        return column.astype(object).where(column.notna() & (column.astype(str) != ""), None).map(
-            lambda level: None if level is None else text_of(level)
+        return (
+            column.astype(object)
+            .where(column.notna() & (column.astype(str) != ""), None)
+            .map(lambda level: None if level is None else text_of(level))
         )
 
 

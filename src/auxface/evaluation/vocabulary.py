@@ -23,7 +23,9 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", "the share of samples that are named rightly"),
     "balanced_accuracy": Metric("balanced accuracy", "the share named rightly, each class counting the same"),
-    "macro_f1": Metric("macro F1", "the mean over classes of F1, which is high only if a class is found and not overcalled"),
+    "macro_f1": Metric(
+        "macro F1", "the mean over classes of F1, which is high only if a class is found and not overcalled"
+    ),
     "auc": Metric("AUC", "how often a positive sample scores above a negative one", percent=False),
     "average_precision": Metric("average precision", "the precision averaged over all recalls", percent=False),
     "equal_error_rate": Metric("EER", "the error rate where misses are as frequent as false alarms", False),

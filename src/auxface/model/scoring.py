@@ -31,7 +31,7 @@ def score_pictures(
     model.eval()
     collected: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
     for start in range(0, len(pictures), batch_size):
-        batch = torch.from_numpy(np.ascontiguousarray(pictures[start : start + batch_size])).to(device)
+        batch = torch.from_numpy(np.array(pictures[start : start + batch_size])).to(device)
         if transform is not None:
             batch = transform(batch, start)
         for name, logits in model.logits(batch.float() / 255).items():

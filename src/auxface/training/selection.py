@@ -2,13 +2,16 @@
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_curve
 
 from auxface.objectives import Task
 
 
 def selection_value(metric: str, tasks: tuple[Task, ...], logits: dict[str, np.ndarray], labels: dict) -> float | None:
     """The mean of a metric over tasks (and, within a multi-label task, over attributes); higher is better.
+
+    Balanced accuracy of a binary label is taken at the threshold that is best on these very rows, since that is the
+    threshold that will be stored with the model.
 
     Args:
         metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (log loss, negated).
@@ -44,6 +47,9 @@ def _task_values(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray
 def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     if len(np.unique(labels)) < 2:
         return None
+    if metric == "balanced_accuracy" and probabilities.shape[1] == 2:
+        false_positive, true_positive, _ = roc_curve(labels, probabilities[:, 1])
+        return float((true_positive + 1 - false_positive).max() / 2)
     predicted = probabilities.argmax(axis=1)
     if metric == "loss":
         return -float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))

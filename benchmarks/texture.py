@@ -1,0 +1,232 @@
+"""Speed and memory of the texture descriptors: ``python benchmarks/texture.py [--memory] [--compiled] [NAME ...]``.
+
+One thread, 64 images of 224 x 224. Ours and the reference are timed in turn, so that a busy machine slows both; the
+figure is the ratio of their medians, in processor time. With a CUDA device: images per second and share of memory
+bandwidth instead.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from auxface import texture
+from auxface.texture.tiles import EIGHT
+
+BATCH, SIDE = 64, 224
+
+
+def photographs() -> torch.Tensor:
+    """uint8 [64, 224, 224]: overlapping crops of a photograph that scikit-image carries."""
+    from skimage.data import astronaut
+
+    grey = texture.gray(astronaut())
+    corners = [(8 * (i % 16), 40 * (i // 16)) for i in range(BATCH)]
+    return torch.from_numpy(np.stack([grey[r : r + SIDE, c : c + SIDE] for r, c in corners]))
+
+
+def kirsch_masks() -> torch.Tensor:
+    masks = []
+    for d in range(8):
+        mask = torch.full((3, 3), -3.0)
+        mask[1, 1] = 0
+        for e in (d - 1, d, (d + 1) % 8):
+            mask[1 + EIGHT[e][0], 1 + EIGHT[e][1]] = 5
+        masks.append(mask)
+    return torch.stack(masks)[:, None]
+
+
+def plain_responses(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return F.conv2d(F.pad(images[:, None].float(), (1, 1, 1, 1), mode="reflect"), masks)
+
+
+def plain_directional_pattern(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return (1 << plain_responses(images, masks).abs().topk(3, dim=1).indices).sum(1)
+
+
+def plain_directional_number(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    responses = plain_responses(images, masks)
+    return 8 * responses.argmax(1) + responses.argmin(1)
+
+
+def cases(images: torch.Tensor) -> list[tuple[str, dict, str, Callable[[], object] | None, int]]:
+    """Descriptor, parameters, reference's name, reference, images that one call of the reference does."""
+    import mahotas.features
+    from skimage.feature import hog, local_binary_pattern
+
+    one, masks = images[5].numpy(), kirsch_masks()
+    few = images[:8]
+    skimage = partial(local_binary_pattern, one)
+    rows: list[tuple[str, dict, str, Callable[[], object] | None, int]] = [
+        ("local_binary_pattern", {}, "scikit-image", partial(skimage, 8, 1), 1),
+        ("local_binary_pattern", {}, "mahotas (histogram alone)", partial(mahotas.features.lbp, one, 1, 8), 1),
+        (
+            "local_binary_pattern",
+            {"points": 16, "radius": 2, "method": "uniform"},
+            "scikit-image",
+            partial(skimage, 16, 2, "uniform"),
+            1,
+        ),
+        (
+            "local_binary_pattern",
+            {"points": 24, "radius": 3, "method": "uniform"},
+            "scikit-image",
+            partial(skimage, 24, 3, "uniform"),
+            1,
+        ),
+        (
+            "local_binary_pattern",
+            {"border": "skimage"},
+            "scikit-image",
+            partial(skimage, 8, 1),
+            1,
+        ),
+        ("local_binary_pattern", {"method": "var"}, "scikit-image", partial(skimage, 8, 1, "var"), 1),
+        ("local_directional_pattern", {}, "conv2d + topk", partial(plain_directional_pattern, few, masks), len(few)),
+        ("local_directional_number", {}, "conv2d + argmax", partial(plain_directional_number, few, masks), len(few)),
+        (
+            "histogram_of_oriented_gradients",
+            {},
+            "scikit-image",
+            partial(
+                hog,
+                one,
+                orientations=9,
+                pixels_per_cell=(8, 8),
+                cells_per_block=(1, 1),
+                block_norm="L2-Hys",
+                feature_vector=False,
+            ),
+            1,
+        ),
+    ]
+    others = [name for name, found in texture.available().items() if found.input == "image"]
+    compared = {row[0] for row in rows}
+    rows += [(name, {}, "", None, 1) for name in others if name not in compared]
+    rows += [("weber_local_descriptor", {"output": "excitation"}, "", None, 1)]
+    rows += [("census_transform", {"window": 7}, "", None, 1)]
+    return rows
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def compare(ours: Callable[[], object], reference: Callable[[], object] | None, rounds: int) -> tuple[float, float]:
+    """Median processor seconds of both, timed in turn."""
+    mine, theirs = [], []
+    for function in filter(None, (ours, reference)):
+        function()
+    for _ in range(rounds):
+        mine.append(seconds(ours))
+        if reference is not None:
+            theirs.append(seconds(reference))
+    return statistics.median(mine), statistics.median(theirs) if theirs else float("nan")
+
+
+def time_on_processor(names: list[str], rounds: int, compiled: bool) -> None:
+    torch.set_num_threads(1)
+    images = photographs()
+    print(f"one thread, {platform.machine()}, torch {torch.__version__}, {BATCH} images of {SIDE} x {SIDE}")
+    print(
+        "| descriptor | parameters | ms per image | reference | its ms per image | ratio |\n|---|---|---|---|---|---|"
+    )
+    for name, parameters, reference_name, reference, done in cases(images):
+        if names and name not in names:
+            continue
+        call = partial(texture.get(name).function, **parameters)
+        call = torch.compile(call) if compiled else call
+        mine, theirs = compare(partial(call, images), reference, rounds)
+        shown = ", ".join(f"{key}={value}" for key, value in parameters.items()) or "default"
+        mine, theirs = 1e3 * mine / BATCH, 1e3 * theirs / done
+        against = f"{theirs:.2f} | {theirs / mine:.1f}" if reference else " | "
+        print(f"| {name} | {shown} | {mine:.3f} | {reference_name} | {against} |", flush=True)
+
+
+def memory_of(name: str, parameters: dict) -> None:
+    """Print the peak of resident memory above input and output, in multiples of the input's bytes."""
+    torch.set_num_threads(1)
+    images = torch.randint(0, 256, (BATCH, SIDE, SIDE), dtype=torch.uint8)
+    call = partial(texture.get(name).function, **parameters)
+    call(images[:1, :64, :64].clone())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    maps = call(images)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    print((peak - maps.numel() * maps.element_size()) / images.numel())
+
+
+def measure_memory(names: list[str]) -> None:
+    print("| descriptor | parameters | peak extra memory / input |\n|---|---|---|")
+    for name, parameters, *_ in cases(photographs()):
+        if names and name not in names:
+            continue
+        code = f"import runpy; m = runpy.run_path({__file__!r}); m['memory_of']({name!r}, {parameters!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        print(f"| {name} | {json.dumps(parameters)} | {float(done.stdout):.1f} |", flush=True)
+
+
+def time_on_device(names: list[str], rounds: int, compiled: bool) -> None:
+    device = torch.device("cuda")
+    images = photographs().repeat(16, 1, 1).to(device)
+    big = torch.empty(1 << 28, dtype=torch.uint8, device=device)
+    bandwidth = 2 * big.numel() / device_seconds(big.clone, rounds)
+    print(f"{torch.cuda.get_device_name()}, copy bandwidth {bandwidth / 1e9:.0f} GB/s, {len(images)} images")
+    print("| descriptor | parameters | images per second | share of bandwidth |\n|---|---|---|---|")
+    for name, parameters, *_ in cases(photographs()):
+        if names and name not in names:
+            continue
+        call = partial(texture.get(name).function, **parameters)
+        call = torch.compile(call) if compiled else call
+        maps = call(images)
+        taken = device_seconds(partial(call, images), rounds)
+        moved = images.numel() + maps.numel() * maps.element_size()
+        share = moved / taken / bandwidth
+        print(f"| {name} | {json.dumps(parameters)} | {len(images) / taken:.0f} | {100 * share:.1f} % |", flush=True)
+
+
+def device_seconds(function: Callable[[], object], rounds: int) -> float:
+    times = []
+    for _ in range(rounds + 3):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        function()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end) / 1e3)
+    return statistics.median(times[3:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="descriptors; default: all")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--memory", action="store_true", help="peak memory instead of speed")
+    parser.add_argument("--compiled", action="store_true", help="through torch.compile")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.memory:
+        measure_memory(options.names)
+    elif torch.cuda.is_available():
+        time_on_device(options.names, options.rounds, options.compiled)
+    else:
+        time_on_processor(options.names, options.rounds, options.compiled)
+
+
+if __name__ == "__main__":
+    main()
