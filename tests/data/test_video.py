@@ -1,8 +1,10 @@
 """Frames of videos: the right ones, whatever the frame rate, the codec or the damage."""
 
+import wave
 from fractions import Fraction
 
 import av
+import layout_trees
 import numpy as np
 import pytest
 from hypothesis import given
@@ -92,7 +94,7 @@ def test_frames_that_cannot_be_decoded_are_counted(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello" * 1000, b"#EXTM3U\nfile:///etc/hostname\n", b"\x1aE\xdf\xa3"])
 def test_what_is_no_video_is_refused(tmp_path, content):
     (tmp_path / "v.mp4").write_bytes(content)
-    with pytest.raises(UnreadableVideo, match="empty file|not a video|no video stream|without frames"):
+    with pytest.raises(UnreadableVideo, match=r"empty file|not a video|no video stream|without frames"):
         index_video(tmp_path / "v.mp4")
 
 
@@ -104,13 +106,17 @@ def test_a_playlist_opens_no_other_file(tmp_path):
 
 
 def test_sound_alone_is_no_video(tmp_path):
-    with av.open(str(tmp_path / "v.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
-        frame.sample_rate = 44100
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    with wave.open(str(tmp_path / "v.mp4"), "wb") as sound:
+        sound.setparams((1, 2, 44100, 0, "NONE", ""))
+        sound.writeframes(bytes(44100))
     with pytest.raises(UnreadableVideo, match="no video stream"):
+        index_video(tmp_path / "v.mp4")
+
+
+def test_a_codec_that_nobody_has_is_refused(tmp_path):
+    data = layout_trees.video_bytes()
+    (tmp_path / "v.mp4").write_bytes(data.replace(b"mp4v", b"zzzz").replace(b"esds", b"free"))
+    with pytest.raises(UnreadableVideo, match="cannot be decoded"):
         index_video(tmp_path / "v.mp4")
 
 

@@ -2,8 +2,8 @@
 
 A copy of the face is changed a little in colour and sharpness, moved by a pixel or two, and blended back under a soft
 mask. What is left are the traces that all face swaps share: a seam, and two statistics in one picture. As the cut faces
-have a fixed frame, the mask is drawn around the middle of the picture and bent at random, where the paper takes the hull
-of 68 landmarks.
+have a fixed frame, the mask is drawn around the middle of the picture and bent at random, where the paper takes the
+hull of 68 landmarks.
 """
 
 import math

@@ -169,6 +169,8 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
         if not container.streams.video:
             raise UnreadableVideo("no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise UnreadableVideo("a codec that cannot be decoded")
         # Videos are decoded side by side, each by one thread, which bounds memory.
         stream.codec_context.thread_count = 1
         yield container, stream

@@ -96,8 +96,8 @@ def ssat(pictures: Tensor, seeds: Tensor, size: int) -> Views:
 def forensic(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     """What pictures go through on their way (scaling, blur, noise, JPEG), each at times, and nothing that hides traces.
 
-    Geometry is mirroring and a shift by whole pixels, which changes no pixel value; real and forged pictures are treated
-    alike, so that no step tells them apart.
+    Geometry is mirroring and a shift by whole pixels, which changes no pixel value; real and forged pictures are
+    treated alike, so that no step tells them apart.
     """
     chance = uniforms(seeds, 14)
     placed = _at_size(pictures, size)
