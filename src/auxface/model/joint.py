@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from auxface.encoders import build_encoder
-from auxface.objectives import Batch, Classification, Reconstruction, Task
+from auxface.objectives import Batch, Classification, Moment, Reconstruction, Task
 from auxface.recipe import Recipe
 
 
@@ -47,8 +47,13 @@ class JointModel(nn.Module):
         """The primary tasks in order."""
         return self.primary.tasks
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """One joint loss and, for the log, every objective's raw loss (before its weight)."""
+    def forward(self, batch: Batch, moment: Moment | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """One joint loss and, for the log, every objective's raw loss (before its weight).
+
+        Args:
+            batch: the pictures.
+            moment: where the training stands; without it, its beginning.
+        """
         weight = self.recipe.primary_weight
         parts: list[Tensor] = []
         logs: dict[str, Tensor] = {}

@@ -1,7 +1,7 @@
 """What is learned: classification, reconstruction. Each is ``forward(encoder, batch) -> (loss, logs)``."""
 
-from auxface.objectives.batch import Batch
+from auxface.objectives.batch import Batch, Moment
 from auxface.objectives.classification import Classification, Task
 from auxface.objectives.reconstruction import Reconstruction
 
-__all__ = ["Batch", "Classification", "Reconstruction", "Task"]
+__all__ = ["Batch", "Classification", "Moment", "Reconstruction", "Task"]

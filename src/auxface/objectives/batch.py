@@ -7,6 +7,19 @@ from torch import Tensor
 from auxface.encoders import ColumnarEncoder
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands: optimiser steps done, of how many in all."""
+
+    step: int = 0
+    steps: int = 1
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, in [0, 1)."""
+        return self.step / self.steps
+
+
 @dataclass
 class Batch:
     """Views, labels and seeds of B pictures.
@@ -16,12 +29,16 @@ class Batch:
         clean: uint8 [B, 3, H, W], same geometry, no photometric change, no erasing; targets come from it.
         labels: per task; class: int64 [B], -1 unknown; binary: float [B]; multilabel: float [B, A]; NaN unknown.
         seeds: int64 [B], one per picture and epoch; masks are drawn from them.
+        indices: int64 [B], numbers of the pictures in the training split, for objectives that keep a table of it.
+        views: further views by name, float [B, 3, H, W] in [0, 1], as the objectives asked for.
     """
 
     primary: Tensor
     clean: Tensor
     labels: dict[str, Tensor]
     seeds: Tensor
+    indices: Tensor | None = None
+    views: dict[str, Tensor] = field(default_factory=dict)
     _embedded: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def embedded(self, encoder: ColumnarEncoder) -> Tensor:

@@ -52,4 +52,4 @@ class Feed:
         seeds = sample_seeds(self.seed, epoch, indices).to(device)
         views = make_views(pictures, seeds, self.augment, size=self.size)
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
-        return Batch(views.primary, views.clean, labels, seeds)
+        return Batch(views.primary, views.clean, labels, seeds, indices.to(device))

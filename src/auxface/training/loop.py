@@ -12,6 +12,7 @@ from torch import Tensor
 
 from auxface.model import JointModel
 from auxface.model.scoring import score_pictures
+from auxface.objectives import Moment
 from auxface.progress import Advance
 from auxface.recipe import Train
 from auxface.training.checkpoint import RunState, load_checkpoint, save_checkpoint
@@ -87,7 +88,7 @@ def run_training(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             with accelerator.autocast():
-                loss, logs = wrapped(feed.batch(indices, epoch, accelerator.device))
+                loss, logs = wrapped(feed.batch(indices, epoch, accelerator.device), Moment(state.step, steps))
             accelerator.backward(loss)
             if options.clip_norm is not None:
                 accelerator.clip_grad_norm_(model.parameters(), options.clip_norm)

@@ -40,21 +40,25 @@ def _task_values(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray
     for place in range(columns.shape[1]):
         known = ~np.isnan(columns[:, place])
         positive = expit(logits[known, place])
-        values.append(_value(metric, columns[known, place].astype(int), np.stack([1 - positive, positive], axis=1)))
+        values.append(_binary_value(metric, columns[known, place].astype(int), positive))
     return values
+
+
+def _binary_value(metric: str, labels: np.ndarray, positive: np.ndarray) -> float | None:
+    if metric == "balanced_accuracy" and len(np.unique(labels)) == 2:
+        false_positive, true_positive, _ = roc_curve(labels, positive)
+        return float((true_positive + 1 - false_positive).max() / 2)
+    return _value(metric, labels, np.stack([1 - positive, positive], axis=1))
 
 
 def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     if len(np.unique(labels)) < 2:
         return None
-    if metric == "balanced_accuracy" and probabilities.shape[1] == 2:
-        false_positive, true_positive, _ = roc_curve(labels, probabilities[:, 1])
-        return float((true_positive + 1 - false_positive).max() / 2)
     predicted = probabilities.argmax(axis=1)
     if metric == "loss":
         return -float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
     if metric == "accuracy":
         return float(accuracy_score(labels, predicted))
     if metric == "macro_f1":
-        return float(f1_score(labels, predicted, average="macro", zero_division=0))
+        return float(f1_score(labels, predicted, average="macro", zero_division=0.0))
     return float(balanced_accuracy_score(labels, predicted))
