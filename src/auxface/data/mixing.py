@@ -1,4 +1,7 @@
-"""Mixup and CutMix: two pictures in one, for the primary view alone, so that texture targets stay those of one face."""
+"""Mixup and CutMix: two pictures in one, for the classifier alone, so that texture targets stay those of one face.
+
+Partners come from the same batch, so this is the one change of pictures that depends on who else is in it.
+"""
 
 from dataclasses import dataclass
 
@@ -22,6 +25,22 @@ class Mixed:
     primary: Tensor
     partner: Tensor
     share: Tensor
+
+
+def mix(primary: Tensor, seeds: Tensor, *, mixup_alpha: float, cutmix_alpha: float) -> Mixed | None:
+    """What the recipe asks for: one of the two, in turn by chance where both are on, or None where neither is.
+
+    Args:
+        primary: float [B, 3, H, W], the primary view.
+        seeds: int64 [B], the samples' own.
+        mixup_alpha: see :func:`mixup`; 0: off.
+        cutmix_alpha: see :func:`cutmix`; 0: off.
+    """
+    if not mixup_alpha and not cutmix_alpha:
+        return None
+    seed = int(seeds[0]) & 0x7FFFFFFFFFFFFFFF
+    cut = not mixup_alpha or (cutmix_alpha and np.random.default_rng([seed, 2]).random() < 0.5)
+    return cutmix(primary, seed, alpha=cutmix_alpha) if cut else mixup(primary, seed, alpha=mixup_alpha)
 
 
 def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:

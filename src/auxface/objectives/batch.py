@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from auxface.data.mixing import Mixed
 from auxface.encoders import ColumnarEncoder
 
 
@@ -31,6 +32,7 @@ class Batch:
         seeds: int64 [B], one per picture and epoch; masks are drawn from them.
         indices: int64 [B], numbers of the pictures in the training split, for objectives that keep a table of it.
         views: further views by name, float [B, 3, H, W] in [0, 1], as the objectives asked for.
+        mixed: the primary view with each picture joined with another, which the classifier sees in its place; or None.
     """
 
     primary: Tensor
@@ -39,6 +41,7 @@ class Batch:
     seeds: Tensor
     indices: Tensor | None = None
     views: dict[str, Tensor] = field(default_factory=dict)
+    mixed: Mixed | None = None
     _embedded: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def embedded(self, encoder: ColumnarEncoder) -> Tensor:

@@ -59,23 +59,29 @@ class Classification(nn.Module):
 
     def forward(self, encoder: ColumnarEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the tasks' losses, and each task's own."""
-        logits = self.logits(encoder.encode(batch.embedded(encoder)).pooled)
-        losses = {task.name: self._loss(task, logits[task.name], batch.labels[task.name]) for task in self.tasks}
+        mixed = batch.mixed
+        embedded = batch.embedded(encoder) if mixed is None else encoder.embed(mixed.primary)
+        logits = self.logits(encoder.encode(embedded).pooled)
+        losses = {}
+        for task in self.tasks:
+            each, known = self._losses(task, logits[task.name], batch.labels[task.name])
+            if mixed is not None:
+                other, other_known = self._losses(task, logits[task.name], batch.labels[task.name][mixed.partner])
+                share = mixed.share.view(-1, *[1] * (each.ndim - 1))
+                each, known = share * each * known + (1 - share) * other * other_known, known | other_known
+            losses[task.name] = (each * known).sum() / known.sum().clamp(min=1)
         total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}
 
-    def _loss(self, task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+    def _losses(self, task: Task, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each row (and attribute), and whether its label is known."""
         logits = logits.float()
         if task.kind == "class":
-            each = F.cross_entropy(
-                logits, labels, ignore_index=-1, reduction="none", label_smoothing=self.label_smoothing
-            )
-            known = labels >= 0
-        else:
-            labels = labels.unsqueeze(1) if task.kind == "binary" else labels
-            known = ~labels.isnan()
-            each = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
-        return (each * known).sum() / known.sum().clamp(min=1)
+            smoothing = self.label_smoothing
+            each = F.cross_entropy(logits, labels, ignore_index=-1, reduction="none", label_smoothing=smoothing)
+            return each, labels >= 0
+        labels = labels.unsqueeze(1) if task.kind == "binary" else labels
+        return F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none"), ~labels.isnan()
 
 
 def probabilities(task: Task, logits: Tensor, temperature: float = 1.0) -> Tensor:

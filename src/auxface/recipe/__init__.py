@@ -5,6 +5,9 @@ from auxface.recipe.encoder import Encoder
 from auxface.recipe.load import load_recipe, recipe_names
 from auxface.recipe.primary import Primary, TaskOptions
 from auxface.recipe.schema import Recipe
-from auxface.recipe.train import Train
+from auxface.recipe.train import SelfBlend, Train
 
-__all__ = ["Auxiliary", "Encoder", "Primary", "Recipe", "Target", "TaskOptions", "Train", "load_recipe", "recipe_names"]
+__all__ = [
+    "Auxiliary", "Encoder", "Primary", "Recipe", "SelfBlend", "Target", "TaskOptions", "Train", "load_recipe",
+    "recipe_names",
+]  # fmt: skip

@@ -40,4 +40,7 @@ class Recipe(Strict):
     def _check(self) -> "Recipe":
         if self.auxiliary is None and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
+        blended = self.train.self_blend
+        if blended is not None and self.tasks and blended.label not in self.tasks:
+            raise ValueError(f"train.self_blend makes the label '{blended.label}', which is not among the tasks")
         return self

@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auxface.data.mixing import mix
+from auxface.data.pseudo_forgeries import blend_batch
 from auxface.data.random import sample_seeds
 from auxface.data.views import make_views
 from auxface.objectives import Batch
+from auxface.recipe import SelfBlend
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Feed:
         batch_size: pictures per step, over all processes.
         augment: name of the view preset.
         size: side of the views in pixels.
+        self_blend: makes forgeries of the pictures, which are then all real faces; or None.
+        mixup: alpha of mixup; 0: off.
+        cutmix: alpha of CutMix; 0: off.
     """
 
     pictures: np.ndarray
@@ -31,6 +37,9 @@ class Feed:
     batch_size: int
     augment: str
     size: int
+    self_blend: SelfBlend | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -49,7 +58,11 @@ class Feed:
     def batch(self, indices: Tensor, epoch: int, device: torch.device) -> Batch:
         """Load, augment and label the pictures with these numbers."""
         pictures = torch.from_numpy(np.ascontiguousarray(self.pictures[indices.numpy()])).to(device, non_blocking=True)
-        seeds = sample_seeds(self.seed, epoch, indices).to(device)
-        views = make_views(pictures, seeds, self.augment, size=self.size)
+        drawn = sample_seeds(self.seed, epoch, indices)
+        seeds = drawn.to(device)
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
-        return Batch(views.primary, views.clean, labels, seeds, indices.to(device))
+        if self.self_blend is not None:
+            pictures, labels = blend_batch(pictures, labels, seeds, self.self_blend)
+        views = make_views(pictures, seeds, self.augment, size=self.size)
+        mixed = mix(views.primary, drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
+        return Batch(views.primary, views.clean, labels, seeds, indices.to(device), mixed=mixed)

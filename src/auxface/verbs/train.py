@@ -9,6 +9,7 @@ import yaml
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.manifest import read_manifest
+from auxface.data.pseudo_forgeries import blend_validation, real_faces
 from auxface.data.usable import usable_pictures, write_rejected
 from auxface.errors import InputError
 from auxface.model import JointModel
@@ -55,7 +56,9 @@ def train(
     check_device(device)
     settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
-    manifest = read_manifest(data)
+    given = read_manifest(data)
+    blending = resolved.train.self_blend
+    manifest = given if blending is None else real_faces(given, blending)
     tasks = tasks_for(resolved, manifest)
     model = JointModel(resolved, tasks)
     size = resolved.encoder.image_size
@@ -70,9 +73,20 @@ def train(
 
     labels = {split: label_tensors(part.manifest, tasks) for split, part in parts.items()}
     feed = Feed(
-        parts["train"].pictures, labels["train"], resolved.seed, resolved.train.batch_size, resolved.train.augment, size
+        parts["train"].pictures,
+        labels["train"],
+        resolved.seed,
+        resolved.train.batch_size,
+        resolved.train.augment,
+        size,
+        blending,
+        resolved.train.mixup,
+        resolved.train.cutmix,
     )
-    validation = Validation(parts["val"].pictures, labels["val"])
+    pictures = parts["val"].pictures
+    if blending is not None:
+        pictures, labels["val"] = blend_validation(pictures, labels["val"], resolved.seed, blending)
+    validation = Validation(pictures, labels["val"])
     steps = resolved.train.epochs * feed.steps_per_epoch
     with progress_bar(f"train {resolved.name}", steps, "steps") as advance:
         trained = run_training(model, feed, validation, folder=out, device=device, advance=advance)
@@ -87,7 +101,7 @@ def train(
         ),
         provenance=provenance(
             recipe_hash=recipe_hash(resolved),
-            manifest_hash=manifest.hash,
+            manifest_hash=given.hash,
             seed=resolved.seed,
             pictures={split: len(part.pictures) for split, part in parts.items()},
             unreadable=rejected,
