@@ -78,9 +78,9 @@ class Reconstruction(nn.Module):
         return total, {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
-    def rebuild(self, encoder: ColumnarEncoder, batch: Batch) -> list[Rebuilt]:
-        """Every target of a batch beside what the decoder makes of it, for looking at."""
-        mask = random_mask(batch.seeds, self.patches, self.options.mask_ratio)
+    def rebuild(self, encoder: ColumnarEncoder, batch: Batch, mask: Mask | None = None) -> list[Rebuilt]:
+        """Every target of a batch beside what the decoder makes of it, for looking at; hidden by seeds, or by a mask."""
+        mask = mask or random_mask(batch.seeds, self.patches, self.options.mask_ratio)
         features = encoder.encode(batch.embedded(encoder), mask)
         everywhere = torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
         predictions = self.decoder(features.tokens, mask, everywhere)
