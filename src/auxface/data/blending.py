@@ -96,9 +96,9 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
     """Soft-edged, bent discs over the face, float32 [B, 1, S, S]."""
     at = (torch.arange(size, device=chance.device) + 0.5) / size * 2 - 1
     y, x = at[None, :, None], at[None, None, :]
-    wide = (0.35 + 0.2 * chance[:, 0])[:, None, None]
+    wide = (0.42 + 0.2 * chance[:, 0])[:, None, None]
     # Some masks are of the lower face alone, as swaps of the mouth are.
-    high = (0.3 + 0.4 * chance[:, 1])[:, None, None]
+    high = (0.38 + 0.37 * chance[:, 1])[:, None, None]
     middle = (0.1 + 0.3 * (chance[:, 2] - 0.3))[:, None, None]
     angle = torch.atan2((y - middle) / high, x / wide)
     reach = torch.ones_like(angle)

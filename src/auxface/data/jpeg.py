@@ -32,13 +32,14 @@ def compress_jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     """
     height, width = pictures.shape[2:]
     padded = functional.pad(pictures.float(), (0, -width % 16, 0, -height % 16), mode="replicate")
-    planes = torch.einsum("ij,bjhw->bihw", padded.new_tensor(_TO_YCC), padded)
+    # Codecs keep planes in bytes; without their rounding, light compression would come out too good.
+    planes = torch.einsum("ij,bjhw->bihw", padded.new_tensor(_TO_YCC), padded).round()
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
     luma = _through(planes[:, :1] - 128, _table(_LUMA, scale))
-    chroma = _through(functional.avg_pool2d(planes[:, 1:], 2), _table(_CHROMA, scale))
+    chroma = _through(functional.avg_pool2d(planes[:, 1:], 2).round(), _table(_CHROMA, scale))
     # The triangle filter of libjpeg's "fancy" upsampling.
-    chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    planes = torch.cat([luma + 128, chroma], 1)
+    chroma = functional.interpolate(chroma.clamp(-128, 127), scale_factor=2, mode="bilinear", align_corners=False)
+    planes = torch.cat([(luma + 128).clamp(0, 255), chroma.round()], 1)
     result = torch.einsum("ij,bjhw->bihw", padded.new_tensor(_TO_RGB), planes)
     return result[:, :, :height, :width].round().clamp(0, 255)
 
@@ -55,7 +56,7 @@ def _through(planes: Tensor, table: Tensor) -> Tensor:
     basis = _cosines(planes.device)
     steps = table[:, None, None, None]
     quantised = (basis @ blocks @ basis.T / steps).round() * steps
-    return (basis.T @ quantised @ basis).transpose(3, 4).reshape(batch, channels, height, width)
+    return (basis.T @ quantised @ basis).round().transpose(3, 4).reshape(batch, channels, height, width)
 
 
 def _cosines(device: torch.device) -> Tensor:
