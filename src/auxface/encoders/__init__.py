@@ -1,7 +1,8 @@
 """Encoders that can be shown a part of the picture: masking, and timm's backbones made maskable."""
 
 from auxface.encoders.build import build_encoder
-from auxface.encoders.columnar import ColumnarEncoder, Features
+from auxface.encoders.columnar import ColumnarEncoder
+from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask, random_mask
 
-__all__ = ["ColumnarEncoder", "Features", "Mask", "build_encoder", "random_mask"]
+__all__ = ["ColumnarEncoder", "Features", "Mask", "MaskableEncoder", "build_encoder", "random_mask"]

@@ -1,62 +1,36 @@
 """Vision Transformers whose token count may change from call to call, so that hidden patches cost nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask
 
 
-@dataclass(frozen=True)
-class Features:
-    """What an encoder saw.
+class ColumnarEncoder(MaskableEncoder):
+    """A timm ViT, DeiT or EVA that embeds once and encodes all patches or only the visible ones.
 
-    Attributes:
-        tokens: [B, T, D], one per patch that was visible, in the order of the mask's ``visible`` (all N without one).
-        pooled: [B, D], the picture as a whole.
-    """
-
-    tokens: Tensor
-    pooled: Tensor
-
-
-class ColumnarEncoder(nn.Module):
-    """A timm ViT that embeds once and encodes all patches or only the visible ones.
-
-    ``embed`` and ``encode`` are separate because a joint step encodes the same picture twice, whole and masked, and
-    needs its patch embedding once.
+    Positions may be absolute, added to the tokens when embedding, or rotary, applied in every block; of rotary ones
+    each picture gets those of its own visible patches. Class and register tokens are never dropped.
 
     Args:
         vit: the transformer, without a classifier.
         mean: channel means of pictures in [0, 1].
         std: channel standard deviations.
-
-    Attributes:
-        grid: patches down and across.
-        width: D, length of a token.
-        patch_size: side of a patch in pixels.
-        image_size: side of the square picture in pixels.
     """
 
-    def __init__(self, vit: VisionTransformer, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.vit = vit
-        self.grid: tuple[int, int] = tuple(vit.patch_embed.grid_size)  # pyright: ignore[reportArgumentType]
-        self.width: int = vit.embed_dim
-        self.patch_size: int = vit.patch_embed.patch_size[0]
-        self.image_size: int = vit.patch_embed.img_size[0]  # pyright: ignore[reportOptionalSubscript]
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+    def __init__(self, vit: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        patches: Any = vit.patch_embed
+        super().__init__(tuple(patches.grid_size), int(vit.embed_dim), int(patches.patch_size[0]), mean, std)  # pyright: ignore[reportArgumentType]
+        self.vit: Any = vit
 
     def embed(self, images: Tensor) -> Tensor:
         """Pictures in [0, 1], float [B, 3, H, W], to tokens with positions and prefix tokens, [B, P + N, D]."""
-        patches = self.vit.patch_embed((images - self.mean) / self.std)
-        return self.vit.norm_pre(self.vit._pos_embed(patches))
+        tokens = self.vit._pos_embed(self.vit.patch_embed((images - self.mean) / self.std))
+        return self.vit.norm_pre(tokens[0] if isinstance(tokens, tuple) else tokens)
 
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
         """Run the blocks over every patch, or over the visible ones alone."""
@@ -64,9 +38,22 @@ class ColumnarEncoder(nn.Module):
         if mask is not None:
             index = mask.visible.unsqueeze(-1).expand(-1, -1, embedded.shape[-1])
             embedded = torch.cat([embedded[:, :prefix], embedded[:, prefix:].gather(1, index)], dim=1)
-        tokens = self.vit.norm(self.vit.blocks(embedded))
-        return Features(tokens=tokens[:, prefix:], pooled=self.vit.fc_norm(self.vit.pool(tokens)))
+        tokens = self.vit.norm(self._blocks(embedded, mask))
+        pooled = self.vit.fc_norm(self.vit.pool(tokens))
+        return Features(tokens=tokens[:, prefix:], pooled=pooled, prefix=tokens[:, :prefix])
 
-    def forward(self, images: Tensor, mask: Mask | None = None) -> Features:
-        """Embed and encode."""
-        return self.encode(self.embed(images), mask)
+    def _blocks(self, tokens: Tensor, mask: Mask | None) -> Tensor:
+        rotary = getattr(self.vit, "rope", None)
+        if rotary is None:
+            for block in self.vit.blocks:
+                tokens = block(tokens)
+            return tokens
+        angles = rotary.get_embed(shape=self.grid)
+        if mask is not None:
+            # [..., N, A] to [..., B, V, A]
+            angles = angles[..., mask.visible, :]
+        for number, block in enumerate(self.vit.blocks):
+            # Mixed rotary positions are learned, [depth, heads, ...]; the others are one table for all blocks.
+            own = angles[number] if self.vit.rope_mixed else angles.unsqueeze(0)
+            tokens = block(tokens, rope=own if mask is None else own.transpose(0, 1))
+        return tokens

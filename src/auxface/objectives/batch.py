@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from auxface.data.mixing import Mixed
-from auxface.encoders import ColumnarEncoder
+from auxface.encoders import MaskableEncoder
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Batch:
     mixed: Mixed | None = None
     _embedded: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
-    def embedded(self, encoder: ColumnarEncoder) -> Tensor:
+    def embedded(self, encoder: MaskableEncoder) -> Tensor:
         """The primary view's patch embedding, computed once however many objectives ask for it."""
         if id(encoder) not in self._embedded:
             self._embedded[id(encoder)] = encoder.embed(self.primary)

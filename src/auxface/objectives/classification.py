@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auxface.encoders import ColumnarEncoder
+from auxface.encoders import MaskableEncoder
 from auxface.objectives.batch import Batch
 
 
@@ -57,7 +57,7 @@ class Classification(nn.Module):
         """Pooled features [B, D] to logits per task, [B, outputs]."""
         return {task.name: head(pooled) for task, head in zip(self.tasks, self.heads, strict=True)}
 
-    def forward(self, encoder: ColumnarEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, encoder: MaskableEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the tasks' losses, and each task's own."""
         mixed = batch.mixed
         embedded = batch.embedded(encoder) if mixed is None else encoder.embed(mixed.primary)

@@ -6,12 +6,13 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from auxface.encoders.maskable import Features
 from auxface.encoders.masking import Mask
 from auxface.encoders.positions import sincos_positions
 
 
 class Decoder(nn.Module):
-    """Visible tokens in their places, a learned token in every hidden place, a few blocks, one linear layer per target.
+    """Tokens in their places, a learned token in every hidden place, a few blocks, one linear layer per target.
 
     Args:
         width_in: length of the encoder's tokens.
@@ -40,17 +41,24 @@ class Decoder(nn.Module):
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, tokens: Tensor, mask: Mask, places: Tensor) -> dict[str, Tensor]:
-        """Predict the patches numbered ``places``, int64 [B, M], from visible tokens [B, V, width_in].
+    def forward(self, features: Features, mask: Mask, places: Tensor) -> dict[str, Tensor]:
+        """Predict the patches numbered ``places``, int64 [B, M].
+
+        Encoders that drop hidden patches leave their places to the mask token alone; of encoders that keep a token for
+        every patch, the mask token marks the hidden ones. Prefix tokens take part, without a position.
 
         Returns:
             Per target [B, M, numbers per patch].
         """
-        visible = self.embed(tokens)
-        batch, width = len(visible), visible.shape[-1]
+        tokens = self.embed(features.tokens)
+        batch, width = len(tokens), tokens.shape[-1]
         count = self.positions.shape[1]
-        hidden = self.mask_token.to(visible.dtype).expand(batch, count, width)
-        full = hidden.scatter(1, mask.visible.unsqueeze(-1).expand(-1, -1, width), visible) + self.positions
-        full = self.blocks(full)
+        if tokens.shape[1] == count:
+            full = tokens + mask.boolean().unsqueeze(-1) * self.mask_token
+        else:
+            hidden = self.mask_token.to(tokens.dtype).expand(batch, count, width)
+            full = hidden.scatter(1, mask.visible.unsqueeze(-1).expand(-1, -1, width), tokens)
+        prefix = self.embed(features.prefix)
+        full = self.blocks(torch.cat([prefix, full + self.positions], dim=1))[:, prefix.shape[1] :]
         chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, width)))
         return {name: layer(chosen) for name, layer in self.predict.items()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from auxface.encoders import ColumnarEncoder, Mask, random_mask
+from auxface.encoders import Mask, MaskableEncoder, random_mask
 from auxface.objectives.batch import Batch
 from auxface.objectives.decoder import Decoder
 from auxface.objectives.targets import (
@@ -49,7 +49,7 @@ class Reconstruction(nn.Module):
         InputError: an unknown descriptor, parameter or encoding.
     """
 
-    def __init__(self, options: Auxiliary, encoder: ColumnarEncoder) -> None:
+    def __init__(self, options: Auxiliary, encoder: MaskableEncoder) -> None:
         super().__init__()
         self.options = options
         self.patches = encoder.grid[0] * encoder.grid[1]
@@ -63,11 +63,11 @@ class Reconstruction(nn.Module):
             options.decoder_heads,
         )
 
-    def forward(self, encoder: ColumnarEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, encoder: MaskableEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted mean of the targets' losses, and each target's own."""
         mask = random_mask(batch.seeds, self.patches, self.options.mask_ratio)
         features = encoder.encode(batch.embedded(encoder), mask)
-        predictions = self.decoder(features.tokens, mask, mask.hidden)
+        predictions = self.decoder(features, mask, mask.hidden)
         losses: dict[str, Tensor] = {}
         for target in self.options.target:
             with torch.no_grad():
@@ -78,12 +78,12 @@ class Reconstruction(nn.Module):
         return total, {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
-    def rebuild(self, encoder: ColumnarEncoder, batch: Batch, mask: Mask | None = None) -> list[Rebuilt]:
+    def rebuild(self, encoder: MaskableEncoder, batch: Batch, mask: Mask | None = None) -> list[Rebuilt]:
         """Every target of a batch beside what the decoder makes of it, for looking at; hidden by seeds, or by a mask."""
         mask = mask or random_mask(batch.seeds, self.patches, self.options.mask_ratio)
         features = encoder.encode(batch.embedded(encoder), mask)
         everywhere = torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
-        predictions = self.decoder(features.tokens, mask, everywhere)
+        predictions = self.decoder(features, mask, everywhere)
         return [
             Rebuilt(
                 target=target,
@@ -94,7 +94,7 @@ class Reconstruction(nn.Module):
             for target in self.options.target
         ]
 
-    def _wanted(self, encoder: ColumnarEncoder, clean: Tensor, target: Target) -> Tensor:
+    def _wanted(self, encoder: MaskableEncoder, clean: Tensor, target: Target) -> Tensor:
         wanted = target_patches(clean, target, encoder.patch_size, encoder.mean, encoder.std)
         return normalise_patches(wanted) if self.options.normalise_target and target.encoding == "scalar" else wanted
 
