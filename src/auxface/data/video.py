@@ -35,12 +35,14 @@ class VideoIndex:
         keys: bool [N], frames that can be decoded without earlier ones.
         width: of a frame in pixels, before any turn.
         height: of a frame in pixels, before any turn.
+        unit: of the times, in seconds.
     """
 
     times: np.ndarray
     keys: np.ndarray
     width: int
     height: int
+    unit: float = 1.0
 
     def __len__(self) -> int:
         return len(self.times)
@@ -58,6 +60,7 @@ def index_video(path: Path) -> VideoIndex:
     with _opened(path) as (container, stream):
         context = stream.codec_context
         width, height = context.width, context.height
+        unit = float(stream.time_base or 1)
         if width * height > MAX_FRAME_PIXELS:
             raise UnreadableVideo(f"frames of {width}x{height} pixels; at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels")
         for packet in _packets(container, stream):
@@ -71,7 +74,7 @@ def index_video(path: Path) -> VideoIndex:
         raise UnreadableVideo("a video without frames")
     order = np.argsort(times, kind="stable")
     ordered = np.array(times, np.int64)[order]
-    return VideoIndex(ordered, np.array(keys, bool)[order], width, height)
+    return VideoIndex(ordered, np.array(keys, bool)[order], width, height, unit)
 
 
 def read_frames(path: Path, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
