@@ -7,7 +7,7 @@ import torch
 from auxface import evaluation
 from auxface.data.manifest import KEY, Manifest
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.objectives.classification import probabilities
+from auxface.objectives import probabilities
 
 
 def predictions_for(

@@ -1,122 +1,215 @@
-"""A model directory as an object that answers for pictures."""
+"""A model as an object that answers for pictures."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 
-from auxface.data.decode import UnreadablePicture, fit_square, read_picture
-from auxface.errors import InputError
-from auxface.inference.predictions import calibrated
+from auxface.data.decode import UnreadablePicture
+from auxface.data.faces.settings import DetectorName
+from auxface.data.parallel import in_order
+from auxface.inference.answers import answers_from_logits
+from auxface.inference.faces import NO_FACE, FacesMode, Shown, WholeFraming, make_framing
+from auxface.inference.pictures import PICTURE_TYPES, Picture, name_of, read_any
 from auxface.inference.results import Answer, Face, Prediction
-from auxface.model.config import TaskRecord
-from auxface.model.directory import SavedModel, load_model
+from auxface.model.config import ModelConfig
+from auxface.model.directory import SavedModel
+from auxface.model.hub import fetch_model
 from auxface.model.scoring import score_pictures
 
-Picture = str | Path | bytes | np.ndarray | torch.Tensor | Image.Image
+_BATCH = 64
+# A picture this far from square, or this much larger than the input, is seldom one face.
+_NOT_A_FACE = 1.5
 
 
-class Predictor:
-    """Answers for pictures of faces.
+class Scorer(Protocol):
+    """Anything that has a model's configuration and gives logits: a directory's model, or an ONNX file."""
 
-    Args:
-        saved: the model with its configuration.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    """
+    config: ModelConfig
+
+    def score_pictures(self, pictures: np.ndarray, *, batch_size: int = ...) -> dict[str, np.ndarray]:
+        """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
+        ...
+
+
+class TorchScorer:
+    """The model of a directory, on a device."""
 
     def __init__(self, saved: SavedModel, device: str = "auto") -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = saved.model.to(device)
+        self.model = saved.model.to(device).eval()
         self.config = saved.config
 
+    def score_pictures(self, pictures: np.ndarray, *, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
+        """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
+        return score_pictures(self.model, pictures, batch_size=batch_size)
+
+
+class Predictor:
+    """Answers for pictures of people.
+
+    Args:
+        scorer: the model.
+        faces: ``auto``: faces are found and cut as when the model was trained; ``crop``: always; ``whole``: never.
+        detector: ``yunet`` or ``haar`` in place of the recorded one.
+        weights: YuNet's file, in place of ``AUXFACE_YUNET`` or the downloaded one.
+        allow_urls: whether http(s) addresses are fetched.
+        warn: told what differs from training; by default a Python warning.
+
+    Raises:
+        InputError: the detector cannot be had.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        faces: FacesMode = "auto",
+        detector: DetectorName | None = None,
+        weights: Path | None = None,
+        allow_urls: bool = False,
+        warn: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        self.scorer = scorer
+        self.config = scorer.config
+        self.size = self.config.recipe.encoder.image_size
+        self.allow_urls = allow_urls
+        self._warn = warn
+        self._warned = False
+        self.framing = make_framing(
+            self.config.crop, self.size, faces=faces, detector=detector, weights=weights, warn=warn
+        )
+
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> "Predictor":
-        """Read a model directory.
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        device: str = "auto",
+        revision: str | None = None,
+        faces: FacesMode = "auto",
+        detector: DetectorName | None = None,
+        weights: Path | None = None,
+        allow_urls: bool = False,
+        warn: Callable[[str], None] = warnings.warn,
+    ) -> "Predictor":
+        """Read a model directory, an exported ``.onnx`` file, or a model of the Hugging Face Hub by its name.
+
+        Args:
+            model: what to read.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            revision: branch, tag or commit of a hub name.
+            faces: see the class, as for the others.
+            detector: likewise.
+            weights: likewise.
+            allow_urls: likewise.
+            warn: likewise.
 
         Raises:
-            InputError: not a model directory, or a broken one.
+            InputError: not a model, a broken one, or one that cannot be fetched.
         """
-        return cls(load_model(Path(folder)), device)
+        scorer: Scorer
+        if str(model).endswith(".onnx"):
+            from auxface.inference.onnx import OnnxModel
 
-    def __call__(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction]:
-        """One prediction for one picture, a list for several.
+            scorer = OnnxModel(Path(model), device)
+        else:
+            scorer = TorchScorer(fetch_model(model, revision), device)
+        return cls(scorer, faces=faces, detector=detector, weights=weights, allow_urls=allow_urls, warn=warn)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model directory with thresholds, calibration and records.
+
+        Raises:
+            InputError: the model is an exported file, which holds no weights to train on.
+        """
+        from auxface.model.directory import save_model
+
+        save_model(self._torch().model, Path(folder), self.config)
+
+    def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
+        """Upload the model directory to the Hugging Face Hub, and return its address.
+
+        Raises:
+            InputError: as :meth:`save_pretrained`, or the hub refuses or cannot be reached.
+        """
+        from auxface.model.hub import push_model
+
+        return push_model(self._torch().model, self.config, name, private=private, token=token)
+
+    def __call__(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction] | Iterator[Prediction]:
+        """One prediction for one picture, a list for a sequence, a stream for any other iterable.
 
         A picture is a path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 tensor [3, H, W]. One
-        that cannot be read gives a prediction without faces that says why.
+        that cannot be read, or shows no face, gives a prediction without faces that says why.
         """
-        if isinstance(pictures, (str, Path, bytes, np.ndarray, torch.Tensor, Image.Image)):
+        if isinstance(pictures, PICTURE_TYPES):
             return self.predict([pictures])[0]
-        return self.predict(list(pictures))
+        if isinstance(pictures, Sequence):
+            return self.predict(pictures)
+        return self.stream(pictures)
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """One prediction per picture, in order."""
-        size = self.config.recipe.encoder.image_size
-        results: list[Prediction | None] = [None] * len(pictures)
-        places: list[int] = []
-        squares: list[np.ndarray] = []
-        boxes: list[tuple[float, float, float, float]] = []
-        for place, picture in enumerate(pictures):
-            try:
-                pixels = read_any(picture)
-            except UnreadablePicture as error:
-                results[place] = Prediction(_name(picture, place), (), str(error))
-                continue
-            places.append(place)
-            squares.append(fit_square(pixels, size).transpose(2, 0, 1))
-            boxes.append((0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))
-        if places:
-            logits = score_pictures(self.model, np.stack(squares))
-            for row, place in enumerate(places):
-                answers = {task.name: answer_for(task, logits[task.name][row]) for task in self.config.tasks}
-                results[place] = Prediction(_name(pictures[place], place), (Face(boxes[row], answers),))
-        return [result for result in results if result is not None]
+        return list(self.stream(pictures))
 
+    def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
+        """One prediction per picture, in order, while little of the input is in memory."""
+        items = iter(pictures)
+        start = 0
+        while chunk := list(islice(items, _BATCH)):
+            yield from self._predict(chunk, start)
+            start += len(chunk)
 
-def answer_for(task: TaskRecord, logits: np.ndarray) -> Answer:
-    """Logits of one face, [outputs], to class names and calibrated probabilities."""
-    scores = [float(score) for score in calibrated(task, logits[None])[0]]
-    if task.kind == "multilabel":
-        by_name = dict(zip(task.classes, scores, strict=True))
-        thresholds = {name: task.thresholds.get(name, 0.5) for name in task.classes}
-        present = [name for name, score in by_name.items() if score >= thresholds[name]]
-        return Answer(present, None, by_name, thresholds)
-    if task.kind == "binary":
-        negative, positive = task.classes
-        threshold = task.thresholds.get(positive, 0.5)
-        by_name = {negative: 1 - scores[0], positive: scores[0]}
-        answer = positive if scores[0] >= threshold else negative
-        return Answer(answer, by_name[answer], by_name, threshold)
-    by_name = dict(zip(task.classes, scores, strict=True))
-    answer = max(by_name, key=by_name.__getitem__)
-    return Answer(answer, by_name[answer], by_name, None)
+    def _predict(self, chunk: list[Picture], start: int) -> Iterator[Prediction]:
+        plain = all(isinstance(picture, np.ndarray) for picture in chunk) and isinstance(self.framing, WholeFraming)
+        # Threads pay where files are decoded or faces are sought.
+        shown = list(map(self.look, chunk)) if plain else list(in_order(self.look, chunk))
+        answers = iter(self.answer([face.square for faces, _ in shown for face in faces]))
+        for place, (picture, (faces, reason)) in enumerate(zip(chunk, shown, strict=True)):
+            found = tuple(Face(face.box, next(answers)) for face in faces)
+            yield Prediction(name_of(picture, start + place), found, reason, picture)
 
+    def look(self, picture: Picture) -> tuple[list[Shown], str | None]:
+        """The faces of a picture as the model will see them, or none and the reason."""
+        try:
+            pixels = read_any(picture, allow_urls=self.allow_urls)
+        except UnreadablePicture as error:
+            return [], str(error)
+        shown = self.framing(pixels)
+        if not shown:
+            return [], NO_FACE
+        if isinstance(self.framing, WholeFraming) and self.config.crop is None and not self._warned:
+            height, width = pixels.shape[:2]
+            if max(height, width) > _NOT_A_FACE * min(height, width):
+                self._warned = True
+                self._warn(
+                    f"a picture of {width}x{height} pixels is scored as one face, its central square; if it shows more "
+                    "than a face, have faces cut (faces='crop', --faces crop)"
+                )
+        return shown, None
 
-def read_any(picture: Picture) -> np.ndarray:
-    """Any accepted kind of picture to uint8 RGB [H, W, 3].
+    def answer(self, squares: Sequence[np.ndarray], *, batch_size: int = _BATCH) -> list[dict[str, Answer]]:
+        """Squares of faces, each uint8 [S, S, 3] at the model's size, to an answer per task."""
+        if not squares:
+            return []
+        pictures = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+        return self.answers_of(self.scorer.score_pictures(pictures, batch_size=batch_size))
 
-    Raises:
-        UnreadablePicture: a file or bytes that do not hold a picture.
-        InputError: an array or tensor of another shape or type.
-    """
-    if isinstance(picture, (str, Path)):
-        return read_picture(Path(picture))
-    if isinstance(picture, bytes):
-        return read_picture(picture)
-    if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
-    if isinstance(picture, torch.Tensor):
-        if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[0] != 3:
-            raise InputError(f"a tensor must be uint8 [3, H, W], RGB; got {picture.dtype} {list(picture.shape)}")
-        return picture.permute(1, 2, 0).cpu().numpy()
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise InputError(f"an array must be uint8 [H, W, 3], RGB; got {picture.dtype} {list(picture.shape)}")
-        return picture
-    raise InputError(f"expected a path, bytes, PIL image, array or tensor; got {type(picture).__name__}")
+    def answers_of(self, logits: dict[str, np.ndarray]) -> list[dict[str, Answer]]:
+        """Logits per task, [N, outputs], to the answers of N faces."""
+        by_task = [answers_from_logits(task, logits[task.name]) for task in self.config.tasks]
+        names = [task.name for task in self.config.tasks]
+        return [dict(zip(names, answers, strict=True)) for answers in zip(*by_task, strict=True)]
 
+    def _torch(self) -> TorchScorer:
+        from auxface.errors import InputError
 
-def _name(picture: Picture, place: int) -> str:
-    return str(picture) if isinstance(picture, (str, Path)) else f"picture {place}"
+        if not isinstance(self.scorer, TorchScorer):
+            raise InputError("an exported model answers, but cannot be written as a model directory")
+        return self.scorer

@@ -1,9 +1,14 @@
-"""What a prediction is: typed, with class names in it, and easy to turn into JSON or a table."""
+"""What a prediction is: typed, with class names in it, and easy to turn into JSON, a table or a picture."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = ("input", "face", "task", "class", "probability", "abstained", "x", "y", "width", "height", "reason")
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,8 @@ class Answer:
 
     Attributes:
         answer: the class name; for attributes the names of those present; None when the model abstained.
-        probability: of the named class (for binary tasks, of the named side); None for attributes.
+        probability: of the likeliest class (for binary tasks, of the side that the threshold names); None for
+            attributes.
         probabilities: class or attribute name to calibrated probability in [0, 1]; binary names both sides.
         threshold: the stored one of a binary task; per attribute for several; None for single-label tasks.
         abstained: whether the score lay in the model's abstain band.
@@ -34,6 +40,14 @@ class Answer:
             "abstained": self.abstained,
         }
 
+    def __str__(self) -> str:
+        """What a person is shown: ``happy 83%``."""
+        if self.abstained:
+            return "no answer (unsure)"
+        said = ", ".join(self.answer) if isinstance(self.answer, list) else self.answer
+        sure = "" if self.probability is None else f" {self.probability:.0%}"
+        return f"{said or 'none'}{sure}"
+
 
 @dataclass(frozen=True)
 class Face:
@@ -42,36 +56,54 @@ class Face:
     box: tuple[float, float, float, float]
     tasks: dict[str, Answer]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The face as ``predict --json`` prints it."""
+        return {"box": list(self.box), "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()}}
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was found in one input; ``reason`` says why ``faces`` is empty."""
+    """What was found in one input.
+
+    Attributes:
+        input: its path or address, or its place among the inputs.
+        faces: every face, from left to right.
+        reason: why ``faces`` is empty; None where it is not.
+        source: the input itself, for :meth:`plot`.
+    """
 
     input: str
     faces: tuple[Face, ...]
     reason: str | None = None
+    source: Any = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The prediction as ``predict --json`` prints it."""
-        faces = [
-            {"box": list(face.box), "tasks": {name: answer.to_dict() for name, answer in face.tasks.items()}}
-            for face in self.faces
-        ]
-        return {"input": self.input, "reason": self.reason, "faces": faces}
+        return {"input": self.input, "reason": self.reason, "faces": [face.to_dict() for face in self.faces]}
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per face and task: input, face, task, class, probability, and box columns; no rows without a face."""
+        """A row per face and task, with :data:`COLUMNS`; without a face one row that holds the reason."""
         rows = [
             {
                 "input": self.input,
                 "face": number,
                 "task": name,
-                "class": answer.answer,
+                "class": "|".join(answer.answer) if isinstance(answer.answer, list) else answer.answer,
                 "probability": answer.probability,
+                "abstained": answer.abstained,
             }
             | dict(zip(("x", "y", "width", "height"), face.box, strict=True))
             for number, face in enumerate(self.faces)
             for name, answer in face.tasks.items()
         ]
-        columns = ["input", "face", "task", "class", "probability", "x", "y", "width", "height"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows or [{"input": self.input, "reason": self.reason}], columns=list(COLUMNS))
+
+    def plot(self) -> "Figure":
+        """The picture with its faces boxed and labelled, as a matplotlib figure.
+
+        Raises:
+            InputError: the input cannot be read (again).
+        """
+        from auxface.inference.drawing import prediction_figure
+
+        return prediction_figure(self)

@@ -7,11 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from auxface.objectives import Task
 from auxface.recipe import Recipe
 
+# A band that reaches past every score ends just above 1.
+Probability = Annotated[float, Field(ge=0, le=1.001)]
+
 
 class TaskRecord(BaseModel):
     """A task with what was learned about its scores on the validation split."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     kind: Literal["class", "binary", "multilabel", "ordinal"]
@@ -22,6 +25,8 @@ class TaskRecord(BaseModel):
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Binary: {positive class: t}; multilabel: {attribute: t}; a score at or above t is a yes."""
     threshold_rule: str | None = None
+    abstain: tuple[Probability, Probability] | None = None
+    """[low, high): a binary score, or the probability of the likeliest class, in this band gets no answer."""
 
     def task(self) -> Task:
         """The task without what was learned about it."""
@@ -49,4 +54,6 @@ class ModelConfig(BaseModel):
     tasks: Annotated[tuple[TaskRecord, ...], Field(min_length=1, max_length=1_000)]
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
+    video_rule: Literal["mean", "median", "max"] = "mean"
+    """How the scores of a video's frames become the video's."""
     provenance: dict[str, Any] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
@@ -16,7 +17,13 @@ from auxface.model.joint import JointModel
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+MAX_PARAMETERS = 3_000_000_000
 _LARGEST_CONFIG = 20_000_000
+_FLOATS = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder}: not a model directory ({CONFIG} is missing); train one with 'auxface train'")
+    _refuse_link(path)
     if path.stat().st_size > _LARGEST_CONFIG:
         raise InputError(f"{path}: larger than any model's configuration")
     try:
@@ -65,32 +73,95 @@ def read_config(folder: Path) -> ModelConfig:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"{path}: not a model's configuration ({place}: {first['msg'].lower()})") from None
+    except (RecursionError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__})") from None
 
 
 def load_model(folder: Path) -> SavedModel:
     """Read a model directory. Nothing is downloaded and nothing in it is executed.
 
+    The model is first laid out without memory and compared with the header of the weights, so that a stranger's
+    configuration cannot ask for more memory than the weights that came with it.
+
     Raises:
-        InputError: a file is missing or broken, or the weights do not fit the configuration.
+        InputError: a file is missing or broken, the weights do not fit the configuration, or there are more than
+            :data:`MAX_PARAMETERS`.
     """
     config = read_config(folder)
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"{folder}: {WEIGHTS} is missing")
+    _refuse_link(path)
+    have = _header(path)
+    _compare(_planned(config, folder / CONFIG), have, path)
+    model = _built(config, folder / CONFIG)
     try:
         weights = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(_unreadable(path, error)) from None
+    broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
+    if broken is not None:
+        raise InputError(f"{path}: tensor '{broken}' holds numbers that are not finite; the training failed")
+    model.load_state_dict(weights)
+    return SavedModel(model.eval(), config)
+
+
+def _built(config: ModelConfig, path: Path) -> JointModel:
     encoder = config.recipe.encoder.model_copy(update={"pretrained": False})
-    model = JointModel(config.recipe.model_copy(update={"encoder": encoder}), [task.task() for task in config.tasks])
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    have = {name: tuple(value.shape) for name, value in weights.items()}
-    wrong = sorted(name for name in wanted.keys() | have.keys() if wanted.get(name) != have.get(name))
+    try:
+        return JointModel(config.recipe.model_copy(update={"encoder": encoder}), [task.task() for task in config.tasks])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    # A stranger's numbers reach deep into libraries, which raise nearly anything.
+    except Exception as error:
+        raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error})") from None
+
+
+def _planned(config: ModelConfig, path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    with torch.device("meta"):
+        model = _built(config, path)
+    return {name: (value.dtype, tuple(value.shape)) for name, value in model.state_dict().items()}
+
+
+def _header(path: Path) -> dict[str, tuple[torch.dtype | None, tuple[int, ...]]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {name: (_DTYPES.get(cut.get_dtype()), tuple(cut.get_shape())) for name, cut in slices.items()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(_unreadable(path, error)) from None
+
+
+def _compare(
+    wanted: dict[str, tuple[torch.dtype, tuple[int, ...]]],
+    have: dict[str, tuple[torch.dtype | None, tuple[int, ...]]],
+    path: Path,
+) -> None:
+    shapes = [{name: shape for name, (_, shape) in side.items()} for side in (wanted, have)]
+    wrong = sorted(name for name in wanted.keys() | have.keys() if shapes[0].get(name) != shapes[1].get(name))
     if wrong:
         name = wrong[0]
         raise InputError(
             f"{path}: the weights do not fit {CONFIG} ({len(wrong)} tensors differ; '{name}' has shape "
-            f"{have.get(name, 'none')}, expected {wanted.get(name, 'none')})"
+            f"{shapes[1].get(name, 'none')}, expected {shapes[0].get(name, 'none')})"
         )
-    model.load_state_dict(weights)
-    return SavedModel(model.eval(), config)
+    for name, (dtype, _) in wanted.items():
+        found = have[name][0]
+        if found != dtype and not (found in _FLOATS and dtype in _FLOATS):
+            raise InputError(f"{path}: tensor '{name}' is of type {found or 'unknown'}, expected {dtype}")
+    count = sum(torch.Size(shape).numel() for _, shape in wanted.values())
+    if count > MAX_PARAMETERS:
+        raise InputError(f"{path}: a model of {count / 1e9:.1f} billion numbers; at most {MAX_PARAMETERS / 1e9:.0f}")
+
+
+def _refuse_link(path: Path) -> None:
+    """A link may stay inside the directory, or lead to the blobs of a Hugging Face cache, which lays models out so."""
+    allowed = [path.parent.resolve()]
+    if path.parent.parent.name == "snapshots":
+        allowed.append(path.parent.parent.parent.resolve() / "blobs")
+    if not any(path.resolve().is_relative_to(folder) for folder in allowed):
+        raise InputError(f"{path}: a link that leaves the model directory")
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path}: not a readable safetensors file ({(str(error).splitlines() or ['broken'])[0]})"

@@ -1,0 +1,211 @@
+"""A video: frames streamed, faces followed, scores over time, one verdict by the model's stored rule."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from auxface.data.video import UnreadableVideo, VideoIndex, index_video, read_frames
+from auxface.inference.answers import answers_from_scores
+from auxface.inference.faces import NO_FACE, Box
+from auxface.inference.predictions import calibrated
+from auxface.inference.predictor import Predictor
+from auxface.inference.results import Answer, Face, Prediction
+from auxface.inference.tracks import Track, Tracker
+
+LOOKS_PER_SECOND = 5.0
+MAX_LOOKS = 100_000
+_TOGETHER = 16
+_RULES: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max}
+
+
+@dataclass(frozen=True)
+class VideoPrediction(Prediction):
+    """What was found in one video; ``faces`` holds one face per track, its box the largest, its answers the track's.
+
+    Attributes:
+        tasks: the verdict on the video: per task, the stored rule over its frames, in each the largest face.
+        rule: the rule: ``mean``, ``median`` or ``max``.
+        tracks: one per face, in the order of ``faces``.
+        scores: per track and task, calibrated probabilities [frames, outputs].
+        names: per task, what the columns of the scores are.
+        looked_at: how many frames were looked at, of ``frames``.
+        frames: in the video.
+        seconds: its length.
+    """
+
+    tasks: dict[str, Answer] = field(default_factory=dict)
+    rule: str = "mean"
+    tracks: tuple[Track, ...] = ()
+    scores: tuple[dict[str, np.ndarray], ...] = field(default=(), repr=False, compare=False)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    looked_at: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a picture's, and under ``video`` the verdict and every score over time."""
+        tracks = [
+            {
+                "frames": track.frames,
+                "seconds": [round(time, 3) for time in track.seconds],
+                "boxes": [[round(value, 1) for value in box] for box in track.boxes],
+                "scores": {
+                    task: {
+                        name: [round(value, 5) for value in scores[task][:, place].tolist()]
+                        for place, name in enumerate(self.names[task])
+                    }
+                    for task in scores
+                },
+            }
+            for track, scores in zip(self.tracks, self.scores, strict=True)
+        ]
+        video = {
+            "frames": self.frames,
+            "looked_at": self.looked_at,
+            "seconds": round(self.seconds, 3),
+            "rule": self.rule,
+            "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()},
+            "tracks": tracks,
+        }
+        return super().to_dict() | {"video": video}
+
+    def over_time(self) -> pd.DataFrame:
+        """A row per face and frame: face, frame, seconds, box, and ``score.<task>.<class>``."""
+        parts = []
+        for number, (track, scores) in enumerate(zip(self.tracks, self.scores, strict=True)):
+            columns: dict[str, Any] = {"face": number, "frame": track.frames, "seconds": track.seconds}
+            columns |= dict(zip(("x", "y", "width", "height"), np.array(track.boxes).T, strict=True))
+            for task, names in self.names.items():
+                columns |= {f"score.{task}.{name}": scores[task][:, place] for place, name in enumerate(names)}
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["face", "frame", "seconds"])
+
+    def plot(self) -> Any:
+        """Scores over time, as a matplotlib figure."""
+        from auxface.inference.timeline import timeline_figure
+
+        return timeline_figure(self)
+
+
+def predict_video(
+    predictor: Predictor,
+    path: Path,
+    *,
+    looks_per_second: float = LOOKS_PER_SECOND,
+    max_looks: int = MAX_LOOKS,
+    advance: Callable[..., None] | None = None,
+) -> VideoPrediction:
+    """Look at a video in constant memory: a few frames at a time, of which only boxes and scores are kept.
+
+    Args:
+        predictor: the model.
+        path: of the video.
+        looks_per_second: how many frames of each second are looked at; 0: every frame.
+        max_looks: with more, the same number is spread over the whole video.
+        advance: told how many frames were looked at, and once the total.
+
+    Returns:
+        A prediction without faces, and the reason, where the video cannot be read or shows none.
+
+    Raises:
+        InputError: PyAV is not installed.
+    """
+    try:
+        index = index_video(path)
+    except UnreadableVideo as error:
+        return VideoPrediction(str(path), (), str(error), path)
+    times = (index.times - index.times[0]) * index.unit
+    wanted = _wanted(times, looks_per_second, max_looks)
+    if advance is not None:
+        advance(0, total=len(wanted))
+    tracker = Tracker(patience=max(1.0, 2.5 / looks_per_second if looks_per_second else 1.0))
+    looked_at = 0
+    largest: dict[str, list[np.ndarray]] = {task.name: [] for task in predictor.config.tasks}
+    for numbers, boxes, logits in _looked(predictor, path, index, wanted):
+        looked_at += len(numbers)
+        for number, found, values in zip(numbers, boxes, logits, strict=True):
+            tracker.add(number, float(times[number]), found, values)
+            if found:
+                chosen = values[max(range(len(found)), key=lambda at: found[at][2] * found[at][3])]
+                for name, row in chosen.items():
+                    largest[name].append(row)
+        if advance is not None:
+            advance(len(numbers))
+    return _conclude(predictor, path, tracker, largest, looked_at, index, float(times[-1]))
+
+
+def _wanted(times: np.ndarray, looks_per_second: float, most: int) -> list[int]:
+    """Frame numbers at a steady rate."""
+    count = len(times)
+    if looks_per_second > 0 and times[-1] > 0:
+        moments = np.arange(0, times[-1] + 1e-9, 1 / looks_per_second)
+        numbers = np.unique(np.searchsorted(times, moments[: 10 * most]).clip(max=count - 1))
+    else:
+        numbers = np.arange(count)
+    if len(numbers) > most:
+        numbers = numbers[np.unique(np.linspace(0, len(numbers) - 1, most).round().astype(int))]
+    return numbers.tolist()
+
+
+def _looked(
+    predictor: Predictor, path: Path, index: VideoIndex, wanted: list[int]
+) -> Iterator[tuple[list[int], list[list[Box]], list[list[dict[str, np.ndarray]]]]]:
+    """A few frames at a time: their numbers, boxes, and logits of each face."""
+    stream = read_frames(path, index, wanted)
+    while together := list(islice(stream, _TOGETHER)):
+        numbers = [number for number, _ in together]
+        shown = [predictor.framing(frame) for _, frame in together]
+        squares = [face.square for faces in shown for face in faces]
+        rows: list[dict[str, np.ndarray]] = []
+        if squares:
+            pictures = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+            logits = predictor.scorer.score_pictures(pictures)
+            rows = [{name: values[at] for name, values in logits.items()} for at in range(len(squares))]
+        taken = iter(rows)
+        yield numbers, [[face.box for face in faces] for faces in shown], [[next(taken) for _ in f] for f in shown]
+
+
+def _conclude(
+    predictor: Predictor,
+    path: Path,
+    tracker: Tracker,
+    largest: dict[str, list[np.ndarray]],
+    looked_at: int,
+    index: VideoIndex,
+    seconds: float,
+) -> VideoPrediction:
+    rule = predictor.config.video_rule
+    measured = {"looked_at": looked_at, "frames": len(index), "seconds": seconds, "rule": rule}
+    if not tracker.tracks:
+        reason = f"{NO_FACE} in {looked_at} frames" if looked_at else "not one frame can be decoded"
+        return VideoPrediction(str(path), (), reason, path, **measured)
+    tasks = predictor.config.tasks
+
+    def scored(rows: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+        return {task.name: calibrated(task, np.stack(rows[task.name])) for task in tasks}
+
+    def concluded(scores: dict[str, np.ndarray]) -> dict[str, Answer]:
+        joined = {name: _RULES[rule](values, axis=0, keepdims=True) for name, values in scores.items()}
+        return {task.name: answers_from_scores(task, joined[task.name])[0] for task in tasks}
+
+    scores = tuple(scored(track.logits) for track in tracker.tracks)
+    faces = tuple(
+        Face(max(track.boxes, key=lambda box: box[2] * box[3]), concluded(each))
+        for track, each in zip(tracker.tracks, scores, strict=True)
+    )
+    return VideoPrediction(
+        str(path),
+        faces,
+        None,
+        path,
+        tasks=concluded(scored(largest)),
+        tracks=tuple(tracker.tracks),
+        scores=scores,
+        names={task.name: task.classes[1:] if task.kind == "binary" else task.classes for task in tasks},
+        **measured,
+    )

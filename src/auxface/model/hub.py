@@ -1,0 +1,72 @@
+"""Model directories on the Hugging Face Hub; nothing is imported or sent before it is asked for."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from auxface.errors import InputError
+from auxface.model.config import ModelConfig
+from auxface.model.directory import CARD, CONFIG, WEIGHTS, SavedModel, load_model, save_model
+from auxface.model.joint import JointModel
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
+    """A model from a directory, or from the hub when the text is no path here and has the form ``owner/name``.
+
+    Raises:
+        InputError: neither, or the hub cannot be reached or has no such model.
+    """
+    folder = Path(model)
+    if folder.exists() or isinstance(model, Path) or not _NAME.fullmatch(model):
+        if revision is not None:
+            raise InputError(f"{model}: a revision belongs to a hub name (owner/name), not to a directory")
+        return load_model(folder)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        # These names alone: whatever else the repository holds is not fetched.
+        place = snapshot_download(model, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
+    except RepositoryNotFoundError:
+        raise InputError(f"{model}: no such directory here, and no such model on the Hugging Face Hub") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{model}: no such directory here, and the Hugging Face Hub cannot give it ({reason}); without network, "
+            "copy the model directory and name its path"
+        ) from None
+    return load_model(Path(place))
+
+
+def push_model(
+    model: JointModel, config: ModelConfig, name: str, *, private: bool = True, token: str | None = None
+) -> str:
+    """Upload weights, configuration and card; returns the address of the commit.
+
+    Args:
+        model: the model.
+        config: its configuration.
+        name: ``owner/name``; made if it does not exist.
+        private: whether a new one is private.
+        token: of the hub; without it the one that ``hf auth login`` stored.
+
+    Raises:
+        InputError: a wrong name, or the hub refuses or cannot be reached.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"'{name}' is not a hub name; expected owner/name")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with tempfile.TemporaryDirectory() as beside:
+        folder = Path(beside) / "model"
+        save_model(model, folder, config)
+        try:
+            api = HfApi(token=token)
+            api.create_repo(name, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message="auxface model"))
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{name}: the Hugging Face Hub did not take the model ({reason})") from None
