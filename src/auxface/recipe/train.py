@@ -7,6 +7,9 @@ from pydantic import Field, field_validator
 from auxface.recipe.strict import Count, Fraction, Positive, Strict
 
 
+BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(union_mode="left_to_right")]
+
+
 class SelfBlend(Strict):
     """Forgeries made on the fly of real faces (Shiohara and Yamasaki, 2022); ``self_blend: LABEL`` will do."""
 
@@ -20,7 +23,10 @@ class Train(Strict):
     """The optimisation."""
 
     epochs: Count = 100
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
+    """Pictures per step, over all processes; ``auto``: the largest that fits the memory, up to 256."""
+    accumulate: Count = 1
+    """Parts that a step's pictures are taken in: less memory, the same step."""
     base_learning_rate: Positive = 1e-3
     """Per 256 pictures of batch: the rate is base_learning_rate * batch_size / 256."""
     min_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
@@ -28,8 +34,12 @@ class Train(Strict):
     """Share of the steps over which the rate rises linearly from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer of the encoder learns this much slower than the one above it (Bao et al., 2022); 1: all alike."""
     clip_norm: Positive | None = None
     """Largest norm of the gradient; empty: no clipping."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Validate and keep a moving average of the weights with this decay; empty: the weights themselves."""
     augment: Literal["none", "light", "ssat", "forensic"] = "light"
     self_blend: SelfBlend | None = None
     """Learn a forgery label from real faces alone; known forgeries are left out of training and validation."""
@@ -38,13 +48,36 @@ class Train(Strict):
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: bf16 on a GPU that has it, else fp32."""
+    """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32."""
+    attention: Literal["auto", "fused", "plain"] = "auto"
+    """``auto``: plain in bf16 on a processor, where it is faster, else fused."""
+    compile: bool = False
+    """Compile the transformer blocks (torch.compile); pays in long runs alone."""
+    checkpoint_activations: bool = False
+    """Compute activations again when gradients need them: about a third slower, a fraction of the memory."""
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss"] = "balanced_accuracy"
     """Validation figure that chooses the checkpoint (the mean over the tasks)."""
     validate_every: Count = 1
     """Epochs between two looks at the validation split."""
+    patience: Count | None = None
+    """Stop after this many looks in a row without a better figure; empty: go through all epochs."""
+    checkpoint_every: Count = 500
+    """Steps between two checkpoints; one is written after every epoch too."""
+    tensorboard: bool = False
+    """Write TensorBoard curves beside the log (needs the extra ``tensorboard``)."""
 
     @field_validator("self_blend", mode="before")
     @classmethod
     def _label(cls, value: Any) -> Any:
         return {"label": value} if isinstance(value, str) else value
+
+    @property
+    def pictures_per_step(self) -> int:
+        """The batch size as a number.
+
+        Raises:
+            ValueError: it is still ``auto``.
+        """
+        if isinstance(self.batch_size, str):
+            raise ValueError("train.batch_size is still auto")
+        return self.batch_size
