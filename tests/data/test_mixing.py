@@ -76,7 +76,7 @@ def test_the_loss_is_shared_out_as_the_picture_is(kind):
     }[kind]
     mixed = Mixed(torch.rand(4, 3, 16, 16), torch.tensor([1, 0, 3, 2]), torch.tensor([0.25, 0.5, 1.0, 0.75]))
     batch = Batch(primary, (primary * 255).to(torch.uint8), {"t": labels}, torch.arange(4), mixed=mixed)
-    loss, _ = head(encoder, batch)
+    loss, _ = head(head.look(encoder, batch).pooled, batch)
     logits = head.logits(encoder(mixed.primary).pooled)["t"]
     total, counted = 0.0, 0
     for row in range(4):

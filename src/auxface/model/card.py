@@ -1,6 +1,7 @@
 """The model card: what a stranger should know before using the weights."""
 
-from auxface.model.config import ModelConfig
+from auxface.model.config import ModelConfig, TaskRecord
+from auxface.recipe import Auxiliary, Recipe, WeightSchedule
 
 
 def model_card(config: ModelConfig) -> str:
@@ -9,20 +10,12 @@ def model_card(config: ModelConfig) -> str:
     lines = [f"# {recipe.name}", ""]
     lines += [f"A face model made with auxface {made.get('versions', {}).get('auxface', '')}".rstrip() + ".", ""]
     lines += ["| task | kind | classes |", "|---|---|---|"]
-    lines += [f"| {task.name} | {task.kind} | {', '.join(task.classes)} |" for task in config.tasks]
+    lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
     encoder = recipe.encoder
     lines += ["", "## Input", ""]
     lines += [f"RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
     lines += ["", "## Training", ""]
-    auxiliary = recipe.auxiliary
-    if auxiliary is None or recipe.primary_weight == 1:
-        lines += ["Supervised alone."]
-    else:
-        targets = ", ".join(f"{target.name} ({target.encoding})" for target in auxiliary.target)
-        lines += [
-            f"Supervised (weight {recipe.primary_weight:g}) and, at the same time, rebuilding {targets} of "
-            f"{auxiliary.mask_ratio:.0%} hidden patches (weight {1 - recipe.primary_weight:g})."
-        ]
+    lines += [_objectives(recipe)]
     lines += [f"Encoder {encoder.name}, patch {encoder.patch_size}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
     if config.selection is not None:
         value = "not measurable" if config.selection.value is None else f"{config.selection.value:.4f}"
@@ -45,3 +38,47 @@ def _crop(config: ModelConfig) -> str:
     if config.crop is None:
         return "used as they are (already cropped)"
     return "cropped with " + ", ".join(f"{key} {value}" for key, value in config.crop.items())
+
+
+def _classes(task: TaskRecord) -> str:
+    if task.kind == "ordinal":
+        return f"a number from {task.values[0]:g} to {task.values[-1]:g}"
+    return ", ".join(task.classes)
+
+
+def _objectives(recipe: Recipe) -> str:
+    if not recipe.objectives or (recipe.scheme.kind == "joint" and recipe.primary_weight == 1):
+        return f"Supervised alone, on {_seen(recipe.primary.input, recipe)}."
+    parts = [
+        _auxiliary(options, recipe) if isinstance(options, Auxiliary) else name.replace("_", " ")
+        for name, options in recipe.objectives.items()
+    ]
+    how = {
+        "joint": f"at the same time ({_weights(recipe)})",
+        "sequential": f"before it ({recipe.scheme.pretraining:.0%} of the steps)",
+        "alternating": "in turn with it, step by step",
+        "frozen": f"before it ({recipe.scheme.pretraining:.0%} of the steps), the encoder then frozen",
+    }[recipe.scheme.kind]
+    fused = (
+        "" if recipe.fusion == "none" else f" The decoder's features are fused into the classifier's ({recipe.fusion})."
+    )
+    return f"Supervised on {_seen(recipe.primary.input, recipe)} and, {how}, {'; '.join(parts)}.{fused}"
+
+
+def _auxiliary(options: Auxiliary, recipe: Recipe) -> str:
+    targets = ", ".join(f"{target.name} ({target.encoding})" for target in options.target)
+    return (
+        f"rebuilding {targets} of {options.mask_ratio:.0%} hidden patches ({options.masking}) from "
+        f"{_seen(options.input, recipe)}"
+    )
+
+
+def _weights(recipe: Recipe) -> str:
+    weight = recipe.primary_weight
+    if isinstance(weight, WeightSchedule):
+        return f"primary weight from {weight.start:g} to {weight.end:g}, {weight.shape}"
+    return "weights learned" if isinstance(weight, str) else f"primary weight {weight:g}, auxiliaries {1 - weight:g}"
+
+
+def _seen(kind: str, recipe: Recipe) -> str:
+    return "RGB" if kind == "rgb" else f"the {recipe.seen_texture.name} map"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from auxface.objectives import Task
 from auxface.recipe import Recipe
@@ -20,6 +20,8 @@ class TaskRecord(BaseModel):
     kind: Literal["class", "binary", "multilabel", "ordinal"]
     classes: Annotated[tuple[str, ...], Field(max_length=100_000)]
     weight: Annotated[float, Field(gt=0)] = 1.0
+    values: Annotated[tuple[float, ...], Field(max_length=256)] = ()
+    """Ordinal: the numbers that an answer can be; the prediction is their mean by probability."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Logits are divided by it before softmax or sigmoid."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -28,9 +30,29 @@ class TaskRecord(BaseModel):
     abstain: tuple[Probability, Probability] | None = None
     """[low, high): a binary score, or the probability of the likeliest class, in this band gets no answer."""
 
+    @model_validator(mode="after")
+    def _check(self) -> "TaskRecord":
+        if self.kind == "ordinal" and (len(self.values) < 2 or sorted(set(self.values)) != list(self.values)):
+            raise ValueError("an ordinal task needs two or more ascending values")
+        if (2 if self.kind == "binary" else 1) > len(self.classes):
+            raise ValueError(f"a {self.kind} task needs its classes")
+        return self
+
     def task(self) -> Task:
         """The task without what was learned about it."""
-        return Task(self.name, self.kind, self.classes, self.weight)
+        return Task(self.name, self.kind, self.classes, self.weight, self.values)
+
+
+def record_of(task: Task, **learned: Any) -> TaskRecord:
+    """A task's record, with what was ``learned`` of its scores."""
+    known = {
+        "name": task.name,
+        "kind": task.kind,
+        "classes": task.classes,
+        "weight": task.weight,
+        "values": task.values,
+    }
+    return TaskRecord(**known, **learned)
 
 
 class Selection(BaseModel):

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from auxface.atomic import atomic_folder
 from auxface.errors import InputError
 from auxface.model.card import model_card
-from auxface.model.config import ModelConfig, TaskRecord
+from auxface.model.config import ModelConfig, record_of
 from auxface.model.joint import JointModel
 
 WEIGHTS = "model.safetensors"
@@ -36,7 +36,7 @@ class SavedModel:
 
 def default_config(model: JointModel) -> ModelConfig:
     """A configuration for a model of which nothing was measured: no threshold, no calibration, no selection."""
-    tasks = [TaskRecord(name=t.name, kind=t.kind, classes=t.classes, weight=t.weight) for t in model.tasks]  # pyright: ignore[reportArgumentType]
+    tasks = [record_of(task) for task in model.tasks]
     return ModelConfig(recipe=model.recipe, tasks=tuple(tasks))
 
 

@@ -1,7 +1,13 @@
-"""What is learned: classification, reconstruction. Each is ``forward(encoder, batch) -> (loss, logs)``."""
+"""What is learned: the primary tasks, and auxiliaries such as reconstruction, each a module from batch to loss."""
 
 from auxface.objectives.batch import Batch, Moment
-from auxface.objectives.classification import Classification, Task
+from auxface.objectives.classification import Classification
+from auxface.objectives.objective import AuxiliaryObjective, Setting, TrainingSet
 from auxface.objectives.reconstruction import Reconstruction
+from auxface.objectives.task import Task, expected_value, probabilities
+from auxface.recipe import AuxiliaryOptions, Objective
 
-__all__ = ["Batch", "Classification", "Moment", "Reconstruction", "Task"]
+__all__ = [
+    "AuxiliaryObjective", "AuxiliaryOptions", "Batch", "Classification", "Moment", "Objective", "Reconstruction",
+    "Setting", "Task", "TrainingSet", "expected_value", "probabilities",
+]  # fmt: skip

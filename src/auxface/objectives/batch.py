@@ -6,6 +6,8 @@ from torch import Tensor
 
 from auxface.data.mixing import Mixed
 from auxface.encoders import MaskableEncoder
+from auxface.objectives.texture_picture import texture_picture
+from auxface.recipe import TextureInput
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Batch:
     Attributes:
         primary: float [B, 3, H, W] in [0, 1], what the classifier sees.
         clean: uint8 [B, 3, H, W], same geometry, no photometric change, no erasing; targets come from it.
-        labels: per task; class: int64 [B], -1 unknown; binary: float [B]; multilabel: float [B, A]; NaN unknown.
+        labels: per task; class: int64 [B], -1 unknown; binary, ordinal: float [B], multilabel: float [B, A], NaN
+            unknown.
         seeds: int64 [B], one per picture and epoch; masks are drawn from them.
         indices: int64 [B], numbers of the pictures in the training split, for objectives that keep a table of it.
         views: further views by name, float [B, 3, H, W] in [0, 1], as the objectives asked for.
@@ -42,10 +45,12 @@ class Batch:
     indices: Tensor | None = None
     views: dict[str, Tensor] = field(default_factory=dict)
     mixed: Mixed | None = None
-    _embedded: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _embedded: dict[tuple[int, bool], Tensor] = field(default_factory=dict, repr=False)
 
-    def embedded(self, encoder: MaskableEncoder) -> Tensor:
-        """The primary view's patch embedding, computed once however many objectives ask for it."""
-        if id(encoder) not in self._embedded:
-            self._embedded[id(encoder)] = encoder.embed(self.primary)
-        return self._embedded[id(encoder)]
+    def embedded(self, encoder: MaskableEncoder, texture: TextureInput | None = None) -> Tensor:
+        """The patch embedding of the primary view, or of its texture map; computed once however many ask for it."""
+        key = (id(encoder), texture is not None)
+        if key not in self._embedded:
+            seen = self.primary if texture is None else texture_picture(self.primary, texture)
+            self._embedded[key] = encoder.embed(seen)
+        return self._embedded[key]

@@ -1,36 +1,17 @@
-"""The primary objective: one linear head per task on the pooled features of the whole picture."""
+"""The primary objective: a head per task on the features of the whole picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auxface.encoders import MaskableEncoder
+from auxface.encoders import Features, MaskableEncoder
 from auxface.objectives.batch import Batch
-
-
-@dataclass(frozen=True)
-class Task:
-    """One label that a head learns.
-
-    Attributes:
-        name: the label's name in the manifest.
-        kind: ``class``, ``binary`` or ``multilabel``.
-        classes: class or attribute names in order; binary has (negative, positive).
-        weight: weight among the tasks.
-    """
-
-    name: str
-    kind: str
-    classes: tuple[str, ...]
-    weight: float = 1.0
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that the head gives: one per class or attribute, one for a binary task."""
-        return 1 if self.kind == "binary" else len(self.classes)
+from auxface.objectives.heads import make_head
+from auxface.objectives.task import Task
+from auxface.objectives.task_losses import row_losses, weighted_mean
+from auxface.objectives.texture_picture import texture_picture
+from auxface.recipe import TextureInput
 
 
 class Classification(nn.Module):
@@ -38,53 +19,48 @@ class Classification(nn.Module):
 
     Args:
         tasks: the tasks, each with its own head.
-        width: length of the pooled features.
+        width: length of the features that the heads read.
         label_smoothing: for single labels.
+        texture: the map that is seen in place of the picture, or None.
     """
 
-    def __init__(self, tasks: Sequence[Task], width: int, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], width: int, label_smoothing: float = 0.0, texture: TextureInput | None = None
+    ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         self.label_smoothing = label_smoothing
+        self.texture = texture
         # A list, since a label's name may hold a dot, which a module's name may not.
-        heads = [nn.Linear(width, task.outputs) for task in self.tasks]
-        for head in heads:
-            nn.init.trunc_normal_(head.weight, std=0.02)
-            nn.init.zeros_(head.bias)
-        self.heads = nn.ModuleList(heads)
+        self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
+
+    def look(self, encoder: MaskableEncoder, batch: Batch) -> Features:
+        """Encode the whole of what the classifier sees of a batch."""
+        if batch.mixed is None:
+            return encoder.encode(batch.embedded(encoder, self.texture))
+        return self.look_at(encoder, batch.mixed.primary)
+
+    def look_at(self, encoder: MaskableEncoder, images: Tensor) -> Features:
+        """Encode whole pictures in [0, 1], float [B, 3, H, W]."""
+        return encoder(images if self.texture is None else texture_picture(images, self.texture))
 
     def logits(self, pooled: Tensor) -> dict[str, Tensor]:
         """Pooled features [B, D] to logits per task, [B, outputs]."""
         return {task.name: head(pooled) for task, head in zip(self.tasks, self.heads, strict=True)}
 
-    def forward(self, encoder: MaskableEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the tasks' losses, and each task's own."""
-        mixed = batch.mixed
-        embedded = batch.embedded(encoder) if mixed is None else encoder.embed(mixed.primary)
-        logits = self.logits(encoder.encode(embedded).pooled)
-        losses = {}
+    def forward(self, pooled: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the tasks' losses, and each task's own, from pooled features [B, D]."""
+        logits, mixed = self.logits(pooled), batch.mixed
+        losses: dict[str, Tensor] = {}
         for task in self.tasks:
-            each, known = self._losses(task, logits[task.name], batch.labels[task.name])
+            labels = batch.labels[task.name]
+            each, counts = row_losses(task, logits[task.name], labels, self.label_smoothing)
             if mixed is not None:
-                other, other_known = self._losses(task, logits[task.name], batch.labels[task.name][mixed.partner])
+                other, others = row_losses(task, logits[task.name], labels[mixed.partner], self.label_smoothing)
                 share = mixed.share.view(-1, *[1] * (each.ndim - 1))
-                each, known = share * each * known + (1 - share) * other * other_known, known | other_known
-            losses[task.name] = (each * known).sum() / known.sum().clamp(min=1)
+                both = torch.maximum(counts, others)
+                each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
+                counts = both
+            losses[task.name] = weighted_mean(each, counts)
         total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}
-
-    def _losses(self, task: Task, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of each row (and attribute), and whether its label is known."""
-        logits = logits.float()
-        if task.kind == "class":
-            smoothing = self.label_smoothing
-            each = F.cross_entropy(logits, labels, ignore_index=-1, reduction="none", label_smoothing=smoothing)
-            return each, labels >= 0
-        labels = labels.unsqueeze(1) if task.kind == "binary" else labels
-        return F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none"), ~labels.isnan()
-
-
-def probabilities(task: Task, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Logits [B, outputs] to probabilities: softmax over classes, sigmoid otherwise, both at a temperature."""
-    logits = logits.float() / temperature
-    return logits.softmax(dim=1) if task.kind == "class" else logits.sigmoid()

@@ -50,15 +50,23 @@ class Decoder(nn.Module):
         Returns:
             Per target [B, M, numbers per patch].
         """
+        full = self.trunk(features, mask)
+        chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
+        return {name: layer(chosen) for name, layer in self.predict.items()}
+
+    def whole(self, features: Features) -> Tensor:
+        """What the decoder makes of a picture of which nothing is hidden, [B, N, width], for fusion."""
+        return self.norm(self.trunk(features, None))
+
+    def trunk(self, features: Features, mask: Mask | None) -> Tensor:
+        """The token of every patch after the blocks, [B, N, width]."""
         tokens = self.embed(features.tokens)
-        batch, width = len(tokens), tokens.shape[-1]
-        count = self.positions.shape[1]
-        if tokens.shape[1] == count:
+        if mask is None:
+            full = tokens
+        elif tokens.shape[1] == self.positions.shape[1]:
             full = tokens + mask.boolean().unsqueeze(-1) * self.mask_token
         else:
-            hidden = self.mask_token.to(tokens.dtype).expand(batch, count, width)
-            full = hidden.scatter(1, mask.visible.unsqueeze(-1).expand(-1, -1, width), tokens)
+            hidden = self.mask_token.to(tokens.dtype).expand(len(tokens), self.positions.shape[1], -1)
+            full = hidden.scatter(1, mask.visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]), tokens)
         prefix = self.embed(features.prefix)
-        full = self.blocks(torch.cat([prefix, full + self.positions], dim=1))[:, prefix.shape[1] :]
-        chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, width)))
-        return {name: layer(chosen) for name, layer in self.predict.items()}
+        return self.blocks(torch.cat([prefix, full + self.positions], dim=1))[:, prefix.shape[1] :]

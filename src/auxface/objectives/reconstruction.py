@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from auxface.encoders import Mask, MaskableEncoder, random_mask
-from auxface.objectives.batch import Batch
+from auxface.encoders import Mask, MaskableEncoder
+from auxface.encoders.masking import make_mask
+from auxface.errors import InputError
+from auxface.objectives.batch import Batch, Moment
 from auxface.objectives.decoder import Decoder
+from auxface.objectives.objective import AuxiliaryObjective, Setting
 from auxface.objectives.targets import (
     activate,
     normalise_patches,
@@ -16,7 +19,7 @@ from auxface.objectives.targets import (
     target_patches,
     values_per_patch,
 )
-from auxface.recipe import Auxiliary, Target
+from auxface.recipe import Auxiliary, Objective, Target, TextureInput
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,26 @@ class Rebuilt:
     mask: Mask
 
 
-class Reconstruction(nn.Module):
-    """Hide patches of the primary view, encode the rest, predict targets taken from the clean view.
+class Reconstruction(AuxiliaryObjective):
+    """Hide patches of the primary view or its texture map, encode the rest, predict targets taken from the clean view.
 
     The loss covers hidden patches alone. Several targets share one decoder trunk and are averaged by their weights.
 
     Args:
         options: the recipe's auxiliary section.
         encoder: the encoder that will be shared; only its sizes are read.
+        texture: the map that an ``input`` of ``texture`` sees.
 
     Raises:
-        InputError: an unknown descriptor, parameter or encoding.
+        InputError: an unknown descriptor, parameter or encoding, or a masking that these pictures do not have.
     """
 
-    def __init__(self, options: Auxiliary, encoder: MaskableEncoder) -> None:
+    def __init__(self, options: Auxiliary, encoder: MaskableEncoder, texture: TextureInput | None = None) -> None:
         super().__init__()
+        if options.masking == "tube" and len(encoder.grid) == 2:
+            raise InputError("auxiliary.masking tube hides alike in every frame of a clip; for pictures use random")
         self.options = options
+        self.texture = (texture or TextureInput()) if options.input == "texture" else None
         self.patches = encoder.grid[0] * encoder.grid[1]
         self.outputs = {t.name: values_per_patch(t, encoder.patch_size) for t in options.target}
         self.decoder = Decoder(
@@ -63,11 +70,17 @@ class Reconstruction(nn.Module):
             options.decoder_heads,
         )
 
-    def forward(self, encoder: MaskableEncoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, encoder: MaskableEncoder, batch: Batch, moment: Moment | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted mean of the targets' losses, and each target's own."""
-        mask = random_mask(batch.seeds, self.patches, self.options.mask_ratio)
-        features = encoder.encode(batch.embedded(encoder), mask)
-        predictions = self.decoder(features, mask, mask.hidden)
+        mask = self.mask(encoder, batch)
+        features = encoder.encode(batch.embedded(encoder, self.texture), mask)
+        if self.options.predict == "masked":
+            predictions = self.decoder(features, mask, mask.hidden)
+        else:
+            everything = self.decoder(features, mask, self._everywhere(batch))
+            predictions = {name: _pick(values, mask.hidden) for name, values in everything.items()}
         losses: dict[str, Tensor] = {}
         for target in self.options.target:
             with torch.no_grad():
@@ -79,11 +92,10 @@ class Reconstruction(nn.Module):
 
     @torch.no_grad()
     def rebuild(self, encoder: MaskableEncoder, batch: Batch, mask: Mask | None = None) -> list[Rebuilt]:
-        """Every target of a batch beside what the decoder makes of it, for looking at; hidden by seeds, or by a mask."""
-        mask = mask or random_mask(batch.seeds, self.patches, self.options.mask_ratio)
-        features = encoder.encode(batch.embedded(encoder), mask)
-        everywhere = torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
-        predictions = self.decoder(features, mask, everywhere)
+        """Every target of a batch beside what the decoder makes of it, to look at; hidden by seeds, or by a mask."""
+        mask = mask or self.mask(encoder, batch)
+        features = encoder.encode(batch.embedded(encoder, self.texture), mask)
+        predictions = self.decoder(features, mask, self._everywhere(batch))
         return [
             Rebuilt(
                 target=target,
@@ -94,14 +106,24 @@ class Reconstruction(nn.Module):
             for target in self.options.target
         ]
 
+    def mask(self, encoder: MaskableEncoder, batch: Batch) -> Mask:
+        """What is hidden of a batch, by its seeds."""
+        return make_mask(self.options.masking, batch.seeds, encoder.grid, self.options.mask_ratio, lambda: batch.clean)
+
+    def _everywhere(self, batch: Batch) -> Tensor:
+        return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
+
     def _wanted(self, encoder: MaskableEncoder, clean: Tensor, target: Target) -> Tensor:
         wanted = target_patches(clean, target, encoder.patch_size, encoder.mean, encoder.std)
         return normalise_patches(wanted) if self.options.normalise_target and target.encoding == "scalar" else wanted
 
 
-def _key(target: Target) -> str:
-    return target.name
-
-
 def _pick(patches: Tensor, places: Tensor) -> Tensor:
     return patches.gather(1, places.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+
+
+def _build(options: Auxiliary, setting: Setting) -> Reconstruction:
+    return Reconstruction(options, setting.encoder, setting.texture)
+
+
+OBJECTIVE = Objective("reconstruction", Auxiliary, _build)

@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from auxface.recipe.objective_registry import AuxiliaryOptions
 from auxface.recipe.strict import Depth, Heads, Positive, Strict, Width
+from auxface.recipe.texture_input import Input
 
 
 class Target(Strict):
@@ -20,13 +22,19 @@ class Target(Strict):
     """Parameters of the descriptor, such as ``k`` or ``radius``."""
 
 
-class Auxiliary(Strict):
+class Auxiliary(AuxiliaryOptions):
     """The self-supervised side: a masked autoencoder on the shared encoder."""
 
+    input: Input = "rgb"
+    """What is hidden in part: the picture, or its texture map (see ``texture_input``)."""
     target: tuple[Target, ...] = (Target(),)
     """What is rebuilt of the hidden patches; a name, a mapping, or a list of them."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """Share of the patches that is hidden; exactly round(mask_ratio * patches)."""
+    masking: Literal["random", "block", "tube", "textured", "flat"] = "random"
+    """Which patches: any; rectangles; the same in every frame of a clip; rather those with much or little texture."""
+    predict: Literal["masked", "all"] = "masked"
+    """The decoder's last layer runs on hidden patches, or (as published) on all; the loss is of the hidden ones."""
     decoder_width: Width = 128
     decoder_depth: Depth = 2
     decoder_heads: Heads = 16

@@ -1,6 +1,5 @@
 """From a recipe file, the recipes that it builds on, and ``--set a.b=c`` to one checked recipe."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -9,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from auxface.errors import InputError
 from auxface.recipe.schema import Recipe
+from auxface.recipe.sentences import nearest, sentence
 
 _LARGEST_FILE = 1_000_000
 
@@ -50,7 +50,7 @@ def check_recipe(raw: Mapping[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise InputError(f"{name}: {_sentence(error)}") from None
+        raise InputError(f"{name}: {sentence(error, Recipe)}") from None
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -88,7 +88,7 @@ def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, st
     name = Path(source).name.removesuffix(".yaml")
     if Path(source).parent.as_posix() in (".", "recipes") and name in recipe_names():
         return (resources.files("auxface") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"), None, name
-    raise InputError(f"{source}: no such recipe{_nearest(name, recipe_names())}; known: {', '.join(recipe_names())}")
+    raise InputError(f"{source}: no such recipe{nearest(name, recipe_names())}; known: {', '.join(recipe_names())}")
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -124,45 +124,3 @@ def _number(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def _sentence(error: ValidationError) -> str:
-    problems = error.errors()
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    first = (unknown or problems)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if unknown:
-        fields = _fields_at(first["loc"][:-1])
-        parent = ".".join(str(part) for part in first["loc"][:-1])
-        hint = _nearest(str(first["loc"][-1]), fields, parent)
-        return f"unknown key '{place}'{hint}; known here: {', '.join(fields)}"
-    if first["type"] == "value_error":
-        return (f"{place}: " if place else "") + str(first["ctx"]["error"] if "ctx" in first else first["msg"])
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{place}: {message}, not {first['input']!r}"
-
-
-def _fields_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    model: type[BaseModel] = Recipe
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        inner = _model_in(field.annotation) if field is not None else None
-        model = inner or model
-    return tuple(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
-
-
-def _nearest(word: str, known: Iterable[str], parent: str = "") -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" (did you mean '{parent + '.' if parent else ''}{close[0]}'?)" if close else ""

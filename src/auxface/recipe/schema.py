@@ -4,14 +4,17 @@ Where the published systems state a value, it is the default (SSAT: Das et al., 
 ours and are named so in ``docs/method.md``.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from auxface.recipe.auxiliary import Auxiliary
+from auxface.recipe.balance import PrimaryWeight, Scheme
 from auxface.recipe.encoder import Encoder
+from auxface.recipe.objective_registry import RECONSTRUCTION, AuxiliaryOptions, read_options
 from auxface.recipe.primary import Primary, TaskOptions
-from auxface.recipe.strict import Fraction, Strict
+from auxface.recipe.strict import Strict
+from auxface.recipe.texture_input import TextureInput
 from auxface.recipe.train import Train
 
 
@@ -22,12 +25,33 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
     """Labels of the manifest to learn; a list of names will do; empty: all that are not identities."""
-    primary_weight: Fraction = 0.1
-    """loss = primary_weight * primary + (1 - primary_weight) * auxiliary."""
+    primary_weight: PrimaryWeight = 0.1
+    """loss = primary_weight * primary + (1 - primary_weight) * auxiliaries; a number, ``{start, end, shape}``, or
+    ``learned`` (a weight per objective by its uncertainty, Kendall et al., 2018)."""
     primary: Primary = Primary()
     auxiliary: Auxiliary | None = None
+    """The masked autoencoder."""
+    auxiliaries: dict[str, SerializeAsAny[AuxiliaryOptions]] = Field(default_factory=dict)
+    """Further auxiliaries by name, each with its own options."""
+    texture_input: TextureInput | None = None
+    """The map that an ``input: texture`` sees; empty: the Local Directional Pattern."""
+    fusion: Literal["none", "concat", "gated", "cross_attention"] = "none"
+    """How the decoder's features of the whole face join the encoder's before the classifier (our reading of
+    Fusion-SSAT)."""
+    scheme: Scheme = Scheme()
     encoder: Encoder = Encoder()
     train: Train = Train()
+
+    @property
+    def objectives(self) -> dict[str, AuxiliaryOptions]:
+        """Every auxiliary by name, the masked autoencoder first."""
+        first = {} if self.auxiliary is None else {RECONSTRUCTION: self.auxiliary}
+        return first | self.auxiliaries
+
+    @property
+    def seen_texture(self) -> TextureInput:
+        """The map that an ``input: texture`` sees."""
+        return self.texture_input or TextureInput()
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -36,10 +60,42 @@ class Recipe(Strict):
             value = [value]
         return {name: {} for name in value} if isinstance(value, (list, tuple)) else value
 
+    @field_validator("auxiliaries", mode="before")
+    @classmethod
+    def _options(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if RECONSTRUCTION in value:
+            raise ValueError("the masked autoencoder has a section of its own, 'auxiliary'")
+        return {name: read_options(str(name), raw) for name, raw in value.items()}
+
+    @field_validator("scheme", mode="before")
+    @classmethod
+    def _scheme(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("texture_input", mode="before")
+    @classmethod
+    def _texture(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
-        if self.auxiliary is None and self.primary_weight != 1:
+        auxiliary = self.auxiliary
+        if not self.objectives and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
+        if self.scheme.kind != "joint":
+            if self.primary_weight != 1:
+                raise ValueError(
+                    f"scheme {self.scheme.kind} takes one side at a time and weighs nothing; set primary_weight to 1"
+                )
+            if not self.objectives and (self.scheme.kind != "frozen" or self.scheme.pretraining):
+                raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and the recipe has none")
+        if self.fusion != "none" and auxiliary is None:
+            raise ValueError(f"fusion {self.fusion} joins the features of an auxiliary, and the recipe has none")
+        inputs = (self.primary.input, auxiliary.input if auxiliary is not None else "rgb")
+        if self.texture_input is not None and "texture" not in inputs:
+            raise ValueError("texture_input is set, but neither primary.input nor auxiliary.input is texture")
         blended = self.train.self_blend
         if blended is not None and self.tasks and blended.label not in self.tasks:
             raise ValueError(f"train.self_blend makes the label '{blended.label}', which is not among the tasks")
