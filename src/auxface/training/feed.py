@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auxface.data.further_views import make_further_views
 from auxface.data.mixing import mix
 from auxface.data.pseudo_forgeries import blend_batch
 from auxface.data.random import sample_seeds
@@ -29,6 +30,7 @@ class Feed:
         self_blend: makes forgeries of the pictures, which are then all real faces; or None.
         mixup: alpha of mixup; 0: off.
         cutmix: alpha of CutMix; 0: off.
+        further: names of the further views that the objectives ask for.
     """
 
     pictures: np.ndarray
@@ -40,6 +42,7 @@ class Feed:
     self_blend: SelfBlend | None = None
     mixup: float = 0.0
     cutmix: float = 0.0
+    further: tuple[str, ...] = ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -65,4 +68,5 @@ class Feed:
             pictures, labels = blend_batch(pictures, labels, seeds, self.self_blend)
         views = make_views(pictures, seeds, self.augment, size=self.size)
         mixed = mix(views.primary, drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
-        return Batch(views.primary, views.clean, labels, seeds, indices.to(device), mixed=mixed)
+        further = make_further_views(self.further, pictures, seeds, self.size)
+        return Batch(views.primary, views.clean, labels, seeds, indices.to(device), further, mixed)
