@@ -7,13 +7,15 @@ import torch
 
 from auxface.model.joint import JointModel
 
+_BATCH = 128
+
 
 @torch.inference_mode()
 def score_pictures(
     model: JointModel,
     pictures: np.ndarray,
     *,
-    batch_size: int = 128,
+    batch_size: int = _BATCH,
     transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -43,3 +45,23 @@ def score_pictures(
         task.name: np.concatenate(collected[task.name]) if collected[task.name] else np.zeros((0, task.outputs))
         for task in model.tasks
     }
+
+
+@torch.inference_mode()
+def pooled_features(model: JointModel, pictures: np.ndarray) -> torch.Tensor:
+    """What the heads would read of every picture, float32 [N, D] on the CPU; the training mode is restored afterwards.
+
+    Args:
+        model: the model.
+        pictures: uint8 [N, 3, S, S] at the model's input size.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, len(pictures), _BATCH):
+        batch = torch.from_numpy(np.array(pictures[start : start + _BATCH])).to(device)
+        parts.append(model.pooled(batch.float() / 255).float().cpu())
+    model.train(was_training)
+    # Cloned, since what is made in inference mode cannot be used outside of it in every way.
+    return torch.cat(parts).clone()

@@ -15,7 +15,8 @@ from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import SavedModel, write_model_files
-from auxface.model.scoring import score_pictures
+from auxface.model.scoring import pooled_features, score_pictures
+from auxface.objectives import TrainingSet
 from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
@@ -64,6 +65,10 @@ def train(
     size = resolved.encoder.image_size
     parts = {split: usable_pictures(manifest.only(split), split, size) for split in ("train", "val")}
 
+    seen = parts["train"]
+    training = TrainingSet(seen.manifest, lambda: pooled_features(model, seen.pictures))
+    model.before_training(training)
+
     if overwrite and out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,7 @@ def train(
         blending,
         resolved.train.mixup,
         resolved.train.cutmix,
+        model.views,
     )
     pictures = parts["val"].pictures
     if blending is not None:
@@ -105,6 +111,7 @@ def train(
             seed=resolved.seed,
             pictures={split: len(part.pictures) for split, part in parts.items()},
             unreadable=rejected,
+            objectives=model.report(),
             training_seconds=round(trained.seconds, 1),
         ),
     )
