@@ -7,7 +7,7 @@ import torch
 from auxface import evaluation
 from auxface.data.manifest import KEY, Manifest
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.objectives import probabilities
+from auxface.objectives import expected_value, probabilities
 
 
 def predictions_for(
@@ -32,7 +32,7 @@ def predictions_for(
     for task in config.tasks:
         columns |= _true(task, manifest.table) | _scores(task, logits[task.name])
     tasks = tuple(
-        evaluation.Task(task.name, task.kind, task.classes, task.thresholds, task.threshold_rule)
+        evaluation.Task(task.name, task.kind, _named(task), task.thresholds, task.threshold_rule)
         for task in config.tasks
     )
     return evaluation.Predictions(pd.DataFrame(columns), tasks, left_out or {}, provenance or {})
@@ -43,6 +43,16 @@ def calibrated(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
     return probabilities(task.task(), torch.as_tensor(logits), task.temperature).numpy()
 
 
+def predicted_number(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
+    """What an ordinal task predicts, float32 [N], from its logits [N, outputs] at the stored temperature."""
+    return expected_value(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+
+
+def _named(task: TaskRecord) -> tuple[str, ...]:
+    """Classes with a score column of their own; an ordinal task has one predicted number instead."""
+    return () if task.kind == "ordinal" else task.classes
+
+
 def _true(task: TaskRecord, table: pd.DataFrame) -> dict[str, object]:
     if task.kind == "multilabel":
         return {f"true.{task.name}.{name}": table[name] for name in task.classes if name in table.columns}
@@ -50,6 +60,8 @@ def _true(task: TaskRecord, table: pd.DataFrame) -> dict[str, object]:
 
 
 def _scores(task: TaskRecord, logits: np.ndarray) -> dict[str, object]:
+    if task.kind == "ordinal":
+        return {f"predicted.{task.name}": predicted_number(task, logits)}
     scores = calibrated(task, logits)
     names = task.classes[1:] if task.kind == "binary" else task.classes
     return {f"score.{task.name}.{name}": scores[:, place] for place, name in enumerate(names)}

@@ -22,6 +22,7 @@ class Answer:
         probabilities: class or attribute name to calibrated probability in [0, 1]; binary names both sides.
         threshold: the stored one of a binary task; per attribute for several; None for single-label tasks.
         abstained: whether the score lay in the model's abstain band.
+        value: the predicted number of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
     """
 
     answer: str | list[str] | None
@@ -29,10 +30,12 @@ class Answer:
     probabilities: dict[str, float]
     threshold: float | dict[str, float] | None
     abstained: bool = False
+    value: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as ``predict --json`` prints it."""
-        return {
+        number = {} if self.value is None else {"value": self.value}
+        return number | {
             "class": self.answer,
             "probability": self.probability,
             "probabilities": self.probabilities,

@@ -5,7 +5,7 @@ import torch
 from scipy.special import expit
 
 from auxface.evaluation import choose_threshold, fit_temperature
-from auxface.model.config import TaskRecord
+from auxface.model.config import TaskRecord, record_of
 from auxface.objectives import Task
 
 RULE = "balanced_accuracy"
@@ -22,11 +22,15 @@ def calibrate(task: Task, logits: np.ndarray, labels: torch.Tensor) -> TaskRecor
     Returns:
         The record for ``config.json``. A class that the validation split lacks keeps the threshold 0.5.
     """
-    known_as = {"name": task.name, "kind": task.kind, "classes": task.classes, "weight": task.weight}
     wanted = labels.numpy()
     if task.kind == "class":
         known = wanted >= 0
-        return TaskRecord(**known_as, temperature=_temperature(logits[known], wanted[known]))
+        return record_of(task, temperature=_temperature(logits[known], wanted[known]))
+    if task.kind == "ordinal":
+        known = ~np.isnan(wanted)
+        steps = np.convolve(task.values, [0.5, 0.5], mode="valid")
+        above = (wanted[known, None] > steps).astype(int)
+        return record_of(task, temperature=_temperature(logits[known].ravel(), above.ravel()))
     columns = wanted.reshape(len(wanted), -1)
     known = ~np.isnan(columns)
     temperature = _temperature(logits[known], columns[known].astype(int))
@@ -35,7 +39,7 @@ def calibrate(task: Task, logits: np.ndarray, labels: torch.Tensor) -> TaskRecor
         name: _threshold(columns[known[:, place], place], expit(logits[known[:, place], place] / temperature))
         for place, name in enumerate(names)
     }
-    return TaskRecord(**known_as, temperature=temperature, thresholds=thresholds, threshold_rule=RULE)
+    return record_of(task, temperature=temperature, thresholds=thresholds, threshold_rule=RULE)
 
 
 def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:

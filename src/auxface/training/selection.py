@@ -1,16 +1,18 @@
 """How good a model is on the validation split: the one figure that chooses its weights."""
 
 import numpy as np
+import torch
 from scipy.special import expit, softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_curve
 
-from auxface.objectives import Task
+from auxface.objectives import Task, expected_value
 
 
 def selection_value(metric: str, tasks: tuple[Task, ...], logits: dict[str, np.ndarray], labels: dict) -> float | None:
     """The mean of a metric over tasks (and, within a multi-label task, over attributes); higher is better.
 
-    Balanced accuracy of a binary label is taken at the threshold that is best on these very rows, since that is the
+    Of an ordinal task, ``loss`` is the mean absolute error (negated) and every other metric one less that error as a
+    share of the scale. Balanced accuracy of a binary label is taken at the threshold that is best on these very rows, since that is the
     threshold that will be stored with the model.
 
     Args:
@@ -35,6 +37,8 @@ def _task_values(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray
     if task.kind == "class":
         known = labels >= 0
         return [_value(metric, labels[known], softmax(logits[known], axis=1))]
+    if task.kind == "ordinal":
+        return [_ordinal_value(metric, task, logits, labels)]
     columns = labels.reshape(len(labels), -1)
     values: list[float | None] = []
     for place in range(columns.shape[1]):
@@ -42,6 +46,15 @@ def _task_values(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray
         positive = expit(logits[known, place])
         values.append(_binary_value(metric, columns[known, place].astype(int), positive))
     return values
+
+
+def _ordinal_value(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> float | None:
+    known = ~np.isnan(labels)
+    if not known.any():
+        return None
+    predicted = expected_value(task, torch.as_tensor(logits[known])).numpy()
+    error = float(np.abs(predicted - labels[known]).mean())
+    return -error if metric == "loss" else 1 - error / (task.values[-1] - task.values[0])
 
 
 def _binary_value(metric: str, labels: np.ndarray, positive: np.ndarray) -> float | None:
