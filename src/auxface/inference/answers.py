@@ -16,7 +16,7 @@ def answers_from_logits(task: TaskRecord, logits: np.ndarray) -> list[Answer]:
 
 def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
     """Calibrated probabilities [N, outputs] of N faces to their answers."""
-    make = {"multilabel": _several, "binary": _binary}.get(task.kind, _single)
+    make = {"multilabel": _several, "binary": _binary, "ordinal": _number}.get(task.kind, _single)
     return [make(task, row) for row in np.asarray(scores, np.float64).tolist()]
 
 
@@ -34,6 +34,12 @@ def _binary(task: TaskRecord, scores: list[float]) -> Answer:
     side = positive if scores[0] >= threshold else negative
     abstained = task.abstain is not None and task.abstain[0] <= scores[0] < task.abstain[1]
     return Answer(None if abstained else side, by_name[side], by_name, threshold, abstained)
+
+
+def _number(task: TaskRecord, scores: list[float]) -> Answer:
+    value = sum(number * share for number, share in zip(task.values, scores, strict=True))
+    nearest = min(range(len(task.values)), key=lambda place: abs(task.values[place] - value))
+    return Answer(task.classes[nearest], None, dict(zip(task.classes, scores, strict=True)), None, value=value)
 
 
 def _single(task: TaskRecord, scores: list[float]) -> Answer:

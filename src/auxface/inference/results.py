@@ -47,6 +47,8 @@ class Answer:
         """What a person is shown: ``happy 83%``."""
         if self.abstained:
             return "no answer (unsure)"
+        if self.value is not None:
+            return f"{self.value:.1f}"
         said = ", ".join(self.answer) if isinstance(self.answer, list) else self.answer
         sure = "" if self.probability is None else f" {self.probability:.0%}"
         return f"{said or 'none'}{sure}"

@@ -12,7 +12,7 @@ from auxface.objectives import Task
 def class_weights(task: Task, wanted: str | Mapping[str, float], labels: Tensor) -> tuple[float, ...]:
     """The weights of a task's classes, as :class:`auxface.objectives.Task` holds them.
 
-    Balanced weights are n / (classes * count of the class), as scikit-learn has them; a class that does not occur has 1.
+    Balanced weights are n / (classes * count of the class), as scikit-learn has them, and 1 where a class does not occur.
 
     Args:
         task: a class, binary or multilabel task.

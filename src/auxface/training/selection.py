@@ -12,8 +12,8 @@ def selection_value(metric: str, tasks: tuple[Task, ...], logits: dict[str, np.n
     """The mean of a metric over tasks (and, within a multi-label task, over attributes); higher is better.
 
     Of an ordinal task, ``loss`` is the mean absolute error (negated) and every other metric one less that error as a
-    share of the scale. Balanced accuracy of a binary label is taken at the threshold that is best on these very rows, since that is the
-    threshold that will be stored with the model.
+    share of the scale. Balanced accuracy of a binary label is taken at the threshold that is best on these very rows,
+    since that is the threshold that will be stored with the model.
 
     Args:
         metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (log loss, negated).

@@ -116,7 +116,8 @@ def _check(name: str, config: ModelConfig, manifest: Manifest, split: str) -> No
             raise InputError(
                 f"{name}: the model learned '{task.name}', which is no label of the manifest (it has: {have})"
             )
-        if (label.kind, label.classes) != (task.kind, task.classes):
+        classes = () if task.kind == "ordinal" else task.classes
+        if (label.kind, label.classes) != (task.kind, classes):
             raise InputError(
                 f"{name}: the model knows '{task.name}' as {task.kind} with {', '.join(task.classes)}; the "
                 f"manifest has {label.kind} with {', '.join(label.classes)}"
