@@ -91,8 +91,8 @@ class JointModel(nn.Module):
             weight = (1 - share) * auxiliary_weight_at(self.recipe.objectives[name], moment)
             if weight > 0:
                 loss, each = auxiliary(self.encoder, batch, moment)
-                losses[name], weights[name] = loss, weight
-                logs |= {f"{name}.{part}": value for part, value in each.items()}
+                losses[name], weights[name] = loss * batch.share, weight
+                logs |= {f"{name}.{part}": value * batch.share for part, value in each.items()}
         if self.balance is not None:
             total, learned = self.balance(losses)
             return total, logs | {f"weight.{name}": weight for name, weight in learned.items()}

@@ -61,6 +61,8 @@ class Classification(nn.Module):
                 both = torch.maximum(counts, others)
                 each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
                 counts = both
-            losses[task.name] = weighted_mean(each, counts)
+            if batch.weights is not None:
+                counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
+            losses[task.name] = weighted_mean(each, counts, batch.counts.get(task.name))
         total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}

@@ -38,9 +38,10 @@ def row_losses(task: Task, logits: Tensor, labels: Tensor, label_smoothing: floa
     return each, known
 
 
-def weighted_mean(each: Tensor, counts: Tensor) -> Tensor:
-    """The mean of ``each`` by ``counts``; 0 where nothing counts."""
-    return (each * counts).sum() / counts.sum().clamp(min=1e-6)
+def weighted_mean(each: Tensor, counts: Tensor, total: float | None = None) -> Tensor:
+    """The mean of ``each`` by ``counts``; 0 where nothing counts. ``total`` replaces the sum of the counts."""
+    divisor = counts.sum().clamp(min=1e-6) if total is None else max(total, 1e-6)
+    return (each * counts).sum() / divisor
 
 
 def _single(task: Task, logits: Tensor, labels: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
