@@ -6,7 +6,7 @@ import sys
 import typer
 
 from auxface import __version__
-from auxface.cli import demo, doctor, evaluate, predict, prepare, train
+from auxface.cli import audit, demo, doctor, evaluate, explain, export, predict, prepare, serve, train
 from auxface.errors import InputError
 
 app = typer.Typer(
@@ -21,7 +21,11 @@ app.command(name="demo")(demo.command)
 app.add_typer(prepare.app, name="prepare")
 app.command(name="train")(train.command)
 app.command(name="evaluate")(evaluate.command)
+app.command(name="audit")(audit.command)
 app.command(name="predict")(predict.command)
+app.command(name="explain")(explain.command)
+app.command(name="export")(export.command)
+app.command(name="serve")(serve.command)
 app.command(name="doctor")(doctor.command)
 
 

@@ -1,34 +1,59 @@
-"""Figures for a terminal: a model per line, a metric per column, each with its interval."""
+"""Figures for a terminal: a model per line, a metric per column, each with its interval; then the widest gap."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from auxface.evaluation import Audit
+from auxface.evaluation import Audit, Estimate, TaskAudit
+from auxface.evaluation.partition import CROSS
+from auxface.evaluation.vocabulary import TABLE, decision_metric
 
-_SHOWN = {
-    "binary": ("auc", "accuracy", "balanced_accuracy"),
-    "class": ("accuracy", "balanced_accuracy", "macro_f1"),
-    "multilabel": ("accuracy", "balanced_accuracy", "average_precision"),
-}
+_COLUMNS = 4
 
 
 def audit_lines(audit: Audit) -> Iterator[str]:
-    """One small table per task: overall figures with 95% intervals, then the worst group and the gap."""
-    raw = audit.to_dict()
-    models: dict[str, Any] = raw["models"] if "models" in raw else {"": raw}
-    tasks = list(next(iter(models.values()))["tasks"])
+    """One small table per task: overall figures with 95% intervals, then each model's widest gap between groups."""
+    tasks = dict.fromkeys(task for model in audit.models.values() for task in model.tasks)
+    width = max(map(len, audit.models))
     for task in tasks:
-        shown = next(iter(models.values()))["tasks"][task]["overall"]
-        names = list(shown)[:4]
-        width = max([len(name) for name in models] + [5])
-        yield f"{task}"
-        yield "  " + " ".join([" " * width] + [f"{name.replace('_', ' '):>22}" for name in names])
-        for model, content in models.items():
-            cells = [_cell(content["tasks"][task]["overall"].get(name)) for name in names]
-            yield "  " + " ".join([f"{model:<{width}}"] + [f"{cell:>22}" for cell in cells])
+        found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
+        metrics = TABLE[next(iter(found.values())).task.kind][:_COLUMNS]
+        yield task
+        yield "  " + " ".join([" " * width] + [f"{metric.replace('_', ' '):>22}" for metric in metrics])
+        for name, audited in found.items():
+            cells = [_cell(audited.overall.get(metric)) for metric in metrics]
+            yield "  " + " ".join([f"{name:<{width}}"] + [f"{cell:>22}" for cell in cells])
+        for name, audited in found.items():
+            gap = _widest(audited)
+            if gap is not None:
+                yield f"  {name}: {gap}"
+    for note in audit.notes:
+        yield f"note: {note}"
 
 
-def _cell(figure: dict[str, Any] | None) -> str:
-    if figure is None or figure["value"] is None:
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
         return "-"
-    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+
+
+def _widest(audited: TaskAudit) -> str | None:
+    metric = decision_metric(audited.task.kind)
+    known = [
+        (gap.value, group, gap)
+        for group, gaps in audited.gaps.items()
+        if CROSS not in group
+        and (gap := gaps.get(f"{metric}_difference")) is not None
+        and gap.value is not None
+        and gap.more is not None
+    ]
+    if not known:
+        return None
+    value, group, gap = max(known, key=lambda item: item[0])
+    more = gap.more or {}
+    chance = more.get("by_chance")
+    limit = f", by chance up to {chance:.3f}" if isinstance(chance, float) else ""
+    return (
+        f"widest gap in {metric.replace('_', ' ')} {value:.3f} ({group}: best {more['best']}, worst {more['worst']}"
+        f"{limit})"
+    )

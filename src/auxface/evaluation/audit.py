@@ -2,126 +2,36 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from auxface.evaluation.bootstrap import CONFIDENCE, Draws, Estimate, Resampling, draw_resamples
+from auxface.evaluation.bootstrap import CONFIDENCE, Draws, Resampling, draw_resamples
 from auxface.evaluation.checking import check_predictions
-from auxface.evaluation.clusters import cluster_codes
-from auxface.evaluation.comparing import Comparison, compare
+from auxface.evaluation.clusters import Clusters, cluster_codes
+from auxface.evaluation.comparing import compare
 from auxface.evaluation.counting import confusion
 from auxface.evaluation.fairness import gaps
-from auxface.evaluation.measuring import MINIMUM_GROUP, Measured, Metrics, measure
-from auxface.evaluation.partition import Partition, all_partitions, whole
-from auxface.evaluation.samples import predicted_classes, task_samples
+from auxface.evaluation.left_out import counted_as_errors
+from auxface.evaluation.measuring import MINIMUM_GROUP, Metrics, measure
+from auxface.evaluation.partition import by_column, crossed_partitions, single_partitions, whole
+from auxface.evaluation.reliability import are_probabilities, reliability_bins
+from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
+from auxface.evaluation.robustness import Conditions, Curves, estimates, measure_corrupted, summarise
+from auxface.evaluation.samples import attribute_samples, predicted_classes, task_samples
 from auxface.evaluation.table import ASSUMED, Predictions, TableError, Task
+from auxface.evaluation.validated import measure_calibrated, measure_operating_points, with_thresholds
+from auxface.evaluation.videos import video_level
 
-Estimates = dict[str, Estimate]
-Robustness = Mapping[str, Mapping[str, Mapping[int, Predictions]]]
-
-
-@dataclass
-class TaskAudit:
-    """One task of one model.
-
-    Attributes:
-        task: the task, with the thresholds in use.
-        overall: metric to estimate.
-        groups: group to level to metric to estimate; a pair of groups crossed is called ``"A × B"``.
-        gaps: group to gap to estimate.
-        robustness: corruption to severity to metric to estimate.
-        attributes: of a multi-label task, each attribute measured by itself.
-        confusion: counts, row = truth, column = prediction; None for kinds that have none.
-        unlabelled: rows without a truth.
-        unscored: rows with a truth and no score.
-    """
-
-    task: Task
-    overall: Estimates
-    groups: dict[str, dict[str, Estimates]] = field(default_factory=dict)
-    gaps: dict[str, Estimates] = field(default_factory=dict)
-    robustness: dict[str, dict[int, Estimates]] = field(default_factory=dict)
-    attributes: dict[str, "TaskAudit"] = field(default_factory=dict)
-    confusion: np.ndarray | None = None
-    unlabelled: int = 0
-    unscored: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in ``report.json``."""
-        entry: dict[str, Any] = {
-            "kind": self.task.kind,
-            "classes": list(self.task.classes),
-            "thresholds": dict(self.task.thresholds),
-            "threshold_rule": self.task.threshold_rule,
-            "overall": _plain(self.overall),
-            "groups": {
-                name: {level: _plain(found) for level, found in levels.items()} for name, levels in self.groups.items()
-            },
-            "gaps": {name: _plain(found) for name, found in self.gaps.items()},
-            "robustness": {
-                name: {str(severity): _plain(found) for severity, found in steps.items()}
-                for name, steps in self.robustness.items()
-            },
-            "unlabelled": self.unlabelled,
-            "unscored": self.unscored,
-        }
-        if self.attributes:
-            entry["attributes"] = {name: found.to_dict() for name, found in self.attributes.items()}
-        if self.confusion is not None:
-            entry["confusion"] = self.confusion.tolist()
-        return entry
-
-
-@dataclass
-class ModelAudit:
-    """One model's table, measured: tasks by name, counts of samples left out, provenance, size."""
-
-    tasks: dict[str, TaskAudit]
-    left_out: dict[str, int]
-    provenance: dict[str, Any]
-    rows: int
-    clusters: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in ``report.json``."""
-        tasks = {name: task.to_dict() for name, task in self.tasks.items()}
-        size = {"rows": self.rows, "clusters": self.clusters}
-        return {"tasks": tasks, "left_out": self.left_out, "provenance": self.provenance} | size
-
-
-@dataclass
-class Audit:
-    """What was measured.
-
-    Attributes:
-        models: model name to its figures.
-        comparisons: every pair of models in every metric of every task.
-        notes: sentences a reader must know, such as thresholds that were assumed.
-        method: resamples, seed, confidence, what the clusters are.
-    """
-
-    models: dict[str, ModelAudit]
-    comparisons: list[Comparison]
-    notes: list[str]
-    method: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of ``report.json``: one model's figures, or ``models`` and ``comparisons`` where there are more."""
-        common = {"notes": self.notes, "method": self.method}
-        if len(self.models) == 1:
-            return next(iter(self.models.values())).to_dict() | common
-        compared: dict[str, list[dict[str, object]]] = {}
-        for item in self.comparisons:
-            compared.setdefault(item.task, []).append(item.to_dict())
-        models = {name: model.to_dict() for name, model in self.models.items()}
-        return {"models": models, "comparisons": compared} | common
+MOST_CONFUSED = 200
 
 
 def audit_tables(
     tables: Mapping[str, Predictions],
     *,
-    robustness: Robustness | None = None,
+    robustness: Mapping[str, Conditions] | None = None,
+    baseline: str | None = None,
+    validation: Mapping[str, Predictions] | None = None,
+    clusters: Clusters = "auto",
     resamples: int = 1000,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -130,13 +40,18 @@ def audit_tables(
 
     Args:
         tables: model name to its predictions.
-        robustness: model name to corruption to severity (1, 2, ...) to the predictions on corrupted pictures.
+        robustness: model name to corruption to severity to the predictions on damaged pictures. Severities are
+            1, 2, ... or names, such as ``"c40"`` of a codec.
+        baseline: the model that mean corruption errors are relative to.
+        validation: model name to its predictions on a validation split, from which thresholds are chosen where the
+            table has none, and operating points and a temperature in any case.
+        clusters: what is resampled, see :func:`~auxface.evaluation.clusters.cluster_codes`.
         resamples: bootstrap resamples behind each interval.
         seed: of the resamples; the same seed and tables give the same numbers.
         progress: called with steps done and steps in all.
 
     Raises:
-        TableError: no table, or one that cannot be measured.
+        TableError: no table, or one that cannot be measured; a model name that none of the tables has.
     """
     if not tables:
         raise TableError("no table to measure")
@@ -146,46 +61,41 @@ def audit_tables(
         for corruption, steps in corruptions.items()
         for severity, table in steps.items()
     }
-    for name, table in tables.items():
-        check_predictions(table, name)
-    for (name, corruption, severity), table in corrupted.items():
-        if name not in tables:
-            raise TableError(f"robustness of '{name}', which is none of the models ({', '.join(tables)})")
-        check_predictions(table, f"{name}, {corruption} {severity}")
-    codes, kinds = cluster_codes([table.frame for table in [*tables.values(), *corrupted.values()]])
-    resampling = draw_resamples(1 + max(int(code.max()) for code in codes), resamples, seed)
-    clusters = dict(zip([*tables, *corrupted], codes))
-
-    partitions = {name: [whole(table), *all_partitions(table)] for name, table in tables.items()}
-    steps = sum(len(table.tasks) * len(partitions[name]) for name, table in tables.items())
-    done = 0
-    steps += sum(len(table.tasks) for table in corrupted.values())
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, steps)
-
-    models: dict[str, ModelAudit] = {}
-    overall: dict[str, dict[str, Metrics]] = {}
-    for name, table in tables.items():
-        overall[name] = {}
-        found: dict[str, TaskAudit] = {}
+    _check(tables, corrupted, validation or {}, baseline)
+    tables = {name: _with_thresholds(table, (validation or {}).get(name)) for name, table in tables.items()}
+    codes, kinds = cluster_codes([table.frame for table in [*tables.values(), *corrupted.values()]], clusters)
+    draw = draw_resamples(1 + max(int(code.max()) for code in codes), resamples, seed)
+    own = dict(zip(tables, codes))
+    several = len({level for table in tables.values() for level in _datasets(table)}) > 1
+    runs = [_Run(name, table, own[name], draw, several, (validation or {}).get(name)) for name, table in tables.items()]
+    count = _Progress(
+        progress, sum(run.steps() for run in runs) + sum(len(table.tasks) for table in corrupted.values())
+    )
+    for run in runs:
+        run.measure(count)
+    curves: dict[tuple[str, str], Curves] = {}
+    by_name = {run.name: run for run in runs}
+    for (key, table), code in zip(corrupted.items(), codes[len(tables) :]):
+        name, corruption, severity = key
         for task in table.tasks:
-            found[task.name], overall[name][task.name] = _audit_task(
-                table, task, partitions[name], clusters[name], resampling, advance
-            )
-        count = len(np.unique(clusters[name]))
-        models[name] = ModelAudit(found, dict(table.left_out), dict(table.provenance), len(table.frame), count)
-    for (name, corruption, severity), table in corrupted.items():
-        for task in table.tasks:
-            part = measure(table, task, whole(table), clusters[name, corruption, severity], resampling)
-            if task.name in models[name].tasks:
-                curve = models[name].tasks[task.name].robustness.setdefault(corruption, {})
-                curve[int(severity)] = _estimates(part.levels[""])
-            advance()
-    comparisons, notes = compare(tables, overall, clusters, resampling)
+            audited = by_name[name].audited.get(task.name)
+            if audited is not None:
+                found = measure_corrupted(audited, table, corruption, severity, code, draw)
+                curves.setdefault((name, task.name), {})[corruption, severity] = found
+            count.advance()
+    for (name, task), curve in curves.items():
+        base = None if baseline is None else by_name[baseline].overall.get(task)
+        audited = by_name[name].audited[task]
+        audited.robustness_summary = summarise(
+            audited.task, by_name[name].overall[task], curve, baseline, base, curves.get((baseline or "", task), {})
+        )
+    comparisons, notes = compare(
+        tables,
+        {run.name: run.overall for run in runs},
+        {run.name: run.gaps for run in runs},
+        own,
+        draw,
+    )
     method = {
         "resamples": resamples,
         "seed": seed,
@@ -193,49 +103,139 @@ def audit_tables(
         "clusters": list(kinds),
         "minimum_group": MINIMUM_GROUP,
     }
-    return Audit(models, comparisons, _notes(tables) + notes, method)
+    return Audit({run.name: run.result() for run in runs}, comparisons, _notes(tables) + notes, method)
+
+
+@dataclass
+class _Progress:
+    report: Callable[[int, int], None] | None
+    total: int
+    done: int = 0
+
+    def advance(self) -> None:
+        self.done += 1
+        if self.report:
+            self.report(self.done, self.total)
+
+
+@dataclass
+class _Run:
+    """One model's table on its way through the audit."""
+
+    name: str
+    table: Predictions
+    cluster: np.ndarray
+    draw: Resampling
+    several_datasets: bool
+    validation: Predictions | None
+    audited: dict[str, TaskAudit] = field(default_factory=dict)
+    overall: dict[str, Metrics] = field(default_factory=dict)
+    gaps: dict[str, dict[str, Metrics]] = field(default_factory=dict)
+
+    def steps(self) -> int:
+        return len(self.table.tasks)
+
+    def measure(self, count: _Progress) -> None:
+        for task in self.table.tasks:
+            found, self.overall[task.name], self.gaps[task.name] = _audit_task(
+                self.table, task, self.cluster, self.draw
+            )
+            self._add_left_out(found)
+            if self.several_datasets and "dataset" in self.table.frame.columns:
+                partition = by_column("dataset", self.table.frame["dataset"])
+                levels = measure(self.table, task, partition, self.cluster, self.draw).levels
+                found.datasets = {level: estimates(metrics) for level, metrics in levels.items()}
+            if self.validation is not None and task.name in {known.name for known in self.validation.tasks}:
+                measure_operating_points(found, self.table, self.validation, self.cluster, self.draw)
+                measure_calibrated(found, self.table, self.validation, self.cluster, self.draw)
+            videos = video_level(self.table, task)
+            if videos is not None:
+                found.videos = _audit_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]
+            self.audited[task.name] = found
+            count.advance()
+
+    def result(self) -> ModelAudit:
+        clusters = len(np.unique(self.cluster))
+        left_out, provenance = dict(self.table.left_out), dict(self.table.provenance)
+        return ModelAudit(self.audited, left_out, provenance, len(self.table.frame), clusters)
+
+    def _add_left_out(self, found: TaskAudit) -> None:
+        missing = sum(self.table.left_out.values()) + found.unscored
+        found.counted_as_errors = counted_as_errors(found.overall, missing)
 
 
 def _audit_task(
-    table: Predictions,
-    task: Task,
-    partitions: list[Partition],
-    cluster: np.ndarray,
-    resampling: Resampling,
-    advance: Callable[[], None],
-) -> tuple[TaskAudit, Metrics]:
-    everybody = measure(table, task, partitions[0], cluster, resampling)
+    table: Predictions, task: Task, cluster: np.ndarray, draw: Resampling
+) -> tuple[TaskAudit, Metrics, dict[str, Metrics]]:
+    everybody = measure(table, task, whole(table), cluster, draw)
     overall = everybody.levels[""]
-    result = TaskAudit(task, _estimates(overall))
+    result = TaskAudit(task, estimates(overall))
     for name, levels in everybody.attributes.items():
-        alone = Task(name, "binary", (f"not {name}", name), {name: task.threshold(name)}, task.threshold_rule)
-        result.attributes[name] = TaskAudit(alone, _estimates(levels[""]))
-    if task.kind != "multilabel":
-        samples = task_samples(table, task)
-        result.unlabelled, result.unscored = samples.unlabelled, samples.unscored
-        if task.kind != "ordinal":
-            result.confusion = confusion(samples.true, predicted_classes(task, samples), len(task.classes))
-    advance()
-    for partition in partitions[1:]:
-        measured = measure(table, task, partition, cluster, resampling)
-        _add_group(result, partition.name, measured.levels, overall)
+        result.attributes[name] = TaskAudit(task.alone(name), estimates(levels[""]))
+    _describe(result, table, task)
+    by_group: dict[str, Metrics] = {}
+    for partition in [*single_partitions(table), *crossed_partitions(table)]:
+        measured = measure(table, task, partition, cluster, draw)
+        by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
         for name, levels in measured.attributes.items():
             _add_group(result.attributes[name], partition.name, levels, everybody.attributes[name][""])
-        advance()
-    return result, overall
+    return result, overall, by_group
 
 
-def _add_group(result: TaskAudit, group: str, levels: Mapping[str, Metrics], overall: Metrics) -> None:
-    result.groups[group] = {level: _estimates(metrics) for level, metrics in levels.items()}
-    result.gaps[group] = gaps(levels, overall)
+def _describe(result: TaskAudit, table: Predictions, task: Task) -> None:
+    """What needs no resamples: counts, confusion, the reliability diagram."""
+    if task.kind == "multilabel":
+        parts = [attribute_samples(table, task, name) for name in task.classes]
+        result.unscored = max((part.unscored for part in parts if part is not None), default=0)
+        result.unlabelled = min((part.unlabelled for part in parts if part is not None), default=0)
+        return
+    samples = task_samples(table, task)
+    result.unlabelled, result.unscored = samples.unlabelled, samples.unscored
+    if task.kind == "ordinal" or not len(samples.rows):
+        return
+    if len(task.classes) <= MOST_CONFUSED:
+        result.confusion = confusion(samples.true, predicted_classes(task, samples), len(task.classes))
+    if are_probabilities(samples.score):
+        result.reliability = reliability_bins(samples.true, samples.score)
 
 
-def _estimates(metrics: Mapping[str, Draws]) -> Estimates:
-    return {name: draws.estimate() for name, draws in metrics.items()}
+def _add_group(result: TaskAudit, group: str, levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Draws]:
+    found = gaps(levels, overall)
+    result.groups[group] = {level: estimates(metrics) for level, metrics in levels.items()}
+    result.gaps[group] = estimates(found)
+    return found
 
 
-def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, object]]:
-    return {name: estimate.to_dict() for name, estimate in found.items()}
+def _check(
+    tables: Mapping[str, Predictions],
+    corrupted: Mapping[tuple[str, str, Severity], Predictions],
+    validation: Mapping[str, Predictions],
+    baseline: str | None,
+) -> None:
+    for name, table in tables.items():
+        check_predictions(table, name)
+    for (name, corruption, severity), table in corrupted.items():
+        check_predictions(table, f"{name}, {corruption} {severity}")
+    for name, table in validation.items():
+        check_predictions(table, f"{name}, validation")
+    named = {"robustness": {key[0] for key in corrupted}, "validation": set(validation)}
+    named["baseline"] = set() if baseline is None else {baseline}
+    for what, names in named.items():
+        strange = sorted(names - set(tables))
+        if strange:
+            raise TableError(f"{what} of '{strange[0]}', which is none of the models ({', '.join(tables)})")
+
+
+def _with_thresholds(table: Predictions, validation: Predictions | None) -> Predictions:
+    if validation is None:
+        return table
+    known = {task.name for task in validation.tasks}
+    tasks = tuple(with_thresholds(task, validation) if task.name in known else task for task in table.tasks)
+    return Predictions(table.frame, tasks, table.left_out, table.provenance)
+
+
+def _datasets(table: Predictions) -> list[str]:
+    return list(map(str, table.frame["dataset"].dropna().unique())) if "dataset" in table.frame.columns else []
 
 
 def _notes(tables: Mapping[str, Predictions]) -> list[str]:
@@ -253,6 +253,3 @@ def _notes(tables: Mapping[str, Predictions]) -> list[str]:
 def _lacks_threshold(task: Task) -> bool:
     needed = task.classes[1:] if task.kind == "binary" else task.classes if task.kind == "multilabel" else ()
     return any(name not in task.thresholds for name in needed)
-
-
-__all__ = ["Audit", "Measured", "ModelAudit", "TaskAudit", "audit_tables"]

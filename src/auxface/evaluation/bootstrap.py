@@ -4,6 +4,7 @@ Efron's percentile bootstrap over clusters, at the quantiles that Hesterberg (20
 Bootstrap") gives for few clusters. All metrics of all models share the same resamples, so differences are paired.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,29 +104,39 @@ class Draws:
         values: the numbers; NaN where a resample leaves the metric undefined.
         n: samples behind it.
         clusters: clusters behind it.
-        proportion: the metric is a share of samples, so that 0 and 1 have an interval too (Wilson's).
+        units: independent units of the rarest class behind a metric in [0, 1]. Where every resample gives one and the
+            same number, such as no error at all, Wilson's interval for so many units stands in; None: none does.
         why: why it cannot be measured; None where it can.
+        biased: resampling adds to the metric what noise adds to it (a maximum, a distance); the resamples are then
+            mirrored at the value, which takes it off again.
+        bounds: the possible range.
+        more: further facts for the estimate.
     """
 
     values: np.ndarray
     n: int
     clusters: int
-    proportion: bool = False
+    units: int | None = None
     why: str | None = None
+    biased: bool = False
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    more: Mapping[str, object] | None = None
 
-    def estimate(self, reflect: bool = False, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
-        """Value and interval; ``reflect`` mirrors the resamples at the value, which undoes the bias of a maximum."""
+    def estimate(self) -> Estimate:
+        """Value and interval."""
         if self.why or np.isnan(self.values[0]):
             return Estimate(None, None, None, self.n, self.clusters, self.why or "undefined on these samples")
         value = float(self.values[0])
+        more = dict(self.more) if self.more else None
         low, high, why = interval(self.values[1:], self.clusters)
         if low is None or high is None:
-            return Estimate(value, None, None, self.n, self.clusters, why)
-        if self.proportion and high - low < 1e-9:
-            low, high = wilson(value, self.clusters)
-        elif reflect:
+            return Estimate(value, None, None, self.n, self.clusters, why, more)
+        if self.units is not None and high - low < 1e-9:
+            low, high = wilson(value, self.units)
+        elif self.biased:
             low, high = 2 * value - high, 2 * value - low
-        return Estimate(value, *(float(np.clip(end, *bounds)) for end in (low, high)), self.n, self.clusters)
+        low, high = (float(np.clip(end, *self.bounds)) for end in (low, high))
+        return Estimate(value, low, high, self.n, self.clusters, None, more)
 
 
 def interval(resamples: np.ndarray, clusters: int) -> tuple[float | None, float | None, str | None]:
@@ -143,7 +154,7 @@ def interval(resamples: np.ndarray, clusters: int) -> tuple[float | None, float 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
     """Wilson's (1927) score interval of a share seen in ``n`` independent units."""
-    z = stats.norm.ppf(1 - (1 - CONFIDENCE) / 2)
+    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
@@ -36,13 +37,17 @@ def line_chart(
     percent: bool,
     limits: tuple[float, float] | None = None,
     whole_x: bool = True,
+    x_names: Sequence[str] | None = None,
     diagonal: bool = False,
     marked: bool = True,
 ) -> str:
-    """An SVG element of 245 by 166 points; ``name`` is unique on the page, so that its ids are."""
+    """An SVG element of 245 by 166 points; ``name`` is unique on the page, so that its ids are.
+
+    ``x_names`` are written below x = 0, 1, ... in place of numbers.
+    """
     from matplotlib import rc_context
 
-    style = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": 10,
@@ -78,6 +83,8 @@ def line_chart(
             )
         axes.set_xlabel(x_label)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole_x))
+        if x_names is not None:
+            axes.set_xticks(range(len(x_names)), x_names)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         if limits is not None:
             axes.set_ylim(*limits)

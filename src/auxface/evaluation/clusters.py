@@ -1,16 +1,18 @@
 """Which samples hang together: frames of one video, pictures of one person."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from auxface.evaluation.table import KEY, text_of
 
+Clusters = Literal["auto", "source", "row"]
 VIDEO = ("dataset", "method", "source", "video")
 
 
-def cluster_codes(frames: Sequence[pd.DataFrame]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Number the clusters of several tables together, so that one cluster has one number in all of them.
 
     A cluster is a video (dataset, method, source and video together: the same video name under another method is
@@ -19,23 +21,23 @@ def cluster_codes(frames: Sequence[pd.DataFrame]) -> tuple[list[np.ndarray], tup
 
     Args:
         frames: tables with any of the columns :data:`~auxface.evaluation.table.KEY`.
+        by: ``auto`` as above; ``source`` joins all videos of a source; ``row`` takes every row by itself, which is
+            right only where no two rows show the same person or video.
 
     Returns:
         Per table int64 [N] numbers from 0 without holes, and which of "video", "source" and "row" were used.
     """
     lengths = [len(frame) for frame in frames]
-    columns = {name: _codes(frames, name) for name in KEY}
-    if all(name in frame.columns for frame in frames for name in KEY):
-        own = list(columns.values())
-    else:
-        own = [np.concatenate([np.arange(length) for length in lengths])]
-    video = columns["video"] > 0
-    source = ~video & (columns["source"] > 0)
+    columns = {name: column_codes(frames, name) for name in VIDEO}
+    video = (columns["video"] > 0) & (by == "auto")
+    source = ~video & (columns["source"] > 0) & (by != "row")
     parts = {
         "video": (video, [columns[name] for name in VIDEO]),
         "source": (source, [columns["dataset"], columns["source"]]),
-        "row": (~video & ~source, own),
+        "row": (~video & ~source, []),
     }
+    if parts["row"][0].any():
+        parts["row"][1].extend(_rows(frames))
     codes = np.empty(sum(lengths), dtype=np.int64)
     offset = 0
     for where, names in parts.values():
@@ -54,9 +56,13 @@ def combine_codes(columns: Sequence[np.ndarray]) -> np.ndarray:
     return combined
 
 
-def _codes(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
-    """Numbers over all tables by sorted text; 0 where nothing is stated."""
-    found = [_levels(frame[name]) if name in frame.columns else None for frame in frames]
+def column_codes(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
+    """Numbers of a column over all tables, int64 [all rows]: equal where the text is; 0 where nothing is stated."""
+    columns = [frame[name] if name in frame.columns else None for frame in frames]
+    if all(column is not None and pd.api.types.is_integer_dtype(column.dtype) for column in columns):
+        values = np.concatenate([column.to_numpy() for column in columns if column is not None])
+        return np.unique(values, return_inverse=True)[1].astype(np.int64) + 1
+    found = [None if column is None else _levels(column) for column in columns]
     texts = sorted({text for item in found if item is not None for text in item[1]} - {""})
     places = {text: place for place, text in enumerate(texts, start=1)} | {"": 0}
     parts = []
@@ -66,6 +72,13 @@ def _codes(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
         else:
             parts.append(np.array([places[text] for text in item[1]] + [0], dtype=np.int64)[item[0]])
     return np.concatenate(parts)
+
+
+def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
+    """What names a single row: its key where every table has one, else its position in its table."""
+    if all(name in frame.columns for frame in frames for name in KEY):
+        return [column_codes(frames, name) for name in KEY]
+    return [np.concatenate([np.arange(len(frame)) for frame in frames])]
 
 
 def _levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:

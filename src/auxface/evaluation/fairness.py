@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from auxface.evaluation.bootstrap import Draws, Estimate
+from auxface.evaluation.bootstrap import Draws
 from auxface.evaluation.measuring import Metrics
 from auxface.evaluation.partition import NOT_STATED
 
@@ -20,30 +20,37 @@ _DISTANCE = ("mean_absolute_error",)
 _LOWER_IS_BETTER = {"equal_error_rate", "mean_absolute_error", "false_positive_rate"}
 
 
-def gaps(levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Estimate]:
+def gaps(levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Draws]:
     """Gaps between the levels of a group.
 
-    ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest over
-    the largest. Each names its ``worst`` and ``best`` level and ``by_chance``: the difference that noise alone exceeds
-    one time in twenty when all levels are equally good (their resamples, centred on one value). A maximum over noisy
-    numbers is too large, so the resamples are mirrored at the value and the interval ends at the possible range.
+    ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest
+    over the largest, ``worst_group_<metric>`` the worst value. Differences and ratios name their ``worst`` and ``best``
+    level; a difference also says ``by_chance``: what noise alone exceeds one time in twenty when all levels are equally
+    good (their resamples, centred on one value). A maximum over noisy numbers is too large, so the resamples are
+    mirrored at the value and the interval ends at the possible range.
 
-    Names: fairlearn's (Bird et al., 2020) ``demographic_parity``, ``equal_opportunity`` (Hardt et al., 2016),
-    ``equalized_odds``; ``predictive_parity`` for precision; the deepfake benchmarks' (Lin et al., 2024)
-    ``F_FPR`` (sum over levels of the distance of the false positive rate from everybody's), ``F_OAE`` (largest accuracy
-    difference), ``F_DP`` (largest difference in how often either class is predicted) and ``F_MEO`` (largest difference
-    in how often either class is predicted, given the truth).
+    Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
+    rate; Hardt et al., 2016), ``equalized_odds`` (the larger of the true and false positive rate's); the same for
+    precision is ``predictive_parity``. The deepfake benchmarks' (Lin et al., 2024), for levels J and everybody:
+
+    * ``F_FPR`` = sum over J of abs(FPR(J) - FPR);
+    * ``F_OAE`` = max over J of accuracy(J) - min over J: ``accuracy_difference``;
+    * ``F_DP`` = max over k of (max over J of P(says k; J) - min over J): ``demographic_parity_difference``, because
+      with two answers both k differ by the same;
+    * ``F_MEO`` = max over k, k' of (max over J of P(says k given k'; J) - min over J): ``equalized_odds_difference``,
+      because P(says 0 given k') is one minus P(says 1 given k').
 
     Args:
         levels: level to metric to draws.
         overall: metric to draws of everybody.
     """
     stated = {name: metrics for name, metrics in levels.items() if name != NOT_STATED}
-    found: dict[str, Estimate] = {}
+    found: dict[str, Draws] = {}
     available = next(iter(stated.values()), {})
     for metric in _COMPARED + _DISTANCE:
         if metric in available:
             found |= _pair(metric, (metric,), stated)
+            found[f"worst_group_{metric}"] = _worst(metric, stated)
     if "selection_rate" in available:
         for name, metrics in _FAIRLEARN.items():
             found |= _pair(name, metrics, stated)
@@ -54,32 +61,46 @@ def gaps(levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Estimate]
     return found
 
 
-def _pair(name: str, metrics: tuple[str, ...], levels: Mapping[str, Metrics]) -> dict[str, Estimate]:
+def _pair(name: str, metrics: tuple[str, ...], levels: Mapping[str, Metrics]) -> dict[str, Draws]:
     spreads = [_spread(metric, levels) for metric in metrics]
     n, clusters = _counts(metrics[0], levels)
     missing = next((spread for spread in spreads if isinstance(spread, str)), None)
     if missing:
-        nothing = Estimate(None, None, None, n, clusters, missing)
+        nothing = _nothing(metrics[0], levels, n, clusters, missing)
         return {f"{name}_difference": nothing, f"{name}_ratio": nothing}
     tables = [(values, names) for values, names in (spread for spread in spreads if not isinstance(spread, str))]
     # All-NaN columns are resamples without any level left; they stay NaN and are counted by the interval.
     with np.errstate(invalid="ignore", divide="ignore"):
-        highs = [_extreme(values, np.fmax) for values, _ in tables]
-        lows = [_extreme(values, np.fmin) for values, _ in tables]
+        highs = [np.fmax.reduce(values, axis=0) for values, _ in tables]
+        lows = [np.fmin.reduce(values, axis=0) for values, _ in tables]
         differences = np.stack([high - low for high, low in zip(highs, lows)])
         ratios = np.stack([low / high for high, low in zip(highs, lows)])
         centred = [values - values[:, :1] for values, _ in tables]
-        noise = np.max([_extreme(table, np.fmax) - _extreme(table, np.fmin) for table in centred], axis=0)[1:]
+        noise = np.max([np.fmax.reduce(table, axis=0) - np.fmin.reduce(table, axis=0) for table in centred], axis=0)
     widest = int(np.nanargmax(differences[:, 0]))
     values, names = tables[widest]
     low_first = metrics[widest] not in _LOWER_IS_BETTER
     order = np.argsort(values[:, 0] if low_first else -values[:, 0], kind="stable")
     more: dict[str, object] = {"worst": names[order[0]], "best": names[order[-1]]}
-    chance = {"by_chance": float(np.nanquantile(noise, 0.95))} if np.isfinite(noise).any() and clusters > 1 else {}
+    known = noise[1:][np.isfinite(noise[1:])]
+    chance = {"by_chance": float(np.quantile(known, 0.95))} if len(known) and clusters > 1 else {}
     above = (0.0, np.inf) if metrics[0] in _DISTANCE else (0.0, 1.0)
-    difference = Draws(differences.max(axis=0), n, clusters).estimate(reflect=True, bounds=above)
-    ratio = Draws(ratios.min(axis=0), n, clusters).estimate(reflect=True, bounds=(0.0, 1.0))
-    return {f"{name}_difference": _with(difference, more | chance), f"{name}_ratio": _with(ratio, more)}
+    difference = Draws(differences.max(axis=0), n, clusters, biased=True, bounds=above, more=more | chance)
+    ratio = Draws(np.fmin.reduce(ratios, axis=0), n, clusters, biased=True, bounds=(0.0, 1.0), more=more)
+    return {f"{name}_difference": difference, f"{name}_ratio": ratio}
+
+
+def _worst(metric: str, levels: Mapping[str, Metrics]) -> Draws:
+    spread = _spread(metric, levels)
+    n, clusters = _counts(metric, levels)
+    if isinstance(spread, str):
+        return _nothing(metric, levels, n, clusters, spread)
+    values, names = spread
+    lower_is_better = metric in _LOWER_IS_BETTER
+    worst = (np.fmax if lower_is_better else np.fmin).reduce(values, axis=0)
+    name = names[int((np.argmax if lower_is_better else np.argmin)(values[:, 0]))]
+    bounds = (0.0, np.inf) if metric in _DISTANCE else (0.0, 1.0)
+    return Draws(worst, n, clusters, biased=True, bounds=bounds, more={"worst": name})
 
 
 def _spread(metric: str, levels: Mapping[str, Metrics]) -> tuple[np.ndarray, list[str]] | str:
@@ -90,24 +111,21 @@ def _spread(metric: str, levels: Mapping[str, Metrics]) -> tuple[np.ndarray, lis
     return np.stack([draws.values for draws in measured.values()]), list(measured)
 
 
-def _extreme(values: np.ndarray, choose: np.ufunc) -> np.ndarray:
-    return choose.reduce(values, axis=0)
-
-
 def _counts(metric: str, levels: Mapping[str, Metrics]) -> tuple[int, int]:
     measured = [metrics[metric] for metrics in levels.values() if metrics[metric].why is None]
     # The rarest level limits what the resamples know, so it sets the small-sample correction.
     return sum(draws.n for draws in measured), min((draws.clusters for draws in measured), default=0)
 
 
-def _summed_distance(metric: str, levels: Mapping[str, Metrics], overall: Metrics) -> Estimate:
+def _summed_distance(metric: str, levels: Mapping[str, Metrics], overall: Metrics) -> Draws:
     spread = _spread(metric, levels)
     n, clusters = _counts(metric, levels)
     if isinstance(spread, str):
-        return Estimate(None, None, None, n, clusters, spread)
+        return _nothing(metric, levels, n, clusters, spread)
     total = np.abs(spread[0] - overall[metric].values).sum(axis=0)
-    return Draws(total, n, clusters).estimate(reflect=True, bounds=(0.0, np.inf))
+    return Draws(total, n, clusters, biased=True, bounds=(0.0, np.inf))
 
 
-def _with(estimate: Estimate, more: dict[str, object]) -> Estimate:
-    return Estimate(estimate.value, estimate.low, estimate.high, estimate.n, estimate.clusters, estimate.why, more)
+def _nothing(metric: str, levels: Mapping[str, Metrics], n: int, clusters: int, why: str) -> Draws:
+    width = len(next(iter(levels.values()))[metric].values)
+    return Draws(np.full(width, np.nan), n, clusters, why=why)

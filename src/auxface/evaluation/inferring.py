@@ -22,7 +22,7 @@ def infer_tasks(frame: pd.DataFrame, where: str = "predictions") -> tuple[Task, 
     tasks: list[Task] = []
     attributes: dict[str, list[str]] = {}
     for truth in truths:
-        own = [score.removeprefix(f"{truth}.") for score in scores if score.startswith(f"{truth}.")]
+        own = [score.removeprefix(f"{truth}.") for score in scores if _owner(score, truths) == truth]
         if f"predicted.{truth}" in frame.columns:
             tasks.append(Task(truth, "ordinal"))
         elif own:
@@ -35,6 +35,11 @@ def infer_tasks(frame: pd.DataFrame, where: str = "predictions") -> tuple[Task, 
     for name, found in attributes.items():
         tasks.append(Task(name, "multilabel", tuple(found), dict.fromkeys(found, 0.5), ASSUMED))
     return tuple(tasks)
+
+
+def _owner(score: str, truths: list[str]) -> str:
+    """The truth that a score belongs to: the longest that it begins with, since names may hold dots themselves."""
+    return max((truth for truth in truths if score.startswith(f"{truth}.")), key=len, default="")
 
 
 def _single(name: str, classes: list[str], truth: pd.Series) -> Task:

@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from auxface.evaluation.bootstrap import Draws, Resampling
-from auxface.evaluation.counting import COUNT_METRICS, RATE_METRICS, count_metrics
+from auxface.evaluation.counting import count_metrics
 from auxface.evaluation.partition import Partition
 from auxface.evaluation.ranking import FALSE_ALARMS, RANK_METRICS, rank_metrics
+from auxface.evaluation.reliability import CALIBRATION_METRICS, are_probabilities, calibration_metrics
 from auxface.evaluation.samples import Samples, attribute_samples, predicted_classes, task_samples
 from auxface.evaluation.table import Predictions, Task
 
 MINIMUM_GROUP = 30
 CUMULATIVE = (1, 5)
-_SHARES = {"accuracy", "true_positive_rate", "false_positive_rate", "precision", "selection_rate"} | {
-    f"cumulative_score_{limit}" for limit in CUMULATIVE
-}
-_MEANS = ("accuracy", "balanced_accuracy", "average_precision")
+_MEANS = ("accuracy", "balanced_accuracy", "average_precision", "expected_calibration_error", "brier_score")
+_UNBOUNDED = ("mean_absolute_error",)
+_BIASED = ("expected_calibration_error",)
 
 Metrics = dict[str, Draws]
 
@@ -32,10 +33,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Level:
-    """One level's samples as positions, with what stands against measuring it."""
+    """One level's samples as positions, how many of which kind, and what stands against measuring it.
+
+    ``sizes`` and ``clusters`` are counts by subset: "all", and where there are classes "rarest" (the class with the
+    fewest clusters), with two also "positive", "negative" and "chosen" (called positive).
+    """
 
     where: np.ndarray
-    clusters: int
+    sizes: Mapping[str, int]
+    clusters: Mapping[str, int]
     why: str | None
 
 
@@ -59,8 +65,7 @@ def measure(
     for name in task.classes:
         samples = attribute_samples(predictions, task, name)
         if samples is not None:
-            alone = Task(name, "binary", (f"not {name}", name), {name: task.threshold(name)}, task.threshold_rule)
-            attributes[name] = _single(alone, samples, partition, cluster, resampling)
+            attributes[name] = _single(task.alone(name), samples, partition, cluster, resampling)
     return Measured(_means(attributes, partition.levels), attributes)
 
 
@@ -68,57 +73,91 @@ def _single(
     task: Task, samples: Samples, partition: Partition, cluster: np.ndarray, resampling: Resampling
 ) -> dict[str, Metrics]:
     code, own = partition.code[samples.rows], cluster[samples.rows]
+    predicted = None if task.kind == "ordinal" else predicted_classes(task, samples)
+    order = np.argsort(code, kind="stable")
+    edges = np.searchsorted(code[order], np.arange(len(partition.levels) + 1))
     levels = [
-        _level(task, samples, np.flatnonzero(code == place), own, strict=bool(partition.name))
-        for place in range(len(partition.levels))
+        _level(task, samples, order[start:end], own, predicted, strict=bool(partition.name))
+        for start, end in pairwise(edges)
     ]
-    if task.kind == "ordinal":
+    if predicted is None:
         values = _distances(samples, code, len(levels), own, resampling)
     else:
         classes = len(task.classes)
-        values = count_metrics(
-            samples.true, predicted_classes(task, samples), classes, code, len(levels), own, resampling
-        )
+        values = count_metrics(samples.true, predicted, classes, code, len(levels), own, resampling)
         if classes == 2:
             values |= _ranked(samples, levels, own, resampling)
+        if are_probabilities(samples.score):
+            values |= calibration_metrics(samples.true, samples.score, code, len(levels), own, resampling)
+        if task.abstain is not None:
+            values |= _answered(task.abstain, samples, predicted, code, len(levels), own, resampling)
     return {
-        name: {
-            metric: Draws(
-                values[metric][place],
-                len(level.where),
-                level.clusters,
-                metric in _SHARES,
-                level.why or _why(metric, samples, level),
-            )
-            for metric in values
-        }
+        name: {metric: _draws(metric, values[metric][place], samples, level) for metric in values}
         for place, (name, level) in enumerate(zip(partition.levels, levels))
     }
 
 
-def _level(task: Task, samples: Samples, where: np.ndarray, cluster: np.ndarray, strict: bool) -> _Level:
-    clusters = len(np.unique(cluster[where]))
+def _level(
+    task: Task, samples: Samples, where: np.ndarray, cluster: np.ndarray, predicted: np.ndarray | None, strict: bool
+) -> _Level:
+    subsets = {"all": where}
+    if predicted is not None:
+        true = samples.true[where]
+        by_class = {int(value): where[true == value] for value in np.unique(true)}
+        if len(task.classes) == 2:
+            none = where[:0]
+            subsets |= {"positive": by_class.get(1, none), "negative": by_class.get(0, none)}
+            subsets["chosen"] = where[predicted[where] == 1]
+    else:
+        by_class = {}
+    sizes = {name: len(rows) for name, rows in subsets.items()}
+    clusters = {name: len(np.unique(cluster[rows])) for name, rows in subsets.items()}
+    if by_class:
+        clusters["rarest"] = min(len(np.unique(cluster[rows])) for rows in by_class.values())
     why = None
     if not len(where):
         why = "no samples"
     elif strict and len(where) < MINIMUM_GROUP:
         why = f"only {len(where)} samples, fewer than {MINIMUM_GROUP}"
-    elif strict and task.kind != "ordinal":
-        occurring = np.unique(samples.true[where])
-        if len(occurring) == 1:
-            why = f"only one class occurs: {task.classes[occurring[0]]}"
-    return _Level(where, clusters, why)
+    elif strict and len(by_class) == 1:
+        why = f"only one class occurs: {task.classes[next(iter(by_class))]}"
+    return _Level(where, sizes, clusters, why)
 
 
-def _why(metric: str, samples: Samples, level: _Level) -> str | None:
-    if metric in RANK_METRICS or metric in ("true_positive_rate", "false_positive_rate"):
-        positives = int(samples.true[level.where].sum())
-        negatives = len(level.where) - positives
-        needs_negatives = metric not in ("true_positive_rate", "average_precision")
-        if positives == 0 and metric != "false_positive_rate":
+# The samples that a metric is made of, where these are not all of them.
+_MADE_OF = {"true_positive_rate": "positive", "false_positive_rate": "negative", "precision": "chosen"}
+_SHARES = {"accuracy", "selection_rate", "answered", "accuracy_when_answered"} | {
+    f"cumulative_score_{limit}" for limit in CUMULATIVE
+}
+
+
+def _draws(metric: str, values: np.ndarray, samples: Samples, level: _Level) -> Draws:
+    subset = _MADE_OF.get(metric, "all")
+    n, clusters = level.sizes[subset], level.clusters[subset]
+    if metric in _UNBOUNDED or metric in CALIBRATION_METRICS:
+        units = None
+    else:
+        units = clusters if metric in _MADE_OF or metric in _SHARES else level.clusters.get("rarest")
+    return Draws(
+        values,
+        n,
+        clusters,
+        units,
+        level.why or _why(metric, level),
+        biased=metric in _BIASED,
+        bounds=(0.0, np.inf) if metric in _UNBOUNDED or metric == "brier_score" else (0.0, 1.0),
+    )
+
+
+def _why(metric: str, level: _Level) -> str | None:
+    if metric in RANK_METRICS or metric in _MADE_OF:
+        positives, negatives = level.sizes["positive"], level.sizes["negative"]
+        if positives == 0 and metric not in ("false_positive_rate", "precision"):
             return "no positive sample"
-        if negatives == 0 and needs_negatives:
+        if negatives == 0 and metric not in ("true_positive_rate", "average_precision", "precision"):
             return "no negative sample"
+        if metric == "precision" and level.sizes["chosen"] == 0:
+            return "nothing is called positive"
         for rate in FALSE_ALARMS:
             if metric == f"tpr_at_fpr_{rate:g}" and negatives < round(1 / rate):
                 return (
@@ -134,7 +173,7 @@ def _ranked(
     found = {name: np.full((len(levels), width), np.nan) for name in RANK_METRICS}
     score = samples.score if samples.score.ndim == 1 else samples.score[:, 1]
     for place, level in enumerate(levels):
-        if level.why or len(np.unique(samples.true[level.where])) < 2:
+        if level.why or not level.sizes["positive"]:
             continue
         part = rank_metrics(samples.true[level.where], score[level.where], cluster[level.where], resampling)
         for name, values in part.items():
@@ -142,19 +181,53 @@ def _ranked(
     return found
 
 
+def _answered(
+    band: tuple[float, float],
+    samples: Samples,
+    predicted: np.ndarray,
+    code: np.ndarray,
+    levels: int,
+    cluster: np.ndarray,
+    resampling: Resampling,
+) -> dict[str, np.ndarray]:
+    """How often a model with an abstain band answers, and how often it is right then."""
+    score = samples.score if samples.score.ndim == 1 else samples.score.max(axis=1)
+    answered = (score < band[0]) | (score >= band[1])
+    right = answered & (predicted == samples.true)
+    return _ratios(
+        {"answered": (answered, None), "accuracy_when_answered": (right, answered)}, code, levels, cluster, resampling
+    )
+
+
 def _distances(
     samples: Samples, code: np.ndarray, levels: int, cluster: np.ndarray, resampling: Resampling
 ) -> dict[str, np.ndarray]:
     distance = np.abs(samples.score - samples.true)
-    parts = {"mean_absolute_error": distance}
-    parts |= {f"cumulative_score_{limit}": (distance <= limit).astype(float) for limit in CUMULATIVE}
-    found = {}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weights = resampling.columns(slice(None))
-        count = resampling.sums(code, cluster, levels) @ weights
-        for name, value in parts.items():
-            found[name] = (resampling.sums(code, cluster, levels, value) @ weights) / count
-    return found
+    parts: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"mean_absolute_error": (distance, None)}
+    parts |= {f"cumulative_score_{limit}": (distance <= limit, None) for limit in CUMULATIVE}
+    return _ratios(parts, code, levels, cluster, resampling)
+
+
+def _ratios(
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]],
+    code: np.ndarray,
+    levels: int,
+    cluster: np.ndarray,
+    resampling: Resampling,
+) -> dict[str, np.ndarray]:
+    """Sum of the first [N] over sum of the second (None: over the count), per level and resample."""
+    one = np.ones(len(code))
+    sums = {
+        name: [resampling.sums(code, cluster, levels, (one if part is None else part).astype(float)) for part in pair]
+        for name, pair in parts.items()
+    }
+    found: dict[str, list[np.ndarray]] = {name: [] for name in parts}
+    for columns in resampling.chunks(levels):
+        weights = resampling.columns(columns)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for name, (above, below) in sums.items():
+                found[name].append((above @ weights) / (below @ weights))
+    return {name: np.concatenate(values, axis=1) for name, values in found.items()}
 
 
 def _means(attributes: Mapping[str, dict[str, Metrics]], levels: tuple[str, ...]) -> dict[str, Metrics]:
@@ -175,11 +248,12 @@ def _means(attributes: Mapping[str, dict[str, Metrics]], levels: tuple[str, ...]
             n, clusters = max(draws.n for draws in every), max(draws.clusters for draws in every)
             if level in usable and kept:
                 values = np.mean([draws.values for draws in kept], axis=0)
-                found[level][metric] = Draws(values, n, clusters)
+                more = {"attributes": len(kept)} if len(kept) < len(attributes) else None
+                bounds = kept[0].bounds
+                found[level][metric] = Draws(
+                    values, n, clusters, kept[0].units, biased=metric in _BIASED, bounds=bounds, more=more
+                )
             else:
                 why = every[0].why or "no attribute can be measured in every level"
                 found[level][metric] = Draws(np.full(len(every[0].values), np.nan), n, clusters, why=why)
     return found
-
-
-__all__ = ["COUNT_METRICS", "MINIMUM_GROUP", "RATE_METRICS", "Measured", "Metrics", "measure"]

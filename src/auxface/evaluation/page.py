@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from auxface.evaluation.audit import Audit
 from auxface.evaluation.listing import tables_of
+from auxface.evaluation.results import Audit
 from auxface.evaluation.storage import put_file
 from auxface.evaluation.table import TableError
 
@@ -64,8 +64,8 @@ def write_report(
         title: of the page.
         sections_before: shown between the five sentences and the figures.
         sections_after: shown after the figures.
-        curves: model name to its training log: columns ``epoch`` or ``step``, then losses and other series; series whose
-            name begins with ``val.`` are drawn by themselves.
+        curves: model name to its training log: columns ``epoch`` or ``step``, then losses and other series; series
+            whose name begins with ``val.`` are drawn by themselves.
 
     Returns:
         The path of the page.
@@ -97,7 +97,8 @@ def render(
     """The page as text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from auxface.evaluation.panels import task_view, training_view
+    from auxface.evaluation.curve_panels import training_curves
+    from auxface.evaluation.panels import task_view
 
     environment = Environment(
         loader=PackageLoader("auxface.evaluation"),
@@ -114,7 +115,7 @@ def render(
         audit=audit,
         models=list(audit.models),
         tasks=views,
-        training=training_view(curves, list(audit.models)) if curves else [],
+        training=training_curves(curves, list(audit.models)) if curves else [],
         before=before,
         after=after,
         files=files,

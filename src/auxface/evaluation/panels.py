@@ -1,66 +1,65 @@
-"""What the page shows of each task: tables, interval rows and curves, arranged from the audit."""
+"""What the page shows of each task, arranged from the audit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
-from auxface.evaluation.audit import Audit, TaskAudit
-from auxface.evaluation.bootstrap import Estimate
-from auxface.evaluation.charts import Line, line_chart
-from auxface.evaluation.intervals import IntervalChart, interval_chart
-from auxface.evaluation.partition import CROSS
-from auxface.evaluation.sentences import (
-    Sentence,
-    best_model,
-    comparison_sentence,
-    five_sentences,
-    gap_sentence,
-    group_metric,
+from auxface.evaluation.cells import Cell, metric_cell
+from auxface.evaluation.conclusions import comparison_sentence
+from auxface.evaluation.curve_panels import reliability_diagram
+from auxface.evaluation.damage_panels import (
+    CurvePanel,
+    Summary,
+    Survival,
+    damage_curves,
+    damage_summary,
+    fairness_survival,
 )
-from auxface.evaluation.vocabulary import METRICS, PRIMARY, TABLE, shown
+from auxface.evaluation.group_panels import GroupPanel, attribute_chart, group_panels
+from auxface.evaluation.heat_panels import Confusion, Matrix, confusion_panel, matrix_panel
+from auxface.evaluation.intervals import IntervalChart
+from auxface.evaluation.phrasing import words
+from auxface.evaluation.results import Audit, TaskAudit
+from auxface.evaluation.sentences import Sentence, best_model, five_sentences
+from auxface.evaluation.vocabulary import METRICS, PRIMARY, TABLE, decision_metric, shown
 
-SHOWN_CLASSES = 16
-_NOT_SERIES = {"epoch", "step", "seconds", "learning_rate", "model"}
+_RULES = {
+    "balanced_accuracy": "best balanced accuracy",
+    "equal_error": "as many misses as false alarms",
+    "fpr=0.01": "at most 1% false alarms",
+    "fpr=0.001": "at most 0.1% false alarms",
+}
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A value, its interval as text, and why it is missing."""
+class ModelRow:
+    """A row of the table of models: place of its colour, name, what a sample is, cells."""
 
-    value: str
-    span: str
-    why: str | None
-
-
-@dataclass(frozen=True)
-class GroupPanel:
-    """A group: its chart, what may be said, whether two groups are crossed in it."""
-
+    place: int
     name: str
-    metric: str
-    chart: IntervalChart | None
-    sentences: tuple[str, ...]
-    crossed: bool
+    unit: str
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
-class CurvePanel:
-    """A small chart with its heading and what it says to those who cannot see it."""
+class PointRow:
+    """A row of the table of operating points."""
 
-    name: str
-    svg: str
-    alt: str
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Shares of each true class by predicted class: rows of (share 0..1, text)."""
-
+    place: int
     model: str
-    classes: tuple[str, ...]
-    rows: tuple[tuple[str, int, tuple[tuple[float, str], ...]], ...]
+    rule: str
+    threshold: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class MissingRow:
+    """Samples without a score: whose, why, how many, their share; then accuracy as measured and counting errors."""
+
+    place: int
+    model: str
+    reasons: tuple[tuple[str, str, str], ...]
+    measured: str
+    counted: str
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,21 @@ class TaskView:
     kind: str
     sentences: list[Sentence]
     headings: list[tuple[str, str]]
-    rows: list[tuple[int, str, list[Cell]]]
+    rows: list[ModelRow]
     conclusions: list[str]
+    matrix: Matrix | None
     groups: list[GroupPanel]
-    robustness: list[CurvePanel]
-    robustness_metric: str
+    curves: list[CurvePanel]
+    damage_metric: str
+    summary: Summary | None
+    survival: list[Survival]
     confusion: Confusion | None
     attributes: IntervalChart | None
+    reliability: CurvePanel | None
+    calibrated: list[str]
+    points: list[PointRow]
+    point_headings: list[str]
+    missing: list[MissingRow]
 
 
 def task_view(audit: Audit, task: str) -> TaskView:
@@ -85,149 +92,92 @@ def task_view(audit: Audit, task: str) -> TaskView:
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     places = list(audit.models)
     first = next(iter(found.values()))
-    metrics = [name for name in TABLE[first.task.kind] if name in first.overall]
-    primary = PRIMARY[first.task.kind]
+    metrics = [name for name in TABLE[first.task.kind] if any(name in audited.overall for audited in found.values())]
     best = best_model(audit, task)
-    pairs = [item for item in audit.comparisons if item.task == task and item.metric == primary]
+    own = [item for item in audit.comparisons if item.task == task]
+    primary = PRIMARY[first.task.kind]
+    points = _points(found, places)
     return TaskView(
-        task,
-        first.task.kind,
-        five_sentences(audit, task),
-        [(METRICS[name].title, METRICS[name].meaning) for name in metrics],
-        [
-            (places.index(name), name, [_cell(metric, audited.overall.get(metric)) for metric in metrics])
-            for name, audited in found.items()
-        ],
-        [comparison_sentence(item) for item in pairs],
-        [_group(name, found, places) for name in first.groups],
-        _robustness(task, found, places),
-        METRICS[group_metric(first)].title,
-        _confusion(best, found[best]),
-        _attributes(found, places),
+        name=task,
+        kind=first.task.kind,
+        sentences=five_sentences(audit, task),
+        headings=[(METRICS[name].title, METRICS[name].meaning) for name in metrics],
+        rows=_rows(found, places, metrics),
+        conclusions=[comparison_sentence(item) for item in own if item.metric == primary and not item.group],
+        matrix=matrix_panel(audit, task, found),
+        groups=group_panels(found, places, own),
+        curves=damage_curves(task, found, places),
+        damage_metric=METRICS[decision_metric(first.task.kind)].title,
+        summary=damage_summary(found, places),
+        survival=fairness_survival(found),
+        confusion=confusion_panel(best, found[best]),
+        attributes=attribute_chart(found, places),
+        reliability=reliability_diagram(task, found, places),
+        calibrated=_calibrated(found),
+        points=points,
+        point_headings=[METRICS[name].title for name in _point_metrics(found)],
+        missing=_missing(audit, found, places),
     )
 
 
-def training_view(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -> list[CurvePanel]:
-    """One small chart per series: validation metrics first, then losses."""
-    names = [*models, *(name for name in curves if name not in models)]
-    series = dict.fromkeys(
-        str(column)
-        for frame in curves.values()
-        for column in frame.columns
-        if column not in _NOT_SERIES and pd.api.types.is_numeric_dtype(frame[column])
-    )
-    panels = []
-    for name in sorted(series, key=lambda item: (not item.startswith("val."), list(series).index(item))):
-        lines = []
-        for model, frame in curves.items():
-            if name in frame.columns and frame[name].notna().any():
-                kept = frame[frame[name].notna()]
-                x = (
-                    kept["epoch"]
-                    if "epoch" in kept
-                    else kept["step"]
-                    if "step" in kept
-                    else pd.Series(range(len(kept)))
-                )
-                y = kept[name].to_numpy(float)
-                lines.append(Line(names.index(model), x.to_numpy(float).tolist(), y.tolist()))
-        if lines:
-            unit = "epoch" if any("epoch" in frame for frame in curves.values()) else "step"
-            metric = name.removeprefix("val.")
-            title = f"validation {metric.replace('_', ' ')}" if name.startswith("val.") else metric.replace("_", " ")
-            share = name.startswith("val.") and metric in METRICS and METRICS[metric].percent
-            svg = line_chart(f"training-{name}", lines, x_label=unit, percent=share, marked=False)
-            panels.append(CurvePanel(title, svg, f"{title} over {unit}s of {len(lines)} models"))
-    return panels
+def _rows(found: Mapping[str, TaskAudit], places: Sequence[str], metrics: Sequence[str]) -> list[ModelRow]:
+    by_video = any(audited.videos is not None for audited in found.values())
+    rows = []
+    for name, audited in found.items():
+        parts = [("frames" if by_video else "", audited)]
+        parts += [("videos", audited.videos)] if audited.videos is not None else []
+        for unit, part in parts:
+            cells = tuple(metric_cell(metric, part.overall.get(metric)) for metric in metrics)
+            rows.append(ModelRow(places.index(name), name, unit, cells))
+    return rows
 
 
-def _cell(metric: str, estimate: Estimate | None) -> Cell:
-    if estimate is None:
-        return Cell("–", "", None)
-    span = "" if estimate.low is None else f"{shown(metric, estimate.low)} to {shown(metric, estimate.high)}"
-    return Cell(shown(metric, estimate.value), span, estimate.why)
+def _point_metrics(found: Mapping[str, TaskAudit]) -> list[str]:
+    every = [point for audited in found.values() for point in audited.operating_points.values()]
+    return list(every[0].rates) if every else []
 
 
-def _group(group: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> GroupPanel:
-    metric = group_metric(next(iter(found.values())))
-    names = dict.fromkeys(level for audited in found.values() for level in audited.groups.get(group, {}))
-    levels = {
-        level: {
-            model: audited.groups[group][level][metric]
-            for model, audited in found.items()
-            if level in audited.groups.get(group, {})
-        }
-        for level in names
-    }
-    overall = {model: audited.overall[metric] for model, audited in found.items()}
-    chart = interval_chart(metric, levels, overall, places)
-    said = tuple(filter(None, (gap_sentence(model, group, audited) for model, audited in found.items())))
-    return GroupPanel(group, METRICS[metric].title, chart, said, CROSS in group)
-
-
-def _robustness(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[CurvePanel]:
-    metric = group_metric(next(iter(found.values())))
-    names = dict.fromkeys(name for audited in found.values() for name in audited.robustness)
-    curves: dict[str, list[Line]] = {}
-    ends: list[float] = []
-    for corruption in names:
-        curves[corruption] = []
-        for model, audited in found.items():
-            steps = {0: audited.overall, **audited.robustness.get(corruption, {})}
-            points = [(severity, steps[severity][metric]) for severity in sorted(steps)]
-            points = [(severity, estimate) for severity, estimate in points if estimate.value is not None]
-            y = [float(estimate.value or 0) for _, estimate in points]
-            low = [y[at] if estimate.low is None else estimate.low for at, (_, estimate) in enumerate(points)]
-            high = [y[at] if estimate.high is None else estimate.high for at, (_, estimate) in enumerate(points)]
-            ends += low + high
-            x = [float(severity) for severity, _ in points]
-            curves[corruption].append(Line(places.index(model), x, y, low, high))
-    if not ends:
-        return []
-    room = 0.04 * (max(ends) - min(ends) or 1)
-    limits = (min(ends) - room, max(ends) + room)
+def _points(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[PointRow]:
+    metrics = _point_metrics(found)
     return [
-        CurvePanel(
-            corruption.replace("_", " "),
-            line_chart(
-                f"robustness-{task}-{corruption}",
-                lines,
-                x_label="severity (0 = as taken)",
-                percent=METRICS[metric].percent,
-                limits=limits,
-            ),
-            "; ".join(
-                f"{places[line.place]} from {shown(metric, line.y[0])} to {shown(metric, line.y[-1])}" for line in lines
-            ),
+        PointRow(
+            places.index(model),
+            model,
+            _RULES.get(rule, words(rule)),
+            f"{point.threshold:.3f}",
+            tuple(metric_cell(metric, point.rates[metric]) for metric in metrics),
         )
-        for corruption, lines in curves.items()
+        for model, audited in found.items()
+        for rule, point in audited.operating_points.items()
     ]
 
 
-def _confusion(model: str, audited: TaskAudit) -> Confusion | None:
-    counts = audited.confusion
-    if counts is None or len(counts) > SHOWN_CLASSES:
-        return None
-    total = counts.sum(axis=1)
-    share = counts / np.maximum(total, 1)[:, None]
-    rows = tuple(
-        (name, int(total[place]), tuple((float(value), f"{100 * value:.0f}") for value in share[place]))
-        for place, name in enumerate(audited.task.classes)
-    )
-    return Confusion(model, audited.task.classes, rows)
+def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
+    metric = "expected_calibration_error"
+    sentences = []
+    for model, audited in found.items():
+        before, after = audited.overall.get(metric), audited.calibrated.get(metric)
+        if audited.temperature is None or before is None or after is None:
+            continue
+        sentences.append(
+            f"{model}: the temperature that the validation table asks for is {audited.temperature:.2f}; it would take "
+            f"the calibration error from {shown(metric, before.value)} to {shown(metric, after.value)}."
+        )
+    return sentences
 
 
-def _attributes(found: Mapping[str, TaskAudit], places: Sequence[str]) -> IntervalChart | None:
-    first = next(iter(found.values()))
-    if not first.attributes:
-        return None
-    metric = PRIMARY[first.task.kind]
-    levels = {
-        name: {
-            model: audited.attributes[name].overall[metric]
-            for model, audited in found.items()
-            if name in audited.attributes
-        }
-        for name in first.attributes
-    }
-    return interval_chart(metric, levels, {}, places)
+def _missing(audit: Audit, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[MissingRow]:
+    rows = []
+    for model, audited in found.items():
+        whole = audit.models[model]
+        counts = {words(reason): count for reason, count in whole.left_out.items() if count}
+        counts |= {"no score": audited.unscored} if audited.unscored else {}
+        every = whole.rows + sum(whole.left_out.values())
+        reasons = tuple((reason, f"{count:,}", f"{100 * count / every:.1f}%") for reason, count in counts.items())
+        metric = next(iter(audited.counted_as_errors), None)
+        if not reasons:
+            continue
+        measured = "" if metric is None else shown(metric, audited.overall[metric].value)
+        counted = "" if metric is None else shown(metric, audited.counted_as_errors[metric].value)
+        rows.append(MissingRow(places.index(model), model, reasons, measured, counted))
+    return rows

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from auxface.evaluation.clusters import combine_codes
-from auxface.evaluation.table import Predictions
+from auxface.evaluation.table import Predictions, text_of
 
 NOT_STATED = "(not stated)"
 CROSS = " × "
+# More combinations than this say nothing of any of them.
+MOST_CROSSED = 400
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,18 @@ def whole(predictions: Predictions) -> Partition:
 
 def by_group(predictions: Predictions, name: str) -> Partition:
     """One level per value of ``group.<name>``, in natural order (2 before 10)."""
-    codes, found = pd.factorize(predictions.group(name))
-    order = sorted(range(len(found)), key=lambda place: _natural(str(found[place])))
-    rank = np.empty(len(found) + 1, dtype=np.int64)
-    rank[order] = np.arange(len(found))
-    rank[-1] = len(found)
-    levels = tuple(str(found[place]) for place in order)
-    return Partition(name, (*levels, NOT_STATED) if (codes < 0).any() else levels, rank[codes])
+    return by_column(name, predictions.frame[f"group.{name}"])
+
+
+def by_column(name: str, column: pd.Series) -> Partition:
+    """One level per value of a column [N], in natural order (2 before 10)."""
+    codes, values = pd.factorize(column)
+    texts = [text_of(value) for value in values]
+    stated = sorted(set(texts) - {""}, key=_natural)
+    places = {text: place for place, text in enumerate(stated)} | {"": len(stated)}
+    rank = np.array([places[text] for text in texts] + [len(stated)], dtype=np.int64)
+    code = rank[codes]
+    return Partition(name, (*stated, NOT_STATED) if (code == len(stated)).any() else tuple(stated), code)
 
 
 def crossed(first: Partition, second: Partition) -> Partition:
@@ -58,10 +65,15 @@ def crossed(first: Partition, second: Partition) -> Partition:
     return Partition(first.name + CROSS + second.name, tuple(stated), merged[code])
 
 
-def all_partitions(predictions: Predictions, cross: bool = True) -> list[Partition]:
-    """Every group, then every pair of groups."""
-    single = [by_group(predictions, name) for name in predictions.groups()]
-    return single + ([crossed(a, b) for a, b in combinations(single, 2)] if cross else [])
+def single_partitions(predictions: Predictions) -> list[Partition]:
+    """Every group."""
+    return [by_group(predictions, name) for name in predictions.groups()]
+
+
+def crossed_partitions(predictions: Predictions) -> list[Partition]:
+    """Every pair of groups that has at most :data:`MOST_CROSSED` combinations."""
+    pairs = combinations([part for part in single_partitions(predictions) if len(part.levels) > 1], 2)
+    return [crossed(a, b) for a, b in pairs if len(a.levels) * len(b.levels) <= MOST_CROSSED]
 
 
 def _natural(text: str) -> tuple[tuple[int, float, str], ...]:

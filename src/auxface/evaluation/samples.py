@@ -52,6 +52,16 @@ def attribute_samples(predictions: Predictions, task: Task, attribute: str) -> S
     return _samples(_numbers(predictions.frame[truth]), score, np.int64)
 
 
+def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
+    """Which rows have a truth and all scores of a task (multi-label: of some attribute), bool [rows]."""
+    kept = np.zeros(len(predictions.frame), dtype=bool)
+    parts = [attribute_samples(predictions, task, name) for name in task.classes] if task.kind == "multilabel" else []
+    for samples in parts or [task_samples(predictions, task)]:
+        if samples is not None:
+            kept[samples.rows] = True
+    return kept
+
+
 def predicted_classes(task: Task, samples: Samples) -> np.ndarray:
     """The predicted class index, int64 [N]: at the threshold for a binary task, else the highest score."""
     if task.kind == "binary":

@@ -1,15 +1,14 @@
-"""What the numbers say, in plain words: five sentences for a reader who was not there, and what may be concluded."""
+"""Five sentences: how good, how sure, for whom worst, what breaks it, what was left out."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from auxface.evaluation.audit import Audit, ModelAudit, TaskAudit
 from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.comparing import Comparison
+from auxface.evaluation.conclusions import are_apart
 from auxface.evaluation.partition import CROSS
-from auxface.evaluation.vocabulary import AT_THRESHOLD, METRICS, PRIMARY, better, shown
-
-SIGNIFICANT = 0.05
+from auxface.evaluation.phrasing import listed, points, span, words
+from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
+from auxface.evaluation.vocabulary import METRICS, PRIMARY, better, decision_metric, shown
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Sentence:
 
 
 def five_sentences(audit: Audit, task: str) -> list[Sentence]:
-    """How good, how sure, for whom worst, what breaks it, what was left out; of the best model where there are several."""
+    """The five; of the best model where there are several."""
     name = best_model(audit, task)
     audited = audit.models[name].tasks[task]
     return [
@@ -46,52 +45,6 @@ def best_model(audit: Audit, task: str) -> str:
     return best
 
 
-def group_metric(audited: TaskAudit) -> str:
-    """The metric that groups and corruptions are shown in: a decision, where the task makes one."""
-    return AT_THRESHOLD.get(audited.task.kind, PRIMARY[audited.task.kind])
-
-
-def comparison_sentence(item: Comparison) -> str:
-    """What a pair of models allows to be said."""
-    found = item.difference
-    if found.value is None or found.low is None or found.high is None:
-        return f"{item.first} and {item.second} cannot be compared: {found.why}."
-    apart = item.p_holm is not None and item.p_holm < SIGNIFICANT and not found.low <= 0 <= found.high
-    title = METRICS[item.metric].title
-    span = f"{_points(item.metric, found.low)} to {_points(item.metric, found.high)}"
-    if not apart:
-        return (
-            f"This run does not show a difference between {item.first} and {item.second}: "
-            f"{_points(item.metric, found.value)} in {title}, where anything from {span} is compatible with the data."
-        )
-    ahead, behind = (item.first, item.second)
-    value, low, high = found.value, found.low, found.high
-    if (value > 0) != METRICS[item.metric].higher_is_better:
-        ahead, behind = behind, ahead
-        value, low, high = -value, -high, -low
-    return (
-        f"{ahead} is better than {behind} on these samples: {_points(item.metric, value)} in {title} "
-        f"({_points(item.metric, low)} to {_points(item.metric, high)}). "
-        "It is one training of each; another seed may move both."
-    )
-
-
-def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
-    """What a group's gap allows to be said; "" where it cannot be measured."""
-    metric = group_metric(audited)
-    gap = audited.gaps.get(group, {}).get(f"{metric}_difference")
-    if gap is None or gap.value is None or gap.more is None:
-        return f"{model}: {gap.why}." if gap is not None and gap.why else ""
-    chance = gap.more.get("by_chance")
-    extent = f"{_points(metric, gap.value, signed=False)} between {gap.more['best']} and {gap.more['worst']}"
-    if not isinstance(chance, float):
-        return f"{model}: {extent}; {gap.why or 'too little data to say how sure'}."
-    limit = _points(metric, chance, signed=False)
-    if gap.value > chance:
-        return f"{model}: {extent}, more than the {limit} that noise alone would make: the groups are not served alike."
-    return f"{model}: {extent}; noise alone would make up to {limit}, so this table does not show that groups differ."
-
-
 def _how_good(audit: Audit, task: str, name: str) -> Sentence:
     audited = audit.models[name].tasks[task]
     metric = PRIMARY[audited.task.kind]
@@ -99,14 +52,19 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
     figure = shown(metric, estimate.value)
     if estimate.value is None:
         return Sentence("How good?", "–", f"{name} cannot be measured: {estimate.why}.")
+    classes = audited.task.classes
     subject = {
-        "class": f"{name} names the right {_words(task)} for {figure} of {estimate.n:,} samples",
+        "class": f"{name} names the right {words(task)} for {figure} of {estimate.n:,} samples",
         "binary": (
-            f"{name} ranks a {_words(audited.task.classes[-1])} sample above a {_words(audited.task.classes[0])} one "
+            f"{name} ranks a {words(classes[-1])} sample above a {words(classes[0])} one "
             f"{100 * estimate.value:.1f} times in a hundred (AUC)"
+            if classes
+            else ""
         ),
-        "multilabel": f"{name} decides its {len(audited.task.classes)} attributes rightly {figure} of the time on average, "
-        "yes and no counting the same",
+        "multilabel": (
+            f"{name} decides its {len(classes)} attributes rightly {figure} of the time on average, yes and no "
+            "counting the same"
+        ),
         "ordinal": f"{name} is off by {figure} on average over {estimate.n:,} samples",
     }[audited.task.kind]
     others = [
@@ -114,22 +72,31 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
         for other, model in audit.models.items()
         if other != name and task in model.tasks and metric in model.tasks[task].overall
     ]
-    text = subject + (f"; {_list(others)}" if others else "") + "."
+    text = subject + (f"; {listed(others)}" if others else "") + "."
     return Sentence("How good?", figure, text + _reference(audited))
 
 
 def _reference(audited: TaskAudit) -> str:
-    """What it takes to do as well without looking."""
-    if audited.task.kind == "binary":
-        decided = audited.overall["balanced_accuracy"]
-        if decided.value is None:
-            return ""
+    """What the decision is worth, or what it takes to do as well without looking; then the videos."""
+    text = ""
+    if audited.task.kind == "binary" and audited.overall["balanced_accuracy"].value is not None:
+        decided = audited.overall["balanced_accuracy"].value
         threshold = audited.task.threshold(audited.task.classes[1])
-        return f" At the threshold {threshold:.3g} it decides {shown('balanced_accuracy', decided.value)} rightly, both classes counting the same."
+        text = (
+            f" At the threshold {threshold:.3g} it decides {shown('balanced_accuracy', decided)} rightly, both classes "
+            "counting the same."
+        )
     if audited.task.kind == "class" and audited.confusion is not None and audited.confusion.sum():
         share = audited.confusion.sum(axis=1).max() / audited.confusion.sum()
-        return f" Always naming the most frequent one would reach {shown('accuracy', float(share))}."
-    return ""
+        text = f" Always naming the most frequent one would reach {shown('accuracy', float(share))}."
+    metric = PRIMARY[audited.task.kind]
+    if audited.videos is not None and audited.videos.overall[metric].value is not None:
+        whole = audited.videos.overall[metric]
+        text += (
+            f" By whole videos, {METRICS[metric].title} is {shown(metric, whole.value)}{span(metric, whole)}, "
+            f"{whole.n:,} videos."
+        )
+    return text
 
 
 def _how_sure(audit: Audit, task: str, name: str) -> Sentence:
@@ -146,19 +113,19 @@ def _how_sure(audit: Audit, task: str, name: str) -> Sentence:
     pairs = [
         item
         for item in audit.comparisons
-        if item.task == task and item.metric == metric and name in (item.first, item.second)
+        if item.task == task and item.metric == metric and not item.group and name in (item.first, item.second)
     ]
-    beaten = [_other(item, name) for item in pairs if _apart(item)]
-    equal = [_other(item, name) for item in pairs if not _apart(item)]
+    beaten = [_other(item, name) for item in pairs if are_apart(item)]
+    equal = [_other(item, name) for item in pairs if not are_apart(item)]
     if beaten:
-        text += f" Its lead over {_list(beaten)} is larger than that uncertainty."
+        text += f" Its lead over {listed(beaten)} is larger than that uncertainty."
     if equal:
-        text += f" This run does not show a difference between it and {_list(equal)}."
-    return Sentence("How sure?", "±" + _points(metric, half, signed=False), text)
+        text += f" This run does not show a difference between it and {listed(equal)}."
+    return Sentence("How sure?", "±" + points(metric, half, signed=False), text)
 
 
 def _for_whom(name: str, audited: TaskAudit) -> Sentence:
-    metric = group_metric(audited)
+    metric = decision_metric(audited.task.kind)
     question = "For whom worst?"
     levels = [
         (estimates[metric].value, group, level, estimates[metric])
@@ -173,8 +140,8 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
     value, group, level, estimate = pick(levels, key=lambda item: item[0] or 0.0)
     gap = audited.gaps[group].get(f"{metric}_difference")
     text = (
-        f"{name} does worst for {_words(group)} {level}: {METRICS[metric].title} {shown(metric, value)}"
-        f"{_span(metric, estimate)}, {estimate.n:,} samples"
+        f"{name} does worst for {words(group)} {level}: {METRICS[metric].title} {shown(metric, value)}"
+        f"{span(metric, estimate)}, {estimate.n:,} samples"
     )
     if gap is None or gap.value is None or gap.more is None:
         return Sentence(question, shown(metric, value), text + ".")
@@ -182,8 +149,8 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
     text += f"; best for {gap.more['best']}, with {shown(metric, best.value)}."
     chance = gap.more.get("by_chance")
     if isinstance(chance, float):
-        apart = _points(metric, gap.value, signed=False)
-        limit = _points(metric, chance, signed=False)
+        apart = points(metric, gap.value, signed=False)
+        limit = points(metric, chance, signed=False)
         text += (
             f" A gap of {apart} is more than noise alone would make ({limit})."
             if gap.value > chance
@@ -193,9 +160,9 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
 
 
 def _what_breaks(name: str, audited: TaskAudit) -> Sentence:
-    metric = group_metric(audited)
+    metric = decision_metric(audited.task.kind)
     question = "What breaks it?"
-    worst: tuple[str, int, Estimate] | None = None
+    worst: tuple[str, Severity, Estimate] | None = None
     for corruption, steps in audited.robustness.items():
         for severity, estimates in steps.items():
             found = estimates[metric]
@@ -203,46 +170,64 @@ def _what_breaks(name: str, audited: TaskAudit) -> Sentence:
                 worst = (corruption, severity, found)
     clean = audited.overall[metric].value
     if worst is None or clean is None or worst[2].value is None:
-        return Sentence(question, "–", "Nothing is known: no corrupted pictures were scored.")
+        return Sentence(question, "–", "Nothing is known: no damaged pictures were scored.")
     corruption, severity, found = worst
     if not better(metric, clean, worst[2].value):
-        text = f"Nothing that was tried: {_list(_words(item) for item in audited.robustness)} leave {name} as it was."
+        text = f"Nothing that was tried: {listed(words(item) for item in audited.robustness)} leave {name} as it was."
         return Sentence(question, shown(metric, found.value), text)
+    at = f"at severity {severity}" if isinstance(severity, int) else f"at {severity}"
     text = (
-        f"{_words(corruption).capitalize()} at severity {severity} takes {name} from {shown(metric, clean)} to "
-        f"{shown(metric, found.value)}{_span(metric, found)} in {METRICS[metric].title}, "
-        f"the worst of {len(audited.robustness)} corruptions tried."
+        f"{words(corruption).capitalize()} {at} takes {name} from {shown(metric, clean)} to "
+        f"{shown(metric, found.value)}{span(metric, found)} in {METRICS[metric].title}, "
+        f"the worst of {len(audited.robustness)} kinds of damage tried."
     )
-    return Sentence(question, shown(metric, found.value), text)
+    return Sentence(question, shown(metric, found.value), text + _widest(audited, metric))
+
+
+def _widest(audited: TaskAudit, metric: str) -> str:
+    """Where damage widens the gap of a group most."""
+    name = f"{metric}_difference"
+    widened: list[tuple[float, str, str, Severity]] = []
+    for corruption, steps in audited.robustness_groups.items():
+        for severity, found in steps.items():
+            for group, estimates in found.gaps.items():
+                before, after = audited.gaps.get(group, {}).get(name), estimates.get(name)
+                if before and after and before.value is not None and after.value is not None:
+                    widened.append((after.value - before.value, group, corruption, severity))
+    if not widened:
+        return ""
+    change, group, corruption, severity = max(widened, key=lambda item: item[0])
+    before = audited.gaps[group][name].value or 0.0
+    if change <= 0:
+        return " No damage widens the gap of a group."
+    return (
+        f" The gap of {words(group)} widens most under {words(corruption)} {severity}: from "
+        f"{points(metric, before, signed=False)} to {points(metric, before + change, signed=False)}."
+    )
 
 
 def _left_out(model: ModelAudit, audited: TaskAudit, name: str) -> Sentence:
+    question = "What was left out?"
     counts = {reason: count for reason, count in model.left_out.items() if count}
     if audited.unscored:
         counts["no score"] = audited.unscored
     total = sum(counts.values())
     of = f" for {name}" if name else ""
     if not total and not audited.unlabelled:
-        return Sentence("What was left out?", "0", f"Nothing{of}: every sample of the split was scored.")
-    found = _list(f"{count:,} {_words(reason)}" for reason, count in counts.items())
-    text = (
-        f"{total:,} of {model.rows + sum(model.left_out.values()):,} samples have no score{of}: {found}."
-        if total
-        else ""
-    )
+        text = f"Nothing{of}: every sample of the table was scored, and none is said to be missing."
+        return Sentence(question, "0", text)
+    text = ""
+    if total:
+        every = model.rows + sum(model.left_out.values())
+        found = listed(f"{count:,} {words(reason)}" for reason, count in counts.items())
+        text = f"{total:,} of {every:,} samples have no score{of}: {found}."
     if audited.unlabelled:
         text += f" {audited.unlabelled:,} rows have no label for this task."
-    accuracy = audited.overall.get("accuracy")
-    if total and accuracy is not None and accuracy.value is not None and audited.task.kind != "multilabel":
-        text += f" Counted as errors, accuracy would be {shown('accuracy', accuracy.value * accuracy.n / (accuracy.n + total))}."
-    return Sentence("What was left out?", f"{total or audited.unlabelled:,}", text.strip())
-
-
-def _apart(item: Comparison) -> bool:
-    found = item.difference
-    if item.p_holm is None or found.low is None or found.high is None:
-        return False
-    return item.p_holm < SIGNIFICANT and not found.low <= 0 <= found.high
+    for metric, estimate in audited.counted_as_errors.items():
+        title = METRICS[metric].title
+        text += f" Counting them as errors, {title} would be {shown(metric, estimate.value)}{span(metric, estimate)}."
+        break
+    return Sentence(question, f"{total or audited.unlabelled:,}", text.strip())
 
 
 def _other(item: Comparison, name: str) -> str:
@@ -252,36 +237,3 @@ def _other(item: Comparison, name: str) -> str:
 def _units(audit: Audit) -> str:
     kinds = audit.method["clusters"]
     return {"video": "videos", "source": "sources", "row": "samples"}[kinds[0]] if len(kinds) == 1 else "clusters"
-
-
-def _span(metric: str, estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" ({shown(metric, estimate.low)} to {shown(metric, estimate.high)})"
-
-
-def _points(metric: str, value: float, signed: bool = True) -> str:
-    """A difference: percentages differ by points."""
-    if not METRICS[metric].percent:
-        return shown(metric, value, signed)
-    return shown(metric, value, signed).removesuffix("%") + " points"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _list(items: Iterable[str]) -> str:
-    found = list(items)
-    return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1] if found else ""
-
-
-def chance_limits(audited: TaskAudit) -> Mapping[str, float]:
-    """Group to the gap that noise alone would make, where it is known."""
-    metric = group_metric(audited)
-    limits = {}
-    for group, found in audited.gaps.items():
-        gap = found.get(f"{metric}_difference")
-        if gap is not None and gap.more and isinstance(gap.more.get("by_chance"), float):
-            limits[group] = gap.more["by_chance"]
-    return limits

@@ -29,6 +29,8 @@ class Task:
         thresholds: score from which a class counts as predicted; binary: ``{positive: t}``, multilabel: one per
             attribute, otherwise empty.
         threshold_rule: how the thresholds were chosen; ``"assumed"`` where nobody chose them and 0.5 stands in.
+        abstain: (low, high): the model does not answer where ``low <= score < high``, the score being that of the
+            positive class of a binary task, of the top class of a choice; None: it always answers.
     """
 
     name: str
@@ -36,10 +38,16 @@ class Task:
     classes: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     threshold_rule: str | None = None
+    abstain: tuple[float, float] | None = None
 
     def threshold(self, name: str) -> float:
         """The threshold of class ``name``, 0.5 where none is stored."""
         return float(self.thresholds.get(name, 0.5))
+
+    def alone(self, attribute: str) -> "Task":
+        """One attribute of a multi-label task as a binary task."""
+        threshold = {attribute: self.threshold(attribute)}
+        return Task(attribute, "binary", (f"not {attribute}", attribute), threshold, self.threshold_rule)
 
     def true_columns(self) -> list[str]:
         """The columns that hold the truth, in the order of :meth:`score_columns` where there is one for each."""
@@ -84,15 +92,6 @@ class Predictions:
             if task.name == name:
                 return task
         raise TableError(f"no task '{name}' in the table (it has: {', '.join(t.name for t in self.tasks) or 'none'})")
-
-    def group(self, name: str) -> pd.Series:
-        """The levels of group ``name`` as strings; None where the table does not say."""
-        column = self.frame[f"group.{name}"]
-        return (
-            column.astype(object)
-            .where(column.notna() & (column.astype(str) != ""), None)
-            .map(lambda level: None if level is None else text_of(level))
-        )
 
 
 def text_of(value: object) -> str:

@@ -12,8 +12,9 @@ def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = "balanced_
     Args:
         y: truth, 0 or 1, [N], both present.
         score: scores in [0, 1], [N].
-        rule: ``balanced_accuracy`` (the best mean of hit rate and correct rejection rate, Youden 1950), ``equal_error``
-            (false alarms as frequent as misses) or ``fpr=RATE`` (the most hits with at most that share of false alarms).
+        rule: ``balanced_accuracy`` (the best mean of hit rate and correct rejection rate; Youden, 1950),
+            ``equal_error`` (false alarms as frequent as misses) or ``fpr=RATE`` (the most hits with at most that share
+            of false alarms).
 
     Returns:
         A number in [0, 1], midway between the scores it separates, so that rounding does not move samples across it;

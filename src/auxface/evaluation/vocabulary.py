@@ -35,6 +35,10 @@ METRICS: dict[str, Metric] = {
     "false_positive_rate": Metric("false positive rate", "the share of negatives that raise an alarm", False),
     "precision": Metric("precision", "the share of alarms that are right"),
     "selection_rate": Metric("selection rate", "the share of all samples that are called positive"),
+    "answered": Metric("answered", "the share of samples outside the abstain band"),
+    "accuracy_when_answered": Metric("accuracy when answered", "the share named rightly outside the abstain band"),
+    "expected_calibration_error": Metric("calibration error", "how far scores are from frequencies on average", False),
+    "brier_score": Metric("Brier score", "the mean squared distance of the scores from the truth", False, False),
     "mean_absolute_error": Metric("mean absolute error", "the mean distance from the truth", False, False),
     "cumulative_score_1": Metric("within 1", "the share of samples at most 1 from the truth"),
     "cumulative_score_5": Metric("within 5", "the share of samples at most 5 from the truth"),
@@ -42,12 +46,27 @@ METRICS: dict[str, Metric] = {
 
 PRIMARY = {"class": "accuracy", "binary": "auc", "multilabel": "balanced_accuracy", "ordinal": "mean_absolute_error"}
 AT_THRESHOLD = {"class": "accuracy", "binary": "balanced_accuracy"}
+# What the page shows of each kind, in order.
 TABLE = {
-    "class": ("accuracy", "balanced_accuracy", "macro_f1", "auc"),
-    "binary": ("auc", "average_precision", "equal_error_rate", "accuracy", "balanced_accuracy", "tpr_at_fpr_0.01"),
-    "multilabel": ("accuracy", "balanced_accuracy", "average_precision"),
+    "class": ("accuracy", "balanced_accuracy", "macro_f1", "auc", "expected_calibration_error"),
+    "binary": (
+        "auc",
+        "average_precision",
+        "equal_error_rate",
+        "accuracy",
+        "balanced_accuracy",
+        "tpr_at_fpr_0.01",
+        "tpr_at_fpr_0.001",
+        "expected_calibration_error",
+    ),
+    "multilabel": ("balanced_accuracy", "accuracy", "average_precision", "expected_calibration_error"),
     "ordinal": ("mean_absolute_error", "cumulative_score_1", "cumulative_score_5"),
 }
+
+
+def decision_metric(kind: str) -> str:
+    """The metric that groups and corruptions are shown in: of a decision, where the task makes one."""
+    return AT_THRESHOLD.get(kind, PRIMARY[kind])
 
 
 def better(metric: str, first: float, second: float) -> bool:

@@ -1,0 +1,70 @@
+"""``auxface audit``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from auxface.cli.options import Json, Out, Overwrite
+
+Clusters = Literal["auto", "source", "row"]
+
+
+def command(
+    tables: Annotated[list[Path], typer.Argument(help="Predictions (.parquet or .csv); several are compared.")],
+    out: Out,
+    names: Annotated[str | None, typer.Option("--names", help="Names of the models: ours,theirs.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Measure this task only. Repeatable.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Rows of this split.")] = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option("--validation", help="Predictions on the validation split, to choose thresholds by. One a model."),
+    ] = None,
+    robustness: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--robustness", help="Predictions on damaged pictures (columns corruption, severity). One a model."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
+    ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Cross-dataset: tables of one training set are one row of a matrix.")
+    ] = False,
+    cluster: Annotated[
+        Clusters, typer.Option("--cluster", help="What is resampled: videos (else sources, else rows), sources, rows.")
+    ] = "auto",
+    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples.", min=100, max=100_000)] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
+    title: Annotated[str | None, typer.Option("--title", help="Of the page.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Measure any model's table of predictions: report.html, report.json and CSVs."""
+    from auxface.cli.table import audit_lines
+    from auxface.verbs.audit import audit
+
+    found = audit(
+        tables,
+        out,
+        names=None if names is None else [name.strip() for name in names.split(",")],
+        tasks=task,
+        split=split,
+        validation=validation or (),
+        robustness=robustness or (),
+        baseline=baseline,
+        matrix=matrix,
+        clusters=cluster,
+        resamples=resamples,
+        seed=seed,
+        title=title,
+        overwrite=overwrite,
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_dict()))
+        return
+    for line in audit_lines(found):
+        typer.echo(line)
+    typer.echo(f"report: {out / 'report.html'}")

@@ -1,0 +1,134 @@
+"""Whether scores are probabilities: calibration error, Brier score and the reliability diagram, also on resamples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from auxface.evaluation.bootstrap import Resampling, wilson
+
+BINS = 15
+CALIBRATION_METRICS = ("expected_calibration_error", "brier_score")
+# Scores of a choice between classes must add up to 1 to be probabilities; single precision and rounding may be off.
+_SUM_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability diagram: mean score, how often the answer was right (with Wilson's interval), count."""
+
+    score: float
+    share: float
+    low: float
+    high: float
+    n: int
+
+
+def expected_calibration_error(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> float:
+    """Mean distance between score and frequency over bins of equal width (Naeini et al., 2015; Guo et al., 2017).
+
+    Args:
+        y: truth: 0 or 1, or a class index, [N].
+        score: of the positive class in [0, 1], [N]; or of each class, [N, C], of which the highest is looked at.
+        bins: how many.
+
+    Raises:
+        ValueError: no samples, or lengths that differ.
+    """
+    confidence, right = confidence_of(*_pair(y, score))
+    total = np.zeros(bins)
+    np.add.at(total, bin_of(confidence, bins), confidence - right)
+    return float(np.abs(total).sum() / len(confidence))
+
+
+def brier_score(y: np.ndarray, score: np.ndarray) -> float:
+    """Mean squared distance of the scores from the truth (Brier, 1950).
+
+    With scores [N] of the positive class it lies in [0, 1]; with scores [N, C] squares are added over classes, so that
+    it lies in [0, 2].
+
+    Raises:
+        ValueError: no samples, or lengths that differ.
+    """
+    return float(squared_distance(*_pair(y, score)).mean())
+
+
+def reliability_bins(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> list[Bin]:
+    """The reliability diagram (DeGroot and Fienberg, 1983): bins of equal width that hold samples, lowest first.
+
+    Raises:
+        ValueError: no samples, or lengths that differ.
+    """
+    confidence, right = confidence_of(*_pair(y, score))
+    place = bin_of(confidence, bins)
+    count = np.bincount(place, minlength=bins)
+    summed, hits = (np.bincount(place, weights=values, minlength=bins) for values in (confidence, right))
+    found = []
+    for at in np.flatnonzero(count):
+        n = int(count[at])
+        share = float(hits[at] / n)
+        found.append(Bin(float(summed[at] / n), share, *wilson(share, n), n))
+    return found
+
+
+def calibration_metrics(
+    true: np.ndarray, score: np.ndarray, level: np.ndarray, levels: int, cluster: np.ndarray, resampling: Resampling
+) -> dict[str, np.ndarray]:
+    """:data:`CALIBRATION_METRICS` per level of a grouping, on the data and on every resample.
+
+    Args:
+        true: class index, int64 [N].
+        score: float64 [N] of the positive class, or [N, C].
+        level: level of each sample, int64 [N] in 0..levels-1.
+        levels: how many levels.
+        cluster: cluster of each sample, int64 [N].
+        resampling: the resamples.
+
+    Returns:
+        Name to float64 [levels, 1+R]; NaN where undefined.
+    """
+    confidence, right = confidence_of(true, score)
+    cell = level * BINS + bin_of(confidence, BINS)
+    excess = resampling.sums(cell, cluster, levels * BINS, confidence - right)
+    squares = resampling.sums(level, cluster, levels, squared_distance(true, score))
+    count = resampling.sums(level, cluster, levels)
+    parts = []
+    for part in resampling.chunks(levels * BINS):
+        weights = resampling.columns(part)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = count @ weights
+            distance = np.abs((excess @ weights).reshape(levels, BINS, -1)).sum(axis=1)
+            parts.append((distance / total, (squares @ weights) / total))
+    return {name: np.concatenate(found, axis=1) for name, found in zip(CALIBRATION_METRICS, zip(*parts))}
+
+
+def are_probabilities(score: np.ndarray) -> bool:
+    """Whether scores [N, C] add up to 1 in every row; scores [N] of a positive class always count as probabilities."""
+    return score.ndim == 1 or bool(np.all(np.abs(score.sum(axis=1) - 1) <= _SUM_TOLERANCE))
+
+
+def confidence_of(true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the score claims and whether it was so, float64 [N] each: of the positive class, or of the top class."""
+    if score.ndim == 1:
+        return score, true.astype(float)
+    return score.max(axis=1), (score.argmax(axis=1) == true).astype(float)
+
+
+def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Bin of each score, int64 [N]; a bin holds its lower edge, the last one also 1."""
+    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    return np.searchsorted(edges, confidence, side="right")
+
+
+def squared_distance(true: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Squared distance of each sample's scores from its truth, float64 [N]."""
+    if score.ndim == 1:
+        return (score - true) ** 2
+    own = score[np.arange(len(true)), true]
+    return (score**2).sum(axis=1) - 2 * own + 1
+
+
+def _pair(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
+    if score.ndim not in (1, 2) or not len(y) or y.shape != score.shape[:1]:
+        raise ValueError("calibration needs scores [N] or [N, C] and as many truths")
+    return y, score

@@ -1,0 +1,174 @@
+"""What an audit found, as it stands in ``report.json``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from auxface.evaluation.bootstrap import Estimate
+from auxface.evaluation.comparing import Comparison
+from auxface.evaluation.reliability import Bin
+from auxface.evaluation.table import Task
+
+Estimates = dict[str, Estimate]
+Severity = int | str
+
+
+@dataclass
+class OperatingPoint:
+    """A threshold that a named rule chose on the validation table, and the rates it gives on this one."""
+
+    threshold: float
+    rates: Estimates
+
+
+@dataclass
+class GroupsUnderCorruption:
+    """Does fairness survive: the groups of one corruption at one severity, group to level or gap to estimate."""
+
+    groups: dict[str, dict[str, Estimates]] = field(default_factory=dict)
+    gaps: dict[str, Estimates] = field(default_factory=dict)
+
+
+@dataclass
+class TaskAudit:
+    """One task of one model.
+
+    Attributes:
+        task: the task, with the thresholds in use.
+        overall: metric to estimate.
+        groups: group to level to metric to estimate; a pair of groups crossed is called ``"A × B"``.
+        gaps: group to gap to estimate.
+        robustness: corruption to severity to metric to estimate.
+        robustness_groups: corruption to severity to the groups there.
+        robustness_summary: means over the common corruptions.
+        datasets: data set to metric to estimate, where the tables hold several: a row of the cross-dataset matrix.
+        videos: the same task with one row per video; None where there are no videos of several frames.
+        attributes: of a multi-label task, each attribute measured by itself.
+        counted_as_errors: metrics if every sample without a score were an error.
+        operating_points: rule to threshold and rates, where a validation table was given.
+        calibrated: calibration metrics after dividing logits by ``temperature``, where a validation table was given.
+        temperature: as fitted on the validation table.
+        reliability: bins of the reliability diagram.
+        confusion: counts, row = truth, column = prediction; None for kinds that have none.
+        unlabelled: rows without a truth.
+        unscored: rows with a truth and no score.
+    """
+
+    task: Task
+    overall: Estimates
+    groups: dict[str, dict[str, Estimates]] = field(default_factory=dict)
+    gaps: dict[str, Estimates] = field(default_factory=dict)
+    robustness: dict[str, dict[Severity, Estimates]] = field(default_factory=dict)
+    robustness_groups: dict[str, dict[Severity, GroupsUnderCorruption]] = field(default_factory=dict)
+    robustness_summary: Estimates = field(default_factory=dict)
+    datasets: dict[str, Estimates] = field(default_factory=dict)
+    videos: "TaskAudit | None" = None
+    attributes: dict[str, "TaskAudit"] = field(default_factory=dict)
+    counted_as_errors: Estimates = field(default_factory=dict)
+    operating_points: dict[str, OperatingPoint] = field(default_factory=dict)
+    calibrated: Estimates = field(default_factory=dict)
+    temperature: float | None = None
+    reliability: list[Bin] = field(default_factory=list)
+    confusion: np.ndarray | None = None
+    unlabelled: int = 0
+    unscored: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in ``report.json``; parts that were not measured are absent, but for the five of every task."""
+        entry: dict[str, Any] = {
+            "kind": self.task.kind,
+            "classes": list(self.task.classes),
+            "thresholds": dict(self.task.thresholds),
+            "threshold_rule": self.task.threshold_rule,
+            "overall": _plain(self.overall),
+            "groups": _by_two(self.groups),
+            "gaps": _by_one(self.gaps),
+            "robustness": {
+                name: {str(severity): _plain(found) for severity, found in steps.items()}
+                for name, steps in self.robustness.items()
+            },
+            "unlabelled": self.unlabelled,
+            "unscored": self.unscored,
+        }
+        optional: dict[str, Any] = {
+            "robustness_groups": {
+                name: {
+                    str(severity): {"groups": _by_two(found.groups), "gaps": _by_one(found.gaps)}
+                    for severity, found in steps.items()
+                }
+                for name, steps in self.robustness_groups.items()
+            },
+            "robustness_summary": _plain(self.robustness_summary),
+            "datasets": _by_one(self.datasets),
+            "videos": self.videos.to_dict() if self.videos else None,
+            "attributes": {name: found.to_dict() for name, found in self.attributes.items()},
+            "counted_as_errors": _plain(self.counted_as_errors),
+            "operating_points": {
+                rule: {"threshold": point.threshold} | _plain(point.rates)
+                for rule, point in self.operating_points.items()
+            },
+            "calibrated": _plain(self.calibrated),
+            "temperature": self.temperature,
+            "reliability": [vars(found) for found in self.reliability],
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
+        }
+        return entry | {name: value for name, value in optional.items() if value}
+
+
+@dataclass
+class ModelAudit:
+    """One model's table, measured: tasks by name, counts of samples left out, provenance, size."""
+
+    tasks: dict[str, TaskAudit]
+    left_out: dict[str, int]
+    provenance: dict[str, Any]
+    rows: int
+    clusters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in ``report.json``."""
+        tasks = {name: task.to_dict() for name, task in self.tasks.items()}
+        size = {"rows": self.rows, "clusters": self.clusters}
+        return {"tasks": tasks, "left_out": self.left_out, "provenance": self.provenance} | size
+
+
+@dataclass
+class Audit:
+    """What was measured.
+
+    Attributes:
+        models: model name to its figures.
+        comparisons: every pair of models in every metric of every task, and in every group's gap.
+        notes: sentences a reader must know, such as thresholds that were assumed.
+        method: resamples, seed, confidence, what the clusters are.
+    """
+
+    models: dict[str, ModelAudit]
+    comparisons: list[Comparison]
+    notes: list[str]
+    method: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``report.json``: one model's figures; of more, ``models`` and ``comparisons``."""
+        common = {"notes": self.notes, "method": self.method}
+        if len(self.models) == 1:
+            return next(iter(self.models.values())).to_dict() | common
+        compared: dict[str, list[dict[str, object]]] = {}
+        for item in self.comparisons:
+            compared.setdefault(item.task, []).append(item.to_dict())
+        models = {name: model.to_dict() for name, model in self.models.items()}
+        return {"models": models, "comparisons": compared} | common
+
+
+def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, object]]:
+    return {name: estimate.to_dict() for name, estimate in found.items()}
+
+
+def _by_one(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {name: _plain(estimates) for name, estimates in found.items()}
+
+
+def _by_two(found: Mapping[str, Mapping[str, Mapping[str, Estimate]]]) -> dict[str, Any]:
+    return {name: _by_one(levels) for name, levels in found.items()}

@@ -1,0 +1,105 @@
+"""Tables of predictions on damaged pictures: curves, the mean corruption error, and whether fairness survives."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from auxface.evaluation.bootstrap import Draws, Resampling
+from auxface.evaluation.fairness import gaps
+from auxface.evaluation.measuring import Metrics, measure
+from auxface.evaluation.partition import single_partitions, whole
+from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit
+from auxface.evaluation.table import Predictions, Task
+from auxface.evaluation.vocabulary import METRICS, decision_metric
+
+# The fifteen of Hendrycks and Dietterich (2019); codecs, occlusions and attacks have curves, but no part in the mean.
+COMMON_CORRUPTIONS = (
+    "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
+    "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
+)  # fmt: skip
+
+Conditions = Mapping[str, Mapping[Severity, Predictions]]
+Curves = dict[tuple[str, Severity], Draws]
+
+
+def measure_corrupted(
+    audited: TaskAudit, table: Predictions, corruption: str, severity: Severity, cluster: np.ndarray, draw: Resampling
+) -> Draws:
+    """Measure one table of predictions on damaged pictures, overall and by group, and add it to ``audited``.
+
+    Returns:
+        The decision metric of everybody, for the means.
+    """
+    task = audited.task
+    overall = measure(table, task, whole(table), cluster, draw).levels[""]
+    audited.robustness.setdefault(corruption, {})[severity] = estimates(overall)
+    by_group = GroupsUnderCorruption()
+    for partition in single_partitions(table):
+        levels = measure(table, task, partition, cluster, draw).levels
+        by_group.groups[partition.name] = {level: estimates(found) for level, found in levels.items()}
+        by_group.gaps[partition.name] = estimates(gaps(levels, overall))
+    if by_group.groups:
+        audited.robustness_groups.setdefault(corruption, {})[severity] = by_group
+    return overall[decision_metric(task.kind)]
+
+
+def summarise(
+    task: Task, clean: Metrics, curves: Curves, baseline: str | None, base_clean: Metrics | None, base_curves: Curves
+) -> Estimates:
+    """Means over the common corruptions at numbered severities.
+
+    ``mean_under_corruption`` is the plain mean of the decision metric. With errors E = 1 - metric (an ordinal task: the
+    metric itself) and a baseline model B measured on the same pictures (Hendrycks and Dietterich, 2019):
+
+    * ``mean_corruption_error`` = mean over corruptions of (sum over severities of E) / (sum of E of B);
+    * ``relative_mean_corruption_error`` = the same with the error on undamaged pictures taken off every E.
+
+    Args:
+        task: the task.
+        clean: metrics on undamaged pictures.
+        curves: (corruption, severity) to the decision metric.
+        baseline: name of B; None: only the plain mean.
+        base_clean: metrics of B on undamaged pictures.
+        base_curves: of B.
+    """
+    metric = decision_metric(task.kind)
+    own = {key: draws for key, draws in curves.items() if key[0] in COMMON_CORRUPTIONS and isinstance(key[1], int)}
+    if not own:
+        return {}
+    any_draws = next(iter(own.values()))
+    n, clusters = any_draws.n, any_draws.clusters
+    names = list(dict.fromkeys(corruption for corruption, _ in own))
+    facts = {"corruptions": len(names), "metric": metric}
+    mean = np.mean([draws.values for draws in own.values()], axis=0)
+    found = {"mean_under_corruption": Draws(mean, n, clusters, more=facts)}
+    if baseline is not None and base_clean is not None:
+        facts = facts | {"baseline": baseline}
+        shared = [key for key in own if key in base_curves]
+        parts = {name: [key for key in shared if key[0] == name] for name in names}
+        for title, offset in (("mean_corruption_error", False), ("relative_mean_corruption_error", True)):
+            ratios, why = [], None if shared else f"{baseline} was not measured on the same corruptions"
+            for name, keys in parts.items():
+                if not keys:
+                    continue
+                one = _errors(metric, [own[key] for key in keys], clean[metric] if offset else None)
+                other = _errors(metric, [base_curves[key] for key in keys], base_clean[metric] if offset else None)
+                if other[0] <= 0:
+                    why = f"{baseline} makes no {'more ' if offset else ''}errors under {name.replace('_', ' ')}"
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    ratios.append(np.where(other > 0, one / other, np.nan))
+            values = np.mean(ratios, axis=0) if ratios else np.full(len(mean), np.nan)
+            found[title] = Draws(values, n, clusters, why=why, more=facts | {"corruptions": len(ratios)})
+    return estimates(found)
+
+
+def _errors(metric: str, curve: list[Draws], clean: Draws | None) -> np.ndarray:
+    """Summed error over severities, float64 [1+R]; with ``clean``, the part that the damage added."""
+    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
+    start = 1.0 if METRICS[metric].higher_is_better else 0.0
+    total = np.sum([start + sign * draws.values for draws in curve], axis=0)
+    return total if clean is None else total - len(curve) * (start + sign * clean.values)
+
+
+def estimates(found: Mapping[str, Draws]) -> Estimates:
+    """Draws to values with intervals."""
+    return {name: draws.estimate() for name, draws in found.items()}

@@ -1,0 +1,169 @@
+"""``auxface audit``: tables of predictions, of any model, to a report."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from auxface import evaluation
+from auxface.atomic import atomic_folder, refuse_existing
+from auxface.errors import InputError
+from auxface.evaluation import Predictions, TableError
+from auxface.progress import progress_steps
+
+Found = TypeVar("Found")
+
+
+def audit(
+    tables: Path | Sequence[Path],
+    out: Path,
+    *,
+    names: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    split: str | None = None,
+    validation: Sequence[Path] = (),
+    robustness: Sequence[Path] = (),
+    baseline: str | None = None,
+    matrix: bool = False,
+    clusters: evaluation.Clusters = "auto",
+    resamples: int = 1000,
+    seed: int = 0,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> evaluation.Audit:
+    """Measure tables of predictions and write report.html, report.json and the CSVs behind every figure.
+
+    Args:
+        tables: Parquet or CSV files with ``true.*`` and ``score.*`` columns; several are compared side by side.
+        out: the folder to make.
+        names: of the models, one per table; the files' names by default. With ``matrix`` the names of the training
+            sets, which may repeat.
+        tasks: which tasks; all by default.
+        split: which rows, where tables have a column ``split``; needed where they hold several.
+        validation: a table per model, from which thresholds (where none are stored), operating points and a
+            temperature are chosen. Of a table with several splits the rows of ``val`` are taken.
+        robustness: a table per model with predictions on damaged pictures, with columns ``corruption`` and
+            ``severity``.
+        baseline: the model that mean corruption errors are relative to.
+        matrix: tables of one training set are one model, whose test sets are the values of ``dataset``. The training
+            set is the table's name in ``names``, else ``trained_on`` in its provenance.
+        clusters: what is resampled: ``auto`` (videos, else sources, else rows), ``source`` or ``row``.
+        resamples: bootstrap resamples behind each interval.
+        seed: of the resamples.
+        title: of the page.
+        overwrite: replace ``out`` if it exists.
+
+    Raises:
+        InputError: a table that cannot be read or measured, names that do not fit, an output that exists.
+    """
+    refuse_existing(out, overwrite)
+    paths = [tables] if isinstance(tables, Path) else list(tables)
+    if not paths:
+        raise InputError("no table given; name at least one file with columns true.TASK and score.TASK.CLASS")
+    try:
+        read = [_only_tasks(_only_split(evaluation.read_predictions(path), split, path), tasks, path) for path in paths]
+        called = _names(paths, read, names, matrix)
+        models, files = _models(paths, read, called, matrix)
+        with progress_steps("intervals", "parts") as progress:
+            found = evaluation.audit_tables(
+                models,
+                robustness=_beside(robustness, models, "robustness", evaluation.read_conditions),
+                baseline=baseline,
+                validation=_beside(validation, models, "validation", _read_validation),
+                clusters=clusters,
+                resamples=resamples,
+                seed=seed,
+                progress=progress,
+            )
+        found.method["files"] = files
+        with atomic_folder(out) as beside:
+            evaluation.write_report(found, beside, title=title or f"Audit of {', '.join(models)}")
+    except TableError as error:
+        raise InputError(str(error)) from None
+    return found
+
+
+def _only_split(table: Predictions, split: str | None, path: Path) -> Predictions:
+    if "split" not in table.frame.columns:
+        if split is not None:
+            raise InputError(f"{path}: no column 'split', so that --split {split} cannot choose rows; leave it out")
+        return table
+    have = sorted(map(str, table.frame["split"].dropna().unique()))
+    if split is None:
+        if len(have) > 1:
+            raise InputError(f"{path}: holds rows of the splits {', '.join(have)}; choose one with --split")
+        return table
+    if split not in have:
+        raise InputError(f"{path}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
+    rows = table.frame["split"].astype(str) == split
+    return Predictions(table.frame[rows].reset_index(drop=True), table.tasks, table.left_out, table.provenance)
+
+
+def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Path) -> Predictions:
+    if not tasks:
+        return table
+    have = [task.name for task in table.tasks]
+    for name in tasks:
+        if name not in have:
+            raise InputError(f"{path}: no task '{name}' (it has: {', '.join(have)})")
+    return Predictions(table.frame, tuple(map(table.task, tasks)), table.left_out, table.provenance)
+
+
+def _names(paths: Sequence[Path], read: Sequence[Predictions], names: Sequence[str] | None, matrix: bool) -> list[str]:
+    if names:
+        if len(names) != len(paths):
+            raise InputError(f"{len(names)} names for {len(paths)} tables; give one name per table")
+        if len(set(names)) < len(names) and not matrix:
+            raise InputError(
+                f"two tables are both called '{_repeated(names)}'; give each its own name, or add --matrix"
+            )
+        return list(names)
+    if matrix:
+        trained = [table.provenance.get("trained_on") for table in read]
+        for path, name in zip(paths, trained, strict=True):
+            if not isinstance(name, str):
+                raise InputError(f"{path}: does not say what its model was trained on; name it with --names")
+        return [str(name) for name in trained]
+    for depth in range(1, 1 + max(len(path.parts) for path in paths)):
+        tails = ["/".join((*path.parts[-depth:-1], path.stem)) for path in paths]
+        if len(set(tails)) == len(tails):
+            return tails
+    raise InputError(f"the table {_repeated([str(path) for path in paths])} is given twice")
+
+
+def _repeated(names: Sequence[str]) -> str:
+    return next((name for place, name in enumerate(names) if name in names[:place]), names[0])
+
+
+def _models(
+    paths: Sequence[Path], read: Sequence[Predictions], called: Sequence[str], matrix: bool
+) -> tuple[dict[str, Predictions], dict[str, list[dict[str, str]]]]:
+    """The models by name, and the files each was read from."""
+    files: dict[str, list[dict[str, str]]] = {}
+    rows: dict[str, list[Predictions]] = {}
+    for path, table, name in zip(paths, read, called, strict=True):
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        files.setdefault(name, []).append({"file": path.name, "sha256": digest})
+        provenance = table.provenance | ({"trained_on": name} if matrix else {})
+        rows.setdefault(name, []).append(Predictions(table.frame, table.tasks, table.left_out, provenance))
+    if matrix:
+        for path, table in zip(paths, read, strict=True):
+            if "dataset" not in table.frame.columns:
+                raise InputError(f"{path}: no column 'dataset', by which the matrix tells test sets apart")
+    return {name: evaluation.merge_predictions(parts) for name, parts in rows.items()}, files
+
+
+def _beside(
+    paths: Sequence[Path], models: Mapping[str, Predictions], what: str, read: Callable[[Path], Found]
+) -> dict[str, Found]:
+    """A further table per model, in the same order; none at all is fine."""
+    if paths and len(paths) != len(models):
+        raise InputError(f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one each")
+    return {name: read(path) for name, path in zip(models, paths)}
+
+
+def _read_validation(path: Path) -> Predictions:
+    table = evaluation.read_predictions(path)
+    several = "split" in table.frame.columns and table.frame["split"].nunique() > 1
+    return _only_split(table, "val" if several else None, path)
