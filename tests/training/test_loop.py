@@ -5,9 +5,11 @@ import torch
 from auxface.model import JointModel
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
+from auxface.training.faults import NonFiniteLoss
 from auxface.training.feed import Feed
 from auxface.training.journal import read_journal
-from auxface.training.loop import NonFiniteLoss, Validation, run_training
+from auxface.training.loop import run_training
+from auxface.training.validation import Validation
 
 TASK = Task("shade", "class", ("dark", "light"))
 

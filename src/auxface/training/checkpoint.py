@@ -1,8 +1,17 @@
-"""The full state of a run, so that a resumed run equals an unbroken one; no pickle."""
+"""The full state of a run, so that a resumed run equals an unbroken one; no pickle.
+
+Each checkpoint is a folder of its own, named after its step, that appears whole by a rename; the two newest are kept. A
+process that is killed at any moment leaves at least the one before.
+"""
 
 import json
-from dataclasses import asdict, dataclass
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -12,6 +21,9 @@ from torch import Tensor, nn
 from auxface.atomic import atomic_folder
 from auxface.errors import InputError
 
+_KEPT = 2
+_STATE = "state.json"
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -20,54 +32,119 @@ class RunState:
     Attributes:
         step: optimiser steps done.
         epoch: epochs done.
+        step_in_epoch: steps done of the epoch that is under way.
         best_value: best validation figure so far, or None.
         best_epoch: the epoch that gave it (counted from 1), or 0.
+        looks_since_best: looks at the validation split since then.
+        sums: losses summed over the steps of the epoch that is under way.
+        scaler: state of the fp16 loss scale; empty without one.
     """
 
     step: int = 0
     epoch: int = 0
+    step_in_epoch: int = 0
     best_value: float | None = None
     best_epoch: int = 0
+    looks_since_best: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, best: dict[str, Tensor], state: RunState
-) -> None:
-    """Write weights, optimiser moments, best weights and counters; the previous checkpoint stays whole until then."""
-    moments = {
-        f"{number}.{name}": torch.as_tensor(value)
-        for number, each in optimiser.state_dict()["state"].items()
-        for name, value in each.items()
-    }
-    with atomic_folder(folder) as beside:
-        safetensors.torch.save_file(_plain(model.state_dict()), beside / "model.safetensors")
-        safetensors.torch.save_file(_plain(moments), beside / "optimiser.safetensors")
-        safetensors.torch.save_file(_plain(best), beside / "best.safetensors")
-        (beside / "state.json").write_text(json.dumps(asdict(state)) + "\n")
+def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: RunState) -> Path:
+    """Write a checkpoint of this step and delete all but the newest two.
+
+    Args:
+        folder: holds the checkpoints of a run.
+        tensors: by file name: weights, optimiser moments (see :func:`optimiser_tensors`), and what else there is.
+        state: the counters.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        OSError: the disk is full, or another fault of it; earlier checkpoints are untouched.
+    """
+    place = folder / f"{state.step:09d}"
+    try:
+        with atomic_folder(place) as beside:
+            for name, each in tensors.items():
+                safetensors.torch.save_file(_plain(each), beside / f"{name}.safetensors")
+            (beside / _STATE).write_text(json.dumps(asdict(state)) + "\n")
+            for path in beside.iterdir():
+                _flush(path)
+    except SafetensorError as error:
+        raise OSError(f"{place}: {error}") from None
+    for old in _numbered(folder)[_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that was written whole, or None."""
+    return next(iter(_numbered(folder)), None)
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[RunState, dict[str, Tensor]]:
-    """Put a saved state into a model and its optimiser; returns the counters and the best weights.
+    folder: Path, restore: Callable[[dict[str, dict[str, Tensor]]], None]
+) -> tuple[RunState, dict[str, dict[str, Tensor]]]:
+    """Put the newest saved state back; one that the disk has damaged gives way, with a warning, to the one before.
+
+    Args:
+        folder: holds the checkpoints of a run.
+        restore: puts tensors by file name into model and optimiser; may raise KeyError, ValueError or RuntimeError.
 
     Raises:
-        InputError: the checkpoint is missing, broken, or of another model.
+        InputError: no checkpoint in the folder is readable and of this model.
     """
-    try:
-        state = RunState(**json.loads((folder / "state.json").read_text()))
-        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
-        moments = safetensors.torch.load_file(folder / "optimiser.safetensors")
-        best = safetensors.torch.load_file(folder / "best.safetensors")
-    except (OSError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"{folder}: not a checkpoint that this run can go on from ({error})") from None
+    reasons: list[str] = []
+    for place in _numbered(folder):
+        try:
+            state = RunState(**json.loads((place / _STATE).read_text()))
+            tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(place.glob("*.safetensors"))}
+            restore(tensors)
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
+            reasons.append(f"{place}: {' '.join(str(error).split())[:300]}")
+            continue
+        if reasons:
+            warnings.warn(f"a checkpoint is damaged, going on from the one before ({reasons[0]})", stacklevel=2)
+        return state, tensors
+    raise InputError(f"{folder}: no checkpoint that this run can go on from ({reasons[0] if reasons else 'none'})")
+
+
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state by parameter: ``NAME:exp_avg`` and so on."""
+    return {
+        f"{name}:{kind}": torch.as_tensor(value)
+        for name, parameter in model.named_parameters()
+        for kind, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`optimiser_tensors` gave.
+
+    Raises:
+        KeyError: state of a parameter that the model lacks.
+    """
+    parameters = dict(model.named_parameters())
+    numbers = {id(p): number for number, p in enumerate(p for g in optimiser.param_groups for p in g["params"])}
     saved = optimiser.state_dict()
     saved["state"] = {}
-    for key, value in moments.items():
-        number, name = key.split(".", 1)
-        saved["state"].setdefault(int(number), {})[name] = value
+    for key, value in tensors.items():
+        name, _, kind = key.rpartition(":")
+        saved["state"].setdefault(numbers[id(parameters[name])], {})[kind] = value
     optimiser.load_state_dict(saved)
-    return state, best
+
+
+def _numbered(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.name.isdigit()), reverse=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Batches in an order, with views and masks, that depend on (seed, epoch, picture) alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ class Feed:
         mixup: alpha of mixup; 0: off.
         cutmix: alpha of CutMix; 0: off.
         further: names of the further views that the objectives ask for.
+        keys: a name per picture, for messages about it; without them its number.
     """
 
     pictures: np.ndarray
@@ -43,6 +44,7 @@ class Feed:
     mixup: float = 0.0
     cutmix: float = 0.0
     further: tuple[str, ...] = ()
+    keys: Sequence[str] = ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -57,6 +59,10 @@ class Feed:
     def indices(self, epoch: int) -> Iterator[Tensor]:
         """The picture numbers of each step of an epoch."""
         yield from self.order(epoch).split(self.batch_size)
+
+    def keys_of(self, indices: Tensor) -> list[str]:
+        """The names of the pictures with these numbers."""
+        return [self.keys[number] if len(self.keys) else str(number) for number in indices.tolist()]
 
     def batch(self, indices: Tensor, epoch: int, device: torch.device) -> Batch:
         """Load, augment and label the pictures with these numbers."""

@@ -1,39 +1,36 @@
 """The joint training loop, plainly: a step, a look at the validation split now and then, the best weights kept."""
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from auxface.model import JointModel
-from auxface.model.scoring import score_pictures
-from auxface.objectives import Moment
+from auxface.objectives import TrainingSet
 from auxface.progress import Advance
-from auxface.recipe import Train
-from auxface.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from auxface.training.average import WeightAverage
+from auxface.training.blocks import set_up_blocks
+from auxface.training.checkpoint import (
+    RunState,
+    load_checkpoint,
+    newest_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from auxface.training.faults import explained, non_finite_loss
 from auxface.training.feed import Feed
-from auxface.training.journal import Journal
-from auxface.training.optimiser import learning_rate, make_optimiser
-from auxface.training.selection import selection_value
+from auxface.training.journal import Logs
+from auxface.training.machine import agreed_mean, make_accelerator
+from auxface.training.optimiser import make_optimiser
+from auxface.training.status import Recent, add_up, live_line
+from auxface.training.stepping import Stepper
+from auxface.training.validation import Validation, validate
 
-_LOG_EVERY = 20
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss is NaN or infinite; the message says at which step and names a way out."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The usable pictures of the validation split: uint8 [N, 3, S, S] and their labels."""
-
-    pictures: np.ndarray
-    labels: dict[str, Tensor]
+_TELL_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,8 @@ def run_training(
     *,
     folder: Path,
     device: str = "auto",
+    training: TrainingSet | None = None,
+    accelerator: Accelerator | None = None,
     advance: Advance | None = None,
 ) -> Trained:
     """Train to the end of the recipe and leave the best weights in the model.
@@ -60,86 +59,162 @@ def run_training(
     A checkpoint in ``folder/checkpoint`` is gone on from. Every random choice is drawn from (seed, epoch, picture) or
     (seed, step), so a resumed run takes the steps that an unbroken one would have taken.
 
+    Args:
+        model: with its first weights.
+        feed: the training split.
+        validation: the validation split.
+        folder: for checkpoints and logs; one process alone writes there.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; not read where an accelerator is given.
+        training: what objectives may ask about the training split, where they do.
+        accelerator: see :func:`auxface.training.machine.make_accelerator`.
+        advance: told of steps done and what to say of them.
+
     Raises:
         NonFiniteLoss: the loss was NaN or infinite.
-        InputError: the checkpoint in the folder is of another model.
+        InputError: the checkpoint in the folder is of another model, or memory or disk ran out.
     """
-    options = model.recipe.train
-    accelerator = Accelerator(mixed_precision=_precision(options, device), cpu=device == "cpu")
-    model.to(accelerator.device)
-    optimiser = make_optimiser(model, options)
-    state = RunState()
-    best = model.state_dict()
-    checkpoint = folder / "checkpoint"
-    if checkpoint.is_dir():
-        state, best = load_checkpoint(checkpoint, model, optimiser)
-    wrapped, prepared = accelerator.prepare(model, optimiser)
-    journal = Journal(folder / "log.jsonl")
-    steps = options.epochs * feed.steps_per_epoch
-    started = time.perf_counter()
-    for epoch in range(state.epoch, options.epochs):
-        sums: dict[str, Tensor] = {}
+    accelerator = accelerator or make_accelerator(model.recipe.train, device)
+    with explained(folder, feed.batch_size, model.recipe.train.accumulate):
+        return _Run(model, feed, validation, folder, accelerator, training, advance).run()
+
+
+class _Run:
+    """A run under way."""
+
+    def __init__(
+        self,
+        model: JointModel,
+        feed: Feed,
+        validation: Validation,
+        folder: Path,
+        accelerator: Accelerator,
+        training: TrainingSet | None,
+        advance: Advance | None,
+    ) -> None:
+        self.model, self.feed, self.validation, self.folder = model, feed, validation, folder
+        self.accelerator, self.training = accelerator, training
+        self.advance = advance if accelerator.is_main_process else None
+        self.options = model.recipe.train
+        model.to(accelerator.device)
+        self.average = WeightAverage(model, self.options.ema) if self.options.ema is not None else None
+        self.kept = model if self.average is None else self.average.model
+        self.best = _copy(self.kept)
+        self.state = RunState()
+        optimiser = make_optimiser(model, self.options)
+        self.plain_optimiser = optimiser
+        if newest_checkpoint(self._checkpoints) is not None:
+            self.state, _ = load_checkpoint(self._checkpoints, self._restore)
+        set_up_blocks(model, self.options, accelerator.device, accelerator.mixed_precision)
+        wrapped, prepared = accelerator.prepare(model, optimiser)
+        if self.state.scaler and accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(self.state.scaler)
+        self.steps = self.options.epochs * feed.steps_per_epoch
+        self.stepper = Stepper(model, wrapped, prepared, accelerator, feed, self.steps)
+        device = accelerator.device
+        self.sums = {name: torch.tensor(value, device=device) for name, value in self.state.sums.items()}
+
+    def run(self) -> Trained:
+        started = time.perf_counter()
+        silent = not self.accelerator.is_main_process
+        with Logs(self.folder, self.state.step, tensorboard=self.options.tensorboard, silent=silent) as logs:
+            if self.advance is not None:
+                self.advance(self.state.step, "")
+            while self.state.epoch < self.options.epochs and not self._patience_is_spent():
+                self._epoch(logs)
+        self.accelerator.wait_for_everyone()
+        self.model.load_state_dict(self.best)
+        self.stepper.optimiser.zero_grad()
+        seconds = time.perf_counter() - started
+        return Trained(self.model.eval(), self.state.best_epoch, self.state.best_value, seconds)
+
+    def _epoch(self, logs: Logs) -> None:
+        epoch, length = self.state.epoch, self.feed.steps_per_epoch
         begun = time.perf_counter()
-        model.train()
-        for count, indices in enumerate(feed.indices(epoch), start=1):
-            # Dropout and stochastic depth draw from torch's global state; tied to the step, a resumed run repeats them.
-            torch.manual_seed(model.recipe.seed * 1_000_003 + state.step)
-            rate = learning_rate(state.step, steps, options)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            with accelerator.autocast():
-                loss, logs = wrapped(feed.batch(indices, epoch, accelerator.device), Moment(state.step, steps))
-            accelerator.backward(loss)
-            if options.clip_norm is not None:
-                accelerator.clip_grad_norm_(model.parameters(), options.clip_norm)
-            prepared.step()
-            prepared.zero_grad()
-            state = replace(state, step=state.step + 1)
-            for name, value in (logs | {"loss": loss.detach()}).items():
-                sums[name] = sums.get(name, torch.zeros((), device=loss.device)) + value.float()
-            last = count == feed.steps_per_epoch
-            if count % _LOG_EVERY == 0 or last:
-                means = {name: float(value) / count for name, value in sums.items()}
-                _check_finite(means, state.step, checkpoint)
-                if advance is not None:
-                    shown = " ".join(f"{name.split('.')[-1]} {value:.3f}" for name, value in means.items())
-                    speed = count * len(indices) / (time.perf_counter() - begun)
-                    advance(count - (count - 1) // _LOG_EVERY * _LOG_EVERY, f"{shown} {speed:.0f} pictures/s")
-        state = replace(state, epoch=epoch + 1)
-        entry = {name: float(value) / feed.steps_per_epoch for name, value in sums.items()}
-        if state.epoch % options.validate_every == 0 or state.epoch == options.epochs:
-            value = validate(model, validation)
-            entry |= {} if value is None else {f"val.{options.select_on}": value}
-            if value is None or state.best_value is None or value > state.best_value:
-                best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-                state = replace(state, best_value=value, best_epoch=state.epoch)
-        seconds = time.perf_counter() - begun
-        journal.write(epoch=state.epoch, step=state.step, learning_rate=rate, seconds=round(seconds, 3), **entry)
-        if accelerator.is_main_process:
-            save_checkpoint(checkpoint, model, optimiser, best, state)
-    journal.close()
-    model.load_state_dict(best)
-    return Trained(model.eval(), state.best_epoch, state.best_value, time.perf_counter() - started)
+        # Tables made before the epoch come back with the checkpoint when a run goes on in the middle of one.
+        if self.training is not None and not self.state.step_in_epoch:
+            self.model.before_epoch(self.training, epoch)
+        self.model.train()
+        recent = Recent()
+        for number, indices in enumerate(self.feed.indices(epoch)):
+            if number < self.state.step_in_epoch:
+                continue
+            each = self.stepper.take(indices, epoch, self.state.step)
+            if self.average is not None:
+                self.average.update(self.model, self.state.step)
+            self.state = replace(self.state, step=self.state.step + 1, step_in_epoch=number + 1)
+            recent.add(each, len(indices))
+            add_up(self.sums, each)
+            last = number + 1 == length
+            if (number + 1) % _TELL_EVERY == 0 or last:
+                self._tell(recent, logs)
+            if self.state.step % self.options.checkpoint_every == 0 and not last:
+                self._save()
+        entry = agreed_mean(self.accelerator, {name: value / length for name, value in self.sums.items()})
+        self.state = replace(self.state, epoch=epoch + 1, step_in_epoch=0, sums={})
+        self.sums = {}
+        if self.state.epoch % self.options.validate_every == 0 or self.state.epoch == self.options.epochs:
+            entry |= self._look()
+        rate = self.plain_optimiser.param_groups[0]["lr"] / self.plain_optimiser.param_groups[0]["scale"]
+        seconds = round(time.perf_counter() - begun, 3)
+        logs.epoch(self.state.epoch, self.state.step, learning_rate=rate, seconds=seconds, **entry)
+        self._save()
+
+    def _look(self) -> dict[str, float]:
+        value = validate(self.kept, self.validation, self.accelerator)
+        if value is None or self.state.best_value is None or value > self.state.best_value:
+            self.best = _copy(self.kept)
+            self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, looks_since_best=0)
+        else:
+            self.state = replace(self.state, looks_since_best=self.state.looks_since_best + 1)
+        return {} if value is None else {f"val.{self.options.select_on}": value}
+
+    def _patience_is_spent(self) -> bool:
+        return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
+
+    def _tell(self, recent: Recent, logs: Logs) -> None:
+        self._check_finite()
+        steps = recent.steps
+        means = recent.read(self.accelerator)
+        logs.step(self.state.step, **means)
+        if self.advance is not None:
+            self.advance(steps, live_line(means))
+
+    def _check_finite(self) -> None:
+        failed = self.stepper.first_failure()
+        if failed is None:
+            return
+        epoch, number = divmod(failed, self.feed.steps_per_epoch)
+        keys = self.feed.keys_of(self.feed.order(epoch).split(self.feed.batch_size)[number])
+        main = self.accelerator.is_main_process
+        raise non_finite_loss(failed + 1, keys, self.folder, self.accelerator.mixed_precision, write=main)
+
+    def _save(self) -> None:
+        self._check_finite()
+        sums = agreed_mean(self.accelerator, self.sums)
+        scaler = {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
+        if self.accelerator.is_main_process:
+            tensors = {
+                "model": self.model.state_dict(),
+                "optimiser": optimiser_tensors(self.model, self.plain_optimiser),
+                "best": self.best,
+                "objectives": self.model.objective_state(),
+                "average": {} if self.average is None else self.average.model.state_dict(),
+            }
+            save_checkpoint(self._checkpoints, tensors, replace(self.state, sums=sums, scaler=scaler))
+
+    def _restore(self, tensors: dict[str, dict[str, Tensor]]) -> None:
+        self.model.load_state_dict(tensors["model"])
+        self.model.load_objective_state(tensors["objectives"])
+        if self.average is not None:
+            self.average.model.load_state_dict(tensors["average"])
+        restore_optimiser(self.model, self.plain_optimiser, tensors["optimiser"])
+        self.best = tensors["best"]
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.folder / "checkpoint"
 
 
-def validate(model: JointModel, validation: Validation) -> float | None:
-    """The recipe's selection figure on the validation split, or None where it cannot be measured."""
-    logits = score_pictures(model, validation.pictures)
-    return selection_value(model.recipe.train.select_on, model.tasks, logits, validation.labels)
-
-
-def _precision(options: Train, device: str) -> str:
-    if options.precision == "auto":
-        gpu = device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        return "bf16" if gpu else "no"
-    return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]
-
-
-def _check_finite(means: dict[str, float], step: int, checkpoint: Path) -> None:
-    wrong = [name for name, value in means.items() if not math.isfinite(value)]
-    if wrong:
-        kept = f"; the last good state is in {checkpoint}" if checkpoint.is_dir() else ""
-        raise NonFiniteLoss(
-            f"the loss '{wrong[0]}' is not finite at step {step}{kept}; lower train.base_learning_rate or set "
-            "train.clip_norm=1"
-        )
+def _copy(model: JointModel) -> dict[str, Tensor]:
+    """The weights as they are now, in the machine's memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}

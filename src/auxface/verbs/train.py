@@ -23,8 +23,9 @@ from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
 from auxface.training.calibration import calibrate
 from auxface.training.feed import Feed
-from auxface.training.loop import Validation, run_training
+from auxface.training.loop import run_training
 from auxface.training.tasks import label_tensors, tasks_for
+from auxface.training.validation import Validation
 
 
 def train(

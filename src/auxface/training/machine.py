@@ -1,0 +1,98 @@
+"""The processes and the device that a run is on; Accelerate's, so ``torchrun`` and ``accelerate launch`` both work."""
+
+import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from auxface.recipe import Train
+
+_PATIENCE = timedelta(hours=6)
+
+
+def make_accelerator(options: Train, device: str = "auto") -> Accelerator:
+    """An accelerator for a recipe's precision on a device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Processes are those that the launcher started; without one there is a single process.
+    """
+    place = resolve_device(device)
+    precision = resolve_precision(options, place)
+    # One process may train several recipes in turn; Accelerate keeps the first one's precision unless told to forget.
+    AcceleratorState._reset_state()
+    # An objective may sit out a step (schedules, alternating training), so its parameters get no gradient then.
+    logging.getLogger("torch.nn.parallel.distributed").setLevel(logging.ERROR)
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=_PATIENCE)]
+    return Accelerator(mixed_precision=precision, cpu=place == "cpu", kwargs_handlers=handlers)
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` as the fastest kind that is here."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_precision(options: Train, device: str) -> str:
+    """Accelerate's name of a recipe's precision; ``auto`` is bf16 where the device computes in it, else fp32."""
+    if options.precision == "auto":
+        return "bf16" if computes_bf16(device) else "no"
+    return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether a device multiplies bf16 matrices in hardware, faster than fp32."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def unsynchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager:
+    """Gradients of all but a step's last part stay on their process."""
+    return nullcontext() if last else accelerator.no_sync(model)
+
+
+def gather_rows(accelerator: Accelerator, rows: Tensor, total: int) -> Tensor:
+    """Rows that were dealt out in turn (rank, rank + ranks, ...), in their first order, on every process.
+
+    Args:
+        accelerator: of the run.
+        rows: [n, ...], this process's.
+        total: rows over all processes.
+    """
+    ranks = accelerator.num_processes
+    if ranks == 1:
+        return rows
+    length = -(-total // ranks)
+    padded = rows.new_zeros((length, *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    gathered = accelerator.gather(padded.to(accelerator.device))
+    assert isinstance(gathered, Tensor)
+    return gathered.view(ranks, length, *rows.shape[1:]).transpose(0, 1).flatten(0, 1)[:total].to(rows.device)
+
+
+def agreed_mean(accelerator: Accelerator, values: dict[str, Tensor]) -> dict[str, float]:
+    """The mean over processes of scalars that every process has under the same names."""
+    if not values:
+        return {}
+    together = torch.stack([value.float() for value in values.values()])
+    if accelerator.num_processes > 1:
+        together = accelerator.reduce(together, reduction="mean")
+    assert isinstance(together, Tensor)
+    return dict(zip(values, together.tolist(), strict=True))
+
+
+def is_main_rank() -> bool:
+    """Whether this process is the one that writes and prints, before any process group exists."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def is_restart() -> bool:
+    """Whether ``torchrun`` started this process again after a rank had died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
