@@ -1,6 +1,6 @@
 """The encoder section of a recipe."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,27 +11,40 @@ class Encoder(Strict):
     """The shared encoder."""
 
     name: str = "vit_tiny_patch16_224"
-    """Any timm Vision Transformer by name."""
+    """Any timm model by name, or one of another package's encoders."""
     pretrained: bool = False
     """Start from timm's weights for that name (needs network or a local cache)."""
+    init_from: str | None = None
+    """Start from local weights: an auxface model directory, a transformers ViTMAE directory, or a safetensors file."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 112
     """Side of the square picture in pixels."""
-    patch_size: Annotated[int, Field(ge=2, le=64)] = 8
-    """Side of a patch in pixels; must divide image_size."""
+    patch_size: Annotated[int, Field(ge=2, le=64)] | None = None
+    """Side of a patch in pixels; must divide image_size. Empty: 8 for the default encoder, as the model is named for
+    any other. Models that keep a feature map have the patch that their total stride makes, and no other."""
     width: Width | None = None
-    """Overrides of the named architecture; empty: as named."""
+    """Overrides of the named architecture (Vision Transformers alone); empty: as named."""
     depth: Depth | None = None
     heads: Heads | None = None
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Stochastic depth rate of the last block, rising linearly from 0."""
-    positions: Literal["sincos", "learned"] = "sincos"
-    """Fixed 2-D sine-cosine positions, or learned ones (always learned when pretrained)."""
+    positions: Literal["sincos", "learned"] | None = None
+    """Fixed 2-D sine-cosine positions, or learned ones, for models that add positions to their tokens. Empty: sincos
+    from scratch, learned when pretrained."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Channel statistics of pictures in [0, 1]."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_patch(cls, data: Any) -> Any:
+        return {"patch_size": 8, **data} if isinstance(data, dict) and "name" not in data else data
+
     @model_validator(mode="after")
     def _check(self) -> "Encoder":
-        if self.image_size % self.patch_size:
+        if self.patch_size is not None and self.image_size % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} must divide image_size {self.image_size}")
+        if self.pretrained and self.init_from is not None:
+            raise ValueError("pretrained and init_from exclude each other; set one")
+        if self.pretrained and self.positions == "sincos":
+            raise ValueError("pretrained weights come with their own positions; leave positions out")
         return self

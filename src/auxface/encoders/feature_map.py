@@ -1,0 +1,101 @@
+"""Hierarchical and convolutional backbones: hidden patches are painted over in the picture (after Xie et al., 2022).
+
+Their tokens are the places of the last feature map. A patch is what one place of it covers, a square as wide as the
+total stride; a hidden one is replaced by a learned picture of a patch before the backbone sees it, so that no pixel of
+it can reach anything.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auxface.encoders.batch_statistics import MaskedStatistics
+from auxface.encoders.maskable import Features, MaskableEncoder
+from auxface.encoders.masking import Mask
+
+# Parts of timm heads that widen the pooled features; pooled features here are as wide as the tokens.
+_WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")
+
+
+class FeatureMapEncoder(MaskableEncoder):
+    """A timm backbone with a token for every place of its last feature map, hidden or not.
+
+    Args:
+        backbone: the model, without a classifier.
+        image_size: side of the pictures it was built for.
+        mean: channel means of pictures in [0, 1].
+        std: channel standard deviations.
+
+    Raises:
+        ValueError: the last feature map of such a picture is not a square of at least two by two places that the
+            picture divides into.
+    """
+
+    def __init__(self, backbone: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        widened = getattr(backbone, "head_hidden_size", None) not in (None, backbone.num_features)
+        if widened:
+            for name in _WIDENING:
+                if hasattr(backbone, name):
+                    setattr(backbone, name, nn.Identity())
+        tokens = _probe(backbone, image_size)
+        side = round(tokens.shape[1] ** 0.5)
+        if side**2 != tokens.shape[1] or image_size % side:
+            raise ValueError(f"its last feature map has {tokens.shape[1]} places, which do not tile the picture")
+        if side < 2:
+            raise ValueError("its last feature map is a single place")
+        super().__init__((side, side), tokens.shape[2], image_size // side, mean, std)
+        self.backbone: Any = backbone
+        self.mask_patch = nn.Parameter(torch.empty(1, 3, self.patch_size, self.patch_size))
+        nn.init.normal_(self.mask_patch, std=0.02)
+        self._widened = widened
+        self._masked_statistics = MaskedStatistics(backbone)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pictures in [0, 1], float [B, 3, H, W], standardised."""
+        return (images - self.mean) / self.std
+
+    def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
+        """Run the backbone over the picture, hidden patches painted over."""
+        if mask is None:
+            return self._features(embedded)
+        with self._masked_statistics.used():
+            return self._features(self._paint(embedded, mask))
+
+    def train(self, mode: bool = True) -> "FeatureMapEncoder":
+        """Switch between training and evaluation."""
+        if self.training and not mode:
+            self._masked_statistics.lend()
+        return super().train(mode)
+
+    def _paint(self, pictures: Tensor, mask: Mask) -> Tensor:
+        rows, columns = self.grid
+        side = self.patch_size
+        hidden = mask.boolean().view(-1, 1, rows, 1, columns, 1).expand(-1, -1, -1, side, -1, side)
+        patches = self.mask_patch.to(pictures.dtype).repeat(1, 1, rows, columns)
+        return torch.where(hidden.reshape(-1, 1, rows * side, columns * side), patches, pictures)
+
+    def _features(self, pictures: Tensor) -> Features:
+        seen = self.backbone.forward_features(pictures)
+        prefix, tokens = _tokens(self.backbone, seen)
+        pooled = tokens.mean(dim=1) if self._widened else self.backbone.forward_head(seen, pre_logits=True).flatten(1)
+        return Features(tokens=tokens, pooled=pooled, prefix=prefix)
+
+
+def _tokens(backbone: Any, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Prefix tokens [B, P, D] and tokens [B, N, D] of what ``forward_features`` gave, in any of timm's layouts."""
+    if seen.ndim == 4:
+        seen = seen.flatten(1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else seen.flatten(2).mT
+        return seen[:, :0], seen
+    prefix = getattr(backbone, "num_prefix_tokens", 0) or 0
+    return seen[:, :prefix], seen[:, prefix:]
+
+
+@torch.no_grad()
+def _probe(backbone: nn.Module, image_size: int) -> Tensor:
+    training = backbone.training
+    backbone.eval()
+    tokens = _tokens(backbone, backbone.forward_features(torch.zeros(1, 3, image_size, image_size)))[1]  # pyright: ignore
+    backbone.train(training)
+    return tokens

@@ -1,0 +1,167 @@
+"""The contract of every registered family of encoders, on the smallest model of each architecture."""
+
+import pytest
+import torch
+
+from auxface.encoders import build_encoder, random_mask
+from auxface.encoders.masking import Mask
+from auxface.encoders.registry import Family, families, family_of, register
+from auxface.errors import InputError
+from auxface.model import JointModel
+from auxface.objectives import Batch, Task
+from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+
+EXAMPLES = [name for family in families() for name in family.examples]
+TASKS = (Task("emotion", "class", ("happy", "sad", "angry")),)
+LDP = Target(name="local_directional_pattern", encoding="bits")
+# Patches of 14 pixels do not tile 64.
+SIZES = {"eva02_tiny_patch14_224": (224, 56)}
+
+
+def joint(name, size, **encoder):
+    auxiliary = Auxiliary(target=(LDP,), decoder_width=32, decoder_depth=1, decoder_heads=4)
+    return JointModel(Recipe(auxiliary=auxiliary, encoder=Encoder(name=name, image_size=size, **encoder)), TASKS)
+
+
+def batch_of(size, count=2):
+    generator = torch.Generator().manual_seed(3)
+    clean = torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+    return Batch(clean.float() / 255, clean, {"emotion": torch.tensor([0, 2])[:count]}, torch.arange(count))
+
+
+def pixels(mask, encoder):
+    """Where hidden, bool [B, 3, S, S]."""
+    hidden = mask.boolean().view(-1, 1, *encoder.grid)
+    return (
+        hidden.repeat_interleave(encoder.patch_size, 2).repeat_interleave(encoder.patch_size, 3).expand(-1, 3, -1, -1)
+    )
+
+
+def test_there_are_fourteen_names_of_ten_architectures():
+    assert len(EXAMPLES) == len(set(EXAMPLES)) >= 14
+    known = "vit deit3 eva02 dinov3 swinv2 convnextv2 pvt_v2 maxvit resnet efficientnet mobilenetv4".split()
+    assert all(any(part in name for name in EXAMPLES) for part in known)
+
+
+@pytest.mark.parametrize("small", [False, True], ids=["224", "small"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_joint_step_with_any_backbone(name, small, tmp_path):
+    size = SIZES.get(name, (224, 64))[small]
+    torch.manual_seed(0)
+    model, batch = joint(name, size), batch_of(size)
+    encoder = model.encoder
+    assert encoder.image_size == size == encoder.grid[0] * encoder.patch_size
+
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+    before = {key: value.clone() for key, value in encoder.named_parameters()}
+    loss, _ = model(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    without = [key for key, value in encoder.named_parameters() if value.requires_grad and value.grad is None]
+    assert not without
+    fixed = {key for key, value in encoder.named_parameters() if not value.requires_grad}
+    assert fixed <= {"vit.pos_embed"}
+    optimiser.step()
+    assert any(not torch.equal(value, before[key]) for key, value in encoder.named_parameters())
+
+    model.eval()
+    patches = encoder.grid[0] * encoder.grid[1]
+    mask = random_mask(batch.seeds, patches, 0.75)
+    with torch.inference_mode():
+        once, again = encoder(batch.primary, mask), encoder(batch.primary, mask)
+        assert torch.equal(once.tokens, again.tokens)
+        assert torch.equal(model.logits(batch.primary)["emotion"], model.logits(batch.primary)["emotion"])
+        assert once.pooled.shape == (2, encoder.width)
+        assert once.tokens.shape in ((2, mask.visible.shape[1], encoder.width), (2, patches, encoder.width))
+
+        # No hidden pixel reaches a token or a prediction, and every visible patch reaches some.
+        hidden = pixels(mask, encoder)
+        changed = torch.where(hidden, torch.rand_like(batch.primary), batch.primary)
+        leaked = encoder(changed, mask)
+        assert torch.equal(once.tokens, leaked.tokens)
+        assert torch.equal(once.pooled, leaked.pooled)
+        decode = model.auxiliaries["reconstruction"].decoder
+        predicted, other = decode(once, mask, mask.hidden), decode(leaked, mask, mask.hidden)
+        assert torch.equal(predicted[LDP.name], other[LDP.name])
+        seen = torch.where(hidden, batch.primary, torch.rand_like(batch.primary))
+        assert not torch.equal(once.tokens, encoder(seen, mask).tokens)
+
+    if small:
+        model.save_pretrained(tmp_path / "model")
+        restored = JointModel.from_pretrained(tmp_path / "model")
+        assert torch.equal(restored.logits(batch.primary)["emotion"], model.logits(batch.primary)["emotion"])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_hiding_nothing_is_the_whole_picture(name):
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name=name, image_size=SIZES.get(name, (224, 64))[1])).eval()
+    patches = encoder.grid[0] * encoder.grid[1]
+    images = torch.rand(2, 3, encoder.image_size, encoder.image_size)
+    everything = Mask(torch.arange(patches).expand(2, -1), torch.zeros(2, 0, dtype=torch.int64))
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder(images, everything).tokens, encoder(images).tokens)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_drop_path_reaches_the_blocks(name):
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name=name, image_size=SIZES.get(name, (224, 64))[1], drop_path=0.5)).train()
+    rates = [module.drop_prob for module in encoder.modules() if type(module).__name__ == "DropPath"]
+    assert max(rates) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": "vit_tiny_patch16_225"}, r"not a timm model; near: .*vit_tiny"),
+        ({"name": "eva02_tiny_patch14_224", "image_size": 64}, r"14 pixels.*do not tile 64.*can be 56 or 70"),
+        ({"name": "convnextv2_atto", "image_size": 112}, r"no pictures of 112 pixels.*can be 96 or 128"),
+        ({"name": "maxvit_pico_rw_256", "image_size": 112}, r"no pictures of 112 pixels.*can be 96 or 128"),
+        ({"name": "resnet10t", "image_size": 32}, r"no pictures of 32 pixels \(.*single place\).*can be 64"),
+        ({"name": "resnet10t", "image_size": 64, "patch_size": 8}, r"patches of 32 pixels, not 8; leave"),
+        ({"name": "pvt_v2_b0", "image_size": 64, "width": 32}, r"takes no encoder.width"),
+        ({"name": "resnet10t", "image_size": 64, "positions": "sincos"}, r"takes no encoder.positions"),
+        ({"name": "vgg11", "image_size": 64, "drop_path": 0.1}, r"takes no encoder.drop_path"),
+        ({"name": "vit_tiny_patch16_dinov3_qkvb", "positions": "sincos"}, r"adds no positions"),
+    ],
+)
+def test_what_a_model_cannot_do_is_one_sentence(options, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        build_encoder(Encoder(**options))
+    assert "\n" not in str(caught.value)
+
+
+def test_patches_are_as_named_but_for_the_default_encoder():
+    assert build_encoder(Encoder(image_size=32)).patch_size == 8
+    assert build_encoder(Encoder(name="vit_tiny_patch16_224", image_size=32)).patch_size == 16
+    assert build_encoder(Encoder(name="resnet10t", image_size=64, patch_size=32)).patch_size == 32
+    assert build_encoder(Encoder(name="vit_base_patch16_224.mae", image_size=32, depth=1)).patch_size == 16
+
+
+def test_rotary_positions_are_those_of_the_visible_patches():
+    # All patches look alike: only how they lie to each other can make a difference, and a shift of all makes none.
+    encoder = build_encoder(Encoder(name="vit_tiny_patch16_dinov3_qkvb", image_size=64, depth=2)).eval()
+    images = torch.rand(1, 3, 16, 16).repeat(1, 1, 4, 4)
+    masks = [
+        Mask(torch.tensor([places]), torch.tensor([[n for n in range(16) if n not in places]]))
+        for places in ([0, 1, 2], [0, 5, 15], [4, 5, 6])
+    ]
+    near, far, shifted = (encoder(images, mask).tokens for mask in masks)
+    assert (near - far).abs().max() > 1e-3
+    torch.testing.assert_close(near, shifted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_family_of_another_package_is_asked_first():
+    mine = Family("mine", lambda name: name == "resnet10t_mine", lambda _: build_encoder(Encoder(image_size=32)))
+    try:
+        register(mine)
+        assert family_of("resnet10t_mine") is mine
+        assert build_encoder(Encoder(name="resnet10t_mine", image_size=32)).patch_size == 8
+        with pytest.raises(ValueError, match="registered already"):
+            register(Family("mine", lambda _: True, lambda _: build_encoder(Encoder())))
+    finally:
+        from auxface.encoders import registry
+
+        del registry._registered["mine"]
+    assert family_of("resnet10t_mine") is None
