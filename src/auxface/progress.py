@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -40,11 +40,14 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
 @contextmanager
 def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
     """A bar for callers that report ``(done, total)`` and learn the total only as they go."""
-    with progress_bar(description, 0, unit) as advance:
+    with ExitStack() as opened:
+        advance: Advance | None = None
         seen = 0
 
         def progress(done: int, total: int) -> None:
-            nonlocal seen
+            nonlocal seen, advance
+            # Only now, so that what is refused before any work leaves one line and no empty bar.
+            advance = advance or opened.enter_context(progress_bar(description, total, unit))
             advance(done - seen, total=total)
             seen = done
 

@@ -18,7 +18,7 @@ app = typer.Typer(
 FaceCut = Literal["none", "crop", "align"]
 Which = Literal["largest", "central", "mask", "all"]
 
-Root = Annotated[Path, typer.Argument(help="The data set's folder, or the list file of 'table'.", show_default=False)]
+Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder, or the list file of 'table'.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (.parquet or .csv).")]
 Crops = Annotated[Path | None, typer.Option("--out", help="Folder for the pictures that --faces and --frames make.")]
 Faces = Annotated[
@@ -26,7 +26,10 @@ Faces = Annotated[
 ]
 DetectorName = Annotated[Literal["yunet", "haar"], typer.Option("--detector", help="haar needs no download.")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="YuNet's weight; otherwise downloaded once, by hash.")]
-WhichFace = Annotated[Which, typer.Option("--which", help="Which face where there are several.")]
+WhichFace = Annotated[
+    Which,
+    typer.Option("--which", help="Of several faces; mask: the forged, else the largest."),
+]
 Size = Annotated[int, typer.Option("--size", help="Side of the cut faces in pixels.")]
 Margin = Annotated[float, typer.Option("--margin", help="How much wider than the face the cut is.")]
 Frames = Annotated[int | None, typer.Option("--frames", help="Frames (or clips) to take of each video.", min=1)]
@@ -42,7 +45,7 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("faces", Faces, "none"),
     ("detector", DetectorName, "yunet"),
     ("weights", Weights, None),
-    ("which", WhichFace, "largest"),
+    ("which", WhichFace, "mask"),
     ("face_size", Size, 224),
     ("margin", Margin, 0.3),
     ("frames", Frames, None),
@@ -127,7 +130,7 @@ def _run(
     from auxface.data.faces import FaceSettings
     from auxface.data.frames import FrameSettings
     from auxface.progress import progress_steps
-    from auxface.verbs.prepare import prepare
+    from auxface.verbs.prepare import count_leaks, leaks_file, prepare
 
     settings = None
     if faces != "none":
@@ -148,6 +151,11 @@ def _run(
             crops=crops,
             duplicates=duplicates,
             progress=progress,
+        )
+    leaks = count_leaks(output)
+    if leaks:
+        typer.echo(
+            f"warning: {leaks} pairs of pictures in different splits look the same: {leaks_file(output)}", err=True
         )
     if as_json:
         typer.echo(json.dumps(account))

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from auxface.data.copies import look, to_text
 from auxface.data.decode import MAX_BYTES, UnreadablePicture, read_bytes, read_picture
 from auxface.data.faces import FaceCutter
 from auxface.data.frames import FrameSettings
@@ -52,12 +53,14 @@ class Piece:
         reason: why it is not usable; empty where it is.
         path: the picture to use; empty where it is not usable.
         frame: number of the frame in its video; 0 for stills.
+        look: what it looks like, as :func:`auxface.data.copies.to_text` has it; empty where there is no picture.
     """
 
     status: Status
     reason: str = ""
     path: str = ""
     frame: int = 0
+    look: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Intake:
         picture = read_picture(data)
         digest = hashlib.sha256(data).hexdigest()
         if self.cutter is None or self.crops is None:
-            return Outcome((Piece("usable", path=item.path),), digest)
+            return Outcome((Piece("usable", path=item.path, look=to_text(look(picture))),), digest)
         mask = None
         if item.mask and self.cutter.settings.which == "mask":
             mask = read_picture(Path(item.mask)).max(2) > 0
@@ -131,7 +134,7 @@ class Intake:
             return Outcome((Piece("no_face", "no face found"),), digest)
         endings = [""] if len(faces) == 1 else [f"-{number}" for number in range(len(faces))]
         pieces = [
-            Piece("usable", path=_save(face, self.crops / f"{item.name}{ending}.png"))
+            Piece("usable", path=_save(face, self.crops / f"{item.name}{ending}.png"), look=to_text(look(face)))
             for face, ending in zip(faces, endings, strict=True)
         ]
         return Outcome(tuple(pieces), digest)
@@ -144,7 +147,8 @@ class Intake:
             else:
                 assert self.crops is not None
                 place = self.crops / item.name / f"{taken.frame:06d}{taken.ending}.png"
-                yield Piece("usable", path=_save(taken.picture, place), frame=taken.frame)
+                seen = to_text(look(taken.picture))
+                yield Piece("usable", path=_save(taken.picture, place), frame=taken.frame, look=seen)
 
 
 def check_inside(path: str, tree: Path | None) -> None:

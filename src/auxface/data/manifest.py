@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auxface.atomic import atomic_file
+from auxface.data.leaks import spread_sources as spread_over_splits
 from auxface.errors import InputError
 
 LabelKind = Literal["class", "binary", "multilabel", "ordinal", "identity"]
@@ -25,6 +26,7 @@ SPLITS: tuple[str, ...] = get_args(Split)
 KEY: tuple[str, ...] = ("dataset", "method", "source", "video", "frame")
 COLUMNS: tuple[str, ...] = ("path", "split", *KEY)
 VERSION = 1
+MAX_ROWS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,12 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         raise InputError(f"{path}: a manifest is written as .parquet or .csv")
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, *, spread_sources: Literal["refuse", "keep"] = "refuse") -> Manifest:
     """Read and check a manifest.
+
+    Args:
+        path: the ``.parquet`` or ``.csv`` file.
+        spread_sources: what to do with a source in more than one split; only what shows a manifest keeps it.
 
     Raises:
         InputError: the file is missing, is not a manifest, or breaks a rule of the format.
@@ -137,7 +143,9 @@ def read_manifest(path: Path) -> Manifest:
         if name in table.columns:
             table[name] = table[name].fillna("").astype(str)
     manifest = Manifest(table, labels, groups, crop, path.resolve().parent)
-    check_manifest(manifest, str(path))
+    check_rows(manifest, str(path))
+    if spread_sources == "refuse":
+        check_sources(table, str(path))
     return manifest
 
 
@@ -147,6 +155,23 @@ def check_manifest(manifest: Manifest, name: str) -> None:
     Raises:
         InputError: the first rule broken, in one sentence that begins with ``name``.
     """
+    check_rows(manifest, name)
+    check_sources(manifest.table, name)
+
+
+def check_sources(table: pd.DataFrame, name: str) -> None:
+    """Refuse a source in more than one split; arguments and errors as for :func:`check_manifest`."""
+    spread = spread_over_splits(table)
+    if len(spread):
+        first = spread.iloc[0]
+        raise InputError(
+            f"{name}: source '{first['source']}' of {first['dataset']} is in more than one split ({len(spread)} such "
+            "sources)"
+        )
+
+
+def check_rows(manifest: Manifest, name: str) -> None:
+    """Every rule but that of sources; arguments and errors as for :func:`check_manifest`."""
     table = manifest.table
     label_columns = [column for label, what in manifest.labels.items() for column in what.columns(label)]
     for column in (*COLUMNS, *label_columns, *manifest.groups):
@@ -154,6 +179,7 @@ def check_manifest(manifest: Manifest, name: str) -> None:
             raise InputError(f"{name}: column '{column}' is missing; it has {', '.join(map(str, table.columns))}")
     if table.empty:
         raise InputError(f"{name}: the manifest has no rows")
+    _check_cells(table, name)
     wrong = table.loc[~table["split"].isin(SPLITS), "split"]
     if len(wrong):
         raise InputError(f"{name}: row {wrong.index[0] + 1} has split '{wrong.iloc[0]}'; expected train, val or test")
@@ -164,17 +190,22 @@ def check_manifest(manifest: Manifest, name: str) -> None:
         row = table[twice].iloc[0]
         key = ", ".join(f"{column}={row[column]}" for column in KEY)
         raise InputError(f"{name}: two rows share the key ({key}); give each picture its own source, video or frame")
-    spread = table.groupby(["dataset", "source"], sort=False)["split"].nunique()
-    if (spread > 1).any():
-        dataset, source = spread.index[spread > 1][0]
-        raise InputError(
-            f"{name}: source '{source}' of {dataset} is in more than one split ({int((spread > 1).sum())} such sources)"
-        )
+
+
+def _check_cells(table: pd.DataFrame, name: str) -> None:
+    if pd.api.types.infer_dtype(table["path"], skipna=False) != "string" or (table["path"] == "").any():
+        texts = table["path"].map(lambda path: isinstance(path, str) and path != "")
+        row = table.index[~texts][0]
+        raise InputError(f"{name}: row {row + 1} has path {table['path'][row]!r}; expected the name of a file")
+    if not pd.api.types.is_integer_dtype(table["frame"]) or table["frame"].isna().any():
+        raise InputError(f"{name}: column 'frame' must hold a whole number in every row")
 
 
 def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> None:
     if what.kind not in get_args(LabelKind):
         raise InputError(f"{name}: label '{label}' has kind '{what.kind}'; expected {', '.join(get_args(LabelKind))}")
+    if len(set(what.classes)) != len(what.classes):
+        raise InputError(f"{name}: label '{label}' names a class twice")
     if what.kind == "class":
         known = table[label].isna() | table[label].isin(what.classes)
         if not known.all():
@@ -195,6 +226,9 @@ def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> Non
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, Any]:
     try:
+        count = pq.read_metadata(path).num_rows
+        if count > MAX_ROWS:
+            raise InputError(f"{path}: {count} rows; at most {MAX_ROWS} are read")
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
@@ -203,7 +237,7 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, Any]:
         raise InputError(f"{path}: the header 'auxface' is missing; make a manifest with 'auxface prepare table'")
     try:
         return table.to_pandas(), json.loads(text)
-    except (ValueError, pa.ArrowException):
+    except (ValueError, RecursionError, pa.ArrowException):
         raise InputError(f"{path}: the manifest's header is not readable JSON") from None
 
 
@@ -212,15 +246,15 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
     if not beside.is_file():
         raise InputError(f"{path}: its header {beside.name} is missing; make a manifest with 'auxface prepare table'")
     try:
-        raw = json.loads(beside.read_text())
-    except ValueError:
+        raw = json.loads(beside.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError):
         raise InputError(f"{beside}: not readable JSON") from None
     labels, groups, _ = _parse_header(raw, beside)
     names = {name for name, what in labels.items() if what.kind in ("class", "identity")} | set(groups)
     text: Any = dict.fromkeys({"path", "split", "dataset", "source", "video", "method"} | names, str)
     try:
         return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]), raw
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, OSError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from None
 
 

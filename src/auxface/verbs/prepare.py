@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file, refuse_existing
+from auxface.data.copies import find_copies, from_text
 from auxface.data.decode import DECODE_VERSION
 from auxface.data.duplicates import mark_duplicates
 from auxface.data.faces import FaceCutter, FaceSettings
@@ -18,6 +20,7 @@ from auxface.data.frames import FrameSettings
 from auxface.data.intake import STATUSES, Intake, Item, Outcome, safe_name
 from auxface.data.journal import Journal
 from auxface.data.layouts import Listing, get_layout, resolve_options
+from auxface.data.leaks import find_leaks
 from auxface.data.manifest import COLUMNS, KEY, Manifest, check_manifest, write_manifest
 from auxface.errors import InputError
 
@@ -40,8 +43,9 @@ def prepare(
 ) -> dict[str, int]:
     """Read a data set, open each of its files once, and write a manifest of what can be used.
 
-    Beside ``NAME.parquet`` stand ``NAME.account.json`` (what is returned) and ``NAME.rejected.csv`` (path, reason). A
-    run that was stopped goes on where it was: finished files stand in a hidden journal beside the manifest.
+    Beside ``NAME.parquet`` stand ``NAME.account.json`` (what is returned), ``NAME.rejected.csv`` (path, reason) and,
+    where a picture of one split looks like one of another, ``NAME.leaks.csv``. A run that was stopped goes on where it
+    was: finished files stand in a hidden journal beside the manifest.
 
     Args:
         layout: name of a layout; see :func:`auxface.data.layouts.layouts`.
@@ -83,7 +87,7 @@ def prepare(
         raise InputError(f"{root}: it holds videos; say which of their frames to take, such as --frames 32")
     intake = Intake(listing.tree, cutter, frames, Path(os.path.abspath(crops)) if crops else None)
     crop = _crop_header(faces, weights, frames)
-    settings = {"decode": DECODE_VERSION, "crop": crop, "crops": str(intake.crops), "frames": str(frames)}
+    settings = {"decode": DECODE_VERSION, "looks": 1, "crop": crop, "crops": str(intake.crops), "frames": str(frames)}
 
     outcomes: list[Outcome] = []
     with Journal(output.with_name(f".{output.name}.journal"), settings) as journal:
@@ -94,6 +98,37 @@ def prepare(
     if duplicates == "drop":
         outcomes = mark_duplicates(list(table["path"]), list(table["split"]), outcomes)
     return _write(listing, table, outcomes, crop, output)
+
+
+def leaks_file(output: Path) -> Path:
+    """Where ``prepare`` lists the pictures of one split that look like one of another; absent where there are none."""
+    return output.with_name(f"{output.stem}.leaks.csv")
+
+
+def count_leaks(output: Path) -> int:
+    """How many pairs of pictures that look the same stand in different splits."""
+    listed = leaks_file(output)
+    return len(pd.read_csv(listed)) if listed.is_file() else 0
+
+
+def _leaks(kept: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
+    """Pairs of pictures in different splits that look the same: their paths, splits and likeness."""
+    seen = [piece.look for outcome in outcomes for piece in outcome.pieces if piece.status == "usable"]
+    rows = [row for row, text in enumerate(seen) if text]
+    pictures = kept.iloc[rows].reset_index(drop=True)
+    if pictures.empty:
+        return pictures
+    pairs = find_leaks(pictures, find_copies(np.stack([from_text(seen[row]) for row in rows]))).pictures
+    one, other = pictures.iloc[pairs["first"]], pictures.iloc[pairs["second"]]
+    return pd.DataFrame(
+        {
+            "path": one["path"].to_numpy(),
+            "split": one["split"].to_numpy(),
+            "other_path": other["path"].to_numpy(),
+            "other_split": other["split"].to_numpy(),
+            "likeness": pairs["likeness"].round(4),
+        }
+    )
 
 
 def _items(table: pd.DataFrame) -> list[Item]:
@@ -132,12 +167,19 @@ def _write(
         raise InputError(f"not one of the {len(rejected)} pictures can be used ({rejected[0][0]}: {rejected[0][1]})")
 
     kept = _rows(listing, table, outcomes)
+    leaks = _leaks(kept, outcomes)
     kept["path"] = [_relative(path, output) for path in kept["path"]]
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(output.with_name(f"{output.stem}.rejected.csv")) as beside:
         pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(beside, index=False)
     with atomic_file(output.with_name(f"{output.stem}.account.json")) as beside:
         beside.write_text(json.dumps(account, indent=1) + "\n")
+    listed = leaks_file(output)
+    if len(leaks):
+        with atomic_file(listed) as beside:
+            leaks.to_csv(beside, index=False)
+    else:
+        listed.unlink(missing_ok=True)
     for name, extra in listing.beside.items():
         with atomic_file(output.with_name(f"{output.stem}.{name}.csv")) as beside:
             extra.to_csv(beside, index=False)

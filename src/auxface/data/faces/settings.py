@@ -18,8 +18,8 @@ class FaceSettings:
         cut: ``crop``: an upright square around the box; ``align``: turned and scaled so that eyes, nose and mouth
             corners fall on fixed points (needs a detector with landmarks).
         detector: ``yunet`` or ``haar``.
-        which: of several faces the ``largest``, the most ``central``, the one that the forgery ``mask`` covers most
-            (the largest where there is no mask), or ``all``.
+        which: of several faces the one that the forgery ``mask`` covers most (the largest where there is no mask), the
+            ``largest``, the most ``central``, or ``all``.
         size: side of the cut pictures in pixels.
         margin: how much wider than the face the square is: its side is (1 + margin) times the longer side of the box;
             for ``align``, (1 + margin) times the standard 112-pixel frame.
@@ -28,7 +28,7 @@ class FaceSettings:
 
     cut: Cut = "crop"
     detector: DetectorName = "yunet"
-    which: Which = "largest"
+    which: Which = "mask"
     size: int = 224
     margin: float = 0.3
     least: int = 20
