@@ -34,6 +34,7 @@ class ClusterContrastOptions(AuxiliaryOptions):
     loss: Literal["two_view", "cross_view"] = "two_view"
     """All views against all others, or one view against the other."""
     temperature: Positive = 0.1
+    """What cosine similarities are divided by."""
     projector_width: Width = 128
     """Length of the embedding that is compared."""
 

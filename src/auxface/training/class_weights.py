@@ -12,7 +12,7 @@ from auxface.objectives import Task
 def class_weights(task: Task, wanted: str | Mapping[str, float], labels: Tensor) -> tuple[float, ...]:
     """The weights of a task's classes, as :class:`auxface.objectives.Task` holds them.
 
-    Balanced weights are n / (classes * count of the class), as scikit-learn has them, and 1 where a class does not occur.
+    Balanced weights are n / (classes * count of the class), as scikit-learn has them; a class without pictures has 1.
 
     Args:
         task: a class, binary or multilabel task.

@@ -1,0 +1,71 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auxface.encoders.masking import block_mask, guided_mask, hidden_count, make_mask, random_mask, tube_mask
+
+SEEDS = torch.arange(12) * 977 + 5
+
+
+@given(
+    st.sampled_from(["random", "block", "textured", "flat"]),
+    st.integers(2, 9),
+    st.integers(2, 9),
+    st.floats(0.02, 0.98),
+    st.integers(0, 2**40),
+)
+def test_every_strategy_hides_exactly_the_rounded_share_and_nothing_twice(strategy, rows, columns, ratio, seed):
+    count = rows * columns
+    pictures = torch.randint(0, 256, (2, 3, 4 * rows, 4 * columns), dtype=torch.uint8)
+    mask = make_mask(strategy, torch.tensor([seed, seed + 1]), (rows, columns), ratio, lambda: pictures)
+    assert mask.hidden.shape == (2, min(max(round(ratio * count), 1), count - 1))
+    both = torch.cat([mask.visible, mask.hidden], dim=1).sort(dim=1).values
+    assert torch.equal(both, torch.arange(count).expand(2, -1))
+    assert mask.boolean().sum(dim=1).tolist() == [mask.hidden.shape[1]] * 2
+
+
+@pytest.mark.parametrize("strategy", ["random", "block", "textured", "flat"])
+def test_a_mask_depends_on_its_own_seed_and_picture_alone(strategy):
+    pictures = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+    whole = make_mask(strategy, SEEDS, (8, 8), 0.75, lambda: pictures)
+    part = make_mask(strategy, SEEDS[5:7], (8, 8), 0.75, lambda: pictures[5:7])
+    assert torch.equal(part.hidden, whole.hidden[5:7])
+    assert not torch.equal(whole.hidden[0], whole.hidden[1])
+
+
+def test_published_counts():
+    assert hidden_count(196, 0.75) == 147
+    assert hidden_count(196, 0.9) == 176
+    assert hidden_count(100, 0.9) == 90
+
+
+def test_a_tube_hides_the_same_places_in_every_frame():
+    mask = tube_mask(SEEDS, 8, 196, 0.9)
+    assert mask.visible.shape == (12, 160)
+    frames = mask.boolean().view(12, 8, 196)
+    assert torch.equal(frames, frames[:, :1].expand_as(frames))
+    assert torch.equal(frames[:, 0], random_mask(SEEDS, 196, 0.9).boolean())
+
+
+def test_blocks_are_blocks():
+    """Hidden patches have more hidden neighbours than chance gives: rectangles, not salt and pepper."""
+
+    def touching(mask):
+        hidden = mask.boolean().view(-1, 14, 14).float()
+        return (hidden[:, :, 1:] * hidden[:, :, :-1]).sum() + (hidden[:, 1:] * hidden[:, :-1]).sum()
+
+    seeds = torch.arange(64)
+    assert touching(block_mask(seeds, (14, 14), 0.4)) > 1.5 * touching(random_mask(seeds, 196, 0.4))
+
+
+def test_texture_guides_the_mask_one_way_or_the_other():
+    pictures = torch.full((64, 3, 32, 32), 128, dtype=torch.uint8)
+    pictures[..., 16:] = torch.randint(0, 256, (64, 3, 32, 16), dtype=torch.uint8)
+    shares = {}
+    for textured in (True, False):
+        mask = guided_mask(torch.arange(64), pictures, (8, 8), 0.5, textured=textured)
+        shares[textured] = mask.boolean().view(-1, 8, 8)[:, :, 4:].float().mean().item()
+    # A number of the upper half, with a rank of it, is among the higher half of the sums three times in four.
+    assert shares[True] == pytest.approx(0.75, abs=0.05)
+    assert shares[False] == pytest.approx(0.25, abs=0.05)

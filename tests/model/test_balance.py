@@ -1,0 +1,131 @@
+import math
+
+import pytest
+import torch
+
+from auxface.errors import InputError
+from auxface.model import JointModel
+from auxface.model.balance import LearnedBalance, auxiliary_weight_at, encoder_is_frozen, primary_weight_at
+from auxface.objectives import Batch, Moment, Task
+from auxface.recipe import Auxiliary, AuxiliaryOptions, Encoder, Recipe, Scheme, WeightSchedule, load_recipe
+
+SMALL = Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4)
+
+
+def recipe_with(**settings):
+    encoder = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
+    return Recipe(**{"auxiliary": SMALL, "encoder": encoder} | settings)
+
+
+def weights_of(recipe, steps=8):
+    return [primary_weight_at(recipe, Moment(step, steps)) for step in range(steps)]
+
+
+def batch_of(count=6):
+    clean = torch.randint(0, 256, (count, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Batch(clean.float() / 255, clean, {"t": torch.arange(count) % 2}, torch.arange(count))
+
+
+def model_of(**settings):
+    return JointModel(recipe_with(**settings), [Task("t", "class", ("a", "b"))])
+
+
+def taught(model, moment):
+    model.zero_grad()
+    loss, logs = model(batch_of(), moment)
+    loss.backward()
+    parts = {"encoder": model.encoder, "primary": model.primary, "auxiliaries": model.auxiliaries}
+    names = {name for name, part in parts.items() if any(p.grad is not None for p in part.parameters())}
+    return names, logs
+
+
+def test_a_schedule_goes_from_start_to_end():
+    line = weights_of(recipe_with(primary_weight=WeightSchedule(start=0.9, end=0.1)))
+    assert line == pytest.approx([0.9 - 0.1 * step for step in range(8)])
+    curve = weights_of(recipe_with(primary_weight=WeightSchedule(start=0, end=1, shape="cosine")))
+    assert curve[0] == 0
+    assert curve[4] == pytest.approx(0.5)
+    assert curve == sorted(curve)
+
+
+def test_schemes_take_one_side_at_a_time():
+    alternating = recipe_with(primary_weight=1, scheme=Scheme(kind="alternating"))
+    assert weights_of(alternating) == [0, 1] * 4
+    sequential = recipe_with(primary_weight=1, scheme=Scheme(kind="sequential", pretrain_fraction=0.25))
+    assert weights_of(sequential) == [0] * 2 + [1] * 6
+    frozen = recipe_with(primary_weight=1, scheme=Scheme(kind="frozen"))
+    assert weights_of(frozen) == [0] * 4 + [1] * 4
+    assert [encoder_is_frozen(frozen, Moment(step, 8)) for step in range(8)] == [False] * 4 + [True] * 4
+    assert not encoder_is_frozen(sequential, Moment(7, 8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "parts"),
+    [
+        ("joint", 0, {"encoder", "primary", "auxiliaries"}),
+        ("sequential", 0, {"encoder", "auxiliaries"}),
+        ("sequential", 6, {"encoder", "primary"}),
+        ("alternating", 2, {"encoder", "auxiliaries"}),
+        ("alternating", 3, {"encoder", "primary"}),
+        ("frozen", 3, {"encoder", "auxiliaries"}),
+        ("frozen", 4, {"primary"}),
+    ],
+)
+def test_what_a_step_teaches(kind, step, parts):
+    model = model_of(primary_weight=0.1 if kind == "joint" else 1, scheme=Scheme(kind=kind))
+    assert taught(model, Moment(step, 8))[0] == parts
+
+
+def test_a_warmup_rises_from_zero_and_a_weight_of_zero_is_not_run():
+    options = AuxiliaryOptions(weight=0.5, warmup=0.25)
+    assert [auxiliary_weight_at(options, Moment(step, 8)) for step in range(4)] == [0, 0.25, 0.5, 0.5]
+    model = model_of(auxiliary=SMALL.model_copy(update={"weight": 0.0}))
+    assert taught(model, Moment())[0] == {"encoder", "primary"}
+
+
+def test_learned_weights_minimise_the_sum_where_kendall_says():
+    balance = LearnedBalance(("a", "b"))
+    losses = {"a": torch.tensor(0.2), "b": torch.tensor(3.0)}
+    total, weights = balance(losses)
+    torch.testing.assert_close(total, torch.tensor(3.2))
+    optimiser = torch.optim.Adam(balance.parameters(), lr=0.05)
+    for _ in range(500):
+        optimiser.zero_grad()
+        balance(losses)[0].backward()
+        optimiser.step()
+    _, weights = balance(losses)
+    torch.testing.assert_close(balance.log_variances.exp(), torch.tensor([0.4, 6.0]), rtol=1e-2, atol=1e-3)
+    assert weights["a"] == pytest.approx(1 / 0.4, rel=1e-2)
+
+
+def test_a_learned_balance_is_learned_and_logged():
+    model = model_of(primary_weight="learned")
+    _, logs = taught(model, Moment())
+    assert model.balance.log_variances.grad.abs().min() > 0
+    assert logs["weight.primary"] == logs["weight.reconstruction"] == 1
+    assert math.isfinite(logs["reconstruction.rgb"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["primary_weight=2"], r"primary_weight: .*less than or equal to 1"),
+        (["primary_weight=lerned"], r"primary_weight"),
+        (["primary_weight={strat: 0.1, end: 1}"], r"did you mean 'primary_weight.start'"),
+        (["scheme=sequential"], r"scheme sequential takes one side at a time.*set primary_weight to 1"),
+        (["scheme=sequentially"], r"scheme.kind"),
+        (["scheme.pretrain_fraction=0.3"], r"scheme: scheme joint has no pre-training"),
+        (["auxiliary=null", "primary_weight=1", "scheme=alternating"], r"the recipe has none"),
+        (["auxiliary=null", "primary_weight=1", "fusion=gated"], r"fusion gated joins"),
+        (["texture_input=local_binary_pattern"], r"neither primary.input nor auxiliary.input is texture"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(settings, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        load_recipe("l_ssat", settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_probe_of_given_weights_needs_no_auxiliary():
+    recipe = load_recipe("supervised", ["scheme.kind=frozen", "scheme.pretrain_fraction=0"])
+    assert encoder_is_frozen(recipe, Moment(0, 8))
