@@ -90,7 +90,7 @@ def _recorded(encoder: nn.Module) -> Iterator[list[Tensor]]:
     try:
         for layer in layers:
             # The fused kernel never forms the matrix.
-            layer.fused_attn = False
+            layer.fused_attn = False  # pyright: ignore[reportArgumentType]
         yield records
     finally:
         for layer, value, handle in zip(layers, fused, handles, strict=True):

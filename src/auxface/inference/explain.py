@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +55,19 @@ class Explanation:
     attention: np.ndarray | None
     gradients: np.ndarray
     textures: tuple[Texture, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Box, answers and every map as plain JSON; pictures are left out."""
+        return {
+            "face": self.face.to_dict(),
+            "task": self.task,
+            "output": self.output,
+            "attention": None if self.attention is None else self.attention.tolist(),
+            "gradients": self.gradients.tolist(),
+            "surprise": {
+                texture.name: {"unit": texture.unit, "patches": texture.surprise.tolist()} for texture in self.textures
+            },
+        }
 
 
 def explain(

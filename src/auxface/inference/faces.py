@@ -15,7 +15,6 @@ from auxface.errors import InputError
 
 FacesMode = Literal["auto", "crop", "whole"]
 Box = tuple[float, float, float, float]
-NO_FACE = "no face found"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from auxface.data.decode import UnreadablePicture
 from auxface.data.faces.settings import DetectorName
 from auxface.data.parallel import in_order
 from auxface.inference.answers import answers_from_logits
-from auxface.inference.faces import NO_FACE, FacesMode, Shown, WholeFraming, make_framing
+from auxface.inference.faces import FacesMode, Shown, WholeFraming, make_framing
 from auxface.inference.pictures import PICTURE_TYPES, Picture, name_of, read_any
-from auxface.inference.results import Answer, Face, Prediction
+from auxface.inference.results import NO_FACE, Answer, Face, Prediction
 from auxface.model.config import ModelConfig
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model
@@ -121,6 +121,13 @@ class Predictor:
         else:
             scorer = TorchScorer(fetch_model(model, revision), device)
         return cls(scorer, faces=faces, detector=detector, weights=weights, allow_urls=allow_urls, warn=warn)
+
+    @classmethod
+    def sharing(cls, other: "Predictor", scorer: Scorer) -> "Predictor":
+        """One that frames faces as another does, with a scorer of its own."""
+        made = cls.__new__(cls)
+        made.__dict__ |= other.__dict__ | {"scorer": scorer, "config": scorer.config}
+        return made
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model directory with thresholds, calibration and records.

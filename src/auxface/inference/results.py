@@ -1,5 +1,6 @@
 """What a prediction is: typed, with class names in it, and easy to turn into JSON, a table or a picture."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NO_FACE = "no face found"
 COLUMNS = ("input", "face", "task", "class", "probability", "abstained", "x", "y", "width", "height", "reason")
 
 
@@ -82,6 +84,11 @@ class Prediction:
     reason: str | None = None
     source: Any = field(default=None, repr=False, compare=False)
 
+    @property
+    def unreadable(self) -> bool:
+        """Whether the input is no picture (or video), in contrast to one that shows no face."""
+        return self.reason is not None and not self.reason.startswith(NO_FACE)
+
     def to_dict(self) -> dict[str, Any]:
         """The prediction as ``predict --json`` prints it."""
         return {"input": self.input, "reason": self.reason, "faces": [face.to_dict() for face in self.faces]}
@@ -112,3 +119,16 @@ class Prediction:
         from auxface.inference.drawing import prediction_figure
 
         return prediction_figure(self)
+
+
+def lines(predictions: Sequence[Prediction]) -> Iterator[str]:
+    """Predictions for a terminal: a line per face and task, or why there is none."""
+    for one in predictions:
+        if not one.faces:
+            yield f"{one.input}: no answer ({one.reason})"
+        for name, answer in getattr(one, "tasks", {}).items():
+            yield f"{one.input}: {name} {answer} (whole video)"
+        for number, face in enumerate(one.faces):
+            place = f" face {number}" if len(one.faces) > 1 else ""
+            for name, answer in face.tasks.items():
+                yield f"{one.input}:{place} {name} {answer}"

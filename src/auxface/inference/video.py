@@ -11,10 +11,10 @@ import pandas as pd
 
 from auxface.data.video import UnreadableVideo, VideoIndex, index_video, read_frames
 from auxface.inference.answers import answers_from_scores
-from auxface.inference.faces import NO_FACE, Box
+from auxface.inference.faces import Box
 from auxface.inference.predictions import calibrated
 from auxface.inference.predictor import Predictor
-from auxface.inference.results import Answer, Face, Prediction
+from auxface.inference.results import NO_FACE, Answer, Face, Prediction
 from auxface.inference.tracks import Track, Tracker
 
 LOOKS_PER_SECOND = 5.0

@@ -1,31 +1,159 @@
-"""``auxface predict``: a model directory and pictures to answers."""
+"""``auxface predict``: a model and pictures, folders and videos to answers, tables and overlays."""
 
-from collections.abc import Sequence
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from auxface.atomic import atomic_file, refuse_existing
+from auxface.data.decode import SUFFIXES
+from auxface.data.faces.settings import DetectorName
+from auxface.data.intake import safe_name
+from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under
 from auxface.errors import InputError
+from auxface.inference.answers import meaning
+from auxface.inference.drawing import boxed
+from auxface.inference.faces import FacesMode
+from auxface.inference.pictures import is_url, read_any
 from auxface.inference.predictor import Predictor
 from auxface.inference.results import Prediction
+from auxface.inference.timeline import write_overlay_video
+from auxface.inference.video import LOOKS_PER_SECOND, VideoPrediction, predict_video
 from auxface.progress import progress_bar
 from auxface.verbs.train import check_device
 
-_BATCH = 64
 
-
-def predict(model: Path, inputs: Sequence[Path], *, device: str = "auto") -> list[Prediction]:
+def predict(
+    model: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    out: Path | None = None,
+    overlay: bool = False,
+    overwrite: bool = False,
+    faces: FacesMode = "auto",
+    detector: DetectorName | None = None,
+    weights: Path | None = None,
+    looks_per_second: float = LOOKS_PER_SECOND,
+    allow_urls: bool = False,
+    device: str = "auto",
+    warn: Callable[[str], None] | None = None,
+) -> list[Prediction]:
     """Answer for every input, in order; one that cannot be read is in the list with its reason.
 
+    With ``out`` a folder is made: ``predictions.csv`` (a row per face and task), ``predictions.json`` (what ``--json``
+    prints), for each video ``NAME.scores.csv`` and ``NAME.scores.png``; with ``overlay`` pictures and videos with boxes
+    and scores, below ``overlay/``.
+
+    Args:
+        model: a model directory, an exported ``.onnx`` file, or a hub name.
+        inputs: pictures, videos, folders of both (searched through), and with ``allow_urls`` addresses of pictures.
+        out: the folder to make.
+        overlay: whether pictures and videos are drawn; needs ``out``.
+        overwrite: whether files in ``out`` may be replaced.
+        faces: see :class:`auxface.inference.predictor.Predictor`, as for the next two.
+        detector: likewise.
+        weights: likewise.
+        looks_per_second: frames of a video that are looked at; 0: all.
+        allow_urls: whether addresses are fetched.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        warn: told what differs from training; by default a line on standard error.
+
     Raises:
-        InputError: no input, not a model directory, a device that this machine lacks.
+        InputError: no input, an empty folder, not a model, a device that this machine lacks, an output that exists.
     """
     if not inputs:
-        raise InputError("name at least one picture")
+        raise InputError("name at least one picture, video or folder")
+    if overlay and out is None:
+        raise InputError("--overlay makes files; name a folder for them with -o")
     check_device(device)
-    predictor = Predictor.from_pretrained(model, device)
+    if out is not None:
+        refuse_existing(out, overwrite)
+    listed = list(_listed(inputs))
+    warn = warn or to_standard_error
+    predictor = Predictor.from_pretrained(
+        model,
+        device=device,
+        faces=faces,
+        detector=detector,
+        weights=weights,
+        allow_urls=allow_urls,
+        warn=warn,
+    )
+    for sentence in filter(None, map(meaning, predictor.config.tasks)):
+        warn(sentence)
     results: list[Prediction] = []
-    with progress_bar("predict", len(inputs), "pictures") as advance:
-        for start in range(0, len(inputs), _BATCH):
-            batch = predictor.predict(inputs[start : start + _BATCH])
-            results += batch
-            advance(len(batch))
+    with progress_bar("predict", len(listed), "files") as advance:
+        for is_video, group in itertools.groupby(listed, _is_video):
+            paths = list(group)
+            for result in _videos(predictor, paths, looks_per_second) if is_video else predictor.stream(paths):
+                results.append(result)
+                if out is not None and overlay:
+                    _draw(result, _place(out / "overlay", len(results), result.input), allow_urls)
+                advance(1)
+    if out is not None:
+        _write(results, out)
     return results
+
+
+def _listed(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
+    for item in inputs:
+        if isinstance(item, str) and is_url(item):
+            yield item
+        elif Path(item).is_dir():
+            found = list(files_under(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
+            if not found:
+                raise InputError(f"{item}: a folder without pictures or videos")
+            yield from found
+        else:
+            yield Path(item)
+
+
+def _is_video(item: str | Path) -> bool:
+    return isinstance(item, Path) and item.name.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _videos(predictor: Predictor, paths: list[str | Path], looks_per_second: float) -> Iterator[VideoPrediction]:
+    for path in paths:
+        with progress_bar(f"watch {Path(path).name}", 0, "frames") as advance:
+            yield predict_video(predictor, Path(path), looks_per_second=looks_per_second, advance=advance)
+
+
+def _place(folder: Path, number: int, name: str) -> Path:
+    """A name that no other input has."""
+    return folder / f"{number:05d}-{safe_name(Path(name).stem)}"
+
+
+def _draw(result: Prediction, place: Path, allow_urls: bool) -> None:
+    if not result.faces:
+        return
+    if isinstance(result, VideoPrediction):
+        with progress_bar(f"draw {Path(result.input).name}", result.frames, "frames") as advance:
+            write_overlay_video(result, place.with_name(place.name + ".mp4"), advance)
+        return
+    picture = boxed(read_any(result.source, allow_urls=allow_urls), result.faces)
+    with atomic_file(place.with_name(place.name + ".jpg")) as beside:
+        Image.fromarray(np.ascontiguousarray(picture)).save(beside, quality=92)
+
+
+def _write(results: list[Prediction], out: Path) -> None:
+    with atomic_file(out / "predictions.csv") as beside:
+        pd.concat([result.to_frame() for result in results], ignore_index=True).to_csv(beside, index=False)
+    with atomic_file(out / "predictions.json") as beside:
+        beside.write_text(json.dumps([result.to_dict() for result in results], indent=1) + "\n", encoding="utf-8")
+    for number, result in enumerate(results, start=1):
+        if isinstance(result, VideoPrediction):
+            place = _place(out, number, result.input)
+            with atomic_file(place.with_name(place.name + ".scores.csv")) as beside:
+                result.over_time().to_csv(beside, index=False)
+            with atomic_file(place.with_name(place.name + ".scores.png")) as beside:
+                result.plot().savefig(beside)
+
+
+def to_standard_error(sentence: str) -> None:
+    """Say what a person should know, and go on."""
+    print(f"auxface: note: {sentence}", file=sys.stderr)

@@ -1,0 +1,56 @@
+"""``auxface serve``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auxface.cli.options import Device
+from auxface.cli.predict import DetectorFlag, FacesFlag, WeightsFlag
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
+    host: Annotated[
+        str, typer.Option("--host", help="127.0.0.1: this machine alone; 0.0.0.0: everyone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0: any free one.", min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option("--workers", help="Processes, each with the model.", min=1, max=64)] = 1,
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="AUXFACE_TOKEN", help="Clients must send it as a bearer token.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="The model's audit: a report.html, or the folder with it.")
+    ] = None,
+    max_megabytes: Annotated[float, typer.Option("--max-megabytes", help="Of an upload.", min=0.01)] = 32.0,
+    max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Of a picture.", min=0.01)] = 50.0,
+    max_frames: Annotated[int, typer.Option("--max-frames", help="Of a video, looked at.", min=1)] = 300,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", help="For one answer.", min=0.1)] = 30.0,
+    queue: Annotated[int, typer.Option("--queue", help="Requests that may wait in each process.", min=1)] = 64,
+    batch: Annotated[int, typer.Option("--batch", help="Faces of different requests scored together.", min=1)] = 32,
+    faces: FacesFlag = "auto",
+    detector: DetectorFlag = None,
+    weights: WeightsFlag = None,
+    device: Device = "auto",
+) -> None:
+    """Serve a model: an HTTP API and a web page."""
+    from auxface.serve.settings import Settings
+    from auxface.verbs.serve import serve
+
+    settings = Settings(
+        model=model,
+        host=host,
+        token=token,
+        report=None if report is None else str(report),
+        max_bytes=round(max_megabytes * 2**20),
+        max_pixels=round(max_megapixels * 1e6),
+        max_frames=max_frames,
+        max_seconds=max_seconds,
+        queue=queue,
+        batch=batch,
+        faces=faces,
+        detector=detector,
+        weights=None if weights is None else str(weights),
+        device=device,
+    )
+    serve(settings, port=port, workers=workers, ready=lambda address: typer.echo(f"auxface serves {address}"))

@@ -1,0 +1,112 @@
+"""A model exported to ONNX: read, checked and run by ONNX Runtime, with the same face as a model directory's."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from auxface.errors import InputError
+from auxface.model.config import ModelConfig
+
+METADATA = "auxface"
+INPUT = "images"
+LOGITS = "logits."
+_MAX_BYTES = 8 * 2**30
+
+
+class OnnxModel:
+    """Answers with logits for pictures, by ONNX Runtime.
+
+    Args:
+        path: of an ``.onnx`` file that ``auxface export`` wrote.
+        device: ``cuda`` for the CUDA provider; otherwise the processor.
+        threads: of one run; 0: as many as cores.
+
+    Attributes:
+        config: as the model directory's, from the file's metadata.
+        session: the ONNX Runtime session.
+
+    Raises:
+        InputError: no such file, not one of ours, or ONNX Runtime is not installed or cannot run it.
+    """
+
+    def __init__(self, path: Path, device: str = "auto", *, threads: int = 0) -> None:
+        runtime = need_onnxruntime()
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; export one with 'auxface export MODEL --format onnx -o {path}'")
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path}: larger than {_MAX_BYTES >> 30} GiB")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
+        providers = [name for name in wanted if name in runtime.get_available_providers()]
+        try:
+            # Bytes, so that the file cannot point at others for its weights.
+            self.session = runtime.InferenceSession(path.read_bytes(), options, providers=providers)
+        # Its own exceptions have no common ancestor but this.
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise InputError(f"{path}: not a file that ONNX Runtime can run ({reason})") from None
+        self.config = _config(self.session.get_modelmeta().custom_metadata_map, path)
+        names = {output.name for output in self.session.get_outputs()}
+        missing = [task.name for task in self.config.tasks if LOGITS + task.name not in names]
+        if missing or [one.name for one in self.session.get_inputs()] != [INPUT]:
+            raise InputError(f"{path}: its inputs and outputs are not those of its metadata")
+
+    def score_pictures(
+        self,
+        pictures: np.ndarray,
+        *,
+        batch_size: int = 64,
+        transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+        advance: Callable[[int], None] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Logits per task, float32 [N, outputs]; the arguments of :func:`auxface.model.scoring.score_pictures`.
+
+        Args:
+            pictures: uint8 [N, 3, S, S] at the model's input size.
+            batch_size: pictures at a time.
+            transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
+            advance: told how many pictures were done.
+        """
+        names = [LOGITS + task.name for task in self.config.tasks]
+        collected: list[list[np.ndarray]] = []
+        for start in range(0, len(pictures), batch_size):
+            batch = np.asarray(pictures[start : start + batch_size])
+            if transform is not None:
+                batch = transform(torch.from_numpy(np.array(batch)), start).numpy()
+            scaled = batch.astype(np.float32)
+            scaled *= np.float32(1 / 255)
+            collected.append(self.session.run(names, {INPUT: scaled}))
+            if advance is not None:
+                advance(len(batch))
+        if not collected:
+            return {task.name: np.zeros((0, task.task().outputs), np.float32) for task in self.config.tasks}
+        return {
+            task.name: np.concatenate(parts) for task, parts in zip(self.config.tasks, zip(*collected), strict=True)
+        }
+
+
+def _config(metadata: dict[str, str], path: Path) -> ModelConfig:
+    if METADATA not in metadata:
+        raise InputError(f"{path}: an ONNX file, but not one that auxface exported (no '{METADATA}' in its metadata)")
+    try:
+        held: Any = json.loads(metadata[METADATA])
+        return ModelConfig.model_validate_json(json.dumps(held["config"]))
+    except (ValidationError, ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(f"{path}: its metadata is not a model's configuration of this version") from None
+
+
+def need_onnxruntime() -> Any:
+    """The runtime, or the sentence that says how to install it."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError("ONNX Runtime is not installed; pip install 'auxface[export]'") from None
+    return onnxruntime
