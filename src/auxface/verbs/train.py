@@ -96,7 +96,7 @@ def train(
     validation = Validation(pictures, labels["val"])
     steps = resolved.train.epochs * feed.steps_per_epoch
     with progress_bar(f"train {resolved.name}", steps, "steps") as advance:
-        trained = run_training(model, feed, validation, folder=out, device=device, advance=advance)
+        trained = run_training(model, feed, validation, folder=out, device=device, training=training, advance=advance)
 
     logits = score_pictures(trained.model, validation.pictures)
     config = ModelConfig(
