@@ -1,0 +1,61 @@
+// The picture or video with its faces boxed. A box is a button: it chooses the face.
+
+export const hue = (number) => `var(--face-${number % 5})`;
+const percent = (value) => `${Math.round(value * 100)}%`;
+
+export function brief(tasks) {
+  const [first] = Object.values(tasks);
+  if (!first) return "";
+  if (first.abstained) return "unsure";
+  if (first.value !== undefined && first.value !== null) return first.value.toFixed(1);
+  if (Array.isArray(first.class)) return first.class.slice(0, 2).join(", ") || "none";
+  return `${first.class} ${percent(first.probability)}`;
+}
+
+export class Stage {
+  constructor(root, choose) {
+    this.root = root;
+    this.choose = choose;
+  }
+
+  show(media, width, height) {
+    this.width = width;
+    this.height = height;
+    this.boxes = document.createElement("div");
+    this.boxes.className = "boxes";
+    this.root.classList.toggle("tiny", width < 416);
+    this.root.replaceChildren(media, this.boxes);
+  }
+
+  // faces: [{number, box, tasks}]
+  draw(faces, chosen) {
+    if (faces.length !== this.boxes.childElementCount) {
+      this.boxes.replaceChildren(...faces.map(() => this.button()));
+    }
+    faces.forEach((face, place) => {
+      const button = this.boxes.children[place];
+      const [x, y, w, h] = face.box;
+      const left = Math.max(0, x), top = Math.max(0, y);
+      const right = Math.min(this.width, x + w), bottom = Math.min(this.height, y + h);
+      button.style.left = `${(100 * left) / this.width}%`;
+      button.style.top = `${(100 * top) / this.height}%`;
+      button.style.width = `${(100 * (right - left)) / this.width}%`;
+      button.style.height = `${(100 * (bottom - top)) / this.height}%`;
+      button.style.setProperty("--hue", hue(face.number));
+      button.classList.toggle("low", top < 0.08 * this.height);
+      button.setAttribute("aria-pressed", String(face.number === chosen));
+      button.setAttribute("aria-label", `Face ${face.number + 1}: ${brief(face.tasks)}`);
+      button.dataset.face = face.number;
+      button.firstChild.textContent = brief(face.tasks);
+    });
+  }
+
+  button() {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "box";
+    button.append(document.createElement("span"));
+    button.addEventListener("click", () => this.choose(Number(button.dataset.face)));
+    return button;
+  }
+}
