@@ -1,5 +1,6 @@
 """One progress bar for everything slow, on standard error, so that standard output stays for results."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
 
     On a terminal the bar moves; elsewhere one line is printed when the block ends.
     """
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from auxface.errors import InputError
 from auxface.recipe import Train
 
 
@@ -21,9 +20,6 @@ def set_up_blocks(model: nn.Module, options: Train, device: torch.device, precis
         options: the recipe's section.
         device: where it is trained.
         precision: ``no``, ``bf16`` or ``fp16``.
-
-    Raises:
-        InputError: the blocks are to be compiled, and this machine has no compiler for it.
     """
     # In bf16 on a processor torch's fused attention falls back to a slow path; docs/performance.md has the figures.
     plain = options.attention == "plain" or (
@@ -48,10 +44,3 @@ def transformer_blocks(model: nn.Module) -> list[nn.Module]:
         if last in ("blocks", "stages", "layers") and isinstance(module, nn.Sequential | nn.ModuleList) and not inside:
             found.extend(module)
     return found
-
-
-def explain_compiler(error: Exception) -> InputError:
-    """The error of a compilation that failed, in a sentence."""
-    return InputError(
-        f"train.compile: the blocks cannot be compiled here ({str(error).splitlines()[0][:200]}); set train.compile=false"
-    )

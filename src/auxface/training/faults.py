@@ -50,14 +50,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def explained(folder: Path, batch_size: int, accumulate: int) -> Iterator[None]:
-    """Turn a lack of memory or of disk space inside the block into a sentence.
+    """Turn a lack of memory, of disk space or of a compiler inside the block into a sentence.
 
     Raises:
-        InputError: memory or disk ran out.
+        InputError: memory or disk ran out, or the compiler failed.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            said = str(error).splitlines()[0][:200]
+            raise InputError(f"the blocks cannot be compiled here ({said}); set train.compile=false") from None
         if not is_out_of_memory(error):
             raise
         raise InputError(

@@ -1,31 +1,39 @@
-"""``auxface train``: a recipe and a manifest to a model directory."""
+"""``auxface train``: a recipe and a manifest to a model directory; started, gone on with, or only rehearsed."""
 
 import shutil
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 import yaml
+from accelerate import Accelerator
 
 from auxface.atomic import atomic_file, refuse_existing
-from auxface.data.manifest import read_manifest
-from auxface.data.pseudo_forgeries import blend_validation, real_faces
-from auxface.data.usable import usable_pictures, write_rejected
+from auxface.data.manifest import Manifest, read_manifest
+from auxface.data.usable import write_rejected
 from auxface.errors import InputError
-from auxface.model import JointModel
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import SavedModel, write_model_files
-from auxface.model.scoring import pooled_features, score_pictures
-from auxface.objectives import TrainingSet
+from auxface.model.scoring import score_pictures
 from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
+from auxface.training.assembly import Assembly, assemble
 from auxface.training.calibration import calibrate
-from auxface.training.feed import Feed
-from auxface.training.loop import run_training
-from auxface.training.tasks import label_tensors, tasks_for
-from auxface.training.validation import Validation
+from auxface.training.faults import explained
+from auxface.training.loop import Trained, run_training
+from auxface.training.machine import is_restart, make_accelerator
+from auxface.training.rehearsal import FirstPictures, Rehearsal, rehearse
+from auxface.training.run_record import (
+    RunRecord,
+    check_pictures,
+    has_record,
+    read_record,
+    same_manifest,
+    write_record,
+)
 
 
 def train(
@@ -52,72 +60,124 @@ def train(
         overwrite: replace ``out`` if it exists.
 
     Raises:
-        InputError: anything wrong with recipe, manifest, pictures or output, before anything is written.
+        InputError: anything wrong with recipe, manifest, pictures or output, before anything is written; or the loss
+            was not finite, or memory or disk ran out.
     """
+    if is_restart() and has_record(out):
+        return resume(out, device=device)
     refuse_existing(out, overwrite)
     check_device(device)
-    settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
-    resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+    resolved = _resolve(recipe, overrides, seed)
+    accelerator = make_accelerator(resolved.train, device)
     given = read_manifest(data)
-    blending = resolved.train.self_blend
-    manifest = given if blending is None else real_faces(given, blending)
-    tasks = tasks_for(resolved, manifest)
-    model = JointModel(resolved, tasks)
-    size = resolved.encoder.image_size
-    parts = {split: usable_pictures(manifest.only(split), split, size) for split in ("train", "val")}
+    parts = _assemble(resolved, given, accelerator)
+    pictures = {split: len(part.pictures) for split, part in parts.parts.items()}
+    if accelerator.is_main_process:
+        if overwrite and out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic_file(out / "recipe.yaml") as beside:
+            beside.write_text(yaml.safe_dump(parts.recipe.model_dump(mode="json"), sort_keys=False))
+        write_record(out, RunRecord(str(data.resolve()), given.hash, pictures))
+    accelerator.wait_for_everyone()
+    return _run(parts, given, out, accelerator)
 
-    seen = parts["train"]
-    training = TrainingSet(seen.manifest, lambda: pooled_features(model, seen.pictures))
-    model.before_training(training)
 
-    if overwrite and out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_file(out / "recipe.yaml") as beside:
-        beside.write_text(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False))
-    rejected = write_rejected(parts, out / "rejected.csv")
+def resume(out: Path, *, data: Path | None = None, device: str = "auto") -> SavedModel:
+    """Go on with a run after anything, from its last checkpoint to its end.
 
-    labels = {split: label_tensors(part.manifest, tasks) for split, part in parts.items()}
-    feed = Feed(
-        parts["train"].pictures,
-        labels["train"],
-        resolved.seed,
-        resolved.train.batch_size,
-        resolved.train.augment,
-        size,
-        blending,
-        resolved.train.mixup,
-        resolved.train.cutmix,
-        model.views,
-    )
-    pictures = parts["val"].pictures
-    if blending is not None:
-        pictures, labels["val"] = blend_validation(pictures, labels["val"], resolved.seed, blending)
-    validation = Validation(pictures, labels["val"])
-    steps = resolved.train.epochs * feed.steps_per_epoch
-    with progress_bar(f"train {resolved.name}", steps, "steps") as advance:
-        trained = run_training(model, feed, validation, folder=out, device=device, training=training, advance=advance)
+    Args:
+        out: the run's folder.
+        data: where the manifest is now, if it has moved.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
+    Raises:
+        InputError: no run was started there, or its manifest or pictures have changed.
+    """
+    check_device(device)
+    record = read_record(out)
+    given = same_manifest(out, record, data)
+    resolved = load_recipe(out / "recipe.yaml")
+    accelerator = make_accelerator(resolved.train, device)
+    parts = _assemble(resolved, given, accelerator)
+    check_pictures(out, record, {split: len(part.pictures) for split, part in parts.parts.items()})
+    return _run(parts, given, out, accelerator)
+
+
+def check(
+    recipe: str | Path | Recipe,
+    data: Path,
+    *,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+    device: str = "auto",
+) -> Rehearsal:
+    """Build everything, take one step on two samples and reckon how long the whole will take; nothing is written.
+
+    Raises:
+        InputError: as :func:`train` would.
+    """
+    check_device(device)
+    resolved = _resolve(recipe, overrides, seed)
+    accelerator = make_accelerator(resolved.train, device)
+    reader = FirstPictures()
+    parts = assemble(resolved, read_manifest(data), accelerator.device.type, reader)
+    with explained(Path(), parts.feed.batch_size, parts.recipe.train.accumulate):
+        return rehearse(parts, accelerator, reader.seconds)
+
+
+def _resolve(recipe: str | Path | Recipe, overrides: Iterable[str], seed: int | None) -> Recipe:
+    settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+
+
+def _assemble(recipe: Recipe, given: Manifest, accelerator: Accelerator) -> Assembly:
+    # The first process decodes the pictures; the others then find them decoded.
+    with accelerator.main_process_first():
+        return assemble(recipe, given, accelerator.device.type)
+
+
+def _run(parts: Assembly, given: Manifest, out: Path, accelerator: Accelerator) -> SavedModel:
+    recipe, main = parts.recipe, accelerator.is_main_process
+    steps = recipe.train.epochs * parts.feed.steps_per_epoch
+    rejected = write_rejected(parts.parts, out / "rejected.csv") if main else 0
+    with progress_bar(f"train {recipe.name}", steps, "steps") if main else nullcontext() as advance:
+        trained = run_training(
+            parts.model,
+            parts.feed,
+            parts.validation,
+            folder=out,
+            training=parts.training,
+            accelerator=accelerator,
+            advance=advance,
+        )
+    config = _configuration(parts, given, trained, rejected)
+    if main:
+        with explained(out, parts.feed.batch_size, recipe.train.accumulate):
+            write_model_files(trained.model, out, config)
+    return SavedModel(trained.model, config)
+
+
+def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected: int) -> ModelConfig:
+    recipe, manifest, validation = parts.recipe, parts.manifest, parts.validation
     logits = score_pictures(trained.model, validation.pictures)
-    config = ModelConfig(
-        recipe=resolved,
-        tasks=tuple(calibrate(task, logits[task.name], labels["val"][task.name]) for task in tasks),
+    return ModelConfig(
+        recipe=recipe,
+        tasks=tuple(calibrate(task, logits[task.name], validation.labels[task.name]) for task in parts.tasks),
         crop=None if manifest.crop is None else dict(manifest.crop),
         selection=Selection(
-            split="val", metric=resolved.train.select_on, value=trained.best_value, epoch=trained.best_epoch
+            split="val", metric=recipe.train.select_on, value=trained.best_value, epoch=trained.best_epoch
         ),
         provenance=provenance(
-            recipe_hash=recipe_hash(resolved),
+            recipe_hash=recipe_hash(recipe),
             manifest_hash=given.hash,
-            seed=resolved.seed,
-            pictures={split: len(part.pictures) for split, part in parts.items()},
+            seed=recipe.seed,
+            pictures={split: len(part.pictures) for split, part in parts.parts.items()},
             unreadable=rejected,
-            objectives=model.report(),
+            objectives=trained.model.report(),
             training_seconds=round(trained.seconds, 1),
         ),
     )
-    write_model_files(trained.model, out, config)
-    return SavedModel(trained.model, config)
 
 
 def check_device(device: str) -> None:

@@ -1,0 +1,123 @@
+"""``auxface train --check``: everything built, one step on two samples, and how long the whole will take."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from auxface.data.decode import UnreadablePicture, fit_square, read_picture
+from auxface.data.manifest import Manifest
+from auxface.data.usable import Usable
+from auxface.errors import InputError
+from auxface.training.assembly import Assembly
+from auxface.training.blocks import set_up_blocks
+from auxface.training.optimiser import make_optimiser
+from auxface.training.status import memory_in_use
+from auxface.training.stepping import Stepper
+
+_TRIED = 8
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found.
+
+    Attributes:
+        loss: of the step on two samples.
+        parameters: numbers that are learned.
+        batch_size: pictures per step.
+        steps: of the whole run.
+        step_seconds: one step of the whole batch, measured.
+        hours: reading, training and validation together, reckoned up.
+        memory_gib: the most so far.
+    """
+
+    loss: float
+    parameters: int
+    batch_size: int
+    steps: int
+    step_seconds: float
+    hours: float
+    memory_gib: float
+
+
+class FirstPictures:
+    """Reads the first few pictures of a split, keeps nothing on the disk, and times it.
+
+    Attributes:
+        seconds: per picture.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self, manifest: Manifest, name: str, size: int) -> Usable:
+        """The whole split's rows, with the pictures that were read in place of all others.
+
+        Raises:
+            InputError: not one of them can be read.
+        """
+        begun = time.perf_counter()
+        pictures: list[np.ndarray] = []
+        reason = ""
+        for path in manifest.paths()[:_TRIED]:
+            try:
+                pictures.append(fit_square(read_picture(path), size).transpose(2, 0, 1))
+            except UnreadablePicture as error:
+                reason = f"{path}: {error}"
+        if not pictures:
+            raise InputError(f"not one of the first {_TRIED} pictures of '{name}' can be read ({reason})")
+        self.seconds = (time.perf_counter() - begun) / len(pictures)
+        rows = len(manifest.table)
+        return Usable(manifest, np.stack(pictures)[np.arange(rows) % len(pictures)], manifest.table.iloc[:0])
+
+
+def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float = 0.0) -> Rehearsal:
+    """Take one step on two samples, then time steps of the whole batch; writes nothing.
+
+    Raises:
+        InputError: the loss is not finite, or memory runs out.
+    """
+    options, feed, model = parts.recipe.train, parts.feed, parts.model.to(accelerator.device)
+    optimiser = make_optimiser(model, options)
+    set_up_blocks(model, options, accelerator.device, accelerator.mixed_precision)
+    wrapped, prepared = accelerator.prepare(model, optimiser)
+    steps = options.epochs * feed.steps_per_epoch
+    stepper = Stepper(model, wrapped, prepared, accelerator, feed, steps)
+    model.train()
+    order = feed.order(0)
+    loss = float(stepper.take(order[:2], 0, 0)["loss"])
+    if not np.isfinite(loss):
+        raise InputError("the loss of the first step is not finite; look at labels and train.precision")
+    whole = order[: feed.batch_size]
+    stepper.take(whole, 0, 1)
+    taken = min(_timed(lambda: stepper.take(whole, 0, 2), accelerator) for _ in range(2))
+    model.eval()
+    some = torch.from_numpy(parts.validation.pictures[: feed.batch_size]).to(accelerator.device).float() / 255
+    with torch.inference_mode():
+        looked = _timed(lambda: model.logits(some), accelerator) / len(some)
+    looks = -(-options.epochs // options.validate_every)
+    validated = len(parts.validation.pictures) / accelerator.num_processes
+    pictures = sum(len(part.pictures) for part in parts.parts.values())
+    seconds = steps * taken + looks * looked * validated + pictures * seconds_to_read / (os.cpu_count() or 1)
+    return Rehearsal(
+        loss=loss,
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        batch_size=feed.batch_size,
+        steps=steps,
+        step_seconds=taken,
+        hours=seconds / 3600,
+        memory_gib=memory_in_use(accelerator.device) / 2**30,
+    )
+
+
+def _timed(action: object, accelerator: Accelerator) -> float:
+    assert callable(action)
+    begun = time.perf_counter()
+    action()
+    if accelerator.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun
