@@ -16,6 +16,9 @@ from auxface.evaluation.samples import scored_rows
 from auxface.evaluation.table import KEY, Predictions, Task
 from auxface.evaluation.vocabulary import decision_metric
 
+# Sums in another order differ by this much at most; it is no difference.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -184,7 +187,9 @@ def _comparison(
     task: str, metric: str, first: str, second: str, one: Draws, other: Draws, group: str = ""
 ) -> Comparison:
     n, clusters = min(one.n, other.n), min(one.clusters, other.clusters)
-    draws = Draws(one.values - other.values, n, clusters, why=one.why or other.why)
+    values = one.values - other.values
+    values[np.abs(values) < _ROUNDING] = 0.0
+    draws = Draws(values, n, clusters, why=one.why or other.why)
     difference = draws.estimate()
     known = difference.value is not None and difference.low is not None
     return Comparison(task, metric, first, second, difference, p_value(draws) if known else None, group=group)

@@ -1,0 +1,211 @@
+"""Every metric against scikit-learn, torchmetrics and fairlearn on random tables with ties and weights."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fairlearn import metrics as fairlearn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+
+from auxface.evaluation import Predictions, Task, audit_tables, brier_score, expected_calibration_error
+from auxface.evaluation.bootstrap import draw_resamples
+from auxface.evaluation.counting import count_metrics
+from auxface.evaluation.fairness import gaps
+from auxface.evaluation.measuring import measure
+from auxface.evaluation.partition import by_group, whole
+from auxface.evaluation.ranking import rank_metrics
+from auxface.evaluation.reliability import calibration_metrics
+
+quick = settings(max_examples=25, deadline=None)
+
+
+@st.composite
+def binary_samples(draw):
+    """Truth, tied scores, cluster, of both classes."""
+    n = draw(st.integers(4, 60))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    true = generator.integers(0, 2, n)
+    true[:2] = [0, 1]
+    steps = draw(st.sampled_from([2, 5, 1000]))
+    return true, generator.integers(0, steps + 1, n) / steps, generator.integers(0, draw(st.integers(1, n)), n)
+
+
+def dense(cluster):
+    return np.unique(cluster, return_inverse=True)[1]
+
+
+@quick
+@given(binary_samples())
+def test_ranking_equals_scikit_learn_on_the_data_and_on_every_weighted_resample(samples):
+    true, score, cluster = samples
+    cluster = dense(cluster)
+    draw = draw_resamples(int(cluster.max()) + 1, 6, 0)
+    found = rank_metrics(true, score, cluster, draw)
+    for column in range(7):
+        weight = draw.weights[:, column][cluster]
+        if len(np.unique(true[weight > 0])) < 2:
+            assert np.isnan(found["auc"][column])
+            continue
+        assert found["auc"][column] == pytest.approx(sklearn.roc_auc_score(true, score, sample_weight=weight))
+        expected = sklearn.average_precision_score(true, score, sample_weight=weight)
+        assert found["average_precision"][column] == pytest.approx(expected)
+        kept = weight > 0
+        alarm, hit, _ = sklearn.roc_curve(true[kept], score[kept], sample_weight=weight[kept], drop_intermediate=False)
+        assert found["tpr_at_fpr_0.01"][column] == pytest.approx(hit[alarm <= 0.01 + 1e-9].max())
+        crossing = np.interp(0.0, alarm + hit - 1, alarm)
+        assert found["equal_error_rate"][column] == pytest.approx(crossing)
+
+
+@quick
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(1, 4))
+def test_counts_equal_scikit_learn_per_level_and_weighted(seed, classes, levels):
+    generator = np.random.default_rng(seed)
+    n = int(generator.integers(3, 50))
+    true, predicted = generator.integers(0, classes, (2, n))
+    level, cluster = generator.integers(0, levels, n), dense(generator.integers(0, n, n))
+    draw = draw_resamples(int(cluster.max()) + 1, 4, seed)
+    found = count_metrics(true, predicted, classes, level, levels, cluster, draw)
+    for column in range(5):
+        weight = draw.weights[:, column][cluster]
+        for place in range(levels):
+            rows = (level == place) & (weight > 0)
+            if not rows.any():
+                assert np.isnan(found["accuracy"][place, column])
+                continue
+            t, p, w = true[rows], predicted[rows], weight[rows]
+            assert found["accuracy"][place, column] == pytest.approx(sklearn.accuracy_score(t, p, sample_weight=w))
+            recall = sklearn.recall_score(t, p, labels=np.unique(t), average="macro", sample_weight=w, zero_division=0)
+            assert found["balanced_accuracy"][place, column] == pytest.approx(recall)
+            f1 = sklearn.f1_score(t, p, average="macro", sample_weight=w, zero_division=0)
+            assert found["macro_f1"][place, column] == pytest.approx(f1)
+
+
+@quick
+@given(binary_samples())
+def test_calibration_equals_torchmetrics_and_scikit_learn(samples):
+    true, score, cluster = samples
+    score = np.clip(score, 0, 0.999)
+    expected = binary_calibration_error(torch.tensor(score), torch.tensor(true), n_bins=15, norm="l1").item()
+    assert expected_calibration_error(true, score) == pytest.approx(expected, abs=1e-5)
+    assert brier_score(true, score) == pytest.approx(sklearn.brier_score_loss(true, score))
+    cluster = dense(cluster)
+    draw = draw_resamples(int(cluster.max()) + 1, 3, 0)
+    found = calibration_metrics(true, score, np.zeros(len(true), dtype=int), 1, cluster, draw)
+    for column in range(4):
+        repeated = np.repeat(np.arange(len(true)), draw.weights[:, column][cluster].astype(int))
+        wanted = expected_calibration_error(true[repeated], score[repeated])
+        assert found["expected_calibration_error"][0, column] == pytest.approx(wanted)
+        assert found["brier_score"][0, column] == pytest.approx(brier_score(true[repeated], score[repeated]))
+
+
+def test_calibration_of_several_classes_equals_torchmetrics():
+    generator = np.random.default_rng(3)
+    score = generator.dirichlet(np.ones(4), 300)
+    true = generator.integers(0, 4, 300)
+    expected = multiclass_calibration_error(torch.tensor(score), torch.tensor(true), 4, n_bins=15, norm="l1").item()
+    assert expected_calibration_error(true, score) == pytest.approx(expected, abs=1e-5)
+    assert brier_score(true, score) == pytest.approx(((score - np.eye(4)[true]) ** 2).sum(axis=1).mean())
+
+
+def grouped_table(seed, levels=4, n=400):
+    generator = np.random.default_rng(seed)
+    group = generator.integers(0, levels, n)
+    true = generator.integers(0, 2, n)
+    score = np.clip(0.5 + 0.3 * (true - 0.5) + 0.05 * group + generator.normal(0, 0.25, n), 0, 1)
+    frame = pd.DataFrame({"group.g": group.astype(str), "true.t": true, "score.t.yes": score})
+    return Predictions(frame, (Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given"),))
+
+
+@quick
+@given(st.integers(0, 2**32 - 1))
+def test_gaps_equal_fairlearn_and_the_published_formulas(seed):
+    table = grouped_table(seed)
+    task = table.tasks[0]
+    draw = draw_resamples(len(table.frame), 3, 0)
+    cluster = np.arange(len(table.frame))
+    levels = measure(table, task, by_group(table, "g"), cluster, draw).levels
+    overall = measure(table, task, whole(table), cluster, draw).levels[""]
+    found = {name: draws.values[0] for name, draws in gaps(levels, overall).items()}
+    true, group = table.frame["true.t"], table.frame["group.g"]
+    said = (table.frame["score.t.yes"] >= 0.5).astype(int)
+    for name in ("demographic_parity", "equalized_odds", "equal_opportunity"):
+        for form in ("difference", "ratio"):
+            wanted = getattr(fairlearn, f"{name}_{form}")(true, said, sensitive_features=group)
+            assert found[f"{name}_{form}"] == pytest.approx(wanted), name
+    precision = fairlearn.MetricFrame(
+        metrics=sklearn.precision_score, y_true=true, y_pred=said, sensitive_features=group
+    )
+    assert found["predictive_parity_difference"] == pytest.approx(precision.difference())
+    assert found["predictive_parity_ratio"] == pytest.approx(precision.ratio())
+    accuracy = fairlearn.MetricFrame(metrics=sklearn.accuracy_score, y_true=true, y_pred=said, sensitive_features=group)
+    assert found["worst_group_accuracy"] == pytest.approx(accuracy.group_min())
+    parts = [group == level for level in sorted(group.unique())]
+    false_alarm = [said[rows & (true == 0)].mean() for rows in parts]
+    assert found["F_FPR"] == pytest.approx(sum(abs(rate - said[true == 0].mean()) for rate in false_alarm))
+    assert found["F_OAE"] == pytest.approx(np.ptp([(said == true)[rows].mean() for rows in parts]))
+    said_k = [[(said[rows] == k).mean() for rows in parts] for k in (0, 1)]
+    assert found["F_DP"] == pytest.approx(max(np.ptp(row) for row in said_k))
+    given = [[(said[rows & (true == y)] == k).mean() for rows in parts] for k in (0, 1) for y in (0, 1)]
+    assert found["F_MEO"] == pytest.approx(max(np.ptp(row) for row in given))
+
+
+def test_small_and_one_class_groups_say_why_and_keep_their_count():
+    table = grouped_table(0, levels=2)
+    group = table.frame["group.g"].to_numpy(dtype=object)
+    group[:12] = "few"
+    group[np.flatnonzero(table.frame["true.t"] == 1)[20:80]] = "positives"
+    table.frame["group.g"] = group
+    found = audit_tables({"m": table}, resamples=100).models["m"].tasks["t"].groups["g"]
+    assert found["few"]["accuracy"].value is None
+    assert found["few"]["accuracy"].why == "only 12 samples, fewer than 30"
+    assert found["few"]["accuracy"].n == 12
+    assert found["positives"]["accuracy"].why == "only one class occurs: yes"
+    assert found["0"]["accuracy"].value is not None
+
+
+def test_rates_carry_the_samples_they_are_made_of_and_a_zero_has_an_honest_interval():
+    true = np.array([0] * 40 + [1] * 400)
+    frame = pd.DataFrame({"true.t": true, "score.t.yes": np.where(true == 1, 0.9, 0.1)})
+    task = Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
+    overall = audit_tables({"m": Predictions(frame, (task,))}, resamples=200).models["m"].tasks["t"].overall
+    alarms = overall["false_positive_rate"]
+    assert (alarms.value, alarms.n) == (0.0, 40)
+    assert alarms.high == pytest.approx(0.0876, abs=1e-3)  # Wilson's interval of 0 of 40, not of 0 of 440
+    assert overall["true_positive_rate"].n == 400
+    assert overall["auc"].low == pytest.approx(0.9124, abs=1e-3)
+    assert overall["tpr_at_fpr_0.01"].why == "40 negative samples: a false alarm rate of 1.0% needs at least 100"
+
+
+def test_one_class_ties_and_unscored_rows_are_measured_where_they_can_be():
+    frame = pd.DataFrame({"true.t": [1] * 50, "score.t.yes": [0.5] * 48 + [np.nan] * 2})
+    audited = audit_tables({"m": Predictions(frame, (Task("t", "binary", ("no", "yes")),))}, resamples=100)
+    found = audited.models["m"].tasks["t"]
+    assert found.unscored == 2
+    assert found.overall["auc"].why == "no negative sample"
+    assert found.overall["accuracy"].value == 1.0
+    assert found.counted_as_errors["accuracy"].value == pytest.approx(48 / 50)
+
+
+def test_multilabel_means_and_ordinal_distances():
+    generator = np.random.default_rng(1)
+    true = generator.integers(0, 2, (300, 3))
+    score = np.clip(true * 0.3 + generator.random((300, 3)) * 0.7, 0, 1)
+    frame = pd.DataFrame(
+        {f"true.a.{k}": true[:, k] for k in range(3)} | {f"score.a.{k}": score[:, k] for k in range(3)}
+    )
+    age = generator.integers(0, 90, 300)
+    frame["true.age"], frame["predicted.age"] = age, age + generator.normal(0, 4, 300)
+    tasks = (Task("a", "multilabel", ("0", "1", "2")), Task("age", "ordinal"))
+    found = audit_tables({"m": Predictions(frame, tasks)}, resamples=100).models["m"].tasks
+    means = found["a"].overall
+    balanced = [sklearn.balanced_accuracy_score(true[:, k], score[:, k] >= 0.5) for k in range(3)]
+    precision = [sklearn.average_precision_score(true[:, k], score[:, k]) for k in range(3)]
+    assert means["balanced_accuracy"].value == pytest.approx(np.mean(balanced))
+    assert means["average_precision"].value == pytest.approx(np.mean(precision))
+    assert found["a"].attributes["1"].overall["balanced_accuracy"].value == pytest.approx(balanced[1])
+    distance = np.abs(frame["predicted.age"] - age)
+    assert found["age"].overall["mean_absolute_error"].value == pytest.approx(distance.mean())
+    assert found["age"].overall["cumulative_score_5"].value == pytest.approx((distance <= 5).mean())

@@ -1,0 +1,175 @@
+"""Tables on disk: what is written is read again; what is broken or hostile gets one sentence."""
+
+import json
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import emotion_samples, emotion_scores, forged_predictions
+
+from auxface.evaluation import Predictions, TableError, Task, audit_tables, read_predictions, storage, write_predictions
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_what_is_written_is_read_again(tmp_path, suffix):
+    table = forged_predictions(n=200)
+    table.frame.loc[3, "group.race"] = None
+    table.tasks = (Task("forged", "binary", ("real", "forged"), {"forged": 0.4}, "equal_error", (0.3, 0.5)),)
+    write_predictions(table, tmp_path / f"t{suffix}")
+    back = read_predictions(tmp_path / f"t{suffix}")
+    assert (back.tasks, back.left_out, back.provenance) == (table.tasks, table.left_out, table.provenance)
+    one, other = (audit_tables({"m": t}, resamples=50).to_dict() for t in (table, back))
+    assert one == other
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_bare_table_of_any_model_is_enough(tmp_path, suffix):
+    frame = emotion_scores(emotion_samples(100), 2.0, 0).frame
+    bare = frame[[name for name in frame if name.startswith(("true.", "score."))]]
+    write = bare.to_parquet if suffix == ".parquet" else bare.to_csv
+    write(tmp_path / f"t{suffix}", index=False)
+    found = read_predictions(tmp_path / f"t{suffix}")
+    assert found.tasks[0].kind == "class"
+    assert audit_tables({"m": found}, resamples=50).models["m"].tasks["emotion"].overall["accuracy"].n == 100
+
+
+def test_tasks_are_read_off_the_columns(tmp_path):
+    frame = pd.DataFrame(
+        {"true.a": [0, 1], "score.a.yes": [0.2, 0.9], "true.b.x": [0, 1], "score.b.x": [0.1, 0.2], "true.b.y": [1, 1],
+         "score.b.y": [0.3, 0.2], "true.age": [31, 20], "predicted.age": [30.0, 22.0]}
+    )  # fmt: skip
+    frame.to_parquet(tmp_path / "t.parquet")
+    kinds = {task.name: (task.kind, task.classes) for task in read_predictions(tmp_path / "t.parquet").tasks}
+    assert kinds == {"a": ("binary", ("not yes", "yes")), "b": ("multilabel", ("x", "y")), "age": ("ordinal", ())}
+
+
+def broken(change):
+    frame = forged_predictions(n=60).frame
+    return change(frame)
+
+
+BROKEN = {
+    "no truth": (lambda f: f.drop(columns="true.forged"), "no column true.TASK"),
+    "no score": (lambda f: f.drop(columns="score.forged.forged"), "has no scores"),
+    "logits": (lambda f: f.assign(**{"score.forged.forged": 3.5}), "outside \\[0, 1\\]"),
+    "infinite": (lambda f: f.assign(**{"score.forged.forged": np.inf}), "outside \\[0, 1\\]"),
+    "words": (lambda f: f.assign(**{"score.forged.forged": "high"}), "must hold numbers"),
+    "unknown class": (lambda f: f.assign(**{"true.forged": 2}), "holds '2' where 0 or 1 was expected"),
+    "names": (lambda f: f.assign(**{"true.forged": "fake"}), "holds 'fake' where 0 or 1"),
+    "duplicate keys": (lambda f: pd.concat([f, f.iloc[:5]]), "row 60 repeats the key of an earlier row"),
+    "no rows": (lambda f: f.iloc[:0], "no rows"),
+    "a group that is no group": (
+        lambda f: pd.concat([f.assign(frame=range(k, k + 60), **{"group.id": [f"{k}-{n}" for n in range(60)]}) for k in range(0, 600, 60)]),
+        "group 'id' has 600 levels, more than 256",
+    ),
+    "a huge string": (lambda f: f.assign(**{"group.race": "x" * 1_000_000}), "has 1,000,000 letters"),
+    "lists": (lambda f: f.assign(**{"true.forged": [[1]] * len(f)}), "holds a (list|ndarray)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_table_gets_a_sentence(tmp_path, name):
+    change, sentence = BROKEN[name]
+    broken(change).to_parquet(tmp_path / "t.parquet", index=False)
+    with pytest.raises(TableError, match=sentence) as caught:
+        read_predictions(tmp_path / "t.parquet")
+    assert "t.parquet" in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name != "lists"])
+def test_a_broken_csv_gets_a_sentence(tmp_path, name):
+    change, sentence = BROKEN[name]
+    broken(change).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(TableError, match=sentence):
+        read_predictions(tmp_path / "t.csv")
+
+
+def test_scores_for_some_classes_only_are_refused_and_none_at_all_are_counted(tmp_path):
+    table = emotion_scores(emotion_samples(60), 2.0, 0)
+    columns = [name for name in table.frame if name.startswith("score.")]
+    table.frame.loc[4, columns] = np.nan
+    write_predictions(table, tmp_path / "t.parquet")
+    assert (
+        audit_tables({"m": read_predictions(tmp_path / "t.parquet")}, resamples=50)
+        .models["m"]
+        .tasks["emotion"]
+        .unscored
+        == 1
+    )
+    table.frame.loc[4, columns[0]] = 0.5
+    write_predictions(table, tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="row 4 has scores for some classes"):
+        read_predictions(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("t.parquet", b"PAR1 but not really"), ("t.parquet", b""), ("t.csv", b""), ("t.csv", b"\xff\xfe\x00a,b\n"),
+     ("t.csv", b"a,b\n1,2\n"), ("t.txt", b"hello")],
+)  # fmt: skip
+def test_what_is_no_table_gets_a_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TableError, match=name):
+        read_predictions(tmp_path / name)
+
+
+def test_repeated_columns_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("true.a,score.a.x,score.a.x\n1,0.5,0.5\n")
+    with pytest.raises(TableError, match=r"'score.a.x' stands twice"):
+        read_predictions(tmp_path / "t.csv")
+    array = pa.array([1.0, 0.0])
+    table = pa.Table.from_arrays([array] * 3, names=["true.a", "score.a.x", "score.a.x"])
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="twice"):
+        read_predictions(tmp_path / "t.parquet")
+
+
+HEADERS = [
+    "[1]", "{", '{"version": 9}', '{"tasks": [1]}', '{"tasks": {"forged": 3}}', '{"tasks": {"forged": {"kind": "x"}}}',
+    '{"tasks": {"forged": {"kind": "binary", "classes": ["a"]}}}', '{"left_out": 3}', '{"left_out": {"a": -1}}',
+    '{"tasks": {"forged": {"kind": "binary", "classes": ["a", "forged"], "thresholds": {"forged": "x"}}}}',
+    '{"tasks": {"forged": {"kind": "binary", "classes": ["a", "forged"], "thresholds": {"forged": NaN}}}}',
+    '{"tasks": {"forged": {"kind": "binary", "classes": ["a", "forged"], "abstain": [0.9, 0.1]}}}',
+    '{"tasks": {"other": {"kind": "binary", "classes": ["a", "b"]}}}', "[" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=range(len(HEADERS)))
+def test_a_broken_header_gets_a_sentence(tmp_path, header):
+    table = pa.Table.from_pandas(forged_predictions(n=40).frame, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({b"auxface": header.encode()}), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=r"t\.parquet"):
+        read_predictions(tmp_path / "t.parquet")
+
+
+def test_a_table_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    write_predictions(forged_predictions(n=4000), tmp_path / "t.parquet")
+    monkeypatch.setattr(storage, "MOST_BYTES", 100_000)
+    with pytest.raises(TableError, match="4,000 rows would take"):
+        read_predictions(tmp_path / "t.parquet")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([".parquet", ".csv"]), st.integers(0, 2**32 - 1))
+def test_mutated_files_give_a_table_or_a_sentence(tmp_path_factory, suffix, seed):
+    folder = tmp_path_factory.mktemp("mutated")
+    generator = np.random.default_rng(seed)
+    path = folder / f"t{suffix}"
+    write_predictions(forged_predictions(n=40), path)
+    content = bytearray(path.read_bytes())
+    for place in generator.integers(0, len(content), generator.integers(1, 6)):
+        content[place] = generator.integers(0, 256)
+    path.write_bytes(bytes(content[: generator.integers(len(content) // 2, len(content) + 1)]))
+    with suppress(TableError):  # any other error fails the test
+        assert isinstance(read_predictions(path), Predictions)
+
+
+def test_a_header_is_plain_json(tmp_path):
+    write_predictions(forged_predictions(n=40), tmp_path / "t.csv")
+    assert json.loads((tmp_path / "t.json").read_text())["tasks"]["forged"]["kind"] == "binary"
