@@ -6,7 +6,7 @@ import sys
 import typer
 
 from auxface import __version__
-from auxface.cli import audit, demo, doctor, evaluate, explain, export, predict, prepare, serve, train
+from auxface.cli import audit, data, demo, doctor, evaluate, explain, export, predict, prepare, serve, train
 from auxface.errors import InputError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command(name="demo")(demo.command)
 app.add_typer(prepare.app, name="prepare")
+app.add_typer(data.app, name="data")
 app.command(name="train")(train.command)
 app.command(name="evaluate")(evaluate.command)
 app.command(name="audit")(audit.command)

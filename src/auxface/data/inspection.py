@@ -1,0 +1,187 @@
+"""What a manifest holds, counted: splits, classes, groups, copies, leaks, and what cannot be read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from auxface.data.cache import load_pictures
+from auxface.data.copies import SIDE, find_copies, look
+from auxface.data.layouts.tree import VIDEO_SUFFIXES
+from auxface.data.leaks import Leaks, different_sources, find_leaks
+from auxface.data.manifest import SPLITS, Manifest
+
+Progress = Callable[[int, int], None]
+_LISTED = 200
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each value of a label or group occurs in each split.
+
+    Attributes:
+        name: of the label or group.
+        kind: the label's kind, or ``group``.
+        table: index: values in order (attributes of a multi-label one, the positive share of which is counted); columns:
+            the splits that the manifest has; int.
+        unknown: rows without a value, per split.
+    """
+
+    name: str
+    kind: str
+    table: pd.DataFrame
+    unknown: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The facts about a manifest.
+
+    Attributes:
+        manifest: what was inspected.
+        splits: rows per split, in order.
+        sources: different sources per split.
+        counts: of every label and group that has values to count.
+        videos: rows that are videos, which are not opened.
+        rejected: columns path, reason: pictures that cannot be read.
+        copies: pairs of rows of different sources that look the same: first, second, likeness.
+        contradicting: how many of those pairs differ in a label.
+        leaks: sources and pictures in more than one split.
+    """
+
+    manifest: Manifest
+    splits: dict[str, int]
+    sources: dict[str, int]
+    counts: tuple[Counts, ...]
+    videos: int
+    rejected: pd.DataFrame
+    copies: pd.DataFrame
+    contradicting: int
+    leaks: Leaks
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON; lists of pairs and files are cut to 200, their counts are not."""
+        table = self.manifest.table
+        counted = {
+            count.name: {
+                "kind": count.kind,
+                "splits": {
+                    split: {str(value): int(number) for value, number in column.items()}
+                    for split, column in count.table.items()
+                },
+                "unknown": count.unknown,
+            }
+            for count in self.counts
+        }
+        return {
+            "rows": len(table),
+            "hash": self.manifest.hash,
+            "crop": None if self.manifest.crop is None else dict(self.manifest.crop),
+            "splits": self.splits,
+            "sources": self.sources,
+            "datasets": {str(name): int(number) for name, number in table["dataset"].value_counts().items()},
+            "labels": {name: what for name, what in counted.items() if what["kind"] != "group"},
+            "groups": {name: what for name, what in counted.items() if what["kind"] == "group"},
+            "videos": self.videos,
+            "unreadable": {"count": len(self.rejected), "files": self.rejected.head(_LISTED).to_dict("records")},
+            "duplicates": {
+                "pairs": len(self.copies),
+                "contradicting": self.contradicting,
+                "first": self._pairs(self.copies),
+            },
+            "leaks": {
+                "sources": len(self.leaks.sources),
+                "first_sources": self.leaks.sources.head(_LISTED).to_dict("records"),
+                "pairs": len(self.leaks.pictures),
+                "first": self._pairs(self.leaks.pictures),
+            },
+        }
+
+    def _pairs(self, pairs: pd.DataFrame) -> list[dict[str, Any]]:
+        table = self.manifest.table
+        return [
+            {
+                "path": str(table["path"].iloc[first]),
+                "split": str(table["split"].iloc[first]),
+                "other_path": str(table["path"].iloc[second]),
+                "other_split": str(table["split"].iloc[second]),
+                "likeness": round(float(likeness), 4),
+            }
+            for first, second, likeness in pairs.head(_LISTED).itertuples(index=False)
+        ]
+
+
+def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> Inspection:
+    """Open every picture of a manifest once and count.
+
+    Args:
+        manifest: whose sources may lie in several splits.
+        progress: called with (pictures done, pictures in all).
+    """
+    table = manifest.table
+    present = [split for split in SPLITS if (table["split"] == split).any()]
+    names = [(name, label.kind) for name, label in manifest.labels.items()]
+    names += [(name, "group") for name in manifest.groups if name not in manifest.labels]
+    counts = tuple(filter(None, (_count(manifest, name, kind, present) for name, kind in names)))
+
+    stills = (~table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)).to_numpy()
+    pictures = Manifest(table[stills].reset_index(drop=True), {}, root=manifest.root)
+    rejected = pd.DataFrame(columns=["path", "reason"])
+    copies = pd.DataFrame({"first": [], "second": [], "likeness": []}).astype({"first": int, "second": int})
+    if stills.any():
+        loaded = load_pictures(pictures, size=SIDE, progress=progress)
+        rejected = loaded.rejected
+        rows = np.flatnonzero(stills)[loaded.usable]
+        if len(rows):
+            looks = np.stack([look(picture.transpose(1, 2, 0)) for picture in loaded.array[loaded.usable]])
+            copies = find_copies(looks)
+            copies[["first", "second"]] = rows[copies[["first", "second"]].to_numpy()]
+    leaks = find_leaks(table, copies)
+    apart = different_sources(table, copies)
+    return Inspection(
+        manifest=manifest,
+        splits={split: int((table["split"] == split).sum()) for split in present},
+        sources={
+            split: len(table.loc[table["split"] == split, ["dataset", "source"]].drop_duplicates()) for split in present
+        },
+        counts=counts,
+        videos=int((~stills).sum()),
+        rejected=rejected,
+        copies=apart,
+        contradicting=_contradicting(manifest, apart),
+        leaks=leaks,
+    )
+
+
+def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Counts | None:
+    table = manifest.table
+    if kind in ("identity", "ordinal"):
+        return None
+    if kind == "multilabel":
+        classes = list(manifest.labels[name].classes)
+        counted = pd.DataFrame({split: (table.loc[table["split"] == split, classes] == 1).sum() for split in splits})
+        unknown = {split: int(table.loc[table["split"] == split, classes].isna().any(axis=1).sum()) for split in splits}
+        return Counts(name, kind, counted.astype(int), unknown)
+    values = table[name]
+    order: list[Any] = (
+        list(manifest.labels[name].classes) if name in manifest.labels else sorted(values.dropna().unique())
+    )
+    if kind == "binary":
+        negative, positive = order
+        values = values.map({0: negative, 1: positive})
+    counted = pd.crosstab(values, table["split"]).reindex(index=order, columns=splits, fill_value=0)
+    unknown = {split: int(values[table["split"] == split].isna().sum()) for split in splits}
+    return Counts(name, kind, counted.astype(int), unknown)
+
+
+def _contradicting(manifest: Manifest, pairs: pd.DataFrame) -> int:
+    """Pairs that look the same and differ in a class or binary label."""
+    differ = np.zeros(len(pairs), bool)
+    for name, label in manifest.labels.items():
+        if label.kind in ("class", "binary"):
+            values = manifest.table[name]
+            first, second = (values.iloc[pairs[side]].reset_index(drop=True) for side in ("first", "second"))
+            differ |= ((first != second) & first.notna() & second.notna()).fillna(False).to_numpy(bool)
+    return int(differ.sum())

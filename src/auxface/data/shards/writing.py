@@ -1,0 +1,166 @@
+"""Writing shards: pictures in a random order of each split, byte for byte, each beside a JSON of its row.
+
+A folder holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (what each has) and ``manifest.parquet`` (the rows, whose
+paths are ``SHARD/NAME``). ``shards.json`` is written last, so that it stands for a run that ended.
+"""
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from auxface.atomic import atomic_file
+from auxface.data.decode import MAX_BYTES, UnreadablePicture, read_bytes, read_picture
+from auxface.data.layouts.tree import VIDEO_SUFFIXES
+from auxface.data.manifest import SPLITS, Manifest, header, write_manifest
+from auxface.data.parallel import in_order
+from auxface.errors import InputError
+
+Progress = Callable[[int, int], None]
+INDEX = "shards.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """What was written: shards, pictures in them, and pictures that could not be read."""
+
+    shards: int
+    samples: int
+    unreadable: int
+
+
+def write_shards(
+    manifest: Manifest,
+    folder: Path,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Sharded:
+    """Write every split of a manifest as shards; shards that a stopped run finished are kept.
+
+    Args:
+        manifest: of pictures.
+        folder: the folder to make.
+        samples: pictures in a shard; the last of a split has what is left.
+        seed: of the order, so that neighbours in the manifest are not neighbours in a shard.
+        overwrite: replace shards of another manifest or other settings.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        InputError: the manifest has videos, no picture can be read, or the folder holds something else.
+    """
+    table = manifest.table
+    videos = table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)
+    if videos.any():
+        raise InputError(
+            f"{table['path'][videos].iloc[0]}: a video; take its frames first, with 'prepare ... --frames'"
+        )
+    plan = {"version": VERSION, "manifest": manifest.hash, "samples": samples, "seed": seed}
+    _begin(folder, plan, overwrite)
+    parts: list[tuple[str, str, np.ndarray]] = []
+    for split in SPLITS:
+        rows = np.flatnonzero(table["split"] == split)
+        rows = np.random.default_rng([seed, SPLITS.index(split)]).permutation(rows)
+        parts += [
+            (split, f"{split}-{number:06d}.tar", rows[start : start + samples])
+            for number, start in enumerate(range(0, len(rows), samples))
+        ]
+    done, written = 0, {}
+    for _, name, rows in parts:
+        listed = folder / f".{name}.json"
+        if not (listed.is_file() and (folder / name).is_file()):
+            _write_shard(manifest, rows, folder / name, listed)
+        written[name] = json.loads(listed.read_text())
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(table))
+    return _finish(manifest, folder, plan, [(split, name) for split, name, _ in parts], written)
+
+
+def _begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Make the folder, or make sure that what it holds is of the same plan."""
+    kept = folder / ".plan.json"
+    if kept.is_file() and json.loads(kept.read_text()) == plan:
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        ours = kept.is_file() or not folder.is_dir()
+        if not overwrite or not ours:
+            advice = "choose another output or add --overwrite" if ours else "choose another output"
+            raise InputError(f"{folder} exists already and holds something else; {advice}")
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_file(kept) as beside:
+        beside.write_text(json.dumps(plan))
+
+
+def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path) -> None:
+    table = manifest.table
+
+    def load(row: int) -> tuple[int, bytes, str]:
+        file = manifest.root / table["path"].iloc[row]
+        try:
+            data = read_bytes(file, MAX_BYTES)
+            read_picture(data)
+        except UnreadablePicture as error:
+            return row, b"", str(error)
+        return row, data, ""
+
+    entries: list[dict[str, Any]] = []
+    with atomic_file(path) as beside, tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
+        for row, data, reason in in_order(load, [int(row) for row in rows]):
+            if reason:
+                entries.append({"row": row, "reason": reason})
+                continue
+            name = f"{row:09d}{Path(table['path'].iloc[row]).suffix.lower()}"
+            about = json.loads(table.iloc[[row]].to_json(orient="records", force_ascii=False))[0]
+            _add(tar, name, data)
+            _add(tar, f"{row:09d}.json", json.dumps(about, ensure_ascii=False).encode())
+            entries.append({"row": row, "name": name})
+    with atomic_file(listed) as beside:
+        beside.write_text(json.dumps(entries))
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    # Nothing of the machine or the time goes in: the same pictures make the same bytes.
+    about = tarfile.TarInfo(name)
+    about.size, about.mode = len(data), 0o644
+    tar.addfile(about, io.BytesIO(data))
+
+
+def _finish(
+    manifest: Manifest, folder: Path, plan: dict[str, Any], order: list[tuple[str, str]], written: dict[str, Any]
+) -> Sharded:
+    entries = [(name, entry) for _, name in order for entry in written[name]]
+    usable = [(name, entry) for name, entry in entries if "name" in entry]
+    if not usable:
+        raise InputError(f"not one of the {len(entries)} pictures can be read ({entries[0][1]['reason']})")
+    rows = manifest.table.iloc[[entry["row"] for _, entry in usable]].reset_index(drop=True)
+    rows["path"] = [f"{name}/{entry['name']}" for name, entry in usable]
+    write_manifest(replace(manifest, table=rows), folder / "manifest.parquet")
+    rejected = [
+        (manifest.table["path"].iloc[entry["row"]], entry["reason"]) for _, entry in entries if "reason" in entry
+    ]
+    with atomic_file(folder / "rejected.csv") as beside:
+        pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(beside, index=False)
+    splits: dict[str, list[dict[str, Any]]] = {}
+    for split, name in order:
+        count = sum("name" in entry for entry in written[name])
+        if count:
+            splits.setdefault(split, []).append({"file": name, "samples": count})
+    about = {**plan, "header": header(manifest), "splits": splits, "unreadable": len(rejected)}
+    with atomic_file(folder / INDEX) as beside:
+        beside.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    return Sharded(sum(map(len, splits.values())), len(usable), len(rejected))
