@@ -39,7 +39,7 @@ def pixels(mask, encoder):
 
 def test_there_are_fourteen_names_of_ten_architectures():
     assert len(EXAMPLES) == len(set(EXAMPLES)) >= 14
-    known = "vit deit3 eva02 dinov3 swinv2 convnextv2 pvt_v2 maxvit resnet efficientnet mobilenetv4".split()
+    known = ("vit", "deit3", "eva02", "dinov3", "swinv2", "convnextv2", "pvt_v2", "maxvit", "resnet", "efficientnet")
     assert all(any(part in name for name in EXAMPLES) for part in known)
 
 
@@ -139,17 +139,21 @@ def test_patches_are_as_named_but_for_the_default_encoder():
     assert build_encoder(Encoder(name="vit_base_patch16_224.mae", image_size=32, depth=1)).patch_size == 16
 
 
-def test_rotary_positions_are_those_of_the_visible_patches():
-    # All patches look alike: only how they lie to each other can make a difference, and a shift of all makes none.
-    encoder = build_encoder(Encoder(name="vit_tiny_patch16_dinov3_qkvb", image_size=64, depth=2)).eval()
-    images = torch.rand(1, 3, 16, 16).repeat(1, 1, 4, 4)
-    masks = [
-        Mask(torch.tensor([places]), torch.tensor([[n for n in range(16) if n not in places]]))
-        for places in ([0, 1, 2], [0, 5, 15], [4, 5, 6])
-    ]
-    near, far, shifted = (encoder(images, mask).tokens for mask in masks)
-    assert (near - far).abs().max() > 1e-3
-    torch.testing.assert_close(near, shifted, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("name", family_of("vit_tiny_patch16_224").examples)
+def test_dropping_hidden_patches_is_timm_with_their_keys_shut_out(name):
+    # timm keeps every token in its place, with its own positions; nothing may attend to the hidden ones.
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name=name, image_size=SIZES.get(name, (224, 64))[1])).eval()
+    images = torch.rand(1, 3, encoder.image_size, encoder.image_size)
+    mask = random_mask(torch.tensor([5]), encoder.grid[0] * encoder.grid[1], 0.5)
+    prefix = encoder.vit.num_prefix_tokens
+    open_keys = torch.cat([torch.ones(1, prefix, dtype=torch.bool), ~mask.boolean()], dim=1)
+    shut = open_keys.expand(open_keys.shape[1], -1)[None, None]
+    with torch.inference_mode():
+        whole = encoder.vit.forward_features((images - encoder.mean) / encoder.std, attn_mask=shut)
+        features = encoder(images, mask)
+    torch.testing.assert_close(features.prefix, whole[:, :prefix], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features.tokens, whole[:, prefix:][:, mask.visible[0]], rtol=1e-4, atol=1e-5)
 
 
 def test_a_family_of_another_package_is_asked_first():

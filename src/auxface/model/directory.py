@@ -107,7 +107,7 @@ def load_model(folder: Path) -> SavedModel:
 
 
 def _built(config: ModelConfig, path: Path) -> JointModel:
-    encoder = config.recipe.encoder.model_copy(update={"pretrained": False})
+    encoder = config.recipe.encoder.model_copy(update={"pretrained": False, "init_from": None})
     try:
         return JointModel(config.recipe.model_copy(update={"encoder": encoder}), [task.task() for task in config.tasks])
     except InputError as error:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from auxface.encoders import Features, build_encoder
 from auxface.model.balance import LearnedBalance, auxiliary_weight_at, encoder_is_frozen, primary_weight_at
+from auxface.model.converters.starting import start_encoder
 from auxface.objectives import (
     AuxiliaryObjective,
     Batch,
@@ -53,6 +54,8 @@ class JointModel(nn.Module):
         check_texture_input(texture)
         with _seeded(recipe.seed, 0):
             self.encoder = build_encoder(recipe.encoder)
+        if recipe.encoder.init_from is not None:
+            start_encoder(self.encoder, recipe.encoder.init_from)
         setting = Setting(self.encoder, tuple(tasks), texture)
         self.auxiliaries = nn.ModuleDict()
         for name, options in recipe.objectives.items():

@@ -1,0 +1,6 @@
+"""Weights from elsewhere and to elsewhere: masked autoencoders in transformers' format, encoders to start from."""
+
+from auxface.model.converters.mae import from_transformers, save_mae, to_transformers
+from auxface.model.converters.starting import start_encoder
+
+__all__ = ["from_transformers", "save_mae", "start_encoder", "to_transformers"]

@@ -1,0 +1,116 @@
+"""First weights of an encoder from a local file: an auxface model, a ViTMAE of transformers, or timm's own names."""
+
+import math
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from timm.layers.patch_embed import resample_patch_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
+from torch import Tensor
+
+from auxface.encoders import MaskableEncoder
+from auxface.errors import InputError
+from auxface.model.converters.mae import from_transformers
+
+WEIGHTS = "model.safetensors"
+_ENCODER = "encoder."
+# Parts of a checkpoint that are no part of an encoder.
+_LEFT_OUT = ("auxiliaries.", "primary.", "fusion.", "balance.", "decoder.", "head.", "classifier.", "mask_token")
+_OURS_ALONE = ("mask_patch", "masked_")
+_SHOWN = 4
+
+
+def start_encoder(encoder: MaskableEncoder, source: str | Path) -> None:
+    """Load an encoder's weights; a decoder or classifier beside them is left out.
+
+    Positions and patch embeddings of another size are resampled; fixed sine-cosine positions stay as they are.
+
+    Args:
+        encoder: gets the weights.
+        source: a directory with ``model.safetensors``, or a safetensors file.
+
+    Raises:
+        InputError: no such file, no weights that can be read without a pickle, or weights that do not fit; missing and
+            unexpected names are told.
+    """
+    path = _weights_file(Path(source))
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+    found = _fitted(encoder, _encoder_names(encoder, weights))
+    wanted = encoder.state_dict()
+    shapes = [
+        f"'{name}' is {_by(value.shape)}, expected {_by(wanted[name].shape)}"
+        for name, value in found.items()
+        if name in wanted and value.shape != wanted[name].shape
+    ]
+    missing = [name for name in wanted if name not in found and not _is_ours_alone(name)]
+    unexpected = [name for name in found if name not in wanted]
+    problems = [
+        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise InputError(f"{path}: its weights do not fit the encoder ({'; '.join(problems)})")
+    encoder.load_state_dict(found, strict=False)
+
+
+def _weights_file(source: Path) -> Path:
+    path = source / WEIGHTS if source.is_dir() else source
+    pickles = [item.name for item in (source.iterdir() if source.is_dir() else [source])]
+    pickles = [name for name in pickles if name.endswith((".bin", ".pth", ".pt", ".ckpt"))]
+    if not path.is_file() or path.name in pickles:
+        if pickles:
+            raise InputError(
+                f"{source}: {pickles[0]} is a pickle, which can run code and is not read; save it once as safetensors "
+                "(with transformers: from_pretrained(...).save_pretrained(...))"
+            )
+        raise InputError(f"{path}: encoder.init_from names no such file; expected {WEIGHTS} or a safetensors file")
+    return path
+
+
+def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that belong to an encoder, under the names of ours."""
+    if any("embeddings.patch_embeddings." in name for name in weights):
+        weights = from_transformers(weights)
+    elif not any(name.startswith(_ENCODER) for name in weights):
+        inner = "vit" if hasattr(encoder, "vit") else "backbone"
+        weights = {
+            name if name.startswith(_LEFT_OUT) else f"{_ENCODER}{inner}.{name}": v for name, v in weights.items()
+        }
+    kept = {name: value for name, value in weights.items() if not name.startswith(_LEFT_OUT)}
+    return {name.removeprefix(_ENCODER): value for name, value in kept.items()}
+
+
+def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with positions and patch embedding of the encoder's own sizes."""
+    vit = getattr(encoder, "vit", None)
+    if vit is None:
+        return weights
+    fitted = dict(weights)
+    patches = fitted.get("vit.patch_embed.proj.weight")
+    if patches is not None and patches.ndim == 4 and patches.shape[2:] != vit.patch_embed.proj.weight.shape[2:]:
+        fitted["vit.patch_embed.proj.weight"] = resample_patch_embed(patches, [encoder.patch_size] * 2)
+    positions = fitted.get("vit.pos_embed")
+    if positions is not None and vit.pos_embed is not None and positions.shape[1] != vit.pos_embed.shape[1]:
+        prefix = vit.pos_embed.shape[1] - math.prod(encoder.grid)
+        if not vit.pos_embed.requires_grad:
+            fitted["vit.pos_embed"] = vit.pos_embed.detach().clone()
+        elif math.isqrt(positions.shape[1] - prefix) ** 2 == positions.shape[1] - prefix:
+            with torch.no_grad():
+                fitted["vit.pos_embed"] = resample_abs_pos_embed(
+                    positions, list(encoder.grid), num_prefix_tokens=prefix
+                )
+    return fitted
+
+
+def _is_ours_alone(name: str) -> bool:
+    return any(part.startswith(_OURS_ALONE) for part in name.split("."))
+
+
+def _by(shape: torch.Size) -> str:
+    return "x".join(map(str, shape))
