@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -159,15 +159,23 @@ def time_on_processor(names: list[str], rounds: int, compiled: bool) -> None:
         print(f"| {name} | {shown} | {mine:.3f} | {reference_name} | {against} |", flush=True)
 
 
+def peak_resident() -> int:
+    """Peak resident bytes of this process (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
 def memory_of(name: str, parameters: dict) -> None:
     """Print the peak of resident memory above input and output, in multiples of the input's bytes."""
     torch.set_num_threads(1)
     images = torch.randint(0, 256, (BATCH, SIDE, SIDE), dtype=torch.uint8)
     call = partial(texture.get(name).function, **parameters)
     call(images[:1, :64, :64].clone())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # A child's getrusage begins at its parent's peak; Linux restarts this one on request.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_resident()
     maps = call(images)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    peak = peak_resident() - before
     print((peak - maps.numel() * maps.element_size()) / images.numel())
 
 

@@ -1,0 +1,146 @@
+"""Texture maps of one picture: a sheet of all descriptors, or the codes of one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from auxface.atomic import atomic_file, refuse_existing
+from auxface.data.decode import UnreadablePicture, read_picture
+from auxface.errors import InputError
+
+COLUMNS = 4
+# A sheet shows a picture, it does not archive it: above this side it is reduced first, by whole steps.
+SHEET_SIDE = 512
+
+
+def texture_codes(
+    picture: Path, out: Path, descriptor: str, *, settings: Iterable[str] = (), overwrite: bool = False
+) -> np.ndarray:
+    """Write the maps of one descriptor as a .npy file and return them.
+
+    Args:
+        picture: a picture; colour becomes grey by ITU-R 601 in integers.
+        out: the file to write, as ``numpy.load`` reads it without pickle.
+        descriptor: a name of ``auxface.texture.available()``.
+        settings: parameters such as ``points=16``.
+        overwrite: replace ``out`` where it exists.
+
+    Raises:
+        InputError: an unreadable picture, an unknown descriptor or parameter, or an output that exists.
+    """
+    if out.suffix != ".npy":
+        raise InputError(f"{out}: codes are written as .npy; name the file so")
+    refuse_existing(out, overwrite)
+    maps = _describe(_grey(picture), picture, descriptor, read_settings(settings))
+    with atomic_file(out) as beside:
+        np.save(beside, maps, allow_pickle=False)
+    return maps
+
+
+def texture_sheet(
+    picture: Path,
+    out: Path,
+    descriptor: str | None = None,
+    *,
+    settings: Iterable[str] = (),
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a PNG with the picture and the map of every descriptor (or of one), named; return the names shown.
+
+    Args:
+        picture: a picture; above 512 pixels it is reduced first.
+        out: the PNG file to write.
+        descriptor: show this one alone; default: all that take a picture.
+        settings: parameters of ``descriptor``.
+        overwrite: replace ``out`` where it exists.
+
+    Raises:
+        InputError: an unreadable or too small picture, an unknown descriptor or parameter, or an output that exists.
+    """
+    from auxface import texture
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: the sheet is a PNG; name the file so")
+    refuse_existing(out, overwrite)
+    parameters = read_settings(settings)
+    if parameters and descriptor is None:
+        raise InputError("--set changes one descriptor; name it with --descriptor")
+    grey = _grey(picture)
+    step = -(-max(grey.shape) // SHEET_SIDE)
+    grey = np.ascontiguousarray(grey[::step, ::step])
+    found = texture.available()
+    names = [name for name, known in found.items() if known.input == "image"] if descriptor is None else [descriptor]
+    panels = [("photograph", grey)]
+    for name in names:
+        shown = _describe(grey, picture, name, parameters)
+        panels.append((name.replace("_", " "), _one_map(shown, name)))
+    with atomic_file(out) as beside:
+        _draw(panels, beside)
+    return names
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """``key=value`` pairs, values as YAML reads them.
+
+    Raises:
+        InputError: no ``=``, or a value that cannot be read.
+    """
+    parameters: dict[str, Any] = {}
+    for item in settings:
+        name, equals, text = item.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {item}: write it as key=value, for example points=16")
+        try:
+            parameters[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {item}: '{text}' is not a readable value") from None
+    return parameters
+
+
+def _grey(picture: Path) -> np.ndarray:
+    from auxface import texture
+
+    try:
+        return np.asarray(texture.gray(read_picture(picture)))
+    except UnreadablePicture as error:
+        raise InputError(f"{picture}: {error}") from None
+
+
+def _describe(grey: np.ndarray, picture: Path, name: str, parameters: dict[str, Any]) -> np.ndarray:
+    from auxface import texture
+
+    try:
+        if texture.get(name).input != "image":
+            raise InputError(f"{name} describes clips, not pictures; choose another descriptor")
+        return np.asarray(texture.describe(grey, name, **parameters))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{picture}: {error}") from None
+
+
+def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
+    """One map to look at: cells by their strongest orientation's share, several maps by their mean."""
+    if name == "histogram_of_oriented_gradients":
+        return maps.max(axis=tuple(range(2, maps.ndim)))
+    return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))
+
+
+def _draw(panels: list[tuple[str, np.ndarray]], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    height, width = panels[0][1].shape
+    figure = Figure(figsize=(3 * columns, rows * (3 * min(max(height / width, 0.3), 3) + 0.4)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (title, values) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.imshow(values, cmap="gray", interpolation="nearest", extent=(0, width, height, 0))
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    figure.savefig(path, dpi=110, format="png")
