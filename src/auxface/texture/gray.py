@@ -24,7 +24,7 @@ def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
     """
     if not isinstance(image, Tensor | np.ndarray):
         raise TypeError(f"expected a torch.Tensor or a numpy.ndarray, got {type(image).__name__}")
-    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.ascontiguousarray(image))
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.require(image, requirements=["C", "W"]))
     if tensor.dtype != torch.uint8:
         raise TypeError(f"expected uint8 RGB values 0..255, got {tensor.dtype}, shape {tuple(tensor.shape)}")
     axes = (-3, -1) if isinstance(image, Tensor) else (-1, -3)
