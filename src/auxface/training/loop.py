@@ -73,7 +73,7 @@ def run_training(
         NonFiniteLoss: the loss was NaN or infinite.
         InputError: the checkpoint in the folder is of another model, or memory or disk ran out.
     """
-    accelerator = accelerator or make_accelerator(model.recipe.train, device)
+    accelerator = accelerator or make_accelerator(model.recipe, device)
     with explained(folder, feed.batch_size, model.recipe.train.accumulate):
         return _Run(model, feed, validation, folder, accelerator, training, advance).run()
 

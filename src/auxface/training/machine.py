@@ -1,6 +1,5 @@
 """The processes and the device that a run is on; Accelerate's, so ``torchrun`` and ``accelerate launch`` both work."""
 
-import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -10,24 +9,34 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from auxface.recipe import Train
+from auxface.recipe import Recipe, Train
 
 _PATIENCE = timedelta(hours=6)
 
 
-def make_accelerator(options: Train, device: str = "auto") -> Accelerator:
+def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     """An accelerator for a recipe's precision on a device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Processes are those that the launcher started; without one there is a single process.
     """
     place = resolve_device(device)
-    precision = resolve_precision(options, place)
+    precision = resolve_precision(recipe.train, place)
     # One process may train several recipes in turn; Accelerate keeps the first one's precision unless told to forget.
     AcceleratorState._reset_state()
-    # An objective may sit out a step (schedules, alternating training), so its parameters get no gradient then.
-    logging.getLogger("torch.nn.parallel.distributed").setLevel(logging.ERROR)
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=_PATIENCE)]
+    unused = DistributedDataParallelKwargs(find_unused_parameters=not _always_uses_all(recipe))
+    handlers = [unused, InitProcessGroupKwargs(timeout=_PATIENCE)]
     return Accelerator(mixed_precision=precision, cpu=place == "cpu", kwargs_handlers=handlers)
+
+
+def _always_uses_all(recipe: Recipe) -> bool:
+    """Whether every parameter gets a gradient in every step for certain; looking for those that do not costs time."""
+    weight, auxiliary = recipe.primary_weight, recipe.auxiliary
+    if recipe.scheme.kind != "joint" or not recipe.encoder.name.startswith(("vit_", "deit")):
+        return False
+    if not recipe.objectives:
+        return True
+    only = auxiliary is not None and len(recipe.objectives) == 1 and not auxiliary.warmup
+    return only and isinstance(weight, float) and 0 < weight < 1
 
 
 def resolve_device(device: str) -> str:

@@ -68,7 +68,7 @@ def train(
     refuse_existing(out, overwrite)
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
-    accelerator = make_accelerator(resolved.train, device)
+    accelerator = make_accelerator(resolved, device)
     given = read_manifest(data)
     parts = _assemble(resolved, given, accelerator)
     pictures = {split: len(part.pictures) for split, part in parts.parts.items()}
@@ -98,7 +98,7 @@ def resume(out: Path, *, data: Path | None = None, device: str = "auto") -> Save
     record = read_record(out)
     given = same_manifest(out, record, data)
     resolved = load_recipe(out / "recipe.yaml")
-    accelerator = make_accelerator(resolved.train, device)
+    accelerator = make_accelerator(resolved, device)
     parts = _assemble(resolved, given, accelerator)
     check_pictures(out, record, {split: len(part.pictures) for split, part in parts.parts.items()})
     return _run(parts, given, out, accelerator)
@@ -119,7 +119,7 @@ def check(
     """
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
-    accelerator = make_accelerator(resolved.train, device)
+    accelerator = make_accelerator(resolved, device)
     reader = FirstPictures()
     parts = assemble(resolved, read_manifest(data), accelerator.device.type, reader)
     with explained(Path(), parts.feed.batch_size, parts.recipe.train.accumulate):

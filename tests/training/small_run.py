@@ -1,0 +1,63 @@
+"""A small training for the tests of killed and shared runs: ``python small_run.py FOLDER [key=value ...]``.
+
+``kill_at=K`` kills the process with SIGKILL when it loads its K-th batch, unless a checkpoint was there at the start;
+``kill_rank=R`` names the process of several that dies.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from auxface.model import JointModel
+from auxface.objectives import Task
+from auxface.recipe import Auxiliary, Encoder, Recipe, Train
+from auxface.training.feed import Feed
+from auxface.training.loop import run_training
+from auxface.training.validation import Validation
+
+
+class Killing(Feed):
+    loaded = 0
+    kill_at = 0
+
+    def batch(self, indices, epoch, device):
+        Killing.loaded += 1
+        if Killing.loaded == Killing.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().batch(indices, epoch, device)
+
+
+def faces(count, seed):
+    generator = np.random.default_rng(seed)
+    labels = torch.from_numpy(generator.integers(-1, 2, count))
+    return generator.integers(0, 256, (count, 3, 32, 32)).astype(np.uint8), {"shade": labels}
+
+
+def main():
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    given = dict(argument.split("=") for argument in sys.argv[2:])
+    kill_at, rank = int(given.pop("kill_at", 0)), given.pop("kill_rank", "0")
+    drop_path = float(given.pop("drop_path", 0))
+    folder.mkdir(exist_ok=True)
+    if os.environ.get("RANK", "0") == rank and not any(folder.glob("checkpoint/*/state.json")):
+        Killing.kill_at = kill_at
+    options = {"epochs": 3, "batch_size": 12, "base_learning_rate": 0.02, "precision": "fp32", "ema": 0.9}
+    recipe = Recipe(
+        primary_weight=0.3,
+        auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=drop_path),
+        train=Train(**options | {name: float(value) if "." in value else int(value) for name, value in given.items()}),
+    )
+    model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
+    pictures, labels = faces(43, 0)
+    feed = Killing(pictures, labels, 0, recipe.train.pictures_per_step, "light", 32)
+    run_training(model, feed, Validation(*faces(25, 1)), folder=folder, device="cpu")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Runs in processes of their own: killed and gone on with, and shared between two."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = str(Path(__file__).with_name("small_run.py"))
+ALONE = [sys.executable]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+FILES = ("model", "optimiser", "average", "best")
+
+
+def start(folder, *arguments, launcher=ALONE):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*launcher, SCRIPT, str(folder), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def last(folder):
+    return max((folder / "checkpoint").iterdir())
+
+
+def differences(one, two):
+    for name in FILES:
+        first, second = (load_file(last(folder) / f"{name}.safetensors") for folder in (one, two))
+        assert first.keys() == second.keys()
+        yield max(float((first[key].double() - second[key].double()).abs().max()) for key in first)
+
+
+def epochs(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_twelve_steps_equal_five_a_kill_and_seven(tmp_path):
+    arguments = ("checkpoint_every=5", "drop_path=0.2")
+    assert start(tmp_path / "unbroken", *arguments).returncode == 0
+    killed = start(tmp_path / "broken", *arguments, "kill_at=7")
+    assert killed.returncode == -signal.SIGKILL
+    assert last(tmp_path / "broken").name == "000000005"
+    assert start(tmp_path / "broken", *arguments).returncode == 0
+    assert last(tmp_path / "broken").name == last(tmp_path / "unbroken").name == "000000012"
+    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert epochs(tmp_path / "unbroken") == epochs(tmp_path / "broken")
+
+
+def test_two_processes_equal_one_with_the_same_steps(tmp_path):
+    # 43 pictures in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
+    assert start(tmp_path / "one").returncode == 0
+    shared = start(tmp_path / "two", launcher=TWO)
+    assert shared.returncode == 0, shared.stderr
+    weights, _, average, best = differences(tmp_path / "one", tmp_path / "two")
+    assert max(weights, average, best) < 1e-5
+    for one, two in zip(epochs(tmp_path / "one"), epochs(tmp_path / "two"), strict=True):
+        assert one == pytest.approx(two, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_from_a_kill_exactly(tmp_path):
+    arguments = ("checkpoint_every=5", "drop_path=0.2")
+    assert start(tmp_path / "unbroken", *arguments, launcher=TWO).returncode == 0
+    begun = time.monotonic()
+    killed = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=TWO)
+    assert killed.returncode != 0
+    assert time.monotonic() - begun < 60
+    assert "Signal 9" in killed.stderr
+    assert last(tmp_path / "broken").name == "000000005"
+    assert start(tmp_path / "broken", *arguments, launcher=TWO).returncode == 0
+    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
+
+
+@pytest.mark.slow
+def test_the_elastic_restart_of_torchrun_goes_on_from_the_checkpoint(tmp_path):
+    arguments = ("checkpoint_every=5",)
+    assert start(tmp_path / "unbroken", *arguments, launcher=TWO).returncode == 0
+    restarting = [*TWO, "--max-restarts", "1"]
+    restarted = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=restarting)
+    assert restarted.returncode == 0, restarted.stderr
+    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_two_thousand_steps(tmp_path):
+    assert start(tmp_path / "long", "epochs=500", "checkpoint_every=500", "validate_every=100").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "long" / "steps.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 2000
+    settled = next(line["memory_gib"] for line in lines if line["step"] >= 200)
+    assert lines[-1]["memory_gib"] <= settled + 0.02
+
+
+def test_every_kind_of_saved_tensor_is_compared(tmp_path):
+    assert start(tmp_path / "one", "epochs=1").returncode == 0
+    moments = load_file(last(tmp_path / "one") / "optimiser.safetensors")
+    assert {key.rpartition(":")[2] for key in moments} == {"step", "exp_avg", "exp_avg_sq"}
+    assert any(torch.count_nonzero(value) for value in moments.values())
