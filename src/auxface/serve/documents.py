@@ -4,12 +4,15 @@ import base64
 import io
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
 from auxface.inference.explain import Explanation
 from auxface.inference.explain_figure import heat
+
+_SIDE = 384
 
 
 class AnswerOut(BaseModel):
@@ -112,35 +115,38 @@ class Health(BaseModel):
 
 def layers_of(one: Explanation) -> list[Layer]:
     """The views of a face that the page's slider moves through."""
-    side = max(224, one.picture.shape[0])
+    side = max(_SIDE, one.picture.shape[0])
     made: list[Layer] = []
+    # Enlarged first, so that maps glide over the face in place of growing with its pixels.
+    large = cv2.resize(one.picture, (side, side), interpolation=cv2.INTER_CUBIC)
 
-    def add(name: str, title: str, caption: str, picture: np.ndarray, sharp: bool = False) -> None:
-        made.append(Layer(name=name, title=title, caption=caption, image=_png(picture, side, sharp)))
+    def add(name: str, title: str, caption: str, picture: np.ndarray) -> None:
+        made.append(Layer(name=name, title=title, caption=caption, image=_png(picture, side)))
 
-    add("photograph", "Photograph", "The face as the model sees it.", one.picture)
+    add("photograph", "Photograph", "The face as the model sees it.", large)
     if one.attention is not None:
         caption = "Attention rollout: how much of each patch reaches the answer through all layers."
-        add("attention", "Attention", caption, heat(one.picture, one.attention))
+        add("attention", "Attention", caption, heat(large, one.attention))
     caption = f"Gradients: where a small change would move '{one.output}' most."
-    add("gradients", "Gradients", caption, heat(one.picture, one.gradients))
+    add("gradients", "Gradients", caption, heat(large, one.gradients))
     for texture in one.textures:
         name = "RGB" if texture.name == "rgb" else texture.name.replace("_", " ")
         short = "Colour" if texture.name == "rgb" else "Texture"
         if texture.name != "rgb":
             caption = f"The {name} of the face: what the auxiliary task asks for."
-            add(texture.name, short, caption, texture.wanted, sharp=True)
+            add(texture.name, short, caption, texture.wanted)
         caption = f"The {name} of each patch as the model rebuilds it from the others alone."
-        add(f"{texture.name}.rebuilt", f"{short} rebuilt", caption, texture.rebuilt, sharp=True)
+        add(f"{texture.name}.rebuilt", f"{short} rebuilt", caption, texture.rebuilt)
         low, high = float(texture.surprise.min()), float(texture.surprise.max())
         caption = f"Surprise: where its {name} cannot be told from the rest; {low:.2g} to {high:.2g} {texture.unit}."
-        add(f"{texture.name}.surprise", f"{short} surprise", caption, heat(one.picture, texture.surprise))
+        add(f"{texture.name}.surprise", f"{short} surprise", caption, heat(large, texture.surprise))
     return made
 
 
-def _png(picture: np.ndarray, side: int, sharp: bool = False) -> str:
-    way = Image.Resampling.NEAREST if sharp else Image.Resampling.BICUBIC
-    image = Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), way)
+def _png(picture: np.ndarray, side: int) -> str:
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    # Codes are not colours: between two of them lies nothing.
+    image = image if image.width >= side else image.resize((side, side), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,191 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from auxface.data.faces import FaceSettings
+from auxface.errors import InputError
+from auxface.inference.answers import answers_from_scores, meaning
+from auxface.inference.predictor import Predictor, TorchScorer
+from auxface.inference.results import NO_FACE
+from auxface.model.config import TaskRecord
+from auxface.model.directory import SavedModel
+
+
+@pytest.fixture(scope="module")
+def predictor(saved):
+    return Predictor(TorchScorer(saved, "cpu"))
+
+
+def as_png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_every_kind_of_picture_gets_the_same_answer(predictor, faces, tmp_path):
+    face = faces[0]
+    path = tmp_path / "face.png"
+    path.write_bytes(as_png(face))
+    kinds = [path, str(path), path.read_bytes(), face, Image.fromarray(face), torch.from_numpy(face).permute(2, 0, 1)]
+    answers = [predictor(kind).to_dict()["faces"] for kind in kinds]
+    assert all(answer == answers[0] for answer in answers)
+    tasks = answers[0][0]["tasks"]
+    assert set(tasks) == {"mood", "forged", "has"}
+    assert set(tasks["mood"]) == {"class", "probability", "probabilities", "threshold", "abstained"}
+
+
+def test_probabilities_are_the_models_at_its_temperature(predictor, saved, faces):
+    square = np.asarray(Image.fromarray(faces[1]).resize((32, 32), Image.Resampling.BILINEAR))
+    with torch.no_grad():
+        logits = saved.model.logits(torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 255)
+    wanted = (logits["mood"][0] / 2).softmax(0).tolist()
+    answer = predictor(faces[1]).faces[0].tasks["mood"]
+    np.testing.assert_allclose(list(answer.probabilities.values()), wanted, atol=1e-6)
+    assert answer.answer == ("calm", "glad", "cross")[int(np.argmax(wanted))]
+    forged = predictor(faces[1]).faces[0].tasks["forged"]
+    score = float((logits["forged"][0, 0] / 2).sigmoid())
+    assert forged.probabilities == pytest.approx({"real": 1 - score, "forged": score}, abs=1e-6)
+    assert (forged.answer, forged.threshold) == ("forged" if score >= 0.3 else "real", 0.3)
+
+
+def test_lists_come_in_order_and_bad_pictures_in_their_place(predictor, faces, tmp_path):
+    results = predictor([faces[0], tmp_path / "none.png", b"", faces[1]])
+    assert [result.reason for result in results] == [None, "no such file", "empty file", None]
+    for place, face in ((0, faces[0]), (3, faces[1])):
+        alone, among = (one.faces[0].tasks["mood"].probabilities for one in (predictor(face), results[place]))
+        assert among == pytest.approx(alone, abs=1e-6)
+
+
+def test_a_generator_is_streamed(predictor, faces):
+    given = 0
+
+    def endless():
+        nonlocal given
+        while True:
+            given += 1
+            yield faces[given % len(faces)]
+
+    stream = predictor(endless())
+    first = [next(stream) for _ in range(3)]
+    assert len(first) == 3
+    assert given < 200
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), torch.zeros(4, 4, 3, dtype=torch.uint8), 7]
+)
+def test_arrays_of_another_form_are_refused_in_a_sentence(predictor, wrong):
+    with pytest.raises(InputError, match=r"uint8|expected a path"):
+        predictor.predict([wrong])
+
+
+def test_addresses_are_fetched_only_when_asked_for(predictor):
+    assert "--allow-urls" in predictor("http://127.0.0.1:9/x.png").reason
+    allowed = Predictor(predictor.scorer, allow_urls=True)
+    assert "cannot be fetched" in allowed("http://127.0.0.1:9/x.png").reason
+
+
+def test_a_model_of_cut_faces_cuts_every_face_alike(saved, faces):
+    wide = np.full((200, 420, 3), 128, np.uint8)
+    crop = FaceSettings(detector="haar", size=48, least=20).to_json()
+    model = SavedModel(saved.model, saved.config.model_copy(update={"crop": crop}))
+    said: list[str] = []
+    predictor = Predictor(TorchScorer(model, "cpu"), warn=said.append)
+    nothing = predictor(wide)
+    assert (nothing.faces, nothing.reason, nothing.unreadable, said) == ((), NO_FACE, False, [])
+    whole = Predictor(TorchScorer(model, "cpu"), faces="whole", warn=said.append)
+    assert len(whole(wide).faces) == 1
+    assert "learned from faces cut with haar" in said[0]
+
+
+def test_faces_in_a_real_photograph_are_boxed_and_cut_as_prepare_cuts_them(saved, shared_data):
+    from auxface.data.faces import FaceCutter
+
+    weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
+    picture = np.asarray(
+        Image.open(next((shared_data / "deepfake_dfdc_faces/images/real").glob("*.jpg"))).convert("RGB")
+    )
+    two = np.hstack([picture, picture])
+    settings = FaceSettings(size=96, margin=0.2)
+    model = SavedModel(saved.model, saved.config.model_copy(update={"crop": settings.to_json()}))
+    predictor = Predictor(TorchScorer(model, "cpu"), weights=weights, warn=pytest.fail)
+    shown, reason = predictor.look(two)
+    assert (len(shown), reason) == (2, None)
+    assert shown[0].box[0] < shown[1].box[0]
+    [(face, square)] = FaceCutter(settings, weights).cut(picture)
+    alone, _ = predictor.look(picture)
+    assert alone[0].box == face.box
+    from auxface.data.decode import fit_square
+
+    np.testing.assert_array_equal(alone[0].square, fit_square(square, 32))
+
+
+@pytest.mark.parametrize("crop", [{"detector": "yunet", "size": "big"}, {"detector": "none"}, {"detector": 3}])
+def test_a_record_of_cropping_that_is_none_is_refused(saved, crop):
+    model = SavedModel(saved.model, saved.config.model_copy(update={"crop": crop}))
+    with pytest.raises(InputError, match=r"crop|faces"):
+        Predictor(TorchScorer(model, "cpu"))
+
+
+def test_a_wide_picture_scored_as_one_face_is_warned_of_once(saved):
+    said: list[str] = []
+    predictor = Predictor(TorchScorer(saved, "cpu"), warn=said.append)
+    predictor([np.zeros((40, 100, 3), np.uint8)] * 3)
+    assert len(said) == 1
+    assert "100x40" in said[0]
+
+
+def test_scores_in_the_band_get_no_answer():
+    binary = TaskRecord(name="t", kind="binary", classes=("no", "yes"), thresholds={"yes": 0.5}, abstain=(0.4, 0.6))
+    made = answers_from_scores(binary, np.array([[0.39], [0.4], [0.59], [0.6]]))
+    assert [one.answer for one in made] == ["no", None, None, "yes"]
+    single = TaskRecord(name="t", kind="class", classes=("a", "b", "c"), abstain=(0.0, 0.5))
+    made = answers_from_scores(single, np.array([[0.4, 0.35, 0.25], [0.2, 0.5, 0.3]]))
+    assert [(one.answer, one.abstained) for one in made] == [(None, True), ("b", False)]
+
+
+def test_only_forgery_tasks_say_what_their_score_is_not():
+    assert "no proof" in meaning(TaskRecord(name="label", kind="binary", classes=("real", "fake")))
+    assert meaning(TaskRecord(name="hat", kind="binary", classes=("no", "yes"))) is None
+
+
+def test_a_table_has_a_row_per_face_and_task_and_keeps_failures(predictor, faces):
+    good, bad = predictor([faces[0], b"x"])
+    table = pd.concat([good.to_frame(), bad.to_frame()])
+    assert list(table["task"].iloc[:3]) == ["mood", "forged", "has"]
+    assert table["reason"].iloc[3] == "not a picture"
+
+
+def test_a_plot_shows_the_picture(predictor, faces):
+    axes = predictor(faces[0]).plot().axes[0]
+    assert axes.images[0].get_array().shape == (64, 64, 3)
+
+
+def test_a_directory_reads_back_as_the_same_predictor(predictor, model_folder, faces, tmp_path):
+    again = Predictor.from_pretrained(model_folder, device="cpu")
+    again.save_pretrained(tmp_path / "copy")
+    third = Predictor.from_pretrained(tmp_path / "copy", device="cpu")
+    assert third.config == predictor.config
+    assert third(faces[0]).to_dict() == predictor(faces[0]).to_dict()
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_hub_name_without_network_is_one_sentence(monkeypatch):
+    import huggingface_hub
+
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(InputError, match="Hub cannot give it"):
+        Predictor.from_pretrained("somebody/some-model")
+    with pytest.raises(InputError, match="not a model directory"):
+        Predictor.from_pretrained("no/such/place")
