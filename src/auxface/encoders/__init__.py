@@ -4,5 +4,16 @@ from auxface.encoders.build import build_encoder
 from auxface.encoders.columnar import ColumnarEncoder
 from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask, random_mask
+from auxface.encoders.registry import Family, families, register
 
-__all__ = ["ColumnarEncoder", "Features", "Mask", "MaskableEncoder", "build_encoder", "random_mask"]
+__all__ = [
+    "ColumnarEncoder",
+    "Family",
+    "Features",
+    "Mask",
+    "MaskableEncoder",
+    "build_encoder",
+    "families",
+    "random_mask",
+    "register",
+]

@@ -1,4 +1,6 @@
-"""Fixed two-dimensional sine-cosine positions (Vaswani et al., 2017; He et al., 2022)."""
+"""Fixed sine-cosine positions (Vaswani et al., 2017): of a picture's grid (He et al., 2022), of a clip's."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -20,3 +22,20 @@ def sincos_positions(grid: tuple[int, int], width: int, prefix: int = 0) -> Tens
     angles = [place.reshape(-1, 1) * frequency for place in (columns, rows)]
     table = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
     return torch.cat([torch.zeros(prefix, width, dtype=torch.float64), table]).float()
+
+
+def sinusoid_positions(count: int, width: int) -> Tensor:
+    """Positions along a line, float32 [count, width], as clips number their patches (Tong et al., 2022).
+
+    Sines and cosines take turns, of frequencies 1 / 10000^(2i / width).
+    """
+    number = torch.arange(width) // 2
+    angles = torch.arange(count, dtype=torch.float64).outer(10000.0 ** -(2.0 * number.double() / width))
+    return torch.where(torch.arange(width) % 2 == 0, angles.sin(), angles.cos()).float()
+
+
+def grid_positions(grid: tuple[int, ...], width: int) -> Tensor:
+    """Positions of a picture's grid (rows, columns) or of a clip's (slices, rows, columns), float32 [N, width]."""
+    if len(grid) == 2:
+        return sincos_positions((grid[0], grid[1]), width)
+    return sinusoid_positions(math.prod(grid), width)

@@ -16,7 +16,8 @@ def model_card(config: ModelConfig) -> str:
     lines += [f"RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
-    lines += [f"Encoder {encoder.name}, patch {encoder.patch_size}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
+    patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
+    lines += [f"Encoder {encoder.name}{patch}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
     if config.selection is not None:
         value = "not measurable" if config.selection.value is None else f"{config.selection.value:.4f}"
         lines += [

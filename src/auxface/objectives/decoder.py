@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from auxface.encoders.maskable import Features
 from auxface.encoders.masking import Mask
-from auxface.encoders.positions import sincos_positions
+from auxface.encoders.positions import grid_positions
 
 
 class Decoder(nn.Module):
@@ -16,7 +16,7 @@ class Decoder(nn.Module):
 
     Args:
         width_in: length of the encoder's tokens.
-        grid: patches down and across.
+        grid: patches down and across; of a clip, time slices before them.
         outputs: numbers to predict per patch, by target name.
         width: length of the decoder's tokens.
         depth: blocks.
@@ -24,15 +24,15 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, width_in: int, grid: tuple[int, int], outputs: dict[str, int], width: int, depth: int, heads: int
+        self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], width: int, depth: int, heads: int
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(width_in, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions: Tensor
-        self.register_buffer("positions", sincos_positions(grid, width).unsqueeze(0), persistent=False)
+        self.register_buffer("positions", grid_positions(grid, width).unsqueeze(0), persistent=False)
         norm = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))  # pyright: ignore[reportArgumentType]
         self.norm = norm(width)
         self.predict = nn.ModuleDict({name: nn.Linear(width, count) for name, count in outputs.items()})
         for module in self.modules():
