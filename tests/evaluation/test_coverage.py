@@ -84,6 +84,8 @@ def test_intervals_hold_the_truth_93_to_97_times_in_a_hundred(clusters, frames, 
     # 1,000 tables know a share of 95% to 1.4 points, twice its standard error.
     outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.97}
     assert not outside
+    for name in ("demographic_parity_difference", "equalized_odds_difference", "worst_group_accuracy"):
+        assert shares[name] >= 0.93, name  # a maximum has an interval that is rather too wide
 
 
 @pytest.mark.slow

@@ -109,6 +109,8 @@ class Draws:
         why: why it cannot be measured; None where it can.
         biased: resampling adds to the metric what noise adds to it (a maximum, a distance); the resamples are then
             mirrored at the value, which takes it off again.
+        reach: (below, above): where the value is a maximum over levels, how far noise alone can move it; the interval
+            begins or ends so far from the value, in place of the quantile. None: the quantile stands.
         bounds: the possible range.
         more: further facts for the estimate.
     """
@@ -119,6 +121,7 @@ class Draws:
     units: int | None = None
     why: str | None = None
     biased: bool = False
+    reach: tuple[float | None, float | None] = (None, None)
     bounds: tuple[float, float] = (-np.inf, np.inf)
     more: Mapping[str, object] | None = None
 
@@ -135,6 +138,9 @@ class Draws:
             low, high = wilson(value, self.units)
         elif self.biased:
             low, high = 2 * value - high, 2 * value - low
+        below, above = self.reach
+        low = low if below is None else value - below
+        high = high if above is None else value + above
         low, high = (float(np.clip(end, *self.bounds)) for end in (low, high))
         return Estimate(value, low, high, self.n, self.clusters, None, more)
 

@@ -26,8 +26,9 @@ def gaps(levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Draws]:
     ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest
     over the largest, ``worst_group_<metric>`` the worst value. Differences and ratios name their ``worst`` and ``best``
     level; a difference also says ``by_chance``: what noise alone exceeds one time in twenty when all levels are equally
-    good (their resamples, centred on one value). A maximum over noisy numbers is too large, so the resamples are
-    mirrored at the value and the interval ends at the possible range.
+    good (their resamples, centred on one value). A maximum over noisy numbers is too large: the interval of a gap
+    begins ``by_chance`` below the value, which holds for all levels at once (Tukey, 1953), so that it leaves out nought
+    where the gap is more than noise would make; it ends at the quantile of the difference between these two levels.
 
     Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
     rate; Hardt et al., 2016), ``equalized_odds`` (the larger of the true and false positive rate's); the same for
@@ -69,25 +70,37 @@ def _pair(name: str, metrics: tuple[str, ...], levels: Mapping[str, Metrics]) ->
         nothing = _nothing(metrics[0], levels, n, clusters, missing)
         return {f"{name}_difference": nothing, f"{name}_ratio": nothing}
     tables = [(values, names) for values, names in (spread for spread in spreads if not isinstance(spread, str))]
-    # All-NaN columns are resamples without any level left; they stay NaN and are counted by the interval.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        highs = [np.fmax.reduce(values, axis=0) for values, _ in tables]
-        lows = [np.fmin.reduce(values, axis=0) for values, _ in tables]
-        differences = np.stack([high - low for high, low in zip(highs, lows)])
-        ratios = np.stack([low / high for high, low in zip(highs, lows)])
-        centred = [values - values[:, :1] for values, _ in tables]
-        noise = np.max([np.fmax.reduce(table, axis=0) - np.fmin.reduce(table, axis=0) for table in centred], axis=0)
-    widest = int(np.nanargmax(differences[:, 0]))
+    widest = int(np.argmax([np.ptp(values[:, 0]) for values, _ in tables]))
     values, names = tables[widest]
-    low_first = metrics[widest] not in _LOWER_IS_BETTER
-    order = np.argsort(values[:, 0] if low_first else -values[:, 0], kind="stable")
-    more: dict[str, object] = {"worst": names[order[0]], "best": names[order[-1]]}
-    known = noise[1:][np.isfinite(noise[1:])]
-    chance = {"by_chance": float(np.quantile(known, 0.95))} if len(known) and clusters > 1 else {}
-    above = (0.0, np.inf) if metrics[0] in _DISTANCE else (0.0, 1.0)
-    difference = Draws(differences.max(axis=0), n, clusters, biased=True, bounds=above, more=more | chance)
-    ratio = Draws(np.fmin.reduce(ratios, axis=0), n, clusters, biased=True, bounds=(0.0, 1.0), more=more)
+    high, low = (values[int(choose(values[:, 0]))] for choose in (np.argmax, np.argmin))
+    reach = _noise([values for values, _ in tables]) if clusters > 1 else None
+    more: dict[str, object] = _extremes(metrics[widest], values, names)
+    chance = {} if reach is None else {"by_chance": reach}
+    bounds = (0.0, np.inf) if metrics[0] in _DISTANCE else (0.0, 1.0)
+    difference = Draws(high - low, n, clusters, reach=(reach, None), bounds=bounds, more=more | chance)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_metric = [table.min(axis=0) / table.max(axis=0) for table in (values[:, :1] for values, _ in tables)]
+        narrowest = int(np.nanargmin([part[0] for part in by_metric])) if not np.isnan(by_metric).all() else 0
+        values, names = tables[narrowest]
+        high, low = (values[int(choose(values[:, 0]))] for choose in (np.argmax, np.argmin))
+        upwards = None if reach is None or not high[0] else reach / float(high[0])
+        ratio = Draws(low / high, n, clusters, reach=(None, upwards), bounds=(0.0, 1.0), more=more)
     return {f"{name}_difference": difference, f"{name}_ratio": ratio}
+
+
+def _extremes(metric: str, values: np.ndarray, names: list[str]) -> dict[str, object]:
+    order = np.argsort(-values[:, 0] if metric in _LOWER_IS_BETTER else values[:, 0], kind="stable")
+    return {"worst": names[order[0]], "best": names[order[-1]]}
+
+
+def _noise(tables: list[np.ndarray]) -> float | None:
+    """The spread [levels, 1+R] that noise alone exceeds one time in twenty, over all tables."""
+    centred = [values[:, 1:] - values[:, :1] for values in tables]
+    # A level that a resample lacks takes no part in it; a resample without any is left out.
+    with np.errstate(invalid="ignore"):
+        spread = np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centred], axis=0)
+    known = spread[np.isfinite(spread)]
+    return float(np.quantile(known, 0.95)) if len(known) else None
 
 
 def _worst(metric: str, levels: Mapping[str, Metrics]) -> Draws:
@@ -122,8 +135,12 @@ def _summed_distance(metric: str, levels: Mapping[str, Metrics], overall: Metric
     n, clusters = _counts(metric, levels)
     if isinstance(spread, str):
         return _nothing(metric, levels, n, clusters, spread)
-    total = np.abs(spread[0] - overall[metric].values).sum(axis=0)
-    return Draws(total, n, clusters, biased=True, bounds=(0.0, np.inf))
+    distance = spread[0] - overall[metric].values
+    total = (np.sign(distance[:, :1]) * distance).sum(axis=0)
+    noise = np.abs(distance[:, 1:] - distance[:, :1]).sum(axis=0)
+    known = noise[np.isfinite(noise)]
+    reach = float(np.quantile(known, 0.95)) if len(known) else None
+    return Draws(total, n, clusters, reach=(reach, None), bounds=(0.0, np.inf))
 
 
 def _nothing(metric: str, levels: Mapping[str, Metrics], n: int, clusters: int, why: str) -> Draws:

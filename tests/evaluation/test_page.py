@@ -1,0 +1,117 @@
+"""The page: what it says, that it needs no network, and how it stands in a real browser."""
+
+import re
+import shutil
+
+import pytest
+from made import emotion_samples, emotion_scores, forged_predictions
+
+from auxface.evaluation import Figure, Section, TableError, audit_tables, cross_dataset, write_report
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A page of one model and a full one of three, by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    table, validation = forged_predictions(n=3000), forged_predictions(n=3000, seed=3)
+    write_report(
+        audit_tables({"detector": table}, validation={"detector": validation}, resamples=100),
+        folder / "one",
+        title="A detector <b>of</b> forgeries",
+    )
+    samples = emotion_samples(900, 200)
+    skills = {"supervised": 2.0, "ssat": 2.3, "l_ssat": 2.4}
+    tables = {name: emotion_scores(samples, skill, seed) for seed, (name, skill) in enumerate(skills.items())}
+    robustness = {
+        name: {
+            damage: {k: emotion_scores(samples, skills[name] - drop, 9, noise=place) for place, k in enumerate(levels)}
+            for drop, (damage, levels) in enumerate({"fog": (1, 2, 3), "h264": ("c23", "c40")}.items())
+        }
+        for name in tables
+    }
+    found = audit_tables(tables, robustness=robustness, baseline="supervised", resamples=100)
+    write_report(found, folder / "three", title="Three models")
+    parts = {(a, b): forged_predictions(n=600, seed=ord(a) + ord(b)) for a in "xy" for b in "xyz"}
+    write_report(audit_tables(cross_dataset(parts), resamples=100), folder / "matrix", title="Across")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["one", "three", "matrix"])
+def test_the_page_is_one_file_without_network_and_names_only_csvs_that_exist(pages, name):
+    page = (pages / name / "report.html").read_text()
+    assert len(page) < 3_000_000
+    assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", page)
+    assert "<script" not in page
+    files = set(re.findall(r'href="(csv/[^"]+)"', page))
+    assert files
+    for file in files:
+        assert (pages / name / file).is_file(), file
+    written = {f"csv/{path.name}" for path in (pages / name / "csv").iterdir()}
+    assert written - files <= {"csv/attribute_groups.csv", "csv/attribute_gaps.csv", "csv/comparisons.csv"}
+
+
+def test_the_page_opens_with_five_questions_and_escapes_what_it_is_given(pages):
+    page = (pages / "one" / "report.html").read_text()
+    opening = page[: page.index("The measures")]
+    for question in ("How good?", "How sure?", "For whom worst?", "What breaks it?", "What was left out?"):
+        assert question in opening
+    assert "&lt;b&gt;" in page
+    assert "<b>of" not in page
+    assert "Counting them as errors" in opening
+
+
+def test_a_group_that_cannot_be_measured_stands_on_the_page_with_its_reason(tmp_path):
+    table = forged_predictions(n=600)
+    table.frame.loc[:9, "group.race"] = "Few"
+    write_report(audit_tables({"m": table}, resamples=50), tmp_path, title="t")
+    assert "not measurable: only 10 samples, fewer than 30" in (tmp_path / "report.html").read_text()
+
+
+def test_sections_of_the_caller_stand_on_the_page_and_only_take_pictures(tmp_path):
+    found = audit_tables({"m": forged_predictions(n=200)}, resamples=50)
+    with pytest.raises(TableError, match="no PNG"):
+        write_report(found, tmp_path, title="t", sections_after=[Section("S", "x", (Figure(b"GIF", "c", "a"),))])
+    assert not list(tmp_path.iterdir())
+    write_report(found, tmp_path, title="t", sections_before=[Section("What was done", "First.\n\nThen.")])
+    assert "<p>Then.</p>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+@pytest.mark.parametrize("name", ["one", "three", "matrix"])
+def test_in_a_real_browser(pages, browser, name, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((pages / name / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not said
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert len(asked) == 1
+    headings = page.locator("h1, h2").all_inner_texts()
+    assert "How this was measured" in headings
+    assert {"one": "What a score means", "three": "What breaks it", "matrix": "Across data sets"}[name] in headings
+    assert page.locator("dl.five > div").count() == 5
+    narrow = page.evaluate(
+        "[...document.querySelectorAll('p, dd, th, td, .label')].filter(e => e.offsetParent && e.innerText.trim() && "
+        "(parseFloat(getComputedStyle(e).fontSize) < 11)).length"
+    )
+    assert narrow == 0
+    page.close()
