@@ -1,0 +1,244 @@
+"""Speed of the joint step: ``python benchmarks/step.py [--setting tiny16|tiny8|base16] [--profile] [--ratios]``.
+
+The peer is the joint step as one would build it from public parts: transformers' ViTMAE for the masked pass and its ViT
+for the full pass, with shared weights, the same sizes, AdamW, the same data already on the device. Ours and the peer
+take steps in turn, so that a busy machine slows both; the figure is the ratio of their median times, each at its faster
+precision. ``--ratios``: the joint step against the supervised one. ``--profile``: where a step's time goes.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from auxface.data.views import make_views
+from auxface.model import JointModel
+from auxface.objectives import Batch, Moment, Task
+from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
+from auxface.training.blocks import set_up_blocks
+from auxface.training.optimiser import make_optimiser, set_rate
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes of encoder and batch."""
+
+    name: str
+    width: int
+    heads: int
+    side: int
+    patch: int
+    batch: int
+
+
+SETTINGS = {
+    "tiny16": Setting("vit_tiny_patch16_224", 192, 3, 224, 16, 16),
+    "tiny8": Setting("vit_tiny_patch16_224", 192, 3, 64, 8, 64),
+    "base16": Setting("vit_base_patch16_224", 768, 12, 224, 16, 8),
+}
+RGB, LDP = Target(), Target(name="local_directional_pattern", encoding="bits")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+Step = Callable[[], object]
+
+
+class Peer(nn.Module):
+    """ViTMAE and ViT of transformers on one set of weights."""
+
+    def __init__(self, setting: Setting) -> None:
+        from transformers import ViTConfig, ViTMAEConfig, ViTMAEForPreTraining, ViTModel
+
+        super().__init__()
+        shared = {
+            "hidden_size": setting.width,
+            "num_hidden_layers": 12,
+            "num_attention_heads": setting.heads,
+            "intermediate_size": 4 * setting.width,
+            "image_size": setting.side,
+            "patch_size": setting.patch,
+        }
+        decoder = {
+            "decoder_hidden_size": 128,
+            "decoder_num_hidden_layers": 2,
+            "decoder_num_attention_heads": 16,
+            "decoder_intermediate_size": 512,
+        }
+        self.masked = ViTMAEForPreTraining(ViTMAEConfig(**shared, **decoder))
+        self.whole = ViTModel(ViTConfig(**shared), add_pooling_layer=False)
+        inner = self.masked.vit
+        self.whole.layers, self.whole.layernorm = inner.layers, inner.layernorm
+        self.whole.embeddings.patch_embeddings.projection = inner.embeddings.patch_embeddings.projection
+        self.whole.embeddings.cls_token = inner.embeddings.cls_token
+        self.whole.embeddings.position_embeddings = inner.embeddings.position_embeddings
+        self.head = nn.Linear(setting.width, 2)
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits = self.head(self.whole(images).last_hidden_state[:, 0])
+        return 0.1 * F.cross_entropy(logits.float(), labels) + 0.9 * self.masked(images).loss
+
+
+def data(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (setting.batch, 3, setting.side, setting.side), generator=generator)
+    return pictures.to(torch.uint8).to(DEVICE), torch.randint(0, 2, (setting.batch,), generator=generator).to(DEVICE)
+
+
+def autocast(bf16: bool) -> torch.autocast:
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16)
+
+
+def peer_step(setting: Setting, bf16: bool) -> Step:
+    model = Peer(setting).to(DEVICE)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    pictures, labels = data(setting)
+    images = pictures.float() / 255
+
+    def step() -> None:
+        with autocast(bf16):
+            loss = model(images, labels)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step
+
+
+def our_model(setting: Setting, bf16: bool, weight: float, target: Target, **train: object) -> JointModel:
+    auxiliary = Auxiliary(target=(target,)) if weight < 1 else None
+    encoder = Encoder(name=setting.name, image_size=setting.side, patch_size=setting.patch)
+    recipe = Recipe(primary_weight=weight, auxiliary=auxiliary, encoder=encoder, train=Train(**train))  # pyright: ignore[reportArgumentType]
+    model = JointModel(recipe, [Task("label", "class", ("a", "b"))]).to(DEVICE)
+    set_up_blocks(model, recipe.train, DEVICE, "bf16" if bf16 else "no")
+    return model
+
+
+def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target = RGB, **train: object) -> Step:
+    model = our_model(setting, bf16, weight, target, **train)
+    optimiser = make_optimiser(model, model.recipe.train)
+    set_rate(optimiser, 1e-4)
+    pictures, labels = data(setting)
+    images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
+
+    def step() -> None:
+        with autocast(bf16):
+            loss, _ = model(Batch(images, pictures, {"label": labels}, seeds), Moment())
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step
+
+
+def seconds(step: Step) -> float:
+    """Wall time on a GPU, processor time over all threads elsewhere, since other programs share the processor."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        step()
+        torch.cuda.synchronize()
+        return time.perf_counter() - begun
+    begun = time.process_time()
+    step()
+    return time.process_time() - begun
+
+
+def in_turn(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """Median seconds of each, taken in turn."""
+    for step in steps.values():
+        step()
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            taken[name].append(seconds(step))
+    return {name: statistics.median(each) for name, each in taken.items()}
+
+
+def against_peer(setting: Setting, rounds: int) -> None:
+    steps: dict[str, Step] = {}
+    for word, bf16 in (("fp32", False), ("bf16", True)):
+        steps |= {f"peer {word}": peer_step(setting, bf16), f"ours {word}": our_step(setting, bf16)}
+    steps["ours bf16, fused attention"] = our_step(setting, True, attention="fused")
+    steps["ours bf16, LDP as bits"] = our_step(setting, True, target=LDP)
+    found = in_turn(steps, rounds)
+    print("| step | ms | pictures per second of that time |\n|---|---|---|")
+    for name, each in found.items():
+        print(f"| {name} | {1000 * each:.0f} | {setting.batch / each:.1f} |")
+    best = {who: min(value for name, value in found.items() if name.startswith(who)) for who in ("peer", "ours")}
+    print(f"ratio, each at its faster precision: {best['peer'] / best['ours']:.2f}")
+
+
+def against_supervised(setting: Setting, rounds: int) -> None:
+    for word, bf16 in (("fp32", False), ("bf16", True)):
+        joint = our_step(setting, bf16, target=LDP)
+        found = in_turn({"supervised": our_step(setting, bf16, 1.0), "joint": joint}, rounds)
+        print(f"joint step (LDP) against supervised step, {word}: {found['joint'] / found['supervised']:.2f}")
+
+
+def profile(setting: Setting, bf16: bool, rounds: int) -> None:
+    """Forward and backward of each part by itself, and the optimiser."""
+    model = our_model(setting, bf16, 0.1, LDP)
+    optimiser = make_optimiser(model, model.recipe.train)
+    pictures, labels = data(setting)
+    images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
+    encoder, reconstruction = model.encoder, model.auxiliaries["reconstruction"]
+    batch = Batch(images, pictures, {"label": labels}, seeds)
+    mask = reconstruction.mask(encoder, batch)
+    with torch.no_grad(), autocast(bf16):
+        embedded, seen = encoder.embed(images), encoder(images, mask)
+
+    def learned(forward: Callable[[], torch.Tensor]) -> Step:
+        def step() -> None:
+            with autocast(bf16):
+                result = forward()
+            result.float().sum().backward()
+
+        return step
+
+    def decode() -> torch.Tensor:
+        return torch.stack([value.sum() for value in reconstruction.decoder(seen, mask, mask.hidden).values()])
+
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+    steps = {
+        "data: views (light)": lambda: make_views(pictures, seeds, "light", size=setting.side),
+        "patch embedding": learned(lambda: encoder.embed(images)),
+        "full pass": learned(lambda: encoder.encode(embedded).pooled),
+        "masked pass": learned(lambda: encoder.encode(embedded, mask).tokens),
+        "decoder": learned(decode),
+        "texture target (LDP, bits)": lambda: reconstruction._wanted(encoder, pictures, LDP),
+        "optimiser": optimiser.step,
+    }
+    found = in_turn(steps, rounds)
+    total = sum(found.values())
+    print("| part | ms | share |\n|---|---|---|")
+    for name, each in found.items():
+        print(f"| {name} | {1000 * each:.1f} | {each / total:.0%} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--setting", choices=SETTINGS, action="append")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--ratios", action="store_true")
+    options = parser.parse_args()
+    where = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"{platform.machine()}, {where}, torch {torch.__version__}")
+    for name in options.setting or ("tiny16", "tiny8"):
+        setting = SETTINGS[name]
+        print(f"\n{name}: {setting.name}, patch {setting.patch}, side {setting.side}, batch {setting.batch}")
+        if options.profile:
+            profile(setting, True, options.rounds)
+        elif options.ratios:
+            against_supervised(setting, options.rounds)
+        else:
+            against_peer(setting, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
