@@ -1,0 +1,147 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from auxface.errors import InputError
+from auxface.inference.export import export
+from auxface.inference.predictor import Predictor
+from auxface.model import JointModel
+from auxface.model.directory import SavedModel, default_config
+from auxface.model.scoring import score_pictures
+from auxface.objectives import Task
+from auxface.recipe import Encoder, Recipe
+
+onnxruntime = pytest.importorskip("onnxruntime")
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "use.md"
+
+
+@pytest.fixture(scope="module")
+def file(saved, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "x.onnx"
+    export(saved, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def real(shared_data):
+    paths = sorted((shared_data / "demographics_utkface" / "images").rglob("*.jpg"))[:64]
+    return np.stack([np.asarray(Image.open(path).convert("RGB").resize((32, 32))) for path in paths]).transpose(
+        0, 3, 1, 2
+    )
+
+
+def test_onnx_equals_torch_on_real_pictures_at_any_batch_size(saved, file, real):
+    from auxface.inference.onnx import OnnxModel
+
+    wanted = score_pictures(saved.model, real)
+    for batch_size in (1, 7, 64):
+        found = OnnxModel(file).score_pictures(real, batch_size=batch_size)
+        for name, logits in wanted.items():
+            np.testing.assert_allclose(found[name], logits, atol=1e-4)
+
+
+def test_a_convolutional_encoder_is_exported_too(real, tmp_path):
+    recipe = Recipe(primary_weight=1, encoder=Encoder(name="convnext_atto", image_size=64, patch_size=32))
+    try:
+        model = JointModel(recipe, [Task("mood", "class", ("a", "b"))]).eval()
+    except InputError as error:
+        pytest.skip(f"no convolutional encoders in this version ({error})")
+    export(SavedModel(model, default_config(model)), tmp_path / "c.onnx")
+    from auxface.inference.onnx import OnnxModel
+
+    large = np.repeat(np.repeat(real, 2, axis=2), 2, axis=3)
+    found = OnnxModel(tmp_path / "c.onnx").score_pictures(large)
+    np.testing.assert_allclose(found["mood"], score_pictures(model, large)["mood"], atol=1e-4)
+
+
+def test_the_documented_lines_give_the_predictors_answers(model_folder, file, folder_of_faces, monkeypatch):
+    code = re.search(r"<!-- executed by .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    assert "auxface." not in code.replace("about", "")
+    assert "import auxface" not in code
+    assert len(code.strip().splitlines()) <= 40
+    monkeypatch.chdir(file.parent)
+    paths = sorted(folder_of_faces.rglob("*.png"))
+    names = {"paths": paths}
+    exec(compile(code, str(DOCUMENT), "exec"), names)
+    predictor = Predictor.from_pretrained(model_folder, device="cpu")
+    wanted = [
+        one.faces[0].tasks[task.name].answer for task in predictor.config.tasks for one in predictor.predict(paths)
+    ]
+    assert names["answers"] == wanted
+
+
+def test_a_predictor_over_the_file_answers_as_over_the_directory(model_folder, file, faces):
+    over_file, over_folder = Predictor.from_pretrained(file), Predictor.from_pretrained(model_folder, device="cpu")
+    assert over_file.config == over_folder.config
+    for one, other in zip(over_file(faces), over_folder(faces), strict=True):
+        for task, answer in one.faces[0].tasks.items():
+            assert answer.probabilities == pytest.approx(other.faces[0].tasks[task].probabilities, abs=1e-4)
+    with pytest.raises(InputError, match="cannot be written as a model directory"):
+        over_file.save_pretrained("anywhere")
+
+
+def test_the_file_names_no_folder_of_the_machine_that_made_it(file):
+    data = file.read_bytes()
+    assert str(Path(__file__).resolve().parents[2]).encode() not in data
+    assert b"site-packages" not in data
+
+
+def test_torch_export_equals_torch(saved, real, tmp_path):
+    export(saved, tmp_path / "x.pt2", format="pt2")
+    held = {"auxface.json": ""}
+    program = torch.export.load(tmp_path / "x.pt2", extra_files=held)
+    assert json.loads(held["auxface.json"])["image_size"] == 32
+    with torch.no_grad():
+        outputs = program.module()(torch.from_numpy(np.ascontiguousarray(real[:5])).float() / 255)
+    np.testing.assert_allclose(outputs[1].numpy(), score_pictures(saved.model, real[:5])["mood"], atol=1e-5)
+
+
+@pytest.mark.parametrize("int8", ["dynamic", "static"])
+def test_integers_stay_near_the_original(saved, real, tmp_path, int8):
+    from auxface.inference.onnx import OnnxModel
+
+    export(saved, tmp_path / "q.onnx", int8=int8, calibration=real)
+    found, wanted = OnnxModel(tmp_path / "q.onnx").score_pictures(real), score_pictures(saved.model, real)
+    for name in wanted:
+        assert np.corrcoef(found[name].ravel(), wanted[name].ravel())[0, 1] > 0.95
+        assert not np.array_equal(found[name], wanted[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"int8": "static"}, "--calibrate"),
+        ({"int8": "dynamic", "format": "pt2"}, "ONNX Runtime"),
+        ({"format": "tflite"}, "expected onnx or pt2"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(saved, tmp_path, arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        export(saved, tmp_path / "x.onnx", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_not_ours_are_refused_in_a_sentence(file, tmp_path):
+    import onnx
+
+    from auxface.inference.onnx import OnnxModel
+
+    (tmp_path / "a.onnx").write_bytes(b"nothing")
+    model = onnx.load(file)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "b.onnx")
+    onnx.helper.set_model_props(model, {"auxface": "{"})
+    onnx.save(model, tmp_path / "c.onnx")
+    for name, sentence in (
+        ("none", "no such file"),
+        ("a", "cannot|can run"),
+        ("b", "not one that"),
+        ("c", "not a model's"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            OnnxModel(tmp_path / f"{name}.onnx")
