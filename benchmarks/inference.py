@@ -2,8 +2,8 @@
 
     python benchmarks/inference.py MODEL [--seconds 3] [--threads 0] [--no-compile]
 
-All in one run, in turns, so that a busy machine slows them alike; what counts are the ratios. Pictures are arrays at the
-model's own size, so that neither decoding nor finding faces is measured.
+All in one run, in turns, so that a busy machine slows them alike; what counts are the ratios. Pictures are arrays at
+the model's own size, so that neither decoding nor finding faces is measured.
 """
 
 import argparse
@@ -73,11 +73,11 @@ def main():
                 runs["torch compiled"] = lambda: plain(compiled)
             for int8, label in (("none", "onnx"), ("dynamic", "onnx int8 dynamic"), ("static", "onnx int8 static")):
                 session = models[int8].session
-                runs[label] = lambda s=session, p=pictures: s.run(names, {INPUT: p})
+                runs[label] = lambda s=session, p=pictures, n=names: s.run(n, {INPUT: p})
             several = list(shown)
             for label, scorer in (("torch", TorchScorer(saved, "cpu")), ("onnx", models["none"])):
                 predictor = Predictor(scorer, faces="whole", warn=lambda sentence: None)
-                runs[f"Predictor over {label}"] = lambda p=predictor: p.predict(several)
+                runs[f"Predictor over {label}"] = lambda p=predictor, s=several: p.predict(s)
             found = rates(runs, batch, arguments.seconds)
             report[f"batch {batch}"] = {name: round(value, 1) for name, value in found.items()} | {
                 f"overhead of Predictor over {label}": round(found[label] / found[f"Predictor over {label}"] - 1, 3)

@@ -28,9 +28,7 @@ def test_rollout_equals_the_product_of_the_attention_matrices(saved, images):
         for block in vit.blocks:
             attention = block.attn
             batch, tokens, width = x.shape
-            qkv = (
-                attention.qkv(block.norm1(x)).reshape(batch, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-            )
+            qkv = attention.qkv(block.norm1(x)).view(batch, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
             weights = (qkv[0] @ qkv[1].transpose(-1, -2) / (width // attention.num_heads) ** 0.5).softmax(-1)
             joined = (0.5 * weights.mean(1) + 0.5 * torch.eye(tokens)) @ joined
             x = block(x)

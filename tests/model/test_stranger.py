@@ -42,6 +42,17 @@ def places(value, path=()):
         yield from places(inner, (*path, key))
 
 
+def loads_or_is_refused(folder):
+    """Any other error than the one sentence fails the test."""
+    try:
+        load_model(folder)
+    except InputError as error:
+        sentence = str(error)
+    else:
+        return
+    assert str(folder) in sentence
+
+
 ODD = st.one_of(
     st.none(),
     st.booleans(),
@@ -67,10 +78,7 @@ def test_a_mutated_configuration_loads_or_is_refused_in_a_sentence(original, tmp
     folder = tmp_path_factory.mktemp("mutated")
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes((original / "model.safetensors").read_bytes())
-    try:
-        load_model(folder)
-    except InputError as error:
-        assert str(folder) in str(error)
+    loads_or_is_refused(folder)
 
 
 @settings(max_examples=150, deadline=None)
@@ -81,10 +89,7 @@ def test_mutated_weights_load_or_are_refused_in_a_sentence(original, tmp_path_fa
     folder = tmp_path_factory.mktemp("mutated")
     (folder / "config.json").write_bytes((original / "config.json").read_bytes())
     (folder / "model.safetensors").write_bytes(bytes(data[: len(data) - cut]))
-    try:
-        load_model(folder)
-    except InputError as error:
-        assert str(folder) in str(error)
+    loads_or_is_refused(folder)
 
 
 def weights_of(folder):
@@ -109,7 +114,7 @@ def test_weights_of_a_wrong_shape_type_or_worth_are_refused(folder):
 @pytest.mark.parametrize("length", [2**63, 2**32, 90_000_000, 0])
 def test_a_header_that_claims_too_much_is_refused(folder, length):
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", length) + b"{}")
-    with pytest.raises(InputError, match="model.safetensors"):
+    with pytest.raises(InputError, match=r"model\.safetensors"):
         load_model(folder)
 
 

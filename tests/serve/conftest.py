@@ -1,0 +1,74 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from auxface.data.synthetic import describe_face, render_face
+from auxface.inference.predictor import Predictor, TorchScorer
+from auxface.model import JointModel
+from auxface.model.directory import SavedModel, default_config, save_model
+from auxface.objectives import Task
+from auxface.recipe import Auxiliary, Encoder, Recipe
+
+pytest.importorskip("fastapi")
+
+
+def as_png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def saved() -> SavedModel:
+    recipe = Recipe(
+        name="little",
+        auxiliary=Auxiliary(
+            target=({"name": "local_binary_pattern", "encoding": "bits"},),
+            decoder_width=32,
+            decoder_depth=1,
+            decoder_heads=4,
+        ),
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4),
+    )
+    model = JointModel(recipe, [Task("mood", "class", ("calm", "glad")), Task("forged", "binary", ("real", "forged"))])
+    for head in model.primary.heads:
+        head.weight.data *= 40
+    return SavedModel(model.eval(), default_config(model))
+
+
+@pytest.fixture(scope="session")
+def predictor(saved) -> Predictor:
+    return Predictor(TorchScorer(saved, "cpu"), warn=lambda sentence: None)
+
+
+@pytest.fixture(scope="session")
+def model_folder(saved, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served") / "model"
+    save_model(saved.model, folder, saved.config)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def face() -> bytes:
+    return as_png(render_face(describe_face(3)[0], 96))
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> bytes:
+    """Two seconds of one face that moves, as a browser plays it where it can."""
+    av = pytest.importorskip("av")
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    picture = render_face(describe_face(3)[0], 128)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
+        for number in range(20):
+            frame = np.full((128, 192, 3), 90, np.uint8)
+            frame[:, 2 * number : 2 * number + 128] = picture
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path.read_bytes()

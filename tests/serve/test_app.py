@@ -1,0 +1,227 @@
+import io
+import logging
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from auxface.inference.predictor import Predictor
+from auxface.inference.results import Prediction
+from auxface.serve.app import create_app
+from auxface.serve.batching import Batcher
+from auxface.serve.card import card_page, to_html
+from auxface.serve.settings import Settings
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def client(predictor):
+    with TestClient(create_app(predictor, Settings("little", max_bytes=200_000, max_pixels=300_000))) as made:
+        yield made
+
+
+def test_a_picture_is_answered_as_the_predictor_answers_it(client, predictor, face):
+    wanted = predictor(face).to_dict()
+    for reply in (
+        client.post("/predict", files={"file": ("my name.png", face)}),
+        client.post("/predict", content=face),
+    ):
+        assert reply.status_code == 200
+        body = reply.json()
+        assert len(body["input"]) == 64
+        found = body["faces"][0]["tasks"]["mood"]["probabilities"]
+        assert found == pytest.approx(wanted["faces"][0]["tasks"]["mood"]["probabilities"], abs=1e-6)
+
+
+def test_an_explanation_has_the_views_that_the_slider_needs(client, face):
+    body = client.post("/explain?task=forged", files={"file": face}).json()
+    names = [layer["name"] for layer in body["layers"]]
+    assert names[:3] == ["photograph", "attention", "gradients"]
+    assert names[3:] == ["local_binary_pattern", "local_binary_pattern.rebuilt", "local_binary_pattern.surprise"]
+    assert all(layer["image"].startswith("data:image/png;base64,") for layer in body["layers"])
+
+
+def test_a_video_is_followed_and_leaves_no_file(client, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    body = client.post("/predict", files={"file": clip}).json()
+    assert body["video"]["frames"] == 20
+    assert body["video"]["tracks"][0]["scores"]["forged"]["forged"]
+    assert list(tmp_path.iterdir()) == []
+    assert client.post("/predict", content=clip[:3000]).status_code == 422
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refusals_are_json_with_a_reason(client, face):
+    large = png(np.zeros((900, 900, 3), np.uint8))
+    noise = png(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
+    for status, reply in (
+        (413, client.post("/predict", content=noise)),
+        (413, client.post("/predict", content=large)),
+        (413, client.post("/predict", files={"file": noise})),
+        (415, client.post("/predict", content=b"just words, no picture")),
+        (422, client.post("/predict", content=b"")),
+        (422, client.post("/predict", content=face[: len(face) // 2])),
+        (422, client.post("/predict", files={"other": face})),
+        (400, client.post("/predict", content=b"--x", headers={"content-type": "multipart/form-data"})),
+        (422, client.post("/explain?face=-1", content=face)),
+        (422, client.post("/explain?face=7", content=face)),
+        (422, client.post("/explain?task=age", content=face)),
+        (405, client.get("/predict")),
+        (404, client.get("/samples/99")),
+        (404, client.get("/report")),
+        (404, client.get("/page/../app.py")),
+    ):
+        assert (reply.status_code, list(reply.json())) == (status, ["reason"]), reply.text
+
+
+def test_an_upload_without_a_stated_length_is_cut_off(client):
+    def endless():
+        for _ in range(1000):
+            yield b"\xff\xd8\xff" + b"0" * 10_000
+
+    assert client.post("/predict", content=endless()).status_code == 413
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkeypatch):
+    app = create_app(predictor, Settings("little", queue=1))
+    hold, started = threading.Event(), threading.Event()
+
+    def slow(self, pictures):
+        started.set()
+        hold.wait(10)
+        return iter([Prediction("x", (), "slow")])
+
+    with TestClient(app) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(Predictor, "stream", slow)
+            first = threading.Thread(target=lambda: client.post("/predict", content=face))
+            first.start()
+            assert started.wait(10)
+            reply = client.post("/predict", content=face)
+            hold.set()
+            first.join()
+        assert (reply.status_code, reply.headers["retry-after"]) == (429, "1")
+        assert client.get("/health").json() == {"status": "ok", "in_hand": 0, "queue": 1}
+        assert client.post("/predict", content=face).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(predictor, face, monkeypatch):
+    monkeypatch.setattr(Predictor, "stream", lambda self, pictures: time.sleep(0.6))
+    with TestClient(create_app(predictor, Settings("little", max_seconds=0.1))) as client:
+        reply = client.post("/predict", content=face)
+    assert (reply.status_code, "0.1 s" in reply.json()["reason"]) == (503, True)
+
+
+def test_a_token_guards_everything_but_the_page_and_health(predictor, face):
+    with TestClient(create_app(predictor, Settings("little", token="secret"))) as client:
+        for path in ("/model", "/card", "/report", "/samples/0", "/openapi.json"):
+            assert client.get(path).status_code == 401
+        assert client.post("/predict", content=face).status_code == 401
+        assert client.get("/").status_code == client.get("/health").status_code == 200
+        assert client.get("/page/style.css").status_code == 200
+        for wrong in ("secre", "Bearer wrong", "Bearer secrét"):
+            assert client.get("/model", headers={"authorization": wrong.encode()}).status_code == 401
+        assert client.get("/model", headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+def test_a_local_server_does_not_answer_under_another_name(client):
+    assert client.get("/model", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/model", headers={"host": "localhost:8000"}).status_code == 200
+
+
+def test_nothing_of_a_picture_is_logged_but_its_hash(client, face, caplog):
+    with caplog.at_level(logging.DEBUG):
+        body = client.post("/predict", files={"file": ("my secret name.png", face)}).json()
+        client.post("/predict", files={"file": ("my secret name.png", face[:99])})
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert body["input"] in said
+    assert "secret" not in said
+    assert "calm" not in said
+
+
+def test_pages_keep_to_themselves(client):
+    for path in ("/", "/card"):
+        reply = client.get(path)
+        assert "default-src 'self'" in reply.headers["content-security-policy"]
+        assert "http://" not in reply.text
+        assert "https://" not in reply.text
+
+
+def test_a_card_from_a_stranger_cannot_bring_a_script(predictor):
+    recipe = predictor.config.recipe.model_copy(update={"name": "<script>alert(1)</script>"})
+    config = predictor.config.model_copy(
+        update={"recipe": recipe, "provenance": {"<img src=x onerror=alert(1)>": "`<b>`"}}
+    )
+    page = card_page(config)
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "<b>" not in page
+    assert "<td>b</td>" in to_html("| a | b |\n|---|---|\n| a | b |")
+
+
+def test_faces_of_waiting_requests_are_scored_together(predictor):
+    sizes: list[int] = []
+    release = threading.Event()
+
+    class Slow:
+        config = predictor.config
+
+        def score_pictures(self, pictures, *, batch_size=64):
+            sizes.append(len(pictures))
+            release.wait(5)
+            return {"mood": pictures.reshape(len(pictures), -1)[:, :1].astype(np.float32)}
+
+    batcher = Batcher(Slow(), most=5)
+    pictures = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
+    first = batcher.submit(pictures[:1])
+    while not sizes:
+        time.sleep(0.001)
+    later = [batcher.submit(pictures[n : n + 2]) for n in (1, 3, 5, 7)]
+    cancelled = batcher.submit(pictures[:1])
+    cancelled.cancel()
+    release.set()
+    assert [future.result(5)["mood"].ravel().tolist() for future in (first, *later)] == [
+        [0],
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [7, 8],
+    ]
+    batcher.close()
+    assert sizes[:3] == [1, 4, 4]
+
+
+def test_a_model_that_fails_fails_its_requests_and_no_others(predictor):
+    class Failing:
+        config = predictor.config
+        calls = 0
+
+        def score_pictures(self, pictures, *, batch_size=64):
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("once")
+            return {"mood": np.zeros((len(pictures), 1), np.float32)}
+
+    batcher = Batcher(Failing(), most=4)
+    with pytest.raises(RuntimeError, match="once"):
+        batcher.submit(np.zeros((1, 3, 4, 4), np.uint8)).result(5)
+    assert batcher.submit(np.zeros((2, 3, 4, 4), np.uint8)).result(5)["mood"].shape == (2, 1)
+    batcher.close()
+
+
+def test_a_served_audit_is_one_click_away(predictor, tmp_path):
+    (tmp_path / "report.html").write_text("<p>audit</p>")
+    with TestClient(create_app(predictor, Settings("little", report=str(tmp_path)))) as client:
+        assert client.get("/model").json()["report"] is True
+        assert client.get("/report").text == "<p>audit</p>"
+    assert Path(tmp_path / "report.html").is_file()
