@@ -1,6 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from auxface.model import JointModel
 from auxface.objectives import Task
@@ -18,10 +21,11 @@ def recipe_for(primary_weight=0.1, target="rgb", **train):
     targets = (Target(name=target or "rgb"),)
     auxiliary = Auxiliary(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
     options = {"epochs": 3, "batch_size": 16, "base_learning_rate": 0.02} | train
+    drop_path = options.pop("drop_path", 0.1)
     return Recipe(
         primary_weight=primary_weight,
         auxiliary=auxiliary if target else None,
-        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=0.1),
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=drop_path),
         train=Train(**options),
     )
 
@@ -122,5 +126,36 @@ def test_every_epoch_has_a_new_order_and_every_picture_once():
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
     recipe = recipe_for(base_learning_rate=1e9, epochs=5)
-    with pytest.raises(NonFiniteLoss, match="not finite at step"):
+    with pytest.raises(NonFiniteLoss, match="not finite at step") as caught:
         run(tmp_path / "a", recipe)
+    told = json.loads((tmp_path / "a" / "nonfinite.json").read_text())
+    assert f"at step {told['step']} " in str(caught.value)
+    assert 0 < len(told["keys"]) <= 16
+    kept = sorted((tmp_path / "a" / "checkpoint").glob("*/model.safetensors"))
+    assert all(torch.isfinite(value).all() for path in kept for value in load_file(path).values())
+
+
+@pytest.mark.parametrize("option", [{"checkpoint_activations": True}, {"accumulate": 2}, {"attention": "plain"}])
+def test_the_same_step_in_another_way_gives_the_same_weights(tmp_path, option):
+    plain = run(tmp_path / "a", recipe_for(epochs=1, precision="fp32", clip_norm=1.0, drop_path=0.0))
+    other = run(tmp_path / "b", recipe_for(epochs=1, precision="fp32", clip_norm=1.0, drop_path=0.0, **option))
+    for name, value in plain.model.state_dict().items():
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(other.model.state_dict()[name], value, atol=2e-5, rtol=0)
+
+
+def test_the_average_is_what_is_validated_and_kept(tmp_path):
+    trained = run(tmp_path / "a", recipe_for(ema=0.9, epochs=2))
+    newest = max((tmp_path / "a" / "checkpoint").iterdir())
+    saved = {name: load_file(newest / f"{name}.safetensors") for name in ("model", "average", "best")}
+    name = "encoder.vit.blocks.0.mlp.fc1.weight"
+    assert not torch.equal(saved["model"][name], saved["average"][name])
+    assert torch.equal(trained.model.state_dict()[name], saved["best"][name])
+
+
+def test_a_run_stops_when_patience_is_spent(tmp_path):
+    recipe = recipe_for(epochs=50, base_learning_rate=1e-9, min_learning_rate=0.0, patience=2)
+    trained = run(tmp_path / "a", recipe)
+    assert trained.best_epoch == 1
+    assert read_journal(tmp_path / "a" / "log.jsonl")["epoch"].tolist() == [1, 2, 3]
+    assert run(tmp_path / "a", recipe).best_epoch == 1

@@ -1,9 +1,12 @@
+from itertools import pairwise
+
 import pytest
+import timm
 import torch
 from torch import nn
 
 from auxface.recipe import Train
-from auxface.training.optimiser import learning_rate, make_optimiser
+from auxface.training.optimiser import learning_rate, make_optimiser, set_rate
 
 
 def test_the_rate_rises_from_zero_and_falls_along_a_half_cosine():
@@ -14,7 +17,19 @@ def test_the_rate_rises_from_zero_and_falls_along_a_half_cosine():
     assert rates[10] == max(rates) == pytest.approx(5e-4)
     assert rates[55] == pytest.approx((5e-4 + 1e-6) / 2)
     assert rates[99] == pytest.approx(1e-6, abs=1e-6)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
+
+
+def test_layers_nearer_to_the_pixels_learn_slower():
+    encoder = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=2)
+    model = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(192, 2)})
+    optimiser = make_optimiser(model, Train(layer_decay=0.5))
+    set_rate(optimiser, 0.1)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert rates[id(model["head"].weight)] == pytest.approx(0.1)
+    assert rates[id(encoder.blocks[1].mlp.fc1.weight)] == pytest.approx(0.1)
+    assert rates[id(encoder.blocks[0].mlp.fc1.bias)] == pytest.approx(0.05)
+    assert rates[id(encoder.patch_embed.proj.weight)] == pytest.approx(0.025)
 
 
 def test_vectors_take_no_weight_decay_and_frozen_parameters_no_part():

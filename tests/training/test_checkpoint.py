@@ -1,0 +1,82 @@
+import errno
+
+import pytest
+import torch
+from torch import nn
+
+import auxface.training.checkpoint as module
+from auxface.errors import InputError
+from auxface.training.checkpoint import (
+    RunState,
+    load_checkpoint,
+    newest_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from auxface.training.faults import explained
+
+
+def tensors(value):
+    return {"model": {"weight": torch.full((4,), float(value))}}
+
+
+def test_the_two_newest_are_kept_and_the_newest_is_loaded(tmp_path):
+    for step in (5, 10, 15):
+        save_checkpoint(tmp_path, tensors(step), RunState(step=step, sums={"loss": 0.1}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000010", "000000015"]
+    state, loaded = load_checkpoint(tmp_path, lambda tensors: None)
+    assert (state.step, state.sums) == (15, {"loss": 0.1})
+    assert torch.equal(loaded["model"]["weight"], torch.full((4,), 15.0))
+
+
+def test_a_damaged_newest_gives_way_to_the_one_before_and_says_so(tmp_path):
+    save_checkpoint(tmp_path, tensors(5), RunState(step=5))
+    newest = save_checkpoint(tmp_path, tensors(10), RunState(step=10))
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-5])
+    with pytest.warns(UserWarning, match="damaged"):
+        state, _ = load_checkpoint(tmp_path, lambda tensors: None)
+    assert state.step == 5
+
+
+def test_a_fault_in_the_middle_of_writing_leaves_the_previous_whole(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "checkpoint", tensors(5), RunState(step=5))
+
+    def full(tensors, path):
+        path.write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.safetensors.torch, "save_file", full)
+    told = r"no space left on the disk; the checkpoint .*000000005 is whole.*--resume"
+    with pytest.raises(InputError, match=told), explained(tmp_path, 16, 1):
+        save_checkpoint(tmp_path / "checkpoint", tensors(10), RunState(step=10))
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["000000005"]
+    assert newest_checkpoint(tmp_path / "checkpoint").name == "000000005"
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    save_checkpoint(tmp_path, tensors(5), RunState(step=5))
+    model = nn.Linear(3, 2)
+    with pytest.raises(InputError, match="no checkpoint that this run can go on from"):
+        load_checkpoint(tmp_path, lambda tensors: model.load_state_dict(tensors["model"]) and None)
+
+
+def test_an_optimiser_comes_back_by_the_names_of_its_parameters():
+    models = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    optimisers = [torch.optim.AdamW(model.parameters(), lr=0.1) for model in models]
+    models[0](torch.ones(1, 3)).sum().backward()
+    optimisers[0].step()
+    saved = optimiser_tensors(models[0], optimisers[0])
+    restore_optimiser(models[1], optimisers[1], saved)
+    again = optimiser_tensors(models[1], optimisers[1])
+    assert saved.keys() == again.keys()
+    assert all(torch.equal(saved[key], again[key]) for key in saved)
+
+
+def test_out_of_memory_says_what_to_change(tmp_path):
+    told = r"batch_size 64 in 2 part\(s\); set train.accumulate=4"
+    with pytest.raises(InputError, match=told), explained(tmp_path, 64, 2):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    with pytest.raises(RuntimeError, match="shapes"), explained(tmp_path, 64, 2):
+        raise RuntimeError("shapes do not fit")
