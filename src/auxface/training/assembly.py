@@ -1,6 +1,6 @@
 """From a recipe and a manifest to everything that a training needs; nothing is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from auxface.data.manifest import KEY, Manifest
@@ -89,7 +89,7 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
     return Assembly(recipe, manifest, tasks, model, feed, Validation(pictures, labels["val"]), training, parts)
 
 
-class Keys:
+class Keys(Sequence[str]):
     """The sample keys of a manifest's rows as ``dataset/method/source/video/frame``, put together when asked for."""
 
     def __init__(self, manifest: Manifest) -> None:
@@ -98,5 +98,5 @@ class Keys:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, row: int) -> str:
+    def __getitem__(self, row: int) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return "/".join(str(self.table[column].iat[row]) for column in KEY)

@@ -38,4 +38,4 @@ class WeightAverage:
                 values.append(now[name])
             else:
                 average.copy_(now[name])
-        torch._foreach_lerp_(averages, values, 1 - decay)
+        torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
