@@ -176,7 +176,7 @@ def test_rates_carry_the_samples_they_are_made_of_and_a_zero_has_an_honest_inter
     assert alarms.high == pytest.approx(0.0876, abs=1e-3)  # Wilson's interval of 0 of 40, not of 0 of 440
     assert overall["true_positive_rate"].n == 400
     assert overall["auc"].low == pytest.approx(0.9124, abs=1e-3)
-    assert overall["tpr_at_fpr_0.01"].why == "40 negative samples: a false alarm rate of 1.0% needs at least 100"
+    assert overall["tpr_at_fpr_0.01"].why == "40 negative samples; 100 are needed"
 
 
 def test_one_class_ties_and_unscored_rows_are_measured_where_they_can_be():

@@ -52,6 +52,11 @@ def broken(change):
     return change(forged_predictions(n=60).frame)
 
 
+def many_levels(frame):
+    frame = pd.concat([frame] * 10, ignore_index=True)
+    return frame.assign(frame=range(len(frame)), **{"group.id": [f"id {place}" for place in range(len(frame))]})
+
+
 BROKEN = {
     "no truth": (lambda f: f.drop(columns="true.forged"), "no column true.TASK"),
     "no score": (lambda f: f.drop(columns="score.forged.forged"), "has no scores"),
@@ -62,10 +67,7 @@ BROKEN = {
     "names": (lambda f: f.assign(**{"true.forged": "fake"}), "holds 'fake' where 0 or 1"),
     "duplicate keys": (lambda f: pd.concat([f, f.iloc[:5]]), "row 60 repeats the key of an earlier row"),
     "no rows": (lambda f: f.iloc[:0], "no rows"),
-    "a group that is no group": (
-        lambda f: pd.concat([f.assign(frame=f["frame"] + 60 * k, **{"group.id": [f"{k}-{n}" for n in range(60)]}) for k in range(10)]),
-        "group 'id' has 600 levels, more than 256",
-    ),
+    "a group that is no group": (many_levels, "group 'id' has 600 levels, more than 256"),
     "a huge string": (lambda f: f.assign(**{"group.race": "x" * 1_000_000}), "has 1,000,000 letters"),
     "lists": (lambda f: f.assign(**{"true.forged": [[1]] * len(f)}), "holds a (list|ndarray)"),
 }  # fmt: skip

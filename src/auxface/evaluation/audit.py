@@ -133,12 +133,14 @@ class _Run:
     gaps: dict[str, dict[str, Metrics]] = field(default_factory=dict)
 
     def steps(self) -> int:
-        return len(self.table.tasks)
+        """Per task the whole, every partition, and the rest."""
+        parts = len(single_partitions(self.table)) + len(crossed_partitions(self.table))
+        return len(self.table.tasks) * (2 + parts)
 
     def measure(self, count: _Progress) -> None:
         for task in self.table.tasks:
             found, self.overall[task.name], self.gaps[task.name] = _audit_task(
-                self.table, task, self.cluster, self.draw
+                self.table, task, self.cluster, self.draw, count.advance
             )
             self._add_left_out(found)
             if self.several_datasets and "dataset" in self.table.frame.columns:
@@ -165,7 +167,11 @@ class _Run:
 
 
 def _audit_task(
-    table: Predictions, task: Task, cluster: np.ndarray, draw: Resampling
+    table: Predictions,
+    task: Task,
+    cluster: np.ndarray,
+    draw: Resampling,
+    advance: Callable[[], None] = lambda: None,
 ) -> tuple[TaskAudit, Metrics, dict[str, Metrics]]:
     everybody = measure(table, task, whole(table), cluster, draw)
     overall = everybody.levels[""]
@@ -173,12 +179,14 @@ def _audit_task(
     for name, levels in everybody.attributes.items():
         result.attributes[name] = TaskAudit(task.alone(name), estimates(levels[""]))
     _describe(result, table, task)
+    advance()
     by_group: dict[str, Metrics] = {}
     for partition in [*single_partitions(table), *crossed_partitions(table)]:
         measured = measure(table, task, partition, cluster, draw)
         by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
         for name, levels in measured.attributes.items():
             _add_group(result.attributes[name], partition.name, levels, everybody.attributes[name][""])
+        advance()
     return result, overall, by_group
 
 

@@ -160,9 +160,7 @@ def _why(metric: str, level: _Level) -> str | None:
             return "nothing is called positive"
         for rate in FALSE_ALARMS:
             if metric == f"tpr_at_fpr_{rate:g}" and negatives < round(1 / rate):
-                return (
-                    f"{negatives} negative samples: a false alarm rate of {rate:.1%} needs at least {round(1 / rate)}"
-                )
+                return f"{negatives} negative samples; {round(1 / rate):,} are needed"
     return None
 
 
