@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from auxface.recipe.strict import Count, Fraction, Positive, Strict
-
 
 BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(union_mode="left_to_right")]
 
@@ -47,6 +46,12 @@ class Train(Strict):
     """Alpha of mixup (Zhang et al., 2018) for the classifier's view; 0: off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one."""
+    group: str | None = None
+    """Group column that ``sampling`` and ``reweight_group`` read; only a column named here reaches the training."""
+    sampling: Literal["uniform", "group_balanced", "class_balanced"] = "uniform"
+    """``uniform``: every picture once an epoch; else draws with replacement, each group (or class) equally often."""
+    reweight_group: bool = False
+    """Each group counts alike in the primary objective, however small it is."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32."""
     attention: Literal["auto", "fused", "plain"] = "auto"
@@ -70,6 +75,17 @@ class Train(Strict):
     @classmethod
     def _label(cls, value: Any) -> Any:
         return {"label": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_group(self) -> "Train":
+        reads = self.reweight_group or self.sampling == "group_balanced"
+        if reads != (self.group is not None):
+            raise ValueError(
+                "sampling group_balanced and reweight_group need train.group"
+                if reads
+                else "group has no effect without sampling group_balanced or reweight_group"
+            )
+        return self
 
     @property
     def pictures_per_step(self) -> int:

@@ -12,6 +12,7 @@ from auxface.objectives import Task, TrainingSet
 from auxface.recipe import Recipe
 from auxface.training.batch_size import fitting_batch_size
 from auxface.training.feed import Feed
+from auxface.training.sampling import balance_for
 from auxface.training.tasks import label_tensors, tasks_for
 from auxface.training.validation import Validation
 
@@ -70,6 +71,7 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
     model.before_training(training)
     labels = {split: label_tensors(part.manifest, tasks) for split, part in parts.items()}
     options = recipe.train
+    balance = balance_for(options, seen.manifest.table, seen.manifest.groups, tasks)
     feed = Feed(
         seen.pictures,
         labels["train"],
@@ -82,6 +84,8 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
         options.cutmix,
         model.views,
         Keys(seen.manifest),
+        balance.chances,
+        balance.weights,
     )
     pictures = parts["val"].pictures
     if blending is not None:

@@ -32,6 +32,8 @@ class Feed:
         cutmix: alpha of CutMix; 0: off.
         further: names of the further views that the objectives ask for.
         keys: a name per picture, for messages about it; without them its number.
+        chances: float64 [N], how often each picture is drawn, with replacement; None: each once an epoch.
+        weights: float32 [N], how much each picture counts for the primary objective; None: all alike.
     """
 
     pictures: np.ndarray
@@ -45,6 +47,8 @@ class Feed:
     cutmix: float = 0.0
     further: tuple[str, ...] = ()
     keys: Sequence[str] = ()
+    chances: Tensor | None = None
+    weights: Tensor | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -52,8 +56,12 @@ class Feed:
         return -(-len(self.pictures) // self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
-        """A new permutation of the pictures for every epoch, int64 [N]."""
+        """A new order of the pictures for every epoch, int64 [N]: a permutation, or draws by ``chances``."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        if self.chances is not None:
+            drawn = torch.rand(len(self.pictures), generator=generator, dtype=torch.float64)
+            upto = self.chances.double().cumsum(0)
+            return torch.searchsorted(upto, drawn * upto[-1]).clamp(max=len(self.pictures) - 1)
         return torch.randperm(len(self.pictures), generator=generator)
 
     def indices(self, epoch: int) -> Iterator[Tensor]:
@@ -62,7 +70,7 @@ class Feed:
 
     def keys_of(self, indices: Tensor) -> list[str]:
         """The names of the pictures with these numbers."""
-        return [self.keys[number] if len(self.keys) else str(number) for number in indices.tolist()]
+        return [str(self.keys[number]) if len(self.keys) else str(number) for number in indices.tolist()]
 
     def batch(self, indices: Tensor, epoch: int, device: torch.device) -> Batch:
         """Load, augment and label the pictures with these numbers."""
@@ -75,4 +83,7 @@ class Feed:
         views = make_views(pictures, seeds, self.augment, size=self.size)
         mixed = mix(views.primary, drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
         further = make_further_views(self.further, pictures, seeds, self.size)
-        return Batch(views.primary, views.clean, labels, seeds, indices.to(device), further, mixed)
+        batch = Batch(views.primary, views.clean, labels, seeds, indices.to(device), further, mixed)
+        if self.weights is not None:
+            batch.weights = self.weights[indices].to(device)
+        return batch

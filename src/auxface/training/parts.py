@@ -40,17 +40,22 @@ def deal(indices: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[Par
     return own
 
 
-def label_counts(tasks: tuple[Task, ...], labels: dict[str, Tensor], parts: int) -> dict[str, float]:
+def label_counts(
+    tasks: tuple[Task, ...], labels: dict[str, Tensor], parts: int, weights: Tensor | None = None
+) -> dict[str, float]:
     """Per task, what each of ``parts`` parts of a step divides its sum of losses by.
 
     Args:
         tasks: the tasks.
         labels: of all pictures of the step, per task.
         parts: of the step, over all processes.
+        weights: float [n], how much each of these pictures counts; None: all alike.
     """
     counts: dict[str, float] = {}
     for task in tasks:
         wanted = labels[task.name]
         counted = row_losses(task, torch.zeros(len(wanted), task.outputs), wanted)[1]
+        if weights is not None:
+            counted = counted * weights.view(-1, *[1] * (counted.ndim - 1))
         counts[task.name] = float(counted.sum()) / parts
     return counts

@@ -85,7 +85,8 @@ class Stepper:
         parts = accelerator.num_processes * self.model.recipe.train.accumulate
         if parts > 1:
             labels = {name: values[indices] for name, values in self.feed.labels.items()}
-            batch.share, batch.counts = part.share, label_counts(self.model.tasks, labels, parts)
+            weights = None if self.feed.weights is None else self.feed.weights[indices]
+            batch.share, batch.counts = part.share, label_counts(self.model.tasks, labels, parts, weights)
             if not part.share:
                 batch.weights = torch.zeros(len(part.indices), device=accelerator.device)
         with accelerator.autocast():
