@@ -35,14 +35,17 @@ class Answering:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self.settings = settings
         self.explainer = predictor
-        self.batcher = Batcher(predictor.scorer, settings.batch)
-        # The same framing, with a scorer that shares its batches.
-        self.predictor = Predictor.sharing(predictor, self.batcher)
         self.can_explain = isinstance(predictor.scorer, TorchScorer)
+        self.in_hand = 0
+
+    def open(self) -> None:
+        """Start the threads."""
+        self.batcher = Batcher(self.explainer.scorer, self.settings.batch)
+        # The same framing, with a scorer that shares its batches.
+        self.predictor = Predictor.sharing(self.explainer, self.batcher)
         self._threads = ThreadPoolExecutor(thread_name_prefix="auxface-decode", max_workers=8)
         # Explaining and watching take seconds; pictures pass them by.
         self._slow = ThreadPoolExecutor(thread_name_prefix="auxface-slow", max_workers=2)
-        self.in_hand = 0
 
     async def predict(self, upload: Upload) -> Prediction:
         """Faces and answers of a picture or video.

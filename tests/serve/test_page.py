@@ -1,0 +1,141 @@
+"""The page in a real browser. Screenshots are kept under runs/screenshots; look at them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+playwright = pytest.importorskip("playwright.sync_api")
+KEPT = Path(__file__).resolve().parents[2] / "runs" / "screenshots"
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def address(model_folder):
+    command = [sys.executable, "-m", "auxface", "serve", str(model_folder), "--port", "0"]
+    command += ["--max-megabytes", "0.5", "--max-megapixels", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    yield server.stdout.readline().split()[-1]
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("needs Chromium (apt-get install chromium)")
+    with playwright.sync_playwright() as play:
+        made = play.chromium.launch(executable_path=found, args=FLAGS)
+        yield made
+        made.close()
+
+
+@pytest.fixture(params=[(1280, 900, "light"), (1280, 900, "dark"), (375, 800, "light"), (375, 800, "dark")], ids=str)
+def page(browser, address, request):
+    width, height, scheme = request.param
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
+    said = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#samples li:nth-child(6) button:not([disabled])", timeout=60_000)
+    page.kept = lambda name: keep(page, f"{name}-{width}-{scheme}")
+    yield page
+    assert said == []
+    page.close()
+
+
+def keep(page, name):
+    KEPT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=KEPT / f"{name}.png", full_page=True)
+
+
+def upload(page, name, data, kind):
+    page.set_input_files("#file", files=[{"name": name, "mimeType": kind, "buffer": data}])
+
+
+def test_a_picture_is_answered_explained_and_fits_the_window(page, face):
+    page.kept("start")
+    upload(page, "face.png", face, "image/png")
+    page.wait_for_selector("#stops button:nth-child(6)", timeout=30_000)
+    assert page.locator("#status").inner_text() == "One face."
+    assert page.locator(".task").count() == 2
+    assert page.locator(".box").count() == 1
+    assert "no proof" in page.locator("#meaning").inner_text()
+    page.kept("result")
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= page.viewport_size["width"]
+
+
+def test_the_slider_moves_through_the_views_by_keyboard(page, face):
+    upload(page, "face.png", face, "image/png")
+    page.wait_for_selector("#stops button:nth-child(6)", timeout=30_000)
+    slider = page.locator("#slider")
+    slider.focus()
+    titles = [page.locator("#layer-title").inner_text()]
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+        titles.append(page.locator("#layer-title").inner_text())
+    assert titles == ["Photograph", "Attention", "Gradients", "Texture", "Texture rebuilt", "Texture surprise"]
+    assert slider.get_attribute("aria-valuetext").startswith("Texture surprise.")
+    opacities = page.eval_on_selector_all("#layers img", "all => all.map(one => getComputedStyle(one).opacity)")
+    assert set(opacities) == {"1"}
+    page.kept("slider")
+
+
+def test_a_sample_answers_with_one_press_of_a_key(page):
+    page.locator("#samples li:nth-child(3) button").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#stops button", timeout=30_000)
+    assert page.locator("#samples button[aria-pressed=true]").count() == 1
+
+
+def test_an_error_is_said_and_the_page_goes_on(page, face):
+    upload(page, "notes.txt", b"just words, no picture", "text/plain")
+    alert = page.locator("#alert")
+    alert.wait_for(state="visible")
+    assert "not a picture" in alert.inner_text()
+    assert page.locator("#result").is_hidden()
+    page.kept("error")
+    upload(page, "large.png", b"\0" * 2**20, "image/png")
+    page.wait_for_function("document.getElementById('alert').textContent.includes('larger than')")
+    upload(page, "face.png", face, "image/png")
+    page.wait_for_selector(".task", timeout=30_000)
+    assert alert.is_hidden()
+
+
+def test_a_video_is_followed_over_time(page, clip):
+    upload(page, "clip.mp4", clip, "video/mp4")
+    page.wait_for_selector("#chart svg path", timeout=30_000)
+    assert page.locator("#stage video").count() == 1
+    assert "Whole video" in page.locator("#faces").inner_text()
+    page.locator("#faces button:nth-child(2)").click()
+    assert page.locator(".task").count() == 2
+    page.kept("video")
+
+
+def test_the_card_is_one_click_away(page):
+    page.get_by_role("link", name="Model card").click()
+    page.wait_for_url("**/card")
+    assert page.locator("h1").inner_text() == "little"
+    page.kept("card")
+    page.get_by_role("link", name="Back to the model").click()
+    page.wait_for_selector("#drop")
+
+
+def test_everything_that_can_be_used_has_a_name(page, face):
+    upload(page, "face.png", face, "image/png")
+    page.wait_for_selector("#stops button", timeout=30_000)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, a, input, img")]
+            .filter((one) => one.offsetParent !== null && !one.closest("#layers"))
+            .filter((one) => !(one.getAttribute("aria-label") || one.textContent.trim() || one.alt || one.labels?.length
+                || one.querySelector("img[alt]:not([alt=''])") || one.getAttribute("alt") === ""))
+            .map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
