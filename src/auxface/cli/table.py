@@ -15,7 +15,8 @@ def audit_lines(audit: Audit) -> Iterator[str]:
     width = max(map(len, audit.models))
     for task in tasks:
         found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
-        metrics = TABLE[next(iter(found.values())).task.kind][:_COLUMNS]
+        known = {metric for audited in found.values() for metric in audited.overall}
+        metrics = [metric for metric in TABLE[next(iter(found.values())).task.kind] if metric in known][:_COLUMNS]
         yield task
         yield "  " + " ".join([" " * width] + [f"{metric.replace('_', ' '):>22}" for metric in metrics])
         for name, audited in found.items():
