@@ -1,5 +1,6 @@
 """From the recipe's encoder section to an encoder with its first weights."""
 
+import difflib
 import math
 from typing import Any
 
@@ -29,8 +30,7 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
     """
     family = family_of(options.name)
     if family is None:
-        architecture = options.name.partition(".")[0]
-        close = timm.list_models(f"{architecture}*")[:5] or timm.list_models(f"*{architecture.split('_')[0]}*")[:5]
+        close = difflib.get_close_matches(options.name.partition(".")[0], timm.list_models(), n=5)
         raise InputError(
             f"encoder.name '{options.name}' is not a timm model" + (f"; near: {', '.join(close)}" if close else "")
         )
