@@ -11,6 +11,8 @@ from auxface.texture.registry import Output, get
 ENCODINGS = ("scalar", "bits", "histogram")
 # A float64 or int64 copy of a whole batch would dwarf it; images are encoded a few at a time.
 CHUNK = 1 << 18
+# The widest codes have 48 bits: code times bins stays below 2^63.
+MAX_BINS = 1 << 15
 
 
 def encode(
@@ -115,8 +117,8 @@ def _histogram(codes: Tensor, n_codes: int, patch: int | None, n_bins: int | Non
     if height % patch or width % patch:
         raise ValueError(f"patch={patch} must divide both sides of the map, got {height} x {width}")
     bins = min(n_codes, 256) if n_bins is None else n_bins
-    if not 1 <= bins <= 1 << 16:
-        raise ValueError(f"n_bins must be 1 to 65536, got {bins}")
+    if not 1 <= bins <= MAX_BINS:
+        raise ValueError(f"n_bins must be 1 to {MAX_BINS}, got {bins}")
     rows, columns = height // patch, width // patch
     result = torch.empty((batch, rows, columns, maps * bins), dtype=torch.float32, device=codes.device)
     step = max(1, CHUNK // max(1, maps * height * width))

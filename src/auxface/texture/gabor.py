@@ -10,7 +10,7 @@ theirs. A one-dimensional filter is applied to a run of outputs at once, as a pr
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,7 +73,8 @@ def gabor_magnitude(
                 square = torch.mul(even, even, out=even).addcmul_(odd, odd)
                 channel = result[first : first + count, s * orientations + k, top : top + lines]
                 torch.sqrt(square, out=channel.transpose(0, 1))
-    return layout.restore(result)
+    # The axis of channels stays, even where there is one channel alone.
+    return replace(layout, channel=True).restore(result)
 
 
 @dataclass(frozen=True)
