@@ -156,4 +156,4 @@ def _write(results: list[Prediction], out: Path) -> None:
 
 def to_standard_error(sentence: str) -> None:
     """Say what a person should know, and go on."""
-    print(f"auxface: note: {sentence}", file=sys.stderr)
+    print(f"note: {sentence}", file=sys.stderr)

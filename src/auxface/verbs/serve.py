@@ -41,7 +41,7 @@ def serve(
     predictor = load_predictor(settings)
     if not settings.is_local and settings.token is None:
         print(
-            f"auxface: note: everyone who reaches {settings.host} can use this server; --token asks them for a word",
+            f"note: everyone who reaches {settings.host} can use this server; --token asks them for a word",
             file=sys.stderr,
         )
     held = _hold(settings.host, port)
