@@ -11,7 +11,14 @@ from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.decode import UnreadablePicture, read_picture
 from auxface.errors import InputError
 
-COLUMNS = 4
+COLUMNS = (5, 4, 6, 3)
+# Pixels: narrowest panel, white between panels, room for a title.
+PANEL, GAP, TITLE = 192, 10, 28
+# Shown beside the defaults on a sheet of all descriptors.
+VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("uniform pattern, 16 points", "local_binary_pattern", {"points": 16, "radius": 2, "method": "uniform"}),
+    ("weber excitation", "weber_local_descriptor", {"output": "excitation"}),
+)
 # A sheet shows a picture, it does not archive it: above this side it is reduced first, by whole steps.
 SHEET_SIDE = 512
 
@@ -73,10 +80,12 @@ def texture_sheet(
     grey = np.ascontiguousarray(grey[::step, ::step])
     found = texture.available()
     names = [name for name, known in found.items() if known.input == "image"] if descriptor is None else [descriptor]
-    panels = [("photograph", grey)]
+    panels = [("picture", grey)]
     for name in names:
-        shown = _describe(grey, picture, name, parameters)
-        panels.append((name.replace("_", " "), _one_map(shown, name)))
+        panels.append((name.replace("_", " "), _one_map(_describe(grey, picture, name, parameters), name)))
+        for title, of, values in VARIANTS if descriptor is None else ():
+            if of == name:
+                panels.append((title, _one_map(_describe(grey, picture, name, values), name)))
     with atomic_file(out) as beside:
         _draw(panels, beside)
     return names
@@ -123,24 +132,29 @@ def _describe(grey: np.ndarray, picture: Path, name: str, parameters: dict[str, 
 
 
 def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
-    """One map to look at: cells by their strongest orientation's share, several maps by their mean."""
+    """One map to look at: cells by the share of their strongest orientation, several maps by their mean."""
     if name == "histogram_of_oriented_gradients":
         return maps.max(axis=tuple(range(2, maps.ndim)))
     return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))
 
 
 def _draw(panels: list[tuple[str, np.ndarray]], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Panels in rows, every pixel of a map drawn as a square of whole pixels."""
+    from PIL import Image, ImageDraw, ImageFont
 
-    columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
     height, width = panels[0][1].shape
-    figure = Figure(figsize=(3 * columns, rows * (3 * min(max(height / width, 0.3), 3) + 0.4)), layout="constrained")
-    FigureCanvasAgg(figure)
+    scale = -(-PANEL // width)
+    height, width = height * scale, width * scale
+    # As few empty places in the last row as can be.
+    columns = min(len(panels), min(COLUMNS, key=lambda count: -len(panels) % count))
+    rows = -(-len(panels) // columns)
+    sheet = Image.new("L", (columns * (width + GAP) + GAP, rows * (height + TITLE) + GAP), 255)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for index, (title, values) in enumerate(panels):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        axes.imshow(values, cmap="gray", interpolation="nearest", extent=(0, width, height, 0))
-        axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
-    figure.savefig(path, dpi=110, format="png")
+        left, top = GAP + index % columns * (width + GAP), index // columns * (height + TITLE)
+        pen.text((left, top + TITLE - 6), title, fill=0, font=font, anchor="ls")
+        low, high = float(values.min()), float(values.max())
+        grey = np.round((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+        drawn = Image.fromarray(grey).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(drawn, (left, top + TITLE))
+    sheet.save(path, format="PNG", optimize=True)
