@@ -1,8 +1,8 @@
-"""Speed and memory of the texture descriptors: ``python benchmarks/texture.py [--memory] [--compiled] [NAME ...]``.
+"""Speed and memory: ``python benchmarks/texture.py [--memory | --step] [--compiled] [NAME ...]``.
 
 One thread, 64 images of 224 x 224. Ours and the reference are timed in turn, so that a busy machine slows both; the
 figure is the ratio of their medians, in processor time. With a CUDA device: images per second and share of memory
-bandwidth instead.
+bandwidth instead. ``--step``: the share of a joint training step that making the texture target takes.
 """
 
 import argparse
@@ -37,6 +37,11 @@ def photographs() -> torch.Tensor:
     grey = texture.gray(astronaut())
     corners = [(8 * (i % 16), 40 * (i // 16)) for i in range(BATCH)]
     return torch.from_numpy(np.stack([grey[r : r + SIDE, c : c + SIDE] for r, c in corners]))
+
+
+def shaped(name: str, images: torch.Tensor) -> torch.Tensor:
+    """The images, or as many pixels in clips of 16 frames for a descriptor of clips."""
+    return images if texture.get(name).input == "image" else images.view(-1, 16, *images.shape[1:])
 
 
 def kirsch_masks() -> torch.Tensor:
@@ -114,9 +119,8 @@ def cases(images: torch.Tensor) -> list[tuple[str, dict, str, Callable[[], objec
             1,
         ),
     ]
-    others = [name for name, found in texture.available().items() if found.input == "image"]
     compared = {row[0] for row in rows}
-    rows += [(name, {}, "", None, 1) for name in others if name not in compared]
+    rows += [(name, {}, "", None, 1) for name in texture.available() if name not in compared]
     rows += [("weber_local_descriptor", {"output": "excitation"}, "", None, 1)]
     rows += [("census_transform", {"window": 7}, "", None, 1)]
     return rows
@@ -152,7 +156,7 @@ def time_on_processor(names: list[str], rounds: int, compiled: bool) -> None:
             continue
         call = partial(texture.get(name).function, **parameters)
         call = torch.compile(call) if compiled else call
-        mine, theirs = compare(partial(call, images), reference, rounds)
+        mine, theirs = compare(partial(call, shaped(name, images)), reference, rounds)
         shown = ", ".join(f"{key}={value}" for key, value in parameters.items()) or "default"
         mine, theirs = 1e3 * mine / BATCH, 1e3 * theirs / done
         against = f"{theirs:.2f} | {theirs / mine:.1f}" if reference else " | "
@@ -170,7 +174,8 @@ def memory_of(name: str, parameters: dict) -> None:
     torch.set_num_threads(1)
     images = torch.randint(0, 256, (BATCH, SIDE, SIDE), dtype=torch.uint8)
     call = partial(texture.get(name).function, **parameters)
-    call(images[:1, :64, :64].clone())
+    call(shaped(name, images[:16, :64, :64].clone()))
+    images = shaped(name, images)
     # A child's getrusage begins at its parent's peak; Linux restarts this one on request.
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_resident()
@@ -189,6 +194,32 @@ def measure_memory(names: list[str]) -> None:
         print(f"| {name} | {json.dumps(parameters)} | {float(done.stdout):.1f} |", flush=True)
 
 
+def share_of_step(names: list[str], rounds: int) -> None:
+    """Processor time of ``target_patches`` against a joint step with that target: ViT-tiny/16, 16 pictures of 224."""
+    from step import SETTINGS, data, our_step
+
+    from auxface.objectives.targets import target_patches
+    from auxface.recipe import Target
+
+    torch.set_num_threads(1)
+    setting = SETTINGS["tiny16"]
+    pictures, _ = data(setting)
+    mean, std = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
+    print(f"one thread, {platform.machine()}, {setting.name}, {setting.batch} pictures of {setting.side}")
+    print("| target | encoding | ms per step for the target | ms per step | share |\n|---|---|---|---|---|")
+    for name, found in texture.available().items():
+        if found.input != "image" or (names and name not in names):
+            continue
+        encoding = found.describe_output().encodings[:2][-1]
+        target = Target(name=name, encoding=encoding)
+        making = partial(target_patches, pictures, target, setting.patch, mean, std)
+        made, stepped = compare(making, our_step(setting, False, target=target), rounds)
+        print(
+            f"| {name} | {encoding} | {1e3 * made:.1f} | {1e3 * stepped:.0f} | {100 * made / stepped:.2f} % |",
+            flush=True,
+        )
+
+
 def time_on_device(names: list[str], rounds: int, compiled: bool) -> None:
     device = torch.device("cuda")
     images = photographs().repeat(16, 1, 1).to(device)
@@ -201,8 +232,9 @@ def time_on_device(names: list[str], rounds: int, compiled: bool) -> None:
             continue
         call = partial(texture.get(name).function, **parameters)
         call = torch.compile(call) if compiled else call
-        maps = call(images)
-        taken = device_seconds(partial(call, images), rounds)
+        given = shaped(name, images)
+        maps = call(given)
+        taken = device_seconds(partial(call, given), rounds)
         moved = images.numel() + maps.numel() * maps.element_size()
         share = moved / taken / bandwidth
         print(f"| {name} | {json.dumps(parameters)} | {len(images) / taken:.0f} | {100 * share:.1f} % |", flush=True)
@@ -225,11 +257,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="descriptors; default: all")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--memory", action="store_true", help="peak memory instead of speed")
+    parser.add_argument("--step", action="store_true", help="share of a training step instead")
     parser.add_argument("--compiled", action="store_true", help="through torch.compile")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.memory:
         measure_memory(options.names)
+    elif options.step:
+        share_of_step(options.names, options.rounds)
     elif torch.cuda.is_available():
         time_on_device(options.names, options.rounds, options.compiled)
     else:

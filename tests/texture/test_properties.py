@@ -186,5 +186,6 @@ def test_compiled_gives_the_same(name: str) -> None:
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     torch.compiler.reset()
     compiled = torch.compile(texture.get(name).function)
-    allowed = 1e-3 if name == "gabor_magnitude" else 0
+    # Real numbers may be added in another order; codes are the same.
+    allowed = {"gabor_magnitude": 1e-3, "histogram_of_oriented_gradients": 1e-6}.get(name, 0)
     torch.testing.assert_close(compiled(images), texture.describe(images, name), rtol=0, atol=allowed)

@@ -92,6 +92,9 @@ def _neighbour_sums(tile: Tile) -> tuple[Tensor, list[Tensor]]:
 def _strongest(tile: Tile, k: int) -> list[Tensor]:
     # |m| is a multiple of 8 here: the room below holds the rank among ties, so that all eight keys differ.
     keys = [response.abs_().add_(7 - d) for d, response in enumerate(kirsch_responses(tile))]
+    if torch.compiler.is_compiling():
+        # In C++ generated for 16-bit keys a minimum meets a short and an int, and does not compile (torch 2.15).
+        keys = [key.to(torch.int32) for key in keys]
     threshold = _kth_largest(keys, k, tile)
     code, bit = tile.empty(torch.int16), tile.empty(torch.int16)
     torch.ge(keys[0], threshold, out=code)
@@ -102,11 +105,11 @@ def _strongest(tile: Tile, k: int) -> list[Tensor]:
 
 def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
     """The k-th largest of the keys at every pixel, by inserting one key after the other among the k largest."""
-    best = [tile.empty(torch.int16).copy_(keys[0])]
-    smaller = tile.empty(torch.int16)
+    best = [tile.empty(keys[0].dtype).copy_(keys[0])]
+    smaller = tile.empty(keys[0].dtype)
     for seen, key in enumerate(keys[1:], start=1):
         if len(best) < k:
-            best.append(torch.minimum(best[-1], key, out=tile.empty(torch.int16)))
+            best.append(torch.minimum(best[-1], key, out=tile.empty(key.dtype)))
             lowest = len(best) - 2
         else:
             lowest = k - 1
