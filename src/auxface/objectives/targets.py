@@ -58,11 +58,12 @@ def target_patches(clean: Tensor, target: Target, patch_size: int, mean: Tensor,
         patch = {"patch": patch_size}
         encoded = texture.encode_target(maps, target.name, "histogram", **patch, **target.parameters)
         return torch.as_tensor(encoded).flatten(1, 2).float()
-    encoded = torch.as_tensor(texture.encode_target(maps, target.name, target.encoding, **target.parameters)).float()
+    encoded = torch.as_tensor(texture.encode_target(maps, target.name, target.encoding, **target.parameters))
     if encoded.ndim > 4:
         # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
         encoded = encoded.flatten(3).permute(0, 3, 1, 2)
-    return patchify(encoded.contiguous(), patch_size // _cell(target))
+    # Bits are moved as bytes; they become numbers once they are in place.
+    return patchify(encoded.contiguous(), patch_size // _cell(target)).float()
 
 
 def target_maps(target: Target) -> int:

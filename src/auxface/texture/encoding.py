@@ -56,7 +56,7 @@ def encode(
         if encoding != "scalar":
             raise ValueError(f"a real map has the scalar encoding alone, not {encoding}")
         low, high = value_range
-        encoded = (tensor.to(torch.float32) - low) / (high - low)
+        encoded = (tensor.to(torch.float32) - low).div_(high - low)
     else:
         encoded = _encode_codes(tensor, encoding, n_codes, patch, n_bins, maps)
     return encoded.numpy() if isinstance(codes, np.ndarray) else encoded
