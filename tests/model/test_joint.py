@@ -3,7 +3,6 @@
 import copy
 import math
 
-import pytest
 import torch
 
 from auxface.model import JointModel
