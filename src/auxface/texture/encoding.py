@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from auxface.texture.registry import Output, get
+from auxface.texture.tiles import real_maps
 
 ENCODINGS = ("scalar", "bits", "histogram")
 # A float64 or int64 copy of a whole batch would dwarf it; images are encoded a few at a time.
@@ -56,7 +57,7 @@ def encode(
         if encoding != "scalar":
             raise ValueError(f"a real map has the scalar encoding alone, not {encoding}")
         low, high = value_range
-        encoded = (tensor.to(torch.float32) - low).div_(high - low)
+        encoded = real_maps(tuple(tensor.shape), tensor.device).copy_(tensor).sub_(low).div_(high - low)
     else:
         encoded = _encode_codes(tensor, encoding, n_codes, patch, n_bins, maps)
     return encoded.numpy() if isinstance(codes, np.ndarray) else encoded

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from auxface.texture.images import GreyImages, read_images, require_border, require_number, require_size, require_whole
-from auxface.texture.tiles import Buffers, mirrored, tile_spans
+from auxface.texture.tiles import Buffers, mirrored, real_maps, tile_spans
 
 # Outputs of one product: more of them share the call, fewer waste less on the zeros of the band.
 ALONG, ACROSS = 16, 28
@@ -57,7 +57,7 @@ def gabor_magnitude(
     require_size(tuple(images.shape[1:]), reach, border, "gabor_magnitude")
     batch, height, width = images.shape
     shape = (batch, scales * orientations, height, width)
-    result = _room(shape, images.device)
+    result = real_maps(shape, images.device)
     # Where matrix products may be rounded to fewer bits for speed, double precision keeps the result.
     exact = torch.get_float32_matmul_precision() == "highest" or images.device.type in ("cpu", "mps")
     buffers = Buffers(images.device)
@@ -75,15 +75,6 @@ def gabor_magnitude(
                 torch.sqrt(square, out=channel.transpose(0, 1))
     # The axis of channels stays, even where there is one channel alone.
     return replace(layout, channel=True).restore(result)
-
-
-def _room(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Uninitialised float32 memory for the result."""
-    if device.type == "cpu" and not torch.compiler.is_compiling():
-        # NumPy asks the system for large pages. The result is 48 times the input: without them, touching its pages for
-        # the first time takes a sixth of the time of the whole.
-        return torch.from_numpy(np.empty(shape, np.float32))
-    return torch.empty(shape, dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True)

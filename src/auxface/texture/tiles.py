@@ -7,6 +7,7 @@ straddle two lines are computed and left out when the tile is cut to its place i
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -140,6 +141,15 @@ def _padded(images: Tensor, margin: int, top: int, lines: int, buffers: Buffers)
     count, _, width = images.shape
     room = buffers.take(count * lines * (width + 2 * margin), images.dtype)
     return mirrored(images, margin, top, lines, room.view(count, lines, width + 2 * margin))
+
+
+def real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Uninitialised float32 memory for many real maps."""
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        # NumPy asks the system for large pages. Twelve real maps are 48 times their image: touching so many small pages
+        # for the first time takes longer than most operators.
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, dtype=torch.float32, device=device)
 
 
 def mirrored(images: Tensor, margin: int, top: int, lines: int, room: Tensor | None = None) -> Tensor:
