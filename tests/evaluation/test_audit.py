@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from auxface.evaluation import (
     Predictions,
     TableError,
+    Task,
     audit_tables,
     cross_dataset,
     join_conditions,
@@ -134,6 +136,21 @@ def test_groups_under_damage_are_measured_as_such_tables_would_be_alone():
     assert there.gaps["age_group"] == alone.gaps["age_group"]
     assert there.groups["age_group"] == alone.groups["age_group"]
     assert found.robustness["snow"][3] == alone.overall
+
+
+def test_groups_of_attributes_under_damage_are_compared_by_decisions():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"source": [str(number) for number in range(300)], "group.age": ["old", "young"] * 150})
+    for name in ("Smiling", "Young"):
+        frame[f"true.a.{name}"] = rng.integers(0, 2, 300)
+        frame[f"score.a.{name}"] = np.clip(0.3 * frame[f"true.a.{name}"] + rng.uniform(0, 0.7, 300), 0, 1)
+    table = Predictions(frame, (Task("a", "multilabel", ("Smiling", "Young"), {"Smiling": 0.5, "Young": 0.5}),))
+    found = audit_tables({"m": table}, robustness={"m": {"fog": {1: table}}}, resamples=50).models["m"].tasks["a"]
+    damaged = found.robustness_groups["fog"][1].groups["age"]
+    assert found.robustness["fog"][1] == found.overall
+    for level in ("old", "young"):
+        assert damaged[level]["balanced_accuracy"] == found.groups["age"][level]["balanced_accuracy"]
+        assert "average_precision" not in damaged[level]
 
 
 def test_conditions_survive_being_one_table():

@@ -1,6 +1,6 @@
 """One task of one table: every metric, per level of a division, on the data and on every resample."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -46,7 +46,12 @@ class _Level:
 
 
 def measure(
-    predictions: Predictions, task: Task, partition: Partition, cluster: np.ndarray, resampling: Resampling
+    predictions: Predictions,
+    task: Task,
+    partition: Partition,
+    cluster: np.ndarray,
+    resampling: Resampling,
+    without: Collection[str] = (),
 ) -> Measured:
     """Measure a task per level.
 
@@ -58,19 +63,25 @@ def measure(
         partition: how the rows are divided.
         cluster: cluster of each row, int64 [rows].
         resampling: the resamples.
+        without: metrics that nobody will ask for; those of ranking take most of the time.
     """
     if task.kind != "multilabel":
-        return Measured(_single(task, task_samples(predictions, task), partition, cluster, resampling))
+        return Measured(_single(task, task_samples(predictions, task), partition, cluster, resampling, without))
     attributes = {}
     for name in task.classes:
         samples = attribute_samples(predictions, task, name)
         if samples is not None:
-            attributes[name] = _single(task.alone(name), samples, partition, cluster, resampling)
+            attributes[name] = _single(task.alone(name), samples, partition, cluster, resampling, without)
     return Measured(_means(attributes, partition.levels), attributes)
 
 
 def _single(
-    task: Task, samples: Samples, partition: Partition, cluster: np.ndarray, resampling: Resampling
+    task: Task,
+    samples: Samples,
+    partition: Partition,
+    cluster: np.ndarray,
+    resampling: Resampling,
+    without: Collection[str],
 ) -> dict[str, Metrics]:
     code, own = partition.code[samples.rows], cluster[samples.rows]
     predicted = None if task.kind == "ordinal" else predicted_classes(task, samples)
@@ -85,7 +96,7 @@ def _single(
     else:
         classes = len(task.classes)
         values = count_metrics(samples.true, predicted, classes, code, len(levels), own, resampling)
-        if classes == 2:
+        if classes == 2 and not set(RANK_METRICS) <= set(without):
             values |= _ranked(samples, levels, own, resampling)
         if are_probabilities(samples.score):
             values |= calibration_metrics(samples.true, samples.score, code, len(levels), own, resampling)
@@ -237,6 +248,8 @@ def _means(attributes: Mapping[str, dict[str, Metrics]], levels: tuple[str, ...]
     for level in levels:
         found[level] = {}
         for metric in _MEANS:
+            if any(metric not in measured[level] for measured in attributes.values()):
+                continue
             kept = [
                 measured[level][metric]
                 for measured in attributes.values()

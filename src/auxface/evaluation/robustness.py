@@ -8,6 +8,7 @@ from auxface.evaluation.bootstrap import Draws, Resampling
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.measuring import Metrics, measure
 from auxface.evaluation.partition import single_partitions, whole
+from auxface.evaluation.ranking import RANK_METRICS
 from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit
 from auxface.evaluation.table import Predictions, Task
 from auxface.evaluation.vocabulary import METRICS, decision_metric
@@ -34,8 +35,10 @@ def measure_corrupted(
     overall = measure(table, task, whole(table), cluster, draw).levels[""]
     audited.robustness.setdefault(corruption, {})[severity] = estimates(overall)
     by_group = GroupsUnderCorruption()
+    # Many attributes times levels times severities: their groups are compared by decisions, not by ranks.
+    without = RANK_METRICS if task.kind == "multilabel" else ()
     for partition in single_partitions(table):
-        levels = measure(table, task, partition, cluster, draw).levels
+        levels = measure(table, task, partition, cluster, draw, without).levels
         by_group.groups[partition.name] = {level: estimates(found) for level, found in levels.items()}
         by_group.gaps[partition.name] = estimates(gaps(levels, overall))
     if by_group.groups:

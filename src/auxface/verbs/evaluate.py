@@ -18,7 +18,7 @@ from auxface.inference.rebuilt import rebuilt_figure
 from auxface.model.config import ModelConfig
 from auxface.model.directory import SavedModel, load_model
 from auxface.model.scoring import score_pictures
-from auxface.progress import progress_bar
+from auxface.progress import progress_bar, progress_steps
 from auxface.provenance import provenance
 from auxface.training.journal import read_journal
 from auxface.verbs.train import check_device
@@ -80,11 +80,14 @@ def evaluate(
         picture = rebuilt_figure(saved.model, shown, range(len(shown)))
         if picture is not None:
             figures.append(_rebuilt(name, saved.config, picture))
-    with progress_bar("intervals", 1) as advance:
+    with progress_steps("intervals", "measured") as progress:
         audit = evaluation.audit_tables(
-            tables, robustness=robustness if corruptions else None, resamples=resamples, seed=seed
+            tables,
+            robustness=robustness if corruptions else None,
+            resamples=resamples,
+            seed=seed,
+            progress=progress,
         )
-        advance(1)
     curves = {
         name: read_journal(folder / "log.jsonl") for name, folder in named.items() if (folder / "log.jsonl").is_file()
     }
