@@ -70,7 +70,7 @@ def evaluate(
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
 
     tables: dict[str, evaluation.Predictions] = {}
-    robustness: dict[str, dict[str, dict[int, evaluation.Predictions]]] = {}
+    robustness: dict[str, dict[str, dict[int | str, evaluation.Predictions]]] = {}
     figures: list[evaluation.Figure] = []
     for name, saved in loaded.items():
         saved.model.to(place)
@@ -129,14 +129,14 @@ def _check(name: str, config: ModelConfig, manifest: Manifest, split: str) -> No
 
 def _score(
     name: str, saved: SavedModel, part: Usable, data: Path, corruptions: Sequence[str], seed: int
-) -> tuple[evaluation.Predictions, dict[str, dict[int, evaluation.Predictions]]]:
+) -> tuple[evaluation.Predictions, dict[str, dict[int | str, evaluation.Predictions]]]:
     model, config = saved.model, saved.config
     made = provenance(model=name, recipe_hash=config.provenance.get("recipe_hash"), manifest=data.name)
     made["manifest_hash"] = part.manifest.hash
     left_out = {"unreadable": len(part.rejected)}
     seeds = sample_seeds(seed, 0, torch.arange(len(part.pictures)))
     rounds = 1 + len(corruptions) * len(SEVERITIES)
-    robustness: dict[str, dict[int, evaluation.Predictions]] = {}
+    robustness: dict[str, dict[int | str, evaluation.Predictions]] = {}
     with progress_bar(f"score {name}", rounds * len(part.pictures), "pictures") as advance:
         logits = score_pictures(model, part.pictures, advance=advance)
         clean = predictions_for(config, part.manifest, logits, left_out=left_out, provenance=made)
