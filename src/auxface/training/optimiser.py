@@ -55,7 +55,7 @@ def _layer_scales(model: nn.Module, layer_decay: float) -> Iterator[tuple[str, f
         matcher = getattr(module, "group_matcher", None)
         if matcher is None:
             continue
-        found: dict[str, Any] = group_parameters(module, matcher(coarse=False), reverse=True)
+        found: Any = group_parameters(module, matcher(coarse=False), reverse=True)
         layers = {name: int(layer) for name, layer in found.items()}
         last = max(layers.values())
         yield from ((f"{prefix}.{name}", layer_decay ** (last - layer)) for name, layer in layers.items())
