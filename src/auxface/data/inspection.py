@@ -24,8 +24,8 @@ class Counts:
     Attributes:
         name: of the label or group.
         kind: the label's kind, or ``group``.
-        table: index: values in order (attributes of a multi-label one, the positive share of which is counted); columns:
-            the splits that the manifest has; int.
+        table: int; index: values in order (of a multi-label one its attributes, whose positives are counted); columns:
+            the splits that the manifest has.
         unknown: rows without a value, per split.
     """
 
@@ -138,14 +138,13 @@ def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> In
             looks = np.stack([look(picture.transpose(1, 2, 0)) for picture in loaded.array[loaded.usable]])
             copies = find_copies(looks)
             copies[["first", "second"]] = rows[copies[["first", "second"]].to_numpy()]
+    sources = table[["split", "dataset", "source"]].drop_duplicates()["split"].value_counts()
     leaks = find_leaks(table, copies)
     apart = different_sources(table, copies)
     return Inspection(
         manifest=manifest,
         splits={split: int((table["split"] == split).sum()) for split in present},
-        sources={
-            split: len(table.loc[table["split"] == split, ["dataset", "source"]].drop_duplicates()) for split in present
-        },
+        sources={str(split): int(count) for split, count in sources.items()},
         counts=counts,
         videos=int((~stills).sum()),
         rejected=rejected,
@@ -165,9 +164,8 @@ def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Count
         unknown = {split: int(table.loc[table["split"] == split, classes].isna().any(axis=1).sum()) for split in splits}
         return Counts(name, kind, counted.astype(int), unknown)
     values = table[name]
-    order: list[Any] = (
-        list(manifest.labels[name].classes) if name in manifest.labels else sorted(values.dropna().unique())
-    )
+    named = manifest.labels[name].classes if name in manifest.labels else ()
+    order: list[Any] = list(named) or sorted(values.dropna().unique(), key=str)
     if kind == "binary":
         negative, positive = order
         values = values.map({0: negative, 1: positive})
