@@ -12,7 +12,7 @@ from auxface.cli.options import Device, Json, Overwrite
 def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")] = Path("runs/demo"),
     faces: Annotated[int, typer.Option("--faces", help="Synthetic faces to render.", min=200, max=100_000)] = 4000,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training faces, per model.", min=1)] = 12,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training faces, per model.", min=1)] = 9,
     seed: Annotated[int, typer.Option("--seed", help="Of faces and trainings.", min=0)] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,

@@ -137,7 +137,8 @@ class Draws:
         if self.units is not None and high - low < 1e-9:
             low, high = wilson(value, self.units)
         elif self.biased:
-            low, high = 2 * value - high, 2 * value - low
+            # Never without the value itself, which a reader expects inside.
+            low, high = min(2 * value - high, value), max(2 * value - low, value)
         below, above = self.reach
         low = low if below is None else value - below
         high = high if above is None else value + above

@@ -1,6 +1,7 @@
 """Figures of what the auxiliary task does: picture, what was hidden, the target, what the decoder makes of it."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -16,6 +17,7 @@ from auxface.objectives.targets import target_maps, unpatchify
 from auxface.recipe import Target
 
 _HIDDEN_GREY = 0.82
+_TITLE = 18
 
 
 @torch.inference_mode()
@@ -45,8 +47,8 @@ def rebuilt_figure(model: JointModel, pictures: np.ndarray, seeds: Sequence[int]
     columns.append(("what the encoder saw", _masked(model, clean, results[0])))
     for result in results:
         name = result.target.name.replace("_", " ")
-        columns.append((f"{name}:\ntarget", as_picture(model, result.target, result.wanted)))
-        columns.append((f"{name}:\nrebuilt", as_picture(model, result.target, result.predicted)))
+        columns.append((f"{name}: target", as_picture(model, result.target, result.wanted)))
+        columns.append((f"{name}: rebuilt", as_picture(model, result.target, result.predicted)))
     return _draw(columns)
 
 
@@ -85,15 +87,15 @@ def _masked(model: JointModel, clean: Tensor, result: Rebuilt) -> Tensor:
 def _draw(columns: list[tuple[str, Tensor]]) -> bytes:
     rows = len(columns[0][1])
     with matplotlib.rc_context({"font.size": 8, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(1.25 * len(columns), 1.25 * rows + 0.5), dpi=110)
+        figure = Figure(figsize=(1.25 * len(columns), 1.25 * rows + 0.6), dpi=110)
         axes = figure.subplots(rows, len(columns), squeeze=False)
         for place, (name, pictures) in enumerate(columns):
-            axes[0][place].set_title(name)
+            axes[0][place].set_title("\n".join(textwrap.wrap(name, _TITLE)))
             for row in range(rows):
                 axes[row][place].imshow(pictures[row].permute(1, 2, 0).cpu().numpy(), interpolation="nearest")
                 axes[row][place].axis("off")
         figure.subplots_adjust(
-            left=0.005, right=0.995, bottom=0.005, top=1 - 0.5 / (1.25 * rows + 0.5), wspace=0.04, hspace=0.04
+            left=0.005, right=0.995, bottom=0.005, top=1 - 0.6 / (1.25 * rows + 0.6), wspace=0.04, hspace=0.04
         )
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")

@@ -73,5 +73,5 @@ def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float 
     if metric == "accuracy":
         return float(accuracy_score(labels, predicted))
     if metric == "macro_f1":
-        return float(f1_score(labels, predicted, average="macro", zero_division=0.0))
+        return float(f1_score(labels, predicted, average="macro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
     return float(balanced_accuracy_score(labels, predicted))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from auxface import evaluation
 from auxface.atomic import refuse_existing
+from auxface.data.manifest import read_manifest
 from auxface.progress import progress_steps
 from auxface.verbs.evaluate import evaluate
 from auxface.verbs.prepare import prepare
@@ -39,7 +40,7 @@ class Demo:
 
 
 def demo(
-    out: Path, *, faces: int = 4000, epochs: int = 12, seed: int = 0, device: str = "auto", overwrite: bool = False
+    out: Path, *, faces: int = 4000, epochs: int = 9, seed: int = 0, device: str = "auto", overwrite: bool = False
 ) -> Demo:
     """Render faces, train supervised, SSAT and L-SSAT models of attributes, measure them on test, write a page.
 
@@ -81,18 +82,18 @@ def demo(
         device=device,
         overwrite=overwrite,
         title="What auxiliary texture learning did to a face model",
-        sections=[_introduction(faces, epochs, seed)],
+        sections=[_introduction(faces, len(read_manifest(manifest).labels[TASK].classes), epochs, seed)],
     )
     page = out / "report.html"
     page.write_bytes((report / "report.html").read_bytes())
     return Demo(out, page, audit)
 
 
-def _introduction(faces: int, epochs: int, seed: int) -> evaluation.Section:
+def _introduction(faces: int, attributes: int, epochs: int, seed: int) -> evaluation.Section:
     text = (
         f"{faces:,} synthetic faces were rendered from seed {seed}; people differ between training, validation and "
-        f"test. Three models learned 18 attributes (Eyeglasses, Smiling, ...) for {epochs} epochs each, with the same "
-        "small Vision Transformer, the same pictures in the same order, and the same seed. 'supervised' only "
+        f"test. Three models learned {attributes} attributes (Eyeglasses, Smiling, ...) for {epochs} epochs each, with "
+        "the same small Vision Transformer, the same pictures in the same order, and the same seed. 'supervised' only "
         "classifies; 'ssat' also rebuilds the "
         "RGB of hidden patches; 'l_ssat' also rebuilds their Local Directional Pattern, a map of local texture. "
         "Settings and seed were not searched for a flattering result. One seed on drawn faces decides nothing about "
