@@ -114,6 +114,8 @@ def test_a_video_is_followed_over_time(page, clip):
     page.wait_for_selector("#chart svg path", timeout=30_000)
     assert page.locator("#stage video").count() == 1
     assert "Whole video" in page.locator("#faces").inner_text()
+    video, stage = (page.locator(name).bounding_box() for name in ("#stage video", "#stage"))
+    assert video == pytest.approx(stage, abs=1)
     page.locator("#faces button:nth-child(2)").click()
     assert page.locator(".task").count() == 2
     page.kept("video")

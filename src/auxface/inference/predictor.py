@@ -1,10 +1,10 @@
 """A model as an object that answers for pictures."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -129,17 +129,19 @@ class Predictor:
         made.__dict__ |= other.__dict__ | {"scorer": scorer, "config": scorer.config}
         return made
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model directory with thresholds, calibration and records.
+    def save_pretrained(self, folder: str | Path, *, report: Mapping[str, Any] | None = None) -> None:
+        """Write the model directory with thresholds, calibration and records; an audit goes into its card.
 
         Raises:
             InputError: the model is an exported file, which holds no weights to train on.
         """
         from auxface.model.directory import save_model
 
-        save_model(self._torch().model, Path(folder), self.config)
+        save_model(self._torch().model, Path(folder), self.config, report)
 
-    def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
+    def push_to_hub(
+        self, name: str, *, report: Mapping[str, Any] | None = None, private: bool = True, token: str | None = None
+    ) -> str:
         """Upload the model directory to the Hugging Face Hub, and return its address.
 
         Raises:
@@ -147,7 +149,7 @@ class Predictor:
         """
         from auxface.model.hub import push_model
 
-        return push_model(self._torch().model, self.config, name, private=private, token=token)
+        return push_model(self._torch().model, self.config, name, report=report, private=private, token=token)
 
     def __call__(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction] | Iterator[Prediction]:
         """One prediction for one picture, a list for a sequence, a stream for any other iterable.

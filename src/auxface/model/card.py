@@ -1,11 +1,15 @@
 """The model card: what a stranger should know before using the weights."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from auxface.model.config import ModelConfig, TaskRecord
+from auxface.model.measured import measured_lines
 from auxface.recipe import Auxiliary, Recipe, WeightSchedule
 
 
-def model_card(config: ModelConfig) -> str:
-    """Markdown made from the configuration alone, so that it can never disagree with it."""
+def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
+    """Markdown made from the configuration, and from a ``report.json`` of the model where there is one."""
     recipe, made = config.recipe, config.provenance
     lines = [f"# {recipe.name}", ""]
     lines += [f"A face model made with auxface {made.get('versions', {}).get('auxface', '')}".rstrip() + ".", ""]
@@ -24,7 +28,8 @@ def model_card(config: ModelConfig) -> str:
             f"Weights of epoch {config.selection.epoch}, chosen by {config.selection.metric} on the "
             f"{config.selection.split} split ({value})."
         ]
-    lines += ["", "## Limits", ""]
+    lines += ["", *measured_lines(report or {})]
+    lines += ["## Limits", ""]
     lines += [
         "Scores are about pictures like those of the training data. Before using the model on people, measure it by "
         "group on your own data with `auxface evaluate`. A face model does not know what a person feels, who a person "

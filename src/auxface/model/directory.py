@@ -1,7 +1,9 @@
 """Writing and reading a model directory: ``model.safetensors``, ``config.json``, ``README.md``; never a pickle."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -40,19 +42,23 @@ def default_config(model: JointModel) -> ModelConfig:
     return ModelConfig(recipe=model.recipe, tasks=tuple(tasks))
 
 
-def save_model(model: JointModel, folder: Path, config: ModelConfig | None = None) -> None:
-    """Write a model directory, whole or not at all."""
+def save_model(
+    model: JointModel, folder: Path, config: ModelConfig | None = None, report: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model directory, whole or not at all; an audit's ``report.json`` goes into its card."""
     config = default_config(model) if config is None else config
     with atomic_folder(folder) as beside:
-        write_model_files(model, beside, config)
+        write_model_files(model, beside, config, report)
 
 
-def write_model_files(model: JointModel, folder: Path, config: ModelConfig) -> None:
+def write_model_files(
+    model: JointModel, folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
+) -> None:
     """Write the three files into a folder that exists."""
     weights = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
     safetensors.torch.save_file(weights, folder / WEIGHTS)
     (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(model_card(config), encoding="utf-8")
+    (folder / CARD).write_text(model_card(config, report), encoding="utf-8")
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -2,7 +2,9 @@
 
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig
@@ -41,7 +43,13 @@ def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
 
 
 def push_model(
-    model: JointModel, config: ModelConfig, name: str, *, private: bool = True, token: str | None = None
+    model: JointModel,
+    config: ModelConfig,
+    name: str,
+    *,
+    report: Mapping[str, Any] | None = None,
+    private: bool = True,
+    token: str | None = None,
 ) -> str:
     """Upload weights, configuration and card; returns the address of the commit.
 
@@ -49,6 +57,7 @@ def push_model(
         model: the model.
         config: its configuration.
         name: ``owner/name``; made if it does not exist.
+        report: an audit's ``report.json``, for the card.
         private: whether a new one is private.
         token: of the hub; without it the one that ``hf auth login`` stored.
 
@@ -62,7 +71,7 @@ def push_model(
 
     with tempfile.TemporaryDirectory() as beside:
         folder = Path(beside) / "model"
-        save_model(model, folder, config)
+        save_model(model, folder, config, report)
         try:
             api = HfApi(token=token)
             api.create_repo(name, private=private, exist_ok=True)

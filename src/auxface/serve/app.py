@@ -1,5 +1,6 @@
 """The HTTP API: ``/predict``, ``/explain``, ``/health``, ``/model``, and the page."""
 
+import json
 import logging
 import os
 import time
@@ -132,7 +133,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @app.get("/card", include_in_schema=False)
     async def card() -> HTMLResponse:
-        return HTMLResponse(card_page(predictor.config))
+        return HTMLResponse(card_page(predictor.config, report_figures(settings)))
 
     @app.get("/report", include_in_schema=False)
     async def report() -> Response:
@@ -163,6 +164,15 @@ def report_file(settings: Settings) -> Path | None:
     place = Path(settings.report)
     place = place / "report.html" if place.is_dir() else place
     return place if place.is_file() else None
+
+
+def report_figures(settings: Settings) -> dict[str, Any] | None:
+    """The audit's ``report.json`` beside its page, if there is one that can be read."""
+    page = report_file(settings)
+    try:
+        return None if page is None else json.loads(page.with_name("report.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _refusals(app: FastAPI) -> None:

@@ -1,7 +1,9 @@
 """The model card as a page. The card's text comes from a stranger's configuration, so every character is escaped."""
 
 import re
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 from auxface.model.card import model_card
 from auxface.model.config import ModelConfig
@@ -24,9 +26,9 @@ _PAGE = """<!doctype html>
 """
 
 
-def card_page(config: ModelConfig) -> str:
-    """The card as HTML."""
-    return _PAGE.format(title=escape(f"Model card: {config.recipe.name}"), body=to_html(model_card(config)))
+def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
+    """The card as HTML, with the figures of the audit where there is one."""
+    return _PAGE.format(title=escape(f"Model card: {config.recipe.name}"), body=to_html(model_card(config, report)))
 
 
 def to_html(markdown: str) -> str:

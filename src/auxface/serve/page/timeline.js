@@ -2,7 +2,7 @@
 
 import { hue } from "./stage.js";
 
-const WIDTH = 720, HEIGHT = 190, LEFT = 34, RIGHT = 12, TOP = 10, BOTTOM = 26;
+const HEIGHT = 190, LEFT = 34, RIGHT = 12, TOP = 10, BOTTOM = 26;
 const SPACE = "http://www.w3.org/2000/svg";
 
 function draw(tag, attributes, text) {
@@ -31,6 +31,7 @@ export function timeline(root, video, media) {
   const names = Object.keys(video.tracks[0]?.scores[task] ?? {});
   const shown = names.includes(verdict.class) ? verdict.class : names[0];
   const length = Math.max(video.seconds, 0.1);
+  const WIDTH = Math.max(280, root.clientWidth || 720);
   const x = (seconds) => LEFT + (seconds / length) * (WIDTH - LEFT - RIGHT);
   const y = (score) => TOP + (1 - score) * (HEIGHT - TOP - BOTTOM);
   const summary = `Score of ${shown} over ${length.toFixed(1)} seconds; whole video: ${verdict.class ?? "no answer"}`;

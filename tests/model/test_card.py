@@ -1,0 +1,25 @@
+from auxface.model import JointModel
+from auxface.model.card import model_card
+from auxface.model.directory import default_config
+from auxface.objectives import Task
+from auxface.recipe import Encoder, Recipe
+
+
+def test_a_card_with_an_audit_has_its_figures_with_intervals_and_groups():
+    recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4))
+    config = default_config(JointModel(recipe, [Task("mood", "class", ("x", "y"))]))
+    accuracy = {"value": 0.75, "low": 0.7, "high": 0.8, "n": 120}
+    unmeasured = {"value": None, "why": "one class alone"}
+    task = {
+        "overall": {"balanced_accuracy": accuracy, "auc": unmeasured},
+        "groups": {"age_group": {"young": {}, "old": {}}},
+        "gaps": {"age_group": {"accuracy_difference": {"value": 0.1, "low": 0.0, "high": 0.2, "n": 120}}},
+    }
+    card = model_card(config, {"tasks": {"mood": task}, "left_out": {"no_face": 3, "unreadable": 0}})
+    assert "| balanced accuracy | 0.750 (0.700 to 0.800) | 120 |" in card
+    assert "| accuracy difference by age group | 0.100 (0.000 to 0.200) | 120 |" in card
+    assert "Groups that were compared: age group (young, old)." in card
+    assert "Left out: no face 3." in card
+    assert "auc" not in card
+    assert "## Measured" not in model_card(config)
+    assert "## Measured" not in model_card(config, {"models": {"a": {}, "b": {}}})
