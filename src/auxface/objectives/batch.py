@@ -36,8 +36,8 @@ class Batch:
         indices: int64 [B], numbers of the pictures in the training split, for objectives that keep a table of it.
         views: further views by name, float [B, 3, H, W] in [0, 1], as the objectives asked for.
         mixed: the primary view with each picture joined with another, which the classifier sees in its place; or None.
-        share: of a step taken in parts: pictures that count, times parts, over pictures of the step. Means over pictures
-            are multiplied by it, so that the mean over parts is the mean over the step.
+        share: of a step taken in parts: pictures that count, times parts, over pictures of the step. Means over
+            pictures are multiplied by it, so that the mean over parts is the mean over the step.
         counts: of a step taken in parts: per task, what the sum of its losses is divided by; else its own counts.
         weights: float [B], how much each picture counts for the primary objective; None: all alike.
     """
