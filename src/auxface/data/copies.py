@@ -53,7 +53,7 @@ def find_copies(looks: np.ndarray) -> pd.DataFrame:
         columns first, second (numbers of pictures, first < second) and likeness (correlation, up to 1), most alike
         first.
     """
-    flat = looks.reshape(len(looks), -1)
+    flat = looks.reshape(len(looks), SIDE * SIDE)
     _, kept, group = np.unique(flat, axis=0, return_index=True, return_inverse=True)
     first = kept[group.ravel()]
     twins = np.flatnonzero(first != np.arange(len(looks)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -193,9 +194,10 @@ def check_rows(manifest: Manifest, name: str) -> None:
 
 
 def _check_cells(table: pd.DataFrame, name: str) -> None:
-    if pd.api.types.infer_dtype(table["path"], skipna=False) != "string" or (table["path"] == "").any():
-        texts = table["path"].map(lambda path: isinstance(path, str) and path != "")
-        row = table.index[~texts][0]
+    texts = pd.api.types.infer_dtype(table["path"], skipna=True) == "string"
+    if not texts or table["path"].isna().any() or (table["path"] == "").any():
+        good = np.array([isinstance(path, str) and path != "" for path in table["path"]])
+        row = table.index[~good][0]
         raise InputError(f"{name}: row {row + 1} has path {table['path'][row]!r}; expected the name of a file")
     if not pd.api.types.is_integer_dtype(table["frame"]) or table["frame"].isna().any():
         raise InputError(f"{name}: column 'frame' must hold a whole number in every row")

@@ -73,12 +73,16 @@ def read_shards(
         order = np.random.default_rng([seed, epoch]).permutation(order)
     shared = len(shards) < readers
     mine = order if shared else order[reader::readers]
+    before = 0
     for number in mine:
         samples = _samples(Path(folder) / shards[number]["file"], shards[number]["samples"])
         places = np.arange(len(samples))
         if seed is not None:
             places = np.random.default_rng([seed, epoch, int(number)]).permutation(places)
-        for place in places[reader::readers] if shared else places:
+        if shared:
+            # Counted on over all shards, so that shares differ by one picture at most.
+            places, before = places[(reader - before) % readers :: readers], before + len(places)
+        for place in places:
             row, data, about = samples[place]
             try:
                 picture = fit_square(read_picture(data), size).transpose(2, 0, 1)

@@ -1,0 +1,101 @@
+"""``data show``: the counts are right, what is wrong is said, and the page needs nothing but itself."""
+
+import json
+import re
+import subprocess
+import sys
+
+import layout_trees
+import pandas as pd
+import pytest
+
+from auxface.errors import InputError
+from auxface.verbs.data import show_data
+from auxface.verbs.prepare import prepare
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    rows = []
+    for number in range(24):
+        path = tmp_path / "images" / f"{number}.png"
+        layout_trees.picture(path, side=64)
+        split = ("train", "train", "val", "test")[number % 4]
+        rows.append((f"images/{number}.png", split, "mf"[number % 2], "<b>" if number % 3 else "y"))
+    # A copy that is no equal file: 0 is in training, 3 in test.
+    from PIL import Image
+
+    Image.open(tmp_path / "images/0.png").save(tmp_path / "images/3.png", compress_level=0)
+    pd.DataFrame(rows, columns=["path", "split", "sex", "age"]).to_csv(tmp_path / "l.csv", index=False)
+    options = {"label": ["sex"], "group": ["age"]}
+    prepare("table", tmp_path / "l.csv", output=tmp_path / "m.parquet", options=options)
+    return tmp_path / "m.parquet"
+
+
+def test_counts_leaks_and_unreadable(manifest, tmp_path):
+    (tmp_path / "images/5.png").write_bytes(b"")
+    facts = show_data(manifest).to_dict()
+    json.dumps(facts)
+    assert facts["splits"] == {"train": 12, "val": 6, "test": 6}
+    assert facts["labels"]["sex"]["splits"]["train"] == {"f": 6, "m": 6}
+    assert sum(sum(split.values()) for split in facts["groups"]["age"]["splits"].values()) == 24
+    assert (facts["leaks"]["pairs"], facts["duplicates"]["pairs"], facts["duplicates"]["contradicting"]) == (1, 1, 1)
+    assert facts["leaks"]["first"][0]["path"].endswith("0.png")
+    assert facts["unreadable"] == {"count": 1, "files": [{"path": "images/5.png", "reason": "empty file"}]}
+
+
+def test_the_page_is_one_file_without_network_or_script(manifest, tmp_path):
+    show_data(manifest, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", page)
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+    assert page.count("data:image/jpeg") >= 20
+    assert "Splits touch" in page
+    with pytest.raises(InputError, match="--overwrite"):
+        show_data(manifest, tmp_path / "page.html")
+
+
+def test_sources_in_two_splits_are_shown_and_not_refused(manifest, tmp_path):
+    table = pd.read_parquet(manifest)
+    table["source"] = [f"s{row // 2}" for row in range(len(table))]
+    table["frame"] = range(len(table))
+    table.to_csv(tmp_path / "n.csv", index=False)
+    header = {"version": 1, "labels": {}, "groups": ["age"], "crop": None}
+    (tmp_path / "n.json").write_text(json.dumps(header))
+    facts = show_data(tmp_path / "n.csv", tmp_path / "n.html").to_dict()
+    assert facts["leaks"]["sources"] == 6
+    assert "Sources in more than one split" in (tmp_path / "n.html").read_text()
+
+
+def test_prepare_says_leaks_and_takes_the_list_back_when_they_are_gone(manifest, tmp_path):
+    leaks = pd.read_csv(tmp_path / "m.leaks.csv")
+    assert leaks[["split", "other_split"]].to_numpy().tolist() == [["train", "test"]]
+    layout_trees.picture(tmp_path / "images" / "3.png", side=64)
+    options = {"label": ["sex"], "group": ["age"]}
+    prepare("table", tmp_path / "l.csv", output=manifest, options=options, overwrite=True)
+    assert not (tmp_path / "m.leaks.csv").exists()
+
+
+def command(*given):
+    return subprocess.run([sys.executable, "-m", "auxface", *map(str, given)], capture_output=True, text=True)
+
+
+def test_the_command_line(manifest, tmp_path):
+    made = command("data", "show", manifest, "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["rows"] == 24
+    wrong = command("data", "show", tmp_path / "none.parquet")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("auxface: ")
+    assert wrong.stderr.count("\n") == 1
+    again = command(
+        "prepare", "table", tmp_path / "l.csv", "--label", "sex", "--group", "age", "-o", tmp_path / "o.csv"
+    )
+    assert again.returncode == 0, again.stderr
+    assert "found 24, usable 24" in again.stdout
+    assert "warning: 1 pairs" in again.stderr
+    refused = command("prepare", "folder", tmp_path / "nowhere", "-o", tmp_path / "p.parquet")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
