@@ -5,7 +5,7 @@ from typing import Any
 
 from auxface.provenance import provenance
 
-_OPTIONAL = {"video": "av", "serve": "fastapi", "shards": "webdataset", "onnx": "onnxruntime"}
+_OPTIONAL = {"video": "av", "serve": "fastapi", "export": "onnxruntime", "tensorboard": "tensorboard"}
 
 
 def doctor() -> dict[str, Any]:
