@@ -5,6 +5,7 @@ from auxface.encoders.columnar import ColumnarEncoder
 from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask, random_mask
 from auxface.encoders.registry import Family, families, register
+from auxface.encoders.video import VideoEncoder, inflate
 
 __all__ = [
     "ColumnarEncoder",
@@ -12,8 +13,10 @@ __all__ = [
     "Features",
     "Mask",
     "MaskableEncoder",
+    "VideoEncoder",
     "build_encoder",
     "families",
+    "inflate",
     "random_mask",
     "register",
 ]

@@ -27,18 +27,21 @@ class Decoder(nn.Module):
         self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], width: int, depth: int, heads: int
     ) -> None:
         super().__init__()
-        self.embed = nn.Linear(width_in, width)
+        # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
+        clip = len(grid) == 3
+        self.embed = nn.Linear(width_in, width, bias=not clip)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions: Tensor
         self.register_buffer("positions", grid_positions(grid, width).unsqueeze(0), persistent=False)
         norm = partial(nn.LayerNorm, eps=1e-6)
         self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))  # pyright: ignore[reportArgumentType]
-        self.norm = norm(width)
+        self.norm = nn.LayerNorm(width, eps=1e-5 if clip else 1e-6)
         self.predict = nn.ModuleDict({name: nn.Linear(width, count) for name, count in outputs.items()})
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, features: Features, mask: Mask, places: Tensor) -> dict[str, Tensor]:

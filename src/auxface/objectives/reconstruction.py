@@ -1,5 +1,6 @@
 """The auxiliary objective: rebuild hidden patches (SSAT, Das et al., 2023; L-SSAT, arXiv 2409.19582)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,12 +8,14 @@ from torch import Tensor
 
 from auxface.encoders import Mask, MaskableEncoder
 from auxface.encoders.masking import make_mask
+from auxface.encoders.video import VideoEncoder
 from auxface.errors import InputError
 from auxface.objectives.batch import Batch, Moment
 from auxface.objectives.decoder import Decoder
 from auxface.objectives.objective import AuxiliaryObjective, Setting
 from auxface.objectives.targets import (
     activate,
+    join_frames,
     normalise_patches,
     target_loss,
     target_maps,
@@ -57,10 +60,16 @@ class Reconstruction(AuxiliaryObjective):
         super().__init__()
         if options.masking == "tube" and len(encoder.grid) == 2:
             raise InputError("auxiliary.masking tube hides alike in every frame of a clip; for pictures use random")
+        clip = len(encoder.grid) == 3
+        if clip and options.masking not in ("tube", "random"):
+            raise InputError(f"auxiliary.masking {options.masking} is for pictures; for clips use tube or random")
+        if clip and options.input == "texture":
+            raise InputError("auxiliary.input texture is for pictures; for clips use rgb")
         self.options = options
         self.texture = (texture or TextureInput()) if options.input == "texture" else None
-        self.patches = encoder.grid[0] * encoder.grid[1]
-        self.outputs = {t.name: values_per_patch(t, encoder.patch_size) for t in options.target}
+        self.patches = math.prod(encoder.grid)
+        self.tubelet = encoder.tubelet if isinstance(encoder, VideoEncoder) else 1
+        self.outputs = {t.name: self.tubelet * values_per_patch(t, encoder.patch_size) for t in options.target}
         self.decoder = Decoder(
             encoder.width,
             encoder.grid,
@@ -85,7 +94,7 @@ class Reconstruction(AuxiliaryObjective):
         for target in self.options.target:
             with torch.no_grad():
                 wanted = _pick(self._wanted(encoder, batch.clean, target), mask.hidden)
-            losses[target.name] = target_loss(predictions[target.name], wanted, target.encoding, target_maps(target))
+            losses[target.name] = target_loss(predictions[target.name], wanted, target.encoding, self._maps(target))
         weights = {target.name: target.weight for target in self.options.target}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum() / sum(weights.values())
         return total, {name: loss.detach() for name, loss in losses.items()}
@@ -100,7 +109,7 @@ class Reconstruction(AuxiliaryObjective):
             Rebuilt(
                 target=target,
                 wanted=self._wanted(encoder, batch.clean, target),
-                predicted=activate(predictions[target.name], target.encoding, target_maps(target)),
+                predicted=activate(predictions[target.name], target.encoding, self._maps(target)),
                 mask=mask,
             )
             for target in self.options.target
@@ -114,8 +123,22 @@ class Reconstruction(AuxiliaryObjective):
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
 
     def _wanted(self, encoder: MaskableEncoder, clean: Tensor, target: Target) -> Tensor:
-        wanted = target_patches(clean, target, encoder.patch_size, encoder.mean, encoder.std)
-        return normalise_patches(wanted) if self.options.normalise_target and target.encoding == "scalar" else wanted
+        sizes = (target, encoder.patch_size, encoder.mean, encoder.std)
+        clip = clean.ndim == 5
+        wanted = (
+            join_frames(target_patches(clean.flatten(0, 1), *sizes), len(clean), self.tubelet)
+            if clip
+            else (target_patches(clean, *sizes))
+        )
+        if not self.options.normalise_target or target.encoding != "scalar":
+            return wanted
+        if clip and target.name == "rgb":
+            # VideoMAE normalises each colour on its own.
+            return normalise_patches(wanted.unflatten(-1, (-1, 3)).transpose(-1, -2)).transpose(-1, -2).flatten(-2)
+        return normalise_patches(wanted)
+
+    def _maps(self, target: Target) -> int:
+        return self.tubelet * target_maps(target)
 
 
 def _pick(patches: Tensor, places: Tensor) -> Tensor:

@@ -25,6 +25,15 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
     return cut.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, grid[0] * patch_size, grid[1] * patch_size)
 
 
+def join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
+    """Patches of every frame, [B * T, N, values], to those of tubelets, [B, T / tubelet * N, tubelet * values].
+
+    Tubelets are numbered slice by slice; values run frame by frame within one, as VideoMAE has them.
+    """
+    frames = patches.view(clips, -1, tubelet, *patches.shape[1:])
+    return frames.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
 def values_per_patch(target: Target, patch_size: int) -> int:
     """How many numbers the decoder predicts for one patch.
 

@@ -1,0 +1,99 @@
+"""A Vision Transformer over clips, as VideoMAE has it (Tong et al., 2022): tubelets, no class token."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from auxface.encoders.maskable import Features, MaskableEncoder
+from auxface.encoders.masking import Mask
+from auxface.encoders.positions import grid_positions
+
+
+class VideoEncoder(MaskableEncoder):
+    """Tubelets of a clip to tokens, hidden ones dropped; the clip as a whole is the mean of its tokens, normalised.
+
+    Args:
+        frames: frames of a clip, T.
+        tubelet: frames of one token.
+        image_size: side of a square frame in pixels.
+        patch_size: side of a token in pixels.
+        width: length of a token.
+        depth: blocks.
+        heads: attention heads.
+        mean: channel means of frames in [0, 1].
+        std: channel standard deviations.
+
+    Attributes:
+        grid: time slices, patches down, patches across; tokens are numbered in that order.
+
+    Raises:
+        ValueError: tubelets or patches do not tile the clip, or heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: int = 16,
+        tubelet: int = 2,
+        image_size: int = 112,
+        patch_size: int = 16,
+        width: int = 192,
+        depth: int = 12,
+        heads: int = 3,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+    ) -> None:
+        if frames % tubelet or image_size % patch_size:
+            raise ValueError(
+                f"tubelets of {tubelet} frames and {patch_size} pixels do not tile {frames} frames of {image_size}"
+            )
+        if width % heads:
+            raise ValueError(f"{heads} heads do not divide a width of {width}")
+        side = image_size // patch_size
+        super().__init__((side, side), width, patch_size, mean, std)
+        self.grid = (frames // tubelet, side, side)  # pyright: ignore[reportAttributeAccessIssue]
+        self.frames = frames
+        self.tubelet = tubelet
+        size = (tubelet, patch_size, patch_size)
+        self.patches = nn.Conv3d(3, width, kernel_size=size, stride=size)
+        self.positions: Tensor
+        self.register_buffer("positions", grid_positions(self.grid, width).unsqueeze(0), persistent=False)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))  # pyright: ignore[reportArgumentType]
+        self.norm = norm(width)
+        self.pooled_norm = norm(width)
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patches.weight.view(width, -1))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Clips in [0, 1], float [B, T, 3, H, W], to tokens with positions, [B, N, D].
+
+        Raises:
+            ValueError: clips of another length or size.
+        """
+        wanted = (self.frames, 3, self.image_size, self.image_size)
+        if tuple(images.shape[1:]) != wanted:
+            raise ValueError(f"expected clips [B, {', '.join(map(str, wanted))}], not {list(images.shape)}")
+        standard = ((images - self.mean) / self.std).transpose(1, 2)
+        return self.patches(standard).flatten(2).transpose(1, 2) + self.positions
+
+    def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
+        """Run the blocks over every token, or over the visible ones alone."""
+        if mask is not None:
+            embedded = embedded.gather(1, mask.visible.unsqueeze(-1).expand(-1, -1, embedded.shape[-1]))
+        tokens = self.blocks(embedded)
+        return Features(self.norm(tokens), self.pooled_norm(tokens.mean(dim=1)), tokens[:, :0])
+
+
+def inflate(kernel: Tensor, tubelet: int) -> Tensor:
+    """A picture's patch embedding [D, C, p, p] as a clip's, [D, C, tubelet, p, p] (Carreira and Zisserman, 2017).
+
+    Of a clip that stands still it makes what the picture's embedding makes of one frame.
+    """
+    return torch.stack([kernel / tubelet] * tubelet, dim=2)

@@ -1,0 +1,132 @@
+"""Clips: the video encoder and its objective against transformers' VideoMAE (a dependency of the tests alone)."""
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from auxface.encoders import VideoEncoder, build_encoder, inflate
+from auxface.errors import InputError
+from auxface.model.converters import from_videomae, to_videomae
+from auxface.objectives import Batch, Reconstruction
+from auxface.recipe import Auxiliary, Encoder, Target
+
+SIZES = {"frames": 4, "tubelet": 2, "image_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
+
+
+class Clips(nn.Module):
+    """An encoder and its objective under the names that they have in a joint model."""
+
+    def __init__(self, **changes):
+        super().__init__()
+        torch.manual_seed(1)
+        options = {"target": (Target(name="rgb"),), "masking": "tube", "mask_ratio": 0.75, "predict": "masked"}
+        options |= {"decoder_width": 24, "decoder_depth": 2, "decoder_heads": 4, "normalise_target": True}
+        self.encoder = VideoEncoder(**SIZES)
+        self.auxiliaries = nn.ModuleDict(
+            {"reconstruction": Reconstruction(Auxiliary(**options | changes), self.encoder)}
+        )
+
+    def forward(self, batch):
+        return self.auxiliaries["reconstruction"](self.encoder, batch)[0]
+
+
+def clips_of(count=2):
+    clean = torch.randint(0, 256, (count, 4, 3, 32, 32), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
+    return Batch(clean.float() / 255, clean, {}, torch.arange(count))
+
+
+def videomae(transformers):
+    config = {"image_size": 32, "patch_size": 8, "num_frames": 4, "tubelet_size": 2, "hidden_size": 48}
+    config |= {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 192, "layer_norm_eps": 1e-6}
+    config |= {"decoder_hidden_size": 24, "decoder_num_hidden_layers": 2, "decoder_num_attention_heads": 4}
+    config |= {"decoder_intermediate_size": 96, "use_mean_pooling": False, "norm_pix_loss": True}
+    torch.manual_seed(2)
+    model = transformers.VideoMAEForPreTraining(transformers.VideoMAEConfig(**config))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def test_loss_and_gradients_are_those_of_transformers_videomae():
+    theirs, ours, batch = videomae(pytest.importorskip("transformers")), Clips(), clips_of()
+    missing, unexpected = ours.load_state_dict(from_videomae(theirs.state_dict()), strict=False)
+    assert not unexpected
+    assert set(missing) == {"encoder.pooled_norm.weight", "encoder.pooled_norm.bias"}
+    loss = ours(batch)
+    loss.backward()
+    mask = ours.auxiliaries["reconstruction"].mask(ours.encoder, batch).boolean()
+    assert torch.equal(mask[:, :16], mask[:, 16:])
+    output = theirs((batch.primary - ours.encoder.mean) / ours.encoder.std, bool_masked_pos=mask)
+    output.loss.backward()
+    torch.testing.assert_close(loss, output.loss, rtol=1e-5, atol=1e-5)
+    gradients = from_videomae({name: parameter.grad for name, parameter in theirs.named_parameters()})
+    compared = {name: p.grad for name, p in ours.named_parameters() if p.grad is not None}
+    assert compared.keys() == gradients.keys()
+    for name, gradient in compared.items():
+        assert (gradient - gradients[name]).abs().max() < 1e-5, name
+
+
+def test_weights_go_to_transformers_and_back(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    theirs = videomae(transformers)
+    theirs.save_pretrained(tmp_path)
+    written = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert "videomae.encoder.layer.0.attention.attention.q_bias" in written
+    ours = Clips()
+    ours.load_state_dict(from_videomae(written), strict=False)
+    back = to_videomae(ours.state_dict())
+    for name in ("fc_norm.weight", "fc_norm.bias"):
+        back.pop(name)
+    safetensors.torch.save_file(back, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    again, report = transformers.VideoMAEForPreTraining.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_hidden_pixels_change_nothing():
+    ours, batch = Clips(), clips_of()
+    mask = ours.auxiliaries["reconstruction"].mask(ours.encoder, batch)
+    hidden = mask.boolean().view(2, 2, 4, 4).repeat_interleave(2, 1).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    painted = batch.primary.masked_fill(hidden.unsqueeze(2), 0.5)
+    seen, same = ours.encoder(batch.primary, mask), ours.encoder(painted, mask)
+    assert seen.tokens.shape == (2, 8, 48)
+    assert torch.equal(seen.tokens, same.tokens)
+    assert not torch.equal(ours.encoder(batch.primary).pooled, ours.encoder(painted).pooled)
+
+
+@pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
+def test_texture_is_rebuilt_frame_by_frame(encoding):
+    target = Target(name="local_directional_pattern", encoding=encoding)
+    ours, batch = Clips(target=(target,), normalise_target=False), clips_of()
+    rebuilt = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0]
+    assert rebuilt.wanted.shape == rebuilt.predicted.shape
+    flipped = Batch(batch.primary, batch.clean.flip(1), {}, batch.seeds)
+    other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, flipped)[0].wanted
+    turned = other.unflatten(1, (2, 16)).flip(1).unflatten(-1, (2, -1)).flip(-2).flatten(-2).flatten(1, 2)
+    assert torch.equal(turned, rebuilt.wanted)
+    ours(clips_of()).backward()
+    assert ours.encoder.patches.weight.grad.abs().sum() > 0
+
+
+def test_an_inflated_embedding_makes_of_a_still_clip_what_the_picture_s_makes_of_a_frame():
+    picture = build_encoder(Encoder(image_size=32, patch_size=8, width=48, depth=1, heads=4)).vit.patch_embed.proj
+    clip = VideoEncoder(**SIZES).patches
+    clip.load_state_dict({"weight": inflate(picture.weight.detach(), 2), "bias": picture.bias.detach()})
+    frame = torch.randn(1, 3, 32, 32)
+    moving = clip(frame.unsqueeze(2).expand(-1, -1, 4, -1, -1))
+    torch.testing.assert_close(moving[:, :, 1], picture(frame), rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_not_fit_a_clip_is_told():
+    with pytest.raises(InputError, match="for clips use tube or random"):
+        Clips(masking="block")
+    with pytest.raises(InputError, match="for clips use rgb"):
+        Clips(input="texture")
+    with pytest.raises(ValueError, match="do not tile 5 frames"):
+        VideoEncoder(frames=5)
+    with pytest.raises(ValueError, match="expected clips"):
+        VideoEncoder(**SIZES).embed(torch.zeros(1, 3, 32, 32))
