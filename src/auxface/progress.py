@@ -6,9 +6,30 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 Advance = Callable[..., None]
+
+
+class _Note(ProgressColumn):
+    """The note of a bar: the one column that gives way where the terminal is narrow."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=False))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -20,10 +41,10 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn(unit),
-        TextColumn("{task.fields[note]}"),
+        _Note(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -53,8 +53,12 @@ def add_up(sums: dict[str, Tensor], logs: dict[str, Tensor]) -> None:
 def live_line(means: dict[str, float]) -> str:
     """The reading in one line: the loss, each objective's, speed and memory."""
     hidden = ("pictures_per_second", "memory_gib")
-    losses = " ".join(f"{name.rpartition('.')[2]} {value:.3f}" for name, value in means.items() if name not in hidden)
-    return f"{losses} {means['pictures_per_second']:.0f} pictures/s {means['memory_gib']:.1f} GiB"
+    speed = f"{means['pictures_per_second']:.0f} pictures/s {means['memory_gib']:.1f} GiB"
+    parts = " ".join(
+        f"{name.rpartition('.')[2]} {value:.3f}" for name, value in means.items() if name not in (*hidden, "loss")
+    )
+    # A narrow terminal cuts the end off.
+    return f"loss {means['loss']:.3f} {speed} {parts}"
 
 
 def memory_in_use(device: torch.device) -> float:
