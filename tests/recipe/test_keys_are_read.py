@@ -17,6 +17,7 @@ BEHIND = {
     "texture_input": "seen_texture",
     "pretrain_fraction": "pretraining",
     "auxiliaries": "objectives",
+    "clips": "sampled_clips",
 }
 
 

@@ -60,18 +60,9 @@ def load_pictures(
     """
     folder = folder or default_folder()
     paths = manifest.paths()
-    place = folder / "pictures" / _key(paths, size)
+    place = folder / "pictures" / key_of(paths, f"{DECODE_VERSION} {size}")
     if not place.is_dir():
-        _check_room(place.parent, len(paths) * size * size * 3)
-        try:
-            with atomic_folder(place) as beside:
-                _decode_all(paths, size, beside, workers, progress)
-        except OSError as error:
-            if not place.is_dir():
-                raise InputError(
-                    f"{folder}: cannot keep decoded pictures there ({error.strerror}); set AUXFACE_CACHE to a folder "
-                    "that can"
-                ) from None
+        keep(place, len(paths) * size * size * 3, lambda beside: _decode_all(paths, size, beside, workers, progress))
     elif progress is not None:
         progress(len(paths), len(paths))
     array = np.load(place / "pictures.npy", mmap_mode="r", allow_pickle=False)
@@ -92,8 +83,32 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "auxface"
 
 
-def _key(paths: list[Path], size: int) -> str:
-    digest = hashlib.sha256(f"{DECODE_VERSION} {size} {len(paths)}".encode())
+def keep(place: Path, needed: int, make: Callable[[Path], None]) -> None:
+    """Make a folder of decoded pictures, whole or not at all; if another process has made it by then, that will do.
+
+    Args:
+        place: the folder, named by :func:`key_of`.
+        needed: bytes that it may take.
+        make: fills an empty folder.
+
+    Raises:
+        InputError: the folder cannot be written or has too little space.
+    """
+    _check_room(place.parent, needed)
+    try:
+        with atomic_folder(place) as beside:
+            make(beside)
+    except OSError as error:
+        if not place.is_dir():
+            raise InputError(
+                f"{place.parent.parent}: cannot keep decoded pictures there ({error.strerror}); set AUXFACE_CACHE to a "
+                "folder that can"
+            ) from None
+
+
+def key_of(paths: list[Path], settings: str) -> str:
+    """A name for what is decoded of these files, as they are now, with these settings."""
+    digest = hashlib.sha256(f"{settings} {len(paths)}".encode())
     for path in paths:
         try:
             about = path.stat()

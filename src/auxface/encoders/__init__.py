@@ -6,6 +6,7 @@ from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask, random_mask
 from auxface.encoders.registry import Family, families, register
 from auxface.encoders.video import VideoEncoder, inflate
+from auxface.encoders.videomae import build_video
 
 __all__ = [
     "ColumnarEncoder",
@@ -15,6 +16,7 @@ __all__ = [
     "MaskableEncoder",
     "VideoEncoder",
     "build_encoder",
+    "build_video",
     "families",
     "inflate",
     "random_mask",

@@ -35,6 +35,11 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
             f"encoder.name '{options.name}' is not a timm model" + (f"; near: {', '.join(close)}" if close else "")
         )
     encoder = family.build(options)
+    if options.num_frames is not None and len(encoder.grid) == 2:
+        raise InputError(
+            f"encoder '{options.name}' sees pictures; leave encoder.num_frames out, or name an encoder of clips: "
+            "videomae_tiny, videomae_small, videomae_base"
+        )
     if options.patch_size not in (None, encoder.patch_size):
         raise InputError(
             f"encoder '{options.name}' has patches of {encoder.patch_size} pixels, not {options.patch_size}; "

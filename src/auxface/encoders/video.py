@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import Block
@@ -23,6 +24,7 @@ class VideoEncoder(MaskableEncoder):
         width: length of a token.
         depth: blocks.
         heads: attention heads.
+        drop_path: stochastic depth rate of the last block, rising linearly from 0.
         mean: channel means of frames in [0, 1].
         std: channel standard deviations.
 
@@ -43,6 +45,7 @@ class VideoEncoder(MaskableEncoder):
         width: int = 192,
         depth: int = 12,
         heads: int = 3,
+        drop_path: float = 0.0,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
     ) -> None:
@@ -62,7 +65,10 @@ class VideoEncoder(MaskableEncoder):
         self.positions: Tensor
         self.register_buffer("positions", grid_positions(self.grid, width).unsqueeze(0), persistent=False)
         norm = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))  # pyright: ignore[reportArgumentType]
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
+        self.blocks = nn.Sequential(
+            *(Block(width, heads, qkv_bias=True, drop_path=rate, norm_layer=norm) for rate in rates)  # pyright: ignore[reportArgumentType]
+        )
         self.norm = norm(width)
         self.pooled_norm = norm(width)
         for module in self.blocks.modules():
@@ -70,6 +76,10 @@ class VideoEncoder(MaskableEncoder):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(self.patches.weight.view(width, -1))
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Layers from the pixels up, in timm's words, for ``train.layer_decay``."""
+        return {"stem": r"^patches", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^pooled_norm", (99999,))]}
 
     def embed(self, images: Tensor) -> Tensor:
         """Clips in [0, 1], float [B, T, 3, H, W], to tokens with positions, [B, N, D].

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from auxface.data.mixing import Mixed
@@ -25,11 +26,11 @@ class Moment:
 
 @dataclass
 class Batch:
-    """Views, labels and seeds of B pictures.
+    """Views, labels and seeds of B pictures, or of B clips, which have their frames as a further axis after the first.
 
     Attributes:
-        primary: float [B, 3, H, W] in [0, 1], what the classifier sees.
-        clean: uint8 [B, 3, H, W], same geometry, no photometric change, no erasing; targets come from it.
+        primary: float [B, 3, H, W] (clips: [B, T, 3, H, W]) in [0, 1], what the classifier sees.
+        clean: uint8, likewise, same geometry, no photometric change, no erasing; targets come from it.
         labels: per task; class: int64 [B], -1 unknown; binary, ordinal: float [B], multilabel: float [B, A], NaN
             unknown.
         seeds: int64 [B], one per picture and epoch; masks are drawn from them.
@@ -52,11 +53,12 @@ class Batch:
     share: float = 1.0
     counts: dict[str, float] = field(default_factory=dict)
     weights: Tensor | None = None
-    _embedded: dict[tuple[int, bool], Tensor] = field(default_factory=dict, repr=False)
+    _embedded: dict[tuple[int, bool, bool], Tensor] = field(default_factory=dict, repr=False)
 
     def embedded(self, encoder: MaskableEncoder, texture: TextureInput | None = None) -> Tensor:
         """The patch embedding of the primary view, or of its texture map; computed once however many ask for it."""
-        key = (id(encoder), texture is not None)
+        # What was embedded for a look has no gradients, which a training step needs.
+        key = (id(encoder), texture is not None, torch.is_grad_enabled())
         if key not in self._embedded:
             seen = self.primary if texture is None else texture_picture(self.primary, texture)
             self._embedded[key] = encoder.embed(seen)

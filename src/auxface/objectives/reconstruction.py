@@ -15,6 +15,7 @@ from auxface.objectives.decoder import Decoder
 from auxface.objectives.objective import AuxiliaryObjective, Setting
 from auxface.objectives.targets import (
     activate,
+    describes_clips,
     join_frames,
     normalise_patches,
     target_loss,
@@ -70,6 +71,9 @@ class Reconstruction(AuxiliaryObjective):
         self.patches = math.prod(encoder.grid)
         self.tubelet = encoder.tubelet if isinstance(encoder, VideoEncoder) else 1
         self.outputs = {t.name: self.tubelet * values_per_patch(t, encoder.patch_size) for t in options.target}
+        of_clips = next((t.name for t in options.target if describes_clips(t)), None)
+        if of_clips is not None and not clip:
+            raise InputError(f"auxiliary.target {of_clips} describes clips; for pictures use local_binary_pattern")
         self.decoder = Decoder(
             encoder.width,
             encoder.grid,
@@ -123,13 +127,10 @@ class Reconstruction(AuxiliaryObjective):
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
 
     def _wanted(self, encoder: MaskableEncoder, clean: Tensor, target: Target) -> Tensor:
-        sizes = (target, encoder.patch_size, encoder.mean, encoder.std)
         clip = clean.ndim == 5
-        wanted = (
-            join_frames(target_patches(clean.flatten(0, 1), *sizes), len(clean), self.tubelet)
-            if clip
-            else (target_patches(clean, *sizes))
-        )
+        wanted = target_patches(clean, target, encoder.patch_size, encoder.mean, encoder.std)
+        if clip:
+            wanted = join_frames(wanted, len(clean), self.tubelet)
         if not self.options.normalise_target or target.encoding != "scalar":
             return wanted
         if clip and target.name == "rgb":

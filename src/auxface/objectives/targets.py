@@ -58,11 +58,19 @@ def values_per_patch(target: Target, patch_size: int) -> int:
 def target_patches(clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor) -> Tensor:
     """The target of every patch, float32 [B, N, values], from the clean view, uint8 [B, 3, H, W].
 
-    RGB is standardised with ``mean`` and ``std`` [1, 3, 1, 1]; maps are encoded as ``docs/texture.md`` says.
+    RGB is standardised with ``mean`` and ``std`` [1, 3, 1, 1]; maps are encoded as ``docs/texture.md`` says. Of clips,
+    uint8 [B, T, 3, H, W], it is the target of every frame, [B * T, N, values].
     """
+    frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
     if target.name == "rgb":
-        return patchify((clean.float() / 255 - mean) / std, patch_size)
-    maps = texture.describe(texture.gray(clean), target.name, **target.parameters)
+        return patchify((frames.float() / 255 - mean) / std, patch_size)
+    grey = torch.as_tensor(texture.gray(frames))
+    if describes_clips(target):
+        planes = texture.describe(grey.view(*clean.shape[:2], *grey.shape[1:]), target.name, **target.parameters)
+        # [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
+        maps = torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
+    else:
+        maps = texture.describe(grey, target.name, **target.parameters)
     if target.encoding == "histogram":
         patch = {"patch": patch_size}
         encoded = texture.encode_target(maps, target.name, "histogram", **patch, **target.parameters)
@@ -73,6 +81,11 @@ def target_patches(clean: Tensor, target: Target, patch_size: int, mean: Tensor,
         encoded = encoded.flatten(3).permute(0, 3, 1, 2)
     # Bits are moved as bytes; they become numbers once they are in place.
     return patchify(encoded.contiguous(), patch_size // _cell(target)).float()
+
+
+def describes_clips(target: Target) -> bool:
+    """Whether a target needs the frames before and after."""
+    return target.name != "rgb" and texture.get(target.name).input == "clip"
 
 
 def target_maps(target: Target) -> int:

@@ -6,21 +6,29 @@ from pydantic import Field, model_validator
 
 from auxface.recipe.strict import Depth, Heads, Positive, Strict, Width
 
+CLIPS = "videomae_"
+
 
 class Encoder(Strict):
     """The shared encoder."""
 
     name: str = "vit_tiny_patch16_224"
-    """Any timm model by name, or one of another package's encoders."""
+    """Any timm model by name, one of another package's encoders, or for clips ``videomae_tiny``, ``_small``, ``_base``,
+    ``_large`` or ``_huge``."""
     pretrained: bool = False
     """Start from timm's weights for that name (needs network or a local cache)."""
     init_from: str | None = None
-    """Start from local weights: an auxface model directory, a transformers ViTMAE directory, or a safetensors file."""
+    """Start from local weights: an auxface model directory, a transformers ViTMAE or VideoMAE directory, or a
+    safetensors file. Weights of pictures are inflated for an encoder of clips."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 112
     """Side of the square picture in pixels."""
     patch_size: Annotated[int, Field(ge=2, le=64)] | None = None
     """Side of a patch in pixels; must divide image_size. Empty: 8 for the default encoder, as the model is named for
     any other. Models that keep a feature map have the patch that their total stride makes, and no other."""
+    num_frames: Annotated[int, Field(ge=2, le=128)] | None = None
+    """Frames of a clip, for encoders of clips alone; empty: 16 for ``videomae_*``."""
+    tubelet_size: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Frames of one token of a clip; must divide num_frames. Empty: 2 for clips."""
     width: Width | None = None
     """Overrides of the named architecture (Vision Transformers alone); empty: as named."""
     depth: Depth | None = None
@@ -34,15 +42,31 @@ class Encoder(Strict):
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Channel statistics of pictures in [0, 1]."""
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """What the encoder sees of one sample: (3, S, S), or (T, 3, S, S) of a clip."""
+        picture = (3, self.image_size, self.image_size)
+        return picture if self.num_frames is None else (self.num_frames, *picture)
+
     @model_validator(mode="before")
     @classmethod
-    def _default_patch(cls, data: Any) -> Any:
-        return {"patch_size": 8, **data} if isinstance(data, dict) and "name" not in data else data
+    def _defaults_of_the_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if "name" not in data:
+            return {"patch_size": 8, **data}
+        if str(data["name"]).startswith(CLIPS):
+            return {"num_frames": 16, "tubelet_size": 2, "patch_size": 16, **data}
+        return data
 
     @model_validator(mode="after")
     def _check(self) -> "Encoder":
         if self.patch_size is not None and self.image_size % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} must divide image_size {self.image_size}")
+        if self.tubelet_size is not None and self.num_frames is None:
+            raise ValueError("tubelet_size is for clips; set num_frames too, or remove it")
+        if self.num_frames is not None and self.num_frames % (self.tubelet_size or 1):
+            raise ValueError(f"tubelet_size {self.tubelet_size} must divide num_frames {self.num_frames}")
         if self.pretrained and self.init_from is not None:
             raise ValueError("pretrained and init_from exclude each other; set one")
         if self.pretrained and self.positions == "sincos":

@@ -10,6 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from auxface.recipe.auxiliary import Auxiliary
 from auxface.recipe.balance import PrimaryWeight, Scheme
+from auxface.recipe.clips import Clips
 from auxface.recipe.encoder import Encoder
 from auxface.recipe.objective_registry import RECONSTRUCTION, AuxiliaryOptions, read_options
 from auxface.recipe.primary import Primary, TaskOptions
@@ -40,6 +41,8 @@ class Recipe(Strict):
     Fusion-SSAT)."""
     scheme: Scheme = Scheme()
     encoder: Encoder = Encoder()
+    clips: Clips | None = None
+    """For encoders of clips: which clips of a video; empty: five, four frames from one to the next."""
     train: Train = Train()
 
     @property
@@ -52,6 +55,11 @@ class Recipe(Strict):
     def seen_texture(self) -> TextureInput:
         """The map that an ``input: texture`` sees."""
         return self.texture_input or TextureInput()
+
+    @property
+    def sampled_clips(self) -> Clips:
+        """Which clips of a video are looked at."""
+        return self.clips or Clips()
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -99,4 +107,16 @@ class Recipe(Strict):
         blended = self.train.self_blend
         if blended is not None and self.tasks and blended.label not in self.tasks:
             raise ValueError(f"train.self_blend makes the label '{blended.label}', which is not among the tasks")
+        return self
+
+    @model_validator(mode="after")
+    def _check_clips(self) -> "Recipe":
+        if self.encoder.num_frames is None:
+            if self.clips is not None:
+                raise ValueError(f"clips are for encoders of clips, and {self.encoder.name} sees pictures; remove them")
+            return self
+        if self.primary.input == "texture":
+            raise ValueError("primary.input texture is for pictures; for clips use rgb")
+        if self.train.self_blend is not None:
+            raise ValueError("train.self_blend blends pictures; for clips remove it")
         return self
