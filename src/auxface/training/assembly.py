@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.pseudo_forgeries import blend_validation, real_faces
-from auxface.data.usable import Usable, usable_pictures
+from auxface.data.usable import Usable, usable_samples
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import Task, TrainingSet
@@ -15,8 +15,9 @@ from auxface.training.feed import Feed
 from auxface.training.sampling import balance_for
 from auxface.training.tasks import label_tensors, tasks_for
 from auxface.training.validation import Validation
+from auxface.training.video_level import video_numbers
 
-Reader = Callable[[Manifest, str, int], Usable]
+Reader = Callable[[Manifest, str, Recipe], Usable]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Assembly:
     parts: dict[str, Usable]
 
 
-def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable_pictures) -> Assembly:
-    """Build the model, read the pictures and let the objectives make their tables.
+def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable_samples) -> Assembly:
+    """Build the model, read the pictures (or clips) and let the objectives make their tables.
 
     Args:
         recipe: the recipe.
@@ -61,7 +62,7 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
     tasks = tasks_for(recipe, manifest)
     model = JointModel(recipe, tasks)
     size = recipe.encoder.image_size
-    parts = {split: read(manifest.only(split), split, size) for split in ("train", "val")}
+    parts = {split: read(manifest.only(split), split, recipe) for split in ("train", "val")}
     if recipe.train.batch_size == "auto":
         found = fitting_batch_size(model, device, most=len(parts["train"].pictures))
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": found})})
@@ -90,7 +91,9 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
     pictures = parts["val"].pictures
     if blending is not None:
         pictures, labels["val"] = blend_validation(pictures, labels["val"], recipe.seed, blending)
-    return Assembly(recipe, manifest, tasks, model, feed, Validation(pictures, labels["val"]), training, parts)
+    videos = None if recipe.encoder.num_frames is None else video_numbers(parts["val"].manifest.table)
+    validation = Validation(pictures, labels["val"], videos)
+    return Assembly(recipe, manifest, tasks, model, feed, validation, training, parts)
 
 
 class Keys(Sequence[str]):

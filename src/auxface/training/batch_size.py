@@ -6,7 +6,6 @@ What a step keeps for its gradients grows in proportion to the batch; it is coun
 import psutil
 import torch
 
-from auxface.data.views import make_views
 from auxface.model import JointModel
 from auxface.objectives import Batch
 from auxface.training.machine import resolve_precision
@@ -53,18 +52,17 @@ def bytes_per_picture(model: JointModel, *, bf16: bool) -> float:
         return tensor
 
     state = {name: value.clone() for name, value in model.state_dict().items() if value.numel() < 2**20}
-    size = model.recipe.encoder.image_size
-    pictures = torch.zeros(_PROBE, 3, size, size, dtype=torch.uint8)
+    clean = torch.zeros(_PROBE, *model.recipe.encoder.sample_shape, dtype=torch.uint8)
+    primary = clean.float() / 255
     seeds = torch.arange(_PROBE)
-    views = make_views(pictures, seeds, "none", size=size)
     labels = {
         task.name: torch.zeros(_PROBE, dtype=torch.int64)
         if task.kind == "class"
         else torch.zeros((_PROBE, len(task.classes)) if task.kind == "multilabel" else (_PROBE,))
         for task in model.tasks
     }
-    further = dict.fromkeys(model.views, views.primary)
-    batch = Batch(views.primary, views.clean, labels, seeds, seeds, further)
+    further = dict.fromkeys(model.views, primary)
+    batch = Batch(primary, clean, labels, seeds, seeds, further)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     with (
         torch.random.fork_rng(devices=[]),

@@ -1,14 +1,15 @@
 """Batches in an order, with views and masks, that depend on (seed, epoch, picture) alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from auxface.data.clip_views import as_channels, as_samples, frames_of
 from auxface.data.further_views import make_further_views
-from auxface.data.mixing import mix
+from auxface.data.mixing import Mixed, mix
 from auxface.data.pseudo_forgeries import blend_batch
 from auxface.data.random import sample_seeds
 from auxface.data.views import make_views
@@ -18,10 +19,10 @@ from auxface.recipe import SelfBlend
 
 @dataclass(frozen=True)
 class Feed:
-    """The usable pictures of the training split, in memory or memory-mapped.
+    """The usable pictures or clips of the training split, in memory or memory-mapped.
 
     Attributes:
-        pictures: uint8 [N, 3, S, S].
+        pictures: uint8 [N, 3, S, S], or clips [N, T, 3, S, S], whose frames share all that is random.
         labels: tensors of length N per task.
         seed: of the run.
         batch_size: pictures per step, over all processes.
@@ -80,10 +81,17 @@ class Feed:
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
         if self.self_blend is not None:
             pictures, labels = blend_batch(pictures, labels, seeds, self.self_blend)
-        views = make_views(pictures, seeds, self.augment, size=self.size)
-        mixed = mix(views.primary, drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
-        further = make_further_views(self.further, pictures, seeds, self.size)
-        batch = Batch(views.primary, views.clean, labels, seeds, indices.to(device), further, mixed)
+        frames, each = frames_of(pictures, seeds)
+        views = make_views(frames, each, self.augment, size=self.size)
+        primary = as_samples(views.primary, pictures)
+        further = make_further_views(self.further, frames, each, self.size)
+        further = {name: as_samples(view, pictures) for name, view in further.items()}
+        clean = as_samples(views.clean, pictures)
+        batch = Batch(primary, clean, labels, seeds, indices.to(device), further, self._mixed(primary, drawn))
         if self.weights is not None:
             batch.weights = self.weights[indices].to(device)
         return batch
+
+    def _mixed(self, primary: Tensor, drawn: Tensor) -> Mixed | None:
+        mixed = mix(as_channels(primary), drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
+        return None if mixed is None else replace(mixed, primary=mixed.primary.view_as(primary))

@@ -2,16 +2,20 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from auxface.data.clips import clips_of, recorded_clip
 from auxface.data.decode import UnreadablePicture, fit_square, read_picture
 from auxface.data.manifest import Manifest
-from auxface.data.usable import Usable
+from auxface.data.usable import Usable, sampling_of
+from auxface.data.video import UnreadableVideo
 from auxface.errors import InputError
+from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
 from auxface.training.blocks import set_up_blocks
 from auxface.training.optimiser import make_optimiser
@@ -45,16 +49,16 @@ class Rehearsal:
 
 
 class FirstPictures:
-    """Reads the first few pictures of a split, keeps nothing on the disk, and times it.
+    """Reads the first few pictures (or clips) of a split, keeps nothing on the disk, and times it.
 
     Attributes:
-        seconds: per picture.
+        seconds: per picture or clip.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def __call__(self, manifest: Manifest, name: str, size: int) -> Usable:
+    def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> Usable:
         """The whole split's rows, with the pictures that were read in place of all others.
 
         Raises:
@@ -63,16 +67,32 @@ class FirstPictures:
         begun = time.perf_counter()
         pictures: list[np.ndarray] = []
         reason = ""
+        clips = recipe.encoder.num_frames is not None
+        if clips:
+            sampling_of(recipe).check(manifest)
         for path in manifest.paths()[:_TRIED]:
             try:
-                pictures.append(fit_square(read_picture(path), size).transpose(2, 0, 1))
-            except UnreadablePicture as error:
+                pictures += _clips(path, recipe) if clips else [_picture(path, recipe.encoder.image_size)]
+            except (UnreadablePicture, UnreadableVideo) as error:
                 reason = f"{path}: {error}"
         if not pictures:
-            raise InputError(f"not one of the first {_TRIED} pictures of '{name}' can be read ({reason})")
+            what = "videos" if clips else "pictures"
+            raise InputError(f"not one of the first {_TRIED} {what} of '{name}' can be read ({reason})")
         self.seconds = (time.perf_counter() - begun) / len(pictures)
+        if clips and not recorded_clip(manifest.crop):
+            # As many clips of every video as there may be.
+            again = manifest.table.index.repeat(recipe.sampled_clips.per_video)
+            manifest = replace(manifest, table=manifest.table.loc[again].reset_index(drop=True))
         rows = len(manifest.table)
         return Usable(manifest, np.stack(pictures)[np.arange(rows) % len(pictures)], manifest.table.iloc[:0])
+
+
+def _picture(path: Path, size: int) -> np.ndarray:
+    return fit_square(read_picture(path), size).transpose(2, 0, 1)
+
+
+def _clips(path: Path, recipe: Recipe) -> list[np.ndarray]:
+    return [clip for _, clip in clips_of(path, sampling_of(recipe)) if clip is not None]
 
 
 def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float = 0.0) -> Rehearsal:
