@@ -6,7 +6,7 @@ import sys
 import typer
 
 from auxface import __version__
-from auxface.cli import audit, data, demo, doctor, evaluate, explain, export, predict, prepare, serve, texture, train
+from auxface.cli import audit, data, demo, doctor, evaluate, explain, export, predict, prepare, serve, study, texture, train
 from auxface.errors import InputError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command(name="predict")(predict.command)
 app.command(name="explain")(explain.command)
 app.command(name="export")(export.command)
 app.command(name="serve")(serve.command)
+app.add_typer(study.app, name="study")
 app.command(name="texture")(texture.command)
 app.command(name="doctor")(doctor.command)
 

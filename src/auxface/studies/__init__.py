@@ -1,0 +1,1 @@
+"""Studies: many trainings planned before they run, resumable, and compared with intervals."""

@@ -1,0 +1,136 @@
+"""What a study file says: data, methods, what varies, seeds, and the comparisons it will make, before anything runs."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from auxface.errors import InputError
+from auxface.evaluation.robustness import COMMON_CORRUPTIONS
+from auxface.evaluation.vocabulary import METRICS
+from auxface.recipe.sentences import nearest, sentence
+from auxface.recipe.strict import Fraction, Strict
+
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
+Varied = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
+
+_LARGEST_FILE = 1_000_000
+
+
+class Data(Strict):
+    """One manifest and one of its labels."""
+
+    name: Name
+    manifest: str
+    """The manifest's file, from the data root."""
+    task: Name
+    """The label that is learned."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Recipe keys for this data, whatever the method."""
+    keep: dict[str, dict[str, Fraction]] = Field(default_factory=dict)
+    """Column to level to the share of its training rows that is kept: a skewed training set; the other splits stay."""
+    baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Plain baselines to show beside the methods: name to metric to value."""
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for metrics in value.values():
+            for metric in metrics:
+                _check_metric(metric)
+        return value
+
+
+class Method(Strict):
+    """One way of training, or several that differ in what varies."""
+
+    recipe: str
+    """A recipe's file, from the study's folder, or the name of a packaged one."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    vary: Varied = Field(default_factory=dict)
+    """Recipe key to its values; each combination is a method of its own."""
+    skip: tuple[dict[str, Any], ...] = ()
+    """Combinations that are left out: those that have all these values."""
+
+
+class Compare(Strict):
+    """The comparisons that are made, and no others."""
+
+    baseline: Name
+    """The method that every other is compared with, on the same data and the same values of what varies."""
+    metric: str = "balanced_accuracy"
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return _check_metric(value)
+
+
+class Study(Strict):
+    """Data times methods times what varies times seeds."""
+
+    name: Name
+    about: str
+    """The question, in a sentence or two."""
+    data: Annotated[tuple[Data, ...], Field(min_length=1)]
+    methods: Annotated[dict[str, Method], Field(min_length=1)]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Recipe keys for every method alike. Those of the auxiliary reach the methods that have one."""
+    vary: Varied = Field(default_factory=dict)
+    """Recipe key to values that every method goes through."""
+    label_fractions: tuple[Share, ...] = (1.0,)
+    """Shares of the training labels that are known; the pictures without a label still serve the auxiliary."""
+    seeds: Seeds
+    corruptions: tuple[str, ...] | Literal["common"] = ()
+    """Damages that every model is tested under, at severities 1 to 5; ``common``: the fifteen."""
+    compare: Compare
+
+    @property
+    def damages(self) -> tuple[str, ...]:
+        """The names of the corruptions."""
+        return COMMON_CORRUPTIONS if self.corruptions == "common" else self.corruptions
+
+    @model_validator(mode="after")
+    def _check(self) -> "Study":
+        names = [data.name for data in self.data]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"data '{name}' is named twice")
+        for what, values in (("seed", self.seeds), ("label fraction", self.label_fractions)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"a {what} is given twice")
+        return self
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        InputError: no such file, not readable YAML, an unknown key (with the nearest known one), or a value out of
+            range.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such study; expected a YAML file")
+    if path.stat().st_size > _LARGEST_FILE:
+        raise InputError(f"{path}: larger than any study ({path.stat().st_size} bytes)")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path}: not a readable text file") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not readable YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: a study is a mapping of keys to values")
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{path}: {sentence(error, Study)}") from None
+
+
+def _check_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric '{name}'{nearest(name, METRICS)}")
+    return name
