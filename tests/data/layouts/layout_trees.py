@@ -227,6 +227,10 @@ def synthetic(root: Path) -> Tree:
     return Tree(24, {}, (), options=(("count", 24), ("size", 32)))
 
 
+def synthetic_clips(root: Path) -> Tree:
+    return Tree(12, {}, (), video=True, options=(("count", 12), ("size", 32), ("length", 3)))
+
+
 MAKERS: dict[str, Callable[[Path], Tree]] = {
     "affectnet": affectnet,
     "affectnet-lists": affectnet_lists,
@@ -242,6 +246,7 @@ MAKERS: dict[str, Callable[[Path], Tree]] = {
     "lfw": lfw,
     "rafdb": rafdb,
     "synthetic": synthetic,
+    "synthetic_clips": synthetic_clips,
     "uadfv": uadfv,
     "utkface": utkface,
 }

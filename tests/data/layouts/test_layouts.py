@@ -42,7 +42,7 @@ def test_own_tree_gives_a_manifest_that_adds_up_and_a_second_run_changes_nothing
     assert read_manifest(output).hash == manifest.hash
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name != "synthetic"])
+@pytest.mark.parametrize("name", [name for name in MAKERS if not name.startswith("synthetic")])
 def test_a_wrong_tree_is_refused_and_named(name, tmp_path):
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "empty", tmp_path / "nowhere"):

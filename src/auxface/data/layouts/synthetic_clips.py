@@ -1,0 +1,67 @@
+"""``synthetic_clips``: videos of rendered faces, as H.264 files; ``root`` is the folder that they are written to."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.manifest import Label
+from auxface.data.parallel import in_order
+from auxface.data.splits import parse_fractions
+from auxface.data.video_writing import write_video
+from auxface.errors import InputError
+
+_MOST = 100_000
+
+
+def read(
+    root: Path,
+    *,
+    count: int = 200,
+    seed: int = 0,
+    size: int = 64,
+    length: int = 64,
+    split_fractions: str = "0.7,0.1,0.2",
+) -> Listing:
+    """Render ``count`` clips into ``root``; every option is described in :data:`layout`."""
+    from auxface.data.synthetic import ATTRIBUTES, EMOTIONS, describe_clip, render_clip
+
+    bounds = {"count": (count, 1, _MOST), "size": (size, 32, 512), "length": (length, 2, 10_000)}
+    for name, (value, least, most) in bounds.items():
+        if not least <= value <= most:
+            raise InputError(f"layout synthetic_clips: {name} {value} must be from {least} to {most}")
+    if size % 2 or seed < 0:
+        raise InputError("layout synthetic_clips: size must be even and seed 0 or more")
+    splits = parse_fractions(split_fractions)
+    root.mkdir(parents=True, exist_ok=True)
+    names = [root / f"{number:05d}.mp4" for number in range(count)]
+
+    def write(number: int) -> dict[str, object]:
+        write_video(names[number], render_clip(number, frames=length, seed=seed, size=size, splits=splits))
+        return describe_clip(number, seed=seed, splits=splits)[1]
+
+    table = pd.DataFrame(list(in_order(write, range(count))))
+    return Listing(
+        table.assign(path=[str(name) for name in names], dataset="synthetic_clips", method=""),
+        {
+            "emotion": Label("class", tuple(EMOTIONS)),
+            "attributes": Label("multilabel", tuple(ATTRIBUTES)),
+            "forged": Label("binary", ("real", "fake")),
+        },
+        ("skin_tone", "age_group"),
+        tree=root,
+    )
+
+
+layout = Layout(
+    "synthetic_clips",
+    "videos of faces rendered into ROOT: emotion, attributes, forged (the skin flickers); by skin tone and age group",
+    read,
+    (
+        Option("count", int, 200, "number of videos, two of each person: one real, one forged"),
+        Option("seed", int, 0, "another seed is another population"),
+        Option("size", int, 64, "side in pixels, even, 32 to 512"),
+        Option("length", int, 64, "frames of a video, 25 a second"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test shares of the people"),
+    ),
+)
