@@ -122,6 +122,8 @@ def test_drop_path_reaches_the_blocks(name):
         ({"name": "resnet10t", "image_size": 64, "patch_size": 8}, r"patches of 32 pixels, not 8; leave"),
         ({"name": "pvt_v2_b0", "image_size": 64, "width": 32}, r"takes no encoder.width"),
         ({"name": "resnet10t", "image_size": 64, "positions": "sincos"}, r"takes no encoder.positions"),
+        ({"name": "pvt_v2_b0", "image_size": 64, "output_stride": 16}, r"takes no encoder.output_stride"),
+        ({"image_size": 64, "output_stride": 16}, r"takes no encoder.output_stride"),
         ({"name": "vgg11", "image_size": 64, "drop_path": 0.1}, r"takes no encoder.drop_path"),
         ({"name": "vit_tiny_patch16_dinov3_qkvb", "positions": "sincos"}, r"adds no positions"),
     ],
@@ -130,6 +132,17 @@ def test_what_a_model_cannot_do_is_one_sentence(options, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         build_encoder(Encoder(**options))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_the_output_stride_is_the_patch_and_a_hidden_one_reaches_nothing(stride):
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name="test_resnet", image_size=64, output_stride=stride)).eval()
+    assert (encoder.patch_size, encoder.grid) == (stride, (64 // stride, 64 // stride))
+    mask = random_mask(torch.tensor([1]), encoder.grid[0] ** 2, 0.75)
+    pictures = torch.rand(1, 3, 64, 64)
+    other = torch.where(pixels(mask, encoder), torch.rand_like(pictures), pictures)
+    assert torch.equal(encoder(pictures, mask).tokens, encoder(other, mask).tokens)
 
 
 def test_patches_are_as_named_but_for_the_default_encoder():

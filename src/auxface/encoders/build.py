@@ -61,6 +61,7 @@ def build_columnar(options: Encoder) -> ColumnarEncoder:
         "depth": options.depth,
         "num_heads": options.heads,
         "drop_path_rate": options.drop_path,
+        "output_stride": options.output_stride,
     }
     try:
         vit: Any = create(options, arguments | {"dynamic_img_size": False})
@@ -95,12 +96,12 @@ def build_feature_map(options: Encoder) -> FeatureMapEncoder:
     for field in ("width", "depth", "heads", "positions"):
         if getattr(options, field) is not None:
             raise InputError(f"encoder '{options.name}' takes no encoder.{field}; leave it out")
-    drop_path = options.drop_path or None
+    arguments = {"drop_path_rate": options.drop_path or None, "output_stride": options.output_stride}
     try:
         try:
-            model = create(options, {"img_size": options.image_size, "drop_path_rate": drop_path})
+            model = create(options, {"img_size": options.image_size, **arguments})
         except TypeError:
-            model = create(options, {"drop_path_rate": drop_path})
+            model = create(options, arguments)
         return FeatureMapEncoder(model, options.image_size, options.mean, options.std)
     except InputError:
         raise

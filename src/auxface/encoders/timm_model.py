@@ -17,6 +17,7 @@ _FIELDS = {
     "depth": "depth",
     "num_heads": "heads",
     "drop_path_rate": "drop_path",
+    "output_stride": "output_stride",
 }
 
 

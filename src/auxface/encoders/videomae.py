@@ -31,6 +31,8 @@ def build_video(options: Encoder) -> VideoEncoder:
         raise InputError(f"encoder '{options.name}' sees clips; set encoder.num_frames, such as 16")
     if options.positions == "learned":
         raise InputError(f"encoder '{options.name}' has fixed positions; leave encoder.positions out")
+    if options.output_stride is not None:
+        raise InputError(f"encoder '{options.name}' takes no encoder.output_stride; leave it out")
     if options.pretrained:
         raise InputError(
             f"timm has no weights of '{options.name}'; set encoder.init_from to a VideoMAE directory of transformers, "

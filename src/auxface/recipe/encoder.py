@@ -35,6 +35,9 @@ class Encoder(Strict):
     heads: Heads | None = None
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Stochastic depth rate of the last block, rising linearly from 0."""
+    output_stride: Literal[8, 16, 32] | None = None
+    """Total stride of a convolutional model, which is the side of its patches: later layers are dilated in place of
+    striding (Yu and Koltun, 2016). Empty: as named, usually 32."""
     positions: Literal["sincos", "learned"] | None = None
     """Fixed 2-D sine-cosine positions, or learned ones, for models that add positions to their tokens. Empty: sincos
     from scratch, learned when pretrained."""
