@@ -35,6 +35,20 @@ def auxiliary_weight_at(options: AuxiliaryOptions, moment: Moment) -> float:
     return options.weight * moment.progress / options.warmup
 
 
+def primary_is_taught(recipe: Recipe, moment: Moment) -> bool:
+    """Whether a step teaches the heads; before the first one that does, they answer at random."""
+    return primary_weight_at(recipe, moment) > 0
+
+
+def auxiliary_ever_runs(recipe: Recipe, options: AuxiliaryOptions) -> bool:
+    """Whether any step of a training runs an auxiliary; one that none does needs no views and no tables."""
+    scheme = recipe.scheme
+    if scheme.kind == "alternating":
+        return options.weight > 0
+    left = scheme.pretraining > 0 if scheme.kind in ("sequential", "frozen") else recipe.primary_weight != 1
+    return left and options.weight > 0
+
+
 def encoder_is_frozen(recipe: Recipe, moment: Moment) -> bool:
     """Whether the encoder learns nothing any more, because only a probe on it is trained."""
     return recipe.scheme.kind == "frozen" and moment.progress >= recipe.scheme.pretraining

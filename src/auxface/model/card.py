@@ -28,7 +28,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
             f"Weights of epoch {config.selection.epoch}, chosen by {config.selection.metric} on the "
             f"{config.selection.split} split ({value})."
         ]
-    lines += ["", *measured_lines(report or {})]
+    lines += ["", *_found(made.get("objectives", {})), *measured_lines(report or {})]
     lines += ["## Limits", ""]
     lines += [
         "Scores are about pictures like those of the training data. Before using the model on people, measure it by "
@@ -36,8 +36,22 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         "is, or whether a picture is honest; it gives scores.",
         "",
     ]
-    lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in made.items()] + [""]
+    known = {key: value for key, value in made.items() if key != "objectives"}
+    lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)
+
+
+def _found(figures: object) -> list[str]:
+    """What the auxiliaries found out about the training split; nothing where they report nothing."""
+    known = figures if isinstance(figures, Mapping) else {}
+    rows = [
+        f"| {str(name).replace('_', ' ').replace('.', ', ')} | {value:.4f} |"
+        for name, value in known.items()
+        if isinstance(value, (int, float))
+    ]
+    if not rows:
+        return []
+    return ["What the auxiliaries found in the training split:", "", "| figure | value |", "|---|---|", *rows, ""]
 
 
 def _crop(config: ModelConfig) -> str:

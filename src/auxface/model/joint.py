@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from auxface.encoders import Features, build_encoder
-from auxface.model.balance import LearnedBalance, auxiliary_weight_at, encoder_is_frozen, primary_weight_at
+from auxface.model.balance import (
+    LearnedBalance,
+    auxiliary_ever_runs,
+    auxiliary_weight_at,
+    encoder_is_frozen,
+    primary_weight_at,
+)
 from auxface.model.converters.starting import start_encoder
 from auxface.objectives import (
     AuxiliaryObjective,
@@ -111,22 +117,22 @@ class JointModel(nn.Module):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """Names of the further views that the auxiliaries ask for."""
-        return tuple(dict.fromkeys(view for _, auxiliary in self._auxiliaries() for view in auxiliary.views))
+        """Names of the further views that the auxiliaries ask for, of those that are ever run."""
+        return tuple(dict.fromkeys(view for _, auxiliary in self._running() for view in auxiliary.views))
 
     def before_training(self, training: TrainingSet) -> None:
         """Let the auxiliaries make their tables of the training split."""
-        for _, auxiliary in self._auxiliaries():
+        for _, auxiliary in self._running():
             auxiliary.before_training(training)
 
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
         """Let the auxiliaries renew their tables before an epoch, counted from 0."""
-        for _, auxiliary in self._auxiliaries():
+        for _, auxiliary in self._running():
             auxiliary.before_epoch(training, epoch)
 
     def after_step(self, moment: Moment) -> None:
         """Let the auxiliaries follow an optimiser step."""
-        for _, auxiliary in self._auxiliaries():
+        for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, moment)
 
     def objective_state(self) -> dict[str, Tensor]:
@@ -174,6 +180,11 @@ class JointModel(nn.Module):
         for name, auxiliary in self.auxiliaries.items():
             assert isinstance(auxiliary, AuxiliaryObjective)
             yield name, auxiliary
+
+    def _running(self) -> Iterator[tuple[str, AuxiliaryObjective]]:
+        for name, auxiliary in self._auxiliaries():
+            if auxiliary_ever_runs(self.recipe, self.recipe.objectives[name]):
+                yield name, auxiliary
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model directory with these weights, without thresholds or calibration."""

@@ -13,6 +13,7 @@ from auxface.encoders import MaskableEncoder
 from auxface.objectives.batch import Batch, Moment
 from auxface.objectives.clusters import auxiliary_labels, information_report, kmeans_clusters, top_k_entropy
 from auxface.objectives.contrast import LOSSES
+from auxface.objectives.gathering import first_process_decides, rows_of_all
 from auxface.objectives.objective import AuxiliaryObjective, Setting, TrainingSet
 from auxface.recipe import AuxiliaryOptions, Objective
 from auxface.recipe.strict import Count, Positive, Width
@@ -42,6 +43,9 @@ class ClusterContrastOptions(AuxiliaryOptions):
 class ClusterContrast(AuxiliaryObjective):
     """The objective; its projector is not part of any prediction.
 
+    On several processes every picture is compared with those of all of them, so that a step is the same however many
+    share it. Parts of accumulated gradients are compared each within itself.
+
     Args:
         options: the recipe's section.
         setting: what it is built into.
@@ -57,22 +61,26 @@ class ClusterContrast(AuxiliaryObjective):
         self.projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, options.projector_width))
         self.clusters: Tensor | None = None
         self.training_set: TrainingSet | None = None
+        self.found: dict[str, float] | None = None
 
     def before_training(self, training: TrainingSet) -> None:
         """Make clusters of labels; with k-means, let each picture be its own until the first run."""
         self.training_set = training
         if self.options.clusters == "kmeans":
-            self.clusters = torch.arange(len(training.manifest.table))
+            self._take(torch.arange(len(training.manifest.table)))
         else:
             labels = auxiliary_labels(training.manifest, self.tasks, self.options.labels)
             numbers, _ = top_k_entropy(labels, self.options.top_k)
-            self.clusters = torch.from_numpy(numbers)
+            self._take(torch.from_numpy(numbers))
 
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
         """Run k-means anew every few epochs."""
         if self.options.clusters == "kmeans" and epoch and epoch % self.options.every == 0:
-            features = training.features().numpy()
-            self.clusters = torch.from_numpy(kmeans_clusters(features, self.options.n_clusters, epoch))
+            features = training.features()
+            numbers = torch.from_numpy(kmeans_clusters(features.numpy(), self.options.n_clusters, epoch))
+            # A rounding apart, two processes may number their clusters differently.
+            device = next(self.parameters()).device
+            self._take(first_process_decides(numbers.to(device)).cpu())
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
         """The contrast of both crops of every picture."""
@@ -81,7 +89,13 @@ class ClusterContrast(AuxiliaryObjective):
         crops = torch.cat([batch.views[name] for name in self.views])
         first, second = self.projector(encoder(crops).pooled).chunk(2)
         clusters = self.clusters.to(batch.indices.device)[batch.indices]
-        loss = LOSSES[self.options.loss](first, second, clusters, self.options.temperature)
+        # A part of a step that holds no picture of its own has one that counts for nothing.
+        count = len(clusters) if batch.share else 0
+        first, second, clusters = (rows_of_all(each[:count]) for each in (first, second, clusters))
+        if len(clusters):
+            loss = LOSSES[self.options.loss](first, second, clusters, self.options.temperature)
+        else:
+            loss = first.sum() + second.sum()
         return loss, {self.options.loss: loss.detach()}
 
     def state(self) -> dict[str, Tensor]:
@@ -90,13 +104,18 @@ class ClusterContrast(AuxiliaryObjective):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back the clusters."""
-        self.clusters = state["clusters"]
+        self._take(state["clusters"])
 
     def report(self) -> dict[str, float]:
-        """What the clusters tell of each task, in nats."""
+        """What the clusters tell of each task, in nats: I(Z;T) and H(Z|T), see :mod:`auxface.objectives.clusters`."""
         if self.clusters is None or self.training_set is None:
             return {}
-        return information_report(self.clusters.numpy(), self.training_set.manifest, self.tasks)
+        if self.found is None:
+            self.found = information_report(self.clusters.numpy(), self.training_set.manifest, self.tasks)
+        return self.found
+
+    def _take(self, clusters: Tensor) -> None:
+        self.clusters, self.found = clusters, None
 
 
 OBJECTIVE = Objective("cluster_contrast", ClusterContrastOptions, ClusterContrast)

@@ -36,7 +36,8 @@ class RunState:
         best_value: best validation figure so far, or None.
         best_epoch: the epoch that gave it (counted from 1), or 0.
         looks_since_best: looks at the validation split since then.
-        sums: losses summed over the steps of the epoch that is under way.
+        sums: what the steps of the epoch that is under way have logged, summed.
+        summed: how many steps are in each sum.
         scaler: state of the fp16 loss scale; empty without one.
     """
 
@@ -47,6 +48,7 @@ class RunState:
     best_epoch: int = 0
     looks_since_best: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    summed: dict[str, int] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
 
 

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from auxface.model import JointModel
-from auxface.objectives import TrainingSet
+from auxface.model.balance import primary_is_taught
+from auxface.objectives import Moment, TrainingSet
 from auxface.progress import Advance
 from auxface.training.average import WeightAverage
 from auxface.training.blocks import set_up_blocks
@@ -26,8 +27,9 @@ from auxface.training.feed import Feed
 from auxface.training.journal import Logs
 from auxface.training.machine import agreed_mean, make_accelerator
 from auxface.training.optimiser import make_optimiser
-from auxface.training.status import Recent, add_up, live_line
+from auxface.training.status import Recent, live_line
 from auxface.training.stepping import Stepper
+from auxface.training.sums import Sums
 from auxface.training.validation import Validation, validate
 
 _TELL_EVERY = 20
@@ -111,7 +113,8 @@ class _Run:
         self.steps = self.options.epochs * feed.steps_per_epoch
         self.stepper = Stepper(model, wrapped, prepared, accelerator, feed, self.steps)
         device = accelerator.device
-        self.sums = {name: torch.tensor(value, device=device) for name, value in self.state.sums.items()}
+        totals = {name: torch.tensor(value, device=device) for name, value in self.state.sums.items()}
+        self.sums = Sums(totals, dict(self.state.summed))
 
     def run(self) -> Trained:
         started = time.perf_counter()
@@ -143,21 +146,30 @@ class _Run:
                 self.average.update(self.model, self.state.step)
             self.state = replace(self.state, step=self.state.step + 1, step_in_epoch=number + 1)
             recent.add(each, len(indices))
-            add_up(self.sums, each)
+            self.sums.add(each)
             last = number + 1 == length
             if (number + 1) % _TELL_EVERY == 0 or last:
                 self._tell(recent, logs)
             if self.state.step % self.options.checkpoint_every == 0 and not last:
                 self._save()
-        entry = agreed_mean(self.accelerator, {name: value / length for name, value in self.sums.items()})
-        self.state = replace(self.state, epoch=epoch + 1, step_in_epoch=0, sums={})
-        self.sums = {}
-        if self.state.epoch % self.options.validate_every == 0 or self.state.epoch == self.options.epochs:
+        entry = self.sums.means(self.accelerator) | self.model.report()
+        self.state = replace(self.state, epoch=epoch + 1, step_in_epoch=0, sums={}, summed={})
+        self.sums = Sums()
+        if self._is_time_to_look(epoch):
             entry |= self._look()
         rate = self.plain_optimiser.param_groups[0]["lr"] / self.plain_optimiser.param_groups[0]["scale"]
         seconds = round(time.perf_counter() - begun, 3)
         logs.epoch(self.state.epoch, self.state.step, learning_rate=rate, seconds=seconds, **entry)
         self._save()
+
+    def _is_time_to_look(self, epoch: int) -> bool:
+        """Whether to validate after an epoch, counted from 0: never while the heads have their first weights."""
+        if epoch + 1 == self.options.epochs:
+            return True
+        first = epoch * self.feed.steps_per_epoch
+        steps = range(first, first + self.feed.steps_per_epoch)
+        taught = any(primary_is_taught(self.model.recipe, Moment(step, self.steps)) for step in steps)
+        return taught and (epoch + 1) % self.options.validate_every == 0
 
     def _look(self) -> dict[str, float]:
         value = validate(self.kept, self.validation, self.accelerator)
@@ -190,7 +202,7 @@ class _Run:
 
     def _save(self) -> None:
         self._check_finite()
-        sums = agreed_mean(self.accelerator, self.sums)
+        sums = agreed_mean(self.accelerator, self.sums.totals)
         scaler = {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
         if self.accelerator.is_main_process:
             tensors = {
@@ -200,7 +212,9 @@ class _Run:
                 "objectives": self.model.objective_state(),
                 "average": {} if self.average is None else self.average.model.state_dict(),
             }
-            save_checkpoint(self._checkpoints, tensors, replace(self.state, sums=sums, scaler=scaler))
+            save_checkpoint(
+                self._checkpoints, tensors, replace(self.state, sums=sums, summed=self.sums.steps, scaler=scaler)
+            )
 
     def _restore(self, tensors: dict[str, dict[str, Tensor]]) -> None:
         self.model.load_state_dict(tensors["model"])

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from auxface.training.machine import agreed_mean
+from auxface.training.sums import Sums
 
 
 @dataclass
@@ -19,35 +19,29 @@ class Recent:
     Attributes:
         steps: summed since the last reading.
         pictures: likewise, over all processes.
-        sums: by name, scalars on the device.
+        sums: of what the steps logged.
         since: time of the last reading.
     """
 
     steps: int = 0
     pictures: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    sums: Sums = field(default_factory=Sums)
     since: float = field(default_factory=time.perf_counter)
 
     def add(self, logs: dict[str, Tensor], pictures: int) -> None:
         """Add a step."""
         self.steps += 1
         self.pictures += pictures
-        add_up(self.sums, logs)
+        self.sums.add(logs)
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """Means over the steps and the processes, with ``pictures_per_second`` and ``memory_gib``; begins anew."""
-        means = agreed_mean(accelerator, {name: value / self.steps for name, value in self.sums.items()})
+        """Means over steps and processes, with ``pictures_per_second`` and ``memory_gib``; begins anew."""
+        means = self.sums.means(accelerator)
         now = time.perf_counter()
         means["pictures_per_second"] = round(self.pictures / (now - self.since), 2)
         means["memory_gib"] = round(memory_in_use(accelerator.device) / 2**30, 3)
-        self.steps, self.pictures, self.sums, self.since = 0, 0, {}, now
+        self.steps, self.pictures, self.sums, self.since = 0, 0, Sums(), now
         return means
-
-
-def add_up(sums: dict[str, Tensor], logs: dict[str, Tensor]) -> None:
-    """Add scalars to running sums in single precision, by name."""
-    for name, value in logs.items():
-        sums[name] = sums[name] + value.float() if name in sums else value.float()
 
 
 def live_line(means: dict[str, float]) -> str:

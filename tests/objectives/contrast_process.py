@@ -1,0 +1,80 @@
+"""One of several processes that share steps of ``cluster_contrast``: ``contrast_process.py FOLDER RANK RANKS``.
+
+The first process writes the loss of each step and the gradient of every weight to ``FOLDER/LOSS.safetensors``.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch.nn.parallel import DistributedDataParallel
+
+from auxface.data.manifest import Label, Manifest
+from auxface.model import JointModel
+from auxface.objectives import Moment, Task, TrainingSet
+from auxface.objectives.contrast import LOSSES
+from auxface.recipe import Encoder, Recipe
+from auxface.training.feed import Feed
+from auxface.training.parts import deal, label_counts
+
+PICTURES = 9
+STEPS = (torch.arange(9), torch.tensor([4]))  # nine for two processes are five and four; one is one and none
+
+
+def built(loss):
+    options = {"clusters": "labels", "loss": loss, "projector_width": 16}
+    recipe = Recipe(
+        primary_weight=0.3,
+        auxiliaries={"cluster_contrast": options},
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
+    )
+    shades = ["dark", "light"] * 4 + ["dark"]
+    table = pd.DataFrame({"shade": shades, "kind": list("aabbccaab")})
+    labels = {"shade": Label("class", ("dark", "light")), "kind": Label("class", ("a", "b", "c"))}
+    model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
+    model.before_training(TrainingSet(Manifest(table, labels), lambda: torch.empty(0)))
+    pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, 3, 32, 32)).astype(np.uint8)
+    numbers = torch.tensor([shade == "light" for shade in shades]).long()
+    return model, Feed(pictures, {"shade": numbers}, 0, PICTURES, "light", 32, further=model.views)
+
+
+def take_steps(loss, rank, ranks):
+    """Loss and gradients of each step, by name."""
+    model, feed = built(loss)
+    wrapped = DistributedDataParallel(model, find_unused_parameters=True) if ranks > 1 else model
+    found = {}
+    for number, indices in enumerate(STEPS):
+        model.zero_grad()
+        (part,) = deal(indices, ranks=ranks, rank=rank, accumulate=1)
+        batch = feed.batch(part.indices, 0, torch.device("cpu"))
+        labels = {"shade": feed.labels["shade"][indices]}
+        batch.share, batch.counts = part.share, label_counts(model.tasks, labels, ranks)
+        if not part.share:
+            batch.weights = torch.zeros(len(part.indices))
+        total, _ = wrapped(batch, Moment())
+        total.backward()
+        value = total.detach()
+        if ranks > 1:
+            dist.all_reduce(value)
+        found[f"{number} loss"] = value / ranks
+        found |= {f"{number} {name}": p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return found
+
+
+def main():
+    folder, rank, ranks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
+    for loss in LOSSES:
+        found = take_steps(loss, rank, ranks)
+        if rank == 0:
+            save_file(found, folder / f"{loss}.safetensors")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

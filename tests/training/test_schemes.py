@@ -1,0 +1,169 @@
+"""What the log says, what is validated and what is kept when objectives take turns; clusters in a resumed run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from auxface.data.manifest import Label, Manifest
+from auxface.model import JointModel
+from auxface.model.card import model_card
+from auxface.model.config import ModelConfig
+from auxface.model.directory import default_config
+from auxface.model.scoring import pooled_features
+from auxface.objectives import Task, TrainingSet
+from auxface.recipe import Auxiliary, Encoder, Recipe, Scheme, Train
+from auxface.training.feed import Feed
+from auxface.training.journal import read_journal
+from auxface.training.loop import run_training
+from auxface.training.validation import Validation
+
+TASK = Task("shade", "class", ("dark", "light"))
+DECODER = Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4)
+
+
+def recipe_with(*, epochs=4, **settings):
+    return Recipe(
+        **{"primary_weight": 1.0, "auxiliary": DECODER} | settings,
+        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
+        train=Train(epochs=epochs, batch_size=8, precision="fp32", augment="none"),
+    )
+
+
+def faces(count=32, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = torch.from_numpy(generator.integers(0, 2, count))
+    pictures = generator.integers(0, 120, (count, 3, 32, 32)) + labels.numpy()[:, None, None, None] * 60
+    return pictures.astype(np.uint8), {"shade": labels}
+
+
+def run(folder, recipe, *, break_after=None):
+    """Train on 32 faces, four steps an epoch; ``break_after`` steps the run is cut off and gives None."""
+    pictures, labels = faces()
+    table = pd.DataFrame({"shade": ["dark", "light"] * 16, "kind": list("abcd") * 8})
+    manifest = Manifest(table, {"shade": Label("class", ("dark", "light")), "kind": Label("class", tuple("abcd"))})
+    model = JointModel(recipe, [TASK])
+    training = TrainingSet(manifest, lambda: pooled_features(model, pictures))
+    model.before_training(training)
+    feed = Feed(pictures, labels, recipe.seed, 8, "none", 32, further=model.views)
+    folder.mkdir(exist_ok=True)
+
+    class Stopped(Exception):
+        pass
+
+    done = 0
+
+    def advance(count, note):
+        nonlocal done
+        done += count
+        if break_after is not None and done > break_after:
+            raise Stopped
+
+    try:
+        return run_training(
+            model, feed, Validation(*faces(16, 1)), folder=folder, device="cpu", training=training, advance=advance
+        )
+    except Stopped:
+        return None
+
+
+def epochs_of(folder):
+    return read_journal(folder / "log.jsonl")
+
+
+def test_a_loss_is_divided_by_the_steps_that_had_it(tmp_path):
+    run(tmp_path / "run", recipe_with(scheme=Scheme(kind="alternating"), epochs=1))
+    (entry,) = epochs_of(tmp_path / "run").to_dict("records")
+    # Two steps of each kind: the mean of all four is the mean of both means.
+    assert entry["loss"] == pytest.approx((entry["primary.shade"] + entry["reconstruction.rgb"]) / 2, rel=1e-5)
+    (told,) = read_journal(tmp_path / "run" / "steps.jsonl").to_dict("records")
+    assert told["primary.shade"] == pytest.approx(entry["primary.shade"])
+
+
+@pytest.mark.parametrize("kind", ["sequential", "frozen"])
+def test_heads_that_have_learned_nothing_are_neither_validated_nor_kept(tmp_path, kind):
+    trained = run(tmp_path / "run", recipe_with(scheme=Scheme(kind=kind, pretrain_fraction=0.5)))
+    log = epochs_of(tmp_path / "run")
+    assert log["val.balanced_accuracy"].isna().tolist() == [True, True, False, False]
+    assert log["primary.shade"].isna().tolist() == [True, True, False, False]
+    assert log["reconstruction.rgb"].isna().tolist() == [False, False, True, True]
+    assert trained.best_epoch in (3, 4)
+
+
+def test_an_epoch_that_teaches_the_heads_at_its_end_is_validated(tmp_path):
+    trained = run(tmp_path / "run", recipe_with(scheme=Scheme(kind="sequential", pretrain_fraction=0.9), epochs=2))
+    assert trained.best_epoch == 2
+    assert trained.best_value is not None
+
+
+def test_waiting_for_the_heads_spends_no_patience(tmp_path):
+    recipe = recipe_with(scheme=Scheme(kind="sequential", pretrain_fraction=0.5), epochs=6)
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"patience": 1})})
+    trained = run(tmp_path / "run", recipe)
+    assert trained.best_epoch >= 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "views"),
+    [
+        ({"primary_weight": 0.5}, ("contrast_1", "contrast_2")),
+        ({"primary_weight": 1.0}, ()),
+        ({"scheme": Scheme(kind="alternating")}, ("contrast_1", "contrast_2")),
+        ({"scheme": Scheme(kind="sequential", pretrain_fraction=0.0)}, ()),
+        ({"primary_weight": 0.5, "auxiliaries": {"cluster_contrast": {"weight": 0}}}, ()),
+    ],
+)
+def test_an_auxiliary_that_never_runs_has_no_views_and_no_clusters(settings, views):
+    settings = {"auxiliaries": {"cluster_contrast": {"clusters": "kmeans"}}} | settings
+    model = JointModel(recipe_with(**settings), [TASK])
+    model.before_training(TrainingSet(Manifest(pd.DataFrame({"shade": ["dark"]}), {}), lambda: torch.empty(0)))
+    assert model.views == views
+    assert (model.auxiliaries["cluster_contrast"].clusters is not None) == bool(views)
+
+
+def contrasting(clusters, epochs=4):
+    options = {"clusters": clusters, "every": 2, "n_clusters": 4, "projector_width": 16}
+    return recipe_with(primary_weight=0.3, auxiliary=None, auxiliaries={"cluster_contrast": options}, epochs=epochs)
+
+
+@pytest.mark.parametrize("clusters", ["labels", "kmeans"])
+def test_what_clusters_tell_stands_in_the_log_and_in_the_card(tmp_path, clusters):
+    trained = run(tmp_path / "run", contrasting(clusters, epochs=3))
+    log = epochs_of(tmp_path / "run")
+    known, left = (log[f"cluster_contrast.{name}.shade"] for name in ("mutual_information", "conditional_entropy"))
+    np.testing.assert_allclose(log["cluster_contrast.entropy"], known + left, rtol=1e-6)
+    if clusters == "labels":
+        # Kinds a and c are dark, b and d light: they tell all of ln 2, and keep ln 2 more.
+        np.testing.assert_allclose(known, np.log(2))
+        np.testing.assert_allclose(left, np.log(2))
+    else:
+        # A cluster for each picture until the first k-means, before the third epoch.
+        np.testing.assert_allclose(log["cluster_contrast.entropy"].iloc[:2], np.log(32))
+        assert log["cluster_contrast.entropy"].iloc[2] <= np.log(4) + 1e-9
+    config: ModelConfig = default_config(trained.model).model_copy(
+        update={"provenance": {"objectives": trained.model.report()}}
+    )
+    card = model_card(config)
+    assert f"| cluster contrast, conditional entropy, shade | {left.iloc[-1]:.4f} |" in card
+    assert "objectives" not in card.split("## Provenance")[1]
+
+
+def test_a_card_without_figures_of_auxiliaries_has_no_line_for_them(tmp_path):
+    config = default_config(JointModel(recipe_with(), [TASK]))
+    card = model_card(config.model_copy(update={"provenance": {"objectives": {}, "seed": 0}}))
+    assert "objectives" not in card
+    assert "found" not in card
+
+
+@pytest.mark.parametrize("break_after", [8, 12])
+def test_resumed_cluster_contrast_equals_unbroken(tmp_path, break_after):
+    # k-means runs before the third epoch, of which step 8 is the last before and 12 the last.
+    unbroken = run(tmp_path / "a", contrasting("kmeans", epochs=5))
+    assert run(tmp_path / "b", contrasting("kmeans", epochs=5), break_after=break_after) is None
+    resumed = run(tmp_path / "b", contrasting("kmeans", epochs=5))
+    weights = [trained.model.state_dict() for trained in (unbroken, resumed)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    state = [trained.model.objective_state()["cluster_contrast/clusters"] for trained in (unbroken, resumed)]
+    assert torch.equal(*state)
+    logs = [epochs_of(tmp_path / name).drop(columns="seconds") for name in "ab"]
+    pd.testing.assert_frame_equal(*logs)
