@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from auxface.data.geometry import CUBIC, crop_resize, random_boxes, resize, shift_flip, warp
+from auxface.data.geometry import (
+    CUBIC,
+    TRIANGLE,
+    _scaled,
+    crop_resize,
+    random_boxes,
+    resize,
+    shift_flip,
+    warp,
+    whole_pixels,
+)
 from auxface.data.randaugment import CHANCES, OPERATIONS, choose_operations, movement
 from auxface.data.random import uniforms
 from auxface.data.synthetic import render_faces
@@ -128,16 +138,22 @@ def test_scaling_equals_pillow(faces, kernel, filtered, size):
         assert np.abs(made.numpy() - theirs).mean() < 0.5
 
 
-def test_a_crop_equals_pillows(faces):
-    box = (5.5, 9.25, 30.0, 41.0)
-    ours = crop_resize(faces[:1], torch.tensor([box]), torch.tensor([True]), 32)[0].round()
-    left, top, width, height = box
-    cut = Image.fromarray(faces[0].permute(1, 2, 0).numpy()).resize(
-        (32, 32), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
-    )
-    theirs = np.asarray(cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).transpose(2, 0, 1)
-    # Pillow cuts a filter off at the box; ours looks at what lies beside it, so only the rim may differ.
-    assert np.abs(ours.numpy() - theirs)[:, 2:-2, 2:-2].max() <= 2
+@pytest.mark.parametrize(
+    ("kernel", "filtered"), [(TRIANGLE, Image.Resampling.BILINEAR), (CUBIC, Image.Resampling.BICUBIC)]
+)
+@pytest.mark.parametrize("size", [16, 32, 90])
+def test_a_crop_equals_pillows(faces, kernel, filtered, size):
+    left, top, width, height = box = (5, 9, 30, 41)
+    cut = Image.fromarray(faces[0].permute(1, 2, 0).numpy()).crop((left, top, left + width, top + height))
+    cut = cut.resize((size, size), filtered)
+    theirs = np.asarray(cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).transpose(2, 0, 1).astype(int)
+    boxes, mirrored = torch.tensor([box, (0, 0, 64, 64)]), torch.tensor([True, False])
+    ours = crop_resize(faces[:2], boxes, mirrored, size, kernel)[0].numpy()
+    assert np.abs(ours - theirs).max() <= 1
+    # What other devices do: a matrix per axis.
+    matrices = _scaled(faces[:2], boxes, size, kernel)[0].round().clamp(0, 255).flip(2).numpy()
+    assert np.abs(matrices - theirs).max() <= 2
+    assert np.abs(matrices - theirs).mean() < 0.3
 
 
 @given(st.integers(0, 2**31), st.sampled_from([(0.08, 1.0), (0.5, 0.9)]))
@@ -152,6 +168,12 @@ def test_random_boxes_lie_inside_and_have_the_area(seed, area):
     ratio = width / height
     assert ratio.min() > 0.74
     assert ratio.max() < 1.35
+    whole = whole_pixels(boxes, 100)
+    assert whole.dtype == torch.int64
+    assert (whole[:, :2] >= 0).all()
+    assert (whole[:, 2:] >= 1).all()
+    assert (whole[:, :2] + whole[:, 2:] <= 100).all()
+    assert (whole - boxes).abs().max() <= 1
 
 
 def test_shifting_moves_whole_pixels_and_repeats_the_edge():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from auxface.data.geometry import crop_resize, random_boxes
+from auxface.data.geometry import crop_resize, random_boxes, whole_pixels
 from auxface.data.photometric import jitter, luma
 from auxface.data.random import uniforms
 
@@ -40,7 +40,7 @@ def contrast_crop(pictures: Tensor, seeds: Tensor, size: int, number: int) -> Te
     """
     chance = uniforms(seeds, 10, stream=_STREAM + number)
     boxes = random_boxes(chance[:, :4], pictures.shape[-1], area=(0.4, 1.0), ratio=(3 / 4, 4 / 3))
-    crops = (crop_resize(pictures, boxes, chance[:, 4] < 0.5, size) / 255).clamp(0, 1)
+    crops = crop_resize(pictures, whole_pixels(boxes, pictures.shape[-1]), chance[:, 4] < 0.5, size)
     factors = torch.where(chance[:, 8:9] < 0.8, 0.6 + 0.8 * chance[:, 5:8], 1.0)
     coloured = jitter(crops, factors)
     return torch.where((chance[:, 9] < 0.2)[:, None, None, None], luma(coloured), coloured)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from auxface.data.geometry import CUBIC, crop_resize, random_boxes, resize, shift_flip, warp
+from auxface.data.geometry import CUBIC, crop_resize, random_boxes, resize, shift_flip, warp, whole_pixels
 from auxface.data.jpeg import compress_jpeg
 from auxface.data.photometric import blur, erase, jitter
 from auxface.data.randaugment import CHANCES, choose_operations, movement, recolour
@@ -60,30 +60,29 @@ def make_views(pictures: Tensor, seeds: Tensor, preset: str, *, size: int) -> Vi
 def whole(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     """The whole picture at ``size``, unchanged where it has that size already."""
     clean = _at_size(pictures, size)
-    return Views(clean.float() / 255, clean)
+    return Views(clean.float().div_(255), clean)
 
 
 def light(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     """A mild crop, a mirror image half of the time, a little jitter: for faces that are already cropped."""
     chance = uniforms(seeds, 9)
     boxes = random_boxes(chance[:, :4], pictures.shape[-1], area=(0.7, 1.0), ratio=(0.9, 1 / 0.9))
-    clean = _rounded(crop_resize(pictures, boxes, chance[:, 4] < 0.5, size))
+    clean = crop_resize(pictures, whole_pixels(boxes, pictures.shape[-1]), chance[:, 4] < 0.5, size)
     factors = torch.where(chance[:, 8:] < 0.8, 0.8 + 0.4 * chance[:, 5:8], 1.0)
-    return Views(jitter(clean.float() / 255, factors), clean)
+    return Views(jitter(clean, factors), clean)
 
 
 def ssat(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     """What SSAT was trained with (Das et al., 2023): crops of 0.08 to 1, mirroring, RandAugment, erasing by noise."""
     chance = uniforms(seeds, 11 + CHANCES)
     boxes = random_boxes(chance[:, :4], pictures.shape[-1], area=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
-    moved = crop_resize(pictures, boxes, chance[:, 4] < 0.5, size, CUBIC)
+    clean = crop_resize(pictures, whole_pixels(boxes, pictures.shape[-1]), chance[:, 4] < 0.5, size, CUBIC)
     operations, strength, signs = choose_operations(chance[:, 11:])
     maps = movement(operations, strength, signs)
     rows = (maps != torch.eye(3, device=maps.device)).flatten(1).any(1).nonzero()[:, 0]
     if len(rows):
-        moved[rows] = warp(moved[rows], maps[rows], _FILL)
-    clean = _rounded(moved)
-    primary = recolour(clean.float() / 255, operations, strength, signs)
+        clean[rows] = _rounded(warp(clean[rows].float(), maps[rows], _FILL))
+    primary = recolour(clean.float().div_(255), operations, strength, signs)
     rows = (chance[:, 5] < 0.25).nonzero()[:, 0]
     if len(rows):
         holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
@@ -104,13 +103,12 @@ def forensic(pictures: Tensor, seeds: Tensor, size: int) -> Views:
     most = max(1, size // 32)
     across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
     clean = shift_flip(placed, across, down, chance[:, 2] < 0.5)
-    primary = clean.float() / 255
 
     def at_times(column: int, share: float) -> Tensor:
         return (chance[:, column] < share).nonzero()[:, 0]
 
     factors = torch.where(chance[:, 3:4] < 0.5, 0.9 + 0.2 * chance[:, 4:7], 1.0)
-    primary = jitter(primary, factors)
+    primary = jitter(clean, factors)
     for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
         rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
         primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
@@ -126,7 +124,12 @@ def forensic(pictures: Tensor, seeds: Tensor, size: int) -> Views:
 
 
 def _at_size(pictures: Tensor, size: int) -> Tensor:
-    return pictures if pictures.shape[-1] == size else _rounded(resize(pictures, size))
+    if pictures.shape[-1] == size:
+        return pictures
+    whole = torch.tensor([0, 0, pictures.shape[-1], pictures.shape[-1]], device=pictures.device).expand(
+        len(pictures), 4
+    )
+    return crop_resize(pictures, whole, torch.zeros(len(pictures), dtype=torch.bool, device=pictures.device), size)
 
 
 def _rounded(pictures: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from auxface.data.mixing import Mixed, mix
 from auxface.data.pseudo_forgeries import blend_batch
 from auxface.data.random import sample_seeds
 from auxface.data.views import make_views
+from auxface.memory import keep_freed_memory
 from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
 
@@ -50,6 +51,9 @@ class Feed:
     keys: Sequence[str] = ()
     chances: Tensor | None = None
     weights: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        keep_freed_memory()
 
     @property
     def steps_per_epoch(self) -> int:

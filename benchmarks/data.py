@@ -1,0 +1,216 @@
+"""How fast data comes: cached crops against ImageFolder and PIL, faces cut, video frames streamed and their memory.
+
+    python benchmarks/data.py [loading] [faces] [video] [--pictures FOLDER] [--weights YUNET.onnx] [--workers 2]
+
+Without ``--pictures`` rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches
+of 64, by torchvision's ImageFolder, PIL and a DataLoader, and by the decoded cache and the feed that training uses; the
+same augmentation, the same number of workers (processes there, threads here), in turns. ``video``: a clip of 10 seconds
+and one of 10 minutes (the same frames over and over), each in a process of its own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from auxface.data.cache import load_pictures
+from auxface.data.decode import SUFFIXES, fit_square, read_picture
+from auxface.data.faces import FaceCutter, FaceSettings
+from auxface.data.layouts.tree import files_under
+from auxface.data.manifest import read_manifest
+from auxface.data.parallel import in_order
+from auxface.data.synthetic import render_faces
+from auxface.training.feed import Feed
+from auxface.verbs.prepare import prepare
+
+SIDE, BATCH, COUNT, ROUNDS = 112, 64, 1920, 5
+FPS, SHORT, REPEATS, FRAME = 25, 10, 60, (640, 360)
+
+
+def medians(runs: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Items per second of each, the median of rounds in turns."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            count = run()
+            found[name].append(count / (time.perf_counter() - begun))
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
+    """Pictures to work on, uint8 [H, W, 3]."""
+    if folder is None:
+        return list(render_faces(count, seed=1, size=side).pictures)
+    paths = list(files_under(folder, SUFFIXES))
+    return [read_picture(path) for path in paths[:: max(1, len(paths) // count)][:count]]
+
+
+def loading(folder: Path | None, workers: int) -> dict[str, object]:
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import (
+        ColorJitter,
+        Compose,
+        RandomApply,
+        RandomHorizontalFlip,
+        RandomResizedCrop,
+        ToTensor,
+    )
+
+    torch.set_num_threads(1)
+    light = Compose(
+        [
+            RandomResizedCrop(SIDE, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9)),
+            RandomHorizontalFlip(),
+            RandomApply([ColorJitter(0.2, 0.2, 0.2)], 0.8),
+            ToTensor(),
+        ]
+    )
+    pictures = sources(folder, COUNT, SIDE)
+    report: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as place:
+        tree = Path(place) / "tree"
+        for number, picture in enumerate(pictures):
+            path = tree / "ab"[number % 2] / f"{number:05d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(fit_square(picture, SIDE)).save(path, quality=95)
+        output = Path(place) / "manifest.parquet"
+        prepare("folder", tree, output=output, options={"split_fractions": "1,0,0"}, duplicates="keep")
+        manifest = read_manifest(output)
+        begun = time.perf_counter()
+        cached = load_pictures(manifest, size=SIDE, folder=Path(place) / "cache", workers=workers).array
+        report["decoded once, pictures per second"] = round(len(cached) / (time.perf_counter() - begun))
+
+        for name, transform in (("light", light), ("none", ToTensor())):
+            data = ImageFolder(str(tree), transform)
+            theirs = DataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+            feed = Feed(cached, {"class": torch.arange(len(cached)) % 2}, 0, BATCH, name, SIDE)
+
+            def pil(loader: DataLoader = theirs) -> int:
+                return sum(len(images) for images, _ in loader)
+
+            def ours(feed: Feed = feed) -> int:
+                def make(indices: torch.Tensor) -> int:
+                    return len(feed.batch(indices, 0, torch.device("cpu")).primary)
+
+                batches = feed.indices(0)
+                return sum(in_order(make, batches, workers=workers) if workers > 1 else map(make, batches))
+
+            found = medians({"ImageFolder and PIL": pil, "auxface": ours})
+            report[f"augment {name}"] = {key: round(value) for key, value in found.items()} | {
+                "ratio": round(found["auxface"] / found["ImageFolder and PIL"], 1)
+            }
+    return report
+
+
+def faces(folder: Path | None, weights: Path | None, workers: int) -> dict[str, object]:
+    pictures = sources(folder, 200, 224)
+    report: dict[str, object] = {"pictures": f"{len(pictures)} of about {pictures[0].shape[1]}x{pictures[0].shape[0]}"}
+    for detector in ("yunet", "haar") if weights else ("haar",):
+        cutter = FaceCutter(FaceSettings(detector=detector, size=SIDE), weights)
+
+        def run(cutter: FaceCutter = cutter) -> int:
+            return sum(1 for _ in in_order(cutter.cut, pictures, workers=workers))
+
+        found = sum(len(cutter.cut(picture)) > 0 for picture in pictures)
+        rate = medians({detector: run})[detector]
+        report[detector] = {"pictures per second": round(rate, 1), "with a face": found}
+    return report
+
+
+def write_clips(folder: Path) -> tuple[Path, Path]:
+    """A clip of moving noise, and one that has its packets again and again."""
+    import av
+
+    width, height = FRAME
+    short, long = folder / "short.mp4", folder / "long.mp4"
+    random = np.random.default_rng(0)
+    ground = np.kron(random.integers(0, 256, (height // 8 + 4, width // 8 + 40, 3), np.uint8), np.ones((8, 8, 1)))
+    with av.open(str(short), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "g": "50", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(FPS * SHORT):
+            view = np.ascontiguousarray(ground[number % 24 : number % 24 + height, number : number + width], np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(long), "w") as output:
+        copy = None
+        for turn in range(REPEATS):
+            with av.open(str(short)) as source:
+                given = source.streams.video[0]
+                copy = copy or output.add_stream_from_template(given)
+                shift = round(turn * SHORT / (given.time_base or Fraction(1)))
+                for packet in source.demux(given):
+                    if packet.dts is not None and packet.pts is not None:
+                        packet.dts, packet.pts, packet.stream = packet.dts + shift, packet.pts + shift, copy
+                        output.mux(packet)
+    return short, long
+
+
+_CHILD = """
+import json, sys, time
+from pathlib import Path
+from auxface.data.frames import FrameSettings
+from auxface.data.video import stream_frames
+from auxface.data.video_intake import take_frames
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
+
+path = Path(sys.argv[1])
+begun = time.perf_counter()
+if sys.argv[2] == "stream":
+    count = sum(1 for _ in stream_frames(path))
+else:
+    count = sum(1 for _ in take_frames(path, None, FrameSettings(count=32), None))
+print(json.dumps({"frames": count, "seconds": time.perf_counter() - begun, "peak_mib": round(peak(), 1)}))
+"""
+
+
+def video() -> dict[str, object]:
+    report: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as place:
+        clips = dict(zip(("10 s", "10 min"), write_clips(Path(place)), strict=True))
+        for what in ("stream", "32 frames"):
+            found = {}
+            for name, path in clips.items():
+                command = [sys.executable, "-c", _CHILD, str(path), what]
+                found[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                found[name]["frames_per_second"] = round(found[name]["frames"] / found[name].pop("seconds"), 1)
+            peaks = [one["peak_mib"] for one in found.values()]
+            report[what] = found | {"peak of the long clip over the short": round(peaks[1] / peaks[0], 3)}
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speed of loading, faces and video.")
+    parser.add_argument("parts", nargs="*", choices=("loading", "faces", "video"))
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--weights", type=Path, help="YuNet's; without it only Haar is measured")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    report: dict[str, object] = {"workers": options.workers}
+    for part in options.parts or ("loading", "faces", "video"):
+        if part == "loading":
+            report[part] = loading(options.pictures, options.workers)
+        elif part == "faces":
+            report[part] = faces(options.pictures, options.weights, options.workers)
+        else:
+            report[part] = video()
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
