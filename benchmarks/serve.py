@@ -1,9 +1,12 @@
-"""How many requests a server answers: 64 clients at once, faces batched across requests against one at a time.
+"""Requests that a server answers: 64 clients at once, faces of different requests scored together or one at a time.
 
-    python benchmarks/serve.py MODEL --pictures FOLDER [--seconds 60] [--workers 1]
+    python benchmarks/serve.py MODEL --pictures FOLDER [--seconds 60] [--load 60] [--workers 1] [--batch 32]
 
-Clients and server share the processor. Each client sends one picture after the other; refusals (429, 503) are counted
-apart from failures, of which there must be none.
+Two servers that differ in ``--batch`` alone run side by side and are asked in turns of three seconds, so that a busy
+machine slows them alike. Beside the answers per second stands the processor time of an answer, which a busy machine
+changes little. ``bare`` is the model alone, without a server: batching across requests cannot gain more than the model
+gains from batches. ``load`` is the batched server under a steady load; refusals (429, 503) are counted apart from
+failures, of which there must be none. Clients and servers share the processor.
 """
 
 import argparse
@@ -16,18 +19,20 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 CLIENTS = 64
+TURN = 3.0
 
 
-async def client(host, port, pictures, number, end, times, statuses):
+async def client(port, pictures, number, end, times, statuses):
     turn = number
     while time.perf_counter() < end:
         data = pictures[turn % len(pictures)]
         turn += 1
         start = time.perf_counter()
         try:
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
             head = (
                 f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
             )
@@ -45,33 +50,75 @@ async def client(host, port, pictures, number, end, times, statuses):
             await asyncio.sleep(0.05)
 
 
-async def load(host, port, pictures, seconds, clients):
-    times, statuses = [], Counter()
-    end = time.perf_counter() + seconds
-    await asyncio.gather(*(client(host, port, pictures, n, end, times, statuses) for n in range(clients)))
-    return np.array(times), statuses
+class Server:
+    """A server process, and what was seen of its answers."""
 
+    def __init__(self, model, workers, batch, clients):
+        command = [sys.executable, "-m", "auxface", "serve", model, "--port", "0", "--workers", str(workers)]
+        command += ["--queue", str(clients)] + (["--batch", str(batch)] if batch else [])
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        self.clear()
 
-def measure(model, pictures, seconds, workers, batch, clients):
-    command = [sys.executable, "-m", "auxface", "serve", model, "--port", "0", "--workers", str(workers)]
-    command += ["--batch", str(batch), "--queue", str(clients)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        port = int(server.stdout.readline().rsplit(":", 1)[1])
+    def clear(self):
+        self.times, self.statuses, self.wall, self.busy = [], Counter(), 0.0, 0.0
+
+    def warm(self, pictures):
         for _ in range(100):
-            _, statuses = asyncio.run(load("127.0.0.1", port, pictures, 0.2, 1))
-            if statuses[200]:
-                break
-        times, statuses = asyncio.run(load("127.0.0.1", port, pictures, seconds, clients))
-    finally:
-        server.terminate()
-        server.wait()
+            self.ask(pictures, 0.3, 2)
+            if self.statuses[200]:
+                return self.clear()
+        raise SystemExit(f"the server does not answer: {dict(self.statuses)}")
+
+    def ask(self, pictures, seconds, clients):
+        start, busy = time.perf_counter(), self.processor()
+
+        async def everyone():
+            end = start + seconds
+            given = (self.times, self.statuses)
+            await asyncio.gather(*(client(self.port, pictures, n, end, *given) for n in range(clients)))
+
+        asyncio.run(everyone())
+        self.wall += time.perf_counter() - start
+        self.busy += self.processor() - busy
+
+    def processor(self):
+        root = psutil.Process(self.process.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in [root, *root.children(recursive=True)])
+
+    def found(self):
+        return {
+            "answers_per_second": round(len(self.times) / self.wall, 1),
+            "processor_ms_per_answer": round(1000 * self.busy / max(1, len(self.times)), 2),
+            "p50_ms": round(1000 * float(np.percentile(self.times, 50))),
+            "p99_ms": round(1000 * float(np.percentile(self.times, 99))),
+            "statuses": {str(key): value for key, value in self.statuses.items()},
+        }
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def bare(model, batch, seconds=6.0):
+    """Processor time of a picture in the model alone, in batches against one at a time, and how many times less."""
+    from auxface.inference.predictor import Predictor
+
+    scorer = Predictor.from_pretrained(model, faces="whole", warn=lambda sentence: None).scorer
+    size = scorer.config.recipe.encoder.image_size
+    pictures = np.random.default_rng(0).integers(0, 256, (batch or scorer.batch_size, 3, size, size), np.uint8)
+    spent, end = {1: [], len(pictures): []}, time.perf_counter() + seconds
+    while time.perf_counter() < end or not spent[len(pictures)]:
+        for step, held in spent.items():
+            start = time.process_time()
+            scorer.score_pictures(pictures, batch_size=step)
+            held.append((time.process_time() - start) / len(pictures))
+    single, several = (1000 * float(np.median(held)) for held in spent.values())
     return {
-        "batch": batch,
-        "answers_per_second": round(len(times) / seconds, 1),
-        "p50_ms": round(1000 * float(np.percentile(times, 50)), 1),
-        "p99_ms": round(1000 * float(np.percentile(times, 99)), 1),
-        "statuses": {str(key): value for key, value in statuses.items()},
+        "batch": len(pictures),
+        "processor_ms_single": round(single, 2),
+        "processor_ms_batched": round(several, 2),
+        "ratio": round(single / several, 2),
     }
 
 
@@ -79,19 +126,34 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--pictures", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="for the comparison, both servers together")
+    parser.add_argument("--load", type=float, default=60, help="seconds of steady load")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--batch", type=int, default=0, help="of the batched server; 0: its default")
     arguments = parser.parse_args()
     pictures = [path.read_bytes() for path in sorted(arguments.pictures.rglob("*.*"))[:200]]
-    results = [
-        measure(arguments.model, pictures, arguments.seconds, arguments.workers, batch, arguments.clients)
-        for batch in (32, 1)
-    ]
-    ratio = results[0]["answers_per_second"] / results[1]["answers_per_second"]
-    print(
-        json.dumps({"clients": arguments.clients, "results": results, "batched_over_single": round(ratio, 2)}, indent=1)
-    )
+    alone = bare(arguments.model, arguments.batch)
+    servers = [Server(arguments.model, arguments.workers, batch, arguments.clients) for batch in (arguments.batch, 1)]
+    report = {"clients": arguments.clients, "workers": arguments.workers, "bare": alone}
+    try:
+        for server in servers:
+            server.warm(pictures)
+        for _ in range(round(arguments.seconds / (2 * TURN))):
+            for server in servers:
+                server.ask(pictures, TURN, arguments.clients)
+        several, single = (server.found() for server in servers)
+        report |= {"batched": several, "single": single}
+        for name, better in (("answers_per_second", 1), ("processor_ms_per_answer", -1)):
+            report[f"ratio of {name}"] = round((several[name] / single[name]) ** better, 2)
+        if arguments.load:
+            servers[0].clear()
+            servers[0].ask(pictures, arguments.load, arguments.clients)
+            report["load"] = {"seconds": arguments.load} | servers[0].found()
+    finally:
+        for server in servers:
+            server.stop()
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

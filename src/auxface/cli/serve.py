@@ -27,7 +27,9 @@ def command(
     max_frames: Annotated[int, typer.Option("--max-frames", help="Of a video, looked at.", min=1)] = 300,
     max_seconds: Annotated[float, typer.Option("--max-seconds", help="For one answer.", min=0.1)] = 30.0,
     queue: Annotated[int, typer.Option("--queue", help="Requests that may wait in each process.", min=1)] = 64,
-    batch: Annotated[int, typer.Option("--batch", help="Faces of different requests scored together.", min=1)] = 32,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Faces of different requests scored together; by device.", min=1)
+    ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,
     weights: WeightsFlag = None,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig
+from auxface.model.scoring import suitable_batch
 
 METADATA = "auxface"
 INPUT = "images"
@@ -29,31 +30,18 @@ class OnnxModel:
     Attributes:
         config: as the model directory's, from the file's metadata.
         session: the ONNX Runtime session.
+        batch_size: pictures at a time that it answers fastest.
 
     Raises:
         InputError: no such file, not one of ours, or ONNX Runtime is not installed or cannot run it.
     """
 
     def __init__(self, path: Path, device: str = "auto", *, threads: int = 0) -> None:
-        runtime = need_onnxruntime()
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; export one with 'auxface export MODEL --format onnx -o {path}'")
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: larger than {_MAX_BYTES >> 30} GiB")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
-        providers = [name for name in wanted if name in runtime.get_available_providers()]
-        try:
-            # Bytes, so that the file cannot point at others for its weights.
-            self.session = runtime.InferenceSession(path.read_bytes(), options, providers=providers)
-        # Its own exceptions have no common ancestor but this.
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise InputError(f"{path}: not a file that ONNX Runtime can run ({reason})") from None
+        self.session = open_session(path, device, threads=threads)
         self.config = _config(self.session.get_modelmeta().custom_metadata_map, path)
+        where = "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
+        self.batch_size = suitable_batch(where, self.config.recipe.encoder.image_size)
         names = {output.name for output in self.session.get_outputs()}
         missing = [task.name for task in self.config.tasks if LOGITS + task.name not in names]
         if missing or [one.name for one in self.session.get_inputs()] != [INPUT]:
@@ -63,7 +51,7 @@ class OnnxModel:
         self,
         pictures: np.ndarray,
         *,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> dict[str, np.ndarray]:
@@ -71,14 +59,15 @@ class OnnxModel:
 
         Args:
             pictures: uint8 [N, 3, S, S] at the model's input size.
-            batch_size: pictures at a time.
+            batch_size: pictures at a time; None: as many as suit.
             transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
             advance: told how many pictures were done.
         """
         names = [LOGITS + task.name for task in self.config.tasks]
         collected: list[list[np.ndarray]] = []
-        for start in range(0, len(pictures), batch_size):
-            batch = np.asarray(pictures[start : start + batch_size])
+        step = batch_size or self.batch_size
+        for start in range(0, len(pictures), step):
+            batch = np.asarray(pictures[start : start + step])
             if transform is not None:
                 batch = transform(torch.from_numpy(np.array(batch)), start).numpy()
             scaled = batch.astype(np.float32)
@@ -91,6 +80,33 @@ class OnnxModel:
         return {
             task.name: np.concatenate(parts) for task, parts in zip(self.config.tasks, zip(*collected), strict=True)
         }
+
+
+def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
+    """An ONNX Runtime session of a file; the arguments of :class:`OnnxModel`.
+
+    Raises:
+        InputError: no such file, one that is too large or cannot be run, or ONNX Runtime is not installed.
+    """
+    runtime = need_onnxruntime()
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; export one with 'auxface export MODEL --format onnx -o {path}'")
+    if path.stat().st_size > _MAX_BYTES:
+        raise InputError(f"{path}: larger than {_MAX_BYTES >> 30} GiB")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that spin while they wait take the cores from decoding, and from whoever shares the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
+    providers = [name for name in wanted if name in runtime.get_available_providers()]
+    try:
+        # Bytes, so that the file cannot point at others for its weights.
+        return runtime.InferenceSession(path.read_bytes(), options, providers=providers)
+    # Its own exceptions have no common ancestor but this.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{path}: not a file that ONNX Runtime can run ({reason})") from None
 
 
 def _config(metadata: dict[str, str], path: Path) -> ModelConfig:

@@ -19,7 +19,7 @@ from auxface.inference.results import NO_FACE, Answer, Face, Prediction
 from auxface.model.config import ModelConfig
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model
-from auxface.model.scoring import score_pictures
+from auxface.model.scoring import score_pictures, suitable_batch
 
 _BATCH = 64
 # A picture this far from square, or this much larger than the input, is seldom one face.
@@ -30,8 +30,9 @@ class Scorer(Protocol):
     """Anything that has a model's configuration and gives logits: a directory's model, or an ONNX file."""
 
     config: ModelConfig
+    batch_size: int
 
-    def score_pictures(self, pictures: np.ndarray, *, batch_size: int = ...) -> dict[str, np.ndarray]:
+    def score_pictures(self, pictures: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
         ...
 
@@ -44,10 +45,11 @@ class TorchScorer:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = saved.model.to(device).eval()
         self.config = saved.config
+        self.batch_size = suitable_batch(device, saved.config.recipe.encoder.image_size)
 
-    def score_pictures(self, pictures: np.ndarray, *, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
+    def score_pictures(self, pictures: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
-        return score_pictures(self.model, pictures, batch_size=batch_size)
+        return score_pictures(self.model, pictures, batch_size=batch_size or self.batch_size)
 
 
 class Predictor:
@@ -203,12 +205,12 @@ class Predictor:
                 )
         return shown, None
 
-    def answer(self, squares: Sequence[np.ndarray], *, batch_size: int = _BATCH) -> list[dict[str, Answer]]:
+    def answer(self, squares: Sequence[np.ndarray]) -> list[dict[str, Answer]]:
         """Squares of faces, each uint8 [S, S, 3] at the model's size, to an answer per task."""
         if not squares:
             return []
         pictures = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
-        return self.answers_of(self.scorer.score_pictures(pictures, batch_size=batch_size))
+        return self.answers_of(self.scorer.score_pictures(pictures))
 
     def answers_of(self, logits: dict[str, np.ndarray]) -> list[dict[str, Answer]]:
         """Logits per task, [N, outputs], to the answers of N faces."""

@@ -21,12 +21,12 @@ class Batcher:
 
     Args:
         scorer: the model.
-        most: faces in one batch; a request with more is scored alone.
+        most: faces in one batch; a request with more is scored alone. None: as many as suit the model's device.
     """
 
-    def __init__(self, scorer: Scorer, most: int) -> None:
+    def __init__(self, scorer: Scorer, most: int | None = None) -> None:
         self.config = scorer.config
-        self.most = most
+        self.batch_size = self.most = most or scorer.batch_size
         self._scorer = scorer
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="auxface-batcher", daemon=True)
@@ -38,7 +38,7 @@ class Batcher:
         self._waiting.put(_Job(pictures, future))
         return future
 
-    def score_pictures(self, pictures: np.ndarray, *, batch_size: int = 64) -> dict[str, np.ndarray]:
+    def score_pictures(self, pictures: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """As a scorer does; waits."""
         return self.submit(pictures).result()
 

@@ -21,7 +21,7 @@ class Settings:
         max_frames: of a video that are looked at.
         max_seconds: for one answer, reading the upload included.
         queue: requests that may be in hand in one process; more are refused.
-        batch: faces of different requests that are scored together.
+        batch: faces of different requests that are scored together; None: as many as suit the device.
         faces: see :class:`auxface.inference.predictor.Predictor`, as for the next two.
         detector: likewise.
         weights: likewise.
@@ -38,7 +38,7 @@ class Settings:
     max_frames: int = 300
     max_seconds: float = 30.0
     queue: int = 64
-    batch: int = 32
+    batch: int | None = None
     faces: Literal["auto", "crop", "whole"] = "auto"
     detector: Literal["yunet", "haar"] | None = None
     weights: str | None = None
