@@ -86,12 +86,14 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compare what is done so far: one page, and Markdown tables for the docs."""
+    from auxface.studies.document import document
+    from auxface.studies.wording import conclusions
     from auxface.verbs.study_report import study_report
 
     found = study_report(folders, out, markdown=markdown, resamples=resamples, seed=seed, overwrite=overwrite)
     if as_json:
-        typer.echo(json.dumps(found.to_dict()))
+        typer.echo(json.dumps(document(found)))
         return
-    for line in found.sentences():
+    for line in conclusions(found):
         typer.echo(line)
     typer.echo(f"report: {out}")

@@ -72,7 +72,8 @@ def runs_of(study: Study, folder: Path) -> list[Run]:
     if study.compare.baseline not in labels:
         near = nearest(study.compare.baseline, labels)
         raise InputError(
-            f"{study.name}: compare.baseline '{study.compare.baseline}' is no method{near}; methods: {'; '.join(labels)}"
+            f"{study.name}: compare.baseline '{study.compare.baseline}' is no method{near}; "
+            f"methods: {'; '.join(labels)}"
         )
     methods.sort(key=lambda item: _label(item[0], item[2]) != study.compare.baseline)
     runs: list[Run] = []
@@ -138,7 +139,7 @@ def _recipe(study: Study, data: Data, method: Method, varied: Mapping[str, Any],
         for key, value in {**study.settings, **data.settings}.items()
         if has_auxiliary or key.partition(".")[0] not in _OF_AUXILIARY
     }
-    settings = {**shared, **method.settings, **varied, "tasks": [data.task], "seed": seed}
+    settings = {"tasks": {data.task: {}}, **shared, **method.settings, **varied, "seed": seed}
     return load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
 
 

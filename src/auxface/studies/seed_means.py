@@ -1,10 +1,10 @@
 """A figure over several seeds and one set of test samples: how far it would move with other seeds and other samples.
 
-The clusters of the test set are resampled, with the same resamples for every seed and method. The seeds are few: of three
-there are ten different resamples, and their spread is too small by a third. Their part of the variance is therefore what
-resampling them endlessly, corrected by S/(S-1), comes to: the variance between seeds over S. The two parts are added, and
-the interval is Student's with the degrees of freedom of such a sum (Satterthwaite, 1946). What seeds and samples do
-together is counted in both parts, so the interval is a little too wide rather than too narrow.
+The clusters of the test set are resampled, with the same resamples for every seed and method. The seeds are few: three
+have ten different resamples, whose spread is too small by a third. Their part of the variance is therefore what endless
+resampling comes to, corrected by S/(S-1): the variance between seeds over S. The two parts are added, and the interval
+is Student's with the degrees of freedom of such a sum (Satterthwaite, 1946). What seeds and samples do together is
+counted in both parts, so that the interval is a little too wide rather than too narrow.
 """
 
 from collections.abc import Mapping, Sequence

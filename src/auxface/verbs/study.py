@@ -253,7 +253,8 @@ def _share_cores(jobs: int) -> Iterator[None]:
 
 
 def _said(line: Line) -> str:
-    who = f"{line['data']}: {line['row']}, seed {line['seed']}"
+    share = "" if line["label_fraction"] == 1 else f", {line['label_fraction']:.0%} of the labels"
+    who = f"{line['data']}{share}: {line['row']}, seed {line['seed']}"
     if line["status"] == FAILED:
         return f"{who}: failed ({line['why']})"
     return f"{who}: done in {line['wall_seconds']:.0f} s"

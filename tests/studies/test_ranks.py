@@ -1,0 +1,77 @@
+"""Ranks over data sets against Demšar's tables and worked examples."""
+
+import pytest
+from scipy import stats
+
+from auxface.studies.diagram import critical_difference_diagram
+from auxface.studies.ranks import critical_difference, rank
+
+# Demšar (2006), table 5(a): q at 5% for k = 2 to 10 methods.
+Q = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}
+
+# Demšar (2006), table 6: AUC of four learners on fourteen data sets.
+AUC = [
+    (0.763, 0.768, 0.771, 0.798), (0.599, 0.591, 0.590, 0.569), (0.954, 0.971, 0.968, 0.967),
+    (0.628, 0.661, 0.654, 0.657), (0.882, 0.888, 0.886, 0.898), (0.936, 0.931, 0.916, 0.931),
+    (0.661, 0.668, 0.609, 0.685), (0.583, 0.583, 0.563, 0.625), (0.775, 0.838, 0.866, 0.875),
+    (1.000, 1.000, 1.000, 1.000), (0.940, 0.962, 0.965, 0.962), (0.619, 0.666, 0.614, 0.669),
+    (0.972, 0.981, 0.9751, 0.975), (0.957, 0.978, 0.946, 0.970),
+]  # fmt: skip
+LEARNERS = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
+
+
+def learned():
+    return {f"set {at}": dict(zip(LEARNERS, row)) for at, row in enumerate(AUC)}
+
+
+@pytest.mark.parametrize("methods", Q)
+def test_the_critical_difference_is_demsars(methods):
+    expected = Q[methods] * (methods * (methods + 1) / (6 * 14)) ** 0.5
+    assert critical_difference(methods, 14) == pytest.approx(expected, rel=1e-3)
+
+
+def test_demsars_own_example():
+    found = rank(learned(), higher_is_better=True)
+    # As the paper has them: 3.143, 2.000, 2.893, 1.964; critical difference 1.25.
+    assert found.mean == {
+        "C4.5+m+cf": pytest.approx(1.964, abs=1e-3),
+        "C4.5+m": pytest.approx(2.000, abs=1e-3),
+        "C4.5+cf": pytest.approx(2.893, abs=1e-3),
+        "C4.5": pytest.approx(3.143, abs=1e-3),
+    }
+    assert found.critical == pytest.approx(1.25, abs=0.01)
+    assert found.p == pytest.approx(stats.friedmanchisquare(*zip(*AUC)).pvalue)
+    assert found.can_tell
+    assert found.groups == (tuple(found.mean),)
+
+
+def test_groups_are_the_longest_runs_that_are_not_told_apart():
+    values = {f"set {at}": {name: -float(place) for place, name in enumerate("abcdef")} for at in range(20)}
+    found = rank(values, higher_is_better=True)
+    assert found.critical == pytest.approx(1.686, abs=0.01)
+    assert found.groups == (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"))
+
+
+def test_the_lower_is_better_where_it_is():
+    values = {"x": {"a": 3.0, "b": 2.0, "c": 1.0}, "y": {"a": 3.0, "b": 2.0, "c": 1.0}}
+    assert list(rank(values, higher_is_better=False).mean) == ["c", "b", "a"]
+
+
+def test_too_little_is_said_to_be_too_little():
+    assert "2 data sets and 3 methods" in rank({"x": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True)
+    two = rank({"x": {"a": 1.0, "b": 2.0, "c": 3.0}, "y": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True)
+    assert not two.can_tell
+
+
+def test_a_method_missing_somewhere_is_left_out():
+    values = learned()
+    values["set 0"]["extra"] = 0.9
+    assert set(rank(values, higher_is_better=True).mean) == set(LEARNERS)
+
+
+def test_the_diagram_names_every_method_once_and_escapes_names():
+    found = rank({f"s{at}": {"a<b": 1.0, "c": 2.0, "d": 3.0} for at in range(5)}, higher_is_better=True)
+    svg = critical_difference_diagram(found)
+    assert svg.count("a&lt;b") == 1
+    assert "a<b" not in svg
+    assert "critical difference" in svg
