@@ -38,7 +38,7 @@ class Exported(nn.Module):
         self.tasks = saved.config.tasks
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """float [B, 3, S, S] in [0, 1] to (scores, logits) of the first task, of the second, ..."""
+        """float [B, 3, S, S], or clips [B, T, 3, S, S], in [0, 1] to (scores, logits) of each task in turn."""
         logits = self.model.logits(images)
         return tuple(part for task in self.tasks for part in (_scored(task, logits[task.name]), logits[task.name]))
 
@@ -81,9 +81,8 @@ def export(
     if int8 == "static" and calibration is None:
         raise InputError("static quantisation finds ranges on pictures; give some with --calibrate FOLDER or MANIFEST")
     module = Exported(SavedModel(saved.model.cpu(), saved.config))
-    size = saved.config.recipe.encoder.image_size
     # Two pictures: a batch of one would be taken for a constant.
-    example = torch.zeros(2, 3, size, size)
+    example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
     with atomic_file(out) as beside:
         if format == "pt2":
             _write_pt2(module, example, saved.config, beside)
@@ -128,8 +127,8 @@ def _write_onnx(module: Exported, example: Tensor, path: Path) -> None:
 def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
     """What stands in an exported file under the key ``auxface``, as JSON.
 
-    ``tasks`` and ``image_size`` are all that a program needs that runs the file alone; ``config`` is the whole
-    ``config.json``.
+    ``tasks`` and ``image_size`` (of clips also ``num_frames``) are all that a program needs that runs the file alone;
+    ``config`` is the whole ``config.json``.
     """
     tasks = [
         {
@@ -144,10 +143,14 @@ def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
         }
         for task in config.tasks
     ]
+    frames = config.recipe.encoder.num_frames
+    clips = {} if frames is None else {"num_frames": frames}
+    shape = "batch, 3, image_size, image_size" if frames is None else "batch, num_frames, 3, image_size, image_size"
     return {
         "format": 1,
-        "input": "RGB, float32 [batch, 3, image_size, image_size] in [0, 1]; normalisation is in the graph",
+        "input": f"RGB, float32 [{shape}] in [0, 1]; normalisation is in the graph",
         "image_size": config.recipe.encoder.image_size,
+        **clips,
         "crop": config.crop,
         "int8": int8,
         "tasks": tasks,

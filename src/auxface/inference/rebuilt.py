@@ -3,6 +3,7 @@
 import io
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from auxface.encoders import VideoEncoder
 from auxface.model import JointModel
 from auxface.objectives import Batch, Reconstruction
 from auxface.objectives.reconstruction import Rebuilt
@@ -29,7 +31,8 @@ def rebuilt_figure(model: JointModel, pictures: np.ndarray, seeds: Sequence[int]
 
     Args:
         model: a joint model.
-        pictures: uint8 [N, 3, S, S] at the model's input size.
+        pictures: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S], of which a frame near the
+            middle is shown.
         seeds: one per picture; they decide what is hidden.
 
     Returns:
@@ -43,8 +46,14 @@ def rebuilt_figure(model: JointModel, pictures: np.ndarray, seeds: Sequence[int]
     clean = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
     batch = Batch(clean.float() / 255, clean, {}, torch.tensor(list(seeds), dtype=torch.int64, device=device))
     results = auxiliary.rebuild(model.encoder, batch)
+    hidden = results[0].mask.boolean()
+    if isinstance(model.encoder, VideoEncoder):
+        part = clean.shape[1] // model.encoder.tubelet // 2
+        clean = clean[:, part * model.encoder.tubelet]
+        hidden = hidden.unflatten(1, (model.encoder.grid[0], -1))[:, part]
+        results = [_of_frame(result, model.encoder, part) for result in results]
     columns: list[tuple[str, Tensor]] = [("picture", clean.float() / 255)]
-    columns.append(("what the encoder saw", _masked(model, clean, results[0])))
+    columns.append(("what the encoder saw", _masked(model, clean, hidden)))
     for result in results:
         name = result.target.name.replace("_", " ")
         columns.append((f"{name}: target", as_picture(model, result.target, result.wanted)))
@@ -59,17 +68,18 @@ def as_picture(model: JointModel, target: Target, patches: Tensor) -> Tensor:
     the patch; of a descriptor with several maps the first is shown.
     """
     encoder = model.encoder
+    grid = (encoder.grid[-2], encoder.grid[-1])
     if target.name == "rgb":
-        maps = unpatchify(patches, encoder.grid, encoder.patch_size) * encoder.std + encoder.mean
+        maps = unpatchify(patches, grid, encoder.patch_size) * encoder.std + encoder.mean
         return maps.clamp(0, 1)
     count = target_maps(target)
     if target.encoding == "histogram":
         bins = patches[..., : patches.shape[-1] // count]
         expected = (bins * torch.linspace(0, 1, bins.shape[-1], device=bins.device)).sum(dim=-1)
         side = encoder.patch_size
-        maps = expected.view(-1, 1, *encoder.grid).repeat_interleave(side, 2).repeat_interleave(side, 3)
+        maps = expected.view(-1, 1, *grid).repeat_interleave(side, 2).repeat_interleave(side, 3)
     else:
-        maps = unpatchify(patches, encoder.grid, encoder.patch_size)
+        maps = unpatchify(patches, grid, encoder.patch_size)
         maps = maps[:, : maps.shape[1] // count]
         if target.encoding == "bits":
             weights = 2.0 ** torch.arange(maps.shape[1], device=maps.device)
@@ -77,9 +87,18 @@ def as_picture(model: JointModel, target: Target, patches: Tensor) -> Tensor:
     return maps[:, :1].clamp(0, 1).expand(-1, 3, -1, -1)
 
 
-def _masked(model: JointModel, clean: Tensor, result: Rebuilt) -> Tensor:
+def _of_frame(result: Rebuilt, encoder: VideoEncoder, part: int) -> Rebuilt:
+    """The first frame of one time slice of a clip, as of a picture."""
+    wanted, predicted = (
+        values.unflatten(1, (encoder.grid[0], -1))[:, part].unflatten(-1, (encoder.tubelet, -1))[..., 0, :]
+        for values in (result.wanted, result.predicted)
+    )
+    return replace(result, wanted=wanted, predicted=predicted)
+
+
+def _masked(model: JointModel, clean: Tensor, hidden: Tensor) -> Tensor:
     side = model.encoder.patch_size
-    hidden = result.mask.boolean().view(-1, 1, *model.encoder.grid)
+    hidden = hidden.view(-1, 1, *model.encoder.grid[-2:])
     hidden = hidden.repeat_interleave(side, 2).repeat_interleave(side, 3)
     return torch.where(hidden, torch.tensor(_HIDDEN_GREY, device=clean.device), clean.float() / 255)
 

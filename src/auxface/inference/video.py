@@ -16,6 +16,7 @@ from auxface.inference.predictions import calibrated
 from auxface.inference.predictor import Predictor
 from auxface.inference.results import NO_FACE, Answer, Face, Prediction
 from auxface.inference.tracks import Track, Tracker
+from auxface.inference.video_clips import planned_clips, span_of, track_in_clips
 
 LOOKS_PER_SECOND = 5.0
 MAX_LOOKS = 100_000
@@ -103,9 +104,9 @@ def predict_video(
     """Look at a video in constant memory: a few frames at a time, of which only boxes and scores are kept.
 
     Args:
-        predictor: the model.
+        predictor: the model; one of clips looks at as many as its recipe says, spread over the video.
         path: of the video.
-        looks_per_second: how many frames of each second are looked at; 0: every frame.
+        looks_per_second: how many frames of each second are looked at; 0: every frame. Not read by models of clips.
         max_looks: with more, the same number is spread over the whole video.
         advance: told how many frames were looked at, and once the total.
 
@@ -120,6 +121,8 @@ def predict_video(
     except UnreadableVideo as error:
         return VideoPrediction(str(path), (), str(error), path)
     times = (index.times - index.times[0]) * index.unit
+    if predictor.config.recipe.encoder.num_frames is not None:
+        return _predict_clips(predictor, path, index, float(times[-1]), advance)
     wanted = _wanted(times, looks_per_second, max_looks)
     if advance is not None:
         advance(0, total=len(wanted))
@@ -137,6 +140,22 @@ def predict_video(
         if advance is not None:
             advance(len(numbers))
     return _conclude(predictor, path, tracker, largest, looked_at, index, float(times[-1]))
+
+
+def _predict_clips(
+    predictor: Predictor, path: Path, index: VideoIndex, seconds: float, advance: Callable[..., None] | None
+) -> VideoPrediction:
+    wanted = planned_clips(predictor.config, len(index))
+    if not wanted:
+        reason = f"{len(index)} frames are fewer than a clip's {span_of(predictor.config)}"
+        return VideoPrediction(str(path), (), reason, path, frames=len(index), seconds=seconds)
+    if advance is not None:
+        advance(0, total=sum(map(len, wanted)))
+    tracker = Tracker()
+    track = track_in_clips(predictor, path, index, wanted, advance)
+    if track.frames:
+        tracker.tracks.append(track)
+    return _conclude(predictor, path, tracker, track.logits, sum(map(len, wanted)), index, seconds)
 
 
 def _wanted(times: np.ndarray, looks_per_second: float, most: int) -> list[int]:

@@ -9,12 +9,13 @@ from auxface.atomic import refuse_existing
 from auxface.data.decode import UnreadablePicture, fit_square, read_picture
 from auxface.data.layouts.tree import files_under
 from auxface.data.manifest import read_manifest
-from auxface.data.usable import usable_pictures
+from auxface.data.usable import usable_samples
 from auxface.errors import InputError
 from auxface.inference.export import Format, metadata
 from auxface.inference.export import export as export_model
 from auxface.model.hub import fetch_model
 from auxface.progress import progress_bar
+from auxface.recipe import Recipe
 
 _CALIBRATION_PICTURES = 256
 
@@ -49,7 +50,7 @@ def export(
         raise InputError(f"{out}: a file of format {format} is named .{format}")
     refuse_existing(out, overwrite)
     saved = fetch_model(model)
-    pictures = None if calibrate is None else _pictures(calibrate, saved.config.recipe.encoder.image_size)
+    pictures = None if calibrate is None else _pictures(calibrate, saved.config.recipe)
     with progress_bar(f"export {format}", 1) as advance:
         export_model(saved, out, format=format, int8=int8, calibration=pictures)
         advance(1)
@@ -58,10 +59,13 @@ def export(
     }
 
 
-def _pictures(place: Path, size: int) -> np.ndarray:
+def _pictures(place: Path, recipe: Recipe) -> np.ndarray:
+    size = recipe.encoder.image_size
     if not place.is_dir():
-        part = usable_pictures(read_manifest(place).only("val"), "val", size).pictures
+        part = usable_samples(read_manifest(place).only("val"), "val", recipe).pictures
         return part[np.unique(np.linspace(0, len(part) - 1, _CALIBRATION_PICTURES).round().astype(int))]
+    if recipe.encoder.num_frames is not None:
+        raise InputError(f"{place}: ranges of a model of clips are found on videos; name a manifest")
     squares = []
     for path in files_under(place):
         try:

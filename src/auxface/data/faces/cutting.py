@@ -46,13 +46,20 @@ class FaceCutter:
         self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None = None
     ) -> list[np.ndarray] | None:
         """One face through frames of one size, each uint8 [size, size, 3]; None where no frame has a face."""
+        followed = self.follow(frames, masks)
+        return None if followed is None else [picture for _, picture in followed]
+
+    def follow(
+        self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None = None
+    ) -> list[tuple[Face, np.ndarray]] | None:
+        """One face through frames of one size, with its pictures; where all faces are wanted, the largest."""
         shape = (frames[0].shape[0], frames[0].shape[1])
         tracked = track_face(
             [self.find(frame) for frame in frames], self.settings.which, shape, masks or [None] * len(frames)
         )
         if tracked is None:
             return None
-        return [self._frame(frame, face) for frame, face in zip(frames, tracked, strict=True)]
+        return [(face, self._frame(frame, face)) for frame, face in zip(frames, tracked, strict=True)]
 
     def _frame(self, picture: np.ndarray, face: Face) -> np.ndarray:
         shape = (picture.shape[0], picture.shape[1])
