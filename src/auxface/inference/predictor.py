@@ -188,6 +188,8 @@ class Predictor:
 
     def look(self, picture: Picture) -> tuple[list[Shown], str | None]:
         """The faces of a picture as the model will see them, or none and the reason."""
+        if self.config.recipe.encoder.num_frames is not None:
+            return [], "a picture, and the model sees clips; give it a video"
         try:
             pixels = read_any(picture, allow_urls=self.allow_urls)
         except UnreadablePicture as error:
