@@ -4,7 +4,12 @@ Since all that is random depends on the seed alone, the frames of a clip share c
 erasing, so that nothing flickers but what flickered before.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
+
+Change = Callable[[Tensor, int], Tensor]
+"""(pictures uint8 [B, 3, H, W], number of the first) -> the same shape and type."""
 
 
 def frames_of(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
@@ -16,6 +21,16 @@ def frames_of(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
 def as_samples(frames: Tensor, samples: Tensor) -> Tensor:
     """What was made of :func:`frames_of` ``samples``, as pictures or clips again."""
     return frames.unflatten(0, samples.shape[:-3])
+
+
+def on_frames(change: Change) -> Change:
+    """A change of pictures as one of clips (or pictures): frames are numbered through, clip after clip."""
+
+    def changed(samples: Tensor, start: int) -> Tensor:
+        frames = samples.flatten(0, -4)
+        return as_samples(change(frames, start * (len(frames) // len(samples))), samples)
+
+    return changed
 
 
 def as_channels(samples: Tensor) -> Tensor:
