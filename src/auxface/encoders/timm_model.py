@@ -7,6 +7,7 @@ import timm
 import timm.models
 from torch import nn
 
+from auxface.encoders.pretrained import cached_weights
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 
@@ -44,6 +45,10 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
         TypeError: it does not take ``img_size``.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
+    weights = cached_weights(options.name) if options.pretrained else None
+    if weights is not None:
+        # Else timm would ask the network first whether there is a newer file, and wait for it.
+        given["pretrained_cfg_overlay"] = {"file": str(weights)}
     try:
         model = timm.create_model(options.name, pretrained=options.pretrained, num_classes=0, **given)
     except (TypeError, AssertionError, ValueError, ArithmeticError) as error:

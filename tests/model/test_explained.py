@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from auxface.encoders import Mask
+from auxface.errors import InputError
+from auxface.model import JointModel
+from auxface.model.explained import explained_variance, squared_errors
+from auxface.objectives import Batch, Task
+from auxface.objectives.reconstruction import Rebuilt
+from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+
+TASKS = [Task("t", "class", ("a", "b"))]
+LDP = Target(name="local_directional_pattern", encoding="bits")
+
+
+def model_of(*targets, **settings):
+    auxiliary = Auxiliary(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
+    encoder = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
+    return JointModel(Recipe(**{"auxiliary": auxiliary, "encoder": encoder} | settings), TASKS)
+
+
+def faces(count, seed):
+    """A bright blob of its own place and size on a slope: what is visible tells what is hidden."""
+    rng = np.random.default_rng(seed)
+    down, across = np.mgrid[:32, :32]
+    made = []
+    for _ in range(count):
+        row, column, width = rng.uniform(8, 24), rng.uniform(8, 24), rng.uniform(4, 9)
+        blob = np.exp(-((down - row) ** 2 + (across - column) ** 2) / (2 * width**2))
+        made.append(np.repeat((60 + 150 * blob + across)[None], 3, 0))
+    return np.clip(np.stack(made), 0, 255).astype(np.uint8)
+
+
+def test_squared_errors_by_hand():
+    mask = Mask(visible=torch.tensor([[0]]), hidden=torch.tensor([[1, 2]]))
+    wanted = torch.tensor([[[9.0, 9.0], [1.0, 2.0], [3.0, 4.0]]])
+    predicted = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [3.0, 6.0]]])
+    mean = torch.tensor([[5.0, 5.0], [0.0, 0.0], [3.0, 3.0]])
+    # Hidden: 0 + 1 + 0 + 4 of what was rebuilt; 1 + 4 + 0 + 1 of the mean. The visible patch does not count.
+    assert squared_errors(Rebuilt(LDP, wanted, predicted, mask), mean) == (5.0, 6.0)
+
+
+def test_rebuilding_the_target_explains_all_the_mean_explains_none_and_worse_is_negative(monkeypatch):
+    model = model_of(Target(name="rgb"))
+    seen, held_out = faces(10, 0), faces(6, 1)
+    auxiliary = model.auxiliaries["reconstruction"]
+    rebuild = auxiliary.rebuild
+
+    def with_predictions(guess):
+        def call(encoder, batch):
+            return [Rebuilt(r.target, r.wanted, guess(r), r.mask) for r in rebuild(encoder, batch)]
+
+        monkeypatch.setattr(auxiliary, "rebuild", call)
+        return explained_variance(model, held_out, seen)["rgb"]
+
+    clean = torch.from_numpy(seen)
+    (whole,) = rebuild(model.encoder, Batch(clean.float() / 255, clean, {}, torch.arange(10)))
+    mean = whole.wanted.mean(dim=0)
+    assert with_predictions(lambda r: r.wanted) == 1
+    assert with_predictions(lambda r: mean.expand_as(r.wanted)) == pytest.approx(0, abs=1e-5)
+    assert with_predictions(lambda r: 2 * mean - r.wanted + mean) < 0
+    # Half-way between the mean and the truth leaves a quarter of the squared error.
+    assert with_predictions(lambda r: (mean + r.wanted) / 2) == pytest.approx(0.75, abs=1e-5)
+
+
+def test_training_explains_more_of_faces_that_were_not_seen():
+    model = model_of(LDP, Target(name="rgb"), seed=1)
+    seen, held_out = faces(96, 0), faces(32, 1)
+    before = explained_variance(model, held_out, seen)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    clean = torch.from_numpy(seen)
+    for step in range(150):
+        rows = torch.arange(step * 32, step * 32 + 32) % 96
+        seeds = step * 1000 + rows
+        batch = Batch(clean[rows].float() / 255, clean[rows], {"t": rows % 2}, seeds)
+        model.auxiliaries["reconstruction"](model.encoder, batch)[0].backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    after = explained_variance(model, held_out, seen)
+    assert set(after) == {"local_directional_pattern", "rgb"}
+    for name, value in after.items():
+        assert before[name] < 0 < value < 1
+    assert explained_variance(model, held_out, seen) == after
+    assert explained_variance(model, held_out, seen, seed=1) != after
+
+
+def test_what_rebuilds_nothing_and_no_faces_are_refused():
+    with pytest.raises(InputError, match="rebuilds nothing"):
+        explained_variance(model_of(LDP, auxiliary=None, primary_weight=1), faces(1, 0), faces(1, 0))
+    with pytest.raises(InputError, match="one of them is empty"):
+        explained_variance(model_of(LDP), faces(1, 0), faces(1, 0)[:0])
