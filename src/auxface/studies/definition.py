@@ -30,6 +30,8 @@ class Data(Strict):
     """The label that is learned."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Recipe keys for this data, whatever the method."""
+    group: str | None = None
+    """The group column that a setting with the value ``$group`` names."""
     keep: dict[str, dict[str, Fraction]] = Field(default_factory=dict)
     """Column to level to the share of its training rows that is kept: a skewed training set; the other splits stay."""
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)

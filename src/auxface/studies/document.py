@@ -3,7 +3,7 @@
 from typing import Any
 
 from auxface.studies.evidence import DataEvidence, Evidence, Row
-from auxface.studies.wording import conclusions, verdict
+from auxface.studies.wording import conclusions, gap_verdict, verdict
 
 
 def document(evidence: Evidence) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def _data(one: DataEvidence) -> dict[str, Any]:
         "baselines": {name: dict(known) for name, known in one.baselines.items()},
         "methods": {name: _row(row) for name, row in one.rows.items()},
         "comparisons": [item.to_dict() | {"verdict": verdict(item)} for item in one.comparisons],
+        "gap_comparisons": [item.to_dict() | {"verdict": gap_verdict(item)} for item in one.gap_comparisons],
     }
 
 

@@ -1,7 +1,7 @@
 """What the finished runs of a study say: means over seeds, differences from the baseline, groups, damage, cost."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
@@ -20,7 +20,7 @@ from auxface.evaluation.vocabulary import METRICS, decision_metric
 from auxface.studies.definition import Study
 from auxface.studies.ranks import Ranks, rank
 from auxface.studies.results import DONE, Line, predictions_file
-from auxface.studies.seed_means import SeedMean, difference_over_seeds, mean_over_seeds
+from auxface.studies.seed_means import difference_over_seeds, mean_over_seeds
 
 LEVEL = 0.05
 Estimates = dict[str, Estimate]
@@ -72,6 +72,7 @@ class DataEvidence:
     rows: dict[str, Row]
     baselines: Mapping[str, Mapping[str, float]]
     comparisons: list[Comparison]
+    gap_comparisons: list[Comparison]
     samples: int
     clusters: int
 
@@ -187,8 +188,10 @@ def _data_evidence(
         drawn.setdefault(line["row"], {})[line["seed"]] = (line, overall, spread)
         advance()
     rows = {row: _row(row, fraction, by_seed, task) for row, by_seed in drawn.items()}
-    comparisons = _compare(study, name, drawn)
-    return DataEvidence(name, task, fraction, rows, baselines, comparisons, len(tables[0].frame), len(np.unique(first)))
+    comparisons, gap_comparisons = _compare(study, name, task, drawn)
+    return DataEvidence(
+        name, task, fraction, rows, baselines, comparisons, gap_comparisons, len(tables[0].frame), len(np.unique(first))
+    )
 
 
 def _predictions(folder: Path, line: Line) -> Predictions:
@@ -234,28 +237,53 @@ def _damaged(lines: Mapping[int, Line], task: str) -> Estimate | None:
 
 
 def _compare(
-    study: Study, data: str, drawn: Mapping[str, Mapping[int, tuple[Line, Drawn, dict[str, Drawn]]]]
-) -> list[Comparison]:
-    metric, baseline = study.compare.metric, study.compare.baseline
-    found = []
+    study: Study,
+    data: str,
+    task: Task,
+    drawn: Mapping[str, Mapping[int, tuple[Line, Drawn, dict[str, Drawn]]]],
+) -> tuple[list[Comparison], list[Comparison]]:
+    """Every method less its baseline: in the study's metric, and in the gap of every group."""
+    found: list[Comparison] = []
+    of_gaps: list[Comparison] = []
+    gap = f"{decision_metric(task.kind)}_difference"
     for row, by_seed in drawn.items():
         line = next(iter(by_seed.values()))[0]
-        against = ", ".join([baseline, *line["factors"].values()])
-        if line["method"] == baseline or against not in drawn:
+        against = ", ".join([study.compare.baseline, *line["factors"].values()])
+        if line["method"] == study.compare.baseline or against not in drawn:
             continue
-        ours = {seed: parts[1][metric] for seed, parts in by_seed.items()}
-        theirs = {seed: parts[1][metric] for seed, parts in drawn[against].items()}
-        difference: SeedMean | None = difference_over_seeds(ours, theirs)
-        if difference is not None:
-            found.append(Comparison(data, metric, row, against, difference.estimate, difference.p))
-    return found
+        base = drawn[against]
+        found += _difference(data, study.compare.metric, row, against, _each(by_seed), _each(base))
+        for group in next(iter(by_seed.values()))[2]:
+            of_gaps += _difference(data, gap, row, against, _each(by_seed, group), _each(base, group), group)
+    return found, of_gaps
+
+
+def _each(by_seed: Mapping[int, tuple[Line, Drawn, dict[str, Drawn]]], group: str = "") -> dict[int, Drawn]:
+    return {seed: spread[group] if group else overall for seed, (_, overall, spread) in by_seed.items()}
+
+
+def _difference(
+    data: str,
+    metric: str,
+    row: str,
+    against: str,
+    ours: Mapping[int, Drawn],
+    theirs: Mapping[int, Drawn],
+    group: str = "",
+) -> list[Comparison]:
+    sides = [{seed: found[metric] for seed, found in side.items() if metric in found} for side in (ours, theirs)]
+    difference = difference_over_seeds(*sides)
+    if difference is None:
+        return []
+    return [Comparison(data, metric, row, against, difference.estimate, difference.p, group=group)]
 
 
 def _correct(evidence: Sequence[DataEvidence]) -> None:
-    """Holm's correction over all comparisons of the study, whatever the data."""
-    corrected = iter(holm([item for one in evidence for item in one.comparisons]))
-    for one in evidence:
-        one.comparisons = [replace(next(corrected)) for _ in one.comparisons]
+    """Holm's correction over all comparisons of the study, whatever the data; gaps are a family of their own."""
+    for name in ("comparisons", "gap_comparisons"):
+        corrected = iter(holm([item for one in evidence for item in getattr(one, name)]))
+        for one in evidence:
+            setattr(one, name, [next(corrected) for _ in getattr(one, name)])
 
 
 def _values(one: DataEvidence, metric: str) -> dict[str, float]:

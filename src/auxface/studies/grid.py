@@ -15,6 +15,7 @@ from auxface.recipe.load import recipe_hash
 from auxface.recipe.sentences import nearest
 from auxface.studies.definition import Data, Method, Study
 
+GROUP = "$group"
 _OF_AUXILIARY = ("auxiliary", "auxiliaries", "primary_weight")
 
 
@@ -140,7 +141,10 @@ def _recipe(study: Study, data: Data, method: Method, varied: Mapping[str, Any],
         if has_auxiliary or key.partition(".")[0] not in _OF_AUXILIARY
     }
     settings = {"tasks": {data.task: {}}, **shared, **method.settings, **varied, "seed": seed}
-    return load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+    if GROUP in settings.values() and data.group is None:
+        raise InputError(f"{study.name}: data '{data.name}' has no group for the setting '{GROUP}'; name one")
+    named = {key: data.group if value == GROUP else value for key, value in settings.items()}
+    return load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in named.items()])
 
 
 def _combinations(method: Method) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.cells import metric_cell
 from auxface.evaluation.vocabulary import METRICS, TABLE, decision_metric
 from auxface.studies.evidence import DataEvidence, Evidence
-from auxface.studies.wording import chance, conclusions, points, span_of_points, verdict
+from auxface.studies.wording import chance, conclusions, gap_verdict, points, span_of_points, verdict
 
 
 def markdown_tables(evidence: Evidence) -> str:
@@ -80,11 +80,22 @@ def _differences(one: DataEvidence, metric: str) -> Iterator[str]:
 def _groups(one: DataEvidence) -> Iterator[str]:
     metric = decision_metric(one.task.kind)
     groups = measured_groups(one)
-    headings = [f"{name}: {what}" for name in groups for what in ("worst", "gap")]
+    parts = ("worst", "gap", "gap less the baseline's")
+    headings = [f"{name}: {part}" for name in groups for part in parts]
     yield _row([f"{METRICS[metric].title} by group", *headings])
     yield _rule(1 + len(headings))
+    changes = {(item.first, item.group): item for item in one.gap_comparisons}
     for row in one.rows.values():
-        cells = [_cell(metric, found.get(name)) for name in groups for found in (row.worst, row.gap)]
+        cells = []
+        for name in groups:
+            change = changes.get((row.name, name))
+            cells += [_cell(metric, row.worst.get(name)), _cell(metric, row.gap.get(name))]
+            cells.append(
+                f"{points(metric, change.difference.value)} ({span_of_points(metric, change.difference)}), "
+                f"{gap_verdict(change)}"
+                if change
+                else "–"
+            )
         yield _row([row.name, *cells])
 
 

@@ -8,12 +8,13 @@ import numpy as np
 from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.cells import Cell, metric_cell
 from auxface.evaluation.charts import SERIES, Line, line_chart
+from auxface.evaluation.comparing import Comparison
 from auxface.evaluation.damage_panels import CurvePanel
 from auxface.evaluation.intervals import IntervalChart, interval_chart
 from auxface.evaluation.vocabulary import METRICS, decision_metric, shown
 from auxface.studies.evidence import DataEvidence, Evidence
 from auxface.studies.markdown import measured_groups, shown_metrics
-from auxface.studies.wording import chance, points, span_of_points, verdict
+from auxface.studies.wording import chance, gap_verdict, points, span_of_points, verdict
 
 
 @dataclass(frozen=True)
@@ -196,18 +197,27 @@ def _groups(one: DataEvidence) -> Table | None:
         return None
     headings = []
     for name in groups:
-        headings += [(f"{name}: worst", f"{METRICS[metric].title} of the worst level"),
-                     (f"{name}: gap", "best level minus worst, mean over seeds")]  # fmt: skip
-    rows = [
-        TableRow(
-            place,
-            name,
-            "",
-            tuple(metric_cell(metric, found.get(group)) for group in groups for found in (row.worst, row.gap)),
-        )
-        for place, (name, row) in enumerate(one.rows.items())
-    ]
+        headings += [
+            (f"{name}: worst", f"{METRICS[metric].title} of the worst level"),
+            (f"{name}: gap", "best level minus worst, mean over seeds"),
+            (f"{name}: change of the gap", "gap less that of the baseline; below nought it is narrower"),
+        ]
+    changes = {(item.first, item.group): item for item in one.gap_comparisons}
+    rows = []
+    for place, (name, row) in enumerate(one.rows.items()):
+        cells = []
+        for group in groups:
+            cells += [metric_cell(metric, row.worst.get(group)), metric_cell(metric, row.gap.get(group))]
+            cells.append(_change(metric, changes.get((name, group))))
+        rows.append(TableRow(place, name, "", tuple(cells)))
     return Table(tuple(headings), tuple(rows))
+
+
+def _change(metric: str, item: Comparison | None) -> Cell:
+    if item is None:
+        return Cell("–", "", None)
+    value, span = points(metric, item.difference.value), span_of_points(metric, item.difference)
+    return Cell(value, f"{span}, {gap_verdict(item)}", None)
 
 
 def _damage(one: DataEvidence) -> Table | None:

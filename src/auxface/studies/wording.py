@@ -16,6 +16,14 @@ def verdict(item: Comparison) -> str:
     return "better" if (value > 0) == METRICS[item.metric].higher_is_better else "worse"
 
 
+def gap_verdict(item: Comparison) -> str:
+    """``narrower``, ``wider`` or ``not told apart``, of a gap."""
+    value = item.difference.value
+    if value is None or item.p_holm is None or item.p_holm >= LEVEL:
+        return UNCLEAR
+    return "narrower" if value < 0 else "wider"
+
+
 def against_plain(metric: str, estimate: Estimate, plain: float) -> str:
     """Whether the whole interval of a method lies beyond a plain baseline."""
     if estimate.low is None or estimate.high is None:

@@ -161,6 +161,7 @@ class _AtWork:
 
     def _collect(self, process: BaseProcess, item: Waiting, seconds: float) -> Line:
         folder, run = self.out / "runs" / item.key, item.run
+        result: dict[str, Any]
         if (folder / RESULT).is_file():
             result = json.loads((folder / RESULT).read_text())
         else:

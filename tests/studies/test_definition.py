@@ -1,0 +1,46 @@
+"""Study files: what is wrong is one sentence that names the key."""
+
+import pytest
+
+from auxface.errors import InputError
+from auxface.studies.definition import read_study
+
+GOOD = """
+name: small
+about: A question.
+data: [{name: faces, manifest: faces.parquet, task: gender}]
+methods: {supervised: {recipe: supervised}}
+seeds: [0]
+compare: {baseline: supervised}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("seeds: [0]", "seed: [0]"), r"unknown key 'seed' \(did you mean 'seeds'\?\)"),
+        (("seeds: [0]", "seeds: [0, 0]"), "a seed is given twice"),
+        (("seeds: [0]", "seeds: []"), "seeds"),
+        (("task: gender", "tusk: gender"), r"unknown key 'data.0.tusk' \(did you mean 'data.0.task'\?\)"),
+        (("{recipe: supervised}", "{recipe: supervised, varies: {}}"), "unknown key 'methods.supervised.varies'"),
+        (("baseline: supervised", "baseline: supervised, metric: accuracy_"), r"did you mean 'accuracy'"),
+        (("seeds: [0]", "seeds: [0]\nlabel_fractions: [0.5, 2]"), "label_fractions"),
+        (("task: gender}", "task: gender, baselines: {x: {auk: 0.5}}}"), "unknown metric 'auk'"),
+        ((GOOD, "- a list"), "a study is a mapping"),
+        ((GOOD, "a: [1"), "not readable YAML"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path, change, sentence):
+    (tmp_path / "s.yaml").write_text(GOOD.replace(*change))
+    with pytest.raises(InputError, match=sentence):
+        read_study(tmp_path / "s.yaml")
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(InputError, match="no such study"):
+        read_study(tmp_path / "s.yaml")
+
+
+def test_common_damages_are_the_fifteen(tmp_path):
+    (tmp_path / "s.yaml").write_text(GOOD + "corruptions: common\n")
+    assert len(read_study(tmp_path / "s.yaml").damages) == 15
