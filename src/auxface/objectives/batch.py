@@ -41,6 +41,7 @@ class Batch:
             pictures are multiplied by it, so that the mean over parts is the mean over the step.
         counts: of a step taken in parts: per task, what the sum of its losses is divided by; else its own counts.
         weights: float [B], how much each picture counts for the primary objective; None: all alike.
+        row_losses: float32 [B], left behind by the primary objective: each picture's loss, before any weight.
     """
 
     primary: Tensor
@@ -53,6 +54,7 @@ class Batch:
     share: float = 1.0
     counts: dict[str, float] = field(default_factory=dict)
     weights: Tensor | None = None
+    row_losses: Tensor | None = None
     _embedded: dict[tuple[int, bool, bool], Tensor] = field(default_factory=dict, repr=False)
 
     def embedded(self, encoder: MaskableEncoder, texture: TextureInput | None = None) -> Tensor:

@@ -52,6 +52,7 @@ class Classification(nn.Module):
         """The weighted sum of the tasks' losses, and each task's own, from pooled features [B, D]."""
         logits, mixed = self.logits(pooled), batch.mixed
         losses: dict[str, Tensor] = {}
+        rows: list[Tensor] = []
         for task in self.tasks:
             labels = batch.labels[task.name]
             each, counts = row_losses(task, logits[task.name], labels, self.label_smoothing)
@@ -61,8 +62,16 @@ class Classification(nn.Module):
                 both = torch.maximum(counts, others)
                 each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
                 counts = both
+            rows.append(task.weight * _row_means(each, counts))
             if batch.weights is not None:
                 counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
             losses[task.name] = weighted_mean(each, counts, batch.counts.get(task.name))
+        batch.row_losses = torch.stack(rows).sum(dim=0)
         total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}
+
+
+def _row_means(each: Tensor, counts: Tensor) -> Tensor:
+    """Each picture's mean loss over what counts of it, float32 [B], without gradients; 0 where nothing does."""
+    each, counts = (part.detach().reshape(len(part), -1) for part in (each, counts))
+    return (each * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1e-6)

@@ -47,11 +47,14 @@ class Train(Strict):
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one."""
     group: str | None = None
-    """Group column that ``sampling`` and ``reweight_group`` read; only a column named here reaches the training."""
+    """Group column that ``sampling``, ``reweight_group`` and ``group_dro`` read; no other reaches the training."""
     sampling: Literal["uniform", "group_balanced", "class_balanced"] = "uniform"
     """``uniform``: every picture once an epoch; else draws with replacement, each group (or class) equally often."""
     reweight_group: bool = False
     """Each group counts alike in the primary objective, however small it is."""
+    group_dro: Positive | None = None
+    """Step size of group DRO (Sagawa et al., 2020): the worse a group fares, the more it counts in the primary
+    objective. 0.01 is the published one; wants strong weight_decay or few epochs. Empty: off."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32."""
     attention: Literal["auto", "fused", "plain"] = "auto"
@@ -78,13 +81,15 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _check_group(self) -> "Train":
-        reads = self.reweight_group or self.sampling == "group_balanced"
+        reads = self.reweight_group or self.group_dro is not None or self.sampling == "group_balanced"
         if reads != (self.group is not None):
             raise ValueError(
-                "sampling group_balanced and reweight_group need train.group"
+                "sampling group_balanced, reweight_group and group_dro need train.group"
                 if reads
-                else "group has no effect without sampling group_balanced or reweight_group"
+                else "group has no effect without sampling group_balanced, reweight_group or group_dro"
             )
+        if self.reweight_group and self.group_dro is not None:
+            raise ValueError("reweight_group and group_dro both weigh the groups; set one")
         return self
 
     @property

@@ -87,6 +87,7 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
         Keys(seen.manifest),
         balance.chances,
         balance.weights,
+        balance.shares,
     )
     pictures = parts["val"].pictures
     if blending is not None:

@@ -16,6 +16,7 @@ from auxface.data.views import make_views
 from auxface.memory import keep_freed_memory
 from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
+from auxface.training.group_dro import GroupShares
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Feed:
         keys: a name per picture, for messages about it; without them its number.
         chances: float64 [N], how often each picture is drawn, with replacement; None: each once an epoch.
         weights: float32 [N], how much each picture counts for the primary objective; None: all alike.
+        shares: weighs the pictures of a step by what their groups' losses were so far (group DRO); None: not.
     """
 
     pictures: np.ndarray
@@ -51,9 +53,16 @@ class Feed:
     keys: Sequence[str] = ()
     chances: Tensor | None = None
     weights: Tensor | None = None
+    shares: GroupShares | None = None
 
     def __post_init__(self) -> None:
         keep_freed_memory()
+
+    def weights_of(self, indices: Tensor, step: Tensor) -> Tensor | None:
+        """How much each picture of a part counts, float32 [n], of a step with these pictures; None: all alike."""
+        if self.shares is not None:
+            return self.shares.weights(indices, step)
+        return None if self.weights is None else self.weights[indices]
 
     @property
     def steps_per_epoch(self) -> int:

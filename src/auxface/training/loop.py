@@ -211,6 +211,7 @@ class _Run:
                 "best": self.best,
                 "objectives": self.model.objective_state(),
                 "average": {} if self.average is None else self.average.model.state_dict(),
+                "group_shares": {} if self.feed.shares is None else self.feed.shares.state(),
             }
             save_checkpoint(
                 self._checkpoints, tensors, replace(self.state, sums=sums, summed=self.sums.steps, scaler=scaler)
@@ -221,6 +222,8 @@ class _Run:
         self.model.load_objective_state(tensors["objectives"])
         if self.average is not None:
             self.average.model.load_state_dict(tensors["average"])
+        if self.feed.shares is not None:
+            self.feed.shares.load_state(tensors["group_shares"])
         restore_optimiser(self.model, self.plain_optimiser, tensors["optimiser"])
         self.best = tensors["best"]
 

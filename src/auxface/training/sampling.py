@@ -1,4 +1,4 @@
-"""Which pictures are drawn how often, and how much each counts: the two plain ways to help a small group.
+"""Which pictures are drawn how often, and how much each counts: three ways to help a group that fares badly.
 
 A group's labels come to a model's training here alone, and only where the recipe names their column.
 """
@@ -13,6 +13,7 @@ from torch import Tensor
 from auxface.errors import InputError
 from auxface.objectives import Task
 from auxface.recipe import Train
+from auxface.training.group_dro import GroupShares, group_shares
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class Balance:
     Attributes:
         chances: float64 [N], how often each picture is drawn, with replacement; None: each once an epoch.
         weights: float32 [N], how much it counts for the primary objective, 1 on average; None: all alike.
+        shares: of the groups, which follow their losses; None: no group DRO.
     """
 
     chances: Tensor | None = None
     weights: Tensor | None = None
+    shares: GroupShares | None = None
 
 
 def balance_for(options: Train, table: pd.DataFrame, groups: tuple[str, ...], tasks: tuple[Task, ...]) -> Balance:
@@ -54,7 +57,10 @@ def balance_for(options: Train, table: pd.DataFrame, groups: tuple[str, ...], ta
         chances = inverse_frequency(table[single.name])
     if options.reweight_group:
         weights = inverse_frequency(table[options.group]).float()
-    return Balance(chances, weights)
+    shares = None
+    if options.group is not None and options.group_dro is not None:
+        shares = group_shares(table[options.group], options.group, options.group_dro)
+    return Balance(chances, weights, shares)
 
 
 def inverse_frequency(values: pd.Series) -> Tensor:

@@ -68,6 +68,9 @@ class Stepper:
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.model.after_step(moment)
+        if self.feed.shares is not None:
+            seen = self.feed.shares.seen.float().to(accelerator.device)
+            self.feed.shares.move(torch.as_tensor(accelerator.reduce(seen, reduction="sum")))
         finite = logs["loss"].isfinite()
         self.failed = torch.where(finite, self.failed, self.failed.clamp(max=step))
         return logs
@@ -82,12 +85,17 @@ class Stepper:
     def _lose(self, part: Part, indices: Tensor, epoch: int, moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
         accelerator = self.accelerator
         batch = self.feed.batch(part.indices, epoch, accelerator.device)
+        if self.feed.shares is not None:
+            batch.weights = self.feed.shares.weights(part.indices, indices).to(accelerator.device)
         parts = accelerator.num_processes * self.model.recipe.train.accumulate
         if parts > 1:
             labels = {name: values[indices] for name, values in self.feed.labels.items()}
-            weights = None if self.feed.weights is None else self.feed.weights[indices]
+            weights = self.feed.weights_of(indices, indices)
             batch.share, batch.counts = part.share, label_counts(self.model.tasks, labels, parts, weights)
             if not part.share:
                 batch.weights = torch.zeros(len(part.indices), device=accelerator.device)
         with accelerator.autocast():
-            return self.wrapped(batch, moment)
+            found = self.wrapped(batch, moment)
+        if self.feed.shares is not None and part.share and batch.row_losses is not None:
+            self.feed.shares.add(part.indices, batch.row_losses.cpu())
+        return found
