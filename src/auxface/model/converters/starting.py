@@ -1,4 +1,4 @@
-"""First weights of an encoder from a local file: an auxface model, a ViTMAE of transformers, or timm's own names."""
+"""First weights of an encoder from a local file: an auxface model, transformers' ViTMAE or VideoMAE, timm's names."""
 
 import math
 from pathlib import Path
@@ -10,9 +10,11 @@ from timm.layers.patch_embed import resample_patch_embed
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 
-from auxface.encoders import MaskableEncoder
+from auxface.encoders import MaskableEncoder, VideoEncoder
 from auxface.errors import InputError
+from auxface.model.converters.inflating import inflate_weights, with_both_norms
 from auxface.model.converters.mae import from_transformers
+from auxface.model.converters.videomae import from_videomae
 
 WEIGHTS = "model.safetensors"
 _ENCODER = "encoder."
@@ -25,7 +27,8 @@ _SHOWN = 4
 def start_encoder(encoder: MaskableEncoder, source: str | Path) -> None:
     """Load an encoder's weights; a decoder or classifier beside them is left out.
 
-    Positions and patch embeddings of another size are resampled; fixed sine-cosine positions stay as they are.
+    Positions and patch embeddings of another size are resampled; fixed sine-cosine positions stay as they are. An
+    encoder of clips takes weights of pictures too, see :func:`auxface.model.converters.inflating.inflate_weights`.
 
     Args:
         encoder: gets the weights.
@@ -76,9 +79,9 @@ def _weights_file(source: Path) -> Path:
 def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights that belong to an encoder, under the names of ours."""
     if any("embeddings.patch_embeddings." in name for name in weights):
-        weights = from_transformers(weights)
+        weights = from_videomae(_whole(weights)) if _are_of_clips(weights) else from_transformers(weights)
     elif not any(name.startswith(_ENCODER) for name in weights):
-        inner = "vit" if hasattr(encoder, "vit") else "backbone"
+        inner = "vit" if hasattr(encoder, "vit") or isinstance(encoder, VideoEncoder) else "backbone"
         weights = {
             name if name.startswith(_LEFT_OUT) else f"{_ENCODER}{inner}.{name}": v for name, v in weights.items()
         }
@@ -88,6 +91,10 @@ def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict
 
 def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights with positions and patch embedding of the encoder's own sizes."""
+    if isinstance(encoder, VideoEncoder):
+        return with_both_norms(inflate_weights(weights, encoder))
+    if weights.get("patches.weight", torch.empty(0)).ndim == 5:
+        raise InputError("encoder.init_from: weights of clips fit no encoder of pictures; name an encoder of clips")
     vit = getattr(encoder, "vit", None)
     if vit is None:
         return weights
@@ -106,6 +113,17 @@ def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, T
                     positions, list(encoder.grid), num_prefix_tokens=prefix
                 )
     return fitted
+
+
+def _are_of_clips(weights: dict[str, Tensor]) -> bool:
+    return any(name.endswith("patch_embeddings.projection.weight") and v.ndim == 5 for name, v in weights.items())
+
+
+def _whole(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of a whole VideoMAE, also of a checkpoint that holds its encoder alone."""
+    if any(name.startswith("videomae.") for name in weights):
+        return weights
+    return {f"videomae.{name}": value for name, value in weights.items()}
 
 
 def _is_ours_alone(name: str) -> bool:

@@ -1,11 +1,22 @@
 """VideoMAE (Tong et al., 2022) in transformers' format, both ways, without transformers."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
+from auxface.atomic import atomic_folder
+from auxface.encoders import VideoEncoder
+from auxface.errors import InputError
 from auxface.model.converters.blocks import block_to_timm, block_to_transformers, published_name, split_blocks
+from auxface.objectives import Reconstruction
+
+if TYPE_CHECKING:
+    from auxface.model.joint import JointModel
 
 _DECODER = "auxiliaries.reconstruction.decoder."
 _PAIRS = (
@@ -61,3 +72,51 @@ def to_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 named[_ATTENTION + published] = named.pop(_ATTENTION + name)
             found |= {f"{theirs}{number}.{name}": value for name, value in named.items()}
     return found
+
+
+def save_videomae(model: "JointModel", folder: Path) -> None:
+    """Write a directory that ``VideoMAEForPreTraining.from_pretrained`` reads, whole or not at all.
+
+    Raises:
+        InputError: the model is not of clips, or its decoder does not rebuild RGB alone.
+    """
+    config = _config(model)
+    weights = to_videomae({name: value.detach().cpu() for name, value in model.state_dict().items()})
+    # Of the classifier, which a masked autoencoder lacks.
+    weights = {name: value.contiguous() for name, value in weights.items() if not name.startswith("fc_norm.")}
+    with atomic_folder(folder) as beside:
+        safetensors.torch.save_file(weights, beside / "model.safetensors", metadata={"format": "pt"})
+        (beside / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def _config(model: "JointModel") -> dict[str, Any]:
+    encoder = model.encoder
+    auxiliary = dict(model.auxiliaries).get("reconstruction")
+    if not isinstance(encoder, VideoEncoder):
+        raise InputError(f"encoder '{model.recipe.encoder.name}' sees pictures; VideoMAE sees clips")
+    if not isinstance(auxiliary, Reconstruction) or list(auxiliary.outputs) != ["rgb"]:
+        raise InputError("VideoMAE rebuilds RGB alone; this model does not")
+    block: Any = encoder.blocks[0]
+    options = auxiliary.options
+    return {
+        "architectures": ["VideoMAEForPreTraining"],
+        "model_type": "videomae",
+        "hidden_act": "gelu",
+        "hidden_size": encoder.width,
+        "num_hidden_layers": len(encoder.blocks),
+        "num_attention_heads": block.attn.num_heads,
+        "intermediate_size": block.mlp.fc1.out_features,
+        "layer_norm_eps": encoder.norm.eps,
+        "qkv_bias": True,
+        "image_size": encoder.image_size,
+        "patch_size": encoder.patch_size,
+        "num_channels": 3,
+        "num_frames": encoder.frames,
+        "tubelet_size": encoder.tubelet,
+        "use_mean_pooling": False,
+        "decoder_hidden_size": options.decoder_width,
+        "decoder_num_hidden_layers": options.decoder_depth,
+        "decoder_num_attention_heads": options.decoder_heads,
+        "decoder_intermediate_size": 4 * options.decoder_width,
+        "norm_pix_loss": options.normalise_target,
+    }
