@@ -55,6 +55,25 @@ def test_texture_is_computed_on_the_whole_grey_picture(encoding):
     torch.testing.assert_close(found, patchify(maps, 8))
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target(),
+        Target(name="local_directional_pattern", encoding="bits"),
+        Target(name="local_directional_pattern", encoding="histogram"),
+        Target(name="gabor_magnitude"),
+        Target(name="histogram_of_oriented_gradients"),
+    ],
+    ids=lambda target: f"{target.name}-{target.encoding}",
+)
+def test_targets_of_some_places_are_those_rows_of_all(target):
+    clean = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    places = torch.tensor([[3, 0], [1, 2], [2, 2]])
+    everything = target_patches(clean, target, 16, MEAN, STD)
+    some = target_patches(clean, target, 16, MEAN, STD, places)
+    assert torch.equal(some, everything.gather(1, places[..., None].expand(-1, -1, everything.shape[2])))
+
+
 def test_histogram_targets_sum_to_one_per_patch():
     clean = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     target = Target(name="local_directional_pattern", encoding="histogram")

@@ -97,7 +97,7 @@ class Reconstruction(AuxiliaryObjective):
         losses: dict[str, Tensor] = {}
         for target in self.options.target:
             with torch.no_grad():
-                wanted = _pick(self._wanted(encoder, batch.clean, target), mask.hidden)
+                wanted = self._wanted(encoder, batch.clean, target, mask.hidden)
             losses[target.name] = target_loss(predictions[target.name], wanted, target.encoding, self._maps(target))
         weights = {target.name: target.weight for target in self.options.target}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum() / sum(weights.values())
@@ -126,11 +126,13 @@ class Reconstruction(AuxiliaryObjective):
     def _everywhere(self, batch: Batch) -> Tensor:
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
 
-    def _wanted(self, encoder: MaskableEncoder, clean: Tensor, target: Target) -> Tensor:
+    def _wanted(self, encoder: MaskableEncoder, clean: Tensor, target: Target, places: Tensor | None = None) -> Tensor:
         clip = clean.ndim == 5
-        wanted = target_patches(clean, target, encoder.patch_size, encoder.mean, encoder.std)
+        sizes = (target, encoder.patch_size, encoder.mean, encoder.std)
+        wanted = target_patches(clean, *sizes, places=None if clip else places)
         if clip:
             wanted = join_frames(wanted, len(clean), self.tubelet)
+            wanted = wanted if places is None else _pick(wanted, places)
         if not self.options.normalise_target or target.encoding != "scalar":
             return wanted
         if clip and target.name == "rgb":

@@ -55,22 +55,42 @@ def values_per_patch(target: Target, patch_size: int) -> int:
     return channels * (patch_size // cell) ** 2
 
 
-def target_patches(clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor) -> Tensor:
+def target_patches(
+    clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor, places: Tensor | None = None
+) -> Tensor:
     """The target of every patch, float32 [B, N, values], from the clean view, uint8 [B, 3, H, W].
 
     RGB is standardised with ``mean`` and ``std`` [1, 3, 1, 1]; maps are encoded as ``docs/texture.md`` says. Of clips,
-    uint8 [B, T, 3, H, W], it is the target of every frame, [B * T, N, values].
+    uint8 [B, T, 3, H, W], it is the target of every frame, [B * T, N, values]. With ``places``, int64 [B, M], that of
+    these patches alone, [B, M, values].
     """
     frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
     if target.name == "rgb":
-        return patchify((frames.float() / 255 - mean) / std, patch_size)
-    grey = torch.as_tensor(texture.gray(frames))
-    if describes_clips(target):
-        planes = texture.describe(grey.view(*clean.shape[:2], *grey.shape[1:]), target.name, **target.parameters)
-        # [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
-        maps = torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
+        maps = (frames.float() / 255 - mean) / std
     else:
-        maps = texture.describe(grey, target.name, **target.parameters)
+        grey = torch.as_tensor(texture.gray(frames))
+        if describes_clips(target):
+            planes = texture.describe(grey.view(*clean.shape[:2], *grey.shape[1:]), target.name, **target.parameters)
+            # [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
+            maps = torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
+        else:
+            maps = torch.as_tensor(texture.describe(grey, target.name, **target.parameters))
+    if places is None:
+        return _cut(maps, target, patch_size)
+    # Picture by picture on a processor: what is not asked for never leaves its cache.
+    group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
+    picked = maps.new_empty((*places.shape, values_per_patch(target, patch_size)), dtype=torch.float32)
+    for few, at, room in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
+        patches = _cut(few, target, patch_size)
+        rows = at + patches.shape[1] * torch.arange(len(at), device=at.device)[:, None]
+        torch.index_select(patches.flatten(0, 1), 0, rows.flatten(), out=room.view(-1, patches.shape[2]))
+    return picked
+
+
+def _cut(maps: Tensor, target: Target, patch_size: int) -> Tensor:
+    """Encode a target's maps and cut them into patches, [B, N, values]."""
+    if target.name == "rgb":
+        return patchify(maps, patch_size)
     if target.encoding == "histogram":
         patch = {"patch": patch_size}
         encoded = texture.encode_target(maps, target.name, "histogram", **patch, **target.parameters)

@@ -4,7 +4,7 @@ Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, fo
 scaled so that a matching sinusoid of amplitude A answers A.
 
 Every filter is a sum of products of one filter along rows and one along columns, and orientations k and n - k share
-theirs. A one-dimensional filter is applied to a run of outputs at once, as a product with a band matrix.
+theirs. A one-dimensional filter is applied to runs of outputs, as products of one band matrix with overlapping windows.
 """
 
 import functools
@@ -19,9 +19,9 @@ from torch import Tensor
 from auxface.texture.images import GreyImages, read_images, require_border, require_number, require_size, require_whole
 from auxface.texture.tiles import Buffers, mirrored, real_maps, tile_spans
 
-# Outputs of one product: more of them share the call, fewer waste less on the zeros of the band.
-ALONG, ACROSS = 16, 28
-WORKING = 50
+# Outputs of one product: more of them fill the processor better, fewer waste less on the zeros of the band.
+RUN = 8
+WORKING = 60
 
 
 def gabor_magnitude(
@@ -63,18 +63,27 @@ def gabor_magnitude(
     buffers = Buffers(images.device)
     for first, count, top, lines in tile_spans(batch, height, width, images.device, WORKING):
         group = mirrored(images[first : first + count], reach, top, lines + 2 * reach)
-        # Lines of all images side by side: one product then serves the whole group along either axis.
-        pixels = group.transpose(0, 1).to(torch.float32 if exact else torch.float64).contiguous()
+        # Lines of all images side by side: one product then serves the whole group along either axis. Both axes end in
+        # whole runs; what lies behind the picture is computed and left out.
+        pixels = group.new_zeros(
+            (_whole_runs(lines) + 2 * reach, count, _whole_runs(width) + 2 * reach),
+            dtype=torch.float32 if exact else torch.float64,
+        )
+        pixels[: lines + 2 * reach, :, : width + 2 * reach].copy_(group.transpose(0, 1))
         for s, scale in enumerate(filters):
             buffers.restart()
             inset = reach - scale.reach
-            inside = pixels[inset : inset + lines + 2 * scale.reach, :, inset : inset + width + 2 * scale.reach]
+            inside = pixels[inset : len(pixels) - inset, :, inset : pixels.shape[2] - inset]
             for k, even, odd in _responses(inside, scale, buffers):
                 square = torch.mul(even, even, out=even).addcmul_(odd, odd)
                 channel = result[first : first + count, s * orientations + k, top : top + lines]
-                torch.sqrt(square, out=channel.transpose(0, 1))
+                torch.sqrt(square[:lines, :, :width], out=channel.transpose(0, 1))
     # The axis of channels stays, even where there is one channel alone.
     return replace(layout, channel=True).restore(result)
+
+
+def _whole_runs(outputs: int) -> int:
+    return -(-outputs // RUN) * RUN
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,8 @@ class _Filters:
         reach: half width.
         along: filters along rows [F, 2 reach + 1]: the Gaussian, then cosine and sine of every |cos θ| above 0.
         across: filters along columns, the Gaussian, then cosine and sine of every |sin θ|.
-        mean: of the cosine part of every orientation, relative to the Gaussian.
+        mean: of the cosine part of every orientation, relative to the Gaussian. Where one axis is the Gaussian alone
+            the cosine of the other has it removed already.
     """
 
     reach: int
@@ -106,7 +116,11 @@ def _filters(wavelength: float, orientations: int) -> _Filters:
         angle = math.pi * k / orientations
         waves = [2 * math.pi / wavelength * part * steps for part in (math.cos(angle), math.sin(angle))]
         (row_cos, row_sin), (column_cos, column_sin) = ((gauss * np.cos(w), gauss * np.sin(w)) for w in waves)
-        mean.append(float(row_cos.sum() * column_cos.sum() + row_sin.sum() * column_sin.sum()))
+        mean.append(float(row_cos.sum() * column_cos.sum()))
+        if k == 0:
+            row_cos -= mean[k] * gauss
+        if 2 * k == orientations:
+            column_cos -= mean[k] * gauss
         if 2 * k < orientations:
             along += [row_cos, row_sin]
         if 2 * k <= orientations:
@@ -119,7 +133,7 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
     """Orientation, even and odd response [lines, n, columns] of pixels [lines + 2 reach, n, columns + 2 reach]."""
     lines, count, columns = pixels.shape[0] - 2 * scale.reach, pixels.shape[1], pixels.shape[2] - 2 * scale.reach
     rows = _along_rows(pixels, scale.along, buffers)
-    bands = _bands(scale.across, ACROSS, pixels)
+    bands = _bands(scale.across, pixels)
     orientations = len(scale.mean)
 
     def empty() -> Tensor:
@@ -128,7 +142,7 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
     def both(column_filter: int, row_filter: int) -> Tensor:
         return _across_rows(rows[row_filter], bands[column_filter], empty())
 
-    mean_part = both(0, 0)
+    gaussian = both(0, 0)
     for k in range(orientations // 2 + 1):
         cos, sin = 1 + 2 * k, 2 + 2 * k
         if 2 * k == orientations:
@@ -137,45 +151,40 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
             pairs = [(k, both(0, cos), both(0, sin))]
         else:
             cos_cos, sin_sin, cos_sin, sin_cos = both(cos, cos), both(sin, sin), both(cos, sin), both(sin, cos)
+            cos_cos.sub_(gaussian, alpha=scale.mean[k])
             even, odd = torch.sub(cos_cos, sin_sin, out=empty()), torch.add(cos_sin, sin_cos, out=empty())
             pairs = [(k, cos_cos.add_(sin_sin), cos_sin.sub_(sin_cos)), (orientations - k, even, odd)]
         for orientation, even, odd in pairs:
-            even.sub_(mean_part, alpha=scale.mean[orientation])
             yield orientation, even.view(lines, count, columns), odd.view(lines, count, columns)
 
 
-def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
-    """Band matrices [F, run, run + 2 reach]: row r holds a filter from column r on."""
+def _bands(filters: np.ndarray, like: Tensor) -> Tensor:
+    """Band matrices [F, RUN, RUN + 2 reach]: row r holds a filter from column r on."""
     count, taps = filters.shape
-    bands = np.zeros((count, run, run + taps - 1))
-    for r in range(run):
+    bands = np.zeros((count, RUN, RUN + taps - 1))
+    for r in range(RUN):
         bands[:, r, r : r + taps] = filters
     return torch.from_numpy(bands).to(like)
 
 
-def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> list[Tensor]:
-    """Filter [lines, n, columns + 2 reach] along its last axis: [lines, n · columns] for every filter."""
+def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> Tensor:
+    """Filter [lines, n, columns + 2 reach] along its last axis: [F, lines, n · columns]."""
     lines, count, width = pixels.shape
     reach = filters.shape[1] // 2
-    columns, stride = width - 2 * reach, pixels.stride(0) // count
-    matrix = pixels.as_strided((lines * count, width), (stride, 1))
-    bands = _bands(filters, ALONG, pixels)
-    filtered = [buffers.take(matrix.shape[0] * columns, pixels.dtype).view(-1, columns) for _ in filters]
-    runs = buffers.take(matrix.shape[0] * len(filters) * ALONG, pixels.dtype)
-    for left in range(0, columns, ALONG):
-        run = min(ALONG, columns - left)
-        band = bands[:, :run, : run + 2 * reach].reshape(len(filters) * run, -1)
-        part = runs[: matrix.shape[0] * len(band)].view(-1, len(band))
-        torch.mm(matrix[:, left : left + run + 2 * reach], band.T, out=part)
-        for f, whole in enumerate(filtered):
-            whole[:, left : left + run].copy_(part[:, f * run : (f + 1) * run])
-    return [whole.view(lines, -1) for whole in filtered]
+    columns, stride = width - 2 * reach, pixels.stride(1)
+    windows = pixels.as_strided((columns // RUN, lines * count, RUN + 2 * reach), (RUN, stride, 1))
+    bands = _bands(filters, pixels).flatten(0, 1).T.expand(len(windows), -1, -1)
+    room = buffers.take(len(filters) * lines * count * columns, pixels.dtype).view(len(windows), lines * count, -1)
+    runs = torch.bmm(windows, bands, out=room).view(len(windows), lines * count, len(filters), RUN)
+    filtered = buffers.take(room.numel(), pixels.dtype)
+    filtered.view(len(filters), lines * count, len(windows), RUN).copy_(runs.permute(2, 1, 0, 3))
+    return filtered.view(len(filters), lines, count * columns)
 
 
 def _across_rows(source: Tensor, band: Tensor, room: Tensor) -> Tensor:
-    """Filter [lines + 2 reach, n · columns] along its first axis into ``room`` [lines, n · columns]."""
-    reach = (band.shape[1] - ACROSS) // 2
-    for top in range(0, room.shape[0], ACROSS):
-        run = min(ACROSS, room.shape[0] - top)
-        torch.mm(band[:run, : run + 2 * reach], source[top : top + run + 2 * reach], out=room[top : top + run])
-    return room
+    """Filter [lines + 2 reach, n · columns] along its first axis into ``room``: [lines, n · columns]."""
+    run, taps = band.shape
+    lines, columns = source.shape[0] - (taps - run), source.shape[1]
+    windows = source.as_strided((lines // run, taps, columns), (run * columns, columns, 1), source.storage_offset())
+    room = room.view(len(windows), run, columns)
+    return torch.bmm(band.expand(len(windows), -1, -1), windows, out=room).view(lines, columns)

@@ -132,6 +132,8 @@ def tile_spans(
         wanted = min(wanted, max(CACHE_BYTES // bytes_per_pixel, SMALLEST_TILE))
     images = min(max(wanted // (rows * width), 1), batch)
     lines = min(max(wanted // width, 1), rows) if images == 1 else rows
+    # As many tiles, all of about one size: a last small one would cost its calls for little.
+    images, lines = -(-batch // -(-batch // images)), -(-rows // -(-rows // lines))
     for first in range(0, batch, images):
         for top in range(0, rows, lines):
             yield first, min(images, batch - first), top, min(lines, rows - top)
