@@ -10,30 +10,60 @@ from auxface.cli.options import Data, Device, Json, Out, Overwrite
 
 
 def command(
-    models: Annotated[list[Path], typer.Argument(help="Model directories; several are shown side by side.")],
     data: Data,
     out: Out,
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Model directories; several are shown side by side.")
+    ] = None,
+    onnx: Annotated[
+        list[Path] | None,
+        typer.Option("--onnx", help="An exported model, anybody's, measured beside the others. Repeatable."),
+    ] = None,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     corruption: Annotated[
-        list[str] | None, typer.Option("--corruption", help="Corruption to test, or 'none'. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--corruption",
+            help="Damage to test: a name, common (the 15), codecs, occlusion, attacks, all, or none. Repeatable.",
+        ),
     ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option("--severity", help="Of numbered damage: 1 to 5; all by default. Repeatable.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
+    ] = None,
+    validation: Annotated[
+        bool,
+        typer.Option(
+            "--validation/--no-validation", help="Score the validation split too: operating points, group thresholds."
+        ),
+    ] = True,
+    explain: Annotated[
+        int, typer.Option("--explain", help="Faces to average maps of looking and rebuilding over.", min=0, max=10_000)
+    ] = 0,
     resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples.", min=100, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap and the corruptions.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of bootstrap, damage and masks.", min=0)] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Measure models on a split: predictions, report.html, report.json and CSVs."""
     from auxface.cli.table import audit_lines
-    from auxface.verbs.evaluate import DEFAULT_CORRUPTIONS, evaluate
+    from auxface.verbs.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
 
-    chosen = DEFAULT_CORRUPTIONS if corruption is None else tuple(name for name in corruption if name != "none")
+    models = models or []
     audit = evaluate(
         models[0] if len(models) == 1 else _named(models),
         data,
         out,
+        onnx=onnx or (),
         split=split,
-        corruptions=chosen,
+        corruptions=DEFAULT_CORRUPTIONS if corruption is None else corruption,
+        severities=severity or SEVERITIES,
+        baseline=baseline,
+        validation=validation,
+        explain=explain,
         resamples=resamples,
         seed=seed,
         device=device,
@@ -49,10 +79,12 @@ def command(
 
 def _named(models: list[Path]) -> dict[str, Path]:
     """Models by the shortest tail of their path that tells them apart."""
-    for depth in range(1, 1 + max(len(model.parts) for model in models)):
+    for depth in range(1, 1 + max((len(model.parts) for model in models), default=0)):
         names = ["/".join(model.parts[-depth:]) for model in models]
         if len(set(names)) == len(names):
             return dict(zip(names, models, strict=True))
+    if not models:
+        return {}
     from auxface.errors import InputError
 
     raise InputError("the same model directory is named twice")

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +35,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that the caller gives: plain text (empty lines part paragraphs), figures, a table."""
+    """A part of the page that the caller gives.
+
+    Attributes:
+        title: its heading.
+        text: plain; empty lines part paragraphs.
+        figures: shown below the text.
+        table: shown below the figures.
+        files: the numbers behind them, by the name of their CSV file without its suffix.
+    """
 
     title: str
     text: str
     figures: tuple[Figure, ...] = ()
     table: pd.DataFrame | None = None
+    files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def paragraphs(self) -> list[str]:
         """The text's paragraphs."""
@@ -78,6 +87,8 @@ def write_report(
             if not figure.png.startswith(b"\x89PNG\r\n\x1a\n"):
                 raise TableError(f"section '{section.title}': a figure is no PNG")
     tables = tables_of(audit, curves)
+    for section in (*sections_before, *sections_after):
+        tables |= section.files
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
     for name, table in tables.items():
         put_file(folder / "csv" / f"{name}.csv", table.to_csv(index=False).encode())

@@ -17,17 +17,18 @@ _SHOWN = 8
 _INK, _MUTED, _ACCENT = "#1d1f22", "#63676d", "#0b5c8c"
 
 
-def heat(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
+def heat(picture: np.ndarray, values: np.ndarray, ends: tuple[float, float] | None = None) -> np.ndarray:
     """A map of patches laid over its face, uint8 [S, S, 3]: dark where it is lowest, glowing where it is highest.
 
     Args:
         picture: uint8 [S, S, 3].
         values: float [rows, columns].
+        ends: what is darkest and what glows most, for several maps on one scale; None: the map's own ends.
     """
     import matplotlib
 
     side = picture.shape[0]
-    low, high = float(values.min()), float(np.percentile(values, 99.5))
+    low, high = ends or (float(values.min()), float(np.percentile(values, 99.5)))
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1).astype(np.float32)
     smooth = np.clip(cv2.resize(scaled, (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255

@@ -25,7 +25,7 @@ class OnnxModel:
     Args:
         path: of an ``.onnx`` file that ``auxface export`` wrote.
         device: ``cuda`` for the CUDA provider; otherwise the processor.
-        threads: of one run; 0: as many as cores.
+        threads: of one run; 0: as many as torch uses.
 
     Attributes:
         config: as the model directory's, from the file's metadata.
@@ -94,7 +94,7 @@ def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
     if path.stat().st_size > _MAX_BYTES:
         raise InputError(f"{path}: larger than {_MAX_BYTES >> 30} GiB")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3
     # Threads that spin while they wait take the cores from decoding, and from whoever shares the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

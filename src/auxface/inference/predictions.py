@@ -32,7 +32,7 @@ def predictions_for(
     for task in config.tasks:
         columns |= _true(task, manifest.table) | _scores(task, logits[task.name])
     tasks = tuple(
-        evaluation.Task(task.name, task.kind, _named(task), task.thresholds, task.threshold_rule)
+        evaluation.Task(task.name, task.kind, _named(task), task.thresholds, task.threshold_rule, task.abstain)
         for task in config.tasks
     )
     return evaluation.Predictions(pd.DataFrame(columns), tasks, left_out or {}, provenance or {})

@@ -1,31 +1,50 @@
 """``auxface evaluate``: models and a manifest's split to predictions and a report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from auxface import evaluation
 from auxface.atomic import atomic_folder, refuse_existing
-from auxface.data.corruptions import corrupt
+from auxface.data.clip_views import on_frames
+from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.random import sample_seeds
-from auxface.data.usable import Usable, usable_pictures
+from auxface.data.usable import Usable, usable_samples
 from auxface.errors import InputError
+from auxface.evaluation import TableError
+from auxface.inference.attacks import ATTACKS, can_be_attacked
+from auxface.inference.damage import damage_names, damages
 from auxface.inference.predictions import predictions_for
 from auxface.inference.rebuilt import rebuilt_figure
-from auxface.model.config import ModelConfig
-from auxface.model.directory import SavedModel, load_model
-from auxface.model.scoring import score_pictures
 from auxface.progress import progress_bar, progress_steps
 from auxface.provenance import provenance
 from auxface.training.journal import read_journal
+from auxface.training.tasks import label_tensors
+from auxface.verbs.evaluate_explanations import Faces, explanation_sections
+from auxface.verbs.evaluate_missed import missed_by_prepare
+from auxface.verbs.evaluate_subjects import Subject, check_subject, open_subjects
 from auxface.verbs.train import check_device
 
 DEFAULT_CORRUPTIONS = ("defocus_blur", "gaussian_noise", "jpeg_compression")
-SEVERITIES = (1, 2, 3, 4, 5)
 _SHOWN_FACES = 6
+
+
+class _Explaining(NamedTuple):
+    """How many faces maps are averaged over, whether there are several models, and what intervals rest on."""
+
+    faces: int
+    several: bool
+    resamples: int
+    seed: int
+
+
+_Conditions = dict[str, dict[int | str, evaluation.Predictions]]
 
 
 def evaluate(
@@ -33,8 +52,13 @@ def evaluate(
     data: Path,
     out: Path,
     *,
+    onnx: Sequence[Path] = (),
     split: str = "test",
     corruptions: Sequence[str] = DEFAULT_CORRUPTIONS,
+    severities: Sequence[int] = SEVERITIES,
+    baseline: str | None = None,
+    validation: bool = True,
+    explain: int = 0,
     resamples: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -45,113 +69,188 @@ def evaluate(
     """Score a split with one or several models and write predictions, report page, report.json and CSVs.
 
     Args:
-        models: a model directory, or several by name for a side-by-side report.
+        models: a model directory or ``.onnx`` file, or several by name for a side-by-side report.
         data: the manifest.
-        out: the folder to make.
+        out: the folder to make: ``predictions.parquet``, ``robustness.parquet`` (with damage), ``validation.parquet``
+            (with a validation split); of several models ``predictions.NAME.parquet`` and so on.
+        onnx: further exported files. One that auxface did not write takes size, crop, normalisation and classes from
+            the first model directory, see :class:`~auxface.inference.foreign_onnx.ForeignOnnx`.
         split: which rows.
-        corruptions: names of :mod:`auxface.data.corruptions`; each at severities 1 to 5. Empty: none.
+        corruptions: kinds of damage, see :func:`~auxface.inference.damage.damage_names`. Empty: none.
+        severities: of those that are numbered, from 1 to 5.
+        baseline: the model that mean corruption errors are relative to.
+        validation: whether the manifest's validation split, where it has one, is scored too: it chooses operating
+            points, thresholds per group, and the threshold of a model that has none stored.
+        explain: faces over which maps of where a model looks, and of what it cannot rebuild, are averaged; 0: none.
         resamples: bootstrap resamples behind each interval.
-        seed: of the bootstrap and the corruptions.
+        seed: of the bootstrap, the corruptions and the masks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overwrite: replace ``out`` if it exists.
         title: of the page.
         sections: shown on the page before the others.
 
     Raises:
-        InputError: a model that was chosen on this split, a manifest without the model's labels, an output that exists.
+        InputError: a model that was chosen on this split, a manifest without the model's labels, a damage that is
+            unknown or can be done to none of the models, a table that cannot be measured, an output that exists.
     """
     refuse_existing(out, overwrite)
     check_device(device)
+    kinds = damage_names(corruptions)
     named = {models.name or "model": models} if isinstance(models, Path) else dict(models)
-    loaded = {name: load_model(folder) for name, folder in named.items()}
-    manifest = read_manifest(data).only(split)
-    for name, saved in loaded.items():
-        _check(name, saved.config, manifest, split)
-    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    subjects = open_subjects(named, onnx, device)
+    _check_options(subjects, kinds, severities, baseline)
+    given = read_manifest(data)
+    manifest = given.only(split)
+    for subject in subjects:
+        check_subject(subject, manifest, split)
+    beside = split != "val" and validation and bool((given.table["split"] == "val").any())
 
     tables: dict[str, evaluation.Predictions] = {}
-    robustness: dict[str, dict[str, dict[int | str, evaluation.Predictions]]] = {}
+    robustness: dict[str, _Conditions] = {}
+    chosen: dict[str, evaluation.Predictions] = {}
+    explaining = _Explaining(explain, len(subjects) > 1, resamples, seed)
     figures: list[evaluation.Figure] = []
-    for name, saved in loaded.items():
-        saved.model.to(place)
-        part = usable_pictures(manifest, split, saved.config.recipe.encoder.image_size)
-        tables[name], robustness[name] = _score(name, saved, part, data, corruptions, seed)
-        shown = part.pictures[_spread(len(part.pictures), _SHOWN_FACES)]
-        picture = rebuilt_figure(saved.model, shown, range(len(shown)))
-        if picture is not None:
-            figures.append(_rebuilt(name, saved.config, picture))
-    with progress_steps("intervals", "measured") as progress:
-        audit = evaluation.audit_tables(
-            tables,
-            robustness=robustness if corruptions else None,
-            resamples=resamples,
-            seed=seed,
-            progress=progress,
-        )
-    curves = {
-        name: read_journal(folder / "log.jsonl") for name, folder in named.items() if (folder / "log.jsonl").is_file()
-    }
-    after = [_rebuilt_section(tuple(figures))] if figures else []
-    with atomic_folder(out) as beside:
-        for name, table in tables.items():
-            file = "predictions.parquet" if len(tables) == 1 else f"predictions.{name}.parquet"
-            evaluation.write_predictions(table, beside / file)
-        evaluation.write_report(
-            audit,
-            beside,
-            title=title or f"{', '.join(tables)} on {data.name}, {split}",
-            sections_before=sections,
-            sections_after=after,
-            curves=curves or None,
-        )
+    explained: list[evaluation.Section] = []
+    for subject in subjects:
+        part = _usable(subject, manifest, split)
+        tables[subject.name], robustness[subject.name] = _score(subject, part, split, data, kinds, severities, seed)
+        if beside:
+            chosen[subject.name] = _score_validation(subject, given, data)
+        figures += _rebuilt(subject, part.pictures)
+        explained += _explained(subject, part.pictures, tables[subject.name], explaining)
+    robustness = {name: found for name, found in robustness.items() if found}
+    try:
+        with progress_steps("intervals", "measured") as progress:
+            audit = evaluation.audit_tables(
+                tables,
+                robustness=robustness or None,
+                baseline=baseline if robustness else None,
+                validation=chosen or None,
+                resamples=resamples,
+                seed=seed,
+                progress=progress,
+            )
+        audit.notes += _not_attacked(subjects, kinds)
+        audit.method["measured_by"] = provenance()
+        with atomic_folder(out) as folder:
+            _write_tables(folder, "predictions", tables, len(subjects))
+            _write_tables(folder, "validation", chosen, len(subjects))
+            damaged = {name: evaluation.join_conditions(found) for name, found in robustness.items()}
+            _write_tables(folder, "robustness", damaged, len(subjects))
+            evaluation.write_report(
+                audit,
+                folder,
+                title=title or f"{', '.join(tables)} on {data.name}, {split}",
+                sections_before=sections,
+                sections_after=[*([_rebuilt_section(tuple(figures))] if figures else []), *explained],
+                curves=_training_curves(subjects) or None,
+            )
+    except TableError as error:
+        raise InputError(f"{data}, {split}: {error}") from None
     return audit
 
 
-def _check(name: str, config: ModelConfig, manifest: Manifest, split: str) -> None:
-    if config.selection is not None and config.selection.split == split != "val":
+def _check_options(
+    subjects: Sequence[Subject], kinds: Sequence[str], severities: Sequence[int], baseline: str | None
+) -> None:
+    strange = [severity for severity in severities if severity not in SEVERITIES]
+    if strange or not severities:
+        raise InputError(f"severity {strange[0] if strange else 'none'}: expected some of 1, 2, 3, 4, 5")
+    names = [subject.name for subject in subjects]
+    if baseline is not None and baseline not in names:
+        raise InputError(f"baseline '{baseline}' is none of the models ({', '.join(names)})")
+    if kinds and set(kinds) <= set(ATTACKS) and all(map(_cannot_be_attacked, subjects)):
         raise InputError(
-            f"{name}: this model was chosen on split '{split}', where its figures would flatter; name another"
+            f"{', '.join(kinds)}: attacks need gradients, which none of {', '.join(names)} has; leave attacks out"
         )
-    for task in config.tasks:
-        label = manifest.labels.get(task.name)
-        if label is None:
-            have = ", ".join(manifest.labels) or "none"
-            raise InputError(
-                f"{name}: the model learned '{task.name}', which is no label of the manifest (it has: {have})"
-            )
-        classes = () if task.kind == "ordinal" else task.classes
-        if (label.kind, label.classes) != (task.kind, classes):
-            raise InputError(
-                f"{name}: the model knows '{task.name}' as {task.kind} with {', '.join(task.classes)}; the "
-                f"manifest has {label.kind} with {', '.join(label.classes)}"
-            )
+
+
+def _usable(subject: Subject, manifest: Manifest, split: str) -> Usable:
+    return usable_samples(manifest, split, subject.config.recipe)
 
 
 def _score(
-    name: str, saved: SavedModel, part: Usable, data: Path, corruptions: Sequence[str], seed: int
-) -> tuple[evaluation.Predictions, dict[str, dict[int | str, evaluation.Predictions]]]:
-    model, config = saved.model, saved.config
-    made = provenance(model=name, recipe_hash=config.provenance.get("recipe_hash"), manifest=data.name)
-    made["manifest_hash"] = part.manifest.hash
-    left_out = {"unreadable": len(part.rejected)}
-    seeds = sample_seeds(seed, 0, torch.arange(len(part.pictures)))
-    rounds = 1 + len(corruptions) * len(SEVERITIES)
-    robustness: dict[str, dict[int | str, evaluation.Predictions]] = {}
-    with progress_bar(f"score {name}", rounds * len(part.pictures), "pictures") as advance:
-        logits = score_pictures(model, part.pictures, advance=advance)
+    subject: Subject,
+    part: Usable,
+    split: str,
+    data: Path,
+    kinds: Sequence[str],
+    severities: Sequence[int],
+    seed: int,
+) -> tuple[evaluation.Predictions, _Conditions]:
+    config, count = subject.config, len(part.pictures)
+    seeds = sample_seeds(seed, 0, torch.arange(count))
+    labels = None if subject.model is None else label_tensors(part.manifest, subject.model.tasks)
+    # All frames of a clip are damaged alike.
+    seeds = seeds.repeat_interleave(config.recipe.encoder.num_frames or 1)
+    steps = list(damages(kinds, seeds, severities=tuple(severities), model=subject.model, labels=labels))
+    made = _provenance(subject, part.manifest, data) | {"seed_of_damage": seed}
+    left_out = missed_by_prepare(data, split)
+    left_out["unreadable"] = left_out.get("unreadable", 0) + len(part.rejected)
+    robustness: _Conditions = {}
+    with progress_bar(f"score {subject.name}", (1 + len(steps)) * count, "pictures") as advance:
+        logits = subject.score(part.pictures, advance=advance)
         clean = predictions_for(config, part.manifest, logits, left_out=left_out, provenance=made)
-        for corruption in corruptions:
-            robustness[corruption] = {}
-            for severity in SEVERITIES:
-
-                def damage(
-                    batch: torch.Tensor, start: int, kind: str = corruption, level: int = severity
-                ) -> torch.Tensor:
-                    return corrupt(batch, kind, level, seeds[start : start + len(batch)].to(batch.device))
-
-                logits = score_pictures(model, part.pictures, transform=damage, advance=advance)
-                robustness[corruption][severity] = predictions_for(config, part.manifest, logits)
+        for step in steps:
+            logits = subject.score(part.pictures, transform=on_frames(step.change), advance=advance)
+            damaged = predictions_for(config, part.manifest, logits, provenance=made)
+            robustness.setdefault(step.name, {})[step.severity] = damaged
     return clean, robustness
+
+
+def _score_validation(subject: Subject, manifest: Manifest, data: Path) -> evaluation.Predictions:
+    part = _usable(subject, manifest.only("val"), "val")
+    with progress_bar(f"score {subject.name}, val", len(part.pictures), "pictures") as advance:
+        logits = subject.score(part.pictures, advance=advance)
+    return predictions_for(subject.config, part.manifest, logits, provenance=_provenance(subject, part.manifest, data))
+
+
+def _provenance(subject: Subject, manifest: Manifest, data: Path) -> dict[str, Any]:
+    made = provenance(model=subject.name, recipe_hash=subject.config.provenance.get("recipe_hash"), manifest=data.name)
+    return made | {"manifest_hash": manifest.hash} | dict(subject.facts)
+
+
+def _write_tables(folder: Path, what: str, tables: Mapping[str, evaluation.Predictions], models: int) -> None:
+    for name, table in tables.items():
+        file = f"{what}.parquet" if models == 1 else f"{what}.{name.replace('/', '-')}.parquet"
+        evaluation.write_predictions(table, folder / file)
+
+
+def _cannot_be_attacked(subject: Subject) -> bool:
+    return subject.model is None or not can_be_attacked(subject.model)
+
+
+def _not_attacked(subjects: Sequence[Subject], kinds: Sequence[str]) -> list[str]:
+    if not set(kinds) & set(ATTACKS):
+        return []
+    return [
+        f"{subject.name} was not attacked: "
+        + ("an exported file has no gradients." if subject.model is None else "it sees texture maps or clips.")
+        for subject in subjects
+        if _cannot_be_attacked(subject)
+    ]
+
+
+def _training_curves(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
+    logs = {
+        subject.name: subject.folder / "log.jsonl"
+        for subject in subjects
+        if subject.folder is not None and (subject.folder / "log.jsonl").is_file()
+    }
+    return {name: read_journal(path) for name, path in logs.items()}
+
+
+def _explained(
+    subject: Subject, pictures: np.ndarray, table: evaluation.Predictions, options: _Explaining
+) -> list[evaluation.Section]:
+    if subject.model is None or not options.faces:
+        return []
+    rows = _spread(len(pictures), options.faces)
+    some = Faces(np.array(pictures[rows]), replace(table, frame=table.frame.iloc[rows].reset_index(drop=True)))
+    label = f"{subject.name.replace('/', '-')}_" if options.several else ""
+    return explanation_sections(
+        subject.name, subject.model, some, label=label, resamples=options.resamples, seed=options.seed
+    )
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:
@@ -159,15 +258,19 @@ def _spread(count: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
 
 
-def _rebuilt(name: str, config: ModelConfig, picture: bytes) -> evaluation.Figure:
-    auxiliary = config.recipe.auxiliary
+def _rebuilt(subject: Subject, pictures: np.ndarray) -> list[evaluation.Figure]:
+    shown = pictures[_spread(len(pictures), _SHOWN_FACES)]
+    picture = None if subject.model is None else rebuilt_figure(subject.model, shown, range(len(shown)))
+    if picture is None:
+        return []
+    name, auxiliary = subject.name, subject.config.recipe.auxiliary
     assert auxiliary is not None
     targets = ", ".join(target.name.replace("_", " ") for target in auxiliary.target)
     caption = (
         f"{name}: {auxiliary.mask_ratio:.0%} of the patches hidden (grey). Target: {targets}; 'rebuilt' is the raw "
         "decoder output for the whole face, nothing of the target pasted in."
     )
-    return evaluation.Figure(picture, caption, f"Six faces, what {name} saw of them, and what it rebuilt")
+    return [evaluation.Figure(picture, caption, f"Six faces, what {name} saw of them, and what it rebuilt")]
 
 
 def _rebuilt_section(figures: tuple[evaluation.Figure, ...]) -> evaluation.Section:

@@ -158,11 +158,11 @@ def _write(
     counts = Counter(piece.status for outcome in outcomes for piece in outcome.pieces)
     counts.update(left.status for left in listing.left_out)
     rejected = [
-        (path, piece.reason)
-        for path, outcome in zip(table["path"], outcomes, strict=True)
+        (path, piece.reason, piece.status, split)
+        for path, split, outcome in zip(table["path"], table["split"], outcomes, strict=True)
         for piece in outcome.pieces
         if piece.status != "usable"
-    ] + [(left.path, left.reason) for left in listing.left_out]
+    ] + [(left.path, left.reason, left.status, "") for left in listing.left_out]
     if not counts["usable"]:
         raise InputError(f"not one of the {len(rejected)} pictures can be used ({rejected[0][0]}: {rejected[0][1]})")
 
@@ -171,7 +171,7 @@ def _write(
     kept["path"] = [_relative(path, output) for path in kept["path"]]
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(output.with_name(f"{output.stem}.rejected.csv")) as beside:
-        pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(beside, index=False)
+        pd.DataFrame(rejected, columns=["path", "reason", "status", "split"]).to_csv(beside, index=False)
     with atomic_file(output.with_name(f"{output.stem}.account.json")) as beside:
         beside.write_text(json.dumps(account, indent=1) + "\n")
     listed = leaks_file(output)

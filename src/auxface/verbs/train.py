@@ -171,6 +171,7 @@ def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected:
         provenance=provenance(
             recipe_hash=recipe_hash(recipe),
             manifest_hash=given.hash,
+            trained_on=_trained_on(parts),
             seed=recipe.seed,
             pictures={split: len(part.pictures) for split, part in parts.parts.items()},
             unreadable=rejected,
@@ -178,6 +179,12 @@ def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected:
             training_seconds=round(trained.seconds, 1),
         ),
     )
+
+
+def _trained_on(parts: Assembly) -> str | list[str]:
+    """Names of the data sets of the training split, for the cross-dataset matrix."""
+    names = sorted({str(name) for name in parts.parts["train"].manifest.table["dataset"].unique()})
+    return names[0] if len(names) == 1 else names
 
 
 def check_device(device: str) -> None:
