@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 
 import layout_trees
 import numpy as np
@@ -199,41 +196,6 @@ def test_names_in_any_script(tmp_path):
     manifest = read_manifest(tmp_path / "a.csv")
     assert all(path.is_file() for path in manifest.paths())
     assert manifest.labels["class"].classes == ("α β", "γ")
-
-
-def test_a_kill_loses_nothing_that_was_done_and_leaves_no_manifest(tmp_path):
-    folder = tmp_path / "pack"
-    rng = np.random.default_rng(0)
-    for number in range(90):
-        path = folder / ("a" if number % 2 else "b") / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (400, 400, 3), np.uint8)).save(path, compress_level=1)
-    output = tmp_path / "a.parquet"
-    program = (
-        "import sys; from pathlib import Path; from auxface.verbs.prepare import prepare\n"
-        "prepare('folder', Path(sys.argv[1]), output=Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), str(output)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line.split()[0]) >= 30:
-                process.send_signal(signal.SIGKILL)
-                break
-    journal = tmp_path / ".a.parquet.journal"
-    done = journal.read_bytes().count(b"\n") - 1
-    assert 30 <= done < 90
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("a.")] == []
-    with journal.open("ab") as torn:
-        torn.write(b'{"item": "half a li')
-    kept = {line: 1 for line in journal.read_bytes().splitlines()[: done + 1]}
-    account = prepare("folder", folder, output=output)
-    assert account["usable"] == 90
-    lines = journal.read_bytes().splitlines()
-    assert len(lines) == 91
-    assert lines[: done + 1] == list(kept)
-    assert len(read_manifest(output).table) == 90
 
 
 def test_progress_reaches_the_end(pack, tmp_path):

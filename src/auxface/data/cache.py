@@ -7,17 +7,17 @@ from other files is never found. Deleting the folder costs time and changes no r
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from auxface.atomic import atomic_folder
-from auxface.data.decode import DECODE_VERSION, UnreadablePicture, fit_square, read_picture
+from auxface.data.decode import DECODE_VERSION
+from auxface.data.decoding import decode_pictures, open_decoded
 from auxface.data.manifest import Manifest
-from auxface.data.parallel import in_order
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -25,11 +25,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a manifest, row by row.
+    """The pictures of a manifest.
 
     Attributes:
-        array: uint8 [N, 3, S, S] RGB, memory-mapped and read-only; zeros where ``usable`` is false.
-        usable: bool [N].
+        array: uint8 [U, 3, S, S] RGB, memory-mapped and read-only: the usable ones, in the manifest's order.
+        usable: bool [N], which rows of the manifest those are.
         rejected: columns path (as the manifest has it) and reason, one row per picture that is not usable.
     """
 
@@ -60,13 +60,13 @@ def load_pictures(
     """
     folder = folder or default_folder()
     paths = manifest.paths()
-    place = folder / "pictures" / key_of(paths, f"{DECODE_VERSION} {size}")
+    place = folder / "pictures" / key_of(paths, f"usable {DECODE_VERSION} {size}")
     if not place.is_dir():
-        keep(place, len(paths) * size * size * 3, lambda beside: _decode_all(paths, size, beside, workers, progress))
+        needed = len(paths) * size * size * 3
+        keep(place, needed, lambda beside: decode_pictures(paths, size, beside, workers, progress))
     elif progress is not None:
         progress(len(paths), len(paths))
-    array = np.load(place / "pictures.npy", mmap_mode="r", allow_pickle=False)
-    reasons = pd.read_csv(place / "rejected.csv", dtype={"row": int, "reason": str})
+    array, reasons = open_decoded(place)
     usable = np.ones(len(paths), bool)
     usable[reasons["row"].to_numpy()] = False
     rejected = pd.DataFrame(
@@ -84,26 +84,47 @@ def default_folder() -> Path:
 
 
 def keep(place: Path, needed: int, make: Callable[[Path], None]) -> None:
-    """Make a folder of decoded pictures, whole or not at all; if another process has made it by then, that will do.
+    """Make a folder of decoded pictures, whole or not at all; of several processes one makes it, the others wait.
 
     Args:
         place: the folder, named by :func:`key_of`.
         needed: bytes that it may take.
-        make: fills an empty folder.
+        make: fills a folder that is empty, or as a stopped run left it.
 
     Raises:
         InputError: the folder cannot be written or has too little space.
     """
-    _check_room(place.parent, needed)
+    beside = place.with_name(f".{place.name}.partial")
+    if not beside.is_dir():
+        _check_room(place.parent, needed)
     try:
-        with atomic_folder(place) as beside:
-            make(beside)
+        with _alone(place.with_name(f".{place.name}.lock")):
+            if not place.is_dir():
+                beside.mkdir(exist_ok=True)
+                make(beside)
+                beside.replace(place)
     except OSError as error:
-        if not place.is_dir():
-            raise InputError(
-                f"{place.parent.parent}: cannot keep decoded pictures there ({error.strerror}); set AUXFACE_CACHE to a "
-                "folder that can"
-            ) from None
+        raise InputError(
+            f"{place.parent.parent}: cannot keep decoded pictures there ({error.strerror}); set AUXFACE_CACHE to a "
+            "folder that can"
+        ) from None
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process is in here; the system lets go of the lock of one that was killed."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows: two runs at once would do the same work twice, and the later one fail.
+        yield
+        return
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def key_of(paths: list[Path], settings: str) -> str:
@@ -130,24 +151,3 @@ def _check_room(parent: Path, needed: int) -> None:
             f"{parent}: decoded pictures need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free; set AUXFACE_CACHE "
             "to a folder with room"
         )
-
-
-def _decode_all(paths: list[Path], size: int, folder: Path, workers: int | None, progress: Progress | None) -> None:
-    shape = (len(paths), 3, size, size)
-    array = np.lib.format.open_memmap(folder / "pictures.npy", mode="w+", dtype=np.uint8, shape=shape)
-    reasons: list[tuple[int, str]] = []
-
-    def decode(row: int) -> str | None:
-        try:
-            array[row] = fit_square(read_picture(paths[row]), size).transpose(2, 0, 1)
-        except UnreadablePicture as error:
-            return str(error)
-        return None
-
-    for row, reason in enumerate(in_order(decode, range(len(paths)), workers=workers)):
-        if reason is not None:
-            reasons.append((row, reason))
-        if progress is not None and (row % 64 == 63 or row + 1 == len(paths)):
-            progress(row + 1, len(paths))
-    array.flush()
-    pd.DataFrame(reasons, columns=["row", "reason"]).to_csv(folder / "rejected.csv", index=False)

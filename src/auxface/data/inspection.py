@@ -135,7 +135,7 @@ def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> In
         rejected = loaded.rejected
         rows = np.flatnonzero(stills)[loaded.usable]
         if len(rows):
-            looks = np.stack([look(picture.transpose(1, 2, 0)) for picture in loaded.array[loaded.usable]])
+            looks = np.stack([look(picture.transpose(1, 2, 0)) for picture in loaded.array])
             copies = find_copies(looks)
             copies[["first", "second"]] = rows[copies[["first", "second"]].to_numpy()]
     sources = table[["split", "dataset", "source"]].drop_duplicates()["split"].value_counts()

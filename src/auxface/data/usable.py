@@ -73,7 +73,7 @@ def usable_pictures(manifest: Manifest, name: str, size: int) -> Usable:
     if loaded.usable.all():
         return Usable(manifest, loaded.array, loaded.rejected)
     rows = manifest.table[loaded.usable].reset_index(drop=True)
-    return Usable(replace(manifest, table=rows), loaded.array[loaded.usable], loaded.rejected)
+    return Usable(replace(manifest, table=rows), loaded.array, loaded.rejected)
 
 
 def usable_clips(manifest: Manifest, name: str, sampling: ClipSampling) -> Usable:

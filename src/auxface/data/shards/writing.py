@@ -25,6 +25,7 @@ from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
 INDEX = "shards.json"
+_PLAN = ".plan.json"
 VERSION = 1
 
 
@@ -75,6 +76,11 @@ def write_shards(
             (split, f"{split}-{number:06d}.tar", rows[start : start + samples])
             for number, start in enumerate(range(0, len(rows), samples))
         ]
+    ours = {_PLAN} | {f".{name}.json" for _, name, _ in parts}
+    # What a kill in the middle of a file left.
+    for left in folder.glob(".*"):
+        if left.name not in ours:
+            left.unlink()
     done, written = 0, {}
     for _, name, rows in parts:
         listed = folder / f".{name}.json"
@@ -89,7 +95,7 @@ def write_shards(
 
 def _begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Make the folder, or make sure that what it holds is of the same plan."""
-    kept = folder / ".plan.json"
+    kept = folder / _PLAN
     if kept.is_file() and json.loads(kept.read_text()) == plan:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -1,0 +1,163 @@
+"""``kill -9`` in the middle: what was done stays, nothing is half there, the second run ends as an unbroken one."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import layout_trees
+import numpy as np
+import pytest
+from PIL import Image
+
+from auxface.data.cache import load_pictures
+from auxface.data.frames import FrameSettings
+from auxface.data.journal import Journal
+from auxface.data.manifest import read_manifest
+from auxface.data.shards import read_shards, write_shards
+from auxface.errors import InputError
+from auxface.verbs.prepare import prepare
+
+
+def killed_after(done: int, program: str, *arguments: object) -> int:
+    """Run a program that prints its progress as ``done total`` and kill it; returns what it last said."""
+    said = 0
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said = int(line.split()[0])
+            if said >= done:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    return said
+
+
+def stamps(folder: Path, pattern: str) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob(pattern)}
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """Ninety pictures that take a moment each."""
+    folder = tmp_path / "pack"
+    random = np.random.default_rng(0)
+    for number in range(90):
+        path = folder / ("a" if number % 2 else "b") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (400, 400, 3), np.uint8)).save(path, compress_level=1)
+    return folder
+
+
+def test_preparing_pictures(pictures, tmp_path):
+    output = tmp_path / "a.parquet"
+    killed_after(
+        30,
+        "import sys; from pathlib import Path; from auxface.verbs.prepare import prepare\n"
+        "prepare('folder', Path(sys.argv[1]), output=Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))",
+        pictures,
+        output,
+    )
+    journal = tmp_path / ".a.parquet.journal"
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 30 <= done < 90
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("a.")] == []
+    with journal.open("ab") as torn:
+        torn.write(b'{"item": "half a li')
+    kept = journal.read_bytes().splitlines()[: done + 1]
+    assert prepare("folder", pictures, output=output)["usable"] == 90
+    lines = journal.read_bytes().splitlines()
+    assert len(lines) == 91
+    assert lines[: done + 1] == kept
+    assert len(read_manifest(output).table) == 90
+
+
+def test_preparing_videos(tmp_path):
+    layout_trees.uadfv(tmp_path / "data")
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    program = (
+        "import sys; from pathlib import Path; from auxface.data.frames import FrameSettings\n"
+        "from auxface.verbs.prepare import prepare; place = Path(sys.argv[2])\n"
+        "prepare('uadfv', Path(sys.argv[1]), output=place / 'v.parquet', frames=FrameSettings(count=3),\n"
+        "        crops=place / 'frames', progress=lambda *at: print(*at, flush=True))"
+    )
+    killed_after(4, program, tmp_path / "data", broken)
+    assert [path.name for path in broken.iterdir() if path.name.startswith("v.")] == []
+    journal = broken / ".v.parquet.journal"
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 4 <= done < 24
+    named = {path for path in (broken / "frames").rglob("*.png") if str(path).encode() in journal.read_bytes()}
+    assert len(named) == 3 * done
+    before = {path: stamp for path, stamp in stamps(broken / "frames", "*.png").items() if path in named}
+
+    frames = FrameSettings(count=3)
+    accounts = [
+        prepare("uadfv", tmp_path / "data", output=place / "v.parquet", frames=frames, crops=place / "frames")
+        for place in (broken, unbroken)
+    ]
+    assert accounts[0] == accounts[1]
+    assert before.items() <= stamps(broken / "frames", "*.png").items()
+    manifests = [read_manifest(place / "v.parquet") for place in (broken, unbroken)]
+    assert manifests[0].hash == manifests[1].hash
+    for one, other in zip(manifests[0].paths(), manifests[1].paths(), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_writing_shards(pictures, tmp_path):
+    prepare("folder", pictures, output=tmp_path / "m.parquet")
+    program = (
+        "import sys; from pathlib import Path; from auxface.data.manifest import read_manifest\n"
+        "from auxface.data.shards import write_shards\n"
+        "write_shards(read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), samples=6,\n"
+        "             progress=lambda *at: print(*at, flush=True))"
+    )
+    said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "broken")
+    with pytest.raises(InputError, match=r"shards\.json is missing"):
+        list(read_shards(tmp_path / "broken", "train", size=16))
+    assert not (tmp_path / "broken" / "manifest.parquet").exists()
+    # What a kill in the middle of a file leaves behind.
+    (tmp_path / "broken" / ".train-000009.x1y2z3.tar").write_bytes(b"half")
+    before = stamps(tmp_path / "broken", "[a-z]*.tar")
+    assert 6 * len(before) >= said - 6
+    opened = read_manifest(tmp_path / "m.parquet")
+    for folder in (tmp_path / "broken", tmp_path / "unbroken"):
+        write_shards(opened, folder, samples=6)
+    assert before.items() <= stamps(tmp_path / "broken", "[a-z]*.tar").items()
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("broken", "unbroken")]
+    assert files[0] == files[1]
+
+
+def test_decoding_once(pictures, tmp_path):
+    prepare("folder", pictures, output=tmp_path / "m.parquet")
+    program = (
+        "import sys; from pathlib import Path; from auxface.data import cache, decoding\n"
+        "from auxface.data.manifest import read_manifest; decoding.KEPT_EVERY = 8\n"
+        "cache.load_pictures(read_manifest(Path(sys.argv[1])), size=64, folder=Path(sys.argv[2]), workers=1,\n"
+        "                    progress=lambda *at: print(*at, flush=True))"
+    )
+    said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "cache")
+    opened = read_manifest(tmp_path / "m.parquet")
+    steps: list[int] = []
+    loaded = load_pictures(opened, size=64, folder=tmp_path / "cache", progress=lambda at, _: steps.append(at))
+    assert steps[0] >= said
+    assert steps[-1] == 90
+    whole = load_pictures(opened, size=64, folder=tmp_path / "other")
+    assert np.array_equal(loaded.array, whole.array)
+    names = [os.listdir(tmp_path / name / "pictures") for name in ("cache", "other")]
+    assert names[0] == names[1]
+
+
+def test_a_journal_forgets_a_line_that_was_cut_short(tmp_path):
+    item = tmp_path / "item"
+    item.write_text("x")
+    with Journal(tmp_path / "j", {}) as journal:
+        journal.add(str(item), f"1 {item.stat().st_mtime_ns}", {"a": 1})
+        journal.add("other", "missing", {"b": 2})
+    data = (tmp_path / "j").read_bytes()
+    (tmp_path / "j").write_bytes(data[:-3])
+    with Journal(tmp_path / "j", {}) as journal:
+        assert journal.find(str(item)) == {"a": 1}
+        assert journal.find("other") is None
