@@ -1,0 +1,114 @@
+"""Clips to videos in validation: the same figure as the audit's video level; and batches of clips."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import expit, softmax
+from sklearn.metrics import roc_auc_score
+
+from auxface import evaluation
+from auxface.data.manifest import Manifest
+from auxface.evaluation.videos import video_level as audited
+from auxface.model import JointModel
+from auxface.model.scoring import pooled_features
+from auxface.objectives import Task, TrainingSet
+from auxface.recipe import load_recipe
+from auxface.training.feed import Feed
+from auxface.training.selection import selection_value
+from auxface.training.video_level import video_level, video_numbers
+
+FORGED = Task("forged", "binary", ("real", "fake"))
+EMOTION = Task("emotion", "class", ("happy", "sad", "angry"))
+SMALL = ("encoder.image_size=32", "encoder.num_frames=4", "encoder.width=24", "encoder.depth=1", "encoder.heads=2")
+
+
+def clips_of_videos(seed=0, videos=12):
+    random = np.random.default_rng(seed)
+    video = random.permutation(np.repeat(np.arange(videos), random.integers(1, 5, videos)))
+    logits = {"forged": random.normal(0, 3, (len(video), 1)), "emotion": random.normal(0, 2, (len(video), 3))}
+    labels = {"forged": torch.from_numpy((video % 2).astype(np.float32)), "emotion": torch.from_numpy(video % 3)}
+    return video, {name: values.astype(np.float32) for name, values in logits.items()}, labels
+
+
+def test_a_video_s_score_is_the_mean_of_its_clips_scores():
+    video, logits, labels = clips_of_videos()
+    pooled, wanted = video_level((FORGED, EMOTION), logits, labels, video)
+    for at, number in enumerate(np.unique(video)):
+        rows = video == number
+        assert expit(pooled["forged"][at, 0]) == pytest.approx(expit(logits["forged"][rows, 0]).mean(), abs=1e-5)
+        mean = softmax(logits["emotion"][rows], axis=1).mean(axis=0)
+        np.testing.assert_allclose(softmax(pooled["emotion"][at]), mean, atol=1e-5)
+        assert (wanted["forged"][at], wanted["emotion"][at]) == (number % 2, number % 3)
+
+
+def test_it_is_the_audit_s_video_level():
+    video, logits, labels = clips_of_videos(seed=3)
+    pooled, wanted = video_level((FORGED,), logits, labels, video)
+    columns = {"dataset": "d", "method": "", "source": "s", "video": [f"v{n:02d}" for n in video], "split": "val"}
+    columns |= {"frame": np.arange(len(video)), "true.forged": labels["forged"].numpy().astype(int)}
+    frame = pd.DataFrame(columns | {"score.forged.fake": expit(logits["forged"][:, 0])})
+    task = evaluation.Task("forged", "binary", ("real", "fake"))
+    found = audited(evaluation.Predictions(frame, (task,)), task)
+    assert found is not None
+    table = found[0].frame.sort_values("video")
+    np.testing.assert_allclose(expit(pooled["forged"][:, 0]), table["score.forged.fake"], atol=1e-5)
+    assert roc_auc_score(wanted["forged"], pooled["forged"][:, 0]) == pytest.approx(
+        roc_auc_score(table["true.forged"], table["score.forged.fake"])
+    )
+    assert 0 <= selection_value("balanced_accuracy", (FORGED,), pooled, wanted) <= 1
+
+
+def test_a_label_that_changes_within_a_video_keeps_its_clips():
+    video, logits, labels = clips_of_videos()
+    labels["emotion"] = torch.arange(len(video)) % 3
+    pooled, wanted = video_level((FORGED, EMOTION), logits, labels, video)
+    assert len(pooled["forged"]) == len(np.unique(video))
+    assert np.array_equal(pooled["emotion"], logits["emotion"])
+    assert torch.equal(wanted["emotion"], labels["emotion"])
+
+
+def test_videos_are_told_apart_by_dataset_method_source_and_video():
+    table = pd.DataFrame(
+        {"dataset": list("aaab"), "method": ["", "x", "", ""], "source": "s", "video": "v", "frame": range(4)}
+    )
+    assert video_numbers(table).tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.0, 0.0), (0.4, 0.0), (0.0, 1.0)])
+def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
+    recipe = load_recipe(
+        "l_ssat_video",
+        [*SMALL, "auxiliaries={cluster_contrast: {weight: 0.5, clusters: kmeans}}", "train.augment=ssat"],
+    )
+    model = JointModel(recipe, [FORGED])
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 4, 3, 40, 40)).astype(np.uint8)
+    labels = {"forged": torch.tensor([0.0, 1, 0, 1, 0, 1])}
+    feed = Feed(pictures, labels, 0, 6, "ssat", 32, mixup=mixup, cutmix=cutmix, further=model.views)
+    batch = feed.batch(torch.arange(6), 0, torch.device("cpu"))
+    assert batch.primary.shape == batch.clean.shape == (6, 4, 3, 32, 32)
+    assert {view.shape for view in batch.views.values()} == {(6, 4, 3, 32, 32)}
+    if mixup or cutmix:
+        assert batch.mixed.primary.shape == batch.primary.shape
+    if cutmix:
+        # The same hole in every frame.
+        changed = (batch.mixed.primary != batch.primary).any(dim=2)
+        assert (changed.float().mean(dim=(2, 3)).std(dim=1) < 0.02).all()
+    rows = Manifest(pd.DataFrame({"path": [str(number) for number in range(6)]}), {})
+    training = TrainingSet(rows, lambda: pooled_features(model, pictures[..., :32, :32]))
+    model.before_training(training)
+    model.before_epoch(training, 0)
+    loss, _ = model(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert model.encoder.patches.weight.grad.abs().sum() > 0
+
+
+def test_what_was_embedded_for_a_look_is_not_trained_on():
+    model = JointModel(load_recipe("l_ssat_video", list(SMALL)), [FORGED])
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 32, 32)).astype(np.uint8)
+    feed = Feed(pictures, {"forged": torch.tensor([0.0, 1.0])}, 0, 2, "none", 32)
+    batch = feed.batch(torch.arange(2), 0, torch.device("cpu"))
+    model.auxiliaries["reconstruction"].rebuild(model.encoder, batch)
+    model(batch)[0].backward()
+    assert model.encoder.patches.weight.grad is not None
