@@ -11,6 +11,7 @@ from auxface.evaluation.clusters import Clusters, cluster_codes
 from auxface.evaluation.comparing import compare
 from auxface.evaluation.counting import confusion
 from auxface.evaluation.fairness import gaps
+from auxface.evaluation.group_thresholds import measure_group_thresholds
 from auxface.evaluation.left_out import counted_as_errors
 from auxface.evaluation.measuring import MINIMUM_GROUP, Metrics, measure
 from auxface.evaluation.partition import by_column, crossed_partitions, single_partitions, whole
@@ -150,6 +151,7 @@ class _Run:
             if self.validation is not None and task.name in {known.name for known in self.validation.tasks}:
                 measure_operating_points(found, self.table, self.validation, self.cluster, self.draw)
                 measure_calibrated(found, self.table, self.validation, self.cluster, self.draw)
+                measure_group_thresholds(found, self.table, self.validation, self.cluster, self.draw)
             videos = video_level(self.table, task)
             if videos is not None:
                 found.videos = _audit_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]

@@ -72,6 +72,13 @@ def _add_calibration(rows: _Rows, found: TaskAudit, where: dict[str, object]) ->
         rows.setdefault("reliability", []).append(where | vars(part))
     for rule, point in found.operating_points.items():
         _put(rows, "operating_points", point.rates, where | {"rule": rule, "threshold": point.threshold})
+    for group, own in found.group_thresholds.items():
+        at: dict[str, object] = where | {"group": group}
+        for level, threshold in own.thresholds.items():
+            facts: dict[str, object] = {"metric": "threshold", "level": level, "value": threshold}
+            rows.setdefault("group_thresholds", []).append(at | facts)
+        _put(rows, "group_thresholds", own.overall, at)
+        _put(rows, "group_thresholds", own.gaps, at)
     _put(rows, "calibrated", found.calibrated, where | {"temperature": found.temperature})
 
 

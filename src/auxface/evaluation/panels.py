@@ -17,17 +17,18 @@ from auxface.evaluation.damage_panels import (
 from auxface.evaluation.group_panels import GroupPanel, attribute_chart, group_panels
 from auxface.evaluation.heat_panels import Confusion, Matrix, confusion_panel, matrix_panel
 from auxface.evaluation.intervals import IntervalChart
-from auxface.evaluation.phrasing import words
+from auxface.evaluation.phrasing import span, words
 from auxface.evaluation.results import Audit, TaskAudit
 from auxface.evaluation.sentences import Sentence, best_model, five_sentences
+from auxface.evaluation.threshold_panels import (
+    TRADE_HEADINGS,
+    PointRow,
+    TradeRow,
+    point_metrics,
+    point_rows,
+    trade_rows,
+)
 from auxface.evaluation.vocabulary import METRICS, PRIMARY, TABLE, decision_metric, shown
-
-_RULES = {
-    "balanced_accuracy": "best balanced accuracy",
-    "equal_error": "as many misses as false alarms",
-    "fpr=0.01": "at most 1% false alarms",
-    "fpr=0.001": "at most 0.1% false alarms",
-}
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,6 @@ class ModelRow:
     place: int
     name: str
     unit: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class PointRow:
-    """A row of the table of operating points."""
-
-    place: int
-    model: str
-    rule: str
-    threshold: str
     cells: tuple[Cell, ...]
 
 
@@ -82,8 +72,11 @@ class TaskView:
     attributes: IntervalChart | None
     reliability: CurvePanel | None
     calibrated: list[str]
+    abstaining: list[str]
     points: list[PointRow]
     point_headings: list[str]
+    trades: list[TradeRow]
+    trade_headings: list[str]
     missing: list[MissingRow]
 
 
@@ -96,7 +89,6 @@ def task_view(audit: Audit, task: str) -> TaskView:
     best = best_model(audit, task)
     own = [item for item in audit.comparisons if item.task == task]
     primary = PRIMARY[first.task.kind]
-    points = _points(found, places)
     return TaskView(
         name=task,
         kind=first.task.kind,
@@ -114,8 +106,11 @@ def task_view(audit: Audit, task: str) -> TaskView:
         attributes=attribute_chart(found, places),
         reliability=reliability_diagram(task, found, places),
         calibrated=_calibrated(found),
-        points=points,
-        point_headings=[METRICS[name].title for name in _point_metrics(found)],
+        abstaining=_abstaining(found),
+        points=point_rows(found, places),
+        point_headings=[METRICS[name].title for name in point_metrics(found)],
+        trades=trade_rows(found, places),
+        trade_headings=list(TRADE_HEADINGS),
         missing=_missing(audit, found, places),
     )
 
@@ -132,26 +127,6 @@ def _rows(found: Mapping[str, TaskAudit], places: Sequence[str], metrics: Sequen
     return rows
 
 
-def _point_metrics(found: Mapping[str, TaskAudit]) -> list[str]:
-    every = [point for audited in found.values() for point in audited.operating_points.values()]
-    return list(every[0].rates) if every else []
-
-
-def _points(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[PointRow]:
-    metrics = _point_metrics(found)
-    return [
-        PointRow(
-            places.index(model),
-            model,
-            _RULES.get(rule, words(rule)),
-            f"{point.threshold:.3f}",
-            tuple(metric_cell(metric, point.rates[metric]) for metric in metrics),
-        )
-        for model, audited in found.items()
-        for rule, point in audited.operating_points.items()
-    ]
-
-
 def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
     metric = "expected_calibration_error"
     sentences = []
@@ -163,6 +138,23 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
             f"{model}: the temperature that the validation table asks for is {audited.temperature:.2f}; it would take "
             f"the calibration error from {shown(metric, before.value)} to {shown(metric, after.value)}."
         )
+    return sentences
+
+
+def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
+    """What a model's abstain band does here."""
+    sentences = []
+    for model, audited in found.items():
+        answered, right = audited.overall.get("answered"), audited.overall.get("accuracy_when_answered")
+        if audited.task.abstain is None or answered is None or answered.value is None:
+            continue
+        text = (
+            f"{model} does not answer from {audited.task.abstain[0]:.3f} to {audited.task.abstain[1]:.3f}: it answers "
+            f"{shown('answered', answered.value)}{span('answered', answered)} of the samples"
+        )
+        if right is not None and right.value is not None:
+            text += f", and {shown('accuracy', right.value)}{span('accuracy', right)} of these answers are right"
+        sentences.append(text + ".")
     return sentences
 
 

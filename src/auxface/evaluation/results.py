@@ -24,6 +24,32 @@ class OperatingPoint:
 
 
 @dataclass
+class GroupThresholds:
+    """Thresholds that a rule chose for each level of a group on the validation table, and what they give on this one.
+
+    Using them takes the group of everybody who is judged, at test time.
+
+    Attributes:
+        rule: how they were chosen.
+        thresholds: level to threshold.
+        kept: levels that keep the one threshold, and why.
+        overall: metrics of decisions to estimate.
+        gaps: gap to estimate.
+    """
+
+    rule: str
+    thresholds: dict[str, float]
+    kept: dict[str, str]
+    overall: Estimates
+    gaps: Estimates
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in ``report.json``."""
+        facts = {"needs_group_at_test_time": True, "rule": self.rule, "thresholds": self.thresholds, "kept": self.kept}
+        return facts | {"overall": _plain(self.overall), "gaps": _plain(self.gaps)}
+
+
+@dataclass
 class GroupsUnderCorruption:
     """Does fairness survive: the groups of one corruption at one severity, group to level or gap to estimate."""
 
@@ -48,6 +74,7 @@ class TaskAudit:
         attributes: of a multi-label task, each attribute measured by itself.
         counted_as_errors: metrics if every sample without a score were an error.
         operating_points: rule to threshold and rates, where a validation table was given.
+        group_thresholds: group to thresholds of its levels, likewise.
         calibrated: calibration metrics after dividing logits by ``temperature``, where a validation table was given.
         temperature: as fitted on the validation table.
         reliability: bins of the reliability diagram.
@@ -68,6 +95,7 @@ class TaskAudit:
     attributes: dict[str, "TaskAudit"] = field(default_factory=dict)
     counted_as_errors: Estimates = field(default_factory=dict)
     operating_points: dict[str, OperatingPoint] = field(default_factory=dict)
+    group_thresholds: dict[str, GroupThresholds] = field(default_factory=dict)
     calibrated: Estimates = field(default_factory=dict)
     temperature: float | None = None
     reliability: list[Bin] = field(default_factory=list)
@@ -109,6 +137,7 @@ class TaskAudit:
                 rule: {"threshold": point.threshold} | _plain(point.rates)
                 for rule, point in self.operating_points.items()
             },
+            "group_thresholds": {group: found.to_dict() for group, found in self.group_thresholds.items()},
             "calibrated": _plain(self.calibrated),
             "temperature": self.temperature,
             "reliability": [vars(found) for found in self.reliability],

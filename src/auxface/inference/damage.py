@@ -33,7 +33,8 @@ class Damage:
     Attributes:
         name: of the kind.
         severity: 1 to 5, or what the field calls it: ``c23`` and ``c40`` of H.264, ``1/255`` of an attack.
-        change: a uint8 batch [B, 3, S, S] and the number of its first picture to the damaged batch.
+        change: a uint8 batch [B, 3, S, S], or of clips [B, T, 3, S, S], and the number of its first to the damaged one.
+            All frames of a clip are damaged with one seed, as by one lens in one weather.
     """
 
     name: str
@@ -93,11 +94,17 @@ def damages(
 
 
 def _corrupted(name: str, severity: int, seeds: Tensor) -> Callable[[Tensor, int], Tensor]:
-    return lambda batch, start: corrupt(batch, name, severity, seeds[start : start + len(batch)].to(batch.device))
+    def change(batch: Tensor, start: int) -> Tensor:
+        own = seeds[start : start + len(batch)].to(batch.device)
+        frames = batch.reshape(-1, *batch.shape[-3:])
+        own = own.repeat_interleave(len(frames) // max(len(batch), 1))
+        return corrupt(frames, name, severity, own).view_as(batch)
+
+    return change
 
 
 def _compressed(factor: int) -> Callable[[Tensor, int], Tensor]:
-    return lambda batch, start: through_h264(batch, factor)
+    return lambda batch, start: through_h264(batch.reshape(-1, *batch.shape[-3:]), factor).view_as(batch)
 
 
 def _attacked(

@@ -243,7 +243,8 @@ def _training_curves(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
 def _explained(
     subject: Subject, pictures: np.ndarray, table: evaluation.Predictions, options: _Explaining
 ) -> list[evaluation.Section]:
-    if subject.model is None or not options.faces:
+    # Of clips there is no one map of a face to be averaged.
+    if subject.model is None or not options.faces or pictures.ndim != 4:
         return []
     rows = _spread(len(pictures), options.faces)
     some = Faces(np.array(pictures[rows]), replace(table, frame=table.frame.iloc[rows].reset_index(drop=True)))
