@@ -1,5 +1,7 @@
 """The contract of every registered family of encoders, on the smallest model of each architecture."""
 
+import math
+
 import pytest
 import torch
 
@@ -14,8 +16,8 @@ from auxface.recipe import Auxiliary, Encoder, Recipe, Target
 EXAMPLES = [name for family in families() for name in family.examples]
 TASKS = (Task("emotion", "class", ("happy", "sad", "angry")),)
 LDP = Target(name="local_directional_pattern", encoding="bits")
-# Patches of 14 pixels do not tile 64.
-SIZES = {"eva02_tiny_patch14_224": (224, 56)}
+# Patches of 14 pixels do not tile 64; a clip of 16 frames has as many tokens at 64 pixels as a picture at 180.
+SIZES = {"eva02_tiny_patch14_224": (224, 56), "videomae_tiny": (64, 32)}
 
 
 def joint(name, size, **encoder):
@@ -23,18 +25,20 @@ def joint(name, size, **encoder):
     return JointModel(Recipe(auxiliary=auxiliary, encoder=Encoder(name=name, image_size=size, **encoder)), TASKS)
 
 
-def batch_of(size, count=2):
+def batch_of(shape, count=2):
     generator = torch.Generator().manual_seed(3)
-    clean = torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+    clean = torch.randint(0, 256, (count, *shape), generator=generator, dtype=torch.uint8)
     return Batch(clean.float() / 255, clean, {"emotion": torch.tensor([0, 2])[:count]}, torch.arange(count))
 
 
 def pixels(mask, encoder):
-    """Where hidden, bool [B, 3, S, S]."""
-    hidden = mask.boolean().view(-1, 1, *encoder.grid)
-    return (
-        hidden.repeat_interleave(encoder.patch_size, 2).repeat_interleave(encoder.patch_size, 3).expand(-1, 3, -1, -1)
-    )
+    """Where hidden, bool [B, 3, S, S]; of clips [B, T, 3, S, S]."""
+    side = encoder.patch_size
+    hidden = mask.boolean().view(-1, *encoder.grid)
+    hidden = hidden.repeat_interleave(side, -1).repeat_interleave(side, -2)
+    if hidden.ndim == 4:
+        hidden = hidden.repeat_interleave(encoder.tubelet, 1)
+    return hidden.unsqueeze(-3).expand(*hidden.shape[:-2], 3, *hidden.shape[-2:])
 
 
 def test_there_are_fourteen_names_of_ten_architectures():
@@ -48,9 +52,9 @@ def test_there_are_fourteen_names_of_ten_architectures():
 def test_a_joint_step_with_any_backbone(name, small, tmp_path):
     size = SIZES.get(name, (224, 64))[small]
     torch.manual_seed(0)
-    model, batch = joint(name, size), batch_of(size)
-    encoder = model.encoder
-    assert encoder.image_size == size == encoder.grid[0] * encoder.patch_size
+    model = joint(name, size)
+    encoder, batch = model.encoder, batch_of(model.recipe.encoder.sample_shape)
+    assert encoder.image_size == size == encoder.grid[-1] * encoder.patch_size
 
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
     before = {key: value.clone() for key, value in encoder.named_parameters()}
@@ -65,7 +69,7 @@ def test_a_joint_step_with_any_backbone(name, small, tmp_path):
     assert any(not torch.equal(value, before[key]) for key, value in encoder.named_parameters())
 
     model.eval()
-    patches = encoder.grid[0] * encoder.grid[1]
+    patches = math.prod(encoder.grid)
     mask = random_mask(batch.seeds, patches, 0.75)
     with torch.inference_mode():
         once, again = encoder(batch.primary, mask), encoder(batch.primary, mask)
@@ -95,9 +99,10 @@ def test_a_joint_step_with_any_backbone(name, small, tmp_path):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_hiding_nothing_is_the_whole_picture(name):
     torch.manual_seed(0)
-    encoder = build_encoder(Encoder(name=name, image_size=SIZES.get(name, (224, 64))[1])).eval()
-    patches = encoder.grid[0] * encoder.grid[1]
-    images = torch.rand(2, 3, encoder.image_size, encoder.image_size)
+    options = Encoder(name=name, image_size=SIZES.get(name, (224, 64))[1])
+    encoder = build_encoder(options).eval()
+    patches = math.prod(encoder.grid)
+    images = torch.rand(2, *options.sample_shape)
     everything = Mask(torch.arange(patches).expand(2, -1), torch.zeros(2, 0, dtype=torch.int64))
     with torch.inference_mode():
         torch.testing.assert_close(encoder(images, everything).tokens, encoder(images).tokens)
