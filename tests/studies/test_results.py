@@ -1,0 +1,77 @@
+"""results.jsonl: kills, repeats, and files put one after the other."""
+
+import json
+
+import pytest
+
+from auxface.errors import InputError
+from auxface.studies.plan import keep_plan, read_plan
+from auxface.studies.results import alone, append_result, merged_results, predictions_file, read_results
+
+
+def test_what_is_appended_is_read(tmp_path, line):
+    table = tmp_path / "t.parquet"
+    table.write_bytes(b"scores")
+    append_result(tmp_path, line("a", "faces", "x", 0), table)
+    append_result(tmp_path, line("b", "faces", "x", 1))
+    assert list(read_results(tmp_path)) == ["a", "b"]
+    assert predictions_file(tmp_path, "a").read_bytes() == b"scores"
+
+
+def test_a_line_that_a_kill_cut_short_is_no_run_and_the_next_one_is_whole(tmp_path, line):
+    append_result(tmp_path, line("a", "faces", "x", 0))
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write(json.dumps(line("b", "faces", "x", 1))[:50])
+    assert list(read_results(tmp_path)) == ["a"]
+    append_result(tmp_path, line("c", "faces", "x", 2))
+    assert list(read_results(tmp_path)) == ["a", "c"]
+    assert all(json.loads(text) for text in (tmp_path / "results.jsonl").read_text().splitlines())
+
+
+def test_done_counts_before_failed_whatever_the_order(tmp_path, line):
+    for status in ("failed", "done", "failed"):
+        append_result(tmp_path, line("a", "faces", "x", 0, status=status))
+    assert read_results(tmp_path)["a"]["status"] == "done"
+
+
+def test_a_broken_line_is_named(tmp_path, line):
+    append_result(tmp_path, line("a", "faces", "x", 0))
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(InputError, match="line 2"):
+        read_results(tmp_path)
+
+
+def test_results_of_two_machines_are_one_study(tmp_path, line):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, names in ((one, "ab"), (other, "bc")):
+        folder.mkdir()
+        for name in names:
+            append_result(folder, line(name, "faces", "x", 0))
+    assert list(merged_results([one, other])) == ["a", "b", "c"]
+    # Or as plain text, one after the other.
+    together = tmp_path / "together"
+    together.mkdir()
+    text = "".join((folder / "results.jsonl").read_text() for folder in (one, other))
+    (together / "results.jsonl").write_text(text)
+    assert list(read_results(together)) == ["a", "b", "c"]
+
+
+def test_a_folder_is_worked_in_by_one_study_at_a_time(tmp_path):
+    with alone(tmp_path), pytest.raises(InputError, match="another study is at work"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def test_a_plan_is_kept_and_reports_mix_no_studies(tmp_path, study_of):
+    study = study_of(["faces"], ["plain"], (0,))
+    keep_plan(tmp_path, study, 7)
+    assert read_plan([tmp_path]) == (study, 7)
+    other = tmp_path / "other"
+    other.mkdir()
+    keep_plan(other, study.model_copy(update={"name": "second"}), 7)
+    with pytest.raises(InputError, match="report on one"):
+        read_plan([tmp_path, other])
+    with pytest.raises(InputError, match="no results of a study"):
+        read_plan([tmp_path / "nowhere"])

@@ -1,0 +1,151 @@
+"""The verb as a person runs it: processes, a line per run, going on, failing, reporting."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from auxface.cli import main
+from auxface.errors import InputError
+from auxface.studies.results import predictions_file, read_results
+from auxface.verbs.prepare import prepare
+from auxface.verbs.study import study
+from auxface.verbs.study_report import study_report
+
+TEXT = """
+name: tiny
+about: Does it work?
+data: [{name: moods, manifest: faces.parquet, task: emotion, baselines: {guess: {balanced_accuracy: 0.125}}}]
+methods:
+  supervised: {recipe: supervised}
+  ssat: {recipe: ssat, settings: {auxiliary.decoder_width: 16, auxiliary.decoder_depth: 1, auxiliary.decoder_heads: 2}}
+  broken: {recipe: supervised, settings: {encoder.init_from: nowhere.safetensors}}
+settings:
+  {encoder.image_size: 32, encoder.patch_size: 8, encoder.width: 32, encoder.depth: 1, encoder.heads: 2,
+   train.epochs: 1, train.batch_size: 16, train.augment: none}
+seeds: [0]
+compare: {baseline: supervised}
+"""
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """A study file and its manifest of synthetic faces."""
+    folder = tmp_path_factory.mktemp("study")
+    options = {"count": 80, "seed": 0, "size": 32}
+    prepare("synthetic", folder / "pictures", output=folder / "faces.parquet", options=options)
+    (folder / "tiny.yaml").write_text(TEXT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(place) -> Path:
+    """The folder of the study, done."""
+    said: list[str] = []
+    stands = study(place / "tiny.yaml", place / "out", device="cpu", jobs=2, tell=said.append)
+    assert (stands.done, stands.failed, stands.left, stands.now) == (2, 1, 0, 3)
+    assert sum("failed (" in line for line in said) == 1
+    return place / "out"
+
+
+def test_each_run_leaves_a_line_with_all_that_is_needed_and_its_predictions(finished):
+    lines = {key: line for key, line in read_results(finished).items() if line["row"] != "broken"}
+    assert sorted(line["row"] for line in lines.values()) == ["ssat", "supervised"]
+    for key, line in lines.items():
+        assert line["status"] == "done"
+        assert line["tasks"]["emotion"]["overall"]["balanced_accuracy"]["n"] > 0
+        assert "skin_tone" in line["tasks"]["emotion"]["groups"]
+        assert line["curve"][0]["epoch"] == 1
+        assert len(line["recipe_hash"]) == len(line["manifest_hash"]) == 64
+        assert line["recipe"]["train"]["epochs"] == 1
+        assert {"machine", "versions", "created", "commit", "training_seconds", "memory_gib"} <= set(line)
+        assert predictions_file(finished, key).is_file()
+    assert not any((finished / "runs").iterdir())
+
+
+def test_what_is_done_is_not_done_again(place, finished):
+    before = (finished / "results.jsonl").read_bytes()
+    stands = study(place / "tiny.yaml", finished, device="cpu")
+    assert (stands.done, stands.failed, stands.left, stands.now) == (2, 1, 0, 0)
+    assert (finished / "results.jsonl").read_bytes() == before
+
+
+def test_the_report(finished, tmp_path):
+    evidence = study_report(finished, tmp_path / "page.html", markdown=tmp_path / "tables.md", resamples=100)
+    assert (evidence.done, len(evidence.failed), evidence.planned) == (2, 1, 3)
+    assert "one seed" in evidence.data[0].rows["ssat"].overall["balanced_accuracy"].why
+    assert "guess" in (tmp_path / "page.html").read_text()
+    assert (tmp_path / "tables.md").read_text().startswith("2 of 3 runs done, 1 failed")
+    with pytest.raises(InputError, match="--overwrite"):
+        study_report(finished, tmp_path / "page.html")
+
+
+def test_a_budget_that_is_too_small_begins_nothing(place, finished, tmp_path):
+    assert study(place / "tiny.yaml", tmp_path / "out", device="cpu", budget="0s").left == 3
+
+
+def test_a_run_that_fails_is_kept_with_why(finished):
+    (line,) = (line for line in read_results(finished).values() if line["row"] == "broken")
+    assert line["status"] == "failed"
+    assert "nowhere.safetensors" in line["why"]
+
+
+@pytest.mark.slow
+def test_a_killed_study_loses_the_run_in_flight_at_most_and_goes_on_with_it(place, tmp_path):
+    (place / "long.yaml").write_text(TEXT.replace("train.epochs: 1,", "train.epochs: 200,"))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "auxface", "study", str(place / "long.yaml"), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(out.glob("runs/*/model/checkpoint/*")):
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(3)
+    assert read_results(out) == {}
+    log = next(out.glob("runs/*/model/log.jsonl"))
+    epochs = len(log.read_text().splitlines())
+    assert 0 < epochs < 200
+    # Its run ended with it.
+    time.sleep(2)
+    assert len(log.read_text().splitlines()) <= epochs + 1
+    study(place / "long.yaml", out, device="cpu", where=["method=supervised"])
+    (line,) = read_results(out).values()
+    assert [entry["epoch"] for entry in line["curve"]] == list(range(1, 201))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.yaml"], "no such study"),
+        (["tiny.yaml", "--where", "mood=glad"], "--where mood=glad: write it as key=value"),
+        (["tiny.yaml", "--budget", "soon"], "--budget soon: write it as"),
+        (["tiny.yaml", "--data-root", "elsewhere"], "no such manifest"),
+        (["report", "nowhere", "-o", "page.html"], "no results of a study"),
+    ],
+)
+def test_wrong_input_is_one_sentence(place, tmp_path, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TEXT)
+    (tmp_path / "faces.parquet").write_bytes((place / "faces.parquet").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["auxface", "study", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("auxface: ")]
+    assert ended.value.code == 2
+    assert len(said) == 1
+    assert sentence in said[0]
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_command_line_prints_one_json_document(place, finished, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["auxface", "study", str(place / "tiny.yaml"), "--out", str(finished), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out) == {"done": 2, "failed": 1, "left": 0, "now": 0}
