@@ -5,6 +5,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from auxface import texture
 from auxface.encoders import VideoEncoder, build_encoder, inflate
 from auxface.errors import InputError
 from auxface.model.converters import from_videomae, to_videomae
@@ -108,6 +109,32 @@ def test_texture_is_rebuilt_frame_by_frame(encoding):
     other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, flipped)[0].wanted
     turned = other.unflatten(1, (2, 16)).flip(1).unflatten(-1, (2, -1)).flip(-2).flatten(-2).flatten(1, 2)
     assert torch.equal(turned, rebuilt.wanted)
+    ours(clips_of()).backward()
+    assert ours.encoder.patches.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
+def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
+    ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalise_target=False), clips_of()
+    wanted = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0].wanted
+    grey = torch.stack([texture.gray(clip) for clip in batch.clean])
+    codes = texture.lbp_top(grey)
+    # Clip 1, slice 1, patch in row 2 and column 3; in it frame 1, row 5, column 6.
+    token, frame = wanted[1, 16 + 2 * 4 + 3], 3
+    own = codes[1, :, frame, 16:24, 24:32]
+    second = token.view(2, -1)[1]
+    if encoding == "scalar":
+        assert torch.allclose(second.view(8, 8, 3)[5, 6], own[:, 5, 6].float() / 255)
+    elif encoding == "bits":
+        bits = second.view(8, 8, 3, 8)[5, 6]
+        assert ((bits * 2 ** torch.arange(8)).sum(-1).to(torch.uint8) == own[:, 5, 6]).all()
+    else:
+        shares = torch.stack([torch.bincount(plane.flatten().long(), minlength=256) for plane in own]) / 64
+        assert torch.allclose(second.view(3, 256), shares)
+    # What moves changes its planes in time, and the same clip standing still has other codes there.
+    still = Batch(batch.primary, batch.clean[:, :1].expand(-1, 4, -1, -1, -1), {}, batch.seeds)
+    other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, still)[0].wanted
+    assert not torch.equal(other, wanted)
     ours(clips_of()).backward()
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
 
