@@ -1,0 +1,177 @@
+"""No dead keys: whatever a recipe can say changes what is built, how it is trained or what is written."""
+
+import importlib.util
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import BaseModel
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from auxface.data.manifest import Label, Manifest
+from auxface.data.usable import Usable, sampling_of
+from auxface.encoders import build_encoder, timm_model
+from auxface.errors import InputError
+from auxface.model.card import model_card
+from auxface.model.directory import default_config
+from auxface.recipe import Recipe, load_recipe
+from auxface.recipe.objective_registry import AuxiliaryOptions, available
+from auxface.training.assembly import assemble
+from auxface.training.feed import Feed
+from auxface.training.journal import read_journal
+from auxface.training.loop import run_training
+
+_spec = importlib.util.spec_from_file_location("changed_runs", Path(__file__).with_name("changed_runs.py"))
+changed_runs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(changed_runs)
+CHANGES = changed_runs.CHANGES
+
+ROWS = 24
+
+
+def models_in(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models_in(inner)
+
+
+def keys():
+    """Every ``Section.field``; fields that only hold one section stand for that section's own."""
+    waiting, seen, found = [Recipe, *(objective.options for objective in available().values())], [], []
+    while waiting:
+        section = waiting.pop()
+        if section in seen or section is AuxiliaryOptions:
+            continue
+        seen.append(section)
+        for name, field in section.model_fields.items():
+            waiting += models_in(field.annotation)
+            if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+                found.append(f"{section.__name__}.{name}")
+    return found
+
+
+def manifest():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(
+        {
+            "path": [f"{row}.png" for row in range(ROWS)],
+            "split": ["train", "train", "val"] * (ROWS // 3),
+            "kind": list("aaabab") * (ROWS // 6),
+            "where": list("nnnnsn") * (ROWS // 6),
+            "when": list("dndnnn") * (ROWS // 6),
+            "forged": np.zeros(ROWS),
+            "age": rng.integers(1, 9, ROWS).astype(float),
+        }
+    )
+    for name in ("dataset", "source", "video", "method"):
+        table[name] = ""
+    table["frame"] = np.arange(ROWS)
+    table.loc[::4, "forged"] = 1.0
+    labels = {
+        "kind": Label("class", ("a", "b")),
+        "where": Label("class", ("n", "s")),
+        "forged": Label("binary", ("real", "fake")),
+        "age": Label("ordinal"),
+    }
+    return Manifest(table, labels, ("where", "when"))
+
+
+def pictures_of(part, name, recipe):
+    size = recipe if isinstance(recipe, int) else recipe.encoder.image_size
+    rng = np.random.default_rng(len(name))
+    coarse = rng.integers(0, 256, (len(part.table), 3, 4, 4)).astype(np.uint8)
+    pictures = coarse.repeat(size // 4, axis=2).repeat(size // 4, axis=3)
+    return Usable(part, pictures // 2 + rng.integers(0, 128, pictures.shape).astype(np.uint8), part.table.iloc[:0])
+
+
+def observe(settings, where, folder, monkeypatch):
+    """What comes of a recipe; a part of it is enough where the whole would take long."""
+    monkeypatch.chdir(folder)
+    recipe = load_recipe("l_ssat", ["train.epochs=2", "train.batch_size=8", "train.precision=fp32", *settings])
+    if where == "clip":
+        return str(sampling_of(recipe)), build_encoder(recipe.encoder).grid
+    seen = {"batches": 0, "decoded": set(), "compiled": 0}
+    batch, compile_block = Feed.batch, nn.Module.compile
+
+    def counted(self, *arguments, **given):
+        seen["batches"] += 1
+        return batch(self, *arguments, **given)
+
+    monkeypatch.setattr(Feed, "batch", counted)
+    monkeypatch.setattr(nn.Module, "compile", lambda self: seen.update(compiled=seen["compiled"] + 1))
+    if where == "error":
+        try:
+            assemble(recipe, manifest(), "cpu", pictures_of)
+        except InputError as error:
+            return str(error)
+        return "none"
+    parts = assemble(recipe, manifest(), "cpu", pictures_of)
+    model = parts.model
+    if "reconstruction" in model.auxiliaries:
+        decoder = model.auxiliaries["reconstruction"].decoder
+        decoder.register_forward_hook(lambda module, given, made: seen["decoded"].add(given[2].shape[1]))
+    run_training(model, parts.feed, parts.validation, folder=folder, device="cpu", training=parts.training)
+    monkeypatch.setattr(nn.Module, "compile", compile_block)
+    monkeypatch.setattr(Feed, "batch", batch)
+    log = read_journal(folder / "log.jsonl").drop(columns="seconds")
+    last = load_file(max((folder / "checkpoint").iterdir()) / "model.safetensors")
+    weights = [
+        {name: value.double().sum().item() for name, value in each.items()} for each in (last, model.state_dict())
+    ]
+    blocks = [(name, type(part).__name__, getattr(part, "fused_attn", None), str(part.__dict__.get("forward"))[:30],
+               getattr(part, "stride", None)) for name, part in model.encoder.named_modules()]  # fmt: skip
+    return {
+        **seen,
+        "weights": weights,
+        "log": log.to_json(),
+        "files": sorted(str(path.relative_to(folder)).partition("events")[0] for path in folder.rglob("*")),
+        "card": model_card(default_config(model)).splitlines()[0],
+        "built": blocks,
+    }[where]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Weights to start from."""
+    torch.manual_seed(11)
+    path = tmp_path_factory.mktemp("weights") / "given.safetensors"
+    encoder = build_encoder(load_recipe("supervised", changed_runs.ALONE).encoder)
+    save_file({name: torch.randn_like(value) / 9 for name, value in encoder.vit.state_dict().items()}, path)
+    return path
+
+
+def test_every_key_has_a_change():
+    assert sorted(CHANGES) == sorted(keys())
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_changed_key_is_seen(key, tmp_path, monkeypatch, given):
+    base, change, where = CHANGES[key]
+    change = tuple(each.replace("given.safetensors", str(given)) for each in change)
+
+    def asked(name):
+        raise InputError(f"the weights of {name} were asked for")
+
+    monkeypatch.setattr(timm_model, "cached_weights", asked)
+    folders = [tmp_path / name for name in ("base", "again", "changed")]
+    for folder in folders:
+        folder.mkdir()
+    first, changed = (observe(each, where, folder, monkeypatch) for each, folder in (
+        (base, folders[0]), ((*base, *change), folders[2])))  # fmt: skip
+    assert first != changed
+    if where == "error":
+        assert first == "none"
+
+
+@pytest.mark.parametrize("where", ["weights", "log", "files", "built", "decoded", "batches"])
+def test_without_a_change_nothing_is_seen(where, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    assert observe(changed_runs.RGB, where, tmp_path / "one", monkeypatch) == observe(
+        changed_runs.RGB, where, tmp_path / "two", monkeypatch
+    )
