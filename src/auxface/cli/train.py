@@ -19,7 +19,7 @@ def command(
     recipe: Annotated[
         str | None, typer.Argument(help="A recipe file, or the name of a packaged recipe: l_ssat.")
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The manifest (.parquet or .csv).")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The manifest, or a folder of shards.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The model directory to make.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with the run in this folder.")] = None,
     check: Annotated[

@@ -127,13 +127,17 @@ def read_manifest(path: Path, *, spread_sources: Literal["refuse", "keep"] = "re
     """Read and check a manifest.
 
     Args:
-        path: the ``.parquet`` or ``.csv`` file.
+        path: the ``.parquet`` or ``.csv`` file, or a folder of shards, which has its own.
         spread_sources: what to do with a source in more than one split; only what shows a manifest keeps it.
 
     Raises:
         InputError: the file is missing, is not a manifest, or breaks a rule of the format.
     """
     path = Path(path)
+    if (path / "shards.json").is_file():
+        path = path / "manifest.parquet"
+    elif path.is_dir():
+        raise InputError(f"{path}: neither a manifest nor shards of 'auxface data shard' (shards.json is missing)")
     if not path.is_file():
         raise InputError(f"{path}: no such manifest; make one with 'auxface prepare'")
     if path.suffix not in (".parquet", ".csv"):

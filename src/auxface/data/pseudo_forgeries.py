@@ -72,7 +72,7 @@ def blend_validation(
         options: the recipe's section.
     """
     seeds = sample_seeds(seed, -1, torch.arange(len(pictures)))
-    result = np.empty_like(pictures, subok=False)
+    result = np.empty(pictures.shape, np.uint8)
     forged = torch.zeros(len(pictures))
     for start in range(0, len(pictures), _CHUNK):
         rows = slice(start, start + _CHUNK)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from auxface.data.cache import load_pictures
 from auxface.data.clips import ClipSampling, LoadedClips, load_clips
 from auxface.data.layouts.tree import VIDEO_SUFFIXES
 from auxface.data.manifest import KEY, Manifest
+from auxface.data.shards import is_sharded, shard_pictures
 from auxface.errors import InputError
 from auxface.progress import progress_steps
 from auxface.recipe import Recipe
@@ -55,11 +57,16 @@ def sampling_of(recipe: Recipe) -> ClipSampling:
 
 
 def usable_pictures(manifest: Manifest, name: str, size: int) -> Usable:
-    """Decode every picture of a manifest (or find it decoded), showing progress.
+    """Decode every picture of a manifest (or find it decoded), showing progress; those of shards only when used.
 
     Raises:
         InputError: not one picture can be read.
     """
+    if is_sharded(manifest):
+        with progress_steps(f"look through {name}", "shards") as progress:
+            found = shard_pictures(manifest, size, progress)
+        # Indexed and sliced as an array is, which is all that is done with it.
+        return Usable(manifest, cast(np.ndarray, found), manifest.table[["path"]].iloc[:0].assign(reason=""))
     with progress_steps(f"read {name}", "pictures") as progress:
         loaded = load_pictures(manifest, size=size, progress=progress)
     if not loaded.usable.any():

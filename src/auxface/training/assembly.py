@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.pseudo_forgeries import blend_validation, real_faces
+from auxface.data.shards import ShardPictures
 from auxface.data.usable import Usable, usable_samples
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
@@ -88,6 +91,7 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
         balance.chances,
         balance.weights,
         balance.shares,
+        torch.from_numpy(seen.pictures.shards) if isinstance(seen.pictures, ShardPictures) else None,
     )
     pictures = parts["val"].pictures
     if blending is not None:

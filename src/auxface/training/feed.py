@@ -18,6 +18,8 @@ from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
 from auxface.training.group_dro import GroupShares
 
+_SHARDS_AT_ONCE = 16
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -38,6 +40,8 @@ class Feed:
         chances: float64 [N], how often each picture is drawn, with replacement; None: each once an epoch.
         weights: float32 [N], how much each picture counts for the primary objective; None: all alike.
         shares: weighs the pictures of a step by what their groups' losses were so far (group DRO); None: not.
+        shards: int64 [N], the shard of each picture, where they are read from shards: an epoch then goes through a few
+            shards at a time, in a new order, and their pictures are mixed. None: all pictures are mixed.
     """
 
     pictures: np.ndarray
@@ -54,6 +58,7 @@ class Feed:
     chances: Tensor | None = None
     weights: Tensor | None = None
     shares: GroupShares | None = None
+    shards: Tensor | None = None
 
     def __post_init__(self) -> None:
         keep_freed_memory()
@@ -76,6 +81,10 @@ class Feed:
             drawn = torch.rand(len(self.pictures), generator=generator, dtype=torch.float64)
             upto = self.chances.double().cumsum(0)
             return torch.searchsorted(upto, drawn * upto[-1]).clamp(max=len(self.pictures) - 1)
+        if self.shards is not None:
+            turns = torch.randperm(int(self.shards.max()) + 1, generator=generator)
+            mixed = torch.rand(len(self.pictures), generator=generator, dtype=torch.float64)
+            return (turns[self.shards] // _SHARDS_AT_ONCE + mixed).argsort(stable=True)
         return torch.randperm(len(self.pictures), generator=generator)
 
     def indices(self, epoch: int) -> Iterator[Tensor]:

@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from auxface.data.clips import clips_of, recorded_clip
 from auxface.data.decode import UnreadablePicture, fit_square, read_picture
 from auxface.data.manifest import Manifest
-from auxface.data.usable import Usable, sampling_of
+from auxface.data.shards import is_sharded
+from auxface.data.usable import Usable, sampling_of, usable_pictures
 from auxface.data.video import UnreadableVideo
 from auxface.errors import InputError
 from auxface.recipe import Recipe
@@ -70,7 +71,9 @@ class FirstPictures:
         clips = recipe.encoder.num_frames is not None
         if clips:
             sampling_of(recipe).check(manifest)
-        for path in manifest.paths()[:_TRIED]:
+        if is_sharded(manifest) and not clips:
+            pictures = list(np.asarray(usable_pictures(manifest, name, recipe.encoder.image_size).pictures[:_TRIED]))
+        for path in [] if pictures else manifest.paths()[:_TRIED]:
             try:
                 pictures += _clips(path, recipe) if clips else [_picture(path, recipe.encoder.image_size)]
             except (UnreadablePicture, UnreadableVideo) as error:
