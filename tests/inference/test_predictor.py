@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from auxface.data.decode import UnreadablePicture
 from auxface.data.faces import FaceSettings
 from auxface.errors import InputError
 from auxface.inference.answers import answers_from_scores, meaning
@@ -87,6 +88,51 @@ def test_addresses_are_fetched_only_when_asked_for(predictor):
     assert "--allow-urls" in predictor("http://127.0.0.1:9/x.png").reason
     allowed = Predictor(predictor.scorer, allow_urls=True)
     assert "cannot be fetched" in allowed("http://127.0.0.1:9/x.png").reason
+
+
+@pytest.fixture
+def site():
+    """A web server of this machine; paths to bodies."""
+    import http.server
+    import threading
+
+    bodies: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "ftp://127.0.0.1/x.png")
+                self.end_headers()
+                return
+            self.send_response(200 if self.path in bodies else 404)
+            self.end_headers()
+            self.wfile.write(bodies.get(self.path, b""))
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", bodies
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_address_is_answered_as_its_file(predictor, faces, site, monkeypatch):
+    address, bodies = site
+    bodies |= {"/face.png": as_png(faces[0]), "/page": b"<html>", "/large": b"\0" * 5000}
+    allowed = Predictor(predictor.scorer, allow_urls=True)
+    found = allowed(f"{address}/face.png")
+    assert found.input == f"{address}/face.png"
+    assert found.to_dict()["faces"] == predictor(faces[0]).to_dict()["faces"]
+    assert allowed(f"{address}/page").reason == "not a picture"
+    assert "404" in allowed(f"{address}/none").reason or "Not Found" in allowed(f"{address}/none").reason
+    assert "cannot be fetched" in allowed(f"{address}/moved").reason
+    from auxface.inference.pictures import fetch
+
+    with pytest.raises(UnreadablePicture, match="more than 0 MiB"):
+        fetch(f"{address}/large", max_bytes=4000)
 
 
 def test_a_model_of_cut_faces_cuts_every_face_alike(saved, faces):
@@ -176,6 +222,48 @@ def test_a_directory_reads_back_as_the_same_predictor(predictor, model_folder, f
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_a_hub_name_is_fetched_by_its_three_files_alone(model_folder, predictor, faces, monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def snapshot(name, *, revision, allow_patterns):
+        asked.append((name, revision, sorted(allow_patterns)))
+        return str(model_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    found = Predictor.from_pretrained("somebody/some-model", revision="v2", device="cpu")
+    assert asked == [("somebody/some-model", "v2", ["README.md", "config.json", "model.safetensors"])]
+    assert found(faces[0]).to_dict() == predictor(faces[0]).to_dict()
+
+
+def test_a_model_is_pushed_as_a_private_directory(predictor, monkeypatch):
+    import huggingface_hub
+
+    seen = {}
+
+    class Api:
+        def __init__(self, token):
+            seen["token"] = token
+
+        def create_repo(self, name, *, private, exist_ok):
+            seen["repo"] = (name, private)
+
+        def upload_folder(self, *, repo_id, folder_path, commit_message):
+            seen["files"] = sorted(path.name for path in folder_path.iterdir())
+            return f"https://hub/{repo_id}"
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    assert predictor.push_to_hub("me/model", token="t") == "https://hub/me/model"
+    assert seen == {
+        "token": "t",
+        "repo": ("me/model", True),
+        "files": ["README.md", "config.json", "model.safetensors"],
+    }
+    with pytest.raises(InputError, match="not a hub name"):
+        predictor.push_to_hub("no name")
 
 
 def test_a_hub_name_without_network_is_one_sentence(monkeypatch):

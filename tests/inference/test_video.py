@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -73,3 +78,71 @@ def test_plot_table_and_json_agree(predictor, clip):
         found.scores[0]["forged"][0, 0], abs=1e-5
     )
     assert len(found.plot().axes) == 3
+
+
+def moving(path, faces, seconds, size=320):
+    """A clip of a face that moves, ten frames a second."""
+    import av
+    from PIL import Image
+
+    face = np.asarray(Image.fromarray(faces[0]).resize((size // 2, size // 2)))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(10 * seconds):
+            frame = np.full((size, size, 3), 100, np.uint8)
+            left = number % (size // 2)
+            frame[:, left : left + size // 2][: size // 2] = face
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def test_the_overlay_is_an_h264_film_of_the_same_length_with_boxes(predictor, clip, tmp_path):
+    import av
+
+    from auxface.data.video import stream_frames
+    from auxface.inference.timeline import write_overlay_video
+
+    found = predict_video(predictor, clip, looks_per_second=0)
+    write_overlay_video(found, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        about = film.streams.video[0]
+        assert (about.codec_context.name, about.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert float(about.average_rate) == pytest.approx(10, rel=0.06)
+    made, given = (dict(stream_frames(path)) for path in (tmp_path / "out.mp4", clip))
+    assert len(made) == len(given) == 20
+    # The box runs along the border of these frames, and a label lies over part of them.
+    changed = np.abs(made[5].astype(int) - given[5]).max(axis=2) > 60
+    assert changed[0].mean() > 0.5
+    assert changed.mean() < 0.9
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_a_video_ten_times_as_long_needs_no_more_memory(model_folder, faces, tmp_path):
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from auxface.inference.predictor import Predictor
+        from auxface.inference.timeline import write_overlay_video
+        from auxface.inference.video import predict_video
+        predictor = Predictor.from_pretrained(sys.argv[1], device="cpu")
+        found = predict_video(predictor, Path(sys.argv[2]), looks_per_second=2)
+        assert found.frames == int(sys.argv[3]), found.reason
+        write_overlay_video(found, Path(sys.argv[2]).with_suffix(".out.mp4"))
+        lines = Path("/proc/self/status").read_text().splitlines()
+        print(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    """
+    peaks = []
+    for seconds in (3, 30):
+        path = moving(tmp_path / f"{seconds}.mp4", faces, seconds)
+        command = [sys.executable, "-c", program, str(model_folder), str(path), str(10 * seconds)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
+        peaks.append(int(done.stdout) * 1024)
+    # The frames that came on top would fill 83 MB.
+    assert peaks[1] - peaks[0] < 20e6

@@ -1,4 +1,11 @@
+import contextlib
 import io
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +79,33 @@ def clip(tmp_path_factory) -> bytes:
         for packet in stream.encode():
             container.mux(packet)
     return path.read_bytes()
+
+
+@dataclass
+class Live:
+    """A server process: its number, its port, and what it said so far."""
+
+    process: subprocess.Popen
+    port: int
+    said: Path
+
+
+@pytest.fixture(scope="session")
+def serving(model_folder):
+    """A server in a process of its own, for as long as a block lasts; takes flags of ``auxface serve``."""
+
+    @contextlib.contextmanager
+    def serve(*flags: str):
+        command = [sys.executable, "-m", "auxface", "serve", str(model_folder), "--port", "0", *flags]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "said", "w") as said:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment)
+            try:
+                first = process.stdout.readline()
+                assert first.startswith("auxface serves"), Path(said.name).read_text()
+                yield Live(process, int(first.rsplit(":", 1)[1]), Path(said.name))
+            finally:
+                process.terminate()
+                process.wait(timeout=30)
+
+    return serve

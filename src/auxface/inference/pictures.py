@@ -17,6 +17,18 @@ PICTURE_TYPES = (str, Path, bytes, np.ndarray, torch.Tensor, Image.Image)
 
 MAX_URL_BYTES = 32 * 1024 * 1024
 MAX_URL_SECONDS = 20.0
+# These alone, so that no redirection leads to a file or another protocol.
+_OPENER = urllib.request.OpenerDirector()
+for _handler in (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+):
+    _OPENER.add_handler(_handler())
 
 
 def read_any(picture: Picture, *, allow_urls: bool = False) -> np.ndarray:
@@ -68,7 +80,7 @@ def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_
     total = 0
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "auxface"})
-        with urllib.request.urlopen(request, timeout=seconds) as reply:
+        with _OPENER.open(request, timeout=seconds) as reply:
             while part := reply.read1(1 << 16):
                 parts.append(part)
                 total += len(part)

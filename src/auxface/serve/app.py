@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
@@ -24,6 +25,7 @@ from auxface.serve.card import card_page
 from auxface.serve.documents import ExplanationOut, Health, ModelOut, PredictionOut, TaskOut, layers_of
 from auxface.serve.guard import Guard
 from auxface.serve.intake import Upload, receive
+from auxface.serve.log import log_to_standard_error
 from auxface.serve.refusal import RESPONSES, RETRY_SECONDS, Refusal
 from auxface.serve.samples import Samples
 from auxface.serve.settings import ENVIRONMENT, Settings
@@ -50,6 +52,7 @@ _BODY = {
 def worker_app() -> FastAPI:
     """The application of one worker process, by the settings in its environment."""
     settings = Settings.from_text(os.environ[ENVIRONMENT])
+    log_to_standard_error()
     return create_app(load_predictor(settings), settings)
 
 
@@ -59,6 +62,8 @@ def load_predictor(settings: Settings) -> Predictor:
     Raises:
         InputError: a model, detector or device that cannot be had.
     """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     return Predictor.from_pretrained(
         settings.model,
         device=settings.device,

@@ -26,6 +26,7 @@ class Settings:
         detector: likewise.
         weights: likewise.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: of the model in one process; 0: as many as cores.
         samples: synthetic faces that the page offers.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     detector: Literal["yunet", "haar"] | None = None
     weights: str | None = None
     device: str = "auto"
+    threads: int = 0
     samples: int = 6
 
     def to_text(self) -> str:

@@ -1,11 +1,10 @@
 """``auxface serve``: a model as an HTTP API and a page."""
 
-import json
-import logging
 import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from auxface.errors import InputError
 from auxface.serve.settings import ENVIRONMENT, Settings
@@ -20,7 +19,7 @@ def serve(
     Args:
         settings: model and bounds.
         port: 0: any free one.
-        workers: processes, each with the model in memory.
+        workers: processes, each with the model in memory, a share of the cores, and bounds of its own.
         ready: told the address once the model is loaded and the port is held.
 
     Raises:
@@ -32,11 +31,12 @@ def serve(
     except ImportError:
         raise InputError("serving needs FastAPI and uvicorn; pip install 'auxface[serve]'") from None
     from auxface.serve.app import create_app, load_predictor, report_file
+    from auxface.serve.log import log_to_standard_error
 
     check_device(settings.device)
     if settings.report is not None and report_file(settings) is None:
         raise InputError(f"{settings.report}: no report.html there; make one with 'auxface evaluate'")
-    _log_to_standard_error()
+    log_to_standard_error()
     # Loaded here even for several workers, so that a broken model is one sentence and not a crash in each of them.
     predictor = load_predictor(settings)
     if not settings.is_local and settings.token is None:
@@ -54,7 +54,11 @@ def serve(
         return
     from uvicorn.supervisors import Multiprocess
 
-    os.environ[ENVIRONMENT] = settings.to_text()
+    # The workers load their own; this process only watches them.
+    del predictor
+    # Side by side, so that each has its share of the cores.
+    each = replace(settings, threads=max(1, (os.cpu_count() or 1) // workers))
+    os.environ[ENVIRONMENT] = each.to_text()
     config = uvicorn.Config("auxface.serve.app:worker_app", factory=True, workers=workers, **options)
     Multiprocess(config, sockets=[held]).run()
 
@@ -71,21 +75,3 @@ def _hold(host: str, port: int) -> socket.socket:
         raise InputError(f"cannot listen on {host}:{port} ({error.strerror}); name another --port or --host") from None
     held.set_inheritable(True)
     return held
-
-
-def _log_to_standard_error() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
-    logger = logging.getLogger("auxface.serve")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-
-
-class _Lines(logging.Formatter):
-    """One JSON object per line, for machines that collect them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(
-            {"time": self.formatTime(record), "level": record.levelname.lower(), "said": record.getMessage()}
-        )
