@@ -13,13 +13,14 @@ from auxface.evaluation.bootstrap import Draws, draw_resamples
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.measuring import measure
 from auxface.evaluation.partition import by_group, whole
+from auxface.evaluation.ranking import RANK_METRICS
 
 TABLES = 1000
 RESAMPLES = 400
 TASK = Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
 CHECKED = (
     "accuracy", "balanced_accuracy", "macro_f1", "true_positive_rate", "false_positive_rate", "auc",
-    "average_precision", "equal_error_rate", "brier_score", "accuracy of group a", "accuracy of group b",
+    "average_precision", "equal_error_rate", "brier_score", "expected_calibration_error", "accuracy of group a", "accuracy of group b",
     "difference of two models in AUC",
 )  # fmt: skip
 
@@ -57,12 +58,12 @@ def figures(
     return found | {name: gap[name] for name in named}
 
 
-def coverage(clusters: int, frames: int, spread: float, by_row: bool = False) -> dict[str, float]:
+def coverage(clusters: int, frames: int, spread: float, by_row: bool = False, tables: int = TABLES) -> dict[str, float]:
     """Share of tables whose interval holds the population's value, by metric."""
     large = simulate(10**6, 200_000, 2, spread)
     truth = {name: draws.values[0] for name, draws in figures(large, np.arange(400_000), 1, 0).items()}
     held: dict[str, list[bool]] = {}
-    for seed in range(TABLES):
+    for seed in range(tables):
         models = simulate(seed, clusters, frames, spread)
         rows = np.arange(clusters * frames)
         for name, draws in figures(models, rows if by_row else rows // frames, RESAMPLES, seed).items():
@@ -70,7 +71,7 @@ def coverage(clusters: int, frames: int, spread: float, by_row: bool = False) ->
             if estimate.low is not None and estimate.high is not None:
                 held.setdefault(name, []).append(estimate.low <= truth[name] <= estimate.high)
     shares = {name: float(np.mean(values)) for name, values in held.items()}
-    print(f"\n{clusters} clusters of {frames}, resampled by {'row' if by_row else 'cluster'}, {TABLES} tables:")
+    print(f"\n{clusters} clusters of {frames}, resampled by {'row' if by_row else 'cluster'}, {tables} tables:")
     for name, share in shares.items():
         print(f"  {name:<36} {share:.1%}")
     return shares
@@ -86,6 +87,38 @@ def test_intervals_hold_the_truth_93_to_97_times_in_a_hundred(clusters, frames, 
     assert not outside
     for name in ("demographic_parity_difference", "equalized_odds_difference", "worst_group_accuracy"):
         assert shares[name] >= 0.93, name  # a maximum has an interval that is rather too wide
+    assert "tpr_at_fpr_0.01" not in shares  # too few negatives: no interval is given
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("clusters", "frames", "spread"), [(1200, 1, 0.0), (1200, 3, 0.8)])
+def test_a_hit_rate_at_few_false_alarms_has_an_interval_that_holds_once_there_are_negatives_enough(
+    clusters, frames, spread
+):
+    shares = coverage(clusters, frames, spread, tables=400)
+    # 400 tables know it to 2.2 points; a step function of few negatives has an interval that is rather too wide.
+    assert 0.92 <= shares["tpr_at_fpr_0.01"] <= 0.995
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("levels", [2, 4, 12])
+def test_equally_served_levels_are_called_unlike_one_time_in_twenty_at_most(levels):
+    """Levels that differ in nothing: how often the gap exceeds ``by_chance``, and its interval leaves out nought."""
+    beyond, values = [], []
+    for seed in range(400):
+        table = simulate(seed, 150 * levels // 2, 4, 0.8)[0]
+        table.frame["group.g"] = np.random.default_rng(seed).integers(0, levels, 150 * levels // 2).repeat(4)
+        cluster = np.arange(len(table.frame)) // 4
+        draw = draw_resamples(int(cluster.max()) + 1, RESAMPLES, seed)
+        parts = measure(table, TASK, by_group(table, "g"), cluster, draw, RANK_METRICS).levels
+        overall = measure(table, TASK, whole(table), cluster, draw, RANK_METRICS).levels[""]
+        gap = gaps(parts, overall)["balanced_accuracy_difference"].estimate()
+        beyond.append(gap.low > 0)
+        values.append(gap.value)
+    print(f"\n{levels} equal levels: mean gap {np.mean(values):.3f}, called unlike {np.mean(beyond):.1%}")
+    assert np.mean(beyond) <= 0.08
 
 
 @pytest.mark.slow

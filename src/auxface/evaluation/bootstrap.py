@@ -109,6 +109,9 @@ class Draws:
         why: why it cannot be measured; None where it can.
         biased: resampling adds to the metric what noise adds to it (a maximum, a distance); the resamples are then
             mirrored at the value, which takes it off again.
+        spread: of a biased metric, a standard error that the resamples' own must not fall below; the interval is then
+            Student's, about the value less its bias. None: the mirrored quantiles stand.
+        no_interval: why the resamples cannot say how sure the value is; None where they can.
         reach: (below, above): where the value is a maximum over levels, how far noise alone can move it; the interval
             begins or ends so far from the value, in place of the quantile. None: the quantile stands.
         bounds: the possible range.
@@ -121,6 +124,8 @@ class Draws:
     units: int | None = None
     why: str | None = None
     biased: bool = False
+    spread: float | None = None
+    no_interval: str | None = None
     reach: tuple[float | None, float | None] = (None, None)
     bounds: tuple[float, float] = (-np.inf, np.inf)
     more: Mapping[str, object] | None = None
@@ -132,10 +137,12 @@ class Draws:
         value = float(self.values[0])
         more = dict(self.more) if self.more else None
         low, high, why = interval(self.values[1:], self.clusters)
-        if low is None or high is None:
-            return Estimate(value, None, None, self.n, self.clusters, why, more)
+        if low is None or high is None or self.no_interval:
+            return Estimate(value, None, None, self.n, self.clusters, why or self.no_interval, more)
         if self.units is not None and high - low < 1e-9:
             low, high = wilson(value, self.units)
+        elif self.biased and self.spread is not None:
+            low, high = self._debiased(value, self.spread)
         elif self.biased:
             # Never without the value itself, which a reader expects inside.
             low, high = min(2 * value - high, value), max(2 * value - low, value)
@@ -144,6 +151,18 @@ class Draws:
         high = high if above is None else value + above
         low, high = (float(np.clip(end, *self.bounds)) for end in (low, high))
         return Estimate(value, low, high, self.n, self.clusters, None, more)
+
+    def _debiased(self, value: float, spread: float) -> tuple[float, float]:
+        """Student's interval about the value less what resampling adds to it, which noise has added once already.
+
+        The bias found is itself too small where the true value lies near its bound, so the lower end gives it twice.
+        """
+        known = self.values[1:][np.isfinite(self.values[1:])]
+        bias = max(float(known.mean()) - value, 0.0)
+        middle = max(value - bias, self.bounds[0])
+        quantile = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, self.clusters - 1))
+        error = max(float(known.std()), spread) * np.sqrt(self.clusters / (self.clusters - 1))
+        return min(middle - quantile * error - bias, value), max(middle + quantile * error, value)
 
 
 def interval(resamples: np.ndarray, clusters: int) -> tuple[float | None, float | None, str | None]:

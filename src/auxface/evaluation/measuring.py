@@ -10,12 +10,15 @@ from auxface.evaluation.bootstrap import Draws, Resampling
 from auxface.evaluation.counting import count_metrics
 from auxface.evaluation.partition import Partition
 from auxface.evaluation.ranking import FALSE_ALARMS, RANK_METRICS, rank_metrics
-from auxface.evaluation.reliability import CALIBRATION_METRICS, are_probabilities, calibration_metrics
+from auxface.evaluation.reliability import CALIBRATION_METRICS, SIGNED, are_probabilities, calibration_metrics
 from auxface.evaluation.samples import Samples, attribute_samples, predicted_classes, task_samples
 from auxface.evaluation.table import Predictions, Task
 
 MINIMUM_GROUP = 30
 CUMULATIVE = (1, 5)
+# Simulated, the interval of a hit rate at few false alarms holds the truth from this many false alarms on (of as many
+# different videos or persons); with fewer the threshold lands too low, and the interval with it.
+ALARMS_FOR_INTERVAL = 5
 _MEANS = ("accuracy", "balanced_accuracy", "average_precision", "expected_calibration_error", "brier_score")
 _UNBOUNDED = ("mean_absolute_error",)
 _BIASED = ("expected_calibration_error",)
@@ -102,8 +105,12 @@ def _single(
             values |= calibration_metrics(samples.true, samples.score, code, len(levels), own, resampling)
         if task.abstain is not None:
             values |= _answered(task.abstain, samples, predicted, code, len(levels), own, resampling)
+    signed = values.pop(SIGNED, None)
     return {
-        name: {metric: _draws(metric, values[metric][place], samples, level) for metric in values}
+        name: {
+            metric: _draws(metric, values[metric][place], level, None if signed is None else signed[place])
+            for metric in values
+        }
         for place, (name, level) in enumerate(zip(partition.levels, levels))
     }
 
@@ -142,7 +149,7 @@ _SHARES = {"accuracy", "selection_rate", "answered", "accuracy_when_answered"} |
 }
 
 
-def _draws(metric: str, values: np.ndarray, samples: Samples, level: _Level) -> Draws:
+def _draws(metric: str, values: np.ndarray, level: _Level, signed: np.ndarray | None) -> Draws:
     subset = _MADE_OF.get(metric, "all")
     n, clusters = level.sizes[subset], level.clusters[subset]
     if metric in _UNBOUNDED or metric in CALIBRATION_METRICS:
@@ -156,8 +163,20 @@ def _draws(metric: str, values: np.ndarray, samples: Samples, level: _Level) -> 
         units,
         level.why or _why(metric, level),
         biased=metric in _BIASED,
+        spread=float(np.nanstd(signed[1:])) if metric in _BIASED and signed is not None and not level.why else None,
+        no_interval=_too_few_alarms(metric, level),
         bounds=(0.0, np.inf) if metric in _UNBOUNDED or metric == "brier_score" else (0.0, 1.0),
     )
+
+
+def _too_few_alarms(metric: str, level: _Level) -> str | None:
+    """Why no interval can be given of a hit rate that a handful of false alarms decides; None where one can."""
+    for rate in FALSE_ALARMS:
+        if metric == f"tpr_at_fpr_{rate:g}":
+            needed, have = round(ALARMS_FOR_INTERVAL / rate), level.clusters.get("negative", 0)
+            if have < needed:
+                return f"{have:,} independent negatives: fewer than the {needed:,} that an interval needs"
+    return None
 
 
 def _why(metric: str, level: _Level) -> str | None:

@@ -8,6 +8,9 @@ from auxface.evaluation.bootstrap import Resampling, wilson
 
 BINS = 15
 CALIBRATION_METRICS = ("expected_calibration_error", "brier_score")
+# The calibration error with every bin's sign held as it is in the data. Its spread is that of the error itself, but for
+# bins near nought, which fold the resamples over and so hide half of their noise.
+SIGNED = "signed_calibration_error"
 # Scores of a choice between classes must add up to 1 to be probabilities; single precision and rounding may be off.
 _SUM_TOLERANCE = 0.01
 
@@ -84,21 +87,23 @@ def calibration_metrics(
         resampling: the resamples.
 
     Returns:
-        Name to float64 [levels, 1+R]; NaN where undefined.
+        Name to float64 [levels, 1+R], and :data:`SIGNED` besides; NaN where undefined.
     """
     confidence, right = confidence_of(true, score)
     cell = level * BINS + bin_of(confidence, BINS)
     excess = resampling.sums(cell, cluster, levels * BINS, confidence - right)
     squares = resampling.sums(level, cluster, levels, squared_distance(true, score))
     count = resampling.sums(level, cluster, levels)
+    sign = np.sign(np.asarray(excess.sum(axis=1))).reshape(levels, BINS)
     parts = []
     for part in resampling.chunks(levels * BINS):
         weights = resampling.columns(part)
         with np.errstate(invalid="ignore", divide="ignore"):
             total = count @ weights
-            distance = np.abs((excess @ weights).reshape(levels, BINS, -1)).sum(axis=1)
-            parts.append((distance / total, (squares @ weights) / total))
-    return {name: np.concatenate(found, axis=1) for name, found in zip(CALIBRATION_METRICS, zip(*parts))}
+            moved = (excess @ weights).reshape(levels, BINS, -1)
+            signed = np.einsum("lb,lbr->lr", sign, moved)
+            parts.append((np.abs(moved).sum(axis=1) / total, (squares @ weights) / total, signed / total))
+    return {name: np.concatenate(found, axis=1) for name, found in zip((*CALIBRATION_METRICS, SIGNED), zip(*parts))}
 
 
 def are_probabilities(score: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from auxface.atomic import atomic_folder, refuse_existing
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, TableError
 from auxface.progress import progress_steps
+from auxface.provenance import provenance as measured_by
 
 Found = TypeVar("Found")
 
@@ -76,6 +77,7 @@ def audit(
                 progress=progress,
             )
         found.method["files"] = files
+        found.method["measured_by"] = measured_by()
         with atomic_folder(out) as beside:
             evaluation.write_report(found, beside, title=title or f"Audit of {', '.join(models)}")
     except TableError as error:
@@ -119,16 +121,22 @@ def _names(paths: Sequence[Path], read: Sequence[Predictions], names: Sequence[s
             )
         return list(names)
     if matrix:
-        trained = [table.provenance.get("trained_on") for table in read]
+        trained = [_trained_on(table) for table in read]
         for path, name in zip(paths, trained, strict=True):
-            if not isinstance(name, str):
+            if not name:
                 raise InputError(f"{path}: does not say what its model was trained on; name it with --names")
-        return [str(name) for name in trained]
+        return trained
     for depth in range(1, 1 + max(len(path.parts) for path in paths)):
         tails = ["/".join((*path.parts[-depth:-1], path.stem)) for path in paths]
         if len(set(tails)) == len(tails):
             return tails
     raise InputError(f"the table {_repeated([str(path) for path in paths])} is given twice")
+
+
+def _trained_on(table: Predictions) -> str:
+    """The data sets that a table's model was trained on, as one name; empty where it does not say."""
+    named = table.provenance.get("trained_on") or ""
+    return named if isinstance(named, str) else " + ".join(map(str, named)) if isinstance(named, list) else ""
 
 
 def _repeated(names: Sequence[str]) -> str:
@@ -145,7 +153,10 @@ def _models(
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         files.setdefault(name, []).append({"file": path.name, "sha256": digest})
-        provenance = table.provenance | ({"trained_on": name} if matrix else {})
+        said = table.provenance.get("trained_on")
+        # Several data sets stay a list, so that the matrix frames each of them.
+        trained = {"trained_on": said if said and name == _trained_on(table) else name}
+        provenance = table.provenance | (trained if matrix else {})
         rows.setdefault(name, []).append(Predictions(table.frame, table.tasks, table.left_out, provenance))
     if matrix:
         for path, table in zip(paths, read, strict=True):
