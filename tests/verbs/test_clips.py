@@ -132,6 +132,8 @@ def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp
     predicted = run("predict", clip_model, picture)
     assert predicted.code == 2
     assert "a picture, and the model sees clips; give it a video" in predicted.err
+    sentence = refused("evaluate", clip_model, "--data", clips, "--out", "e", "--explain", 4)
+    assert "the model sees clips; leave --explain out" in sentence
     assert "a picture, and the model sees clips" in refused("explain", clip_model, picture, "-o", "why.png")
 
 

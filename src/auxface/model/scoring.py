@@ -39,8 +39,8 @@ def score_pictures(
 
     Args:
         model: the model; its training mode is restored afterwards.
-        pictures: uint8 [N, 3, S, S] at the model's input size.
-        batch_size: pictures at a time.
+        pictures: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
+        batch_size: pictures, or frames of clips, at a time; a clip at least.
         transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
         advance: told how many pictures were done.
     """
@@ -50,8 +50,9 @@ def score_pictures(
     if was_training:
         model.eval()
     collected: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
-    for start in range(0, len(pictures), batch_size):
-        batch = torch.from_numpy(np.array(pictures[start : start + batch_size])).to(device)
+    step = _samples(pictures, batch_size)
+    for start in range(0, len(pictures), step):
+        batch = torch.from_numpy(np.array(pictures[start : start + step])).to(device)
         if transform is not None:
             batch = transform(batch, start)
         for name, logits in model.logits(batch.float().div_(255)).items():
@@ -72,15 +73,20 @@ def pooled_features(model: JointModel, pictures: np.ndarray) -> torch.Tensor:
 
     Args:
         model: the model.
-        pictures: uint8 [N, 3, S, S] at the model's input size.
+        pictures: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     parts = []
-    for start in range(0, len(pictures), _BATCH):
-        batch = torch.from_numpy(np.array(pictures[start : start + _BATCH])).to(device)
+    step = _samples(pictures, _BATCH)
+    for start in range(0, len(pictures), step):
+        batch = torch.from_numpy(np.array(pictures[start : start + step])).to(device)
         parts.append(model.pooled(batch.float() / 255).float().cpu())
     model.train(was_training)
     # Cloned, since what is made in inference mode cannot be used outside of it in every way.
     return torch.cat(parts).clone()
+
+
+def _samples(pictures: np.ndarray, frames: int) -> int:
+    return frames if pictures.ndim == 4 else max(1, frames // pictures.shape[1])

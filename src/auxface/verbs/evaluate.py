@@ -99,6 +99,9 @@ def evaluate(
     named = {models.name or "model": models} if isinstance(models, Path) else dict(models)
     subjects = open_subjects(named, onnx, device)
     _check_options(subjects, kinds, severities, baseline)
+    of_clips = next((one.name for one in subjects if one.config.recipe.encoder.num_frames is not None), None)
+    if explain and of_clips is not None:
+        raise InputError(f"{of_clips}: maps are averaged over pictures, and the model sees clips; leave --explain out")
     given = read_manifest(data)
     manifest = given.only(split)
     for subject in subjects:
