@@ -46,9 +46,9 @@ def test_the_grid_without_what_is_skipped():
     assert len(found) == 2 * 2 * 2 * 4
     assert {run.row for run in found} == {
         "supervised",
-        "l_ssat, local_binary_pattern, scalar",
-        "l_ssat, local_binary_pattern, bits",
-        "l_ssat, histogram_of_oriented_gradients, scalar",
+        "l_ssat (local_binary_pattern, scalar)",
+        "l_ssat (local_binary_pattern, bits)",
+        "l_ssat (histogram_of_oriented_gradients, scalar)",
     }
 
 
@@ -73,7 +73,7 @@ def test_settings_reach_every_method_and_those_of_the_auxiliary_only_who_has_one
 
 def test_what_varies_for_all_is_part_of_the_row_and_of_the_comparison():
     found = runs(vary={"encoder.drop_path": [0.0, 0.1]}, label_fractions=[1.0])
-    assert {run.row for run in found if run.method == "supervised"} == {"supervised, 0.0", "supervised, 0.1"}
+    assert {run.row for run in found if run.method == "supervised"} == {"supervised at 0.0", "supervised at 0.1"}
     assert {run.recipe.encoder.drop_path for run in found} == {0.0, 0.1}
 
 

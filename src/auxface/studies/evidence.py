@@ -18,6 +18,7 @@ from auxface.evaluation.storage import read_predictions
 from auxface.evaluation.table import Predictions, TableError, Task
 from auxface.evaluation.vocabulary import METRICS, decision_metric
 from auxface.studies.definition import Study
+from auxface.studies.grid import row_name
 from auxface.studies.ranks import Ranks, rank
 from auxface.studies.results import DONE, Line, predictions_file
 from auxface.studies.seed_means import difference_over_seeds, mean_over_seeds
@@ -151,8 +152,7 @@ def gather(
     full = [one for one in evidence if one.label_fraction == 1]
     values = {one.name: _values(one, study.compare.metric) for one in full}
     ranks = rank(values, METRICS[study.compare.metric].higher_is_better)
-    notes = [note for one in evidence for note in _notes(one, study)]
-    return Evidence(study, evidence, ranks, failed, len(done), planned, notes, resamples)
+    return Evidence(study, evidence, ranks, failed, len(done), planned, _notes(evidence, study), resamples)
 
 
 def _data_evidence(
@@ -248,7 +248,7 @@ def _compare(
     gap = f"{decision_metric(task.kind)}_difference"
     for row, by_seed in drawn.items():
         line = next(iter(by_seed.values()))[0]
-        against = ", ".join([study.compare.baseline, *line["factors"].values()])
+        against = row_name(study.compare.baseline, line["factors"])
         if line["method"] == study.compare.baseline or against not in drawn:
             continue
         base = drawn[against]
@@ -291,9 +291,14 @@ def _values(one: DataEvidence, metric: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _notes(one: DataEvidence, study: Study) -> list[str]:
-    seeds = {name: sorted(row.lines) for name, row in one.rows.items()}
-    short = [f"{name} ({len(own)})" for name, own in seeds.items() if len(own) < len(study.seeds)]
+def _notes(evidence: Sequence[DataEvidence], study: Study) -> list[str]:
+    """What a reader must know of seeds that are not done."""
+    wanted = len(study.seeds)
+    short = {(one.title, name): len(row.lines) for one in evidence for name, row in one.rows.items()}
+    short = {place: count for place, count in short.items() if count < wanted}
     if not short:
         return []
-    return [f"{one.title}: fewer than the study's {len(study.seeds)} seeds are done of {'; '.join(short)}."]
+    if len(set(short.values())) == 1 and len(short) == sum(len(one.rows) for one in evidence):
+        return [f"Of {wanted} seeds {next(iter(short.values()))} are done."]
+    listed = "; ".join(f"{title}, {name}: {count}" for (title, name), count in short.items())
+    return [f"Not all of {wanted} seeds are done: {listed}."]

@@ -44,7 +44,7 @@ class Run:
     @property
     def row(self) -> str:
         """The method with the values of what varies, as a table's row is called."""
-        return ", ".join([self.method, *self.factors.values()])
+        return row_name(self.method, self.factors)
 
     def facts(self) -> dict[str, str]:
         """What ``--where`` can ask for."""
@@ -55,6 +55,11 @@ class Run:
         """What the run is: recipe (with its seed), rows of the manifest, and the damages of the test."""
         parts = [recipe_hash(self.recipe), rows_hash, *self.damages]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def row_name(method: str, factors: Mapping[str, str]) -> str:
+    """A method at the values of what varies for all."""
+    return f"{method} at {', '.join(factors.values())}" if factors else method
 
 
 def runs_of(study: Study, folder: Path) -> list[Run]:
@@ -159,7 +164,7 @@ def _grid(vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _label(name: str, values: Mapping[str, Any]) -> str:
-    return ", ".join([name, *map(_text, values.values())])
+    return f"{name} ({', '.join(map(_text, values.values()))})" if values else name
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,8 @@ def markdown_tables(evidence: Evidence) -> str:
 
 
 def _lines(evidence: Evidence) -> Iterator[str]:
-    yield f"{evidence.done} of {evidence.planned} runs done, {len(evidence.failed)} failed."
+    stands = f"{evidence.done} of {evidence.planned} runs done, {len(evidence.failed)} failed."
+    yield " ".join([stands, *evidence.notes])
     yield ""
     yield from (f"* {sentence}" for sentence in conclusions(evidence))
     for one in evidence.data:

@@ -79,32 +79,39 @@ def ranks_sentence(evidence: Evidence) -> str:
 
 def _data_conclusion(one: DataEvidence, metric: str) -> str:
     known = {name: row for name, row in one.rows.items() if row.overall[metric].value is not None}
+    title = METRICS[metric].title
     if not known:
-        return f"{one.title}: {METRICS[metric].title} cannot be measured."
+        return f"{one.title}: {title} cannot be measured."
     sign = 1 if METRICS[metric].higher_is_better else -1
     best = max(known.values(), key=lambda row: sign * (row.overall[metric].value or 0))
-    title = METRICS[metric].title
-    parts = [f"{one.title}: the best mean {title} is that of {best.name}, {_figure(metric, best)}"]
+    parts = [f"{one.title}: {best.name} has the best mean {title}, {_figure(metric, best)}."]
     for kind in ("better", "worse"):
-        names = [f"{item.first} ({points(metric, item.difference.value)})" for item in one.comparisons
-                 if verdict(item) == kind]  # fmt: skip
-        if names:
-            parts.append(f"told apart from {one.comparisons[0].second} as {kind}: {', '.join(names)}")
-    if one.comparisons and all(verdict(item) == UNCLEAR for item in one.comparisons):
-        bases = list(dict.fromkeys(item.second for item in one.comparisons))
-        base = bases[0] if len(bases) == 1 else "its baseline"
-        parts.append(f"no method is told apart from {base}")
+        found = [item for item in one.comparisons if verdict(item) == kind]
+        if found:
+            listed = ", ".join(f"{item.first} ({points(metric, item.difference.value)})" for item in found)
+            parts.append(f"{kind.capitalize()} than {found[0].second}: {listed}.")
+    unclear = [item for item in one.comparisons if verdict(item) == UNCLEAR]
+    if unclear:
+        who = "No method" if len(unclear) == len(one.comparisons) else ", ".join(item.first for item in unclear)
+        verb = "is" if len(unclear) == len(one.comparisons) or len(unclear) == 1 else "are"
+        apart = "told apart" if who == "No method" else "not told apart"
+        parts.append(f"{who} {verb} {apart} from {unclear[0].second}.")
     for name, metrics in one.baselines.items():
         if metric in metrics:
-            beaten = [
-                row.name
-                for row in known.values()
-                if against_plain(metric, row.overall[metric], metrics[metric]) == "better"
-            ]
-            who = "all methods" if len(beaten) == len(known) and len(known) > 1 else ", ".join(beaten) or "no method"
-            verb = "lie" if len(beaten) > 1 else "lies"
-            parts.append(f"{who} {verb} above {name} ({shown(metric, metrics[metric])}) with the whole interval")
-    return "; ".join(parts) + "."
+            parts.append(_beside(known, metric, name, metrics[metric]))
+    return " ".join(parts)
+
+
+def _beside(known: dict[str, Row], metric: str, name: str, plain: float) -> str:
+    beaten = [row.name for row in known.values() if against_plain(metric, row.overall[metric], plain) == "better"]
+    if len(beaten) == len(known) > 1:
+        who = "All methods lie"
+    elif beaten:
+        who = f"{', '.join(beaten)} {'lies' if len(beaten) == 1 else 'lie'}"
+    else:
+        who = "No method lies"
+    side = "above" if METRICS[metric].higher_is_better else "below"
+    return f"{who} {side} {name} ({shown(metric, plain)}) with the whole interval."
 
 
 def _figure(metric: str, row: Row) -> str:
