@@ -23,3 +23,13 @@ def test_a_card_with_an_audit_has_its_figures_with_intervals_and_groups():
     assert "auc" not in card
     assert "## Measured" not in model_card(config)
     assert "## Measured" not in model_card(config, {"models": {"a": {}, "b": {}}})
+
+
+def test_a_card_of_clips_says_which():
+    encoder = Encoder(name="videomae_tiny", num_frames=4, image_size=16, width=16, depth=1, heads=4)
+    config = default_config(JointModel(Recipe(primary_weight=1, encoder=encoder), [Task("mood", "class", ("x", "y"))]))
+    wanted = "Clips of 4 frames, 4 apart, at most 5 of a video. RGB faces, 16 by 16 pixels, used as they are"
+    assert wanted in model_card(config)
+    cut = config.model_copy(update={"crop": {"clip": {"length": 4, "stride": 2}}})
+    assert "Clips of 4 frames, 2 apart" in model_card(cut)
+    assert "used as they are" in model_card(cut)

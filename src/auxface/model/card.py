@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from auxface.data.clips import recorded_clip
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.measured import measured_lines
 from auxface.recipe import Auxiliary, Recipe, WeightSchedule
@@ -17,7 +18,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
     encoder = recipe.encoder
     lines += ["", "## Input", ""]
-    lines += [f"RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
+    lines += [f"{_clips(config)}RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
@@ -54,10 +55,19 @@ def _found(figures: object) -> list[str]:
     return ["What the auxiliaries found in the training split:", "", "| figure | value |", "|---|---|", *rows, ""]
 
 
+def _clips(config: ModelConfig) -> str:
+    frames, chosen = config.recipe.encoder.num_frames, config.recipe.sampled_clips
+    if frames is None:
+        return ""
+    stride = recorded_clip(config.crop).get("stride", chosen.stride)
+    return f"Clips of {frames} frames, {stride} apart, at most {chosen.per_video} of a video. "
+
+
 def _crop(config: ModelConfig) -> str:
-    if config.crop is None:
+    cut = {key: value for key, value in (config.crop or {}).items() if key != "clip"}
+    if not cut:
         return "used as they are (already cropped)"
-    return "cropped with " + ", ".join(f"{key} {value}" for key, value in config.crop.items())
+    return "cropped with " + ", ".join(f"{key} {value}" for key, value in cut.items())
 
 
 def _classes(task: TaskRecord) -> str:
