@@ -10,6 +10,7 @@ from auxface.data.parallel import in_order
 from auxface.data.splits import parse_fractions
 from auxface.data.video_writing import write_video
 from auxface.errors import InputError
+from auxface.progress import progress_bar
 
 _MOST = 100_000
 
@@ -40,7 +41,12 @@ def read(
         write_video(names[number], render_clip(number, frames=length, seed=seed, size=size, splits=splits))
         return describe_clip(number, seed=seed, splits=splits)[1]
 
-    table = pd.DataFrame(list(in_order(write, range(count))))
+    rows: list[dict[str, object]] = []
+    with progress_bar("render clips", count, "videos") as advance:
+        for row in in_order(write, range(count)):
+            rows.append(row)
+            advance(1)
+    table = pd.DataFrame(rows)
     return Listing(
         table.assign(path=[str(name) for name in names], dataset="synthetic_clips", method=""),
         {
