@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import torch
+import torch.distributed as distributed
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
@@ -23,9 +24,31 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     precision = resolve_precision(recipe.train, place)
     # One process may train several recipes in turn; Accelerate keeps the first one's precision unless told to forget.
     AcceleratorState._reset_state()
+    if is_restart() and not distributed.is_initialized():
+        _meet_again(place)
     unused = DistributedDataParallelKwargs(find_unused_parameters=not _always_uses_all(recipe))
     handlers = [unused, InitProcessGroupKwargs(timeout=_PATIENCE)]
     return Accelerator(mixed_precision=precision, cpu=place == "cpu", kwargs_handlers=handlers)
+
+
+def _meet_again(place: str) -> None:
+    """Form the process group of a restarted job.
+
+    ``torchrun`` keeps one store for all attempts, and in it the addresses of processes that are gone: every attempt
+    must meet under a name of its own.
+    """
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = distributed.TCPStore(  # pyright: ignore[reportPrivateImportUsage]
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        ranks,
+        is_master=rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
+        multi_tenant=True,
+    )
+    name = f"auxface/attempt/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+    attempt = distributed.PrefixStore(name, store)  # pyright: ignore[reportPrivateImportUsage]
+    backend = "nccl" if place == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=attempt, rank=rank, world_size=ranks, timeout=_PATIENCE)
 
 
 def _always_uses_all(recipe: Recipe) -> bool:
