@@ -65,7 +65,7 @@ class ForeignOnnx:
         self.path, self.session = path, session
         metadata = session.get_modelmeta().custom_metadata_map
         encoder = reference.recipe.encoder
-        self._input, self._channels_last, size, self._most = _input(path, session, encoder.image_size)
+        self._input, self._channels_last, size, self._fixed = _input(path, session, encoder.image_size)
         self.mean = _three(path, metadata, "mean", encoder.mean)
         self.std = _three(path, metadata, "std", encoder.std)
         self._outputs = _matched(path, session, reference)
@@ -95,14 +95,16 @@ class ForeignOnnx:
         Raises:
             InputError: the file fails on these pictures, or gives another number of outputs than it should.
         """
-        step = min(batch_size, self._most or batch_size)
+        step = self._fixed or batch_size
         collected: dict[str, list[np.ndarray]] = {task.name: [] for task, _ in self._outputs}
         for start in range(0, len(pictures), step):
             batch = np.asarray(pictures[start : start + step])
             if transform is not None:
                 batch = transform(torch.from_numpy(np.array(batch)), start).numpy()
-            for (task, _), output in zip(self._outputs, self._run(batch), strict=True):
-                collected[task.name].append(self._columns(task, output, len(batch)))
+            # A file may take a fixed number of pictures; the last are then filled up with copies of one.
+            filled = np.concatenate([batch, batch[:1].repeat(step - len(batch), axis=0)]) if self._fixed else batch
+            for (task, _), output in zip(self._outputs, self._run(filled), strict=True):
+                collected[task.name].append(self._columns(task, output, len(filled))[: len(batch)])
             if advance is not None:
                 advance(len(batch))
         return {task.name: self._as_logits(task, collected[task.name]) for task, _ in self._outputs}
@@ -159,7 +161,7 @@ def _are_probabilities(task: TaskRecord, values: np.ndarray) -> bool:
 
 
 def _input(path: Path, session: Any, wanted: int) -> tuple[Any, bool, int, int | None]:
-    """The input, whether channels come last, the side of its pictures, and the most pictures at a time."""
+    """The input, whether channels come last, the side of its pictures, and how many it takes if that is fixed."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
         found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs) or "none"
