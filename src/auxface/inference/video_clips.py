@@ -63,7 +63,8 @@ def _followed(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tuple[
     if isinstance(predictor.framing, FaceFraming):
         followed = predictor.framing.cutter.follow(frames)
         if followed is not None:
-            yield followed[middle][0].box, [fit_square(picture, predictor.size) for _, picture in followed]
+            left, top, width, height = map(float, followed[middle][0].box)
+            yield (left, top, width, height), [fit_square(picture, predictor.size) for _, picture in followed]
         return
     shown = [predictor.framing(frame)[0] for frame in frames]
     yield shown[middle].box, [one.square for one in shown]
