@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from auxface.verbs.export import export
     from auxface.verbs.predict import predict
     from auxface.verbs.prepare import prepare
+    from auxface.verbs.study import study
+    from auxface.verbs.study_report import study_report
     from auxface.verbs.train import train
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "export",
     "predict",
     "prepare",
+    "study",
+    "study_report",
     "train",
 ]
 
