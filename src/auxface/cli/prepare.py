@@ -100,7 +100,9 @@ def _parameter(option: Any) -> inspect.Parameter:
     if default is None:
         kind = kind | None
     text = option.help + (f" ({', '.join(option.choices)})" if option.choices else "")
-    annotation = Annotated[kind, typer.Option(_flag(option.name), help=text)]
+    flag = _flag(option.name)
+    names = f"{flag}/--no{flag[1:]}" if option.type is bool else flag
+    annotation = Annotated[kind, typer.Option(names, help=text)]
     return inspect.Parameter(
         f"layout_{option.name}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )

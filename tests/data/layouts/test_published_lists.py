@@ -1,5 +1,6 @@
 """The owners' own list files, where this machine has them, and values worked out by hand where it has not."""
 
+import json
 import shutil
 from collections import Counter
 
@@ -37,7 +38,11 @@ def test_faceforensics_official_splits_cover_every_original_once(shared_data, tm
     for name in ids:
         text(tmp_path / f"original_sequences/youtube/raw/videos/{name}.mp4", "")
     text(tmp_path / "manipulated_sequences/Deepfakes/raw/videos/953_974.mp4", "")
-    table = read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"]).table
+    listing = read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"])
+    # The other 999 forgeries were not downloaded, which is said and not passed over.
+    assert len(listing.left_out) == 999
+    assert {left.reason for left in listing.left_out} == {"no such file, though the split files name it"}
+    table = listing.table
     assert Counter(table["split"]) == {"train": 720, "val": 140, "test": 141}
     assert table.groupby("source")["split"].nunique().max() == 1
     pair = table[table["source"] == "953_974"]
@@ -91,8 +96,13 @@ def test_celebdf_leaves_out_what_shares_an_original_with_the_official_test_list(
     for line in official.read_text().splitlines():
         text(tmp_path / line.split()[1], "")
     shutil.copyfile(official, tmp_path / "List_of_testing_videos.txt")
-    table = read("celebdf", tmp_path).table
-    assert Counter(table.loc[table["split"] == "test", "forged"]) == {0: 178, 1: 340}
+    (tmp_path / official.read_text().split()[1]).unlink()
+    listing = read("celebdf", tmp_path)
+    assert [left.reason for left in listing.left_out if left.status == "unreadable"] == [
+        "no such file, though List_of_testing_videos.txt names it"
+    ]
+    table = listing.table
+    assert Counter(table.loc[table["split"] == "test", "forged"]) == {0: 177, 1: 340}
 
 
 def test_dfdc_official_metadata(shared_data, tmp_path):
@@ -105,10 +115,11 @@ def test_dfdc_official_metadata(shared_data, tmp_path):
 
 def test_utkface_names(shared_data, tmp_path):
     names = (shared_data / "annotations" / "utkface" / "filenames_head.txt").read_text().splitlines()
-    for name in [*names, "61_1_20170109142408075.jpg.chip.jpg"]:
+    odd = "55_0_0_20170116232725357jpg.chip.jpg"
+    for name in [*names, odd, "61_1_20170109142408075.jpg.chip.jpg"]:
         (tmp_path / name).touch()
     listing = read("utkface", tmp_path)
-    assert len(listing.table) == len(names)
+    assert len(listing.table) == len({*names, odd})
     assert [left.path.rsplit("/", 1)[1] for left in listing.left_out] == ["61_1_20170109142408075.jpg.chip.jpg"]
     row = listing.table[listing.table["source"] == "10_0_0_20170110215927291"].iloc[0]
     assert (row["age"], row["gender"], row["race"], row["age_group"]) == (10, "Male", "White", "10-19")
@@ -207,3 +218,14 @@ def test_df40_frames_of_an_ff_pair_share_a_source_in_both_directions(tmp_path):
     assert list(table["source"]) == ["ff/000_003", "ff/000_003", "heygen/a", "ff/900_901"]
     assert list(table["forged"]) == [1, 1, 0, 1]
     assert list(table["method"]) == ["simswap", "simswap", "", "simswap"]
+
+
+def test_dfdc_test_set_says_is_fake(tmp_path):
+    about = {"a.mp4": {"is_fake": 1, "original": "b.mp4", "split": "test"}, "b.mp4": {"is_fake": 0, "split": "test"}}
+    text(tmp_path / "metadata.json", json.dumps(about))
+    table = read("dfdc", tmp_path).table
+    assert list(table["forged"]) == [1, 0]
+    assert list(table["split"]) == ["test", "test"]
+    text(tmp_path / "metadata.json", json.dumps({"a.mp4": {"split": "test"}}))
+    with pytest.raises(InputError, match=r"metadata\.json: expected a label"):
+        read("dfdc", tmp_path)

@@ -36,8 +36,8 @@ def read(root: Path, *, source: str = "original", val_fraction: float = 0.15) ->
                 {"path": str(path), "split": "test" if name in test else "train", "source": original, "video": own}
                 | {"method": "Celeb-DF" if forged else "", "forged": forged}
             )
-    missing = len(test) - sum(row["split"] == "test" for row in rows)
-    if not rows or missing == len(test):
+    missing = [name for name in test if not (root / name).is_file()]
+    if not rows or len(missing) == len(test):
         raise InputError(f"{root}: not one video of {_TEST} is there")
     table = pd.DataFrame(rows).assign(dataset="celebdf", frame=0)
     rest = table["split"] == "train"
@@ -45,7 +45,7 @@ def read(root: Path, *, source: str = "original", val_fraction: float = 0.15) ->
     left_out = [
         LeftOut(str(row.path), "duplicate", f"its original {row.source} is also behind the official test list")
         for row in table[leaks].itertuples()
-    ]
+    ] + [LeftOut(str(root / name), "unreadable", f"no such file, though {_TEST} names it") for name in missing]
     table = table[~leaks].reset_index(drop=True)
     table["split"] = cut_validation(table["split"], table["source"], val_fraction)
     return Listing(table, {"forged": FORGED}, left_out=tuple(left_out), tree=root)

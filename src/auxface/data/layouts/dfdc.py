@@ -42,7 +42,7 @@ def _part(file: Path) -> list[dict[str, object]]:
 
 
 def _row(folder: Path, name: str, about: dict[str, Any]) -> dict[str, object]:
-    forged = {"REAL": 0, "FAKE": 1}.get(about["label"], about.get("is_fake"))
+    forged = {"REAL": 0, "FAKE": 1}.get(str(about.get("label")), about.get("is_fake"))
     if forged is None or Path(name).name != name:
         raise ValueError
     split = _OFFICIAL.get(str(about.get("split", "train")), "train")

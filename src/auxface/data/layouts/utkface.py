@@ -14,7 +14,8 @@ from auxface.errors import InputError
 GENDERS: tuple[str, ...] = ("Male", "Female")
 RACES: tuple[str, ...] = ("White", "Black", "Asian", "Indian", "Others")
 AGE_GROUPS: tuple[str, ...] = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
-_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.jpg(\.chip\.jpg)?", re.IGNORECASE)
+# One published name lacks the dot before "jpg".
+_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.jpg)*", re.IGNORECASE)
 
 
 def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
