@@ -58,6 +58,10 @@ def test_layers_near_the_pixels_learn_slower():
         (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips are for encoders of clips"),
         (["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"], "sees clips; set encoder.num_frames"),
         (["encoder.positions=learned"], "has fixed positions"),
+        (
+            ["encoder.num_frames=128", "encoder.image_size=1024", "encoder.patch_size=8"],
+            "a clip would have 1048576 tokens, at most 32768",
+        ),
         (["encoder.pretrained=true"], "set encoder.init_from to a VideoMAE"),
         (["encoder.heads=5"], "5 heads do not divide a width of 192"),
         (["encoder.num_frame=8"], "did you mean 'encoder.num_frames'"),

@@ -16,6 +16,9 @@ SIZES = {
     "videomae_huge": (1280, 32, 16),
 }
 
+# Their positions are made from the recipe alone, and a recipe may be a stranger's.
+MAX_TOKENS = 32768
+
 
 def build_video(options: Encoder) -> VideoEncoder:
     """A Vision Transformer over tubelets of a clip, with fixed positions.
@@ -39,12 +42,19 @@ def build_video(options: Encoder) -> VideoEncoder:
             "or to weights of pictures"
         )
     width, depth, heads = SIZES[options.name]
+    tubelet, side = options.tubelet_size or 2, options.patch_size or 16
+    tokens = options.num_frames // tubelet * (options.image_size // side) ** 2
+    if tokens > MAX_TOKENS:
+        raise InputError(
+            f"encoder '{options.name}': a clip would have {tokens} tokens, at most {MAX_TOKENS}; take fewer or smaller "
+            "frames, or larger patches"
+        )
     try:
         return VideoEncoder(
             frames=options.num_frames,
-            tubelet=options.tubelet_size or 2,
+            tubelet=tubelet,
             image_size=options.image_size,
-            patch_size=options.patch_size or 16,
+            patch_size=side,
             width=options.width or width,
             depth=options.depth or depth,
             heads=options.heads or heads,
