@@ -43,7 +43,7 @@ def test_names_and_sets_are_spelled_out_once_and_a_typo_gets_a_hint():
     assert damage_names(["fog", "common", "fog"])[0] == "fog"
     assert len(damage_names(["common"])) == 15
     assert set(damage_names(["all"])) >= {"h264", "jpeg_quality", "resize", "occlusion_eyes", "fgsm", "pgd"}
-    with pytest.raises(InputError, match="'gausian_noise' is unknown.*did you mean 'gaussian_noise'"):
+    with pytest.raises(InputError, match=r"'gausian_noise' is unknown.*did you mean 'gaussian_noise'"):
         damage_names(["gausian_noise"])
 
 

@@ -1,6 +1,7 @@
 """What a person gets wrong, and the one sentence that they are told."""
 
 import json
+import shutil
 
 import pandas as pd
 import pyarrow as pa
@@ -116,3 +117,37 @@ def test_an_option_that_does_not_exist(refused, sixty):
     assert "--dta" in refused("train", "l_ssat", "--dta", sixty, "--out", "run")
     assert "no such manifest" in refused("train", "l_ssat", "--data", "gone.parquet", "--out", "run")
     assert "--device" in refused("train", "l_ssat", "--data", sixty, "--out", "run", "--device", "tpu")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--corruption", "gausian_noise"], "did you mean 'gaussian_noise'?"),
+        (["--severity", "6"], "severity 6: expected some of 1, 2, 3, 4, 5"),
+        (["--baseline", "other"], "baseline 'other' is none of the models (run)"),
+        (["--onnx", "gone.onnx"], "gone.onnx: no such file"),
+    ],
+)
+def test_options_of_evaluate_that_do_not_fit(refused, sixty, model, more, sentence):
+    assert sentence in refused("evaluate", model, "--data", sixty, "--out", "e", *more)
+
+
+def test_evaluate_without_a_model_and_on_the_split_that_chose_it(refused, sixty, model, tmp_path):
+    assert "nothing to evaluate" in refused("evaluate", "--data", sixty, "--out", "e")
+    shutil.copytree(model, tmp_path / "cheat")
+    path = tmp_path / "cheat" / "config.json"
+    config = json.loads(path.read_text())
+    config["selection"]["split"] = "test"
+    path.write_text(json.dumps(config))
+    said = refused("evaluate", "cheat", "--data", sixty, "--split", "test", "--out", "e")
+    assert "this model was chosen on split 'test'" in said
+
+
+def test_a_table_that_cannot_be_measured_is_bad_input_of_evaluate_too(refused, sixty, model, tmp_path):
+    manifest = read_manifest(sixty)
+    table = manifest.table.assign(skin_tone=[f"{'x' * 300}{row}" for row in range(len(manifest.table))])
+    table["path"] = [str(manifest.root / path) for path in table["path"]]
+    written = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {b"auxface": json.dumps(header(manifest)).encode()}
+    pq.write_table(written.replace_schema_metadata(metadata), tmp_path / "m.parquet")
+    assert "skin_tone" in refused("evaluate", model, "--data", "m.parquet", "--out", "e", "--corruption", "none")

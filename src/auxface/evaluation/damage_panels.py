@@ -106,7 +106,7 @@ def damage_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Sum
         rows.append((places.index(model), model, tuple(cells)))
     facts = [item.more or {} for own in summaries.values() for item in own.values()]
     baseline = next((str(fact["baseline"]) for fact in facts if "baseline" in fact), "")
-    count = max(int(str(fact["corruptions"])) for fact in facts)
+    count = max(int(str(fact.get("corruptions", 0))) for fact in facts)
     return Summary(tuple(_SUMMARIES[name] for name in names), tuple(rows), count, baseline)
 
 

@@ -1,0 +1,114 @@
+"""``auxface evaluate`` beyond the plain run: damage, attacks, other files, maps, missed faces, mitigations."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from auxface import evaluation
+from auxface.inference.export import export
+from auxface.model.directory import load_model
+from auxface.verbs.audit import audit
+from auxface.verbs.evaluate import evaluate
+
+
+@pytest.fixture(scope="module")
+def measured(sixty, model, tmp_path_factory):
+    """The folder and the audit of one run with damage and maps."""
+    out = tmp_path_factory.mktemp("measured") / "e"
+    kinds = ("fog", "h264", "occlusion_eyes", "attacks")
+    return out, evaluate(
+        model, sixty, out, corruptions=kinds, severities=(1, 5), explain=8, resamples=100, device="cpu"
+    )
+
+
+def test_robustness_is_written_as_a_table_that_audit_reads_to_the_same_numbers(measured, tmp_path):
+    out, found = measured
+    task = found.models["run"].tasks["emotion"]
+    assert list(task.robustness["fog"]) == [1, 5]
+    assert list(task.robustness["h264"]) == ["c23", "c40"]
+    assert list(task.robustness["pgd"]) == ["1/255", "2/255", "4/255"]
+    again = audit(
+        out / "predictions.parquet", tmp_path / "a", robustness=[out / "robustness.parquet"],
+        validation=[out / "validation.parquet"], resamples=100,
+    )  # fmt: skip
+    other = again.models["predictions"].tasks["emotion"]
+    assert other.robustness == task.robustness
+    assert other.overall == task.overall
+
+
+def test_one_seed_gives_one_table(measured, sixty, model, tmp_path):
+    evaluate(
+        model, sixty, tmp_path / "e", corruptions=("fog", "pgd"), severities=(1, 5), resamples=100, device="cpu",
+        validation=False,
+    )  # fmt: skip
+    one, two = (evaluation.read_conditions(folder / "robustness.parquet") for folder in (measured[0], tmp_path / "e"))
+    for kind in ("fog", "pgd"):
+        for severity, table in two[kind].items():
+            pd.testing.assert_frame_equal(table.frame, one[kind][severity].frame, rtol=1e-5)
+
+
+def test_maps_stand_on_the_page_with_their_numbers(measured):
+    out, _ = measured
+    page = (out / "report.html").read_text()
+    assert "Where run looks" in page
+    assert "What run cannot rebuild, by class" in page
+    looking, rebuilding = (pd.read_csv(out / "csv" / f"{name}.csv") for name in ("looking", "rebuilding"))
+    one = looking[(looking["task"] == "emotion") & (looking["by"] == "everybody")]
+    assert one["value"].sum() == pytest.approx(1, abs=1e-3)
+    assert set(looking["by"]) >= {"class of emotion", "class of forged", "group skin_tone"}
+    forged = rebuilding[(rebuilding["task"] == "forged") & (rebuilding["region"] == "eyes")].set_index("class")["value"]
+    assert forged["fake less real"] == pytest.approx(forged["fake"] - forged["real"])
+
+
+def test_the_report_says_what_it_was_trained_on_and_measured_with(measured):
+    report = json.loads((measured[0] / "report.json").read_text())
+    assert report["provenance"]["trained_on"] == "synthetic"
+    assert report["provenance"]["chosen_on"] == "val"
+    assert {"versions", "machine", "created"} <= set(report["method"]["measured_by"])
+
+
+def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, model, tmp_path):
+    pytest.importorskip("onnxruntime")
+    export(load_model(model), tmp_path / "exported.onnx")
+    found = evaluate(
+        model, sixty, tmp_path / "e", onnx=[tmp_path / "exported.onnx"], corruptions=("fog", "fgsm"), severities=(3,),
+        baseline="run", resamples=100, device="cpu",
+    )  # fmt: skip
+    ours, theirs = (found.models[name].tasks["emotion"] for name in ("run", "exported"))
+    assert theirs.overall["accuracy"] == ours.overall["accuracy"]
+    assert theirs.robustness["fog"][3]["accuracy"].value == ours.robustness["fog"][3]["accuracy"].value
+    assert theirs.robustness_summary["mean_corruption_error"].value == pytest.approx(1)
+    assert any("exported was not attacked" in note for note in found.notes)
+    assert (tmp_path / "e" / "robustness.exported.parquet").is_file()
+
+
+def test_faces_that_prepare_missed_in_this_split_are_counted_as_errors(measured, sixty, model, tmp_path):
+    listed = sixty.with_name(f"{sixty.stem}.rejected.csv")
+    before = listed.read_bytes()
+    lost = {
+        "path": list("abcde"),
+        "reason": "x",
+        "status": ["no_face", "no_face", "unreadable", "duplicate", "no_face"],
+    }
+    pd.DataFrame(lost).to_csv(listed, index=False)
+    try:
+        found = evaluate(model, sixty, tmp_path / "e", corruptions=(), resamples=100, device="cpu", validation=False)
+    finally:
+        listed.write_bytes(before)
+    assert found.models["run"].left_out == {"no_face": 2, "unreadable": 1}
+    task, rows = found.models["run"].tasks["emotion"], found.models["run"].rows
+    wanted = task.overall["accuracy"].value * rows / (rows + 3)
+    assert task.counted_as_errors["accuracy"].value == pytest.approx(wanted)
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "Counting them as errors" in page
+
+
+def test_one_model_on_several_manifests_makes_the_matrix(measured, tmp_path):
+    table = evaluation.read_predictions(measured[0] / "predictions.parquet")
+    other = evaluation.Predictions(table.frame.assign(dataset="elsewhere"), table.tasks, {}, table.provenance)
+    evaluation.write_predictions(other, tmp_path / "elsewhere.parquet")
+    paths = [measured[0] / "predictions.parquet", tmp_path / "elsewhere.parquet"]
+    found = audit(paths, tmp_path / "m", matrix=True, resamples=100)
+    assert set(found.models) == {"synthetic"}
+    assert set(found.models["synthetic"].tasks["emotion"].datasets) == {"synthetic", "elsewhere"}
