@@ -120,6 +120,10 @@ def png_of(width, height):
         (png_of(10_001, 10_000), "10001x10000 pixels; at most 100 megapixels"),
         (png_of(2**31 - 1, 2**31 - 1), "megapixels"),
         (png_of(64, 64), "truncated"),
+        # Headers that promise more than any memory holds.
+        (b"GIF89a" + struct.pack("<HHBBBB4H12x", 65535, 65535, 0, 0, 0, 44, 0, 0, 65535, 65535), "megapixels"),
+        (b"BM" + struct.pack("<IHHIIiiHHI20x", 90, 0, 0, 54, 40, 50_000, 50_000, 1, 24, 0), "megapixels"),
+        (b"P6 40000 40000 255 " + bytes(64), "megapixels"),
     ],
 )
 def test_refusals_say_why(data, reason):

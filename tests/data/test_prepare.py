@@ -186,6 +186,16 @@ def test_links_that_leave_the_tree_are_not_followed(tmp_path):
     assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
 
 
+def test_a_mask_may_not_leave_the_tree_either(tmp_path):
+    layout_trees.faceforensics(tmp_path / "data")
+    mask = tmp_path / "data/manipulated_sequences/Deepfakes/masks/videos/000_003.mp4"
+    mask.rename(tmp_path / "outside.mp4")
+    mask.symlink_to(tmp_path / "outside.mp4")
+    account = prepare("faceforensics", tmp_path / "data", output=tmp_path / "a.parquet")
+    assert (account["usable"], account["unreadable"]) == (29, 1)
+    assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
+
+
 def test_names_in_any_script(tmp_path):
     names = ["Ångström", "顔", "وجه", "лицо", "ใบหน้า", "😀 smile", "a'b\"c", "-n", "x" * 200]
     for name in names:

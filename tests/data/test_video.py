@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auxface.data import video
 from auxface.data.frames import FrameSettings
 from auxface.data.video import (
     UnreadableVideo,
@@ -96,6 +97,16 @@ def test_what_is_no_video_is_refused(tmp_path, content):
     (tmp_path / "v.mp4").write_bytes(content)
     with pytest.raises(UnreadableVideo, match=r"empty file|not a video|no video stream|without frames"):
         index_video(tmp_path / "v.mp4")
+
+
+def test_bounds_on_frames_and_their_size(tmp_path, monkeypatch):
+    path = write(tmp_path / "v.mp4", 12)
+    monkeypatch.setattr(video, "MAX_FRAMES", 11)
+    with pytest.raises(UnreadableVideo, match="more than 11 frames"):
+        index_video(path)
+    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 160 * 48 - 1)
+    with pytest.raises(UnreadableVideo, match="frames of 160x48 pixels"):
+        index_video(path)
 
 
 def test_a_playlist_opens_no_other_file(tmp_path):

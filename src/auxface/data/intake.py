@@ -96,6 +96,8 @@ class Intake:
         """Open one item, and write what is cut from it."""
         try:
             check_inside(item.path, self.tree)
+            if item.mask:
+                check_inside(item.mask, self.tree)
             if item.is_video:
                 return Outcome(tuple(self._video(item)))
             return self._picture(item)

@@ -26,6 +26,7 @@ from auxface.errors import InputError
 Progress = Callable[[int, int], None]
 INDEX = "shards.json"
 _PLAN = ".plan.json"
+_TOLD_EVERY = 64
 VERSION = 1
 
 
@@ -81,15 +82,15 @@ def write_shards(
     for left in folder.glob(".*"):
         if left.name not in ours:
             left.unlink()
+    tell = progress or (lambda *_: None)
     done, written = 0, {}
     for _, name, rows in parts:
         listed = folder / f".{name}.json"
         if not (listed.is_file() and (folder / name).is_file()):
-            _write_shard(manifest, rows, folder / name, listed)
+            _write_shard(manifest, rows, folder / name, listed, lambda at, before=done: tell(before + at, len(table)))
         written[name] = json.loads(listed.read_text())
         done += len(rows)
-        if progress is not None:
-            progress(done, len(table))
+        tell(done, len(table))
     return _finish(manifest, folder, plan, [(split, name) for split, name, _ in parts], written)
 
 
@@ -112,7 +113,7 @@ def _begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
         beside.write_text(json.dumps(plan))
 
 
-def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path) -> None:
+def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path, tell: Callable[[int], None]) -> None:
     table = manifest.table
 
     def load(row: int) -> tuple[int, bytes, str]:
@@ -126,7 +127,9 @@ def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path)
 
     entries: list[dict[str, Any]] = []
     with atomic_file(path) as beside, tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
-        for row, data, reason in in_order(load, [int(row) for row in rows]):
+        for number, (row, data, reason) in enumerate(in_order(load, [int(row) for row in rows]), 1):
+            if number % _TOLD_EVERY == 0:
+                tell(number)
             if reason:
                 entries.append({"row": row, "reason": reason})
                 continue
