@@ -77,6 +77,6 @@ def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float 
     if metric == "macro_f1":
         return float(f1_score(labels, predicted, average="macro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
     with warnings.catch_warnings():
-        # A class that few validation pictures leave out has no recall; the others' mean stands.
+        # A class without validation pictures has no recall; the mean of the others stands.
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         return float(balanced_accuracy_score(labels, predicted))
