@@ -187,3 +187,17 @@ def test_a_family_of_another_package_is_asked_first():
 
         del registry._registered["mine"]
     assert family_of("resnet10t_mine") is None
+
+
+def test_crops_to_be_compared_leave_the_statistics_of_whole_pictures_alone():
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name="test_resnet", image_size=64)).train()
+    images = torch.rand(4, 3, 64, 64)
+    encoder(images)
+    norm = encoder.backbone.bn1
+    before = norm.running_mean.clone()
+    apart = encoder.look_apart(images * 0.2)
+    assert torch.equal(norm.running_mean, before)
+    assert not torch.equal(norm.masked_running_mean, before)
+    torch.testing.assert_close(apart.pooled, encoder(images * 0.2).pooled)
+    assert not torch.equal(norm.running_mean, before)

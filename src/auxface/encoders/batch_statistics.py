@@ -1,4 +1,4 @@
-"""Batch normalisation that keeps the statistics of masked pictures apart from those of whole ones.
+"""Batch normalisation that keeps the statistics of masked or cropped pictures apart from those of whole ones.
 
 A batch norm evaluates with running statistics of what it was trained on. A joint step shows it two kinds of pictures
 whose features are distributed differently; one running average of both would fit neither (the same is known of clean

@@ -63,6 +63,11 @@ class FeatureMapEncoder(MaskableEncoder):
         with self._masked_statistics.used():
             return self._features(self._paint(embedded, mask))
 
+    def look_apart(self, images: Tensor) -> Features:
+        """As ``forward``; batch norms count the pictures among the masked ones."""
+        with self._masked_statistics.used():
+            return self(images)
+
     def train(self, mode: bool = True) -> "FeatureMapEncoder":
         """Switch between training and evaluation."""
         if self.training and not mode:

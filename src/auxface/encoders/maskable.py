@@ -70,3 +70,7 @@ class MaskableEncoder(nn.Module):
     def forward(self, images: Tensor, mask: Mask | None = None) -> Features:
         """Embed and encode."""
         return self.encode(self.embed(images), mask)
+
+    def look_apart(self, images: Tensor) -> Features:
+        """Whole pictures that no classifier sees, such as crops to be compared; running statistics leave them out."""
+        return self(images)
