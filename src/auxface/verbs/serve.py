@@ -10,6 +10,8 @@ from auxface.errors import InputError
 from auxface.serve.settings import ENVIRONMENT, Settings
 from auxface.verbs.train import check_device
 
+_SILENCE = 120
+
 
 def serve(
     settings: Settings, *, port: int = 8000, workers: int = 1, ready: Callable[[str], None] = lambda address: None
@@ -59,7 +61,14 @@ def serve(
     # Side by side, so that each has its share of the cores.
     each = replace(settings, threads=max(1, (os.cpu_count() or 1) // workers))
     os.environ[ENVIRONMENT] = each.to_text()
-    config = uvicorn.Config("auxface.serve.app:worker_app", factory=True, workers=workers, **options)
+    config = uvicorn.Config(
+        "auxface.serve.app:worker_app",
+        factory=True,
+        workers=workers,
+        # A worker that loads its libraries is silent for longer than uvicorn's 5 s, after which it would be replaced.
+        timeout_worker_healthcheck=_SILENCE,
+        **options,
+    )
     Multiprocess(config, sockets=[held]).run()
 
 
