@@ -10,16 +10,27 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+from auxface.errors import InputError
 from auxface.recipe import Recipe, Train
 
 _PATIENCE = timedelta(hours=6)
+_SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
 
 def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     """An accelerator for a recipe's precision on a device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Processes are those that the launcher started; without one there is a single process.
+
+    Raises:
+        InputError: the launcher asks for sharded weights (FSDP), DeepSpeed or Megatron.
     """
+    asked = [name for name in _SHARDING if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
+    if asked:
+        raise InputError(
+            f"the accelerate configuration asks for {asked[0]}, whose sharded weights the checkpoints here cannot hold; "
+            "choose a configuration with whole weights on every process (MULTI_GPU)"
+        )
     place = resolve_device(device)
     precision = resolve_precision(recipe.train, place)
     # One process may train several recipes in turn; Accelerate keeps the first one's precision unless told to forget.
