@@ -14,7 +14,7 @@ from auxface.errors import InputError
 from auxface.recipe import Auxiliary, Encoder, Recipe, Train
 from auxface.training.feed import Feed
 from auxface.training.parts import deal
-from auxface.verbs.data import shard_data
+from auxface.verbs.data import shard_data, show_data
 from auxface.verbs.prepare import prepare
 from auxface.verbs.train import check, resume, train
 
@@ -119,6 +119,13 @@ def test_a_resumed_run_equals_an_unbroken_one(place, tmp_path, monkeypatch):
     for name, value in unbroken.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     assert unbroken.config.selection == resumed.config.selection
+
+
+def test_shards_are_neither_shown_nor_sharded_again(place, tmp_path):
+    for verb in (show_data, shard_data):
+        with pytest.raises(InputError, match="the manifest that they were made of"):
+            verb(place / "s", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_rehearsal_reads_from_shards_too(place):

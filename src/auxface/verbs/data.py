@@ -4,8 +4,9 @@ from pathlib import Path
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.inspection import Inspection, inspect_manifest
-from auxface.data.manifest import read_manifest
-from auxface.data.shards import Sharded, write_shards
+from auxface.data.manifest import Manifest, read_manifest
+from auxface.data.shards import Sharded, is_sharded, write_shards
+from auxface.errors import InputError
 from auxface.progress import progress_steps
 
 
@@ -25,6 +26,7 @@ def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = Fals
     if out is not None:
         refuse_existing(out, overwrite)
     opened = read_manifest(manifest, spread_sources="keep")
+    _refuse_shards(opened, manifest)
     with progress_steps("look at pictures", "pictures") as progress:
         inspection = inspect_manifest(opened, progress)
     if out is not None:
@@ -49,5 +51,11 @@ def shard_data(manifest: Path, out: Path, *, samples: int = 1000, seed: int = 0,
         InputError: not a manifest, no usable picture, or a folder that holds something else.
     """
     opened = read_manifest(manifest)
+    _refuse_shards(opened, manifest)
     with progress_steps("write shards", "pictures") as progress:
         return write_shards(opened, out, samples=samples, seed=seed, overwrite=overwrite, progress=progress)
+
+
+def _refuse_shards(opened: Manifest, given: Path) -> None:
+    if is_sharded(opened):
+        raise InputError(f"{given}: its pictures are in shards; give the manifest that they were made of")
