@@ -1,7 +1,7 @@
 import pytest
 
 from auxface.errors import InputError
-from auxface.recipe import Recipe
+from auxface.recipe import load_recipe
 from auxface.training.machine import make_accelerator
 
 
@@ -9,4 +9,4 @@ from auxface.training.machine import make_accelerator
 def test_sharded_weights_are_refused(monkeypatch, kind):
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
     with pytest.raises(InputError, match=f"{kind}.*MULTI_GPU"):
-        make_accelerator(Recipe(), "cpu")
+        make_accelerator(load_recipe("l_ssat"), "cpu")

@@ -28,7 +28,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     asked = [name for name in _SHARDING if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
     if asked:
         raise InputError(
-            f"the accelerate configuration asks for {asked[0]}, whose sharded weights the checkpoints here cannot hold; "
+            f"the accelerate configuration asks for {asked[0]}, whose sharded weights no checkpoint here can hold; "
             "choose a configuration with whole weights on every process (MULTI_GPU)"
         )
     place = resolve_device(device)
