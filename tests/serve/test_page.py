@@ -12,6 +12,8 @@ pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api")
 KEPT = Path(__file__).resolve().parents[2] / "runs" / "screenshots"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+phone = pytest.mark.parametrize("page", [(375, 800, "light")], indirect=True, ids=str)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def browser():
     if found is None:
         pytest.skip("needs Chromium (apt-get install chromium)")
     with playwright.sync_playwright() as play:
-        made = play.chromium.launch(executable_path=found, args=FLAGS)
+        made = play.chromium.launch(executable_path=found, args=[*FLAGS, *CAMERA])
         yield made
         made.close()
 
@@ -99,7 +101,7 @@ def test_an_error_is_said_and_the_page_goes_on(page, face):
     upload(page, "notes.txt", b"just words, no picture", "text/plain")
     alert = page.locator("#alert")
     alert.wait_for(state="visible")
-    assert "not a picture" in alert.inner_text()
+    assert alert.inner_text().startswith("Not a picture")
     assert page.locator("#result").is_hidden()
     page.kept("error")
     upload(page, "large.png", b"\0" * 2**20, "image/png")
@@ -119,6 +121,52 @@ def test_a_video_is_followed_over_time(page, clip):
     page.locator("#faces button:nth-child(2)").click()
     assert page.locator(".task").count() == 2
     page.kept("video")
+
+
+@phone
+def test_the_camera_takes_a_picture(page):
+    page.locator("#camera").click()
+    page.wait_for_selector("#camera-take:not([disabled])", timeout=30_000)
+    assert page.evaluate("document.getElementById('camera-video').videoWidth") > 0
+    page.kept("camera")
+    page.locator("#camera-take").click()
+    page.wait_for_selector(".task", timeout=30_000)
+    assert page.locator("#camera-dialog").is_hidden()
+    # Its light goes out.
+    assert page.evaluate("document.getElementById('camera-video').srcObject") is None
+
+
+GIVE = """([bytes, kind]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(bytes)], "face.png", {type: "image/png"}));
+    const event = kind === "paste"
+        ? new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
+        : new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
+    document.getElementById("drop").dispatchEvent(event);
+}"""
+
+
+@phone
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_a_picture_can_be_pasted_and_dropped(page, face, kind):
+    if kind == "drop":
+        page.evaluate(GIVE, [list(face), "dragenter"])
+        assert "over-it" in page.locator("#drop").get_attribute("class")
+        page.kept("drop")
+    page.evaluate(GIVE, [list(face), kind])
+    page.wait_for_selector(".task", timeout=30_000)
+    assert page.locator("#status").inner_text() == "One face."
+    assert "over-it" not in page.locator("#drop").get_attribute("class")
+
+
+@phone
+def test_what_is_no_file_is_said(page):
+    page.evaluate(
+        "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: new DataTransfer(), "
+        "bubbles: true, cancelable: true}))"
+    )
+    page.locator("#alert").wait_for(state="visible")
+    assert "not a file" in page.locator("#alert").inner_text()
 
 
 def test_the_card_is_one_click_away(page):

@@ -57,6 +57,7 @@ export async function samples(count, take) {
 function camera(take, complain) {
   const dialog = find("camera-dialog");
   const video = find("camera-video");
+  const shutter = find("camera-take");
   const stop = () => {
     video.srcObject?.getTracks().forEach((track) => track.stop());
     video.srcObject = null;
@@ -64,6 +65,7 @@ function camera(take, complain) {
   dialog.addEventListener("close", stop);
   find("camera-close").addEventListener("click", () => dialog.close());
   find("camera").addEventListener("click", async () => {
+    shutter.disabled = true;
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
       dialog.showModal();
@@ -71,7 +73,9 @@ function camera(take, complain) {
       complain("The camera cannot be used: there is none, or this page may not.");
     }
   });
-  find("camera-take").addEventListener("click", () => {
+  // Before its first frame a camera has no size.
+  video.addEventListener("loadeddata", () => { shutter.disabled = false; });
+  shutter.addEventListener("click", () => {
     const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext("2d").drawImage(video, 0, 0);
     dialog.close();

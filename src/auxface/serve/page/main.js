@@ -19,7 +19,7 @@ function say(text, busy = false) {
 
 function complain(text) {
   say("");
-  find("alert").textContent = text;
+  find("alert").textContent = `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
   find("alert").hidden = false;
 }
 
@@ -82,7 +82,7 @@ function present(shown) {
   find("timeline").hidden = !found.video || !count;
   find("inside").hidden = true;
   if (!count) {
-    complain(`${found.reason[0].toUpperCase()}${found.reason.slice(1)}. Try a picture where a face is larger and turned to the camera.`);
+    complain(`${found.reason}. Try a picture where a face is larger and turned to the camera.`);
     find("faces").replaceChildren();
     find("answers").replaceChildren();
   } else if (found.video) {
@@ -157,6 +157,8 @@ async function look(face) {
   }
 }
 
+const listed = (names) => names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+
 async function start() {
   try {
     now.model = await api.model();
@@ -166,7 +168,7 @@ async function start() {
   }
   const names = now.model.tasks.map((task) => task.name.replaceAll("_", " "));
   document.title = `${now.model.name} · auxface`;
-  find("about").textContent = `This model answers ${names.join(", ")}. It gives calibrated probabilities, shows where it looked` +
+  find("about").textContent = `This model answers ${listed(names)}. It gives calibrated probabilities, shows where it looked` +
     (now.model.explains ? ", and what it could not rebuild." : ".");
   find("report-link").hidden = !now.model.report;
   await samples(6, take).catch(fail);
