@@ -58,6 +58,11 @@ class ShardPictures:
         return len(self), 3, self.size, self.size
 
     @property
+    def ndim(self) -> int:
+        """As of the array."""
+        return 4
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """As of the array."""
         return np.dtype(np.uint8)
