@@ -1,7 +1,8 @@
 """Clips where pictures are expected: every frame is treated as a picture of its own, with its clip's seed.
 
 Since all that is random depends on the seed alone, the frames of a clip share crop, mirroring, colour, noise and
-erasing, so that nothing flickers but what flickered before.
+erasing, so that nothing flickers but what flickered before. (In ``ssat``, equalising and stretching of contrast look at
+each frame by itself.)
 """
 
 from collections.abc import Callable
