@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.cells import Cell, metric_cell, value_cell
 from auxface.evaluation.charts import Line, line_chart
-from auxface.evaluation.phrasing import points, words
+from auxface.evaluation.phrasing import damage_words, points
 from auxface.evaluation.results import Severity, TaskAudit
 from auxface.evaluation.vocabulary import METRICS, decision_metric, shown
 
@@ -82,7 +82,7 @@ def damage_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[st
             x_names=["none" if not numbered else "0", *map(str, steps[corruption])],
         )
         said = [f"{places[x.place]} from {shown(metric, x.y[0])} to {shown(metric, x.y[-1])}" for x in lines if x.y]
-        panels.append(CurvePanel(words(corruption), svg, f"{words(corruption)}: {'; '.join(said)}"))
+        panels.append(CurvePanel(damage_words(corruption), svg, f"{damage_words(corruption)}: {'; '.join(said)}"))
     return panels
 
 
@@ -130,7 +130,7 @@ def fairness_survival(found: Mapping[str, TaskAudit]) -> list[Survival]:
             for group in groups:
                 estimate, before = by_group.gaps.get(group, {}).get(name), audited.gaps.get(group, {}).get(name)
                 cells.append((_gap_text(metric, estimate), _wider(estimate, before)))
-            rows.append((f"{words(corruption)}, {severity}", tuple(cells)))
+            rows.append((f"{damage_words(corruption)}, {severity}", tuple(cells)))
         clean = tuple(_gap_text(metric, audited.gaps.get(group, {}).get(name)) for group in groups)
         panels.append(Survival(model, groups, clean, tuple(rows)))
     return panels

@@ -25,6 +25,25 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+_DAMAGE = {"h264": "H.264", "jpeg_quality": "JPEG quality", "jpeg_compression": "JPEG compression"}
+_ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
+
+
+def damage_words(name: str) -> str:
+    """A kind of damage as it is read."""
+    return _ATTACKS.get(name) or _DAMAGE.get(name) or words(name)
+
+
+def is_attack(name: str) -> bool:
+    """Whether it takes somebody who knows the model."""
+    return name in _ATTACKS
+
+
+def capital(text: str) -> str:
+    """With its first letter as a capital; the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def listed(items: Iterable[str]) -> str:
     """``a, b and c``."""
     found = list(items)

@@ -6,7 +6,7 @@ from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.comparing import Comparison
 from auxface.evaluation.conclusions import are_apart
 from auxface.evaluation.partition import CROSS
-from auxface.evaluation.phrasing import listed, points, span, words
+from auxface.evaluation.phrasing import capital, damage_words, is_attack, listed, points, span, words
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
 from auxface.evaluation.vocabulary import METRICS, PRIMARY, better, decision_metric, shown
 
@@ -162,26 +162,42 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
 def _what_breaks(name: str, audited: TaskAudit) -> Sentence:
     metric = decision_metric(audited.task.kind)
     question = "What breaks it?"
-    worst: tuple[str, Severity, Estimate] | None = None
-    for corruption, steps in audited.robustness.items():
-        for severity, estimates in steps.items():
-            found = estimates[metric]
-            if found.value is not None and (worst is None or better(metric, worst[2].value or 0.0, found.value)):
-                worst = (corruption, severity, found)
+    worst = _worst_damage(audited, metric, attacks=False) or _worst_damage(audited, metric, attacks=True)
     clean = audited.overall[metric].value
     if worst is None or clean is None or worst[2].value is None:
         return Sentence(question, "–", "Nothing is known: no damaged pictures were scored.")
     corruption, severity, found = worst
     if not better(metric, clean, worst[2].value):
-        text = f"Nothing that was tried: {listed(words(item) for item in audited.robustness)} leave {name} as it was."
+        kinds = listed(damage_words(item) for item in audited.robustness)
+        text = f"Nothing that was tried: {kinds} leave {name} as it was."
         return Sentence(question, shown(metric, found.value), text)
+    tried = sum(is_attack(item) == is_attack(corruption) for item in audited.robustness)
     at = f"at severity {severity}" if isinstance(severity, int) else f"at {severity}"
     text = (
-        f"{words(corruption).capitalize()} {at} takes {name} from {shown(metric, clean)} to "
+        f"{capital(damage_words(corruption))} {at} takes {name} from {shown(metric, clean)} to "
         f"{shown(metric, found.value)}{span(metric, found)} in {METRICS[metric].title}, "
-        f"the worst of {len(audited.robustness)} kinds of damage tried."
+        f"the worst of {tried} kinds of damage tried."
     )
+    attacked = _worst_damage(audited, metric, attacks=True)
+    if attacked is not None and not is_attack(corruption):
+        text += (
+            f" Somebody who knows the model can take it to {shown(metric, attacked[2].value)} by changes of at most "
+            f"{attacked[1]} in each pixel ({damage_words(attacked[0])})."
+        )
     return Sentence(question, shown(metric, found.value), text + _widest(audited, metric))
+
+
+def _worst_damage(audited: TaskAudit, metric: str, *, attacks: bool) -> tuple[str, Severity, Estimate] | None:
+    """The damage under which the metric is worst, among attacks or among all others."""
+    worst: tuple[str, Severity, Estimate] | None = None
+    for corruption, steps in audited.robustness.items():
+        if is_attack(corruption) != attacks:
+            continue
+        for severity, estimates in steps.items():
+            found = estimates[metric]
+            if found.value is not None and (worst is None or better(metric, worst[2].value or 0.0, found.value)):
+                worst = (corruption, severity, found)
+    return worst
 
 
 def _widest(audited: TaskAudit, metric: str) -> str:
@@ -201,7 +217,7 @@ def _widest(audited: TaskAudit, metric: str) -> str:
     if change <= 0:
         return " No damage widens the gap of a group."
     return (
-        f" The gap of {words(group)} widens most under {words(corruption)} {severity}: from "
+        f" The gap of {words(group)} widens most under {damage_words(corruption)} {severity}: from "
         f"{points(metric, before, signed=False)} to {points(metric, before + change, signed=False)}."
     )
 

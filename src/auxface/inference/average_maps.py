@@ -130,12 +130,13 @@ def average_figure(pictures: np.ndarray, maps: np.ndarray, panels: Sequence[Pane
     from matplotlib.figure import Figure
 
     shown = [panel for panel in panels if len(maps[panel.rows])]
-    down = math.ceil(len(shown) / _ACROSS)
+    across = min(_ACROSS, len(shown))
+    down = math.ceil(len(shown) / across)
     means = [maps[panel.rows].mean(axis=0) for panel in shown]
     low, high = min(float(mean.min()) for mean in means), max(float(mean.max()) for mean in means)
     with matplotlib.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(1.75 * _ACROSS, 2.15 * down), dpi=110, layout="constrained", facecolor="white")
-        axes = figure.subplots(down, _ACROSS, squeeze=False).ravel()
+        figure = Figure(figsize=(1.75 * across, 2.15 * down), dpi=110, layout="constrained", facecolor="white")
+        axes = figure.subplots(down, across, squeeze=False).ravel()
         for panel, mean, place in zip(shown, means, axes, strict=False):
             face = pictures[panel.rows].mean(axis=0, dtype=np.float64).round().astype(np.uint8).transpose(1, 2, 0)
             place.imshow(heat(np.ascontiguousarray(face), mean, (low, high)))

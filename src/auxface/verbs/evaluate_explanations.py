@@ -148,7 +148,7 @@ def _readable(numbers: pd.DataFrame) -> pd.DataFrame:
         "–" if np.isnan(value) else f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f} to {high:.3f})")
         for value, low, high in ends.to_numpy()
     ]
-    shown = numbers.assign(text=text)
+    shown = numbers.assign(text=[item.replace("-", "−") for item in text])
     keys = ["target", "task", "class"]
     table = shown.pivot(index=keys, columns="region", values="text")
     table = table.reindex(
