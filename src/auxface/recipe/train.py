@@ -65,6 +65,9 @@ class Train(Strict):
     """Compute activations again when gradients need them: about a third slower, a fraction of the memory."""
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss"] = "balanced_accuracy"
     """Validation figure that chooses the checkpoint (the mean over the tasks)."""
+    abstain_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Scores between which the model does not answer, chosen at the end so that this share of the other answers is
+    right on the validation split (class and binary tasks). Empty: it always answers."""
     validate_every: Count = 1
     """Epochs between two looks at the validation split."""
     patience: Count | None = None

@@ -1,23 +1,26 @@
-"""What the validation split says about a model's scores: temperature and thresholds, kept with the weights."""
+"""What the validation split says about a model's scores: temperature, thresholds and abstain band."""
 
 import numpy as np
 import torch
-from scipy.special import expit
+from scipy.special import expit, softmax
 
-from auxface.evaluation import choose_threshold, fit_temperature
+from auxface.evaluation import choose_abstain_band, choose_abstain_confidence, choose_threshold, fit_temperature
 from auxface.model.config import TaskRecord, record_of
 from auxface.objectives import Task
 
 RULE = "balanced_accuracy"
 
 
-def calibrate(task: Task, logits: np.ndarray, labels: torch.Tensor) -> TaskRecord:
-    """Fit a temperature, then choose thresholds on the calibrated scores.
+def calibrate(
+    task: Task, logits: np.ndarray, labels: torch.Tensor, abstain_accuracy: float | None = None
+) -> TaskRecord:
+    """Fit a temperature, then choose thresholds and an abstain band on the calibrated scores.
 
     Args:
         task: the task.
         logits: of the validation split, [N, outputs].
         labels: of the validation split, as :func:`auxface.training.tasks.label_tensors` gives them.
+        abstain_accuracy: how often answers outside the band must be right (class and binary tasks); None: no band.
 
     Returns:
         The record for ``config.json``. A class that the validation split lacks keeps the threshold 0.5.
@@ -25,7 +28,10 @@ def calibrate(task: Task, logits: np.ndarray, labels: torch.Tensor) -> TaskRecor
     wanted = labels.numpy()
     if task.kind == "class":
         known = wanted >= 0
-        return record_of(task, temperature=_temperature(logits[known], wanted[known]))
+        temperature = _temperature(logits[known], wanted[known])
+        scores = softmax(logits[known] / temperature, axis=1)
+        band = _confidence_band(scores, wanted[known], abstain_accuracy)
+        return record_of(task, temperature=temperature, abstain=band)
     if task.kind == "ordinal":
         known = ~np.isnan(wanted)
         steps = np.convolve(task.values, [0.5, 0.5], mode="valid")
@@ -39,7 +45,20 @@ def calibrate(task: Task, logits: np.ndarray, labels: torch.Tensor) -> TaskRecor
         name: _threshold(columns[known[:, place], place], expit(logits[known[:, place], place] / temperature))
         for place, name in enumerate(names)
     }
-    return record_of(task, temperature=temperature, thresholds=thresholds, threshold_rule=RULE)
+    band = None
+    if task.kind == "binary" and abstain_accuracy is not None and known.any():
+        scores, threshold = expit(logits[known] / temperature), thresholds[task.classes[1]]
+        band = choose_abstain_band(columns[known].astype(int), scores, threshold=threshold, accuracy=abstain_accuracy)
+    return record_of(task, temperature=temperature, thresholds=thresholds, threshold_rule=RULE, abstain=band)
+
+
+def _confidence_band(
+    scores: np.ndarray, wanted: np.ndarray, abstain_accuracy: float | None
+) -> tuple[float, float] | None:
+    if abstain_accuracy is None or not len(wanted):
+        return None
+    right = (scores.argmax(axis=1) == wanted).astype(int)
+    return 0.0, choose_abstain_confidence(right, scores.max(axis=1), accuracy=abstain_accuracy)
 
 
 def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -163,7 +163,10 @@ def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected:
     logits = score_pictures(trained.model, validation.pictures)
     return ModelConfig(
         recipe=recipe,
-        tasks=tuple(calibrate(task, logits[task.name], validation.labels[task.name]) for task in parts.tasks),
+        tasks=tuple(
+            calibrate(task, logits[task.name], validation.labels[task.name], recipe.train.abstain_accuracy)
+            for task in parts.tasks
+        ),
         crop=None if manifest.crop is None else dict(manifest.crop),
         selection=Selection(
             split="val", metric=recipe.train.select_on, value=trained.best_value, epoch=trained.best_epoch

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, softmax
+
+from auxface.objectives import Task
+from auxface.training.calibration import calibrate
+
+FORGED = Task("forged", "binary", ("real", "forged"))
+MOOD = Task("mood", "class", ("calm", "glad", "cross"))
+
+
+def scores_of(seed=0, n=2000):
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, 2, n)
+    return (2 * truth - 1 + generator.normal(0, 1.5, n))[:, None].astype(np.float32), truth
+
+
+def test_answers_outside_the_band_are_right_as_often_as_the_recipe_asks():
+    logits, truth = scores_of()
+    labels = torch.from_numpy(truth).float()
+    labels[:100] = torch.nan
+    record = calibrate(FORGED, logits, labels, 0.9)
+    assert record.abstain is not None
+    low, high = record.abstain
+    assert low < record.thresholds["forged"] < high
+    score, truth = expit(logits[100:, 0] / record.temperature), truth[100:]
+    assert truth[score >= high].mean() >= 0.9
+    assert 1 - truth[score < low].mean() >= 0.9
+    assert 0.1 < ((score < low) | (score >= high)).mean() < 0.9
+
+
+def test_a_choice_of_several_has_a_least_confidence():
+    generator = np.random.default_rng(1)
+    truth = generator.integers(-1, 3, 2000)
+    logits = generator.normal(0, 1, (2000, 3)).astype(np.float32)
+    logits[np.arange(2000), np.maximum(truth, 0)] += 1
+    record = calibrate(MOOD, logits, torch.from_numpy(truth), 0.8)
+    assert record.abstain is not None
+    assert record.abstain[0] == 0
+    known = truth >= 0
+    score = softmax(logits[known] / record.temperature, axis=1)
+    kept = score.max(axis=1) >= record.abstain[1]
+    assert (score.argmax(axis=1) == truth[known])[kept].mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_without_a_wish_there_is_no_band():
+    logits, truth = scores_of(n=100)
+    assert calibrate(FORGED, logits, torch.from_numpy(truth).float()).abstain is None
