@@ -1,10 +1,17 @@
-"""Every preset learns every kind of task: 13 presets, 3 tasks, a small fixed budget each."""
+"""Every preset learns every kind of task: single labels, attributes, and whether a face is forged.
+
+Each preset learns the three at once, on one encoder, and is measured on people that it has not seen. The encoder is the
+smallest residual network of timm, which learns in seconds what a Vision Transformer from scratch does not in minutes;
+docs/method.md has the figures.
+"""
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from auxface.data.manifest import read_manifest
+from auxface.data.synthetic import PICTURES_PER_SOURCE
 from auxface.data.usable import usable_pictures
 from auxface.model.scoring import score_pictures
 from auxface.recipe import load_recipe, recipe_names
@@ -13,48 +20,97 @@ from auxface.verbs.prepare import prepare
 from auxface.verbs.train import train
 
 SIZE = 48
-EPOCHS = 16
+# Faces and epochs by what the classifier sees. Texture maps hold much noise: few faces seen often are learned by heart.
+BUDGETS = {"rgb": (3000, 5), "texture": (8000, 2)}
 SETTINGS = (
+    "tasks=[emotion, attributes, forged]",
+    "encoder.name=test_resnet",
     f"encoder.image_size={SIZE}",
-    "encoder.width=96",
-    "encoder.depth=3",
-    "encoder.heads=3",
-    f"train.epochs={EPOCHS}",
-    "train.base_learning_rate=0.008",
+    "encoder.output_stride=8",
+    "train.batch_size=32",
+    "train.base_learning_rate=0.024",
+    "train.augment=none",
 )
 DECODER = ("auxiliary.decoder_width=32", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=4")
 PRESETS = tuple(name for name in recipe_names() if "video" not in name)
-# Chance is 1/8 for eight emotions, 1/2 for the AUC of the others. The margins are those of a budget of seconds.
-LEAST = {"emotion": 0.25, "attributes": 0.6, "forged": 0.6}
+SHUFFLES = 999
 
 
-def figure_on_test(model, manifest, task):
-    """Balanced accuracy of single labels, AUC of binary ones, the mean of it over attributes."""
+def balanced_accuracies(truth, predicted):
+    """Balanced accuracy of predictions [N] against each row of truths [S, N]."""
+    classes, counts = np.unique(truth[0], return_counts=True)
+    weight = np.zeros(classes.max() + 1)
+    weight[classes] = 1 / (counts * len(classes))
+    return ((truth == predicted) * weight[truth]).sum(axis=1)
+
+
+def mean_aucs(truth, scores):
+    """The mean over columns of the AUC of scores [N, A] against truths [S, N, A]; without columns of one value."""
+    found = []
+    for column in range(scores.shape[1]):
+        positive = truth[0, :, column].sum()
+        negative = len(scores) - positive
+        if min(positive, negative) > 0.02 * len(scores):
+            ranks = truth[:, :, column] @ rankdata(scores[:, column])
+            found.append((ranks - positive * (positive + 1) / 2) / (positive * negative))
+    return np.mean(found, axis=0)
+
+
+def shuffles_of_people(rows):
+    """Orders of the rows in which people have changed places, the true order first; their pictures stay together."""
+    people = rows // PICTURES_PER_SOURCE
+    rng = np.random.default_rng(0)
+    orders = np.stack([np.arange(people), *(rng.permutation(people) for _ in range(SHUFFLES))])
+    return (orders[:, :, None] * PICTURES_PER_SOURCE + np.arange(PICTURES_PER_SOURCE)).reshape(len(orders), rows)
+
+
+def figures_on_test(model, manifest):
+    """Per task: the figure, and the largest that it takes when the labels of people are dealt out at random."""
     part = usable_pictures(manifest.only("test"), "test", SIZE)
-    (logits,), (labels,) = (
-        each.values() for each in (score_pictures(model, part.pictures), label_tensors(part.manifest, model.tasks))
-    )
-    truth = labels.numpy()
-    if task == "emotion":
-        return balanced_accuracy_score(truth, logits.argmax(axis=1))
-    columns = truth.reshape(len(truth), -1)
-    varied = [place for place in range(columns.shape[1]) if 0.02 < columns[:, place].mean() < 0.98]
-    return float(np.mean([roc_auc_score(columns[:, place], logits[:, place]) for place in varied]))
+    sources = part.manifest.table["source"].to_numpy().reshape(-1, PICTURES_PER_SOURCE)
+    assert (sources == sources[:, :1]).all()
+    logits, labels = score_pictures(model, part.pictures), label_tensors(part.manifest, model.tasks)
+    orders = shuffles_of_people(len(part.pictures))
+    found = {}
+    for task in model.tasks:
+        truth = labels[task.name].numpy()
+        if task.kind == "class":
+            values = balanced_accuracies(truth[orders], logits[task.name].argmax(axis=1))
+        else:
+            values = mean_aucs(truth.reshape(len(truth), -1)[orders], logits[task.name])
+        found[task.name] = (float(values[0]), float(values[1:].max()))
+    return found
+
+
+def test_the_figures_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    truth, scores = rng.integers(0, 3, 60), rng.normal(size=(60, 3))
+    wanted = balanced_accuracy_score(truth, scores.argmax(axis=1))
+    assert balanced_accuracies(truth[None], scores.argmax(axis=1))[0] == pytest.approx(wanted)
+    binary = rng.integers(0, 2, (60, 3))
+    wanted = np.mean([roc_auc_score(binary[:, place], scores[:, place]) for place in range(3)])
+    assert mean_aucs(binary[None].astype(float), scores)[0] == pytest.approx(wanted)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(5400)
 def test_every_preset_learns_every_kind_of_task(tmp_path):
-    """Minutes; its run time has not been measured on an idle machine."""
-    data = tmp_path / "faces.parquet"
-    prepare("synthetic", tmp_path / "faces", output=data, options={"count": 2000, "seed": 3, "size": SIZE})
-    manifest = read_manifest(data)
-    found = {}
+    """Some seven minutes of one core. Better than chance: than all 999 ways of dealing people's labels out anew."""
+    manifests = {}
+    for kind, (count, _) in BUDGETS.items():
+        manifests[kind] = tmp_path / f"{kind}.parquet"
+        options = {"count": count, "seed": 3, "size": SIZE}
+        prepare("synthetic", tmp_path / kind, output=manifests[kind], options=options)
+    failed = []
     for preset in PRESETS:
-        decoder = DECODER if load_recipe(preset).auxiliary is not None else ()
-        for task in LEAST:
-            out = tmp_path / f"{preset}-{task}"
-            saved = train(preset, data, out, overrides=[*SETTINGS, *decoder, f"tasks=[{task}]"], device="cpu")
-            found[preset, task] = figure_on_test(saved.model, manifest, task)
-            print(f"{preset:28} {task:12} {found[preset, task]:.3f}", flush=True)
-    assert {key: value for key, value in found.items() if value < LEAST[key[1]]} == {}
+        recipe = load_recipe(preset)
+        kind = recipe.primary.input
+        settings = [*SETTINGS, *(() if recipe.auxiliary is None else DECODER)]
+        # Looked at once, so that the last weights are kept.
+        settings += [f"train.{name}={BUDGETS[kind][1]}" for name in ("epochs", "validate_every")]
+        saved = train(preset, manifests[kind], tmp_path / preset, overrides=settings, device="cpu")
+        found = figures_on_test(saved.model, read_manifest(manifests[kind]))
+        cells = " | ".join(f"{figure:.3f} ({chance:.3f})" for figure, chance in found.values())
+        print(f"| `{preset}` | {cells} |", flush=True)
+        failed += [(preset, task, *pair) for task, pair in found.items() if pair[0] <= pair[1]]
+    assert failed == []
