@@ -70,7 +70,15 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
     """Writes results whose true accuracies are known; gives lines with their folder."""
 
     def make(
-        folder: Path, skills: dict[str, float], *, data=("faces",), seeds=(0, 1, 2), n=400, chance=0, spread=0.01
+        folder: Path,
+        skills: dict[str, float],
+        *,
+        data=("faces",),
+        seeds=(0, 1, 2),
+        n=400,
+        chance=0,
+        spread=0.01,
+        fraction=1.0,
     ) -> list[tuple[dict, Path]]:
         generator = np.random.default_rng(chance)
         for name in data:
@@ -88,11 +96,13 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
                     said = np.where(right, true, (true + generator.integers(1, 3, n)) % 3)
                     for place, label in enumerate(CLASSES):
                         frame[f"score.face.{label}"] = np.where(said == place, 0.8, 0.1)
-                    key = f"{name}-{method}-{seed}"
+                    key = f"{name}-{method}-{seed}" + (f"-{fraction}" if fraction < 1 else "")
                     place = predictions_file(folder, key)
                     write_predictions(Predictions(frame, (Task("face", "class", CLASSES),)), folder / "made.parquet")
                     place.parent.mkdir(parents=True, exist_ok=True)
-                    append_result(folder, line_of(key, name, method, seed), folder / "made.parquet")
+                    append_result(
+                        folder, line_of(key, name, method, seed, label_fraction=fraction), folder / "made.parquet"
+                    )
         from auxface.studies.results import merged_results
 
         return list(merged_results([folder]).values())

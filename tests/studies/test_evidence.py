@@ -9,6 +9,7 @@ from auxface.studies.document import document
 from auxface.studies.evidence import gather
 from auxface.studies.markdown import markdown_tables
 from auxface.studies.page import render
+from auxface.studies.panels import efficiency_curves
 from auxface.studies.wording import verdict
 
 
@@ -73,6 +74,32 @@ def test_page_tables_and_document_say_the_same(small):
     assert "18 of 20 runs done" in tables
     for outside in ("http:", "https:", "<script", "src="):
         assert outside not in page.replace("http://www.w3.org", "")
+
+
+def test_fewer_labels_have_tables_of_their_own_a_curve_and_no_part_in_the_ranks(made, study_of, tmp_path):
+    study = study_of(["faces"], ["plain", "better"], (0, 1), label_fractions=[1.0, 0.1])
+    made(tmp_path, {"plain": 0.8, "better": 0.9}, seeds=(0, 1))
+    results = made(tmp_path, {"plain": 0.5, "better": 0.7}, seeds=(0, 1), fraction=0.1)
+    evidence = gather(study, results, 8, resamples=100)
+    assert [one.title for one in evidence.data] == ["faces", "faces, 10% of the labels"]
+    (panel,) = efficiency_curves(evidence)
+    assert panel.alt.startswith("faces: plain from ")
+    assert "there are 1 and 2" in evidence.ranks
+    assert "With fewer labels" in render(evidence)
+
+
+def test_damage_and_its_cost_stand_in_page_and_tables(made, study_of, tmp_path):
+    results = made(tmp_path, {"plain": 0.8}, seeds=(0, 1))
+    for at, (entry, _) in enumerate(results):
+        measured = {"value": 0.6 + 0.1 * at, "low": 0.5, "high": 0.8, "n": 400, "clusters": 200, "corruptions": 3}
+        entry["tasks"]["face"]["robustness_summary"] = {"mean_under_corruption": measured}
+    evidence = gather(study_of(["faces"], ["plain"], (0, 1)), results, 2, resamples=100)
+    damaged = evidence.data[0].rows["plain"].damaged
+    assert damaged.value == pytest.approx(0.65)
+    # Wider than one seed's own interval of 0.15 to either side: the seeds differ too.
+    assert damaged.high - damaged.value > 0.15
+    assert "65.0%" in render(evidence)
+    assert "under damage" in markdown_tables(evidence)
 
 
 def test_two_sets_of_test_samples_under_one_name_are_refused(made, study_of, tmp_path):
