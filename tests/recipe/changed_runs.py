@@ -103,6 +103,7 @@ CHANGES = {
     "Clips.per_video": (CLIPS, ("clips.per_video=2",), "clip"),
     "Train.epochs": (ALONE, ("train.epochs=3",), LOG),
     "Train.batch_size": (ALONE, ("train.batch_size=4",), W),
+    "Train.abstain_accuracy": (ALONE, ("train.abstain_accuracy=0.9",), "records"),
     "Train.accumulate": (ALONE, ("train.accumulate=2",), "batches"),
     "Train.base_learning_rate": (ALONE, ("train.base_learning_rate=0.05",), W),
     "Train.min_learning_rate": (ALONE, ("train.min_learning_rate=0.003",), W),

@@ -18,9 +18,11 @@ from auxface.encoders import build_encoder, timm_model
 from auxface.errors import InputError
 from auxface.model.card import model_card
 from auxface.model.directory import default_config
+from auxface.model.scoring import score_pictures
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.objective_registry import AuxiliaryOptions, available
 from auxface.training.assembly import assemble
+from auxface.training.calibration import calibrate
 from auxface.training.feed import Feed
 from auxface.training.journal import read_journal
 from auxface.training.loop import run_training
@@ -118,6 +120,9 @@ def observe(settings, where, folder, monkeypatch):
     run_training(model, parts.feed, parts.validation, folder=folder, device="cpu", training=parts.training)
     monkeypatch.setattr(nn.Module, "compile", compile_block)
     monkeypatch.setattr(Feed, "batch", batch)
+    logits, abstain = score_pictures(model, parts.validation.pictures), recipe.train.abstain_accuracy
+    labels = parts.validation.labels
+    records = [calibrate(task, logits[task.name], labels[task.name], abstain) for task in model.tasks]
     log = read_journal(folder / "log.jsonl").drop(columns="seconds")
     last = load_file(max((folder / "checkpoint").iterdir()) / "model.safetensors")
     weights = [
@@ -132,6 +137,7 @@ def observe(settings, where, folder, monkeypatch):
         "files": sorted(str(path.relative_to(folder)).partition("events")[0] for path in folder.rglob("*")),
         "card": model_card(default_config(model)).splitlines()[0],
         "built": blocks,
+        "records": records,
     }[where]
 
 

@@ -147,6 +147,8 @@ def _check_truth(task: Task, frame: pd.DataFrame, where: str) -> None:
             numbers = pd.to_numeric(known, errors="coerce")
             strange = set(known[~numbers.isin([0, 1])].unique())
             wanted = "0 or 1"
+            if task.kind == "binary" and not pd.api.types.is_numeric_dtype(known):
+                wanted += f" (of a choice, give a score for every class, not {', '.join(task.score_columns())} alone)"
         if strange:
             first = sorted(map(str, strange))[0]
             shown = first if len(first) <= 60 else f"{first[:60]}..."
