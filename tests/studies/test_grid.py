@@ -156,6 +156,9 @@ def test_what_does_not_fit_makes_room_for_what_does_and_what_was_begun_comes_fir
     assert next_run(waiting, lines, "here", None).key == "large"
     assert next_run(waiting, lines, "here", 50).key == "small"
     assert next_run(waiting, lines, "here", 5) is None
+    # What no such budget would hold whole is begun, and gone on with next time.
+    assert next_run(waiting, lines, "here", 50, budget=60).key == "large"
+    assert next_run(waiting, lines, "here", 5, budget=200) is None
     begun = [*waiting, Waiting(small, "begun", left=0.4)]
     assert next_run(begun, lines, "here", 50).key == "begun"
 

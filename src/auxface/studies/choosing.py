@@ -53,14 +53,21 @@ def expected_seconds(waiting: Waiting, lines: Iterable[Line], machine: str) -> f
 
 
 def next_run(
-    waiting: Sequence[Waiting], lines: Mapping[str, Line], machine: str, seconds_left: float | None
+    waiting: Sequence[Waiting],
+    lines: Mapping[str, Line],
+    machine: str,
+    seconds_left: float | None,
+    budget: float | None = None,
 ) -> Waiting | None:
     """The first run, in the study's order, that is expected to fit; a run begun before comes first.
 
-    A run of which nothing is known may begin; where time runs out it is interrupted, and gone on with next time.
+    A run of which nothing is known may begin, and one that no such budget would hold whole; where time runs out they are
+    interrupted, and gone on with next time.
     """
     for item in sorted(waiting, key=lambda one: one.left == 1):
         expected = expected_seconds(item, lines.values(), machine)
         if seconds_left is None or expected is None or expected <= seconds_left:
+            return item
+        if budget is not None and expected > budget:
             return item
     return None

@@ -94,7 +94,7 @@ def study(
         at_work = _AtWork(asked, out, manifests, device, keep_models, tell or (lambda line: None))
         with progress_bar(asked.name, len(runs), "runs") as advance, _share_cores(jobs):
             advance(len(runs) - len(left))
-            now = at_work.go(left, known, jobs, None if limit is None else begun + limit, advance)
+            now = at_work.go(left, known, jobs, begun, limit, advance)
     states = [known.get(item.key, {}).get("status") for item in waiting]
     return Progress(states.count(DONE), states.count(FAILED), states.count(None), now)
 
@@ -115,17 +115,19 @@ class _AtWork:
         left: list[Waiting],
         known: dict[str, Line],
         jobs: int,
-        deadline: float | None,
+        begun: float,
+        budget: float | None,
         advance: Callable[..., None],
     ) -> int:
         """Run what fits; lines are added to ``known`` as they come. Returns how many ended."""
+        deadline = None if budget is None else begun + budget
         machine, waiting, ended = machine_kind(), list(left), 0
         active: dict[BaseProcess, tuple[Waiting, float]] = {}
         try:
             while True:
                 while len(active) < jobs:
                     room = None if deadline is None else deadline - time.monotonic()
-                    item = next_run(waiting, known, machine, room) if room is None or room > 0 else None
+                    item = next_run(waiting, known, machine, room, budget) if room is None or room > 0 else None
                     if item is None:
                         break
                     waiting.remove(item)
