@@ -61,8 +61,8 @@ def next_run(
 ) -> Waiting | None:
     """The first run, in the study's order, that is expected to fit; a run begun before comes first.
 
-    A run of which nothing is known may begin, and one that no such budget would hold whole; where time runs out they are
-    interrupted, and gone on with next time.
+    A run of which nothing is known may begin, and one that no such budget would hold whole; where time runs out they
+    are interrupted, and gone on with next time.
     """
     for item in sorted(waiting, key=lambda one: one.left == 1):
         expected = expected_seconds(item, lines.values(), machine)
