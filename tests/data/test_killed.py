@@ -8,14 +8,17 @@ from pathlib import Path
 
 import layout_trees
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from auxface.data.cache import load_pictures
+from auxface.data.clips import ClipSampling, load_clips
 from auxface.data.frames import FrameSettings
 from auxface.data.journal import Journal
 from auxface.data.manifest import read_manifest
 from auxface.data.shards import read_shards, write_shards
+from auxface.data.video_writing import write_video
 from auxface.errors import InputError
 from auxface.verbs.prepare import prepare
 
@@ -148,6 +151,31 @@ def test_decoding_once(pictures, tmp_path):
     assert np.array_equal(loaded.array, whole.array)
     names = [os.listdir(tmp_path / name / "pictures") for name in ("cache", "other")]
     assert names[0] == names[1]
+
+
+def test_decoding_clips_once(tmp_path):
+    names = [f"{number}.mp4" for number in range(40)]
+    for number, name in enumerate(names):
+        frames = (np.full((96, 96, 3), (number * 5 + frame) % 256, np.uint8) for frame in range(40))
+        write_video(tmp_path / name, frames)
+    (tmp_path / names[3]).write_bytes(b"no video")
+    pd.DataFrame({"path": names, "split": "train", "kind": ["a", "b"] * 20}).to_csv(tmp_path / "l.csv", index=False)
+    prepare("table", tmp_path / "l.csv", output=tmp_path / "m.parquet", options={"label": ["kind"]})
+    program = (
+        "import sys; from pathlib import Path; from auxface.data import clips\n"
+        "from auxface.data.manifest import read_manifest; clips.KEPT_EVERY = 4\n"
+        "clips.load_clips(read_manifest(Path(sys.argv[1])), clips.ClipSampling(4, 2, 3, 32), workers=1,\n"
+        "                 folder=Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))"
+    )
+    said = killed_after(12, program, tmp_path / "m.parquet", tmp_path / "cache")
+    opened, sampling = read_manifest(tmp_path / "m.parquet"), ClipSampling(4, 2, 3, 32)
+    steps: list[int] = []
+    loaded = load_clips(opened, sampling, folder=tmp_path / "cache", progress=lambda at, _: steps.append(at))
+    assert said - 4 <= steps[0]
+    whole = load_clips(opened, sampling, folder=tmp_path / "other")
+    assert np.array_equal(loaded.array, whole.array)
+    assert np.array_equal(loaded.first, whole.first)
+    pd.testing.assert_frame_equal(loaded.rejected, whole.rejected)
 
 
 def test_a_journal_forgets_a_line_that_was_cut_short(tmp_path):

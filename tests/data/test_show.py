@@ -44,6 +44,18 @@ def test_counts_leaks_and_unreadable(manifest, tmp_path):
     assert facts["unreadable"] == {"count": 1, "files": [{"path": "images/5.png", "reason": "empty file"}]}
 
 
+def test_numbers_are_counted_in_round_ranges(manifest, tmp_path):
+    table = pd.read_csv(tmp_path / "l.csv").assign(years=[1, 26, 80, 116] * 6)
+    table.loc[0, "years"] = None
+    table.to_csv(tmp_path / "n.csv", index=False)
+    options = {"label": ["years:ordinal"]}
+    prepare("table", tmp_path / "n.csv", output=tmp_path / "n.parquet", options=options)
+    counted = show_data(tmp_path / "n.parquet").to_dict()["labels"]["years"]
+    assert counted["unknown"]["train"] == 1
+    assert list(counted["splits"]["train"].values()) == [5, 0, 6] + [0] * 9
+    assert list(counted["splits"]["test"])[-1] == "110 to under 120"
+
+
 def test_the_page_is_one_file_without_network_or_script(manifest, tmp_path):
     show_data(manifest, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()

@@ -1,9 +1,11 @@
 """Clips decoded once: a memory-mapped uint8 array with a row per clip, kept as pictures are (see ``cache``).
 
 A row of the manifest is a video, of which several clips are taken, or a picture with the frames of one clip below each
-other, as ``prepare --frame-choice clips`` writes it.
+other, as ``prepare --frame-choice clips`` writes it. A run that was stopped goes on where it last said that it was.
 """
 
+import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from auxface.atomic import atomic_file
 from auxface.data.cache import Progress, default_folder, keep, key_of
 from auxface.data.decode import DECODE_VERSION, UnreadablePicture, fit_square, read_picture
 from auxface.data.layouts.tree import VIDEO_SUFFIXES
@@ -18,6 +21,9 @@ from auxface.data.manifest import Manifest
 from auxface.data.parallel import in_order
 from auxface.data.video import UnreadableVideo, clip_frames, index_video, read_frames
 from auxface.errors import InputError
+
+KEPT_EVERY = 32
+_DONE = "done.json"
 
 
 @dataclass(frozen=True)
@@ -158,8 +164,7 @@ def _is_video(path: Path) -> bool:
 def _decode_all(
     paths: list[Path], sampling: ClipSampling, folder: Path, workers: int | None, progress: Progress | None
 ) -> None:
-    kept: list[tuple[int, int]] = []
-    reasons: list[tuple[int, str]] = []
+    done, kept, reasons = _where(folder / _DONE)
 
     def decode(path: Path) -> list[tuple[int, np.ndarray | None]] | str:
         try:
@@ -167,8 +172,13 @@ def _decode_all(
         except (UnreadablePicture, UnreadableVideo) as error:
             return str(error)
 
-    with (folder / "clips.bin").open("wb") as file:
-        for row, found in enumerate(in_order(decode, paths, workers=workers)):
+    with (folder / "clips.bin").open("r+b" if done else "wb") as file:
+        # What a stopped run wrote after it last wrote down where it was is done again.
+        file.truncate(len(kept) * sampling.frames * 3 * sampling.size**2)
+        file.seek(0, os.SEEK_END)
+        if progress is not None:
+            progress(done, len(paths))
+        for row, found in enumerate(in_order(decode, paths[done:], workers=workers), done):
             if isinstance(found, str):
                 reasons.append((row, found))
                 found = []
@@ -178,7 +188,22 @@ def _decode_all(
                 else:
                     kept.append((row, first))
                     file.write(clip.tobytes())
+            if (row + 1) % KEPT_EVERY == 0:
+                file.flush()
+                os.fsync(file.fileno())
+                with atomic_file(folder / _DONE) as beside:
+                    beside.write_text(json.dumps({"rows": row + 1, "kept": kept, "rejected": reasons}))
             if progress is not None:
                 progress(row + 1, len(paths))
     pd.DataFrame(kept, columns=["row", "first"]).to_csv(folder / "clips.csv", index=False)
     pd.DataFrame(reasons, columns=["row", "reason"]).to_csv(folder / "rejected.csv", index=False)
+    (folder / _DONE).unlink(missing_ok=True)
+
+
+def _where(state: Path) -> tuple[int, list[tuple[int, int]], list[tuple[int, str]]]:
+    try:
+        said = json.loads(state.read_text())
+        kept = [(int(row), int(first)) for row, first in said["kept"]]
+        return int(said["rows"]), kept, [(int(row), str(reason)) for row, reason in said["rejected"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, [], []

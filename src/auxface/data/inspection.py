@@ -156,7 +156,7 @@ def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> In
 
 def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Counts | None:
     table = manifest.table
-    if kind in ("identity", "ordinal"):
+    if kind == "identity":
         return None
     if kind == "multilabel":
         classes = list(manifest.labels[name].classes)
@@ -165,6 +165,8 @@ def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Count
         return Counts(name, kind, counted.astype(int), unknown)
     values = table[name]
     named = manifest.labels[name].classes if name in manifest.labels else ()
+    if kind == "ordinal":
+        values, named = _in_ranges(values)
     order: list[Any] = list(named) or sorted(values.dropna().unique(), key=str)
     if kind == "binary":
         negative, positive = order
@@ -172,6 +174,19 @@ def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Count
     counted = pd.crosstab(values, table["split"]).reindex(index=order, columns=splits, fill_value=0)
     unknown = {split: int(values[table["split"] == split].isna().sum()) for split in splits}
     return Counts(name, kind, counted.astype(int), unknown)
+
+
+def _in_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+    """Numbers as the name of one of at most sixteen ranges of a round width, and the names in order."""
+    known = values.dropna().astype(float)
+    if known.empty:
+        return values, ()
+    spread, finest = float(known.max() - known.min()), 0 if (known % 1 == 0).all() else -2
+    width = next(step for power in range(finest, 40) for step in (10.0**power, 5 * 10.0**power) if spread / step < 15)
+    lowest = (known / width).apply(np.floor)
+    steps = range(int(lowest.min()), int(lowest.max()) + 1)
+    named = {step: f"{step * width:g} to under {(step + 1) * width:g}" for step in steps}
+    return lowest.astype(int).map(named).reindex(values.index), tuple(named.values())
 
 
 def _contradicting(manifest: Manifest, pairs: pd.DataFrame) -> int:
