@@ -1,6 +1,7 @@
 """Pictures with their faces boxed and labelled."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ COLOURS: tuple[tuple[int, int, int], ...] = (
 )  # fmt: skip
 _INK = (20, 22, 25)
 _LINES = 4
+# Sides under which labels do not fit.
+_LEAST = 240
 
 
 def boxed(picture: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | None = None) -> np.ndarray:
@@ -45,6 +48,17 @@ def boxed(picture: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | N
             lines = [*lines[: _LINES - 1], f"and {len(lines) - _LINES + 1} more"]
         _label(draw, image.size, face.box, lines, colour, line)
     return np.asarray(image)
+
+
+def legible(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
+    """A picture that is too small for labels, enlarged by a whole number, with its faces; any other as it is."""
+    factor = -(-_LEAST // min(picture.shape[:2]))
+    if factor < 2:
+        return picture, list(faces)
+    height, width = picture.shape[:2]
+    large = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    scaled = [replace(face, box=tuple(factor * value for value in face.box)) for face in faces]
+    return np.asarray(large), scaled
 
 
 def _label(

@@ -61,7 +61,7 @@ def _block(figure: "Figure", one: Explanation, rows: int, label: str) -> None:
     )  # fmt: skip
     _show(figure.add_subplot(grid[0:2, 0:2]), one.picture, f"{label}{one.task}: {one.face.tasks[one.task]}", large=True)
     if one.attention is None:
-        _say(figure.add_subplot(grid[0, 2]), "attention", "this encoder has no attention over patches")
+        _say(figure.add_subplot(grid[0, 2]), "attention", "this encoder has no\nattention over patches")
     else:
         _show(figure.add_subplot(grid[0, 2]), heat(one.picture, one.attention), "where it looked\n(attention rollout)")
     _show(figure.add_subplot(grid[0, 3]), heat(one.picture, one.gradients), f"what moves '{one.output}'\n(gradients)")
@@ -103,7 +103,9 @@ def _bars(axes: "Axes", one: Explanation) -> None:
     axes.set_ylim(-0.7, max(len(best), 4) - 0.3)
     for place, (name, value) in enumerate(best):
         axes.text(0.01, place + 0.36, name.replace("_", " "), fontsize=6.6, va="bottom", color=_INK)
-        axes.text(min(value + 0.02, 0.86), place, f"{value:.0%}", fontsize=7, va="center", color=_MUTED)
+        inside = value > 0.84
+        ink = ("white" if colours[place] == _ACCENT else _INK) if inside else _MUTED
+        axes.text(min(value + 0.02, 0.86), place, f"{value:.0%}", fontsize=7, va="center", color=ink)
     axes.set_title("calibrated\nprobabilities", fontsize=8.5, loc="left")
     axes.axis("off")
     axes.set_box_aspect(1)

@@ -10,7 +10,7 @@ import numpy as np
 from auxface.atomic import atomic_file
 from auxface.data.video import index_video, stream_frames
 from auxface.errors import InputError
-from auxface.inference.drawing import boxed
+from auxface.inference.drawing import boxed, legible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,13 +89,14 @@ def write_overlay_video(video: "VideoPrediction", out: Path, advance: Callable[.
                 stream = None
                 for number, frame in stream_frames(Path(video.source)):
                     even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
+                    boxes = _drawn(video, number, even, patience)
                     if stream is None:
                         stream = container.add_stream("libx264", rate=rate)
-                        stream.width, stream.height = even.shape[1], even.shape[0]
+                        stream.width, stream.height = boxes.shape[1], boxes.shape[0]
                         stream.pix_fmt = "yuv420p"
-                    if even.shape[:2] != (stream.height, stream.width):
+                    if boxes.shape[:2] != (stream.height, stream.width):
                         continue
-                    drawn = av.VideoFrame.from_ndarray(_drawn(video, number, even, patience), format="rgb24")
+                    drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(boxes), format="rgb24")
                     for packet in stream.encode(drawn):
                         container.mux(packet)
                     if advance is not None:
@@ -113,4 +114,4 @@ def _drawn(video: "VideoPrediction", number: int, frame: np.ndarray, patience: i
     from auxface.inference.results import Face
 
     faces = [Face(box, video.faces[at].tasks) for at, box in seen]
-    return boxed(frame, faces, [at for at, _ in seen])
+    return boxed(*legible(frame, faces), [at for at, _ in seen])

@@ -17,7 +17,7 @@ from auxface.data.intake import safe_name
 from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under
 from auxface.errors import InputError
 from auxface.inference.answers import meaning
-from auxface.inference.drawing import boxed
+from auxface.inference.drawing import boxed, legible
 from auxface.inference.faces import FacesMode
 from auxface.inference.pictures import is_url, read_any
 from auxface.inference.predictor import Predictor
@@ -135,7 +135,7 @@ def _draw(result: Prediction, place: Path, allow_urls: bool) -> None:
         with progress_bar(f"draw {Path(result.input).name}", result.frames, "frames") as advance:
             write_overlay_video(result, place.with_name(place.name + ".mp4"), advance)
         return
-    picture = boxed(read_any(result.source, allow_urls=allow_urls), result.faces)
+    picture = boxed(*legible(read_any(result.source, allow_urls=allow_urls), result.faces))
     with atomic_file(place.with_name(place.name + ".jpg")) as beside:
         Image.fromarray(np.ascontiguousarray(picture)).save(beside, quality=92)
 
