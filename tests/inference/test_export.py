@@ -63,7 +63,7 @@ def test_the_documented_lines_give_the_predictors_answers(model_folder, file, fo
     code = re.search(r"<!-- executed by .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
     assert "auxface." not in code.replace("about", "")
     assert "import auxface" not in code
-    assert len(code.strip().splitlines()) <= 40
+    assert len(code.strip().splitlines()) <= 30
     monkeypatch.chdir(file.parent)
     paths = sorted(folder_of_faces.rglob("*.png"))
     names = {"paths": paths}
