@@ -1,8 +1,8 @@
 """Clips of drawn faces that move a little; in a forged one the texture of the face flickers from frame to frame.
 
-Every frame of a forgery shows the same person with other skin (where pores, freckles and blotches are) and at another
-sharpness, as where a video was forged frame by frame. In a single frame there is at most some softness to tell it by,
-since nothing is mixed in of another face.
+Every frame of a forgery shows the same person with other skin (where pores, freckles and blotches are), at another
+sharpness and in a slightly other tone, as where a video was forged frame by frame. In a single frame there is little to
+tell it by, since nothing is mixed in of another face.
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ def describe_clip(
 ) -> tuple[FaceDescription, dict[str, object]]:
     """The first frame and table row of clip number ``index`` of the collection that ``seed`` names.
 
-    Every person has a real clip and a forged one, each in its own scene and emotion.
+    Every person has a real clip and one that was forged of it: the same scene, expression and movement.
     """
-    person, place = divmod(index, CLIPS_PER_SOURCE)
-    face, row = describe_face(person * PICTURES_PER_SOURCE + place, seed=seed, splits=splits)
-    return replace(face, forgery=None), row | {"frame": 0, "forged": place, "video": f"clip_{index:05d}"}
+    person, forged = divmod(index, CLIPS_PER_SOURCE)
+    face, row = describe_face(person * PICTURES_PER_SOURCE, seed=seed, splits=splits)
+    return replace(face, forgery=None), row | {"frame": 0, "forged": forged, "video": f"clip_{index:05d}"}
 
 
 def render_clip(
@@ -40,7 +40,7 @@ def render_clip(
         InputError: size outside 32..512.
     """
     face, row = describe_clip(index, seed=seed, splits=splits)
-    rng = np.random.default_rng([seed, _STREAM, index])
+    rng, skins = (np.random.default_rng([seed, _STREAM, part, index // CLIPS_PER_SOURCE]) for part in (0, 1))
     # Cycles through the clip, where each begins, and how far each movement goes.
     pace, start, reach = rng.uniform(0.02, 0.05, 8), rng.uniform(0, 2 * np.pi, 8), rng.uniform(0.4, 1.0, 8)
     for number in range(frames):
@@ -48,13 +48,14 @@ def render_clip(
         swing = (reach * np.sin(2 * np.pi * pace * number + start)).tolist()
         moved = replace(face, scene=_scene(face.scene, swing, rng), expression=_expression(face.expression, swing))
         if row["forged"]:
-            moved = replace(moved, forgery=_other_skin(face.identity, rng))
+            moved = replace(moved, forgery=_other_skin(face.identity, skins))
         yield render_face(moved, size)
 
 
 def _other_skin(person: Identity, rng: np.random.Generator) -> Forgery:
     skin = replace(person, texture=int(rng.integers(0, 2**31)), freckles=float(rng.uniform(0, 1)))
-    return Forgery(skin, colour=(1.0, 1.0, 1.0), softness=float(rng.uniform(1.0, 2.0)), seam=0.08)
+    red, green, blue = (np.clip(rng.normal(1, 0.05), 0.8, 1.2) * (1 + 0.02 * rng.standard_normal(3))).tolist()
+    return Forgery(skin, colour=(red, green, blue), softness=float(rng.uniform(1.0, 3.0)), seam=0.08)
 
 
 def _scene(scene: Scene, swing: list[float], rng: np.random.Generator) -> Scene:
