@@ -83,7 +83,10 @@ def _data_conclusion(one: DataEvidence, metric: str) -> str:
     if not known:
         return f"{one.title}: {title} cannot be measured."
     sign = 1 if METRICS[metric].higher_is_better else -1
-    best = max(known.values(), key=lambda row: sign * (row.overall[metric].value or 0))
+    # A method of which fewer seeds are done may owe its mean to the seeds alone.
+    most = max(len(row.lines) for row in known.values())
+    whole = [row for row in known.values() if len(row.lines) == most]
+    best = max(whole, key=lambda row: sign * (row.overall[metric].value or 0))
     parts = [f"{one.title}: {best.name} has the best mean {title}, {_figure(metric, best)}."]
     for kind in ("better", "worse"):
         found = [item for item in one.comparisons if verdict(item) == kind]
