@@ -6,7 +6,21 @@ import sys
 import typer
 
 from auxface import __version__
-from auxface.cli import audit, data, demo, doctor, evaluate, explain, export, predict, prepare, serve, study, texture, train
+from auxface.cli import (
+    audit,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    predict,
+    prepare,
+    serve,
+    study,
+    texture,
+    train,
+)
 from auxface.errors import InputError
 
 app = typer.Typer(
