@@ -90,6 +90,7 @@ def test_faces_that_prepare_missed_in_this_split_are_counted_as_errors(measured,
         "path": list("abcde"),
         "reason": "x",
         "status": ["no_face", "no_face", "unreadable", "duplicate", "no_face"],
+        "split": ["test", "test", "test", "test", "train"],
     }
     pd.DataFrame(lost).to_csv(listed, index=False)
     try:

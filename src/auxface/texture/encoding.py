@@ -57,7 +57,11 @@ def encode(
         if encoding != "scalar":
             raise ValueError(f"a real map has the scalar encoding alone, not {encoding}")
         low, high = value_range
-        encoded = real_maps(tuple(tensor.shape), tensor.device).copy_(tensor).sub_(low).div_(high - low)
+        encoded = real_maps(tuple(tensor.shape), tensor.device)
+        if low:
+            torch.sub(tensor, low, out=encoded).div_(high - low)
+        else:
+            torch.div(tensor, high - low, out=encoded)
     else:
         encoded = _encode_codes(tensor, encoding, n_codes, patch, n_bins, maps)
     return encoded.numpy() if isinstance(codes, np.ndarray) else encoded

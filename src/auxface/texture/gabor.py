@@ -19,9 +19,9 @@ from torch import Tensor
 from auxface.texture.images import GreyImages, read_images, require_border, require_number, require_size, require_whole
 from auxface.texture.tiles import Buffers, mirrored, real_maps, tile_spans
 
-# Outputs of one product: more of them fill the processor better, fewer waste less on the zeros of the band.
-RUN = 8
-WORKING = 60
+# Outputs of one product along either axis: more fill the processor better, fewer waste less on the zeros of the band.
+ALONG, ACROSS = 16, 8
+WORKING = 75
 
 
 def gabor_magnitude(
@@ -66,7 +66,7 @@ def gabor_magnitude(
         # Lines of all images side by side: one product then serves the whole group along either axis. Both axes end in
         # whole runs; what lies behind the picture is computed and left out.
         pixels = group.new_zeros(
-            (_whole_runs(lines) + 2 * reach, count, _whole_runs(width) + 2 * reach),
+            (_whole_runs(lines, ACROSS) + 2 * reach, count, _whole_runs(width, ALONG) + 2 * reach),
             dtype=torch.float32 if exact else torch.float64,
         )
         pixels[: lines + 2 * reach, :, : width + 2 * reach].copy_(group.transpose(0, 1))
@@ -82,8 +82,8 @@ def gabor_magnitude(
     return replace(layout, channel=True).restore(result)
 
 
-def _whole_runs(outputs: int) -> int:
-    return -(-outputs // RUN) * RUN
+def _whole_runs(outputs: int, run: int) -> int:
+    return -(-outputs // run) * run
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
     """Orientation, even and odd response [lines, n, columns] of pixels [lines + 2 reach, n, columns + 2 reach]."""
     lines, count, columns = pixels.shape[0] - 2 * scale.reach, pixels.shape[1], pixels.shape[2] - 2 * scale.reach
     rows = _along_rows(pixels, scale.along, buffers)
-    bands = _bands(scale.across, pixels)
+    bands = _bands(scale.across, ACROSS, pixels)
     orientations = len(scale.mean)
 
     def empty() -> Tensor:
@@ -158,11 +158,11 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
             yield orientation, even.view(lines, count, columns), odd.view(lines, count, columns)
 
 
-def _bands(filters: np.ndarray, like: Tensor) -> Tensor:
-    """Band matrices [F, RUN, RUN + 2 reach]: row r holds a filter from column r on."""
+def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
+    """Band matrices [F, run, run + 2 reach]: row r holds a filter from column r on."""
     count, taps = filters.shape
-    bands = np.zeros((count, RUN, RUN + taps - 1))
-    for r in range(RUN):
+    bands = np.zeros((count, run, run + taps - 1))
+    for r in range(run):
         bands[:, r, r : r + taps] = filters
     return torch.from_numpy(bands).to(like)
 
@@ -172,12 +172,12 @@ def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> Tensor
     lines, count, width = pixels.shape
     reach = filters.shape[1] // 2
     columns, stride = width - 2 * reach, pixels.stride(1)
-    windows = pixels.as_strided((columns // RUN, lines * count, RUN + 2 * reach), (RUN, stride, 1))
-    bands = _bands(filters, pixels).flatten(0, 1).T.expand(len(windows), -1, -1)
+    windows = pixels.as_strided((columns // ALONG, lines * count, ALONG + 2 * reach), (ALONG, stride, 1))
+    bands = _bands(filters, ALONG, pixels).flatten(0, 1).T.expand(len(windows), -1, -1)
     room = buffers.take(len(filters) * lines * count * columns, pixels.dtype).view(len(windows), lines * count, -1)
-    runs = torch.bmm(windows, bands, out=room).view(len(windows), lines * count, len(filters), RUN)
+    runs = torch.bmm(windows, bands, out=room).view(len(windows), lines * count, len(filters), ALONG)
     filtered = buffers.take(room.numel(), pixels.dtype)
-    filtered.view(len(filters), lines * count, len(windows), RUN).copy_(runs.permute(2, 1, 0, 3))
+    filtered.view(len(filters), lines * count, len(windows), ALONG).copy_(runs.permute(2, 1, 0, 3))
     return filtered.view(len(filters), lines, count * columns)
 
 
