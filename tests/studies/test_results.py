@@ -2,20 +2,37 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from auxface.errors import InputError
+from auxface.evaluation import Predictions, Task, read_predictions, write_predictions
 from auxface.studies.plan import keep_plan, read_plan
 from auxface.studies.results import alone, append_result, merged_results, predictions_file, read_results
 
 
 def test_what_is_appended_is_read(tmp_path, line):
-    table = tmp_path / "t.parquet"
-    table.write_bytes(b"scores")
-    append_result(tmp_path, line("a", "faces", "x", 0), table)
+    rows = {
+        "dataset": "d",
+        "method": "",
+        "source": ["a.jpg", "a.jpg", ""],
+        "video": "",
+        "frame": range(3),
+        "split": "test",
+    }
+    frame = pd.DataFrame(rows | {"true.face": ["calm", "glad", "glad"]})
+    frame = frame.assign(**{"score.face.calm": [0.9, 0.2, 0.4], "score.face.glad": [0.1, 0.8, 0.6]})
+    write_predictions(Predictions(frame, (Task("face", "class", ("calm", "glad")),)), tmp_path / "t.parquet")
+    append_result(tmp_path, line("a", "faces", "x", 0), tmp_path / "t.parquet")
     append_result(tmp_path, line("b", "faces", "x", 1))
     assert list(read_results(tmp_path)) == ["a", "b"]
-    assert predictions_file(tmp_path, "a").read_bytes() == b"scores"
+    kept = read_predictions(predictions_file(tmp_path, "a")).frame
+    others = [name for name in frame if name != "source"]
+    pd.testing.assert_frame_equal(kept[others].astype(str), frame[others].astype(str))
+    # Names of sources may be those of files; what is left tells only which rows belong together.
+    assert b"a.jpg" not in predictions_file(tmp_path, "a").read_bytes()
+    first, second, third = kept["source"]
+    assert (first == second, third) == (True, "")
 
 
 def test_a_line_that_a_kill_cut_short_is_no_run_and_the_next_one_is_whole(tmp_path, line):

@@ -4,15 +4,18 @@ Files of several machines may be put one after the other: lines with the same ke
 """
 
 import fcntl
+import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from auxface.errors import InputError
+from auxface.evaluation.storage import read_predictions, write_predictions
+from auxface.evaluation.table import Predictions
 
 FILE = "results.jsonl"
 DONE, FAILED = "done", "failed"
@@ -71,19 +74,25 @@ def predictions_file(folder: Path, key: str) -> Path:
 
 
 def append_result(folder: Path, line: Line, predictions: Path | None = None) -> None:
-    """Keep a run's predictions, then its line: a kill between the two leaves a run that is not done."""
+    """Keep a run's predictions, then its line: a kill between the two leaves a run that is not done.
+
+    Results are shown to others, so the names of sources and videos, which may be those of files, become numbers that
+    tell only which rows belong together.
+    """
     if predictions is not None:
-        place = predictions_file(folder, line["key"])
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_suffix(".part")
-        shutil.copyfile(predictions, beside)
-        beside.replace(place)
+        write_predictions(without_names(read_predictions(predictions)), predictions_file(folder, line["key"]))
     path = folder / FILE
     with path.open("ab+") as file:
         _drop_cut_line(file)
         file.write((json.dumps(line, allow_nan=False) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def without_names(table: Predictions) -> Predictions:
+    """The table with a hash in place of every source's and video's name."""
+    names = {column: table.frame[column].map(_hashed) for column in ("source", "video")}
+    return replace(table, frame=table.frame.assign(**names))
 
 
 @contextmanager
@@ -102,6 +111,10 @@ def alone(folder: Path) -> Iterator[None]:
                 f"{folder}: another study is at work there; give it --jobs, or use another folder and report on both"
             ) from None
         yield
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16] if name else ""
 
 
 def _drop_cut_line(file: Any) -> None:
