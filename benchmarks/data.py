@@ -1,6 +1,6 @@
 """How fast data comes: cached crops against ImageFolder and PIL, faces cut, video frames streamed and their memory.
 
-    python benchmarks/data.py [loading] [faces] [video] [--pictures FOLDER] [--weights YUNET.onnx] [--workers 2]
+    python benchmarks/data.py [loading] [faces] [video] [--pictures FOLDER] [--weights YUNET.onnx] [--workers 1]
 
 Without ``--pictures`` rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches
 of 64, by torchvision's ImageFolder, PIL and a DataLoader, and by the decoded cache and the feed that training uses; the
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=("loading", "faces", "video"))
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--weights", type=Path, help="YuNet's; without it only Haar is measured")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     report: dict[str, object] = {"workers": options.workers}
     for part in options.parts or ("loading", "faces", "video"):
