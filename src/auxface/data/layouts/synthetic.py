@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from auxface.atomic import atomic_file
@@ -25,7 +26,7 @@ def read(
     split_fractions: str = "0.7,0.1,0.2",
 ) -> Listing:
     """Render ``count`` faces into ``root``; every option is described in :data:`layout`."""
-    from auxface.data.synthetic import ATTRIBUTES, EMOTIONS, Bias, render_faces
+    from auxface.data.synthetic import Bias, render_faces
 
     if not 1 <= count <= _MOST:
         raise InputError(f"layout synthetic: count {count} must be from 1 to {_MOST}")
@@ -36,16 +37,19 @@ def read(
     for name, picture in zip(names, faces.pictures, strict=True):
         with atomic_file(name) as beside:
             Image.fromarray(picture).save(beside, compress_level=1)
-    return Listing(
-        faces.table.assign(path=[str(name) for name in names], dataset="synthetic", video="", method=""),
-        {
-            "emotion": Label("class", tuple(EMOTIONS)),
-            "attributes": Label("multilabel", tuple(ATTRIBUTES)),
-            "forged": Label("binary", ("real", "fake")),
-        },
-        ("skin_tone", "age_group"),
-        tree=root,
-    )
+    return drawn(faces.table.assign(path=[str(name) for name in names], dataset="synthetic", video="", method=""), root)
+
+
+def drawn(table: pd.DataFrame, root: Path) -> Listing:
+    """The listing of drawn faces, still or moving: its labels and groups."""
+    from auxface.data.synthetic import ATTRIBUTES, EMOTIONS
+
+    labels = {
+        "emotion": Label("class", tuple(EMOTIONS)),
+        "attributes": Label("multilabel", tuple(ATTRIBUTES)),
+        "forged": Label("binary", ("real", "fake")),
+    }
+    return Listing(table, labels, ("skin_tone", "age_group"), tree=root)
 
 
 layout = Layout(

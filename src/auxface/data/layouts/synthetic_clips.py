@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.manifest import Label
+from auxface.data.layouts.synthetic import drawn
 from auxface.data.parallel import in_order
 from auxface.data.splits import parse_fractions
 from auxface.data.video_writing import write_video
@@ -25,7 +25,7 @@ def read(
     split_fractions: str = "0.7,0.1,0.2",
 ) -> Listing:
     """Render ``count`` clips into ``root``; every option is described in :data:`layout`."""
-    from auxface.data.synthetic import ATTRIBUTES, EMOTIONS, describe_clip, render_clip
+    from auxface.data.synthetic import describe_clip, render_clip
 
     bounds = {"count": (count, 1, _MOST), "size": (size, 32, 512), "length": (length, 2, 10_000)}
     for name, (value, least, most) in bounds.items():
@@ -47,16 +47,7 @@ def read(
             rows.append(row)
             advance(1)
     table = pd.DataFrame(rows)
-    return Listing(
-        table.assign(path=[str(name) for name in names], dataset="synthetic_clips", method=""),
-        {
-            "emotion": Label("class", tuple(EMOTIONS)),
-            "attributes": Label("multilabel", tuple(ATTRIBUTES)),
-            "forged": Label("binary", ("real", "fake")),
-        },
-        ("skin_tone", "age_group"),
-        tree=root,
-    )
+    return drawn(table.assign(path=[str(name) for name in names], dataset="synthetic_clips", method=""), root)
 
 
 layout = Layout(
