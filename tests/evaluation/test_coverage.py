@@ -15,13 +15,18 @@ from auxface.evaluation.measuring import measure
 from auxface.evaluation.partition import by_group, whole
 from auxface.evaluation.ranking import RANK_METRICS
 
-TABLES = 1000
+TABLES = 2000
 RESAMPLES = 400
+POPULATION = 2_000_000
 TASK = Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
 CHECKED = (
-    "accuracy", "balanced_accuracy", "macro_f1", "true_positive_rate", "false_positive_rate", "auc",
-    "average_precision", "equal_error_rate", "brier_score", "expected_calibration_error", "accuracy of group a",
+    "accuracy", "balanced_accuracy", "macro_f1", "true_positive_rate", "false_positive_rate", "precision",
+    "selection_rate", "auc", "average_precision", "equal_error_rate", "brier_score", "accuracy of group a",
     "accuracy of group b", "difference of two models in AUC",
+)  # fmt: skip
+# Maxima, distances and step functions of few samples have intervals that are rather too wide.
+AT_LEAST = (
+    "expected_calibration_error", "demographic_parity_difference", "equalized_odds_difference", "worst_group_accuracy",
 )  # fmt: skip
 
 
@@ -60,13 +65,15 @@ def figures(
 
 def coverage(clusters: int, frames: int, spread: float, by_row: bool = False, tables: int = TABLES) -> dict[str, float]:
     """Share of tables whose interval holds the population's value, by metric."""
-    large = simulate(10**6, 200_000, 2, spread)
-    truth = {name: draws.values[0] for name, draws in figures(large, np.arange(400_000), 1, 0).items()}
+    large = simulate(10**6, POPULATION, 1, spread)
+    truth = {name: draws.values[0] for name, draws in figures(large, np.arange(POPULATION), 1, 0).items()}
     held: dict[str, list[bool]] = {}
     for seed in range(tables):
         models = simulate(seed, clusters, frames, spread)
         rows = np.arange(clusters * frames)
-        for name, draws in figures(models, rows if by_row else rows // frames, RESAMPLES, seed).items():
+        # Resamples of another stream than the table's.
+        cluster = rows if by_row else rows // frames
+        for name, draws in figures(models, cluster, RESAMPLES, seed + 10**7).items():
             estimate = draws.estimate()
             if estimate.low is not None and estimate.high is not None:
                 held.setdefault(name, []).append(estimate.low <= truth[name] <= estimate.high)
@@ -79,26 +86,19 @@ def coverage(clusters: int, frames: int, spread: float, by_row: bool = False, ta
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("clusters", "frames", "spread"), [(300, 1, 0.0), (100, 12, 0.8)])
+@pytest.mark.parametrize(
+    ("clusters", "frames", "spread"), [(300, 1, 0.0), (100, 12, 0.8), (1200, 1, 0.0), (1200, 3, 0.8)]
+)
 def test_intervals_hold_the_truth_93_to_97_times_in_a_hundred(clusters, frames, spread):
     shares = coverage(clusters, frames, spread)
-    # 1,000 tables know a share of 95% to 1.4 points, twice its standard error.
+    # 2,000 tables know a share of 95% to one point, twice its standard error.
     outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.97}
     assert not outside
-    for name in ("demographic_parity_difference", "equalized_odds_difference", "worst_group_accuracy"):
-        assert shares[name] >= 0.93, name  # a maximum has an interval that is rather too wide
-    assert "tpr_at_fpr_0.01" not in shares  # too few negatives: no interval is given
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("clusters", "frames", "spread"), [(1200, 1, 0.0), (1200, 3, 0.8)])
-def test_a_hit_rate_at_few_false_alarms_has_an_interval_that_holds_once_there_are_negatives_enough(
-    clusters, frames, spread
-):
-    shares = coverage(clusters, frames, spread, tables=400)
-    # 400 tables know it to 2.2 points; a step function of few negatives has an interval that is rather too wide.
-    assert 0.92 <= shares["tpr_at_fpr_0.01"] <= 0.995
+    for name in AT_LEAST:
+        assert shares[name] >= 0.93, name
+    # With few negatives no interval is given.
+    assert ("tpr_at_fpr_0.01" in shares) == (clusters == 1200)
+    assert shares.get("tpr_at_fpr_0.01", 0.95) >= 0.93
 
 
 @pytest.mark.slow
@@ -129,5 +129,5 @@ def test_equally_served_levels_are_called_unlike_one_time_in_twenty_at_most(leve
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_resampling_rows_of_videos_is_far_too_sure():
-    shares = coverage(100, 12, 0.8, by_row=True)
+    shares = coverage(100, 12, 0.8, by_row=True, tables=1000)
     assert max(shares[name] for name in ("accuracy", "balanced_accuracy", "auc", "average_precision")) < 0.8

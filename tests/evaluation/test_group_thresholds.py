@@ -1,11 +1,23 @@
 """A threshold per level: chosen on validation, measured on test, marked as needing the group."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made import forged_predictions
 from sklearn.metrics import balanced_accuracy_score
 
-from auxface.evaluation import audit_tables, choose_threshold, write_report
+from auxface.evaluation import (
+    LevelThresholds,
+    TableError,
+    audit_tables,
+    choose_threshold,
+    read_predictions,
+    write_predictions,
+    write_report,
+)
+from auxface.evaluation.header import tasks_of
 
 
 def shifted(seed):
@@ -45,6 +57,44 @@ def test_they_narrow_the_gap_that_one_threshold_makes_and_say_what_they_need(fou
     page = (tmp_path / "report.html").read_text()
     assert "need the group of everybody who is judged, at test time" in page
     assert "csv/group_thresholds.csv" in page
+
+
+def test_a_table_that_carries_them_is_decided_by_them_and_the_page_says_whom_it_must_know(found, tmp_path):
+    table, _, audit = found
+    own = audit.models["m"].tasks["forged"].group_thresholds["gender"]
+    task = table.task("forged")
+    by_level = LevelThresholds("gender", {task.classes[1]: own.thresholds})
+    carrying = replace(table, tasks=(replace(task, level_thresholds=by_level),))
+    write_predictions(carrying, tmp_path / "t.parquet")
+    read = read_predictions(tmp_path / "t.parquet")
+    assert read.tasks == carrying.tasks
+    again = audit_tables({"m": read}, validation={"m": found[1]}, resamples=100)
+    result = again.models["m"].tasks["forged"]
+    for name, estimate in own.overall.items():
+        assert result.overall[name] == estimate
+    assert result.gaps["gender"]["equalized_odds_difference"] == own.gaps["equalized_odds_difference"]
+    assert result.overall["auc"] == audit.models["m"].tasks["forged"].overall["auc"]
+    assert result.group_thresholds == {}
+    assert result.to_dict()["level_thresholds"] == by_level.to_dict()
+    assert any("everybody's gender at test time" in note for note in again.notes)
+
+
+def test_whoever_states_no_level_is_decided_by_the_one_threshold():
+    table = shifted(0)
+    task = replace(table.task("forged"), level_thresholds=LevelThresholds("gender", {"forged": {"Male": 0.0}}))
+    table.frame["group.gender"] = np.where(np.arange(3000) < 1500, "Male", None)
+    alone = audit_tables({"m": replace(table, tasks=(task,))}, resamples=50).models["m"].tasks["forged"]
+    score = table.frame["score.forged.forged"]
+    wanted = ((np.arange(3000) < 1500) | (score >= task.threshold("forged"))).mean()
+    assert alone.overall["selection_rate"].value == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("entry", [3, {"group": "g"}, {"group": "g", "thresholds": {"forged": {"a": 2}}},
+                                   {"group": "g", "thresholds": {"forged": 0.5}}])  # fmt: skip
+def test_thresholds_that_are_none_are_refused(entry):
+    task = {"kind": "binary", "classes": ["real", "forged"], "level_thresholds": entry}
+    with pytest.raises(TableError, match="forged"):
+        tasks_of({"tasks": {"forged": task}}, Path("t.parquet"))
 
 
 def test_a_level_that_validation_hardly_knows_keeps_the_one_threshold():

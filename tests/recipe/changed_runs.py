@@ -123,6 +123,7 @@ CHANGES = {
     "Train.sampling": (ALONE, ("train.sampling=class_balanced",), W),
     "Train.reweight_group": (GROUPS, ("train.reweight_group=true",), W),
     "Train.group_dro": (GROUPS, ("train.group_dro=0.5",), W),
+    "Train.threshold_per_group": ((*GROUPS, "tasks=[forged]"), ("train.threshold_per_group=true",), "records"),
     "Train.precision": ((*ALONE, "train.precision=fp32"), ("train.precision=bf16",), W),
     "Train.attention": (ALONE, ("train.attention=plain",), "built"),
     "Train.compile": (ALONE, ("train.compile=true",), "compiled"),

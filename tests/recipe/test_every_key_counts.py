@@ -121,8 +121,12 @@ def observe(settings, where, folder, monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", compile_block)
     monkeypatch.setattr(Feed, "batch", batch)
     logits, abstain = score_pictures(model, parts.validation.pictures), recipe.train.abstain_accuracy
-    labels = parts.validation.labels
-    records = [calibrate(task, logits[task.name], labels[task.name], abstain) for task in model.tasks]
+    labels, column = parts.validation.labels, recipe.train.group if recipe.train.threshold_per_group else None
+    groups = None if column is None else parts.parts["val"].manifest.table[column]
+    records = [
+        calibrate(task, logits[task.name], labels[task.name], abstain_accuracy=abstain, groups=groups)
+        for task in model.tasks
+    ]
     log = read_journal(folder / "log.jsonl").drop(columns="seconds")
     last = load_file(max((folder / "checkpoint").iterdir()) / "model.safetensors")
     weights = [

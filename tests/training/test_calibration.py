@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.special import expit, softmax
 
+from auxface.evaluation import choose_threshold
 from auxface.objectives import Task
 from auxface.training.calibration import calibrate
 
@@ -20,7 +22,7 @@ def test_answers_outside_the_band_are_right_as_often_as_the_recipe_asks():
     logits, truth = scores_of()
     labels = torch.from_numpy(truth).float()
     labels[:100] = torch.nan
-    record = calibrate(FORGED, logits, labels, 0.9)
+    record = calibrate(FORGED, logits, labels, abstain_accuracy=0.9)
     assert record.abstain is not None
     low, high = record.abstain
     assert low < record.thresholds["forged"] < high
@@ -35,13 +37,31 @@ def test_a_choice_of_several_has_a_least_confidence():
     truth = generator.integers(-1, 3, 2000)
     logits = generator.normal(0, 1, (2000, 3)).astype(np.float32)
     logits[np.arange(2000), np.maximum(truth, 0)] += 1
-    record = calibrate(MOOD, logits, torch.from_numpy(truth), 0.8)
+    record = calibrate(MOOD, logits, torch.from_numpy(truth), abstain_accuracy=0.8)
     assert record.abstain is not None
     assert record.abstain[0] == 0
     known = truth >= 0
     score = softmax(logits[known] / record.temperature, axis=1)
     kept = score.max(axis=1) >= record.abstain[1]
     assert (score.argmax(axis=1) == truth[known])[kept].mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_each_level_of_a_group_has_the_threshold_of_its_own_rows():
+    logits, truth = scores_of()
+    groups = pd.Series(np.repeat(["a", "b", None, "few"], (990, 980, 10, 20)), name="who")
+    logits[groups == "b"] += 2
+    labels = torch.from_numpy(truth).float()
+    labels[:100] = torch.nan
+    record = calibrate(FORGED, logits, labels, groups=groups)
+    score, known = expit(logits[:, 0] / record.temperature), np.arange(2000) >= 100
+    wanted = {
+        level: choose_threshold(truth[known & (groups == level)], score[known & (groups == level)])
+        for level in ("a", "b")
+    }
+    assert record.level_thresholds is not None
+    assert record.level_thresholds.group == "who"
+    assert record.level_thresholds.thresholds == {"forged": wanted}
+    assert record.thresholds["forged"] == choose_threshold(truth[known], score[known])
 
 
 def test_without_a_wish_there_is_no_band():

@@ -11,12 +11,13 @@ from auxface.evaluation.calibration import fit_temperature
 from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.comparing import Comparison
 from auxface.evaluation.conditions import join_conditions, split_conditions
+from auxface.evaluation.group_thresholds import choose_level_thresholds
 from auxface.evaluation.merging import cross_dataset, merge_predictions
 from auxface.evaluation.page import Curves, Figure, Section, write_report
 from auxface.evaluation.reliability import brier_score, expected_calibration_error, reliability_bins
 from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
 from auxface.evaluation.storage import read_conditions, read_predictions, write_predictions
-from auxface.evaluation.table import Predictions, TableError, Task
+from auxface.evaluation.table import LevelThresholds, Predictions, TableError, Task
 from auxface.evaluation.thresholds import choose_threshold
 from auxface.evaluation.verification import pair_similarity, recall_at_k, tar_at_far
 
@@ -27,6 +28,7 @@ __all__ = [
     "Curves",
     "Estimate",
     "Figure",
+    "LevelThresholds",
     "ModelAudit",
     "Predictions",
     "Section",
@@ -37,6 +39,7 @@ __all__ = [
     "brier_score",
     "choose_abstain_band",
     "choose_abstain_confidence",
+    "choose_level_thresholds",
     "choose_threshold",
     "cross_dataset",
     "expected_calibration_error",

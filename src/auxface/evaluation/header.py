@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from auxface.evaluation.table import Predictions, TableError, Task
+from auxface.evaluation.table import LevelThresholds, Predictions, TableError, Task
 
 VERSION = 1
 _KINDS = ("class", "binary", "multilabel", "ordinal")
@@ -69,6 +69,7 @@ def header_of(predictions: Predictions) -> str:
             "threshold_rule": task.threshold_rule,
         }
         | ({} if task.abstain is None else {"abstain": list(task.abstain)})
+        | ({} if task.level_thresholds is None else {"level_thresholds": task.level_thresholds.to_dict()})
         for task in predictions.tasks
     }
     left_out, provenance = predictions.left_out, predictions.provenance
@@ -97,4 +98,23 @@ def _task(name: str, entry: Any, where: Path) -> Task:
     if abstain is not None and (len(abstain) != 2 or abstain[0] > abstain[1]):
         raise TableError(f"{where}: abstain of task '{name}' in the header must be [low, high]")
     rule = entry.get("threshold_rule")
-    return Task(name, kind, classes, thresholds, None if rule is None else str(rule), abstain)  # pyright: ignore[reportArgumentType]
+    by_level = _level_thresholds(name, entry.get("level_thresholds"), where)
+    return Task(name, kind, classes, thresholds, None if rule is None else str(rule), abstain, by_level)  # pyright: ignore[reportArgumentType]
+
+
+def _level_thresholds(name: str, entry: Any, where: Path) -> LevelThresholds | None:
+    if entry is None:
+        return None
+    try:
+        thresholds = {
+            str(positive): {str(level): float(value) for level, value in levels.items()}
+            for positive, levels in entry["thresholds"].items()
+        }
+        found = LevelThresholds(str(entry["group"]), thresholds)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise TableError(
+            f"{where}: level_thresholds of task '{name}' in the header must be a group and, by class and level, numbers"
+        ) from None
+    if not all(0 <= value <= 1.001 for levels in found.thresholds.values() for value in levels.values()):
+        raise TableError(f"{where}: a threshold of task '{name}' in the header lies outside [0, 1]")
+    return found

@@ -22,6 +22,7 @@ ALARMS_FOR_INTERVAL = 5
 _MEANS = ("accuracy", "balanced_accuracy", "average_precision", "expected_calibration_error", "brier_score")
 _UNBOUNDED = ("mean_absolute_error",)
 _BIASED = ("expected_calibration_error",)
+_SKEWED = ("auc", "average_precision", "equal_error_rate")
 
 Metrics = dict[str, Draws]
 
@@ -163,6 +164,7 @@ def _draws(metric: str, values: np.ndarray, level: _Level, signed: np.ndarray | 
         units,
         level.why or _why(metric, level),
         biased=metric in _BIASED,
+        logit=metric in _SKEWED,
         spread=float(np.nanstd(signed[1:])) if metric in _BIASED and signed is not None and not level.why else None,
         no_interval=_too_few_alarms(metric, level),
         bounds=(0.0, np.inf) if metric in _UNBOUNDED or metric == "brier_score" else (0.0, 1.0),
@@ -281,7 +283,14 @@ def _means(attributes: Mapping[str, dict[str, Metrics]], levels: tuple[str, ...]
                 more = {"attributes": len(kept)} if len(kept) < len(attributes) else None
                 bounds = kept[0].bounds
                 found[level][metric] = Draws(
-                    values, n, clusters, kept[0].units, biased=metric in _BIASED, bounds=bounds, more=more
+                    values,
+                    n,
+                    clusters,
+                    kept[0].units,
+                    biased=metric in _BIASED,
+                    logit=metric in _SKEWED,
+                    bounds=bounds,
+                    more=more,
                 )
             else:
                 why = every[0].why or "no attribute can be measured in every level"

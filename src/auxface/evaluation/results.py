@@ -140,6 +140,7 @@ class TaskAudit:
             "group_thresholds": {group: found.to_dict() for group, found in self.group_thresholds.items()},
             "calibrated": _plain(self.calibrated),
             "temperature": self.temperature,
+            "level_thresholds": None if self.task.level_thresholds is None else self.task.level_thresholds.to_dict(),
             "reliability": [vars(found) for found in self.reliability],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
         }

@@ -1,6 +1,6 @@
 """From a table's columns to the arrays one task is measured on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ class Samples:
         rows: int64 [N], their positions in the table.
         true: class index, int64 [N]; for an ordinal task the number, float64 [N].
         score: float64 [N, C] per class; binary: [N], of the positive class; ordinal: [N], the predicted number.
+        threshold: float64 [N], the score from which each counts as positive; binary tasks alone, else None.
         unlabelled: rows without a truth.
         unscored: rows with a truth and no score.
     """
@@ -25,10 +26,12 @@ class Samples:
     score: np.ndarray
     unlabelled: int
     unscored: int
+    threshold: np.ndarray | None = None
 
     def only(self, keep: np.ndarray) -> "Samples":
         """The samples where the boolean [N] ``keep`` holds."""
-        return Samples(self.rows[keep], self.true[keep], self.score[keep], self.unlabelled, self.unscored)
+        threshold = None if self.threshold is None else self.threshold[keep]
+        return Samples(self.rows[keep], self.true[keep], self.score[keep], self.unlabelled, self.unscored, threshold)
 
 
 def task_samples(predictions: Predictions, task: Task) -> Samples:
@@ -39,7 +42,7 @@ def task_samples(predictions: Predictions, task: Task) -> Samples:
         return _samples(_numbers(truth), _ordinal_score(frame, task), np.float64)
     score = np.stack([_numbers(frame[name]) for name in task.score_columns()], axis=1)
     if task.kind == "binary":
-        return _samples(_numbers(truth), score[:, 0], np.int64)
+        return _decidable(_samples(_numbers(truth), score[:, 0], np.int64), task, frame)
     return _samples(_class_codes(truth, task.classes), score, np.int64)
 
 
@@ -49,7 +52,8 @@ def attribute_samples(predictions: Predictions, task: Task, attribute: str) -> S
     if truth not in predictions.frame.columns:
         return None
     score = _numbers(predictions.frame[f"score.{task.name}.{attribute}"])
-    return _samples(_numbers(predictions.frame[truth]), score, np.int64)
+    found = _samples(_numbers(predictions.frame[truth]), score, np.int64)
+    return _decidable(found, task.alone(attribute), predictions.frame)
 
 
 def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
@@ -63,10 +67,22 @@ def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
 
 
 def predicted_classes(task: Task, samples: Samples) -> np.ndarray:
-    """The predicted class index, int64 [N]: at the threshold for a binary task, else the highest score."""
+    """The predicted class index, int64 [N]: at its threshold for a binary task, else the highest score."""
     if task.kind == "binary":
-        return (samples.score >= task.threshold(task.classes[1])).astype(np.int64)
+        return (samples.score >= samples.threshold).astype(np.int64)
     return samples.score.argmax(axis=1)
+
+
+def _decidable(samples: Samples, task: Task, frame: pd.DataFrame) -> Samples:
+    """The samples of a binary task with the threshold of each: the task's, or that of the level that its row states."""
+    positive, own = task.classes[1], task.level_thresholds
+    threshold = np.full(len(samples.rows), task.threshold(positive))
+    if own is not None and f"group.{own.group}" in frame.columns:
+        codes, levels = pd.factorize(frame[f"group.{own.group}"].iloc[samples.rows])
+        by_level = own.thresholds.get(positive, {})
+        found = [by_level.get(text_of(level), task.threshold(positive)) for level in levels]
+        threshold = np.array([*found, task.threshold(positive)])[codes]
+    return replace(samples, threshold=threshold)
 
 
 def _samples(true: np.ndarray, score: np.ndarray, dtype: type) -> Samples:

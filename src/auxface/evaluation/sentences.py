@@ -81,11 +81,9 @@ def _reference(audited: TaskAudit) -> str:
     text = ""
     if audited.task.kind == "binary" and audited.overall["balanced_accuracy"].value is not None:
         decided = audited.overall["balanced_accuracy"].value
-        threshold = audited.task.threshold(audited.task.classes[1])
-        text = (
-            f" At the threshold {threshold:.3g} it decides {shown('balanced_accuracy', decided)} rightly, both classes "
-            "counting the same."
-        )
+        threshold, own = audited.task.threshold(audited.task.classes[1]), audited.task.level_thresholds
+        how = f"At the threshold {threshold:.3g}" if own is None else f"With a threshold for each {words(own.group)}"
+        text = f" {how} it decides {shown('balanced_accuracy', decided)} rightly, both classes counting the same."
     if audited.task.kind == "class" and audited.confusion is not None and audited.confusion.sum():
         share = audited.confusion.sum(axis=1).max() / audited.confusion.sum()
         text = f" Always naming the most frequent one would reach {shown('accuracy', float(share))}."

@@ -18,6 +18,24 @@ class TableError(ValueError):
 
 
 @dataclass(frozen=True)
+class LevelThresholds:
+    """Thresholds that depend on whom a model judges: they need everybody's group at test time.
+
+    Attributes:
+        group: the group, as in ``group.<name>``.
+        thresholds: class or attribute to level to threshold; a level that is not there, and whoever states none, is
+            judged by the task's one threshold.
+    """
+
+    group: str
+    thresholds: Mapping[str, Mapping[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in headers, configurations and reports."""
+        return {"group": self.group, "thresholds": {name: dict(levels) for name, levels in self.thresholds.items()}}
+
+
+@dataclass(frozen=True)
 class Task:
     """What a model predicts.
 
@@ -31,6 +49,7 @@ class Task:
         threshold_rule: how the thresholds were chosen; ``"assumed"`` where nobody chose them and 0.5 stands in.
         abstain: (low, high): the model does not answer where ``low <= score < high``, the score being that of the
             positive class of a binary task, of the top class of a choice; None: it always answers.
+        level_thresholds: used in place of ``thresholds`` for the levels of a group; None: one threshold for all.
     """
 
     name: str
@@ -39,6 +58,7 @@ class Task:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     threshold_rule: str | None = None
     abstain: tuple[float, float] | None = None
+    level_thresholds: LevelThresholds | None = None
 
     def threshold(self, name: str) -> float:
         """The threshold of class ``name``, 0.5 where none is stored."""
@@ -47,7 +67,14 @@ class Task:
     def alone(self, attribute: str) -> "Task":
         """One attribute of a multi-label task as a binary task."""
         threshold = {attribute: self.threshold(attribute)}
-        return Task(attribute, "binary", (f"not {attribute}", attribute), threshold, self.threshold_rule)
+        return Task(
+            attribute,
+            "binary",
+            (f"not {attribute}", attribute),
+            threshold,
+            self.threshold_rule,
+            level_thresholds=self.level_thresholds,
+        )
 
     def true_columns(self) -> list[str]:
         """The columns that hold the truth, in the order of :meth:`score_columns` where there is one for each."""

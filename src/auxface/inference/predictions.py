@@ -32,7 +32,15 @@ def predictions_for(
     for task in config.tasks:
         columns |= _true(task, manifest.table) | _scores(task, logits[task.name])
     tasks = tuple(
-        evaluation.Task(task.name, task.kind, _named(task), task.thresholds, task.threshold_rule, task.abstain)
+        evaluation.Task(
+            task.name,
+            task.kind,
+            _named(task),
+            task.thresholds,
+            task.threshold_rule,
+            task.abstain,
+            _level_thresholds(task),
+        )
         for task in config.tasks
     )
     return evaluation.Predictions(pd.DataFrame(columns), tasks, left_out or {}, provenance or {})
@@ -46,6 +54,11 @@ def calibrated(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
 def predicted_number(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
     """What an ordinal task predicts, float32 [N], from its logits [N, outputs] at the stored temperature."""
     return expected_value(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+
+
+def _level_thresholds(task: TaskRecord) -> evaluation.LevelThresholds | None:
+    own = task.level_thresholds
+    return None if own is None else evaluation.LevelThresholds(own.group, own.thresholds)
 
 
 def _named(task: TaskRecord) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += ["| task | kind | classes |", "|---|---|---|"]
     lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
     encoder = recipe.encoder
+    lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
     lines += [f"{_clips(config)}RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
     lines += ["", "## Training", ""]
@@ -40,6 +41,17 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     known = {key: value for key, value in made.items() if key != "objectives"}
     lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)
+
+
+def _level_thresholds(config: ModelConfig) -> list[str]:
+    own = next((task.level_thresholds for task in config.tasks if task.level_thresholds is not None), None)
+    if own is None:
+        return []
+    return [
+        "",
+        f"`auxface evaluate` decides by a threshold for each {own.group} where it is known; every other use decides by "
+        "one threshold for all.",
+    ]
 
 
 def _found(figures: object) -> list[str]:

@@ -11,6 +11,15 @@ from auxface.recipe import Recipe
 Probability = Annotated[float, Field(ge=0, le=1.001)]
 
 
+class LevelThresholdRecord(BaseModel):
+    """Thresholds by class and level of a group, in place of one for everybody."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    group: str
+    thresholds: dict[str, dict[str, Probability]]
+
+
 class TaskRecord(BaseModel):
     """A task with what was learned about its scores on the validation split."""
 
@@ -29,6 +38,8 @@ class TaskRecord(BaseModel):
     threshold_rule: str | None = None
     abstain: tuple[Probability, Probability] | None = None
     """[low, high): a binary score, or the probability of the likeliest class, in this band gets no answer."""
+    level_thresholds: LevelThresholdRecord | None = None
+    """Of people whose group is known, as in ``auxface evaluate``; nobody else's."""
 
     @model_validator(mode="after")
     def _check(self) -> "TaskRecord":

@@ -62,7 +62,7 @@ def _rebuilt(model: JointModel, pictures: np.ndarray, seed: int) -> Iterator[Reb
     device, was_training = next(model.parameters()).device, model.training
     model.eval()
     for start in range(0, len(pictures), _BATCH):
-        clean = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _BATCH])).to(device)
+        clean = torch.from_numpy(np.array(pictures[start : start + _BATCH])).to(device)
         seeds = torch.arange(start, start + len(clean), device=device) + seed * 1_000_003
         yield from auxiliary.rebuild(model.encoder, Batch(clean.float() / 255, clean, {}, seeds))
     model.train(was_training)

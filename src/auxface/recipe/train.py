@@ -47,7 +47,8 @@ class Train(Strict):
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one."""
     group: str | None = None
-    """Group column that ``sampling``, ``reweight_group`` and ``group_dro`` read; no other reaches the training."""
+    """Group column that ``sampling``, ``reweight_group``, ``group_dro`` and ``threshold_per_group`` read; no other
+    reaches the training."""
     sampling: Literal["uniform", "group_balanced", "class_balanced"] = "uniform"
     """``uniform``: every picture once an epoch; else draws with replacement, each group (or class) equally often."""
     reweight_group: bool = False
@@ -55,6 +56,9 @@ class Train(Strict):
     group_dro: Positive | None = None
     """Step size of group DRO (Sagawa et al., 2020): the worse a group fares, the more it counts in the primary
     objective. 0.01 is the published one; wants strong weight_decay or few epochs. Empty: off."""
+    threshold_per_group: bool = False
+    """Choose a threshold for each level of the group on the validation split (binary and multilabel tasks), used where
+    the group is known at test time, as in ``auxface evaluate``; ``predict``, which is told none, has one for all."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32."""
     attention: Literal["auto", "fused", "plain"] = "auto"
@@ -84,13 +88,17 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _check_group(self) -> "Train":
-        reads = self.reweight_group or self.group_dro is not None or self.sampling == "group_balanced"
+        weighs = self.reweight_group or self.group_dro is not None or self.sampling == "group_balanced"
+        reads = weighs or self.threshold_per_group
         if reads != (self.group is not None):
             raise ValueError(
-                "sampling group_balanced, reweight_group and group_dro need train.group"
+                "sampling group_balanced, reweight_group, group_dro and threshold_per_group need train.group"
                 if reads
-                else "group has no effect without sampling group_balanced, reweight_group or group_dro"
+                else "group has no effect without sampling group_balanced, reweight_group, group_dro or "
+                "threshold_per_group"
             )
+        if self.threshold_per_group and self.abstain_accuracy is not None:
+            raise ValueError("an abstain band lies around one threshold; set threshold_per_group or abstain_accuracy")
         if self.reweight_group and self.group_dro is not None:
             raise ValueError("reweight_group and group_dro both weigh the groups; set one")
         return self

@@ -1,18 +1,30 @@
 """What the validation split says about a model's scores: temperature, thresholds and abstain band."""
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import expit, softmax
 
-from auxface.evaluation import choose_abstain_band, choose_abstain_confidence, choose_threshold, fit_temperature
-from auxface.model.config import TaskRecord, record_of
+from auxface.evaluation import (
+    choose_abstain_band,
+    choose_abstain_confidence,
+    choose_level_thresholds,
+    choose_threshold,
+    fit_temperature,
+)
+from auxface.model.config import LevelThresholdRecord, TaskRecord, record_of
 from auxface.objectives import Task
 
 RULE = "balanced_accuracy"
 
 
 def calibrate(
-    task: Task, logits: np.ndarray, labels: torch.Tensor, abstain_accuracy: float | None = None
+    task: Task,
+    logits: np.ndarray,
+    labels: torch.Tensor,
+    *,
+    abstain_accuracy: float | None = None,
+    groups: pd.Series | None = None,
 ) -> TaskRecord:
     """Fit a temperature, then choose thresholds and an abstain band on the calibrated scores.
 
@@ -21,6 +33,8 @@ def calibrate(
         logits: of the validation split, [N, outputs].
         labels: of the validation split, as :func:`auxface.training.tasks.label_tensors` gives them.
         abstain_accuracy: how often answers outside the band must be right (class and binary tasks); None: no band.
+        groups: levels of the validation split by the group that its name says, [N], each of which gets a threshold of
+            its own (binary and multilabel tasks); None: one threshold for all.
 
     Returns:
         The record for ``config.json``. A class that the validation split lacks keeps the threshold 0.5.
@@ -41,15 +55,26 @@ def calibrate(
     known = ~np.isnan(columns)
     temperature = _temperature(logits[known], columns[known].astype(int))
     names = task.classes if task.kind == "multilabel" else task.classes[1:]
-    thresholds = {
-        name: _threshold(columns[known[:, place], place], expit(logits[known[:, place], place] / temperature))
-        for place, name in enumerate(names)
-    }
+    thresholds, by_level = {}, {}
+    for place, name in enumerate(names):
+        here = known[:, place]
+        truth, scores = columns[here, place].astype(int), expit(logits[here, place] / temperature)
+        thresholds[name] = _threshold(truth, scores)
+        if groups is not None:
+            by_level[name] = choose_level_thresholds(truth, scores, groups[here])[0]
+    own = None if groups is None else LevelThresholdRecord(group=str(groups.name), thresholds=by_level)
     band = None
     if task.kind == "binary" and abstain_accuracy is not None and known.any():
         scores, threshold = expit(logits[known] / temperature), thresholds[task.classes[1]]
         band = choose_abstain_band(columns[known].astype(int), scores, threshold=threshold, accuracy=abstain_accuracy)
-    return record_of(task, temperature=temperature, thresholds=thresholds, threshold_rule=RULE, abstain=band)
+    return record_of(
+        task,
+        temperature=temperature,
+        thresholds=thresholds,
+        threshold_rule=RULE,
+        abstain=band,
+        level_thresholds=own,
+    )
 
 
 def _confidence_band(
@@ -66,4 +91,4 @@ def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    return float(choose_threshold(labels.astype(int), scores, rule=RULE)) if len(np.unique(labels)) > 1 else 0.5
+    return float(choose_threshold(labels, scores, rule=RULE)) if len(np.unique(labels)) > 1 else 0.5

@@ -161,10 +161,18 @@ def _run(parts: Assembly, given: Manifest, out: Path, accelerator: Accelerator) 
 def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected: int) -> ModelConfig:
     recipe, manifest, validation = parts.recipe, parts.manifest, parts.validation
     logits = score_pictures(trained.model, validation.pictures)
+    column = recipe.train.group if recipe.train.threshold_per_group else None
+    groups = None if column is None else parts.parts["val"].manifest.table[column]
     return ModelConfig(
         recipe=recipe,
         tasks=tuple(
-            calibrate(task, logits[task.name], validation.labels[task.name], recipe.train.abstain_accuracy)
+            calibrate(
+                task,
+                logits[task.name],
+                validation.labels[task.name],
+                abstain_accuracy=recipe.train.abstain_accuracy,
+                groups=groups,
+            )
             for task in parts.tasks
         ),
         crop=None if manifest.crop is None else dict(manifest.crop),
