@@ -19,7 +19,7 @@ from auxface.evaluation.reliability import are_probabilities, reliability_bins
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
 from auxface.evaluation.robustness import Conditions, Curves, estimates, measure_corrupted, summarise
 from auxface.evaluation.samples import attribute_samples, predicted_classes, task_samples
-from auxface.evaluation.table import ASSUMED, LevelThresholds, Predictions, TableError, Task
+from auxface.evaluation.table import ASSUMED, Predictions, TableError, Task
 from auxface.evaluation.validated import measure_calibrated, measure_operating_points, with_thresholds
 from auxface.evaluation.videos import video_level
 
@@ -257,21 +257,21 @@ def _notes(tables: Mapping[str, Predictions]) -> list[str]:
                 f"{name}: no threshold is stored for {', '.join(assumed)}; 0.5 is assumed, and every number that "
                 "needs a decision depends on it."
             )
-        for task in table.tasks:
-            if task.level_thresholds is not None:
-                notes.append(_says_whom_it_must_know(name, table, task.name, task.level_thresholds))
+        for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
+            notes.append(_says_whom_it_must_know(name, table, group))
     return notes
 
 
-def _says_whom_it_must_know(name: str, table: Predictions, task: str, own: LevelThresholds) -> str:
-    if own.group not in table.groups():
+def _says_whom_it_must_know(name: str, table: Predictions, group: str) -> str:
+    tasks = [task.name for task in table.tasks if task.level_thresholds and task.level_thresholds.group == group]
+    if group not in table.groups():
         return (
-            f"{name} has thresholds for each {own.group} on {task}; the table does not state it, so that one threshold "
-            "decides for everybody."
+            f"{name} has thresholds for each {group} on {', '.join(tasks)}; the table does not state it, so that one "
+            "threshold decides for everybody."
         )
     return (
-        f"{name} decides {task} by a threshold for each {own.group}: it must be told everybody's {own.group} at test "
-        "time, which may be unknown, and which it may be forbidden to use."
+        f"{name} decides {', '.join(tasks)} by a threshold for each {group}: it must be told everybody's {group} at "
+        "test time, which may be unknown, and which it may be forbidden to use."
     )
 
 
