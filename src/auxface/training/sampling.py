@@ -48,7 +48,9 @@ def balance_for(options: Train, table: pd.DataFrame, groups: tuple[str, ...], ta
             f"train.group: the manifest has no group column '{options.group}'; it has: {', '.join(groups) or 'none'}"
         )
     if options.threshold_per_group and not any(task.kind in ("binary", "multilabel") for task in tasks):
-        raise InputError("train.threshold_per_group needs a task of kind binary or multilabel; a choice between classes takes the highest score")
+        raise InputError(
+            "train.threshold_per_group needs a task of kind binary or multilabel; a choice takes the highest score"
+        )
     chances = weights = None
     if options.sampling == "group_balanced":
         chances = inverse_frequency(table[options.group])
