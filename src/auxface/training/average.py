@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from auxface.model import JointModel
+from auxface.training.sharding import own_part
 
 
 class WeightAverage:
@@ -34,8 +35,8 @@ class WeightAverage:
         now = model.state_dict()
         for name, average in self.model.state_dict().items():
             if average.is_floating_point():
-                averages.append(average)
-                values.append(now[name])
+                averages.append(own_part(average))
+                values.append(own_part(now[name]))
             else:
                 average.copy_(now[name])
         torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from auxface.atomic import atomic_folder
 from auxface.errors import InputError
+from auxface.training.sharding import laid_out
 
 _KEPT = 2
 _STATE = "state.json"
@@ -134,7 +135,8 @@ def restore_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensor
     saved["state"] = {}
     for key, value in tensors.items():
         name, _, kind = key.rpartition(":")
-        saved["state"].setdefault(numbers[id(parameters[name])], {})[kind] = value
+        parameter = parameters[name]
+        saved["state"].setdefault(numbers[id(parameter)], {})[kind] = laid_out(value, parameter)
     optimiser.load_state_dict(saved)
 
 

@@ -1,6 +1,7 @@
 """The joint training loop, plainly: a step, a look at the validation split now and then, the best weights kept."""
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from auxface.model import JointModel
 from auxface.model.balance import primary_is_taught
+from auxface.model.scoring import pooled_features
 from auxface.objectives import Moment, TrainingSet
 from auxface.progress import Advance
 from auxface.training.average import WeightAverage
@@ -27,6 +29,7 @@ from auxface.training.feed import Feed
 from auxface.training.journal import Logs
 from auxface.training.machine import agreed_mean, make_accelerator
 from auxface.training.optimiser import make_optimiser
+from auxface.training.sharding import is_shared_out, load_whole, prepare, share_out, whole, whole_model, whole_weights
 from auxface.training.status import Recent, live_line
 from auxface.training.stepping import Stepper
 from auxface.training.sums import Sums
@@ -97,17 +100,23 @@ class _Run:
         self.accelerator, self.training = accelerator, training
         self.advance = advance if accelerator.is_main_process else None
         self.options = model.recipe.train
+        self.twin = deepcopy(model) if is_shared_out(accelerator) else None
         model.to(accelerator.device)
         self.average = WeightAverage(model, self.options.ema) if self.options.ema is not None else None
         self.kept = model if self.average is None else self.average.model
         self.best = _copy(self.kept)
         self.state = RunState()
+        set_up_blocks(model, self.options, accelerator.device, accelerator.mixed_precision)
+        if self.twin is not None:
+            share_out(model, accelerator)
+            if self.average is not None:
+                share_out(self.average.model, accelerator)
+            self.training = None if training is None else replace(training, features=self._features)
         optimiser = make_optimiser(model, self.options)
         self.plain_optimiser = optimiser
         if newest_checkpoint(self._checkpoints) is not None:
             self.state, _ = load_checkpoint(self._checkpoints, self._restore)
-        set_up_blocks(model, self.options, accelerator.device, accelerator.mixed_precision)
-        wrapped, prepared = accelerator.prepare(model, optimiser)
+        wrapped, prepared = prepare(accelerator, model, optimiser)
         if self.state.scaler and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(self.state.scaler)
         self.steps = self.options.epochs * feed.steps_per_epoch
@@ -125,10 +134,14 @@ class _Run:
             while self.state.epoch < self.options.epochs and not self._patience_is_spent():
                 self._epoch(logs)
         self.accelerator.wait_for_everyone()
-        self.model.load_state_dict(self.best)
         self.stepper.optimiser.zero_grad()
+        model = self.model
+        if self.twin is not None:
+            model = self.twin.to(self.accelerator.device)
+            model.load_objective_state(self.model.objective_state())
+        model.load_state_dict(self.best)
         seconds = time.perf_counter() - started
-        return Trained(self.model.eval(), self.state.best_epoch, self.state.best_value, seconds)
+        return Trained(model.eval(), self.state.best_epoch, self.state.best_value, seconds)
 
     def _epoch(self, logs: Logs) -> None:
         epoch, length = self.state.epoch, self.feed.steps_per_epoch
@@ -172,13 +185,18 @@ class _Run:
         return taught and (epoch + 1) % self.options.validate_every == 0
 
     def _look(self) -> dict[str, float]:
-        value = validate(self.kept, self.validation, self.accelerator)
+        with whole_model(self.kept, self.twin) as model:
+            value = validate(model, self.validation, self.accelerator)
         if value is None or self.state.best_value is None or value > self.state.best_value:
             self.best = _copy(self.kept)
             self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, looks_since_best=0)
         else:
             self.state = replace(self.state, looks_since_best=self.state.looks_since_best + 1)
         return {} if value is None else {f"val.{self.options.select_on}": value}
+
+    def _features(self) -> Tensor:
+        with whole_model(self.model, self.twin) as model:
+            return pooled_features(model, self.feed.pictures)
 
     def _patience_is_spent(self) -> bool:
         return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
@@ -204,24 +222,25 @@ class _Run:
         self._check_finite()
         sums = agreed_mean(self.accelerator, self.sums.totals)
         scaler = {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
-        if self.accelerator.is_main_process:
-            tensors = {
-                "model": self.model.state_dict(),
-                "optimiser": optimiser_tensors(self.model, self.plain_optimiser),
-                "best": self.best,
-                "objectives": self.model.objective_state(),
-                "average": {} if self.average is None else self.average.model.state_dict(),
-                "group_shares": {} if self.feed.shares is None else self.feed.shares.state(),
-            }
+        main = self.accelerator.is_main_process
+        tensors = {
+            "model": whole_weights(self.model, keep=main),
+            "optimiser": whole(optimiser_tensors(self.model, self.plain_optimiser), keep=main),
+            "best": self.best,
+            "objectives": self.model.objective_state(),
+            "average": {} if self.average is None else whole_weights(self.average.model, keep=main),
+            "group_shares": {} if self.feed.shares is None else self.feed.shares.state(),
+        }
+        if main:
             save_checkpoint(
                 self._checkpoints, tensors, replace(self.state, sums=sums, summed=self.sums.steps, scaler=scaler)
             )
 
     def _restore(self, tensors: dict[str, dict[str, Tensor]]) -> None:
-        self.model.load_state_dict(tensors["model"])
+        load_whole(self.model, tensors["model"])
         self.model.load_objective_state(tensors["objectives"])
         if self.average is not None:
-            self.average.model.load_state_dict(tensors["average"])
+            load_whole(self.average.model, tensors["average"])
         if self.feed.shares is not None:
             self.feed.shares.load_state(tensors["group_shares"])
         restore_optimiser(self.model, self.plain_optimiser, tensors["optimiser"])
@@ -233,5 +252,5 @@ class _Run:
 
 
 def _copy(model: JointModel) -> dict[str, Tensor]:
-    """The weights as they are now, in the machine's memory."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
+    """The weights as they are now, whole, in the machine's memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in whole_weights(model).items()}

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from auxface.errors import InputError
 from auxface.recipe import Recipe, Train
+from auxface.training.sharding import check_sharding, unseen_by_accelerate
 
 _PATIENCE = timedelta(hours=6)
-_SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+_OTHER_ENGINES = ("DEEPSPEED", "MEGATRON_LM")
 
 
 def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
@@ -23,23 +24,25 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     Processes are those that the launcher started; without one there is a single process.
 
     Raises:
-        InputError: the launcher asks for sharded weights (FSDP), DeepSpeed or Megatron.
+        InputError: the launcher asks for DeepSpeed or Megatron, or for a form of FSDP that is not offered.
     """
-    asked = [name for name in _SHARDING if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
+    asked = [name for name in _OTHER_ENGINES if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
     if asked:
         raise InputError(
-            f"the accelerate configuration asks for {asked[0]}, whose sharded weights no checkpoint here can hold; "
-            "choose a configuration with whole weights on every process (MULTI_GPU)"
+            f"the accelerate configuration asks for {asked[0]}, which auxface does not train with; set "
+            "distributed_type: FSDP for weights shared out among the processes, or MULTI_GPU for whole ones on each"
         )
     place = resolve_device(device)
     precision = resolve_precision(recipe.train, place)
+    check_sharding(precision)
     # One process may train several recipes in turn; Accelerate keeps the first one's precision unless told to forget.
     AcceleratorState._reset_state()
     if is_restart() and not distributed.is_initialized():
         _meet_again(place)
     unused = DistributedDataParallelKwargs(find_unused_parameters=not _always_uses_all(recipe))
     handlers = [unused, InitProcessGroupKwargs(timeout=_PATIENCE)]
-    return Accelerator(mixed_precision=precision, cpu=place == "cpu", kwargs_handlers=handlers)
+    with unseen_by_accelerate():
+        return Accelerator(mixed_precision=precision, cpu=place == "cpu", kwargs_handlers=handlers)
 
 
 def _meet_again(place: str) -> None:

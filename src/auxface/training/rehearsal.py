@@ -2,6 +2,7 @@
 
 import os
 import time
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
 from auxface.training.blocks import set_up_blocks
 from auxface.training.optimiser import make_optimiser
+from auxface.training.sharding import is_shared_out, prepare, share_out, whole_model
 from auxface.training.status import memory_in_use
 from auxface.training.stepping import Stepper
 
@@ -104,10 +106,13 @@ def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float =
     Raises:
         InputError: the loss is not finite, or memory runs out.
     """
-    options, feed, model = parts.recipe.train, parts.feed, parts.model.to(accelerator.device)
-    optimiser = make_optimiser(model, options)
+    options, feed = parts.recipe.train, parts.feed
+    twin = deepcopy(parts.model) if is_shared_out(accelerator) else None
+    model = parts.model.to(accelerator.device)
     set_up_blocks(model, options, accelerator.device, accelerator.mixed_precision)
-    wrapped, prepared = accelerator.prepare(model, optimiser)
+    if twin is not None:
+        share_out(model, accelerator)
+    wrapped, prepared = prepare(accelerator, model, make_optimiser(model, options))
     steps = options.epochs * feed.steps_per_epoch
     stepper = Stepper(model, wrapped, prepared, accelerator, feed, steps)
     model.train()
@@ -120,8 +125,8 @@ def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float =
     taken = min(_timed(lambda: stepper.take(whole, 0, 2), accelerator) for _ in range(2))
     model.eval()
     some = torch.from_numpy(parts.validation.pictures[: feed.batch_size]).to(accelerator.device).float() / 255
-    with torch.inference_mode():
-        looked = _timed(lambda: model.logits(some), accelerator) / len(some)
+    with whole_model(model, twin) as looking, torch.inference_mode():
+        looked = _timed(lambda: looking.logits(some), accelerator) / len(some)
     looks = -(-options.epochs // options.validate_every)
     validated = len(parts.validation.pictures) / accelerator.num_processes
     pictures = sum(len(part.pictures) for part in parts.parts.values())

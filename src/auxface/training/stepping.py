@@ -12,6 +12,7 @@ from auxface.training.feed import Feed
 from auxface.training.machine import unsynchronised
 from auxface.training.optimiser import learning_rate, set_rate
 from auxface.training.parts import Part, deal, label_counts
+from auxface.training.sharding import gathered
 
 _NEVER = 2**62
 
@@ -62,9 +63,8 @@ class Stepper:
             for name, value in (each | {"loss": loss.detach()}).items():
                 logs[name] = logs.get(name, 0) + value.float() / len(parts)
         if options.clip_norm is not None:
-            logs["gradient_norm"] = torch.as_tensor(
-                accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-            )
+            norm = torch.as_tensor(accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm))
+            logs["gradient_norm"] = gathered(norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.model.after_step(moment)
