@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from auxface.model import JointModel
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Train
 from auxface.training.feed import Feed
+from auxface.training.group_dro import group_shares
 from auxface.training.loop import run_training
 from auxface.training.validation import Validation
 
@@ -46,7 +48,8 @@ def main():
     folder.mkdir(exist_ok=True)
     if os.environ.get("RANK", "0") == rank and not any(folder.glob("checkpoint/*/state.json")):
         Killing.kill_at = kill_at
-    options = {"epochs": 3, "batch_size": 12, "base_learning_rate": 0.02, "precision": "fp32", "ema": 0.9}
+    group = "race" if "group_dro" in given else None
+    options = {"group": group, "epochs": 3, "batch_size": 12, "base_learning_rate": 0.02, "precision": "fp32", "ema": 0.9}
     recipe = Recipe(
         primary_weight=0.3,
         auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
@@ -55,7 +58,10 @@ def main():
     )
     model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
     pictures, labels = faces(43, 0)
-    feed = Killing(pictures, labels, 0, recipe.train.pictures_per_step, "light", 32)
+    shares = None
+    if recipe.train.group_dro is not None:
+        shares = group_shares(pd.Series(list("aabac") * 9)[:43], "race", recipe.train.group_dro)
+    feed = Killing(pictures, labels, 0, recipe.train.pictures_per_step, "light", 32, shares=shares)
     run_training(model, feed, Validation(*faces(25, 1)), folder=folder, device="cpu")
 
 

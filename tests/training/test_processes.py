@@ -73,6 +73,18 @@ def test_two_processes_equal_one_with_the_same_steps(tmp_path):
         assert one == pytest.approx(two, abs=1e-5)
 
 
+def test_two_processes_move_the_shares_of_groups_as_one_does(tmp_path):
+    arguments = ("epochs=1", "group_dro=0.5")
+    assert start(tmp_path / "one", *arguments).returncode == 0
+    shared = start(tmp_path / "two", *arguments, launcher=TWO)
+    assert shared.returncode == 0, shared.stderr
+    one, two = (load_file(last(tmp_path / name) / "group_shares.safetensors") for name in ("one", "two"))
+    assert one["log_shares"].exp().std() > 0.01
+    torch.testing.assert_close(one["log_shares"], two["log_shares"], rtol=0, atol=1e-5)
+    one, two = (without_key_biases(tmp_path / name) for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-5) for name in one)
+
+
 @pytest.mark.slow
 def test_two_processes_go_on_from_a_kill_exactly(tmp_path):
     arguments = ("checkpoint_every=5", "drop_path=0.2")
