@@ -30,11 +30,13 @@ AT_LEAST = (
 )  # fmt: skip
 
 
-def simulate(seed: int, clusters: int, frames: int, spread: float) -> tuple[Predictions, Predictions]:
+def simulate(
+    seed: int, clusters: int, frames: int, spread: float, positives: float = 0.5
+) -> tuple[Predictions, Predictions]:
     """Two models on ``clusters`` videos of ``frames`` frames; ``spread`` is how much a video's luck varies."""
     generator = np.random.default_rng(seed)
     video = np.repeat(np.arange(clusters), frames)
-    true = generator.integers(0, 2, clusters)[video]
+    true = (generator.random(clusters) < positives).astype(int)[video]
     group = generator.integers(0, 2, clusters)[video]
     shared = generator.normal(0, spread, clusters)[video] + generator.normal(0, 0.8, len(video))
     models = []
@@ -63,13 +65,15 @@ def figures(
     return found | {name: gap[name] for name in named}
 
 
-def coverage(clusters: int, frames: int, spread: float, by_row: bool = False, tables: int = TABLES) -> dict[str, float]:
+def coverage(
+    clusters: int, frames: int, spread: float, *, positives: float = 0.5, by_row: bool = False, tables: int = TABLES
+) -> dict[str, float]:
     """Share of tables whose interval holds the population's value, by metric."""
-    large = simulate(10**6, POPULATION, 1, spread)
+    large = simulate(10**6, POPULATION, 1, spread, positives)
     truth = {name: draws.values[0] for name, draws in figures(large, np.arange(POPULATION), 1, 0).items()}
     held: dict[str, list[bool]] = {}
     for seed in range(tables):
-        models = simulate(seed, clusters, frames, spread)
+        models = simulate(seed, clusters, frames, spread, positives)
         rows = np.arange(clusters * frames)
         # Resamples of another stream than the table's.
         cluster = rows if by_row else rows // frames
@@ -78,7 +82,8 @@ def coverage(clusters: int, frames: int, spread: float, by_row: bool = False, ta
             if estimate.low is not None and estimate.high is not None:
                 held.setdefault(name, []).append(estimate.low <= truth[name] <= estimate.high)
     shares = {name: float(np.mean(values)) for name, values in held.items()}
-    print(f"\n{clusters} clusters of {frames}, resampled by {'row' if by_row else 'cluster'}, {tables} tables:")
+    unit = "row" if by_row else "cluster"
+    print(f"\n{clusters} clusters of {frames}, {positives:.0%} positive, resampled by {unit}, {tables} tables:")
     for name, share in shares.items():
         print(f"  {name:<36} {share:.1%}")
     return shares
