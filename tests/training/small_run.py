@@ -49,7 +49,14 @@ def main():
     if os.environ.get("RANK", "0") == rank and not any(folder.glob("checkpoint/*/state.json")):
         Killing.kill_at = kill_at
     group = "race" if "group_dro" in given else None
-    options = {"group": group, "epochs": 3, "batch_size": 12, "base_learning_rate": 0.02, "precision": "fp32", "ema": 0.9}
+    options = {
+        "group": group,
+        "epochs": 3,
+        "batch_size": 12,
+        "base_learning_rate": 0.02,
+        "precision": "fp32",
+        "ema": 0.9,
+    }
     recipe = Recipe(
         primary_weight=0.3,
         auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),

@@ -1,12 +1,37 @@
+import os
+
 import pytest
 
 from auxface.errors import InputError
 from auxface.recipe import load_recipe
 from auxface.training.machine import make_accelerator
+from auxface.training.sharding import is_shared_out
 
 
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
-def test_sharded_weights_are_refused(monkeypatch, kind):
+@pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
+def test_other_engines_are_refused(monkeypatch, kind):
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
-    with pytest.raises(InputError, match=f"{kind}.*MULTI_GPU"):
+    with pytest.raises(InputError, match=f"{kind}.*distributed_type: FSDP.*MULTI_GPU"):
         make_accelerator(load_recipe("l_ssat"), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FSDP_VERSION", "1", "set fsdp_version: 2"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "train.checkpoint_activations"),
+        ("ACCELERATE_USE_PARALLELISM_CONFIG", "true", "parallelism_config"),
+    ],
+)
+def test_what_would_be_without_effect_beside_fsdp_is_refused(monkeypatch, name, value, told):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=told):
+        make_accelerator(load_recipe("l_ssat"), "cpu")
+
+
+def test_a_single_process_keeps_its_weights_whole_and_the_wish_for_the_next(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert not is_shared_out(make_accelerator(load_recipe("l_ssat"), "cpu"))
+    assert os.environ["ACCELERATE_USE_FSDP"] == "true"

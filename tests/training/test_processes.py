@@ -14,12 +14,14 @@ from safetensors.torch import load_file
 
 SCRIPT = str(Path(__file__).with_name("small_run.py"))
 ALONE = [sys.executable]
+SHARED_OUT = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
 FILES = ("model", "optimiser", "average", "best")
 
 
-def start(folder, *arguments, launcher=ALONE):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def start(folder, *arguments, launcher=ALONE, asking=()):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | dict(asking)
     command = [*launcher, SCRIPT, str(folder), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
@@ -35,9 +37,9 @@ def differences(one, two):
         yield max(float((first[key].double() - second[key].double()).abs().max()) for key in first)
 
 
-def without_key_biases(folder):
+def without_key_biases(folder, file="model"):
     """Their gradient is zero but for rounding, since softmax does not see them, and Adam makes any gradient large."""
-    weights = load_file(last(folder) / "model.safetensors")
+    weights = load_file(last(folder) / f"{file}.safetensors")
     for name in [name for name in weights if name.endswith("qkv.bias")]:
         query, _, value = weights[name].chunk(3)
         weights[name] = torch.cat([query, value])
@@ -61,16 +63,52 @@ def test_twelve_steps_equal_five_a_kill_and_seven(tmp_path):
     assert epochs(tmp_path / "unbroken") == epochs(tmp_path / "broken")
 
 
-def test_two_processes_equal_one_with_the_same_steps(tmp_path):
-    # 43 pictures in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
-    assert start(tmp_path / "one").returncode == 0
-    shared = start(tmp_path / "two", launcher=TWO)
-    assert shared.returncode == 0, shared.stderr
-    one, two = (without_key_biases(tmp_path / name) for name in ("one", "two"))
-    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-5) for name in one)
-    assert list(differences(tmp_path / "one", tmp_path / "two"))[FILES.index("optimiser")] < 1e-5
-    for one, two in zip(epochs(tmp_path / "one"), epochs(tmp_path / "two"), strict=True):
-        assert one == pytest.approx(two, abs=1e-5)
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes") / "one"
+    assert start(folder, *CLIPPED).returncode == 0
+    return folder
+
+
+def assert_equal_but_for_rounding(first, second):
+    for file in ("model", "average", "best"):
+        weights = [without_key_biases(folder, file) for folder in (first, second)]
+        assert weights[0].keys() == weights[1].keys()
+        assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-5) for name in weights[0])
+    assert list(differences(first, second))[FILES.index("optimiser")] < 1e-5
+    for mine, others in zip(epochs(first), epochs(second), strict=True):
+        assert mine == pytest.approx(others, abs=1e-5)
+
+
+# 43 pictures in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
+def test_two_processes_equal_one_with_the_same_steps(tmp_path, one):
+    two = start(tmp_path / "two", *CLIPPED, launcher=TWO)
+    assert two.returncode == 0, two.stderr
+    assert_equal_but_for_rounding(one, tmp_path / "two")
+
+
+def test_weights_shared_out_over_two_processes_make_the_steps_of_one_which_can_go_on_from_them(tmp_path, one):
+    arguments = (*CLIPPED, "checkpoint_every=5")
+    broken = start(
+        tmp_path / "two", *arguments, "kill_at=13", "kill_rank=1", "accumulate=2", launcher=TWO, asking=SHARED_OUT
+    )
+    assert "Signal 9" in broken.stderr, broken.stderr
+    assert last(tmp_path / "two").name == "000000005"
+    assert start(tmp_path / "two", *arguments).returncode == 0
+    assert_equal_but_for_rounding(one, tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_run_with_weights_shared_out_goes_on_from_a_kill_exactly(tmp_path, one):
+    arguments = (*CLIPPED, "checkpoint_every=5")
+    unbroken = start(tmp_path / "unbroken", *arguments, launcher=TWO, asking=SHARED_OUT)
+    assert unbroken.returncode == 0, unbroken.stderr
+    killed = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=TWO, asking=SHARED_OUT)
+    assert "Signal 9" in killed.stderr
+    assert last(tmp_path / "broken").name == "000000005"
+    assert start(tmp_path / "broken", *arguments, launcher=TWO, asking=SHARED_OUT).returncode == 0
+    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert_equal_but_for_rounding(one, tmp_path / "unbroken")
 
 
 def test_two_processes_move_the_shares_of_groups_as_one_does(tmp_path):
