@@ -1,8 +1,8 @@
 """Clips of drawn faces that move a little; in a forged one the texture of the face flickers from frame to frame.
 
-Every frame of a forgery shows the same person with other skin (where pores, freckles and blotches are), at another
-sharpness and in a slightly other tone, as where a video was forged frame by frame. In a single frame there is little to
-tell it by, since nothing is mixed in of another face.
+The face is drawn with a skin (where pores, freckles and blotches are), a sharpness and a tone of the clip's own: in a
+real clip once, in a forged one anew in every frame, as where a video was forged frame by frame. Single frames of both
+are alike, so that the flicker alone tells them apart.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ from auxface.data.synthetic.sampling import PICTURES_PER_SOURCE, describe_face
 CLIPS_PER_SOURCE = 2
 _STREAM = 7
 _NOISE = 0.004
+# Standard deviations of the tone as a whole and of each colour, and the largest loss of sharpness.
+_TONE, _TINT, _SOFTEST = 0.12, 0.015, 1.6
 
 
 def describe_clip(
@@ -24,10 +26,10 @@ def describe_clip(
 ) -> tuple[FaceDescription, dict[str, object]]:
     """The first frame and table row of clip number ``index`` of the collection that ``seed`` names.
 
-    Every person has a real clip and one that was forged of it: the same scene, expression and movement.
+    Every person has a real clip and a forged one, with another expression in another scene.
     """
     person, forged = divmod(index, CLIPS_PER_SOURCE)
-    face, row = describe_face(person * PICTURES_PER_SOURCE, seed=seed, splits=splits)
+    face, row = describe_face(person * PICTURES_PER_SOURCE + forged, seed=seed, splits=splits)
     return replace(face, forgery=None), row | {"frame": 0, "forged": forged, "video": f"clip_{index:05d}"}
 
 
@@ -40,22 +42,24 @@ def render_clip(
         InputError: size outside 32..512.
     """
     face, row = describe_clip(index, seed=seed, splits=splits)
-    rng, skins = (np.random.default_rng([seed, _STREAM, part, index // CLIPS_PER_SOURCE]) for part in (0, 1))
+    rng, skins = (np.random.default_rng([seed, _STREAM, part, index]) for part in (0, 1))
     # Cycles through the clip, where each begins, and how far each movement goes.
     pace, start, reach = rng.uniform(0.02, 0.05, 8), rng.uniform(0, 2 * np.pi, 8), rng.uniform(0.4, 1.0, 8)
+    skin = _draw_skin(face.identity, skins)
     for number in range(frames):
         # Plain numbers: among NumPy's, single precision would become double.
         swing = (reach * np.sin(2 * np.pi * pace * number + start)).tolist()
-        moved = replace(face, scene=_scene(face.scene, swing, rng), expression=_expression(face.expression, swing))
+        scene, expression = _scene(face.scene, swing, rng), _expression(face.expression, swing)
+        yield render_face(replace(face, scene=scene, expression=expression, forgery=skin), size)
         if row["forged"]:
-            moved = replace(moved, forgery=_other_skin(face.identity, skins))
-        yield render_face(moved, size)
+            skin = _draw_skin(face.identity, skins)
 
 
-def _other_skin(person: Identity, rng: np.random.Generator) -> Forgery:
+def _draw_skin(person: Identity, rng: np.random.Generator) -> Forgery:
+    """The person's own face to be laid over it, in real clips too: else seam and sharpness would tell without time."""
     skin = replace(person, texture=int(rng.integers(0, 2**31)), freckles=float(rng.uniform(0, 1)))
-    red, green, blue = (np.clip(rng.normal(1, 0.05), 0.8, 1.2) * (1 + 0.02 * rng.standard_normal(3))).tolist()
-    return Forgery(skin, colour=(red, green, blue), softness=float(rng.uniform(1.0, 3.0)), seam=0.08)
+    red, green, blue = (np.clip(rng.normal(1, _TONE), 0.7, 1.3) * (1 + _TINT * rng.standard_normal(3))).tolist()
+    return Forgery(skin, colour=(red, green, blue), softness=float(rng.uniform(1.0, _SOFTEST)), seam=0.08)
 
 
 def _scene(scene: Scene, swing: list[float], rng: np.random.Generator) -> Scene:
