@@ -140,7 +140,8 @@ class Draws:
             return Estimate(None, None, None, self.n, self.clusters, self.why or "undefined on these samples")
         value = float(self.values[0])
         more = dict(self.more) if self.more else None
-        low, high, why = interval(self.values[1:], self.clusters)
+        # The few of a rare class say how much is known, not the many of the other.
+        low, high, why = interval(self.values[1:], self.clusters, self.units)
         if low is None or high is None or self.no_interval:
             return Estimate(value, None, None, self.n, self.clusters, why or self.no_interval, more)
         if self.units is not None and high - low < 1e-9:
@@ -181,10 +182,16 @@ class Draws:
         return min(middle - quantile * error - bias, value), max(middle + quantile * error, value)
 
 
-def interval(resamples: np.ndarray, clusters: int) -> tuple[float | None, float | None, str | None]:
-    """Expanded percentile interval of resampled values [R]; (None, None, why) where none can be given."""
+def interval(
+    resamples: np.ndarray, clusters: int, units: int | None = None
+) -> tuple[float | None, float | None, str | None]:
+    """Expanded percentile interval of resampled values [R]; (None, None, why) where none can be given.
+
+    It is expanded for ``units``, where these are fewer than the clusters.
+    """
     if clusters < 2:
         return None, None, "all samples are of one cluster: no interval"
+    clusters = clusters if units is None else max(2, min(clusters, units))
     finite = resamples[np.isfinite(resamples)]
     if len(finite) < MINIMUM_FINITE * len(resamples):
         return None, None, f"undefined in {1 - len(finite) / len(resamples):.0%} of the resamples: no interval"
