@@ -5,7 +5,7 @@ import pytest
 from auxface.errors import InputError
 from auxface.recipe import load_recipe
 from auxface.training.machine import make_accelerator
-from auxface.training.sharding import is_shared_out
+from auxface.training.sharding import check_sharding, is_shared_out
 
 
 @pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
@@ -35,3 +35,12 @@ def test_a_single_process_keeps_its_weights_whole_and_the_wish_for_the_next(monk
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert not is_shared_out(make_accelerator(load_recipe("l_ssat"), "cpu"))
     assert os.environ["ACCELERATE_USE_FSDP"] == "true"
+
+
+def test_fp16_is_refused_where_it_would_be_fp32_in_silence_or_beside_fsdp(monkeypatch):
+    with pytest.raises(InputError, match="fp16 is for GPUs.*bf16, fp32 or auto"):
+        make_accelerator(load_recipe("l_ssat", ["train.precision=fp16"]), "cpu")
+    check_sharding("fp16")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match="fp16 does not go with FSDP"):
+        check_sharding("fp16")

@@ -60,7 +60,8 @@ class Train(Strict):
     """Choose a threshold for each level of the group on the validation split (binary and multilabel tasks), used where
     the group is known at test time, as in ``auxface evaluate``; ``predict``, which is told none, has one for all."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32."""
+    """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32; ``fp16`` is for
+    GPUs alone."""
     attention: Literal["auto", "fused", "plain"] = "auto"
     """``auto``: plain in bf16 on a processor, where it is faster, else fused."""
     compile: bool = False

@@ -1,9 +1,10 @@
 """From a recipe and a manifest to everything that a training needs; nothing is written."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from accelerate import Accelerator
 
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.pseudo_forgeries import blend_validation, real_faces
@@ -99,6 +100,17 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable
     videos = None if recipe.encoder.num_frames is None else video_numbers(parts["val"].manifest.table)
     validation = Validation(pictures, labels["val"], videos)
     return Assembly(recipe, manifest, tasks, model, feed, validation, training, parts)
+
+
+def with_agreed_batch_size(parts: Assembly, accelerator: Accelerator) -> Assembly:
+    """The same with the least batch size that any process has found to fit; called by all of them together."""
+    own = torch.tensor([parts.feed.batch_size], device=accelerator.device)
+    least = int(torch.as_tensor(accelerator.gather(own)).min())
+    if least == parts.feed.batch_size:
+        return parts
+    train = parts.recipe.train.model_copy(update={"batch_size": least})
+    parts.model.recipe = parts.recipe.model_copy(update={"train": train})
+    return replace(parts, recipe=parts.model.recipe, feed=replace(parts.feed, batch_size=least))
 
 
 class Keys(Sequence[str]):

@@ -24,7 +24,8 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     Processes are those that the launcher started; without one there is a single process.
 
     Raises:
-        InputError: the launcher asks for DeepSpeed or Megatron, or for a form of FSDP that is not offered.
+        InputError: fp16 on a processor; or the launcher asks for DeepSpeed, Megatron or a form of FSDP that is not
+            offered.
     """
     asked = [name for name in _OTHER_ENGINES if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
     if asked:
@@ -86,7 +87,13 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Accelerate's name of a recipe's precision; ``auto`` is bf16 where the device computes in it, else fp32."""
+    """Accelerate's name of a recipe's precision; ``auto`` is bf16 where the device computes in it, else fp32.
+
+    Raises:
+        InputError: fp16 on a processor, where Accelerate would take fp32 and not say so.
+    """
+    if options.precision == "fp16" and device == "cpu":
+        raise InputError("train.precision=fp16 is for GPUs; on a processor set bf16, fp32 or auto")
     if options.precision == "auto":
         return "bf16" if computes_bf16(device) else "no"
     return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]

@@ -20,7 +20,7 @@ from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
-from auxface.training.assembly import Assembly, assemble
+from auxface.training.assembly import Assembly, assemble, with_agreed_batch_size
 from auxface.training.calibration import calibrate
 from auxface.training.faults import explained
 from auxface.training.loop import Trained, run_training
@@ -122,6 +122,7 @@ def check(
     accelerator = make_accelerator(resolved, device)
     reader = FirstPictures()
     parts = assemble(resolved, read_manifest(data), accelerator.device.type, reader)
+    parts = with_agreed_batch_size(parts, accelerator)
     with explained(Path(), parts.feed.batch_size, parts.recipe.train.accumulate):
         return rehearse(parts, accelerator, reader.seconds)
 
@@ -134,7 +135,8 @@ def _resolve(recipe: str | Path | Recipe, overrides: Iterable[str], seed: int | 
 def _assemble(recipe: Recipe, given: Manifest, accelerator: Accelerator) -> Assembly:
     # The first process decodes the pictures; the others then find them decoded.
     with accelerator.main_process_first():
-        return assemble(recipe, given, accelerator.device.type)
+        parts = assemble(recipe, given, accelerator.device.type)
+    return with_agreed_batch_size(parts, accelerator)
 
 
 def _run(parts: Assembly, given: Manifest, out: Path, accelerator: Accelerator) -> SavedModel:
