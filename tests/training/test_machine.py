@@ -38,7 +38,7 @@ def test_a_single_process_keeps_its_weights_whole_and_the_wish_for_the_next(monk
 
 
 def test_fp16_is_refused_where_it_would_be_fp32_in_silence_or_beside_fsdp(monkeypatch):
-    with pytest.raises(InputError, match="fp16 is for GPUs.*bf16, fp32 or auto"):
+    with pytest.raises(InputError, match=r"fp16 is for GPUs.*bf16, fp32 or auto"):
         make_accelerator(load_recipe("l_ssat", ["train.precision=fp16"]), "cpu")
     check_sharding("fp16")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
