@@ -18,7 +18,7 @@ CLIPS_PER_SOURCE = 2
 _STREAM = 7
 _NOISE = 0.004
 # Standard deviations of the tone as a whole and of each colour, and the largest loss of sharpness.
-_TONE, _TINT, _SOFTEST = 0.12, 0.015, 1.6
+_TONE, _TINT, _SOFTEST = 0.2, 0.02, 1.6
 
 
 def describe_clip(
@@ -58,7 +58,7 @@ def render_clip(
 def _draw_skin(person: Identity, rng: np.random.Generator) -> Forgery:
     """The person's own face to be laid over it, in real clips too: else seam and sharpness would tell without time."""
     skin = replace(person, texture=int(rng.integers(0, 2**31)), freckles=float(rng.uniform(0, 1)))
-    red, green, blue = (np.clip(rng.normal(1, _TONE), 0.7, 1.3) * (1 + _TINT * rng.standard_normal(3))).tolist()
+    red, green, blue = (np.clip(rng.normal(1, _TONE), 0.6, 1.4) * (1 + _TINT * rng.standard_normal(3))).tolist()
     return Forgery(skin, colour=(red, green, blue), softness=float(rng.uniform(1.0, _SOFTEST)), seam=0.08)
 
 
