@@ -1,10 +1,9 @@
-import errno
-
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-import auxface.training.checkpoint as module
+import auxface.model.directory as module
 from auxface.errors import InputError
 from auxface.training.checkpoint import (
     RunState,
@@ -45,7 +44,7 @@ def test_a_fault_in_the_middle_of_writing_leaves_the_previous_whole(tmp_path, mo
 
     def full(tensors, path):
         path.write_bytes(b"a part")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(module.safetensors.torch, "save_file", full)
     told = r"no space left on the disk; the checkpoint .*000000005 is whole.*--resume"

@@ -1,5 +1,6 @@
 """The verbs together, and how errors become exit codes: 2 for bad input, 1 for a fault of ours."""
 
+import errno
 import os
 import sys
 
@@ -59,6 +60,7 @@ def _options(
     pass
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Typer carries its own copy of click in some versions and imports the package in others.
 _Usage: type[Exception] = typer.BadParameter.__mro__[2]
 
@@ -77,6 +79,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _fail("no space left on the disk; make room and run the command again")
     except _Usage as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)

@@ -1,5 +1,7 @@
 """Writing and reading a model directory: ``model.safetensors``, ``config.json``, ``README.md``; never a pickle."""
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +11,9 @@ import safetensors.torch
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
+from torch import Tensor
 
-from auxface.atomic import atomic_folder
+from auxface.atomic import atomic_file, atomic_folder
 from auxface.errors import InputError
 from auxface.model.card import model_card
 from auxface.model.config import ModelConfig, record_of
@@ -54,11 +57,33 @@ def save_model(
 def write_model_files(
     model: JointModel, folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the three files into a folder that exists."""
+    """Write the three files into a folder that exists, each whole or not at all, the configuration last.
+
+    Raises:
+        OSError: the disk is full, or another fault of it.
+    """
     weights = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
-    safetensors.torch.save_file(weights, folder / WEIGHTS)
-    (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(model_card(config, report), encoding="utf-8")
+    with atomic_file(folder / WEIGHTS) as beside:
+        write_weights(weights, beside)
+    with atomic_file(folder / CARD) as beside:
+        beside.write_text(model_card(config, report), encoding="utf-8")
+    with atomic_file(folder / CONFIG) as beside:
+        beside.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: the disk is full, or another fault of it; with its number, which safetensors only names.
+    """
+    try:
+        safetensors.torch.save_file(dict(tensors), path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise OSError(f"{path}: {error}") from None
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from auxface.atomic import atomic_folder
 from auxface.errors import InputError
+from auxface.model.directory import write_weights
 from auxface.training.sharding import laid_out
 
 _KEPT = 2
@@ -68,15 +69,12 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
         OSError: the disk is full, or another fault of it; earlier checkpoints are untouched.
     """
     place = folder / f"{state.step:09d}"
-    try:
-        with atomic_folder(place) as beside:
-            for name, each in tensors.items():
-                safetensors.torch.save_file(_plain(each), beside / f"{name}.safetensors")
-            (beside / _STATE).write_text(json.dumps(asdict(state)) + "\n")
-            for path in beside.iterdir():
-                _flush(path)
-    except SafetensorError as error:
-        raise OSError(f"{place}: {error}") from None
+    with atomic_folder(place) as beside:
+        for name, each in tensors.items():
+            write_weights(_plain(each), beside / f"{name}.safetensors")
+        (beside / _STATE).write_text(json.dumps(asdict(state)) + "\n")
+        for path in beside.iterdir():
+            _flush(path)
     for old in _numbered(folder)[_KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return place

@@ -76,9 +76,14 @@ def train(
         if overwrite and out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
-        with atomic_file(out / "recipe.yaml") as beside:
-            beside.write_text(yaml.safe_dump(parts.recipe.model_dump(mode="json"), sort_keys=False))
-        write_record(out, RunRecord(str(data.resolve()), given.hash, pictures))
+        try:
+            with atomic_file(out / "recipe.yaml") as beside:
+                beside.write_text(yaml.safe_dump(parts.recipe.model_dump(mode="json"), sort_keys=False))
+            write_record(out, RunRecord(str(data.resolve()), given.hash, pictures))
+        except OSError:
+            # Half a start can neither be gone on with nor started again without --overwrite.
+            shutil.rmtree(out, ignore_errors=True)
+            raise
     accelerator.wait_for_everyone()
     return _run(parts, given, out, accelerator)
 
