@@ -1,0 +1,105 @@
+"""Two processes on two cores against one process on one core: ``python benchmarks/processes.py [--setting tiny16]``.
+
+The joint step (L-SSAT) of ``step.py``, each process with its own core, thread and batch, gradients exchanged as in a
+training. Three ways take turns in one run: one process alone while the other sleeps; both at the same time, each for
+itself, which is what the machine can give; both together, as ``torchrun`` would have them. Each round gives the ratio
+of pictures per second to one process alone; the round with the highest is the one least disturbed by other programs.
+"""
+
+import argparse
+import os
+import socket
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.distributed as distributed
+import torch.multiprocessing as multiprocessing
+from step import DEVICE, LDP, SETTINGS, Setting, autocast, data, our_model
+
+from auxface.objectives import Batch, Moment
+from auxface.training.machine import make_accelerator
+from auxface.training.optimiser import make_optimiser, set_rate
+
+
+def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int, port: int) -> None:
+    """What each process does; the first one prints."""
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank]})
+    torch.set_num_threads(1)
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+    }
+    alone, together = (stepping(setting, bf16, joined) for joined in (False, True))
+    for step in (alone, together):
+        step()
+    found: dict[str, list[float]] = {"each for itself": [], "together": []}
+    milliseconds: list[float] = []
+    for _ in range(rounds):
+        single = timed(alone, steps if rank == 0 else 0)
+        milliseconds.append(1000 * single / steps)
+        for name, step in (("each for itself", alone), ("together", together)):
+            found[name].append(2 * single / timed(step, steps))
+    if rank == 0:
+        print(f"one process: {min(milliseconds):.0f} ms per step of {setting.batch} pictures")
+        print("| two processes | highest ratio | median | all rounds |\n|---|---|---|---|")
+        for name, ratios in found.items():
+            rest = " ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(f"| {name} | {max(ratios):.2f} | {statistics.median(ratios):.2f} | {rest} |")
+    distributed.destroy_process_group()
+
+
+def stepping(setting: Setting, bf16: bool, joined: bool) -> Callable[[], None]:
+    """A joint step on pictures that are there already, with gradients exchanged where ``joined``."""
+    model = our_model(setting, bf16, 0.1, LDP, precision="bf16" if bf16 else "fp32")
+    accelerator = make_accelerator(model.recipe, "cpu")
+    optimiser = make_optimiser(model, model.recipe.train)
+    set_rate(optimiser, 1e-4)
+    wrapped = accelerator.prepare(model) if joined else model
+    pictures, labels = data(setting)
+    images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
+
+    def step() -> None:
+        with autocast(bf16):
+            loss, _ = wrapped(Batch(images, pictures, {"label": labels}, seeds), Moment())
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step
+
+
+def timed(step: Callable[[], None], steps: int) -> float:
+    """Wall seconds, from when both processes begin to when both are done."""
+    distributed.barrier()
+    begun = time.perf_counter()
+    for _ in range(steps):
+        step()
+    distributed.barrier()
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--setting", choices=SETTINGS, default="tiny16")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=3)
+    options = parser.parse_args()
+    setting = SETTINGS[options.setting]
+    sizes = f"patch {setting.patch}, side {setting.side}, {setting.batch} pictures per process"
+    print(f"{setting.name}, {sizes}, {'bf16' if options.bf16 else 'fp32'}, load {os.getloadavg()[0]:.1f}")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    arguments = (setting, options.bf16, options.rounds, options.steps, port)
+    multiprocessing.spawn(one_of_two, arguments, nprocs=2)
+
+
+if __name__ == "__main__":
+    main()
