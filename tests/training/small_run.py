@@ -1,7 +1,7 @@
 """A small training for the tests of killed and shared runs: ``python small_run.py FOLDER [key=value ...]``.
 
 ``kill_at=K`` kills the process with SIGKILL when it loads its K-th batch, unless a checkpoint was there at the start;
-``kill_rank=R`` names the process of several that dies.
+``kill_rank=R`` names the process of several that dies. The model's class is printed at the end or before the kill.
 """
 
 import os
@@ -25,10 +25,12 @@ from auxface.training.validation import Validation
 class Killing(Feed):
     loaded = 0
     kill_at = 0
+    model = None
 
     def batch(self, indices, epoch, device):
         Killing.loaded += 1
         if Killing.loaded == Killing.kill_at:
+            print(type(Killing.model).__name__, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().batch(indices, epoch, device)
 
@@ -64,12 +66,14 @@ def main():
         train=Train(**options | {name: float(value) if "." in value else int(value) for name, value in given.items()}),
     )
     model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
+    Killing.model = model
     pictures, labels = faces(43, 0)
     shares = None
     if recipe.train.group_dro is not None:
         shares = group_shares(pd.Series(list("aabac") * 9)[:43], "race", recipe.train.group_dro)
     feed = Killing(pictures, labels, 0, recipe.train.pictures_per_step, "light", 32, shares=shares)
     run_training(model, feed, Validation(*faces(25, 1)), folder=folder, device="cpu")
+    print(type(model).__name__)
 
 
 if __name__ == "__main__":

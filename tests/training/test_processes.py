@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def test_weights_shared_out_over_two_processes_make_the_steps_of_one_which_can_g
         tmp_path / "two", *arguments, "kill_at=13", "kill_rank=1", "accumulate=2", launcher=TWO, asking=SHARED_OUT
     )
     assert "Signal 9" in broken.stderr, broken.stderr
+    assert broken.stdout.split() == ["FSDPJointModel"]
     assert last(tmp_path / "two").name == "000000005"
     assert start(tmp_path / "two", *arguments).returncode == 0
     assert_equal_but_for_rounding(one, tmp_path / "two")
@@ -124,6 +126,18 @@ def test_two_processes_move_the_shares_of_groups_as_one_does(tmp_path):
 
 
 @pytest.mark.slow
+def test_accelerate_shares_out_the_weights_by_the_configuration_of_the_documentation(tmp_path, one):
+    of_many = (Path(__file__).parents[2] / "docs" / "cluster.yaml").read_text()
+    of_one = re.sub(r"num_machines: \d+", "num_machines: 1", re.sub(r"num_processes: \d+", "num_processes: 2", of_many))
+    (tmp_path / "cluster.yaml").write_text(of_one)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(tmp_path / "cluster.yaml")]
+    launched = start(tmp_path / "two", *CLIPPED, launcher=[*command, "--main_process_port", "0"])
+    assert launched.returncode == 0, launched.stderr
+    assert launched.stdout.count("FSDPJointModel") == 2
+    assert_equal_but_for_rounding(one, tmp_path / "two")
+
+
+@pytest.mark.slow
 def test_two_processes_go_on_from_a_kill_exactly(tmp_path):
     arguments = ("checkpoint_every=5", "drop_path=0.2")
     assert start(tmp_path / "unbroken", *arguments, launcher=TWO).returncode == 0
@@ -138,11 +152,12 @@ def test_two_processes_go_on_from_a_kill_exactly(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_elastic_restart_of_torchrun_goes_on_from_the_checkpoint(tmp_path):
+@pytest.mark.parametrize("asking", [{}, SHARED_OUT], ids=["whole", "shared_out"])
+def test_the_elastic_restart_of_torchrun_goes_on_from_the_checkpoint(tmp_path, asking):
     arguments = ("checkpoint_every=5",)
-    assert start(tmp_path / "unbroken", *arguments, launcher=TWO).returncode == 0
+    assert start(tmp_path / "unbroken", *arguments, launcher=TWO, asking=asking).returncode == 0
     restarting = [*TWO, "--max-restarts", "1"]
-    restarted = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=restarting)
+    restarted = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=restarting, asking=asking)
     assert restarted.returncode == 0, restarted.stderr
     assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
 
@@ -156,8 +171,7 @@ def test_memory_does_not_grow_over_two_thousand_steps(tmp_path):
     assert lines[-1]["memory_gib"] <= settled + 0.02
 
 
-def test_every_kind_of_saved_tensor_is_compared(tmp_path):
-    assert start(tmp_path / "one", "epochs=1").returncode == 0
-    moments = load_file(last(tmp_path / "one") / "optimiser.safetensors")
+def test_every_kind_of_saved_tensor_is_compared(one):
+    moments = load_file(last(one) / "optimiser.safetensors")
     assert {key.rpartition(":")[2] for key in moments} == {"step", "exp_avg", "exp_avg_sq"}
     assert any(torch.count_nonzero(value) for value in moments.values())
