@@ -131,7 +131,7 @@ def whole_weights(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
     if isinstance(model, FSDPModule):
         for name, value in state.items():
             if not isinstance(value, DTensor):
-                state[name] = value.detach().clone()
+                state[name] = value.detach().clone(memory_format=torch.contiguous_format)
                 distributed.broadcast(state[name], src=0)
     return whole(state, keep=keep)
 
