@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from auxface.evaluation import (
     split_conditions,
 )
 from auxface.evaluation.clusters import cluster_codes
+from auxface.evaluation.comparing import same_task
 
 
 def numbers(entry, path=()):
@@ -195,6 +197,16 @@ def test_models_are_compared_on_the_samples_that_both_scored():
         assert item.difference.value in (None, 0.0)
         assert item.p in (None, 1.0)
     assert "one and other are compared on the 300 samples of forged that both scored." in found.notes
+
+
+def test_classes_in_another_order_are_the_same_question_unless_their_order_says_which_is_positive():
+    one = emotion_scores(emotion_samples(), 1.0, 0)
+    task = one.tasks[0]
+    turned = Predictions(one.frame, (replace(task, classes=tuple(reversed(task.classes))),))
+    found = audit_tables({"one": one, "turned": turned}, resamples=50).comparisons
+    assert {item.metric for item in found} >= {"accuracy", "balanced_accuracy", "macro_f1"}
+    assert all(item.difference.value == 0 for item in found if not item.group)
+    assert not same_task(Task("t", "class", ("a", "b")), Task("t", "class", ("b", "a")))
 
 
 def test_gaps_of_two_models_are_compared_by_group():

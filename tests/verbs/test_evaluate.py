@@ -1,11 +1,14 @@
 """``auxface evaluate`` beyond the plain run: damage, attacks, other files, maps, missed faces, mitigations."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from auxface import evaluation
+from auxface.data.manifest import Label, read_manifest, write_manifest
+from auxface.errors import InputError
 from auxface.inference.export import export
 from auxface.model.directory import load_model
 from auxface.verbs.audit import audit
@@ -113,3 +116,40 @@ def test_one_model_on_several_manifests_makes_the_matrix(measured, tmp_path):
     found = audit(paths, tmp_path / "m", matrix=True, resamples=100)
     assert set(found.models) == {"synthetic"}
     assert set(found.models["synthetic"].tasks["emotion"].datasets) == {"synthetic", "elsewhere"}
+
+
+def relabelled(path, names, classes):
+    """A manifest with its emotions renamed, in an order of classes of its own, beside it."""
+    manifest = read_manifest(path)
+    label = Label("class", tuple(classes))
+    table = manifest.table.assign(emotion=manifest.table["emotion"].replace(names))
+    other = replace(manifest, table=table, labels=manifest.labels | {"emotion": label})
+    beside = path.with_name("other.parquet")
+    write_manifest(other, beside)
+    return beside
+
+
+def test_classes_in_another_order_are_the_same_classes(measured, sixty, model, tmp_path):
+    given = read_manifest(sixty)
+    other = relabelled(sixty, {}, reversed(given.labels["emotion"].classes))
+    found = evaluate(model, other, tmp_path / "e", corruptions=("fgsm",), resamples=100, device="cpu")
+    one, two = (audit.models["run"].tasks["emotion"] for audit in (found, measured[1]))
+    assert one.overall == two.overall
+    # Attacks go away from the true class: had classes been mistaken for each other, they would go elsewhere.
+    again = evaluate(model, sixty, tmp_path / "s", corruptions=("fgsm",), resamples=100, device="cpu")
+    assert one.robustness == again.models["run"].tasks["emotion"].robustness
+
+
+def test_a_class_that_the_model_does_not_know_is_not_measured_and_is_said(measured, sixty, model, tmp_path):
+    given = read_manifest(sixty)
+    happy = int((given.only("test").table["emotion"] == "happy").sum())
+    classes = ["awe" if name == "happy" else name for name in given.labels["emotion"].classes]
+    other = relabelled(sixty, {"happy": "awe"}, classes)
+    found = evaluate(model, other, tmp_path / "e", corruptions=(), resamples=100, device="cpu")
+    task = found.models["run"].tasks["emotion"]
+    assert task.unlabelled == happy > 0
+    assert any(f"run does not know emotion awe ({happy} rows)" in note for note in found.notes)
+    strange = {name: f"not {name}" for name in given.labels["emotion"].classes}
+    other = relabelled(sixty, strange, strange.values())
+    with pytest.raises(InputError, match="the model knows 'emotion'"):
+        evaluate(model, other, tmp_path / "s", device="cpu")

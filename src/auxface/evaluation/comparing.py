@@ -83,7 +83,9 @@ def compare(
             if task.name not in {other.name for other in tables[second].tasks}:
                 continue
             if not same_task(task, tables[second].task(task.name)):
-                notes.append(f"{first} and {second} are not compared on {task.name}: their classes differ.")
+                notes.append(
+                    f"{first} and {second} are not compared on {task.name}: their classes, or the order of two, differ."
+                )
                 continue
             both = np.logical_and(
                 *(scored_rows(tables[name], task)[rows] for name, rows in zip((first, second), matched))
@@ -112,7 +114,11 @@ def compare(
 
 
 def same_task(first: Task, second: Task) -> bool:
-    """Whether two tasks ask the same question."""
+    """Whether two tasks ask the same question: of several classes the order does not matter, of two it says which is
+    the positive one.
+    """
+    if first.kind == second.kind == "class" and len(first.classes) > 2:
+        return sorted(first.classes) == sorted(second.classes)
     return (first.kind, first.classes) == (second.kind, second.classes)
 
 

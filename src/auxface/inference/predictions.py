@@ -22,7 +22,8 @@ def predictions_for(
 
     Args:
         config: of the model.
-        manifest: rows in the order of the logits; a task whose label the manifest lacks has no true column.
+        manifest: rows in the order of the logits; a task whose label the manifest lacks has no true column, a row of a
+            class that the model does not know no truth.
         logits: per task, [N, outputs].
         left_out: counts of rows that have no score, by reason.
         provenance: where the scores came from.
@@ -69,7 +70,11 @@ def _named(task: TaskRecord) -> tuple[str, ...]:
 def _true(task: TaskRecord, table: pd.DataFrame) -> dict[str, object]:
     if task.kind == "multilabel":
         return {f"true.{task.name}.{name}": table[name] for name in task.classes if name in table.columns}
-    return {f"true.{task.name}": table[task.name]} if task.name in table.columns else {}
+    if task.name not in table.columns:
+        return {}
+    truth = table[task.name]
+    # Of a class that the model does not know it can say nothing, right or wrong.
+    return {f"true.{task.name}": truth.where(truth.isin(task.classes)) if task.kind == "class" else truth}
 
 
 def _scores(task: TaskRecord, logits: np.ndarray) -> dict[str, object]:

@@ -28,7 +28,7 @@ from auxface.training.journal import read_journal
 from auxface.training.tasks import label_tensors
 from auxface.verbs.evaluate_explanations import Faces, explanation_sections
 from auxface.verbs.evaluate_missed import missed_by_prepare
-from auxface.verbs.evaluate_subjects import Subject, check_subject, open_subjects
+from auxface.verbs.evaluate_subjects import Subject, check_subject, open_subjects, unknown_classes
 from auxface.verbs.train import check_device
 
 DEFAULT_CORRUPTIONS = ("defocus_blur", "gaussian_noise", "jpeg_compression")
@@ -133,7 +133,7 @@ def evaluate(
                 seed=seed,
                 progress=progress,
             )
-        audit.notes += _not_attacked(subjects, kinds)
+        audit.notes += [*_not_attacked(subjects, kinds), *_cannot_choose(subjects, manifest)]
         audit.method["measured_by"] = provenance()
         with atomic_folder(out) as folder:
             _write_tables(folder, "predictions", tables, len(subjects))
@@ -231,6 +231,16 @@ def _not_attacked(subjects: Sequence[Subject], kinds: Sequence[str]) -> list[str
         + ("an exported file has no gradients." if subject.model is None else "it sees texture maps or clips.")
         for subject in subjects
         if _cannot_be_attacked(subject)
+    ]
+
+
+def _cannot_choose(subjects: Sequence[Subject], manifest: Manifest) -> list[str]:
+    found = {subject.name: unknown_classes(subject.config, manifest) for subject in subjects}
+    return [
+        f"{name} does not know {', '.join(f'{what} ({count:,} rows)' for what, count in classes.items())}: "
+        "these rows are not measured there."
+        for name, classes in found.items()
+        if classes
     ]
 
 

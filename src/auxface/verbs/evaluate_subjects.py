@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from auxface.data.manifest import Manifest
+from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.inference.foreign_onnx import ForeignOnnx, open_onnx
-from auxface.model.config import ModelConfig
+from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.directory import load_model
 from auxface.model.joint import JointModel
 from auxface.model.scoring import score_pictures
@@ -66,7 +66,10 @@ def open_subjects(models: Mapping[str, Path], onnx: Sequence[Path], device: str)
 
 
 def check_subject(subject: Subject, manifest: Manifest, split: str) -> None:
-    """Refuse a model that was chosen on this split, or that knows other labels than the manifest.
+    """Refuse a model that was chosen on this split, or that cannot be measured by the manifest's labels.
+
+    Classes may stand in any order, and a choice between classes may lack some or have further ones (see
+    :func:`unknown_classes`); attributes may be more than the model knows.
 
     Raises:
         InputError: says which.
@@ -83,12 +86,32 @@ def check_subject(subject: Subject, manifest: Manifest, split: str) -> None:
             raise InputError(
                 f"{name}: the model learned '{task.name}', which is no label of the manifest (it has: {have})"
             )
-        classes = () if task.kind == "ordinal" else task.classes
-        if (label.kind, label.classes) != (task.kind, classes):
+        if label.kind != task.kind or not _goes_with(label, task):
             raise InputError(
                 f"{name}: the model knows '{task.name}' as {task.kind} with {', '.join(task.classes)}; the "
                 f"manifest has {label.kind} with {', '.join(label.classes)}"
             )
+
+
+def unknown_classes(config: ModelConfig, manifest: Manifest) -> dict[str, int]:
+    """Rows of classes between which the model cannot choose, such as contempt of seven emotions: "TASK CLASS" to rows.
+
+    They have no truth that the model could meet, and are measured as unlabelled.
+    """
+    found: dict[str, int] = {}
+    for task in config.tasks:
+        if task.kind == "class":
+            counts = manifest.table[task.name].value_counts()
+            found |= {f"{task.name} {name}": int(n) for name, n in counts.items() if n and name not in task.classes}
+    return found
+
+
+def _goes_with(label: Label, task: TaskRecord) -> bool:
+    if task.kind == "class":
+        return len(set(label.classes) & set(task.classes)) > 1
+    if task.kind == "multilabel":
+        return set(task.classes) <= set(label.classes)
+    return task.kind == "ordinal" or label.classes == task.classes
 
 
 def _from_folder(name: str, folder: Path, device: str) -> Subject:
