@@ -1,9 +1,10 @@
 """Two processes on two cores against one process on one core: ``python benchmarks/processes.py [--setting tiny16]``.
 
 The joint step (L-SSAT) of ``step.py``, each process with its own core, thread and batch, gradients exchanged as in a
-training. Three ways take turns in one run: one process alone while the other sleeps; both at the same time, each for
-itself, which is what the machine can give; both together, as ``torchrun`` would have them. Each round gives the ratio
-of pictures per second to one process alone; the round with the highest is the one least disturbed by other programs.
+training; with ``--fsdp`` weights shared out. Three ways take turns in one run: one process alone while the other
+sleeps; both at the same time, each for itself, which is what the machine can give; both together, as ``torchrun`` would
+have them. Each round gives the ratio of pictures per second to one process alone; the round with the highest is the one
+least disturbed by other programs.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from step import DEVICE, LDP, SETTINGS, Setting, autocast, data, our_model
 from auxface.objectives import Batch, Moment
 from auxface.training.machine import make_accelerator
 from auxface.training.optimiser import make_optimiser, set_rate
+from auxface.training.sharding import is_shared_out, prepare, share_out
 
 
 def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int, port: int) -> None:
@@ -58,9 +60,11 @@ def stepping(setting: Setting, bf16: bool, joined: bool) -> Callable[[], None]:
     """A joint step on pictures that are there already, with gradients exchanged where ``joined``."""
     model = our_model(setting, bf16, 0.1, LDP, precision="bf16" if bf16 else "fp32")
     accelerator = make_accelerator(model.recipe, "cpu")
+    if joined and is_shared_out(accelerator):
+        share_out(model, accelerator)
     optimiser = make_optimiser(model, model.recipe.train)
     set_rate(optimiser, 1e-4)
-    wrapped = accelerator.prepare(model) if joined else model
+    wrapped = prepare(accelerator, model, optimiser)[0] if joined else model
     pictures, labels = data(setting)
     images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
 
@@ -88,10 +92,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--setting", choices=SETTINGS, default="tiny16")
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--fsdp", action="store_true")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=3)
     options = parser.parse_args()
     setting = SETTINGS[options.setting]
+    if options.fsdp:
+        os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
     sizes = f"patch {setting.patch}, side {setting.side}, {setting.batch} pictures per process"
     print(f"{setting.name}, {sizes}, {'bf16' if options.bf16 else 'fp32'}, load {os.getloadavg()[0]:.1f}")
     with socket.socket() as free:

@@ -40,8 +40,11 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     AcceleratorState._reset_state()
     if is_restart() and not distributed.is_initialized():
         _meet_again(place)
-    unused = DistributedDataParallelKwargs(find_unused_parameters=not _always_uses_all(recipe))
-    handlers = [unused, InitProcessGroupKwargs(timeout=_PATIENCE)]
+    # Gradients lie in the buckets that are sent, and not in memory a second time.
+    exchange = DistributedDataParallelKwargs(
+        find_unused_parameters=not _always_uses_all(recipe), gradient_as_bucket_view=True
+    )
+    handlers = [exchange, InitProcessGroupKwargs(timeout=_PATIENCE)]
     with unseen_by_accelerate():
         return Accelerator(mixed_precision=precision, cpu=place == "cpu", kwargs_handlers=handlers)
 
