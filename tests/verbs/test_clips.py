@@ -139,7 +139,7 @@ def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp
 
 @pytest.mark.slow
 def test_the_hair_of_held_out_people_is_told_from_clips(tmp_path):
-    """Chance is 0.5; the budget is ten seconds. That a forged clip flickers takes longer to learn than that."""
+    """Chance is 0.5; the budget is ten seconds. All tasks are learned in tests/model/test_presets_learn.py."""
     options = {"count": 200, "seed": 3, "size": 32, "length": 6, "split_fractions": "0.6,0.2,0.2"}
     prepare("synthetic_clips", tmp_path / "videos", output=tmp_path / "clips.parquet", options=options)
     settings = SETTINGS | {
