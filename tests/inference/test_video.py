@@ -125,7 +125,7 @@ def test_the_overlay_is_an_h264_film_of_the_same_length_with_boxes(predictor, cl
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
-def test_a_video_ten_times_as_long_needs_no_more_memory(model_folder, faces, tmp_path):
+def test_a_video_four_times_as_long_needs_no_more_memory(model_folder, faces, tmp_path):
     program = """if True:
         import sys
         from pathlib import Path
@@ -139,11 +139,11 @@ def test_a_video_ten_times_as_long_needs_no_more_memory(model_folder, faces, tmp
             lines = Path("/proc/self/status").read_text().splitlines()
             print(found.frames, next(line for line in lines if line.startswith("VmHWM")).split()[1])
     """
-    paths = [str(moving(tmp_path / f"{seconds}.mp4", faces, seconds)) for seconds in (3, 30)]
+    paths = [str(moving(tmp_path / f"{seconds}.mp4", faces, seconds)) for seconds in (15, 60)]
     command = [sys.executable, "-c", program, str(model_folder), *paths]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
     (short, before), (long, after) = (map(int, line.split()) for line in done.stdout.splitlines())
-    assert (short, long) == (30, 300)
-    # The frames that came on top would fill 83 MB.
-    assert (after - before) * 1024 < 20e6
+    assert (short, long) == (150, 600)
+    # The frames that came on top would fill 138 MB. Encoder and allocator take up to 40 MB once, sooner or later.
+    assert (after - before) * 1024 < 50e6
