@@ -31,8 +31,9 @@ def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rat
             with av.open(str(beside), "w", format="mp4") as container:
                 stream = container.add_stream("libx264", rate=rate)
                 stream.pix_fmt = "yuv420p"
-                # More threads cut a frame elsewhere on every machine.
-                stream.options = {"crf": str(rate_factor), "threads": "1"}
+                # More threads cut a frame elsewhere on every machine; x264's macroblock tree was seen to write the same
+                # frames in several ways.
+                stream.options = {"crf": str(rate_factor), "threads": "1", "x264-params": "mbtree=0"}
                 for number, frame in enumerate(frames):
                     if number == 0:
                         stream.height, stream.width = frame.shape[:2]
