@@ -17,9 +17,8 @@ from collections.abc import Callable
 import torch
 import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
-from step import DEVICE, LDP, SETTINGS, Setting, autocast, data, our_model
+from step import LDP, SETTINGS, Setting, joint_step, our_model
 
-from auxface.objectives import Batch, Moment
 from auxface.training.machine import make_accelerator
 from auxface.training.optimiser import make_optimiser, set_rate
 from auxface.training.sharding import is_shared_out, prepare, share_out
@@ -64,18 +63,7 @@ def stepping(setting: Setting, bf16: bool, joined: bool) -> Callable[[], None]:
         share_out(model, accelerator)
     optimiser = make_optimiser(model, model.recipe.train)
     set_rate(optimiser, 1e-4)
-    wrapped = prepare(accelerator, model, optimiser)[0] if joined else model
-    pictures, labels = data(setting)
-    images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
-
-    def step() -> None:
-        with autocast(bf16):
-            loss, _ = wrapped(Batch(images, pictures, {"label": labels}, seeds), Moment())
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-
-    return step
+    return joint_step(prepare(accelerator, model, optimiser)[0] if joined else model, optimiser, setting, bf16)
 
 
 def timed(step: Callable[[], None], steps: int) -> float:

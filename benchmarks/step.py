@@ -123,6 +123,11 @@ def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target =
     model = our_model(setting, bf16, weight, target, **train)
     optimiser = make_optimiser(model, model.recipe.train)
     set_rate(optimiser, 1e-4)
+    return joint_step(model, optimiser, setting, bf16)
+
+
+def joint_step(model: nn.Module, optimiser: torch.optim.Optimizer, setting: Setting, bf16: bool) -> Step:
+    """A step of our model, or of what several processes have of it, on pictures that are on the device already."""
     pictures, labels = data(setting)
     images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
 
