@@ -24,10 +24,15 @@ from auxface.verbs.prepare import prepare
 
 
 def killed_after(done: int, program: str, *arguments: object) -> int:
-    """Run a program that prints its progress as ``done total`` and kill it; returns what it last said."""
+    """Run a program that calls ``tell(done, total)`` and kill it; returns what it last said."""
     said = 0
+    # It waits at twice as much, so that it is not finished before a busy machine gets round to killing it.
+    tell = (
+        "import signal\ndef tell(at, total):\n    print(at, total, flush=True)\n"
+        f"    if at >= {2 * done}: signal.pause()\n"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", tell + program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -60,7 +65,7 @@ def test_preparing_pictures(pictures, tmp_path):
     killed_after(
         30,
         "import sys; from pathlib import Path; from auxface.verbs.prepare import prepare\n"
-        "prepare('folder', Path(sys.argv[1]), output=Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))",
+        "prepare('folder', Path(sys.argv[1]), output=Path(sys.argv[2]), progress=tell)",
         pictures,
         output,
     )
@@ -85,7 +90,7 @@ def test_preparing_videos(tmp_path):
         "import sys; from pathlib import Path; from auxface.data.frames import FrameSettings\n"
         "from auxface.verbs.prepare import prepare; place = Path(sys.argv[2])\n"
         "prepare('uadfv', Path(sys.argv[1]), output=place / 'v.parquet', frames=FrameSettings(count=3),\n"
-        "        crops=place / 'frames', progress=lambda *at: print(*at, flush=True))"
+        "        crops=place / 'frames', progress=tell)"
     )
     killed_after(4, program, tmp_path / "data", broken)
     assert [path.name for path in broken.iterdir() if path.name.startswith("v.")] == []
@@ -115,7 +120,7 @@ def test_writing_shards(pictures, tmp_path):
         "import sys; from pathlib import Path; from auxface.data.manifest import read_manifest\n"
         "from auxface.data.shards import write_shards\n"
         "write_shards(read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), samples=6,\n"
-        "             progress=lambda *at: print(*at, flush=True))"
+        "             progress=tell)"
     )
     said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "broken")
     with pytest.raises(InputError, match=r"shards\.json is missing"):
@@ -139,7 +144,7 @@ def test_decoding_once(pictures, tmp_path):
         "import sys; from pathlib import Path; from auxface.data import cache, decoding\n"
         "from auxface.data.manifest import read_manifest; decoding.KEPT_EVERY = 8\n"
         "cache.load_pictures(read_manifest(Path(sys.argv[1])), size=64, folder=Path(sys.argv[2]), workers=1,\n"
-        "                    progress=lambda *at: print(*at, flush=True))"
+        "                    progress=tell)"
     )
     said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "cache")
     opened = read_manifest(tmp_path / "m.parquet")
@@ -165,7 +170,7 @@ def test_decoding_clips_once(tmp_path):
         "import sys; from pathlib import Path; from auxface.data import clips\n"
         "from auxface.data.manifest import read_manifest; clips.KEPT_EVERY = 4\n"
         "clips.load_clips(read_manifest(Path(sys.argv[1])), clips.ClipSampling(4, 2, 3, 32), workers=1,\n"
-        "                 folder=Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))"
+        "                 folder=Path(sys.argv[2]), progress=tell)"
     )
     said = killed_after(12, program, tmp_path / "m.parquet", tmp_path / "cache")
     opened, sampling = read_manifest(tmp_path / "m.parquet"), ClipSampling(4, 2, 3, 32)

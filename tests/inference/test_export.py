@@ -110,6 +110,11 @@ def test_integers_stay_near_the_original(saved, real, tmp_path, int8):
     for name in wanted:
         assert np.corrcoef(found[name].ravel(), wanted[name].ravel())[0, 1] > 0.95
         assert not np.array_equal(found[name], wanted[name])
+    # Ranges found at run time must not be those of a batch.
+    for size in (1, 7, 32):
+        again = OnnxModel(tmp_path / "q.onnx").score_pictures(real, batch_size=size)
+        for name in found:
+            np.testing.assert_allclose(again[name], found[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

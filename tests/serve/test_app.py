@@ -2,7 +2,6 @@ import io
 import logging
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +97,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkey
 
     def slow(self, pictures):
         started.set()
-        hold.wait(10)
+        hold.wait(60)
         return iter([Prediction("x", (), "slow")])
 
     with TestClient(app) as client:
@@ -106,7 +105,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkey
             patch.setattr(Predictor, "stream", slow)
             first = threading.Thread(target=lambda: client.post("/predict", content=face))
             first.start()
-            assert started.wait(10)
+            assert started.wait(60)
             reply = client.post("/predict", content=face)
             hold.set()
             first.join()
@@ -116,9 +115,11 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkey
 
 
 def test_an_answer_that_takes_too_long_is_given_up(predictor, face, monkeypatch):
-    monkeypatch.setattr(Predictor, "stream", lambda self, pictures: time.sleep(0.6))
+    given_up = threading.Event()
+    monkeypatch.setattr(Predictor, "stream", lambda self, pictures: given_up.wait(60) and iter([]))
     with TestClient(create_app(predictor, Settings("little", max_seconds=0.1))) as client:
         reply = client.post("/predict", content=face)
+        given_up.set()
     assert (reply.status_code, "0.1 s" in reply.json()["reason"]) == (503, True)
 
 
@@ -171,26 +172,26 @@ def test_a_card_from_a_stranger_cannot_bring_a_script(predictor):
 
 def test_faces_of_waiting_requests_are_scored_together(predictor):
     sizes: list[int] = []
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     class Slow:
         config = predictor.config
 
         def score_pictures(self, pictures, *, batch_size=64):
             sizes.append(len(pictures))
-            release.wait(5)
+            begun.set()
+            release.wait(60)
             return {"mood": pictures.reshape(len(pictures), -1)[:, :1].astype(np.float32)}
 
     batcher = Batcher(Slow(), most=5)
     pictures = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
     first = batcher.submit(pictures[:1])
-    while not sizes:
-        time.sleep(0.001)
+    assert begun.wait(60)
     later = [batcher.submit(pictures[n : n + 2]) for n in (1, 3, 5, 7)]
     cancelled = batcher.submit(pictures[:1])
     cancelled.cancel()
     release.set()
-    assert [future.result(5)["mood"].ravel().tolist() for future in (first, *later)] == [
+    assert [future.result(60)["mood"].ravel().tolist() for future in (first, *later)] == [
         [0],
         [1, 2],
         [3, 4],
@@ -214,8 +215,8 @@ def test_a_model_that_fails_fails_its_requests_and_no_others(predictor):
 
     batcher = Batcher(Failing(), most=4)
     with pytest.raises(RuntimeError, match="once"):
-        batcher.submit(np.zeros((1, 3, 4, 4), np.uint8)).result(5)
-    assert batcher.submit(np.zeros((2, 3, 4, 4), np.uint8)).result(5)["mood"].shape == (2, 1)
+        batcher.submit(np.zeros((1, 3, 4, 4), np.uint8)).result(60)
+    assert batcher.submit(np.zeros((2, 3, 4, 4), np.uint8)).result(60)["mood"].shape == (2, 1)
     batcher.close()
 
 

@@ -6,6 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from auxface.model import JointModel
+from auxface.model.directory import load_model, save_model
+from auxface.model.scoring import score_pictures
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
 from auxface.training.faults import NonFiniteLoss
@@ -159,3 +161,15 @@ def test_a_run_stops_when_patience_is_spent(tmp_path):
     assert trained.best_epoch == 1
     assert read_journal(tmp_path / "a" / "log.jsonl")["epoch"].tolist() == [1, 2, 3]
     assert run(tmp_path / "a", recipe).best_epoch == 1
+
+
+def test_a_model_trained_in_bf16_scores_in_fp32(tmp_path):
+    trained = run(tmp_path / "run", recipe_for(precision="bf16", epochs=1)).model
+    save_model(trained, tmp_path / "model")
+    pictures, _ = faces(9, 2)
+    alone = score_pictures(load_model(tmp_path / "model").model, pictures, batch_size=1)["shade"]
+    for size in (1, 2, 9):
+        # What calibration reads after training is what a saved model answers.
+        np.testing.assert_allclose(
+            score_pictures(trained, pictures, batch_size=size)["shade"], alone, rtol=0, atol=1e-5
+        )

@@ -13,6 +13,7 @@ from auxface.inference.predictor import Picture, Predictor, TorchScorer
 from auxface.inference.results import Answer, Face
 from auxface.inference.surprise import reconstruction_surprise
 from auxface.model.config import TaskRecord
+from auxface.model.scoring import full_precision
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def explain(
         shown = [shown[only]]
     answers = predictor.answer([face.square for face in shown])
     faces = [Face(face.box, answer) for face, answer in zip(shown, answers, strict=True)]
-    return [
-        _explained(predictor.scorer, face, looked.square, record, seed)
-        for face, looked in zip(faces, shown, strict=True)
-    ]
+    with full_precision(next(predictor.scorer.model.parameters()).device):
+        return [
+            _explained(predictor.scorer, face, looked.square, record, seed)
+            for face, looked in zip(faces, shown, strict=True)
+        ]
 
 
 def _record(tasks: Sequence[TaskRecord], name: str | None) -> TaskRecord:

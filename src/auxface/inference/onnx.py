@@ -30,6 +30,7 @@ class OnnxModel:
     Attributes:
         config: as the model directory's, from the file's metadata.
         session: the ONNX Runtime session.
+        one_by_one: whether every image is run alone, since the file's integers depend on the batch.
         batch_size: pictures at a time that it answers fastest.
 
     Raises:
@@ -39,9 +40,11 @@ class OnnxModel:
     def __init__(self, path: Path, device: str = "auto", *, threads: int = 0) -> None:
         path = Path(path)
         self.session = open_session(path, device, threads=threads)
-        self.config = _config(self.session.get_modelmeta().custom_metadata_map, path)
+        self.config, int8 = _metadata(self.session.get_modelmeta().custom_metadata_map, path)
         where = "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
-        self.batch_size = suitable_batch(where, self.config.recipe.encoder.image_size)
+        # Integers made at run time span the range of the whole batch, so one image would change another's scores.
+        self.one_by_one = int8 == "dynamic"
+        self.batch_size = 1 if self.one_by_one else suitable_batch(where, self.config.recipe.encoder.image_size)
         names = {output.name for output in self.session.get_outputs()}
         missing = [task.name for task in self.config.tasks if LOGITS + task.name not in names]
         if missing or [one.name for one in self.session.get_inputs()] != [INPUT]:
@@ -59,13 +62,13 @@ class OnnxModel:
 
         Args:
             pictures: uint8 [N, 3, S, S] at the model's input size.
-            batch_size: pictures at a time; None: as many as suit.
+            batch_size: pictures at a time; None: as many as suit. A file that is run one by one ignores it.
             transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
             advance: told how many pictures were done.
         """
         names = [LOGITS + task.name for task in self.config.tasks]
         collected: list[list[np.ndarray]] = []
-        step = batch_size or self.batch_size
+        step = 1 if self.one_by_one else batch_size or self.batch_size
         for start in range(0, len(pictures), step):
             batch = np.asarray(pictures[start : start + step])
             if transform is not None:
@@ -109,12 +112,13 @@ def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
         raise InputError(f"{path}: not a file that ONNX Runtime can run ({reason})") from None
 
 
-def _config(metadata: dict[str, str], path: Path) -> ModelConfig:
+def _metadata(metadata: dict[str, str], path: Path) -> tuple[ModelConfig, str]:
+    """The configuration in a file's metadata, and how its weights were turned into integers: ``none`` where not."""
     if METADATA not in metadata:
         raise InputError(f"{path}: an ONNX file, but not one that auxface exported (no '{METADATA}' in its metadata)")
     try:
         held: Any = json.loads(metadata[METADATA])
-        return ModelConfig.model_validate_json(json.dumps(held["config"]))
+        return ModelConfig.model_validate_json(json.dumps(held["config"])), str(held.get("int8", "none"))
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path}: its metadata is not a model's configuration of this version") from None
 

@@ -1,7 +1,8 @@
-"""A model over many pictures: logits, nothing else."""
+"""A model over many pictures: logits, nothing else, in fp32 whatever the model was trained in."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,6 +27,30 @@ def suitable_batch(device: str, size: int) -> int:
     return min(_MANY, max(_PIXELS // size**2, os.cpu_count() or 1))
 
 
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Compute in fp32 inside the block, so that a score does not depend on the other images of its batch.
+
+    Autocast is off, and so is TF32 in the convolutions of a GPU, which torch turns on by itself. Who wants speed
+    instead calls ``torch.set_float32_matmul_precision("high")``; then TF32 stays.
+    """
+    with torch.autocast(device.type, enabled=False):
+        if device.type != "cuda" or _less_is_asked():
+            yield
+            return
+        now = torch.backends.cudnn
+        with now.flags(enabled=now.enabled, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False):
+            yield
+
+
+def _less_is_asked() -> bool:
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    # Torch does not read by this name what was set by one of its newer names.
+    except RuntimeError:
+        return True
+
+
 @torch.inference_mode()
 def score_pictures(
     model: JointModel,
@@ -35,7 +60,9 @@ def score_pictures(
     transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Logits per task, float32 [N, outputs], on the model's own device, in evaluation mode.
+    """Logits per task, float32 [N, outputs], computed in fp32 on the model's own device, in evaluation mode.
+
+    Batches of any size give the same logits but for rounding in fp32 (see :func:`full_precision`).
 
     Args:
         model: the model; its training mode is restored afterwards.
@@ -55,7 +82,9 @@ def score_pictures(
         batch = torch.from_numpy(np.array(pictures[start : start + step])).to(device)
         if transform is not None:
             batch = transform(batch, start)
-        for name, logits in model.logits(batch.float().div_(255)).items():
+        with full_precision(device):
+            found = model.logits(batch.float().div_(255))
+        for name, logits in found.items():
             collected[name].append(logits.float().cpu().numpy())
         if advance is not None:
             advance(len(batch))
@@ -82,7 +111,8 @@ def pooled_features(model: JointModel, pictures: np.ndarray) -> torch.Tensor:
     step = _samples(pictures, _BATCH)
     for start in range(0, len(pictures), step):
         batch = torch.from_numpy(np.array(pictures[start : start + step])).to(device)
-        parts.append(model.pooled(batch.float() / 255).float().cpu())
+        with full_precision(device):
+            parts.append(model.pooled(batch.float() / 255).float().cpu())
     model.train(was_training)
     # Cloned, since what is made in inference mode cannot be used outside of it in every way.
     return torch.cat(parts).clone()

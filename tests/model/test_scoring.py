@@ -1,0 +1,78 @@
+"""Scores belong to an image, not to the batch that it came in."""
+
+import numpy as np
+import pytest
+import torch
+
+from auxface.model import JointModel
+from auxface.model.scoring import full_precision, pooled_features, score_pictures
+from auxface.objectives import Task
+from auxface.recipe import Encoder, Recipe
+
+TOLERANCE = 1e-5
+TASKS = (Task("mood", "class", ("calm", "glad", "cross")), Task("forged", "binary", ("real", "forged")))
+
+
+def make_model() -> JointModel:
+    recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4))
+    model = JointModel(recipe, TASKS).eval()
+    # Untrained heads give nearly equal scores; these differ by whole units.
+    for head in model.primary.heads:
+        head.weight.data *= 40
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> JointModel:
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (17, 3, 32, 32), dtype=np.uint8)
+
+
+@pytest.fixture
+def tf32():
+    kept = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = kept
+
+
+def assert_same_alone_and_in_batches(model: JointModel, pictures: np.ndarray) -> None:
+    alone = score_pictures(model, pictures, batch_size=1)
+    assert np.ptp(alone["mood"]) > 1
+    for size in (2, 3, 8, 17):
+        together = score_pictures(model, pictures, batch_size=size)
+        for name, logits in alone.items():
+            np.testing.assert_allclose(together[name], logits, rtol=0, atol=TOLERANCE, err_msg=f"{name}, {size}")
+
+
+def test_an_image_alone_and_in_any_batch_scores_the_same(model, pictures):
+    assert_same_alone_and_in_batches(model, pictures)
+
+
+def test_scores_are_fp32_inside_autocast(model, pictures):
+    scores, features = score_pictures(model, pictures), pooled_features(model, pictures)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_same_alone_and_in_batches(model, pictures)
+        for name, logits in score_pictures(model, pictures).items():
+            np.testing.assert_allclose(logits, scores[name], rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(pooled_features(model, pictures), features, rtol=0, atol=TOLERANCE)
+
+
+def test_convolutions_on_a_gpu_use_no_tf32_unless_asked(tf32):
+    device = torch.device("cuda")
+    with full_precision(device):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    with full_precision(device):
+        assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.gpu
+def test_an_image_scores_the_same_in_any_batch_on_a_gpu(pictures):
+    assert_same_alone_and_in_batches(make_model().to("cuda"), pictures)
