@@ -1,5 +1,6 @@
 """The page: what it says, that it needs no network, and how it stands in a real browser."""
 
+import json
 import re
 import shutil
 
@@ -58,6 +59,15 @@ def test_the_page_opens_with_five_questions_and_escapes_what_it_is_given(pages):
     assert "&lt;b&gt;" in page
     assert "<b>of" not in page
     assert "Counting them as errors" in opening
+
+
+def test_confidence_is_of_the_true_value(pages):
+    """The interval holds the population's value 95 times in 100, another table's figure far less often."""
+    page = (pages / "one" / "report.html").read_text()
+    opening = page[: page.index("The measures")]
+    figures = json.loads((pages / "one" / "report.json").read_text())["tasks"]["forged"]["overall"]["auc"]
+    assert f"The true value of AUC lies between {figures['low']:.3f} and {figures['high']:.3f} (95% conf" in opening
+    assert "times in 20" not in page
 
 
 def test_a_group_that_cannot_be_measured_stands_on_the_page_with_its_reason(tmp_path):

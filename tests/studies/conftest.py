@@ -48,7 +48,7 @@ def line() -> Callable[..., dict]:
 def study_of() -> Callable[..., Study]:
     """A study of made results: data names, method names (the first is the baseline), seeds."""
 
-    def make(data, methods, seeds, **more) -> Study:
+    def make(data, methods, seeds, /, **more) -> Study:
         raw = {
             "name": "made",
             "about": "Known answers.",
@@ -79,6 +79,7 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
         chance=0,
         spread=0.01,
         fraction=1.0,
+        ordinal=False,
     ) -> list[tuple[dict, Path]]:
         generator = np.random.default_rng(chance)
         for name in data:
@@ -96,9 +97,14 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
                     said = np.where(right, true, (true + generator.integers(1, 3, n)) % 3)
                     for place, label in enumerate(CLASSES):
                         frame[f"score.face.{label}"] = np.where(said == place, 0.8, 0.1)
+                    table = Predictions(frame, (Task("face", "class", CLASSES),))
+                    if ordinal:
+                        numbers = frame.drop(columns=[f"score.face.{label}" for label in CLASSES])
+                        numbers = numbers.assign(**{"true.face": true, "predicted.face": said})
+                        table = Predictions(numbers, (Task("face", "ordinal"),))
                     key = f"{name}-{method}-{seed}" + (f"-{fraction}" if fraction < 1 else "")
                     place = predictions_file(folder, key)
-                    write_predictions(Predictions(frame, (Task("face", "class", CLASSES),)), folder / "made.parquet")
+                    write_predictions(table, folder / "made.parquet")
                     place.parent.mkdir(parents=True, exist_ok=True)
                     append_result(
                         folder, line_of(key, name, method, seed, label_fraction=fraction), folder / "made.parquet"

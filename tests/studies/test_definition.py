@@ -26,6 +26,10 @@ compare: {baseline: supervised}
         (("baseline: supervised", "baseline: supervised, metric: accuracy_"), r"did you mean 'accuracy'"),
         (("seeds: [0]", "seeds: [0]\nlabel_fractions: [0.5, 2]"), "label_fractions"),
         (("task: gender}", "task: gender, baselines: {x: {auk: 0.5}}}"), "unknown metric 'auk'"),
+        (
+            ("{recipe: supervised}", "{recipe: supervised, not_tested: {face: why}}"),
+            r"no data is named 'face' \(did you mean 'faces'\?\)",
+        ),
         ((GOOD, "- a list"), "a study is a mapping"),
         ((GOOD, "a: [1"), "not readable YAML"),
     ],

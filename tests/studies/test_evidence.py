@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from auxface.errors import InputError
 from auxface.studies.document import document
@@ -10,7 +12,7 @@ from auxface.studies.evidence import gather
 from auxface.studies.markdown import markdown_tables
 from auxface.studies.page import render
 from auxface.studies.panels import efficiency_curves
-from auxface.studies.wording import verdict
+from auxface.studies.wording import gap_verdict, verdict
 
 
 def verdicts(study, results):
@@ -100,6 +102,63 @@ def test_damage_and_its_cost_stand_in_page_and_tables(made, study_of, tmp_path):
     assert damaged.high - damaged.value > 0.15
     assert "65.0%" in render(evidence)
     assert "under damage" in markdown_tables(evidence)
+
+
+@pytest.fixture
+def damaged(made, study_of, tmp_path):
+    """The estimate under damage from (value, low, high) per seed; an ordinal task where values exceed 1."""
+
+    def make(*found, clusters=200):
+        seeds = tuple(range(len(found)))
+        results = made(tmp_path, {"plain": 0.8}, seeds=seeds, ordinal=found[0][0] > 1)
+        for (entry, _), (value, low, high) in zip(results, found, strict=True):
+            measured = {"value": value, "low": low, "high": high, "n": 400, "clusters": clusters, "corruptions": 3}
+            entry["tasks"]["face"]["robustness_summary"] = {"mean_under_corruption": measured}
+        metric = "mean_absolute_error" if found[0][0] > 1 else "accuracy"
+        study = study_of(["faces"], ["plain"], seeds, compare={"baseline": "plain", "metric": metric})
+        return gather(study, results, len(found), resamples=100).data[0].rows["plain"].damaged
+
+    return make
+
+
+def test_damage_of_three_seeds_has_students_interval(damaged):
+    """Where samples add nothing, it is the t-interval of the seeds, with two degrees of freedom."""
+    values = (0.60, 0.64, 0.63)
+    estimate = damaged(*((value, value, value) for value in values))
+    expected = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (estimate.low, estimate.high) == pytest.approx(expected)
+
+
+def test_damage_of_one_seed_keeps_its_interval_and_says_so(damaged):
+    estimate = damaged((0.6, 0.5, 0.7))
+    assert (estimate.low, estimate.high) == pytest.approx((0.5, 0.7))
+    assert "one seed" in estimate.why
+
+
+def test_damage_in_years_is_not_cut_at_one(damaged):
+    estimate = damaged((6.1, 5.8, 6.4), (6.6, 6.3, 6.9), (6.4, 6.1, 6.7))
+    assert 0 < estimate.low < 6.0
+    assert estimate.high > 6.7
+
+
+def test_damage_stays_within_the_bounds_of_its_metric(damaged):
+    estimate = damaged((0.95, 0.90, 1.0), (0.80, 0.75, 0.85), (0.99, 0.98, 1.0))
+    assert estimate.high == 1
+
+
+def test_what_a_study_calls_not_tested_gets_no_verdict(made, study_of, tmp_path):
+    methods = {"plain": {"recipe": "a"}, "better": {"recipe": "a", "not_tested": {"faces": "It did <nothing>."}}}
+    study = study_of(["faces", "others"], ["plain", "better"], (0, 1, 2), methods=methods)
+    results = made(tmp_path, {"plain": 0.7, "better": 0.9}, data=("faces", "others"))
+    evidence = gather(study, results, 12, resamples=200)
+    assert [verdict(item) for one in evidence.data for item in one.comparisons] == ["not tested", "better"]
+    assert {gap_verdict(item) for item in evidence.data[0].gap_comparisons} == {"not tested"}
+    page, tables, figures = render(evidence), markdown_tables(evidence), document(evidence)
+    assert "better against plain is not tested: It did &lt;nothing&gt;." in page
+    assert "better against plain is not tested: It did <nothing>." in tables
+    assert figures["data"][0]["comparisons"][0]["not_tested"] == "It did <nothing>."
+    assert "Better than plain: better" not in figures["conclusions"][0]
+    assert "Better than plain: better" in figures["conclusions"][1]
 
 
 def test_two_sets_of_test_samples_under_one_name_are_refused(made, study_of, tmp_path):

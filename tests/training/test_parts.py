@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -24,19 +26,20 @@ def test_every_picture_is_dealt_out_once_and_shares_add_up(count, ranks, accumul
     assert sum(part.share for part in parts) / len(parts) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("accumulate", [2, 3, 5])
-def test_the_gradients_of_parts_add_up_to_the_gradient_of_the_whole(accumulate):
+def gradients(encoder: Encoder, accumulate: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The gradient of a step of seven pictures, as a whole and added up over parts."""
     recipe = Recipe(
         primary_weight=0.3,
         auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
-        encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
+        encoder=encoder,
     )
+    size = encoder.image_size
     generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 256, (7, 3, 32, 32)).astype(np.uint8)
+    pictures = generator.integers(0, 256, (7, 3, size, size)).astype(np.uint8)
     marks = torch.from_numpy(generator.integers(0, 2, (7, 3))).float()
     marks[:5, 1] = torch.nan
     labels = {"shade": torch.tensor([0, 1, -1, -1, 1, 0, -1]), "marks": marks}
-    feed = Feed(pictures, labels, 0, 7, "light", 32)
+    feed = Feed(pictures, labels, 0, 7, "light", size)
     model = JointModel(recipe, TASKS)
     indices, device = torch.arange(7), torch.device("cpu")
     model(feed.batch(indices, 0, device))[0].backward()
@@ -48,6 +51,25 @@ def test_the_gradients_of_parts_add_up_to_the_gradient_of_the_whole(accumulate):
         if not part.share:
             batch.weights = torch.zeros(len(part.indices))
         (model(batch)[0] / accumulate).backward()
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None:
-            torch.testing.assert_close(parameter.grad, whole[name], atol=1e-6, rtol=1e-4)
+    return whole, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 5])
+def test_the_gradients_of_parts_add_up_to_the_gradient_of_the_whole(accumulate):
+    whole, parts = gradients(Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4), accumulate)
+    assert set(parts) == set(whole)
+    for name, gradient in parts.items():
+        torch.testing.assert_close(gradient, whole[name], atol=1e-6, rtol=1e-4)
+
+
+def test_parts_are_another_step_with_batch_norm_and_docs_say_so():
+    """Each part has batch statistics of its own, so the documents must not call it the same step."""
+    whole, parts = gradients(Encoder(name="test_resnet", image_size=64, output_stride=16), 2)
+    difference = sum(float((parts[name] - whole[name]).square().sum()) for name in whole)
+    assert difference > 0.05**2 * sum(float(gradient.square().sum()) for gradient in whole.values())
+    root = Path(__file__).parents[2]
+    for file in ("docs/training.md", "src/auxface/recipe/train.py"):
+        text = " ".join((root / file).read_text(encoding="utf-8").split())
+        told = text[text.index("accumulate") :]
+        assert "batch normalization" in told[:600], file
+        assert "memory, the same step" not in text, file

@@ -71,6 +71,31 @@ def test_the_report_says_what_it_was_trained_on_and_measured_with(measured):
     assert {"versions", "machine", "created"} <= set(report["method"]["measured_by"])
 
 
+@pytest.mark.parametrize(
+    ("split", "expected", "noted"),
+    [
+        ("train", "run was trained on these samples", True),
+        ("val", "were chosen on them", True),
+        ("test", "run was not trained on these samples.", False),
+    ],
+)
+def test_the_report_says_whether_the_model_saw_the_split(split, expected, noted, sixty, model, tmp_path):
+    evaluate(model, sixty, tmp_path / "e", split=split, corruptions=(), resamples=50, device="cpu")
+    page = (tmp_path / "e" / "report.html").read_text()
+    section = page[page.index("What the auxiliary task rebuilds") :]
+    assert expected in section
+    assert "no model was trained" not in page
+    notes = json.loads((tmp_path / "e" / "report.json").read_text())["notes"]
+    assert any(expected in note for note in notes) == noted
+
+
+def test_another_manifest_leaves_training_on_it_unknown(sixty, model, tmp_path):
+    other = relabelled(sixty, {}, reversed(read_manifest(sixty).labels["emotion"].classes))
+    found = evaluate(model, other, tmp_path / "e", split="train", corruptions=(), resamples=50, device="cpu")
+    assert any("is not known" in note for note in found.notes)
+    assert not any("was trained on these samples:" in note for note in found.notes)
+
+
 def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, model, tmp_path):
     pytest.importorskip("onnxruntime")
     export(load_model(model), tmp_path / "exported.onnx")

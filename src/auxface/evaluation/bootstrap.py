@@ -1,4 +1,4 @@
-"""95% intervals by resampling clusters: how far a number would move with other videos or people.
+"""95% confidence intervals of a metric's true value, by resampling clusters of samples (videos or people).
 
 Efron's percentile bootstrap over clusters, at the quantiles that Hesterberg (2015, "What Teachers Should Know About the
 Bootstrap") gives for few clusters. All metrics of all models share the same resamples, so differences are paired.

@@ -105,8 +105,8 @@ def _how_sure(audit: Audit, task: str, name: str) -> Sentence:
         return Sentence("How sure?", "–", f"No interval can be given: {estimate.why}.")
     half = (estimate.high - estimate.low) / 2
     text = (
-        f"With other {_units(audit)} of the same kind the figure would lie between {shown(metric, estimate.low)} and "
-        f"{shown(metric, estimate.high)}, 19 times in 20 ({estimate.clusters:,} {_units(audit)})."
+        f"The true value of {METRICS[metric].title} lies between {shown(metric, estimate.low)} and "
+        f"{shown(metric, estimate.high)} (95% confidence, from {estimate.clusters:,} {_units(audit)})."
     )
     pairs = [
         item

@@ -25,7 +25,8 @@ class Train(Strict):
     batch_size: BatchSize = 64
     """Pictures per step, over all processes; ``auto``: the largest that fits the memory, up to 256."""
     accumulate: Count = 1
-    """Parts that a step's pictures are taken in: less memory, the same step."""
+    """Parts that a step's pictures are taken in, for less memory. The gradient is that of the whole step for encoders
+    without batch normalization; batch norms see the statistics of each part alone, which is another step."""
     base_learning_rate: Positive = 1e-3
     """Per 256 pictures of batch: the rate is base_learning_rate * batch_size / 256."""
     min_learning_rate: Annotated[float, Field(ge=0)] = 1e-6

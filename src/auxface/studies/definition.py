@@ -54,6 +54,9 @@ class Method(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
     vary: Varied = Field(default_factory=dict)
     """Recipe key to its values; each combination is a method of its own."""
+    not_tested: dict[str, str] = Field(default_factory=dict)
+    """Data set to why the method's differences there answer nothing, such as an auxiliary that hardly acted. The report
+    says "not tested" in place of a verdict, with this reason."""
     skip: tuple[dict[str, Any], ...] = ()
     """Combinations that are left out: those that have all these values."""
 
@@ -101,6 +104,10 @@ class Study(Strict):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"data '{name}' is named twice")
+        for method, entry in self.methods.items():
+            for name in entry.not_tested:
+                if name not in names:
+                    raise ValueError(f"methods.{method}.not_tested: no data is named '{name}'{nearest(name, names)}")
         for what, values in (("seed", self.seeds), ("label fraction", self.label_fractions)):
             if len(set(values)) < len(values):
                 raise ValueError(f"a {what} is given twice")

@@ -1,14 +1,15 @@
 """What the finished runs of a study say: means over seeds, differences from the baseline, groups, damage, cost."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 
 import numpy as np
+from scipy import stats
 
 from auxface.errors import InputError
-from auxface.evaluation.bootstrap import Draws, Estimate, draw_resamples
+from auxface.evaluation.bootstrap import CONFIDENCE, Draws, Estimate, draw_resamples
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.comparing import Comparison, holm
 from auxface.evaluation.fairness import gaps
@@ -18,12 +19,30 @@ from auxface.evaluation.storage import read_predictions
 from auxface.evaluation.table import Predictions, TableError, Task
 from auxface.evaluation.vocabulary import METRICS, decision_metric
 from auxface.studies.definition import Study
-from auxface.studies.grid import row_name
+from auxface.studies.grid import methods_of, row_name
 from auxface.studies.ranks import Ranks, rank
 from auxface.studies.results import DONE, Line, predictions_file
-from auxface.studies.seed_means import difference_over_seeds, mean_over_seeds
+from auxface.studies.seed_means import ONE_SEED, difference_over_seeds, mean_over_seeds, student_interval
 
 LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class StudyComparison(Comparison):
+    """A method less its baseline.
+
+    Attributes:
+        not_tested: why the difference says nothing about what the study asks, as the study file has it; "" where it
+            does.
+    """
+
+    not_tested: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """As the study's JSON document has it."""
+        return super().to_dict() | ({"not_tested": self.not_tested} if self.not_tested else {})
+
+
 Estimates = dict[str, Estimate]
 Drawn = dict[str, Draws]
 
@@ -72,8 +91,8 @@ class DataEvidence:
     label_fraction: float
     rows: dict[str, Row]
     baselines: Mapping[str, Mapping[str, float]]
-    comparisons: list[Comparison]
-    gap_comparisons: list[Comparison]
+    comparisons: list[StudyComparison]
+    gap_comparisons: list[StudyComparison]
     samples: int
     clusters: int
 
@@ -216,12 +235,15 @@ def _row(name: str, fraction: float, by_seed: Mapping[int, tuple[Line, Drawn, di
         for place, wanted in ((row.worst, f"worst_group_{metric}"), (row.gap, f"{metric}_difference")):
             if all(wanted in one for one in found):
                 place[group] = mean_over_seeds([one[wanted] for one in found]).estimate
-    row.damaged = _damaged(lines, task.name)
+    row.damaged = _damaged(lines, task.name, by_seed[seeds[0]][1][metric].bounds)
     return row
 
 
-def _damaged(lines: Mapping[int, Line], task: str) -> Estimate | None:
-    """Mean under damage over seeds; the samples' part of its error is that of one seed, as the lines have it."""
+def _damaged(lines: Mapping[int, Line], task: str, bounds: tuple[float, float]) -> Estimate | None:
+    """Mean under damage over seeds, within the metric's ``bounds``.
+
+    The lines have no resamples, so the samples' part of its error is that of one seed, read off the lines' intervals.
+    """
     found = [line["tasks"][task]["robustness_summary"].get("mean_under_corruption") for line in lines.values()]
     if not found or any(one is None or one["value"] is None for one in found):
         return None
@@ -230,10 +252,14 @@ def _damaged(lines: Mapping[int, Line], task: str) -> Estimate | None:
     more: dict[str, object] = {"seeds": len(found), "corruptions": found[0].get("corruptions")}
     if any(one["low"] is None for one in found):
         return Estimate(value, None, None, n, clusters, found[0].get("why"), more)
+    between = float(values.std(ddof=1)) if len(found) > 1 else None
     half = mean((one["high"] - one["low"]) / 2 for one in found)
-    spread = 0.0 if len(found) == 1 else 1.96 * float(values.std(ddof=1)) / len(found) ** 0.5
-    reach = (half**2 + spread**2) ** 0.5
-    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), n, clusters, None, more)
+    # A line's interval is already widened to Student's quantile over its clusters.
+    error = half / float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1))
+    low, high, _ = student_interval(
+        value, of_samples=error**2, between_seeds=between, seeds=len(found), clusters=clusters, bounds=bounds
+    )
+    return Estimate(value, low, high, n, clusters, ONE_SEED if between is None else None, more)
 
 
 def _compare(
@@ -241,20 +267,28 @@ def _compare(
     data: str,
     task: Task,
     drawn: Mapping[str, Mapping[int, tuple[Line, Drawn, dict[str, Drawn]]]],
-) -> tuple[list[Comparison], list[Comparison]]:
+) -> tuple[list[StudyComparison], list[StudyComparison]]:
     """Every method less its baseline: in the study's metric, and in the gap of every group."""
-    found: list[Comparison] = []
-    of_gaps: list[Comparison] = []
+    found: list[StudyComparison] = []
+    of_gaps: list[StudyComparison] = []
     gap = f"{decision_metric(task.kind)}_difference"
+    methods = methods_of(study)
     for row, by_seed in drawn.items():
         line = next(iter(by_seed.values()))[0]
         against = row_name(study.compare.baseline, line["factors"])
         if line["method"] == study.compare.baseline or against not in drawn:
             continue
         base = drawn[against]
-        found += _difference(data, study.compare.metric, row, against, _each(by_seed), _each(base))
-        for group in next(iter(by_seed.values()))[2]:
-            of_gaps += _difference(data, gap, row, against, _each(by_seed, group), _each(base, group), group)
+        here = _difference(data, study.compare.metric, row, against, _each(by_seed), _each(base))
+        gaps_here = [
+            item
+            for group in next(iter(by_seed.values()))[2]
+            for item in _difference(data, gap, row, against, _each(by_seed, group), _each(base, group), group)
+        ]
+        method = methods.get(line["method"])
+        why = "" if method is None else method.not_tested.get(data, "")
+        found += [replace(item, not_tested=why) for item in here]
+        of_gaps += [replace(item, not_tested=why) for item in gaps_here]
     return found, of_gaps
 
 
@@ -270,12 +304,12 @@ def _difference(
     ours: Mapping[int, Drawn],
     theirs: Mapping[int, Drawn],
     group: str = "",
-) -> list[Comparison]:
+) -> list[StudyComparison]:
     sides = [{seed: found[metric] for seed, found in side.items() if metric in found} for side in (ours, theirs)]
     difference = difference_over_seeds(*sides)
     if difference is None:
         return []
-    return [Comparison(data, metric, row, against, difference.estimate, difference.p, group=group)]
+    return [StudyComparison(data, metric, row, against, difference.estimate, difference.p, group=group)]
 
 
 def _correct(evidence: Sequence[DataEvidence]) -> None:

@@ -62,6 +62,11 @@ def row_name(method: str, factors: Mapping[str, str]) -> str:
     return f"{method} at {', '.join(factors.values())}" if factors else method
 
 
+def methods_of(study: Study) -> dict[str, Method]:
+    """Return the methods under the names that results give them, with the values that each varies."""
+    return {_label(name, values): method for name, method in study.methods.items() for values in _combinations(method)}
+
+
 def runs_of(study: Study, folder: Path) -> list[Run]:
     """Every run: one seed of everything first, whole labels before fractions, the baseline before its rivals.
 

@@ -8,11 +8,10 @@ import numpy as np
 from auxface.evaluation.bootstrap import Estimate
 from auxface.evaluation.cells import Cell, metric_cell
 from auxface.evaluation.charts import SERIES, Line, line_chart
-from auxface.evaluation.comparing import Comparison
 from auxface.evaluation.damage_panels import CurvePanel
 from auxface.evaluation.intervals import IntervalChart, interval_chart
 from auxface.evaluation.vocabulary import METRICS, decision_metric, shown
-from auxface.studies.evidence import DataEvidence, Evidence
+from auxface.studies.evidence import DataEvidence, Evidence, StudyComparison
 from auxface.studies.markdown import measured_groups, shown_metrics
 from auxface.studies.wording import chance, gap_verdict, points, span_of_points, verdict
 
@@ -213,7 +212,7 @@ def _groups(one: DataEvidence) -> Table | None:
     return Table(tuple(headings), tuple(rows))
 
 
-def _change(metric: str, item: Comparison | None) -> Cell:
+def _change(metric: str, item: StudyComparison | None) -> Cell:
     if item is None:
         return Cell("–", "", None)
     value, span = points(metric, item.difference.value), span_of_points(metric, item.difference)

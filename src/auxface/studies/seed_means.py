@@ -1,4 +1,4 @@
-"""A figure over several seeds and one set of test samples: how far it would move with other seeds and other samples.
+"""The mean of a figure over seeds, with an interval for the uncertainty of both the seeds and the test samples.
 
 The clusters of the test set are resampled, with the same resamples for every seed and method. The seeds are few: three
 have ten different resamples, whose spread is too small by a third. Their part of the variance is therefore what endless
@@ -14,6 +14,8 @@ import numpy as np
 from scipy import stats
 
 from auxface.evaluation.bootstrap import CONFIDENCE, MINIMUM_FINITE, Draws, Estimate
+
+ONE_SEED = "one seed: the interval is of the samples alone"
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,40 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
         reason = "too few clusters for an interval" if clusters < 2 else "undefined in too many resamples"
         return SeedMean(Estimate(value, None, None, n, clusters, reason, more), None)
     of_samples = float(finite.var(ddof=1))
-    of_seeds = 0.0 if between is None else between**2 / seeds
+    low, high, p = student_interval(
+        value, of_samples=of_samples, between_seeds=between, seeds=seeds, clusters=clusters, bounds=draws[0].bounds
+    )
+    reason = ONE_SEED if between is None else None
+    return SeedMean(Estimate(value, low, high, n, clusters, reason, more), p)
+
+
+def student_interval(
+    value: float,
+    *,
+    of_samples: float,
+    between_seeds: float | None,
+    seeds: int,
+    clusters: int,
+    bounds: tuple[float, float],
+) -> tuple[float, float, float]:
+    """Return the ends of Student's interval of a mean over seeds, and the two-sided p of the mean being nought.
+
+    Args:
+        value: the mean.
+        of_samples: its variance over test samples.
+        between_seeds: standard deviation between seeds; None: one seed.
+        seeds: how many.
+        clusters: of the test samples.
+        bounds: the possible range of the metric, to which the ends are clipped.
+    """
+    of_seeds = 0.0 if between_seeds is None else between_seeds**2 / seeds
     total = of_samples + of_seeds
-    reason = "one seed: the interval is of the samples alone" if between is None else None
     if total == 0:
-        return SeedMean(Estimate(value, value, value, n, clusters, reason, more), 1.0 if value == 0 else 0.0)
+        return value, value, 1.0 if value == 0 else 0.0
     freedom = total**2 / (of_samples**2 / (clusters - 1) + of_seeds**2 / max(seeds - 1, 1))
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * total**0.5
-    low, high = (float(np.clip(end, *draws[0].bounds)) for end in (value - reach, value + reach))
-    p = float(2 * stats.t.sf(abs(value) / total**0.5, freedom))
-    return SeedMean(Estimate(value, low, high, n, clusters, reason, more), p)
+    low, high = (float(np.clip(end, *bounds)) for end in (value - reach, value + reach))
+    return low, high, float(2 * stats.t.sf(abs(value) / total**0.5, freedom))
 
 
 def difference_over_seeds(ours: Mapping[int, Draws], theirs: Mapping[int, Draws]) -> SeedMean | None:

@@ -1,24 +1,31 @@
 """What the figures of a study come to, in plain sentences."""
 
 from auxface.evaluation.bootstrap import Estimate
-from auxface.evaluation.comparing import Comparison
 from auxface.evaluation.vocabulary import METRICS, shown
-from auxface.studies.evidence import LEVEL, DataEvidence, Evidence, Row
+from auxface.studies.evidence import LEVEL, DataEvidence, Evidence, Row, StudyComparison
 
 UNCLEAR = "not told apart"
+UNTESTED = "not tested"
 
 
-def verdict(item: Comparison) -> str:
-    """``better``, ``worse`` or ``not told apart``: at 5%, corrected for all comparisons of the study."""
+def verdict(item: StudyComparison) -> str:
+    """``better``, ``worse`` or ``not told apart`` at 5%, corrected for all comparisons of the study, or ``not tested``.
+
+    The last is for methods that did not do what is compared, as the study file says.
+    """
     value = item.difference.value
+    if item.not_tested:
+        return UNTESTED
     if value is None or item.p_holm is None or item.p_holm >= LEVEL:
         return UNCLEAR
     return "better" if (value > 0) == METRICS[item.metric].higher_is_better else "worse"
 
 
-def gap_verdict(item: Comparison) -> str:
-    """``narrower``, ``wider`` or ``not told apart``, of a gap."""
+def gap_verdict(item: StudyComparison) -> str:
+    """``narrower``, ``wider``, ``not told apart`` or ``not tested``, of a gap."""
     value = item.difference.value
+    if item.not_tested:
+        return UNTESTED
     if value is None or item.p_holm is None or item.p_holm >= LEVEL:
         return UNCLEAR
     return "narrower" if value < 0 else "wider"
@@ -99,6 +106,9 @@ def _data_conclusion(one: DataEvidence, metric: str) -> str:
         verb = "is" if len(unclear) == len(one.comparisons) or len(unclear) == 1 else "are"
         apart = "told apart" if who == "No method" else "not told apart"
         parts.append(f"{who} {verb} {apart} from {unclear[0].second}.")
+    for item in one.comparisons:
+        if verdict(item) == UNTESTED:
+            parts.append(f"{item.first} against {item.second} is not tested: {item.not_tested}")
     for name, metrics in one.baselines.items():
         if metric in metrics:
             parts.append(_beside(known, metric, name, metrics[metric]))

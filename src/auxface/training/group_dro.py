@@ -5,7 +5,7 @@ by exp(step size * mean loss of the group), and all are scaled to add up to 1. T
 over its groups of q times the mean loss of the group, over the q of the groups that are in it.
 
 A step is weighed by the shares that the steps before it left (the paper's code updates them first), so that a step
-taken in parts, or on several processes, is the same step.
+taken in parts, or on several processes, is the same step (for encoders without batch normalization).
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
-"""A step's pictures dealt out to processes and to parts of accumulated gradients, so that the sum stays the same.
+"""A step's pictures split over processes and over parts of accumulated gradients, so that the sum stays the same.
 
 Losses are means: over pictures, or over known labels. A part's own mean would weigh a picture by how small its part is,
-so every part divides by what the whole step holds instead.
+so every part divides by what the whole step holds instead. The sum is not the same where the network has batch
+normalization, whose statistics are those of each part.
 """
 
 from dataclasses import dataclass

@@ -113,13 +113,16 @@ def evaluate(
     chosen: dict[str, evaluation.Predictions] = {}
     explaining = _Explaining(explain, len(subjects) > 1, resamples, seed)
     figures: list[evaluation.Figure] = []
+    rebuilding: list[str] = []
     explained: list[evaluation.Section] = []
     for subject in subjects:
         part = _usable(subject, manifest, split)
         tables[subject.name], robustness[subject.name] = _score(subject, part, split, data, kinds, severities, seed)
         if beside:
             chosen[subject.name] = _score_validation(subject, given, data)
-        figures += _rebuilt(subject, part.pictures)
+        rebuilt = _rebuilt(subject, part.pictures)
+        figures += rebuilt
+        rebuilding += [subject.name] if rebuilt else []
         explained += _explained(subject, part.pictures, tables[subject.name], explaining)
     robustness = {name: found for name, found in robustness.items() if found}
     try:
@@ -134,6 +137,9 @@ def evaluate(
                 progress=progress,
             )
         audit.notes += [*_not_attacked(subjects, kinds), *_cannot_choose(subjects, manifest)]
+        trained = {subject.name: subject.trained_on_split(given, split) for subject in subjects}
+        if split != "test":
+            audit.notes += trained.values()
         audit.method["measured_by"] = provenance()
         with atomic_folder(out) as folder:
             _write_tables(folder, "predictions", tables, len(subjects))
@@ -145,7 +151,7 @@ def evaluate(
                 folder,
                 title=title or f"{', '.join(tables)} on {data.name}, {split}",
                 sections_before=sections,
-                sections_after=[*([_rebuilt_section(tuple(figures))] if figures else []), *explained],
+                sections_after=[*_rebuilt_sections(figures, split, [trained[name] for name in rebuilding]), *explained],
                 curves=_training_curves(subjects) or None,
             )
     except TableError as error:
@@ -287,9 +293,13 @@ def _rebuilt(subject: Subject, pictures: np.ndarray) -> list[evaluation.Figure]:
     return [evaluation.Figure(picture, caption, f"Six faces, what {name} saw of them, and what it rebuilt")]
 
 
-def _rebuilt_section(figures: tuple[evaluation.Figure, ...]) -> evaluation.Section:
+def _rebuilt_sections(
+    figures: Sequence[evaluation.Figure], split: str, trained: Sequence[str]
+) -> list[evaluation.Section]:
+    if not figures:
+        return []
     text = (
         "During training the encoder also sees each face with most patches hidden, and a small decoder must rebuild "
-        "what was there. These are faces of the split that was measured; no model was trained on them."
+        f"what was there. These are faces of the split '{split}'. {' '.join(trained)}"
     )
-    return evaluation.Section("What the auxiliary task rebuilds", text, figures, None)
+    return [evaluation.Section("What the auxiliary task rebuilds", text, tuple(figures), None)]

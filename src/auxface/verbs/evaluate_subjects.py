@@ -39,6 +39,22 @@ class Subject:
     folder: Path | None
     facts: Mapping[str, Any]
 
+    def trained_on_split(self, manifest: Manifest, split: str) -> str:
+        """Return a sentence that says whether the model was trained, or chosen, on a split of a manifest."""
+        if self.config.provenance.get("manifest_hash") != manifest.hash:
+            return f"Whether {self.name} was trained on these samples is not known: this is not its training manifest."
+        if split == "train":
+            return (
+                f"{self.name} was trained on these samples: the figures show how well it fits them, not how it does on "
+                "others."
+            )
+        if split == "val":
+            return (
+                f"{self.name} was not trained on these samples, but its weights, temperature and thresholds were "
+                "chosen on them: the figures are too good on average."
+            )
+        return f"{self.name} was not trained on these samples."
+
 
 def open_subjects(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -> list[Subject]:
     """Read every model.
