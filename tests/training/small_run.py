@@ -1,5 +1,7 @@
 """A small training for the tests of killed and shared runs: ``python small_run.py FOLDER [key=value ...]``.
 
+Further runs of the same processes follow after ``then``: ``python small_run.py FOLDER ... then FOLDER ...``.
+
 ``kill_at=K`` kills the process with SIGKILL when it loads its K-th batch, unless a checkpoint was there at the start;
 ``kill_rank=R`` names the process of several that dies. The model's class is printed at the end or before the kill.
 """
@@ -43,8 +45,17 @@ def faces(count, seed):
 
 def main():
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    given = dict(argument.split("=") for argument in sys.argv[2:])
+    arguments = sys.argv[1:]
+    while "then" in arguments:
+        at = arguments.index("then")
+        run(*arguments[:at])
+        arguments = arguments[at + 1 :]
+    run(*arguments)
+
+
+def run(folder, *arguments):
+    folder = Path(folder)
+    given = dict(argument.split("=") for argument in arguments)
     kill_at, rank = int(given.pop("kill_at", 0)), given.pop("kill_rank", "0")
     drop_path = float(given.pop("drop_path", 0))
     folder.mkdir(exist_ok=True)

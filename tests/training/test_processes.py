@@ -17,6 +17,7 @@ ALONE = [sys.executable]
 SHARED_OUT = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
+GROUPS = ("epochs=1", "group_dro=0.5")
 FILES = ("model", "optimiser", "average", "best")
 
 
@@ -51,23 +52,40 @@ def epochs(folder):
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
-def test_twelve_steps_equal_five_a_kill_and_seven(tmp_path):
+def start_all(folder, launcher=ALONE):
+    """A run with clipped gradients, one with weighted groups and one with random depth, in the same processes."""
+    groups, depth = ("then", str(folder / "groups"), *GROUPS), ("then", str(folder / "depth"), "drop_path=0.2")
+    folder.mkdir()
+    done = start(folder / "clipped", *CLIPPED, *groups, *depth, launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+# A process spends most of its time on imports, so all tests share two launches.
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return start_all(tmp_path_factory.mktemp("processes") / "alone")
+
+
+@pytest.fixture(scope="module")
+def one(alone):
+    return alone / "clipped"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    return start_all(tmp_path_factory.mktemp("processes") / "two", TWO)
+
+
+def test_twelve_steps_equal_five_a_kill_and_seven(tmp_path, alone):
     arguments = ("checkpoint_every=5", "drop_path=0.2")
-    assert start(tmp_path / "unbroken", *arguments).returncode == 0
     killed = start(tmp_path / "broken", *arguments, "kill_at=7")
     assert killed.returncode == -signal.SIGKILL
     assert last(tmp_path / "broken").name == "000000005"
     assert start(tmp_path / "broken", *arguments).returncode == 0
-    assert last(tmp_path / "broken").name == last(tmp_path / "unbroken").name == "000000012"
-    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
-    assert epochs(tmp_path / "unbroken") == epochs(tmp_path / "broken")
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("processes") / "one"
-    assert start(folder, *CLIPPED).returncode == 0
-    return folder
+    assert last(tmp_path / "broken").name == last(alone / "depth").name == "000000012"
+    assert list(differences(alone / "depth", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert epochs(alone / "depth") == epochs(tmp_path / "broken")
 
 
 def assert_equal_but_for_rounding(first, second):
@@ -81,10 +99,8 @@ def assert_equal_but_for_rounding(first, second):
 
 
 # 43 pictures in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
-def test_two_processes_equal_one_with_the_same_steps(tmp_path, one):
-    two = start(tmp_path / "two", *CLIPPED, launcher=TWO)
-    assert two.returncode == 0, two.stderr
-    assert_equal_but_for_rounding(one, tmp_path / "two")
+def test_two_processes_equal_one_with_the_same_steps(alone, two):
+    assert_equal_but_for_rounding(alone / "clipped", two / "clipped")
 
 
 def test_weights_shared_out_over_two_processes_make_the_steps_of_one_which_can_go_on_from_them(tmp_path, one):
@@ -112,16 +128,12 @@ def test_a_run_with_weights_shared_out_goes_on_from_a_kill_exactly(tmp_path, one
     assert_equal_but_for_rounding(one, tmp_path / "unbroken")
 
 
-def test_two_processes_move_the_shares_of_groups_as_one_does(tmp_path):
-    arguments = ("epochs=1", "group_dro=0.5")
-    assert start(tmp_path / "one", *arguments).returncode == 0
-    shared = start(tmp_path / "two", *arguments, launcher=TWO)
-    assert shared.returncode == 0, shared.stderr
-    one, two = (load_file(last(tmp_path / name) / "group_shares.safetensors") for name in ("one", "two"))
-    assert one["log_shares"].exp().std() > 0.01
-    torch.testing.assert_close(one["log_shares"], two["log_shares"], rtol=0, atol=1e-5)
-    one, two = (without_key_biases(tmp_path / name) for name in ("one", "two"))
-    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-5) for name in one)
+def test_two_processes_move_the_shares_of_groups_as_one_does(alone, two):
+    first, second = (load_file(last(folder / "groups") / "group_shares.safetensors") for folder in (alone, two))
+    assert first["log_shares"].exp().std() > 0.01
+    torch.testing.assert_close(first["log_shares"], second["log_shares"], rtol=0, atol=1e-5)
+    first, second = (without_key_biases(folder / "groups") for folder in (alone, two))
+    assert all(torch.allclose(first[name], second[name], rtol=0, atol=1e-5) for name in first)
 
 
 @pytest.mark.slow
