@@ -1,7 +1,6 @@
-"""Writing that is whole or absent: beside first, then renamed."""
+"""Files that are whole or absent: written beside first, then renamed. Folders are in ``output_folder``."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,31 +32,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
             beside.unlink()
 
 
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``folder``; it replaces ``folder`` when the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield beside
-        beside.chmod(0o755)
-        if folder.exists():
-            old = beside.with_name(beside.name + ".old")
-            folder.replace(old)
-            beside.replace(folder)
-            shutil.rmtree(old)
-        else:
-            beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Stop before any work when ``path`` exists (a folder: when it holds anything) and may not be replaced.
+    """Stop before any work when the file ``path`` exists and may not be replaced.
 
     Raises:
-        InputError: the output exists and ``overwrite`` is false.
+        InputError: the output exists and ``overwrite`` is false, or it is a folder.
     """
-    if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    raise InputError(f"{path} exists already; choose another output or add --overwrite")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and the output is a file; choose another output")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already; choose another output or add --overwrite")

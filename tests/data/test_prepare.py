@@ -14,6 +14,7 @@ from auxface.data.faces import FaceSettings
 from auxface.data.frames import FrameSettings
 from auxface.data.manifest import read_manifest
 from auxface.errors import InputError
+from auxface.verbs import prepare as verb
 from auxface.verbs.prepare import prepare
 
 
@@ -247,6 +248,65 @@ def test_videos_stay_rows_or_become_frames_and_clips(tmp_path):
     manifest = read_manifest(tmp_path / "c.parquet")
     assert manifest.crop == {"clip": {"length": 2, "stride": 2}}
     assert Image.open(tmp_path / manifest.table["path"][0]).size == (48, 64)
+
+
+@pytest.fixture
+def cropped(pack, tmp_path, monkeypatch):
+    """Corners of the pack's pictures, as a detector would have cut them, of the side that is asked for."""
+
+    class Corner:
+        def __init__(self, settings, weights):
+            self.settings = settings
+
+        def cut(self, picture, mask):
+            return [(None, np.tile(picture, (3, 3, 1))[: self.settings.size, : self.settings.size])]
+
+    monkeypatch.setattr(verb, "FaceCutter", Corner)
+
+    def call(size=32):
+        options = {"label": ["sex"]}
+        faces = FaceSettings(size=size)
+        place, output = tmp_path / "crops", tmp_path / "a.parquet"
+        prepare("table", pack / "labels.csv", output=output, options=options, faces=faces, crops=place, overwrite=True)
+        return sorted(place.rglob("*.png"))
+
+    return call
+
+
+def test_crops_are_made_again_among_files_of_the_user(cropped, tmp_path):
+    assert {Image.open(path).size for path in cropped(32)} == {(32, 32)}
+    (tmp_path / "crops" / "notes.txt").write_text("mine")
+    assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
+    assert (tmp_path / "crops" / "notes.txt").read_text() == "mine"
+
+
+def test_a_changed_crop_is_not_replaced(cropped):
+    changed = cropped(32)[3]
+    layout_trees.picture(changed)
+    before = changed.read_bytes()
+    with pytest.raises(InputError, match=f"{changed.name}' has changed"):
+        cropped(48)
+    assert changed.read_bytes() == before
+
+
+def test_crops_of_a_killed_run_are_made_again(cropped, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "record_files", kill)
+        with pytest.raises(KeyboardInterrupt):
+            cropped(32)
+    assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
+
+
+def test_rendered_faces_do_not_replace_a_picture_of_the_user(tmp_path):
+    layout_trees.picture(tmp_path / "faces" / "000003.png")
+    before = (tmp_path / "faces" / "000003.png").read_bytes()
+    options = {"count": 9, "size": 32}
+    with pytest.raises(InputError, match=r"'000003\.png' is not recorded"):
+        prepare("synthetic", tmp_path / "faces", output=tmp_path / "f.parquet", options=options)
+    assert [path.read_bytes() for path in (tmp_path / "faces").iterdir()] == [before]
 
 
 def test_faces_are_cut_the_crop_is_recorded_and_missed_faces_are_counted(tmp_path, shared_data):

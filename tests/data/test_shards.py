@@ -105,9 +105,50 @@ def test_other_settings_need_overwrite_and_foreign_folders_are_left_alone(manife
     assert shard_data(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="choose another output"):
+    with pytest.raises(InputError, match=r"'thesis\.tex'.*choose another output"):
         shard_data(manifest, tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", ".notes", "train-000001.tar"])
+def test_overwrite_keeps_what_was_put_among_the_shards(manifest, tmp_path, name):
+    shard_data(manifest, tmp_path / "s", samples=5)
+    (tmp_path / "s" / name).write_text("mine")
+    with pytest.raises(InputError, match=f"'{name}'"):
+        shard_data(manifest, tmp_path / "s", samples=6, overwrite=True)
+    assert (tmp_path / "s" / name).read_text() == "mine"
+    assert (tmp_path / "s" / "train-000000.tar").exists()
+
+
+def test_a_repeated_run_keeps_hidden_files_and_changed_tables(manifest, tmp_path):
+    shard_data(manifest, tmp_path / "s", samples=5)
+    (tmp_path / "s" / ".notes").write_text("mine")
+    shard_data(manifest, tmp_path / "s", samples=5)
+    (tmp_path / "s" / "rejected.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"'rejected\.csv' has changed"):
+        shard_data(manifest, tmp_path / "s", samples=5)
+    assert [(tmp_path / "s" / name).read_text() for name in (".notes", "rejected.csv")] == ["mine", "mine"]
+
+
+def test_shards_of_a_stopped_run_are_replaced(manifest, tmp_path):
+    def stop(done, total):
+        if done > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(read_manifest(manifest), tmp_path / "s", samples=5, progress=stop)
+    (tmp_path / "s" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"'notes\.txt'"):
+        shard_data(manifest, tmp_path / "s", samples=6, overwrite=True)
+    (tmp_path / "s" / "notes.txt").unlink()
+    assert shard_data(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
+
+
+def test_shards_do_not_replace_the_pictures_that_they_are_made_of(manifest, tmp_path):
+    prepare("synthetic", tmp_path / "faces", output=tmp_path / "f.parquet", options={"count": 12, "size": 32})
+    with pytest.raises(InputError, match=r"\.png, which this command reads"):
+        shard_data(tmp_path / "f.parquet", tmp_path / "faces", overwrite=True)
+    assert len(list((tmp_path / "faces").glob("*.png"))) == 12
 
 
 def test_unreadable_pictures_are_counted_and_listed(manifest, tmp_path):

@@ -11,6 +11,7 @@ from made import emotion_samples, emotion_scores, forged_predictions
 from auxface.cli import main
 from auxface.errors import InputError
 from auxface.evaluation import join_conditions, write_predictions
+from auxface.output_folder import written_folder
 from auxface.verbs.audit import audit
 
 
@@ -127,3 +128,23 @@ def test_damaged_pictures_come_as_one_table(tmp_path):
     assert list(found.models["m"].tasks["emotion"].robustness["fog"]) == [1, 2]
     with pytest.raises(InputError, match="give it as robustness"):
         audit(tmp_path / "damaged.parquet", tmp_path / "y")
+
+
+def test_overwrite_replaces_an_audit_and_nothing_else(run, tables, tmp_path):
+    out, few = tmp_path / "audit", ("--resamples", 100, "--overwrite")
+    for _ in range(2):
+        assert run(tables / "a.parquet", "--out", out, *few).returncode == 0
+    (out / "csv" / "thesis.tex").write_text("mine")
+    page = (out / "report.html").read_bytes()
+    refused = run(tables / "b.parquet", "--out", out, *few)
+    assert (refused.returncode, "csv/thesis.tex" in refused.stderr) == (2, True)
+    assert (out / "csv" / "thesis.tex").read_text() == "mine"
+    assert (out / "report.html").read_bytes() == page
+
+
+def test_an_audit_does_not_replace_the_folder_of_its_table(run, tables, tmp_path):
+    with written_folder(tmp_path / "test") as beside:
+        (beside / "a.parquet").write_bytes((tables / "a.parquet").read_bytes())
+    refused = run(tmp_path / "test" / "a.parquet", "--out", tmp_path / "test", "--overwrite")
+    assert (refused.returncode, "which this command reads" in refused.stderr) == (2, True)
+    assert (tmp_path / "test" / "a.parquet").exists()

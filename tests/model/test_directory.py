@@ -34,7 +34,21 @@ def test_a_saved_model_reads_back_as_itself(model, folder):
     assert again.tasks == model.tasks
     for name, logits in model.logits(images).items():
         assert torch.equal(logits, again.logits(images)[name])
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    files = [".auxface.json", "README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == files
+
+
+def test_a_model_is_added_to_a_folder_of_the_user(model, tmp_path):
+    (tmp_path / "csv").mkdir()
+    for name in ("notes.txt", "csv/table.csv", "config.json"):
+        (tmp_path / name).write_text("mine")
+    for _ in range(2):
+        model.save_pretrained(tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in ("notes.txt", "csv/table.csv")} == {
+        "notes.txt": "mine",
+        "csv/table.csv": "mine",
+    }
+    assert JointModel.from_pretrained(tmp_path).recipe == model.recipe
 
 
 def test_weights_said_to_be_pretrained_are_not_fetched_again(model, folder):

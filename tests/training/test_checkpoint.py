@@ -54,6 +54,15 @@ def test_a_fault_in_the_middle_of_writing_leaves_the_previous_whole(tmp_path, mo
     assert newest_checkpoint(tmp_path / "checkpoint").name == "000000005"
 
 
+def test_a_file_of_the_user_outlives_its_checkpoint(tmp_path):
+    save_checkpoint(tmp_path, tensors(5), RunState(step=5))
+    (tmp_path / "000000005" / "notes.txt").write_text("mine")
+    for step in (10, 5, 15, 20):
+        save_checkpoint(tmp_path, tensors(step), RunState(step=step))
+    assert [path.name for path in (tmp_path / "000000005").iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000005", "000000015", "000000020"]
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     save_checkpoint(tmp_path, tensors(5), RunState(step=5))
     model = nn.Linear(3, 2)

@@ -19,6 +19,13 @@ from auxface.data.layouts.tree import VIDEO_SUFFIXES
 from auxface.data.parallel import in_order
 from auxface.data.video import UnreadableVideo
 from auxface.data.video_intake import take_frames
+from auxface.output_folder import begin_growing, record_files, refuse_foreign_names
+
+# Crops of a picture (ITEM.png, ITEM-0.png and so on) and frames of a video (ITEM/000000.png). The end of an item's name
+# is a hash of its key.
+_CROP = re.compile(r"(?P<item>.+-[0-9a-f]{10})(-[0-9]+|/[0-9]{6}[^/]*)?\.png")
+_HASH = "[0-9a-f]" * 10
+_CROP_PATTERNS = tuple(f"*/*/*-{_HASH}{ending}.png" for ending in ("", "-[0-9]*", "/[0-9]*"))
 
 Status = Literal["usable", "no_face", "unreadable", "duplicate"]
 STATUSES: tuple[Status, ...] = ("usable", "no_face", "unreadable", "duplicate")
@@ -105,22 +112,34 @@ class Intake:
             return Outcome((Piece("unreadable", str(error)),))
 
     def take_all(self, items: Iterable[Item], journal: Journal) -> Iterator[Outcome]:
-        """Take many items on all cores, in order; those that the journal knows are not opened again."""
+        """Take many items on all cores, in order; those that the journal knows are not opened again.
+
+        Raises:
+            InputError: a crop would replace a file that auxface did not write, or that has changed since.
+        """
         items = list(items)
+        known = [_known(item, journal) for item in items]
+        crops = self.crops if self.cutter is not None or self.frames is not None else None
+        if crops is not None:
+            _begin_crops(crops, {item.name for item, outcome in zip(items, known, strict=True) if outcome is None})
 
-        def work(item: Item) -> tuple[Outcome, str | None]:
-            known = journal.find(item.path)
-            if known is not None:
-                outcome = Outcome(tuple(Piece(**piece) for piece in known["pieces"]), known["digest"])
-                if all(Path(piece.path).is_file() for piece in outcome.pieces if piece.path):
-                    return outcome, None
-            state = file_state(item.path)
-            return self.take(item), state
+        def work(number: int) -> tuple[Outcome, str | None]:
+            outcome = known[number]
+            if outcome is not None:
+                return outcome, None
+            state = file_state(items[number].path)
+            return self.take(items[number]), state
 
-        for item, (outcome, state) in zip(items, in_order(work, items), strict=True):
+        made: list[str] = []
+        for item, (outcome, state) in zip(items, in_order(work, range(len(items))), strict=True):
             if state is not None:
                 journal.add(item.path, state, asdict(outcome))
+            if crops is not None:
+                start = str(crops / item.name)
+                made += [piece.path for piece in outcome.pieces if piece.path.startswith(start)]
             yield outcome
+        if crops is not None:
+            record_files(crops, [Path(path).relative_to(crops).as_posix() for path in made])
 
     def _picture(self, item: Item) -> Outcome:
         data = read_bytes(Path(item.path), MAX_BYTES)
@@ -151,6 +170,28 @@ class Intake:
                 place = self.crops / item.name / f"{taken.frame:06d}{taken.ending}.png"
                 seen = to_text(look(taken.picture))
                 yield Piece("usable", path=_save(taken.picture, place), frame=taken.frame, look=seen)
+
+
+def _known(item: Item, journal: Journal) -> Outcome | None:
+    """What the journal has of an item, if its crops are still there."""
+    known = journal.find(item.path)
+    if known is None:
+        return None
+    outcome = Outcome(tuple(Piece(**piece) for piece in known["pieces"]), known["digest"])
+    return outcome if all(Path(piece.path).is_file() for piece in outcome.pieces if piece.path) else None
+
+
+def _begin_crops(crops: Path, names: set[str]) -> None:
+    """Record that crops of the items of these names are made anew, if nothing else is in their way."""
+    again: list[str] = []
+    for folder in sorted({name.rpartition("/")[0] for name in names}):
+        for path in sorted((crops / folder).rglob("*.png")):
+            name = path.relative_to(crops).as_posix()
+            named = _CROP.fullmatch(name)
+            if named is not None and named["item"] in names:
+                again.append(name)
+    refuse_foreign_names(crops, again)
+    begin_growing(crops, _CROP_PATTERNS, changing=again)
 
 
 def check_inside(path: str, tree: Path | None) -> None:

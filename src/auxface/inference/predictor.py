@@ -134,6 +134,8 @@ class Predictor:
     def save_pretrained(self, folder: str | Path, *, report: Mapping[str, Any] | None = None) -> None:
         """Write the model directory with thresholds, calibration and records; an audit goes into its card.
 
+        In a folder that exists, files of the same names are replaced and all others stay.
+
         Raises:
             InputError: the model is an exported file, which holds no weights to train on.
         """

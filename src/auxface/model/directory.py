@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from auxface.atomic import atomic_file, atomic_folder
+from auxface.atomic import atomic_file
 from auxface.errors import InputError
 from auxface.model.card import model_card
 from auxface.model.config import ModelConfig, record_of
 from auxface.model.joint import JointModel
+from auxface.output_folder import added_files
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -48,9 +49,12 @@ def default_config(model: JointModel) -> ModelConfig:
 def save_model(
     model: JointModel, folder: Path, config: ModelConfig | None = None, report: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model directory, whole or not at all; an audit's ``report.json`` goes into its card."""
+    """Write a model directory; an audit's ``report.json`` goes into its card.
+
+    In a folder that exists, the files of a model directory are replaced and all others stay.
+    """
     config = default_config(model) if config is None else config
-    with atomic_folder(folder) as beside:
+    with added_files(folder) as beside:
         write_model_files(model, beside, config, report)
 
 

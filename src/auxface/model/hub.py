@@ -8,7 +8,7 @@ from typing import Any
 
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig
-from auxface.model.directory import CARD, CONFIG, WEIGHTS, SavedModel, load_model, save_model
+from auxface.model.directory import CARD, CONFIG, WEIGHTS, SavedModel, load_model, write_model_files
 from auxface.model.joint import JointModel
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -70,8 +70,8 @@ def push_model(
     from huggingface_hub.errors import HfHubHTTPError
 
     with tempfile.TemporaryDirectory() as beside:
-        folder = Path(beside) / "model"
-        save_model(model, folder, config, report)
+        folder = Path(beside)
+        write_model_files(model, folder, config, report)
         try:
             api = HfApi(token=token)
             api.create_repo(name, private=private, exist_ok=True)

@@ -187,7 +187,10 @@ class JointModel(nn.Module):
                 yield name, auxiliary
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a model directory with these weights, without thresholds or calibration."""
+        """Write a model directory with these weights, without thresholds or calibration.
+
+        In a folder that exists, files of the same names are replaced and all others stay.
+        """
         from auxface.model.directory import save_model
 
         save_model(self, Path(folder))

@@ -7,8 +7,10 @@ process that is killed at any moment leaves at least the one before.
 import json
 import os
 import shutil
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from auxface.atomic import atomic_folder
 from auxface.errors import InputError
 from auxface.model.directory import write_weights
 from auxface.training.sharding import laid_out
 
+TENSORS = ("model", "optimiser", "best", "objectives", "average", "group_shares")
 _KEPT = 2
 _STATE = "state.json"
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,35 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
     Raises:
         OSError: the disk is full, or another fault of it; earlier checkpoints are untouched.
     """
-    place = folder / f"{state.step:09d}"
-    with atomic_folder(place) as beside:
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{state.step:0{_DIGITS}d}"
+    beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=folder))
+    try:
         for name, each in tensors.items():
             write_weights(_plain(each), beside / f"{name}.safetensors")
         (beside / _STATE).write_text(json.dumps(asdict(state)) + "\n")
         for path in beside.iterdir():
             _flush(path)
+        beside.chmod(0o755)
+        # A damaged one of the same step.
+        _remove(place, tensors)
+        if place.exists():
+            for path in sorted(beside.iterdir(), key=lambda path: path.name == _STATE):
+                path.replace(place / path.name)
+        else:
+            beside.replace(place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     for old in _numbered(folder)[_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old, tensors)
     return place
+
+
+def checkpoint_patterns(folder: str) -> list[str]:
+    """Names of all files that :func:`save_checkpoint` writes for a run, those that a kill leaves half-written too."""
+    number = "[0-9]" * _DIGITS
+    names = [_STATE, *(f"{name}.safetensors" for name in TENSORS)]
+    return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -141,7 +163,16 @@ def restore_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensor
 def _numbered(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if path.name.isdigit()), reverse=True)
+    return sorted((path for path in folder.iterdir() if path.name.isdigit() and (path / _STATE).exists()), reverse=True)
+
+
+def _remove(place: Path, names: Iterable[str]) -> None:
+    """Delete a checkpoint's files; the folder stays if it holds anything else."""
+    # Without its state it is no checkpoint any more, wherever a kill stops this.
+    for file in (_STATE, *(f"{name}.safetensors" for name in names)):
+        (place / file).unlink(missing_ok=True)
+    with suppress(OSError):
+        place.rmdir()
 
 
 def _flush(path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from auxface import evaluation
-from auxface.atomic import atomic_folder, refuse_existing
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, TableError
+from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance as measured_by
 
@@ -52,15 +52,16 @@ def audit(
         resamples: bootstrap resamples behind each interval.
         seed: of the resamples.
         title: of the page.
-        overwrite: replace ``out`` if it exists.
+        overwrite: replace what auxface wrote in ``out``.
 
     Raises:
         InputError: a table that cannot be read or measured, names that do not fit, an output that exists.
     """
-    refuse_existing(out, overwrite)
+    check_output_folder(out, overwrite)
     paths = [tables] if isinstance(tables, Path) else list(tables)
     if not paths:
         raise InputError("no table given; name at least one file with columns true.TASK and score.TASK.CLASS")
+    refuse_inputs_inside(out, [*paths, *validation, *robustness])
     try:
         read = [_only_tasks(_only_split(evaluation.read_predictions(path), split, path), tasks, path) for path in paths]
         called = _names(paths, read, names, matrix)
@@ -78,7 +79,7 @@ def audit(
             )
         found.method["files"] = files
         found.method["measured_by"] = measured_by()
-        with atomic_folder(out) as beside:
+        with written_folder(out) as beside:
             evaluation.write_report(found, beside, title=title or f"Audit of {', '.join(models)}")
     except TableError as error:
         raise InputError(str(error)) from None

@@ -53,7 +53,9 @@ def shard_data(manifest: Path, out: Path, *, samples: int = 1000, seed: int = 0,
     opened = read_manifest(manifest)
     _refuse_shards(opened, manifest)
     with progress_steps("write shards", "pictures") as progress:
-        return write_shards(opened, out, samples=samples, seed=seed, overwrite=overwrite, progress=progress)
+        return write_shards(
+            opened, out, samples=samples, seed=seed, overwrite=overwrite, inputs=[manifest], progress=progress
+        )
 
 
 def _refuse_shards(opened: Manifest, given: Path) -> None:

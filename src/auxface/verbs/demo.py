@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auxface import evaluation
-from auxface.atomic import refuse_existing
+from auxface.atomic import atomic_file
 from auxface.data.manifest import read_manifest
+from auxface.output_folder import begin_growing, check_output_folder, end_growing
 from auxface.progress import progress_steps
 from auxface.verbs.evaluate import evaluate
 from auxface.verbs.prepare import prepare
@@ -29,6 +30,16 @@ SETTINGS = (
     "train.base_learning_rate=0.008",
 )
 
+# What stands beside the folders of faces, models and report, which have records of their own.
+_OWN = (
+    "faces.parquet",
+    "faces.account.json",
+    "faces.rejected.csv",
+    "faces.leaks.csv",
+    ".faces.parquet.journal",
+    "report.html",
+)
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -50,12 +61,13 @@ def demo(
         epochs: passes over the training split, for each model.
         seed: of faces and trainings.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: replace what auxface wrote in ``out``.
 
     Raises:
         InputError: the output exists.
     """
-    refuse_existing(out, overwrite)
+    check_output_folder(out, overwrite)
+    begin_growing(out, _OWN)
     manifest = out / "faces.parquet"
     with progress_steps("render faces", "faces") as progress:
         options = {"count": faces, "seed": seed, "size": 64}
@@ -85,7 +97,9 @@ def demo(
         sections=[_introduction(faces, len(read_manifest(manifest).labels[TASK].classes), epochs, seed)],
     )
     page = out / "report.html"
-    page.write_bytes((report / "report.html").read_bytes())
+    with atomic_file(page) as beside:
+        beside.write_bytes((report / "report.html").read_bytes())
+    end_growing(out)
     return Demo(out, page, audit)
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 
 from auxface import evaluation
-from auxface.atomic import atomic_folder, refuse_existing
 from auxface.data.clip_views import on_frames
 from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import Manifest, read_manifest
@@ -22,6 +21,7 @@ from auxface.inference.attacks import ATTACKS, can_be_attacked
 from auxface.inference.damage import damage_names, damages
 from auxface.inference.predictions import predictions_for
 from auxface.inference.rebuilt import rebuilt_figure
+from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar, progress_steps
 from auxface.provenance import provenance
 from auxface.training.journal import read_journal
@@ -85,7 +85,7 @@ def evaluate(
         resamples: bootstrap resamples behind each interval.
         seed: of the bootstrap, the corruptions and the masks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: replace what auxface wrote in ``out``.
         title: of the page.
         sections: shown on the page before the others.
 
@@ -93,7 +93,7 @@ def evaluate(
         InputError: a model that was chosen on this split, a manifest without the model's labels, a damage that is
             unknown or can be done to none of the models, a table that cannot be measured, an output that exists.
     """
-    refuse_existing(out, overwrite)
+    check_output_folder(out, overwrite)
     check_device(device)
     kinds = damage_names(corruptions)
     named = {models.name or "model": models} if isinstance(models, Path) else dict(models)
@@ -103,6 +103,7 @@ def evaluate(
     if explain and of_clips is not None:
         raise InputError(f"{of_clips}: maps are averaged over pictures, and the model sees clips; leave --explain out")
     given = read_manifest(data)
+    refuse_inputs_inside(out, [data, *named.values(), *onnx, *given.paths()])
     manifest = given.only(split)
     for subject in subjects:
         check_subject(subject, manifest, split)
@@ -141,7 +142,7 @@ def evaluate(
         if split != "test":
             audit.notes += trained.values()
         audit.method["measured_by"] = provenance()
-        with atomic_folder(out) as folder:
+        with written_folder(out) as folder:
             _write_tables(folder, "predictions", tables, len(subjects))
             _write_tables(folder, "validation", chosen, len(subjects))
             damaged = {name: evaluation.join_conditions(found) for name, found in robustness.items()}

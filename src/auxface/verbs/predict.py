@@ -4,13 +4,13 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.decode import SUFFIXES
 from auxface.data.faces.settings import DetectorName
 from auxface.data.intake import safe_name
@@ -24,6 +24,7 @@ from auxface.inference.predictor import Predictor
 from auxface.inference.results import Prediction
 from auxface.inference.timeline import write_overlay_video
 from auxface.inference.video import LOOKS_PER_SECOND, VideoPrediction, predict_video
+from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
 from auxface.verbs.train import check_device
 
@@ -54,7 +55,7 @@ def predict(
         inputs: pictures, videos, folders of both (searched through), and with ``allow_urls`` addresses of pictures.
         out: the folder to make.
         overlay: whether pictures and videos are drawn; needs ``out``.
-        overwrite: whether files in ``out`` may be replaced.
+        overwrite: replace what auxface wrote in ``out``.
         faces: see :class:`auxface.inference.predictor.Predictor`, as for the next two.
         detector: likewise.
         weights: likewise.
@@ -72,8 +73,10 @@ def predict(
         raise InputError("--overlay makes files; name a folder for them with -o")
     check_device(device)
     if out is not None:
-        refuse_existing(out, overwrite)
+        check_output_folder(out, overwrite)
     listed = list(_listed(inputs))
+    if out is not None:
+        refuse_inputs_inside(out, [Path(model), *(item for item in listed if isinstance(item, Path))])
     warn = warn or to_standard_error
     predictor = Predictor.from_pretrained(
         model,
@@ -87,16 +90,17 @@ def predict(
     for sentence in filter(None, map(meaning, predictor.config.tasks)):
         warn(sentence)
     results: list[Prediction] = []
-    with progress_bar("predict", len(listed), "files") as advance:
-        for is_video, group in itertools.groupby(listed, _is_video):
-            paths = list(group)
-            for result in _videos(predictor, paths, looks_per_second) if is_video else predictor.stream(paths):
-                results.append(result)
-                if out is not None and overlay:
-                    _draw(result, _place(out / "overlay", len(results), result.input), allow_urls)
-                advance(1)
-    if out is not None:
-        _write(results, out)
+    with nullcontext() if out is None else written_folder(out) as folder:
+        with progress_bar("predict", len(listed), "files") as advance:
+            for is_video, group in itertools.groupby(listed, _is_video):
+                paths = list(group)
+                for result in _videos(predictor, paths, looks_per_second) if is_video else predictor.stream(paths):
+                    results.append(result)
+                    if folder is not None and overlay:
+                        _draw(result, _place(folder / "overlay", len(results), result.input), allow_urls)
+                    advance(1)
+        if folder is not None:
+            _write(results, folder)
     return results
 
 
@@ -136,22 +140,20 @@ def _draw(result: Prediction, place: Path, allow_urls: bool) -> None:
             write_overlay_video(result, place.with_name(place.name + ".mp4"), advance)
         return
     picture = boxed(*legible(read_any(result.source, allow_urls=allow_urls), result.faces))
-    with atomic_file(place.with_name(place.name + ".jpg")) as beside:
-        Image.fromarray(np.ascontiguousarray(picture)).save(beside, quality=92)
+    place.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(picture)).save(place.with_name(place.name + ".jpg"), quality=92)
 
 
-def _write(results: list[Prediction], out: Path) -> None:
-    with atomic_file(out / "predictions.csv") as beside:
-        pd.concat([result.to_frame() for result in results], ignore_index=True).to_csv(beside, index=False)
-    with atomic_file(out / "predictions.json") as beside:
-        beside.write_text(json.dumps([result.to_dict() for result in results], indent=1) + "\n", encoding="utf-8")
+def _write(results: list[Prediction], folder: Path) -> None:
+    rows = pd.concat([result.to_frame() for result in results], ignore_index=True)
+    rows.to_csv(folder / "predictions.csv", index=False)
+    said = json.dumps([result.to_dict() for result in results], indent=1) + "\n"
+    (folder / "predictions.json").write_text(said, encoding="utf-8")
     for number, result in enumerate(results, start=1):
         if isinstance(result, VideoPrediction):
-            place = _place(out, number, result.input)
-            with atomic_file(place.with_name(place.name + ".scores.csv")) as beside:
-                result.over_time().to_csv(beside, index=False)
-            with atomic_file(place.with_name(place.name + ".scores.png")) as beside:
-                result.plot().savefig(beside)
+            place = _place(folder, number, result.input)
+            result.over_time().to_csv(place.with_name(place.name + ".scores.csv"), index=False)
+            result.plot().savefig(place.with_name(place.name + ".scores.png"))
 
 
 def to_standard_error(sentence: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from auxface.data.corruptions import corruptions
 from auxface.data.manifest import Manifest, read_manifest, write_manifest
 from auxface.errors import InputError
+from auxface.output_folder import delete_written
 from auxface.progress import progress_bar
 from auxface.provenance import machine_kind
 from auxface.recipe.sentences import nearest
@@ -187,7 +187,7 @@ class _AtWork:
         done = line["status"] == DONE
         append_result(self.out, line, folder / TEST / "predictions.parquet" if done else None)
         if not self.keep_models:
-            shutil.rmtree(folder, ignore_errors=True)
+            delete_written(folder)
         return line
 
 

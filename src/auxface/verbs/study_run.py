@@ -18,6 +18,7 @@ from auxface.errors import InputError
 from auxface.evaluation import TaskAudit
 from auxface.evaluation.partition import CROSS
 from auxface.evaluation.vocabulary import TABLE
+from auxface.output_folder import begin_growing
 from auxface.recipe import Recipe
 from auxface.studies.results import DONE, FAILED
 from auxface.training.journal import read_journal
@@ -43,7 +44,7 @@ class Order:
 
 def carry_out(order: Order) -> None:
     """Train, measure and write ``result.json`` into the run's folder; what was printed goes to ``output.log``."""
-    order.folder.mkdir(parents=True, exist_ok=True)
+    begin_growing(order.folder, (RESULT, LOG))
     with (order.folder / LOG).open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

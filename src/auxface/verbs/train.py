@@ -1,27 +1,34 @@
 """``auxface train``: a recipe and a manifest to a model directory; started, gone on with, or only rehearsed."""
 
-import shutil
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import torch
 import yaml
 from accelerate import Accelerator
 
-from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.usable import write_rejected
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import SavedModel, write_model_files
 from auxface.model.scoring import score_pictures
+from auxface.output_folder import (
+    added_files,
+    begin_growing,
+    check_output_folder,
+    clear_folder,
+    end_growing,
+    refuse_inputs_inside,
+)
 from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
 from auxface.training.assembly import Assembly, assemble, with_agreed_batch_size
 from auxface.training.calibration import calibrate
+from auxface.training.checkpoint import checkpoint_patterns
 from auxface.training.faults import explained
 from auxface.training.loop import Trained, run_training
 from auxface.training.machine import is_restart, make_accelerator
@@ -33,6 +40,16 @@ from auxface.training.run_record import (
     read_record,
     same_manifest,
     write_record,
+)
+
+# Files of a run that change, or come and go, until it ends.
+_GROWING = (
+    "log.jsonl",
+    "steps.jsonl",
+    "tensorboard/events.out.tfevents.*",
+    "rejected.csv",
+    "nonfinite.json",
+    *checkpoint_patterns("checkpoint"),
 )
 
 
@@ -57,7 +74,7 @@ def train(
         overrides: settings such as ``train.epochs=3``.
         seed: replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: replace what auxface wrote in ``out``.
 
     Raises:
         InputError: anything wrong with recipe, manifest, pictures or output, before anything is written; or the loss
@@ -65,24 +82,28 @@ def train(
     """
     if is_restart() and has_record(out):
         return resume(out, device=device)
-    refuse_existing(out, overwrite)
+    check_output_folder(out, overwrite)
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
     accelerator = make_accelerator(resolved, device)
     given = read_manifest(data)
+    refuse_inputs_inside(out, [data, *given.paths()])
     parts = _assemble(resolved, given, accelerator)
     pictures = {split: len(part.pictures) for split, part in parts.parts.items()}
     if accelerator.is_main_process:
-        if overwrite and out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True, exist_ok=True)
+        clear_folder(out)
         try:
-            with atomic_file(out / "recipe.yaml") as beside:
-                beside.write_text(yaml.safe_dump(parts.recipe.model_dump(mode="json"), sort_keys=False))
-            write_record(out, RunRecord(str(data.resolve()), given.hash, pictures))
+            begin_growing(out, _GROWING)
+            with added_files(out) as beside:
+                (beside / "recipe.yaml").write_text(
+                    yaml.safe_dump(parts.recipe.model_dump(mode="json"), sort_keys=False)
+                )
+                write_record(beside, RunRecord(str(data.resolve()), given.hash, pictures))
         except OSError:
             # Half a start can neither be gone on with nor started again without --overwrite.
-            shutil.rmtree(out, ignore_errors=True)
+            clear_folder(out)
+            with suppress(OSError):
+                out.rmdir()
             raise
     accelerator.wait_for_everyone()
     return _run(parts, given, out, accelerator)
@@ -106,6 +127,8 @@ def resume(out: Path, *, data: Path | None = None, device: str = "auto") -> Save
     accelerator = make_accelerator(resolved, device)
     parts = _assemble(resolved, given, accelerator)
     check_pictures(out, record, {split: len(part.pictures) for split, part in parts.parts.items()})
+    if accelerator.is_main_process:
+        begin_growing(out, _GROWING)
     return _run(parts, given, out, accelerator)
 
 
@@ -161,7 +184,9 @@ def _run(parts: Assembly, given: Manifest, out: Path, accelerator: Accelerator) 
     config = _configuration(parts, given, trained, rejected)
     if main:
         with explained(out, parts.feed.batch_size, recipe.train.accumulate):
-            write_model_files(trained.model, out, config)
+            with added_files(out) as beside:
+                write_model_files(trained.model, beside, config)
+            end_growing(out)
     return SavedModel(trained.model, config)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from auxface.atomic import atomic_file
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
 from auxface.data.splits import parse_fractions
 from auxface.errors import InputError
+from auxface.output_folder import added_files, refuse_foreign_names
 
 _MOST = 1_000_000
 
@@ -30,14 +30,15 @@ def read(
 
     if not 1 <= count <= _MOST:
         raise InputError(f"layout synthetic: count {count} must be from 1 to {_MOST}")
+    names = [f"{row:06d}.png" for row in range(count)]
+    refuse_foreign_names(root, names)
     tied = Bias(bias_label, bias_group, bias) if bias else None
     faces = render_faces(count, seed=seed, size=size, bias=tied, splits=parse_fractions(split_fractions))
-    root.mkdir(parents=True, exist_ok=True)
-    names = [root / f"{row:06d}.png" for row in range(count)]
-    for name, picture in zip(names, faces.pictures, strict=True):
-        with atomic_file(name) as beside:
-            Image.fromarray(picture).save(beside, compress_level=1)
-    return drawn(faces.table.assign(path=[str(name) for name in names], dataset="synthetic", video="", method=""), root)
+    with added_files(root) as beside:
+        for name, picture in zip(names, faces.pictures, strict=True):
+            Image.fromarray(picture).save(beside / name, compress_level=1)
+    paths = [str(root / name) for name in names]
+    return drawn(faces.table.assign(path=paths, dataset="synthetic", video="", method=""), root)
 
 
 def drawn(table: pd.DataFrame, root: Path) -> Listing:

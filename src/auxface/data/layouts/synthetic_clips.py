@@ -1,5 +1,6 @@
 """``synthetic_clips``: videos of rendered faces, as H.264 files; ``root`` is the folder that they are written to."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from auxface.data.parallel import in_order
 from auxface.data.splits import parse_fractions
 from auxface.data.video_writing import write_video
 from auxface.errors import InputError
+from auxface.output_folder import added_files, refuse_foreign_names
 from auxface.progress import progress_bar
 
 _MOST = 100_000
@@ -34,20 +36,20 @@ def read(
     if size % 2 or seed < 0:
         raise InputError("layout synthetic_clips: size must be even and seed 0 or more")
     splits = parse_fractions(split_fractions)
-    root.mkdir(parents=True, exist_ok=True)
-    names = [root / f"{number:05d}.mp4" for number in range(count)]
+    names = [f"{number:05d}.mp4" for number in range(count)]
+    refuse_foreign_names(root, names)
 
-    def write(number: int) -> dict[str, object]:
-        write_video(names[number], render_clip(number, frames=length, seed=seed, size=size, splits=splits))
+    def write(number: int, folder: Path) -> dict[str, object]:
+        write_video(folder / names[number], render_clip(number, frames=length, seed=seed, size=size, splits=splits))
         return describe_clip(number, seed=seed, splits=splits)[1]
 
     rows: list[dict[str, object]] = []
-    with progress_bar("render clips", count, "videos") as advance:
-        for row in in_order(write, range(count)):
+    with added_files(root) as beside, progress_bar("render clips", count, "videos") as advance:
+        for row in in_order(partial(write, folder=beside), range(count)):
             rows.append(row)
             advance(1)
     table = pd.DataFrame(rows)
-    return drawn(table.assign(path=[str(name) for name in names], dataset="synthetic_clips", method=""), root)
+    return drawn(table.assign(path=[str(root / name) for name in names], dataset="synthetic_clips", method=""), root)
 
 
 layout = Layout(

@@ -6,9 +6,8 @@ paths are ``SHARD/NAME``). ``shards.json`` is written last, so that it stands fo
 
 import io
 import json
-import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,21 @@ from auxface.data.layouts.tree import VIDEO_SUFFIXES
 from auxface.data.manifest import SPLITS, Manifest, header, write_manifest
 from auxface.data.parallel import in_order
 from auxface.errors import InputError
+from auxface.output_folder import (
+    begin_growing,
+    check_output_folder,
+    clear_folder,
+    end_growing,
+    refuse_foreign_names,
+    refuse_inputs_inside,
+)
 
 Progress = Callable[[int, int], None]
 INDEX = "shards.json"
 _PLAN = ".plan.json"
+_NUMBERED = tuple(f"{split}-{'[0-9]' * 6}.tar" for split in SPLITS)
+_LAST = ("manifest.parquet", "rejected.csv", INDEX)
+_WRITTEN = (_PLAN, *_LAST, *_NUMBERED, *(f".{name}.json" for name in _NUMBERED))
 _TOLD_EVERY = 64
 VERSION = 1
 
@@ -46,6 +56,7 @@ def write_shards(
     samples: int = 1000,
     seed: int = 0,
     overwrite: bool = False,
+    inputs: Iterable[Path] = (),
     progress: Progress | None = None,
 ) -> Sharded:
     """Write every split of a manifest as shards; shards that a stopped run finished are kept.
@@ -56,6 +67,7 @@ def write_shards(
         samples: pictures in a shard; the last of a split has what is left.
         seed: of the order, so that neighbours in the manifest are not neighbours in a shard.
         overwrite: replace shards of another manifest or other settings.
+        inputs: what must not be in the folder, beside the pictures.
         progress: called with (pictures done, pictures in all).
 
     Raises:
@@ -68,7 +80,6 @@ def write_shards(
             f"{table['path'][videos].iloc[0]}: a video; take its frames first, with 'prepare ... --frames'"
         )
     plan = {"version": VERSION, "manifest": manifest.hash, "samples": samples, "seed": seed}
-    _begin(folder, plan, overwrite)
     parts: list[tuple[str, str, np.ndarray]] = []
     for split in SPLITS:
         rows = np.flatnonzero(table["split"] == split)
@@ -77,11 +88,7 @@ def write_shards(
             (split, f"{split}-{number:06d}.tar", rows[start : start + samples])
             for number, start in enumerate(range(0, len(rows), samples))
         ]
-    ours = {_PLAN} | {f".{name}.json" for _, name, _ in parts}
-    # What a kill in the middle of a file left.
-    for left in folder.glob(".*"):
-        if left.name not in ours:
-            left.unlink()
+    _begin(folder, plan, [name for _, name, _ in parts], overwrite, [*inputs, *manifest.paths()])
     tell = progress or (lambda *_: None)
     done, written = 0, {}
     for _, name, rows in parts:
@@ -94,21 +101,18 @@ def write_shards(
     return _finish(manifest, folder, plan, [(split, name) for split, name, _ in parts], written)
 
 
-def _begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
+def _begin(folder: Path, plan: dict[str, Any], shards: Iterable[str], overwrite: bool, inputs: Iterable[Path]) -> None:
     """Make the folder, or make sure that what it holds is of the same plan."""
     kept = folder / _PLAN
     if kept.is_file() and json.loads(kept.read_text()) == plan:
+        missing = [each for name in shards for each in (name, f".{name}.json") if not (folder / each).exists()]
+        refuse_foreign_names(folder, _LAST)
+        begin_growing(folder, _WRITTEN, changing=[*_LAST, *missing])
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        ours = kept.is_file() or not folder.is_dir()
-        if not overwrite or not ours:
-            advice = "choose another output or add --overwrite" if ours else "choose another output"
-            raise InputError(f"{folder} exists already and holds something else; {advice}")
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        else:
-            folder.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    check_output_folder(folder, overwrite)
+    refuse_inputs_inside(folder, inputs)
+    clear_folder(folder)
+    begin_growing(folder, _WRITTEN)
     with atomic_file(kept) as beside:
         beside.write_text(json.dumps(plan))
 
@@ -172,4 +176,5 @@ def _finish(
     about = {**plan, "header": header(manifest), "splits": splits, "unreadable": len(rejected)}
     with atomic_file(folder / INDEX) as beside:
         beside.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    end_growing(folder)
     return Sharded(sum(map(len, splits.values())), len(usable), len(rejected))

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from auxface.atomic import atomic_folder
 from auxface.encoders import ColumnarEncoder
 from auxface.errors import InputError
 from auxface.model.converters.blocks import block_to_timm, block_to_transformers, published_name, split_blocks
 from auxface.objectives import Reconstruction
+from auxface.output_folder import added_files
 
 if TYPE_CHECKING:
     from auxface.model.joint import JointModel
@@ -96,13 +96,13 @@ def to_transformers(model: "JointModel") -> tuple[dict[str, Tensor], dict[str, A
 
 
 def save_mae(model: "JointModel", folder: Path) -> None:
-    """Write a directory that ``ViTMAEForPreTraining.from_pretrained`` reads, whole or not at all.
+    """Write a directory that ``ViTMAEForPreTraining.from_pretrained`` reads; other files in it stay.
 
     Raises:
         InputError: as :func:`to_transformers`.
     """
     weights, config = to_transformers(model)
-    with atomic_folder(folder) as beside:
+    with added_files(folder) as beside:
         safetensors.torch.save_file(weights, beside / "model.safetensors", metadata={"format": "pt"})
         (beside / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 

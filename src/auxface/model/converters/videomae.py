@@ -9,11 +9,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from auxface.atomic import atomic_folder
 from auxface.encoders import VideoEncoder
 from auxface.errors import InputError
 from auxface.model.converters.blocks import block_to_timm, block_to_transformers, published_name, split_blocks
 from auxface.objectives import Reconstruction
+from auxface.output_folder import added_files
 
 if TYPE_CHECKING:
     from auxface.model.joint import JointModel
@@ -75,7 +75,7 @@ def to_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_videomae(model: "JointModel", folder: Path) -> None:
-    """Write a directory that ``VideoMAEForPreTraining.from_pretrained`` reads, whole or not at all.
+    """Write a directory that ``VideoMAEForPreTraining.from_pretrained`` reads; other files in it stay.
 
     Raises:
         InputError: the model is not of clips, or its decoder does not rebuild RGB alone.
@@ -84,7 +84,7 @@ def save_videomae(model: "JointModel", folder: Path) -> None:
     weights = to_videomae({name: value.detach().cpu() for name, value in model.state_dict().items()})
     # Of the classifier, which a masked autoencoder lacks.
     weights = {name: value.contiguous() for name, value in weights.items() if not name.startswith("fc_norm.")}
-    with atomic_folder(folder) as beside:
+    with added_files(folder) as beside:
         safetensors.torch.save_file(weights, beside / "model.safetensors", metadata={"format": "pt"})
         (beside / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
