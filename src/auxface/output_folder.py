@@ -30,7 +30,7 @@ _ANYTHING = "**"
 # Desktops leave these in every folder that they show. They are never deleted, so they need not stop anything.
 _OF_THE_DESKTOP = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 # What a kill inside of atomic_file leaves: .STEM.RANDOM.SUFFIX beside STEM.SUFFIX.
-_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{8}(?P<suffix>\.[^.]*)?")
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{6,8}(?P<suffix>\.[^.]*)?")
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ class _Record:
             return any(one.size == size for one in known) and _described(path) in known
         if name == RECORD or any(_fits(name, pattern) for pattern in self.growing):
             return True
+        return self.has_leftover(name, path)
+
+    def has_leftover(self, name: str, path: Path) -> bool:
+        """Whether the file is what a kill left of one that auxface was writing there."""
         temporary = _TEMPORARY.fullmatch(path.name)
-        if temporary is None:
+        if temporary is None or path.is_symlink():
             return False
         final = name[: -len(path.name)] + temporary["stem"] + (temporary["suffix"] or "")
         return final == RECORD or self.has_name(final)
@@ -213,6 +217,15 @@ def clear_folder(folder: Path) -> None:
     record = _read(place) if place.is_dir() else None
     if record is not None:
         _delete(place, list(_own_files(place, record)))
+
+
+def delete_leftovers(folder: Path) -> None:
+    """Delete what a kill left of files that auxface was writing into the folder itself, not into folders below."""
+    place = _resolved(folder)
+    record = _read(place) or _Record()
+    for path in place.iterdir():
+        if path.is_file() and record.has_leftover(path.name, path):
+            path.unlink()
 
 
 def delete_written(folder: Path) -> None:

@@ -218,6 +218,7 @@ def test_a_directory_reads_back_as_the_same_predictor(predictor, model_folder, f
     assert third.config == predictor.config
     assert third(faces[0]).to_dict() == predictor(faces[0]).to_dict()
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [
+        ".auxface.json",
         "README.md",
         "config.json",
         "model.safetensors",

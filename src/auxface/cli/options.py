@@ -11,4 +11,6 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Change one recipe 
 Seed = Annotated[int | None, typer.Option("--seed", help="Replaces the recipe's seed.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else there.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output that exists; of a folder, only what auxface wrote there.")
+]

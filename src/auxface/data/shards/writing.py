@@ -25,6 +25,7 @@ from auxface.output_folder import (
     begin_growing,
     check_output_folder,
     clear_folder,
+    delete_leftovers,
     end_growing,
     refuse_foreign_names,
     refuse_inputs_inside,
@@ -108,6 +109,7 @@ def _begin(folder: Path, plan: dict[str, Any], shards: Iterable[str], overwrite:
         missing = [each for name in shards for each in (name, f".{name}.json") if not (folder / each).exists()]
         refuse_foreign_names(folder, _LAST)
         begin_growing(folder, _WRITTEN, changing=[*_LAST, *missing])
+        delete_leftovers(folder)
         return
     check_output_folder(folder, overwrite)
     refuse_inputs_inside(folder, inputs)
