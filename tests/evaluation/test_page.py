@@ -70,6 +70,12 @@ def test_confidence_is_of_the_true_value(pages):
     assert "times in 20" not in page
 
 
+def test_a_gap_expected_under_equal_performance_is_no_maximum(pages):
+    page = (pages / "three" / "report.html").read_text()
+    assert "equally well served levels exceed" in page
+    assert "noise alone would make" not in page.lower()
+
+
 def test_a_group_that_cannot_be_measured_stands_on_the_page_with_its_reason(tmp_path):
     table = forged_predictions(n=600)
     table.frame.loc[:9, "group.race"] = "Few"

@@ -1,17 +1,21 @@
 """Made results with a known answer: true differences are found, none are found where there are none."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from auxface.errors import InputError
+from auxface.studies.definition import read_study
 from auxface.studies.document import document
 from auxface.studies.evidence import gather
 from auxface.studies.markdown import markdown_tables
 from auxface.studies.page import render
 from auxface.studies.panels import efficiency_curves
+from auxface.studies.plan import read_plan
+from auxface.studies.results import merged_results
 from auxface.studies.wording import gap_verdict, verdict
 
 
@@ -159,6 +163,18 @@ def test_what_a_study_calls_not_tested_gets_no_verdict(made, study_of, tmp_path)
     assert figures["data"][0]["comparisons"][0]["not_tested"] == "It did <nothing>."
     assert "Better than plain: better" not in figures["conclusions"][0]
     assert "Better than plain: better" in figures["conclusions"][1]
+
+
+def test_committed_tables_are_what_the_results_give():
+    """docs/evidence.md holds the tables that the documented command makes of the committed results."""
+    root = Path(__file__).parents[2]
+    folder = root / "studies" / "texture_targets_cpu"
+    study, planned = read_plan([folder])
+    assert study == read_study(folder.with_suffix(".yaml"))
+    tables = markdown_tables(gather(study, merged_results([folder]).values(), planned))
+    text = (root / "docs" / "evidence.md").read_text(encoding="utf-8")
+    missing = [line for line in tables.splitlines() if line.startswith("|") and line not in text]
+    assert not missing
 
 
 def test_two_sets_of_test_samples_under_one_name_are_refused(made, study_of, tmp_path):

@@ -71,5 +71,8 @@ def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
         return f"{model}: {extent}; {gap.why or 'too little data to say how sure'}."
     limit = points(metric, chance, signed=False)
     if gap.value > chance:
-        return f"{model}: {extent}, more than the {limit} that noise alone would make: the groups are not served alike."
-    return f"{model}: {extent}; noise alone would make up to {limit}, so this table does not show that groups differ."
+        return f"{model}: {extent}, more than {limit}, which equally well served levels exceed one time in twenty."
+    return (
+        f"{model}: {extent}; equally well served levels exceed {limit} one time in twenty, so this table does not show "
+        "that they differ."
+    )

@@ -150,9 +150,9 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
         apart = points(metric, gap.value, signed=False)
         limit = points(metric, chance, signed=False)
         text += (
-            f" A gap of {apart} is more than noise alone would make ({limit})."
+            f" A gap of {apart} is wider than {limit}, which equally well served levels exceed one time in twenty."
             if gap.value > chance
-            else f" Noise alone would make a gap of up to {limit}, so these {apart} prove nothing yet."
+            else f" Equally well served levels exceed {limit} one time in twenty, so {apart} proves nothing yet."
         )
     return Sentence(question, shown(metric, value), text)
 
