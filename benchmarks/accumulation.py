@@ -18,7 +18,7 @@ from auxface.data.manifest import read_manifest
 from auxface.provenance import provenance
 from auxface.recipe import load_recipe
 from auxface.training.assembly import Assembly, assemble
-from auxface.training.parts import deal, label_counts
+from auxface.training.train_step import deal, label_counts
 
 CPU = torch.device("cpu")
 

@@ -1,8 +1,8 @@
 """How fast data comes: cached crops against ImageFolder and PIL, faces cut, video frames streamed and their memory.
 
-    python benchmarks/data.py [loading] [faces] [video] [--pictures FOLDER] [--weights YUNET.onnx] [--workers 1]
+    python benchmarks/data.py [loading] [faces] [video] [--images FOLDER] [--weights YUNET.onnx] [--workers 1]
 
-Without ``--pictures`` rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches
+Without ``--images`` rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches
 of 64, by torchvision's ImageFolder, PIL and a DataLoader, and by the decoded cache and the feed that training uses; the
 same augmentation, the same number of workers (processes there, threads here), in turns. ``video``: a clip of 10 seconds
 and one of 10 minutes (the same frames over and over), each in a process of its own.
@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from auxface.data.cache import load_pictures
-from auxface.data.decode import SUFFIXES, fit_square, read_picture
 from auxface.data.faces import FaceCutter, FaceSettings
+from auxface.data.images.cache import load_images
+from auxface.data.images.decode import SUFFIXES, fit_square, read_image
 from auxface.data.layouts.tree import files_under
 from auxface.data.manifest import read_manifest
 from auxface.data.parallel import in_order
+from auxface.data.prepare.prepare import prepare
 from auxface.data.synthetic import render_faces
-from auxface.training.feed import Feed
-from auxface.verbs.prepare import prepare
+from auxface.training.data_loader import Feed
 
 SIDE, BATCH, COUNT, ROUNDS = 112, 64, 1920, 5
 FPS, SHORT, REPEATS, FRAME = 25, 10, 60, (640, 360)
@@ -50,11 +50,11 @@ def medians(runs: dict[str, Callable[[], int]]) -> dict[str, float]:
 
 
 def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
-    """Pictures to work on, uint8 [H, W, 3]."""
+    """Images to work on, uint8 [H, W, 3]."""
     if folder is None:
-        return list(render_faces(count, seed=1, size=side).pictures)
+        return list(render_faces(count, seed=1, size=side).images)
     paths = list(files_under(folder, SUFFIXES))
-    return [read_picture(path) for path in paths[:: max(1, len(paths) // count)][:count]]
+    return [read_image(path) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
 def loading(folder: Path | None, workers: int) -> dict[str, object]:
@@ -78,20 +78,20 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
             ToTensor(),
         ]
     )
-    pictures = sources(folder, COUNT, SIDE)
+    pixels = sources(folder, COUNT, SIDE)
     report: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "tree"
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(pixels):
             path = tree / "ab"[number % 2] / f"{number:05d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(fit_square(picture, SIDE)).save(path, quality=95)
+            Image.fromarray(fit_square(image, SIDE)).save(path, quality=95)
         output = Path(place) / "manifest.parquet"
         prepare("folder", tree, output=output, options={"split_fractions": "1,0,0"}, duplicates="keep")
         manifest = read_manifest(output)
         begun = time.perf_counter()
-        cached = load_pictures(manifest, size=SIDE, folder=Path(place) / "cache", workers=workers).array
-        report["decoded once, pictures per second"] = round(len(cached) / (time.perf_counter() - begun))
+        cached = load_images(manifest, size=SIDE, folder=Path(place) / "cache", workers=workers).array
+        report["decoded once, pixels per second"] = round(len(cached) / (time.perf_counter() - begun))
 
         for name, transform in (("light", light), ("none", ToTensor())):
             data = ImageFolder(str(tree), transform)
@@ -116,17 +116,17 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
 
 
 def faces(folder: Path | None, weights: Path | None, workers: int) -> dict[str, object]:
-    pictures = sources(folder, 200, 224)
-    report: dict[str, object] = {"pictures": f"{len(pictures)} of about {pictures[0].shape[1]}x{pictures[0].shape[0]}"}
+    images = sources(folder, 200, 224)
+    report: dict[str, object] = {"images": f"{len(images)} of about {images[0].shape[1]}x{images[0].shape[0]}"}
     for detector in ("yunet", "haar") if weights else ("haar",):
         cutter = FaceCutter(FaceSettings(detector=detector, size=SIDE), weights)
 
         def run(cutter: FaceCutter = cutter) -> int:
-            return sum(1 for _ in in_order(cutter.cut, pictures, workers=workers))
+            return sum(1 for _ in in_order(cutter.cut, images, workers=workers))
 
-        found = sum(len(cutter.cut(picture)) > 0 for picture in pictures)
+        found = sum(len(cutter.cut(image)) > 0 for image in images)
         rate = medians({detector: run})[detector]
-        report[detector] = {"pictures per second": round(rate, 1), "with a face": found}
+        report[detector] = {"images per second": round(rate, 1), "with a face": found}
     return report
 
 
@@ -162,9 +162,9 @@ def write_clips(folder: Path) -> tuple[Path, Path]:
 _CHILD = """
 import json, sys, time
 from pathlib import Path
-from auxface.data.frames import FrameSettings
-from auxface.data.video import stream_frames
-from auxface.data.video_intake import take_frames
+from auxface.data.video.frames import FrameSettings
+from auxface.data.video.frames import stream_frames
+from auxface.data.prepare.video_files import take_frames
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
@@ -202,16 +202,16 @@ def video() -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of loading, faces and video.")
     parser.add_argument("parts", nargs="*", choices=("loading", "faces", "video"))
-    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--images", type=Path)
     parser.add_argument("--weights", type=Path, help="YuNet's; without it only Haar is measured")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     report: dict[str, object] = {"workers": options.workers}
     for part in options.parts or ("loading", "faces", "video"):
         if part == "loading":
-            report[part] = loading(options.pictures, options.workers)
+            report[part] = loading(options.images, options.workers)
         elif part == "faces":
-            report[part] = faces(options.pictures, options.weights, options.workers)
+            report[part] = faces(options.images, options.weights, options.workers)
         else:
             report[part] = video()
     print(json.dumps(report, indent=1))

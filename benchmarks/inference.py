@@ -1,11 +1,11 @@
-"""Pictures per second: torch, compiled, ONNX Runtime in float and in 8-bit integers; and what `Predictor` costs on top.
+"""Images per second: torch, compiled, ONNX Runtime in float and in 8-bit integers; and what `Predictor` costs on top.
 
-    python benchmarks/inference.py MODEL [--seconds 10] [--threads 0] [--no-compile] [--pictures FOLDER]
+    python benchmarks/inference.py MODEL [--seconds 10] [--threads 0] [--no-compile] [--images FOLDER]
 
 All in one run, call by call in turns, so that a busy machine slows them alike; what counts are the ratios of medians.
-The session's rows are given float batches that are ready. ``Predictor over arrays`` is given a list of uint8 pictures
+The session's rows are given float batches that are ready. ``Predictor over arrays`` is given a list of uint8 images
 at the model's own size: its overhead is stacking, turning to float, calibration, and typed answers. ``Predictor over
-files`` (with ``--pictures``) also reads, decodes and resizes. No faces are sought in either.
+files`` (with ``--images``) also reads, decodes and resizes. No faces are sought in either.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from auxface.inference.export import export
+from auxface.inference.export import export_model
 from auxface.inference.onnx import INPUT, LOGITS, OnnxModel
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model.directory import load_model
 
 
 def rates(runs, batch, seconds):
-    """Pictures per second of each, by the median of calls in turns."""
+    """Images per second of each, by the median of calls in turns."""
     spent = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10, help="for each batch size, all rows together")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--pictures", type=Path, help="a folder of cropped faces")
+    parser.add_argument("--images", type=Path, help="a folder of cropped faces")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -51,7 +51,7 @@ def main():
     saved.model.eval()
     size = saved.config.recipe.encoder.image_size
     faces = np.random.default_rng(0).integers(0, 256, (32, size, size, 3), dtype=np.uint8)
-    files = sorted(arguments.pictures.rglob("*.jpg"))[:32] if arguments.pictures else []
+    files = sorted(arguments.images.rglob("*.jpg"))[:32] if arguments.images else []
     compiled = None if arguments.no_compile else torch.compile(saved.model.logits)
     names = [LOGITS + task.name for task in saved.config.tasks]
     report = {"threads": arguments.threads or torch.get_num_threads()}
@@ -59,11 +59,11 @@ def main():
         models = {}
         for int8, label in (("none", "onnx"), ("dynamic", "onnx int8 dynamic"), ("static", "onnx int8 static")):
             path = Path(folder) / f"{int8}.onnx"
-            export(saved, path, int8=int8, calibration=np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
+            export_model(saved, path, int8=int8, calibration=np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
             models[label] = OnnxModel(path, threads=arguments.threads)
         for batch in (1, 32):
-            pictures = np.ascontiguousarray(faces[:batch].transpose(0, 3, 1, 2)).astype(np.float32) / 255
-            tensor = torch.from_numpy(pictures)
+            images = np.ascontiguousarray(faces[:batch].transpose(0, 3, 1, 2)).astype(np.float32) / 255
+            tensor = torch.from_numpy(images)
 
             def plain(run, given=tensor):
                 with torch.inference_mode():
@@ -73,7 +73,7 @@ def main():
             if compiled is not None:
                 runs["torch compiled"] = lambda: plain(compiled)
             for label, model in models.items():
-                runs[label] = lambda s=model.session, p=pictures: s.run(names, {INPUT: p})
+                runs[label] = lambda s=model.session, p=images: s.run(names, {INPUT: p})
             overheads = []
             for label, scorer in (("torch", TorchScorer(saved, "cpu")), ("onnx", models["onnx"])):
                 predictor = Predictor(scorer, faces="whole", warn=lambda sentence: None)

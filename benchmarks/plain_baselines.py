@@ -2,7 +2,7 @@
 
     python benchmarks/plain_baselines.py faces.parquet --task gender
 
-The strength of the regularisation is chosen on validation, the classes count alike in training (as in balanced
+The strength of the regularization is chosen on validation, the classes count alike in training (as in balanced
 accuracy), and every class of the test split counts, however rare.
 """
 
@@ -18,17 +18,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from auxface.data.manifest import read_manifest
-from auxface.data.usable import usable_pictures
+from auxface.data.usable import usable_images
 
 SIDE = 64
 STRENGTHS = (1e-4, 1e-3, 1e-2)
 
 
-def features(pictures: np.ndarray) -> np.ndarray:
-    """Pictures uint8 [N, 3, 64, 64] to float32 [N, 1764]: cells of 8 pixels, blocks of 2 x 2 cells, 9 directions."""
+def features(images: np.ndarray) -> np.ndarray:
+    """Images uint8 [N, 3, 64, 64] to float32 [N, 1764]: cells of 8 pixels, blocks of 2 x 2 cells, 9 directions."""
     describe = cv2.HOGDescriptor((SIDE, SIDE), (16, 16), (8, 8), (8, 8), 9)
-    grey = (cv2.cvtColor(np.ascontiguousarray(one.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for one in pictures)
-    return np.stack([np.asarray(describe.compute(one)).ravel() for one in grey])
+    gray = (cv2.cvtColor(np.ascontiguousarray(one.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for one in images)
+    return np.stack([np.asarray(describe.compute(one)).ravel() for one in gray])
 
 
 def main() -> None:
@@ -39,9 +39,9 @@ def main() -> None:
     manifest = read_manifest(asked.manifest)
     inputs, labels = {}, {}
     for split in ("train", "val", "test"):
-        part = usable_pictures(manifest.only(split), split, SIDE)
+        part = usable_images(manifest.only(split), split, SIDE)
         known = part.manifest.table[asked.task].notna().to_numpy()
-        inputs[split] = features(part.pictures[known])
+        inputs[split] = features(part.images[known])
         labels[split] = part.manifest.table[asked.task][known].astype(str).to_numpy()
     models = {}
     for strength in STRENGTHS:
@@ -54,7 +54,7 @@ def main() -> None:
     classes = sorted(set(labels["test"]))
     recall = recall_score(labels["test"], said, labels=classes, average=None)
     found = {"task": asked.task, "balanced_accuracy": round(float(balanced_accuracy_score(labels["test"], said)), 3)}
-    found |= {"validation": round(float(best), 3), "C": strength, "pictures": len(said)}
+    found |= {"validation": round(float(best), 3), "C": strength, "images": len(said)}
     found["recall"] = {name: round(float(share), 2) for name, share in zip(classes, recall)}
     print(json.dumps(found))
 

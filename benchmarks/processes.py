@@ -3,7 +3,7 @@
 The joint step (L-SSAT) of ``step.py``, each process with its own core, thread and batch, gradients exchanged as in a
 training; with ``--fsdp`` weights shared out. Three ways take turns in one run: one process alone while the other
 sleeps; both at the same time, each for itself, which is what the machine can give; both together, as ``torchrun`` would
-have them. Each round gives the ratio of pictures per second to one process alone; the round with the highest is the one
+have them. Each round gives the ratio of images per second to one process alone; the round with the highest is the one
 least disturbed by other programs.
 """
 
@@ -19,9 +19,8 @@ import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
 from step import LDP, SETTINGS, Setting, joint_step, our_model
 
-from auxface.training.machine import make_accelerator
-from auxface.training.optimiser import make_optimiser, set_rate
-from auxface.training.sharding import is_shared_out, prepare, share_out
+from auxface.training.distributed import is_shared_out, make_accelerator, prepare, share_out
+from auxface.training.optimizer import make_optimizer, set_rate
 
 
 def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int, port: int) -> None:
@@ -47,7 +46,7 @@ def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int,
         for name, step in (("each for itself", alone), ("together", together)):
             found[name].append(2 * single / timed(step, steps))
     if rank == 0:
-        print(f"one process: {min(milliseconds):.0f} ms per step of {setting.batch} pictures")
+        print(f"one process: {min(milliseconds):.0f} ms per step of {setting.batch} images")
         print("| two processes | highest ratio | median | all rounds |\n|---|---|---|---|")
         for name, ratios in found.items():
             rest = " ".join(f"{ratio:.2f}" for ratio in ratios)
@@ -56,14 +55,14 @@ def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int,
 
 
 def stepping(setting: Setting, bf16: bool, joined: bool) -> Callable[[], None]:
-    """A joint step on pictures that are there already, with gradients exchanged where ``joined``."""
+    """A joint step on images that are there already, with gradients exchanged where ``joined``."""
     model = our_model(setting, bf16, 0.1, LDP, precision="bf16" if bf16 else "fp32")
     accelerator = make_accelerator(model.recipe, "cpu")
     if joined and is_shared_out(accelerator):
         share_out(model, accelerator)
-    optimiser = make_optimiser(model, model.recipe.train)
-    set_rate(optimiser, 1e-4)
-    return joint_step(prepare(accelerator, model, optimiser)[0] if joined else model, optimiser, setting, bf16)
+    optimizer = make_optimizer(model, model.recipe.train)
+    set_rate(optimizer, 1e-4)
+    return joint_step(prepare(accelerator, model, optimizer)[0] if joined else model, optimizer, setting, bf16)
 
 
 def timed(step: Callable[[], None], steps: int) -> float:
@@ -87,7 +86,7 @@ def main() -> None:
     setting = SETTINGS[options.setting]
     if options.fsdp:
         os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-    sizes = f"patch {setting.patch}, side {setting.side}, {setting.batch} pictures per process"
+    sizes = f"patch {setting.patch}, side {setting.side}, {setting.batch} images per process"
     print(f"{setting.name}, {sizes}, {'bf16' if options.bf16 else 'fp32'}, load {os.getloadavg()[0]:.1f}")
     with socket.socket() as free:
         free.bind(("localhost", 0))

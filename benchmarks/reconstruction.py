@@ -15,11 +15,11 @@ import numpy as np
 import typer
 
 from auxface.data.manifest import read_manifest
-from auxface.data.usable import usable_pictures
+from auxface.data.prepare.prepare import prepare
+from auxface.data.usable import usable_images
 from auxface.model.explained import explained_variance
 from auxface.provenance import provenance
-from auxface.verbs.prepare import prepare
-from auxface.verbs.train import train
+from auxface.training.train import train
 
 
 def main(
@@ -48,7 +48,7 @@ def main(
             "auxiliary.decoder_heads=4",
             "train.batch_size=32",
             "train.base_learning_rate=0.008",
-            # What is rebuilt are faces as they lie in the pictures; and the last weights, not those best at the task.
+            # What is rebuilt are faces as they lie in the images; and the last weights, not those best at the task.
             "train.augment=none",
             f"train.validate_every={epochs}",
         ]
@@ -57,8 +57,7 @@ def main(
         seconds = time.perf_counter() - begun
         manifest = read_manifest(data)
         seen, held_out = (
-            np.asarray(usable_pictures(manifest.only(split), split, size).pictures[:faces])
-            for split in ("train", "test")
+            np.asarray(usable_images(manifest.only(split), split, size).images[:faces]) for split in ("train", "test")
         )
         found = explained_variance(saved.model, held_out, seen, seed=seed)
         untrained = explained_variance(

@@ -1,10 +1,10 @@
 """A model of 1 to 256 GPUs on the joint step of a ViT-base/16 at 224: ``python benchmarks/scaling.py [--step-ms MS]``.
 
-    compute       = pictures per GPU * operations per picture / (published rate of the card * share of it)
+    compute       = images per GPU * operations per image / (published rate of the card * share of it)
     all_reduce(n) = 2 (n - 1) / n * bytes of the gradients / slowest link + 2 (n - 1) * latency            (a ring)
     step(n)       = compute + max(0, all_reduce(n) - overlap * backward)
-    data(n)       = pictures per second * bytes of a picture, read from storage once an epoch
-    cores         = pictures per second of one GPU / pictures per second of one decoding thread
+    data(n)       = images per second * bytes of an image, read from storage once an epoch
+    cores         = images per second of one GPU / images per second of one decoding thread
 
 ``--step-ms`` replaces the first line by what one GPU was measured at (``step.py --setting base16``, with ``--batch``
 as it was there). Each GPU keeps its own batch (weak scaling). Backward is two thirds of a step; ``--overlap`` of it is
@@ -25,8 +25,8 @@ def block_operations(tokens: int, width: int, depth: int) -> float:
     return 2 * depth * (12 * tokens * width**2 + 2 * tokens**2 * width)
 
 
-def operations_per_picture(width: int = 768, depth: int = 12, hidden: float = 0.75, outputs: int = 2048) -> float:
-    """One picture of 196 patches of 16 x 16: full pass, masked pass and published decoder, forward and backward."""
+def operations_per_image(width: int = 768, depth: int = 12, hidden: float = 0.75, outputs: int = 2048) -> float:
+    """One image of 196 patches of 16 x 16: full pass, masked pass and published decoder, forward and backward."""
     patches, decoder = 196, 128
     seen = round(patches * (1 - hidden))
     embedding = 2 * patches * 3 * 16**2 * width
@@ -46,20 +46,20 @@ def all_reduce(gpus: int, gradient_bytes: float, link: float, network: float, pe
 def stated(options: argparse.Namespace, operations: float, step: float) -> Iterator[tuple[str, str, str]]:
     """What the table rests on: what, how much, and where it is from."""
     if options.step_ms is None:
-        yield "operations per picture", f"{operations / 1e9:.0f} G", "counted"
+        yield "operations per image", f"{operations / 1e9:.0f} G", "counted"
         yield f"dense bf16 rate, {options.card.upper()}", f"{PUBLISHED[options.card] / 1e12:.0f} T/s", "published"
         yield "share of it that a step reaches", f"{options.share:.0%}", "assumed"
         yield "step of one GPU", f"{1e3 * step:.1f} ms", "follows"
     else:
         yield "step of one GPU", f"{1e3 * step:.1f} ms", "given as measured"
-    yield "pictures per GPU and step", f"{options.batch}", "chosen"
+    yield "images per GPU and step", f"{options.batch}", "chosen"
     yield "numbers in the gradients", f"{options.parameters / 1e6:.1f} M of {options.bytes:g} bytes", "counted"
     yield f"link between the {options.per_node} GPUs of a node", f"{options.link:g} GB/s", "assumed"
     yield "network between nodes, per ring", f"{options.network:g} GB/s", "assumed"
     yield "latency of a message", f"{options.latency:g} us", "assumed"
     yield "share of backward that hides sending", f"{options.overlap:.0%}", "assumed"
-    yield "a picture in storage", f"{options.file:g} kB", "assumed"
-    yield "pictures per second of a decoding thread", f"{options.decoding:g}", "assumed"
+    yield "an image in storage", f"{options.file:g} kB", "assumed"
+    yield "images per second of a decoding thread", f"{options.decoding:g}", "assumed"
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--step-ms", type=float, help="one GPU's step as measured; replaces card and share")
     parser.add_argument("--card", choices=PUBLISHED, default="h100")
     parser.add_argument("--share", type=float, default=0.4, help="of the card's published rate")
-    parser.add_argument("--batch", type=int, default=128, help="pictures of a step, per GPU")
+    parser.add_argument("--batch", type=int, default=128, help="images of a step, per GPU")
     parser.add_argument("--parameters", type=float, default=86.4e6, help="encoder, decoder and heads")
     parser.add_argument("--bytes", type=float, default=4, help="of one gradient on the way")
     parser.add_argument("--link", type=float, default=300, help="GB/s between the GPUs of a node")
@@ -76,21 +76,21 @@ def main() -> None:
     parser.add_argument("--per-node", type=int, default=8)
     parser.add_argument("--latency", type=float, default=5, help="microseconds per message")
     parser.add_argument("--overlap", type=float, default=0.8, help="share of backward in which gradients are sent")
-    parser.add_argument("--file", type=float, default=20, help="kilobytes of a picture")
+    parser.add_argument("--file", type=float, default=20, help="kilobytes of an image")
     parser.add_argument(
         "--decoding",
         type=float,
         default=1200,
-        help="224 x 224 pictures per second of a thread; a quarter of the 4,774 of 112 x 112 in docs/data.md",
+        help="224 x 224 images per second of a thread; a quarter of the 4,774 of 112 x 112 in docs/data.md",
     )
     options = parser.parse_args()
-    operations = operations_per_picture()
+    operations = operations_per_image()
     computed = options.batch * operations / (PUBLISHED[options.card] * options.share)
     step = computed if options.step_ms is None else options.step_ms / 1e3
     print("| what | value | |\n|---|---|---|")
     for line in stated(options, operations, step):
         print("| {} | {} | {} |".format(*line))
-    print("\n| GPUs | all-reduce, ms | step, ms | pictures/s | efficiency | data, MB/s | decoding cores per GPU |")
+    print("\n| GPUs | all-reduce, ms | step, ms | images/s | efficiency | data, MB/s | decoding cores per GPU |")
     print("|---|---|---|---|---|---|---|")
     gradients = options.parameters * options.bytes
     rates = (options.link * 1e9, options.network * 1e9)

@@ -1,6 +1,6 @@
 """Requests that a server answers: 64 clients at once, faces of different requests scored together or one at a time.
 
-    python benchmarks/serve.py MODEL --pictures FOLDER [--seconds 60] [--load 60] [--workers 1] [--batch 32]
+    python benchmarks/serve.py MODEL --images FOLDER [--seconds 60] [--load 60] [--workers 1] [--batch 32]
 
 Two servers that differ in ``--batch`` alone run side by side and are asked in turns of three seconds, so that a busy
 machine slows them alike. Beside the answers per second stands the processor time of an answer, which a busy machine
@@ -25,10 +25,10 @@ CLIENTS = 64
 TURN = 3.0
 
 
-async def client(port, pictures, number, end, times, statuses):
+async def client(port, images, number, end, times, statuses):
     turn = number
     while time.perf_counter() < end:
-        data = pictures[turn % len(pictures)]
+        data = images[turn % len(images)]
         turn += 1
         start = time.perf_counter()
         try:
@@ -63,20 +63,20 @@ class Server:
     def clear(self):
         self.times, self.statuses, self.wall, self.busy = [], Counter(), 0.0, 0.0
 
-    def warm(self, pictures):
+    def warm(self, images):
         for _ in range(100):
-            self.ask(pictures, 0.3, 2)
+            self.ask(images, 0.3, 2)
             if self.statuses[200]:
                 return self.clear()
         raise SystemExit(f"the server does not answer: {dict(self.statuses)}")
 
-    def ask(self, pictures, seconds, clients):
+    def ask(self, images, seconds, clients):
         start, busy = time.perf_counter(), self.processor()
 
         async def everyone():
             end = start + seconds
             given = (self.times, self.statuses)
-            await asyncio.gather(*(client(self.port, pictures, n, end, *given) for n in range(clients)))
+            await asyncio.gather(*(client(self.port, images, n, end, *given) for n in range(clients)))
 
         asyncio.run(everyone())
         self.wall += time.perf_counter() - start
@@ -101,21 +101,21 @@ class Server:
 
 
 def bare(model, batch, seconds=6.0):
-    """Processor time of a picture in the model alone, in batches against one at a time, and how many times less."""
+    """Processor time of an image in the model alone, in batches against one at a time, and how many times less."""
     from auxface.inference.predictor import Predictor
 
     scorer = Predictor.from_pretrained(model, faces="whole", warn=lambda sentence: None).scorer
     size = scorer.config.recipe.encoder.image_size
-    pictures = np.random.default_rng(0).integers(0, 256, (batch or scorer.batch_size, 3, size, size), np.uint8)
-    spent, end = {1: [], len(pictures): []}, time.perf_counter() + seconds
-    while time.perf_counter() < end or not spent[len(pictures)]:
+    images = np.random.default_rng(0).integers(0, 256, (batch or scorer.batch_size, 3, size, size), np.uint8)
+    spent, end = {1: [], len(images): []}, time.perf_counter() + seconds
+    while time.perf_counter() < end or not spent[len(images)]:
         for step, held in spent.items():
             start = time.process_time()
-            scorer.score_pictures(pictures, batch_size=step)
-            held.append((time.process_time() - start) / len(pictures))
+            scorer.score_images(images, batch_size=step)
+            held.append((time.process_time() - start) / len(images))
     single, several = (1000 * float(np.median(held)) for held in spent.values())
     return {
-        "batch": len(pictures),
+        "batch": len(images),
         "processor_ms_single": round(single, 2),
         "processor_ms_batched": round(several, 2),
         "ratio": round(single / several, 2),
@@ -125,30 +125,30 @@ def bare(model, batch, seconds=6.0):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
-    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=60, help="for the comparison, both servers together")
     parser.add_argument("--load", type=float, default=60, help="seconds of steady load")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--batch", type=int, default=0, help="of the batched server; 0: its default")
     arguments = parser.parse_args()
-    pictures = [path.read_bytes() for path in sorted(arguments.pictures.rglob("*.*"))[:200]]
+    images = [path.read_bytes() for path in sorted(arguments.images.rglob("*.*"))[:200]]
     alone = bare(arguments.model, arguments.batch)
     servers = [Server(arguments.model, arguments.workers, batch, arguments.clients) for batch in (arguments.batch, 1)]
     report = {"clients": arguments.clients, "workers": arguments.workers, "bare": alone}
     try:
         for server in servers:
-            server.warm(pictures)
+            server.warm(images)
         for _ in range(round(arguments.seconds / (2 * TURN))):
             for server in servers:
-                server.ask(pictures, TURN, arguments.clients)
+                server.ask(images, TURN, arguments.clients)
         several, single = (server.found() for server in servers)
         report |= {"batched": several, "single": single}
         for name, better in (("answers_per_second", 1), ("processor_ms_per_answer", -1)):
             report[f"ratio of {name}"] = round((several[name] / single[name]) ** better, 2)
         if arguments.load:
             servers[0].clear()
-            servers[0].ask(pictures, arguments.load, arguments.clients)
+            servers[0].ask(images, arguments.load, arguments.clients)
             report["load"] = {"seconds": arguments.load} | servers[0].found()
     finally:
         for server in servers:

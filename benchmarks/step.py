@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from auxface.data.views import make_views
+from auxface.data.augment.views import make_views
 from auxface.model import JointModel
 from auxface.objectives import Batch, Moment, Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
-from auxface.training.blocks import set_up_blocks
-from auxface.training.optimiser import make_optimiser, set_rate
+from auxface.training.optimizer import make_optimizer, set_rate
+from auxface.training.wrapping import set_up_blocks
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Peer(nn.Module):
 
 def data(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (setting.batch, 3, setting.side, setting.side), generator=generator)
-    return pictures.to(torch.uint8).to(DEVICE), torch.randint(0, 2, (setting.batch,), generator=generator).to(DEVICE)
+    images = torch.randint(0, 256, (setting.batch, 3, setting.side, setting.side), generator=generator)
+    return images.to(torch.uint8).to(DEVICE), torch.randint(0, 2, (setting.batch,), generator=generator).to(DEVICE)
 
 
 def autocast(bf16: bool) -> torch.autocast:
@@ -94,16 +94,16 @@ def autocast(bf16: bool) -> torch.autocast:
 
 def peer_step(setting: Setting, bf16: bool) -> Step:
     model = Peer(setting).to(DEVICE)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    pictures, labels = data(setting)
-    images = pictures.float() / 255
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    pixels, labels = data(setting)
+    images = pixels.float() / 255
 
     def step() -> None:
         with autocast(bf16):
             loss = model(images, labels)
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step
 
@@ -121,22 +121,22 @@ def our_model(
 
 def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target = RGB, **train: object) -> Step:
     model = our_model(setting, bf16, weight, target, **train)
-    optimiser = make_optimiser(model, model.recipe.train)
-    set_rate(optimiser, 1e-4)
-    return joint_step(model, optimiser, setting, bf16)
+    optimizer = make_optimizer(model, model.recipe.train)
+    set_rate(optimizer, 1e-4)
+    return joint_step(model, optimizer, setting, bf16)
 
 
-def joint_step(model: nn.Module, optimiser: torch.optim.Optimizer, setting: Setting, bf16: bool) -> Step:
-    """A step of our model, or of what several processes have of it, on pictures that are on the device already."""
-    pictures, labels = data(setting)
-    images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
+def joint_step(model: nn.Module, optimizer: torch.optim.Optimizer, setting: Setting, bf16: bool) -> Step:
+    """A step of our model, or of what several processes have of it, on pixels that are on the device already."""
+    pixels, labels = data(setting)
+    images, seeds = pixels.float() / 255, torch.arange(setting.batch, device=DEVICE)
 
     def step() -> None:
         with autocast(bf16):
-            loss, _ = model(Batch(images, pictures, {"label": labels}, seeds), Moment())
+            loss, _ = model(Batch(images, pixels, {"label": labels}, seeds), Moment())
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step
 
@@ -172,7 +172,7 @@ def against_peer(setting: Setting, rounds: int) -> None:
     steps["ours bf16, fused attention"] = our_step(setting, True, attention="fused")
     steps["ours bf16, LDP as bits"] = our_step(setting, True, target=LDP)
     found = in_turn(steps, rounds)
-    print("| step | ms | pictures per second of that time |\n|---|---|---|")
+    print("| step | ms | images per second of that time |\n|---|---|---|")
     for name, each in found.items():
         print(f"| {name} | {1000 * each:.0f} | {setting.batch / each:.1f} |")
     best = {who: min(value for name, value in found.items() if name.startswith(who)) for who in ("peer", "ours")}
@@ -192,13 +192,13 @@ def against_supervised(setting: Setting, rounds: int) -> None:
 
 
 def profile(setting: Setting, bf16: bool, rounds: int) -> None:
-    """Forward and backward of each part by itself, and the optimiser."""
+    """Forward and backward of each part by itself, and the optimizer."""
     model = our_model(setting, bf16, 0.1, LDP)
-    optimiser = make_optimiser(model, model.recipe.train)
-    pictures, labels = data(setting)
-    images, seeds = pictures.float() / 255, torch.arange(setting.batch, device=DEVICE)
+    optimizer = make_optimizer(model, model.recipe.train)
+    pixels, labels = data(setting)
+    images, seeds = pixels.float() / 255, torch.arange(setting.batch, device=DEVICE)
     encoder, reconstruction = model.encoder, model.auxiliaries["reconstruction"]
-    batch = Batch(images, pictures, {"label": labels}, seeds)
+    batch = Batch(images, pixels, {"label": labels}, seeds)
     mask = reconstruction.mask(encoder, batch)
     with torch.no_grad(), autocast(bf16):
         embedded, seen = encoder.embed(images), encoder(images, mask)
@@ -217,13 +217,13 @@ def profile(setting: Setting, bf16: bool, rounds: int) -> None:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     steps = {
-        "data: views (light)": lambda: make_views(pictures, seeds, "light", size=setting.side),
+        "data: views (light)": lambda: make_views(pixels, seeds, "light", size=setting.side),
         "patch embedding": learned(lambda: encoder.embed(images)),
         "full pass": learned(lambda: encoder.encode(embedded).pooled),
         "masked pass": learned(lambda: encoder.encode(embedded, mask).tokens),
         "decoder": learned(decode),
-        "texture target (LDP, bits)": lambda: reconstruction._wanted(encoder, pictures, LDP),
-        "optimiser": optimiser.step,
+        "texture target (LDP, bits)": lambda: reconstruction._wanted(encoder, pixels, LDP),
+        "optimizer": optimizer.step,
     }
     found = in_turn(steps, rounds)
     total = sum(found.values())
@@ -235,7 +235,7 @@ def profile(setting: Setting, bf16: bool, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--setting", choices=SETTINGS, action="append")
-    parser.add_argument("--batch", type=int, help="pictures per step, in place of the setting's")
+    parser.add_argument("--batch", type=int, help="images per step, in place of the setting's")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--ratios", action="store_true")

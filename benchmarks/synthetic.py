@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from auxface.data.synthetic import (
     EMOTIONS,
-    PICTURES_PER_SOURCE,
+    IMAGES_PER_SOURCE,
     SKIN_TONES,
     FaceDescription,
     Scene,
@@ -49,9 +49,9 @@ def learn(count: int = 4000, seed: int = 3):
     faces = render_faces(count, seed=seed)
     table = faces.table
     train, test = (table.split == "train").to_numpy(), (table.split == "test").to_numpy()
-    grey = (faces.pictures @ np.array([0.299, 0.587, 0.114], np.float32)) / 255
-    shape = np.stack([hog(face, 9, (8, 8), (2, 2)) for face in grey])
-    texture = np.stack([_residual(face) for face in faces.pictures])
+    gray = (faces.images @ np.array([0.299, 0.587, 0.114], np.float32)) / 255
+    shape = np.stack([hog(face, 9, (8, 8), (2, 2)) for face in gray])
+    texture = np.stack([_residual(face) for face in faces.images])
     tone = np.eye(len(SKIN_TONES))[[SKIN_TONES.index(name) for name in table.skin_tone]]
 
     def fit(features, labels):
@@ -79,20 +79,20 @@ def learn(count: int = 4000, seed: int = 3):
 
 
 def _residual(face):
-    picture = face.astype(np.float32) / 255
-    energy = np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1)).mean(2)
-    maps = [cv2.resize(layer, (8, 8), interpolation=cv2.INTER_AREA).ravel() for layer in (energy, picture)]
+    image = face.astype(np.float32) / 255
+    energy = np.abs(image - cv2.GaussianBlur(image, (0, 0), 1)).mean(2)
+    maps = [cv2.resize(layer, (8, 8), interpolation=cv2.INTER_AREA).ravel() for layer in (energy, image)]
     values = np.concatenate(maps)
     return np.concatenate([values, np.log(values + 1e-3)])
 
 
 @app.command()
 def sheet(path: Path, seed: int = 0, tile: int = 120):
-    """One picture with people, emotions, skin tones, forgeries and attributes."""
+    """One image with people, emotions, skin tones, forgeries and attributes."""
     people = [
         next(
             face
-            for face in (describe_face(PICTURES_PER_SOURCE * n + k, seed=seed)[0] for k in range(4))
+            for face in (describe_face(IMAGES_PER_SOURCE * n + k, seed=seed)[0] for k in range(4))
             if not face.forgery
         )
         for n in range(16)
@@ -121,16 +121,16 @@ def sheet(path: Path, seed: int = 0, tile: int = 120):
             strips.append(_caption(title, width, gap, 13))
         strips.append(np.hstack([render_face(face, side) for face in faces]))
         if names:
-            strips.append(np.hstack([_caption(name, side, bar, 11, centred=True) for name in names]))
+            strips.append(np.hstack([_caption(name, side, bar, 11, centerd=True) for name in names]))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack(strips)).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
-def _caption(text, width, height, size, centred=False):
+def _caption(text, width, height, size, centerd=False):
     strip = Image.new("RGB", (width, height), (255, 255, 255))
     draw = ImageDraw.Draw(strip)
-    position, anchor = ((width / 2, height / 2), "mm") if centred else ((4, height / 2), "lm")
+    position, anchor = ((width / 2, height / 2), "mm") if centerd else ((4, height / 2), "lm")
     draw.text(position, text, fill=(40, 40, 40), font=ImageFont.load_default(size), anchor=anchor)
     return np.asarray(strip)
 

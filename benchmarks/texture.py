@@ -34,9 +34,9 @@ def photographs() -> torch.Tensor:
     """uint8 [64, 224, 224]: overlapping crops of a photograph that scikit-image carries."""
     from skimage.data import astronaut
 
-    grey = texture.gray(astronaut())
+    gray = texture.gray(astronaut())
     corners = [(8 * (i % 16), 40 * (i // 16)) for i in range(BATCH)]
-    return torch.from_numpy(np.stack([grey[r : r + SIDE, c : c + SIDE] for r, c in corners]))
+    return torch.from_numpy(np.stack([gray[r : r + SIDE, c : c + SIDE] for r, c in corners]))
 
 
 def shaped(name: str, images: torch.Tensor) -> torch.Tensor:
@@ -196,26 +196,26 @@ def measure_memory(names: list[str]) -> None:
 
 def share_of_step(names: list[str], rounds: int) -> None:
     """Processor time of what a step asks of ``target_patches``, the hidden three quarters, against a joint step with
-    that target: ViT-tiny/16, 16 pictures of 224."""
+    that target: ViT-tiny/16, 16 images of 224."""
     from step import SETTINGS, data, our_step
 
-    from auxface.objectives.targets import target_patches
+    from auxface.objectives.reconstruction.targets import target_patches
     from auxface.recipe import Target
 
     torch.set_num_threads(1)
     setting = SETTINGS["tiny16"]
-    pictures, _ = data(setting)
+    images, _ = data(setting)
     mean, std = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
     patches = (setting.side // setting.patch) ** 2
     hidden = torch.rand(setting.batch, patches).argsort(1)[:, patches // 4 :].sort(1).values
-    print(f"one thread, {platform.machine()}, {setting.name}, {setting.batch} pictures of {setting.side}")
+    print(f"one thread, {platform.machine()}, {setting.name}, {setting.batch} images of {setting.side}")
     print("| target | encoding | ms per step for the target | ms per step | share |\n|---|---|---|---|---|")
     for name, found in texture.available().items():
         if found.input != "image" or (names and name not in names):
             continue
         encoding = found.describe_output().encodings[:2][-1]
         target = Target(name=name, encoding=encoding)
-        making = partial(target_patches, pictures, target, setting.patch, mean, std, hidden)
+        making = partial(target_patches, images, target, setting.patch, mean, std, hidden)
         made, stepped = compare(making, our_step(setting, False, target=target), rounds)
         print(
             f"| {name} | {encoding} | {1e3 * made:.1f} | {1e3 * stepped:.0f} | {100 * made / stepped:.2f} % |",

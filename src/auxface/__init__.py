@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from auxface.data.prepare.prepare import prepare
+    from auxface.demo import demo
+    from auxface.evaluation.audit import audit
+    from auxface.inference.evaluate import evaluate
+    from auxface.inference.explain import explain
+    from auxface.inference.export import export
+    from auxface.inference.predict import predict
     from auxface.inference.predictor import Predictor
     from auxface.model import JointModel
-    from auxface.verbs.audit import audit
-    from auxface.verbs.demo import demo
-    from auxface.verbs.evaluate import evaluate
-    from auxface.verbs.explain import explain
-    from auxface.verbs.export import export
-    from auxface.verbs.predict import predict
-    from auxface.verbs.prepare import prepare
-    from auxface.verbs.study import study
-    from auxface.verbs.study_report import study_report
-    from auxface.verbs.train import train
+    from auxface.studies.study import study
+    from auxface.studies.study_report import study_report
+    from auxface.training.train import train
 
 __all__ = [
     "JointModel",
@@ -39,8 +39,23 @@ __all__ = [
 ]
 
 
+_PLACES = {
+    "JointModel": "auxface.model",
+    "Predictor": "auxface.inference.predictor",
+    "audit": "auxface.evaluation.audit",
+    "demo": "auxface.demo",
+    "evaluate": "auxface.inference.evaluate",
+    "explain": "auxface.inference.explain",
+    "export": "auxface.inference.export",
+    "predict": "auxface.inference.predict",
+    "prepare": "auxface.data.prepare.prepare",
+    "study": "auxface.studies.study",
+    "study_report": "auxface.studies.study_report",
+    "train": "auxface.training.train",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'auxface' has no attribute '{name}'")
-    places = {"Predictor": "auxface.inference.predictor", "JointModel": "auxface.model"}
-    return getattr(import_module(places.get(name, f"auxface.verbs.{name}")), name)
+    return getattr(import_module(_PLACES[name]), name)

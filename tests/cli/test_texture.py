@@ -32,7 +32,7 @@ def run(monkeypatch, capsys, tmp_path):
     return call
 
 
-def grey() -> np.ndarray:
+def gray() -> np.ndarray:
     with Image.open("face.png") as opened:
         return np.asarray(texture.gray(np.asarray(opened)))
 
@@ -55,17 +55,17 @@ def test_the_sheet_of_all_descriptors(run) -> None:
     assert (done.code, done.err) == (0, "")
     images = [name for name, found in texture.available().items() if found.input == "image"]
     assert f"{len(images)} descriptors" in done.out
-    np.testing.assert_array_equal(panel("sheet.png", 0), stretched(grey()))
-    np.testing.assert_array_equal(panel("sheet.png", 1), stretched(np.asarray(texture.local_binary_pattern(grey()))))
+    np.testing.assert_array_equal(panel("sheet.png", 0), stretched(gray()))
+    np.testing.assert_array_equal(panel("sheet.png", 1), stretched(np.asarray(texture.local_binary_pattern(gray()))))
     with Image.open("sheet.png") as sheet:
-        # The picture, twelve descriptors and two variants fill three rows of five.
+        # The image, twelve descriptors and two variants fill three rows of five.
         assert sheet.size == (5 * 250 + 10, 3 * 208 + 10)
 
 
 def test_the_sheet_of_one_descriptor(run) -> None:
     done = run("face.png", "-o", "one.png", "--descriptor", "local_directional_pattern", "--set", "k=5")
     assert (done.code, done.out) == (0, "one.png: 1 descriptor\n")
-    codes = np.asarray(texture.local_directional_pattern(grey(), k=5))
+    codes = np.asarray(texture.local_directional_pattern(gray(), k=5))
     np.testing.assert_array_equal(panel("one.png", 1), stretched(codes))
 
 
@@ -74,7 +74,7 @@ def test_the_codes_of_one_descriptor(run) -> None:
     done = run("face.png", "--descriptor", "local_binary_pattern", "--npy", "c.npy", *settings)
     assert (done.code, done.made) == (0, {"c.npy"})
     assert done.out == "c.npy: local_binary_pattern, int32 60 x 80\n"
-    wanted = texture.local_binary_pattern(grey(), points=16, radius=2)
+    wanted = texture.local_binary_pattern(gray(), points=16, radius=2)
     np.testing.assert_array_equal(np.load("c.npy", allow_pickle=False), wanted)
 
 
@@ -102,7 +102,7 @@ CENSUS = ("face.png", "-o", "s.png", "--descriptor", "census_transform")
     ],
 )
 def test_what_is_refused(run, arguments: tuple[str, ...], said: str) -> None:
-    Path("text.png").write_text("no picture")
+    Path("text.png").write_text("no image")
     Path("taken.png").write_text("here already")
     Image.new("L", (9, 9)).save("tiny.png")
     done = run(*arguments)
@@ -121,7 +121,7 @@ def test_an_output_is_replaced_where_asked(run) -> None:
 
 
 def test_a_face_of_the_real_packs(run, shared_data: Path) -> None:
-    picture = min((shared_data / "identity_orl").rglob("*.jpg"))
-    done = run(str(picture), "-o", "sheet.png", "--descriptor", "local_directional_pattern", "--npy", "codes.npy")
+    image = min((shared_data / "identity_orl").rglob("*.jpg"))
+    done = run(str(image), "-o", "sheet.png", "--descriptor", "local_directional_pattern", "--npy", "codes.npy")
     assert (done.code, done.made) == (0, {"sheet.png", "codes.npy"})
     assert (np.unpackbits(np.load("codes.npy")[..., None], axis=-1).sum(-1) == 3).all()

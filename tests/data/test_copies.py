@@ -14,27 +14,27 @@ from auxface.data.synthetic import render_faces
 
 @pytest.fixture(scope="module")
 def faces():
-    return list(render_faces(400, seed=31, size=96).pictures)
+    return list(render_faces(400, seed=31, size=96).images)
 
 
-def recompressed(picture):
+def recompressed(image):
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=40)
+    Image.fromarray(image).save(buffer, "JPEG", quality=40)
     return np.asarray(Image.open(buffer))
 
 
 CHANGES = {
     "compressed": recompressed,
-    "smaller": lambda picture: np.asarray(Image.fromarray(picture).resize((48, 48))),
-    "grey": lambda picture: np.asarray(Image.fromarray(picture).convert("L").convert("RGB")),
-    "brighter": lambda picture: np.clip(picture * 1.05 + 6, 0, 255).astype(np.uint8),
+    "smaller": lambda image: np.asarray(Image.fromarray(image).resize((48, 48))),
+    "gray": lambda image: np.asarray(Image.fromarray(image).convert("L").convert("RGB")),
+    "brighter": lambda image: np.clip(image * 1.05 + 6, 0, 255).astype(np.uint8),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_copies_are_found_and_other_faces_are_not(faces, change):
-    copies = [CHANGES[change](picture) for picture in faces[:40]]
-    found = find_copies(np.stack([look(picture) for picture in faces + copies]))
+    copies = [CHANGES[change](image) for image in faces[:40]]
+    found = find_copies(np.stack([look(image) for image in faces + copies]))
     pairs = set(zip(found["first"], found["second"]))
     assert len(pairs & {(row, 400 + row) for row in range(40)}) >= 38
     assert len(pairs - {(row, 400 + row) for row in range(40)}) == 0
@@ -47,7 +47,7 @@ def test_exact_copies_are_each_paired_with_the_first(faces):
     assert (found["likeness"] == 1).all()
 
 
-def test_few_or_flat_pictures_are_no_trouble():
+def test_few_or_flat_images_are_no_trouble():
     assert find_copies(np.zeros((0, 16, 16), np.uint8)).empty
     assert find_copies(np.zeros((1, 16, 16), np.uint8)).empty
     assert len(find_copies(np.zeros((3, 16, 16), np.uint8))) == 2
@@ -63,6 +63,6 @@ def test_leaks_by_hand():
     copies = pd.DataFrame({"first": [0, 0, 1], "second": [1, 2, 3], "likeness": 1.0})
     leaks = find_leaks(table, copies)
     assert leaks.sources.to_dict("records") == [{"dataset": "d", "source": "a", "splits": "train test", "rows": 2}]
-    assert leaks.pictures[["first", "second"]].to_numpy().tolist() == [[0, 2], [1, 3]]
+    assert leaks.images[["first", "second"]].to_numpy().tolist() == [[0, 2], [1, 3]]
     assert different_sources(table, copies)[["first", "second"]].to_numpy().tolist() == [[0, 1], [1, 3]]
     assert spread_sources(table.iloc[:2]).empty

@@ -20,8 +20,8 @@ THE_FIFTEEN = (
 
 @pytest.fixture(scope="module")
 def faces():
-    pictures = render_faces(12, seed=5, size=64).pictures
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+    images = render_faces(12, seed=5, size=64).images
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def seeds(count, start=0):
@@ -61,7 +61,7 @@ class TestEveryCorruption:
         # One decibel of play, since the published steps of snow, frost and fog trade one kind of damage for another.
         assert all(later < earlier + 1.0 for earlier, later in pairwise(quality)), quality
 
-    def test_each_picture_stands_alone(self, faces, name):
+    def test_each_image_stands_alone(self, faces, name):
         numbers = seeds(len(faces), 100)
         for severity in (1, 4):
             together = corrupt(faces, name, severity, numbers)
@@ -70,7 +70,7 @@ class TestEveryCorruption:
             turned = corrupt(faces.flip(0), name, severity, numbers.flip(0)).flip(0)
             assert torch.equal(together, turned)
 
-    def test_same_seed_same_picture(self, faces, name):
+    def test_same_seed_same_image(self, faces, name):
         assert torch.equal(corrupt(faces, name, 3, seeds(12)), corrupt(faces, name, 3, seeds(12)))
 
     def test_empty_batch(self, faces, name):
@@ -103,22 +103,22 @@ def test_bad_calls_say_so(faces):
 
 
 def test_gaussian_noise_has_the_published_deviation():
-    grey = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
+    gray = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
     for severity, deviation in ((1, 0.08), (2, 0.12)):
-        noise = corrupt(grey, "gaussian_noise", severity, seeds(4)).float() / 255
+        noise = corrupt(gray, "gaussian_noise", severity, seeds(4)).float() / 255
         assert noise.std().item() == pytest.approx(deviation, rel=0.03)
 
 
 def test_shot_noise_has_poisson_variance():
-    grey = torch.full((4, 3, 64, 64), 102, dtype=torch.uint8)
-    noise = corrupt(grey, "shot_noise", 1, seeds(4)).float() / 255
+    gray = torch.full((4, 3, 64, 64), 102, dtype=torch.uint8)
+    noise = corrupt(gray, "shot_noise", 1, seeds(4)).float() / 255
     assert noise.mean().item() == pytest.approx(0.4, rel=0.02)
     assert noise.var().item() == pytest.approx(0.4 / 60, rel=0.05)
 
 
 def test_impulse_noise_hits_the_published_share():
-    grey = torch.full((4, 3, 64, 64), 100, dtype=torch.uint8)
-    hit = corrupt(grey, "impulse_noise", 5, seeds(4))
+    gray = torch.full((4, 3, 64, 64), 100, dtype=torch.uint8)
+    hit = corrupt(gray, "impulse_noise", 5, seeds(4))
     assert (hit != 100).float().mean().item() == pytest.approx(0.27, abs=0.01)
     assert set(hit.unique().tolist()) == {0, 100, 255}
 
@@ -134,9 +134,9 @@ def test_gaussian_blur_equals_scipy(faces):
 
 def test_jpeg_equals_pillow(faces):
     ours = corrupt(faces[:2], "jpeg_compression", 1, seeds(2)).permute(0, 2, 3, 1).numpy()
-    for picture, compressed in zip(faces[:2].permute(0, 2, 3, 1).numpy(), ours):
+    for image, compressed in zip(faces[:2].permute(0, 2, 3, 1).numpy(), ours):
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=25)
+        Image.fromarray(image).save(buffer, "JPEG", quality=25)
         theirs = np.asarray(Image.open(buffer))
         assert np.abs(theirs.astype(int) - compressed.astype(int)).mean() < 1.0
 

@@ -10,31 +10,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from auxface.data.decode import UnreadablePicture, read_picture
-from auxface.data.frames import FrameSettings
-from auxface.data.intake import Intake, Item
+from auxface.data.images.decode import UnreadableImage, read_image
+from auxface.data.prepare.accounting import Intake, Item
+from auxface.data.video.frames import FrameSettings
 
 
 @cache
 def seeds() -> tuple[bytes, ...]:
     random = np.random.default_rng(0)
-    colour = Image.fromarray(random.integers(0, 256, (24, 20, 3), np.uint8))
+    color = Image.fromarray(random.integers(0, 256, (24, 20, 3), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
     files = []
     for image, form, options in (
-        (colour, "JPEG", {"exif": exif}),
-        (colour, "JPEG", {"progressive": True}),
-        (colour.convert("CMYK"), "JPEG", {}),
-        (colour, "PNG", {}),
-        (colour.convert("P"), "PNG", {"transparency": 3}),
+        (color, "JPEG", {"exif": exif}),
+        (color, "JPEG", {"progressive": True}),
+        (color.convert("CMYK"), "JPEG", {}),
+        (color, "PNG", {}),
+        (color.convert("P"), "PNG", {"transparency": 3}),
         (Image.fromarray(random.integers(0, 65536, (9, 9), np.uint16)), "PNG", {}),
-        (colour, "WEBP", {}),
-        (colour, "BMP", {}),
-        (colour, "GIF", {"save_all": True, "append_images": [colour.convert("L")]}),
-        (colour, "TIFF", {"compression": "tiff_lzw"}),
-        (colour, "TIFF", {"compression": "jpeg"}),
-        (colour, "PPM", {}),
+        (color, "WEBP", {}),
+        (color, "BMP", {}),
+        (color, "GIF", {"save_all": True, "append_images": [color.convert("L")]}),
+        (color, "TIFF", {"compression": "tiff_lzw"}),
+        (color, "TIFF", {"compression": "jpeg"}),
+        (color, "PPM", {}),
     ):
         buffer = io.BytesIO()
         image.save(buffer, form, **options)
@@ -86,17 +86,17 @@ def run_on(case, originals, examples):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_1900_mutated_pictures():
+def test_1900_mutated_images():
     def case(data):
         try:
-            picture = read_picture(data, max_pixels=4_000_000)
-        except UnreadablePicture as refusal:
+            image = read_image(data, max_pixels=4_000_000)
+        except UnreadableImage as refusal:
             check_reason(str(refusal))
             return
-        assert picture.dtype == np.uint8
-        assert picture.ndim == 3
-        assert picture.shape[2] == 3
-        assert picture.shape[0] * picture.shape[1] <= 4_000_000
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+        assert image.shape[0] * image.shape[1] <= 4_000_000
 
     run_on(case, seeds(), 1900)
 

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from auxface.data.cache import load_pictures
-from auxface.data.clips import ClipSampling, load_clips
-from auxface.data.frames import FrameSettings
-from auxface.data.journal import Journal
+from auxface.data.images.cache import load_images
 from auxface.data.manifest import read_manifest
+from auxface.data.prepare.journal import Journal
+from auxface.data.prepare.prepare import prepare
 from auxface.data.shards import read_shards, write_shards
-from auxface.data.video_writing import write_video
+from auxface.data.video.clips import ClipSampling, load_clips
+from auxface.data.video.frames import FrameSettings
+from auxface.data.video.h264 import write_video
 from auxface.errors import InputError
-from auxface.verbs.prepare import prepare
 
 
 def killed_after(done: int, program: str, *arguments: object) -> int:
@@ -49,8 +49,8 @@ def stamps(folder: Path, pattern: str) -> dict[Path, int]:
 
 
 @pytest.fixture
-def pictures(tmp_path) -> Path:
-    """Ninety pictures that take a moment each."""
+def images(tmp_path) -> Path:
+    """Ninety images that take a moment each."""
     folder = tmp_path / "pack"
     random = np.random.default_rng(0)
     for number in range(90):
@@ -60,13 +60,13 @@ def pictures(tmp_path) -> Path:
     return folder
 
 
-def test_preparing_pictures(pictures, tmp_path):
+def test_preparing_images(images, tmp_path):
     output = tmp_path / "a.parquet"
     killed_after(
         30,
-        "import sys; from pathlib import Path; from auxface.verbs.prepare import prepare\n"
+        "import sys; from pathlib import Path; from auxface.data.prepare.prepare import prepare\n"
         "prepare('folder', Path(sys.argv[1]), output=Path(sys.argv[2]), progress=tell)",
-        pictures,
+        images,
         output,
     )
     journal = tmp_path / ".a.parquet.journal"
@@ -76,7 +76,7 @@ def test_preparing_pictures(pictures, tmp_path):
     with journal.open("ab") as torn:
         torn.write(b'{"item": "half a li')
     kept = journal.read_bytes().splitlines()[: done + 1]
-    assert prepare("folder", pictures, output=output)["usable"] == 90
+    assert prepare("folder", images, output=output)["usable"] == 90
     lines = journal.read_bytes().splitlines()
     assert len(lines) == 91
     assert lines[: done + 1] == kept
@@ -87,8 +87,8 @@ def test_preparing_videos(tmp_path):
     layout_trees.uadfv(tmp_path / "data")
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     program = (
-        "import sys; from pathlib import Path; from auxface.data.frames import FrameSettings\n"
-        "from auxface.verbs.prepare import prepare; place = Path(sys.argv[2])\n"
+        "import sys; from pathlib import Path; from auxface.data.video.frames import FrameSettings\n"
+        "from auxface.data.prepare.prepare import prepare; place = Path(sys.argv[2])\n"
         "prepare('uadfv', Path(sys.argv[1]), output=place / 'v.parquet', frames=FrameSettings(count=3),\n"
         "        crops=place / 'frames', progress=tell)"
     )
@@ -114,8 +114,8 @@ def test_preparing_videos(tmp_path):
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_writing_shards(pictures, tmp_path):
-    prepare("folder", pictures, output=tmp_path / "m.parquet")
+def test_writing_shards(images, tmp_path):
+    prepare("folder", images, output=tmp_path / "m.parquet")
     program = (
         "import sys; from pathlib import Path; from auxface.data.manifest import read_manifest\n"
         "from auxface.data.shards import write_shards\n"
@@ -138,23 +138,23 @@ def test_writing_shards(pictures, tmp_path):
     assert files[0] == files[1]
 
 
-def test_decoding_once(pictures, tmp_path):
-    prepare("folder", pictures, output=tmp_path / "m.parquet")
+def test_decoding_once(images, tmp_path):
+    prepare("folder", images, output=tmp_path / "m.parquet")
     program = (
         "import sys; from pathlib import Path; from auxface.data import cache, decoding\n"
         "from auxface.data.manifest import read_manifest; decoding.KEPT_EVERY = 8\n"
-        "cache.load_pictures(read_manifest(Path(sys.argv[1])), size=64, folder=Path(sys.argv[2]), workers=1,\n"
+        "cache.load_images(read_manifest(Path(sys.argv[1])), size=64, folder=Path(sys.argv[2]), workers=1,\n"
         "                    progress=tell)"
     )
     said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "cache")
     opened = read_manifest(tmp_path / "m.parquet")
     steps: list[int] = []
-    loaded = load_pictures(opened, size=64, folder=tmp_path / "cache", progress=lambda at, _: steps.append(at))
+    loaded = load_images(opened, size=64, folder=tmp_path / "cache", progress=lambda at, _: steps.append(at))
     assert steps[0] >= said
     assert steps[-1] == 90
-    whole = load_pictures(opened, size=64, folder=tmp_path / "other")
+    whole = load_images(opened, size=64, folder=tmp_path / "other")
     assert np.array_equal(loaded.array, whole.array)
-    names = [os.listdir(tmp_path / name / "pictures") for name in ("cache", "other")]
+    names = [os.listdir(tmp_path / name / "images") for name in ("cache", "other")]
     assert names[0] == names[1]
 
 

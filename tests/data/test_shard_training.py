@@ -1,4 +1,4 @@
-"""Training straight from shards: the same pictures, each once, shared out evenly; a resumed run as an unbroken one."""
+"""Training straight from shards: the same images, each once, shared out evenly; a resumed run as an unbroken one."""
 
 from itertools import pairwise
 
@@ -8,40 +8,40 @@ import pytest
 import torch
 
 from auxface.data.manifest import read_manifest
-from auxface.data.shards import ShardPictures, shard_pictures
-from auxface.data.usable import usable_pictures
+from auxface.data.prepare.prepare import prepare
+from auxface.data.shards import ShardImages, shard_images
+from auxface.data.show import shard_data, show_data
+from auxface.data.usable import usable_images
 from auxface.errors import InputError
 from auxface.recipe import Auxiliary, Encoder, Recipe, Train
-from auxface.training.feed import Feed
-from auxface.training.parts import deal
-from auxface.verbs.data import shard_data, show_data
-from auxface.verbs.prepare import prepare
-from auxface.verbs.train import check, resume, train
+from auxface.training.data_loader import Feed
+from auxface.training.train import check, resume, train
+from auxface.training.train_step import deal
 
 SIDE = 32
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A manifest and its shards: 23 training pictures in shards of four, the last of three."""
+    """A manifest and its shards: 23 training images in shards of four, the last of three."""
     folder = tmp_path_factory.mktemp("shards")
     for split, count in (("train", 23), ("val", 6), ("test", 3)):
         for number in range(count):
-            layout_trees.picture(folder / "data" / split / ("a" if number % 2 else "b") / f"{number}.png", side=40)
+            layout_trees.image(folder / "data" / split / ("a" if number % 2 else "b") / f"{number}.png", side=40)
     prepare("folder", folder / "data", output=folder / "m.parquet")
     shard_data(folder / "m.parquet", folder / "s", samples=4)
     return folder
 
 
 @pytest.fixture
-def pictures(place):
-    return shard_pictures(read_manifest(place / "s").only("train"), SIDE)
+def images(place):
+    return shard_images(read_manifest(place / "s").only("train"), SIDE)
 
 
-def feed_of(pictures, **options):
+def feed_of(images, **options):
     settings = {"seed": 3, "batch_size": 5, "augment": "light", "size": SIDE, **options}
-    labels = {"class": torch.zeros(len(pictures))}
-    return Feed(pictures, labels, shards=torch.from_numpy(pictures.shards), **settings)
+    labels = {"class": torch.zeros(len(images))}
+    return Feed(images, labels, shards=torch.from_numpy(images.shards), **settings)
 
 
 def recipe(**options):
@@ -53,48 +53,48 @@ def recipe(**options):
     )
 
 
-def test_they_index_as_the_decoded_array_does(place, pictures, tmp_path, monkeypatch):
+def test_they_index_as_the_decoded_array_does(place, images, tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
     opened = read_manifest(place / "m.parquet").only("train")
-    by_source = dict(zip(opened.table["source"], usable_pictures(opened, "train", SIDE).pictures, strict=True))
+    by_source = dict(zip(opened.table["source"], usable_images(opened, "train", SIDE).images, strict=True))
     expected = np.stack([by_source[source] for source in read_manifest(place / "s").only("train").table["source"]])
-    assert pictures.shape == expected.shape
-    assert pictures.dtype == expected.dtype
-    assert np.array_equal(np.asarray(pictures), expected)
+    assert images.shape == expected.shape
+    assert images.dtype == expected.dtype
+    assert np.array_equal(np.asarray(images), expected)
     for rows in (np.array([7, 0, 7, 22]), slice(3, 9), slice(1, None, 3), -2, expected[:, 0, 0, 0] > 99):
-        assert np.array_equal(np.asarray(pictures[rows]), expected[rows])
-    assert isinstance(pictures[2:4], ShardPictures)
+        assert np.array_equal(np.asarray(images[rows]), expected[rows])
+    assert isinstance(images[2:4], ShardImages)
     with pytest.raises(IndexError):
-        pictures[np.array([23])]
+        images[np.array([23])]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 16])
-def test_an_epoch_goes_through_a_few_shards_at_a_time(pictures, monkeypatch, at_once):
-    monkeypatch.setattr("auxface.training.feed._SHARDS_AT_ONCE", at_once)
-    feed = feed_of(pictures)
+def test_an_epoch_goes_through_a_few_shards_at_a_time(images, monkeypatch, at_once):
+    monkeypatch.setattr("auxface.training.data_loader._SHARDS_AT_ONCE", at_once)
+    feed = feed_of(images)
     orders = [feed.order(epoch) for epoch in range(4)]
     for order in orders:
         assert sorted(order.tolist()) == list(range(23))
-        shards = pictures.shards[order.numpy()]
+        shards = images.shards[order.numpy()]
         span = {shard: np.flatnonzero(shards == shard)[[0, -1]] for shard in range(6)}
         turns = sorted(span, key=lambda shard: span[shard][0])
         groups = [turns[start : start + at_once] for start in range(0, 6, at_once)]
         # A group of shards is done with before the next one begins.
         for group, following in pairwise(groups):
             assert max(span[shard][1] for shard in group) < min(span[shard][0] for shard in following)
-    assert torch.equal(orders[1], feed_of(pictures).order(1))
+    assert torch.equal(orders[1], feed_of(images).order(1))
     assert not torch.equal(orders[0], orders[1])
-    assert not torch.equal(orders[0], feed_of(pictures, seed=4).order(0))
+    assert not torch.equal(orders[0], feed_of(images, seed=4).order(0))
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
-def test_every_process_does_as_many_batches_and_every_picture_comes_once(pictures, ranks):
-    feed = feed_of(pictures)
+def test_every_process_does_as_many_batches_and_every_image_comes_once(images, ranks):
+    feed = feed_of(images)
     counted: list[int] = []
     for indices in feed.indices(2):
         shares = [deal(indices, ranks=ranks, rank=rank, accumulate=1) for rank in range(ranks)]
         assert [len(parts) for parts in shares] == [1] * ranks
-        # A part of share zero holds a picture that counts for nothing, so that its process can take part.
+        # A part of share zero holds an image that counts for nothing, so that its process can take part.
         taken = [number for (part,) in shares if part.share for number in part.indices.tolist()]
         assert sorted(taken) == sorted(indices.tolist())
         counted += taken
@@ -142,15 +142,15 @@ def test_damage_is_one_sentence(place, tmp_path):
     broken.write_bytes(whole[: len(whole) // 2 // 512 * 512])
     for manifest in (tmp_path / "s", tmp_path / "s" / "manifest.parquet"):
         with pytest.raises(InputError, match=rf"{broken.name}: .*(cut short|not a readable)"):
-            shard_pictures(read_manifest(manifest), SIDE)
+            shard_images(read_manifest(manifest), SIDE)
     broken.write_bytes(whole)
-    pictures = shard_pictures(read_manifest(tmp_path / "s"), SIDE)
-    broken.write_bytes(whole[: int(pictures.starts[0])] + bytes(int(pictures.lengths[0])) + whole[2000:])
+    images = shard_images(read_manifest(tmp_path / "s"), SIDE)
+    broken.write_bytes(whole[: int(images.starts[0])] + bytes(int(images.lengths[0])) + whole[2000:])
     with pytest.raises(InputError, match="cannot be read"):
-        pictures[np.array([0])]
+        images[np.array([0])]
     broken.unlink()
     with pytest.raises(InputError, match="no such shard"):
-        shard_pictures(read_manifest(tmp_path / "s"), SIDE)
+        shard_images(read_manifest(tmp_path / "s"), SIDE)
     (tmp_path / "s" / "shards.json").unlink()
     with pytest.raises(InputError, match=r"shards\.json is missing"):
         train(recipe(), tmp_path / "s", tmp_path / "m", device="cpu")

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from auxface.data.decode import fit_square, read_picture
+from auxface.data.images.decode import fit_square, read_image
 from auxface.data.manifest import read_manifest
+from auxface.data.prepare.prepare import prepare
 from auxface.data.shards import ShardDataset, count_samples, read_shards, write_shards
+from auxface.data.show import shard_data
 from auxface.errors import InputError
-from auxface.verbs.data import shard_data
-from auxface.verbs.prepare import prepare
 
 
 @pytest.fixture
 def manifest(tmp_path):
     for split, count in (("train", 23), ("val", 4), ("test", 3)):
         for number in range(count):
-            layout_trees.picture(tmp_path / "data" / split / ("a" if number % 2 else "b") / f"{number}.png")
+            layout_trees.image(tmp_path / "data" / split / ("a" if number % 2 else "b") / f"{number}.png")
     prepare("folder", tmp_path / "data", output=tmp_path / "m.parquet")
     return tmp_path / "m.parquet"
 
@@ -29,7 +29,7 @@ def rows_of(folder, **options):
     return [sample.row for sample in read_shards(folder, "train", size=16, **options)]
 
 
-def test_every_picture_comes_once_with_its_row(manifest, tmp_path):
+def test_every_image_comes_once_with_its_row(manifest, tmp_path):
     made = shard_data(manifest, tmp_path / "s", samples=5)
     assert (made.shards, made.samples, made.unreadable) == (7, 30, 0)
     opened = read_manifest(manifest)
@@ -39,8 +39,8 @@ def test_every_picture_comes_once_with_its_row(manifest, tmp_path):
     for sample in samples:
         expected = opened.table.iloc[sample.row]
         assert sample.about["class"] == expected["class"]
-        picture = fit_square(read_picture(opened.root / expected["path"]), 16)
-        assert np.array_equal(sample.picture, picture.transpose(2, 0, 1))
+        image = fit_square(read_image(opened.root / expected["path"]), 16)
+        assert np.array_equal(sample.image, image.transpose(2, 0, 1))
     assert read_manifest(tmp_path / "s" / "manifest.parquet").labels == opened.labels
     assert count_samples(tmp_path / "s", "val") == 4
 
@@ -144,18 +144,18 @@ def test_shards_of_a_stopped_run_are_replaced(manifest, tmp_path):
     assert shard_data(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
 
 
-def test_shards_do_not_replace_the_pictures_that_they_are_made_of(manifest, tmp_path):
+def test_shards_do_not_replace_the_images_that_they_are_made_of(manifest, tmp_path):
     prepare("synthetic", tmp_path / "faces", output=tmp_path / "f.parquet", options={"count": 12, "size": 32})
     with pytest.raises(InputError, match=r"\.png, which this command reads"):
         shard_data(tmp_path / "f.parquet", tmp_path / "faces", overwrite=True)
     assert len(list((tmp_path / "faces").glob("*.png"))) == 12
 
 
-def test_unreadable_pictures_are_counted_and_listed(manifest, tmp_path):
-    next((tmp_path / "data/train/a").iterdir()).write_text("not a picture")
+def test_unreadable_images_are_counted_and_listed(manifest, tmp_path):
+    next((tmp_path / "data/train/a").iterdir()).write_text("not an image")
     made = shard_data(manifest, tmp_path / "s", samples=5)
     assert (made.samples, made.unreadable) == (29, 1)
-    assert "not a picture" in (tmp_path / "s" / "rejected.csv").read_text()
+    assert "not an image" in (tmp_path / "s" / "rejected.csv").read_text()
 
 
 def test_damaged_shards_and_indexes_are_refused(manifest, tmp_path):

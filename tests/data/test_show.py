@@ -9,9 +9,9 @@ import layout_trees
 import pandas as pd
 import pytest
 
+from auxface.data.prepare.prepare import prepare
+from auxface.data.show import show_data
 from auxface.errors import InputError
-from auxface.verbs.data import show_data
-from auxface.verbs.prepare import prepare
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def manifest(tmp_path):
     rows = []
     for number in range(24):
         path = tmp_path / "images" / f"{number}.png"
-        layout_trees.picture(path, side=64)
+        layout_trees.image(path, side=64)
         split = ("train", "train", "val", "test")[number % 4]
         rows.append((f"images/{number}.png", split, "mf"[number % 2], "<b>" if number % 3 else "y"))
     # A copy that is no equal file: 0 is in training, 3 in test.
@@ -84,7 +84,7 @@ def test_sources_in_two_splits_are_shown_and_not_refused(manifest, tmp_path):
 def test_prepare_says_leaks_and_takes_the_list_back_when_they_are_gone(manifest, tmp_path):
     leaks = pd.read_csv(tmp_path / "m.leaks.csv")
     assert leaks[["split", "other_split"]].to_numpy().tolist() == [["train", "test"]]
-    layout_trees.picture(tmp_path / "images" / "3.png", side=64)
+    layout_trees.image(tmp_path / "images" / "3.png", side=64)
     options = {"label": ["sex"], "group": ["age"]}
     prepare("table", tmp_path / "l.csv", output=manifest, options=options, overwrite=True)
     assert not (tmp_path / "m.leaks.csv").exists()

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from auxface.encoders import build_encoder, random_mask
+from auxface.encoders.maskable import sincos_positions
 from auxface.encoders.masking import Mask
-from auxface.encoders.positions import sincos_positions
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 
@@ -16,7 +16,7 @@ def encoder():
     return build_encoder(SMALL).eval()
 
 
-def test_the_whole_picture_is_what_timm_computes(encoder):
+def test_the_whole_image_is_what_timm_computes(encoder):
     images = torch.rand(3, 3, 32, 32)
     features = encoder(images)
     wanted = encoder.vit.forward_features((images - encoder.mean) / encoder.std)
@@ -37,7 +37,7 @@ def test_hidden_patches_do_not_reach_the_encoder(encoder):
     torch.testing.assert_close(before.pooled, after.pooled, rtol=0, atol=0)
 
 
-def test_hiding_nothing_equals_the_whole_picture(encoder):
+def test_hiding_nothing_equals_the_whole_image(encoder):
     images = torch.rand(2, 3, 32, 32)
     everything = Mask(torch.arange(16).expand(2, -1), torch.zeros(2, 0, dtype=torch.int64))
     torch.testing.assert_close(encoder(images, everything).tokens, encoder(images).tokens)

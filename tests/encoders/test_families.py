@@ -16,7 +16,7 @@ from auxface.recipe import Auxiliary, Encoder, Recipe, Target
 EXAMPLES = [name for family in families() for name in family.examples]
 TASKS = (Task("emotion", "class", ("happy", "sad", "angry")),)
 LDP = Target(name="local_directional_pattern", encoding="bits")
-# Patches of 14 pixels do not tile 64; a clip of 16 frames has as many tokens at 64 pixels as a picture at 180.
+# Patches of 14 pixels do not tile 64; a clip of 16 frames has as many tokens at 64 pixels as an image at 180.
 SIZES = {"eva02_tiny_patch14_224": (224, 56), "videomae_tiny": (64, 32)}
 
 
@@ -56,7 +56,7 @@ def test_a_joint_step_with_any_backbone(name, small, tmp_path):
     encoder, batch = model.encoder, batch_of(model.recipe.encoder.sample_shape)
     assert encoder.image_size == size == encoder.grid[-1] * encoder.patch_size
 
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     before = {key: value.clone() for key, value in encoder.named_parameters()}
     loss, _ = model(batch)
     loss.backward()
@@ -65,7 +65,7 @@ def test_a_joint_step_with_any_backbone(name, small, tmp_path):
     assert not without
     fixed = {key for key, value in encoder.named_parameters() if not value.requires_grad}
     assert fixed <= {"vit.pos_embed"}
-    optimiser.step()
+    optimizer.step()
     assert any(not torch.equal(value, before[key]) for key, value in encoder.named_parameters())
 
     model.eval()
@@ -97,7 +97,7 @@ def test_a_joint_step_with_any_backbone(name, small, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_hiding_nothing_is_the_whole_picture(name):
+def test_hiding_nothing_is_the_whole_image(name):
     torch.manual_seed(0)
     options = Encoder(name=name, image_size=SIZES.get(name, (224, 64))[1])
     encoder = build_encoder(options).eval()
@@ -121,9 +121,9 @@ def test_drop_path_reaches_the_blocks(name):
     [
         ({"name": "vit_tiny_patch16_225"}, r"not a timm model; near: .*vit_tiny"),
         ({"name": "eva02_tiny_patch14_224", "image_size": 64}, r"14 pixels.*do not tile 64.*can be 56 or 70"),
-        ({"name": "convnextv2_atto", "image_size": 112}, r"no pictures of 112 pixels.*can be 96 or 128"),
-        ({"name": "maxvit_pico_rw_256", "image_size": 112}, r"no pictures of 112 pixels.*can be 96 or 128"),
-        ({"name": "resnet10t", "image_size": 32}, r"no pictures of 32 pixels \(.*single place\).*can be 64"),
+        ({"name": "convnextv2_atto", "image_size": 112}, r"no images of 112 pixels.*can be 96 or 128"),
+        ({"name": "maxvit_pico_rw_256", "image_size": 112}, r"no images of 112 pixels.*can be 96 or 128"),
+        ({"name": "resnet10t", "image_size": 32}, r"no images of 32 pixels \(.*single place\).*can be 64"),
         ({"name": "resnet10t", "image_size": 64, "patch_size": 8}, r"patches of 32 pixels, not 8; leave"),
         ({"name": "pvt_v2_b0", "image_size": 64, "width": 32}, r"takes no encoder.width"),
         ({"name": "resnet10t", "image_size": 64, "positions": "sincos"}, r"takes no encoder.positions"),
@@ -145,9 +145,9 @@ def test_the_output_stride_is_the_patch_and_a_hidden_one_reaches_nothing(stride)
     encoder = build_encoder(Encoder(name="test_resnet", image_size=64, output_stride=stride)).eval()
     assert (encoder.patch_size, encoder.grid) == (stride, (64 // stride, 64 // stride))
     mask = random_mask(torch.tensor([1]), encoder.grid[0] ** 2, 0.75)
-    pictures = torch.rand(1, 3, 64, 64)
-    other = torch.where(pixels(mask, encoder), torch.rand_like(pictures), pictures)
-    assert torch.equal(encoder(pictures, mask).tokens, encoder(other, mask).tokens)
+    images = torch.rand(1, 3, 64, 64)
+    other = torch.where(pixels(mask, encoder), torch.rand_like(images), images)
+    assert torch.equal(encoder(images, mask).tokens, encoder(other, mask).tokens)
 
 
 def test_patches_are_as_named_but_for_the_default_encoder():
@@ -189,7 +189,7 @@ def test_a_family_of_another_package_is_asked_first():
     assert family_of("resnet10t_mine") is None
 
 
-def test_crops_to_be_compared_leave_the_statistics_of_whole_pictures_alone():
+def test_crops_to_be_compared_leave_the_statistics_of_whole_images_alone():
     torch.manual_seed(0)
     encoder = build_encoder(Encoder(name="test_resnet", image_size=64)).train()
     images = torch.rand(4, 3, 64, 64)

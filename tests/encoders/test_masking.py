@@ -17,8 +17,8 @@ SEEDS = torch.arange(12) * 977 + 5
 )
 def test_every_strategy_hides_exactly_the_rounded_share_and_nothing_twice(strategy, rows, columns, ratio, seed):
     count = rows * columns
-    pictures = torch.randint(0, 256, (2, 3, 4 * rows, 4 * columns), dtype=torch.uint8)
-    mask = make_mask(strategy, torch.tensor([seed, seed + 1]), (rows, columns), ratio, lambda: pictures)
+    images = torch.randint(0, 256, (2, 3, 4 * rows, 4 * columns), dtype=torch.uint8)
+    mask = make_mask(strategy, torch.tensor([seed, seed + 1]), (rows, columns), ratio, lambda: images)
     assert mask.hidden.shape == (2, min(max(round(ratio * count), 1), count - 1))
     both = torch.cat([mask.visible, mask.hidden], dim=1).sort(dim=1).values
     assert torch.equal(both, torch.arange(count).expand(2, -1))
@@ -26,10 +26,10 @@ def test_every_strategy_hides_exactly_the_rounded_share_and_nothing_twice(strate
 
 
 @pytest.mark.parametrize("strategy", ["random", "block", "textured", "flat"])
-def test_a_mask_depends_on_its_own_seed_and_picture_alone(strategy):
-    pictures = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
-    whole = make_mask(strategy, SEEDS, (8, 8), 0.75, lambda: pictures)
-    part = make_mask(strategy, SEEDS[5:7], (8, 8), 0.75, lambda: pictures[5:7])
+def test_a_mask_depends_on_its_own_seed_and_image_alone(strategy):
+    images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+    whole = make_mask(strategy, SEEDS, (8, 8), 0.75, lambda: images)
+    part = make_mask(strategy, SEEDS[5:7], (8, 8), 0.75, lambda: images[5:7])
     assert torch.equal(part.hidden, whole.hidden[5:7])
     assert not torch.equal(whole.hidden[0], whole.hidden[1])
 
@@ -49,7 +49,7 @@ def test_a_tube_hides_the_same_places_in_every_frame():
 
 
 def test_blocks_are_blocks():
-    """Hidden patches have more hidden neighbours than chance gives: rectangles, not salt and pepper."""
+    """Hidden patches have more hidden neighbors than chance gives: rectangles, not salt and pepper."""
 
     def touching(mask):
         hidden = mask.boolean().view(-1, 14, 14).float()
@@ -60,11 +60,11 @@ def test_blocks_are_blocks():
 
 
 def test_texture_guides_the_mask_one_way_or_the_other():
-    pictures = torch.full((64, 3, 32, 32), 128, dtype=torch.uint8)
-    pictures[..., 16:] = torch.randint(0, 256, (64, 3, 32, 16), dtype=torch.uint8)
+    images = torch.full((64, 3, 32, 32), 128, dtype=torch.uint8)
+    images[..., 16:] = torch.randint(0, 256, (64, 3, 32, 16), dtype=torch.uint8)
     shares = {}
     for textured in (True, False):
-        mask = guided_mask(torch.arange(64), pictures, (8, 8), 0.5, textured=textured)
+        mask = guided_mask(torch.arange(64), images, (8, 8), 0.5, textured=textured)
         shares[textured] = mask.boolean().view(-1, 8, 8)[:, :, 4:].float().mean().item()
     # A number of the upper half, with a rank of it, is among the higher half of the sums three times in four.
     assert shares[True] == pytest.approx(0.75, abs=0.05)

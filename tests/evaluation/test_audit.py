@@ -23,8 +23,8 @@ from auxface.evaluation import (
     merge_predictions,
     split_conditions,
 )
-from auxface.evaluation.clusters import cluster_codes
-from auxface.evaluation.comparing import same_task
+from auxface.evaluation.compare import same_task
+from auxface.evaluation.intervals import cluster_codes
 
 
 def numbers(entry, path=()):

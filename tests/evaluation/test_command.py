@@ -11,8 +11,8 @@ from made import emotion_samples, emotion_scores, forged_predictions
 from auxface.cli import main
 from auxface.errors import InputError
 from auxface.evaluation import join_conditions, write_predictions
+from auxface.evaluation.audit import audit
 from auxface.output_folder import written_folder
-from auxface.verbs.audit import audit
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_matrix_of_training_and_test_sets(tmp_path):
     assert "Across data sets" in (tmp_path / "x" / "report.html").read_text()
 
 
-def test_damaged_pictures_come_as_one_table(tmp_path):
+def test_damaged_images_come_as_one_table(tmp_path):
     samples = emotion_samples(200, 60)
     write_predictions(emotion_scores(samples, 2.0, 0), tmp_path / "m.parquet")
     curves = {"fog": {k: emotion_scores(samples, 2.0 - 0.3 * k, 0) for k in (1, 2)}}

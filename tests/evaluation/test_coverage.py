@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from auxface.evaluation import Predictions, Task
-from auxface.evaluation.bootstrap import Draws, draw_resamples
 from auxface.evaluation.fairness import gaps
-from auxface.evaluation.measuring import measure
-from auxface.evaluation.partition import by_group, whole
-from auxface.evaluation.ranking import RANK_METRICS
+from auxface.evaluation.groups import by_group, whole
+from auxface.evaluation.intervals import Draws, draw_resamples
+from auxface.evaluation.measure import measure
+from auxface.evaluation.metrics.ranking import RANK_METRICS
 
 TABLES = 2000
 RESAMPLES = 400

@@ -17,7 +17,7 @@ from auxface.evaluation import (
     write_predictions,
     write_report,
 )
-from auxface.evaluation.header import tasks_of
+from auxface.evaluation.io import tasks_of
 
 
 def shifted(seed):

@@ -11,13 +11,13 @@ from sklearn import metrics as sklearn
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from auxface.evaluation import Predictions, Task, audit_tables, brier_score, expected_calibration_error
-from auxface.evaluation.bootstrap import draw_resamples
-from auxface.evaluation.counting import count_metrics
 from auxface.evaluation.fairness import gaps
-from auxface.evaluation.measuring import measure
-from auxface.evaluation.partition import by_group, whole
-from auxface.evaluation.ranking import rank_metrics
-from auxface.evaluation.reliability import calibration_metrics
+from auxface.evaluation.groups import by_group, whole
+from auxface.evaluation.intervals import draw_resamples
+from auxface.evaluation.measure import measure
+from auxface.evaluation.metrics.calibration import calibration_metrics
+from auxface.evaluation.metrics.counts import count_metrics
+from auxface.evaluation.metrics.ranking import rank_metrics
 
 quick = settings(max_examples=25, deadline=None)
 

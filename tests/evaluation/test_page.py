@@ -83,7 +83,7 @@ def test_a_group_that_cannot_be_measured_stands_on_the_page_with_its_reason(tmp_
     assert "not measurable: only 10 samples, fewer than 30" in (tmp_path / "report.html").read_text()
 
 
-def test_sections_of_the_caller_stand_on_the_page_and_only_take_pictures(tmp_path):
+def test_sections_of_the_caller_stand_on_the_page_and_only_take_images(tmp_path):
     found = audit_tables({"m": forged_predictions(n=200)}, resamples=50)
     with pytest.raises(TableError, match="no PNG"):
         write_report(found, tmp_path, title="t", sections_after=[Section("S", "x", (Figure(b"GIF", "c", "a"),))])

@@ -1,4 +1,4 @@
-"""The page's colours as colour-blind people see them: series stay apart, and none leans on colour alone."""
+"""The page's colors as color-blind people see them: series stay apart, and none leans on color alone."""
 
 import re
 from itertools import combinations
@@ -9,7 +9,7 @@ import pytest
 from skimage.color import rgb2lab
 
 import auxface.evaluation
-from auxface.evaluation.charts import MARKERS, SERIES
+from auxface.evaluation.report.charts import MARKERS, SERIES
 
 STYLE = (Path(auxface.evaluation.__file__).parent / "templates" / "report.css").read_text()
 # Viénot, Brettel and Mollon (1999), in linear RGB: what people without long (protan) or middle (deutan) cones see.
@@ -23,7 +23,7 @@ SEEN = {
 def themes() -> dict[str, np.ndarray]:
     found = re.findall(r"--series-\d: #([0-9a-f]{6})", STYLE)
     assert len(found) == 2 * SERIES
-    rgb = np.array([[int(colour[at : at + 2], 16) for at in (0, 2, 4)] for colour in found]) / 255
+    rgb = np.array([[int(color[at : at + 2], 16) for at in (0, 2, 4)] for color in found]) / 255
     return {"light": rgb[:SERIES], "dark": rgb[SERIES:]}
 
 
@@ -57,5 +57,5 @@ def test_series_stand_out_from_the_paper(theme, paper):
         assert (max(light, ground) + 0.05) / (min(light, ground) + 0.05) >= 3
 
 
-def test_no_series_leans_on_its_colour_alone():
+def test_no_series_leans_on_its_color_alone():
     assert len(set(MARKERS)) == SERIES

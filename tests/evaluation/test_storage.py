@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import emotion_samples, emotion_scores, forged_predictions
 
-from auxface.evaluation import Predictions, TableError, Task, audit_tables, read_predictions, storage, write_predictions
+from auxface.evaluation import Predictions, TableError, Task, audit_tables, read_predictions, write_predictions
+from auxface.evaluation import io as storage
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])

@@ -17,7 +17,7 @@ TASKS = (
 
 
 def make_saved(**changes) -> SavedModel:
-    """A small untrained joint model whose scores differ from picture to picture."""
+    """A small untrained joint model whose scores differ from image to image."""
     recipe = Recipe(
         seed=3,
         auxiliary=Auxiliary(
@@ -62,7 +62,7 @@ def folder_of_faces(faces, tmp_path_factory):
     for number, face in enumerate(faces):
         (folder / f"part{number % 2}").mkdir(exist_ok=True)
         Image.fromarray(face).save(folder / f"part{number % 2}" / f"{number}.png")
-    (folder / "part0" / "broken.jpg").write_bytes(b"no picture")
+    (folder / "part0" / "broken.jpg").write_bytes(b"no image")
     return folder
 
 

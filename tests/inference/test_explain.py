@@ -7,8 +7,7 @@ from PIL import Image
 
 from auxface.errors import InputError
 from auxface.inference.attention import attention_rollout, input_gradients
-from auxface.inference.explain import explain
-from auxface.inference.explain_figure import explanation_figure
+from auxface.inference.explain import explain_image, explanation_figure
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.inference.surprise import covering_masks, reconstruction_surprise
 
@@ -21,8 +20,8 @@ def images(faces):
 
 def test_rollout_equals_the_product_of_the_attention_matrices(saved, images):
     """By hand: softmax(qk) of each block, averaged over heads and with the identity, multiplied, first row."""
-    vit, pictures = saved.model.encoder.vit, images[:2].float() / 255
-    x = saved.model.encoder.embed(pictures)
+    vit, pixels = saved.model.encoder.vit, images[:2].float() / 255
+    x = saved.model.encoder.embed(pixels)
     joined = torch.eye(x.shape[1]).expand(2, -1, -1)
     with torch.no_grad():
         for block in vit.blocks:
@@ -34,7 +33,7 @@ def test_rollout_equals_the_product_of_the_attention_matrices(saved, images):
             x = block(x)
     wanted = joined[:, 0, 1:]
     wanted = wanted / wanted.sum(1, keepdim=True)
-    found = attention_rollout(saved.model, pictures)
+    found = attention_rollout(saved.model, pixels)
     torch.testing.assert_close(found.flatten(1), wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -54,8 +53,8 @@ def test_gradients_find_the_only_patch_that_matters(saved, images):
             super().__init__()
             self.encoder = saved.model.encoder
 
-        def logits(self, pictures):
-            return {"mood": pictures[:, :, 8:16, 16:24].mean(dim=(1, 2, 3)).unsqueeze(1)}
+        def logits(self, pixels):
+            return {"mood": pixels[:, :, 8:16, 16:24].mean(dim=(1, 2, 3)).unsqueeze(1)}
 
     found = input_gradients(One(), images.float() / 255, "mood", 0)
     assert torch.allclose(found[:, 1, 2], torch.ones(len(images)))
@@ -77,14 +76,14 @@ def test_surprise_does_not_depend_on_what_a_hidden_patch_hides(saved, images):
     changed[:, :, :8, :8] = 255 - changed[:, :, :8, :8]
     masks = [mask for mask in covering_masks(16, 0.75, 0) if mask.boolean()[0, 0]]
     assert masks
-    made = [reconstruction_surprise(saved.model, pictures)[0] for pictures in (images[:1], changed)]
+    made = [reconstruction_surprise(saved.model, pixels)[0] for pixels in (images[:1], changed)]
     torch.testing.assert_close(made[0].rebuilt[..., :8, :8], made[1].rebuilt[..., :8, :8])
     assert not torch.allclose(made[0].error[:, 0, 0], made[1].error[:, 0, 0])
 
 
 def test_an_explanation_has_all_its_parts_and_is_the_same_each_time(saved, faces):
     predictor = Predictor(TorchScorer(saved, "cpu"))
-    [one], [again] = explain(predictor, faces[0]), explain(predictor, faces[0])
+    [one], [again] = explain_image(predictor, faces[0]), explain_image(predictor, faces[0])
     assert one.to_dict() == again.to_dict()
     assert [texture.name for texture in one.textures] == ["rgb", "local_binary_pattern"]
     assert one.attention.shape == one.gradients.shape == one.textures[0].surprise.shape == (4, 4)
@@ -95,4 +94,4 @@ def test_an_explanation_has_all_its_parts_and_is_the_same_each_time(saved, faces
 @pytest.mark.parametrize(("arguments", "sentence"), [({"task": "age"}, "no task 'age'"), ({"only": 2}, "no face 2")])
 def test_what_is_not_there_is_not_explained(saved, faces, arguments, sentence):
     with pytest.raises(InputError, match=sentence):
-        explain(Predictor(TorchScorer(saved, "cpu")), faces[0], **arguments)
+        explain_image(Predictor(TorchScorer(saved, "cpu")), faces[0], **arguments)

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from auxface.errors import InputError
-from auxface.inference.export import export
+from auxface.inference.export import export_model
 from auxface.inference.predictor import Predictor
 from auxface.model import JointModel
 from auxface.model.directory import SavedModel, default_config
-from auxface.model.scoring import score_pictures
+from auxface.model.scoring import score_images
 from auxface.objectives import Task
 from auxface.recipe import Encoder, Recipe
 
@@ -23,7 +23,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "use.md"
 @pytest.fixture(scope="module")
 def file(saved, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "x.onnx"
-    export(saved, path)
+    export_model(saved, path)
     return path
 
 
@@ -35,12 +35,12 @@ def real(shared_data):
     )
 
 
-def test_onnx_equals_torch_on_real_pictures_at_any_batch_size(saved, file, real):
+def test_onnx_equals_torch_on_real_images_at_any_batch_size(saved, file, real):
     from auxface.inference.onnx import OnnxModel
 
-    wanted = score_pictures(saved.model, real)
+    wanted = score_images(saved.model, real)
     for batch_size in (1, 7, 64):
-        found = OnnxModel(file).score_pictures(real, batch_size=batch_size)
+        found = OnnxModel(file).score_images(real, batch_size=batch_size)
         for name, logits in wanted.items():
             np.testing.assert_allclose(found[name], logits, atol=1e-4)
 
@@ -51,12 +51,12 @@ def test_a_convolutional_encoder_is_exported_too(real, tmp_path):
         model = JointModel(recipe, [Task("mood", "class", ("a", "b"))]).eval()
     except InputError as error:
         pytest.skip(f"no convolutional encoders in this version ({error})")
-    export(SavedModel(model, default_config(model)), tmp_path / "c.onnx")
+    export_model(SavedModel(model, default_config(model)), tmp_path / "c.onnx")
     from auxface.inference.onnx import OnnxModel
 
     large = np.repeat(np.repeat(real, 2, axis=2), 2, axis=3)
-    found = OnnxModel(tmp_path / "c.onnx").score_pictures(large)
-    np.testing.assert_allclose(found["mood"], score_pictures(model, large)["mood"], atol=1e-4)
+    found = OnnxModel(tmp_path / "c.onnx").score_images(large)
+    np.testing.assert_allclose(found["mood"], score_images(model, large)["mood"], atol=1e-4)
 
 
 def test_the_documented_lines_give_the_predictors_answers(model_folder, file, folder_of_faces, monkeypatch):
@@ -92,27 +92,27 @@ def test_the_file_names_no_folder_of_the_machine_that_made_it(file):
 
 
 def test_torch_export_equals_torch(saved, real, tmp_path):
-    export(saved, tmp_path / "x.pt2", format="pt2")
+    export_model(saved, tmp_path / "x.pt2", format="pt2")
     held = {"auxface.json": ""}
     program = torch.export.load(tmp_path / "x.pt2", extra_files=held)
     assert json.loads(held["auxface.json"])["image_size"] == 32
     with torch.no_grad():
         outputs = program.module()(torch.from_numpy(np.ascontiguousarray(real[:5])).float() / 255)
-    np.testing.assert_allclose(outputs[1].numpy(), score_pictures(saved.model, real[:5])["mood"], atol=1e-5)
+    np.testing.assert_allclose(outputs[1].numpy(), score_images(saved.model, real[:5])["mood"], atol=1e-5)
 
 
 @pytest.mark.parametrize("int8", ["dynamic", "static"])
 def test_integers_stay_near_the_original(saved, real, tmp_path, int8):
     from auxface.inference.onnx import OnnxModel
 
-    export(saved, tmp_path / "q.onnx", int8=int8, calibration=real)
-    found, wanted = OnnxModel(tmp_path / "q.onnx").score_pictures(real), score_pictures(saved.model, real)
+    export_model(saved, tmp_path / "q.onnx", int8=int8, calibration=real)
+    found, wanted = OnnxModel(tmp_path / "q.onnx").score_images(real), score_images(saved.model, real)
     for name in wanted:
         assert np.corrcoef(found[name].ravel(), wanted[name].ravel())[0, 1] > 0.95
         assert not np.array_equal(found[name], wanted[name])
     # Ranges found at run time must not be those of a batch.
     for size in (1, 7, 32):
-        again = OnnxModel(tmp_path / "q.onnx").score_pictures(real, batch_size=size)
+        again = OnnxModel(tmp_path / "q.onnx").score_images(real, batch_size=size)
         for name in found:
             np.testing.assert_allclose(again[name], found[name], rtol=0, atol=1e-5)
 
@@ -127,7 +127,7 @@ def test_integers_stay_near_the_original(saved, real, tmp_path, int8):
 )
 def test_options_that_do_not_go_together_are_refused(saved, tmp_path, arguments, sentence):
     with pytest.raises(InputError, match=sentence):
-        export(saved, tmp_path / "x.onnx", **arguments)
+        export_model(saved, tmp_path / "x.onnx", **arguments)
     assert not list(tmp_path.iterdir())
 
 

@@ -8,7 +8,7 @@ import pytest
 from auxface.errors import InputError
 from auxface.inference.foreign_onnx import ForeignOnnx, open_onnx
 from auxface.inference.onnx import OnnxModel
-from auxface.inference.predictions import calibrated
+from auxface.inference.subjects import calibrated
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -42,39 +42,39 @@ def write(path, outputs, *, size=32, last=False, batch="n", softmax=False, metad
 
 
 @pytest.fixture
-def pictures():
+def images():
     return np.random.default_rng(1).integers(0, 256, (9, 3, 32, 32)).astype(np.uint8)
 
 
-def expected(pictures, weights, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
-    seen = (pictures / 255 - np.array(mean).reshape(3, 1, 1)) / np.array(std).reshape(3, 1, 1)
+def expected(images, weights, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
+    seen = (images / 255 - np.array(mean).reshape(3, 1, 1)) / np.array(std).reshape(3, 1, 1)
     return seen.mean(axis=(2, 3)) @ weights
 
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("batch", ["n", 1, 4])
-def test_logits_are_those_of_the_file_with_the_recipes_normalisation(saved, pictures, tmp_path, last, batch):
-    pictures = pictures[:8]
+def test_logits_are_those_of_the_file_with_the_recipes_normalization(saved, images, tmp_path, last, batch):
+    images = images[:8]
     weights = write(tmp_path / "m.onnx", {"mood": 3}, last=last, batch=batch)
     found = open_onnx(tmp_path / "m.onnx", saved.config)
     assert isinstance(found, ForeignOnnx)
     assert [task.name for task in found.config.tasks] == ["mood"]
-    np.testing.assert_allclose(found.score_pictures(pictures)["mood"], expected(pictures, weights["mood"]), atol=1e-4)
+    np.testing.assert_allclose(found.score_images(images)["mood"], expected(images, weights["mood"]), atol=1e-4)
 
 
-def test_metadata_says_normalisation_and_the_order_of_classes(saved, pictures, tmp_path):
+def test_metadata_says_normalization_and_the_order_of_classes(saved, images, tmp_path):
     metadata = {"mean": "[0, 0, 0]", "std": "[1, 1, 1]", "classes": json.dumps(["cross", "calm", "glad"])}
     weights = write(tmp_path / "m.onnx", {"mood": 3}, metadata=metadata)
-    found = open_onnx(tmp_path / "m.onnx", saved.config).score_pictures(pictures)["mood"]
-    wanted = expected(pictures, weights["mood"], (0, 0, 0), (1, 1, 1))[:, [1, 2, 0]]
+    found = open_onnx(tmp_path / "m.onnx", saved.config).score_images(images)["mood"]
+    wanted = expected(images, weights["mood"], (0, 0, 0), (1, 1, 1))[:, [1, 2, 0]]
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-def test_probabilities_come_out_as_the_scores_they_are(saved, pictures, tmp_path):
+def test_probabilities_come_out_as_the_scores_they_are(saved, images, tmp_path):
     write(tmp_path / "raw.onnx", {"mood": 3, "forged": 2})
     write(tmp_path / "soft.onnx", {"mood": 3, "forged": 2}, softmax=True)
     raw, soft = (open_onnx(tmp_path / f"{name}.onnx", saved.config) for name in ("raw", "soft"))
-    one, two = raw.score_pictures(pictures), soft.score_pictures(pictures)
+    one, two = raw.score_images(images), soft.score_images(images)
     assert one["forged"].shape == (9, 1)
     for record in raw.config.tasks:
         np.testing.assert_allclose(
@@ -83,16 +83,16 @@ def test_probabilities_come_out_as_the_scores_they_are(saved, pictures, tmp_path
 
 
 def test_our_own_export_is_known_by_its_metadata(saved, tmp_path):
-    from auxface.inference.export import export
+    from auxface.inference.export import export_model
 
-    export(saved, tmp_path / "ours.onnx")
+    export_model(saved, tmp_path / "ours.onnx")
     assert isinstance(open_onnx(tmp_path / "ours.onnx", None), OnnxModel)
 
 
 @pytest.mark.parametrize(
     ("outputs", "options", "sentence"),
     [
-        ({"mood": 4}, {}, r"output for 'mood' has shape \[1, 4\]; expected 3 numbers a picture \(calm, glad, cross\)"),
+        ({"mood": 4}, {}, r"output for 'mood' has shape \[1, 4\]; expected 3 numbers an image \(calm, glad, cross\)"),
         ({"y": 3}, {}, r"its outputs are called y; name each after its task \(mood, forged, has\)"),
         ({"mood": 3}, {"size": 8}, "8 pixels a side; expected 16 to 1024"),
         (

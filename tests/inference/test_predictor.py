@@ -6,12 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from auxface.data.decode import UnreadablePicture
 from auxface.data.faces import FaceSettings
+from auxface.data.images.decode import UnreadableImage
 from auxface.errors import InputError
-from auxface.inference.answers import answers_from_scores, meaning
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.inference.results import NO_FACE
+from auxface.inference.results import NO_FACE, answers_from_scores, meaning
 from auxface.model.config import TaskRecord
 from auxface.model.directory import SavedModel
 
@@ -21,13 +20,13 @@ def predictor(saved):
     return Predictor(TorchScorer(saved, "cpu"))
 
 
-def as_png(picture: np.ndarray) -> bytes:
+def as_png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def test_every_kind_of_picture_gets_the_same_answer(predictor, faces, tmp_path):
+def test_every_kind_of_image_gets_the_same_answer(predictor, faces, tmp_path):
     face = faces[0]
     path = tmp_path / "face.png"
     path.write_bytes(as_png(face))
@@ -53,7 +52,7 @@ def test_probabilities_are_the_models_at_its_temperature(predictor, saved, faces
     assert (forged.answer, forged.threshold) == ("forged" if score >= 0.3 else "real", 0.3)
 
 
-def test_lists_come_in_order_and_bad_pictures_in_their_place(predictor, faces, tmp_path):
+def test_lists_come_in_order_and_bad_images_in_their_place(predictor, faces, tmp_path):
     results = predictor([faces[0], tmp_path / "none.png", b"", faces[1]])
     assert [result.reason for result in results] == [None, "no such file", "empty file", None]
     for place, face in ((0, faces[0]), (3, faces[1])):
@@ -126,12 +125,12 @@ def test_an_address_is_answered_as_its_file(predictor, faces, site, monkeypatch)
     found = allowed(f"{address}/face.png")
     assert found.input == f"{address}/face.png"
     assert found.to_dict()["faces"] == predictor(faces[0]).to_dict()["faces"]
-    assert allowed(f"{address}/page").reason == "not a picture"
+    assert allowed(f"{address}/page").reason == "not an image"
     assert "404" in allowed(f"{address}/none").reason or "Not Found" in allowed(f"{address}/none").reason
     assert "cannot be fetched" in allowed(f"{address}/moved").reason
-    from auxface.inference.pictures import fetch
+    from auxface.inference.inputs import fetch
 
-    with pytest.raises(UnreadablePicture, match="more than 0 MiB"):
+    with pytest.raises(UnreadableImage, match="more than 0 MiB"):
         fetch(f"{address}/large", max_bytes=4000)
 
 
@@ -152,20 +151,18 @@ def test_faces_in_a_real_photograph_are_boxed_and_cut_as_prepare_cuts_them(saved
     from auxface.data.faces import FaceCutter
 
     weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
-    picture = np.asarray(
-        Image.open(next((shared_data / "deepfake_dfdc_faces/images/real").glob("*.jpg"))).convert("RGB")
-    )
-    two = np.hstack([picture, picture])
+    image = np.asarray(Image.open(next((shared_data / "deepfake_dfdc_faces/images/real").glob("*.jpg"))).convert("RGB"))
+    two = np.hstack([image, image])
     settings = FaceSettings(size=96, margin=0.2)
     model = SavedModel(saved.model, saved.config.model_copy(update={"crop": settings.to_json()}))
     predictor = Predictor(TorchScorer(model, "cpu"), weights=weights, warn=pytest.fail)
     shown, reason = predictor.look(two)
     assert (len(shown), reason) == (2, None)
     assert shown[0].box[0] < shown[1].box[0]
-    [(face, square)] = FaceCutter(settings, weights).cut(picture)
-    alone, _ = predictor.look(picture)
+    [(face, square)] = FaceCutter(settings, weights).cut(image)
+    alone, _ = predictor.look(image)
     assert alone[0].box == face.box
-    from auxface.data.decode import fit_square
+    from auxface.data.images.decode import fit_square
 
     np.testing.assert_array_equal(alone[0].square, fit_square(square, 32))
 
@@ -177,7 +174,7 @@ def test_a_record_of_cropping_that_is_none_is_refused(saved, crop):
         Predictor(TorchScorer(model, "cpu"))
 
 
-def test_a_wide_picture_scored_as_one_face_is_warned_of_once(saved):
+def test_a_wide_image_scored_as_one_face_is_warned_of_once(saved):
     said: list[str] = []
     predictor = Predictor(TorchScorer(saved, "cpu"), warn=said.append)
     predictor([np.zeros((40, 100, 3), np.uint8)] * 3)
@@ -203,10 +200,10 @@ def test_a_table_has_a_row_per_face_and_task_and_keeps_failures(predictor, faces
     good, bad = predictor([faces[0], b"x"])
     table = pd.concat([good.to_frame(), bad.to_frame()])
     assert list(table["task"].iloc[:3]) == ["mood", "forged", "has"]
-    assert table["reason"].iloc[3] == "not a picture"
+    assert table["reason"].iloc[3] == "not an image"
 
 
-def test_a_plot_shows_the_picture(predictor, faces):
+def test_a_plot_shows_the_image(predictor, faces):
     axes = predictor(faces[0]).plot().axes[0]
     assert axes.images[0].get_array().shape == (64, 64, 3)
 

@@ -33,8 +33,8 @@ def test_looks_are_spread_evenly_and_bounded(predictor, clip):
     assert predict_video(predictor, clip, looks_per_second=0, max_looks=4).looked_at == 4
 
 
-def test_frames_are_scored_as_pictures_are(predictor, clip):
-    from auxface.data.video import stream_frames
+def test_frames_are_scored_as_images_are(predictor, clip):
+    from auxface.data.video.frames import stream_frames
 
     found = predict_video(predictor, clip, looks_per_second=0)
     frames = dict(stream_frames(clip))
@@ -104,7 +104,7 @@ def moving(path, faces, seconds, size=320):
 def test_the_overlay_is_an_h264_film_of_the_same_length_with_boxes(predictor, clip, tmp_path):
     import av
 
-    from auxface.data.video import stream_frames
+    from auxface.data.video.frames import stream_frames
     from auxface.inference.timeline import write_overlay_video
 
     found = predict_video(predictor, clip, looks_per_second=0)

@@ -83,16 +83,16 @@ def test_a_warmup_rises_from_zero_and_a_weight_of_zero_is_not_run():
     assert taught(model, Moment())[0] == {"encoder", "primary"}
 
 
-def test_learned_weights_minimise_the_sum_where_kendall_says():
+def test_learned_weights_minimize_the_sum_where_kendall_says():
     balance = LearnedBalance(("a", "b"))
     losses = {"a": torch.tensor(0.2), "b": torch.tensor(3.0)}
     total, weights = balance(losses)
     torch.testing.assert_close(total, torch.tensor(3.2))
-    optimiser = torch.optim.Adam(balance.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(balance.parameters(), lr=0.05)
     for _ in range(500):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         balance(losses)[0].backward()
-        optimiser.step()
+        optimizer.step()
     _, weights = balance(losses)
     torch.testing.assert_close(balance.log_variances.exp(), torch.tensor([0.4, 6.0]), rtol=1e-2, atol=1e-3)
     assert weights["a"] == pytest.approx(1 / 0.4, rel=1e-2)

@@ -11,7 +11,8 @@ import torch
 from auxface.encoders import build_encoder, random_mask
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.converters import from_transformers, save_mae, start_encoder, to_transformers
+from auxface.model.transformers_format import from_transformers, save_mae, to_transformers
+from auxface.model.weights import start_encoder
 from auxface.objectives import Batch, Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target
 
@@ -19,19 +20,19 @@ TASKS = (Task("emotion", "class", ("happy", "sad")),)
 SMALL = Encoder(image_size=32, patch_size=8, width=48, depth=3, heads=4)
 
 
-def joint(normalise=False, encoder=SMALL, seed=0, target="rgb"):
+def joint(normalize=False, encoder=SMALL, seed=0, target="rgb"):
     auxiliary = Auxiliary(
         target=(Target(name=target),),
         decoder_width=32,
         decoder_depth=2,
         decoder_heads=4,
-        normalise_target=normalise,
+        normalize_target=normalize,
         mask_ratio=0.75,
     )
     return JointModel(Recipe(seed=seed, primary_weight=0, auxiliary=auxiliary, encoder=encoder), TASKS)
 
 
-def randomised(model):
+def randomized(model):
     """Biases, norms and mask tokens away from their first values, so that none can be mistaken for another."""
     torch.manual_seed(1)
     with torch.no_grad():
@@ -56,15 +57,15 @@ def batch_of(count=3, size=32):
     return Batch(clean.float() / 255, clean, {"emotion": torch.zeros(count, dtype=torch.int64)}, torch.arange(count))
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_loss_and_gradients_are_those_of_transformers_vitmae(normalise, tmp_path):
+@pytest.mark.parametrize("normalize", [False, True])
+def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path):
     transformers = pytest.importorskip("transformers")
-    ours, batch = randomised(joint(normalise)), batch_of()
+    ours, batch = randomized(joint(normalize)), batch_of()
     save_mae(ours, tmp_path / "mae")
     theirs, report = transformers.ViTMAEForPreTraining.from_pretrained(tmp_path / "mae", output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    assert theirs.config.norm_pix_loss is normalise
+    assert theirs.config.norm_pix_loss is normalize
 
     loss, _ = ours(batch)
     loss.backward()
@@ -85,7 +86,7 @@ def test_loss_and_gradients_are_those_of_transformers_vitmae(normalise, tmp_path
 
 
 def test_round_trip_there_and_back():
-    ours = randomised(joint())
+    ours = randomized(joint())
     weights, _ = to_transformers(ours)
     back = from_transformers(weights)
     mine = {name: value for name, value in ours.state_dict().items() if not name.startswith("primary.")}
@@ -119,7 +120,7 @@ def test_round_trip_back_and_there(tmp_path):
 
 def test_an_encoder_starts_from_a_public_mae_checkpoint(tmp_path):
     # The published names, as facebook/vit-mae-base has them, written without transformers.
-    saved = randomised(joint())
+    saved = randomized(joint())
     save_mae(saved, tmp_path / "mae")
     names = set(safetensors.torch.load_file(tmp_path / "mae" / "model.safetensors"))
     assert "vit.encoder.layer.0.attention.attention.query.weight" in names
@@ -175,8 +176,8 @@ def test_positions_and_patches_of_another_size_are_resampled(tmp_path):
     coarse = build_encoder(learned.model_copy(update={"image_size": 64, "patch_size": 16}))
     start_encoder(coarse, tmp_path / "learned")
     assert torch.equal(coarse.vit.pos_embed, saved.encoder.vit.pos_embed)
-    grey = torch.full((1, 3, 32, 32), 0.7)
-    small, large = saved.encoder.embed(grey), coarse.embed(torch.full((1, 3, 64, 64), 0.7))
+    gray = torch.full((1, 3, 32, 32), 0.7)
+    small, large = saved.encoder.embed(gray), coarse.embed(torch.full((1, 3, 64, 64), 0.7))
     torch.testing.assert_close(small, large, rtol=1e-3, atol=1e-3)
     wider = build_encoder(learned.model_copy(update={"image_size": 48}))
     start_encoder(wider, tmp_path / "learned")
@@ -224,5 +225,5 @@ def test_only_a_plain_mae_can_be_written():
 
 
 def test_the_converters_do_not_import_transformers():
-    code = "import sys, auxface.model.converters; sys.exit('transformers' in sys.modules)"
+    code = "import sys, auxface.model.weights; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

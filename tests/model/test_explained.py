@@ -7,7 +7,7 @@ from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.explained import explained_variance, squared_errors
 from auxface.objectives import Batch, Task
-from auxface.objectives.reconstruction import Rebuilt
+from auxface.objectives.reconstruction.reconstruction import Rebuilt
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target
 
 TASKS = [Task("t", "class", ("a", "b"))]
@@ -68,15 +68,15 @@ def test_training_explains_more_of_faces_that_were_not_seen():
     model = model_of(LDP, Target(name="rgb"), seed=1)
     seen, held_out = faces(96, 0), faces(32, 1)
     before = explained_variance(model, held_out, seen)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     clean = torch.from_numpy(seen)
     for step in range(150):
         rows = torch.arange(step * 32, step * 32 + 32) % 96
         seeds = step * 1000 + rows
         batch = Batch(clean[rows].float() / 255, clean[rows], {"t": rows % 2}, seeds)
         model.auxiliaries["reconstruction"](model.encoder, batch)[0].backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     after = explained_variance(model, held_out, seen)
     assert set(after) == {"local_directional_pattern", "rgb"}
     for name, value in after.items():

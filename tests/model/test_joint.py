@@ -34,12 +34,12 @@ def batch_of(count=6, seed=0):
 
 def test_with_all_weight_on_the_primary_every_step_is_the_supervised_one():
     one, two = joint(primary_weight=1.0), supervised()
-    optimisers = [torch.optim.AdamW(model.parameters(), lr=1e-3) for model in (one, two)]
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-3) for model in (one, two)]
     for step in range(4):
-        for model, optimiser in zip((one, two), optimisers, strict=True):
-            optimiser.zero_grad()
+        for model, optimizer in zip((one, two), optimizers, strict=True):
+            optimizer.zero_grad()
             model(batch_of(seed=step))[0].backward()
-            optimiser.step()
+            optimizer.step()
     for name, value in two.state_dict().items():
         assert torch.equal(value, one.state_dict()[name]), name
 

@@ -5,7 +5,8 @@ import torch
 
 from auxface.model import JointModel
 from auxface.objectives import Batch, Task
-from auxface.recipe import Encoder, Recipe, objective_registry, recipe_names
+from auxface.recipe import Encoder, Recipe, recipe_names
+from auxface.recipe import auxiliary as objective_registry
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
 
@@ -22,11 +23,11 @@ def test_the_objective_of_the_page_runs_and_has_at_most_thirty_lines(monkeypatch
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
     )
     model = JointModel(recipe, [Task("t", "class", ("a", "b"))])
-    pictures = torch.rand(4, 3, 32, 32)
-    batch = Batch(pictures, (pictures * 255).to(torch.uint8), {"t": torch.tensor([0, 1, 0, 1])}, torch.arange(4))
+    images = torch.rand(4, 3, 32, 32)
+    batch = Batch(images, (images * 255).to(torch.uint8), {"t": torch.tensor([0, 1, 0, 1])}, torch.arange(4))
     loss, logs = model(batch)
     torch.testing.assert_close(loss.detach(), 0.5 * logs["primary.t"] + 0.25 * logs["flip.distance"])
 
 
-def test_the_page_names_every_preset_of_pictures():
+def test_the_page_names_every_preset_of_images():
     assert [name for name in recipe_names() if "video" not in name and f"`{name}`" not in PAGE] == []

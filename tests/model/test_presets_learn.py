@@ -1,7 +1,7 @@
 """Every preset learns every kind of task: single labels, attributes, and whether a face is forged.
 
 Each preset learns the three at once, on one encoder, and is measured on people that it has not seen. The encoder of
-pictures is the smallest residual network of timm, which learns in seconds what a Vision Transformer from scratch does
+images is the smallest residual network of timm, which learns in seconds what a Vision Transformer from scratch does
 not in minutes; that of clips is a small VideoMAE. docs/method.md has the figures.
 """
 
@@ -11,12 +11,12 @@ from scipy.stats import rankdata
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from auxface.data.manifest import read_manifest
+from auxface.data.prepare.prepare import prepare
 from auxface.data.usable import usable_samples
-from auxface.model.scoring import score_pictures
+from auxface.model.scoring import score_images
 from auxface.recipe import load_recipe, recipe_names
 from auxface.training.tasks import label_tensors
-from auxface.verbs.prepare import prepare
-from auxface.verbs.train import train
+from auxface.training.train import train
 
 SIZE = 48
 # With fewer faces seen more often, texture maps are learned by heart.
@@ -94,7 +94,7 @@ def figures_on_test(model, manifest, shuffles):
     people = part.manifest.table["source"].nunique()
     sources = part.manifest.table["source"].to_numpy().reshape(people, -1)
     assert (sources == sources[:, :1]).all()
-    logits, labels = score_pictures(model, part.pictures), label_tensors(part.manifest, model.tasks)
+    logits, labels = score_images(model, part.images), label_tensors(part.manifest, model.tasks)
     orders = shuffles(sources)
     found = {}
     for task in model.tasks:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from auxface.model import JointModel
-from auxface.model.scoring import full_precision, pooled_features, score_pictures
+from auxface.model.scoring import full_precision, pooled_features, score_images
 from auxface.objectives import Task
 from auxface.recipe import Encoder, Recipe
 
@@ -28,7 +28,7 @@ def model() -> JointModel:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (17, 3, 32, 32), dtype=np.uint8)
 
 
@@ -41,26 +41,26 @@ def tf32():
     torch.backends.cudnn.allow_tf32 = kept
 
 
-def assert_same_alone_and_in_batches(model: JointModel, pictures: np.ndarray) -> None:
-    alone = score_pictures(model, pictures, batch_size=1)
+def assert_same_alone_and_in_batches(model: JointModel, images: np.ndarray) -> None:
+    alone = score_images(model, images, batch_size=1)
     assert np.ptp(alone["mood"]) > 1
     for size in (2, 3, 8, 17):
-        together = score_pictures(model, pictures, batch_size=size)
+        together = score_images(model, images, batch_size=size)
         for name, logits in alone.items():
             np.testing.assert_allclose(together[name], logits, rtol=0, atol=TOLERANCE, err_msg=f"{name}, {size}")
 
 
-def test_an_image_alone_and_in_any_batch_scores_the_same(model, pictures):
-    assert_same_alone_and_in_batches(model, pictures)
+def test_an_image_alone_and_in_any_batch_scores_the_same(model, images):
+    assert_same_alone_and_in_batches(model, images)
 
 
-def test_scores_are_fp32_inside_autocast(model, pictures):
-    scores, features = score_pictures(model, pictures), pooled_features(model, pictures)
+def test_scores_are_fp32_inside_autocast(model, images):
+    scores, features = score_images(model, images), pooled_features(model, images)
     with torch.autocast("cpu", torch.bfloat16):
-        assert_same_alone_and_in_batches(model, pictures)
-        for name, logits in score_pictures(model, pictures).items():
+        assert_same_alone_and_in_batches(model, images)
+        for name, logits in score_images(model, images).items():
             np.testing.assert_allclose(logits, scores[name], rtol=0, atol=TOLERANCE)
-        torch.testing.assert_close(pooled_features(model, pictures), features, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(pooled_features(model, images), features, rtol=0, atol=TOLERANCE)
 
 
 def test_convolutions_on_a_gpu_use_no_tf32_unless_asked(tf32):
@@ -74,5 +74,5 @@ def test_convolutions_on_a_gpu_use_no_tf32_unless_asked(tf32):
 
 
 @pytest.mark.gpu
-def test_an_image_scores_the_same_in_any_batch_on_a_gpu(pictures):
-    assert_same_alone_and_in_batches(make_model().to("cuda"), pictures)
+def test_an_image_scores_the_same_in_any_batch_on_a_gpu(images):
+    assert_same_alone_and_in_batches(make_model().to("cuda"), images)

@@ -1,4 +1,4 @@
-"""The joint step against SSAT (Das et al., 2023) written plainly from its description, one picture at a time."""
+"""The joint step against SSAT (Das et al., 2023) written plainly from its description, one image at a time."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ TASKS = (Task("emotion", "class", ("happy", "sad", "angry")), Task("forged", "bi
 
 
 def plain_step(model, batch, primary_weight=0.1, mask_ratio=0.75, side=8, count=16):
-    """0.1 * cross-entropy of the whole picture + 0.9 * squared error of the hidden patches; nothing clever."""
+    """0.1 * cross-entropy of the whole pixels + 0.9 * squared error of the hidden patches; nothing clever."""
     encoder, decoder = model.encoder.vit, model.auxiliaries["reconstruction"].decoder
 
     def run(blocks, norm, tokens):
@@ -28,8 +28,8 @@ def plain_step(model, batch, primary_weight=0.1, mask_ratio=0.75, side=8, count=
         return norm(tokens)
 
     primary, auxiliary = [], []
-    for number, picture in enumerate(batch.primary):
-        image = (picture - model.encoder.mean[0]) / model.encoder.std[0]
+    for number, pixels in enumerate(batch.primary):
+        image = (pixels - model.encoder.mean[0]) / model.encoder.std[0]
         rows = image.split(side, dim=1)
         patches = [cell for row in rows for cell in row.split(side, dim=2)]
         kernel = encoder.patch_embed.proj

@@ -9,7 +9,7 @@ from auxface import texture
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.objectives import Batch, Task
-from auxface.objectives.texture_picture import texture_picture
+from auxface.objectives.base import texture_image
 from auxface.recipe import Auxiliary, Encoder, Recipe, TextureInput, load_recipe, recipe_names
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
@@ -35,9 +35,9 @@ def batch_of(count=6, seed=0):
     return Batch(clean.float() / 255, clean, {"t": torch.arange(count) % 2}, torch.arange(count))
 
 
-def test_a_texture_picture_is_the_scalar_map_three_times():
+def test_a_texture_image_is_the_scalar_map_three_times():
     clean = batch_of().clean
-    seen = texture_picture(clean.float() / 255, TextureInput(name="local_directional_pattern", parameters={"k": 2}))
+    seen = texture_image(clean.float() / 255, TextureInput(name="local_directional_pattern", parameters={"k": 2}))
     codes = texture.local_directional_pattern(texture.gray(clean), k=2)
     for channel in range(3):
         torch.testing.assert_close(seen[:, channel], codes.float() / 255)
@@ -45,7 +45,7 @@ def test_a_texture_picture_is_the_scalar_map_three_times():
 
 def test_many_maps_are_averaged():
     clean = batch_of().clean
-    seen = texture_picture(clean.float() / 255, TextureInput(name="local_ternary_pattern"))
+    seen = texture_image(clean.float() / 255, TextureInput(name="local_ternary_pattern"))
     codes = texture.describe(texture.gray(clean), "local_ternary_pattern").float() / 255
     torch.testing.assert_close(seen[:, 0], codes.mean(dim=1))
 
@@ -59,7 +59,7 @@ def test_many_maps_are_averaged():
         ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "takes points"),
     ],
 )
-def test_what_is_no_picture_is_refused(settings, sentence):
+def test_what_is_no_image_is_refused(settings, sentence):
     with pytest.raises(InputError, match=sentence):
         joint(input="texture", texture_input=TextureInput(**settings))
 
@@ -109,7 +109,7 @@ def test_predicting_all_patches_or_the_hidden_ones_has_the_same_loss(target, mas
 
 
 def test_tubes_are_for_clips():
-    with pytest.raises(InputError, match="for pictures use random"):
+    with pytest.raises(InputError, match="for images use random"):
         joint(masking="tube")
 
 

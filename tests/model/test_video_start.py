@@ -1,4 +1,4 @@
-"""Where an encoder of clips can start from: VideoMAE of transformers, and weights of pictures, inflated."""
+"""Where an encoder of clips can start from: VideoMAE of transformers, and weights of images, inflated."""
 
 import pytest
 import safetensors.torch
@@ -8,14 +8,15 @@ import torch
 from auxface.encoders import build_encoder
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.converters import save_mae, save_videomae, start_encoder
+from auxface.model.transformers_format import save_mae, save_videomae
+from auxface.model.weights import start_encoder
 from auxface.objectives import Batch, Task
 from auxface.recipe import Auxiliary, Encoder, Recipe
 
 TASKS = (Task("forged", "binary", ("real", "fake")),)
 SIZES = {"image_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
 CLIP = Encoder(name="videomae_tiny", num_frames=4, **SIZES)
-PICTURE = Encoder(**SIZES)
+IMAGE = Encoder(**SIZES)
 
 
 def joint(encoder, seed=0, **auxiliary):
@@ -66,7 +67,7 @@ def test_an_encoder_starts_from_a_public_videomae(kind, tmp_path):
 
 def test_transformers_reads_what_save_videomae_writes_and_loses_as_much(tmp_path):
     transformers = pytest.importorskip("transformers")
-    ours = joint(CLIP, normalise_target=True, masking="tube")
+    ours = joint(CLIP, normalize_target=True, masking="tube")
     save_videomae(ours, tmp_path / "out")
     theirs, report = transformers.VideoMAEForPreTraining.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert not report["missing_keys"]
@@ -81,30 +82,30 @@ def test_transformers_reads_what_save_videomae_writes_and_loses_as_much(tmp_path
 
 
 def test_only_a_videomae_can_be_written(tmp_path):
-    with pytest.raises(InputError, match="sees pictures; VideoMAE sees clips"):
-        save_videomae(joint(PICTURE), tmp_path / "out")
+    with pytest.raises(InputError, match="sees images; VideoMAE sees clips"):
+        save_videomae(joint(IMAGE), tmp_path / "out")
     with pytest.raises(InputError, match="rebuilds RGB alone"):
         save_videomae(joint(CLIP, target="lbp_top"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("source", ["auxface", "transformers", "timm"])
-def test_weights_of_pictures_are_inflated(source, tmp_path):
-    pictures = joint(PICTURE, seed=1)
+def test_weights_of_images_are_inflated(source, tmp_path):
+    images = joint(IMAGE, seed=1)
     if source == "auxface":
-        pictures.save_pretrained(tmp_path / "start")
+        images.save_pretrained(tmp_path / "start")
     elif source == "transformers":
-        save_mae(pictures, tmp_path / "start")
+        save_mae(images, tmp_path / "start")
     else:
         (tmp_path / "start").mkdir()
-        weights = {name: value.clone() for name, value in pictures.encoder.vit.state_dict().items()}
+        weights = {name: value.clone() for name, value in images.encoder.vit.state_dict().items()}
         safetensors.torch.save_file(weights, tmp_path / "start" / "model.safetensors")
     clip = CLIP.model_copy(update={"init_from": str(tmp_path / "start")})
-    encoder, vit = joint(clip).encoder, pictures.encoder.vit
+    encoder, vit = joint(clip).encoder, images.encoder.vit
     start_encoder(encoder, tmp_path / "start")
     frame = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        # A clip that stands still is embedded as its picture is; positions are the clip's own.
+        # A clip that stands still is embedded as its image is; positions are the clip's own.
         still = encoder.embed(frame.unsqueeze(1).expand(-1, 4, -1, -1, -1)) - encoder.positions
         embedded = vit.patch_embed((frame - encoder.mean) / encoder.std)
         torch.testing.assert_close(still[:, :16], embedded, rtol=1e-4, atol=1e-5)
@@ -136,8 +137,8 @@ def test_a_model_of_clips_starts_another_one(tmp_path):
 
 def test_what_does_not_fit_is_named(tmp_path):
     joint(CLIP).save_pretrained(tmp_path / "clips")
-    with pytest.raises(InputError, match="weights of clips fit no encoder of pictures"):
-        start_encoder(build_encoder(PICTURE), tmp_path / "clips")
+    with pytest.raises(InputError, match="weights of clips fit no encoder of images"):
+        start_encoder(build_encoder(IMAGE), tmp_path / "clips")
     with pytest.raises(InputError, match=r"of another shape: 'patches.weight' is 48x3x2x8x8, expected 48x3x4x8x8"):
         start_encoder(build_encoder(CLIP.model_copy(update={"tubelet_size": 4})), tmp_path / "clips")
     with pytest.raises(InputError, match=r"missing: blocks\.2"):

@@ -8,7 +8,7 @@ from torch import nn
 from auxface import texture
 from auxface.encoders import VideoEncoder, build_encoder, inflate
 from auxface.errors import InputError
-from auxface.model.converters import from_videomae, to_videomae
+from auxface.model.transformers_format import from_videomae, to_videomae
 from auxface.objectives import Batch, Reconstruction
 from auxface.recipe import Auxiliary, Encoder, Target
 
@@ -22,7 +22,7 @@ class Clips(nn.Module):
         super().__init__()
         torch.manual_seed(1)
         options = {"target": (Target(name="rgb"),), "masking": "tube", "mask_ratio": 0.75, "predict": "masked"}
-        options |= {"decoder_width": 24, "decoder_depth": 2, "decoder_heads": 4, "normalise_target": True}
+        options |= {"decoder_width": 24, "decoder_depth": 2, "decoder_heads": 4, "normalize_target": True}
         self.encoder = VideoEncoder(**SIZES)
         self.auxiliaries = nn.ModuleDict(
             {"reconstruction": Reconstruction(Auxiliary(**options | changes), self.encoder)}
@@ -102,7 +102,7 @@ def test_hidden_pixels_change_nothing():
 @pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
 def test_texture_is_rebuilt_frame_by_frame(encoding):
     target = Target(name="local_directional_pattern", encoding=encoding)
-    ours, batch = Clips(target=(target,), normalise_target=False), clips_of()
+    ours, batch = Clips(target=(target,), normalize_target=False), clips_of()
     rebuilt = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0]
     assert rebuilt.wanted.shape == rebuilt.predicted.shape
     flipped = Batch(batch.primary, batch.clean.flip(1), {}, batch.seeds)
@@ -115,10 +115,10 @@ def test_texture_is_rebuilt_frame_by_frame(encoding):
 
 @pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
 def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
-    ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalise_target=False), clips_of()
+    ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalize_target=False), clips_of()
     wanted = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0].wanted
-    grey = torch.stack([texture.gray(clip) for clip in batch.clean])
-    codes = texture.lbp_top(grey)
+    gray = torch.stack([texture.gray(clip) for clip in batch.clean])
+    codes = texture.lbp_top(gray)
     # Clip 1, slice 1, patch in row 2 and column 3; in it frame 1, row 5, column 6.
     token, frame = wanted[1, 16 + 2 * 4 + 3], 3
     own = codes[1, :, frame, 16:24, 24:32]
@@ -139,13 +139,13 @@ def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
 
 
-def test_an_inflated_embedding_makes_of_a_still_clip_what_the_picture_s_makes_of_a_frame():
-    picture = build_encoder(Encoder(image_size=32, patch_size=8, width=48, depth=1, heads=4)).vit.patch_embed.proj
+def test_an_inflated_embedding_makes_of_a_still_clip_what_the_image_s_makes_of_a_frame():
+    image = build_encoder(Encoder(image_size=32, patch_size=8, width=48, depth=1, heads=4)).vit.patch_embed.proj
     clip = VideoEncoder(**SIZES).patches
-    clip.load_state_dict({"weight": inflate(picture.weight.detach(), 2), "bias": picture.bias.detach()})
+    clip.load_state_dict({"weight": inflate(image.weight.detach(), 2), "bias": image.bias.detach()})
     frame = torch.randn(1, 3, 32, 32)
     moving = clip(frame.unsqueeze(2).expand(-1, -1, 4, -1, -1))
-    torch.testing.assert_close(moving[:, :, 1], picture(frame), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moving[:, :, 1], image(frame), rtol=1e-4, atol=1e-5)
 
 
 def test_what_does_not_fit_a_clip_is_told():

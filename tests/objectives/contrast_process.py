@@ -16,12 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from auxface.data.manifest import Label, Manifest
 from auxface.model import JointModel
 from auxface.objectives import Moment, Task, TrainingSet
-from auxface.objectives.contrast import LOSSES
+from auxface.objectives.contrast.cluster_contrast import LOSSES
 from auxface.recipe import Encoder, Recipe
-from auxface.training.feed import Feed
-from auxface.training.parts import deal, label_counts
+from auxface.training.data_loader import Feed
+from auxface.training.train_step import deal, label_counts
 
-PICTURES = 9
+IMAGES = 9
 STEPS = (torch.arange(9), torch.tensor([4]))  # nine for two processes are five and four; one is one and none
 
 
@@ -37,9 +37,9 @@ def built(loss):
     labels = {"shade": Label("class", ("dark", "light")), "kind": Label("class", ("a", "b", "c"))}
     model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
     model.before_training(TrainingSet(Manifest(table, labels), lambda: torch.empty(0)))
-    pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, 3, 32, 32)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32)).astype(np.uint8)
     numbers = torch.tensor([shade == "light" for shade in shades]).long()
-    return model, Feed(pictures, {"shade": numbers}, 0, PICTURES, "light", 32, further=model.views)
+    return model, Feed(images, {"shade": numbers}, 0, IMAGES, "light", 32, further=model.views)
 
 
 def take_steps(loss, rank, ranks):

@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.objectives import Task
-from auxface.objectives.clusters import (
+from auxface.objectives.contrast.clusters import (
     auxiliary_labels,
     entropy,
     information,

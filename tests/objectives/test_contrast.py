@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss, SupConLoss
 
-from auxface.objectives.contrast import cross_view, two_view
+from auxface.objectives.contrast.cluster_contrast import cross_view, two_view
 
 SIZES = (3, 3, 2)
 CLUSTERS = torch.repeat_interleave(torch.arange(3), torch.tensor(SIZES))
@@ -25,13 +25,13 @@ def test_two_view_is_supervised_contrast_of_pytorch_metric_learning(temperature)
     torch.testing.assert_close(two_view(first, second, CLUSTERS, temperature), wanted)
 
 
-def test_two_view_of_pictures_that_share_no_cluster_is_nt_xent():
+def test_two_view_of_images_that_share_no_cluster_is_nt_xent():
     first, second = drawn(1)
     wanted = SelfSupervisedLoss(NTXentLoss(temperature=0.2))(first, second)
     torch.testing.assert_close(two_view(first, second, torch.arange(8), 0.2), wanted)
 
 
-def test_cross_view_of_pictures_that_share_no_cluster_is_the_cross_entropy_of_finding_oneself():
+def test_cross_view_of_images_that_share_no_cluster_is_the_cross_entropy_of_finding_oneself():
     first, second = (torch.nn.functional.normalize(z, dim=1) for z in drawn(2))
     scores, own = first @ second.T / 0.3, torch.arange(8)
     wanted = (torch.nn.functional.cross_entropy(scores, own) + torch.nn.functional.cross_entropy(scores.T, own)) / 2

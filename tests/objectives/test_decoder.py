@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from auxface.encoders import Features, Mask, random_mask
-from auxface.encoders.positions import grid_positions, sinusoid_positions
-from auxface.objectives.decoder import Decoder
+from auxface.encoders.maskable import grid_positions, sinusoid_positions
+from auxface.objectives.reconstruction.decoder import Decoder
 
 
 @pytest.fixture

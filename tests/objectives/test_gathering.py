@@ -1,4 +1,4 @@
-"""A contrast shared by two processes is the contrast of one with the same pictures."""
+"""A contrast shared by two processes is the contrast of one with the same images."""
 
 import importlib.util
 import os
@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auxface.objectives.contrast import LOSSES
-from auxface.objectives.gathering import first_process_decides, rows_of_all
+from auxface.objectives.contrast.cluster_contrast import LOSSES, first_process_decides, rows_of_all
 
 SCRIPT = Path(__file__).with_name("contrast_process.py")
 

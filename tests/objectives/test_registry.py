@@ -4,14 +4,14 @@ import pandas as pd
 import pytest
 import torch
 
-from auxface.data.further_views import VIEWS, make_further_views
+from auxface.data.augment.views import VIEWS, make_further_views
 from auxface.data.manifest import Label, Manifest
 from auxface.encoders import build_encoder
 from auxface.errors import InputError
 from auxface.objectives import AuxiliaryObjective, Batch, Moment, Setting, Task, TrainingSet
 from auxface.recipe import Encoder, Recipe, TextureInput
+from auxface.recipe.auxiliary import AuxiliaryOptions, Objective, available, get, read_options, register
 from auxface.recipe.load import check_recipe
-from auxface.recipe.objective_registry import AuxiliaryOptions, Objective, available, get, read_options, register
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
 TASKS = (Task("emotion", "class", ("happy", "sad")),)
@@ -37,12 +37,12 @@ def built(objective):
 
 
 def batch_for(module, rows=None):
-    pictures = torch.randint(0, 256, (COUNT, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    images = torch.randint(0, 256, (COUNT, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     rows = torch.arange(COUNT) if rows is None else rows
-    pictures, seeds = pictures[rows], 31 * rows + 7
-    views = make_further_views(module.views, pictures, seeds, 32)
+    images, seeds = images[rows], 31 * rows + 7
+    views = make_further_views(module.views, images, seeds, 32)
     labels = {"emotion": torch.arange(COUNT)[rows] % 2}
-    return Batch(pictures.float() / 255, pictures, labels, seeds, rows, views)
+    return Batch(images.float() / 255, images, labels, seeds, rows, views)
 
 
 @everything

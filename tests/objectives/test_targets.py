@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from auxface import texture
 from auxface.errors import InputError
-from auxface.objectives.targets import (
+from auxface.objectives.reconstruction.targets import (
     activate,
-    normalise_patches,
+    normalize_patches,
     patchify,
     target_loss,
     target_patches,
@@ -35,14 +35,14 @@ def test_patches_are_row_major_with_channels_last():
     assert second.tolist() == [2, 18, 3, 19, 6, 22, 7, 23]
 
 
-def test_rgb_is_standardised():
+def test_rgb_is_standardized():
     clean = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     wanted = patchify((clean.float() / 255 - 0.5) / 0.25, 4)
     torch.testing.assert_close(target_patches(clean, Target(), 4, MEAN, STD), wanted)
 
 
 @pytest.mark.parametrize("encoding", ["scalar", "bits"])
-def test_texture_is_computed_on_the_whole_grey_picture(encoding):
+def test_texture_is_computed_on_the_whole_gray_image(encoding):
     clean = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     target = Target(name="local_directional_pattern", encoding=encoding)
     codes = texture.local_directional_pattern(texture.gray(clean), k=3)
@@ -95,8 +95,8 @@ def test_losses_equal_torch_and_have_their_minimum_at_the_target():
     torch.testing.assert_close(activate(shares.log().flatten(-2), "histogram", 2), shares.flatten(-2))
 
 
-def test_normalised_patches_have_no_mean_and_unit_variance():
-    patches = normalise_patches(torch.rand(2, 3, 64) * 9 + 4)
+def test_normalized_patches_have_no_mean_and_unit_variance():
+    patches = normalize_patches(torch.rand(2, 3, 64) * 9 + 4)
     torch.testing.assert_close(patches.mean(dim=-1), torch.zeros(2, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(patches.var(dim=-1), torch.ones(2, 3), atol=1e-4, rtol=0)
 

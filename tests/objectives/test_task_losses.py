@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from auxface.objectives import Task, expected_value, probabilities
-from auxface.objectives.heads import make_head
-from auxface.objectives.task_losses import row_losses, weighted_mean
+from auxface.objectives.classification import make_head, row_losses, weighted_mean
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 3, generator=GENERATOR)
@@ -85,10 +84,10 @@ def test_an_ordinal_head_learns_a_number():
     features = torch.randn(200, 4)
     truth = (25 + 8 * features[:, 0]).clamp(10, 40)
     head = make_head(AGE, 4)
-    optimiser = torch.optim.Adam(head.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     for _ in range(300):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         weighted_mean(*row_losses(AGE, head(features), truth)).backward()
-        optimiser.step()
+        optimizer.step()
     error = (expected_value(AGE, head(features)) - truth).abs().mean()
     assert error < 0.4 * (truth - truth.median()).abs().mean()

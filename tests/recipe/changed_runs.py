@@ -61,7 +61,7 @@ CHANGES = {
     "Auxiliary.decoder_width": (RGB, ("auxiliary.decoder_width=32",), W),
     "Auxiliary.decoder_depth": (RGB, ("auxiliary.decoder_depth=2",), W),
     "Auxiliary.decoder_heads": (RGB, ("auxiliary.decoder_heads=4",), W),
-    "Auxiliary.normalise_target": (RGB, ("auxiliary.normalise_target=true",), W),
+    "Auxiliary.normalize_target": (RGB, ("auxiliary.normalize_target=true",), W),
     "Target.name": (CODES, ("auxiliary.target={name: census_transform, encoding: bits}",), W),
     "Target.encoding": (CODES, ("auxiliary.target={name: local_binary_pattern, encoding: histogram}",), W),
     "Target.weight": (

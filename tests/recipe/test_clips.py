@@ -32,11 +32,11 @@ def test_sizes_are_those_of_videomae(name, millions):
 
 
 def test_layers_near_the_pixels_learn_slower():
-    from auxface.training.optimiser import make_optimiser
+    from auxface.training.optimizer import make_optimizer
 
     model = JointModel(load_recipe("l_ssat_video", [*SMALL, "encoder.depth=2", "train.layer_decay=0.5"]), TASKS)
-    optimiser = make_optimiser(model, model.recipe.train)
-    scale = {id(p): group["scale"] for group in optimiser.param_groups for p in group["params"]}
+    optimizer = make_optimizer(model, model.recipe.train)
+    scale = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
     encoder = model.encoder
     blocks = [scale[id(block.mlp.fc1.weight)] for block in encoder.blocks]
     assert [scale[id(encoder.patches.weight)], *blocks, scale[id(encoder.norm.weight)]] == [0.25, 0.5, 1, 1]
@@ -47,13 +47,13 @@ def test_layers_near_the_pixels_learn_slower():
     [
         (["encoder.num_frames=5"], "tubelet_size 2 must divide num_frames 5"),
         (["encoder.image_size=40"], "patch_size 16 must divide image_size 40"),
-        (["primary.input=texture"], "primary.input texture is for pictures; for clips use rgb"),
-        (["auxiliary.input=texture"], "auxiliary.input texture is for pictures; for clips use rgb"),
+        (["primary.input=texture"], "primary.input texture is for images; for clips use rgb"),
+        (["auxiliary.input=texture"], "auxiliary.input texture is for images; for clips use rgb"),
         (["auxiliary.masking=block"], "for clips use tube or random"),
-        (["train.self_blend=forged"], "self_blend blends pictures; for clips remove it"),
+        (["train.self_blend=forged"], "self_blend blends images; for clips remove it"),
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
-        (["encoder.name=vit_tiny_patch16_224"], "sees pictures; leave encoder.num_frames out, or name"),
-        (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "sees pictures; leave"),
+        (["encoder.name=vit_tiny_patch16_224"], "sees images; leave encoder.num_frames out, or name"),
+        (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "sees images; leave"),
         (["encoder.num_frames=null"], "tubelet_size is for clips; set num_frames too"),
         (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips are for encoders of clips"),
         (["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"], "sees clips; set encoder.num_frames"),
@@ -78,13 +78,13 @@ def test_what_clips_do_not_have_is_one_sentence(settings, sentence):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (["auxiliary.masking=tube"], "for pictures use random"),
-        (["auxiliary.target=lbp_top"], "lbp_top describes clips; for pictures use local_binary_pattern"),
-        (["clips.stride=2"], "clips are for encoders of clips, and vit_tiny_patch16_224 sees pictures"),
+        (["auxiliary.masking=tube"], "for images use random"),
+        (["auxiliary.target=lbp_top"], "lbp_top describes clips; for images use local_binary_pattern"),
+        (["clips.stride=2"], "clips are for encoders of clips, and vit_tiny_patch16_224 sees images"),
         (["encoder.tubelet_size=2"], "tubelet_size is for clips"),
     ],
 )
-def test_pictures_have_no_clips(settings, sentence):
+def test_images_have_no_clips(settings, sentence):
     with pytest.raises(InputError, match=sentence):
         JointModel(load_recipe("l_ssat", settings), TASKS)
 

@@ -18,13 +18,13 @@ from auxface.encoders import build_encoder, timm_model
 from auxface.errors import InputError
 from auxface.model.card import model_card
 from auxface.model.directory import default_config
-from auxface.model.scoring import score_pictures
+from auxface.model.scoring import score_images
 from auxface.recipe import Recipe, load_recipe
-from auxface.recipe.objective_registry import AuxiliaryOptions, available
+from auxface.recipe.auxiliary import AuxiliaryOptions, available
 from auxface.training.assembly import assemble
 from auxface.training.calibration import calibrate
-from auxface.training.feed import Feed
-from auxface.training.journal import read_journal
+from auxface.training.data_loader import Feed
+from auxface.training.logging import read_journal
 from auxface.training.loop import run_training
 
 _spec = importlib.util.spec_from_file_location("changed_runs", Path(__file__).with_name("changed_runs.py"))
@@ -83,12 +83,12 @@ def manifest():
     return Manifest(table, labels, ("where", "when"))
 
 
-def pictures_of(part, name, recipe):
+def images_of(part, name, recipe):
     size = recipe if isinstance(recipe, int) else recipe.encoder.image_size
     rng = np.random.default_rng(len(name))
     coarse = rng.integers(0, 256, (len(part.table), 3, 4, 4)).astype(np.uint8)
-    pictures = coarse.repeat(size // 4, axis=2).repeat(size // 4, axis=3)
-    return Usable(part, pictures // 2 + rng.integers(0, 128, pictures.shape).astype(np.uint8), part.table.iloc[:0])
+    images = coarse.repeat(size // 4, axis=2).repeat(size // 4, axis=3)
+    return Usable(part, images // 2 + rng.integers(0, 128, images.shape).astype(np.uint8), part.table.iloc[:0])
 
 
 def observe(settings, where, folder, monkeypatch):
@@ -108,11 +108,11 @@ def observe(settings, where, folder, monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", lambda self: seen.update(compiled=seen["compiled"] + 1))
     if where == "error":
         try:
-            assemble(recipe, manifest(), "cpu", pictures_of)
+            assemble(recipe, manifest(), "cpu", images_of)
         except InputError as error:
             return str(error)
         return "none"
-    parts = assemble(recipe, manifest(), "cpu", pictures_of)
+    parts = assemble(recipe, manifest(), "cpu", images_of)
     model = parts.model
     if "reconstruction" in model.auxiliaries:
         decoder = model.auxiliaries["reconstruction"].decoder
@@ -120,7 +120,7 @@ def observe(settings, where, folder, monkeypatch):
     run_training(model, parts.feed, parts.validation, folder=folder, device="cpu", training=parts.training)
     monkeypatch.setattr(nn.Module, "compile", compile_block)
     monkeypatch.setattr(Feed, "batch", batch)
-    logits, abstain = score_pictures(model, parts.validation.pictures), recipe.train.abstain_accuracy
+    logits, abstain = score_images(model, parts.validation.images), recipe.train.abstain_accuracy
     labels, column = parts.validation.labels, recipe.train.group if recipe.train.threshold_per_group else None
     groups = None if column is None else parts.parts["val"].manifest.table[column]
     records = [

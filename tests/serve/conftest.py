@@ -21,9 +21,9 @@ from auxface.recipe import Auxiliary, Encoder, Recipe
 pytest.importorskip("fastapi")
 
 
-def as_png(picture: np.ndarray) -> bytes:
+def as_png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -67,13 +67,13 @@ def clip(tmp_path_factory) -> bytes:
     """Two seconds of one face that moves, as a browser plays it where it can."""
     av = pytest.importorskip("av")
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    picture = render_face(describe_face(3)[0], 128)
+    image = render_face(describe_face(3)[0], 128)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
         for number in range(20):
             frame = np.full((128, 192, 3), 90, np.uint8)
-            frame[:, 2 * number : 2 * number + 128] = picture
+            frame[:, 2 * number : 2 * number + 128] = image
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from auxface.serve.app import create_app
-from auxface.serve.settings import Settings
+from auxface.serve.server import Settings
 
 schemathesis = pytest.importorskip("schemathesis")
 FLAGS = ("--max-megabytes", "0.1", "--max-megapixels", "0.2", "--max-seconds", "20")
@@ -72,7 +72,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A few bytes that say they are a very large picture."""
+    """A few bytes that say they are a very large image."""
 
     def chunk(name, body):
         return len(body).to_bytes(4) + name + body + zlib.crc32(name + body).to_bytes(4)

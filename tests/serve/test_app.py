@@ -11,15 +11,15 @@ from PIL import Image
 
 from auxface.inference.predictor import Predictor
 from auxface.inference.results import Prediction
+from auxface.serve.answering import Batcher
 from auxface.serve.app import create_app
-from auxface.serve.batching import Batcher
-from auxface.serve.card import card_page, to_html
-from auxface.serve.settings import Settings
+from auxface.serve.card_page import card_page, to_html
+from auxface.serve.server import Settings
 
 
-def png(picture: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -29,7 +29,7 @@ def client(predictor):
         yield made
 
 
-def test_a_picture_is_answered_as_the_predictor_answers_it(client, predictor, face):
+def test_a_image_is_answered_as_the_predictor_answers_it(client, predictor, face):
     wanted = predictor(face).to_dict()
     for reply in (
         client.post("/predict", files={"file": ("my name.png", face)}),
@@ -67,7 +67,7 @@ def test_refusals_are_json_with_a_reason(client, face):
         (413, client.post("/predict", content=noise)),
         (413, client.post("/predict", content=large)),
         (413, client.post("/predict", files={"file": noise})),
-        (415, client.post("/predict", content=b"just words, no picture")),
+        (415, client.post("/predict", content=b"just words, no image")),
         (422, client.post("/predict", content=b"")),
         (422, client.post("/predict", content=face[: len(face) // 2])),
         (422, client.post("/predict", files={"other": face})),
@@ -95,7 +95,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkey
     app = create_app(predictor, Settings("little", queue=1))
     hold, started = threading.Event(), threading.Event()
 
-    def slow(self, pictures):
+    def slow(self, images):
         started.set()
         hold.wait(60)
         return iter([Prediction("x", (), "slow")])
@@ -116,7 +116,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkey
 
 def test_an_answer_that_takes_too_long_is_given_up(predictor, face, monkeypatch):
     given_up = threading.Event()
-    monkeypatch.setattr(Predictor, "stream", lambda self, pictures: given_up.wait(60) and iter([]))
+    monkeypatch.setattr(Predictor, "stream", lambda self, images: given_up.wait(60) and iter([]))
     with TestClient(create_app(predictor, Settings("little", max_seconds=0.1))) as client:
         reply = client.post("/predict", content=face)
         given_up.set()
@@ -140,7 +140,7 @@ def test_a_local_server_does_not_answer_under_another_name(client):
     assert client.get("/model", headers={"host": "localhost:8000"}).status_code == 200
 
 
-def test_nothing_of_a_picture_is_logged_but_its_hash(client, face, caplog):
+def test_nothing_of_a_image_is_logged_but_its_hash(client, face, caplog):
     with caplog.at_level(logging.DEBUG):
         body = client.post("/predict", files={"file": ("my secret name.png", face)}).json()
         client.post("/predict", files={"file": ("my secret name.png", face[:99])})
@@ -177,19 +177,19 @@ def test_faces_of_waiting_requests_are_scored_together(predictor):
     class Slow:
         config = predictor.config
 
-        def score_pictures(self, pictures, *, batch_size=64):
-            sizes.append(len(pictures))
+        def score_images(self, images, *, batch_size=64):
+            sizes.append(len(images))
             begun.set()
             release.wait(60)
-            return {"mood": pictures.reshape(len(pictures), -1)[:, :1].astype(np.float32)}
+            return {"mood": images.reshape(len(images), -1)[:, :1].astype(np.float32)}
 
     batcher = Batcher(Slow(), most=5)
-    pictures = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
-    first = batcher.submit(pictures[:1])
+    images = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
+    first = batcher.submit(images[:1])
     assert begun.wait(60)
-    later = [batcher.submit(pictures[n : n + 2]) for n in (1, 3, 5, 7)]
-    cancelled = batcher.submit(pictures[:1])
-    cancelled.cancel()
+    later = [batcher.submit(images[n : n + 2]) for n in (1, 3, 5, 7)]
+    canceled = batcher.submit(images[:1])
+    canceled.cancel()
     release.set()
     assert [future.result(60)["mood"].ravel().tolist() for future in (first, *later)] == [
         [0],
@@ -207,11 +207,11 @@ def test_a_model_that_fails_fails_its_requests_and_no_others(predictor):
         config = predictor.config
         calls = 0
 
-        def score_pictures(self, pictures, *, batch_size=64):
+        def score_images(self, images, *, batch_size=64):
             self.calls += 1
             if self.calls == 1:
                 raise RuntimeError("once")
-            return {"mood": np.zeros((len(pictures), 1), np.float32)}
+            return {"mood": np.zeros((len(images), 1), np.float32)}
 
     batcher = Batcher(Failing(), most=4)
     with pytest.raises(RuntimeError, match="once"):

@@ -61,7 +61,7 @@ def upload(page, name, data, kind):
     page.set_input_files("#file", files=[{"name": name, "mimeType": kind, "buffer": data}])
 
 
-def test_a_picture_is_answered_explained_and_fits_the_window(page, face):
+def test_a_image_is_answered_explained_and_fits_the_window(page, face):
     page.kept("start")
     upload(page, "face.png", face, "image/png")
     page.wait_for_selector("#stops button:nth-child(6)", timeout=30_000)
@@ -98,10 +98,10 @@ def test_a_sample_answers_with_one_press_of_a_key(page):
 
 
 def test_an_error_is_said_and_the_page_goes_on(page, face):
-    upload(page, "notes.txt", b"just words, no picture", "text/plain")
+    upload(page, "notes.txt", b"just words, no image", "text/plain")
     alert = page.locator("#alert")
     alert.wait_for(state="visible")
-    assert alert.inner_text().startswith("Not a picture")
+    assert alert.inner_text().startswith("Not an image")
     assert page.locator("#result").is_hidden()
     page.kept("error")
     upload(page, "large.png", b"\0" * 2**20, "image/png")
@@ -124,7 +124,7 @@ def test_a_video_is_followed_over_time(page, clip):
 
 
 @phone
-def test_the_camera_takes_a_picture(page):
+def test_the_camera_takes_a_image(page):
     page.locator("#camera").click()
     page.wait_for_selector("#camera-take:not([disabled])", timeout=30_000)
     assert page.evaluate("document.getElementById('camera-video').videoWidth") > 0
@@ -148,7 +148,7 @@ GIVE = """([bytes, kind]) => {
 
 @phone
 @pytest.mark.parametrize("kind", ["paste", "drop"])
-def test_a_picture_can_be_pasted_and_dropped(page, face, kind):
+def test_a_image_can_be_pasted_and_dropped(page, face, kind):
     if kind == "drop":
         page.evaluate(GIVE, [list(face), "dragenter"])
         assert "over-it" in page.locator("#drop").get_attribute("class")

@@ -8,15 +8,12 @@ import pytest
 from scipy import stats
 
 from auxface.errors import InputError
-from auxface.studies.definition import read_study
-from auxface.studies.document import document
+from auxface.studies.definition import read_plan, read_study
 from auxface.studies.evidence import gather
-from auxface.studies.markdown import markdown_tables
-from auxface.studies.page import render
-from auxface.studies.panels import efficiency_curves
-from auxface.studies.plan import read_plan
+from auxface.studies.figures import efficiency_curves
 from auxface.studies.results import merged_results
-from auxface.studies.wording import gap_verdict, verdict
+from auxface.studies.study_report import document, render
+from auxface.studies.wording import gap_verdict, markdown_tables, verdict
 
 
 def verdicts(study, results):

@@ -7,9 +7,9 @@ import pytest
 
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
-from auxface.studies.choosing import Waiting, expected_seconds, next_run, seconds_of
 from auxface.studies.definition import Study, read_study
 from auxface.studies.grid import chosen, rows_hash, runs_of
+from auxface.studies.study import Waiting, expected_seconds, next_run, seconds_of
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 RAW = {
@@ -117,7 +117,7 @@ def test_a_key_is_of_recipe_rows_and_damages():
     assert found[0].key("rows") != runs(corruptions=["fog"])[0].key("rows")
 
 
-def test_rows_hash_is_the_same_wherever_the_pictures_are():
+def test_rows_hash_is_the_same_wherever_the_images_are():
     table = pd.DataFrame({"path": ["a/1.png", "a/2.png"], "split": ["train", "test"], "mood": ["x", "y"]})
     manifest = Manifest(table, {"mood": Label("class", ("x", "y"))})
     moved = Manifest(table.assign(path=["/else/1.png", "/else/2.png"]), manifest.labels)

@@ -3,8 +3,8 @@
 import pytest
 from scipy import stats
 
-from auxface.studies.diagram import critical_difference_diagram
-from auxface.studies.ranks import critical_difference, rank
+from auxface.studies.figures import critical_difference_diagram
+from auxface.studies.statistics import critical_difference, rank
 
 # Demšar (2006), table 5(a): q at 5% for k = 2 to 10 methods.
 Q = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}

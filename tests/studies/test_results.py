@@ -7,7 +7,7 @@ import pytest
 
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, Task, read_predictions, write_predictions
-from auxface.studies.plan import keep_plan, read_plan
+from auxface.studies.definition import keep_plan, read_plan
 from auxface.studies.results import alone, append_result, merged_results, predictions_file, read_results
 
 

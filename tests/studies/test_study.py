@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from auxface.cli import main
+from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
 from auxface.studies.results import predictions_file, read_results
-from auxface.verbs.prepare import prepare
-from auxface.verbs.study import study
-from auxface.verbs.study_report import study_report
+from auxface.studies.study import study
+from auxface.studies.study_report import study_report
 
 TEXT = """
 name: tiny
@@ -39,7 +39,7 @@ def place(tmp_path_factory) -> Path:
     """A study file and its manifest of synthetic faces."""
     folder = tmp_path_factory.mktemp("study")
     options = {"count": 80, "seed": 0, "size": 32}
-    prepare("synthetic", folder / "pictures", output=folder / "faces.parquet", options=options)
+    prepare("synthetic", folder / "images", output=folder / "faces.parquet", options=options)
     (folder / "tiny.yaml").write_text(TEXT)
     return folder
 

@@ -1,16 +1,16 @@
-"""Pictures on which every descriptor is compared with its definition."""
+"""Images on which every descriptor is compared with its definition."""
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-Pictures = Callable[[int], Iterator[np.ndarray]]
+Images = Callable[[int], Iterator[np.ndarray]]
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Pictures:
-    """``pictures(smallest)``: uint8 pictures whose sides are at least ``smallest``, one of them exactly that."""
+def images() -> Images:
+    """``images(smallest)``: uint8 images whose sides are at least ``smallest``, one of them exactly that."""
     from skimage.data import camera
 
     def made(smallest: int) -> Iterator[np.ndarray]:

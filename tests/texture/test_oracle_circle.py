@@ -35,8 +35,8 @@ def samples(padded: np.ndarray, row: int, column: int, points: int, radius: floa
 def value(bits: list[int], sampled: list[int], method: str) -> float:
     points, ones = len(bits), sum(bits)
     if method == "var":
-        grey = np.array(sampled) / 1e10
-        return float(grey.var())
+        gray = np.array(sampled) / 1e10
+        return float(gray.var())
     if method == "default":
         return sum(bit << i for i, bit in enumerate(bits))
     if method == "ror":
@@ -63,8 +63,8 @@ def expected(image: np.ndarray, points: int, radius: float, border: str) -> dict
     for r in range(rows):
         for c in range(columns):
             sampled = samples(padded, r + support, c + support, points, radius)
-            centre = 10**10 * int(padded[r + support, c + support])
-            bits = [int(s >= centre) for s in sampled]
+            center = 10**10 * int(padded[r + support, c + support])
+            bits = [int(s >= center) for s in sampled]
             for method in METHODS:
                 maps[method][r, c] = value(bits, sampled, method)
     return maps
@@ -72,8 +72,8 @@ def expected(image: np.ndarray, points: int, radius: float, border: str) -> dict
 
 @pytest.mark.parametrize(("points", "radius"), CIRCLES)
 @pytest.mark.parametrize("border", ["reflect", "valid"])
-def test_circle(pictures, points: int, radius: float, border: str) -> None:
-    for image in pictures(ceil(radius) * (2 if border == "valid" else 1) + 1):
+def test_circle(images, points: int, radius: float, border: str) -> None:
+    for image in images(ceil(radius) * (2 if border == "valid" else 1) + 1):
         for method, wanted in expected(image, points, radius, border).items():
             found = texture.describe(
                 image, "local_binary_pattern", points=points, radius=radius, method=method, border=border
@@ -93,20 +93,20 @@ def test_many_points(points: int) -> None:
 
 
 def test_all_pairs_of_a_diagonal() -> None:
-    """The short-cut of eight samples at radius 1, on every pair of centre and diagonal neighbour."""
+    """The short-cut of eight samples at radius 1, on every pair of center and diagonal neighbor."""
     rng = np.random.default_rng(0)
-    centre, diagonal = (grid.ravel() for grid in np.meshgrid(np.arange(256), np.arange(256)))
+    center, diagonal = (grid.ravel() for grid in np.meshgrid(np.arange(256), np.arange(256)))
     weight = 70711
     rest = 100_000 - weight
-    # The two straight neighbours that bring the sample as near to the centre as whole numbers allow.
-    balance = centre - weight * (diagonal - centre) // rest // 2
-    up = (balance + rng.integers(-2, 3, centre.shape)).clip(0, 255)
-    right = (balance + rng.integers(-2, 3, centre.shape)).clip(0, 255)
-    image = np.zeros((len(centre), 3, 3), np.uint8)
-    image[:, 1, 1], image[:, 0, 2], image[:, 0, 1], image[:, 1, 2] = centre, diagonal, up, right
-    sample = weight**2 * diagonal + weight * rest * (up + right) + rest**2 * centre
+    # The two straight neighbors that bring the sample as near to the center as whole numbers allow.
+    balance = center - weight * (diagonal - center) // rest // 2
+    up = (balance + rng.integers(-2, 3, center.shape)).clip(0, 255)
+    right = (balance + rng.integers(-2, 3, center.shape)).clip(0, 255)
+    image = np.zeros((len(center), 3, 3), np.uint8)
+    image[:, 1, 1], image[:, 0, 2], image[:, 0, 1], image[:, 1, 2] = center, diagonal, up, right
+    sample = weight**2 * diagonal + weight * rest * (up + right) + rest**2 * center
     codes = texture.local_binary_pattern(image, border="valid")[:, 0, 0]
-    np.testing.assert_array_equal((codes >> 1) & 1, sample >= 10**10 * centre)
+    np.testing.assert_array_equal((codes >> 1) & 1, sample >= 10**10 * center)
 
 
 def equals_scikit_image(image: np.ndarray, points: int, radius: float) -> None:
@@ -124,7 +124,7 @@ def equals_scikit_image(image: np.ndarray, points: int, radius: float) -> None:
     points=st.integers(2, 24),
     radius=st.sampled_from([1, 2, 3]) | st.floats(0.3, 3.4).map(lambda value: round(value, 3)),
 )
-def test_equals_scikit_image_on_any_picture(image: np.ndarray, points: int, radius: float) -> None:
+def test_equals_scikit_image_on_any_image(image: np.ndarray, points: int, radius: float) -> None:
     equals_scikit_image(image, points, radius)
 
 

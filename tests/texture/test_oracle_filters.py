@@ -27,9 +27,9 @@ def gabor_pair(wavelength: float, angle: float) -> tuple[np.ndarray, np.ndarray]
     ("scales", "orientations", "wavelength"),
     [(3, 4, 4), (1, 1, 2), (2, 3, 2.5), (1, 5, 3), (2, 6, 4), (4, 2, 2), (1, 7, 6.3), (1, 16, 3)],
 )
-def test_gabor(pictures, scales: int, orientations: int, wavelength: float) -> None:
+def test_gabor(images, scales: int, orientations: int, wavelength: float) -> None:
     reach = max(ceil(3 * 0.56 * wavelength * 2 ** (s / 2)) for s in range(scales))
-    for image in pictures(reach + 1):
+    for image in images(reach + 1):
         found = texture.describe(
             image, "gabor_magnitude", scales=scales, orientations=orientations, min_wavelength=wavelength
         )
@@ -78,14 +78,14 @@ def equals_hog(image: np.ndarray, orientations: int, cell: int, block: int) -> N
     cell=st.integers(3, 8),
     block=st.integers(1, 2),
 )
-def test_hog_equals_scikit_image_on_any_picture(image: np.ndarray, orientations: int, cell: int, block: int) -> None:
+def test_hog_equals_scikit_image_on_any_image(image: np.ndarray, orientations: int, cell: int, block: int) -> None:
     equals_hog(image, orientations, cell, block)
 
 
 @pytest.mark.parametrize("orientations", [5, 8, 9, 12])
 @pytest.mark.parametrize(("cell", "block"), [(4, 1), (8, 1), (8, 2), (7, 3), (1, 2)])
-def test_hog_equals_scikit_image(pictures, orientations: int, cell: int, block: int) -> None:
-    for image in pictures(max(cell * block, 3)):
+def test_hog_equals_scikit_image(images, orientations: int, cell: int, block: int) -> None:
+    for image in images(max(cell * block, 3)):
         equals_hog(image, orientations, cell, block)
     equals_hog(camera()[101:234, 150:347], orientations, cell, block)
     equals_hog(texture.gray(astronaut()[3:120, 170:301]), orientations, cell, block)

@@ -15,7 +15,7 @@ Window = np.ndarray
 """int64 [2 radius + 1, 2 radius + 1] around the pixel."""
 
 
-def neighbours(window: Window) -> tuple[list[int], int]:
+def neighbors(window: Window) -> tuple[list[int], int]:
     middle = len(window) // 2
     return [int(window[middle + r, middle + c]) for r, c in OFFSETS], int(window[middle, middle])
 
@@ -27,7 +27,7 @@ def code(bits: list[bool]) -> int:
 def kirsch(window: Window) -> list[int]:
     """Responses by turning the East mask around its rim, one place for each direction."""
     rim = [EAST[1 + r, 1 + c] for r, c in OFFSETS]
-    around, _ = neighbours(window)
+    around, _ = neighbors(window)
     return [sum(int(rim[(i - d) % 8]) * x for i, x in enumerate(around)) for d in range(8)]
 
 
@@ -43,12 +43,12 @@ def directional_number(window: Window) -> int:
 
 
 def ternary_pattern(window: Window, threshold: float = 5) -> list[int]:
-    around, centre = neighbours(window)
-    return [code([x >= centre + threshold for x in around]), code([x <= centre - threshold for x in around])]
+    around, center = neighbors(window)
+    return [code([x >= center + threshold for x in around]), code([x <= center - threshold for x in around])]
 
 
 def center_symmetric(window: Window, threshold: float = 2.55) -> int:
-    around, _ = neighbours(window)
+    around, _ = neighbors(window)
     return code([around[i] - around[i + 4] > threshold for i in range(4)])
 
 
@@ -56,20 +56,20 @@ def phase_quantization(window: Window, eps: float = 0.01) -> int:
     width = len(window)
     middle, a, bits = width // 2, 1 / width, []
     steps = np.arange(-middle, middle + 1)
-    centred = (window - window[middle, middle]).astype(np.float64)
+    centerd = (window - window[middle, middle]).astype(np.float64)
     for u_column, u_row in ((a, 0), (0, a), (a, a), (-a, a)):
         phase = 2 * pi * (u_column * steps[None, :] + u_row * steps[:, None])
-        bits += [float((centred * np.cos(phase)).sum()) > eps, float((centred * np.sin(phase)).sum()) > eps]
+        bits += [float((centerd * np.cos(phase)).sum()) > eps, float((centerd * np.sin(phase)).sum()) > eps]
     return code(bits)
 
 
 def excitation(window: Window, alpha: float = 3, eps: float = 1) -> float:
-    around, centre = neighbours(window)
-    return atan(alpha * sum(x - centre for x in around) / max(centre, eps))
+    around, center = neighbors(window)
+    return atan(alpha * sum(x - center for x in around) / max(center, eps))
 
 
 def orientation(window: Window, sectors: int = 8) -> int:
-    around, _ = neighbours(window)
+    around, _ = neighbors(window)
     angle = atan2(around[4] - around[0], around[6] - around[2]) + pi
     return floor(angle / (2 * pi / sectors) + 0.5) % sectors
 
@@ -91,8 +91,8 @@ def census(window: Window) -> int:
 
 
 def gradient_pattern(window: Window) -> int:
-    around, centre = neighbours(window)
-    distances = [abs(x - centre) for x in around]
+    around, center = neighbors(window)
+    distances = [abs(x - center) for x in around]
     return code([distance >= sum(distances) / 8 for distance in distances])
 
 
@@ -136,8 +136,8 @@ CASES: list[tuple[str, dict[str, object], Callable[..., object], dict[str, float
 @pytest.mark.parametrize(
     ("name", "parameters", "oracle", "own", "radius"), CASES, ids=lambda value: str(value)[:40].replace(" ", "")
 )
-def test_square(pictures, name: str, parameters: dict, oracle: Callable, own: dict, radius: int, border: str) -> None:
-    for image in pictures(1 + radius * (2 if border == "valid" else 1)):
+def test_square(images, name: str, parameters: dict, oracle: Callable, own: dict, radius: int, border: str) -> None:
+    for image in images(1 + radius * (2 if border == "valid" else 1)):
         padded = np.pad(image, radius, mode="reflect") if border == "reflect" else image
         side = 2 * radius + 1
         windows = np.lib.stride_tricks.sliding_window_view(padded.astype(np.int64), (side, side))
@@ -167,24 +167,24 @@ def test_worked_example() -> None:
     """The patch of the definitions, 50 in its middle."""
     patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
 
-    def centre(name: str, **parameters: object) -> np.ndarray:
+    def center(name: str, **parameters: object) -> np.ndarray:
         return np.asarray(texture.describe(patch, name, **parameters))[..., 1, 1]
 
-    assert centre("local_binary_pattern") == 173
-    assert centre("local_binary_pattern", method="ror") == 91
-    assert centre("local_binary_pattern", method="uniform") == 9
-    assert centre("local_binary_pattern", method="nri_uniform") == 58
-    assert centre("local_binary_pattern", method="var") == pytest.approx(331.512, abs=5e-4)
-    assert centre("local_directional_pattern") == 52
-    assert centre("local_directional_number") == 37
-    assert centre("local_ternary_pattern").tolist() == [172, 82]
-    assert centre("center_symmetric_lbp") == 13
-    assert centre("local_phase_quantization", window=3) == 80
-    assert centre("weber_local_descriptor", output="excitation") == pytest.approx(0.7328, abs=5e-5)
-    assert centre("weber_local_descriptor", output="orientation") == 1
-    assert centre("local_derivative_pattern").tolist() == [255, 83, 173, 172]
-    assert centre("census_transform") == 76
-    assert centre("local_gradient_pattern") == 248
+    assert center("local_binary_pattern") == 173
+    assert center("local_binary_pattern", method="ror") == 91
+    assert center("local_binary_pattern", method="uniform") == 9
+    assert center("local_binary_pattern", method="nri_uniform") == 58
+    assert center("local_binary_pattern", method="var") == pytest.approx(331.512, abs=5e-4)
+    assert center("local_directional_pattern") == 52
+    assert center("local_directional_number") == 37
+    assert center("local_ternary_pattern").tolist() == [172, 82]
+    assert center("center_symmetric_lbp") == 13
+    assert center("local_phase_quantization", window=3) == 80
+    assert center("weber_local_descriptor", output="excitation") == pytest.approx(0.7328, abs=5e-5)
+    assert center("weber_local_descriptor", output="orientation") == 1
+    assert center("local_derivative_pattern").tolist() == [255, 83, 173, 172]
+    assert center("census_transform") == 76
+    assert center("local_gradient_pattern") == 248
     cell = texture.histogram_of_oriented_gradients(patch, cell=3)
     assert cell.ravel()[[0, 4, 6]] == pytest.approx([3**-0.5] * 3, abs=1e-5)
     clip = np.stack([np.full((3, 3), 10), patch, np.full((3, 3), 60)]).astype(np.uint8)

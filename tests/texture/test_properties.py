@@ -1,4 +1,4 @@
-"""What must hold of descriptors whatever the picture."""
+"""What must hold of descriptors whatever the image."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,8 @@ SHIFT_FREE: list[tuple[str, dict[str, object]]] = [
 ]
 
 
-def pictures(high: int = 255, square: bool = False) -> st.SearchStrategy[np.ndarray]:
-    """Random pictures, many of them of few grey levels, so that ties are common."""
+def images(high: int = 255, square: bool = False) -> st.SearchStrategy[np.ndarray]:
+    """Random images, many of them of few gray levels, so that ties are common."""
     side = st.integers(7, 20)
     shapes = side.map(lambda n: (n, n)) if square else st.tuples(side, side)
     levels = st.sampled_from([2, 5, high + 1])
@@ -43,7 +43,7 @@ def maps(image: np.ndarray, name: str, **parameters: object) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "parameters"), SHIFT_FREE)
 @settings(max_examples=15, deadline=None)
-@given(image=pictures(high=200), constant=st.integers(1, 55))
+@given(image=images(high=200), constant=st.integers(1, 55))
 def test_adding_a_constant_changes_nothing(name: str, parameters: dict, image: np.ndarray, constant: int) -> None:
     one, other = maps(image, name, **parameters), maps(image + np.uint8(constant), name, **parameters)
     allowed = 1e-3 if name == "gabor_magnitude" else 0
@@ -51,7 +51,7 @@ def test_adding_a_constant_changes_nothing(name: str, parameters: dict, image: n
 
 
 @settings(max_examples=15, deadline=None)
-@given(image=pictures(high=200), constant=st.integers(1, 55), window=st.sampled_from([3, 5, 7]))
+@given(image=images(high=200), constant=st.integers(1, 55), window=st.sampled_from([3, 5, 7]))
 def test_adding_a_constant_keeps_phases(image: np.ndarray, constant: int, window: int) -> None:
     # The threshold is put where no sum of a few whole numbers times cosines lies.
     eps = 0.012345
@@ -61,9 +61,9 @@ def test_adding_a_constant_keeps_phases(image: np.ndarray, constant: int, window
 
 
 @settings(max_examples=25, deadline=None)
-@given(image=pictures(), seed=st.integers(0, 1000))
+@given(image=images(), seed=st.integers(0, 1000))
 def test_order_alone_counts(image: np.ndarray, seed: int) -> None:
-    """A monotone grey change: levels may move by any amount, as long as their order stays."""
+    """A monotone gray change: levels may move by any amount, as long as their order stays."""
     found, ranks = np.unique(image, return_inverse=True)
     moved = np.sort(np.random.default_rng(seed).choice(256, len(found), replace=False))
     changed = moved[ranks].reshape(image.shape).astype(np.uint8)
@@ -71,7 +71,7 @@ def test_order_alone_counts(image: np.ndarray, seed: int) -> None:
         np.testing.assert_array_equal(
             maps(image, "census_transform", window=window), maps(changed, "census_transform", window=window)
         )
-    # Samples of four points at radius 1 are pixels, so no interpolation mixes the grey levels.
+    # Samples of four points at radius 1 are pixels, so no interpolation mixes the gray levels.
     for method in ("default", "ror", "uniform", "nri_uniform"):
         np.testing.assert_array_equal(
             maps(image, "local_binary_pattern", points=4, method=method),
@@ -80,8 +80,8 @@ def test_order_alone_counts(image: np.ndarray, seed: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(image=pictures(high=85), gain=st.sampled_from([2, 3]))
-def test_binary_patterns_keep_under_a_linear_grey_change(image: np.ndarray, gain: int) -> None:
+@given(image=images(high=85), gain=st.sampled_from([2, 3]))
+def test_binary_patterns_keep_under_a_linear_gray_change(image: np.ndarray, gain: int) -> None:
     changed = image * np.uint8(gain)
     for points, radius in ((8, 1), (16, 2)):
         np.testing.assert_array_equal(
@@ -96,7 +96,7 @@ def turn_left(codes: np.ndarray, places: int, bits: int) -> np.ndarray:
 
 
 @settings(max_examples=25, deadline=None)
-@given(image=pictures(), circle=st.sampled_from([(8, 1), (4, 1), (16, 2), (12, 1.5), (24, 3), (20, 2.3)]))
+@given(image=images(), circle=st.sampled_from([(8, 1), (4, 1), (16, 2), (12, 1.5), (24, 3), (20, 2.3)]))
 def test_a_quarter_turn(image: np.ndarray, circle: tuple[int, float]) -> None:
     points, radius = circle
     turned = np.rot90(image).copy()
@@ -111,14 +111,14 @@ def test_a_quarter_turn(image: np.ndarray, circle: tuple[int, float]) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(image=pictures(), k=st.integers(1, 8))
+@given(image=images(), k=st.integers(1, 8))
 def test_k_directions_are_marked(image: np.ndarray, k: int) -> None:
     codes = maps(image, "local_directional_pattern", k=k)
     assert (np.unpackbits(codes[..., None], axis=-1).sum(-1) == k).all()
 
 
 @settings(max_examples=25, deadline=None)
-@given(image=pictures())
+@given(image=images())
 def test_inverting(image: np.ndarray) -> None:
     inverted = 255 - image
     for name in ("local_directional_pattern", "local_derivative_pattern", "local_gradient_pattern"):
@@ -129,7 +129,7 @@ def test_inverting(image: np.ndarray) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(image=pictures())
+@given(image=images())
 def test_valid_is_reflect_without_its_edge(image: np.ndarray) -> None:
     for name, parameters, radius in (
         ("local_binary_pattern", {"points": 16, "radius": 2}, 2),
@@ -145,7 +145,7 @@ def test_valid_is_reflect_without_its_edge(image: np.ndarray) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(value=st.integers(0, 255), rows=st.integers(16, 20), columns=st.integers(16, 20))
-def test_a_flat_picture(value: int, rows: int, columns: int) -> None:
+def test_a_flat_image(value: int, rows: int, columns: int) -> None:
     image = np.full((rows, columns), value, np.uint8)
     for name, expected in (
         ("local_binary_pattern", 255),

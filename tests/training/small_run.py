@@ -18,10 +18,10 @@ import torch
 from auxface.model import JointModel
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Train
-from auxface.training.feed import Feed
-from auxface.training.group_dro import group_shares
+from auxface.training.data_loader import Feed
 from auxface.training.loop import run_training
-from auxface.training.validation import Validation
+from auxface.training.sampling import group_shares
+from auxface.training.selection import Validation
 
 
 class Killing(Feed):
@@ -78,11 +78,11 @@ def run(folder, *arguments):
     )
     model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
     Killing.model = model
-    pictures, labels = faces(43, 0)
+    images, labels = faces(43, 0)
     shares = None
     if recipe.train.group_dro is not None:
         shares = group_shares(pd.Series(list("aabac") * 9)[:43], "race", recipe.train.group_dro)
-    feed = Killing(pictures, labels, 0, recipe.train.pictures_per_step, "light", 32, shares=shares)
+    feed = Killing(images, labels, 0, recipe.train.images_per_step, "light", 32, shares=shares)
     run_training(model, feed, Validation(*faces(25, 1)), folder=folder, device="cpu")
     print(type(model).__name__)
 

@@ -7,18 +7,18 @@ from auxface.model import JointModel
 from auxface.objectives import Task, TrainingSet
 from auxface.recipe import load_recipe
 from auxface.training.assembly import Assembly, with_agreed_batch_size
-from auxface.training.feed import Feed
-from auxface.training.validation import Validation
+from auxface.training.data_loader import Feed
+from auxface.training.selection import Validation
 
 
 def test_all_processes_take_the_least_batch_size_that_any_of_them_found():
     recipe = load_recipe("l_ssat", ["encoder.width=32", "encoder.depth=1", "encoder.heads=4", "train.batch_size=8"])
-    pictures, labels = np.zeros((20, 3, 16, 16), np.uint8), {"shade": torch.zeros(20, dtype=torch.int64)}
+    images, labels = np.zeros((20, 3, 16, 16), np.uint8), {"shade": torch.zeros(20, dtype=torch.int64)}
     task = Task("shade", "class", ("dark", "light"))
     model = JointModel(recipe, [task])
     training = TrainingSet(SimpleNamespace(), lambda: torch.zeros(0))
-    feed = Feed(pictures, labels, 0, 8, "none", 16)
-    parts = Assembly(recipe, SimpleNamespace(), (task,), model, feed, Validation(pictures, labels), training, {})
+    feed = Feed(images, labels, 0, 8, "none", 16)
+    parts = Assembly(recipe, SimpleNamespace(), (task,), model, feed, Validation(images, labels), training, {})
     accelerator = SimpleNamespace(device="cpu", gather=lambda own: torch.cat([torch.tensor([4]), own]))
     agreed = with_agreed_batch_size(parts, accelerator)
     assert agreed.feed.batch_size == agreed.recipe.train.batch_size == agreed.model.recipe.train.batch_size == 4

@@ -9,11 +9,11 @@ from auxface.training.checkpoint import (
     RunState,
     load_checkpoint,
     newest_checkpoint,
-    optimiser_tensors,
-    restore_optimiser,
+    optimizer_tensors,
+    restore_optimizer,
     save_checkpoint,
 )
-from auxface.training.faults import explained
+from auxface.training.errors import explained
 
 
 def tensors(value):
@@ -70,14 +70,14 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         load_checkpoint(tmp_path, lambda tensors: model.load_state_dict(tensors["model"]) and None)
 
 
-def test_an_optimiser_comes_back_by_the_names_of_its_parameters():
+def test_an_optimizer_comes_back_by_the_names_of_its_parameters():
     models = [nn.Linear(3, 2), nn.Linear(3, 2)]
-    optimisers = [torch.optim.AdamW(model.parameters(), lr=0.1) for model in models]
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=0.1) for model in models]
     models[0](torch.ones(1, 3)).sum().backward()
-    optimisers[0].step()
-    saved = optimiser_tensors(models[0], optimisers[0])
-    restore_optimiser(models[1], optimisers[1], saved)
-    again = optimiser_tensors(models[1], optimisers[1])
+    optimizers[0].step()
+    saved = optimizer_tensors(models[0], optimizers[0])
+    restore_optimizer(models[1], optimizers[1], saved)
+    again = optimizer_tensors(models[1], optimizers[1])
     assert saved.keys() == again.keys()
     assert all(torch.equal(saved[key], again[key]) for key in saved)
 

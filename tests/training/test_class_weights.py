@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
-from auxface.objectives.task_losses import row_losses
+from auxface.objectives.classification import row_losses
 from auxface.recipe.load import check_recipe
 from auxface.training.tasks import tasks_for
 
@@ -43,7 +43,7 @@ def test_balanced_weights_of_classes_are_those_of_scikit_learn_on_the_training_s
     known = TABLE["emotion"][:7].to_numpy()
     happy, sad = compute_class_weight("balanced", classes=np.array(["happy", "sad"]), y=known)
     weights = task_with("emotion", {"class_weights": "balanced"}).class_weights
-    # Three classes of which one has no picture: a third for each, and 1 for the empty one.
+    # Three classes of which one has no image: a third for each, and 1 for the empty one.
     assert weights == pytest.approx((happy * 2 / 3, sad * 2 / 3, 1))
 
 

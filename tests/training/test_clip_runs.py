@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from auxface.data.manifest import read_manifest
+from auxface.data.prepare.prepare import prepare
 from auxface.recipe import load_recipe
 from auxface.training.assembly import assemble
 from auxface.training.checkpoint import newest_checkpoint
-from auxface.training.journal import read_journal
+from auxface.training.logging import read_journal
 from auxface.training.loop import run_training
-from auxface.verbs.prepare import prepare
 
 SETTINGS = (
     "tasks=[forged, emotion]",

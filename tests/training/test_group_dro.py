@@ -8,12 +8,11 @@ from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.objectives import Task
 from auxface.recipe import Encoder, Recipe, Train
-from auxface.training.feed import Feed
-from auxface.training.group_dro import GroupShares, group_shares
+from auxface.training.data_loader import Feed
 from auxface.training.loop import run_training
-from auxface.training.sampling import balance_for
-from auxface.training.stepping import Stepper
-from auxface.training.validation import Validation
+from auxface.training.sampling import GroupShares, balance_for, group_shares
+from auxface.training.selection import Validation
+from auxface.training.train_step import Stepper
 
 GROUP = torch.tensor([0, 0, 0, 0, 1, 1, 2, -1])
 TASKS = (Task("shade", "class", ("dark", "light")),)
@@ -23,7 +22,7 @@ def test_shares_follow_the_losses_as_in_a_hand_worked_case():
     shares = GroupShares(GROUP, 3, step_size=0.5)
     every = torch.arange(8)
     weights = shares.weights(every, every)
-    # 7 pictures with a group, 3 groups alike: 7/3 for each group, over its pictures.
+    # 7 images with a group, 3 groups alike: 7/3 for each group, over its images.
     torch.testing.assert_close(weights, torch.tensor([7 / 12] * 4 + [7 / 6] * 2 + [7 / 3, 1.0]))
     shares.add(every[:4], torch.tensor([1.0, 2.0, 3.0, 2.0]))
     shares.add(every[4:], torch.tensor([0.0, 0.0, 4.0, 99.0]))
@@ -45,14 +44,14 @@ def test_the_loss_of_a_step_is_the_sum_of_the_groups_mean_losses_by_their_shares
 
 def faces(count=24):
     generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 256, (count, 3, 32, 32)).astype(np.uint8)
-    return pictures, {"shade": torch.from_numpy(generator.integers(0, 2, count))}
+    images = generator.integers(0, 256, (count, 3, 32, 32)).astype(np.uint8)
+    return images, {"shade": torch.from_numpy(generator.integers(0, 2, count))}
 
 
 def feed_of(recipe, count=24):
     column = pd.Series(["a", "b", "b", None] * (count // 4))
     shares = group_shares(column, "race", 0.5)
-    return Feed(*faces(count), 0, recipe.train.pictures_per_step, "none", 32, shares=shares)
+    return Feed(*faces(count), 0, recipe.train.images_per_step, "none", 32, shares=shares)
 
 
 def recipe_for(epochs=4, **more):
@@ -98,8 +97,8 @@ def test_a_step_in_parts_moves_weights_and_shares_as_a_whole_one():
     for accumulate in (1, 3):
         recipe = recipe_for(accumulate=accumulate)
         model, feed, accelerator = JointModel(recipe, TASKS), feed_of(recipe), Accelerator(cpu=True)
-        optimiser = torch.optim.SGD([{"params": list(model.parameters()), "scale": 1.0}], lr=0.1)
-        stepper = Stepper(model, model, optimiser, accelerator, feed, 10)
+        optimizer = torch.optim.SGD([{"params": list(model.parameters()), "scale": 1.0}], lr=0.1)
+        stepper = Stepper(model, model, optimizer, accelerator, feed, 10)
         for step in range(2):
             stepper.take(torch.arange(step, step + 7), 0, step)
         assert feed.shares is not None

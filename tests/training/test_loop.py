@@ -7,14 +7,14 @@ from safetensors.torch import load_file
 
 from auxface.model import JointModel
 from auxface.model.directory import load_model, save_model
-from auxface.model.scoring import score_pictures
+from auxface.model.scoring import score_images
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
-from auxface.training.faults import NonFiniteLoss
-from auxface.training.feed import Feed
-from auxface.training.journal import read_journal
+from auxface.training.data_loader import Feed
+from auxface.training.errors import NonFiniteLoss
+from auxface.training.logging import read_journal
 from auxface.training.loop import run_training
-from auxface.training.validation import Validation
+from auxface.training.selection import Validation
 
 TASK = Task("shade", "class", ("dark", "light"))
 
@@ -35,14 +35,14 @@ def recipe_for(primary_weight=0.1, target="rgb", **train):
 def faces(count=40, seed=0):
     generator = np.random.default_rng(seed)
     labels = torch.from_numpy(generator.integers(0, 2, count))
-    pictures = generator.integers(0, 120, (count, 3, 32, 32)) + labels.numpy()[:, None, None, None] * 60
-    return pictures.astype(np.uint8), {"shade": labels}
+    images = generator.integers(0, 120, (count, 3, 32, 32)) + labels.numpy()[:, None, None, None] * 60
+    return images.astype(np.uint8), {"shade": labels}
 
 
 def run(folder, recipe, count=40, epochs_to_break_after=None):
     model = JointModel(recipe, [TASK])
-    pictures, labels = faces(count)
-    feed = Feed(pictures, labels, recipe.seed, recipe.train.batch_size, recipe.train.augment, 32)
+    images, labels = faces(count)
+    feed = Feed(images, labels, recipe.seed, recipe.train.batch_size, recipe.train.augment, 32)
     folder.mkdir(exist_ok=True)
 
     class Stopped(Exception):
@@ -98,9 +98,9 @@ def test_a_joint_run_with_all_weight_on_the_primary_is_the_supervised_run(tmp_pa
 def test_each_model_overfits_32_faces(tmp_path, weight, target):
     recipe = recipe_for(weight, target, epochs=40, augment="none", base_learning_rate=0.05)
     trained = run(tmp_path / "a", recipe, count=32)
-    pictures, labels = faces(32)
+    images, labels = faces(32)
     with torch.no_grad():
-        predicted = trained.model.logits(torch.from_numpy(pictures).float() / 255)["shade"].argmax(dim=1)
+        predicted = trained.model.logits(torch.from_numpy(images).float() / 255)["shade"].argmax(dim=1)
     assert (predicted == labels["shade"]).float().mean() >= 0.95
     log = read_journal(tmp_path / "a" / "log.jsonl")
     assert log["loss"].iloc[-1] < 0.9 * log["loss"].iloc[0]
@@ -116,9 +116,9 @@ def test_the_log_has_a_line_per_epoch_with_every_raw_loss(tmp_path):
     assert "val.balanced_accuracy" in log
 
 
-def test_every_epoch_has_a_new_order_and_every_picture_once():
-    pictures, labels = faces()
-    feed = Feed(pictures, labels, 0, 16, "none", 32)
+def test_every_epoch_has_a_new_order_and_every_image_once():
+    images, labels = faces()
+    feed = Feed(images, labels, 0, 16, "none", 32)
     orders = [torch.cat(list(feed.indices(epoch))) for epoch in range(3)]
     assert all(torch.equal(order.sort().values, torch.arange(40)) for order in orders)
     assert not torch.equal(orders[0], orders[1])
@@ -166,10 +166,8 @@ def test_a_run_stops_when_patience_is_spent(tmp_path):
 def test_a_model_trained_in_bf16_scores_in_fp32(tmp_path):
     trained = run(tmp_path / "run", recipe_for(precision="bf16", epochs=1)).model
     save_model(trained, tmp_path / "model")
-    pictures, _ = faces(9, 2)
-    alone = score_pictures(load_model(tmp_path / "model").model, pictures, batch_size=1)["shade"]
+    images, _ = faces(9, 2)
+    alone = score_images(load_model(tmp_path / "model").model, images, batch_size=1)["shade"]
     for size in (1, 2, 9):
         # What calibration reads after training is what a saved model answers.
-        np.testing.assert_allclose(
-            score_pictures(trained, pictures, batch_size=size)["shade"], alone, rtol=0, atol=1e-5
-        )
+        np.testing.assert_allclose(score_images(trained, images, batch_size=size)["shade"], alone, rtol=0, atol=1e-5)

@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 from auxface.model import JointModel
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Train
-from auxface.training.feed import Feed
+from auxface.training.data_loader import Feed
+from auxface.training.distributed import make_accelerator
 from auxface.training.loop import run_training
-from auxface.training.machine import make_accelerator
-from auxface.training.validation import Validation
+from auxface.training.selection import Validation
 
 TASK = Task("shade", "class", ("dark", "light"))
 
@@ -25,7 +25,7 @@ def run(folder, scale=None, advance=None):
         train=Train(epochs=3, batch_size=8, base_learning_rate=0.02, precision="fp32", clip_norm=1.0),
     )
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (24, 3, 32, 32), generator=generator).to(torch.uint8).numpy()
+    images = torch.randint(0, 256, (24, 3, 32, 32), generator=generator).to(torch.uint8).numpy()
     labels = {"shade": torch.randint(0, 2, (24,), generator=generator)}
     accelerator = make_accelerator(recipe, "cpu")
     if scale is not None:
@@ -33,8 +33,8 @@ def run(folder, scale=None, advance=None):
         accelerator.native_amp = True
         accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=4)
     folder.mkdir(exist_ok=True)
-    feed = Feed(pictures, labels, 0, 8, "none", 32)
-    validation = Validation(pictures[:8], {"shade": labels["shade"][:8]})
+    feed = Feed(images, labels, 0, 8, "none", 32)
+    validation = Validation(images[:8], {"shade": labels["shade"][:8]})
     return run_training(
         JointModel(recipe, [TASK]), feed, validation, folder=folder, accelerator=accelerator, advance=advance
     )
@@ -68,7 +68,7 @@ def test_a_loss_scale_is_undone_before_clipping_and_kept_over_a_stop(tmp_path):
     assert scales[0] == scales[1]
     # Nine steps, and every fourth without an overflow doubles it.
     assert scales[0]["scale"] == 2.0**12
-    for file in ("model", "optimiser"):
+    for file in ("model", "optimizer"):
         saved = [load_file(newest(tmp_path / name) / f"{file}.safetensors") for name in ("fp16", "broken")]
         assert all(torch.equal(value, saved[1][name]) for name, value in saved[0].items())
 

@@ -4,8 +4,7 @@ import pytest
 
 from auxface.errors import InputError
 from auxface.recipe import load_recipe
-from auxface.training.machine import make_accelerator
-from auxface.training.sharding import check_sharding, is_shared_out
+from auxface.training.distributed import check_sharding, is_shared_out, make_accelerator
 
 
 @pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
@@ -21,7 +20,7 @@ def test_other_engines_are_refused(monkeypatch, kind):
         ("FSDP_VERSION", "1", "set fsdp_version: 2"),
         ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params"),
         ("FSDP_ACTIVATION_CHECKPOINTING", "true", "train.checkpoint_activations"),
-        ("ACCELERATE_USE_PARALLELISM_CONFIG", "true", "parallelism_config"),
+        ("ACCELERATE_USE_PARALLELIZM_CONFIG", "true", "parallelizm_config"),
     ],
 )
 def test_what_would_be_without_effect_beside_fsdp_is_refused(monkeypatch, name, value, told):

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from auxface.model import JointModel
 from auxface.objectives import Batch, Task
 from auxface.recipe import Auxiliary, Encoder, Recipe
-from auxface.training.feed import Feed
-from auxface.training.parts import deal, label_counts
+from auxface.training.data_loader import Feed
+from auxface.training.train_step import deal, label_counts
 
 TASKS = (Task("shade", "class", ("dark", "light")), Task("marks", "multilabel", ("a", "b", "c")))
 
 
 @given(count=st.integers(1, 40), ranks=st.integers(1, 4), accumulate=st.integers(1, 3))
-def test_every_picture_is_dealt_out_once_and_shares_add_up(count, ranks, accumulate):
+def test_every_image_is_dealt_out_once_and_shares_add_up(count, ranks, accumulate):
     indices = torch.arange(100, 100 + count)
     parts = [part for rank in range(ranks) for part in deal(indices, ranks=ranks, rank=rank, accumulate=accumulate)]
     assert len(parts) == ranks * accumulate
@@ -27,7 +27,7 @@ def test_every_picture_is_dealt_out_once_and_shares_add_up(count, ranks, accumul
 
 
 def gradients(encoder: Encoder, accumulate: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The gradient of a step of seven pictures, as a whole and added up over parts."""
+    """The gradient of a step of seven images, as a whole and added up over parts."""
     recipe = Recipe(
         primary_weight=0.3,
         auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
@@ -35,11 +35,11 @@ def gradients(encoder: Encoder, accumulate: int) -> tuple[dict[str, torch.Tensor
     )
     size = encoder.image_size
     generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 256, (7, 3, size, size)).astype(np.uint8)
+    images = generator.integers(0, 256, (7, 3, size, size)).astype(np.uint8)
     marks = torch.from_numpy(generator.integers(0, 2, (7, 3))).float()
     marks[:5, 1] = torch.nan
     labels = {"shade": torch.tensor([0, 1, -1, -1, 1, 0, -1]), "marks": marks}
-    feed = Feed(pictures, labels, 0, 7, "light", size)
+    feed = Feed(images, labels, 0, 7, "light", size)
     model = JointModel(recipe, TASKS)
     indices, device = torch.arange(7), torch.device("cpu")
     model(feed.batch(indices, 0, device))[0].backward()

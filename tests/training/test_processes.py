@@ -18,7 +18,7 @@ SHARED_OUT = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
 GROUPS = ("epochs=1", "group_dro=0.5")
-FILES = ("model", "optimiser", "average", "best")
+FILES = ("model", "optimizer", "average", "best")
 
 
 def start(folder, *arguments, launcher=ALONE, asking=()):
@@ -93,12 +93,12 @@ def assert_equal_but_for_rounding(first, second):
         weights = [without_key_biases(folder, file) for folder in (first, second)]
         assert weights[0].keys() == weights[1].keys()
         assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-5) for name in weights[0])
-    assert list(differences(first, second))[FILES.index("optimiser")] < 1e-5
+    assert list(differences(first, second))[FILES.index("optimizer")] < 1e-5
     for mine, others in zip(epochs(first), epochs(second), strict=True):
         assert mine == pytest.approx(others, abs=1e-5)
 
 
-# 43 pictures in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
+# 43 images in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
 def test_two_processes_equal_one_with_the_same_steps(alone, two):
     assert_equal_but_for_rounding(alone / "clipped", two / "clipped")
 
@@ -182,6 +182,6 @@ def test_memory_does_not_grow_over_two_thousand_steps(tmp_path):
 
 
 def test_every_kind_of_saved_tensor_is_compared(one):
-    moments = load_file(last(one) / "optimiser.safetensors")
+    moments = load_file(last(one) / "optimizer.safetensors")
     assert {key.rpartition(":")[2] for key in moments} == {"step", "exp_avg", "exp_avg_sq"}
     assert any(torch.count_nonzero(value) for value in moments.values())

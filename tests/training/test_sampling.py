@@ -6,7 +6,7 @@ import torch
 from auxface.errors import InputError
 from auxface.objectives import Task
 from auxface.recipe import Train
-from auxface.training.feed import Feed
+from auxface.training.data_loader import Feed
 from auxface.training.sampling import balance_for, inverse_frequency
 
 TABLE = pd.DataFrame({"race": ["a"] * 90 + ["b"] * 9 + [None], "smile": ["no"] * 50 + ["yes"] * 50})

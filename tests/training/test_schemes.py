@@ -13,10 +13,10 @@ from auxface.model.directory import default_config
 from auxface.model.scoring import pooled_features
 from auxface.objectives import Task, TrainingSet
 from auxface.recipe import Auxiliary, Encoder, Recipe, Scheme, Train
-from auxface.training.feed import Feed
-from auxface.training.journal import read_journal
+from auxface.training.data_loader import Feed
+from auxface.training.logging import read_journal
 from auxface.training.loop import run_training
-from auxface.training.validation import Validation
+from auxface.training.selection import Validation
 
 TASK = Task("shade", "class", ("dark", "light"))
 DECODER = Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4)
@@ -33,19 +33,19 @@ def recipe_with(*, epochs=4, **settings):
 def faces(count=32, seed=0):
     generator = np.random.default_rng(seed)
     labels = torch.from_numpy(generator.integers(0, 2, count))
-    pictures = generator.integers(0, 120, (count, 3, 32, 32)) + labels.numpy()[:, None, None, None] * 60
-    return pictures.astype(np.uint8), {"shade": labels}
+    images = generator.integers(0, 120, (count, 3, 32, 32)) + labels.numpy()[:, None, None, None] * 60
+    return images.astype(np.uint8), {"shade": labels}
 
 
 def run(folder, recipe, *, break_after=None):
     """Train on 32 faces, four steps an epoch; ``break_after`` steps the run is cut off and gives None."""
-    pictures, labels = faces()
+    images, labels = faces()
     table = pd.DataFrame({"shade": ["dark", "light"] * 16, "kind": list("abcd") * 8})
     manifest = Manifest(table, {"shade": Label("class", ("dark", "light")), "kind": Label("class", tuple("abcd"))})
     model = JointModel(recipe, [TASK])
-    training = TrainingSet(manifest, lambda: pooled_features(model, pictures))
+    training = TrainingSet(manifest, lambda: pooled_features(model, images))
     model.before_training(training)
-    feed = Feed(pictures, labels, recipe.seed, 8, "none", 32, further=model.views)
+    feed = Feed(images, labels, recipe.seed, 8, "none", 32, further=model.views)
     folder.mkdir(exist_ok=True)
 
     class Stopped(Exception):
@@ -137,7 +137,7 @@ def test_what_clusters_tell_stands_in_the_log_and_in_the_card(tmp_path, clusters
         np.testing.assert_allclose(known, np.log(2))
         np.testing.assert_allclose(left, np.log(2))
     else:
-        # A cluster for each picture until the first k-means, before the third epoch.
+        # A cluster for each image until the first k-means, before the third epoch.
         np.testing.assert_allclose(log["cluster_contrast.entropy"].iloc[:2], np.log(32))
         assert log["cluster_contrast.entropy"].iloc[2] <= np.log(4) + 1e-9
     config: ModelConfig = default_config(trained.model).model_copy(

@@ -9,14 +9,13 @@ from sklearn.metrics import roc_auc_score
 
 from auxface import evaluation
 from auxface.data.manifest import Manifest
-from auxface.evaluation.videos import video_level as audited
+from auxface.evaluation.audit_tables import video_level as audited
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import Task, TrainingSet
 from auxface.recipe import load_recipe
-from auxface.training.feed import Feed
-from auxface.training.selection import selection_value
-from auxface.training.video_level import video_level, video_numbers
+from auxface.training.data_loader import Feed
+from auxface.training.selection import selection_value, video_level, video_numbers
 
 FORGED = Task("forged", "binary", ("real", "fake"))
 EMOTION = Task("emotion", "class", ("happy", "sad", "angry"))
@@ -82,9 +81,9 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
         [*SMALL, "auxiliaries={cluster_contrast: {weight: 0.5, clusters: kmeans}}", "train.augment=ssat"],
     )
     model = JointModel(recipe, [FORGED])
-    pictures = np.random.default_rng(0).integers(0, 256, (6, 4, 3, 40, 40)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 3, 40, 40)).astype(np.uint8)
     labels = {"forged": torch.tensor([0.0, 1, 0, 1, 0, 1])}
-    feed = Feed(pictures, labels, 0, 6, "ssat", 32, mixup=mixup, cutmix=cutmix, further=model.views)
+    feed = Feed(images, labels, 0, 6, "ssat", 32, mixup=mixup, cutmix=cutmix, further=model.views)
     batch = feed.batch(torch.arange(6), 0, torch.device("cpu"))
     assert batch.primary.shape == batch.clean.shape == (6, 4, 3, 32, 32)
     assert {view.shape for view in batch.views.values()} == {(6, 4, 3, 32, 32)}
@@ -95,7 +94,7 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
         changed = (batch.mixed.primary != batch.primary).any(dim=2)
         assert (changed.float().mean(dim=(2, 3)).std(dim=1) < 0.02).all()
     rows = Manifest(pd.DataFrame({"path": [str(number) for number in range(6)]}), {})
-    training = TrainingSet(rows, lambda: pooled_features(model, pictures[..., :32, :32]))
+    training = TrainingSet(rows, lambda: pooled_features(model, images[..., :32, :32]))
     model.before_training(training)
     model.before_epoch(training, 0)
     loss, _ = model(batch)
@@ -106,8 +105,8 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
 
 def test_what_was_embedded_for_a_look_is_not_trained_on():
     model = JointModel(load_recipe("l_ssat_video", list(SMALL)), [FORGED])
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 32, 32)).astype(np.uint8)
-    feed = Feed(pictures, {"forged": torch.tensor([0.0, 1.0])}, 0, 2, "none", 32)
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 32, 32)).astype(np.uint8)
+    feed = Feed(images, {"forged": torch.tensor([0.0, 1.0])}, 0, 2, "none", 32)
     batch = feed.batch(torch.arange(2), 0, torch.device("cpu"))
     model.auxiliaries["reconstruction"].rebuild(model.encoder, batch)
     model(batch)[0].backward()

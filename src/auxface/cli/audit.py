@@ -23,9 +23,7 @@ def command(
     ] = None,
     robustness: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--robustness", help="Predictions on damaged pictures (columns corruption, severity). One a model."
-        ),
+        typer.Option("--robustness", help="Predictions on damaged images (columns corruption, severity). One a model."),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
@@ -44,7 +42,7 @@ def command(
 ) -> None:
     """Measure any model's table of predictions: report.html, report.json and CSVs."""
     from auxface.cli.table import audit_lines
-    from auxface.verbs.audit import audit
+    from auxface.evaluation.audit import audit
 
     found = audit(
         tables,

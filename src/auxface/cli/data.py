@@ -20,8 +20,8 @@ def show(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Count splits, classes and groups; find leaks, copies and unreadable pictures; write a page."""
-    from auxface.verbs.data import show_data
+    """Count splits, classes and groups; find leaks, copies and unreadable images; write a page."""
+    from auxface.data.show import show_data
 
     facts = show_data(manifest, out, overwrite=overwrite).to_dict()
     if as_json:
@@ -30,7 +30,7 @@ def show(
     splits = ", ".join(f"{name} {count}" for name, count in facts["splits"].items())
     typer.echo(f"{manifest}: {facts['rows']} rows ({splits}), {facts['unreadable']['count']} unreadable")
     leaks, copies = facts["leaks"], facts["duplicates"]
-    typer.echo(f"leaks: {leaks['sources']} sources and {leaks['pairs']} pairs of pictures in different splits")
+    typer.echo(f"leaks: {leaks['sources']} sources and {leaks['pairs']} pairs of images in different splits")
     typer.echo(f"copies: {copies['pairs']} pairs of different sources, {copies['contradicting']} with unlike labels")
     if out is not None:
         typer.echo(f"page: {out}")
@@ -40,16 +40,16 @@ def show(
 def shard(
     manifest: Given,
     out: Out,
-    samples: Annotated[int, typer.Option("--samples", help="Pictures in a shard.", min=1, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order of pictures over shards.", min=0)] = 0,
+    samples: Annotated[int, typer.Option("--samples", help="Images in a shard.", min=1, max=100_000)] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order of images over shards.", min=0)] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write webdataset shards (tar files), split by split; run again to go on after a stop."""
-    from auxface.verbs.data import shard_data
+    from auxface.data.show import shard_data
 
     made = shard_data(manifest, out, samples=samples, seed=seed, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps({"shards": made.shards, "samples": made.samples, "unreadable": made.unreadable}))
         return
-    typer.echo(f"{out}: {made.samples} pictures in {made.shards} shards, {made.unreadable} unreadable")
+    typer.echo(f"{out}: {made.samples} images in {made.shards} shards, {made.unreadable} unreadable")

@@ -20,7 +20,7 @@ def command(
 ) -> None:
     """Render faces, train three models, measure them, write a page: four minutes on two cores."""
     from auxface.cli.table import audit_lines
-    from auxface.verbs.demo import demo
+    from auxface.demo import demo
 
     done = demo(out, faces=faces, epochs=epochs, seed=seed, device=device, overwrite=overwrite)
     if as_json:

@@ -9,7 +9,7 @@ from auxface.cli.options import Json
 
 def command(as_json: Json = False) -> None:
     """Say what this machine has: versions, processor, accelerator, optional parts."""
-    from auxface.verbs.doctor import doctor
+    from auxface.doctor import doctor
 
     found = doctor()
     if as_json:

@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Measure models on a split: predictions, report.html, report.json and CSVs."""
     from auxface.cli.table import audit_lines
-    from auxface.verbs.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
+    from auxface.inference.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
 
     models = models or []
     audit = evaluate(

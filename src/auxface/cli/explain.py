@@ -12,7 +12,7 @@ from auxface.cli.predict import DetectorFlag, FacesFlag, WeightsFlag
 
 def command(
     model: Annotated[str, typer.Argument(help="A model directory, or a hub name.")],
-    picture: Annotated[Path, typer.Argument(help="The picture.")],
+    image: Annotated[Path, typer.Argument(help="The image.")],
     out: Out,
     task: Annotated[str | None, typer.Option("--task", help="Which answer; the first by default.")] = None,
     face: Annotated[int | None, typer.Option("--face", help="One face alone, counted from 0.", min=0)] = None,
@@ -24,11 +24,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Draw where a model looked, what moved its answer, and what it could not rebuild."""
-    from auxface.verbs.explain import explain
+    from auxface.inference.explain import explain
 
     explained = explain(
         model,
-        picture,
+        image,
         out,
         task=task,
         face=face,

@@ -23,7 +23,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write a model for other runtimes, with preprocessing, class names and thresholds inside."""
-    from auxface.verbs.export import export
+    from auxface.inference.export import export
 
     written = export(model, out, format=format, int8=int8, calibrate=calibrate, overwrite=overwrite)
     if as_json:

@@ -20,7 +20,7 @@ WeightsFlag = Annotated[Path | None, typer.Option("--weights", help="YuNet's wei
 
 def command(
     model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
-    inputs: Annotated[list[str], typer.Argument(help="Pictures, videos, folders of them; addresses if allowed.")],
+    inputs: Annotated[list[str], typer.Argument(help="Images, videos, folders of them; addresses if allowed.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for table, JSON, plots, overlays.")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also draw boxes and scores.")] = False,
     faces: FacesFlag = "auto",
@@ -34,10 +34,10 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Answer for every face in pictures, folders and videos."""
+    """Answer for every face in images, folders and videos."""
     from auxface.errors import InputError
+    from auxface.inference.predict import predict
     from auxface.inference.results import lines
-    from auxface.verbs.predict import predict
 
     results = predict(
         model,

@@ -20,7 +20,7 @@ Which = Literal["largest", "central", "mask", "all"]
 
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder, or the list file of 'table'.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (.parquet or .csv).")]
-Crops = Annotated[Path | None, typer.Option("--out", help="Folder for the pictures that --faces and --frames make.")]
+Crops = Annotated[Path | None, typer.Option("--out", help="Folder for the images that --faces and --frames make.")]
 Faces = Annotated[
     FaceCut, typer.Option("--faces", help="none: already cropped; crop: box and margin; align: 5 points.")
 ]
@@ -130,9 +130,9 @@ def _run(
     as_json: bool,
 ) -> None:
     from auxface.data.faces import FaceSettings
-    from auxface.data.frames import FrameSettings
+    from auxface.data.prepare.prepare import count_leaks, leaks_file, prepare
+    from auxface.data.video.frames import FrameSettings
     from auxface.progress import progress_steps
-    from auxface.verbs.prepare import count_leaks, leaks_file, prepare
 
     settings = None
     if faces != "none":
@@ -157,7 +157,7 @@ def _run(
     leaks = count_leaks(output)
     if leaks:
         typer.echo(
-            f"warning: {leaks} pairs of pictures in different splits look the same: {leaks_file(output)}", err=True
+            f"warning: {leaks} pairs of images in different splits look the same: {leaks_file(output)}", err=True
         )
     if as_json:
         typer.echo(json.dumps(account))

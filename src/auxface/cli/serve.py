@@ -23,7 +23,7 @@ def command(
         Path | None, typer.Option("--report", help="The model's audit: a report.html, or the folder with it.")
     ] = None,
     max_megabytes: Annotated[float, typer.Option("--max-megabytes", help="Of an upload.", min=0.01)] = 32.0,
-    max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Of a picture.", min=0.01)] = 50.0,
+    max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Of an image.", min=0.01)] = 50.0,
     max_frames: Annotated[int, typer.Option("--max-frames", help="Of a video, looked at.", min=1)] = 300,
     max_seconds: Annotated[float, typer.Option("--max-seconds", help="For one answer.", min=0.1)] = 30.0,
     queue: Annotated[int, typer.Option("--queue", help="Requests that may wait in each process.", min=1)] = 64,
@@ -36,8 +36,7 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Serve a model: an HTTP API and a web page."""
-    from auxface.serve.settings import Settings
-    from auxface.verbs.serve import serve
+    from auxface.serve.server import Settings, serve
 
     settings = Settings(
         model=model,

@@ -50,7 +50,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Carry out the runs that results.jsonl does not have yet."""
-    from auxface.verbs.study import study
+    from auxface.studies.study import study
 
     out = out or definition.with_suffix("")
     stands = study(
@@ -86,9 +86,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compare what is done so far: one page, and Markdown tables for the docs."""
-    from auxface.studies.document import document
+    from auxface.studies.study_report import document, study_report
     from auxface.studies.wording import conclusions
-    from auxface.verbs.study_report import study_report
 
     found = study_report(folders, out, markdown=markdown, resamples=resamples, seed=seed, overwrite=overwrite)
     if as_json:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from auxface.evaluation import Audit, Estimate, TaskAudit
-from auxface.evaluation.partition import CROSS
-from auxface.evaluation.vocabulary import TABLE, decision_metric
+from auxface.evaluation.groups import CROSS
+from auxface.evaluation.metrics.registry import TABLE, decision_metric
 
 _COLUMNS = 4
 

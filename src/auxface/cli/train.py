@@ -12,7 +12,7 @@ from auxface.errors import InputError
 
 if TYPE_CHECKING:
     from auxface.model.directory import SavedModel
-    from auxface.training.rehearsal import Rehearsal
+    from auxface.training.dry_run import Rehearsal
 
 
 def command(
@@ -35,13 +35,13 @@ def command(
     if resume is not None:
         if recipe is not None or out is not None or settings or seed is not None or overwrite or check:
             raise InputError("--resume takes the recipe from the run's folder; give no other argument but --data")
-        from auxface.verbs import train as verb
+        from auxface.training import train as verb
 
         _tell(resume, verb.resume(resume, data=data, device=device), as_json)
         return
     if recipe is None or data is None or (out is None and not check):
         raise InputError("train needs RECIPE, --data and --out (or --resume FOLDER alone)")
-    from auxface.verbs import train as verb
+    from auxface.training import train as verb
 
     if check:
         _tell_check(verb.check(recipe, data, overrides=settings or (), seed=seed, device=device), as_json)
@@ -52,7 +52,7 @@ def command(
 
 
 def _tell_check(found: "Rehearsal", as_json: bool) -> None:
-    from auxface.training.machine import is_main_rank
+    from auxface.training.distributed import is_main_rank
 
     if not is_main_rank():
         return
@@ -63,13 +63,13 @@ def _tell_check(found: "Rehearsal", as_json: bool) -> None:
     time = f"{found.hours:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes" if minutes >= 2 else "two minutes"
     typer.echo(
         f"all is well: {found.parameters / 1e6:.1f} million parameters, loss {found.loss:.3f} on two samples, "
-        f"{found.steps} steps of {found.batch_size} pictures at {found.step_seconds:.2f} s, "
+        f"{found.steps} steps of {found.batch_size} images at {found.step_seconds:.2f} s, "
         f"{found.memory_gib:.1f} GiB; the whole will take about {time} on this machine"
     )
 
 
 def _tell(out: Path, saved: "SavedModel", as_json: bool) -> None:
-    from auxface.training.machine import is_main_rank
+    from auxface.training.distributed import is_main_rank
 
     if not is_main_rank():
         return
@@ -89,4 +89,4 @@ def _tell(out: Path, saved: "SavedModel", as_json: bool) -> None:
     value = "not measurable" if selection.value is None else f"{selection.value:.3f}"
     typer.echo(f"{out}: weights of epoch {selection.epoch}, {result['chosen_by']} {value}, {result['seconds']:.0f} s")
     if result["unreadable"]:
-        typer.echo(f"{result['unreadable']} pictures could not be read; they are listed in {out / 'rejected.csv'}")
+        typer.echo(f"{result['unreadable']} images could not be read; they are listed in {out / 'rejected.csv'}")

@@ -1,7 +1,7 @@
-"""The same picture twice, by how it looks: recompressed, scaled, lightened or turned grey, under any name.
+"""The same image twice, by how it looks: recompressed, scaled, lightened or turned gray, under any name.
 
-Each picture becomes the low frequencies of a 16 x 16 grey copy (after pHash: Zauner, 2010), taken relative to the
-median picture of the manifest: faces that were cut alike resemble each other, and only what sets a picture apart from
+Each image becomes the low frequencies of a 16 x 16 gray copy (after pHash: Zauner, 2010), taken relative to the
+median image of the manifest: faces that were cut alike resemble each other, and only what sets an image apart from
 that shared look says that another is its copy.
 """
 
@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.fft import dctn
 
-from auxface.data.decode import fit_square
+from auxface.data.images.decode import fit_square
 
 SIDE = 16
 ALIKE = 0.985
-"""Least correlation of copies. Below it lie other pictures of face packs (at most 0.98), above it recompressed ones."""
+"""Least correlation of copies. Below it lie other images of face packs (at most 0.98), above it recompressed ones."""
 _KEPT = 128
 _BANDS = 8
 _MOST_IN_BUCKET = 1024
@@ -26,9 +26,9 @@ _SET_BITS = np.unpackbits(np.arange(65536, dtype=np.uint16).view(np.uint8).resha
 )
 
 
-def look(picture: np.ndarray) -> np.ndarray:
-    """A picture's central square as 16 x 16 grey levels, uint8; from uint8 [H, W, 3]."""
-    return (fit_square(picture, SIDE) @ _LUMA + 0.5).astype(np.uint8)
+def look(image: np.ndarray) -> np.ndarray:
+    """An image's central square as 16 x 16 gray levels, uint8; from uint8 [H, W, 3]."""
+    return (fit_square(image, SIDE) @ _LUMA + 0.5).astype(np.uint8)
 
 
 def to_text(seen: np.ndarray) -> str:
@@ -42,7 +42,7 @@ def from_text(text: str) -> np.ndarray:
 
 
 def find_copies(looks: np.ndarray) -> pd.DataFrame:
-    """Pairs of pictures that look the same.
+    """Pairs of images that look the same.
 
     Of several that are alike to the last pixel, each is paired with the first alone.
 
@@ -50,7 +50,7 @@ def find_copies(looks: np.ndarray) -> pd.DataFrame:
         looks: uint8 [N, 16, 16].
 
     Returns:
-        columns first, second (numbers of pictures, first < second) and likeness (correlation, up to 1), most alike
+        columns first, second (numbers of images, first < second) and likeness (correlation, up to 1), most alike
         first.
     """
     flat = looks.reshape(len(looks), SIDE * SIDE)
@@ -84,8 +84,8 @@ def _near(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _transformed(flat: np.ndarray) -> np.ndarray:
-    pictures = flat.reshape(-1, SIDE, SIDE).astype(np.float32)
-    return np.asarray(dctn(pictures, axes=(1, 2), norm="ortho")).reshape(len(flat), -1)
+    images = flat.reshape(-1, SIDE, SIDE).astype(np.float32)
+    return np.asarray(dctn(images, axes=(1, 2), norm="ortho")).reshape(len(flat), -1)
 
 
 def _bits(halves: np.ndarray) -> np.ndarray:

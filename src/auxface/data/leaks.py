@@ -1,4 +1,4 @@
-"""What must not be in two splits at once: a source, or a picture under another name."""
+"""What must not be in two splits at once: a source, or an image under another name."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class Leaks:
 
     Attributes:
         sources: columns dataset, source, splits (with spaces), rows; a line per source in more than one split.
-        pictures: columns first, second (row numbers), likeness; a line per pair of copies in different splits.
+        images: columns first, second (row numbers), likeness; a line per pair of copies in different splits.
     """
 
     sources: pd.DataFrame
-    pictures: pd.DataFrame
+    images: pd.DataFrame
 
 
 def find_leaks(table: pd.DataFrame, copies: pd.DataFrame) -> Leaks:
@@ -43,7 +43,7 @@ def spread_sources(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def different_sources(table: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
-    """The pairs whose pictures are not of one source: frames of one video are alike by nature."""
+    """The pairs whose images are not of one source: frames of one video are alike by nature."""
     name = table["dataset"].astype(str).str.cat(table["source"].astype(str), sep="\0").to_numpy()
     apart = name[copies["first"].to_numpy()] != name[copies["second"].to_numpy()]
     return copies[apart].reset_index(drop=True)

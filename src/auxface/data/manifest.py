@@ -1,4 +1,4 @@
-"""The manifest: one table, a row per picture or clip, that says what is a label and what is a group.
+"""The manifest: one table, a row per image or clip, that says what is a label and what is a group.
 
 The file is Parquet with a JSON header under the schema's metadata key ``auxface``, or CSV with the same header in
 ``NAME.json`` beside it. ``docs/formats.md`` has the full description.
@@ -50,14 +50,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A table of pictures or clips with its header.
+    """A table of images or clips with its header.
 
     Attributes:
         table: columns :data:`COLUMNS`, then the label and group columns. ``video`` and ``method`` are "" and ``frame``
-            numbers the pictures of a source where there is no video.
+            numbers the images of a source where there is no video.
         labels: label name to what it is.
         groups: columns that say which group of people a row belongs to; used for measuring only.
-        crop: how faces were cropped, or None where the pictures were taken as they are.
+        crop: how faces were cropped, or None where the images were taken as they are.
         root: the folder that relative paths start from.
     """
 
@@ -194,7 +194,7 @@ def check_rows(manifest: Manifest, name: str) -> None:
     if twice.any():
         row = table[twice].iloc[0]
         key = ", ".join(f"{column}={row[column]}" for column in KEY)
-        raise InputError(f"{name}: two rows share the key ({key}); give each picture its own source, video or frame")
+        raise InputError(f"{name}: two rows share the key ({key}); give each image its own source, video or frame")
 
 
 def _check_cells(table: pd.DataFrame, name: str) -> None:

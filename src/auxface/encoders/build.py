@@ -9,12 +9,10 @@ import torch
 from torch import nn
 
 from auxface.encoders.columnar import ColumnarEncoder
-from auxface.encoders.feature_map import FeatureMapEncoder
-from auxface.encoders.maskable import MaskableEncoder
-from auxface.encoders.positions import sincos_positions
+from auxface.encoders.hierarchical import FeatureMapEncoder
+from auxface.encoders.maskable import MaskableEncoder, sincos_positions
 from auxface.encoders.registry import Family, family_of, register
-from auxface.encoders.sizes import sizes_near
-from auxface.encoders.timm_model import Refused, create, is_in_modules
+from auxface.encoders.timm_model import Refused, create, is_in_modules, sizes_near
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 
@@ -37,7 +35,7 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
     encoder = family.build(options)
     if options.num_frames is not None and len(encoder.grid) == 2:
         raise InputError(
-            f"encoder '{options.name}' sees pictures; leave encoder.num_frames out, or name an encoder of clips: "
+            f"encoder '{options.name}' sees images; leave encoder.num_frames out, or name an encoder of clips: "
             "videomae_tiny, videomae_small, videomae_base"
         )
     if options.patch_size not in (None, encoder.patch_size):
@@ -81,14 +79,14 @@ def build_columnar(options: Encoder) -> ColumnarEncoder:
     if options.positions is not None and vit.pos_embed is None:
         raise InputError(f"encoder '{options.name}' adds no positions to its tokens; leave encoder.positions out")
     if not options.pretrained:
-        _initialise(vit)
+        _initialize(vit)
         if vit.pos_embed is not None and options.positions != "learned":
             _fix_positions(vit)
     return ColumnarEncoder(vit, options.mean, options.std)
 
 
 def build_feature_map(options: Encoder) -> FeatureMapEncoder:
-    """Any other timm model, hidden patches painted over in the picture.
+    """Any other timm model, hidden patches painted over in the image.
 
     Raises:
         InputError: as :func:`build_encoder`.
@@ -108,12 +106,12 @@ def build_feature_map(options: Encoder) -> FeatureMapEncoder:
     except (Refused, AssertionError, ValueError, RuntimeError) as error:
         reason = (str(error) or "it refuses them").splitlines()[0]
         raise InputError(
-            f"encoder '{options.name}' takes no pictures of {options.image_size} pixels ({reason}); "
+            f"encoder '{options.name}' takes no images of {options.image_size} pixels ({reason}); "
             f"encoder.image_size can be {sizes_near(options)}"
         ) from None
 
 
-def _initialise(vit: Any) -> None:
+def _initialize(vit: Any) -> None:
     """First weights as the published systems have them: Xavier, the patch embedding too (He et al., 2022)."""
     for module in vit.modules():
         if isinstance(module, nn.Linear):

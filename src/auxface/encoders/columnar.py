@@ -14,11 +14,11 @@ class ColumnarEncoder(MaskableEncoder):
     """A timm ViT, DeiT or EVA that embeds once and encodes all patches or only the visible ones.
 
     Positions may be absolute, added to the tokens when embedding, or rotary, applied in every block; of rotary ones
-    each picture gets those of its own visible patches. Class and register tokens are never dropped.
+    each image gets those of its own visible patches. Class and register tokens are never dropped.
 
     Args:
         vit: the transformer, without a classifier.
-        mean: channel means of pictures in [0, 1].
+        mean: channel means of images in [0, 1].
         std: channel standard deviations.
     """
 
@@ -28,7 +28,7 @@ class ColumnarEncoder(MaskableEncoder):
         self.vit: Any = vit
 
     def embed(self, images: Tensor) -> Tensor:
-        """Pictures in [0, 1], float [B, 3, H, W], to tokens with positions and prefix tokens, [B, P + N, D]."""
+        """Images in [0, 1], float [B, 3, H, W], to tokens with positions and prefix tokens, [B, P + N, D]."""
         tokens = self.vit._pos_embed(self.vit.patch_embed((images - self.mean) / self.std))
         return self.vit.norm_pre(tokens[0] if isinstance(tokens, tuple) else tokens)
 

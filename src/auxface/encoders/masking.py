@@ -1,6 +1,6 @@
 """Which patches are hidden, as indexes, so that nothing has to ask the device for a count.
 
-Every strategy gives each patch a rank and hides those that come first, so that the count is exact, a picture's mask
+Every strategy gives each patch a rank and hides those that come first, so that the count is exact, an image's mask
 depends on its own seed (and, where texture guides it, its own pixels) alone, and no strategy waits for the device.
 """
 
@@ -18,7 +18,7 @@ _RECTANGLES = 24
 
 @dataclass(frozen=True)
 class Mask:
-    """Hidden and visible patches of each picture; every picture hides the same number.
+    """Hidden and visible patches of each image; every image hides the same number.
 
     Attributes:
         visible: int64 [B, V], patch numbers in ascending order, row-major over the grid.
@@ -41,11 +41,11 @@ def hidden_count(patches: int, mask_ratio: float) -> int:
 
 
 def random_mask(seeds: Tensor, patches: int, mask_ratio: float) -> Mask:
-    """Hide patches uniformly at random (He et al., 2022), each picture by its own seed.
+    """Hide patches uniformly at random (He et al., 2022), each image by its own seed.
 
     Args:
-        seeds: int64 [B]; a picture's mask depends on its seed alone, not on its neighbours in the batch.
-        patches: N, the patches of one picture.
+        seeds: int64 [B]; an image's mask depends on its seed alone, not on its neighbors in the batch.
+        patches: N, the patches of one image.
         mask_ratio: share hidden, in (0, 1).
     """
     return _hide_first(uniforms(seeds, patches, stream=_STREAM), mask_ratio)
@@ -57,7 +57,7 @@ def block_mask(seeds: Tensor, grid: tuple[int, int], mask_ratio: float) -> Mask:
     Sides are a fifth to a half of the grid, drawn apart. The last rectangle is filled from its top.
 
     Args:
-        seeds: int64 [B], one per picture.
+        seeds: int64 [B], one per image.
         grid: patches down and across.
         mask_ratio: share hidden, in (0, 1).
     """
@@ -96,48 +96,48 @@ def tube_mask(seeds: Tensor, frames: int, patches: int, mask_ratio: float) -> Ma
 
 
 def guided_mask(
-    seeds: Tensor, pictures: Tensor, grid: tuple[int, int], mask_ratio: float, *, textured: bool = True
+    seeds: Tensor, images: Tensor, grid: tuple[int, int], mask_ratio: float, *, textured: bool = True
 ) -> Mask:
     """Hide rather the patches with much texture, or rather the flat ones (ours).
 
-    A patch's texture is the standard deviation of grey within it; its rank among the N of its picture, as a share, is
+    A patch's texture is the standard deviation of gray within it; its rank among the N of its image, as a share, is
     added to a uniform random number, and the patches with the largest sums are hidden. The most textured patch is thus
     always ahead of the flattest, and those near in rank are left to chance.
 
     Args:
-        seeds: int64 [B], one per picture.
-        pictures: [B, 3, H, W], 0..255, the clean view; H and W are multiples of the grid.
+        seeds: int64 [B], one per image.
+        images: [B, 3, H, W], 0..255, the clean view; H and W are multiples of the grid.
         grid: patches down and across.
         mask_ratio: share hidden, in (0, 1).
         textured: hide those with much texture; false: the flat ones.
     """
-    grey = pictures.float().mean(dim=1)
+    gray = images.float().mean(dim=1)
     rows, columns = grid
-    height, width = grey.shape[1] // rows, grey.shape[2] // columns
-    patches = grey.view(len(grey), rows, height, columns, width).transpose(2, 3).flatten(3).flatten(1, 2)
+    height, width = gray.shape[1] // rows, gray.shape[2] // columns
+    patches = gray.view(len(gray), rows, height, columns, width).transpose(2, 3).flatten(3).flatten(1, 2)
     rank = patches.std(dim=-1).argsort(dim=1, stable=True).argsort(dim=1) / (rows * columns)
     preferred = rank if textured else 1 - rank
     return _hide_first(-(uniforms(seeds, rows * columns, stream=_STREAM) + preferred), mask_ratio)
 
 
 def make_mask(
-    strategy: str, seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, pictures: Callable[[], Tensor]
+    strategy: str, seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, images: Callable[[], Tensor]
 ) -> Mask:
     """The mask that a recipe asks for.
 
     Args:
         strategy: ``random``, ``block``, ``tube``, ``textured`` or ``flat``; ``tube`` for clips alone.
-        seeds: int64 [B], one per picture or clip.
+        seeds: int64 [B], one per image or clip.
         grid: patches down and across; for clips, time slices before them.
         mask_ratio: share hidden, in (0, 1).
-        pictures: gives the clean view, asked only by strategies that look at it.
+        images: gives the clean view, asked only by strategies that look at it.
     """
     if strategy == "tube":
         return tube_mask(seeds, grid[0], grid[1] * grid[2], mask_ratio)
     if strategy == "block":
         return block_mask(seeds, (grid[0], grid[1]), mask_ratio)
     if strategy in ("textured", "flat"):
-        return guided_mask(seeds, pictures(), (grid[0], grid[1]), mask_ratio, textured=strategy == "textured")
+        return guided_mask(seeds, images(), (grid[0], grid[1]), mask_ratio, textured=strategy == "textured")
     patches = int(torch.Size(grid).numel())
     return random_mask(seeds, patches, mask_ratio)
 

@@ -4,22 +4,39 @@ Usable with nothing else of auxface: numpy, pandas, scipy, scikit-learn and pyar
 when a page is written. ``docs/evaluation.md`` explains every number.
 """
 
-from auxface.evaluation.abstaining import choose_abstain_band, choose_abstain_confidence
-from auxface.evaluation.audit import audit_tables
-from auxface.evaluation.bootstrap import Estimate
-from auxface.evaluation.calibration import fit_temperature
-from auxface.evaluation.clusters import Clusters
-from auxface.evaluation.comparing import Comparison
-from auxface.evaluation.conditions import join_conditions, split_conditions
-from auxface.evaluation.group_thresholds import choose_level_thresholds
-from auxface.evaluation.merging import cross_dataset, merge_predictions
-from auxface.evaluation.page import Curves, Figure, Section, write_report
-from auxface.evaluation.reliability import brier_score, expected_calibration_error, reliability_bins
+from auxface.evaluation.audit_tables import audit_tables
+from auxface.evaluation.compare import Comparison
+from auxface.evaluation.intervals import Clusters, Estimate
+from auxface.evaluation.io import (
+    join_conditions,
+    read_conditions,
+    read_predictions,
+    split_conditions,
+    write_predictions,
+)
+from auxface.evaluation.metrics.calibration import (
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
+from auxface.evaluation.metrics.verification import pair_similarity, recall_at_k, tar_at_far
+from auxface.evaluation.predictions import (
+    LevelThresholds,
+    Predictions,
+    TableError,
+    Task,
+    cross_dataset,
+    merge_predictions,
+)
+from auxface.evaluation.report.page import Curves, Figure, Section, write_report
 from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
-from auxface.evaluation.storage import read_conditions, read_predictions, write_predictions
-from auxface.evaluation.table import LevelThresholds, Predictions, TableError, Task
-from auxface.evaluation.thresholds import choose_threshold
-from auxface.evaluation.verification import pair_similarity, recall_at_k, tar_at_far
+from auxface.evaluation.thresholds import (
+    choose_abstain_band,
+    choose_abstain_confidence,
+    choose_level_thresholds,
+    choose_threshold,
+)
 
 __all__ = [
     "Audit",

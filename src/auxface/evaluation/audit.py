@@ -1,280 +1,181 @@
-"""The audit: every table measured, by group and under corruption, with intervals; models compared in pairs."""
+"""``auxface audit``: tables of predictions, of any model, to a report."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
+from auxface import evaluation
+from auxface.errors import InputError
+from auxface.evaluation import Predictions, TableError
+from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
+from auxface.progress import progress_steps
+from auxface.provenance import provenance as measured_by
 
-from auxface.evaluation.bootstrap import CONFIDENCE, Draws, Resampling, draw_resamples
-from auxface.evaluation.checking import check_predictions
-from auxface.evaluation.clusters import Clusters, cluster_codes
-from auxface.evaluation.comparing import compare
-from auxface.evaluation.counting import confusion
-from auxface.evaluation.fairness import gaps
-from auxface.evaluation.group_thresholds import measure_group_thresholds
-from auxface.evaluation.left_out import counted_as_errors
-from auxface.evaluation.measuring import MINIMUM_GROUP, Metrics, measure
-from auxface.evaluation.partition import by_column, crossed_partitions, single_partitions, whole
-from auxface.evaluation.reliability import are_probabilities, reliability_bins
-from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
-from auxface.evaluation.robustness import Conditions, Curves, estimates, measure_corrupted, summarise
-from auxface.evaluation.samples import attribute_samples, predicted_classes, task_samples
-from auxface.evaluation.table import ASSUMED, Predictions, TableError, Task
-from auxface.evaluation.validated import measure_calibrated, measure_operating_points, with_thresholds
-from auxface.evaluation.videos import video_level
-
-MOST_CONFUSED = 200
+Found = TypeVar("Found")
 
 
-def audit_tables(
-    tables: Mapping[str, Predictions],
+def audit(
+    tables: Path | Sequence[Path],
+    out: Path,
     *,
-    robustness: Mapping[str, Conditions] | None = None,
+    names: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    split: str | None = None,
+    validation: Sequence[Path] = (),
+    robustness: Sequence[Path] = (),
     baseline: str | None = None,
-    validation: Mapping[str, Predictions] | None = None,
-    clusters: Clusters = "auto",
+    matrix: bool = False,
+    clusters: evaluation.Clusters = "auto",
     resamples: int = 1000,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Audit:
-    """Measure one or several models.
+    title: str | None = None,
+    overwrite: bool = False,
+) -> evaluation.Audit:
+    """Measure tables of predictions and write report.html, report.json and the CSVs behind every figure.
 
     Args:
-        tables: model name to its predictions.
-        robustness: model name to corruption to severity to the predictions on damaged pictures. Severities are
-            1, 2, ... or names, such as ``"c40"`` of a codec.
+        tables: Parquet or CSV files with ``true.*`` and ``score.*`` columns; several are compared side by side.
+        out: the folder to make.
+        names: of the models, one per table; the files' names by default. With ``matrix`` the names of the training
+            sets, which may repeat.
+        tasks: which tasks; all by default.
+        split: which rows, where tables have a column ``split``; needed where they hold several.
+        validation: a table per model, from which thresholds (where none are stored), operating points and a
+            temperature are chosen. Of a table with several splits the rows of ``val`` are taken.
+        robustness: a table per model with predictions on damaged images, with columns ``corruption`` and
+            ``severity``.
         baseline: the model that mean corruption errors are relative to.
-        validation: model name to its predictions on a validation split, from which thresholds are chosen where the
-            table has none, and operating points and a temperature in any case.
-        clusters: what is resampled, see :func:`~auxface.evaluation.clusters.cluster_codes`.
+        matrix: tables of one training set are one model, whose test sets are the values of ``dataset``. The training
+            set is the table's name in ``names``, else ``trained_on`` in its provenance.
+        clusters: what is resampled: ``auto`` (videos, else sources, else rows), ``source`` or ``row``.
         resamples: bootstrap resamples behind each interval.
-        seed: of the resamples; the same seed and tables give the same numbers.
-        progress: called with steps done and steps in all.
+        seed: of the resamples.
+        title: of the page.
+        overwrite: replace what auxface wrote in ``out``.
 
     Raises:
-        TableError: no table, or one that cannot be measured; a model name that none of the tables has.
+        InputError: a table that cannot be read or measured, names that do not fit, an output that exists.
     """
-    if not tables:
-        raise TableError("no table to measure")
-    corrupted = {
-        (name, corruption, severity): table
-        for name, corruptions in (robustness or {}).items()
-        for corruption, steps in corruptions.items()
-        for severity, table in steps.items()
-    }
-    _check(tables, corrupted, validation or {}, baseline)
-    tables = {name: _with_thresholds(table, (validation or {}).get(name)) for name, table in tables.items()}
-    codes, kinds = cluster_codes([table.frame for table in [*tables.values(), *corrupted.values()]], clusters)
-    draw = draw_resamples(1 + max(int(code.max()) for code in codes), resamples, seed)
-    own = dict(zip(tables, codes))
-    several = len({level for table in tables.values() for level in _datasets(table)}) > 1
-    runs = [_Run(name, table, own[name], draw, several, (validation or {}).get(name)) for name, table in tables.items()]
-    count = _Progress(
-        progress, sum(run.steps() for run in runs) + sum(len(table.tasks) for table in corrupted.values())
-    )
-    for run in runs:
-        run.measure(count)
-    curves: dict[tuple[str, str], Curves] = {}
-    by_name = {run.name: run for run in runs}
-    for (key, table), code in zip(corrupted.items(), codes[len(tables) :]):
-        name, corruption, severity = key
-        for task in table.tasks:
-            audited = by_name[name].audited.get(task.name)
-            if audited is not None:
-                found = measure_corrupted(audited, table, corruption, severity, code, draw)
-                curves.setdefault((name, task.name), {})[corruption, severity] = found
-            count.advance()
-    for (name, task), curve in curves.items():
-        base = None if baseline is None else by_name[baseline].overall.get(task)
-        audited = by_name[name].audited[task]
-        audited.robustness_summary = summarise(
-            audited.task, by_name[name].overall[task], curve, baseline, base, curves.get((baseline or "", task), {})
-        )
-    comparisons, notes = compare(
-        tables,
-        {run.name: run.overall for run in runs},
-        {run.name: run.gaps for run in runs},
-        own,
-        draw,
-    )
-    method = {
-        "resamples": resamples,
-        "seed": seed,
-        "confidence": CONFIDENCE,
-        "clusters": list(kinds),
-        "minimum_group": MINIMUM_GROUP,
-    }
-    return Audit({run.name: run.result() for run in runs}, comparisons, _notes(tables) + notes, method)
-
-
-@dataclass
-class _Progress:
-    report: Callable[[int, int], None] | None
-    total: int
-    done: int = 0
-
-    def advance(self) -> None:
-        self.done += 1
-        if self.report:
-            self.report(self.done, self.total)
-
-
-@dataclass
-class _Run:
-    """One model's table on its way through the audit."""
-
-    name: str
-    table: Predictions
-    cluster: np.ndarray
-    draw: Resampling
-    several_datasets: bool
-    validation: Predictions | None
-    audited: dict[str, TaskAudit] = field(default_factory=dict)
-    overall: dict[str, Metrics] = field(default_factory=dict)
-    gaps: dict[str, dict[str, Metrics]] = field(default_factory=dict)
-
-    def steps(self) -> int:
-        """Per task the whole, every partition, and the rest."""
-        parts = len(single_partitions(self.table)) + len(crossed_partitions(self.table))
-        return len(self.table.tasks) * (2 + parts)
-
-    def measure(self, count: _Progress) -> None:
-        for task in self.table.tasks:
-            found, self.overall[task.name], self.gaps[task.name] = _audit_task(
-                self.table, task, self.cluster, self.draw, count.advance
+    check_output_folder(out, overwrite)
+    paths = [tables] if isinstance(tables, Path) else list(tables)
+    if not paths:
+        raise InputError("no table given; name at least one file with columns true.TASK and score.TASK.CLASS")
+    refuse_inputs_inside(out, [*paths, *validation, *robustness])
+    try:
+        read = [_only_tasks(_only_split(evaluation.read_predictions(path), split, path), tasks, path) for path in paths]
+        called = _names(paths, read, names, matrix)
+        models, files = _models(paths, read, called, matrix)
+        with progress_steps("intervals", "parts") as progress:
+            found = evaluation.audit_tables(
+                models,
+                robustness=_beside(robustness, models, "robustness", evaluation.read_conditions),
+                baseline=baseline,
+                validation=_beside(validation, models, "validation", _read_validation),
+                clusters=clusters,
+                resamples=resamples,
+                seed=seed,
+                progress=progress,
             )
-            self._add_left_out(found)
-            if self.several_datasets and "dataset" in self.table.frame.columns:
-                partition = by_column("dataset", self.table.frame["dataset"])
-                levels = measure(self.table, task, partition, self.cluster, self.draw).levels
-                found.datasets = {level: estimates(metrics) for level, metrics in levels.items()}
-            if self.validation is not None and task.name in {known.name for known in self.validation.tasks}:
-                measure_operating_points(found, self.table, self.validation, self.cluster, self.draw)
-                measure_calibrated(found, self.table, self.validation, self.cluster, self.draw)
-                measure_group_thresholds(found, self.table, self.validation, self.cluster, self.draw)
-            videos = video_level(self.table, task)
-            if videos is not None:
-                found.videos = _audit_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]
-            self.audited[task.name] = found
-            count.advance()
-
-    def result(self) -> ModelAudit:
-        clusters = len(np.unique(self.cluster))
-        left_out, provenance = dict(self.table.left_out), dict(self.table.provenance)
-        return ModelAudit(self.audited, left_out, provenance, len(self.table.frame), clusters)
-
-    def _add_left_out(self, found: TaskAudit) -> None:
-        missing = sum(self.table.left_out.values()) + found.unscored
-        found.counted_as_errors = counted_as_errors(found.overall, missing)
-
-
-def _audit_task(
-    table: Predictions,
-    task: Task,
-    cluster: np.ndarray,
-    draw: Resampling,
-    advance: Callable[[], None] = lambda: None,
-) -> tuple[TaskAudit, Metrics, dict[str, Metrics]]:
-    everybody = measure(table, task, whole(table), cluster, draw)
-    overall = everybody.levels[""]
-    result = TaskAudit(task, estimates(overall))
-    for name, levels in everybody.attributes.items():
-        result.attributes[name] = TaskAudit(task.alone(name), estimates(levels[""]))
-    _describe(result, table, task)
-    advance()
-    by_group: dict[str, Metrics] = {}
-    for partition in [*single_partitions(table), *crossed_partitions(table)]:
-        measured = measure(table, task, partition, cluster, draw)
-        by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
-        for name, levels in measured.attributes.items():
-            _add_group(result.attributes[name], partition.name, levels, everybody.attributes[name][""])
-        advance()
-    return result, overall, by_group
-
-
-def _describe(result: TaskAudit, table: Predictions, task: Task) -> None:
-    """What needs no resamples: counts, confusion, the reliability diagram."""
-    if task.kind == "multilabel":
-        parts = [attribute_samples(table, task, name) for name in task.classes]
-        result.unscored = max((part.unscored for part in parts if part is not None), default=0)
-        result.unlabelled = min((part.unlabelled for part in parts if part is not None), default=0)
-        return
-    samples = task_samples(table, task)
-    result.unlabelled, result.unscored = samples.unlabelled, samples.unscored
-    if task.kind == "ordinal" or not len(samples.rows):
-        return
-    if len(task.classes) <= MOST_CONFUSED:
-        result.confusion = confusion(samples.true, predicted_classes(task, samples), len(task.classes))
-    if are_probabilities(samples.score):
-        result.reliability = reliability_bins(samples.true, samples.score)
-
-
-def _add_group(result: TaskAudit, group: str, levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Draws]:
-    found = gaps(levels, overall)
-    result.groups[group] = {level: estimates(metrics) for level, metrics in levels.items()}
-    result.gaps[group] = estimates(found)
+        found.method["files"] = files
+        found.method["measured_by"] = measured_by()
+        with written_folder(out) as beside:
+            evaluation.write_report(found, beside, title=title or f"Audit of {', '.join(models)}")
+    except TableError as error:
+        raise InputError(str(error)) from None
     return found
 
 
-def _check(
-    tables: Mapping[str, Predictions],
-    corrupted: Mapping[tuple[str, str, Severity], Predictions],
-    validation: Mapping[str, Predictions],
-    baseline: str | None,
-) -> None:
-    for name, table in tables.items():
-        check_predictions(table, name)
-    for (name, corruption, severity), table in corrupted.items():
-        check_predictions(table, f"{name}, {corruption} {severity}")
-    for name, table in validation.items():
-        check_predictions(table, f"{name}, validation")
-    named = {"robustness": {key[0] for key in corrupted}, "validation": set(validation)}
-    named["baseline"] = set() if baseline is None else {baseline}
-    for what, names in named.items():
-        strange = sorted(names - set(tables))
-        if strange:
-            raise TableError(f"{what} of '{strange[0]}', which is none of the models ({', '.join(tables)})")
-
-
-def _with_thresholds(table: Predictions, validation: Predictions | None) -> Predictions:
-    if validation is None:
+def _only_split(table: Predictions, split: str | None, path: Path) -> Predictions:
+    if "split" not in table.frame.columns:
+        if split is not None:
+            raise InputError(f"{path}: no column 'split', so that --split {split} cannot choose rows; leave it out")
         return table
-    known = {task.name for task in validation.tasks}
-    tasks = tuple(with_thresholds(task, validation) if task.name in known else task for task in table.tasks)
-    return Predictions(table.frame, tasks, table.left_out, table.provenance)
+    have = sorted(map(str, table.frame["split"].dropna().unique()))
+    if split is None:
+        if len(have) > 1:
+            raise InputError(f"{path}: holds rows of the splits {', '.join(have)}; choose one with --split")
+        return table
+    if split not in have:
+        raise InputError(f"{path}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
+    rows = table.frame["split"].astype(str) == split
+    return Predictions(table.frame[rows].reset_index(drop=True), table.tasks, table.left_out, table.provenance)
 
 
-def _datasets(table: Predictions) -> list[str]:
-    return list(map(str, table.frame["dataset"].dropna().unique())) if "dataset" in table.frame.columns else []
+def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Path) -> Predictions:
+    if not tasks:
+        return table
+    have = [task.name for task in table.tasks]
+    for name in tasks:
+        if name not in have:
+            raise InputError(f"{path}: no task '{name}' (it has: {', '.join(have)})")
+    return Predictions(table.frame, tuple(map(table.task, tasks)), table.left_out, table.provenance)
 
 
-def _notes(tables: Mapping[str, Predictions]) -> list[str]:
-    notes = []
-    for name, table in tables.items():
-        assumed = [task.name for task in table.tasks if task.threshold_rule == ASSUMED or _lacks_threshold(task)]
-        if assumed:
-            notes.append(
-                f"{name}: no threshold is stored for {', '.join(assumed)}; 0.5 is assumed, and every number that "
-                "needs a decision depends on it."
+def _names(paths: Sequence[Path], read: Sequence[Predictions], names: Sequence[str] | None, matrix: bool) -> list[str]:
+    if names:
+        if len(names) != len(paths):
+            raise InputError(f"{len(names)} names for {len(paths)} tables; give one name per table")
+        if len(set(names)) < len(names) and not matrix:
+            raise InputError(
+                f"two tables are both called '{_repeated(names)}'; give each its own name, or add --matrix"
             )
-        for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
-            notes.append(_says_whom_it_must_know(name, table, group))
-    return notes
+        return list(names)
+    if matrix:
+        trained = [_trained_on(table) for table in read]
+        for path, name in zip(paths, trained, strict=True):
+            if not name:
+                raise InputError(f"{path}: does not say what its model was trained on; name it with --names")
+        return trained
+    for depth in range(1, 1 + max(len(path.parts) for path in paths)):
+        tails = ["/".join((*path.parts[-depth:-1], path.stem)) for path in paths]
+        if len(set(tails)) == len(tails):
+            return tails
+    raise InputError(f"the table {_repeated([str(path) for path in paths])} is given twice")
 
 
-def _says_whom_it_must_know(name: str, table: Predictions, group: str) -> str:
-    tasks = [task.name for task in table.tasks if task.level_thresholds and task.level_thresholds.group == group]
-    if group not in table.groups():
-        return (
-            f"{name} has thresholds for each {group} on {', '.join(tasks)}; the table does not state it, so that one "
-            "threshold decides for everybody."
-        )
-    return (
-        f"{name} decides {', '.join(tasks)} by a threshold for each {group}: it must be told everybody's {group} at "
-        "test time, which may be unknown, and which it may be forbidden to use."
-    )
+def _trained_on(table: Predictions) -> str:
+    """The data sets that a table's model was trained on, as one name; empty where it does not say."""
+    named = table.provenance.get("trained_on") or ""
+    return named if isinstance(named, str) else " + ".join(map(str, named)) if isinstance(named, list) else ""
 
 
-def _lacks_threshold(task: Task) -> bool:
-    needed = task.classes[1:] if task.kind == "binary" else task.classes if task.kind == "multilabel" else ()
-    return any(name not in task.thresholds for name in needed)
+def _repeated(names: Sequence[str]) -> str:
+    return next((name for place, name in enumerate(names) if name in names[:place]), names[0])
+
+
+def _models(
+    paths: Sequence[Path], read: Sequence[Predictions], called: Sequence[str], matrix: bool
+) -> tuple[dict[str, Predictions], dict[str, list[dict[str, str]]]]:
+    """The models by name, and the files each was read from."""
+    files: dict[str, list[dict[str, str]]] = {}
+    rows: dict[str, list[Predictions]] = {}
+    for path, table, name in zip(paths, read, called, strict=True):
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        files.setdefault(name, []).append({"file": path.name, "sha256": digest})
+        said = table.provenance.get("trained_on")
+        # Several data sets stay a list, so that the matrix frames each of them.
+        trained = {"trained_on": said if said and name == _trained_on(table) else name}
+        provenance = table.provenance | (trained if matrix else {})
+        rows.setdefault(name, []).append(Predictions(table.frame, table.tasks, table.left_out, provenance))
+    if matrix:
+        for path, table in zip(paths, read, strict=True):
+            if "dataset" not in table.frame.columns:
+                raise InputError(f"{path}: no column 'dataset', by which the matrix tells test sets apart")
+    return {name: evaluation.merge_predictions(parts) for name, parts in rows.items()}, files
+
+
+def _beside(
+    paths: Sequence[Path], models: Mapping[str, Predictions], what: str, read: Callable[[Path], Found]
+) -> dict[str, Found]:
+    """A further table per model, in the same order; none at all is fine."""
+    if paths and len(paths) != len(models):
+        raise InputError(f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one each")
+    return {name: read(path) for name, path in zip(models, paths)}
+
+
+def _read_validation(path: Path) -> Predictions:
+    table = evaluation.read_predictions(path)
+    several = "split" in table.frame.columns and table.frame["split"].nunique() > 1
+    return _only_split(table, "val" if several else None, path)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from auxface.evaluation.bootstrap import Draws
-from auxface.evaluation.measuring import Metrics
-from auxface.evaluation.partition import NOT_STATED
+from auxface.evaluation.groups import NOT_STATED
+from auxface.evaluation.intervals import Draws
+from auxface.evaluation.measure import Metrics
 
 # fairlearn's name to the rates whose largest difference (smallest ratio) it is.
 _FAIRLEARN = {
@@ -26,7 +26,7 @@ def gaps(levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Draws]:
     ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest
     over the largest, ``worst_group_<metric>`` the worst value. Differences and ratios name their ``worst`` and ``best``
     level; a difference also says ``by_chance``: what noise alone exceeds one time in twenty when all levels are equally
-    good (their resamples, centred on one value). A maximum over noisy numbers is too large: the interval of a gap
+    good (their resamples, centerd on one value). A maximum over noisy numbers is too large: the interval of a gap
     begins ``by_chance`` below the value, which holds for all levels at once (Tukey, 1953), so that it leaves out nought
     where the gap is more than noise would make; it ends at the quantile of the difference between these two levels.
 
@@ -95,10 +95,10 @@ def _extremes(metric: str, values: np.ndarray, names: list[str]) -> dict[str, ob
 
 def _noise(tables: list[np.ndarray]) -> float | None:
     """The spread [levels, 1+R] that noise alone exceeds one time in twenty, over all tables."""
-    centred = [values[:, 1:] - values[:, :1] for values in tables]
+    centerd = [values[:, 1:] - values[:, :1] for values in tables]
     # A level that a resample lacks takes no part in it; a resample without any is left out.
     with np.errstate(invalid="ignore"):
-        spread = np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centred], axis=0)
+        spread = np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centerd], axis=0)
     known = spread[np.isfinite(spread)]
     return float(np.quantile(known, 0.95)) if len(known) else None
 

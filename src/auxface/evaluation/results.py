@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from auxface.evaluation.bootstrap import Estimate
-from auxface.evaluation.comparing import Comparison
-from auxface.evaluation.reliability import Bin
-from auxface.evaluation.table import Task
+from auxface.evaluation.compare import Comparison
+from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.metrics.calibration import Bin
+from auxface.evaluation.predictions import Task
 
 Estimates = dict[str, Estimate]
 Severity = int | str
@@ -79,7 +79,7 @@ class TaskAudit:
         temperature: as fitted on the validation table.
         reliability: bins of the reliability diagram.
         confusion: counts, row = truth, column = prediction; None for kinds that have none.
-        unlabelled: rows without a truth.
+        unlabeled: rows without a truth.
         unscored: rows with a truth and no score.
     """
 
@@ -100,7 +100,7 @@ class TaskAudit:
     temperature: float | None = None
     reliability: list[Bin] = field(default_factory=list)
     confusion: np.ndarray | None = None
-    unlabelled: int = 0
+    unlabeled: int = 0
     unscored: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class TaskAudit:
                 name: {str(severity): _plain(found) for severity, found in steps.items()}
                 for name, steps in self.robustness.items()
             },
-            "unlabelled": self.unlabelled,
+            "unlabeled": self.unlabeled,
             "unscored": self.unscored,
         }
         optional: dict[str, Any] = {

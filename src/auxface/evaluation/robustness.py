@@ -1,17 +1,17 @@
-"""Tables of predictions on damaged pictures: curves, the mean corruption error, and whether fairness survives."""
+"""Tables of predictions on damaged images: curves, the mean corruption error, and whether fairness survives."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from auxface.evaluation.bootstrap import Draws, Resampling
 from auxface.evaluation.fairness import gaps
-from auxface.evaluation.measuring import Metrics, measure
-from auxface.evaluation.partition import single_partitions, whole
-from auxface.evaluation.ranking import RANK_METRICS
+from auxface.evaluation.groups import single_partitions, whole
+from auxface.evaluation.intervals import Draws, Resampling
+from auxface.evaluation.measure import Metrics, measure
+from auxface.evaluation.metrics.ranking import RANK_METRICS
+from auxface.evaluation.metrics.registry import METRICS, decision_metric
+from auxface.evaluation.predictions import Predictions, Task
 from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit
-from auxface.evaluation.table import Predictions, Task
-from auxface.evaluation.vocabulary import METRICS, decision_metric
 
 # The fifteen of Hendrycks and Dietterich (2019); codecs, occlusions and attacks have curves, but no part in the mean.
 COMMON_CORRUPTIONS = (
@@ -26,7 +26,7 @@ Curves = dict[tuple[str, Severity], Draws]
 def measure_corrupted(
     audited: TaskAudit, table: Predictions, corruption: str, severity: Severity, cluster: np.ndarray, draw: Resampling
 ) -> Draws:
-    """Measure one table of predictions on damaged pictures, overall and by group, and add it to ``audited``.
+    """Measure one table of predictions on damaged images, overall and by group, and add it to ``audited``.
 
     Returns:
         The decision metric of everybody, for the means.
@@ -46,23 +46,23 @@ def measure_corrupted(
     return overall[decision_metric(task.kind)]
 
 
-def summarise(
+def summarize(
     task: Task, clean: Metrics, curves: Curves, baseline: str | None, base_clean: Metrics | None, base_curves: Curves
 ) -> Estimates:
     """Means over the common corruptions at numbered severities.
 
     ``mean_under_corruption`` is the plain mean of the decision metric. With errors E = 1 - metric (an ordinal task: the
-    metric itself) and a baseline model B measured on the same pictures (Hendrycks and Dietterich, 2019):
+    metric itself) and a baseline model B measured on the same images (Hendrycks and Dietterich, 2019):
 
     * ``mean_corruption_error`` = mean over corruptions of (sum over severities of E) / (sum of E of B);
-    * ``relative_mean_corruption_error`` = the same with the error on undamaged pictures taken off every E.
+    * ``relative_mean_corruption_error`` = the same with the error on undamaged images taken off every E.
 
     Args:
         task: the task.
-        clean: metrics on undamaged pictures.
+        clean: metrics on undamaged images.
         curves: (corruption, severity) to the decision metric.
         baseline: name of B; None: only the plain mean.
-        base_clean: metrics of B on undamaged pictures.
+        base_clean: metrics of B on undamaged images.
         base_curves: of B.
     """
     metric = decision_metric(task.kind)

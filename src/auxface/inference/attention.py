@@ -15,7 +15,7 @@ _NOISE = 0.08
 
 @torch.no_grad()
 def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
-    """How much of each patch reaches the picture's summary through all blocks (Abnar and Zuidema, 2020).
+    """How much of each patch reaches the image's summary through all blocks (Abnar and Zuidema, 2020).
 
     Each block's attention is averaged over its heads and with the identity, which stands for the skip connection; the
     blocks' matrices are multiplied. Where there is a class token its row is taken, else the mean over all patches.

@@ -1,4 +1,4 @@
-"""Pictures with their faces boxed and labelled."""
+"""Images with their faces boxed and labeled."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from auxface.data.decode import UnreadablePicture
+from auxface.data.images.decode import UnreadableImage
 from auxface.errors import InputError
-from auxface.inference.pictures import read_any
+from auxface.inference.inputs import read_any
 from auxface.inference.results import Face, Prediction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Apart for people who see few colours (Okabe and Ito, 2008), and light enough under dark text.
-COLOURS: tuple[tuple[int, int, int], ...] = (
+# Apart for people who see few colors (Okabe and Ito, 2008), and light enough under dark text.
+COLORS: tuple[tuple[int, int, int], ...] = (
     (240, 228, 66), (86, 180, 233), (230, 159, 0), (0, 200, 150), (230, 150, 195),
 )  # fmt: skip
 _INK = (20, 22, 25)
@@ -27,36 +27,36 @@ _LINES = 4
 _LEAST = 240
 
 
-def boxed(picture: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | None = None) -> np.ndarray:
-    """The picture with a box and the answers of every face, uint8 [H, W, 3].
+def boxed(pixels: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | None = None) -> np.ndarray:
+    """The pixels with a box and the answers of every face, uint8 [H, W, 3].
 
     Args:
-        picture: uint8 [H, W, 3] RGB.
+        pixels: uint8 [H, W, 3] RGB.
         faces: what to draw.
-        numbers: of the faces, for their colours; without it their places.
+        numbers: of the faces, for their colors; without it their places.
     """
-    image = Image.fromarray(picture)
+    image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
     side = min(image.size)
     line = max(1, round(side / 240))
     for place, face in enumerate(faces):
-        colour = COLOURS[(place if numbers is None else numbers[place]) % len(COLOURS)]
+        color = COLORS[(place if numbers is None else numbers[place]) % len(COLORS)]
         x, y, width, height = face.box
-        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=colour, width=line)
+        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=line)
         lines = [f"{name}: {answer}" for name, answer in face.tasks.items()]
         if len(lines) > _LINES:
             lines = [*lines[: _LINES - 1], f"and {len(lines) - _LINES + 1} more"]
-        _label(draw, image.size, face.box, lines, colour, line)
+        _label(draw, image.size, face.box, lines, color, line)
     return np.asarray(image)
 
 
-def legible(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """A picture that is too small for labels, enlarged by a whole number, with its faces; any other as it is."""
-    factor = -(-_LEAST // min(picture.shape[:2]))
+def legible(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
+    """An image that is too small for labels, enlarged by a whole number, with its faces; any other as it is."""
+    factor = -(-_LEAST // min(image.shape[:2]))
     if factor < 2:
-        return picture, list(faces)
-    height, width = picture.shape[:2]
-    large = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+        return image, list(faces)
+    height, width = image.shape[:2]
+    large = Image.fromarray(image).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
     scaled = [replace(face, box=tuple(factor * value for value in face.box)) for face in faces]
     return np.asarray(large), scaled
 
@@ -66,7 +66,7 @@ def _label(
     size: tuple[int, int],
     box: tuple[float, float, float, float],
     lines: list[str],
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     line: int,
 ) -> None:
     text = "\n".join(lines)
@@ -85,7 +85,7 @@ def _label(
         y = box[1] + box[3]
     if y + high > size[1]:
         y = max(0.0, min(box[1], size[1] - high))
-    draw.rectangle((x, y, x + wide, y + high), fill=colour)
+    draw.rectangle((x, y, x + wide, y + high), fill=color)
     draw.multiline_text((x + 2 * line + 2 - left, y + line + 2 - top), text, fill=_INK, font=font, spacing=2)
 
 
@@ -100,7 +100,7 @@ def _font(points: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 def prediction_figure(prediction: Prediction) -> "Figure":
-    """A matplotlib figure of a prediction's picture with its faces.
+    """A matplotlib figure of a prediction's image with its faces.
 
     Raises:
         InputError: the input cannot be read (again).
@@ -108,12 +108,12 @@ def prediction_figure(prediction: Prediction) -> "Figure":
     from matplotlib.figure import Figure
 
     if prediction.source is None:
-        raise InputError(f"{prediction.input}: the prediction does not hold its picture, so it cannot be drawn")
+        raise InputError(f"{prediction.input}: the prediction does not hold its image, so it cannot be drawn")
     try:
-        picture = read_any(prediction.source)
-    except UnreadablePicture as error:
+        image = read_any(prediction.source)
+    except UnreadableImage as error:
         raise InputError(f"{prediction.input}: {error}") from None
-    drawn = boxed(picture, prediction.faces)
+    drawn = boxed(image, prediction.faces)
     height, width = drawn.shape[:2]
     scale = 7 / max(height, width)
     figure = Figure(figsize=(width * scale, height * scale + (0.35 if prediction.reason else 0)), dpi=120)

@@ -1,4 +1,7 @@
-"""A model as a file for other runtimes: ONNX, or torch.export; with preprocessing, names and thresholds inside."""
+"""A model as a file for other runtimes: ONNX, or torch.export; with preprocessing, names and thresholds inside.
+
+``auxface export``: a model directory to a file for other runtimes.
+"""
 
 import contextlib
 import io
@@ -13,12 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auxface.atomic import atomic_file
+from auxface.atomic import atomic_file, refuse_existing
+from auxface.data.images.decode import UnreadableImage, fit_square, read_image
+from auxface.data.layouts.tree import files_under
+from auxface.data.manifest import read_manifest
+from auxface.data.usable import usable_samples
 from auxface.errors import InputError
-from auxface.inference.onnx import INPUT, LOGITS, METADATA, need_onnxruntime
-from auxface.inference.quantise import quantise
+from auxface.inference.onnx import INPUT, LOGITS, METADATA, need_onnxruntime, quantize
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.directory import SavedModel
+from auxface.model.hub import fetch_model
+from auxface.progress import progress_bar
+from auxface.recipe import Recipe
 
 Format = Literal["onnx", "pt2"]
 SCORES = "scores."
@@ -26,10 +35,10 @@ OPSET = 18
 
 
 class Exported(nn.Module):
-    """Pictures to calibrated scores and logits of every task, flat and in order, as an exported file gives them.
+    """Images to calibrated scores and logits of every task, flat and in order, as an exported file gives them.
 
     Args:
-        saved: the model; normalisation and, for models that read texture, the texture map are inside.
+        saved: the model; normalization and, for models that read texture, the texture map are inside.
     """
 
     def __init__(self, saved: SavedModel) -> None:
@@ -53,7 +62,7 @@ def _scored(task: TaskRecord, logits: Tensor) -> Tensor:
     return scaled.softmax(dim=1) if task.kind in ("class", "ordinal") else scaled.sigmoid()
 
 
-def export(
+def export_model(
     saved: SavedModel,
     out: Path,
     *,
@@ -67,8 +76,8 @@ def export(
         saved: the model.
         out: the file to make.
         format: ``onnx``, or ``pt2`` for :func:`torch.export.load`.
-        int8: weights as 8-bit integers, computed with activations that are quantised on the fly (``dynamic``) or by
-            ranges found on pictures (``static``). Measure it by group before use.
+        int8: weights as 8-bit integers, computed with activations that are quantized on the fly (``dynamic``) or by
+            ranges found on images (``static``). Measure it by group before use.
         calibration: uint8 [N, 3, S, S], needed for ``static``.
 
     Raises:
@@ -79,9 +88,9 @@ def export(
     if int8 != "none" and format != "onnx":
         raise InputError("int8 is for ONNX Runtime; use --format onnx")
     if int8 == "static" and calibration is None:
-        raise InputError("static quantisation finds ranges on pictures; give some with --calibrate FOLDER or MANIFEST")
+        raise InputError("static quantization finds ranges on images; give some with --calibrate FOLDER or MANIFEST")
     module = Exported(SavedModel(saved.model.cpu(), saved.config))
-    # Two pictures: a batch of one would be taken for a constant.
+    # Two images: a batch of one would be taken for a constant.
     example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
     with atomic_file(out) as beside:
         if format == "pt2":
@@ -89,7 +98,7 @@ def export(
             return
         _write_onnx(module, example, beside)
         if int8 != "none":
-            quantise(beside, static=int8 == "static", pictures=calibration)
+            quantize(beside, static=int8 == "static", images=calibration)
         _describe(beside, saved.config, int8)
 
 
@@ -148,7 +157,7 @@ def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
     shape = "batch, 3, image_size, image_size" if frames is None else "batch, num_frames, 3, image_size, image_size"
     return {
         "format": 1,
-        "input": f"RGB, float32 [{shape}] in [0, 1]; normalisation is in the graph",
+        "input": f"RGB, float32 [{shape}] in [0, 1]; normalization is in the graph",
         "image_size": config.recipe.encoder.image_size,
         **clips,
         "crop": config.crop,
@@ -202,3 +211,65 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+_CALIBRATION_IMAGES = 256
+
+
+def export(
+    model: str | Path,
+    out: Path,
+    *,
+    format: Format = "onnx",
+    int8: Literal["none", "dynamic", "static"] = "none",
+    calibrate: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write a model as ONNX or as a torch.export program, with preprocessing, class names and thresholds inside.
+
+    Args:
+        model: a model directory or a hub name.
+        out: the file to make, ``.onnx`` or ``.pt2``.
+        format: ``onnx`` or ``pt2``.
+        int8: ``dynamic`` or ``static``: matrix products in 8-bit integers.
+        calibrate: images for ``static``: a manifest, of which validation rows are read, or a folder of faces cut as
+            the model's; at most 256 are used.
+        overwrite: replace ``out`` if it exists.
+
+    Returns:
+        What was written, as the file's metadata holds it, with ``bytes``.
+
+    Raises:
+        InputError: a missing package, a model that cannot be exported, a wrong suffix, an output that exists.
+    """
+    if out.suffix != f".{format}":
+        raise InputError(f"{out}: a file of format {format} is named .{format}")
+    refuse_existing(out, overwrite)
+    saved = fetch_model(model)
+    images = None if calibrate is None else _images(calibrate, saved.config.recipe)
+    with progress_bar(f"export {format}", 1) as advance:
+        export_model(saved, out, format=format, int8=int8, calibration=images)
+        advance(1)
+    return {key: value for key, value in metadata(saved.config, int8).items() if key != "config"} | {
+        "bytes": out.stat().st_size
+    }
+
+
+def _images(place: Path, recipe: Recipe) -> np.ndarray:
+    size = recipe.encoder.image_size
+    if not place.is_dir():
+        part = usable_samples(read_manifest(place).only("val"), "val", recipe).images
+        return part[np.unique(np.linspace(0, len(part) - 1, _CALIBRATION_IMAGES).round().astype(int))]
+    if recipe.encoder.num_frames is not None:
+        raise InputError(f"{place}: ranges of a model of clips are found on videos; name a manifest")
+    squares = []
+    for path in files_under(place):
+        try:
+            squares.append(fit_square(read_image(path), size).transpose(2, 0, 1))
+        except UnreadableImage:
+            continue
+        if len(squares) == _CALIBRATION_IMAGES:
+            break
+    if not squares:
+        raise InputError(f"{place}: no image to find ranges on")
+    return np.stack(squares)

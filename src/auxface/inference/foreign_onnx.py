@@ -36,14 +36,14 @@ def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -
 
 
 class ForeignOnnx:
-    """Answers with logits for pictures.
+    """Answers with logits for images.
 
     The file has one input, float [N, 3, S, S] or [N, S, S, 3], and an output per task of the reference that it can do:
     one that is named after the task (or ``logits.TASK``, ``scores.TASK``), or the only output where there is only one
     task. An output has a number per class (a binary task: one or two) and may be logits or probabilities: if all of
-    the first pictures' numbers lie in [0, 1] (and of a choice add up to 1), they are probabilities.
+    the first images' numbers lie in [0, 1] (and of a choice add up to 1), they are probabilities.
 
-    Pictures are RGB in [0, 1], normalised with ``mean`` and ``std`` (JSON lists of three) of the file's metadata, else
+    Images are RGB in [0, 1], normalized with ``mean`` and ``std`` (JSON lists of three) of the file's metadata, else
     with the reference recipe's. ``classes`` in the metadata (a JSON list) says the order of the outputs.
 
     Args:
@@ -53,7 +53,7 @@ class ForeignOnnx:
 
     Attributes:
         config: the reference's, for the tasks found, without what was learned about another model's scores.
-        size: side of the pictures.
+        size: side of the images.
         mean: float32 [3].
         std: float32 [3].
 
@@ -78,30 +78,30 @@ class ForeignOnnx:
             for task, _ in self._outputs
         )
         self.config = ModelConfig(recipe=recipe, tasks=tasks, crop=reference.crop)
-        # A first picture shows whether the shapes fit, before thousands are read.
-        self.score_pictures(np.zeros((1, 3, size, size), np.uint8))
+        # A first image shows whether the shapes fit, before thousands are read.
+        self.score_images(np.zeros((1, 3, size, size), np.uint8))
         self._probabilities = {}
 
-    def score_pictures(
+    def score_images(
         self,
-        pictures: np.ndarray,
+        images: np.ndarray,
         *,
         batch_size: int = 64,
         transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Logits per task, float32 [N, outputs]; the arguments of :func:`auxface.model.scoring.score_pictures`.
+        """Logits per task, float32 [N, outputs]; the arguments of :func:`auxface.model.scoring.score_images`.
 
         Raises:
-            InputError: the file fails on these pictures, or gives another number of outputs than it should.
+            InputError: the file fails on these images, or gives another number of outputs than it should.
         """
         step = self._fixed or batch_size
         collected: dict[str, list[np.ndarray]] = {task.name: [] for task, _ in self._outputs}
-        for start in range(0, len(pictures), step):
-            batch = np.asarray(pictures[start : start + step])
+        for start in range(0, len(images), step):
+            batch = np.asarray(images[start : start + step])
             if transform is not None:
                 batch = transform(torch.from_numpy(np.array(batch)), start).numpy()
-            # A file may take a fixed number of pictures; the last are then filled up with copies of one.
+            # A file may take a fixed number of images; the last are then filled up with copies of one.
             filled = np.concatenate([batch, batch[:1].repeat(step - len(batch), axis=0)]) if self._fixed else batch
             for (task, _), output in zip(self._outputs, self._run(filled), strict=True):
                 collected[task.name].append(self._columns(task, output, len(filled))[: len(batch)])
@@ -119,7 +119,7 @@ class ForeignOnnx:
         # ONNX Runtime's exceptions have no common ancestor but this.
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise InputError(f"{self.path}: fails on pictures of shape {list(seen.shape)} ({reason})") from None
+            raise InputError(f"{self.path}: fails on images of shape {list(seen.shape)} ({reason})") from None
 
     def _columns(self, task: TaskRecord, output: np.ndarray, rows: int) -> np.ndarray:
         found = np.asarray(output, dtype=np.float32).reshape(rows, -1) if np.size(output) % rows == 0 else None
@@ -128,7 +128,7 @@ class ForeignOnnx:
             shape = list(np.shape(output))
             raise InputError(
                 f"{self.path}: the output for '{task.name}' has shape {shape}; expected "
-                f"{' or '.join(str(count) for count in wanted)} numbers a picture ({', '.join(task.classes)})"
+                f"{' or '.join(str(count) for count in wanted)} numbers an image ({', '.join(task.classes)})"
             )
         if not np.isfinite(found).all():
             raise InputError(f"{self.path}: the output for '{task.name}' holds numbers that are not finite")
@@ -139,7 +139,7 @@ class ForeignOnnx:
         if not parts:
             return np.zeros((0, task.task().outputs), np.float32)
         values = np.concatenate(parts)
-        # Decided on undamaged pictures, which are scored first, and kept.
+        # Decided on undamaged images, which are scored first, and kept.
         given = self._probabilities.setdefault(task.name, _are_probabilities(task, values))
         if given:
             clipped = np.clip(values, _TINY, 1 - _TINY)
@@ -161,11 +161,11 @@ def _are_probabilities(task: TaskRecord, values: np.ndarray) -> bool:
 
 
 def _input(path: Path, session: Any, wanted: int) -> tuple[Any, bool, int, int | None]:
-    """The input, whether channels come last, the side of its pictures, and how many it takes if that is fixed."""
+    """The input, whether channels come last, the side of its images, and how many it takes if that is fixed."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
         found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs) or "none"
-        raise InputError(f"{path}: expected one input of pictures, float [N, 3, S, S] or [N, S, S, 3]; found {found}")
+        raise InputError(f"{path}: expected one input of images, float [N, 3, S, S] or [N, S, S, 3]; found {found}")
     batch, *sides = inputs[0].shape
     if 3 not in (sides[0], sides[2]):
         raise InputError(f"{path}: expected an input [N, 3, S, S] or [N, S, S, 3]; found {inputs[0].shape}")
@@ -173,10 +173,10 @@ def _input(path: Path, session: Any, wanted: int) -> tuple[Any, bool, int, int |
     height, width = sides[:2] if last else sides[1:]
     known = {side for side in (height, width) if isinstance(side, int)}
     if len(known) > 1:
-        raise InputError(f"{path}: its pictures are {height} by {width}; only squares are cut here")
+        raise InputError(f"{path}: its images are {height} by {width}; only squares are cut here")
     size = known.pop() if known else wanted
     if not 16 <= size <= 1024:
-        raise InputError(f"{path}: its pictures have {size} pixels a side; expected 16 to 1024")
+        raise InputError(f"{path}: its images have {size} pixels a side; expected 16 to 1024")
     return inputs[0], last, size, batch if isinstance(batch, int) and batch > 0 else None
 
 

@@ -1,7 +1,14 @@
-"""A model exported to ONNX: read, checked and run by ONNX Runtime, with the same face as a model directory's."""
+"""A model exported to ONNX: read, checked and run by ONNX Runtime, with the same face as a model directory's.
 
+8-bit integers in an ONNX file, by ONNX Runtime's own tools.
+"""
+
+import contextlib
+import io
 import json
-from collections.abc import Callable
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +27,7 @@ _MAX_BYTES = 8 * 2**30
 
 
 class OnnxModel:
-    """Answers with logits for pictures, by ONNX Runtime.
+    """Answers with logits for images, by ONNX Runtime.
 
     Args:
         path: of an ``.onnx`` file that ``auxface export`` wrote.
@@ -31,7 +38,7 @@ class OnnxModel:
         config: as the model directory's, from the file's metadata.
         session: the ONNX Runtime session.
         one_by_one: whether every image is run alone, since the file's integers depend on the batch.
-        batch_size: pictures at a time that it answers fastest.
+        batch_size: images at a time that it answers fastest.
 
     Raises:
         InputError: no such file, not one of ours, or ONNX Runtime is not installed or cannot run it.
@@ -50,27 +57,27 @@ class OnnxModel:
         if missing or [one.name for one in self.session.get_inputs()] != [INPUT]:
             raise InputError(f"{path}: its inputs and outputs are not those of its metadata")
 
-    def score_pictures(
+    def score_images(
         self,
-        pictures: np.ndarray,
+        images: np.ndarray,
         *,
         batch_size: int | None = None,
         transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Logits per task, float32 [N, outputs]; the arguments of :func:`auxface.model.scoring.score_pictures`.
+        """Logits per task, float32 [N, outputs]; the arguments of :func:`auxface.model.scoring.score_images`.
 
         Args:
-            pictures: uint8 [N, 3, S, S] at the model's input size.
-            batch_size: pictures at a time; None: as many as suit. A file that is run one by one ignores it.
-            transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
-            advance: told how many pictures were done.
+            images: uint8 [N, 3, S, S] at the model's input size.
+            batch_size: images at a time; None: as many as suit. A file that is run one by one ignores it.
+            transform: changes a uint8 batch before it is scored; also gets the number of its first image.
+            advance: told how many images were done.
         """
         names = [LOGITS + task.name for task in self.config.tasks]
         collected: list[list[np.ndarray]] = []
         step = 1 if self.one_by_one else batch_size or self.batch_size
-        for start in range(0, len(pictures), step):
-            batch = np.asarray(pictures[start : start + step])
+        for start in range(0, len(images), step):
+            batch = np.asarray(images[start : start + step])
             if transform is not None:
                 batch = transform(torch.from_numpy(np.array(batch)), start).numpy()
             scaled = batch.astype(np.float32)
@@ -130,3 +137,85 @@ def need_onnxruntime() -> Any:
     except ImportError:
         raise InputError("ONNX Runtime is not installed; pip install 'auxface[export]'") from None
     return onnxruntime
+
+
+_BATCH = 16
+
+
+def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> None:
+    """Replace an ONNX file by its 8-bit form.
+
+    Matrix products (static: convolutions too) become integer, per channel, so that one large weight does not coarsen
+    the others. The heads stay float: they are small, and scores are read off them.
+
+    Args:
+        path: the file, read and replaced.
+        static: ranges of activations are found on images, in place of at run time.
+        images: uint8 [N, 3, S, S], for ``static``.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        ready, done = Path(folder) / "ready.onnx", Path(folder) / "done.onnx"
+        quant_pre_process(path, ready, skip_symbolic_shape=True)
+        heads = _heads(onnx.load(ready))
+        if static:
+            assert images is not None
+            quantize_static(
+                ready,
+                done,
+                _Batches(images),  # pyright: ignore[reportArgumentType]
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                op_types_to_quantize=["MatMul", "Gemm", "Conv"],
+                nodes_to_exclude=heads,
+                weight_type=QuantType.QInt8,
+                activation_type=QuantType.QUInt8,
+            )
+        else:
+            quantize_dynamic(
+                ready,
+                done,
+                per_channel=True,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                nodes_to_exclude=heads,
+                weight_type=QuantType.QInt8,
+            )
+        path.write_bytes(done.read_bytes())
+
+
+def _heads(model: object) -> list[str]:
+    """Names of the last matrix products before each output."""
+    graph = model.graph  # pyright: ignore[reportAttributeAccessIssue]
+    makers = {name: node for node in graph.node for name in node.output}
+    found = []
+    for output in graph.output:
+        node = makers.get(output.name)
+        while node is not None and node.op_type not in ("MatMul", "Gemm"):
+            node = makers.get(node.input[0]) if len(node.input) else None
+        if node is not None:
+            found.append(node.name)
+    return found
+
+
+class _Batches:
+    def __init__(self, images: np.ndarray) -> None:
+        self._parts: Iterator[np.ndarray] = (
+            np.asarray(images[at : at + _BATCH]).astype(np.float32) / 255 for at in range(0, len(images), _BATCH)
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        part = next(self._parts, None)
+        return None if part is None else {INPUT: part}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

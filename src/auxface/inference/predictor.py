@@ -1,4 +1,4 @@
-"""A model as an object that answers for pictures."""
+"""A model as an object that answers for images."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,20 +9,27 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from auxface.data.decode import UnreadablePicture
 from auxface.data.faces.settings import DetectorName
+from auxface.data.images.decode import UnreadableImage
 from auxface.data.parallel import in_order
-from auxface.inference.answers import answers_from_logits
-from auxface.inference.faces import FacesMode, Shown, WholeFraming, make_framing
-from auxface.inference.pictures import PICTURE_TYPES, Picture, name_of, read_any
-from auxface.inference.results import NO_FACE, Answer, Face, Prediction
+from auxface.inference.inputs import (
+    IMAGE_TYPES,
+    FacesMode,
+    ImageInput,
+    Shown,
+    WholeFraming,
+    make_framing,
+    name_of,
+    read_any,
+)
+from auxface.inference.results import NO_FACE, Answer, Face, Prediction, answers_from_logits
 from auxface.model.config import ModelConfig
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model
-from auxface.model.scoring import score_pictures, suitable_batch
+from auxface.model.scoring import score_images, suitable_batch
 
 _BATCH = 64
-# A picture this far from square, or this much larger than the input, is seldom one face.
+# An image this far from square, or this much larger than the input, is seldom one face.
 _NOT_A_FACE = 1.5
 
 
@@ -32,7 +39,7 @@ class Scorer(Protocol):
     config: ModelConfig
     batch_size: int
 
-    def score_pictures(self, pictures: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
+    def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
         ...
 
@@ -47,13 +54,13 @@ class TorchScorer:
         self.config = saved.config
         self.batch_size = suitable_batch(device, saved.config.recipe.encoder.image_size)
 
-    def score_pictures(self, pictures: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
+    def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
-        return score_pictures(self.model, pictures, batch_size=batch_size or self.batch_size)
+        return score_images(self.model, images, batch_size=batch_size or self.batch_size)
 
 
 class Predictor:
-    """Answers for pictures of people.
+    """Answers for images of people.
 
     Args:
         scorer: the model.
@@ -155,46 +162,48 @@ class Predictor:
 
         return push_model(self._torch().model, self.config, name, report=report, private=private, token=token)
 
-    def __call__(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction] | Iterator[Prediction]:
-        """One prediction for one picture, a list for a sequence, a stream for any other iterable.
+    def __call__(
+        self, images: ImageInput | Iterable[ImageInput]
+    ) -> Prediction | list[Prediction] | Iterator[Prediction]:
+        """One prediction for one image, a list for a sequence, a stream for any other iterable.
 
-        A picture is a path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 tensor [3, H, W]. One
+        An image is a path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 tensor [3, H, W]. One
         that cannot be read, or shows no face, gives a prediction without faces that says why.
         """
-        if isinstance(pictures, PICTURE_TYPES):
-            return self.predict([pictures])[0]
-        if isinstance(pictures, Sequence):
-            return self.predict(pictures)
-        return self.stream(pictures)
+        if isinstance(images, IMAGE_TYPES):
+            return self.predict([images])[0]
+        if isinstance(images, Sequence):
+            return self.predict(images)
+        return self.stream(images)
 
-    def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
-        """One prediction per picture, in order."""
-        return list(self.stream(pictures))
+    def predict(self, images: Sequence[ImageInput]) -> list[Prediction]:
+        """One prediction per image, in order."""
+        return list(self.stream(images))
 
-    def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
-        """One prediction per picture, in order, while little of the input is in memory."""
-        items = iter(pictures)
+    def stream(self, images: Iterable[ImageInput]) -> Iterator[Prediction]:
+        """One prediction per image, in order, while little of the input is in memory."""
+        items = iter(images)
         start = 0
         while chunk := list(islice(items, _BATCH)):
             yield from self._predict(chunk, start)
             start += len(chunk)
 
-    def _predict(self, chunk: list[Picture], start: int) -> Iterator[Prediction]:
-        plain = all(isinstance(picture, np.ndarray) for picture in chunk) and isinstance(self.framing, WholeFraming)
+    def _predict(self, chunk: list[ImageInput], start: int) -> Iterator[Prediction]:
+        plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.framing, WholeFraming)
         # Threads pay where files are decoded or faces are sought.
         shown = list(map(self.look, chunk)) if plain else list(in_order(self.look, chunk))
         answers = iter(self.answer([face.square for faces, _ in shown for face in faces]))
-        for place, (picture, (faces, reason)) in enumerate(zip(chunk, shown, strict=True)):
+        for place, (image, (faces, reason)) in enumerate(zip(chunk, shown, strict=True)):
             found = tuple(Face(face.box, next(answers)) for face in faces)
-            yield Prediction(name_of(picture, start + place), found, reason, picture)
+            yield Prediction(name_of(image, start + place), found, reason, image)
 
-    def look(self, picture: Picture) -> tuple[list[Shown], str | None]:
-        """The faces of a picture as the model will see them, or none and the reason."""
+    def look(self, image: ImageInput) -> tuple[list[Shown], str | None]:
+        """The faces of an image as the model will see them, or none and the reason."""
         if self.config.recipe.encoder.num_frames is not None:
-            return [], "a picture, and the model sees clips; give it a video"
+            return [], "an image, and the model sees clips; give it a video"
         try:
-            pixels = read_any(picture, allow_urls=self.allow_urls)
-        except UnreadablePicture as error:
+            pixels = read_any(image, allow_urls=self.allow_urls)
+        except UnreadableImage as error:
             return [], str(error)
         shown = self.framing(pixels)
         if not shown:
@@ -204,7 +213,7 @@ class Predictor:
             if max(height, width) > _NOT_A_FACE * min(height, width):
                 self._warned = True
                 self._warn(
-                    f"a picture of {width}x{height} pixels is scored as one face, its central square; if it shows more "
+                    f"an image of {width}x{height} pixels is scored as one face, its central square; if it shows more "
                     "than a face, have faces cut (faces='crop', --faces crop)"
                 )
         return shown, None
@@ -213,8 +222,8 @@ class Predictor:
         """Squares of faces, each uint8 [S, S, 3] at the model's size, to an answer per task."""
         if not squares:
             return []
-        pictures = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
-        return self.answers_of(self.scorer.score_pictures(pictures))
+        images = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+        return self.answers_of(self.scorer.score_images(images))
 
     def answers_of(self, logits: dict[str, np.ndarray]) -> list[dict[str, Answer]]:
         """Logits per task, [N, outputs], to the answers of N faces."""

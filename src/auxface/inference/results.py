@@ -1,13 +1,21 @@
-"""What a prediction is: typed, with class names in it, and easy to turn into JSON, a table or a picture."""
+"""What a prediction is: typed, with class names in it, and easy to turn into JSON, a table or an image.
+
+From scores to answers: class names, the stored threshold, the abstain band.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+
+from auxface.inference.subjects import calibrated
+from auxface.model.config import TaskRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 NO_FACE = "no face found"
 COLUMNS = ("input", "face", "task", "class", "probability", "abstained", "x", "y", "width", "height", "reason")
@@ -58,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Face:
-    """One face: its box in the picture, (x, y, width, height) in pixels, and an answer per task."""
+    """One face: its box in the image, (x, y, width, height) in pixels, and an answer per task."""
 
     box: tuple[float, float, float, float]
     tasks: dict[str, Answer]
@@ -86,7 +94,7 @@ class Prediction:
 
     @property
     def unreadable(self) -> bool:
-        """Whether the input is no picture (or video), in contrast to one that shows no face."""
+        """Whether the input is no image (or video), in contrast to one that shows no face."""
         return self.reason is not None and not self.reason.startswith(NO_FACE)
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,7 +119,7 @@ class Prediction:
         return pd.DataFrame(rows or [{"input": self.input, "reason": self.reason}], columns=list(COLUMNS))
 
     def plot(self) -> "Figure":
-        """The picture with its faces boxed and labelled, as a matplotlib figure.
+        """The image with its faces boxed and labeled, as a matplotlib figure.
 
         Raises:
             InputError: the input cannot be read (again).
@@ -132,3 +140,64 @@ def lines(predictions: Sequence[Prediction]) -> Iterator[str]:
             place = f" face {number}" if len(one.faces) > 1 else ""
             for name, answer in face.tasks.items():
                 yield f"{one.input}:{place} {name} {answer}"
+
+
+_FORGED = ("forged", "fake", "deepfake", "manipulated", "altered")
+
+
+def answers_from_logits(task: TaskRecord, logits: np.ndarray) -> list[Answer]:
+    """Logits [N, outputs] of N faces to their answers."""
+    return answers_from_scores(task, calibrated(task, logits))
+
+
+def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
+    """Calibrated probabilities [N, outputs] of N faces to their answers."""
+    make = {"multilabel": _several, "binary": _binary, "ordinal": _number}.get(task.kind, _single)
+    return [make(task, row) for row in np.asarray(scores, np.float64).tolist()]
+
+
+def _several(task: TaskRecord, scores: list[float]) -> Answer:
+    by_name = dict(zip(task.classes, scores, strict=True))
+    thresholds = {name: task.thresholds.get(name, 0.5) for name in task.classes}
+    present = [name for name, score in by_name.items() if score >= thresholds[name]]
+    return Answer(present, None, by_name, thresholds)
+
+
+def _binary(task: TaskRecord, scores: list[float]) -> Answer:
+    negative, positive = task.classes
+    threshold = task.thresholds.get(positive, 0.5)
+    by_name = {negative: 1 - scores[0], positive: scores[0]}
+    side = positive if scores[0] >= threshold else negative
+    abstained = task.abstain is not None and task.abstain[0] <= scores[0] < task.abstain[1]
+    return Answer(None if abstained else side, by_name[side], by_name, threshold, abstained)
+
+
+def _number(task: TaskRecord, scores: list[float]) -> Answer:
+    value = sum(number * share for number, share in zip(task.values, scores, strict=True))
+    nearest = min(range(len(task.values)), key=lambda place: abs(task.values[place] - value))
+    return Answer(task.classes[nearest], None, dict(zip(task.classes, scores, strict=True)), None, value=value)
+
+
+def _single(task: TaskRecord, scores: list[float]) -> Answer:
+    by_name = dict(zip(task.classes, scores, strict=True))
+    likeliest = max(by_name, key=by_name.__getitem__)
+    sure = by_name[likeliest]
+    abstained = task.abstain is not None and task.abstain[0] <= sure < task.abstain[1]
+    return Answer(None if abstained else likeliest, sure, by_name, None, abstained)
+
+
+def finds_forgeries(task: TaskRecord) -> bool:
+    """Whether a task tells forged faces from real ones, by the names of its classes."""
+    return task.kind == "binary" and any(name.lower() in _FORGED for name in task.classes)
+
+
+def meaning(task: TaskRecord) -> str | None:
+    """A sentence on what the score of a forgery task does and does not mean; None for other tasks."""
+    if not finds_forgeries(task):
+        return None
+    positive = task.classes[1]
+    return (
+        f"The score of '{task.name}' says how much a face resembles those called '{positive}' in the training data. It "
+        "is no proof: forgeries made in other ways, compression and retouching can move it either way, and a low "
+        "score does not show that an image is genuine."
+    )

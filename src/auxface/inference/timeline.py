@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auxface.atomic import atomic_file
-from auxface.data.video import index_video, stream_frames
+from auxface.data.video.frames import index_video, stream_frames
 from auxface.errors import InputError
 from auxface.inference.drawing import boxed, legible
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from auxface.inference.video import VideoPrediction
 
 _SHOWN_CLASSES = 6
-_COLOURS = ("#0072b2", "#d55e00", "#00845f", "#a8558a", "#b27c00", "#3f8fc4")
+_COLORS = ("#0072b2", "#d55e00", "#00845f", "#a8558a", "#b27c00", "#3f8fc4")
 _DASHES = ("-", "--", ":", "-.")
 
 
 def timeline_figure(video: "VideoPrediction") -> "Figure":
-    """A panel per task, a line per face and class; where a face leaves the picture, its line breaks."""
+    """A panel per task, a line per face and class; where a face leaves the image, its line breaks."""
     from matplotlib.figure import Figure
 
     tasks = list(video.names) or ["nothing"]
@@ -45,12 +45,12 @@ def timeline_figure(video: "VideoPrediction") -> "Figure":
             gaps = np.flatnonzero(broken) + 1
             for at, place in enumerate(shown):
                 face = f"face {number + 1}: " if len(video.tracks) > 1 else ""
-                # One colour per class of one face, per face where only one class is shown.
+                # One color per class of one face, per face where only one class is shown.
                 hue = at if len(shown) > 1 else number
                 axes.plot(
                     np.insert(times, gaps, np.nan),
                     np.insert(scores[task][:, place], gaps, np.nan),
-                    color=_COLOURS[hue % len(_COLOURS)],
+                    color=_COLORS[hue % len(_COLORS)],
                     linestyle=_DASHES[(number if len(shown) > 1 else 0) % len(_DASHES)],
                     marker="o" if len(times) < 40 else None,
                     markersize=2.5,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from auxface.data.faces.choice import overlap
+from auxface.data.faces.crop import overlap
 
 Box = tuple[float, float, float, float]
 _LINK = 0.2

@@ -9,14 +9,14 @@ from torch import Tensor
 from auxface.errors import InputError
 from auxface.model.joint import JointModel
 from auxface.objectives import Batch, Reconstruction
-from auxface.objectives.reconstruction import Rebuilt
+from auxface.objectives.reconstruction.reconstruction import Rebuilt
 
 _BATCH = 64
 
 
 @torch.inference_mode()
 def explained_variance(
-    model: JointModel, pictures: np.ndarray, training_pictures: np.ndarray, *, seed: int = 0
+    model: JointModel, images: np.ndarray, training_images: np.ndarray, *, seed: int = 0
 ) -> dict[str, float]:
     """R² of every rebuilt target on the hidden patches of some faces, over the mean of training faces at the place.
 
@@ -26,25 +26,25 @@ def explained_variance(
 
     Args:
         model: with a reconstruction.
-        pictures: uint8 [N, 3, S, S], held-out faces at the model's input size.
-        training_pictures: uint8 [M, 3, S, S], from which the means are taken.
+        images: uint8 [N, 3, S, S], held-out faces at the model's input size.
+        training_images: uint8 [M, 3, S, S], from which the means are taken.
         seed: of what is hidden.
 
     Raises:
-        InputError: the model rebuilds nothing, or there is not one picture of each kind.
+        InputError: the model rebuilds nothing, or there is not one image of each kind.
     """
     if "reconstruction" not in model.auxiliaries:
         raise InputError(f"model '{model.recipe.name}' rebuilds nothing: its recipe has no auxiliary")
-    if not len(pictures) or not len(training_pictures):
+    if not len(images) or not len(training_images):
         raise InputError("explained variance needs held-out faces and training faces; one of them is empty")
     sums: dict[str, Tensor] = {}
-    for rebuilt in _rebuilt(model, training_pictures, seed):
+    for rebuilt in _rebuilt(model, training_images, seed):
         total = rebuilt.wanted.double().sum(dim=0)
         sums[rebuilt.target.name] = sums.get(rebuilt.target.name, 0) + total
     errors = {name: np.zeros(2) for name in sums}
-    for rebuilt in _rebuilt(model, pictures, seed):
+    for rebuilt in _rebuilt(model, images, seed):
         name = rebuilt.target.name
-        errors[name] += squared_errors(rebuilt, sums[name] / len(training_pictures))
+        errors[name] += squared_errors(rebuilt, sums[name] / len(training_images))
     return {name: float(1 - left / base) if base else float("nan") for name, (left, base) in errors.items()}
 
 
@@ -56,13 +56,13 @@ def squared_errors(rebuilt: Rebuilt, mean: Tensor) -> tuple[float, float]:
     return float(left.sum()), float(base.sum())
 
 
-def _rebuilt(model: JointModel, pictures: np.ndarray, seed: int) -> Iterator[Rebuilt]:
+def _rebuilt(model: JointModel, images: np.ndarray, seed: int) -> Iterator[Rebuilt]:
     auxiliary = model.auxiliaries["reconstruction"]
     assert isinstance(auxiliary, Reconstruction)
     device, was_training = next(model.parameters()).device, model.training
     model.eval()
-    for start in range(0, len(pictures), _BATCH):
-        clean = torch.from_numpy(np.array(pictures[start : start + _BATCH])).to(device)
+    for start in range(0, len(images), _BATCH):
+        clean = torch.from_numpy(np.array(images[start : start + _BATCH])).to(device)
         seeds = torch.arange(start, start + len(clean), device=device) + seed * 1_000_003
         yield from auxiliary.rebuild(model.encoder, Batch(clean.float() / 255, clean, {}, seeds))
     model.train(was_training)

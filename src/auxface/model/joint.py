@@ -23,7 +23,7 @@ from auxface.model.balance import (
     encoder_is_frozen,
     primary_weight_at,
 )
-from auxface.model.converters.starting import start_encoder
+from auxface.model.weights import start_encoder
 from auxface.objectives import (
     AuxiliaryObjective,
     Batch,
@@ -34,10 +34,10 @@ from auxface.objectives import (
     Task,
     TrainingSet,
 )
+from auxface.objectives.base import check_texture_input
 from auxface.objectives.fusion import FUSIONS
-from auxface.objectives.texture_picture import check_texture_input
 from auxface.recipe import Recipe
-from auxface.recipe.objective_registry import RECONSTRUCTION, get
+from auxface.recipe.auxiliary import RECONSTRUCTION, get
 
 _PARTS = {RECONSTRUCTION: 2}
 
@@ -84,7 +84,7 @@ class JointModel(nn.Module):
         """One joint loss and, for the log, every objective's raw loss (before its weight).
 
         Args:
-            batch: the pictures.
+            batch: the images.
             moment: where the training stands; without it, its beginning.
         """
         moment = moment or Moment()
@@ -108,11 +108,11 @@ class JointModel(nn.Module):
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), logs
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
-        """Pictures in [0, 1], float [B, 3, H, W], to logits per task; nothing is hidden, nothing is left to chance."""
+        """Images in [0, 1], float [B, 3, H, W], to logits per task; nothing is hidden, nothing is left to chance."""
         return self.primary.logits(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Pictures in [0, 1], float [B, 3, H, W], to what the heads read, [B, width]."""
+        """Images in [0, 1], float [B, 3, H, W], to what the heads read, [B, width]."""
         return self._fused(self.primary.look_at(self.encoder, images))
 
     @property
@@ -131,7 +131,7 @@ class JointModel(nn.Module):
             auxiliary.before_epoch(training, epoch)
 
     def after_step(self, moment: Moment) -> None:
-        """Let the auxiliaries follow an optimiser step."""
+        """Let the auxiliaries follow an optimizer step."""
         for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, moment)
 

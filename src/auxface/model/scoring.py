@@ -1,4 +1,4 @@
-"""A model over many pictures: logits, nothing else, in fp32 whatever the model was trained in."""
+"""A model over many images: logits, nothing else, in fp32 whatever the model was trained in."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ _PIXELS = 8 * 224**2
 
 
 def suitable_batch(device: str, size: int) -> int:
-    """How many pictures at a time answer fastest.
+    """How many images at a time answer fastest.
 
     Args:
-        device: ``cpu``, where a batch of more pixels than those of 8 pictures of 224 leaves the caches (but every core
-            should have a picture); or another, which needs many pictures to be busy at all.
+        device: ``cpu``, where a batch of more pixels than those of 8 images of 224 leaves the caches (but every core
+            should have an image); or another, which needs many images to be busy at all.
         size: side of the model's input in pixels.
     """
     if device != "cpu":
@@ -52,9 +52,9 @@ def _less_is_asked() -> bool:
 
 
 @torch.inference_mode()
-def score_pictures(
+def score_images(
     model: JointModel,
-    pictures: np.ndarray,
+    images: np.ndarray,
     *,
     batch_size: int = _BATCH,
     transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
@@ -66,20 +66,20 @@ def score_pictures(
 
     Args:
         model: the model; its training mode is restored afterwards.
-        pictures: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
-        batch_size: pictures, or frames of clips, at a time; a clip at least.
-        transform: changes a uint8 batch before it is scored; also gets the number of its first picture.
-        advance: told how many pictures were done.
+        images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
+        batch_size: images, or frames of clips, at a time; a clip at least.
+        transform: changes a uint8 batch before it is scored; also gets the number of its first image.
+        advance: told how many images were done.
     """
     device = next(model.parameters()).device
     was_training = model.training
-    # Only where it changes something: a walk through all modules costs as much as a small picture.
+    # Only where it changes something: a walk through all modules costs as much as a small image.
     if was_training:
         model.eval()
     collected: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
-    step = _samples(pictures, batch_size)
-    for start in range(0, len(pictures), step):
-        batch = torch.from_numpy(np.array(pictures[start : start + step])).to(device)
+    step = _samples(images, batch_size)
+    for start in range(0, len(images), step):
+        batch = torch.from_numpy(np.array(images[start : start + step])).to(device)
         if transform is not None:
             batch = transform(batch, start)
         with full_precision(device):
@@ -97,20 +97,20 @@ def score_pictures(
 
 
 @torch.inference_mode()
-def pooled_features(model: JointModel, pictures: np.ndarray) -> torch.Tensor:
-    """What the heads would read of every picture, float32 [N, D] on the CPU; the training mode is restored afterwards.
+def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
+    """What the heads would read of every image, float32 [N, D] on the CPU; the training mode is restored afterwards.
 
     Args:
         model: the model.
-        pictures: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
+        images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     parts = []
-    step = _samples(pictures, _BATCH)
-    for start in range(0, len(pictures), step):
-        batch = torch.from_numpy(np.array(pictures[start : start + step])).to(device)
+    step = _samples(images, _BATCH)
+    for start in range(0, len(images), step):
+        batch = torch.from_numpy(np.array(images[start : start + step])).to(device)
         with full_precision(device):
             parts.append(model.pooled(batch.float() / 255).float().cpu())
     model.train(was_training)
@@ -118,5 +118,5 @@ def pooled_features(model: JointModel, pictures: np.ndarray) -> torch.Tensor:
     return torch.cat(parts).clone()
 
 
-def _samples(pictures: np.ndarray, frames: int) -> int:
-    return frames if pictures.ndim == 4 else max(1, frames // pictures.shape[1])
+def _samples(images: np.ndarray, frames: int) -> int:
+    return frames if images.ndim == 4 else max(1, frames // images.shape[1])

@@ -1,15 +1,10 @@
 """What can be configured, said once: the recipe's fields, and how a recipe file becomes a recipe."""
 
-from auxface.recipe.auxiliary import Auxiliary, Target
-from auxface.recipe.balance import Scheme, WeightSchedule
-from auxface.recipe.clips import Clips
-from auxface.recipe.encoder import Encoder
+from auxface.recipe.auxiliary import Auxiliary, AuxiliaryOptions, Objective, Target, TextureInput
+from auxface.recipe.encoder import Clips, Encoder
 from auxface.recipe.load import load_recipe, recipe_names
-from auxface.recipe.objective_registry import AuxiliaryOptions, Objective
-from auxface.recipe.primary import Primary, TaskOptions
-from auxface.recipe.schema import Recipe
-from auxface.recipe.texture_input import TextureInput
-from auxface.recipe.train import SelfBlend, Train
+from auxface.recipe.optimization import SelfBlend, Train
+from auxface.recipe.schema import Primary, Recipe, Scheme, TaskOptions, WeightSchedule
 
 __all__ = [
     "Auxiliary", "AuxiliaryOptions", "Clips", "Encoder", "Objective", "Primary", "Recipe", "Scheme", "SelfBlend",

@@ -1,10 +1,13 @@
-"""The encoder section of a recipe."""
+"""The encoder section of a recipe.
+
+The clips section of a recipe: which clips of a video are looked at.
+"""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from auxface.recipe.strict import Depth, Heads, Positive, Strict, Width
+from auxface.recipe.validation import Depth, Heads, Positive, Strict, Width
 
 CLIPS = "videomae_"
 
@@ -19,9 +22,9 @@ class Encoder(Strict):
     """Start from timm's weights for that name (needs network or a local cache)."""
     init_from: str | None = None
     """Start from local weights: an auxface model directory, a transformers ViTMAE or VideoMAE directory, or a
-    safetensors file. Weights of pictures are inflated for an encoder of clips."""
+    safetensors file. Weights of images are inflated for an encoder of clips."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 112
-    """Side of the square picture in pixels."""
+    """Side of the square image in pixels."""
     patch_size: Annotated[int, Field(ge=2, le=64)] | None = None
     """Side of a patch in pixels; must divide image_size. Empty: 8 for the default encoder, as the model is named for
     any other. Models that keep a feature map have the patch that their total stride makes, and no other."""
@@ -43,13 +46,13 @@ class Encoder(Strict):
     from scratch, learned when pretrained."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
-    """Channel statistics of pictures in [0, 1]."""
+    """Channel statistics of images in [0, 1]."""
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """What the encoder sees of one sample: (3, S, S), or (T, 3, S, S) of a clip."""
-        picture = (3, self.image_size, self.image_size)
-        return picture if self.num_frames is None else (self.num_frames, *picture)
+        image = (3, self.image_size, self.image_size)
+        return image if self.num_frames is None else (self.num_frames, *image)
 
     @model_validator(mode="before")
     @classmethod
@@ -75,3 +78,13 @@ class Encoder(Strict):
         if self.pretrained and self.positions == "sincos":
             raise ValueError("pretrained weights come with their own positions; leave positions out")
         return self
+
+
+class Clips(Strict):
+    """Clips spread evenly over each video, the same in training, validation and use."""
+
+    stride: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Frames from one frame of a clip to the next (Tong et al., 2022: 4). A manifest whose rows are clips that
+    ``prepare`` cut has its own."""
+    per_video: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Clips of a video at most; they may overlap in a short one but never coincide."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from auxface.errors import InputError
 from auxface.recipe.schema import Recipe
-from auxface.recipe.sentences import nearest, sentence
+from auxface.recipe.validation import nearest, sentence
 
 _LARGEST_FILE = 1_000_000
 

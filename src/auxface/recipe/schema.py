@@ -2,21 +2,84 @@
 
 Where the published systems state a value, it is the default (SSAT: Das et al., 2023, arXiv 2310.20704); the others are
 ours and are named so in ``docs/method.md``.
+
+The supervised side of a recipe: which labels are learned, and how.
+
+How the losses are weighed against each other, and in which order the objectives are trained.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from auxface.recipe.auxiliary import Auxiliary
-from auxface.recipe.balance import PrimaryWeight, Scheme
-from auxface.recipe.clips import Clips
-from auxface.recipe.encoder import Encoder
-from auxface.recipe.objective_registry import RECONSTRUCTION, AuxiliaryOptions, read_options
-from auxface.recipe.primary import Primary, TaskOptions
-from auxface.recipe.strict import Strict
-from auxface.recipe.texture_input import TextureInput
-from auxface.recipe.train import Train
+from auxface.recipe.auxiliary import RECONSTRUCTION, Auxiliary, AuxiliaryOptions, Input, TextureInput, read_options
+from auxface.recipe.encoder import Clips, Encoder
+from auxface.recipe.optimization import Train
+from auxface.recipe.validation import Fraction, Positive, Strict
+
+
+class TaskOptions(Strict):
+    """How one label of the manifest is learned."""
+
+    classes: tuple[str, ...] = ()
+    """Class names, in order, that the manifest must have; empty: whatever it has."""
+    weight: Positive = 1.0
+    """Weight among the primary tasks."""
+    class_weights: Literal["balanced"] | dict[str, Positive] = Field(default_factory=dict)
+    """Weight of each class (of several attributes: of its presence) in the loss; ``balanced``: rare classes count as
+    much as common ones in the training split; a class that is not named has 1."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 0.0
+    """Exponent of the focal loss (Lin et al., 2017), which plays down what is easy; 0: off."""
+    bins: Annotated[int, Field(ge=2, le=256)] | None = None
+    """Steps of an ordinal label; empty: one per whole number where the training split has whole numbers, else 20."""
+
+
+class Primary(Strict):
+    """The supervised side."""
+
+    input: Input = "rgb"
+    """What the classifier sees: the image, or its texture map (see ``texture_input``)."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the target spread evenly over the classes (single-label tasks)."""
+
+
+PRETRAIN_FRACTION = 0.5
+
+
+class WeightSchedule(Strict):
+    """A primary weight that changes over the training."""
+
+    start: Fraction
+    """Weight of the first step."""
+    end: Fraction
+    """Weight that the last step comes to."""
+    shape: Literal["linear", "cosine"] = "linear"
+
+
+PrimaryWeight = Fraction | Literal["learned"] | WeightSchedule
+
+
+class Scheme(Strict):
+    """The order of the objectives; ``scheme: NAME`` will do."""
+
+    kind: Literal["joint", "sequential", "alternating", "frozen"] = "joint"
+    """``joint``: all at every step. ``sequential``: the auxiliaries, then the primary. ``alternating``: in turn, step
+    by step. ``frozen``: as sequential, but the encoder learns nothing from the primary (a probe)."""
+    pretrain_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the steps spent on the auxiliaries alone; empty: a half (sequential and frozen only)."""
+
+    @property
+    def pretraining(self) -> float:
+        """Share of the steps spent on the auxiliaries alone."""
+        if self.kind not in ("sequential", "frozen"):
+            return 0.0
+        return PRETRAIN_FRACTION if self.pretrain_fraction is None else self.pretrain_fraction
+
+    @model_validator(mode="after")
+    def _check(self) -> "Scheme":
+        if self.pretrain_fraction is not None and self.kind not in ("sequential", "frozen"):
+            raise ValueError(f"scheme {self.kind} has no pre-training; remove pretrain_fraction")
+        return self
 
 
 class Recipe(Strict):
@@ -113,10 +176,10 @@ class Recipe(Strict):
     def _check_clips(self) -> "Recipe":
         if self.encoder.num_frames is None:
             if self.clips is not None:
-                raise ValueError(f"clips are for encoders of clips, and {self.encoder.name} sees pictures; remove them")
+                raise ValueError(f"clips are for encoders of clips, and {self.encoder.name} sees images; remove them")
             return self
         if self.primary.input == "texture":
-            raise ValueError("primary.input texture is for pictures; for clips use rgb")
+            raise ValueError("primary.input texture is for images; for clips use rgb")
         if self.train.self_blend is not None:
-            raise ValueError("train.self_blend blends pictures; for clips remove it")
+            raise ValueError("train.self_blend blends images; for clips remove it")
         return self

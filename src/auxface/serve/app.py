@@ -17,18 +17,15 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from auxface import __version__
-from auxface.inference.answers import meaning
-from auxface.inference.faces import WholeFraming
+from auxface.inference.inputs import WholeFraming
 from auxface.inference.predictor import Predictor
+from auxface.inference.results import meaning
 from auxface.serve.answering import Answering
-from auxface.serve.card import card_page
-from auxface.serve.documents import ExplanationOut, Health, ModelOut, PredictionOut, TaskOut, layers_of
-from auxface.serve.guard import Guard
-from auxface.serve.intake import Upload, receive
-from auxface.serve.log import log_to_standard_error
-from auxface.serve.refusal import RESPONSES, RETRY_SECONDS, Refusal
-from auxface.serve.samples import Samples
-from auxface.serve.settings import ENVIRONMENT, Settings
+from auxface.serve.card_page import Samples, card_page
+from auxface.serve.guard import RESPONSES, RETRY_SECONDS, Guard, Refusal
+from auxface.serve.schemas import ExplanationOut, Health, ModelOut, PredictionOut, TaskOut, layers_of
+from auxface.serve.server import ENVIRONMENT, Settings, log_to_standard_error
+from auxface.serve.uploads import Upload, receive
 
 PAGE = Path(__file__).with_name("page")
 _log = logging.getLogger("auxface.serve")
@@ -40,7 +37,7 @@ _BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary", "description": "picture or video"}},
+                    "properties": {"file": {"type": "string", "format": "binary", "description": "image or video"}},
                 }
             },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
@@ -111,7 +108,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @app.post("/predict", response_model=PredictionOut, responses=RESPONSES, openapi_extra=_BODY)
     async def predict(request: Request) -> Any:
-        """Every face in a picture, or in a video followed through it, with calibrated answers."""
+        """Every face in an image, or in a video followed through it, with calibrated answers."""
         upload, result = await answer(request, answering.predict)
         return JSONResponse(result.to_dict() | {"input": upload.mark})
 
@@ -121,7 +118,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         task: Annotated[str | None, Query(max_length=200, description="which answer; the first by default")] = None,
         face: Annotated[int, Query(ge=0, le=10_000, description="which face, from the left")] = 0,
     ) -> Any:
-        """Where the model looked on one face of a picture, and what it rebuilt of it."""
+        """Where the model looked on one face of an image, and what it rebuilt of it."""
         upload, one = await answer(request, lambda upload: answering.explain(upload, task, face))
         made = {"input": upload.mark, "face": one.face.to_dict(), "task": one.task, "output": one.output}
         return JSONResponse(made | {"layers": [layer.model_dump() for layer in layers_of(one)]})
@@ -202,7 +199,7 @@ def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut
     config = predictor.config
     framing = predictor.framing
     if isinstance(framing, WholeFraming):
-        faces = "the central square of a picture is taken as one face"
+        faces = "the central square of an image is taken as one face"
     else:
         cut = framing.cutter.settings  # pyright: ignore[reportAttributeAccessIssue]
         faces = f"faces are found with {cut.detector} and cut with a margin of {cut.margin:g}"

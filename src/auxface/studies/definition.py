@@ -1,16 +1,21 @@
-"""What a study file says: data, methods, what varies, seeds, and the comparisons it will make, before anything runs."""
+"""What a study file says: data, methods, what varies, seeds, and the comparisons it will make, before anything runs.
 
+``study.json`` beside the results: what was asked for, so that a report needs the folder alone.
+"""
+
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from auxface.atomic import atomic_file
 from auxface.errors import InputError
+from auxface.evaluation.metrics.registry import METRICS
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
-from auxface.evaluation.vocabulary import METRICS
-from auxface.recipe.sentences import nearest, sentence
-from auxface.recipe.strict import Fraction, Strict
+from auxface.recipe.validation import Fraction, Strict, nearest, sentence
 
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -87,7 +92,7 @@ class Study(Strict):
     vary: Varied = Field(default_factory=dict)
     """Recipe key to values that every method goes through."""
     label_fractions: tuple[Share, ...] = (1.0,)
-    """Shares of the training labels that are known; the pictures without a label still serve the auxiliary."""
+    """Shares of the training labels that are known; the images without a label still serve the auxiliary."""
     seeds: Seeds
     corruptions: tuple[str, ...] | Literal["common"] = ()
     """Damages that every model is tested under, at severities 1 to 5; ``common``: the fifteen."""
@@ -143,3 +148,37 @@ def _check_metric(name: str) -> str:
     if name not in METRICS:
         raise ValueError(f"unknown metric '{name}'{nearest(name, METRICS)}")
     return name
+
+
+FILE = "study.json"
+
+
+def keep_plan(folder: Path, study: Study, planned: int) -> None:
+    """Write the study and how many runs it asks for."""
+    with atomic_file(folder / FILE) as beside:
+        beside.write_text(json.dumps({"study": study.model_dump(mode="json"), "planned": planned}, indent=1) + "\n")
+
+
+def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
+    """The study that the folders hold results of, as the first has it, and how many runs it asks for.
+
+    Raises:
+        InputError: a folder without a plan or with a broken one, or of another study.
+    """
+    plans = [_read(folder) for folder in folders]
+    study = plans[0][0]
+    for folder, (other, _) in zip(folders, plans):
+        if other.name != study.name:
+            raise InputError(f"{folder} holds the study '{other.name}', {folders[0]} '{study.name}'; report on one")
+    return plans[0]
+
+
+def _read(folder: Path) -> tuple[Study, int]:
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"{folder}: no results of a study; run 'auxface study STUDY.yaml --out {folder}'")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Study.model_validate(raw["study"]), int(raw["planned"])
+    except (ValueError, KeyError, TypeError, ValidationError):
+        raise InputError(f"{path}: not the plan of a study; run the study again in this folder") from None

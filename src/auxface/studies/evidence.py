@@ -9,20 +9,18 @@ import numpy as np
 from scipy import stats
 
 from auxface.errors import InputError
-from auxface.evaluation.bootstrap import CONFIDENCE, Draws, Estimate, draw_resamples
-from auxface.evaluation.clusters import cluster_codes
-from auxface.evaluation.comparing import Comparison, holm
+from auxface.evaluation.compare import Comparison, holm
 from auxface.evaluation.fairness import gaps
-from auxface.evaluation.measuring import measure
-from auxface.evaluation.partition import by_group, whole
-from auxface.evaluation.storage import read_predictions
-from auxface.evaluation.table import Predictions, TableError, Task
-from auxface.evaluation.vocabulary import METRICS, decision_metric
+from auxface.evaluation.groups import by_group, whole
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, cluster_codes, draw_resamples
+from auxface.evaluation.io import read_predictions
+from auxface.evaluation.measure import measure
+from auxface.evaluation.metrics.registry import METRICS, decision_metric
+from auxface.evaluation.predictions import Predictions, TableError, Task
 from auxface.studies.definition import Study
 from auxface.studies.grid import methods_of, row_name
-from auxface.studies.ranks import Ranks, rank
 from auxface.studies.results import DONE, Line, predictions_file
-from auxface.studies.seed_means import ONE_SEED, difference_over_seeds, mean_over_seeds, student_interval
+from auxface.studies.statistics import ONE_SEED, Ranks, difference_over_seeds, mean_over_seeds, rank, student_interval
 
 LEVEL = 0.05
 

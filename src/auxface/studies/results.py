@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from auxface.errors import InputError
-from auxface.evaluation.storage import read_predictions, write_predictions
-from auxface.evaluation.table import Predictions
+from auxface.evaluation.io import read_predictions, write_predictions
+from auxface.evaluation.predictions import Predictions
 
 FILE = "results.jsonl"
 DONE, FAILED = "done", "failed"

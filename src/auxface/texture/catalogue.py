@@ -5,20 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from auxface.texture import codes
-from auxface.texture.binary_pattern import local_binary_pattern, require_circle
+from auxface.texture import circle
 from auxface.texture.census import census_transform, require_window
 from auxface.texture.center_symmetric_pattern import center_symmetric_lbp
-from auxface.texture.derivative_pattern import local_derivative_pattern
-from auxface.texture.directional_pattern import local_directional_number, local_directional_pattern
-from auxface.texture.dynamic_pattern import lbp_top
 from auxface.texture.gabor import gabor_magnitude
-from auxface.texture.gradient_pattern import local_gradient_pattern
-from auxface.texture.images import GreyImages
+from auxface.texture.images import GrayImages
+from auxface.texture.lbp_top import lbp_top
+from auxface.texture.local_binary_pattern import local_binary_pattern, require_circle
+from auxface.texture.local_derivative_pattern import local_derivative_pattern
+from auxface.texture.local_directional_pattern import local_directional_number, local_directional_pattern
+from auxface.texture.local_gradient_pattern import local_gradient_pattern
+from auxface.texture.local_ternary_pattern import local_ternary_pattern
 from auxface.texture.oriented_gradients import histogram_of_oriented_gradients
 from auxface.texture.phase_quantization import local_phase_quantization
 from auxface.texture.registry import Descriptor, Output, register
-from auxface.texture.ternary_pattern import local_ternary_pattern
 from auxface.texture.weber import require_weber, weber_local_descriptor
 
 
@@ -26,7 +26,7 @@ def _binary_pattern(points: int, radius: float, method: str, **_: object) -> Out
     require_circle(points, radius, method)
     if method == "var":
         return Output(low=0.0, high=127.5**2)
-    return Output(n_codes=codes.n_codes(points, method), n_bits=points if method in ("default", "ror") else None)
+    return Output(n_codes=circle.n_codes(points, method), n_bits=points if method in ("default", "ror") else None)
 
 
 def _weber(alpha: float, sectors: int, eps: float, output: str, **_: object) -> Output:
@@ -57,7 +57,7 @@ def _bits(bits: int, maps: int = 1) -> Callable[..., Output]:
     return lambda **_: Output.bit_codes(bits, maps)
 
 
-def _add(function: Callable[..., GreyImages], output: Callable[..., Output], reference: str, **more: str) -> None:
+def _add(function: Callable[..., GrayImages], output: Callable[..., Output], reference: str, **more: str) -> None:
     register(Descriptor(function.__name__, function, output, reference, **{"natural_encoding": "scalar", **more}))
 
 

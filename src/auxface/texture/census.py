@@ -1,4 +1,4 @@
-"""Census transform: which pixels of a window are darker than its centre.
+"""Census transform: which pixels of a window are darker than its center.
 
 Zabih and Woodfill, "Non-parametric local transforms for computing visual correspondence", ECCV 1994.
 """
@@ -8,16 +8,15 @@ import functools
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GreyImages, require_whole
-from auxface.texture.square import apply_square
-from auxface.texture.tiles import Tile
+from auxface.texture.images import GrayImages, require_whole
+from auxface.texture.tiles import Tile, apply_square
 
 # A window of 9 has 80 comparisons, more than an integer holds.
 LARGEST_WINDOW = 7
 
 
-def census_transform(image: GreyImages, window: int = 3, border: str = "reflect") -> GreyImages:
-    """Bit k tells whether pixel k of the window is darker than the centre (Zabih and Woodfill, 1994).
+def census_transform(image: GrayImages, window: int = 3, border: str = "reflect") -> GrayImages:
+    """Bit k tells whether pixel k of the window is darker than the center (Zabih and Woodfill, 1994).
 
     Args:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
@@ -26,7 +25,7 @@ def census_transform(image: GreyImages, window: int = 3, border: str = "reflect"
 
     Returns:
         Codes of window² - 1 bits in the layout of the input: uint8, int32 or int64. Bits count pixels in raster order
-        from the top left, the centre left out.
+        from the top left, the center left out.
 
     Raises:
         TypeError, ValueError: an image or a parameter outside what is said here.
@@ -51,11 +50,11 @@ def require_window(window: int) -> None:
 def _census(tile: Tile, window: int, dtype: torch.dtype) -> list[Tensor]:
     reach = window // 2
     offsets = [(r, c) for r in range(-reach, reach + 1) for c in range(-reach, reach + 1) if (r, c) != (0, 0)]
-    centre, bit, byte = tile.at(0, 0), tile.empty(torch.uint8), tile.empty(torch.uint8)
+    center, bit, byte = tile.at(0, 0), tile.empty(torch.uint8), tile.empty(torch.uint8)
     code, wide = tile.empty(dtype).zero_(), tile.empty(dtype)
     for first in range(0, len(offsets), 8):
         byte.zero_()
         for i, offset in enumerate(offsets[first : first + 8]):
-            byte.add_(torch.lt(tile.at(*offset), centre, out=bit), alpha=1 << i)
+            byte.add_(torch.lt(tile.at(*offset), center, out=bit), alpha=1 << i)
         code.add_(wide.copy_(byte), alpha=1 << first)
     return [code]

@@ -1,4 +1,4 @@
-"""Center-symmetric local binary pattern: opposite neighbours compared with each other.
+"""Center-symmetric local binary pattern: opposite neighbors compared with each other.
 
 Heikkilä, Pietikäinen and Schmid, "Description of interest regions with local binary patterns", Pattern Recognition
 42(3), 2009.
@@ -10,17 +10,16 @@ import math
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GreyImages, require_number
-from auxface.texture.square import apply_square
-from auxface.texture.tiles import EIGHT, Tile
+from auxface.texture.images import GrayImages, require_number
+from auxface.texture.tiles import EIGHT, Tile, apply_square
 
 
-def center_symmetric_lbp(image: GreyImages, threshold: float = 2.55, border: str = "reflect") -> GreyImages:
-    """Which of four neighbours exceed the opposite one by more than ``threshold`` (Heikkilä et al., 2009).
+def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str = "reflect") -> GrayImages:
+    """Which of four neighbors exceed the opposite one by more than ``threshold`` (Heikkilä et al., 2009).
 
     Args:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
-        threshold: in grey levels, at least 0; a difference equal to it does not count.
+        threshold: in gray levels, at least 0; a difference equal to it does not count.
         border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
 
     Returns:

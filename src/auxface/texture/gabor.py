@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GreyImages, read_images, require_border, require_number, require_size, require_whole
+from auxface.texture.images import GrayImages, read_images, require_border, require_number, require_size, require_whole
 from auxface.texture.tiles import Buffers, mirrored, real_maps, tile_spans
 
 # Outputs of one product along either axis: more fill the processor better, fewer waste less on the zeros of the band.
@@ -25,8 +25,8 @@ WORKING = 75
 
 
 def gabor_magnitude(
-    image: GreyImages, scales: int = 3, orientations: int = 4, min_wavelength: float = 4, border: str = "reflect"
-) -> GreyImages:
+    image: GrayImages, scales: int = 3, orientations: int = 4, min_wavelength: float = 4, border: str = "reflect"
+) -> GrayImages:
     """Magnitudes of Gabor filter pairs without mean (Lee, 1996).
 
     Scale s has wavelength ``min_wavelength`` 2^(s/2) pixels, Gaussian width 0.56 wavelengths, cut at three widths;
@@ -41,7 +41,7 @@ def gabor_magnitude(
         border: ``reflect`` alone.
 
     Returns:
-        float32 grey levels, at least 0, [scales · orientations, H, W] with B before it where the input had one; channel
+        float32 gray levels, at least 0, [scales · orientations, H, W] with B before it where the input had one; channel
         s · orientations + k.
 
     Raises:
@@ -64,7 +64,7 @@ def gabor_magnitude(
     for first, count, top, lines in tile_spans(batch, height, width, images.device, WORKING):
         group = mirrored(images[first : first + count], reach, top, lines + 2 * reach)
         # Lines of all images side by side: one product then serves the whole group along either axis. Both axes end in
-        # whole runs; what lies behind the picture is computed and left out.
+        # whole runs; what lies behind the image is computed and left out.
         pixels = group.new_zeros(
             (_whole_runs(lines, ACROSS) + 2 * reach, count, _whole_runs(width, ALONG) + 2 * reach),
             dtype=torch.float32 if exact else torch.float64,

@@ -1,4 +1,7 @@
-"""Grey images in, maps out: what every descriptor accepts, refuses and gives back."""
+"""Gray images in, maps out: what every descriptor accepts, refuses and gives back.
+
+Color to gray, ITU-R BT.601, in integers.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GreyImages = Tensor | np.ndarray
+GrayImages = Tensor | np.ndarray
 """uint8 [H, W], [B, H, W] or [B, 1, H, W], as a tensor or a numpy array; whole numbers 0..255 of any other dtype."""
 
 _ACCEPTED = "[H, W], [B, H, W] or [B, 1, H, W] (for a clip: [T, H, W] or [B, T, H, W])"
@@ -30,43 +33,43 @@ class Layout:
         return maps.cpu().numpy() if self.numpy else maps
 
 
-def read_images(image: GreyImages) -> tuple[Tensor, Layout]:
+def read_images(image: GrayImages) -> tuple[Tensor, Layout]:
     """The images as uint8 [B, H, W], and the layout they came in.
 
     Raises:
-        TypeError: neither a tensor nor a numpy array, or a dtype that holds no grey values.
-        ValueError: colour, another number of axes, an empty image, or values that are not whole numbers in 0..255.
+        TypeError: neither a tensor nor a numpy array, or a dtype that holds no gray values.
+        ValueError: color, another number of axes, an empty image, or values that are not whole numbers in 0..255.
     """
     tensor = _as_tensor(image)
     shape = tuple(tensor.shape)
     if tensor.ndim == 4 and shape[1] != 1:
         if shape[1] in (3, 4) or shape[-1] in (3, 4):
-            raise ValueError(_colour(shape))
-        raise ValueError(f"expected grey images {_ACCEPTED}, got shape {shape}")
+            raise ValueError(_color(shape))
+        raise ValueError(f"expected gray images {_ACCEPTED}, got shape {shape}")
     if tensor.ndim == 3 and shape[-1] in (3, 4) and shape[1] > 4:
-        raise ValueError(_colour(shape))
+        raise ValueError(_color(shape))
     if tensor.ndim not in (2, 3, 4):
-        raise ValueError(f"expected grey images {_ACCEPTED}, got shape {shape}")
+        raise ValueError(f"expected gray images {_ACCEPTED}, got shape {shape}")
     if 0 in shape[-2:]:
         raise ValueError(f"the image is empty: shape {shape}")
     layout = Layout(batched=tensor.ndim > 2, channel=tensor.ndim == 4, numpy=isinstance(image, np.ndarray))
-    grey = _as_grey(tensor)
-    return grey.reshape(-1, *shape[-2:]) if grey.ndim != 3 else grey, layout
+    gray = _as_gray(tensor)
+    return gray.reshape(-1, *shape[-2:]) if gray.ndim != 3 else gray, layout
 
 
-def read_clips(clip: GreyImages) -> tuple[Tensor, Layout]:
+def read_clips(clip: GrayImages) -> tuple[Tensor, Layout]:
     """The clips as uint8 [B, T, H, W], and the layout they came in ([T, H, W] or [B, T, H, W]).
 
     Raises:
-        TypeError: neither a tensor nor a numpy array, or a dtype that holds no grey values.
+        TypeError: neither a tensor nor a numpy array, or a dtype that holds no gray values.
         ValueError: another number of axes, an empty clip, or values that are not whole numbers in 0..255.
     """
     tensor = _as_tensor(clip)
     shape = tuple(tensor.shape)
     if tensor.ndim not in (3, 4) or 0 in shape[-3:]:
-        raise ValueError(f"expected a grey clip [T, H, W] or [B, T, H, W], got shape {shape}")
+        raise ValueError(f"expected a gray clip [T, H, W] or [B, T, H, W], got shape {shape}")
     layout = Layout(batched=tensor.ndim == 4, channel=True, numpy=isinstance(clip, np.ndarray))
-    return _as_grey(tensor).reshape(-1, *shape[-3:]), layout
+    return _as_gray(tensor).reshape(-1, *shape[-3:]), layout
 
 
 def require_size(shape: tuple[int, ...], radius: int, border: str, name: str) -> None:
@@ -117,9 +120,9 @@ def require_number(name: str, value: object, low: float, above: bool = False) ->
         raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}, got {value}")
 
 
-def _colour(shape: tuple[int, ...]) -> str:
+def _color(shape: tuple[int, ...]) -> str:
     return (
-        f"expected grey images {_ACCEPTED}, got what looks like colour: shape {shape}; "
+        f"expected gray images {_ACCEPTED}, got what looks like color: shape {shape}; "
         "convert with auxface.texture.gray first"
     )
 
@@ -129,31 +132,65 @@ def _as_tensor(image: object) -> Tensor:
         return image
     if isinstance(image, np.ndarray):
         if image.dtype.kind not in "uif":
-            raise TypeError(f"expected grey values 0..255, got a numpy array of {image.dtype}")
+            raise TypeError(f"expected gray values 0..255, got a numpy array of {image.dtype}")
         if image.dtype.kind == "u" and image.dtype.itemsize > 1:
             image = image.astype(np.int64)
         if any(stride < 0 for stride in image.strides) or not image.dtype.isnative or not image.flags.writeable:
             image = np.array(image, dtype=image.dtype.newbyteorder("="))
         return torch.from_numpy(image)
-    raise TypeError(f"expected a torch.Tensor or a numpy.ndarray of grey values 0..255, got {type(image).__name__}")
+    raise TypeError(f"expected a torch.Tensor or a numpy.ndarray of gray values 0..255, got {type(image).__name__}")
 
 
-def _as_grey(tensor: Tensor) -> Tensor:
+def _as_gray(tensor: Tensor) -> Tensor:
     if tensor.dtype == torch.uint8:
         return tensor
     if tensor.dtype == torch.bool or tensor.is_complex():
-        raise TypeError(f"expected grey values 0..255, got a tensor of {tensor.dtype}")
+        raise TypeError(f"expected gray values 0..255, got a tensor of {tensor.dtype}")
     if tensor.numel() == 0:
         return tensor.to(torch.uint8)
     low, high = tensor.min().item(), tensor.max().item()
     if not (low >= 0 and high <= 255):
         raise ValueError(
-            f"expected grey values 0..255, got {tensor.dtype} values from {low} to {high}, shape {tuple(tensor.shape)}"
+            f"expected gray values 0..255, got {tensor.dtype} values from {low} to {high}, shape {tuple(tensor.shape)}"
         )
-    grey = tensor.to(torch.uint8)
-    if tensor.is_floating_point() and not torch.equal(grey.to(tensor.dtype), tensor):
+    gray = tensor.to(torch.uint8)
+    if tensor.is_floating_point() and not torch.equal(gray.to(tensor.dtype), tensor):
         raise ValueError(
-            f"expected whole grey values 0..255, got fractions in a {tensor.dtype} image, shape {tuple(tensor.shape)}; "
+            f"expected whole gray values 0..255, got fractions in a {tensor.dtype} image, shape {tuple(tensor.shape)}; "
             "an image in 0..1 must be multiplied by 255 and rounded first"
         )
-    return grey
+    return gray
+
+
+# 0.299, 0.587 and 0.114 in 65536ths: the rounding that image libraries share, so gray files and gray tensors agree.
+RED, GREEN, BLUE = 19595, 38470, 7471
+
+
+def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """Gray values of RGB images: ``(19595 R + 38470 G + 7471 B + 32768) >> 16``, the same integers on every device.
+
+    Args:
+        image: uint8; a tensor [3, H, W] or [B, 3, H, W], or a numpy array [H, W, 3] or [B, H, W, 3]. Channels are
+            looked for in their usual place first (third from last in tensors, last in arrays), then in the other.
+
+    Returns:
+        uint8 [H, W] or [B, H, W], a tensor or an array as it came.
+
+    Raises:
+        TypeError: neither a tensor nor an array, or not uint8.
+        ValueError: no axis of three channels where one is expected.
+    """
+    if not isinstance(image, Tensor | np.ndarray):
+        raise TypeError(f"expected a torch.Tensor or a numpy.ndarray, got {type(image).__name__}")
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.require(image, requirements=["C", "W"]))
+    if tensor.dtype != torch.uint8:
+        raise TypeError(f"expected uint8 RGB values 0..255, got {tensor.dtype}, shape {tuple(tensor.shape)}")
+    axes = (-3, -1) if isinstance(image, Tensor) else (-1, -3)
+    axis = next((axis for axis in axes if tensor.ndim in (3, 4) and tensor.shape[axis] == 3), None)
+    if axis is None:
+        raise ValueError(f"expected RGB images [3, H, W], [B, 3, H, W] or [..., H, W, 3], got {tuple(tensor.shape)}")
+    red, green, blue = (channel.to(torch.int32) for channel in tensor.unbind(axis))
+    # In place: a batch of photographs is large, and the sum of 255 * 65536 fits 32 bits.
+    total = red.mul_(RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).add_(32768).bitwise_right_shift_(16)
+    luma = total.to(torch.uint8)
+    return luma if isinstance(image, Tensor) else luma.numpy()

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.gradient_table import ZERO, as_table, gradient_index, gradients
-from auxface.texture.images import GreyImages, read_images, require_whole
+from auxface.texture.images import GrayImages, read_images, require_whole
 from auxface.texture.tiles import Buffers, tile_spans
+from auxface.texture.weber import ZERO, as_table, gradient_index, gradients
 
 # Votes are whole multiples of this, so their sums come out alike in any order; the error is far below 1e-5.
 VOTE_STEP = 2.0**-24
@@ -21,9 +21,9 @@ WORKING = 48
 
 
 def histogram_of_oriented_gradients(
-    image: GreyImages, orientations: int = 9, cell: int = 8, block: int = 1
-) -> GreyImages:
-    """Gradient magnitudes voted into orientation bins per cell, blocks normalised L2-Hys (Dalal and Triggs, 2005).
+    image: GrayImages, orientations: int = 9, cell: int = 8, block: int = 1
+) -> GrayImages:
+    """Gradient magnitudes voted into orientation bins per cell, blocks normalized L2-Hys (Dalal and Triggs, 2005).
 
     Agrees with ``skimage.feature.hog(..., block_norm="L2-Hys", feature_vector=False)`` to 1e-5. Gradients are central
     differences, 0 along the image's edge; the angle's bin is hard; pixels beyond the last whole cell do not vote.
@@ -55,7 +55,7 @@ def histogram_of_oriented_gradients(
         cells = _cell_histograms(images.cpu(), orientations, cell).to(images.device)
     else:
         cells = _cell_histograms(images, orientations, cell)
-    return layout.restore(_normalised_blocks(cells, block)[:, None])
+    return layout.restore(_normalized_blocks(cells, block)[:, None])
 
 
 def _cell_histograms(images: Tensor, orientations: int, cell: int) -> Tensor:
@@ -113,7 +113,7 @@ def _tables(orientations: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return as_table(votes, device), as_table(bins, device)
 
 
-def _normalised_blocks(cells: Tensor, block: int) -> Tensor:
+def _normalized_blocks(cells: Tensor, block: int) -> Tensor:
     """L2-Hys over sliding blocks: [B, block rows, block columns, block, block, orientations]."""
     blocks = cells.unfold(1, block, 1).unfold(2, block, 1).permute(0, 1, 2, 4, 5, 3).contiguous()
     for _ in range(2):

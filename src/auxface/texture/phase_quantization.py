@@ -10,16 +10,15 @@ import math
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GreyImages, require_number, require_whole
-from auxface.texture.square import apply_square
-from auxface.texture.tiles import Tile
+from auxface.texture.images import GrayImages, require_number, require_whole
+from auxface.texture.tiles import Tile, apply_square
 
 LARGEST_WINDOW = 63
 
 
 def local_phase_quantization(
-    image: GreyImages, window: int = 7, eps: float = 0.01, border: str = "reflect"
-) -> GreyImages:
+    image: GrayImages, window: int = 7, eps: float = 0.01, border: str = "reflect"
+) -> GrayImages:
     """Signs of the real and imaginary parts of four short-time Fourier coefficients (Ojansivu and Heikkilä, 2008).
 
     Args:
@@ -70,9 +69,9 @@ def _three_parts(
     """Sum, cosine sum and sine sum of ``source`` over a line of pixels ``stride`` apart, at ``length`` positions."""
     mean, cosine, sine = (tile.empty(torch.float64, length) for _ in range(3))
     together, apart = tile.empty(torch.float64, length), tile.empty(torch.float64, length)
-    centre = source[first : first + length]
-    mean.copy_(centre)
-    cosine.copy_(centre)
+    center = source[first : first + length]
+    mean.copy_(center)
+    cosine.copy_(center)
     sine.zero_()
     for j, angle in enumerate(angles, start=1):
         after = source[first + j * stride : first + j * stride + length]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from auxface.texture.images import GreyImages
+from auxface.texture.images import GrayImages
 
 ENTRY_POINT_GROUP = "auxface.descriptors"
 
@@ -65,7 +65,7 @@ class Descriptor:
     """
 
     name: str
-    function: Callable[..., GreyImages]
+    function: Callable[..., GrayImages]
     output: Callable[..., Output] = field(repr=False)
     reference: str
     natural_encoding: str
@@ -153,8 +153,8 @@ def available() -> dict[str, Descriptor]:
     return dict(_registered)
 
 
-def describe(image: GreyImages, name: str, **parameters: Any) -> GreyImages:
-    """Apply the descriptor ``name`` with ``parameters`` to grey images (or a clip).
+def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
+    """Apply the descriptor ``name`` with ``parameters`` to gray images (or a clip).
 
     Args:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array; whole numbers 0..255 of other dtypes too.

@@ -1,8 +1,10 @@
 """Runs a per-pixel operator over a batch in tiles that stay in cache, with bounded working memory.
 
-A tile is a stretch of padded pixels laid out as one flat row: the neighbour at (row, column) is then the same row
+A tile is a stretch of padded pixels laid out as one flat row: the neighbor at (row, column) is then the same row
 shifted by ``row * width + column``, every operation runs over one contiguous stretch, and the few positions that
 straddle two lines are computed and left out when the tile is cut to its place in the result.
+
+Runs an operator whose support is a small square of whole pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auxface.texture.images import GrayImages, read_images, require_border, require_size
+
 # Large enough that a tile's work outweighs calling it, small enough for the third level cache of current processors.
 CACHE_BYTES = 12 << 20
 # Working memory stays below this many times the input's bytes, whatever the operator.
@@ -18,7 +22,7 @@ MEMORY_RATIO = 12
 SMALLEST_TILE = 4096
 
 EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
-"""Offsets (row, column) of the eight neighbours, counter-clockwise from East: the bit order of every code."""
+"""Offsets (row, column) of the eight neighbors, counter-clockwise from East: the bit order of every code."""
 
 
 class Buffers:
@@ -34,7 +38,7 @@ class Buffers:
         self._next = 0
 
     def take(self, length: int, dtype: torch.dtype) -> Tensor:
-        """An uninitialised 1-D tensor; valid until :meth:`restart`."""
+        """An uninitialized 1-D tensor; valid until :meth:`restart`."""
         position, self._next = self._next, self._next + 1
         if position == len(self._held):
             self._held.append(torch.empty(length, dtype=dtype, device=self._device))
@@ -47,7 +51,7 @@ class Buffers:
 class Tile:
     """Padded pixels [n, rows + 2 radius, width] as one flat row of uint8, and buffers to compute in.
 
-    ``length`` counts the positions between the first and the last pixel that has all its neighbours.
+    ``length`` counts the positions between the first and the last pixel that has all its neighbors.
     """
 
     def __init__(self, padded: Tensor, radius: int, buffers: Buffers) -> None:
@@ -59,12 +63,12 @@ class Tile:
         self._buffers = buffers
 
     def at(self, row: int, column: int, source: Tensor | None = None) -> Tensor:
-        """Every pixel's neighbour at that offset: a view [length] of ``source`` (a full row; default: the pixels)."""
+        """Every pixel's neighbor at that offset: a view [length] of ``source`` (a full row; default: the pixels)."""
         start = self.origin + row * self.width + column
         return (self.flat if source is None else source)[start : start + self.length]
 
     def empty(self, dtype: torch.dtype, length: int | None = None) -> Tensor:
-        """A buffer of ``length`` (default: the tile's), uninitialised."""
+        """A buffer of ``length`` (default: the tile's), uninitialized."""
         return self._buffers.take(self.length if length is None else length, dtype)
 
     def cast(self, dtype: torch.dtype) -> Tensor:
@@ -146,7 +150,7 @@ def _padded(images: Tensor, margin: int, top: int, lines: int, buffers: Buffers)
 
 
 def real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Uninitialised float32 memory for many real maps."""
+    """Uninitialized float32 memory for many real maps."""
     if device.type == "cpu" and not torch.compiler.is_compiling():
         # NumPy asks the system for large pages. Twelve real maps are 48 times their image: touching so many small pages
         # for the first time takes longer than most operators.
@@ -176,3 +180,38 @@ def mirrored(images: Tensor, margin: int, top: int, lines: int, room: Tensor | N
         padded[:, :, margin - k].copy_(padded[:, :, margin + k])
         padded[:, :, margin + width - 1 + k].copy_(padded[:, :, margin + width - 1 - k])
     return padded
+
+
+def apply_square(
+    image: GrayImages,
+    kernel: Kernel,
+    border: str,
+    name: str,
+    *,
+    bytes_per_pixel: int,
+    radius: int = 1,
+    maps: int = 1,
+    dtype: torch.dtype = torch.uint8,
+) -> GrayImages:
+    """Check and read ``image``, run ``kernel`` over it and hand the maps back in the layout of the input.
+
+    Args:
+        image: what the caller passed.
+        kernel: the operator on one tile.
+        border: ``reflect`` or ``valid``.
+        name: of the operator, for errors.
+        bytes_per_pixel: working memory of the kernel for each pixel of a tile.
+        radius: of the square.
+        maps: maps per image.
+        dtype: of the maps.
+
+    Raises:
+        TypeError, ValueError: an image that is not gray, too small, or an unknown border.
+    """
+    require_border(border, ("reflect", "valid"))
+    images, layout = read_images(image)
+    require_size(tuple(images.shape[1:]), radius, border, name)
+    result = map_pixels(
+        images, kernel, radius=radius, border=border, maps=maps, dtype=dtype, bytes_per_pixel=bytes_per_pixel
+    )
+    return layout.restore(result)

@@ -1,1 +1,1 @@
-"""Optimisation: data feed, loop, schedule, checkpoints, selection on the validation split."""
+"""Optimization: data feed, loop, schedule, checkpoints, selection on the validation split."""

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from auxface.errors import InputError
 from auxface.model.directory import write_weights
-from auxface.training.sharding import laid_out
+from auxface.training.distributed import laid_out
 
-TENSORS = ("model", "optimiser", "best", "objectives", "average", "group_shares")
+TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_shares")
 _KEPT = 2
 _STATE = "state.json"
 _DIGITS = 9
@@ -35,7 +35,7 @@ class RunState:
     """Where a run stands.
 
     Attributes:
-        step: optimiser steps done.
+        step: optimizer steps done.
         epoch: epochs done.
         step_in_epoch: steps done of the epoch that is under way.
         best_value: best validation figure so far, or None.
@@ -62,7 +62,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
 
     Args:
         folder: holds the checkpoints of a run.
-        tensors: by file name: weights, optimiser moments (see :func:`optimiser_tensors`), and what else there is.
+        tensors: by file name: weights, optimizer moments (see :func:`optimizer_tensors`), and what else there is.
         state: the counters.
 
     Returns:
@@ -114,7 +114,7 @@ def load_checkpoint(
 
     Args:
         folder: holds the checkpoints of a run.
-        restore: puts tensors by file name into model and optimiser; may raise KeyError, ValueError or RuntimeError.
+        restore: puts tensors by file name into model and optimizer; may raise KeyError, ValueError or RuntimeError.
 
     Raises:
         InputError: no checkpoint in the folder is readable and of this model.
@@ -134,30 +134,30 @@ def load_checkpoint(
     raise InputError(f"{folder}: no checkpoint that this run can go on from ({reasons[0] if reasons else 'none'})")
 
 
-def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state by parameter: ``NAME:exp_avg`` and so on."""
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state by parameter: ``NAME:exp_avg`` and so on."""
     return {
         f"{name}:{kind}": torch.as_tensor(value)
         for name, parameter in model.named_parameters()
-        for kind, value in optimiser.state.get(parameter, {}).items()
+        for kind, value in optimizer.state.get(parameter, {}).items()
     }
 
 
-def restore_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimiser_tensors` gave.
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`optimizer_tensors` gave.
 
     Raises:
         KeyError: state of a parameter that the model lacks.
     """
     parameters = dict(model.named_parameters())
-    numbers = {id(p): number for number, p in enumerate(p for g in optimiser.param_groups for p in g["params"])}
-    saved = optimiser.state_dict()
+    numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
+    saved = optimizer.state_dict()
     saved["state"] = {}
     for key, value in tensors.items():
         name, _, kind = key.rpartition(":")
         parameter = parameters[name]
         saved["state"].setdefault(numbers[id(parameter)], {})[kind] = laid_out(value, parameter)
-    optimiser.load_state_dict(saved)
+    optimizer.load_state_dict(saved)
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -14,26 +14,32 @@ from auxface.model.balance import primary_is_taught
 from auxface.model.scoring import pooled_features
 from auxface.objectives import Moment, TrainingSet
 from auxface.progress import Advance
-from auxface.training.average import WeightAverage
-from auxface.training.blocks import set_up_blocks
 from auxface.training.checkpoint import (
     RunState,
     load_checkpoint,
     newest_checkpoint,
-    optimiser_tensors,
-    restore_optimiser,
+    optimizer_tensors,
+    restore_optimizer,
     save_checkpoint,
 )
-from auxface.training.faults import explained, non_finite_loss
-from auxface.training.feed import Feed
-from auxface.training.journal import Logs
-from auxface.training.machine import agreed_mean, make_accelerator
-from auxface.training.optimiser import make_optimiser
-from auxface.training.sharding import is_shared_out, load_whole, prepare, share_out, whole, whole_model, whole_weights
-from auxface.training.status import Recent, live_line
-from auxface.training.stepping import Stepper
-from auxface.training.sums import Sums
-from auxface.training.validation import Validation, validate
+from auxface.training.data_loader import Feed
+from auxface.training.distributed import (
+    agreed_mean,
+    is_shared_out,
+    load_whole,
+    make_accelerator,
+    prepare,
+    share_out,
+    whole,
+    whole_model,
+    whole_weights,
+)
+from auxface.training.errors import explained, non_finite_loss
+from auxface.training.logging import Logs, Recent, Sums, live_line
+from auxface.training.optimizer import WeightAverage, make_optimizer
+from auxface.training.selection import Validation, validate
+from auxface.training.train_step import Stepper
+from auxface.training.wrapping import set_up_blocks
 
 _TELL_EVERY = 20
 
@@ -61,7 +67,7 @@ def run_training(
 ) -> Trained:
     """Train to the end of the recipe and leave the best weights in the model.
 
-    A checkpoint in ``folder/checkpoint`` is gone on from. Every random choice is drawn from (seed, epoch, picture) or
+    A checkpoint in ``folder/checkpoint`` is gone on from. Every random choice is drawn from (seed, epoch, image) or
     (seed, step), so a resumed run takes the steps that an unbroken one would have taken.
 
     Args:
@@ -71,7 +77,7 @@ def run_training(
         folder: for checkpoints and logs; one process alone writes there.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; not read where an accelerator is given.
         training: what objectives may ask about the training split, where they do.
-        accelerator: see :func:`auxface.training.machine.make_accelerator`.
+        accelerator: see :func:`auxface.training.distributed.make_accelerator`.
         advance: told of steps done and what to say of them.
 
     Raises:
@@ -112,11 +118,11 @@ class _Run:
             if self.average is not None:
                 share_out(self.average.model, accelerator)
             self.training = None if training is None else replace(training, features=self._features)
-        optimiser = make_optimiser(model, self.options)
-        self.plain_optimiser = optimiser
+        optimizer = make_optimizer(model, self.options)
+        self.plain_optimizer = optimizer
         if newest_checkpoint(self._checkpoints) is not None:
             self.state, _ = load_checkpoint(self._checkpoints, self._restore)
-        wrapped, prepared = prepare(accelerator, model, optimiser)
+        wrapped, prepared = prepare(accelerator, model, optimizer)
         if self.state.scaler and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(self.state.scaler)
         self.steps = self.options.epochs * feed.steps_per_epoch
@@ -134,7 +140,7 @@ class _Run:
             while self.state.epoch < self.options.epochs and not self._patience_is_spent():
                 self._epoch(logs)
         self.accelerator.wait_for_everyone()
-        self.stepper.optimiser.zero_grad()
+        self.stepper.optimizer.zero_grad()
         model = self.model
         if self.twin is not None:
             model = self.twin.to(self.accelerator.device)
@@ -170,7 +176,7 @@ class _Run:
         self.sums = Sums()
         if self._is_time_to_look(epoch):
             entry |= self._look()
-        rate = self.plain_optimiser.param_groups[0]["lr"] / self.plain_optimiser.param_groups[0]["scale"]
+        rate = self.plain_optimizer.param_groups[0]["lr"] / self.plain_optimizer.param_groups[0]["scale"]
         seconds = round(time.perf_counter() - begun, 3)
         logs.epoch(self.state.epoch, self.state.step, learning_rate=rate, seconds=seconds, **entry)
         self._save()
@@ -196,7 +202,7 @@ class _Run:
 
     def _features(self) -> Tensor:
         with whole_model(self.model, self.twin) as model:
-            return pooled_features(model, self.feed.pictures)
+            return pooled_features(model, self.feed.images)
 
     def _patience_is_spent(self) -> bool:
         return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
@@ -225,7 +231,7 @@ class _Run:
         main = self.accelerator.is_main_process
         tensors = {
             "model": whole_weights(self.model, keep=main),
-            "optimiser": whole(optimiser_tensors(self.model, self.plain_optimiser), keep=main),
+            "optimizer": whole(optimizer_tensors(self.model, self.plain_optimizer), keep=main),
             "best": self.best,
             "objectives": self.model.objective_state(),
             "average": {} if self.average is None else whole_weights(self.average.model, keep=main),
@@ -243,7 +249,7 @@ class _Run:
             load_whole(self.average.model, tensors["average"])
         if self.feed.shares is not None:
             self.feed.shares.load_state(tensors["group_shares"])
-        restore_optimiser(self.model, self.plain_optimiser, tensors["optimiser"])
+        restore_optimizer(self.model, self.plain_optimizer, tensors["optimizer"])
         self.best = tensors["best"]
 
     @property

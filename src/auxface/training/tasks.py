@@ -1,6 +1,12 @@
-"""From the manifest's labels and the recipe's wishes to tasks, and from label columns to tensors."""
+"""From the manifest's labels and the recipe's wishes to tasks, and from label columns to tensors.
+
+The scale of an ordinal label: the values that an answer can be, read off the training split.
+
+Weights of classes in the loss: given, or such that rare and common classes count alike in the training split.
+"""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +17,65 @@ from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.objectives import Task
 from auxface.recipe import Recipe, TaskOptions
-from auxface.training.class_weights import class_weights
-from auxface.training.ordinal_values import ordinal_values
+
+_MOST_WHOLE = 128
+_BINS = 20
+
+
+def ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
+    """Evenly spaced values from the smallest to the largest label.
+
+    Args:
+        labels: float [N], NaN unknown, of the training split.
+        bins: how many values; None: one per whole number where all labels are whole and span at most 128, else 20.
+        name: of the label, for the error.
+
+    Raises:
+        InputError: fewer than two different labels.
+    """
+    known = labels[np.isfinite(labels)]
+    if not len(known) or known.min() == known.max():
+        raise InputError(f"tasks: label '{name}' has fewer than two different values in the training split")
+    low, high = float(known.min()), float(known.max())
+    if bins is None:
+        whole = bool((known == known.round()).all()) and high - low < _MOST_WHOLE
+        bins = int(high - low) + 1 if whole else _BINS
+    return tuple(float(value) for value in np.linspace(low, high, bins))
+
+
+def class_weights(task: Task, wanted: str | Mapping[str, float], labels: Tensor) -> tuple[float, ...]:
+    """The weights of a task's classes, as :class:`auxface.objectives.Task` holds them.
+
+    Balanced weights are n / (classes * count of the class), as scikit-learn has them; a class without images has 1.
+
+    Args:
+        task: a class, binary or multilabel task.
+        wanted: ``balanced``, or weights by class or attribute name (of an attribute: of its presence).
+        labels: of the training split, see :func:`auxface.training.tasks.label_tensors`.
+
+    Raises:
+        InputError: a name that is no class of the task.
+    """
+    if isinstance(wanted, Mapping):
+        unknown = [name for name in wanted if name not in task.classes]
+        if unknown:
+            raise InputError(
+                f"tasks.{task.name}.class_weights: '{unknown[0]}' is no class; expected {', '.join(task.classes)}"
+            )
+        given = tuple(float(wanted.get(name, 1.0)) for name in task.classes)
+        return (1.0,) * len(given) + given if task.kind == "multilabel" else given
+    values = labels.numpy().astype(np.float64)
+    if task.kind == "class":
+        return _balanced(np.array([(values == place).sum() for place in range(len(task.classes))]))
+    columns = values.reshape(len(values), -1)
+    pairs = [_balanced(np.array([(column == side).sum() for side in (0, 1)])) for column in columns.T]
+    return tuple(pair[0] for pair in pairs) + tuple(pair[1] for pair in pairs)
+
+
+def _balanced(counts: np.ndarray) -> tuple[float, ...]:
+    weights = np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 1.0)
+    return tuple(float(weight) for weight in weights)
+
 
 TRAINABLE = ("class", "binary", "multilabel", "ordinal")
 _BY_DEFAULT = ("class", "binary", "multilabel")

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auxface.data.decode import read_picture
 from auxface.data.faces import Face, FaceCutter, FaceSettings, make_detector
-from auxface.data.faces.choice import choose_faces, overlap
-from auxface.data.faces.framing import STANDARD_POINTS, cut, placement, similarity
+from auxface.data.faces.crop import STANDARD_POINTS, choose_faces, cut, overlap, placement, similarity
+from auxface.data.faces.detection import SHA256, yunet_weight
 from auxface.data.faces.tracking import track_face
-from auxface.data.faces.weights import SHA256, yunet_weight
+from auxface.data.images.decode import read_image
 from auxface.errors import InputError
 
 
@@ -27,7 +26,7 @@ def weight(shared_data):
 
 @pytest.fixture
 def portraits(shared_data):
-    return [read_picture(path) for path in sorted((shared_data / "attributes_celeba" / "images").glob("*.jpg"))[:40]]
+    return [read_image(path) for path in sorted((shared_data / "attributes_celeba" / "images").glob("*.jpg"))[:40]]
 
 
 def face(left, top, width, height, landmarks=None):
@@ -42,8 +41,8 @@ def test_the_weight_here_is_the_one_that_is_downloaded(weight):
 def test_yunet_finds_the_same_face_at_any_size(weight, portraits, scale):
     detect = make_detector("yunet", weight)
     found = 0
-    for picture in portraits:
-        large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    for image in portraits:
+        large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         faces = detect(large)
         found += bool(faces)
         if faces:
@@ -57,8 +56,8 @@ def test_yunet_finds_the_same_face_at_any_size(weight, portraits, scale):
 
 def test_haar_needs_no_weight(portraits):
     detect = make_detector("haar")
-    large = [cv2.resize(picture, None, fx=3, fy=3) for picture in portraits]
-    assert sum(bool(detect(picture)) for picture in large) >= 25
+    large = [cv2.resize(image, None, fx=3, fy=3) for image in portraits]
+    assert sum(bool(detect(image)) for image in large) >= 25
     assert make_detector("haar")(np.zeros((100, 100, 3), np.uint8)) == []
 
 
@@ -71,10 +70,10 @@ def test_weights_that_are_missing_or_wrong(tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
     monkeypatch.delenv("AUXFACE_YUNET", raising=False)
     # A local file in place of the network.
-    monkeypatch.setattr("auxface.data.faces.weights.URL", (tmp_path / "bad.onnx").as_uri())
+    monkeypatch.setattr("auxface.data.faces.detection.URL", (tmp_path / "bad.onnx").as_uri())
     with pytest.raises(InputError, match="hash differs"):
         yunet_weight()
-    monkeypatch.setattr("auxface.data.faces.weights.URL", (tmp_path / "gone.onnx").as_uri())
+    monkeypatch.setattr("auxface.data.faces.detection.URL", (tmp_path / "gone.onnx").as_uri())
     with pytest.raises(InputError, match="haar"):
         yunet_weight()
     assert not list(tmp_path.rglob("yunet-*"))
@@ -83,7 +82,7 @@ def test_weights_that_are_missing_or_wrong(tmp_path, monkeypatch):
 def test_the_download_is_kept_and_a_spoiled_copy_is_fetched_anew(tmp_path, monkeypatch, weight):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
     monkeypatch.delenv("AUXFACE_YUNET", raising=False)
-    monkeypatch.setattr("auxface.data.faces.weights.URL", weight.as_uri())
+    monkeypatch.setattr("auxface.data.faces.detection.URL", weight.as_uri())
     kept = yunet_weight()
     assert kept.read_bytes() == weight.read_bytes()
     kept.write_bytes(b"spoiled")
@@ -146,7 +145,7 @@ def test_alignment_puts_landmarks_on_the_standard_points():
     st.floats(0, 2),
 )
 @settings(max_examples=60, deadline=None)
-def test_an_upright_square_stays_in_the_picture(height, width, left, top, side, margin):
+def test_an_upright_square_stays_in_the_image(height, width, left, top, side, margin):
     matrix = placement(face(left, top, side, side), FaceSettings(size=64, margin=margin), (height, width))
     scale = matrix[0, 0]
     start = -matrix[:, 2] / scale
@@ -156,11 +155,11 @@ def test_an_upright_square_stays_in_the_picture(height, width, left, top, side, 
 
 
 def test_cutting_without_scaling_copies_pixels():
-    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     matrix = np.array([[1.0, 0, -30], [0, 1.0, -20]])
-    assert np.array_equal(cut(picture, matrix, 50), picture[20:70, 30:80])
-    whole = cut(picture[:90, :90], np.array([[1.0, 0, 0], [0, 1.0, 0]]), 90)
-    assert np.array_equal(whole, picture[:90, :90])
+    assert np.array_equal(cut(image, matrix, 50), image[20:70, 30:80])
+    whole = cut(image[:90, :90], np.array([[1.0, 0, 0], [0, 1.0, 0]]), 90)
+    assert np.array_equal(whole, image[:90, :90])
 
 
 def test_cutting_shrinks_with_antialiasing():

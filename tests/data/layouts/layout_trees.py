@@ -24,8 +24,8 @@ class Tree:
     options: tuple[tuple[str, object], ...] = ()
 
 
-def picture(path: Path, side: int = 24) -> None:
-    """A picture whose pixels follow from its name, so that no two are the same file."""
+def image(path: Path, side: int = 24) -> None:
+    """An image whose pixels follow from its name, so that no two are the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = zlib.crc32(str(path).encode())
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)).save(path)
@@ -62,7 +62,7 @@ def video(path: Path) -> None:
 
 def celeba(root: Path) -> Tree:
     for number in range(1, 7):
-        picture(root / f"Img/img_align_celeba/{number:06d}.jpg")
+        image(root / f"Img/img_align_celeba/{number:06d}.jpg")
     values = " ".join(" 1" if at % 3 == 0 else "-1" for at in range(40))
     lines = [f"{number:06d}.jpg {values}" for number in range(1, 7)]
     text(root / "Anno/list_attr_celeba.txt", "\n".join(["6", " ".join(ATTRIBUTES) + " ", *lines]) + "\n")
@@ -85,7 +85,7 @@ def fer2013(root: Path) -> Tree:
 
 def utkface(root: Path) -> Tree:
     for number in range(20):
-        picture(root / f"{number * 5}_{number % 2}_{number % 5}_201701161745{number:05d}.jpg.chip.jpg")
+        image(root / f"{number * 5}_{number % 2}_{number % 5}_201701161745{number:05d}.jpg.chip.jpg")
     return Tree(20, {}, ())
 
 
@@ -93,7 +93,7 @@ def folder(root: Path) -> Tree:
     for split, count in (("train", 3), ("val", 2), ("test", 1)):
         for name in ("happy", "sad"):
             for number in range(count):
-                picture(root / split / name / f"{number}.png")
+                image(root / split / name / f"{number}.png")
     return Tree(12, {"train": 6, "val": 4, "test": 2}, ())
 
 
@@ -146,11 +146,11 @@ def uadfv(root: Path) -> Tree:
 def df40(root: Path) -> Tree:
     for number in range(12):
         for frame in range(2):
-            picture(root / f"DF40_train/simswap/frames/{number:03d}_{number + 12:03d}/{frame:03d}.png")
-    picture(root / "DF40/simswap/ff/frames/900_901/000.png")
-    picture(root / "DF40/simswap/cdf/frames/id0_id1_0000/000.png")
-    picture(root / "DF40/heygen/real/aaa/000.png")
-    picture(root / "DF40/heygen/fake/bbb/000.png")
+            image(root / f"DF40_train/simswap/frames/{number:03d}_{number + 12:03d}/{frame:03d}.png")
+    image(root / "DF40/simswap/ff/frames/900_901/000.png")
+    image(root / "DF40/simswap/cdf/frames/id0_id1_0000/000.png")
+    image(root / "DF40/heygen/real/aaa/000.png")
+    image(root / "DF40/heygen/fake/bbb/000.png")
     return Tree(28, {"test": 4}, ())
 
 
@@ -159,7 +159,7 @@ def rafdb(root: Path) -> Tree:
     for number in range(1, 21):
         for part in ("train", "test") if number <= 3 else ("train",):
             name = f"{part}_{number:05d}"
-            picture(root / f"basic/Image/aligned/{name}_aligned.jpg")
+            image(root / f"basic/Image/aligned/{name}_aligned.jpg")
             lines.append(f"{name}.jpg {number % 7 + 1}")
             text(root / f"basic/Annotation/manual/{name}_manu_attri.txt", "1.0\t2.0\n" * 5 + "1\n0\n2\n")
     text(root / "basic/EmoLabel/list_patition_label.txt", "\n".join(lines) + "\n")
@@ -169,7 +169,7 @@ def rafdb(root: Path) -> Tree:
 def affectnet(root: Path) -> Tree:
     for name, count in (("train_set", 24), ("val_set", 3)):
         for number in range(count):
-            picture(root / name / f"images/{number}.jpg")
+            image(root / name / f"images/{number}.jpg")
             annotations = root / name / "annotations"
             annotations.mkdir(parents=True, exist_ok=True)
             for what, value in (("exp", str(number % 8)), ("val", "0.25"), ("aro", "-0.5")):
@@ -185,7 +185,7 @@ def affectnet_lists(root: Path) -> Tree:
         rows = [header]
         for number in range(count):
             file = f"{number % 3}/{name}{number}.jpg"
-            picture(root / "Manually_Annotated_Images" / file)
+            image(root / "Manually_Annotated_Images" / file)
             rows.append(f"{file},1,2,3,4,1.0;2.0;3.0,{number % 8},0.25,-0.5")
         # Neither "uncertain" nor "no face" is an emotion.
         rows.append(f"0/none{name}.jpg,1,2,3,4,1;2,9,-2,-2")
@@ -198,7 +198,7 @@ def ckplus(root: Path) -> Tree:
     for subject in range(20):
         for frame in range(1, 6):
             name = f"S{subject:03d}/001/S{subject:03d}_001_{frame:08d}"
-            picture(root / f"cohn-kanade-images/{name}.png")
+            image(root / f"cohn-kanade-images/{name}.png")
         text(root / f"Emotion/{name}_emotion.txt", f"   {subject % 7 + 1}.0000000e+00\n")
     return Tree(60, {}, ("cohn-kanade-images", "Emotion"))
 
@@ -207,7 +207,7 @@ def fairface(root: Path) -> Tree:
     for part, count in (("train", 24), ("val", 3)):
         rows = ["file,age,gender,race,service_test"]
         for number in range(1, count + 1):
-            picture(root / f"{part}/{number}.jpg")
+            image(root / f"{part}/{number}.jpg")
             rows.append(f"{part}/{number}.jpg,3-9,{'Male' if number % 2 else 'Female'},East Asian,False")
         text(root / f"fairface_label_{part}.csv", "\n".join(rows) + "\n")
     needed = ("fairface_label_train.csv", "fairface_label_val.csv", "train", "val")
@@ -217,7 +217,7 @@ def fairface(root: Path) -> Tree:
 def lfw(root: Path) -> Tree:
     for person, count in (("Aaron_Eckhart", 2), ("Bo_Derek", 3), ("Carla", 1)):
         for number in range(1, count + 1):
-            picture(root / f"lfw/{person}/{person}_{number:04d}.jpg")
+            image(root / f"lfw/{person}/{person}_{number:04d}.jpg")
     pairs = ["1\t2", "Aaron_Eckhart\t1\t2", "Bo_Derek\t1\t3", "Aaron_Eckhart\t1\tBo_Derek\t2", "Bo_Derek\t1\tCarla\t1"]
     text(root / "pairs.txt", "\n".join(pairs) + "\n")
     return Tree(6, {"test": 6}, ("lfw", "pairs.txt"))

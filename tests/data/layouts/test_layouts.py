@@ -8,8 +8,8 @@ from layout_trees import MAKERS
 
 from auxface.data.layouts import get_layout, layouts
 from auxface.data.manifest import KEY, read_manifest
+from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
-from auxface.verbs.prepare import prepare
 
 
 def test_every_layout_has_a_tree_here():

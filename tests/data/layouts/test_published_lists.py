@@ -7,7 +7,7 @@ from collections import Counter
 import layout_trees
 import numpy as np
 import pytest
-from layout_trees import picture, text
+from layout_trees import image, text
 
 from auxface.data.layouts import get_layout
 from auxface.data.layouts.fer2013 import majority
@@ -147,7 +147,7 @@ def test_fer_plus_majority(votes, emotion):
     assert majority(votes) == emotion
 
 
-def test_fer2013_pictures_are_the_pixels_of_the_file_and_fer_plus_replaces_the_labels(tmp_path):
+def test_fer2013_images_are_the_pixels_of_the_file_and_fer_plus_replaces_the_labels(tmp_path):
     from PIL import Image
 
     layout_trees.fer2013(tmp_path)
@@ -167,9 +167,9 @@ def test_fer2013_pictures_are_the_pixels_of_the_file_and_fer_plus_replaces_the_l
 
 def test_fer2013_folders_with_official_usage_in_the_file_names(tmp_path):
     for emotion in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"):
-        picture(tmp_path / f"train/{emotion}/Training_1{emotion}.jpg")
-        picture(tmp_path / f"test/{emotion}/PublicTest_2{emotion}.jpg")
-        picture(tmp_path / f"test/{emotion}/PrivateTest_3{emotion}.jpg")
+        image(tmp_path / f"train/{emotion}/Training_1{emotion}.jpg")
+        image(tmp_path / f"test/{emotion}/PublicTest_2{emotion}.jpg")
+        image(tmp_path / f"test/{emotion}/PrivateTest_3{emotion}.jpg")
     assert Counter(read("fer2013", tmp_path).table["split"]) == {"train": 7, "val": 7, "test": 7}
 
 
@@ -186,7 +186,7 @@ def test_affectnet_seven_classes_leave_contempt_out(tmp_path):
 def test_folder_sources_by_pattern_stay_together_and_stray_folders_are_refused(tmp_path):
     for person in range(12):
         for shot in range(3):
-            picture(tmp_path / f"{'sad' if person % 2 else 'happy'}/p{person}_{shot}.png")
+            image(tmp_path / f"{'sad' if person % 2 else 'happy'}/p{person}_{shot}.png")
     table = read("folder", tmp_path, source_pattern=r"(p\d+)_").table
     assert table["source"].nunique() == 12
     assert table.groupby("source")["split"].nunique().max() == 1
@@ -212,8 +212,8 @@ def test_ckplus_neutral_frames_come_from_the_start(tmp_path):
 
 def test_df40_frames_of_an_ff_pair_share_a_source_in_both_directions(tmp_path):
     for split, name in (("DF40_train", "000_003"), ("DF40_train", "003_000"), ("DF40", "900_901")):
-        picture(tmp_path / f"{split}/simswap/ff/frames/{name}/0.png")
-    picture(tmp_path / "DF40/heygen/real/a/0.png")
+        image(tmp_path / f"{split}/simswap/ff/frames/{name}/0.png")
+    image(tmp_path / "DF40/heygen/real/a/0.png")
     table = read("df40", tmp_path).table
     assert list(table["source"]) == ["ff/000_003", "ff/000_003", "heygen/a", "ff/900_901"]
     assert list(table["forged"]) == [1, 1, 0, 1]

@@ -8,7 +8,7 @@ from auxface.data.synthetic import (
     AGE_GROUPS,
     ATTRIBUTES,
     EMOTIONS,
-    PICTURES_PER_SOURCE,
+    IMAGES_PER_SOURCE,
     SKIN_TONES,
     Bias,
     describe_face,
@@ -40,8 +40,8 @@ def small():
 
 
 def test_the_table_has_what_was_promised(small):
-    assert small.pictures.shape == (24, 48, 48, 3)
-    assert small.pictures.dtype == np.uint8
+    assert small.images.shape == (24, 48, 48, 3)
+    assert small.images.dtype == np.uint8
     assert list(small.table.columns) == [
         "split", "source", "frame", "emotion", "skin_tone", "age_group", "forged", *ATTRIBUTES,
     ]  # fmt: skip
@@ -54,15 +54,15 @@ def test_the_table_has_what_was_promised(small):
 
 def test_same_seed_same_faces_other_seed_other_faces(small):
     again = render_faces(24, seed=7, size=48, workers=1)
-    assert np.array_equal(again.pictures, small.pictures)
+    assert np.array_equal(again.images, small.images)
     pd.testing.assert_frame_equal(again.table, small.table)
     other = render_faces(8, seed=8, size=48, workers=1)
-    assert not any(np.array_equal(a, b) for a, b in zip(other.pictures, small.pictures))
+    assert not any(np.array_equal(a, b) for a, b in zip(other.images, small.images))
 
 
 def test_a_larger_collection_begins_with_the_smaller(small):
     part = render_faces(7, seed=7, size=48, workers=1)
-    assert np.array_equal(part.pictures, small.pictures[:7])
+    assert np.array_equal(part.images, small.images[:7])
     pd.testing.assert_frame_equal(part.table, small.table.iloc[:7])
 
 
@@ -70,14 +70,14 @@ def test_the_number_of_workers_changes_nothing():
     seen = []
     here = render_faces(200, seed=3, size=32, workers=1, bias=Bias("Eyeglasses", strength=0.7))
     apart = render_faces(200, seed=3, size=32, workers=2, bias=Bias("Eyeglasses", strength=0.7), progress=seen.append)
-    assert np.array_equal(here.pictures, apart.pictures)
+    assert np.array_equal(here.images, apart.images)
     pd.testing.assert_frame_equal(here.table, apart.table)
     assert sorted(seen) == list(range(1, 201))
 
 
 def test_no_person_is_in_two_splits(free):
     assert (free.groupby("source").split.nunique() == 1).all()
-    assert (free.groupby("source").size() == PICTURES_PER_SOURCE).all()
+    assert (free.groupby("source").size() == IMAGES_PER_SOURCE).all()
     assert not free.duplicated(["source", "frame"]).any()
 
 
@@ -134,8 +134,8 @@ def test_bias_of_no_strength_is_no_bias():
     pd.testing.assert_frame_equal(table_of(80, seed=4, bias=Bias("Smiling", strength=0.0)), table_of(80, seed=4))
 
 
-def test_bias_takes_another_group_and_its_favoured_levels():
-    bias = Bias("Wearing_Hat", group="age_group", strength=1.0, favoured=("senior",))
+def test_bias_takes_another_group_and_its_favored_levels():
+    bias = Bias("Wearing_Hat", group="age_group", strength=1.0, favored=("senior",))
     table = table_of(400, seed=6, bias=bias)
     train = table[table.split == "train"]
     assert ((train.Wearing_Hat == 1) == (train.age_group == "senior")).all()
@@ -147,7 +147,7 @@ def test_bias_takes_another_group_and_its_favoured_levels():
         ({"label": "Grinning"}, "bias label 'Grinning' is unknown"),
         ({"group": "race"}, "bias group 'race' is unknown"),
         ({"strength": 1.5}, "strength 1.5 must lie between 0"),
-        ({"favoured": ("monk_11",)}, "favours 'monk_11', which skin_tone does not have"),
+        ({"favored": ("monk_11",)}, "favors 'monk_11', which skin_tone does not have"),
         ({"label": "Young", "group": "age_group"}, "cannot tie Young to age_group"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is said of a face is seen in it: measured on pictures that differ in one thing alone."""
+"""What is said of a face is seen in it: measured on images that differ in one thing alone."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -27,7 +27,7 @@ PERSON = Identity(skin_tone="monk_05", hair_style="short")
 SIZE = 96
 
 
-def picture(size=SIZE, scene=STILL, **parts):
+def image(size=SIZE, scene=STILL, **parts):
     return render_face(FaceDescription(**{"identity": PERSON, "scene": scene, **parts}), size).astype(float)
 
 
@@ -59,7 +59,7 @@ def test_sizes_beyond_are_refused(size):
         render_face(FaceDescription(), size)
 
 
-def test_drawing_twice_gives_the_same_picture():
+def test_drawing_twice_gives_the_same_image():
     face, _ = describe_face(2, seed=9)
     assert np.array_equal(render_face(face, 64), render_face(face, 64))
 
@@ -73,7 +73,7 @@ def test_the_same_face_at_two_sizes():
 
 def test_skin_follows_the_scale():
     lit = [
-        luminance(patch(picture(identity=replace(PERSON, skin_tone=tone)), 0.36, 0.3, 6)).mean() for tone in SKIN_TONES
+        luminance(patch(image(identity=replace(PERSON, skin_tone=tone)), 0.36, 0.3, 6)).mean() for tone in SKIN_TONES
     ]
     # Monk's first three swatches are equally light; from there each is darker than the one before.
     assert np.ptp(lit[:3]) < 6
@@ -82,7 +82,7 @@ def test_skin_follows_the_scale():
 
 def test_skin_carries_texture_and_age_adds_to_it():
     def roughness(age_group):
-        cheek = luminance(patch(picture(256, identity=replace(PERSON, age_group=age_group)), 0.36, 0.3, 14))
+        cheek = luminance(patch(image(256, identity=replace(PERSON, age_group=age_group)), 0.36, 0.3, 14))
         smooth = np.apply_along_axis(lambda line: np.convolve(line, np.ones(9) / 9, "same"), 1, cheek)
         return (cheek - smooth)[:, 5:-5].std()
 
@@ -91,20 +91,20 @@ def test_skin_carries_texture_and_age_adds_to_it():
 
 
 def test_each_person_has_their_own_skin():
-    ours, theirs = (patch(picture(160, identity=replace(PERSON, texture=seed)), 0.36, 0.3, 10) for seed in (1, 2))
+    ours, theirs = (patch(image(160, identity=replace(PERSON, texture=seed)), 0.36, 0.3, 10) for seed in (1, 2))
     assert np.abs(ours - theirs).mean() > 1.0
 
 
 def test_light_from_the_left_lights_the_left():
     for light_x in (-1.0, 1.0):
-        drawn = luminance(picture(scene=replace(STILL, light_x=light_x, light_ambient=0.2)))
+        drawn = luminance(image(scene=replace(STILL, light_x=light_x, light_ambient=0.2)))
         left, right = patch(drawn, -0.5, 0.25).mean(), patch(drawn, 0.5, 0.25).mean()
         assert (left > 1.15 * right) if light_x < 0 else (right > 1.15 * left)
 
 
 def test_turning_the_head_moves_the_nose():
     def darkest_column(yaw):
-        drawn = luminance(picture(scene=replace(STILL, yaw=yaw, light_x=0.0)))
+        drawn = luminance(image(scene=replace(STILL, yaw=yaw, light_x=0.0)))
         _, row = place(0.0, 0.345)
         around = drawn[row - 2 : row + 3, 25:71].mean(0)
         return 25 + np.argsort(around)[:8].mean()
@@ -113,7 +113,7 @@ def test_turning_the_head_moves_the_nose():
 
 
 def test_glasses_are_seen_at_their_rims():
-    bare, worn = picture(), picture(style=Style(glasses="square"))
+    bare, worn = image(), image(style=Style(glasses="square"))
     changed = np.abs(bare - worn).mean(2)
     column, row = place(0.318, -0.07)
     below = luminance(worn)[row + 4 : row + 14, column].min()
@@ -123,32 +123,32 @@ def test_glasses_are_seen_at_their_rims():
 
 
 def test_hats_lipstick_earrings_beards_and_baldness_are_seen_where_they_are():
-    bare = picture()
-    hat = picture(style=Style(hat="beanie", hat_colour=(0.5, 0.02, 0.02)))
+    bare = image()
+    hat = image(style=Style(hat="beanie", hat_color=(0.5, 0.02, 0.02)))
     assert patch(hat, 0.0, -0.8)[..., 0].mean() > 2 * patch(hat, 0.0, -0.8)[..., 1].mean()
-    lips = picture(style=Style(lipstick=(0.45, 0.02, 0.05)))
+    lips = image(style=Style(lipstick=(0.45, 0.02, 0.05)))
     red, plain = (patch(drawn, 0.0, 0.62, 1).mean((0, 1)) for drawn in (lips, bare))
     assert red[0] - red[1] > 1.5 * (plain[0] - plain[1])
-    drops = np.abs(picture(style=Style(earrings=True)) - bare).mean(2)
+    drops = np.abs(image(style=Style(earrings=True)) - bare).mean(2)
     assert drops[:, : SIZE // 2].max() > 30
     assert drops[:, 30:66].max() < 3
-    beard = luminance(picture(identity=replace(PERSON, beard="full", hair_colour="black")))
+    beard = luminance(image(identity=replace(PERSON, beard="full", hair_color="black")))
     assert patch(beard, 0.0, 0.85).mean() < 0.5 * luminance(patch(bare, 0.0, 0.85)).mean()
-    bald = picture(identity=replace(PERSON, hair_style="bald"))
+    bald = image(identity=replace(PERSON, hair_style="bald"))
     assert luminance(patch(bald, 0.0, -0.8)).mean() > 1.5 * luminance(patch(bare, 0.0, -0.8)).mean()
 
 
-def test_hair_colours_are_told_apart():
+def test_hair_colors_are_told_apart():
     light = {
-        colour: luminance(patch(picture(identity=replace(PERSON, hair_colour=colour)), 0.0, -0.9)).mean()
-        for colour in ("black", "brown", "blond")
+        color: luminance(patch(image(identity=replace(PERSON, hair_color=color)), 0.0, -0.9)).mean()
+        for color in ("black", "brown", "blond")
     }
     assert light["black"] * 1.3 < light["brown"] < light["blond"] / 1.3
 
 
 def test_a_smile_lifts_the_corners():
     def mouth_rows(corner):
-        drawn = picture(192, expression=Expression(corner_left=corner, corner_right=corner))
+        drawn = image(192, expression=Expression(corner_left=corner, corner_right=corner))
         redness = drawn[..., 0] - drawn[..., 1]
         rows = []
         for u in (-0.22, 0.0, 0.22):
@@ -162,7 +162,7 @@ def test_a_smile_lifts_the_corners():
 
 
 def test_emotions_differ_from_each_other_more_than_their_noise():
-    drawn = [picture(64, expression=typical_expression(emotion))[14:60, 14:50] for emotion in EMOTIONS]
+    drawn = [image(64, expression=typical_expression(emotion))[14:60, 14:50] for emotion in EMOTIONS]
     for i, one in enumerate(drawn):
         for other in drawn[:i]:
             assert np.abs(one - other).mean() > 1.0
@@ -173,7 +173,7 @@ def test_attributes_follow_the_description():
     assert attributes_of(smiling)["Smiling"] == 1
     assert attributes_of(smiling)["Mouth_Slightly_Open"] == 1
     assert attributes_of(FaceDescription(expression=typical_expression("sad")))["Smiling"] == 0
-    hidden = FaceDescription(Identity(hair_style="bald", hair_colour="black", bangs=True), style=Style(hat="cap"))
+    hidden = FaceDescription(Identity(hair_style="bald", hair_color="black", bangs=True), style=Style(hat="cap"))
     said = attributes_of(hidden)
     assert (said["Bald"], said["Bangs"], said["Black_Hair"], said["Wearing_Hat"]) == (0, 0, 0, 1)
 
@@ -181,9 +181,9 @@ def test_attributes_follow_the_description():
 def test_attributes_agree_with_each_other():
     for index in range(600):
         face, row = describe_face(index, seed=12)
-        colours = [row[name] for name in ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")]
-        assert sum(colours) <= 1
-        assert not (row["Bald"] and (any(colours) or row["Bangs"] or row["Wavy_Hair"]))
+        colors = [row[name] for name in ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")]
+        assert sum(colors) <= 1
+        assert not (row["Bald"] and (any(colors) or row["Bangs"] or row["Wavy_Hair"]))
         assert not (row["No_Beard"] and (row["Goatee"] or row["Mustache"]))
         assert not (row["Gray_Hair"] and row["Young"])
         assert row["Young"] == int(row["age_group"] == "young")
@@ -198,18 +198,18 @@ class TestForgery:
 
     @pytest.mark.parametrize(("region", "top", "bottom"), [("eyes", 25, 60), ("mouth", 58, 95), ("face", 8, 95)])
     def test_changes_its_region_alone(self, region, top, bottom):
-        forgery = Forgery(self.donor, region=region, colour=(1.06, 1.0, 0.95))
-        changed = np.abs(picture(forgery=forgery) - picture()).mean(2)
+        forgery = Forgery(self.donor, region=region, color=(1.06, 1.0, 0.95))
+        changed = np.abs(image(forgery=forgery) - image()).mean(2)
         outside = changed.copy()
         outside[top:bottom, 12:84] = 0
         assert outside.max() == 0
         assert (changed[top:bottom] > 2).mean() > 0.1
 
-    def test_leaves_a_softer_patch_of_another_colour(self):
+    def test_leaves_a_softer_patch_of_another_color(self):
         person = replace(PERSON, age_group="senior")
-        forgery = Forgery(replace(person, texture=3), region="face", colour=(1.08, 1.0, 0.92), softness=2.0)
+        forgery = Forgery(replace(person, texture=3), region="face", color=(1.08, 1.0, 0.92), softness=2.0)
         real, fake = (
-            patch(picture(128, scene=Scene(noise=0.012), identity=person, forgery=made), 0.3, 0.32, 7)
+            patch(image(128, scene=Scene(noise=0.012), identity=person, forgery=made), 0.3, 0.32, 7)
             for made in (None, forgery)
         )
         assert np.diff(luminance(fake), axis=1).std() < 0.75 * np.diff(luminance(real), axis=1).std()

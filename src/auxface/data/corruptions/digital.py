@@ -1,4 +1,4 @@
-"""What processing does to a picture: light, contrast, warping, pixels, codecs (Hendrycks and Dietterich, 2019)."""
+"""What processing does to an image: light, contrast, warping, pixels, codecs (Hendrycks and Dietterich, 2019)."""
 
 import io
 from collections.abc import Callable
@@ -15,28 +15,28 @@ from auxface.data.corruptions.registry import register
 
 
 @register("brightness")
-def brightness(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
+def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """Value (of hue, saturation, value) raised by .1 to .5."""
-    value = pictures.amax(1, keepdim=True)
+    value = images.amax(1, keepdim=True)
     raised = (value + (0.1, 0.2, 0.3, 0.4, 0.5)[level]).clamp(max=1.0)
-    return torch.where(value > 0, pictures * (raised / value.clamp(min=1e-6)), raised)
+    return torch.where(value > 0, images * (raised / value.clamp(min=1e-6)), raised)
 
 
 @register("contrast")
-def contrast(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
+def contrast(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """Differences from each channel's mean kept to .4 down to .05."""
     # Summed in double precision, so that the order of summation cannot show.
-    mean = pictures.double().mean((2, 3), keepdim=True).to(pictures.dtype)
-    return (pictures - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[level] + mean
+    mean = images.double().mean((2, 3), keepdim=True).to(images.dtype)
+    return (images - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[level] + mean
 
 
 @register("elastic_transform")
-def elastic_transform(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
+def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """A random affine map, then a smooth random displacement of every pixel.
 
     The published constants turn from coarse (1, 2) to fine (3 to 5), so that damage does not grow at every step.
     """
-    side = 244.0 * scale_of(pictures)
+    side = 244.0 * scale_of(images)
     strength, smooth, shear = (
         (2, 0.7, 0.1),
         (2, 0.08, 0.2),
@@ -44,7 +44,7 @@ def elastic_transform(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
         (0.07, 0.01, 0.02),
         (0.12, 0.01, 0.02),
     )[level]
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     third = min(height, width) // 3
     middle = torch.tensor([width / 2, height / 2])
     corners = middle + third * torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
@@ -54,66 +54,64 @@ def elastic_transform(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
         ones = torch.ones(3, 1, dtype=torch.float64)
         return torch.linalg.solve(torch.cat((moved.double(), ones), 1), corners.double()).float()
 
-    back = random_fields(seeds, draw_map, pictures.device)
+    back = random_fields(seeds, draw_map, images.device)
     other = seeds ^ 0x5DEECE66D
-    field = random_fields(other, lambda g: torch.rand((2, height, width), generator=g) * 2 - 1, pictures.device)
+    field = random_fields(other, lambda g: torch.rand((2, height, width), generator=g) * 2 - 1, images.device)
     field = filtering.gaussian_blur(field.double(), smooth * side).float() * (strength * side)
-    rows = torch.arange(height, device=pictures.device, dtype=pictures.dtype)[None, :, None]
-    columns = torch.arange(width, device=pictures.device, dtype=pictures.dtype)[None, None, :]
+    rows = torch.arange(height, device=images.device, dtype=images.dtype)[None, :, None]
+    columns = torch.arange(width, device=images.device, dtype=images.dtype)[None, None, :]
     a = back[:, :, :, None, None]
     x = columns + field[:, 0]
     y = rows + field[:, 1]
     from_x = a[:, 0, 0] * x + a[:, 1, 0] * y + a[:, 2, 0]
     from_y = a[:, 0, 1] * x + a[:, 1, 1] * y + a[:, 2, 1]
-    return filtering.shifted(pictures, from_x - columns, from_y - rows)
+    return filtering.shifted(images, from_x - columns, from_y - rows)
 
 
 @register("pixelate")
-def pixelate(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
+def pixelate(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """Shrunk to 60% down to 25% by averaging, then enlarged by repeating."""
     factor = (0.6, 0.5, 0.4, 0.3, 0.25)[level]
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     small = (int(width * factor), int(height * factor))
     box = Image.Resampling.BOX
-    return _one_by_one(pictures, lambda picture: picture.resize(small, box).resize((width, height), box))
+    return _one_by_one(images, lambda image: image.resize(small, box).resize((width, height), box))
 
 
 @register("jpeg_compression")
-def jpeg_compression(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
+def jpeg_compression(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """JPEG of quality 25 down to 7."""
-    return through_jpeg(pictures, (25, 18, 15, 10, 7)[level])
+    return through_jpeg(images, (25, 18, 15, 10, 7)[level])
 
 
 @register("jpeg_quality")
-def jpeg_quality(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """JPEG of the qualities that sharing a picture costs: 90, 75, 60, 45, 30."""
-    return through_jpeg(pictures, (90, 75, 60, 45, 30)[level])
+def jpeg_quality(images: Tensor, level: int, seeds: Tensor) -> Tensor:
+    """JPEG of the qualities that sharing an image costs: 90, 75, 60, 45, 30."""
+    return through_jpeg(images, (90, 75, 60, 45, 30)[level])
 
 
 @register("resize")
-def resize(pictures: Tensor, level: int, seeds: Tensor) -> Tensor:
+def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """Scaled down to 80%, 60%, 40%, 30%, 20% and up again, bilinear with antialiasing."""
     factor = (0.8, 0.6, 0.4, 0.3, 0.2)[level]
-    size = pictures.shape[-2:]
-    small = F.interpolate(
-        pictures, size=[max(round(side * factor), 1) for side in size], mode="bilinear", antialias=True
-    )
+    size = images.shape[-2:]
+    small = F.interpolate(images, size=[max(round(side * factor), 1) for side in size], mode="bilinear", antialias=True)
     return F.interpolate(small, size=size, mode="bilinear")
 
 
-def through_jpeg(pictures: Tensor, quality: int) -> Tensor:
-    """Pictures float [B, 3, H, W] in 0..1 after JPEG compression of this quality, 1 to 100."""
+def through_jpeg(images: Tensor, quality: int) -> Tensor:
+    """Images float [B, 3, H, W] in 0..1 after JPEG compression of this quality, 1 to 100."""
 
-    def compress(picture: Image.Image) -> Image.Image:
+    def compress(image: Image.Image) -> Image.Image:
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=quality)
+        image.save(buffer, "JPEG", quality=quality)
         return Image.open(buffer)
 
-    return _one_by_one(pictures, compress)
+    return _one_by_one(images, compress)
 
 
-def _one_by_one(pictures: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """What Pillow makes of each picture, as float [B, 3, H, W] in 0..1 on the device it came from."""
-    whole = (pictures.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    changed = np.stack([np.asarray(change(Image.fromarray(picture))) for picture in whole])
-    return torch.from_numpy(changed).permute(0, 3, 1, 2).to(pictures.device, pictures.dtype) / 255.0
+def _one_by_one(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
+    """What Pillow makes of each image, as float [B, 3, H, W] in 0..1 on the device it came from."""
+    whole = (images.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    changed = np.stack([np.asarray(change(Image.fromarray(image))) for image in whole])
+    return torch.from_numpy(changed).permute(0, 3, 1, 2).to(images.device, images.dtype) / 255.0

@@ -1,4 +1,4 @@
-"""Filters and random fields that treat each picture alone, so that no result depends on the batch around it."""
+"""Filters and random fields that treat each image alone, so that no result depends on the batch around it."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from torch import Tensor
 from auxface.data.corruptions.registry import PUBLISHED_SIZE
 
 
-def scale_of(pictures: Tensor) -> float:
-    """Factor from lengths published for 224-pixel pictures to lengths in these."""
-    return min(pictures.shape[-2:]) / PUBLISHED_SIZE
+def scale_of(images: Tensor) -> float:
+    """Factor from lengths published for 224-pixel images to lengths in these."""
+    return min(images.shape[-2:]) / PUBLISHED_SIZE
 
 
 def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], device: torch.device) -> Tensor:
@@ -25,77 +25,77 @@ def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], devi
     return torch.stack(drawn).to(device)
 
 
-def gaussian_blur(pictures: Tensor, sigma: float) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Gaussian blur [B, C, H, W] of any float dtype, cut at 4 sigma, borders mirrored."""
     if sigma < 0.05:
-        return pictures
-    radius = min(max(math.ceil(4 * sigma), 1), min(pictures.shape[-2:]) - 1)
+        return images
+    radius = min(max(math.ceil(4 * sigma), 1), min(images.shape[-2:]) - 1)
     weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-radius, radius + 1)]
     total = sum(weights)
-    padded = F.pad(pictures, (radius, radius, 0, 0), mode="reflect")
-    width, height = pictures.shape[-1], pictures.shape[-2]
-    rows = torch.zeros_like(pictures)
+    padded = F.pad(images, (radius, radius, 0, 0), mode="reflect")
+    width, height = images.shape[-1], images.shape[-2]
+    rows = torch.zeros_like(images)
     for offset, weight in enumerate(weights):
         rows += padded[..., offset : offset + width] * (weight / total)
     padded = F.pad(rows, (0, 0, radius, radius), mode="reflect")
-    out = torch.zeros_like(pictures)
+    out = torch.zeros_like(images)
     for offset, weight in enumerate(weights):
         out += padded[..., offset : offset + height, :] * (weight / total)
     return out
 
 
-def disk_blur(pictures: Tensor, radius: float, edge: float) -> Tensor:
+def disk_blur(images: Tensor, radius: float, edge: float) -> Tensor:
     """Mean over a disk of `radius` pixels whose edge is softened over `edge` pixels, as out of focus."""
-    reach = min(math.ceil(radius + 0.5 + 2 * edge), min(pictures.shape[-2:]) - 1)
+    reach = min(math.ceil(radius + 0.5 + 2 * edge), min(images.shape[-2:]) - 1)
     offsets = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
     soft = 0.5 + edge
     weights = [min(max((radius + soft - math.hypot(dy, dx)) / (2 * soft), 0.0), 1.0) for dy, dx in offsets]
     total = sum(weights)
-    padded = F.pad(pictures, (reach, reach, reach, reach), mode="reflect")
-    height, width = pictures.shape[-2:]
-    out = torch.zeros_like(pictures)
+    padded = F.pad(images, (reach, reach, reach, reach), mode="reflect")
+    height, width = images.shape[-2:]
+    out = torch.zeros_like(images)
     for (dy, dx), weight in zip(offsets, weights):
         if weight > 0:
             out += padded[..., reach + dy : reach + dy + height, reach + dx : reach + dx + width] * (weight / total)
     return out
 
 
-def shifted(pictures: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """Pictures [B, C, H, W] read at positions moved by (dx, dy) pixels, each [B] or [B, H, W]; bilinear."""
-    batch, _, height, width = pictures.shape
-    rows = torch.arange(height, device=pictures.device, dtype=pictures.dtype)
-    columns = torch.arange(width, device=pictures.device, dtype=pictures.dtype)
+def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """Images [B, C, H, W] read at positions moved by (dx, dy) pixels, each [B] or [B, H, W]; bilinear."""
+    batch, _, height, width = images.shape
+    rows = torch.arange(height, device=images.device, dtype=images.dtype)
+    columns = torch.arange(width, device=images.device, dtype=images.dtype)
     dx = dx.reshape(batch, -1, width) if dx.ndim == 3 else dx.reshape(batch, 1, 1)
     dy = dy.reshape(batch, -1, width) if dy.ndim == 3 else dy.reshape(batch, 1, 1)
     x = (columns[None, None, :] + dx).expand(batch, height, width)
     y = (rows[None, :, None] + dy).expand(batch, height, width)
     grid = torch.stack((2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1), dim=-1)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 
-def zoomed(pictures: Tensor, factor: float) -> Tensor:
-    """The middle of the pictures, enlarged by `factor`, bilinear."""
+def zoomed(images: Tensor, factor: float) -> Tensor:
+    """The middle of the images, enlarged by `factor`, bilinear."""
     if factor == 1.0:
-        return pictures
-    batch, _, height, width = pictures.shape
-    rows = torch.linspace(-1 / factor, 1 / factor, height, device=pictures.device, dtype=pictures.dtype)
-    columns = torch.linspace(-1 / factor, 1 / factor, width, device=pictures.device, dtype=pictures.dtype)
+        return images
+    batch, _, height, width = images.shape
+    rows = torch.linspace(-1 / factor, 1 / factor, height, device=images.device, dtype=images.dtype)
+    columns = torch.linspace(-1 / factor, 1 / factor, width, device=images.device, dtype=images.dtype)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     grid = torch.stack((x, y), dim=-1).expand(batch, height, width, 2)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def motion_blur(pictures: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """One-sided Gaussian smear over `radius` pixels along each picture's own direction, degrees [B]."""
+def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
+    """One-sided Gaussian smear over `radius` pixels along each image's own direction, degrees [B]."""
     taps = max(math.ceil(radius) + 1, 2)
     step = radius / (taps - 1)
     weights = [math.exp(-0.5 * (tap * step / sigma) ** 2) for tap in range(taps)]
     total = sum(weights)
-    angle = torch.deg2rad(degrees.to(pictures.dtype))
-    out = torch.zeros_like(pictures)
+    angle = torch.deg2rad(degrees.to(images.dtype))
+    out = torch.zeros_like(images)
     for tap, weight in enumerate(weights):
         reach = tap * step
-        out += shifted(pictures, reach * torch.cos(angle), reach * torch.sin(angle)) * (weight / total)
+        out += shifted(images, reach * torch.cos(angle), reach * torch.sin(angle)) * (weight / total)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Faces in pictures: found, chosen and cut, by settings that travel with the manifest and the model."""
+"""Faces in images: found, chosen and cut, by settings that travel with the manifest and the model."""
 
 from auxface.data.faces.cutting import FaceCutter
 from auxface.data.faces.detection import Detector, Face, make_detector

@@ -1,13 +1,12 @@
-"""Detector and settings together: a picture goes in, pictures of faces come out."""
+"""Detector and settings together: an image goes in, images of faces come out."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from auxface.data.faces.choice import choose_faces
+from auxface.data.faces.crop import choose_faces, cut, placement
 from auxface.data.faces.detection import Detector, Face, make_detector
-from auxface.data.faces.framing import cut, placement
 from auxface.data.faces.settings import FaceSettings
 from auxface.data.faces.tracking import track_face
 
@@ -27,32 +26,32 @@ class FaceCutter:
         self.settings = settings
         self._detect: Detector = make_detector(settings.detector, weights)
 
-    def find(self, picture: np.ndarray) -> list[Face]:
+    def find(self, image: np.ndarray) -> list[Face]:
         """All faces that are large enough, uint8 [H, W, 3] RGB in, best first."""
-        faces = [face for face in self._detect(picture) if max(face.box[2:]) >= self.settings.least]
+        faces = [face for face in self._detect(image) if max(face.box[2:]) >= self.settings.least]
         return faces if self.settings.cut == "crop" else [face for face in faces if face.landmarks is not None]
 
-    def cut(self, picture: np.ndarray, mask: np.ndarray | None = None) -> list[tuple[Face, np.ndarray]]:
-        """The chosen faces with their pictures, uint8 [size, size, 3]; empty where there is no face.
+    def cut(self, image: np.ndarray, mask: np.ndarray | None = None) -> list[tuple[Face, np.ndarray]]:
+        """The chosen faces with their images, uint8 [size, size, 3]; empty where there is no face.
 
         Args:
-            picture: uint8 [H, W, 3] RGB.
-            mask: bool, true where the picture was forged.
+            image: uint8 [H, W, 3] RGB.
+            mask: bool, true where the image was forged.
         """
-        chosen = choose_faces(self.find(picture), self.settings.which, (picture.shape[0], picture.shape[1]), mask)
-        return [(face, self._frame(picture, face)) for face in chosen]
+        chosen = choose_faces(self.find(image), self.settings.which, (image.shape[0], image.shape[1]), mask)
+        return [(face, self._frame(image, face)) for face in chosen]
 
     def cut_clip(
         self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None = None
     ) -> list[np.ndarray] | None:
         """One face through frames of one size, each uint8 [size, size, 3]; None where no frame has a face."""
         followed = self.follow(frames, masks)
-        return None if followed is None else [picture for _, picture in followed]
+        return None if followed is None else [image for _, image in followed]
 
     def follow(
         self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None = None
     ) -> list[tuple[Face, np.ndarray]] | None:
-        """One face through frames of one size, with its pictures; where all faces are wanted, the largest."""
+        """One face through frames of one size, with its images; where all faces are wanted, the largest."""
         shape = (frames[0].shape[0], frames[0].shape[1])
         tracked = track_face(
             [self.find(frame) for frame in frames], self.settings.which, shape, masks or [None] * len(frames)
@@ -61,6 +60,6 @@ class FaceCutter:
             return None
         return [(face, self._frame(frame, face)) for frame, face in zip(frames, tracked, strict=True)]
 
-    def _frame(self, picture: np.ndarray, face: Face) -> np.ndarray:
-        shape = (picture.shape[0], picture.shape[1])
-        return cut(picture, placement(face, self.settings, shape), self.settings.size)
+    def _frame(self, image: np.ndarray, face: Face) -> np.ndarray:
+        shape = (image.shape[0], image.shape[1])
+        return cut(image, placement(face, self.settings, shape), self.settings.size)

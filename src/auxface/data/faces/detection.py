@@ -1,6 +1,13 @@
-"""Finding faces: YuNet (Wu, Peng and Yu, 2023) with five landmarks, or OpenCV's Haar cascade, which needs no weight."""
+"""Finding faces: YuNet (Wu, Peng and Yu, 2023) with five landmarks, or OpenCV's Haar cascade, which needs no weight.
 
+YuNet's weight: a file that the user names, or one download whose hash is checked.
+"""
+
+import hashlib
+import os
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +15,51 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from auxface.atomic import atomic_file
 from auxface.data.faces.settings import DetectorName
-from auxface.data.faces.weights import yunet_weight
+from auxface.data.images.cache import default_folder
 from auxface.errors import InputError
+
+URL = (
+    "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/"
+    "onnx/yunet_n_640_640.onnx"
+)
+SHA256 = "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31"
+_MOST = 4 * 1024 * 1024
+
+
+def yunet_weight(given: Path | None = None) -> Path:
+    """The file to use: ``given``, else the one that ``AUXFACE_YUNET`` names, else the downloaded one.
+
+    Raises:
+        InputError: no such file, no network, or a download that is not the expected file.
+    """
+    named = given or (Path(os.environ["AUXFACE_YUNET"]) if os.environ.get("AUXFACE_YUNET") else None)
+    if named is not None:
+        if not named.is_file():
+            raise InputError(f"{named}: no such file; expected the ONNX weight of YuNet")
+        return named
+    kept = default_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"
+    if not (kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == SHA256):
+        data = _download()
+        with atomic_file(kept) as beside:
+            beside.write_bytes(data)
+    return kept
+
+
+def _download() -> bytes:
+    advice = "give the file with --weights or AUXFACE_YUNET, or use --detector haar"
+    try:
+        with urllib.request.urlopen(URL, timeout=30) as reply:
+            data = reply.read(_MOST + 1)
+    except (urllib.error.URLError, OSError) as error:
+        raise InputError(
+            f"the YuNet weight cannot be downloaded ({getattr(error, 'reason', error)}); {advice}"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise InputError(f"the YuNet weight that was downloaded is not the expected file (its hash differs); {advice}")
+    return data
+
 
 SCORE = 0.7
 _OVERLAP = 0.3
@@ -19,10 +68,10 @@ _CANVASES = (160, 320, 640)
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture, in pixels of that picture.
+    """A face in an image, in pixels of that image.
 
     Attributes:
-        box: left, top, width, height; parts may lie outside the picture.
+        box: left, top, width, height; parts may lie outside the image.
         landmarks: float32 [5, 2]: right eye, left eye, nose, right and left mouth corner of the person, who faces the
             viewer, so that the right eye is on the left; None where the detector gives none.
         score: 0..1; 1 where the detector gives none.
@@ -37,7 +86,7 @@ Detector = Callable[[np.ndarray], list[Face]]
 
 
 def make_detector(name: DetectorName, weights: Path | None = None) -> Detector:
-    """A function from a picture (uint8 [H, W, 3] RGB) to its faces, best first; threads may share it.
+    """A function from an image (uint8 [H, W, 3] RGB) to its faces, best first; threads may share it.
 
     Args:
         name: ``yunet`` or ``haar``.
@@ -67,15 +116,15 @@ class _YuNet:
             networks[side] = cv2.FaceDetectorYN.create(self._weight, "", (side, side), SCORE, _OVERLAP)
         return networks[side]
 
-    def __call__(self, picture: np.ndarray) -> list[Face]:
-        longer = max(picture.shape[:2])
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        longer = max(image.shape[:2])
         # A few fixed canvases: each change of input size would lay the network out anew.
         side = next((canvas for canvas in _CANVASES if longer <= canvas), _CANVASES[-1])
         scale = min(1.0, side / longer)
-        shown = picture
+        shown = image
         if scale < 1:
-            width, height = (max(1, round(length * scale)) for length in picture.shape[1::-1])
-            shown = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            width, height = (max(1, round(length * scale)) for length in image.shape[1::-1])
+            shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         canvas = np.zeros((side, side, 3), np.uint8)
         canvas[: shown.shape[0], : shown.shape[1]] = shown[:, :, ::-1]
         _, found = self._network(side).detect(canvas)
@@ -98,11 +147,11 @@ class _Haar:
             raise InputError(f"this OpenCV ({cv2.__version__}) carries no Haar cascades; use detector yunet")
         self._local = threading.local()
 
-    def __call__(self, picture: np.ndarray) -> list[Face]:
+    def __call__(self, image: np.ndarray) -> list[Face]:
         if not hasattr(self._local, "cascade"):
             self._local.cascade = cv2.CascadeClassifier(str(self._file))
-        grey = cv2.equalizeHist(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
-        least = max(20, min(grey.shape) // 10)
-        found = self._local.cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
+        gray = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+        least = max(20, min(gray.shape) // 10)
+        found = self._local.cascade.detectMultiScale(gray, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
         faces = [Face((float(x), float(y), float(w), float(h)), None, 1.0) for x, y, w, h in found]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])

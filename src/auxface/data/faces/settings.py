@@ -20,7 +20,7 @@ class FaceSettings:
         detector: ``yunet`` or ``haar``.
         which: of several faces the one that the forgery ``mask`` covers most (the largest where there is no mask), the
             ``largest``, the most ``central``, or ``all``.
-        size: side of the cut pictures in pixels.
+        size: side of the cut images in pixels.
         margin: how much wider than the face the square is: its side is (1 + margin) times the longer side of the box;
             for ``align``, (1 + margin) times the standard 112-pixel frame.
         least: faces with a longer side of fewer pixels are passed over.

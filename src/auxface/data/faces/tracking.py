@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from auxface.data.faces.choice import centre, choose_faces, overlap
+from auxface.data.faces.crop import center, choose_faces, overlap
 from auxface.data.faces.detection import Face
 from auxface.data.faces.settings import Which
 
@@ -19,7 +19,7 @@ def track_face(
     """A face for every frame, smoothed over time, or None where no frame has one.
 
     The face is chosen in the first frame that has any and followed in both directions to the box that overlaps most;
-    frames where it was missed are filled in between their neighbours.
+    frames where it was missed are filled in between their neighbors.
 
     Args:
         detected: the faces of each frame.
@@ -50,7 +50,7 @@ def _smooth(followed: Sequence[Face | None]) -> list[Face]:
     seen = [at for at, face in enumerate(followed) if face is not None]
     faces = [face for face in followed if face is not None]
     # Middle, side and landmarks, so that a box that flickers in shape does not change the square's size.
-    rows = np.array([[*centre(face.box), max(face.box[2:]), *_points(face)] for face in faces])
+    rows = np.array([[*center(face.box), max(face.box[2:]), *_points(face)] for face in faces])
     times = np.arange(len(followed))
     filled = np.stack([np.interp(times, seen, column) for column in rows.T], 1)
     weights = np.array([np.exp(-0.5 * (offset / 1.5) ** 2) for offset in range(-_WIDTH, _WIDTH + 1)])

@@ -13,7 +13,7 @@ from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
 from auxface.data.layouts.tree import files_under, need_file, need_folder, read_rows
 from auxface.data.manifest import Label
 from auxface.data.parallel import in_order
-from auxface.data.splits import cut_validation
+from auxface.data.prepare.splits import cut_validation
 from auxface.errors import InputError
 
 CLASSES: tuple[str, ...] = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -32,7 +32,7 @@ def read(root: Path, *, classes: str = "8", val_fraction: float = 0.05) -> Listi
         if "expression" not in row
     )
     if table.empty:
-        raise InputError(f"{root}: there are no pictures with an expression from 0 to {len(names) - 1}")
+        raise InputError(f"{root}: there are no images with an expression from 0 to {len(names) - 1}")
     table["emotion"] = [names[value] for value in table["expression"]]
     table = table.drop(columns="expression").assign(dataset="affectnet", video="", method="")
     table["frame"] = table.groupby("source").cumcount()
@@ -42,7 +42,7 @@ def read(root: Path, *, classes: str = "8", val_fraction: float = 0.05) -> Listi
 
 
 def _lists(root: Path) -> list[dict]:
-    pictures = need_folder(
+    images = need_folder(
         root, ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images"), "affectnet"
     )
     rows = []
@@ -55,14 +55,14 @@ def _lists(root: Path) -> list[dict]:
                 about = {"expression": int(row["expression"])} | {key: float(row[key]) for key in _COLUMNS[2:]}
             except ValueError:
                 raise InputError(f"{path}: row {number + 1} has no numbers for expression, valence, arousal") from None
-            rows.append({"path": str(pictures / name), "split": split, "source": name} | about)
+            rows.append({"path": str(images / name), "split": split, "source": name} | about)
     return rows
 
 
 def _arrays(root: Path) -> list[dict]:
     rows = []
     for name, split in (("train_set", "train"), ("val_set", "test")):
-        pictures = need_folder(root, (f"{name}/images",), "affectnet")
+        images = need_folder(root, (f"{name}/images",), "affectnet")
         annotations = need_folder(root, (f"{name}/annotations",), "affectnet")
 
         def about(path: Path, annotations: Path = annotations, name: str = name, split: str = split) -> dict:
@@ -76,7 +76,7 @@ def _arrays(root: Path) -> list[dict]:
                 return row
             return row | {"expression": int(values[0]), "valence": values[1], "arousal": values[2]}
 
-        rows += in_order(about, files_under(pictures, (".jpg", ".jpeg", ".png")))
+        rows += in_order(about, files_under(images, (".jpg", ".jpeg", ".png")))
     return rows
 
 

@@ -26,9 +26,9 @@ _FOLDERS = {
 _SPLITS = {"0": "train", "1": "val", "2": "test"}
 
 
-def read(root: Path, *, pictures: str = "aligned") -> Listing:
+def read(root: Path, *, images: str = "aligned") -> Listing:
     """Read the folder ``root``; see docs/data.md for the tree."""
-    folder = need_folder(root, _FOLDERS[pictures], "celeba")
+    folder = need_folder(root, _FOLDERS[images], "celeba")
     partition = _pairs(need_file(root, ("list_eval_partition.txt", "Eval/list_eval_partition.txt"), "celeba"))
     identity = _pairs(need_file(root, ("identity_CelebA.txt", "Anno/identity_CelebA.txt"), "celeba"))
     attributes = _attributes(need_file(root, ("list_attr_celeba.txt", "Anno/list_attr_celeba.txt"), "celeba"))
@@ -42,7 +42,7 @@ def read(root: Path, *, pictures: str = "aligned") -> Listing:
         raise InputError(
             f"{root}: list_eval_partition.txt gives {wrong.index[0]} '{wrong.iloc[0]}'; expected 0, 1 or 2"
         )
-    suffix = ".png" if pictures == "aligned_png" else ".jpg"
+    suffix = ".png" if images == "aligned_png" else ".jpg"
     table["path"] = [str(folder / Path(name).with_suffix(suffix).name) for name in table.index]
     table["split"] = table["split"].map(_SPLITS)
     table["dataset"], table["video"], table["method"] = "celeba", "", ""
@@ -72,7 +72,7 @@ def _attributes(path: Path) -> pd.DataFrame:
     rows = [line.split() for line in lines[2:]]
     if str(len(rows)) != lines[0].strip():
         raise InputError(
-            f"{path}: its first line says {lines[0].strip()} pictures, it lists {len(rows)}; it is cut short"
+            f"{path}: its first line says {lines[0].strip()} images, it lists {len(rows)}; it is cut short"
         )
     values = np.array([row[1:] for row in rows if len(row) == 41])
     if len(values) != len(rows) or not np.isin(values, ("-1", "1")).all():
@@ -80,7 +80,7 @@ def _attributes(path: Path) -> pd.DataFrame:
     names = [row[0] for row in rows]
     odd = next((name for name in names if not Path(name).stem.isdigit()), None)
     if odd is not None:
-        raise InputError(f"{path}: '{odd}' is not a picture's name; expected names such as 000001.jpg")
+        raise InputError(f"{path}: '{odd}' is not an image's name; expected names such as 000001.jpg")
     return pd.DataFrame((values == "1").astype(np.int64), index=names, columns=list(ATTRIBUTES))
 
 
@@ -88,5 +88,5 @@ layout = Layout(
     "celeba",
     "CelebA: 40 attributes and identities, official partition; by gender and age group",
     read,
-    (Option("pictures", str, "aligned", "which pictures", tuple(_FOLDERS)),),
+    (Option("images", str, "aligned", "which images", tuple(_FOLDERS)),),
 )

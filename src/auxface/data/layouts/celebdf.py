@@ -13,7 +13,7 @@ import pandas as pd
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
 from auxface.data.layouts.tree import files_under, need_file, need_folder, read_lines
-from auxface.data.splits import cut_validation
+from auxface.data.prepare.splits import cut_validation
 from auxface.errors import InputError
 
 _FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}

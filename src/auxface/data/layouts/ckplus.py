@@ -7,7 +7,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_folder, read_lines
 from auxface.data.manifest import Label
-from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 CLASSES: tuple[str, ...] = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
@@ -15,7 +15,7 @@ CLASSES: tuple[str, ...] = ("neutral", "anger", "contempt", "disgust", "fear", "
 
 def read(root: Path, *, peak_frames: int = 3, neutral_frames: int = 0, split_fractions: str = DEFAULT) -> Listing:
     """Read the sequences that have an emotion label: their last frames carry it, their first are neutral."""
-    pictures = need_folder(root, ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images"), "ckplus")
+    images = need_folder(root, ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images"), "ckplus")
     emotions = need_folder(root, ("Emotion", "Emotion_labels/Emotion"), "ckplus")
     if peak_frames < 1 or neutral_frames < 0:
         raise InputError("layout ckplus: peak_frames must be at least 1 and neutral_frames at least 0")
@@ -23,9 +23,9 @@ def read(root: Path, *, peak_frames: int = 3, neutral_frames: int = 0, split_fra
     for file in files_under(emotions, ("_emotion.txt",)):
         subject, sequence = file.parts[-3:-1]
         emotion = _emotion(file)
-        frames = list(files_under(need_folder(pictures, (f"{subject}/{sequence}",), "ckplus"), (".png",)))
+        frames = list(files_under(need_folder(images, (f"{subject}/{sequence}",), "ckplus"), (".png",)))
         if len(frames) < peak_frames + neutral_frames:
-            raise InputError(f"{pictures / subject / sequence}: {len(frames)} frames are fewer than the ones asked for")
+            raise InputError(f"{images / subject / sequence}: {len(frames)} frames are fewer than the ones asked for")
         chosen = [(path, "neutral") for path in frames[:neutral_frames]]
         chosen += [(path, emotion) for path in frames[-peak_frames:]]
         rows += [
@@ -50,7 +50,7 @@ def _emotion(file: Path) -> str:
 
 layout = Layout(
     "ckplus",
-    "CK+: 7 posed emotions, the peak frames of each labelled sequence; splits by subject",
+    "CK+: 7 posed emotions, the peak frames of each labeled sequence; splits by subject",
     read,
     (
         Option("peak_frames", int, 3, "last frames of each sequence, which carry its emotion"),

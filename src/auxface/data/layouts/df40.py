@@ -1,6 +1,6 @@
-"""``df40``: DF40 (Yan et al., 2024) as published after processing: face pictures by method and domain.
+"""``df40``: DF40 (Yan et al., 2024) as published after processing: face images by method and domain.
 
-Most methods ship forgeries only: their real pictures are FaceForensics++ and Celeb-DF. The methods held out for testing
+Most methods ship forgeries only: their real images are FaceForensics++ and Celeb-DF. The methods held out for testing
 have ``real`` and ``fake`` folders of their own.
 """
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.decode import SUFFIXES
+from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_root
-from auxface.data.splits import cut_validation
+from auxface.data.prepare.splits import cut_validation
 from auxface.errors import InputError
 
 _PLACES = {"DF40_train": "train", "train": "train", "DF40": "test", "DF40_test": "test", "test": "test"}
@@ -38,7 +38,7 @@ def read(root: Path, *, methods: Sequence[str] = (), val_fraction: float = 0.1) 
     absent = set(methods) - {row["folder"] for row in rows}
     if absent or not rows:
         raise InputError(
-            f"{root}: there are no pictures of {', '.join(sorted(absent)) or 'any method'} in {list(places)}"
+            f"{root}: there are no images of {', '.join(sorted(absent)) or 'any method'} in {list(places)}"
         )
     table = pd.DataFrame(rows).assign(dataset="df40").drop(columns="folder")
     table["split"] = cut_validation(table["split"], table["source"], val_fraction)
@@ -65,7 +65,7 @@ def _row(path: Path, inside: Path, method: str, split: str) -> dict[str, object]
 
 layout = Layout(
     "df40",
-    "DF40: forged (and some real) face pictures by method, testing and training folders",
+    "DF40: forged (and some real) face images by method, testing and training folders",
     read,
     (
         Option("methods", tuple, (), "methods to read, by folder name; default all"),

@@ -9,7 +9,7 @@ import pandas as pd
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import need_root
-from auxface.data.splits import DEFAULT, cut_validation, parse_fractions, split_by_source
+from auxface.data.prepare.splits import DEFAULT, cut_validation, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 _OFFICIAL = {"validation": "val", "test": "test"}

@@ -11,7 +11,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import need_file, need_folder, read_rows
 from auxface.data.manifest import Label
-from auxface.data.splits import cut_validation
+from auxface.data.prepare.splits import cut_validation
 from auxface.errors import InputError
 
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -27,7 +27,7 @@ def read(root: Path, *, val_fraction: float = 0.05) -> Listing:
     for part, split in (("train", "train"), ("val", "test")):
         names = (f"fairface_label_{part}.csv", f"labels/fairface_label_{part}.csv")
         path = need_file(root, names, "fairface")
-        pictures = need_folder(
+        images = need_folder(
             root, (part, *(f"fairface-img-margin{m}-trainval/{part}" for m in ("025", "125"))), "fairface"
         )
         for number, row in enumerate(read_rows(path, ("file", *LEVELS))):
@@ -38,7 +38,7 @@ def read(root: Path, *, val_fraction: float = 0.05) -> Listing:
                         f"{path}: row {number + 1} has {column} '{row[column]}'; expected {', '.join(levels)}"
                     )
             about = {column: row[column] for column in LEVELS}
-            rows.append({"path": str(pictures.parent / row["file"]), "split": split, "source": row["file"]} | about)
+            rows.append({"path": str(images.parent / row["file"]), "split": split, "source": row["file"]} | about)
     table = (
         pd.DataFrame(rows).rename(columns={"age": "age_group"}).assign(dataset="fairface", video="", method="", frame=0)
     )

@@ -22,13 +22,13 @@ _FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 _SIDE = 48
 
 
-def read(root: Path, *, labels: str = "fer", pictures: str | None = None) -> Listing:
-    """Read ``fer2013.csv`` (its pictures are written as PNG files), or the folders ``train/angry`` and so on."""
+def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listing:
+    """Read ``fer2013.csv`` (its images are written as PNG files), or the folders ``train/angry`` and so on."""
     if labels == "fer" and not any((root / name).is_file() for name in _CSV) and (root / "train").is_dir():
         return _folders(root)
     source = need_file(root, _CSV, "fer2013")
     plus = read_rows(need_file(root, _PLUS, "fer2013"), ("Usage", *PLUS_CLASSES)) if labels == "ferplus" else None
-    folder = Path(pictures) if pictures else root / "pictures"
+    folder = Path(images) if images else root / "images"
     rows = read_rows(source, ("emotion", "pixels", "Usage"))
     if plus is not None and len(plus) != len(rows):
         raise InputError(
@@ -37,7 +37,7 @@ def read(root: Path, *, labels: str = "fer", pictures: str | None = None) -> Lis
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); give a place with pictures=FOLDER") from None
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); give a place with images=FOLDER") from None
 
     kept, left_out = [], []
     for number, row in enumerate(rows):
@@ -87,7 +87,7 @@ def _folders(root: Path) -> Listing:
                 chosen = _SPLITS[usage[1]] if usage else split
                 rows.append({"path": str(path), "split": chosen, "source": path.stem, "emotion": emotion})
     if not rows:
-        raise InputError(f"{root}: there are no pictures under train/angry and its like")
+        raise InputError(f"{root}: there are no images under train/angry and its like")
     table = pd.DataFrame(rows).assign(dataset="fer2013", video="", method="")
     table["source"] = table["split"] + "/" + table["emotion"] + "/" + table["source"]
     table["frame"] = table.groupby("source").cumcount()
@@ -118,6 +118,6 @@ layout = Layout(
         Option(
             "labels", str, "fer", "fer: the original labels; ferplus: majority of fer2013new.csv", ("fer", "ferplus")
         ),
-        Option("pictures", str, None, "folder for the PNG files that fer2013.csv becomes; default ROOT/pictures"),
+        Option("images", str, None, "folder for the PNG files that fer2013.csv becomes; default ROOT/images"),
     ),
 )

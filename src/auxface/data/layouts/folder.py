@@ -1,15 +1,15 @@
-"""``folder``: pictures or videos in one folder per class, with or without one folder per split above."""
+"""``folder``: images or videos in one folder per class, with or without one folder per split above."""
 
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.decode import SUFFIXES
+from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under, need_root
 from auxface.data.manifest import Label
-from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 _SPLITS = {
@@ -42,7 +42,7 @@ def read(
         for path in files_under(folder, (*SUFFIXES, *VIDEO_SUFFIXES))
     ]
     if not found:
-        raise InputError(f"{root}: there are no pictures or videos in folders named after their classes")
+        raise InputError(f"{root}: there are no images or videos in folders named after their classes")
     table = pd.DataFrame(found)
     names = _classes(classes, sorted(table[label].unique()), root)
 
@@ -88,7 +88,7 @@ def _sources(inside: pd.Series, pattern: str) -> pd.Series:
 
 layout = Layout(
     "folder",
-    "one folder per class, below one per split if there are any; pictures or videos",
+    "one folder per class, below one per split if there are any; images or videos",
     read,
     (
         Option("label", str, "class", "name of the label"),

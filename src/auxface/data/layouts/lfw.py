@@ -13,7 +13,7 @@ _FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-deepfunneled/lfw-dee
 
 
 def read(root: Path, *, only_pairs: bool = True) -> Listing:
-    """Read the pictures and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
+    """Read the images and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
     folder = need_folder(root, _FOLDERS, "lfw")
     pairs = _pairs(need_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
     if only_pairs:
@@ -23,7 +23,7 @@ def read(root: Path, *, only_pairs: bool = True) -> Listing:
         found = [(path.parent.name, path.stem.rsplit("_", 1)[-1]) for path in files_under(folder, (".jpg",))]
         rows = [{"source": name, "frame": int(number)} for name, number in found if number.isdigit()]
         if not rows:
-            raise InputError(f"{folder}: there are no pictures such as Aaron_Eckhart/Aaron_Eckhart_0001.jpg")
+            raise InputError(f"{folder}: there are no images such as Aaron_Eckhart/Aaron_Eckhart_0001.jpg")
         table = pd.DataFrame(rows)
     table["path"] = [
         str(folder / name / f"{name}_{number:04d}.jpg") for name, number in zip(table["source"], table["frame"])
@@ -57,5 +57,5 @@ layout = Layout(
     "lfw",
     "LFW: identities, with the verification pairs beside the manifest; for testing alone",
     read,
-    (Option("only_pairs", bool, True, "read only the pictures that the pairs name"),),
+    (Option("only_pairs", bool, True, "read only the images that the pairs name"),),
 )

@@ -7,7 +7,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import need_file, need_folder, read_lines
 from auxface.data.manifest import Label
-from auxface.data.splits import cut_validation
+from auxface.data.prepare.splits import cut_validation
 from auxface.errors import InputError
 
 CLASSES: tuple[str, ...] = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -18,18 +18,18 @@ _GROUPS = {
 }
 
 
-def read(root: Path, *, pictures: str = "aligned", val_fraction: float = 0.1) -> Listing:
+def read(root: Path, *, images: str = "aligned", val_fraction: float = 0.1) -> Listing:
     """Read the folder ``basic``, or the one that holds it; groups are read where ``Annotation/manual`` is there."""
     base = root / "basic" if (root / "basic").is_dir() else root
     labels = need_file(base, ("EmoLabel/list_patition_label.txt", "list_patition_label.txt"), "rafdb")
-    folder = need_folder(base, (f"Image/{pictures}",), "rafdb")
+    folder = need_folder(base, (f"Image/{images}",), "rafdb")
     rows = []
     for line in read_lines(labels):
         parts = line.split()
         if len(parts) != 2 or parts[1] not in "1234567" or not parts[0].startswith(("train_", "test_")):
             raise InputError(f"{labels}: '{line}' is not a name such as train_00001.jpg and a label from 1 to 7")
         stem = Path(parts[0]).stem
-        name = f"{stem}_aligned.jpg" if pictures == "aligned" else parts[0]
+        name = f"{stem}_aligned.jpg" if images == "aligned" else parts[0]
         rows.append(
             {
                 "path": str(folder / name),
@@ -63,7 +63,7 @@ layout = Layout(
     "RAF-DB basic: 7 emotions; by gender, race and age group where annotated",
     read,
     (
-        Option("pictures", str, "aligned", "which pictures", ("aligned", "original")),
+        Option("images", str, "aligned", "which images", ("aligned", "original")),
         Option("val_fraction", float, 0.1, "share of the training sources that becomes validation"),
     ),
 )

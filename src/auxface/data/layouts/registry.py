@@ -1,6 +1,6 @@
 """What a layout is, and which ones there are.
 
-A layout reads one published data set as its owners publish it and says what each picture is. It opens list files and
+A layout reads one published data set as its owners publish it and says what each image is. It opens list files and
 lists folders; it decodes nothing. Other packages add theirs by an entry point in the group ``auxface.layouts`` that
 names a :class:`Layout`.
 """
@@ -60,8 +60,8 @@ class Listing:
     """What a layout found.
 
     Attributes:
-        table: a row per picture or video with the manifest's columns, labels and groups; ``path`` is absolute or starts
-            from the working directory. Optional ``mask``: a picture or video, as long as its row's, that is not black
+        table: a row per image or video with the manifest's columns, labels and groups; ``path`` is absolute or starts
+            from the working directory. Optional ``mask``: an image or video, as long as its row's, that is not black
             where a face was forged.
         labels: label name to what it is.
         groups: columns that are groups of people.

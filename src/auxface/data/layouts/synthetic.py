@@ -7,7 +7,7 @@ from PIL import Image
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
-from auxface.data.splits import parse_fractions
+from auxface.data.prepare.splits import parse_fractions
 from auxface.errors import InputError
 from auxface.output_folder import added_files, refuse_foreign_names
 
@@ -35,8 +35,8 @@ def read(
     tied = Bias(bias_label, bias_group, bias) if bias else None
     faces = render_faces(count, seed=seed, size=size, bias=tied, splits=parse_fractions(split_fractions))
     with added_files(root) as beside:
-        for name, picture in zip(names, faces.pictures, strict=True):
-            Image.fromarray(picture).save(beside / name, compress_level=1)
+        for name, image in zip(names, faces.images, strict=True):
+            Image.fromarray(image).save(beside / name, compress_level=1)
     paths = [str(root / name) for name in names]
     return drawn(faces.table.assign(path=paths, dataset="synthetic", video="", method=""), root)
 
@@ -58,7 +58,7 @@ layout = Layout(
     "faces rendered into ROOT: emotion, attributes, forged; by skin tone and age group",
     read,
     (
-        Option("count", int, 4000, "number of pictures"),
+        Option("count", int, 4000, "number of images"),
         Option("seed", int, 0, "another seed is another population"),
         Option("size", int, 64, "side in pixels, 32 to 512"),
         Option("bias", float, 0.0, "0..1: how far bias_label follows bias_group in the training split alone"),

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from auxface.data.decode import SUFFIXES
+from auxface.data.images.decode import SUFFIXES
 from auxface.errors import InputError
 
 VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -62,7 +62,7 @@ def read_lines(path: Path) -> list[str]:
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with a header, names and values stripped, or InputError where a column is missing."""
     try:
-        # A field of FER2013 holds a whole picture.
+        # A field of FER2013 holds a whole image.
         csv.field_size_limit(1 << 20)
         with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = [

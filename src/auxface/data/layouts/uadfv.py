@@ -7,7 +7,7 @@ import pandas as pd
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_folder
-from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
 from auxface.data.layouts.tree import files_under, need_root
 from auxface.data.manifest import Label
-from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 GENDERS: tuple[str, ...] = ("Male", "Female")
@@ -19,7 +19,7 @@ _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.jpg)*", 
 
 
 def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read every picture below ``root`` (one folder, or the three parts of the originals)."""
+    """Read every image below ``root`` (one folder, or the three parts of the originals)."""
     need_root(root, "utkface")
     rows, left_out = [], []
     for path in files_under(root, (".jpg",)):
@@ -40,7 +40,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
             }
         )
     if not rows:
-        raise InputError(f"{root}: no picture is named as UTKFace names them, such as 25_1_2_20170116174525125.jpg")
+        raise InputError(f"{root}: no image is named as UTKFace names them, such as 25_1_2_20170116174525125.jpg")
     table = pd.DataFrame(rows).assign(dataset="utkface", video="", method="")
     table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
     table["frame"] = table.groupby("source").cumcount()

@@ -1,4 +1,4 @@
-"""Writing shards: pictures in a random order of each split, byte for byte, each beside a JSON of its row.
+"""Writing shards: images in a random order of each split, byte for byte, each beside a JSON of its row.
 
 A folder holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (what each has) and ``manifest.parquet`` (the rows, whose
 paths are ``SHARD/NAME``). ``shards.json`` is written last, so that it stands for a run that ended.
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file
-from auxface.data.decode import MAX_BYTES, UnreadablePicture, read_bytes, read_picture
+from auxface.data.images.decode import MAX_BYTES, UnreadableImage, read_bytes, read_image
 from auxface.data.layouts.tree import VIDEO_SUFFIXES
 from auxface.data.manifest import SPLITS, Manifest, header, write_manifest
 from auxface.data.parallel import in_order
@@ -43,7 +43,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Sharded:
-    """What was written: shards, pictures in them, and pictures that could not be read."""
+    """What was written: shards, images in them, and images that could not be read."""
 
     shards: int
     samples: int
@@ -63,16 +63,16 @@ def write_shards(
     """Write every split of a manifest as shards; shards that a stopped run finished are kept.
 
     Args:
-        manifest: of pictures.
+        manifest: of images.
         folder: the folder to make.
-        samples: pictures in a shard; the last of a split has what is left.
-        seed: of the order, so that neighbours in the manifest are not neighbours in a shard.
+        samples: images in a shard; the last of a split has what is left.
+        seed: of the order, so that neighbors in the manifest are not neighbors in a shard.
         overwrite: replace shards of another manifest or other settings.
-        inputs: what must not be in the folder, beside the pictures.
-        progress: called with (pictures done, pictures in all).
+        inputs: what must not be in the folder, beside the images.
+        progress: called with (images done, images in all).
 
     Raises:
-        InputError: the manifest has videos, no picture can be read, or the folder holds something else.
+        InputError: the manifest has videos, no image can be read, or the folder holds something else.
     """
     table = manifest.table
     videos = table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)
@@ -126,8 +126,8 @@ def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path,
         file = manifest.root / table["path"].iloc[row]
         try:
             data = read_bytes(file, MAX_BYTES)
-            read_picture(data)
-        except UnreadablePicture as error:
+            read_image(data)
+        except UnreadableImage as error:
             return row, b"", str(error)
         return row, data, ""
 
@@ -149,7 +149,7 @@ def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path,
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    # Nothing of the machine or the time goes in: the same pictures make the same bytes.
+    # Nothing of the machine or the time goes in: the same images make the same bytes.
     about = tarfile.TarInfo(name)
     about.size, about.mode = len(data), 0o644
     tar.addfile(about, io.BytesIO(data))
@@ -161,7 +161,7 @@ def _finish(
     entries = [(name, entry) for _, name in order for entry in written[name]]
     usable = [(name, entry) for name, entry in entries if "name" in entry]
     if not usable:
-        raise InputError(f"not one of the {len(entries)} pictures can be read ({entries[0][1]['reason']})")
+        raise InputError(f"not one of the {len(entries)} images can be read ({entries[0][1]['reason']})")
     rows = manifest.table.iloc[[entry["row"] for _, entry in usable]].reset_index(drop=True)
     rows["path"] = [f"{name}/{entry['name']}" for name, entry in usable]
     write_manifest(replace(manifest, table=rows), folder / "manifest.parquet")

@@ -1,21 +1,29 @@
 """Synthetic faces: rendered from numbers, with every label known, for demos, tests and studies of bias."""
 
-from auxface.data.synthetic.bias import Bias
-from auxface.data.synthetic.clips import CLIPS_PER_SOURCE, describe_clip, render_clip
-from auxface.data.synthetic.description import Expression, FaceDescription, Forgery, Identity, Scene, Style
-from auxface.data.synthetic.expression import typical_expression
+from auxface.data.synthetic.description import (
+    AGE_GROUPS,
+    ATTRIBUTES,
+    EMOTIONS,
+    SKIN_TONES,
+    Expression,
+    FaceDescription,
+    Forgery,
+    Identity,
+    Scene,
+    Style,
+)
 from auxface.data.synthetic.faces import SyntheticFaces, render_faces
-from auxface.data.synthetic.labels import attributes_of
+from auxface.data.synthetic.moving_faces import CLIPS_PER_SOURCE, describe_clip, render_clip
+from auxface.data.synthetic.population import typical_expression
 from auxface.data.synthetic.render import render_face
-from auxface.data.synthetic.sampling import PICTURES_PER_SOURCE, describe_face
-from auxface.data.synthetic.vocabulary import AGE_GROUPS, ATTRIBUTES, EMOTIONS, SKIN_TONES
+from auxface.data.synthetic.sampling import IMAGES_PER_SOURCE, Bias, attributes_of, describe_face
 
 __all__ = [
     "AGE_GROUPS",
     "ATTRIBUTES",
     "CLIPS_PER_SOURCE",
     "EMOTIONS",
-    "PICTURES_PER_SOURCE",
+    "IMAGES_PER_SOURCE",
     "SKIN_TONES",
     "Bias",
     "Expression",

@@ -1,8 +1,10 @@
-"""What is drawn: a person, what the face does, what is worn, and how the picture is taken.
+"""What is drawn: a person, what the face does, what is worn, and how the image is taken.
 
-Traits without a unit are standardised: 0 is the average face, -1 and 1 are strong but ordinary, beyond 1.5 is
+Traits without a unit are standardized: 0 is the average face, -1 and 1 are strong but ordinary, beyond 1.5 is
 caricature.
 Left and right are the viewer's. Angles are degrees.
+
+The words a synthetic face is described with: emotions, attributes, skin tones, age groups.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Identity:
-    """One person: everything that stays the same from picture to picture."""
+    """One person: everything that stays the same from image to image."""
 
     skin_tone: str = "monk_05"
     age_group: str = "young"
@@ -46,7 +48,7 @@ class Identity:
     ear_size: float = 0.0
     asymmetry: float = 0.0
     hair_style: str = "short"
-    hair_colour: str = "brown"
+    hair_color: str = "brown"
     hair_volume: float = 0.0
     hair_waves: float = 0.0
     """0 straight .. 1 wavy."""
@@ -97,9 +99,9 @@ class Style:
     """What is worn."""
 
     glasses: str = "none"
-    glasses_colour: tuple[float, float, float] = (0.02, 0.02, 0.02)
+    glasses_color: tuple[float, float, float] = (0.02, 0.02, 0.02)
     hat: str = "none"
-    hat_colour: tuple[float, float, float] = (0.1, 0.12, 0.2)
+    hat_color: tuple[float, float, float] = (0.1, 0.12, 0.2)
     lipstick: tuple[float, float, float] | None = None
     """Linear RGB of the lipstick, or None."""
     earrings: bool = False
@@ -108,7 +110,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Scene:
-    """How the picture is taken."""
+    """How the image is taken."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -134,8 +136,8 @@ class Forgery:
 
     donor: Identity
     region: str = "face"
-    colour: tuple[float, float, float] = (1.05, 1.0, 0.96)
-    """Gain per channel by which the colours miss."""
+    color: tuple[float, float, float] = (1.05, 1.0, 0.96)
+    """Gain per channel by which the colors miss."""
     softness: float = 1.6
     """Factor by which the donor's resolution was lower."""
     seam: float = 0.05
@@ -146,10 +148,62 @@ class Forgery:
 
 @dataclass(frozen=True)
 class FaceDescription:
-    """Everything `render_face` needs to draw one picture."""
+    """Everything `render_face` needs to draw one image."""
 
     identity: Identity = field(default_factory=Identity)
     expression: Expression = field(default_factory=Expression)
     style: Style = field(default_factory=Style)
     scene: Scene = field(default_factory=Scene)
     forgery: Forgery | None = None
+
+
+EMOTIONS: tuple[str, ...] = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+
+# CelebA's names (Liu et al., 2015), for what the renderer really draws.
+ATTRIBUTES: tuple[str, ...] = (
+    "Bald",
+    "Bangs",
+    "Big_Lips",
+    "Big_Nose",
+    "Black_Hair",
+    "Blond_Hair",
+    "Brown_Hair",
+    "Bushy_Eyebrows",
+    "Eyeglasses",
+    "Goatee",
+    "Gray_Hair",
+    "Mouth_Slightly_Open",
+    "Mustache",
+    "No_Beard",
+    "Smiling",
+    "Wavy_Hair",
+    "Wearing_Earrings",
+    "Wearing_Hat",
+    "Wearing_Lipstick",
+    "Young",
+)
+
+# The Monk Skin Tone scale (Monk, 2019), sRGB.
+MONK_HEX: dict[str, str] = {
+    "monk_01": "#f6ede4",
+    "monk_02": "#f3e7db",
+    "monk_03": "#f7ead0",
+    "monk_04": "#eadaba",
+    "monk_05": "#d7bd96",
+    "monk_06": "#a07e56",
+    "monk_07": "#825c43",
+    "monk_08": "#604134",
+    "monk_09": "#3a312a",
+    "monk_10": "#292420",
+}
+SKIN_TONES: tuple[str, ...] = tuple(MONK_HEX)
+
+AGE_GROUPS: tuple[str, ...] = ("young", "middle_aged", "senior")
+
+HAIR_STYLES: tuple[str, ...] = ("bald", "buzz", "short", "side_part", "curly", "medium", "long", "tied")
+HAIR_COLORS: tuple[str, ...] = ("black", "dark_brown", "brown", "auburn", "blond", "gray")
+IRIS_COLORS: tuple[str, ...] = ("brown", "dark_brown", "hazel", "green", "blue", "gray")
+BEARDS: tuple[str, ...] = ("none", "stubble", "mustache", "goatee", "full")
+GLASSES: tuple[str, ...] = ("none", "round", "square", "thin")
+HATS: tuple[str, ...] = ("none", "beanie", "cap")
+REGIONS: tuple[str, ...] = ("face", "eyes", "mouth")

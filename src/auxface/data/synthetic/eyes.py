@@ -5,10 +5,9 @@ import math
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
-from auxface.data.synthetic.hair_colour import HAIR_LINEAR
-from auxface.data.synthetic.noise import offset_of, sample
-from auxface.data.synthetic.relief import AGE, eye_centre
-from auxface.data.synthetic.surface import Surface, rgb
+from auxface.data.synthetic.hair import HAIR_LINEAR
+from auxface.data.synthetic.relief import AGE, eye_center
+from auxface.data.synthetic.surface import Surface, offset_of, rgb, sample
 
 IRIS_LINEAR: dict[str, tuple[float, float, float]] = {
     "brown": (0.10, 0.045, 0.018),
@@ -28,7 +27,7 @@ def paint_eyes(surface: Surface, face: FaceDescription, skin: np.ndarray) -> Non
 
 def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: int) -> None:
     person, doing = face.identity, face.expression
-    cu, cv, half = eye_centre(person, side)
+    cu, cv, half = eye_center(person, side)
     where = surface.window(cu - 1.45 * half, cu + 1.45 * half, cv - 0.2, cv + 0.17)
     du, dv = (surface.u[where] - cu) * side, surface.v[where] - cv
     if du.size == 0:
@@ -68,19 +67,19 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     ring = np.clip(1.25 - 0.9 * r**4, 0.25, 1.3) * (1.0 + 0.35 * np.clip(ib / radius, -1, 1)) * spokes
     pupil = np.clip((r - 0.42) * 8.0, 0.0, 1.0)
     inside = surface.edge((r - 1.0) * (radius * half), 0.006)
-    colour = white + inside * (iris * (ring * (0.08 + 0.92 * pupil)) - white)
-    colour *= np.clip((b - top) * 4.5 + 0.35, 0.35, 1.0)
+    color = white + inside * (iris * (ring * (0.08 + 0.92 * pupil)) - white)
+    color *= np.clip((b - top) * 4.5 + 0.35, 0.35, 1.0)
     light = face.scene
     spot_a = ia - (0.16 * light.light_x * side + 0.02 * side)
     spot_b = ib + 0.16
     spot = np.exp(-(((spot_a * spot_a + spot_b * spot_b) / 0.095**2) ** 1.5))
     small = 0.4 * np.exp(-(((ia + 0.17 * side) ** 2 + (ib - 0.17) ** 2) / 0.006))
-    colour += 1.3 * spot + 0.25 * small
+    color += 1.3 * spot + 0.25 * small
     duct = np.exp(-(((a + 0.93) / 0.10) ** 2 + (b / 0.12) ** 2))
-    colour += duct * (skin * rgb((1.0, 0.62, 0.60)) - colour)
+    color += duct * (skin * rgb((1.0, 0.62, 0.60)) - color)
     alpha = surface.edge(slit)
     flat = surface.height[where]
-    surface.paint(where, alpha, colour, gloss=0.05, soft=0.25, height=flat - 0.012)
+    surface.paint(where, alpha, color, gloss=0.05, soft=0.25, height=flat - 0.012)
 
     lash = 0.035 + 0.022 * (person.lashes + 1.0)
     line = np.exp(-(((b - top + 0.4 * lash) / lash) ** 2)) * np.clip((1.08 - np.abs(a)) * 5, 0, 1)
@@ -94,8 +93,8 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
 
 def paint_brows(surface: Surface, identity: Identity, expression: Expression) -> None:
     """Paints both brows, hair by hair."""
-    hair = rgb(HAIR_LINEAR[identity.hair_colour])
-    hair = hair * (0.45 if identity.hair_colour == "blond" else 0.7)
+    hair = rgb(HAIR_LINEAR[identity.hair_color])
+    hair = hair * (0.45 if identity.hair_color == "blond" else 0.7)
     for side in (-1, 1):
         outer = expression.brow_outer_right if side > 0 else expression.brow_outer_left
         where = surface.window(side * 0.03, side * 0.66, -0.56, -0.12)
@@ -122,6 +121,6 @@ def paint_brows(surface: Surface, identity: Identity, expression: Expression) ->
         hairs = sample("strand", u - (v - middle) * flow * 1.4, v * 0.6, 0.03, offset_of(identity.texture, 30 + side))
         dense = np.clip(0.78 + 0.10 * identity.brow_thickness + 0.26 * hairs, 0.0, 1.0)
         alpha = (
-            surface.edge(distance + 0.008 * hairs, 0.022) * dense * (0.9 if identity.hair_colour != "blond" else 0.72)
+            surface.edge(distance + 0.008 * hairs, 0.022) * dense * (0.9 if identity.hair_color != "blond" else 0.72)
         )
         surface.paint(where, alpha, hair, gloss=0.02, height=surface.height[where] + 0.006)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
-from auxface.data.synthetic.noise import offset_of, sample
 from auxface.data.synthetic.relief import nose_base
-from auxface.data.synthetic.surface import Surface, Window, rgb
+from auxface.data.synthetic.surface import Surface, Window, offset_of, rgb, sample
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,8 @@ def _paint_inside(
     depth = np.clip((v - top) / np.maximum(bottom - top, 0.01), 0, 1)
     dark = rgb((0.035, 0.010, 0.010)) * (1.0 - 0.4 * a * a)
     tongue = np.exp(-((a / 0.55) ** 2)) * np.clip((depth - 0.55) * 4, 0, 1) * min(doing.jaw_drop * 1.6, 1.0)
-    colour = dark + tongue * (rgb((0.22, 0.065, 0.06)) - dark)
-    surface.paint(where, inside, colour, gloss=0.01, soft=0.0, height=surface.height[where] - 0.03)
+    color = dark + tongue * (rgb((0.22, 0.065, 0.06)) - dark)
+    surface.paint(where, inside, color, gloss=0.01, soft=0.0, height=surface.height[where] - 0.03)
     lift = 0.5 * (shape.left + shape.right)
     shown = 0.035 + 0.05 * max(lift, 0.0) + 0.05 * doing.lip_raise + 0.03 * max(doing.mouth_stretch, 0.0)
     gaps = 1.0 - 0.16 * np.exp(-((((a * 5.2 + 0.5) % 1.0 - 0.5) / 0.09) ** 2))

@@ -3,13 +3,12 @@
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity
-from auxface.data.synthetic.noise import offset_of, sample
-from auxface.data.synthetic.surface import Surface, Window, dome
+from auxface.data.synthetic.surface import Surface, Window, dome, offset_of, sample
 
 AGE = {"young": 0.0, "middle_aged": 0.5, "senior": 1.0}
 
 
-def eye_centre(identity: Identity, side: int) -> tuple[float, float, float]:
+def eye_center(identity: Identity, side: int) -> tuple[float, float, float]:
     """(u, v, half width) of the eye on the viewer's left (-1) or right (1)."""
     half = 0.158 + 0.013 * identity.eye_size
     return side * (0.318 + 0.018 * identity.eye_spacing), -0.085 - 0.006 * side * identity.asymmetry, half
@@ -31,7 +30,7 @@ def _bones(surface: Surface, identity: Identity, expression: Expression) -> None
     hollow = 0.02 + 0.012 * AGE[identity.age_group]
     surface.bump(0.0, -0.52, 0.38, 0.16, 0.03)
     for side in (-1, 1):
-        u, v, half = eye_centre(identity, side)
+        u, v, half = eye_center(identity, side)
         cheek = 0.045 + 0.014 * identity.cheekbones + 0.04 * expression.cheek_raise
         surface.bump(u, v, half * 1.05, 0.085, -0.075 * deep)
         surface.bump(side * 0.10, -0.07, 0.05, 0.09, -0.05 * deep)
@@ -92,7 +91,7 @@ def _folds(surface: Surface, identity: Identity, expression: Expression) -> None
         if age:
             surface.bump(side * 0.30, 0.73, 0.02, 0.08, -0.018 * age)
         bag = 0.012 * age + 0.012 * expression.lid_tight
-        u_eye, v_eye, half = eye_centre(identity, side)
+        u_eye, v_eye, half = eye_center(identity, side)
         surface.bump(u_eye, v_eye + 0.115, half * 0.75, 0.028, bag)
         surface.bump(u_eye - 0.02 * side, v_eye + 0.165, half * 0.8, 0.02, -bag)
 
@@ -112,7 +111,7 @@ def _wrinkles(surface: Surface, identity: Identity, expression: Expression) -> N
     for side in (-1, 1):
         crow = 0.004 * age + 0.011 * expression.cheek_raise * (0.35 + 0.65 * age)
         if crow > 0.001:
-            u_eye, v_eye, half = eye_centre(identity, side)
+            u_eye, v_eye, half = eye_center(identity, side)
             corner = u_eye + side * half * 0.9
             where = surface.window(corner, corner + side * 0.26, v_eye - 0.2, v_eye + 0.2)
             a, b = (surface.u[where] - corner) * side, surface.v[where] - v_eye

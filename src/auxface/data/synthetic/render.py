@@ -1,30 +1,70 @@
-"""One face from its description: paint the layers, light them, take the picture."""
+"""One face from its description: paint the layers, light them, take the image.
 
+Blending a region of another face into an image, as a face swap does, with the traces that leaves.
+"""
+
+import math
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from auxface.data.synthetic.accessories import paint_earrings, paint_glasses, paint_hat
-from auxface.data.synthetic.beard import paint_beard
-from auxface.data.synthetic.body import paint_background, paint_body, paint_ears
-from auxface.data.synthetic.description import FaceDescription
+from auxface.data.synthetic.body import (
+    paint_background,
+    paint_body,
+    paint_earrings,
+    paint_ears,
+    paint_glasses,
+    paint_hat,
+)
+from auxface.data.synthetic.description import FaceDescription, Forgery
 from auxface.data.synthetic.eyes import paint_brows, paint_eyes
-from auxface.data.synthetic.forging import blend, region_mask
-from auxface.data.synthetic.hair import covers_ears, paint_back_hair, paint_front_hair
+from auxface.data.synthetic.hair import covers_ears, paint_back_hair, paint_beard, paint_front_hair
 from auxface.data.synthetic.mouth import paint_mouth
 from auxface.data.synthetic.relief import raise_relief
 from auxface.data.synthetic.shading import develop, shade
-from auxface.data.synthetic.skin import paint_skin, skin_colour
+from auxface.data.synthetic.skin import paint_skin, skin_color
 from auxface.data.synthetic.surface import Surface, look_at
 from auxface.errors import InputError
+
+# Center v, half width, half height in face units.
+_REGIONS = {"face": (0.22, 0.50, 0.60), "eyes": (-0.12, 0.53, 0.20), "mouth": (0.56, 0.36, 0.25)}
+
+
+def region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
+    """Coverage of the replaced region, float32 [size, size]: convex, with a soft seam."""
+    rng = np.random.default_rng(forgery.shape)
+    v0, wide, tall = _REGIONS[forgery.region]
+    wide, tall = wide * rng.uniform(0.9, 1.1), tall * rng.uniform(0.9, 1.1)
+    u = surface.u - rng.normal(0, 0.02)
+    v = surface.v - v0 - rng.normal(0, 0.02)
+    tilt = rng.normal(0, 0.07)
+    a = np.abs(u * math.cos(tilt) + v * math.sin(tilt)) * (1 / wide)
+    b = np.abs(v * math.cos(tilt) - u * math.sin(tilt)) * (1 / tall)
+    power = rng.uniform(2.0, 3.6)
+    r = (a**power + b**power + 1e-9) ** (1 / power)
+    mask = surface.edge((r - 1.0) * min(wide, tall), forgery.seam)
+    mask *= surface.edge((np.sqrt(surface.rho2) - 0.98) * 0.8)
+    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def blend(target: np.ndarray, donor: np.ndarray, mask: np.ndarray, forgery: Forgery) -> np.ndarray:
+    """The target with the donor's region recolored, softened and blended along the seam; all sRGB 0..1 [S, S, 3]."""
+    size = target.shape[0]
+    low = round(size / forgery.softness)
+    soft = cv2.resize(
+        cv2.resize(donor, (low, low), interpolation=cv2.INTER_LINEAR), (size, size), interpolation=cv2.INTER_CUBIC
+    )
+    soft = soft * np.array(forgery.color, np.float32)
+    return target + mask[..., None] * (soft - target)
+
 
 OVERSAMPLING = 1.5
 
 
 def paint_behind(surface: Surface, face: FaceDescription) -> None:
     """Paints what is seen past the head: hair behind it, neck, clothes, ears."""
-    skin = skin_colour(face.identity)
+    skin = skin_color(face.identity)
     paint_back_hair(surface, face.identity)
     paint_body(surface, face, skin)
     if not covers_ears(face.identity):
@@ -34,7 +74,7 @@ def paint_behind(surface: Surface, face: FaceDescription) -> None:
 def paint_head(surface: Surface, face: FaceDescription) -> None:
     """Paints the head with all that grows on it and is worn on it."""
     person, doing = face.identity, face.expression
-    skin = skin_colour(person)
+    skin = skin_color(person)
     raise_relief(surface, person, doing)
     paint_skin(surface, person, doing)
     paint_beard(surface, person, doing)
@@ -58,10 +98,10 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
 
     Args:
         description: what to draw.
-        size: side of the picture in pixels, 32 to 512.
+        size: side of the image in pixels, 32 to 512.
 
     Returns:
-        uint8 [size, size, 3], RGB. The same description and size give the same picture, always.
+        uint8 [size, size, 3], RGB. The same description and size give the same image, always.
 
     Raises:
         InputError: size outside 32..512.
@@ -74,15 +114,15 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
     background = paint_background(scene, resolution)
     paint_behind(surface, description)
     paint_head(surface, description)
-    picture = _photograph(surface, background, size)
+    image = _photograph(surface, background, size)
     rng = np.random.default_rng(scene.noise_seed)
-    grain = rng.standard_normal(picture.shape, np.float32)
-    picture += np.float32(scene.noise) * grain
+    grain = rng.standard_normal(image.shape, np.float32)
+    image += np.float32(scene.noise) * grain
     if description.forgery is not None:
         swapped = replace(description, identity=description.forgery.donor, forgery=None)
         other = look_at(swapped.identity, swapped.expression, scene, resolution)
         paint_head(other, swapped)
         mask = region_mask(surface, description.forgery, size)
-        picture = blend(picture, _photograph(other, background, size), mask, description.forgery)
-    picture += np.float32(0.003) * rng.standard_normal(picture.shape, np.float32)
-    return np.clip(np.rint(picture * 255.0), 0, 255).astype(np.uint8)
+        image = blend(image, _photograph(other, background, size), mask, description.forgery)
+    image += np.float32(0.003) * rng.standard_normal(image.shape, np.float32)
+    return np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)

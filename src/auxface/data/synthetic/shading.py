@@ -12,7 +12,7 @@ _SKIN_WRAP = rgb((0.42, 0.26, 0.18))
 
 
 def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
-    """The lit picture, linear RGB float32 [3, R, R], from the painted layers over `background`."""
+    """The lit image, linear RGB float32 [3, R, R], from the painted layers over `background`."""
     scene = surface.scene
     sin_yaw, cos_yaw, sin_pitch, cos_pitch = surface.rotation
     height = surface.height
@@ -65,8 +65,8 @@ def develop(linear: np.ndarray, exposure: float) -> np.ndarray:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(np.maximum(light, 1e-6), 1 / 2.4) - 0.055)
 
 
-def to_linear(colour: str) -> tuple[float, float, float]:
-    """Linear RGB of a colour written as #rrggbb."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def to_linear(color: str) -> tuple[float, float, float]:
+    """Linear RGB of a color written as #rrggbb."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     r, g, b = (part / 12.92 if part <= 0.04045 else math.pow((part + 0.055) / 1.055, 2.4) for part in parts)
     return r, g, b

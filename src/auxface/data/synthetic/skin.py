@@ -1,17 +1,15 @@
-"""The colour of skin: tone, blood, shadows under the eyes, blotches, freckles, moles, stubble, and nostrils."""
+"""The color of skin: tone, blood, shadows under the eyes, blotches, freckles, moles, stubble, and nostrils."""
 
 import numpy as np
 
-from auxface.data.synthetic.description import Expression, Identity
-from auxface.data.synthetic.noise import offset_of, sample
-from auxface.data.synthetic.relief import AGE, eye_centre, fold, nose_base
+from auxface.data.synthetic.description import MONK_HEX, Expression, Identity
+from auxface.data.synthetic.relief import AGE, eye_center, fold, nose_base
 from auxface.data.synthetic.shading import to_linear
-from auxface.data.synthetic.surface import Surface, rgb
-from auxface.data.synthetic.vocabulary import MONK_HEX
+from auxface.data.synthetic.surface import Surface, offset_of, rgb, sample
 
 
-def skin_colour(identity: Identity) -> np.ndarray:
-    """Linear RGB albedo, float32 [3, 1, 1]: the tone's own colour, a little warmer or cooler from person to person."""
+def skin_color(identity: Identity) -> np.ndarray:
+    """Linear RGB albedo, float32 [3, 1, 1]: the tone's own color, a little warmer or cooler from person to person."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
     # The swatches are flat: light tones get blood and stay short of white; the deepest get more light, as in a studio.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
@@ -25,7 +23,7 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
     """Paints the head's skin over the relief."""
     age = AGE[identity.age_group]
     u, v = surface.u, surface.v
-    base = skin_colour(identity)
+    base = skin_color(identity)
     lightness = float(base.mean())
 
     head = surface.head
@@ -44,7 +42,7 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
         where = surface.window(cu - 2.5 * su, cu + 2.5 * su, cv - 2.5 * sv, cv + 2.5 * sv)
         red[where] += amount * np.exp(-0.5 * (((u[where] - cu) / su) ** 2 + ((v[where] - cv) / sv) ** 2))
     for side in (-1, 1):
-        cu, cv, half = eye_centre(identity, side)
+        cu, cv, half = eye_center(identity, side)
         where = surface.window(cu - 0.3, cu + 0.3, cv - 0.25, cv + 0.3)
         ring = np.exp(-0.5 * (((u[where] - cu) / (half * 1.1)) ** 2 + ((v[where] - cv - 0.03) / 0.095) ** 2))
         value[where] -= (0.13 + 0.05 * identity.eye_depth + 0.05 * age) * ring

@@ -1,4 +1,6 @@
-"""The head as a surface: its outline, its dome, and where on it each pixel looks.
+"""Tileable noise, made once per process: the stuff of skin, hair, cloth and backgrounds.
+
+The head as a surface: its outline, its dome, and where on it each pixel looks.
 
 Head coordinates: u to the viewer's right, v down, height h towards the viewer; (0, 0) lies between the eyes and the
 nose tip, the chin near v = 1, the crown near v = -1.1, the cheekbones near u = ±0.74.
@@ -6,13 +8,67 @@ nose tip, the chin near v = 1, the crown near v = -1.1, the cheekbones near u = 
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity, Scene
 
-UNIT = 0.44  # of the picture's side, per face unit, at zoom 1
+TILE = 256  # a tile of 256 KB stays in a processor's cache, where sampling is three times as fast
+WAVELENGTH = 16.0  # of every tile's main band, in texels
+_SEED = 20190614
+
+
+@lru_cache(maxsize=1)
+def tiles() -> dict[str, np.ndarray]:
+    """Noise tiles without seams, float32 [257, 257], zero mean, unit deviation; last row and column repeat the first.
+
+    `grain`: one band of isotropic noise. `cloud`: the band and everything slower. `ridge`: a net of fine lines, as in
+    creased skin. `strand`: long along the second axis, as in hair.
+    """
+    rng = np.random.default_rng(_SEED)
+    fy = np.fft.fftfreq(TILE)[:, None]
+    fx = np.fft.rfftfreq(TILE)[None, :]
+    radius = np.hypot(fy, fx)
+    center = 1.0 / WAVELENGTH
+    band = np.exp(-(((radius - center) / (0.45 * center)) ** 2))
+    slow = 1.0 / (1.0 + (radius / (0.5 * center)) ** 2.4)
+    along = np.exp(-((fy / (0.05 * center)) ** 2)) / (1.0 + (fx / (1.6 * center)) ** 2) * (fx > 0.15 * center)
+
+    def filtered(gain: np.ndarray) -> np.ndarray:
+        spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE))) * gain
+        spectrum[0, 0] = 0
+        image = np.fft.irfft2(spectrum, s=(TILE, TILE))
+        return image / image.std()
+
+    grain = filtered(band)
+    ridge = -np.abs(filtered(band))
+    made = {"grain": grain, "cloud": filtered(slow), "ridge": ridge - ridge.mean(), "strand": filtered(along)}
+    return {name: np.pad(tile / tile.std(), (0, 1), mode="wrap").astype(np.float32) for name, tile in made.items()}
+
+
+def sample(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: tuple[float, float]) -> np.ndarray:
+    """Noise at the positions (a, b), float32 arrays of one shape, its main band `wavelength` long in their unit."""
+    # Folding the positions back by hand is three times as fast as OpenCV's own wrapping border.
+    turns = WAVELENGTH / wavelength / TILE
+    column = a * np.float32(turns) + np.float32(offset[0])
+    row = b * np.float32(turns) + np.float32(offset[1])
+    column -= np.floor(column)
+    row -= np.floor(row)
+    column *= TILE
+    row *= TILE
+    return cv2.remap(tiles()[name], column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def offset_of(seed: int, what: int) -> tuple[float, float]:
+    """Where in a tile one person's pattern number `what` begins, as shares of the tile."""
+    code = (seed * 2654435761 + what * 40503 * 65537 + 12345) & 0xFFFFFFFF
+    code = ((code ^ (code >> 15)) * 2246822519) & 0xFFFFFFFF
+    return (code & 0xFFFF) / 65536, (code >> 16) / 65536
+
+
+UNIT = 0.44  # of the image's side, per face unit, at zoom 1
 _OUTLINE_BINS = 512
 _DOME_DEPTH = 0.66
 
@@ -89,18 +145,18 @@ class Surface:
         self,
         where: Window,
         alpha: np.ndarray,
-        colour: np.ndarray,
+        color: np.ndarray,
         *,
         gloss: float | np.ndarray | None = None,
         soft: float | None = None,
         height: np.ndarray | None = None,
     ) -> None:
-        """Lays a colour, [3, 1, 1] or [3, h, w], and other layers where given, over what is there."""
+        """Lays a color, [3, 1, 1] or [3, h, w], and other layers where given, over what is there."""
         rows, columns = where
         if alpha.size == 0:
             return
         albedo = self.albedo[:, rows, columns]
-        albedo += alpha * (colour - albedo)
+        albedo += alpha * (color - albedo)
         for layer, value in ((self.gloss, gloss), (self.soft, soft), (self.height, height)):
             if value is not None:
                 view = layer[rows, columns]
@@ -114,13 +170,13 @@ class Surface:
         return self.window(-0.80, 0.80, -1.18, 1.10)
 
     def dim(self, where: Window, amount: np.ndarray) -> None:
-        """Takes the share `amount`, [h, w] or [3, h, w], of the colour away."""
+        """Takes the share `amount`, [h, w] or [3, h, w], of the color away."""
         self.albedo[:, where[0], where[1]] *= 1.0 - amount
 
 
-def rgb(colour: tuple[float, float, float] | list[float]) -> np.ndarray:
-    """A colour as float32 [3, 1, 1], to be spread over a layer."""
-    return np.array(colour, np.float32).reshape(3, 1, 1)
+def rgb(color: tuple[float, float, float] | list[float]) -> np.ndarray:
+    """A color as float32 [3, 1, 1], to be spread over a layer."""
+    return np.array(color, np.float32).reshape(3, 1, 1)
 
 
 def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -170,7 +226,7 @@ def _smooth_curve(knots: np.ndarray, values: np.ndarray, where: np.ndarray) -> n
 
 
 def look_at(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
-    """Where every pixel of a picture of `resolution`² looks on a head in this pose."""
+    """Where every pixel of an image of `resolution`² looks on a head in this pose."""
     pixel = 1.0 / (UNIT * scene.zoom * resolution)
     steps = ((np.arange(resolution) + 0.5 - resolution / 2) * pixel).astype(np.float32)
     x, y = np.meshgrid(steps - np.float32(scene.shift_x), steps - np.float32(scene.shift_y))

@@ -1,4 +1,4 @@
-// Every way a picture comes in: a file, a drop, a paste, a sample, the camera.
+// Every way an image comes in: a file, a drop, a paste, a sample, the camera.
 
 import * as api from "./api.js";
 
@@ -22,7 +22,7 @@ export function listen(take, complain) {
     drop.classList.remove("over-it");
     const [file] = event.dataTransfer.files;
     if (file) take(file);
-    else complain("That was not a file. Save the picture first, or paste it.");
+    else complain("That was not a file. Save the image first, or paste it.");
   });
   addEventListener("paste", (event) => {
     const item = [...(event.clipboardData?.items ?? [])].find((one) => one.kind === "file");

@@ -45,7 +45,7 @@ async function media(file) {
     });
     return { element: video, width: video.videoWidth, height: video.videoHeight };
   }
-  const image = Object.assign(new Image(), { src: now.address, alt: "The picture that was answered" });
+  const image = Object.assign(new Image(), { src: now.address, alt: "The image that was answered" });
   await image.decode().catch(() => {});
   return { element: image, width: image.naturalWidth, height: image.naturalHeight };
 }
@@ -82,7 +82,7 @@ function present(shown) {
   find("timeline").hidden = !found.video || !count;
   find("inside").hidden = true;
   if (!count) {
-    complain(`${found.reason}. Try a picture where a face is larger and turned to the camera.`);
+    complain(`${found.reason}. Try an image where a face is larger and turned to the camera.`);
     find("faces").replaceChildren();
     find("answers").replaceChildren();
   } else if (found.video) {

@@ -1,4 +1,4 @@
-// The picture or video with its faces boxed. A box is a button: it chooses the face.
+// The image or video with its faces boxed. A box is a button: it chooses the face.
 
 export const hue = (number) => `var(--face-${number % 5})`;
 const percent = (value) => `${Math.round(value * 100)}%`;

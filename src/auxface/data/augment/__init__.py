@@ -1,0 +1,1 @@
+"""Augmentation and views, as batched tensor operations."""

@@ -1,0 +1,184 @@
+"""Self-blended images (Shiohara and Yamasaki, 2022): forgeries made of one real face, on the fly.
+
+A copy of the face is changed a little in color and sharpness, moved by a pixel or two, and blended back under a soft
+mask. What is left are the traces that all face swaps share: a seam, and two statistics in one image. As the cut faces
+have a fixed frame, the mask is drawn around the middle of the image and bent at random, where the paper takes the
+hull of 68 landmarks.
+
+A deepfake training set from real faces alone: which images are blended with themselves, and what they are called.
+
+Training images are blended anew in every epoch, validation images once, so that weights, threshold and calibration
+are chosen without a single real forgery. The test split stays what it is.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from auxface.data.augment.geometry import resize, warp
+from auxface.data.augment.photometric import blur, jitter, sharpen
+from auxface.data.manifest import Label, Manifest
+from auxface.data.random import sample_seeds, uniforms
+from auxface.errors import InputError
+from auxface.recipe import SelfBlend
+
+_SHARES = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+_STREAM = 7
+_WAVES = 5
+
+
+@dataclass(frozen=True)
+class Blended:
+    """A batch in which some images were blended with themselves.
+
+    Attributes:
+        images: uint8 [B, 3, S, S], to make views of.
+        forged: bool [B].
+        masks: float32 [B, 1, S, S] in 0..1, how much of each pixel is blended in; zero where not forged.
+    """
+
+    images: Tensor
+    forged: Tensor
+    masks: Tensor
+
+
+def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blended:
+    """Turn a share of real face images into forgeries of themselves; the others come back unchanged.
+
+    Views are made afterwards, so that both views, and every texture target, show the forgery.
+
+    Args:
+        images: uint8 [B, 3, S, S], real faces, cut by one setting.
+        seeds: int64 [B]; a row depends on its own seed alone.
+        fraction: probability that an image is blended.
+    """
+    chance = uniforms(seeds, 20 + 2 * _WAVES, stream=_STREAM)
+    forged = chance[:, 0] < fraction
+    rows = forged.nonzero()[:, 0]
+    result, masks = images.clone(), torch.zeros_like(images[:, :1], dtype=torch.float32)
+    if len(rows):
+        blended, mask = _blend(images[rows].float() / 255, chance[rows, 1:])
+        result[rows] = (blended * 255).round().clamp(0, 255).to(torch.uint8)
+        masks[rows] = mask
+    return Blended(result, forged, masks)
+
+
+def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    size = images.shape[-1]
+    changed = _change(images, chance[:, :6])
+    # Either the inner or the outer face is the changed one.
+    swap = (chance[:, 6] < 0.5)[:, None, None, None]
+    inner, outer = torch.where(swap, images, changed), torch.where(swap, changed, images)
+
+    masks = _masks(chance[:, 7:10], chance[:, 19:], size)
+    scale = 0.95 + 0.1 * chance[:, 10]
+    zero = torch.zeros_like(scale)
+    across, down = 0.03 * (2 * chance[:, 11] - 1), 0.015 * (2 * chance[:, 12] - 1)
+    maps = torch.stack([scale, zero, 2 * across, zero, scale, 2 * down, zero, zero, zero + 1], 1).view(-1, 3, 3)
+    inner = warp(inner, maps, 0.5)
+    masks = warp(masks, maps, 0.0)
+
+    masks = blur(masks, size * (0.01 + 0.05 * chance[:, 13]))
+    # The frame itself is never part of the swapped face.
+    masks = masks / masks.amax((2, 3), keepdim=True).clamp(min=1e-6)
+    shares = torch.tensor(_SHARES, device=masks.device)[(chance[:, 14] * len(_SHARES)).long()]
+    masks = masks * shares[:, None, None, None]
+    return masks * inner + (1 - masks) * outer, masks
+
+
+def _change(images: Tensor, chance: Tensor) -> Tensor:
+    """Other colors, and sharper or coarser: what another camera and another encoder would have done."""
+    size = images.shape[-1]
+    changed = jitter(images, 0.8 + 0.4 * chance[:, :3])
+    shift = 0.08 * (2 * chance[:, 3:6] - 1)
+    changed = (changed + shift[:, :, None, None]).clamp(0, 1)
+    coarse = resize(resize(changed, max(1, size // 2)), size)
+    sharp = sharpen(changed, torch.full((len(changed),), 1.6, device=changed.device))
+    return torch.where((chance[:, 0] < chance[:, 1])[:, None, None, None], sharp, coarse)
+
+
+def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
+    """Soft-edged, bent discs over the face, float32 [B, 1, S, S]."""
+    at = (torch.arange(size, device=chance.device) + 0.5) / size * 2 - 1
+    y, x = at[None, :, None], at[None, None, :]
+    wide = (0.42 + 0.2 * chance[:, 0])[:, None, None]
+    # Some masks are of the lower face alone, as swaps of the mouth are.
+    high = (0.38 + 0.37 * chance[:, 1])[:, None, None]
+    middle = (0.1 + 0.3 * (chance[:, 2] - 0.3))[:, None, None]
+    angle = torch.atan2((y - middle) / high, x / wide)
+    reach = torch.ones_like(angle)
+    for wave in range(_WAVES):
+        size_of, phase = waves[:, 2 * wave], waves[:, 2 * wave + 1] * 2 * math.pi
+        bend = 0.16 / (wave + 1) * (2 * size_of - 1)
+        reach = reach + bend[:, None, None] * torch.cos((wave + 2) * angle + phase[:, None, None])
+    distance = ((x / wide) ** 2 + ((y - middle) / high) ** 2).sqrt()
+    return functional.relu(torch.tanh((reach - distance) * 8))[:, None]
+
+
+_CHUNK = 256
+
+
+def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
+    """The manifest to train on: with the label, and without known forgeries outside the test split.
+
+    A manifest that lacks the label is taken to hold real faces alone. Rows whose label is unknown are left out too.
+
+    Raises:
+        InputError: the label is not binary, or a split has no real face.
+    """
+    name = options.label
+    if name not in manifest.labels:
+        if name in manifest.table:
+            raise InputError(f"train.self_blend: the manifest has a column '{name}' that is not a label")
+        real = manifest.table.assign(**{name: pd.array([0] * len(manifest.table), dtype="Int64")})
+        return replace(manifest, table=real, labels={**manifest.labels, name: Label("binary", ("real", "fake"))})
+    if manifest.labels[name].kind != "binary":
+        raise InputError(f"train.self_blend: label '{name}' is {manifest.labels[name].kind}; expected a binary one")
+    table = manifest.table
+    kept = (table["split"] == "test") | (table[name] == 0).fillna(False).astype(bool)
+    for split in ("train", "val"):
+        if (table["split"] == split).any() and not (kept & (table["split"] == split)).any():
+            raise InputError(f"train.self_blend: split '{split}' has no row with {name} 0, a real face, to blend")
+    return replace(manifest, table=table[kept].reset_index(drop=True))
+
+
+def blend_batch(
+    images: Tensor, labels: Mapping[str, Tensor], seeds: Tensor, options: SelfBlend
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Blend a share of real images with themselves, and label those as forged; the other labels stay.
+
+    Args:
+        images: uint8 [B, 3, S, S], all real.
+        labels: per task, among them a float [B] that is named ``options.label``.
+        seeds: int64 [B]; a row depends on its own seed alone.
+        options: the recipe's section.
+    """
+    blended = self_blend(images, seeds, fraction=options.fraction)
+    return blended.images, {**labels, options.label: blended.forged.float()}
+
+
+def blend_validation(
+    images: np.ndarray, labels: Mapping[str, Tensor], seed: int, options: SelfBlend
+) -> tuple[np.ndarray, dict[str, Tensor]]:
+    """The validation split with a fixed share of its images blended with themselves.
+
+    Args:
+        images: uint8 [N, 3, S, S], all real.
+        labels: per task, of length N.
+        seed: of the run; the same images are blended whenever it is the same.
+        options: the recipe's section.
+    """
+    seeds = sample_seeds(seed, -1, torch.arange(len(images)))
+    result = np.empty(images.shape, np.uint8)
+    forged = torch.zeros(len(images))
+    for start in range(0, len(images), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        blended = self_blend(torch.from_numpy(np.array(images[rows])), seeds[rows], fraction=options.fraction)
+        result[rows], forged[rows] = blended.images.numpy(), blended.forged.float()
+    return result, {**labels, options.label: forged}

@@ -1,0 +1,1 @@
+"""From a data set as its owners publish it to a manifest."""

@@ -1,0 +1,160 @@
+"""Texture maps of one image: a sheet of all descriptors, or the codes of one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from auxface.atomic import atomic_file, refuse_existing
+from auxface.data.images.decode import UnreadableImage, read_image
+from auxface.errors import InputError
+
+COLUMNS = (5, 4, 6, 3)
+# Pixels: narrowest panel, white between panels, room for a title.
+PANEL, GAP, TITLE = 192, 10, 28
+# Shown beside the defaults on a sheet of all descriptors.
+VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("uniform pattern, 16 points", "local_binary_pattern", {"points": 16, "radius": 2, "method": "uniform"}),
+    ("weber excitation", "weber_local_descriptor", {"output": "excitation"}),
+)
+# A sheet shows an image, it does not archive it: above this side it is reduced first, by whole steps.
+SHEET_SIDE = 512
+
+
+def texture_codes(
+    image: Path, out: Path, descriptor: str, *, settings: Iterable[str] = (), overwrite: bool = False
+) -> np.ndarray:
+    """Write the maps of one descriptor as a .npy file and return them.
+
+    Args:
+        image: an image; color becomes gray by ITU-R 601 in integers.
+        out: the file to write, as ``numpy.load`` reads it without pickle.
+        descriptor: a name of ``auxface.texture.available()``.
+        settings: parameters such as ``points=16``.
+        overwrite: replace ``out`` where it exists.
+
+    Raises:
+        InputError: an unreadable image, an unknown descriptor or parameter, or an output that exists.
+    """
+    if out.suffix != ".npy":
+        raise InputError(f"{out}: codes are written as .npy; name the file so")
+    refuse_existing(out, overwrite)
+    maps = _describe(_gray(image), image, descriptor, read_settings(settings))
+    with atomic_file(out) as beside:
+        np.save(beside, maps, allow_pickle=False)
+    return maps
+
+
+def texture_sheet(
+    image: Path,
+    out: Path,
+    descriptor: str | None = None,
+    *,
+    settings: Iterable[str] = (),
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a PNG with the image and the map of every descriptor (or of one), named; return the names shown.
+
+    Args:
+        image: an image; above 512 pixels it is reduced first.
+        out: the PNG file to write.
+        descriptor: show this one alone; default: all that take an image.
+        settings: parameters of ``descriptor``.
+        overwrite: replace ``out`` where it exists.
+
+    Raises:
+        InputError: an unreadable or too small image, an unknown descriptor or parameter, or an output that exists.
+    """
+    from auxface import texture
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: the sheet is a PNG; name the file so")
+    refuse_existing(out, overwrite)
+    parameters = read_settings(settings)
+    if parameters and descriptor is None:
+        raise InputError("--set changes one descriptor; name it with --descriptor")
+    gray = _gray(image)
+    step = -(-max(gray.shape) // SHEET_SIDE)
+    gray = np.ascontiguousarray(gray[::step, ::step])
+    found = texture.available()
+    names = [name for name, known in found.items() if known.input == "image"] if descriptor is None else [descriptor]
+    panels = [("image", gray)]
+    for name in names:
+        panels.append((name.replace("_", " "), _one_map(_describe(gray, image, name, parameters), name)))
+        for title, of, values in VARIANTS if descriptor is None else ():
+            if of == name:
+                panels.append((title, _one_map(_describe(gray, image, name, values), name)))
+    with atomic_file(out) as beside:
+        _draw(panels, beside)
+    return names
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """``key=value`` pairs, values as YAML reads them.
+
+    Raises:
+        InputError: no ``=``, or a value that cannot be read.
+    """
+    parameters: dict[str, Any] = {}
+    for item in settings:
+        name, equals, text = item.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {item}: write it as key=value, for example points=16")
+        try:
+            parameters[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {item}: '{text}' is not a readable value") from None
+    return parameters
+
+
+def _gray(image: Path) -> np.ndarray:
+    from auxface import texture
+
+    try:
+        return np.asarray(texture.gray(read_image(image)))
+    except UnreadableImage as error:
+        raise InputError(f"{image}: {error}") from None
+
+
+def _describe(gray: np.ndarray, image: Path, name: str, parameters: dict[str, Any]) -> np.ndarray:
+    from auxface import texture
+
+    try:
+        if texture.get(name).input != "image":
+            raise InputError(f"{name} describes clips, not images; choose another descriptor")
+        return np.asarray(texture.describe(gray, name, **parameters))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{image}: {error}") from None
+
+
+def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
+    """One map to look at: cells by the share of their strongest orientation, several maps by their mean."""
+    if name == "histogram_of_oriented_gradients":
+        return maps.max(axis=tuple(range(2, maps.ndim)))
+    return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))
+
+
+def _draw(panels: list[tuple[str, np.ndarray]], path: Path) -> None:
+    """Panels in rows, every pixel of a map drawn as a square of whole pixels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = panels[0][1].shape
+    scale = -(-PANEL // width)
+    height, width = height * scale, width * scale
+    # As few empty places in the last row as can be.
+    columns = min(len(panels), min(COLUMNS, key=lambda count: -len(panels) % count))
+    rows = -(-len(panels) // columns)
+    sheet = Image.new("L", (columns * (width + GAP) + GAP, rows * (height + TITLE) + GAP), 255)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    for index, (title, values) in enumerate(panels):
+        left, top = GAP + index % columns * (width + GAP), index // columns * (height + TITLE)
+        pen.text((left, top + TITLE - 6), title, fill=0, font=font, anchor="ls")
+        low, high = float(values.min()), float(values.max())
+        gray = np.round((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+        drawn = Image.fromarray(gray).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(drawn, (left, top + TITLE))
+    sheet.save(path, format="PNG", optimize=True)

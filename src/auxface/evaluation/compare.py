@@ -1,0 +1,222 @@
+"""Two models on the same samples: how far apart, and whether this set of samples can tell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from auxface.evaluation.fairness import gaps
+from auxface.evaluation.groups import Partition, by_group, whole
+from auxface.evaluation.intervals import Draws, Estimate, Resampling, column_codes, combine_codes
+from auxface.evaluation.measure import Metrics, measure
+from auxface.evaluation.metrics.registry import decision_metric
+from auxface.evaluation.predictions import KEY, Predictions, Task, scored_rows
+
+# Sums in another order differ by this much at most; it is no difference.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference of two models in one metric of one task.
+
+    Attributes:
+        task: the task.
+        metric: the metric, or the gap of a group.
+        first: a model.
+        second: another; the difference is first minus second.
+        difference: with its paired interval.
+        p: two-sided, of the difference being nought; None without an interval.
+        p_holm: corrected by Holm (1979) for all pairs of models, tasks and groups in this metric.
+        group: the group whose gap is compared; "" for everybody.
+    """
+
+    task: str
+    metric: str
+    first: str
+    second: str
+    difference: Estimate
+    p: float | None
+    p_holm: float | None = None
+    group: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """As it stands in ``report.json``."""
+        facts: dict[str, object] = {"metric": self.metric, "first": self.first, "second": self.second}
+        facts |= {"group": self.group} if self.group else {}
+        return facts | {"difference": self.difference.to_dict(), "p": self.p, "p_holm": self.p_holm}
+
+
+def compare(
+    tables: Mapping[str, Predictions],
+    overall: Mapping[str, Mapping[str, Metrics]],
+    group_gaps: Mapping[str, Mapping[str, Mapping[str, Metrics]]],
+    clusters: Mapping[str, np.ndarray],
+    resampling: Resampling,
+) -> tuple[list[Comparison], list[str]]:
+    """All pairs of models, in every metric of every task that both have, on the samples that both scored.
+
+    Args:
+        tables: model name to table.
+        overall: model name to task name to metrics of the whole table.
+        group_gaps: model name to task name to group to gaps of the whole table.
+        clusters: model name to the cluster of each row, numbered alike in all tables.
+        resampling: the shared resamples.
+
+    Returns:
+        The comparisons, and a sentence for every pair that cannot be compared or that shares some samples only.
+    """
+    found: list[Comparison] = []
+    notes: list[str] = []
+    for first, second in combinations(tables, 2):
+        matched, how = _matched(tables[first], tables[second])
+        if matched is None:
+            notes.append(f"{first} and {second} are not compared: {how}.")
+            continue
+        if how:
+            notes.append(f"{first} and {second}: {how}.")
+        for task in tables[first].tasks:
+            if task.name not in {other.name for other in tables[second].tasks}:
+                continue
+            if not same_task(task, tables[second].task(task.name)):
+                notes.append(
+                    f"{first} and {second} are not compared on {task.name}: their classes, or the order of two, differ."
+                )
+                continue
+            both = np.logical_and(
+                *(scored_rows(tables[name], task)[rows] for name, rows in zip((first, second), matched))
+            )
+            if not both.any():
+                notes.append(f"{first} and {second} are not compared on {task.name}: no sample was scored by both.")
+                continue
+            if both.sum() < max(int(scored_rows(tables[name], task).sum()) for name in (first, second)):
+                notes.append(
+                    f"{first} and {second} are compared on the {int(both.sum()):,} samples of {task.name} that both "
+                    "scored."
+                )
+            sides = [
+                _Side(
+                    tables[name],
+                    task.name,
+                    rows[both],
+                    overall[name][task.name],
+                    group_gaps[name][task.name],
+                    clusters[name],
+                )
+                for name, rows in zip((first, second), matched)
+            ]
+            found += _compared(task, first, second, sides, resampling)
+    return holm(found), notes
+
+
+def same_task(first: Task, second: Task) -> bool:
+    """Whether two tasks ask the same question: of several classes the order does not matter, of two it says which is
+    the positive one.
+    """
+    if first.kind == second.kind == "class" and len(first.classes) > 2:
+        return sorted(first.classes) == sorted(second.classes)
+    return (first.kind, first.classes) == (second.kind, second.classes)
+
+
+def holm(found: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with ``p_holm``, correcting within each metric over pairs, tasks and groups (Holm, 1979)."""
+    corrected: dict[int, float] = {}
+    for metric in {item.metric for item in found}:
+        family = [(item.p, place) for place, item in enumerate(found) if item.metric == metric and item.p is not None]
+        largest = 0.0
+        for rank, (p, place) in enumerate(sorted(family)):
+            largest = max(largest, min(1.0, p * (len(family) - rank)))
+            corrected[place] = largest
+    return [replace(item, p_holm=corrected.get(place)) for place, item in enumerate(found)]
+
+
+def p_value(draws: Draws) -> float:
+    """Two-sided p of a value being nought, from its bootstrap standard error and Student's t over the clusters."""
+    error = float(np.nanstd(draws.values[1:], ddof=1))
+    value = float(draws.values[0])
+    if error == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * stats.t.sf(abs(value) / error, draws.clusters - 1))
+
+
+@dataclass(frozen=True)
+class _Side:
+    table: Predictions
+    task: str
+    rows: np.ndarray
+    overall: Metrics
+    group_gaps: Mapping[str, Metrics]
+    cluster: np.ndarray
+
+    def is_whole(self) -> bool:
+        """Whether the rows are all that the task was measured on, so that nothing need be measured again."""
+        return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
+
+    def metrics(self, resampling: Resampling) -> Metrics:
+        return self.overall if self.is_whole() else self._measure(whole(self.part()), resampling)[""]
+
+    def gaps(self, group: str, overall: Metrics, resampling: Resampling) -> Metrics:
+        if self.is_whole():
+            return self.group_gaps[group]
+        return gaps(self._measure(by_group(self.part(), group), resampling), overall)
+
+    def part(self) -> Predictions:
+        return Predictions(self.table.frame.iloc[self.rows], self.table.tasks)
+
+    def _measure(self, partition: Partition, resampling: Resampling) -> dict[str, Metrics]:
+        task = self.table.task(self.task)
+        return measure(self.part(), task, partition, self.cluster[self.rows], resampling).levels
+
+
+def _compared(task: Task, first: str, second: str, sides: list[_Side], resampling: Resampling) -> list[Comparison]:
+    one, other = (side.metrics(resampling) for side in sides)
+    found = [
+        _comparison(task.name, metric, first, second, one[metric], other[metric]) for metric in one if metric in other
+    ]
+    metric = decision_metric(task.kind)
+    for group in sides[0].table.groups():
+        if group not in sides[1].table.groups():
+            continue
+        ours, theirs = (side.gaps(group, overall, resampling) for side, overall in zip(sides, (one, other)))
+        for name in (f"{metric}_difference", f"worst_group_{metric}", "equalized_odds_difference"):
+            if name in ours and name in theirs:
+                # A maximum is biased upwards alike on both sides, so the difference needs no mirroring.
+                found.append(_comparison(task.name, name, first, second, ours[name], theirs[name], group))
+    return found
+
+
+def _comparison(
+    task: str, metric: str, first: str, second: str, one: Draws, other: Draws, group: str = ""
+) -> Comparison:
+    n, clusters = min(one.n, other.n), min(one.clusters, other.clusters)
+    values = one.values - other.values
+    values[np.abs(values) < _ROUNDING] = 0.0
+    draws = Draws(values, n, clusters, why=one.why or other.why)
+    difference = draws.estimate()
+    known = difference.value is not None and difference.low is not None
+    return Comparison(task, metric, first, second, difference, p_value(draws) if known else None, group=group)
+
+
+def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
+    """Positions of the same samples in two tables, or None; and what a reader should know of it."""
+    frames = [first.frame, second.frame]
+    if not all(name in frame.columns for frame in frames for name in KEY):
+        if not _same_truth(first, second):
+            return None, "nothing says which rows are the same samples; give the key columns " + ", ".join(KEY)
+        rows = np.arange(len(frames[0]))
+        return (rows, rows), "without a key their rows are taken to be the same samples in the same order"
+    codes = combine_codes([column_codes(frames, name) for name in KEY])
+    one, other = codes[: len(frames[0])], codes[len(frames[0]) :]
+    _, at_one, at_other = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+    return ((at_one, at_other), "") if len(at_one) else (None, "they have no sample in common")
+
+
+def _same_truth(first: Predictions, second: Predictions) -> bool:
+    if len(first.frame) != len(second.frame):
+        return False
+    columns = [name for name in first.frame.columns if name.startswith("true.") and name in second.frame.columns]
+    frames = [first.frame, second.frame]
+    halves = [np.split(column_codes(frames, name), 2) for name in columns]
+    return bool(columns) and all((one == other).all() for one, other in halves)

@@ -1,0 +1,127 @@
+"""Dividing the rows by group, or by two groups crossed.
+
+The mean of any number per level, with its interval: for what is measured of samples besides their scores.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.intervals import Draws, Estimate, Resampling, combine_codes
+from auxface.evaluation.predictions import Predictions, text_of
+
+NOT_STATED = "(not stated)"
+CROSS = " × "
+# More combinations than this say nothing of any of them.
+MOST_CROSSED = 400
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A division of a table's rows.
+
+    Attributes:
+        name: the group, "" for the whole table.
+        levels: level names in order; rows that do not say come last as :data:`NOT_STATED`.
+        code: level of each row, int64 [N].
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    code: np.ndarray
+
+
+def whole(predictions: Predictions) -> Partition:
+    """All rows in one level."""
+    return Partition("", ("",), np.zeros(len(predictions.frame), dtype=np.int64))
+
+
+def by_group(predictions: Predictions, name: str) -> Partition:
+    """One level per value of ``group.<name>``, in natural order (2 before 10)."""
+    return by_column(name, predictions.frame[f"group.{name}"])
+
+
+def by_column(name: str, column: pd.Series) -> Partition:
+    """One level per value of a column [N], in natural order (2 before 10)."""
+    codes, values = pd.factorize(column)
+    texts = [text_of(value) for value in values]
+    stated = sorted(set(texts) - {""}, key=_natural)
+    places = {text: place for place, text in enumerate(stated)} | {"": len(stated)}
+    rank = np.array([places[text] for text in texts] + [len(stated)], dtype=np.int64)
+    code = rank[codes]
+    return Partition(name, (*stated, NOT_STATED) if (code == len(stated)).any() else tuple(stated), code)
+
+
+def crossed(first: Partition, second: Partition) -> Partition:
+    """The levels of two divisions that occur together."""
+    together = np.stack([first.code, second.code], axis=1)
+    code = combine_codes([first.code, second.code])
+    _, where = np.unique(code, return_index=True)
+    levels = []
+    for a, b in together[where]:
+        names = (first.levels[a], second.levels[b])
+        levels.append(NOT_STATED if NOT_STATED in names else CROSS.join(names))
+    stated = list(dict.fromkeys(levels))
+    merged = np.array([stated.index(level) for level in levels])
+    return Partition(first.name + CROSS + second.name, tuple(stated), merged[code])
+
+
+def single_partitions(predictions: Predictions) -> list[Partition]:
+    """Every group."""
+    return [by_group(predictions, name) for name in predictions.groups()]
+
+
+def crossed_partitions(predictions: Predictions) -> list[Partition]:
+    """Every pair of groups that has at most :data:`MOST_CROSSED` combinations."""
+    pairs = combinations([part for part in single_partitions(predictions) if len(part.levels) > 1], 2)
+    return [crossed(a, b) for a, b in pairs if len(a.levels) * len(b.levels) <= MOST_CROSSED]
+
+
+def _natural(text: str) -> tuple[tuple[int, float, str], ...]:
+    parts: list[tuple[int, float, str]] = []
+    number = ""
+    for letter in text:
+        if letter.isdecimal():
+            number += letter
+            continue
+        if number:
+            parts.append((0, float(number), ""))
+            number = ""
+        parts.append((1, 0.0, letter))
+    return (*parts, (0, float(number), "")) if number else tuple(parts)
+
+
+def level_means(
+    values: np.ndarray, level: np.ndarray, levels: int, cluster: np.ndarray, resampling: Resampling
+) -> tuple[list[Estimate], Estimate | None]:
+    """Means of ``values`` per level, and of two levels the second less the first.
+
+    Args:
+        values: float64 [N].
+        level: int64 [N] in 0..levels-1.
+        levels: how many.
+        cluster: cluster of each value, int64 [N].
+        resampling: the resamples.
+
+    Returns:
+        An estimate per level, and one of the difference; None where there are not two levels.
+    """
+    above = resampling.sums(level, cluster, levels, values.astype(np.float64))
+    below = resampling.sums(level, cluster, levels)
+    parts = []
+    for part in resampling.chunks(levels):
+        weights = resampling.columns(part)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts.append((above @ weights) / (below @ weights))
+    means = np.concatenate(parts, axis=1)
+    draws = [
+        Draws(means[place], int((level == place).sum()), len(np.unique(cluster[level == place])))
+        for place in range(levels)
+    ]
+    if levels != 2:
+        return [one.estimate() for one in draws], None
+    smaller = min(draws, key=lambda one: one.clusters)
+    difference = Draws(means[1] - means[0], smaller.n, smaller.clusters)
+    return [one.estimate() for one in draws], difference.estimate()

@@ -1,0 +1,222 @@
+"""What breaks it: a curve per kind of damage, the means over them, and what becomes of the gaps between groups.
+
+Curves that are no damage: training logs, and the reliability diagram.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.metrics.registry import METRICS, decision_metric, shown
+from auxface.evaluation.report.charts import Line, line_chart
+from auxface.evaluation.report.sentences import damage_words, points
+from auxface.evaluation.report.table_cell import Cell, metric_cell, value_cell
+from auxface.evaluation.results import Severity, TaskAudit
+
+_SUMMARIES = {
+    "mean_under_corruption": "mean under damage",
+    "mean_corruption_error": "mean corruption error",
+    "relative_mean_corruption_error": "relative mean corruption error",
+}
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """A small chart with its heading and what it says to those who cannot see it."""
+
+    name: str
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over the common corruptions: headings, a row of cells per model, how many corruptions, the baseline."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[int, str, tuple[Cell, ...]], ...]
+    corruptions: int
+    baseline: str
+
+
+@dataclass(frozen=True)
+class Survival:
+    """A model's gaps on undamaged images and at the worst severity: groups, then a row of texts per damage."""
+
+    model: str
+    groups: tuple[str, ...]
+    clean: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]
+
+
+def damage_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[CurvePanel]:
+    """One small chart per kind of damage, all on one scale."""
+    metric = decision_metric(next(iter(found.values())).task.kind)
+    steps: dict[str, list[Severity]] = {}
+    for audited in found.values():
+        for corruption, own in audited.robustness.items():
+            known = steps.setdefault(corruption, [])
+            known += [severity for severity in own if severity not in known]
+    curves: dict[str, list[Line]] = {}
+    ends: list[float] = []
+    for corruption, severities in steps.items():
+        curves[corruption] = []
+        for model, audited in found.items():
+            if corruption not in audited.robustness:
+                continue
+            at = [audited.overall, *(audited.robustness[corruption].get(severity, {}) for severity in severities)]
+            known = [(float(x), row[metric]) for x, row in enumerate(at) if metric in row]
+            line = _line(places.index(model), known)
+            ends += [*line.y, *(line.low or ()), *(line.high or ())]
+            curves[corruption].append(line)
+    if not ends:
+        return []
+    room = 0.04 * (max(ends) - min(ends) or 1)
+    limits = (min(ends) - room, max(ends) + room)
+    panels = []
+    for corruption, lines in curves.items():
+        numbered = all(isinstance(severity, int) for severity in steps[corruption])
+        svg = line_chart(
+            f"robustness-{task}-{corruption}",
+            lines,
+            x_label="severity (0 = as taken)" if numbered else "",
+            percent=METRICS[metric].percent,
+            limits=limits,
+            x_names=["none" if not numbered else "0", *map(str, steps[corruption])],
+        )
+        said = [f"{places[x.place]} from {shown(metric, x.y[0])} to {shown(metric, x.y[-1])}" for x in lines if x.y]
+        panels.append(CurvePanel(damage_words(corruption), svg, f"{damage_words(corruption)}: {'; '.join(said)}"))
+    return panels
+
+
+def damage_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Summary | None:
+    """The means over the common corruptions; None where none was measured."""
+    summaries = {model: audited.robustness_summary for model, audited in found.items() if audited.robustness_summary}
+    if not summaries:
+        return None
+    names = [name for name in _SUMMARIES if any(name in own for own in summaries.values())]
+    metric = decision_metric(next(iter(found.values())).task.kind)
+    rows = []
+    for model, own in summaries.items():
+        cells = [
+            metric_cell(metric, own.get(name))
+            if name == "mean_under_corruption"
+            else value_cell(own[name])
+            if name in own
+            else Cell("–", "", None)
+            for name in names
+        ]
+        rows.append((places.index(model), model, tuple(cells)))
+    facts = [item.more or {} for own in summaries.values() for item in own.values()]
+    baseline = next((str(fact["baseline"]) for fact in facts if "baseline" in fact), "")
+    count = max(int(str(fact.get("corruptions", 0))) for fact in facts)
+    return Summary(tuple(_SUMMARIES[name] for name in names), tuple(rows), count, baseline)
+
+
+def fairness_survival(found: Mapping[str, TaskAudit]) -> list[Survival]:
+    """Per model, the gap of every group on undamaged images and where each damage is worst."""
+    panels = []
+    for model, audited in found.items():
+        metric = decision_metric(audited.task.kind)
+        name = f"{metric}_difference"
+        groups = tuple(
+            dict.fromkeys(
+                group for steps in audited.robustness_groups.values() for by in steps.values() for group in by.gaps
+            )
+        )
+        if not groups:
+            continue
+        rows = []
+        for corruption, steps in audited.robustness_groups.items():
+            severity, by_group = list(steps.items())[-1]
+            cells = []
+            for group in groups:
+                estimate, before = by_group.gaps.get(group, {}).get(name), audited.gaps.get(group, {}).get(name)
+                cells.append((_gap_text(metric, estimate), _wider(estimate, before)))
+            rows.append((f"{damage_words(corruption)}, {severity}", tuple(cells)))
+        clean = tuple(_gap_text(metric, audited.gaps.get(group, {}).get(name)) for group in groups)
+        panels.append(Survival(model, groups, clean, tuple(rows)))
+    return panels
+
+
+def _line(place: int, known: Sequence[tuple[float, Estimate]]) -> Line:
+    known = [(x, estimate) for x, estimate in known if estimate.value is not None]
+    y = [float(estimate.value or 0) for _, estimate in known]
+    low = [y[at] if estimate.low is None else estimate.low for at, (_, estimate) in enumerate(known)]
+    high = [y[at] if estimate.high is None else estimate.high for at, (_, estimate) in enumerate(known)]
+    return Line(place, [x for x, _ in known], y, low, high)
+
+
+def _gap_text(metric: str, estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
+        return "–"
+    return points(metric, estimate.value, signed=False)
+
+
+def _wider(after: Estimate | None, before: Estimate | None) -> bool:
+    """Whether the whole interval lies above the gap on undamaged images."""
+    return bool(after and before and after.low is not None and before.value is not None and after.low > before.value)
+
+
+_NOT_SERIES = {"epoch", "step", "seconds", "learning_rate", "model"}
+# Bins with fewer samples than this jump about and say nothing.
+_SHOWN_BIN = 10
+
+
+def training_curves(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -> list[CurvePanel]:
+    """One small chart per series: validation metrics first, then losses."""
+    names = [*models, *(name for name in curves if name not in models)]
+    series = dict.fromkeys(
+        str(column)
+        for frame in curves.values()
+        for column in frame.columns
+        if column not in _NOT_SERIES and pd.api.types.is_numeric_dtype(frame[column])
+    )
+    panels = []
+    for name in sorted(series, key=lambda item: (not item.startswith("val."), list(series).index(item))):
+        known = {
+            model: frame[frame[name].notna()]
+            for model, frame in curves.items()
+            if name in frame.columns and frame[name].notna().any()
+        }
+        lines = [_line_curve_panels(names.index(model), frame, name) for model, frame in known.items()]
+        if lines:
+            unit = "epoch" if any("epoch" in frame for frame in curves.values()) else "step"
+            metric = name.removeprefix("val.")
+            title = f"validation {metric.replace('_', ' ')}" if name.startswith("val.") else metric.replace("_", " ")
+            share = name.startswith("val.") and metric in METRICS and METRICS[metric].percent
+            svg = line_chart(f"training-{name}", lines, x_label=unit, percent=share, marked=False)
+            panels.append(CurvePanel(title, svg, f"{title} over {unit}s of {len(lines)} models"))
+    return panels
+
+
+def reliability_diagram(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> CurvePanel | None:
+    """How often a score was right, against the score; None where no scores are probabilities."""
+    lines = []
+    for model, audited in found.items():
+        bins = [part for part in audited.reliability if part.n >= _SHOWN_BIN]
+        if bins:
+            x, y = [part.score for part in bins], [part.share for part in bins]
+            lines.append(Line(places.index(model), x, y, [part.low for part in bins], [part.high for part in bins]))
+    if not lines:
+        return None
+    svg = line_chart(
+        f"reliability-{task}",
+        lines,
+        x_label="score",
+        percent=True,
+        limits=(0.0, 1.0),
+        whole_x=False,
+        diagonal=True,
+    )
+    said = "; ".join(f"{places[line.place]}: {len(line.x)} bins" for line in lines)
+    return CurvePanel(
+        "Score against frequency", svg, f"Share that was right against the score, by bins of score. {said}"
+    )
+
+
+def _line_curve_panels(place: int, frame: pd.DataFrame, name: str) -> Line:
+    x = frame["epoch"] if "epoch" in frame else frame["step"] if "step" in frame else pd.Series(range(len(frame)))
+    return Line(place, x.to_numpy(float).tolist(), frame[name].to_numpy(float).tolist())

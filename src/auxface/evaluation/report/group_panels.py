@@ -1,0 +1,195 @@
+"""Groups and attributes as rows of intervals, with what may be said of each and the fairness measures behind it.
+
+What thresholds chosen on the validation table give: operating points, and one per level of a group.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from auxface.evaluation.compare import Comparison
+from auxface.evaluation.groups import CROSS
+from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.metrics.registry import METRICS, PRIMARY, decision_metric
+from auxface.evaluation.report.charts import IntervalChart, interval_chart
+from auxface.evaluation.report.sentences import gap_comparison_sentence, gap_sentence, words
+from auxface.evaluation.report.table_cell import Cell, metric_cell, ratio_cell, value_cell
+from auxface.evaluation.results import TaskAudit
+
+FAIRNESS = {
+    "demographic_parity": "demographic parity (selection rate)",
+    "equal_opportunity": "equal opportunity (true positive rate)",
+    "equalized_odds": "equalized odds (true and false positive rate)",
+    "predictive_parity": "predictive parity (precision)",
+}
+BENCHMARK = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A fairness measure: its name, and per model its difference and its ratio."""
+
+    name: str
+    cells: tuple[tuple[Cell, Cell], ...]
+
+
+@dataclass(frozen=True)
+class GroupPanel:
+    """A group: its chart, what may be said, whether two groups are crossed in it, the measures by name."""
+
+    name: str
+    metric: str
+    chart: IntervalChart | None
+    sentences: tuple[str, ...]
+    crossed: bool
+    measures: tuple[Measure, ...]
+    unmeasured: str
+
+
+def group_panels(
+    found: Mapping[str, TaskAudit], places: Sequence[str], comparisons: Sequence[Comparison]
+) -> list[GroupPanel]:
+    """A panel per group that any model has."""
+    names = dict.fromkeys(group for audited in found.values() for group in audited.groups)
+    return [_group(name, found, places, comparisons) for name in names]
+
+
+def attribute_chart(found: Mapping[str, TaskAudit], places: Sequence[str]) -> IntervalChart | None:
+    """The attributes of a multi-label task; None for other kinds."""
+    first = next(iter(found.values()))
+    metric = PRIMARY[first.task.kind]
+    levels = {
+        name: {
+            model: audited.attributes[name].overall[metric]
+            for model, audited in found.items()
+            if name in audited.attributes
+        }
+        for name in first.attributes
+    }
+    return interval_chart(metric, levels, {}, places) if levels else None
+
+
+def _group(
+    group: str, found: Mapping[str, TaskAudit], places: Sequence[str], comparisons: Sequence[Comparison]
+) -> GroupPanel:
+    metric = decision_metric(next(iter(found.values())).task.kind)
+    names = dict.fromkeys(level for audited in found.values() for level in audited.groups.get(group, {}))
+    levels: dict[str, dict[str, Estimate]] = {
+        level: {
+            model: audited.groups[group][level][metric]
+            for model, audited in found.items()
+            if level in audited.groups.get(group, {})
+        }
+        for level in names
+    }
+    overall = {model: audited.overall[metric] for model, audited in found.items()}
+    crossed = CROSS in group
+    unmeasured = ""
+    if crossed:
+        silent = [level for level, row in levels.items() if all(item.value is None for item in row.values())]
+        levels = {level: row for level, row in levels.items() if level not in silent}
+        if silent:
+            unmeasured = f"{len(silent)} of {len(names)} combinations cannot be measured; csv/groups.csv says why."
+    chart = interval_chart(metric, levels, overall, places)
+    said = [gap_sentence(model, group, audited) for model, audited in found.items()]
+    said += [
+        gap_comparison_sentence(item)
+        for item in comparisons
+        if item.group == group and item.metric == f"{metric}_difference"
+    ]
+    sentences = tuple(sentence for sentence in said if sentence)
+    return GroupPanel(group, METRICS[metric].title, chart, sentences, crossed, _measures(group, found), unmeasured)
+
+
+def _measures(group: str, found: Mapping[str, TaskAudit]) -> tuple[Measure, ...]:
+    gaps = [audited.gaps.get(group, {}) for audited in found.values()]
+    rows = []
+    for name, title in FAIRNESS.items():
+        if all(f"{name}_difference" in gap for gap in gaps):
+            pairs = [(value_cell(gap[f"{name}_difference"]), ratio_cell(gap[f"{name}_ratio"])) for gap in gaps]
+            rows.append(Measure(title, tuple(pairs)))
+    for name in BENCHMARK:
+        if all(name in gap for gap in gaps):
+            rows.append(Measure(name, tuple((value_cell(gap[name]), Cell("", "", None)) for gap in gaps)))
+    return tuple(rows)
+
+
+_RULES = {
+    "balanced_accuracy": "best balanced accuracy",
+    "equal_error": "as many misses as false alarms",
+    "fpr=0.01": "at most 1% false alarms",
+    "fpr=0.001": "at most 0.1% false alarms",
+}
+_GAPS = {
+    "worst_group_balanced_accuracy": "worst level's",
+    "equalized_odds_difference": "equalized odds difference",
+    "equal_opportunity_difference": "equal opportunity difference",
+    "demographic_parity_difference": "demographic parity difference",
+}
+
+
+@dataclass(frozen=True)
+class PointRow:
+    """A row of the table of operating points."""
+
+    place: int
+    model: str
+    rule: str
+    threshold: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class TradeRow:
+    """A row of the table of thresholds per level: whose, of which group ("": one threshold for all), and figures."""
+
+    place: int
+    model: str
+    rule: str
+    thresholds: str
+    cells: tuple[Cell, ...]
+
+
+TRADE_HEADINGS = (METRICS["balanced_accuracy"].title, *_GAPS.values())
+
+
+def point_metrics(found: Mapping[str, TaskAudit]) -> list[str]:
+    """The metrics of operating points, in order."""
+    every = [point for audited in found.values() for point in audited.operating_points.values()]
+    return list(every[0].rates) if every else []
+
+
+def point_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[PointRow]:
+    """A row per model and rule."""
+    metrics = point_metrics(found)
+    return [
+        PointRow(
+            places.index(model),
+            model,
+            _RULES.get(rule, words(rule)),
+            f"{point.threshold:.3f}",
+            tuple(metric_cell(metric, point.rates[metric]) for metric in metrics),
+        )
+        for model, audited in found.items()
+        for rule, point in audited.operating_points.items()
+    ]
+
+
+def trade_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[TradeRow]:
+    """Per model and group two rows: one threshold for all, and one per level."""
+    rows = []
+    for model, audited in found.items():
+        for group, own in audited.group_thresholds.items():
+            common = audited.task.threshold(audited.task.classes[1])
+            cells = _cells(audited.overall, audited.gaps.get(group, {}))
+            rows.append(TradeRow(places.index(model), model, f"one for every {words(group)}", f"{common:.3f}", cells))
+            said = ", ".join(f"{level} {value:.3f}" for level, value in own.thresholds.items())
+            kept = f"; the one threshold for {', '.join(own.kept)}" if own.kept else ""
+            cells = _cells(own.overall, own.gaps)
+            rows.append(TradeRow(places.index(model), model, f"one per {words(group)} *", said + kept, cells))
+    return rows
+
+
+def _cells(overall: Mapping[str, Estimate], gaps: Mapping[str, Estimate]) -> tuple[Cell, ...]:
+    cells = [metric_cell("balanced_accuracy", overall.get("balanced_accuracy"))]
+    cells.append(metric_cell("balanced_accuracy", gaps.get("worst_group_balanced_accuracy")))
+    return (*cells, *(value_cell(gaps[name]) if name in gaps else Cell("–", "", None) for name in list(_GAPS)[1:]))

@@ -1,0 +1,175 @@
+"""What the page shows of each task, arranged from the audit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from auxface.evaluation.metrics.registry import METRICS, PRIMARY, TABLE, decision_metric, shown
+from auxface.evaluation.report.charts import IntervalChart
+from auxface.evaluation.report.confusion_panels import Confusion, Matrix, confusion_panel, matrix_panel
+from auxface.evaluation.report.corruption_panels import (
+    CurvePanel,
+    Summary,
+    Survival,
+    damage_curves,
+    damage_summary,
+    fairness_survival,
+    reliability_diagram,
+)
+from auxface.evaluation.report.group_panels import (
+    TRADE_HEADINGS,
+    GroupPanel,
+    PointRow,
+    TradeRow,
+    attribute_chart,
+    group_panels,
+    point_metrics,
+    point_rows,
+    trade_rows,
+)
+from auxface.evaluation.report.sentences import Sentence, best_model, comparison_sentence, five_sentences, span, words
+from auxface.evaluation.report.table_cell import Cell, metric_cell
+from auxface.evaluation.results import Audit, TaskAudit
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A row of the table of models: place of its color, name, what a sample is, cells."""
+
+    place: int
+    name: str
+    unit: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class MissingRow:
+    """Samples without a score: whose, why, how many, their share; then accuracy as measured and counting errors."""
+
+    place: int
+    model: str
+    reasons: tuple[tuple[str, str, str], ...]
+    measured: str
+    counted: str
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """Everything the page shows of a task."""
+
+    name: str
+    kind: str
+    sentences: list[Sentence]
+    headings: list[tuple[str, str]]
+    rows: list[ModelRow]
+    conclusions: list[str]
+    matrix: Matrix | None
+    groups: list[GroupPanel]
+    curves: list[CurvePanel]
+    damage_metric: str
+    summary: Summary | None
+    survival: list[Survival]
+    confusion: Confusion | None
+    attributes: IntervalChart | None
+    reliability: CurvePanel | None
+    calibrated: list[str]
+    abstaining: list[str]
+    points: list[PointRow]
+    point_headings: list[str]
+    trades: list[TradeRow]
+    trade_headings: list[str]
+    missing: list[MissingRow]
+
+
+def task_view(audit: Audit, task: str) -> TaskView:
+    """Arrange one task of all models."""
+    found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
+    places = list(audit.models)
+    first = next(iter(found.values()))
+    metrics = [name for name in TABLE[first.task.kind] if any(name in audited.overall for audited in found.values())]
+    best = best_model(audit, task)
+    own = [item for item in audit.comparisons if item.task == task]
+    primary = PRIMARY[first.task.kind]
+    return TaskView(
+        name=task,
+        kind=first.task.kind,
+        sentences=five_sentences(audit, task),
+        headings=[(METRICS[name].title, METRICS[name].meaning) for name in metrics],
+        rows=_rows(found, places, metrics),
+        conclusions=[comparison_sentence(item) for item in own if item.metric == primary and not item.group],
+        matrix=matrix_panel(audit, task, found),
+        groups=group_panels(found, places, own),
+        curves=damage_curves(task, found, places),
+        damage_metric=METRICS[decision_metric(first.task.kind)].title,
+        summary=damage_summary(found, places),
+        survival=fairness_survival(found),
+        confusion=confusion_panel(best, found[best]),
+        attributes=attribute_chart(found, places),
+        reliability=reliability_diagram(task, found, places),
+        calibrated=_calibrated(found),
+        abstaining=_abstaining(found),
+        points=point_rows(found, places),
+        point_headings=[METRICS[name].title for name in point_metrics(found)],
+        trades=trade_rows(found, places),
+        trade_headings=list(TRADE_HEADINGS),
+        missing=_missing(audit, found, places),
+    )
+
+
+def _rows(found: Mapping[str, TaskAudit], places: Sequence[str], metrics: Sequence[str]) -> list[ModelRow]:
+    by_video = any(audited.videos is not None for audited in found.values())
+    rows = []
+    for name, audited in found.items():
+        parts = [("frames" if by_video else "", audited)]
+        parts += [("videos", audited.videos)] if audited.videos is not None else []
+        for unit, part in parts:
+            cells = tuple(metric_cell(metric, part.overall.get(metric)) for metric in metrics)
+            rows.append(ModelRow(places.index(name), name, unit, cells))
+    return rows
+
+
+def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
+    metric = "expected_calibration_error"
+    sentences = []
+    for model, audited in found.items():
+        before, after = audited.overall.get(metric), audited.calibrated.get(metric)
+        if audited.temperature is None or before is None or after is None:
+            continue
+        sentences.append(
+            f"{model}: the temperature that the validation table asks for is {audited.temperature:.2f}; it would take "
+            f"the calibration error from {shown(metric, before.value)} to {shown(metric, after.value)}."
+        )
+    return sentences
+
+
+def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
+    """What a model's abstain band does here."""
+    sentences = []
+    for model, audited in found.items():
+        answered, right = audited.overall.get("answered"), audited.overall.get("accuracy_when_answered")
+        if audited.task.abstain is None or answered is None or answered.value is None:
+            continue
+        text = (
+            f"{model} does not answer from {audited.task.abstain[0]:.3f} to {audited.task.abstain[1]:.3f}: it answers "
+            f"{shown('answered', answered.value)}{span('answered', answered)} of the samples"
+        )
+        if right is not None and right.value is not None:
+            text += f", and {shown('accuracy', right.value)}{span('accuracy', right)} of these answers are right"
+        sentences.append(text + ".")
+    return sentences
+
+
+def _missing(audit: Audit, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[MissingRow]:
+    rows = []
+    for model, audited in found.items():
+        whole = audit.models[model]
+        counts = {words(reason): count for reason, count in whole.left_out.items() if count}
+        counts |= {"no score": audited.unscored} if audited.unscored else {}
+        every = whole.rows + sum(whole.left_out.values())
+        reasons = tuple((reason, f"{count:,}", f"{100 * count / every:.1f}%") for reason, count in counts.items())
+        metric = next(iter(audited.counted_as_errors), None)
+        if not reasons:
+            continue
+        measured = "" if metric is None else shown(metric, audited.overall[metric].value)
+        counted = "" if metric is None else shown(metric, audited.counted_as_errors[metric].value)
+        rows.append(MissingRow(places.index(model), model, reasons, measured, counted))
+    return rows

@@ -1,0 +1,113 @@
+"""Clusters of the training images: from labels that are not to be predicted, or from features; and what they tell."""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans
+from sklearn.metrics import mutual_info_score
+
+from auxface.data.manifest import Manifest
+from auxface.errors import InputError
+from auxface.objectives.base import Task
+
+
+def auxiliary_labels(manifest: Manifest, tasks: Sequence[Task], wanted: Sequence[str] = ()) -> pd.DataFrame:
+    """The columns that clusters may be made of; never a label that is learned.
+
+    Args:
+        manifest: the training rows.
+        tasks: what is learned.
+        wanted: labels, attributes or group columns by name; empty: every label of a kind with classes. Groups of people
+            are used only when named.
+
+    Raises:
+        InputError: a wanted name that is learned or unknown, or nothing left.
+    """
+    learned = {column for task in tasks for column in _columns(manifest, task.name)} | {task.name for task in tasks}
+    offered = {
+        column
+        for name, label in manifest.labels.items()
+        if label.kind in ("class", "binary", "multilabel")
+        for column in label.columns(name)
+    }
+    for name in wanted:
+        if name in learned:
+            raise InputError(
+                f"auxiliaries.cluster_contrast.labels: '{name}' is learned; its clusters would give it away"
+            )
+        if name not in offered | set(manifest.groups):
+            close = difflib.get_close_matches(name, [*offered, *manifest.groups], n=1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            raise InputError(f"auxiliaries.cluster_contrast.labels: the manifest has no label '{name}'{hint}")
+    chosen = [name for name in manifest.table.columns if name in (set(wanted) or offered - learned)]
+    if not chosen:
+        raise InputError(
+            "auxiliaries.cluster_contrast: the manifest has no label besides those that are learned; "
+            "set auxiliaries.cluster_contrast.clusters=kmeans"
+        )
+    return manifest.table[chosen]
+
+
+def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
+    """Clusters by the k labels of the highest entropy (Tsai et al., 2022): each is one combination of their values.
+
+    Args:
+        labels: a column per label, missing where unknown.
+        k: how many labels; all where there are fewer.
+
+    Returns:
+        int64 [N] and the labels' names. A row with an unknown value among them is a cluster of its own.
+    """
+    entropies = {name: entropy(pd.factorize(column)[0][column.notna()]) for name, column in labels.items()}
+    names = sorted(entropies, key=lambda name: -entropies[name])[:k]
+    chosen = labels[names]
+    numbers = chosen.groupby(names, sort=True, dropna=False).ngroup().to_numpy(dtype=np.int64)
+    unknown = chosen.isna().any(axis=1).to_numpy()
+    own = len(labels) + np.arange(len(labels))
+    return np.where(unknown, own, numbers), [str(name) for name in names]
+
+
+def kmeans_clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Clusters of L2-normalized features [N, D] by k-means (20 iterations, best of 5 starts), int64 [N].
+
+    At most half as many clusters as images are made.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    count = max(1, min(count, len(features) // 2))
+    method = KMeans(count, n_init=5, max_iter=20, random_state=seed)  # pyright: ignore[reportArgumentType]
+    return method.fit_predict(features / np.maximum(lengths, 1e-12)).astype(np.int64)
+
+
+def entropy(values: np.ndarray) -> float:
+    """Entropy of discrete values in nats; 0 for none."""
+    shares = np.unique(values, return_counts=True)[1] / max(len(values), 1)
+    return float(-(shares * np.log(shares)).sum())
+
+
+def information(clusters: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """I(Z;T), which good clusters have much of, and H(Z|T), little; in nats, of clusters Z and a label T, both [N]."""
+    shared = float(mutual_info_score(clusters, truth))
+    return shared, max(entropy(clusters) - shared, 0.0)
+
+
+def information_report(clusters: np.ndarray, manifest: Manifest, tasks: Sequence[Task]) -> dict[str, float]:
+    """H(Z), and I(Z;T) and H(Z|T) of every task with classes; for attributes, of each."""
+    report = {"entropy": entropy(clusters)}
+    for task in tasks:
+        if task.kind == "ordinal":
+            continue
+        for column in _columns(manifest, task.name):
+            if column not in manifest.table.columns:
+                continue
+            values = manifest.table[column]
+            known = values.notna().to_numpy()
+            shared, left = information(clusters[known], pd.factorize(values[known])[0])
+            name = task.name if column == task.name else f"{task.name}.{column}"
+            report |= {f"mutual_information.{name}": shared, f"conditional_entropy.{name}": left}
+    return report
+
+
+def _columns(manifest: Manifest, label: str) -> tuple[str, ...]:
+    return manifest.labels[label].columns(label) if label in manifest.labels else (label,)

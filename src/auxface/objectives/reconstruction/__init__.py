@@ -1,0 +1,1 @@
+"""Masked reconstruction of RGB or texture."""

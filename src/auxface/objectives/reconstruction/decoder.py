@@ -1,0 +1,74 @@
+"""The light decoder of a masked autoencoder (He et al., 2022)."""
+
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from auxface.encoders.maskable import Features, grid_positions
+from auxface.encoders.masking import Mask
+
+
+class Decoder(nn.Module):
+    """Tokens in their places, a learned token in every hidden place, a few blocks, one linear layer per target.
+
+    Args:
+        width_in: length of the encoder's tokens.
+        grid: patches down and across; of a clip, time slices before them.
+        outputs: numbers to predict per patch, by target name.
+        width: length of the decoder's tokens.
+        depth: blocks.
+        heads: attention heads.
+    """
+
+    def __init__(
+        self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], width: int, depth: int, heads: int
+    ) -> None:
+        super().__init__()
+        # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
+        clip = len(grid) == 3
+        self.embed = nn.Linear(width_in, width, bias=not clip)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.positions: Tensor
+        self.register_buffer("positions", grid_positions(grid, width).unsqueeze(0), persistent=False)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))  # pyright: ignore[reportArgumentType]
+        self.norm = nn.LayerNorm(width, eps=1e-5 if clip else 1e-6)
+        self.predict = nn.ModuleDict({name: nn.Linear(width, count) for name, count in outputs.items()})
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, features: Features, mask: Mask, places: Tensor) -> dict[str, Tensor]:
+        """Predict the patches numbered ``places``, int64 [B, M].
+
+        Encoders that drop hidden patches leave their places to the mask token alone; of encoders that keep a token for
+        every patch, the mask token marks the hidden ones. Prefix tokens take part, without a position.
+
+        Returns:
+            Per target [B, M, numbers per patch].
+        """
+        full = self.trunk(features, mask)
+        chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
+        return {name: layer(chosen) for name, layer in self.predict.items()}
+
+    def whole(self, features: Features) -> Tensor:
+        """What the decoder makes of an image of which nothing is hidden, [B, N, width], for fusion."""
+        return self.norm(self.trunk(features, None))
+
+    def trunk(self, features: Features, mask: Mask | None) -> Tensor:
+        """The token of every patch after the blocks, [B, N, width]."""
+        tokens = self.embed(features.tokens)
+        if mask is None:
+            full = tokens
+        elif tokens.shape[1] == self.positions.shape[1]:
+            full = tokens + mask.boolean().unsqueeze(-1) * self.mask_token
+        else:
+            hidden = self.mask_token.to(tokens.dtype).expand(len(tokens), self.positions.shape[1], -1)
+            full = hidden.scatter(1, mask.visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]), tokens)
+        prefix = self.embed(features.prefix)
+        return self.blocks(torch.cat([prefix, full + self.positions], dim=1))[:, prefix.shape[1] :]

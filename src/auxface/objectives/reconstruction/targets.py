@@ -1,0 +1,153 @@
+"""What the decoder must rebuild: RGB or an encoded texture map of the clean view, cut into patches."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from auxface import texture
+from auxface.errors import InputError
+from auxface.recipe import Target
+from auxface.texture.tiles import real_maps
+
+
+def patchify(maps: Tensor, patch_size: int) -> Tensor:
+    """[B, C, H, W] to [B, N, patch_size * patch_size * C]: patches row-major, values row, column, channel."""
+    batch, channels, height, width = maps.shape
+    rows, columns = height // patch_size, width // patch_size
+    cut = maps.view(batch, channels, rows, patch_size, columns, patch_size)
+    return cut.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, patch_size * patch_size * channels)
+
+
+def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """The inverse of :func:`patchify`: [B, N, patch_size * patch_size * C] to [B, C, H, W]."""
+    batch, _, values = patches.shape
+    channels = values // patch_size**2
+    cut = patches.view(batch, *grid, patch_size, patch_size, channels)
+    return cut.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, grid[0] * patch_size, grid[1] * patch_size)
+
+
+def join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
+    """Patches of every frame, [B * T, N, values], to those of tubelets, [B, T / tubelet * N, tubelet * values].
+
+    Tubelets are numbered slice by slice; values run frame by frame within one, as VideoMAE has them.
+    """
+    frames = patches.view(clips, -1, tubelet, *patches.shape[1:])
+    return frames.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
+def values_per_patch(target: Target, patch_size: int) -> int:
+    """How many numbers the decoder predicts for one patch.
+
+    Raises:
+        InputError: no such descriptor, a parameter that it does not take, an encoding that it has not, or cells of a
+            histogram descriptor that do not fit the patch.
+    """
+    if target.name == "rgb":
+        return 3 * patch_size**2
+    try:
+        channels = texture.target_channels(target.name, target.encoding, **target.parameters)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"auxiliary.target: {error.args[0] if error.args else error}") from None
+    if target.encoding == "histogram":
+        return channels
+    cell = _cell(target)
+    if patch_size % cell:
+        raise InputError(f"auxiliary.target {target.name}: cells of {cell} pixels must divide patch_size {patch_size}")
+    return channels * (patch_size // cell) ** 2
+
+
+def target_patches(
+    clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor, places: Tensor | None = None
+) -> Tensor:
+    """The target of every patch, float32 [B, N, values], from the clean view, uint8 [B, 3, H, W].
+
+    RGB is standardized with ``mean`` and ``std`` [1, 3, 1, 1]; maps are encoded as ``docs/texture.md`` says. Of clips,
+    uint8 [B, T, 3, H, W], it is the target of every frame, [B * T, N, values]. With ``places``, int64 [B, M], that of
+    these patches alone, [B, M, values].
+    """
+    frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
+    if target.name == "rgb":
+        maps = (frames.float() / 255 - mean) / std
+    else:
+        gray = torch.as_tensor(texture.gray(frames))
+        if describes_clips(target):
+            planes = texture.describe(gray.view(*clean.shape[:2], *gray.shape[1:]), target.name, **target.parameters)
+            # [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
+            maps = torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
+        else:
+            maps = torch.as_tensor(texture.describe(gray, target.name, **target.parameters))
+    if places is None:
+        return _cut(maps, target, patch_size)
+    # Image by image on a processor: what is not asked for never leaves its cache.
+    group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
+    picked = real_maps((*places.shape, values_per_patch(target, patch_size)), maps.device)
+    for few, at, room in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
+        patches = _cut(few, target, patch_size)
+        rows = at + patches.shape[1] * torch.arange(len(at), device=at.device)[:, None]
+        torch.index_select(patches.flatten(0, 1), 0, rows.flatten(), out=room.view(-1, patches.shape[2]))
+    return picked
+
+
+def _cut(maps: Tensor, target: Target, patch_size: int) -> Tensor:
+    """Encode a target's maps and cut them into patches, [B, N, values]."""
+    if target.name == "rgb":
+        return patchify(maps, patch_size)
+    if target.encoding == "histogram":
+        patch = {"patch": patch_size}
+        encoded = texture.encode_target(maps, target.name, "histogram", **patch, **target.parameters)
+        return torch.as_tensor(encoded).flatten(1, 2).float()
+    encoded = torch.as_tensor(texture.encode_target(maps, target.name, target.encoding, **target.parameters))
+    if encoded.ndim > 4:
+        # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
+        encoded = encoded.flatten(3).permute(0, 3, 1, 2)
+    # Bits are moved as bytes; they become numbers once they are in place.
+    return patchify(encoded.contiguous(), patch_size // _cell(target)).float()
+
+
+def describes_clips(target: Target) -> bool:
+    """Whether a target needs the frames before and after."""
+    return target.name != "rgb" and texture.get(target.name).input == "clip"
+
+
+def target_maps(target: Target) -> int:
+    """Maps that lie side by side in a target's values: 1 for RGB."""
+    return 1 if target.name == "rgb" else texture.get(target.name).maps(**target.parameters)
+
+
+def _cell(target: Target) -> int:
+    return texture.get(target.name).describe_output(**target.parameters).cell
+
+
+def normalize_patches(patches: Tensor) -> Tensor:
+    """Remove each patch's own mean and variance (He et al., 2022)."""
+    mean = patches.mean(dim=-1, keepdim=True)
+    variance = patches.var(dim=-1, keepdim=True)
+    return (patches - mean) / (variance + 1e-6).sqrt()
+
+
+def target_loss(prediction: Tensor, wanted: Tensor, encoding: str, maps: int = 1) -> Tensor:
+    """Mean loss over patches: squared error (scalar), binary cross-entropy (bits), cross-entropy (histogram).
+
+    Args:
+        prediction: [B, M, values]; logits for bits and histogram.
+        wanted: the same shape.
+        encoding: ``scalar``, ``bits`` or ``histogram``.
+        maps: histograms that lie side by side in the values, each summing to 1.
+    """
+    prediction = prediction.float()
+    if encoding == "scalar":
+        return F.mse_loss(prediction, wanted)
+    if encoding == "bits":
+        return F.binary_cross_entropy_with_logits(prediction, wanted)
+    shape = (*prediction.shape[:-1], maps, -1)
+    log_probability = prediction.view(shape).log_softmax(dim=-1)
+    return -(wanted.view(shape) * log_probability).sum(dim=-1).mean()
+
+
+def activate(prediction: Tensor, encoding: str, maps: int = 1) -> Tensor:
+    """Raw decoder output to the scale of the target: identity, sigmoid, or softmax per histogram."""
+    if encoding == "bits":
+        return prediction.float().sigmoid()
+    if encoding == "histogram":
+        return prediction.float().view(*prediction.shape[:-1], maps, -1).softmax(dim=-1).flatten(-2)
+    return torch.as_tensor(prediction).float()

@@ -1,0 +1,84 @@
+"""What every section of a recipe shares: no unknown key, no change after reading, and the bounds of its numbers.
+
+What pydantic found wrong, as one sentence that names the key and, for an unknown one, the nearest.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=4, le=8192)]
+Depth = Annotated[int, Field(ge=1, le=128)]
+Heads = Annotated[int, Field(ge=1, le=128)]
+
+
+class Strict(BaseModel):
+    """A section of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def sentence(error: ValidationError, model: type[BaseModel], above: str = "") -> str:
+    """The first problem of a validation; unknown keys come first, since they explain most of the others.
+
+    Args:
+        error: what ``model.model_validate`` raised.
+        model: the model that was validated.
+        above: where the model stands in the recipe, such as ``auxiliaries.cluster_contrast``.
+    """
+    problems = error.errors()
+    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    first = (unknown or problems)[0]
+    path, inner = _walk(first["loc"], model)
+    if unknown:
+        key = str(first["loc"][-1])
+        parent = _dotted([above, *path])
+        fields = tuple(inner.model_fields)
+        return f"unknown key '{_dotted([parent, key])}'{nearest(key, fields, parent)}; known here: {', '.join(fields)}"
+    place = _dotted([above, *path])
+    if first["type"] == "value_error":
+        return (f"{place}: " if place else "") + str(first["ctx"]["error"] if "ctx" in first else first["msg"])
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{place}: {message}, not {first['input']!r}"
+
+
+def nearest(word: str, known: Iterable[str], parent: str = "") -> str:
+    """`` (did you mean 'x'?)``, or nothing where no known word is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{_dotted([parent, close[0]])}'?)" if close else ""
+
+
+def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
+    """The parts of a location that a person wrote (pydantic also names the members of unions), and the section."""
+    path: list[str] = []
+    annotation: Any = model
+    for part in location:
+        if isinstance(part, int) or get_origin(annotation) is dict:
+            path.append(str(part))
+            if not isinstance(part, int):
+                annotation = get_args(annotation)[1]
+                model = _model_in(annotation) or model
+        elif part in model.model_fields:
+            path.append(part)
+            annotation = model.model_fields[part].annotation
+            model = _model_in(annotation) if get_origin(annotation) is not dict and _model_in(annotation) else model
+    return path, model
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _dotted(parts: Iterable[str]) -> str:
+    return ".".join(part for part in parts if part)

@@ -1,1 +1,0 @@
-"""One plain function per command: what ``auxface VERB`` does, callable from Python."""

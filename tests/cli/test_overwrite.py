@@ -1,0 +1,117 @@
+"""``--overwrite`` of commands that train and measure: what auxface wrote is replaced, and nothing else."""
+
+import shutil
+
+import pytest
+
+import auxface.training.train as module
+from auxface import evaluation
+from auxface.errors import InputError
+from auxface.inference.evaluate import evaluate
+from auxface.inference.predict import predict
+from auxface.inference.predictor import Predictor
+from auxface.training.train import resume, train
+
+FEW = {"corruptions": (), "resamples": 20, "device": "cpu", "overwrite": True}
+
+
+@pytest.fixture
+def trained(sixty, small):
+    """Trains a small model into a folder, over what is there."""
+    settings = [item for item in small if not item.startswith(("--set", "auxiliary."))] + ["tasks=[emotion]"]
+    return lambda out: train("supervised", sixty, out, overrides=settings, device="cpu", overwrite=True)
+
+
+def snapshot(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(call, out, name):
+    before = snapshot(out)
+    with pytest.raises(InputError, match=name):
+        call(out)
+    assert snapshot(out) == before
+
+
+def test_a_run_with_its_evaluation_is_replaced_and_nothing_else(trained, sixty, tmp_path):
+    out = tmp_path / "run"
+    trained(out)
+    evaluate(out, sixty, out / "test", **FEW)
+    trained(out)
+    assert (out / "test" / "report.html").exists()
+    assert len(list((out / "checkpoint").iterdir())) == 1
+    resume(out, device="cpu")
+    trained(out)
+    (out / "checkpoint" / "notes.txt").write_text("mine")
+    refused(trained, out, r"'checkpoint/notes\.txt' is not recorded")
+    (out / "checkpoint" / "notes.txt").unlink()
+    (out / "README.md").write_text("my card")
+    refused(trained, out, r"'README\.md' has changed")
+
+
+def test_a_killed_run_is_replaced_but_not_the_files_beside_it(trained, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_model_files", kill)
+    with pytest.raises(KeyboardInterrupt):
+        trained(out)
+    monkeypatch.undo()
+    for name in ("notes.txt", "README.md", "recipe.yaml"):
+        kept = (out / name).read_bytes() if (out / name).exists() else None
+        (out / name).write_text("mine")
+        refused(trained, out, f"'{name}'")
+        (out / name).unlink() if kept is None else (out / name).write_bytes(kept)
+    assert (out / "log.jsonl").exists()
+    trained(out)
+    assert (out / "model.safetensors").exists()
+
+
+def test_training_does_not_replace_its_data(trained, sixty, tmp_path):
+    images = len(list((sixty.parent / "images").iterdir()))
+    # The images were rendered by auxface and are recorded; they are read all the same.
+    refused(trained, sixty.parent / "images", "which this command reads")
+    refused(trained, sixty.parent, "is not recorded as written by auxface")
+    assert len(list((sixty.parent / "images").iterdir())) == images
+    (tmp_path / "link").symlink_to(sixty.parent)
+    refused(trained, tmp_path / "link", "is not recorded as written by auxface")
+
+
+def test_an_evaluation_replaces_itself_and_nothing_else(model, sixty, tmp_path):
+    def call(out):
+        evaluate(model, sixty, out, **FEW)
+
+    out = tmp_path / "e"
+    for _ in range(2):
+        call(out)
+    (out / "notes.txt").write_text("mine")
+    refused(call, out, r"'notes\.txt'")
+    (out / "notes.txt").unlink()
+    evaluation.write_predictions(evaluation.read_predictions(out / "predictions.parquet"), out / "validation.parquet")
+    refused(call, out, r"'validation\.parquet' has changed")
+
+
+def test_an_evaluation_does_not_replace_its_model(model, sixty, tmp_path):
+    shutil.copytree(model, tmp_path / "run")
+    refused(lambda out: evaluate(out, sixty, out, **FEW), tmp_path / "run", "which this command reads")
+
+
+def test_predictions_replace_themselves_and_nothing_else(model, sixty, tmp_path):
+    def call(out):
+        predict(model, sorted((sixty.parent / "images").glob("*.png"))[:2], out=out, faces="whole", overwrite=True)
+
+    out = tmp_path / "p"
+    for _ in range(2):
+        call(out)
+    assert {path.name for path in out.iterdir()} == {".auxface.json", "predictions.csv", "predictions.json"}
+    (out / "notes.txt").write_text("mine")
+    refused(call, out, r"'notes\.txt'")
+
+
+def test_a_predictor_is_added_to_a_folder_of_the_user(model, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    Predictor.from_pretrained(model, device="cpu").save_pretrained(tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+    assert (tmp_path / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()

@@ -1,0 +1,356 @@
+"""``prepare`` as a whole: the account adds up, nothing vanishes, kills lose nothing, second runs repeat nothing."""
+
+import json
+import os
+
+import layout_trees
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from auxface.data.faces import FaceSettings
+from auxface.data.manifest import read_manifest
+from auxface.data.prepare import accounting as intake
+from auxface.data.prepare import prepare as verb
+from auxface.data.prepare.prepare import prepare
+from auxface.data.video.frames import FrameSettings
+from auxface.errors import InputError
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Twelve images with a CSV that says what they are."""
+    folder = tmp_path / "pack"
+    rows = []
+    for number in range(12):
+        path = folder / "images" / f"{number}.png"
+        layout_trees.image(path)
+        split = ("train", "val", "test")[number % 3]
+        rows.append((f"images/{number}.png", split, "mf"[number % 2], number % 2, number * 7, number // 6))
+    table = pd.DataFrame(rows, columns=["path", "split", "sex", "smiling", "age", "hat"])
+    table.to_csv(folder / "labels.csv", index=False)
+    return folder
+
+
+def run(pack, output, label=("sex",), **options):
+    overwrite = options.pop("overwrite", False)
+    return prepare(
+        "table", pack / "labels.csv", output=output, options={"label": list(label), **options}, overwrite=overwrite
+    )
+
+
+def test_kinds_are_inferred_or_said(pack, tmp_path):
+    run(
+        pack,
+        tmp_path / "a.parquet",
+        ["sex", "smiling", "age:ordinal", "both:multilabel=smiling,hat"],
+        group=["sex", "age"],
+    )
+    manifest = read_manifest(tmp_path / "a.parquet")
+    kinds = {name: (label.kind, label.classes) for name, label in manifest.labels.items()}
+    assert kinds == {
+        "sex": ("class", ("f", "m")),
+        "smiling": ("binary", ("not smiling", "smiling")),
+        "age": ("ordinal", ()),
+        "both": ("multilabel", ("smiling", "hat")),
+    }
+    assert manifest.groups == ("sex", "age")
+    assert manifest.table["age"].tolist() == [number * 7.0 for number in range(12)]
+
+
+def test_classes_in_order_and_words_as_binary(pack, tmp_path):
+    run(pack, tmp_path / "a.csv", ["sex:class=m,f", "age:class"])
+    assert read_manifest(tmp_path / "a.csv").labels["sex"].classes == ("m", "f")
+    assert read_manifest(tmp_path / "a.csv").labels["age"].classes[:3] == ("0", "7", "14")
+    run(pack, tmp_path / "b.parquet", ["sex:binary=f,m"])
+    manifest = read_manifest(tmp_path / "b.parquet")
+    assert manifest.table["sex"].tolist() == [1, 0] * 6
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "message"),
+    [
+        (["sax"], {}, "column 'sax' is missing; did you mean 'sex'"),
+        (["age"], {}, "age:ordinal"),
+        (["sex:klass"], {}, "KIND of class, binary"),
+        (["sex:class=m,x"], {}, "row 2 has sex 'f'; expected m, x"),
+        (["smiling:multilabel"], {}, "smiling:multilabel=COLUMN,COLUMN"),
+        (["age:binary"], {}, "expected 0 or 1"),
+        (["sex:ordinal"], {}, "row 1 has sex 'm'; expected a number"),
+        (["sex", "sex"], {}, "given twice"),
+        (["sex"], {"path": "file"}, "column 'file' is missing"),
+        (["sex"], {"split": "sex"}, "row 1 has sex 'm'; expected train, val or test"),
+        (["sex"], {"split_fractions": "0.5,0.5"}, "three numbers"),
+        (["sex"], {"source": "hat"}, "more than one split"),
+        (["sex"], {"frame": "sex"}, "row 1 has sex 'm'; expected a whole number"),
+    ],
+)
+def test_bad_options_are_one_sentence_and_leave_nothing(pack, tmp_path, label, options, message):
+    if "split_fractions" in options:
+        pd.read_csv(pack / "labels.csv").drop(columns="split").to_csv(pack / "labels.csv", index=False)
+    with pytest.raises(InputError, match=message) as caught:
+        run(pack, tmp_path / "a.parquet", label, **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "a.parquet").exists()
+    assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"path,split\n", b'"', b"\xff\xfe\x00\x01"])
+def test_a_table_that_is_none(pack, tmp_path, content):
+    (pack / "labels.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"labels\.csv"):
+        run(pack, tmp_path / "a.parquet")
+
+
+def test_without_a_split_column_sources_stay_together(pack, tmp_path):
+    table = pd.read_csv(pack / "labels.csv").drop(columns="split")
+    table["person"] = [f"person {number // 2}" for number in range(12)]
+    table.to_csv(pack / "labels.csv", index=False)
+    run(pack, tmp_path / "a.parquet", source="person")
+    rows = read_manifest(tmp_path / "a.parquet").table
+    assert rows.groupby("source")["split"].nunique().max() == 1
+    assert set(rows["split"]) == {"train", "val", "test"}
+    assert rows["frame"].tolist() == [0, 1] * 6
+
+
+def test_paths_move_with_the_manifest_where_they_lie_below_it(pack, tmp_path):
+    run(pack, pack / "in.parquet")
+    assert read_manifest(pack / "in.parquet").table["path"][0] == "images/0.png"
+    run(pack, tmp_path / "elsewhere" / "out.parquet")
+    assert read_manifest(tmp_path / "elsewhere" / "out.parquet").table["path"][0] == str(pack / "images" / "0.png")
+
+
+def test_every_bad_image_is_counted_and_named(pack, tmp_path):
+    (pack / "images" / "0.png").write_text("not an image")
+    (pack / "images" / "1.png").write_bytes(b"")
+    (pack / "images" / "2.png").unlink()
+    (pack / "images" / "3.png").write_bytes((pack / "images" / "4.png").read_bytes())
+    (pack / "images" / "6.png").write_bytes((pack / "images" / "5.png").read_bytes())
+    account = run(pack, tmp_path / "a.parquet")
+    assert account == {"found": 12, "usable": 7, "no_face": 0, "unreadable": 3, "duplicate": 2}
+    assert json.loads((tmp_path / "a.account.json").read_text()) == account
+    rejected = pd.read_csv(tmp_path / "a.rejected.csv").set_index("path")["reason"]
+    named = {path.rsplit("/", 1)[1]: reason for path, reason in rejected.items()}
+    assert named.keys() == {"0.png", "1.png", "2.png", "3.png", "6.png"}
+    assert named["0.png"] == "not an image"
+    assert named["1.png"] == "empty file"
+    assert named["2.png"] == "no such file"
+    # 4 is in val and 3 in train; 5 is in test and 6 in train: the copy that measures is kept.
+    assert named["3.png"].endswith("4.png")
+    assert named["6.png"].endswith("5.png")
+    keep = prepare(
+        "table", pack / "labels.csv", output=tmp_path / "b.parquet", options={"label": ["sex"]}, duplicates="keep"
+    )
+    assert keep["duplicate"] == 0
+    assert keep["usable"] == 9
+
+
+def test_not_one_usable_image_is_an_error(pack, tmp_path):
+    for path in (pack / "images").iterdir():
+        path.write_text("x")
+    with pytest.raises(InputError, match=r"not one of the 12 images .*not an image"):
+        run(pack, tmp_path / "a.parquet")
+
+
+def test_an_output_that_exists_is_refused_before_any_work(pack, tmp_path):
+    (tmp_path / "a.parquet").write_text("mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        run(pack, tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").read_text() == "mine"
+    with pytest.raises(InputError, match=r"\.parquet or \.csv"):
+        run(pack, tmp_path / "a.txt")
+
+
+def test_a_second_run_opens_nothing_but_what_changed(pack, tmp_path, monkeypatch):
+    run(pack, tmp_path / "a.parquet")
+    before = read_manifest(tmp_path / "a.parquet").hash
+    opened = []
+    real = intake.read_image
+    monkeypatch.setattr(intake, "read_image", lambda data: opened.append(1) or real(data))
+    run(pack, tmp_path / "a.parquet", overwrite=True)
+    assert opened == []
+    assert read_manifest(tmp_path / "a.parquet").hash == before
+    (pack / "images" / "3.png").write_text("broken since")
+    assert run(pack, tmp_path / "a.parquet", overwrite=True)["unreadable"] == 1
+    assert len(opened) == 1
+
+
+def test_links_that_leave_the_tree_are_not_followed(tmp_path):
+    layout_trees.folder(tmp_path / "data")
+    layout_trees.image(tmp_path / "secret.png")
+    (tmp_path / "data/train/happy/link.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "data/train/happy/inside.png").symlink_to(tmp_path / "data/train/happy/0.png")
+    (tmp_path / "data/train/happy/loop").symlink_to(tmp_path / "data")
+    account = prepare("folder", tmp_path / "data", output=tmp_path / "a.parquet")
+    assert account == {"found": 14, "usable": 12, "no_face": 0, "unreadable": 1, "duplicate": 1}
+    assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
+
+
+def test_a_mask_may_not_leave_the_tree_either(tmp_path):
+    layout_trees.faceforensics(tmp_path / "data")
+    mask = tmp_path / "data/manipulated_sequences/Deepfakes/masks/videos/000_003.mp4"
+    mask.rename(tmp_path / "outside.mp4")
+    mask.symlink_to(tmp_path / "outside.mp4")
+    account = prepare("faceforensics", tmp_path / "data", output=tmp_path / "a.parquet")
+    assert (account["usable"], account["unreadable"]) == (29, 1)
+    assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
+
+
+def test_names_in_any_script(tmp_path):
+    names = ["Ångström", "顔", "وجه", "лицо", "ใบหน้า", "😀 smile", "a'b\"c", "-n", "x" * 200]
+    for name in names:
+        layout_trees.image(tmp_path / "data/train/α β" / f"{name}.png")
+        layout_trees.image(tmp_path / "data/test/γ" / f"{name}.png")
+    account = prepare("folder", tmp_path / "data", output=tmp_path / "a.csv")
+    assert account["usable"] == 18
+    manifest = read_manifest(tmp_path / "a.csv")
+    assert all(path.is_file() for path in manifest.paths())
+    assert manifest.labels["class"].classes == ("α β", "γ")
+
+
+def test_progress_reaches_the_end(pack, tmp_path):
+    seen = []
+    prepare(
+        "table",
+        pack / "labels.csv",
+        output=tmp_path / "a.parquet",
+        options={"label": ["sex"]},
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(done, 12) for done in range(1, 13)]
+
+
+def test_videos_stay_rows_or_become_frames_and_clips(tmp_path):
+    layout_trees.uadfv(tmp_path / "data")
+    (tmp_path / "data/real/0003.mp4").write_bytes(b"no video")
+    rows = prepare("uadfv", tmp_path / "data", output=tmp_path / "rows.parquet")
+    assert rows == {"found": 24, "usable": 23, "no_face": 0, "unreadable": 1, "duplicate": 0}
+    with pytest.raises(InputError, match="--out"):
+        prepare("uadfv", tmp_path / "data", output=tmp_path / "x.parquet", frames=FrameSettings())
+
+    frames = FrameSettings(count=3)
+    place = tmp_path / "frames"
+    account = prepare("uadfv", tmp_path / "data", output=tmp_path / "f.parquet", frames=frames, crops=place)
+    assert account == {"found": 70, "usable": 69, "no_face": 0, "unreadable": 1, "duplicate": 0}
+    manifest = read_manifest(tmp_path / "f.parquet")
+    one = manifest.table[manifest.table["video"] == "0001_fake"]
+    assert one["frame"].tolist() == [1, 3, 5]
+    levels = [np.asarray(Image.open(tmp_path / path)).mean() for path in one["path"]]
+    assert levels == pytest.approx([40, 120, 200], abs=6)
+    stamps = {path: path.stat().st_mtime_ns for path in place.rglob("*.png")}
+    prepare("uadfv", tmp_path / "data", output=tmp_path / "f.parquet", frames=frames, crops=place, overwrite=True)
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*.png")} == stamps
+
+    clips = FrameSettings("clips", count=2, length=2, stride=2)
+    account = prepare("uadfv", tmp_path / "data", output=tmp_path / "c.parquet", frames=clips, crops=tmp_path / "clips")
+    assert account["usable"] == 46
+    manifest = read_manifest(tmp_path / "c.parquet")
+    assert manifest.crop == {"clip": {"length": 2, "stride": 2}}
+    assert Image.open(tmp_path / manifest.table["path"][0]).size == (48, 64)
+
+
+@pytest.fixture
+def cropped(pack, tmp_path, monkeypatch):
+    """Corners of the pack's images, as a detector would have cut them, of the side that is asked for."""
+
+    class Corner:
+        def __init__(self, settings, weights):
+            self.settings = settings
+
+        def cut(self, image, mask):
+            return [(None, np.tile(image, (3, 3, 1))[: self.settings.size, : self.settings.size])]
+
+    monkeypatch.setattr(verb, "FaceCutter", Corner)
+
+    def call(size=32):
+        options = {"label": ["sex"]}
+        faces = FaceSettings(size=size)
+        place, output = tmp_path / "crops", tmp_path / "a.parquet"
+        prepare("table", pack / "labels.csv", output=output, options=options, faces=faces, crops=place, overwrite=True)
+        return sorted(place.rglob("*.png"))
+
+    return call
+
+
+def test_crops_are_made_again_among_files_of_the_user(cropped, tmp_path):
+    assert {Image.open(path).size for path in cropped(32)} == {(32, 32)}
+    (tmp_path / "crops" / "notes.txt").write_text("mine")
+    assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
+    assert (tmp_path / "crops" / "notes.txt").read_text() == "mine"
+
+
+def test_a_changed_crop_is_not_replaced(cropped):
+    changed = cropped(32)[3]
+    layout_trees.image(changed)
+    before = changed.read_bytes()
+    with pytest.raises(InputError, match=f"{changed.name}' has changed"):
+        cropped(48)
+    assert changed.read_bytes() == before
+
+
+def test_crops_of_a_killed_run_are_made_again(cropped, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "record_files", kill)
+        with pytest.raises(KeyboardInterrupt):
+            cropped(32)
+    assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
+
+
+def test_rendered_faces_do_not_replace_a_image_of_the_user(tmp_path):
+    layout_trees.image(tmp_path / "faces" / "000003.png")
+    before = (tmp_path / "faces" / "000003.png").read_bytes()
+    options = {"count": 9, "size": 32}
+    with pytest.raises(InputError, match=r"'000003\.png' is not recorded"):
+        prepare("synthetic", tmp_path / "faces", output=tmp_path / "f.parquet", options=options)
+    assert [path.read_bytes() for path in (tmp_path / "faces").iterdir()] == [before]
+
+
+def test_faces_are_cut_the_crop_is_recorded_and_missed_faces_are_counted(tmp_path, shared_data):
+    weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
+    faces = sorted((shared_data / "attributes_celeba" / "images").glob("*.jpg"))[:6]
+    for number, path in enumerate(faces):
+        place = tmp_path / "data" / ("a" if number % 2 else "b") / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    layout_trees.image(tmp_path / "data/a/noise.png", side=200)
+    settings = FaceSettings(cut="align", size=64)
+    account = prepare(
+        "folder",
+        tmp_path / "data",
+        output=tmp_path / "a.parquet",
+        faces=settings,
+        weights=weights,
+        crops=tmp_path / "c",
+    )
+    assert account == {"found": 7, "usable": 6, "no_face": 1, "unreadable": 0, "duplicate": 0}
+    manifest = read_manifest(tmp_path / "a.parquet")
+    assert manifest.crop is not None
+    assert FaceSettings.from_json(dict(manifest.crop)) == settings
+    assert {Image.open(path).size for path in manifest.paths()} == {(64, 64)}
+    assert "no face found" in (tmp_path / "a.rejected.csv").read_text()
+    again = prepare(
+        "folder",
+        tmp_path / "data",
+        output=tmp_path / "a.parquet",
+        faces=settings,
+        weights=weights,
+        crops=tmp_path / "c",
+        overwrite=True,
+    )
+    assert again == account
+    assert len(list((tmp_path / "c").rglob("*.png"))) == 6
+
+
+def test_a_whole_pack_goes_through(shared_data, tmp_path):
+    account = prepare(
+        "table",
+        shared_data / "demographics_utkface" / "labels.csv",
+        output=tmp_path / "utk.parquet",
+        options={"label": ["gender"], "group": ["race", "age_group"]},
+    )
+    assert account == {"found": 6664, "usable": 6664, "no_face": 0, "unreadable": 0, "duplicate": 0}
+    assert os.path.isabs(read_manifest(tmp_path / "utk.parquet").table["path"][0])
