@@ -2,13 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import layout_trees
 import pandas as pd
 import pytest
 
+from auxface.cli import main
 from auxface.data.prepare.prepare import prepare
 from auxface.data.show import show_data
 from auxface.errors import InputError
@@ -90,24 +90,33 @@ def test_prepare_says_leaks_and_takes_the_list_back_when_they_are_gone(manifest,
     assert not (tmp_path / "m.leaks.csv").exists()
 
 
-def command(*given):
-    return subprocess.run([sys.executable, "-m", "auxface", *map(str, given)], capture_output=True, text=True)
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs ``auxface`` with these arguments; gives its exit code, standard output and standard error."""
+
+    def run(*given):
+        monkeypatch.setattr(sys, "argv", ["auxface", *map(str, given)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
 
 
-def test_the_command_line(manifest, tmp_path):
-    made = command("data", "show", manifest, "--json")
-    assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["rows"] == 24
-    wrong = command("data", "show", tmp_path / "none.parquet")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("auxface: ")
-    assert wrong.stderr.count("\n") == 1
-    again = command(
+def test_the_command_line(command, manifest, tmp_path):
+    code, out, err = command("data", "show", manifest, "--json")
+    assert code == 0, err
+    assert json.loads(out)["rows"] == 24
+    code, out, err = command("data", "show", tmp_path / "none.parquet")
+    assert (code, out) == (2, "")
+    assert err.startswith("auxface: ")
+    assert err.count("\n") == 1
+    code, out, err = command(
         "prepare", "table", tmp_path / "l.csv", "--label", "sex", "--group", "age", "-o", tmp_path / "o.csv"
     )
-    assert again.returncode == 0, again.stderr
-    assert "found 24, usable 24" in again.stdout
-    assert "warning: 1 pairs" in again.stderr
-    refused = command("prepare", "folder", tmp_path / "nowhere", "-o", tmp_path / "p.parquet")
-    assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
+    assert code == 0, err
+    assert "found 24, usable 24" in out
+    assert "warning: 1 pairs" in err
+    code, out, err = command("prepare", "folder", tmp_path / "nowhere", "-o", tmp_path / "p.parquet")
+    assert code == 2
+    assert err.count("\n") == 1
