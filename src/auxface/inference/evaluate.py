@@ -18,6 +18,7 @@ from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.random import sample_seeds
 from auxface.data.usable import Usable, usable_samples
 from auxface.data.video.clips import on_frames
+from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
 from auxface.inference.corrupt import ATTACKS, can_be_attacked, damage_names, damages
@@ -29,7 +30,6 @@ from auxface.progress import progress_bar, progress_steps
 from auxface.provenance import provenance
 from auxface.training.logging import read_journal
 from auxface.training.tasks import label_tensors
-from auxface.training.train import check_device
 
 _MISSED = ("no_face", "unreadable")
 

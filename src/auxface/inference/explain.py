@@ -17,6 +17,7 @@ import torch
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.faces.settings import DetectorName
+from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.attention import attention_rollout, input_gradients
 from auxface.inference.inputs import FacesMode
@@ -26,7 +27,6 @@ from auxface.inference.results import Answer, Face
 from auxface.inference.surprise import reconstruction_surprise
 from auxface.model.config import TaskRecord
 from auxface.model.scoring import full_precision
-from auxface.training.train import check_device
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,7 @@ from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under
 from auxface.data.prepare.accounting import safe_name
+from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.drawing import boxed, legible
 from auxface.inference.inputs import FacesMode, is_url, read_any
@@ -24,7 +25,6 @@ from auxface.inference.timeline import write_overlay_video
 from auxface.inference.video import LOOKS_PER_SECOND, VideoPrediction, predict_video
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
-from auxface.training.train import check_device
 
 
 def predict(

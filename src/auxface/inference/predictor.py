@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import UnreadableImage
 from auxface.data.parallel import in_order
+from auxface.device import resolve_device
 from auxface.inference.inputs import (
     IMAGE_TYPES,
     FacesMode,
@@ -48,8 +48,7 @@ class TorchScorer:
     """The model of a directory, on a device."""
 
     def __init__(self, saved: SavedModel, device: str = "auto") -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = resolve_device(device)
         self.model = saved.model.to(device).eval()
         self.config = saved.config
         self.batch_size = suitable_batch(device, saved.config.recipe.encoder.image_size)

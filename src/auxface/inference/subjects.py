@@ -15,6 +15,7 @@ import torch
 
 from auxface import evaluation
 from auxface.data.manifest import KEY, Label, Manifest
+from auxface.device import resolve_device
 from auxface.errors import InputError
 from auxface.inference.foreign_onnx import ForeignOnnx, open_onnx
 from auxface.model.config import ModelConfig, TaskRecord
@@ -138,9 +139,7 @@ def _goes_with(label: Label, task: TaskRecord) -> bool:
 
 def _from_folder(name: str, folder: Path, device: str) -> Subject:
     saved = load_model(folder)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = saved.model.to(torch.device(device)).eval()
+    model = saved.model.to(resolve_device(device)).eval()
     facts = {key: saved.config.provenance[key] for key in ("trained_on", "seed") if key in saved.config.provenance}
     if saved.config.selection is not None:
         facts["chosen_on"] = saved.config.selection.split

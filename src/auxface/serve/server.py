@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.training.train import check_device
 
 ENVIRONMENT = "AUXFACE_SERVE"
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from auxface.data.corruptions import corruptions
 from auxface.data.manifest import Manifest, read_manifest, write_manifest
+from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.output_folder import delete_written
 from auxface.progress import progress_bar
@@ -29,7 +30,6 @@ from auxface.studies.results import DONE, FAILED, Line, alone, append_result, re
 from auxface.studies.run import LOG, RESULT, TEST, Order, carry_out
 from auxface.studies.thinning import forget_labels, skew
 from auxface.training.logging import read_journal
-from auxface.training.train import check_device
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 

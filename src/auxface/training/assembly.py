@@ -8,7 +8,6 @@ What a step keeps for its gradients grows in proportion to the batch; it is coun
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import psutil
 import torch
 from accelerate import Accelerator
 
@@ -16,6 +15,7 @@ from auxface.data.augment.self_blending import blend_validation, real_faces
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.shards import ShardImages
 from auxface.data.usable import Usable, usable_samples
+from auxface.device import free_memory
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import Batch, Task, TrainingSet
@@ -51,11 +51,6 @@ def fitting_batch_size(model: JointModel, device: str, *, most: int, room: float
     each = bytes_per_image(model, bf16=bf16)
     limit = min(max((room * _SHARE - fixed) / each, 1) * options.accumulate, _LARGEST, max(most // 8, 1))
     return 2 ** int(limit).bit_length() // 2
-
-
-def free_memory(device: str) -> float:
-    """Bytes that are free on a device."""
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
 
 
 def bytes_per_image(model: JointModel, *, bf16: bool) -> float:

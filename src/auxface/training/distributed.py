@@ -24,6 +24,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from auxface.device import computes_bf16, resolve_device
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.recipe import Recipe, Train
@@ -257,15 +258,6 @@ def _always_uses_all(recipe: Recipe) -> bool:
     return only and isinstance(weight, float) and 0 < weight < 1
 
 
-def resolve_device(device: str) -> str:
-    """``auto`` as the fastest kind that is here."""
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def resolve_precision(options: Train, device: str) -> str:
     """Accelerate's name of a recipe's precision; ``auto`` is bf16 where the device computes in it, else fp32.
 
@@ -277,13 +269,6 @@ def resolve_precision(options: Train, device: str) -> str:
     if options.precision == "auto":
         return "bf16" if computes_bf16(device) else "no"
     return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]
-
-
-def computes_bf16(device: str) -> bool:
-    """Whether a device multiplies bf16 matrices in hardware, faster than fp32."""
-    if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
-    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def unsynchronized(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager:

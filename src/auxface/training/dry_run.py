@@ -16,11 +16,11 @@ from auxface.data.shards import is_sharded
 from auxface.data.usable import Usable, sampling_of, usable_images
 from auxface.data.video.clips import clips_of, recorded_clip
 from auxface.data.video.frames import UnreadableVideo
+from auxface.device import peak_memory
 from auxface.errors import InputError
 from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
 from auxface.training.distributed import is_shared_out, prepare, share_out, whole_model
-from auxface.training.logging import memory_in_use
 from auxface.training.optimizer import make_optimizer
 from auxface.training.train_step import Stepper
 from auxface.training.wrapping import set_up_blocks
@@ -138,7 +138,7 @@ def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float =
         steps=steps,
         step_seconds=taken,
         hours=seconds / 3600,
-        memory_gib=memory_in_use(accelerator.device) / 2**30,
+        memory_gib=peak_memory(accelerator.device) / 2**30,
     )
 
 

@@ -6,8 +6,6 @@ What a run says while it goes: losses, images per second, time left, memory.
 """
 
 import json
-import resource
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +13,10 @@ from types import TracebackType
 from typing import Any
 
 import pandas as pd
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from auxface.device import peak_memory
 from auxface.errors import InputError
 from auxface.training.distributed import agreed_mean
 
@@ -181,7 +179,7 @@ class Recent:
         means = self.sums.means(accelerator)
         now = time.perf_counter()
         means["images_per_second"] = round(self.images / (now - self.since), 2)
-        means["memory_gib"] = round(memory_in_use(accelerator.device) / 2**30, 3)
+        means["memory_gib"] = round(peak_memory(accelerator.device) / 2**30, 3)
         self.steps, self.images, self.sums, self.since = 0, 0, Sums(), now
         return means
 
@@ -195,13 +193,3 @@ def live_line(means: dict[str, float]) -> str:
     )
     # A narrow terminal cuts the end off.
     return f"loss {means['loss']:.3f} {speed} {parts}"
-
-
-def memory_in_use(device: torch.device) -> float:
-    """The most bytes so far on the GPU, or resident of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type == "mps":
-        return torch.mps.driver_allocated_memory()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024

@@ -9,13 +9,13 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 import yaml
 from accelerate import Accelerator
 
 from auxface.atomic import atomic_file
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.usable import write_rejected
+from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import SavedModel, write_model_files
@@ -298,16 +298,3 @@ def _trained_on(parts: Assembly) -> str | list[str]:
     """Names of the data sets of the training split, for the cross-dataset matrix."""
     names = sorted({str(name) for name in parts.parts["train"].manifest.table["dataset"].unique()})
     return names[0] if len(names) == 1 else names
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have.
-
-    Raises:
-        InputError: an unknown name, or no such device here.
-    """
-    have = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device not in have:
-        raise InputError(f"--device {device}: expected auto, cpu, cuda or mps")
-    if not have[device]:
-        raise InputError(f"--device {device}: this machine has none; use --device auto")

@@ -1,0 +1,85 @@
+"""The device that a model runs on: the choice of ``auto``, and what a device can do.
+
+Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
+which it was trained. torch is imported on the first call.
+
+    check_device("mps")                  # InputError if this machine has no Apple GPU
+    model.to(resolve_device("auto"))
+"""
+
+import resource
+import sys
+from typing import TYPE_CHECKING
+
+from auxface.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(device: str) -> str:
+    """Return ``device``, with ``auto`` replaced by the fastest kind on this machine.
+
+    Args:
+        device: ``auto`` or the name of a torch device.
+
+    Returns:
+        For ``auto``, the first of ``cuda``, ``mps`` and ``cpu`` that is available.
+    """
+    import torch
+
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Check that this machine has a device.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        InputError: The name is unknown, or torch finds no such device.
+    """
+    import torch
+
+    available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device not in available:
+        raise InputError(f"--device must be auto, cpu, cuda or mps; found '{device}'")
+    if not available[device]:
+        raise InputError(f"--device {device}: torch finds no such device on this machine; use --device auto")
+
+
+def computes_bf16(device: str) -> bool:
+    """Return whether a device multiplies bf16 matrices in hardware, faster than fp32."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def free_memory(device: str) -> float:
+    """Return the free memory of a device in bytes; for ``cpu`` and ``mps``, that of the machine."""
+    import psutil
+    import torch
+
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+
+
+def peak_memory(device: "torch.device") -> float:
+    """Return the peak memory use in bytes: allocated on the GPU, or resident for a CPU process.
+
+    On an Apple GPU it is the memory that the driver holds now, since torch records no peak there.
+    """
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
