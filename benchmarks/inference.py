@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from auxface.inference.export import export_model
-from auxface.inference.onnx import INPUT, LOGITS, OnnxModel
+from auxface.inference.onnx_model import INPUT, LOGITS, OnnxModel
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model.directory import load_model
 

@@ -10,7 +10,7 @@ from auxface import evaluation
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
 from auxface.data.usable import usable_samples
-from auxface.inference.onnx import OnnxModel
+from auxface.inference.onnx_model import OnnxModel
 from auxface.model.directory import load_model
 from auxface.model.scoring import score_images
 from auxface.training.selection import video_level, video_numbers

@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from auxface.data.prepare.prepare import prepare
 from auxface.data.synthetic import describe_face, render_face
 from auxface.model import JointModel
 from auxface.model.directory import SavedModel, default_config, save_model
 from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.training.train import train
 
 SIZE = 32
 TASKS = (
@@ -83,3 +87,34 @@ def clip(faces, tmp_path_factory):
         for packet in stream.encode():
             container.mux(packet)
     return path
+
+
+@pytest.fixture(scope="session")
+def sixty(tmp_path_factory) -> Path:
+    """A manifest of 60 synthetic faces."""
+    folder = tmp_path_factory.mktemp("sixty")
+    options = {"count": 60, "seed": 0, "size": 32}
+    prepare("synthetic", folder / "images", output=folder / "faces.parquet", options=options)
+    return folder / "faces.parquet"
+
+
+@pytest.fixture(scope="session")
+def trained(sixty, tmp_path_factory) -> Path:
+    """The directory of a small L-SSAT model trained on the tasks emotion and forged."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    settings = [
+        "encoder.image_size=32",
+        "encoder.patch_size=8",
+        "encoder.width=32",
+        "encoder.depth=1",
+        "encoder.heads=2",
+        "auxiliary.decoder_width=16",
+        "auxiliary.decoder_depth=1",
+        "auxiliary.decoder_heads=2",
+        "train.epochs=1",
+        "train.batch_size=16",
+        "train.augment=none",
+        "tasks=[emotion, forged]",
+    ]
+    train("l_ssat", sixty, folder, overrides=settings, device="cpu")
+    return folder

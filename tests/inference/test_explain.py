@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from auxface.errors import InputError
-from auxface.inference.attention import attention_rollout, input_gradients
 from auxface.inference.explain import explain_image, explanation_figure
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.inference.surprise import covering_masks, reconstruction_surprise
+from auxface.inference.reconstruction_error import covering_masks, reconstruction_surprise
+from auxface.inference.saliency import attention_rollout, input_gradients
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def real(shared_data):
 
 
 def test_onnx_equals_torch_on_real_images_at_any_batch_size(saved, file, real):
-    from auxface.inference.onnx import OnnxModel
+    from auxface.inference.onnx_model import OnnxModel
 
     wanted = score_images(saved.model, real)
     for batch_size in (1, 7, 64):
@@ -52,7 +52,7 @@ def test_a_convolutional_encoder_is_exported_too(real, tmp_path):
     except InputError as error:
         pytest.skip(f"no convolutional encoders in this version ({error})")
     export_model(SavedModel(model, default_config(model)), tmp_path / "c.onnx")
-    from auxface.inference.onnx import OnnxModel
+    from auxface.inference.onnx_model import OnnxModel
 
     large = np.repeat(np.repeat(real, 2, axis=2), 2, axis=3)
     found = OnnxModel(tmp_path / "c.onnx").score_images(large)
@@ -103,7 +103,7 @@ def test_torch_export_equals_torch(saved, real, tmp_path):
 
 @pytest.mark.parametrize("int8", ["dynamic", "static"])
 def test_integers_stay_near_the_original(saved, real, tmp_path, int8):
-    from auxface.inference.onnx import OnnxModel
+    from auxface.inference.onnx_model import OnnxModel
 
     export_model(saved, tmp_path / "q.onnx", int8=int8, calibration=real)
     found, wanted = OnnxModel(tmp_path / "q.onnx").score_images(real), score_images(saved.model, real)
@@ -134,7 +134,7 @@ def test_options_that_do_not_go_together_are_refused(saved, tmp_path, arguments,
 def test_files_that_are_not_ours_are_refused_in_a_sentence(file, tmp_path):
     import onnx
 
-    from auxface.inference.onnx import OnnxModel
+    from auxface.inference.onnx_model import OnnxModel
 
     (tmp_path / "a.onnx").write_bytes(b"nothing")
     model = onnx.load(file)

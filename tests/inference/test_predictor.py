@@ -9,8 +9,8 @@ from PIL import Image
 from auxface.data.faces import FaceSettings
 from auxface.data.images.decode import UnreadableImage
 from auxface.errors import InputError
+from auxface.inference.prediction import NO_FACE, answers_from_scores, meaning
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.inference.results import NO_FACE, answers_from_scores, meaning
 from auxface.model.config import TaskRecord
 from auxface.model.directory import SavedModel
 
@@ -128,7 +128,7 @@ def test_an_address_is_answered_as_its_file(predictor, faces, site, monkeypatch)
     assert allowed(f"{address}/page").reason == "not an image"
     assert "404" in allowed(f"{address}/none").reason or "Not Found" in allowed(f"{address}/none").reason
     assert "cannot be fetched" in allowed(f"{address}/moved").reason
-    from auxface.inference.inputs import fetch
+    from auxface.inference.preprocessing import fetch
 
     with pytest.raises(UnreadableImage, match="more than 0 MiB"):
         fetch(f"{address}/large", max_bytes=4000)

@@ -9,11 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor
-from auxface.inference.results import Prediction
-from auxface.serve.answering import Batcher
 from auxface.serve.app import create_app
-from auxface.serve.card_page import card_page, to_html
+from auxface.serve.handler import Batcher
+from auxface.serve.page_content import card_page, to_html
 from auxface.serve.server import Settings
 
 

@@ -37,7 +37,7 @@ def command(
     """Answer for every face in images, folders and videos."""
     from auxface.errors import InputError
     from auxface.inference.predict import predict
-    from auxface.inference.results import lines
+    from auxface.inference.prediction import lines
 
     results = predict(
         model,

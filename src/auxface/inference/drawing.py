@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from auxface.data.images.decode import UnreadableImage
 from auxface.errors import InputError
-from auxface.inference.inputs import read_any
-from auxface.inference.results import Face, Prediction
+from auxface.inference.prediction import Face, Prediction
+from auxface.inference.preprocessing import read_any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,10 +21,10 @@ from auxface.data.video.clips import on_frames
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
-from auxface.inference.corrupt import ATTACKS, can_be_attacked, damage_names, damages
-from auxface.inference.explain_groups import Faces, explanation_sections
-from auxface.inference.subjects import Subject, check_subject, open_subjects, predictions_for, unknown_classes
-from auxface.inference.surprise import rebuilt_figure
+from auxface.inference.evaluated_models import Subject, check_subject, open_subjects, predictions_for, unknown_classes
+from auxface.inference.explanation_sections import Faces, explanation_sections
+from auxface.inference.perturbations import ATTACKS, can_be_attacked, damage_names, damages
+from auxface.inference.reconstruction_error import rebuilt_figure
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar, progress_steps
 from auxface.provenance import provenance
@@ -99,9 +99,9 @@ def evaluate(
         out: the folder to make: ``predictions.parquet``, ``robustness.parquet`` (with damage), ``validation.parquet``
             (with a validation split); of several models ``predictions.NAME.parquet`` and so on.
         onnx: further exported files. One that auxface did not write takes size, crop, normalization and classes from
-            the first model directory, see :class:`~auxface.inference.foreign_onnx.ForeignOnnx`.
+            the first model directory, see :class:`~auxface.inference.external_onnx.ForeignOnnx`.
         split: which rows.
-        corruptions: kinds of damage, see :func:`~auxface.inference.corrupt.damage_names`. Empty: none.
+        corruptions: kinds of damage, see :func:`~auxface.inference.perturbations.damage_names`. Empty: none.
         severities: of those that are numbered, from 1 to 5.
         baseline: the model that mean corruption errors are relative to.
         validation: whether the manifest's validation split, where it has one, is scored too: it chooses operating

@@ -19,12 +19,12 @@ from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.faces.settings import DetectorName
 from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.inference.attention import attention_rollout, input_gradients
-from auxface.inference.inputs import FacesMode
 from auxface.inference.predict import to_standard_error
+from auxface.inference.prediction import Answer, Face
 from auxface.inference.predictor import ImageInput, Predictor, TorchScorer
-from auxface.inference.results import Answer, Face
-from auxface.inference.surprise import reconstruction_surprise
+from auxface.inference.preprocessing import FacesMode
+from auxface.inference.reconstruction_error import reconstruction_surprise
+from auxface.inference.saliency import attention_rollout, input_gradients
 from auxface.model.config import TaskRecord
 from auxface.model.scoring import full_precision
 

@@ -22,7 +22,7 @@ from auxface.data.layouts.tree import files_under
 from auxface.data.manifest import read_manifest
 from auxface.data.usable import usable_samples
 from auxface.errors import InputError
-from auxface.inference.onnx import INPUT, LOGITS, METADATA, need_onnxruntime, quantize
+from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, need_onnxruntime, quantize
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model

@@ -18,11 +18,11 @@ from auxface.data.prepare.accounting import safe_name
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.drawing import boxed, legible
-from auxface.inference.inputs import FacesMode, is_url, read_any
+from auxface.inference.predict_video import LOOKS_PER_SECOND, VideoPrediction, predict_video
+from auxface.inference.prediction import Prediction, meaning
 from auxface.inference.predictor import Predictor
-from auxface.inference.results import Prediction, meaning
+from auxface.inference.preprocessing import FacesMode, is_url, read_any
 from auxface.inference.timeline import write_overlay_video
-from auxface.inference.video import LOOKS_PER_SECOND, VideoPrediction, predict_video
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
 

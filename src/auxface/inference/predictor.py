@@ -12,7 +12,8 @@ from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import UnreadableImage
 from auxface.data.parallel import in_order
 from auxface.device import resolve_device
-from auxface.inference.inputs import (
+from auxface.inference.prediction import NO_FACE, Answer, Face, Prediction, answers_from_logits
+from auxface.inference.preprocessing import (
     IMAGE_TYPES,
     FacesMode,
     ImageInput,
@@ -22,7 +23,6 @@ from auxface.inference.inputs import (
     name_of,
     read_any,
 )
-from auxface.inference.results import NO_FACE, Answer, Face, Prediction, answers_from_logits
 from auxface.model.config import ModelConfig
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model
@@ -123,7 +123,7 @@ class Predictor:
         """
         scorer: Scorer
         if str(model).endswith(".onnx"):
-            from auxface.inference.onnx import OnnxModel
+            from auxface.inference.onnx_model import OnnxModel
 
             scorer = OnnxModel(Path(model), device)
         else:

@@ -15,7 +15,7 @@ from auxface.inference.drawing import boxed, legible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from auxface.inference.video import VideoPrediction
+    from auxface.inference.predict_video import VideoPrediction
 
 _SHOWN_CLASSES = 6
 _COLORS = ("#0072b2", "#d55e00", "#00845f", "#a8558a", "#b27c00", "#3f8fc4")
@@ -111,7 +111,7 @@ def write_overlay_video(video: "VideoPrediction", out: Path, advance: Callable[.
 def _drawn(video: "VideoPrediction", number: int, frame: np.ndarray, patience: int) -> np.ndarray:
     boxes = [(at, track.box_at(number, patience)) for at, track in enumerate(video.tracks)]
     seen = [(at, box) for at, box in boxes if box is not None]
-    from auxface.inference.results import Face
+    from auxface.inference.prediction import Face
 
     faces = [Face(box, video.faces[at].tasks) for at, box in seen]
     return boxed(*legible(frame, faces), [at for at, _ in seen])

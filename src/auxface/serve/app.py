@@ -17,13 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from auxface import __version__
-from auxface.inference.inputs import WholeFraming
+from auxface.inference.prediction import meaning
 from auxface.inference.predictor import Predictor
-from auxface.inference.results import meaning
-from auxface.serve.answering import Answering
-from auxface.serve.card_page import Samples, card_page
-from auxface.serve.guard import RESPONSES, RETRY_SECONDS, Guard, Refusal
+from auxface.inference.preprocessing import WholeFraming
+from auxface.serve.handler import Answering
+from auxface.serve.page_content import Samples, card_page
 from auxface.serve.schemas import ExplanationOut, Health, ModelOut, PredictionOut, TaskOut, layers_of
+from auxface.serve.security import RESPONSES, RETRY_SECONDS, Guard, Refusal
 from auxface.serve.server import ENVIRONMENT, Settings, log_to_standard_error
 from auxface.serve.uploads import Upload, receive
 

@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
-from auxface.serve.guard import Refusal
+from auxface.serve.security import Refusal
 from auxface.serve.server import Settings
 
 Kind = Literal["image", "video"]

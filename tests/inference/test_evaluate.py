@@ -16,12 +16,12 @@ from auxface.model.directory import load_model
 
 
 @pytest.fixture(scope="module")
-def measured(sixty, model, tmp_path_factory):
+def measured(sixty, trained, tmp_path_factory):
     """The folder and the audit of one run with damage and maps."""
     out = tmp_path_factory.mktemp("measured") / "e"
     kinds = ("fog", "h264", "occlusion_eyes", "attacks")
     return out, evaluate(
-        model, sixty, out, corruptions=kinds, severities=(1, 5), explain=8, resamples=100, device="cpu"
+        trained, sixty, out, corruptions=kinds, severities=(1, 5), explain=8, resamples=100, device="cpu"
     )
 
 
@@ -40,9 +40,9 @@ def test_robustness_is_written_as_a_table_that_audit_reads_to_the_same_numbers(m
     assert other.overall == task.overall
 
 
-def test_one_seed_gives_one_table(measured, sixty, model, tmp_path):
+def test_one_seed_gives_one_table(measured, sixty, trained, tmp_path):
     evaluate(
-        model, sixty, tmp_path / "e", corruptions=("fog", "pgd"), severities=(1, 5), resamples=100, device="cpu",
+        trained, sixty, tmp_path / "e", corruptions=("fog", "pgd"), severities=(1, 5), resamples=100, device="cpu",
         validation=False,
     )  # fmt: skip
     one, two = (evaluation.read_conditions(folder / "robustness.parquet") for folder in (measured[0], tmp_path / "e"))
@@ -79,8 +79,8 @@ def test_the_report_says_what_it_was_trained_on_and_measured_with(measured):
         ("test", "run was not trained on these samples.", False),
     ],
 )
-def test_the_report_says_whether_the_model_saw_the_split(split, expected, noted, sixty, model, tmp_path):
-    evaluate(model, sixty, tmp_path / "e", split=split, corruptions=(), resamples=50, device="cpu")
+def test_the_report_says_whether_the_model_saw_the_split(split, expected, noted, sixty, trained, tmp_path):
+    evaluate(trained, sixty, tmp_path / "e", split=split, corruptions=(), resamples=50, device="cpu")
     page = (tmp_path / "e" / "report.html").read_text()
     section = page[page.index("What the auxiliary task rebuilds") :]
     assert expected in section
@@ -89,18 +89,18 @@ def test_the_report_says_whether_the_model_saw_the_split(split, expected, noted,
     assert any(expected in note for note in notes) == noted
 
 
-def test_another_manifest_leaves_training_on_it_unknown(sixty, model, tmp_path):
+def test_another_manifest_leaves_training_on_it_unknown(sixty, trained, tmp_path):
     other = relabeled(sixty, {}, reversed(read_manifest(sixty).labels["emotion"].classes))
-    found = evaluate(model, other, tmp_path / "e", split="train", corruptions=(), resamples=50, device="cpu")
+    found = evaluate(trained, other, tmp_path / "e", split="train", corruptions=(), resamples=50, device="cpu")
     assert any("is not known" in note for note in found.notes)
     assert not any("was trained on these samples:" in note for note in found.notes)
 
 
-def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, model, tmp_path):
+def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, trained, tmp_path):
     pytest.importorskip("onnxruntime")
-    export_model(load_model(model), tmp_path / "exported.onnx")
+    export_model(load_model(trained), tmp_path / "exported.onnx")
     found = evaluate(
-        model, sixty, tmp_path / "e", onnx=[tmp_path / "exported.onnx"], corruptions=("fog", "fgsm"), severities=(3,),
+        trained, sixty, tmp_path / "e", onnx=[tmp_path / "exported.onnx"], corruptions=("fog", "fgsm"), severities=(3,),
         baseline="run", resamples=100, device="cpu",
     )  # fmt: skip
     ours, theirs = (found.models[name].tasks["emotion"] for name in ("run", "exported"))
@@ -111,7 +111,7 @@ def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, model, 
     assert (tmp_path / "e" / "robustness.exported.parquet").is_file()
 
 
-def test_faces_that_prepare_missed_in_this_split_are_counted_as_errors(measured, sixty, model, tmp_path):
+def test_faces_that_prepare_missed_in_this_split_are_counted_as_errors(measured, sixty, trained, tmp_path):
     listed = sixty.with_name(f"{sixty.stem}.rejected.csv")
     before = listed.read_bytes()
     lost = {
@@ -122,7 +122,7 @@ def test_faces_that_prepare_missed_in_this_split_are_counted_as_errors(measured,
     }
     pd.DataFrame(lost).to_csv(listed, index=False)
     try:
-        found = evaluate(model, sixty, tmp_path / "e", corruptions=(), resamples=100, device="cpu", validation=False)
+        found = evaluate(trained, sixty, tmp_path / "e", corruptions=(), resamples=100, device="cpu", validation=False)
     finally:
         listed.write_bytes(before)
     assert found.models["run"].left_out == {"no_face": 2, "unreadable": 1}
@@ -154,27 +154,27 @@ def relabeled(path, names, classes):
     return beside
 
 
-def test_classes_in_another_order_are_the_same_classes(measured, sixty, model, tmp_path):
+def test_classes_in_another_order_are_the_same_classes(measured, sixty, trained, tmp_path):
     given = read_manifest(sixty)
     other = relabeled(sixty, {}, reversed(given.labels["emotion"].classes))
-    found = evaluate(model, other, tmp_path / "e", corruptions=("fgsm",), resamples=100, device="cpu")
+    found = evaluate(trained, other, tmp_path / "e", corruptions=("fgsm",), resamples=100, device="cpu")
     one, two = (audit.models["run"].tasks["emotion"] for audit in (found, measured[1]))
     assert one.overall == two.overall
     # Attacks go away from the true class: had classes been mistaken for each other, they would go elsewhere.
-    again = evaluate(model, sixty, tmp_path / "s", corruptions=("fgsm",), resamples=100, device="cpu")
+    again = evaluate(trained, sixty, tmp_path / "s", corruptions=("fgsm",), resamples=100, device="cpu")
     assert one.robustness == again.models["run"].tasks["emotion"].robustness
 
 
-def test_a_class_that_the_model_does_not_know_is_not_measured_and_is_said(measured, sixty, model, tmp_path):
+def test_a_class_that_the_model_does_not_know_is_not_measured_and_is_said(measured, sixty, trained, tmp_path):
     given = read_manifest(sixty)
     happy = int((given.only("test").table["emotion"] == "happy").sum())
     classes = ["awe" if name == "happy" else name for name in given.labels["emotion"].classes]
     other = relabeled(sixty, {"happy": "awe"}, classes)
-    found = evaluate(model, other, tmp_path / "e", corruptions=(), resamples=100, device="cpu")
+    found = evaluate(trained, other, tmp_path / "e", corruptions=(), resamples=100, device="cpu")
     task = found.models["run"].tasks["emotion"]
     assert task.unlabeled == happy > 0
     assert any(f"run does not know emotion awe ({happy} rows)" in note for note in found.notes)
     strange = {name: f"not {name}" for name in given.labels["emotion"].classes}
     other = relabeled(sixty, strange, strange.values())
     with pytest.raises(InputError, match="the model knows 'emotion'"):
-        evaluate(model, other, tmp_path / "s", device="cpu")
+        evaluate(trained, other, tmp_path / "s", device="cpu")

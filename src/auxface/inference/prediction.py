@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from auxface.inference.subjects import calibrated
+from auxface.inference.evaluated_models import calibrated
 from auxface.model.config import TaskRecord
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from auxface.errors import InputError
-from auxface.inference.foreign_onnx import ForeignOnnx, open_onnx
-from auxface.inference.onnx import OnnxModel
-from auxface.inference.subjects import calibrated
+from auxface.inference.evaluated_models import calibrated
+from auxface.inference.external_onnx import ForeignOnnx, open_onnx
+from auxface.inference.onnx_model import OnnxModel
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -15,11 +15,11 @@ import pandas as pd
 from auxface.data.images.decode import fit_square
 from auxface.data.video.clips import recorded_clip
 from auxface.data.video.frames import UnreadableVideo, VideoIndex, clip_frames, index_video, read_frames
-from auxface.inference.inputs import Box, FaceFraming
+from auxface.inference.evaluated_models import calibrated
+from auxface.inference.face_tracks import Track, Tracker
+from auxface.inference.prediction import NO_FACE, Answer, Face, Prediction, answers_from_scores
 from auxface.inference.predictor import Predictor
-from auxface.inference.results import NO_FACE, Answer, Face, Prediction, answers_from_scores
-from auxface.inference.subjects import calibrated
-from auxface.inference.tracks import Track, Tracker
+from auxface.inference.preprocessing import Box, FaceFraming
 from auxface.model.config import ModelConfig
 
 

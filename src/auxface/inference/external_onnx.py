@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from auxface.errors import InputError
-from auxface.inference.onnx import LOGITS, METADATA, OnnxModel, open_session
+from auxface.inference.onnx_model import LOGITS, METADATA, OnnxModel, open_session
 from auxface.model.config import ModelConfig, TaskRecord
 
 _SCORES = "scores."
@@ -48,7 +48,7 @@ class ForeignOnnx:
 
     Args:
         path: of the file, for messages.
-        session: see :func:`auxface.inference.onnx.open_session`.
+        session: see :func:`auxface.inference.onnx_model.open_session`.
         reference: of a model of the same tasks.
 
     Attributes:

@@ -17,7 +17,7 @@ from auxface import evaluation
 from auxface.data.manifest import KEY, Label, Manifest
 from auxface.device import resolve_device
 from auxface.errors import InputError
-from auxface.inference.foreign_onnx import ForeignOnnx, open_onnx
+from auxface.inference.external_onnx import ForeignOnnx, open_onnx
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.directory import load_model
 from auxface.model.joint import JointModel

@@ -19,10 +19,10 @@ from auxface.data.images.decode import UnreadableImage, read_image
 from auxface.data.video.frames import UnreadableVideo, index_video
 from auxface.errors import InputError
 from auxface.inference.explain import Explanation, explain_image
+from auxface.inference.predict_video import predict_video
+from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor, Scorer, TorchScorer
-from auxface.inference.results import Prediction
-from auxface.inference.video import predict_video
-from auxface.serve.guard import Refusal
+from auxface.serve.security import Refusal
 from auxface.serve.server import Settings
 from auxface.serve.uploads import Upload
 

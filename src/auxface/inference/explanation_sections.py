@@ -16,9 +16,9 @@ from auxface import evaluation
 from auxface.evaluation.groups import NOT_STATED, by_column, level_means
 from auxface.evaluation.intervals import Estimate, Resampling, cluster_codes, draw_resamples
 from auxface.evaluation.report.sentences import words
-from auxface.inference.attention import attention_rollout, input_gradients
 from auxface.inference.explain import heat
-from auxface.inference.surprise import reconstruction_surprise
+from auxface.inference.reconstruction_error import reconstruction_surprise
+from auxface.inference.saliency import attention_rollout, input_gradients
 from auxface.model.joint import JointModel
 from auxface.progress import Advance, progress_bar
 

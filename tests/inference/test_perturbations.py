@@ -7,7 +7,7 @@ import torch
 from auxface.data.random import sample_seeds
 from auxface.data.video.h264 import through_h264
 from auxface.errors import InputError
-from auxface.inference.corrupt import attack, can_be_attacked, damage_names, damages
+from auxface.inference.perturbations import attack, can_be_attacked, damage_names, damages
 from auxface.objectives.classification import row_losses
 
 EIGHT = torch.arange(8)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auxface.inference.face_tracks import Tracker
+from auxface.inference.predict_video import predict_video
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.inference.tracks import Tracker
-from auxface.inference.video import predict_video
 from auxface.model.directory import SavedModel
 
 
@@ -131,7 +131,7 @@ def test_a_video_four_times_as_long_needs_no_more_memory(model_folder, faces, tm
         from pathlib import Path
         from auxface.inference.predictor import Predictor
         from auxface.inference.timeline import write_overlay_video
-        from auxface.inference.video import predict_video
+        from auxface.inference.predict_video import predict_video
         predictor = Predictor.from_pretrained(sys.argv[1], device="cpu")
         for path in map(Path, sys.argv[2:]):
             found = predict_video(predictor, path, looks_per_second=2)
