@@ -53,7 +53,7 @@ def test_many_maps_are_averaged():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"name": "local_directional_patern"}, "did you mean local_directional_pattern"),
+        ({"name": "local_directional_patern"}, "did you mean 'local_directional_pattern'"),
         ({"name": "histogram_of_oriented_gradients"}, "one value per 8 pixels"),
         ({"name": "lbp_top"}, "describes clips"),
         ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "takes points"),

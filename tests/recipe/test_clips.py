@@ -66,7 +66,7 @@ def test_layers_near_the_pixels_learn_slower():
         (["encoder.heads=5"], "5 heads do not divide a width of 192"),
         (["encoder.num_frame=8"], "did you mean 'encoder.num_frames'"),
         (["clips.strides=2"], "did you mean 'clips.stride'"),
-        (["auxiliary.target=lbp_topp"], "did you mean lbp_top"),
+        (["auxiliary.target=lbp_topp"], "did you mean 'lbp_top'"),
     ],
 )
 def test_what_clips_do_not_have_is_one_sentence(settings, sentence):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auxface import texture
-from auxface.texture import registry
+from auxface import plugins, texture
+from auxface.texture.registry import registry
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "texture.md"
 
@@ -30,11 +30,9 @@ def module() -> Iterator[types.ModuleType]:
 
 
 @pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    registry._load_entry_points.cache_clear()
-    yield
-    registry._load_entry_points.cache_clear()
+def own_registry() -> Iterator[None]:
+    with registry.isolated():
+        yield
 
 
 @pytest.mark.usefixtures("own_registry")
@@ -42,7 +40,7 @@ def test_an_entry_point_is_found(module: types.ModuleType, monkeypatch: pytest.M
     line = re.search(r'entry-points\."([\w.]+)"\]\n(\w+) = "([\w.:]+)"', DOCUMENT.read_text())
     assert line
     point = EntryPoint(name=line[2], value=line[3], group=line[1])
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == line[1] else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == line[1] else [])
     assert "row_pattern" in texture.available()
     image = np.array([[1, 5, 3], [4, 4, 4], [9, 0, 9]], np.uint8)
     codes = texture.describe(image, "row_pattern")
@@ -50,23 +48,6 @@ def test_an_entry_point_is_found(module: types.ModuleType, monkeypatch: pytest.M
     planes = texture.encode_target(codes, "row_pattern", "bits")
     assert planes.shape == (2, 3, 3)
     assert texture.target_channels("row_pattern") == 2
-
-
-@pytest.mark.usefixtures("own_registry")
-def test_what_is_no_descriptor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint(name="wrong", value="math:pi", group=registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    with pytest.raises(TypeError, match=r"wrong .* is no auxface\.texture\.Descriptor"):
-        texture.available()
-
-
-@pytest.mark.usefixtures("own_registry")
-def test_a_name_is_given_once(module: types.ModuleType) -> None:
-    texture.register(module.descriptor)
-    texture.register(module.descriptor)
-    other = texture.Descriptor("row_pattern", len, module.descriptor.output, "", "scalar")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="row_pattern is registered already"):
-        texture.register(other)
 
 
 def test_the_document_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def test_same_on_a_graphics_processor(name: str) -> None:
 def test_names_and_points_are_checked() -> None:
     with pytest.raises(ValueError, match="local_binary_pattern"):
         texture.get("local_binary_patern")
-    with pytest.raises(TypeError, match="did you mean radius"):
+    with pytest.raises(TypeError, match="did you mean 'radius'"):
         texture.describe(sample("local_binary_pattern"), "local_binary_pattern", radiu=2)
     with pytest.raises(ValueError, match="1 to 31"):
         texture.local_binary_pattern(sample("local_binary_pattern"), points=32)

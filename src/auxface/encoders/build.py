@@ -1,6 +1,5 @@
 """From the recipe's encoder section to an encoder with its first weights."""
 
-import difflib
 import math
 from typing import Any
 
@@ -14,6 +13,7 @@ from auxface.encoders.maskable import MaskableEncoder, sincos_positions
 from auxface.encoders.registry import Family, family_of, register
 from auxface.encoders.timm_model import Refused, create, is_in_modules, sizes_near
 from auxface.errors import InputError
+from auxface.plugins import nearest
 from auxface.recipe import Encoder
 
 _COLUMNAR = ("vision_transformer", "deit", "eva")
@@ -28,10 +28,8 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
     """
     family = family_of(options.name)
     if family is None:
-        close = difflib.get_close_matches(options.name.partition(".")[0], timm.list_models(), n=5)
-        raise InputError(
-            f"encoder.name '{options.name}' is not a timm model" + (f"; near: {', '.join(close)}" if close else "")
-        )
+        hint = nearest(options.name.partition(".")[0], timm.list_models(), count=5)
+        raise InputError(f"encoder.name '{options.name}' is not a timm model{hint}")
     encoder = family.build(options)
     if options.num_frames is not None and len(encoder.grid) == 2:
         raise InputError(

@@ -3,7 +3,6 @@
 Encoders of clips by the names and sizes of VideoMAE (Tong et al., 2022).
 """
 
-import difflib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from auxface.encoders.maskable import Features, MaskableEncoder, grid_positions
 from auxface.encoders.masking import Mask
 from auxface.encoders.registry import Family, register
 from auxface.errors import InputError
+from auxface.plugins import nearest
 from auxface.recipe import Encoder
 
 
@@ -135,8 +135,7 @@ def build_video(options: Encoder) -> VideoEncoder:
         InputError: no such size, no frames, learned positions, timm's weights, or sizes that do not go together.
     """
     if options.name not in SIZES:
-        near = difflib.get_close_matches(options.name, SIZES, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        hint = nearest(options.name, SIZES)
         raise InputError(f"encoder.name '{options.name}' is not known{hint}; for clips there are {', '.join(SIZES)}")
     if options.num_frames is None:
         raise InputError(f"encoder '{options.name}' sees clips; set encoder.num_frames, such as 16")

@@ -3,7 +3,6 @@
 Images changed by someone who knows the model: the smallest steps of pixels that raise its loss the most.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from auxface.errors import InputError
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
 from auxface.model.joint import JointModel
 from auxface.objectives.classification import row_losses
+from auxface.plugins import nearest
 
 ATTACKS = ("fgsm", "pgd")
 BOUNDS = (1, 2, 4)
@@ -115,8 +115,7 @@ def damage_names(wanted: Sequence[str]) -> tuple[str, ...]:
         if name == "none":
             continue
         if name not in known and name not in SETS:
-            close = difflib.get_close_matches(name, [*known, *SETS], n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            hint = nearest(name, [*known, *SETS])
             raise InputError(
                 f"corruption '{name}' is unknown{hint}; give none, {', '.join(SETS)}, or one of: {', '.join(known)}"
             )

@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from auxface.recipe.validation import Depth, Fraction, Heads, Positive, Strict, Width, nearest, sentence
+from auxface.plugins import nearest
+from auxface.recipe.validation import Depth, Fraction, Heads, Positive, Strict, Width, sentence
 
 Input = Literal["rgb", "texture"]
 

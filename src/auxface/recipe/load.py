@@ -11,8 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from auxface.errors import InputError
+from auxface.plugins import nearest
 from auxface.recipe.schema import Recipe
-from auxface.recipe.validation import nearest, sentence
+from auxface.recipe.validation import sentence
 
 _LARGEST_FILE = 1_000_000
 

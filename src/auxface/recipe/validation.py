@@ -3,11 +3,12 @@
 What pydantic found wrong, as one sentence that names the key and, for an unknown one, the nearest.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from auxface.plugins import nearest
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -39,18 +40,13 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
         key = str(first["loc"][-1])
         parent = _dotted([above, *path])
         fields = tuple(inner.model_fields)
-        return f"unknown key '{_dotted([parent, key])}'{nearest(key, fields, parent)}; known here: {', '.join(fields)}"
+        hint = nearest(key, fields, prefix=f"{parent}." if parent else "")
+        return f"unknown key '{_dotted([parent, key])}'{hint}; known here: {', '.join(fields)}"
     place = _dotted([above, *path])
     if first["type"] == "value_error":
         return (f"{place}: " if place else "") + str(first["ctx"]["error"] if "ctx" in first else first["msg"])
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place}: {message}, not {first['input']!r}"
-
-
-def nearest(word: str, known: Iterable[str], parent: str = "") -> str:
-    """`` (did you mean 'x'?)``, or nothing where no known word is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" (did you mean '{_dotted([parent, close[0]])}'?)" if close else ""
 
 
 def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:

@@ -15,7 +15,8 @@ from auxface.atomic import atomic_file
 from auxface.errors import InputError
 from auxface.evaluation.metrics.registry import METRICS
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
-from auxface.recipe.validation import Fraction, Strict, nearest, sentence
+from auxface.plugins import nearest
+from auxface.recipe.validation import Fraction, Strict, sentence
 
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -10,9 +10,9 @@ from typing import Any
 
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
+from auxface.plugins import nearest
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
-from auxface.recipe.validation import nearest
 from auxface.studies.definition import Data, Method, Study
 
 GROUP = "$group"

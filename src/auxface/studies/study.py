@@ -21,9 +21,9 @@ from auxface.data.manifest import Manifest, read_manifest, write_manifest
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.output_folder import delete_written
+from auxface.plugins import nearest
 from auxface.progress import progress_bar
 from auxface.provenance import machine_kind
-from auxface.recipe.validation import nearest
 from auxface.studies.definition import Data, Study, keep_plan, read_study
 from auxface.studies.grid import Run, chosen, rows_hash, runs_of
 from auxface.studies.results import DONE, FAILED, Line, alone, append_result, read_results

@@ -1,16 +1,12 @@
 """Descriptors by name: what they take, what they give, and how other packages add theirs."""
 
-import difflib
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any
 
+from auxface.plugins import Registry, nearest
 from auxface.texture.images import GrayImages
-
-ENTRY_POINT_GROUP = "auxface.descriptors"
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,8 @@ class Descriptor:
         known = self.parameters
         for name in parameters:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise TypeError(f"{self.name} takes {', '.join(known) or 'no parameters'}, not {name}{hint}")
+                have = ", ".join(known) or "none"
+                raise TypeError(f"{self.name} has no parameter '{name}'{nearest(name, known)}; parameters: {have}")
         return {**known, **parameters}
 
     def describe_output(self, **parameters: Any) -> Output:
@@ -108,49 +103,10 @@ class Descriptor:
         return self.describe_output(**parameters).n_bits
 
 
-_registered: dict[str, Descriptor] = {}
-
-
-def register(descriptor: Descriptor) -> Descriptor:
-    """Add a descriptor under its name.
-
-    Raises:
-        ValueError: the name is taken by another descriptor.
-    """
-    if _registered.get(descriptor.name, descriptor) != descriptor:
-        raise ValueError(f"a texture descriptor named {descriptor.name} is registered already")
-    _registered[descriptor.name] = descriptor
-    return descriptor
-
-
-@functools.cache
-def _load_entry_points() -> None:
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        descriptor = point.load()
-        if not isinstance(descriptor, Descriptor):
-            raise TypeError(f"entry point {point.name} of {ENTRY_POINT_GROUP} is no auxface.texture.Descriptor")
-        register(descriptor)
-
-
-def get(name: str) -> Descriptor:
-    """The descriptor of that name.
-
-    Raises:
-        ValueError: no such descriptor; the sentence names the nearest.
-    """
-    if name not in _registered:
-        _load_entry_points()
-    if name not in _registered:
-        near = difflib.get_close_matches(str(name), _registered, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_registered))}"
-        raise ValueError(f"no texture descriptor named {name!r}; {hint}")
-    return _registered[name]
-
-
-def available() -> dict[str, Descriptor]:
-    """Every descriptor by name: those of auxface in the order of their definitions, then those of other packages."""
-    _load_entry_points()
-    return dict(_registered)
+registry = Registry("texture descriptor", "auxface.descriptors", Descriptor)
+register = registry.register
+get = registry.get
+available = registry.available
 
 
 def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:

@@ -5,7 +5,6 @@ The scale of an ordinal label: the values that an answer can be, read off the tr
 Weights of classes in the loss: given, or such that rare and common classes count alike in the training split.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.objectives import Task
+from auxface.plugins import nearest
 from auxface.recipe import Recipe, TaskOptions
 
 _MOST_WHOLE = 128
@@ -98,10 +98,10 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[Task, ...]:
     tasks: list[Task] = []
     for name, options in wanted.items():
         if name not in manifest.labels:
-            close = difflib.get_close_matches(name, manifest.labels, n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
             have = ", ".join(manifest.labels) or "none"
-            raise InputError(f"tasks: the manifest has no label '{name}'{hint}; its labels: {have}")
+            raise InputError(
+                f"tasks: the manifest has no label '{name}'{nearest(name, manifest.labels)}; its labels: {have}"
+            )
         label = manifest.labels[name]
         if label.kind not in TRAINABLE:
             raise InputError(f"tasks: label '{name}' is {label.kind}; expected one of {', '.join(TRAINABLE)}")

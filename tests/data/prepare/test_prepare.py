@@ -71,7 +71,7 @@ def test_classes_in_order_and_words_as_binary(pack, tmp_path):
 @pytest.mark.parametrize(
     ("label", "options", "message"),
     [
-        (["sax"], {}, "column 'sax' is missing; did you mean 'sex'"),
+        (["sax"], {}, "column 'sax' is missing .did you mean 'sex'"),
         (["age"], {}, "age:ordinal"),
         (["sex:klass"], {}, "KIND of class, binary"),
         (["sex:class=m,x"], {}, "row 2 has sex 'f'; expected m, x"),

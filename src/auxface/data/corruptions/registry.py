@@ -1,35 +1,50 @@
 """The list of corruptions and the one way to apply them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Corruption = Callable[[Tensor, int, Tensor], Tensor]
+from auxface.plugins import Registry
+
+Corrupt = Callable[[Tensor, int, Tensor], Tensor]
 """(images float32 [B, 3, H, W] in 0..1, severity index 0..4, seeds int64 [B]) -> the same shape, any range."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
 PUBLISHED_SIZE = 224
 """Side of the images the published constants were chosen for; lengths in pixels are scaled by side / 224."""
 
-_REGISTRY: dict[str, Corruption] = {}
+
+@dataclass(frozen=True)
+class Corruption:
+    """A corruption of images.
+
+    Attributes:
+        name: the name in recipes and on the command line.
+        function: see :data:`Corrupt`.
+    """
+
+    name: str
+    function: Corrupt
 
 
-def register(name: str) -> Callable[[Corruption], Corruption]:
-    """Decorator that adds a corruption under a name."""
+registry = Registry("corruption", "auxface.corruptions", Corruption)
 
-    def add(corruption: Corruption) -> Corruption:
-        if name in _REGISTRY:
-            raise ValueError(f"a corruption named {name!r} is registered already")
-        _REGISTRY[name] = corruption
-        return corruption
+
+def register(name: str) -> Callable[[Corrupt], Corrupt]:
+    """Return a decorator that registers a function as the corruption ``name``."""
+
+    def add(function: Corrupt) -> Corrupt:
+        registry.register(Corruption(name, function))
+        return function
 
     return add
 
 
 def corruptions() -> tuple[str, ...]:
     """Names of every registered corruption, in alphabetical order."""
-    return tuple(sorted(_REGISTRY))
+    return tuple(sorted(registry.available()))
 
 
 def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
@@ -48,8 +63,7 @@ def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
         ValueError: unknown name, severity outside 1..5, or an image too small.
         TypeError: images or seeds of another dtype.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"corruption {name!r} is unknown: give one of {', '.join(corruptions())}")
+    corruption = registry.get(name)
     if severity not in SEVERITIES:
         raise ValueError(f"corruption severity {severity} is unknown: give 1, 2, 3, 4 or 5")
     if images.dtype != torch.uint8 or seeds.dtype != torch.int64:
@@ -60,5 +74,5 @@ def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
         raise ValueError(f"{images.shape[0]} images need as many seeds, not {list(seeds.shape)}")
     if images.shape[0] == 0:
         return images.clone()
-    changed = _REGISTRY[name](images.float() / 255.0, int(severity) - 1, seeds)
+    changed = corruption.function(images.float() / 255.0, int(severity) - 1, seeds)
     return (changed.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)

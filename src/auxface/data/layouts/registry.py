@@ -5,11 +5,8 @@ lists folders; it decodes nothing. Other packages add theirs by an entry point i
 names a :class:`Layout`.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +14,7 @@ import pandas as pd
 
 from auxface.data.manifest import Label
 from auxface.errors import InputError
-
-GROUP = "auxface.layouts"
+from auxface.plugins import Registry, nearest
 
 
 @dataclass(frozen=True)
@@ -95,33 +91,10 @@ class Layout:
     options: tuple[Option, ...] = ()
 
 
-@cache
-def layouts() -> dict[str, Layout]:
-    """Every layout by name: ours and those of installed packages."""
-    found = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        layout = point.load()
-        if not isinstance(layout, Layout):
-            raise TypeError(f"entry point {point.name} of {GROUP} is {type(layout).__name__}, not a Layout")
-        found[layout.name] = layout
-    # Ours come last, so that no package can change what a published name means.
-    from auxface.data.layouts import BUILT_IN
-
-    return {**found, **{layout.name: layout for layout in BUILT_IN}}
-
-
-def get_layout(name: str) -> Layout:
-    """The layout called ``name``.
-
-    Raises:
-        InputError: there is none; the message names the nearest.
-    """
-    have = layouts()
-    if name not in have:
-        near = difflib.get_close_matches(name, have, 1)
-        hint = f"did you mean '{near[0]}'" if near else f"expected one of {', '.join(sorted(have))}"
-        raise InputError(f"unknown layout '{name}'; {hint}")
-    return have[name]
+registry = Registry("layout", "auxface.layouts", Layout)
+register = registry.register
+layouts = registry.available
+get_layout = registry.get
 
 
 def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,9 +106,8 @@ def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
     known = {option.name: option for option in layout.options}
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'" if near else f"it has: {', '.join(known) or 'none'}"
-            raise InputError(f"layout {layout.name} has no option '{name}'; {hint}")
+            have = ", ".join(known) or "none"
+            raise InputError(f"layout {layout.name} has no option '{name}'{nearest(name, known)}; options: {have}")
     values = {option.name: option.default for option in layout.options} | dict(given)
     for name, value in values.items():
         choices = known[name].choices

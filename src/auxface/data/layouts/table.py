@@ -3,7 +3,6 @@
 Labels from columns of text: what the user said they are, or what their values make plain.
 """
 
-import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import KEY, Label, LabelKind
 from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
+from auxface.plugins import nearest
 
 
 @dataclass(frozen=True)
@@ -249,9 +249,8 @@ def _cell(value: object) -> str | None:
 
 def _column(table: pd.DataFrame, column: str, name: str) -> pd.Series:
     if column not in table:
-        near = difflib.get_close_matches(column, table.columns, 1)
-        hint = f"did you mean '{near[0]}'" if near else f"it has {', '.join(table.columns)}"
-        raise InputError(f"{name}: column '{column}' is missing; {hint}")
+        hint = nearest(column, table.columns)
+        raise InputError(f"{name}: column '{column}' is missing{hint}; columns: {', '.join(table.columns)}")
     return table[column]
 
 

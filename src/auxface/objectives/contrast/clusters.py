@@ -1,6 +1,5 @@
 """Clusters of the training images: from labels that are not to be predicted, or from features; and what they tell."""
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.metrics import mutual_info_score
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
 from auxface.objectives.base import Task
+from auxface.plugins import nearest
 
 
 def auxiliary_labels(manifest: Manifest, tasks: Sequence[Task], wanted: Sequence[str] = ()) -> pd.DataFrame:
@@ -38,8 +38,7 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[Task], wanted: Sequence
                 f"auxiliaries.cluster_contrast.labels: '{name}' is learned; its clusters would give it away"
             )
         if name not in offered | set(manifest.groups):
-            close = difflib.get_close_matches(name, [*offered, *manifest.groups], n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            hint = nearest(name, [*offered, *manifest.groups])
             raise InputError(f"auxiliaries.cluster_contrast.labels: the manifest has no label '{name}'{hint}")
     chosen = [name for name in manifest.table.columns if name in (set(wanted) or offered - learned)]
     if not chosen:

@@ -1,0 +1,142 @@
+"""Registries of named objects that other packages can extend, and suggestions for misspelled names.
+
+Texture descriptors, layouts, encoder families, objectives and corruptions are each kept in one :class:`Registry`.
+Another package adds its own by an entry point, which needs no import of that package by the user:
+
+    [project.entry-points."auxface.descriptors"]
+    my_pattern = "my_package.my_module:descriptor"
+
+Example:
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Color:
+    ...     name: str
+    >>> colors = Registry("color", "my_package.colors", Color)
+    >>> colors.register(Color("yellow"))
+    Color(name='yellow')
+    >>> colors.get("yelow")
+    Traceback (most recent call last):
+        ...
+    auxface.errors.InputError: unknown color 'yelow' (did you mean 'yellow'?); expected one of yellow
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from typing import Generic, Protocol, TypeVar
+
+from auxface.errors import InputError
+
+
+class Named(Protocol):
+    """An object with a name."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is registered."""
+        ...
+
+
+T = TypeVar("T", bound=Named)
+
+
+class Registry(Generic[T]):
+    """Named objects of one type: the built-in ones and those of installed packages.
+
+    Args:
+        kind: what the objects are, for messages, such as ``texture descriptor``.
+        group: the entry point group in which other packages list theirs.
+        item_type: the class of the objects; each has a ``name`` and compares by value.
+    """
+
+    def __init__(self, kind: str, group: str, item_type: type[T]) -> None:
+        self.kind = kind
+        self.group = group
+        self.item_type = item_type
+        self._items: dict[str, T] = {}
+        self._loaded = False
+
+    def register(self, item: T) -> T:
+        """Add an object under its name and return it.
+
+        Registering an equal object again changes nothing.
+
+        Raises:
+            TypeError: the object is not of this registry's type.
+            ValueError: another object has the name.
+        """
+        if not isinstance(item, self.item_type):
+            raise TypeError(f"expected {_dotted_name(self.item_type)}, got {type(item).__name__}")
+        if self._items.setdefault(item.name, item) != item:
+            raise ValueError(f"another {self.kind} is registered as '{item.name}'; choose another name")
+        return item
+
+    def get(self, name: str) -> T:
+        """Return the object registered under ``name``.
+
+        Raises:
+            InputError: no object has the name. The message suggests the nearest name and lists all.
+        """
+        if name not in self._items:
+            self._load_entry_points()
+        if name not in self._items:
+            have = f"expected one of {', '.join(sorted(self._items))}" if self._items else "there are none"
+            raise InputError(f"unknown {self.kind} '{name}'{nearest(name, self._items)}; {have}")
+        return self._items[name]
+
+    def available(self) -> dict[str, T]:
+        """Return every object by name: the built-in ones in the order of registration, then those of entry points."""
+        self._load_entry_points()
+        return dict(self._items)
+
+    @contextmanager
+    def isolated(self) -> Iterator[None]:
+        """Undo, at the end of a ``with`` block, every registration made inside it; for tests.
+
+        Entry points are read again inside the block and after it.
+        """
+        items = dict(self._items)
+        self._loaded = False
+        try:
+            yield
+        finally:
+            self._items, self._loaded = items, False
+
+    def _load_entry_points(self) -> None:
+        if self._loaded:
+            return
+        for point in entry_points(group=self.group):
+            item = point.load()
+            try:
+                self.register(item)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"entry point {point.name} = {point.value} of {self.group}: {error}") from error
+        self._loaded = True
+
+
+def nearest(word: object, known: Iterable[str], *, prefix: str = "", count: int = 1) -> str:
+    """Return a suggestion for a misspelled word, to be appended to the message that reports it.
+
+    Args:
+        word: what the user wrote.
+        known: the words allowed.
+        prefix: written before each suggestion, such as the section of a recipe key and a dot.
+        count: the largest number of suggestions.
+
+    Returns:
+        `` (did you mean 'x'?)`` with the nearest known words, or an empty string where none is near.
+
+    Example:
+        >>> nearest("epoch", ["batch_size", "epochs"], prefix="train.")
+        " (did you mean 'train.epochs'?)"
+    """
+    close = [f"'{prefix}{match}'" for match in difflib.get_close_matches(str(word), list(known), n=count, cutoff=0.5)]
+    if not close:
+        return ""
+    *others, last = close
+    return f" (did you mean {', '.join(others)} or {last}?)" if others else f" (did you mean {last}?)"
+
+
+def _dotted_name(item_type: type) -> str:
+    return f"{item_type.__module__}.{item_type.__qualname__}"
