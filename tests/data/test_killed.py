@@ -141,8 +141,8 @@ def test_writing_shards(images, tmp_path):
 def test_decoding_once(images, tmp_path):
     prepare("folder", images, output=tmp_path / "m.parquet")
     program = (
-        "import sys; from pathlib import Path; from auxface.data import cache, decoding\n"
-        "from auxface.data.manifest import read_manifest; decoding.KEPT_EVERY = 8\n"
+        "import sys; from pathlib import Path; from auxface.data.images import cache\n"
+        "from auxface.data.manifest import read_manifest; cache.KEPT_EVERY = 8\n"
         "cache.load_images(read_manifest(Path(sys.argv[1])), size=64, folder=Path(sys.argv[2]), workers=1,\n"
         "                    progress=tell)"
     )
@@ -167,7 +167,7 @@ def test_decoding_clips_once(tmp_path):
     pd.DataFrame({"path": names, "split": "train", "kind": ["a", "b"] * 20}).to_csv(tmp_path / "l.csv", index=False)
     prepare("table", tmp_path / "l.csv", output=tmp_path / "m.parquet", options={"label": ["kind"]})
     program = (
-        "import sys; from pathlib import Path; from auxface.data import clips\n"
+        "import sys; from pathlib import Path; from auxface.data.video import clips\n"
         "from auxface.data.manifest import read_manifest; clips.KEPT_EVERY = 4\n"
         "clips.load_clips(read_manifest(Path(sys.argv[1])), clips.ClipSampling(4, 2, 3, 32), workers=1,\n"
         "                 folder=Path(sys.argv[2]), progress=tell)"
