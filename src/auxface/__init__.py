@@ -1,17 +1,57 @@
-"""Face models trained on a supervised task and on rebuilding local texture, and measured by group.
+"""Train face models on a task and on local texture at once, and measure them by group.
 
-A function per verb (``auxface.train`` is ``auxface train``), :class:`Predictor` and :class:`JointModel`. They are
-loaded when first used, so that ``auxface.texture`` and ``auxface.evaluation`` stay usable alone.
+Every command of ``auxface`` has a function of the same name here, loaded when it is first used.
+
+Data:
+    prepare         Write the manifest of a published data set, a table or a folder of images.
+    show_data       Describe a manifest: counts, leaks between splits and a contact sheet.
+    write_shards    Pack a manifest and its images into shards for training on many machines.
+    texture_sheet   Draw every texture map of an image.
+
+Models:
+    train           Train a model on a manifest and write its directory.
+    evaluate        Measure models on a split: predictions and a report by group.
+    predict         Predict the classes of images and videos.
+    explain         Draw the parts of an image that an answer depends on.
+    export          Write a model as an ONNX file.
+    serve_model     Serve a model as an HTTP API with a web page.
+    Predictor       A model directory that predicts images, as an object.
+    JointModel      Encoder, heads and auxiliary objectives, as a torch module.
+
+Measurements:
+    audit           Measure anybody's table of predictions by group.
+    study           Train a grid of recipes and seeds, and compare the models with intervals.
+    study_report    Write the report of a study from its finished runs.
+
+Installation:
+    demo            Train and compare three models on synthetic faces.
+    doctor          Report versions, machine and optional parts.
+
+Libraries, each usable alone:
+    texture         Texture descriptors (LBP, LDP, ...) as batched tensor operations, on torch alone.
+    evaluation      Metrics, intervals and fairness gaps of prediction tables, without torch.
+
+Example:
+    >>> import auxface
+    >>> list(auxface.texture.available())[0]
+    'local_binary_pattern'
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from auxface import evaluation, texture
     from auxface.data.prepare.prepare import prepare
+    from auxface.data.shards.writing import write_shards
+    from auxface.data.show import show_data
+    from auxface.data.texture_sheet import texture_sheet
     from auxface.demo import demo
+    from auxface.doctor import doctor
     from auxface.evaluation.audit import audit
     from auxface.inference.evaluate import evaluate
     from auxface.inference.explain import explain
@@ -19,6 +59,7 @@ if TYPE_CHECKING:
     from auxface.inference.predict import predict
     from auxface.inference.predictor import Predictor
     from auxface.model import JointModel
+    from auxface.serve.server import serve_model
     from auxface.studies.study import study
     from auxface.studies.study_report import study_report
     from auxface.training.train import train
@@ -28,34 +69,70 @@ __all__ = [
     "Predictor",
     "audit",
     "demo",
+    "doctor",
     "evaluate",
+    "evaluation",
     "explain",
     "export",
     "predict",
     "prepare",
+    "serve_model",
+    "show_data",
     "study",
     "study_report",
+    "texture",
+    "texture_sheet",
     "train",
+    "write_shards",
 ]
 
-
-_PLACES = {
+_PACKAGES = ("evaluation", "texture")
+_MODULES = {
     "JointModel": "auxface.model",
     "Predictor": "auxface.inference.predictor",
     "audit": "auxface.evaluation.audit",
     "demo": "auxface.demo",
+    "doctor": "auxface.doctor",
     "evaluate": "auxface.inference.evaluate",
     "explain": "auxface.inference.explain",
     "export": "auxface.inference.export",
     "predict": "auxface.inference.predict",
     "prepare": "auxface.data.prepare.prepare",
+    "serve_model": "auxface.serve.server",
+    "show_data": "auxface.data.show",
     "study": "auxface.studies.study",
     "study_report": "auxface.studies.study_report",
+    "texture_sheet": "auxface.data.texture_sheet",
     "train": "auxface.training.train",
+    "write_shards": "auxface.data.shards.writing",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    """Import what a public name stands for."""
+    if name in _PACKAGES:
+        return import_module(f"auxface.{name}")
+    if name not in _MODULES:
         raise AttributeError(f"module 'auxface' has no attribute '{name}'")
-    return getattr(import_module(_PLACES[name]), name)
+    found = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """The type of this package: ``demo`` and ``doctor`` stay functions when their modules are imported.
+
+    Python stores an imported submodule as an attribute of its package, under the submodule's name.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _MODULES and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -36,7 +36,7 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Serve a model: an HTTP API and a web page."""
-    from auxface.serve.server import Settings, serve
+    from auxface.serve.server import Settings, serve_model
 
     settings = Settings(
         model=model,
@@ -54,4 +54,4 @@ def command(
         weights=None if weights is None else str(weights),
         device=device,
     )
-    serve(settings, port=port, workers=workers, ready=lambda address: typer.echo(f"auxface serves {address}"))
+    serve_model(settings, port=port, workers=workers, ready=lambda address: typer.echo(f"auxface serves {address}"))

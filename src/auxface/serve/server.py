@@ -100,7 +100,7 @@ class _Lines(logging.Formatter):
 _SILENCE = 120
 
 
-def serve(
+def serve_model(
     settings: Settings, *, port: int = 8000, workers: int = 1, ready: Callable[[str], None] = lambda address: None
 ) -> None:
     """Serve until stopped.
