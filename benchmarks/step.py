@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from auxface.data.augment.views import make_views
+from auxface.data.augment.presets import make_views
 from auxface.model import JointModel
 from auxface.objectives import Batch, Moment, Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from auxface.data.augment.mixup import Mixed, mix
+from auxface.data.augment.presets import make_views
 from auxface.data.augment.self_blending import blend_batch
-from auxface.data.augment.views import make_further_views, make_views
+from auxface.data.augment.views import make_further_views
 from auxface.data.random import sample_seeds
 from auxface.data.video.clips import as_channels, as_samples, frames_of
 from auxface.objectives import Batch

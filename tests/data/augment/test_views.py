@@ -18,8 +18,8 @@ from auxface.data.augment.geometry import (
     warp,
     whole_pixels,
 )
+from auxface.data.augment.presets import PRESETS, make_views
 from auxface.data.augment.randaugment import CHANCES, OPERATIONS, choose_operations, movement
-from auxface.data.augment.views import PRESETS, make_views
 from auxface.data.random import uniforms
 from auxface.data.synthetic import render_faces
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from auxface.data.augment.views import PRESETS, make_views
+from auxface.data.augment.presets import PRESETS, make_views
 from auxface.data.images.decode import fit_square
 from auxface.data.manifest import Label, Manifest
 from auxface.data.random import sample_seeds

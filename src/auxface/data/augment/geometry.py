@@ -1,4 +1,9 @@
-"""Crops, turns and shifts of a batch of images, one per image, as tensor operations that run on any device."""
+"""Crop, resize, shift, mirror and warp every image of a batch differently, as tensor operations for any device.
+
+Each operation that moves pixels has a function that returns its affine map from the result to the source, in continuous
+pixel coordinates: the center of the pixel in column c and row r is at (c + 0.5, r + 0.5). Maps are float32 [B, 3, 3];
+``first @ second`` is the map of the operation ``first`` followed by ``second``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +84,15 @@ def crop_resize(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
     return torch.where(flipped[:, None, None, None], scaled.flip(3), scaled)
 
 
+def crop_map(boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
+    """Return the map of :func:`crop_resize` from result to source, float32 [B, 3, 3]."""
+    left, top, width, height = boxes.float().unbind(1)
+    zero, one = torch.zeros_like(left), torch.ones_like(left)
+    x_scale = torch.where(flipped, -width, width) / size
+    x_start = torch.where(flipped, left + width, left)
+    return torch.stack([x_scale, zero, x_start, zero, height / size, top, zero, zero, one], 1).view(-1, 3, 3)
+
+
 def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kernel: Kernel) -> Tensor:
     """On a processor torch scales bytes several times faster than floats, if a pixel's channels lie together.
 
@@ -143,6 +157,14 @@ def shift_flip(images: Tensor, across: Tensor, down: Tensor, flipped: Tensor) ->
     return images[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
+def shift_flip_map(across: Tensor, down: Tensor, flipped: Tensor, width: int) -> Tensor:
+    """Return the map of :func:`shift_flip` from result to source, float32 [B, 3, 3], for images of this width."""
+    x_start = across.float() + torch.where(flipped, float(width), 0.0)
+    zero, one = torch.zeros_like(x_start), torch.ones_like(x_start)
+    x_scale = torch.where(flipped, -one, one)
+    return torch.stack([x_scale, zero, x_start, zero, one, down.float(), zero, zero, one], 1).view(-1, 3, 3)
+
+
 def affine(*, turn: Tensor, shear_x: Tensor, shear_y: Tensor, move_x: Tensor, move_y: Tensor) -> Tensor:
     """Affine maps from result to source, both in -1..1 about the middle, float32 [B, 3, 3].
 
@@ -170,3 +192,11 @@ def warp(images: Tensor, maps: Tensor, fill: float) -> Tensor:
     """
     grid = functional.affine_grid(maps[:, :2], list(images.shape), align_corners=False)
     return functional.grid_sample(images - fill, grid, padding_mode="zeros", align_corners=False) + fill
+
+
+def warp_map(maps: Tensor, size: int) -> Tensor:
+    """Return the map of :func:`warp` from result to source in pixels, float32 [B, 3, 3], for square images."""
+    half = size / 2
+    to_unit = torch.tensor([[1 / half, 0, -1], [0, 1 / half, -1], [0, 0, 1]], device=maps.device)
+    to_pixels = torch.tensor([[half, 0, half], [0, half, half], [0, 0, 1]], device=maps.device)
+    return to_pixels @ maps @ to_unit

@@ -1,154 +1,150 @@
-"""An image becomes two: the primary view for the classifier, the clean view for texture targets.
+"""Views that an objective asks for by name, each with the affine map from the view back to the source image.
 
-Both share every movement of pixels. Color changes, noise, compression and erasing happen to the primary view alone, so
-that a target never rebuilds what augmentation put there.
+A view is an augmented copy of a batch. Each kind of view is registered under a name and takes options, so one training
+step can hold several views of several sizes. Another package adds a kind with the entry point group ``auxface.views``.
+The primary view and the clean view, which every step has, are in :mod:`auxface.data.augment.presets`.
 
-Views beside the primary and the clean one, made because an objective asked for them by name.
+Coordinates are continuous and count pixels from the upper left corner of an image: x to the right and y downwards. The
+pixel in column c and row r covers c to c + 1 and r to r + 1, so its center is at (c + 0.5, r + 0.5).
+
+Example:
+    >>> images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    >>> request = ViewRequest("contrast_crop", {"number": 2})
+    >>> view = make_view(request, images, torch.arange(4), size=32)
+    >>> view.images.shape, view.affine.shape
+    (torch.Size([4, 3, 32, 32]), torch.Size([4, 2, 3]))
 """
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from auxface.data.augment.geometry import CUBIC, crop_resize, random_boxes, resize, shift_flip, warp, whole_pixels
-from auxface.data.augment.photometric import blur, compress_jpeg, erase, jitter, luma
-from auxface.data.augment.randaugment import CHANCES, choose_operations, movement, recolor
-from auxface.data.random import normals, uniforms
+from auxface.data.augment.geometry import crop_map, crop_resize, random_boxes, whole_pixels
+from auxface.data.augment.photometric import jitter, luma
+from auxface.data.random import uniforms
+from auxface.errors import InputError
+from auxface.plugins import Registry, nearest
 
-_FILL = 124.0
-_IMAGE_MEAN, _IMAGE_STD = 0.449, 0.226
+Option = bool | int | float | str | tuple[float, ...]
+
+_CONTRAST_STREAM = 211
 
 
 @dataclass(frozen=True)
-class Views:
-    """The two views of a batch.
+class View:
+    """One augmented copy of a batch.
 
     Attributes:
-        primary: float32 [B, 3, H, W] in 0..1.
-        clean: uint8 [B, 3, H, W] in 0..255: the geometry of ``primary``, with no other change.
+        images: float32 [B, 3, h, w] RGB in 0..1.
+        affine: float32 [B, 2, 3], maps a position (x, y, 1) in the view to the position (x, y) in the source image. A
+            position outside the source was filled with a constant or with the source's edge.
     """
 
-    primary: Tensor
-    clean: Tensor
+    images: Tensor
+    affine: Tensor
 
 
-Preset = Callable[[Tensor, Tensor, int], Views]
+@dataclass(frozen=True)
+class ViewRequest:
+    """The view an objective asks for; hashable, so that it can be the key under which a batch holds the view.
+
+    Attributes:
+        name: the name of a registered kind of view.
+        options: the options of that kind, given as a mapping or as pairs; kept as pairs sorted by name.
+        size: side of the view in pixels; None for the size of the primary view.
+    """
+
+    name: str
+    options: Mapping[str, Option] | tuple[tuple[str, Option], ...] = ()
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
 
 
-def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> Views:
-    """Make both views of a batch.
+@dataclass(frozen=True)
+class ViewMaker:
+    """A registered kind of view.
 
-    A sample's views depend on its image and its seed alone: not on the device, the batch or the order.
+    Attributes:
+        name: the name in a :class:`ViewRequest`.
+        function: makes the view from (images uint8 [B, 3, S, S], seeds int64 [B], size) and keyword-only options, which
+            all have defaults. A row may depend on its own image and seed only.
+    """
+
+    name: str
+    function: Callable[..., View]
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """The names of the options and their defaults."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+
+
+registry = Registry("view", "auxface.views", ViewMaker)
+
+
+def make_view(request: ViewRequest, images: Tensor, seeds: Tensor, size: int) -> View:
+    """Make the requested view of a batch.
+
+    A row of the view depends on its own image and seed only: not on the device, the batch or the order.
+
+    Args:
+        request: which view.
+        images: uint8 [B, 3, S, S] RGB, S of any size.
+        seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
+        size: side of the view in pixels, where the request names none.
+
+    Raises:
+        InputError: the kind of view or one of the options is unknown.
+    """
+    maker = registry.get(request.name)
+    for name, _ in request.options:
+        if name not in maker.options:
+            have = f"expected one of {', '.join(maker.options)}" if maker.options else "it has none"
+            raise InputError(f"view '{request.name}' has no option '{name}'{nearest(name, maker.options)}; {have}")
+    return maker.function(images, seeds, request.size or size, **dict(request.options))
+
+
+def contrast_crop(
+    images: Tensor, seeds: Tensor, size: int, *, number: int = 1, area: tuple[float, float] = (0.4, 1.0)
+) -> View:
+    """Make a crop for contrastive learning, following SimCLR (Chen et al., 2020) without its blur.
+
+    The crop is mirrored with probability 1/2. Brightness, contrast and saturation change by up to 0.4 with probability
+    4/5. The result is gray with probability 1/5. Blur and solarizing are not used: both hide the traces of a forgery.
 
     Args:
         images: uint8 [B, 3, S, S].
-        seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        preset: ``none`` (evaluation: no randomness), ``light``, ``ssat`` or ``forensic``.
-        size: side of the views in pixels.
-
-    Raises:
-        ValueError: an unknown preset, or images of another shape or type.
+        seeds: int64 [B].
+        size: side of the view in pixels.
+        number: crops of different numbers are independent.
+        area: smallest and largest fraction of the image that the crop covers.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset '{preset}'; expected {', '.join(PRESETS)}")
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be uint8 [B, 3, S, S], not {images.dtype} {list(images.shape)}")
-    return PRESETS[preset](images, seeds, size)
+    chance = uniforms(seeds, 10, stream=_CONTRAST_STREAM + number)
+    boxes = whole_pixels(
+        random_boxes(chance[:, :4], images.shape[-1], area=area, ratio=(3 / 4, 4 / 3)), images.shape[-1]
+    )
+    flipped = chance[:, 4] < 0.5
+    crops = crop_resize(images, boxes, flipped, size)
+    factors = torch.where(chance[:, 8:9] < 0.8, 0.6 + 0.8 * chance[:, 5:8], 1.0)
+    colored = jitter(crops, factors)
+    made = torch.where((chance[:, 9] < 0.2)[:, None, None, None], luma(colored), colored)
+    return View(made, crop_map(boxes, flipped, size)[:, :2])
 
 
-def whole(images: Tensor, seeds: Tensor, size: int) -> Views:
-    """The whole image at ``size``, unchanged where it has that size already."""
-    clean = _at_size(images, size)
-    return Views(clean.float().div_(255), clean)
+registry.register(ViewMaker("contrast_crop", contrast_crop))
 
 
-def light(images: Tensor, seeds: Tensor, size: int) -> Views:
-    """A mild crop, a mirror image half of the time, a little jitter: for faces that are already cropped."""
-    chance = uniforms(seeds, 9)
-    boxes = random_boxes(chance[:, :4], images.shape[-1], area=(0.7, 1.0), ratio=(0.9, 1 / 0.9))
-    clean = crop_resize(images, whole_pixels(boxes, images.shape[-1]), chance[:, 4] < 0.5, size)
-    factors = torch.where(chance[:, 8:] < 0.8, 0.8 + 0.4 * chance[:, 5:8], 1.0)
-    return Views(jitter(clean, factors), clean)
-
-
-def ssat(images: Tensor, seeds: Tensor, size: int) -> Views:
-    """What SSAT was trained with (Das et al., 2023): crops of 0.08 to 1, mirroring, RandAugment, erasing by noise."""
-    chance = uniforms(seeds, 11 + CHANCES)
-    boxes = random_boxes(chance[:, :4], images.shape[-1], area=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
-    clean = crop_resize(images, whole_pixels(boxes, images.shape[-1]), chance[:, 4] < 0.5, size, CUBIC)
-    operations, strength, signs = choose_operations(chance[:, 11:])
-    maps = movement(operations, strength, signs)
-    rows = (maps != torch.eye(3, device=maps.device)).flatten(1).any(1).nonzero()[:, 0]
-    if len(rows):
-        clean[rows] = _rounded(warp(clean[rows].float(), maps[rows], _FILL))
-    primary = recolor(clean.float().div_(255), operations, strength, signs)
-    rows = (chance[:, 5] < 0.25).nonzero()[:, 0]
-    if len(rows):
-        holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
-        noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
-        # Standard normal in the units in which images enter the network.
-        primary[rows] = erase(primary[rows], holes, (_IMAGE_MEAN + _IMAGE_STD * noise).clamp(0, 1))
-    return Views(primary, clean)
-
-
-def forensic(images: Tensor, seeds: Tensor, size: int) -> Views:
-    """What images go through on their way (scaling, blur, noise, JPEG), each at times, and nothing that hides traces.
-
-    Geometry is mirroring and a shift by whole pixels, which changes no pixel value; real and forged images are
-    treated alike, so that no step tells them apart.
-    """
-    chance = uniforms(seeds, 14)
-    placed = _at_size(images, size)
-    most = max(1, size // 32)
-    across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
-    clean = shift_flip(placed, across, down, chance[:, 2] < 0.5)
-
-    def at_times(column: int, share: float) -> Tensor:
-        return (chance[:, column] < share).nonzero()[:, 0]
-
-    factors = torch.where(chance[:, 3:4] < 0.5, 0.9 + 0.2 * chance[:, 4:7], 1.0)
-    primary = jitter(clean, factors)
-    for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
-        rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
-        primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
-    rows = at_times(8, 0.2)
-    primary[rows] = blur(primary[rows], (0.3 + 0.9 * chance[rows, 9]) * size / 224 + 0.2)
-    rows = at_times(10, 0.2)
-    noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
-    primary[rows] = (primary[rows] + (0.03 * chance[rows, 11])[:, None, None, None] * noise).clamp(0, 1)
-    rows = at_times(12, 0.5)
-    quality = (50 + 50 * chance[rows, 13]).floor()
-    primary[rows] = compress_jpeg((primary[rows] * 255).round(), quality) / 255
-    return Views(primary, clean)
-
-
-def _at_size(images: Tensor, size: int) -> Tensor:
-    if images.shape[-1] == size:
-        return images
-    whole = torch.tensor([0, 0, images.shape[-1], images.shape[-1]], device=images.device).expand(len(images), 4)
-    return crop_resize(images, whole, torch.zeros(len(images), dtype=torch.bool, device=images.device), size)
-
-
-def _rounded(images: Tensor) -> Tensor:
-    return images.round().clamp(0, 255).to(torch.uint8)
-
-
-PRESETS: dict[str, Preset] = {"none": whole, "light": light, "ssat": ssat, "forensic": forensic}
-
-
-_STREAM = 211
+VIEWS = {f"contrast_{number}": ViewRequest("contrast_crop", {"number": number}) for number in (1, 2)}
 
 
 def make_further_views(names: Iterable[str], images: Tensor, seeds: Tensor, size: int) -> dict[str, Tensor]:
-    """The views of these names, float32 [B, 3, size, size] in 0..1, each by its own random numbers.
-
-    Args:
-        names: of :data:`VIEWS`.
-        images: uint8 [B, 3, S, S].
-        seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        size: side of the views in pixels.
+    """Make the views of these names, of :data:`VIEWS`, float32 [B, 3, size, size] in 0..1.
 
     Raises:
         ValueError: an unknown name.
@@ -157,25 +153,5 @@ def make_further_views(names: Iterable[str], images: Tensor, seeds: Tensor, size
     for name in names:
         if name not in VIEWS:
             raise ValueError(f"no view named '{name}'; there are {', '.join(VIEWS)}")
-        made[name] = VIEWS[name](images, seeds, size)
+        made[name] = make_view(VIEWS[name], images, seeds, size).images
     return made
-
-
-def contrast_crop(images: Tensor, seeds: Tensor, size: int, number: int) -> Tensor:
-    """One of several crops to be told apart from other faces: after SimCLR (Chen et al., 2020), without blur.
-
-    Crop of 0.4 to 1 of the area, mirrored half of the time, brightness, contrast and saturation by up to 0.4 in four of
-    five cases, gray in one of five. No blur and no solarizing, which would hide the traces of a forgery.
-    """
-    chance = uniforms(seeds, 10, stream=_STREAM + number)
-    boxes = random_boxes(chance[:, :4], images.shape[-1], area=(0.4, 1.0), ratio=(3 / 4, 4 / 3))
-    crops = crop_resize(images, whole_pixels(boxes, images.shape[-1]), chance[:, 4] < 0.5, size)
-    factors = torch.where(chance[:, 8:9] < 0.8, 0.6 + 0.8 * chance[:, 5:8], 1.0)
-    colored = jitter(crops, factors)
-    return torch.where((chance[:, 9] < 0.2)[:, None, None, None], luma(colored), colored)
-
-
-VIEWS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
-    "contrast_1": lambda images, seeds, size: contrast_crop(images, seeds, size, 1),
-    "contrast_2": lambda images, seeds, size: contrast_crop(images, seeds, size, 2),
-}

@@ -1,0 +1,166 @@
+"""Augmentation presets: the primary view for the classifier and the clean view for texture targets.
+
+Both views of an image share every movement of pixels. Color changes, noise, compression and erasing change the primary
+view only, so that a reconstruction target never contains what augmentation added.
+
+Example:
+    >>> images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    >>> views = make_views(images, torch.arange(4), "light", size=32)
+    >>> views.primary.shape, views.clean.dtype, views.affine.shape
+    (torch.Size([4, 3, 32, 32]), torch.uint8, torch.Size([4, 2, 3]))
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auxface.data.augment.geometry import (
+    CUBIC,
+    crop_map,
+    crop_resize,
+    random_boxes,
+    resize,
+    shift_flip,
+    shift_flip_map,
+    warp,
+    warp_map,
+    whole_pixels,
+)
+from auxface.data.augment.photometric import blur, compress_jpeg, erase, jitter
+from auxface.data.augment.randaugment import CHANCES, choose_operations, movement, recolor
+from auxface.data.random import normals, uniforms
+
+_FILL = 124.0
+_IMAGE_MEAN, _IMAGE_STD = 0.449, 0.226
+
+
+@dataclass(frozen=True)
+class Views:
+    """The primary and the clean view of a batch.
+
+    Attributes:
+        primary: float32 [B, 3, H, W] RGB in 0..1.
+        clean: uint8 [B, 3, H, W] RGB: the geometry of ``primary``, with no other change.
+        affine: float32 [B, 2, 3], maps a position (x, y, 1) in either view to the position in the source image, in the
+            coordinates of :mod:`auxface.data.augment.views`.
+    """
+
+    primary: Tensor
+    clean: Tensor
+    affine: Tensor
+
+
+def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> Views:
+    """Make the primary and the clean view of a batch.
+
+    A row of the views depends on its own image and seed only: not on the device, the batch or the order.
+
+    Args:
+        images: uint8 [B, 3, S, S] RGB.
+        seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
+        preset: ``none`` (for evaluation: nothing random), ``light``, ``ssat`` or ``forensic``.
+        size: side of the views in pixels.
+
+    Raises:
+        ValueError: the preset is unknown, or the images have another shape or dtype.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset '{preset}'; expected {', '.join(PRESETS)}")
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be uint8 [B, 3, S, S], not {images.dtype} {list(images.shape)}")
+    return PRESETS[preset](images, seeds, size)
+
+
+def _none(images: Tensor, seeds: Tensor, size: int) -> Views:
+    """Resize the whole image to ``size``; an image of that size stays as it is."""
+    clean, maps = _at_size(images, size)
+    return Views(clean.float().div_(255), clean, maps[:, :2])
+
+
+def _light(images: Tensor, seeds: Tensor, size: int) -> Views:
+    """Crop a little, mirror with probability 1/2, and jitter colors: for images that are already face crops."""
+    chance = uniforms(seeds, 9)
+    source = images.shape[-1]
+    boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.7, 1.0), ratio=(0.9, 1 / 0.9)), source)
+    flipped = chance[:, 4] < 0.5
+    clean = crop_resize(images, boxes, flipped, size)
+    factors = torch.where(chance[:, 8:] < 0.8, 0.8 + 0.4 * chance[:, 5:8], 1.0)
+    return Views(jitter(clean, factors), clean, crop_map(boxes, flipped, size)[:, :2])
+
+
+def _ssat(images: Tensor, seeds: Tensor, size: int) -> Views:
+    """Augment as SSAT (Das et al., 2023) does: crops of 0.08 to 1, mirroring, RandAugment, erasing with noise."""
+    chance = uniforms(seeds, 11 + CHANCES)
+    source = images.shape[-1]
+    boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)), source)
+    flipped = chance[:, 4] < 0.5
+    clean = crop_resize(images, boxes, flipped, size, CUBIC)
+    operations, strength, signs = choose_operations(chance[:, 11:])
+    moves = movement(operations, strength, signs)
+    rows = (moves != torch.eye(3, device=moves.device)).flatten(1).any(1).nonzero()[:, 0]
+    if len(rows):
+        warped = warp(clean[rows].float(), moves[rows], _FILL)
+        clean[rows] = warped.round().clamp(0, 255).to(torch.uint8)
+    primary = recolor(clean.float().div_(255), operations, strength, signs)
+    rows = (chance[:, 5] < 0.25).nonzero()[:, 0]
+    if len(rows):
+        holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
+        noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
+        # Standard normal in the units in which images enter the network.
+        primary[rows] = erase(primary[rows], holes, (_IMAGE_MEAN + _IMAGE_STD * noise).clamp(0, 1))
+    # The warp comes after the crop, so positions go through its map first.
+    maps = crop_map(boxes, flipped, size) @ warp_map(moves, size)
+    return Views(primary, clean, maps[:, :2])
+
+
+def _forensic(images: Tensor, seeds: Tensor, size: int) -> Views:
+    """Apply what images meet when they are shared (scaling, blur, noise, JPEG), each to some images only.
+
+    The geometry is a mirror image and a shift by whole pixels. Both keep all pixel values, so the traces of a forgery
+    stay. Real and forged images get the same augmentation.
+    """
+    chance = uniforms(seeds, 14)
+    placed, maps = _at_size(images, size)
+    most = max(1, size // 32)
+    across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
+    flipped = chance[:, 2] < 0.5
+    clean = shift_flip(placed, across, down, flipped)
+    maps = maps @ shift_flip_map(across, down, flipped, size)
+
+    def chosen(column: int, probability: float) -> Tensor:
+        return (chance[:, column] < probability).nonzero()[:, 0]
+
+    factors = torch.where(chance[:, 3:4] < 0.5, 0.9 + 0.2 * chance[:, 4:7], 1.0)
+    primary = jitter(clean, factors)
+    for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
+        rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
+        primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
+    rows = chosen(8, 0.2)
+    primary[rows] = blur(primary[rows], (0.3 + 0.9 * chance[rows, 9]) * size / 224 + 0.2)
+    rows = chosen(10, 0.2)
+    noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
+    primary[rows] = (primary[rows] + (0.03 * chance[rows, 11])[:, None, None, None] * noise).clamp(0, 1)
+    rows = chosen(12, 0.5)
+    quality = (50 + 50 * chance[rows, 13]).floor()
+    primary[rows] = compress_jpeg((primary[rows] * 255).round(), quality) / 255
+    return Views(primary, clean, maps[:, :2])
+
+
+def _at_size(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return whole images resized to ``size``, uint8, and the maps to the source, float32 [B, 3, 3]."""
+    source = images.shape[-1]
+    whole = torch.tensor([0, 0, source, source], device=images.device).expand(len(images), 4)
+    flipped = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    resized = images if source == size else crop_resize(images, whole, flipped, size)
+    return resized, crop_map(whole, flipped, size)
+
+
+PRESETS: dict[str, Callable[[Tensor, Tensor, int], Views]] = {
+    "none": _none,
+    "light": _light,
+    "ssat": _ssat,
+    "forensic": _forensic,
+}
+"""Function per preset: (images, seeds, size) -> views, as in :func:`make_views`."""
