@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from auxface.data.faces import FaceCutter, FaceSettings
+from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.cache import load_images
 from auxface.data.images.decode import SUFFIXES, fit_square, read_image
 from auxface.data.layouts.tree import files_under
@@ -87,7 +87,7 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(fit_square(image, SIDE)).save(path, quality=95)
         output = Path(place) / "manifest.parquet"
-        prepare("folder", tree, output=output, options={"split_fractions": "1,0,0"}, duplicates="keep")
+        prepare("folder", tree, out=output, options={"split_fractions": "1,0,0"}, duplicates="keep")
         manifest = read_manifest(output)
         begun = time.perf_counter()
         cached = load_images(manifest, size=SIDE, folder=Path(place) / "cache", workers=workers).array
@@ -119,12 +119,12 @@ def faces(folder: Path | None, weights: Path | None, workers: int) -> dict[str, 
     images = sources(folder, 200, 224)
     report: dict[str, object] = {"images": f"{len(images)} of about {images[0].shape[1]}x{images[0].shape[0]}"}
     for detector in ("yunet", "haar") if weights else ("haar",):
-        cutter = FaceCutter(FaceSettings(detector=detector, size=SIDE), weights)
+        cropper = FaceCropper(FaceSettings(detector=detector, size=SIDE), weights)
 
-        def run(cutter: FaceCutter = cutter) -> int:
-            return sum(1 for _ in in_order(cutter.cut, images, workers=workers))
+        def run(cropper: FaceCropper = cropper) -> int:
+            return sum(1 for _ in in_order(cropper.cut, images, workers=workers))
 
-        found = sum(len(cutter.cut(image)) > 0 for image in images)
+        found = sum(len(cropper.cut(image)) > 0 for image in images)
         rate = medians({detector: run})[detector]
         report[detector] = {"images per second": round(rate, 1), "with a face": found}
     return report
@@ -164,7 +164,7 @@ import json, sys, time
 from pathlib import Path
 from auxface.data.video.frames import FrameSettings
 from auxface.data.video.frames import stream_frames
-from auxface.data.prepare.video_files import take_frames
+from auxface.data.prepare.frame_extraction import extract_frames
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
@@ -177,7 +177,7 @@ while time.perf_counter() - begun < 3:
     if sys.argv[2] == "stream":
         count += sum(1 for _ in stream_frames(path))
     else:
-        count += sum(1 for _ in take_frames(path, None, FrameSettings(count=32), None))
+        count += sum(1 for _ in extract_frames(path, None, FrameSettings(count=32), None))
 print(json.dumps({"frames": count, "seconds": time.perf_counter() - begun, "peak_mib": round(peak(), 1)}))
 """
 

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from auxface.data.manifest import read_manifest
-from auxface.data.usable import usable_images
+from auxface.data.samples import load_image_samples
 
 SIDE = 64
 STRENGTHS = (1e-4, 1e-3, 1e-2)
@@ -39,7 +39,7 @@ def main() -> None:
     manifest = read_manifest(asked.manifest)
     inputs, labels = {}, {}
     for split in ("train", "val", "test"):
-        part = usable_images(manifest.only(split), split, SIDE)
+        part = load_image_samples(manifest.only(split), split, SIDE)
         known = part.manifest.table[asked.task].notna().to_numpy()
         inputs[split] = features(part.images[known])
         labels[split] = part.manifest.table[asked.task][known].astype(str).to_numpy()

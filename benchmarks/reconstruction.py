@@ -16,7 +16,7 @@ import typer
 
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
-from auxface.data.usable import usable_images
+from auxface.data.samples import load_image_samples
 from auxface.model.explained import explained_variance
 from auxface.provenance import provenance
 from auxface.training.train import train
@@ -35,7 +35,7 @@ def main(
     """Train RECIPE for EPOCHS on a data set under ROOT; R² on up to FACES test faces, with means of as many."""
     with TemporaryDirectory() as folder:
         data = Path(folder) / "faces.parquet"
-        prepare(layout, root, output=data)
+        prepare(layout, root, out=data)
         settings = [
             f"tasks=[{task}]",
             f"train.epochs={epochs}",
@@ -57,7 +57,8 @@ def main(
         seconds = time.perf_counter() - begun
         manifest = read_manifest(data)
         seen, held_out = (
-            np.asarray(usable_images(manifest.only(split), split, size).images[:faces]) for split in ("train", "test")
+            np.asarray(load_image_samples(manifest.only(split), split, size).images[:faces])
+            for split in ("train", "test")
         )
         found = explained_variance(saved.model, held_out, seen, seed=seed)
         untrained = explained_variance(

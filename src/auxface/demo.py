@@ -71,7 +71,7 @@ def demo(
     manifest = out / "faces.parquet"
     with progress_steps("render faces", "faces") as progress:
         options = {"count": faces, "seed": seed, "size": 64}
-        prepare("synthetic", out / "faces", output=manifest, overwrite=overwrite, options=options, progress=progress)
+        prepare("synthetic", out / "faces", out=manifest, overwrite=overwrite, options=options, progress=progress)
     models: dict[str, Path] = {}
     for name in RECIPES:
         settings = [item for item in SETTINGS if name != "supervised" or not item.startswith("auxiliary.")]

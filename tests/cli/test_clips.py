@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from auxface import evaluation
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
-from auxface.data.usable import usable_samples
+from auxface.data.samples import load_samples
 from auxface.inference.onnx_model import OnnxModel
 from auxface.model.directory import load_model
 from auxface.model.scoring import score_images
@@ -40,7 +40,7 @@ OPTIONS = {"count": 24, "size": 32, "length": 12, "split_fractions": "0.5,0.25,0
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    prepare("synthetic_clips", folder / "videos", output=folder / "clips.parquet", options=OPTIONS)
+    prepare("synthetic_clips", folder / "videos", out=folder / "clips.parquet", options=OPTIONS)
     return folder / "clips.parquet"
 
 
@@ -120,7 +120,7 @@ def test_strips_that_prepare_cut_are_trained_on_and_their_stride_is_kept(run, cl
 
 
 def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp_path):
-    assert "not one clip of the" in refused("train", "l_ssat_video", "--data", sixty, "--out", "m", *WORDS)
+    assert "none of the clips of the" in refused("train", "l_ssat_video", "--data", sixty, "--out", "m", *WORDS)
     small = ["--set", "encoder.image_size=32", "--set", "tasks=[forged]"]
     sentence = refused("train", "l_ssat", "--data", clips, "--out", "m", *small)
     assert "clips with recipe l_ssat_video" in sentence
@@ -141,7 +141,7 @@ def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp
 def test_the_hair_of_held_out_people_is_told_from_clips(tmp_path):
     """Chance is 0.5; the budget is ten seconds. All tasks are learned in tests/model/test_presets_learn.py."""
     options = {"count": 200, "seed": 3, "size": 32, "length": 6, "split_fractions": "0.6,0.2,0.2"}
-    prepare("synthetic_clips", tmp_path / "videos", output=tmp_path / "clips.parquet", options=options)
+    prepare("synthetic_clips", tmp_path / "videos", out=tmp_path / "clips.parquet", options=options)
     settings = SETTINGS | {
         "encoder.num_frames": 4,
         "encoder.width": 48,
@@ -156,7 +156,7 @@ def test_the_hair_of_held_out_people_is_told_from_clips(tmp_path):
     }
     overrides = [f"{name}={value}" for name, value in settings.items()]
     saved = train("l_ssat_video", tmp_path / "clips.parquet", tmp_path / "run", overrides=overrides, device="cpu")
-    part = usable_samples(read_manifest(tmp_path / "clips.parquet").only("test"), "test", saved.config.recipe)
+    part = load_samples(read_manifest(tmp_path / "clips.parquet").only("test"), "test", saved.config.recipe)
     logits, labels = score_images(saved.model, part.images), label_tensors(part.manifest, saved.model.tasks)
     videos = video_numbers(part.manifest.table)
     logits, labels = video_level(saved.model.tasks, logits, labels, videos)

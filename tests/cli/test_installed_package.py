@@ -61,7 +61,7 @@ def read(root, *, count=12):
     table = table.assign(split=(["train"] * 2 + ["val"] * 2 + ["test"] * 2) * (count // 6), dataset="two", video="",
                          method="", shade=["dark", "light"] * (count // 2))
     table["source"] = table["frame"].astype(str)
-    return Listing(table, {"shade": Label("class", ("dark", "light"))}, tree=root)
+    return Listing(table, {"shade": Label("class", ("dark", "light"))}, boundary=root)
 
 
 LAYOUT = Layout("two_shades", "drawn squares", read, (Option("count", int, 12, "how many"),))

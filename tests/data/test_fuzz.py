@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from auxface.data.images.decode import UnreadableImage, read_image
-from auxface.data.prepare.accounting import Intake, Item
+from auxface.data.prepare.file_processing import FileProcessor, InputFile
 from auxface.data.video.frames import FrameSettings
 
 
@@ -103,14 +103,14 @@ def test_1900_mutated_images():
 
 def test_100_mutated_videos(tmp_path):
     path = tmp_path / "video.mp4"
-    intake = Intake(frames=FrameSettings(count=4), crops=tmp_path / "crops")
+    processor = FileProcessor(frames=FrameSettings(count=4), crops=tmp_path / "crops")
 
     def case(data):
         path.write_bytes(data)
-        outcome = intake.take(Item(str(path), "", "video"))
-        assert outcome.pieces
-        for piece in outcome.pieces:
-            assert (piece.status == "usable") == bool(piece.path)
-            assert piece.status == "usable" or piece.reason
+        result = processor.process(InputFile(str(path), "", "video"))
+        assert result.samples
+        for sample in result.samples:
+            assert (sample.status == "usable") == bool(sample.path)
+            assert sample.status == "usable" or sample.reason
 
     run_on(case, (layout_trees.video_bytes(),), 100)

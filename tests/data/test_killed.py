@@ -24,15 +24,15 @@ from auxface.errors import InputError
 
 
 def killed_after(done: int, program: str, *arguments: object) -> int:
-    """Run a program that calls ``tell(done, total)`` and kill it; returns what it last said."""
+    """Run a program that calls ``report(done, total)`` and kill it; returns what it last said."""
     said = 0
     # It waits at twice as much, so that it is not finished before a busy machine gets round to killing it.
-    tell = (
-        "import signal\ndef tell(at, total):\n    print(at, total, flush=True)\n"
+    report = (
+        "import signal\ndef report(at, total):\n    print(at, total, flush=True)\n"
         f"    if at >= {2 * done}: signal.pause()\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", tell + program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", report + program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -65,7 +65,7 @@ def test_preparing_images(images, tmp_path):
     killed_after(
         30,
         "import sys; from pathlib import Path; from auxface.data.prepare.prepare import prepare\n"
-        "prepare('folder', Path(sys.argv[1]), output=Path(sys.argv[2]), progress=tell)",
+        "prepare('folder', Path(sys.argv[1]), out=Path(sys.argv[2]), progress=report)",
         images,
         output,
     )
@@ -76,7 +76,7 @@ def test_preparing_images(images, tmp_path):
     with journal.open("ab") as torn:
         torn.write(b'{"item": "half a li')
     kept = journal.read_bytes().splitlines()[: done + 1]
-    assert prepare("folder", images, output=output)["usable"] == 90
+    assert prepare("folder", images, out=output)["usable"] == 90
     lines = journal.read_bytes().splitlines()
     assert len(lines) == 91
     assert lines[: done + 1] == kept
@@ -89,8 +89,8 @@ def test_preparing_videos(tmp_path):
     program = (
         "import sys; from pathlib import Path; from auxface.data.video.frames import FrameSettings\n"
         "from auxface.data.prepare.prepare import prepare; place = Path(sys.argv[2])\n"
-        "prepare('uadfv', Path(sys.argv[1]), output=place / 'v.parquet', frames=FrameSettings(count=3),\n"
-        "        crops=place / 'frames', progress=tell)"
+        "prepare('uadfv', Path(sys.argv[1]), out=place / 'v.parquet', frames=FrameSettings(count=3),\n"
+        "        crops=place / 'frames', progress=report)"
     )
     killed_after(4, program, tmp_path / "data", broken)
     assert [path.name for path in broken.iterdir() if path.name.startswith("v.")] == []
@@ -103,7 +103,7 @@ def test_preparing_videos(tmp_path):
 
     frames = FrameSettings(count=3)
     accounts = [
-        prepare("uadfv", tmp_path / "data", output=place / "v.parquet", frames=frames, crops=place / "frames")
+        prepare("uadfv", tmp_path / "data", out=place / "v.parquet", frames=frames, crops=place / "frames")
         for place in (broken, unbroken)
     ]
     assert accounts[0] == accounts[1]
@@ -115,12 +115,10 @@ def test_preparing_videos(tmp_path):
 
 
 def test_writing_shards(images, tmp_path):
-    prepare("folder", images, output=tmp_path / "m.parquet")
+    prepare("folder", images, out=tmp_path / "m.parquet")
     program = (
-        "import sys; from pathlib import Path; from auxface.data.manifest import read_manifest\n"
-        "from auxface.data.shards import write_shards\n"
-        "write_shards(read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), samples=6,\n"
-        "             progress=tell)"
+        "import sys; from pathlib import Path; from auxface.data.shards import write_shards\n"
+        "write_shards(Path(sys.argv[1]), Path(sys.argv[2]), samples=6, progress=report)"
     )
     said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "broken")
     with pytest.raises(InputError, match=r"shards\.json is missing"):
@@ -130,21 +128,20 @@ def test_writing_shards(images, tmp_path):
     (tmp_path / "broken" / ".train-000009.x1y2z3.tar").write_bytes(b"half")
     before = stamps(tmp_path / "broken", "[a-z]*.tar")
     assert 6 * len(before) >= said - 6
-    opened = read_manifest(tmp_path / "m.parquet")
     for folder in (tmp_path / "broken", tmp_path / "unbroken"):
-        write_shards(opened, folder, samples=6)
+        write_shards(tmp_path / "m.parquet", folder, samples=6)
     assert before.items() <= stamps(tmp_path / "broken", "[a-z]*.tar").items()
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("broken", "unbroken")]
     assert files[0] == files[1]
 
 
 def test_decoding_once(images, tmp_path):
-    prepare("folder", images, output=tmp_path / "m.parquet")
+    prepare("folder", images, out=tmp_path / "m.parquet")
     program = (
         "import sys; from pathlib import Path; from auxface.data.images import cache\n"
-        "from auxface.data.manifest import read_manifest; cache.KEPT_EVERY = 8\n"
+        "from auxface.data.manifest import read_manifest; cache.SAVE_EVERY = 8\n"
         "cache.load_images(read_manifest(Path(sys.argv[1])), size=64, folder=Path(sys.argv[2]), workers=1,\n"
-        "                    progress=tell)"
+        "                    progress=report)"
     )
     said = killed_after(24, program, tmp_path / "m.parquet", tmp_path / "cache")
     opened = read_manifest(tmp_path / "m.parquet")
@@ -165,12 +162,12 @@ def test_decoding_clips_once(tmp_path):
         write_video(tmp_path / name, frames)
     (tmp_path / names[3]).write_bytes(b"no video")
     pd.DataFrame({"path": names, "split": "train", "kind": ["a", "b"] * 20}).to_csv(tmp_path / "l.csv", index=False)
-    prepare("table", tmp_path / "l.csv", output=tmp_path / "m.parquet", options={"label": ["kind"]})
+    prepare("table", tmp_path / "l.csv", out=tmp_path / "m.parquet", options={"label": ["kind"]})
     program = (
         "import sys; from pathlib import Path; from auxface.data.video import clips\n"
-        "from auxface.data.manifest import read_manifest; clips.KEPT_EVERY = 4\n"
+        "from auxface.data.manifest import read_manifest; clips.SAVE_EVERY = 4\n"
         "clips.load_clips(read_manifest(Path(sys.argv[1])), clips.ClipSampling(4, 2, 3, 32), workers=1,\n"
-        "                 folder=Path(sys.argv[2]), progress=tell)"
+        "                 folder=Path(sys.argv[2]), progress=report)"
     )
     said = killed_after(12, program, tmp_path / "m.parquet", tmp_path / "cache")
     opened, sampling = read_manifest(tmp_path / "m.parquet"), ClipSampling(4, 2, 3, 32)

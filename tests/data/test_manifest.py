@@ -1,4 +1,4 @@
-"""Manifests that a stranger wrote: read, or refused in one sentence."""
+"""Manifests from other programs: read, or refused with one message."""
 
 import json
 
@@ -30,7 +30,7 @@ def write(path, table, header=HEADER):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_what_is_written_is_read(tmp_path, suffix):
+def test_a_written_manifest_is_read_back(tmp_path, suffix):
     manifest = Manifest(rows(), {"sex": Label("class", ("f", "m"))})
     write_manifest(manifest, tmp_path / f"m{suffix}")
     assert read_manifest(tmp_path / f"m{suffix}").hash == manifest.hash
@@ -39,16 +39,16 @@ def test_what_is_written_is_read(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"path": [1, 2, 3]}, "row 1 has path .*expected the name of a file"),
+        ({"path": [1, 2, 3]}, "row 1 has path .*expected a file name"),
         ({"path": ["a", None, "c"]}, "row 2 has path (None|nan)"),
         ({"path": ["a", "", "c"]}, "row 2 has path ''"),
-        ({"frame": [0.5, 0, 0]}, "whole number"),
+        ({"frame": [0.5, 0, 0]}, "integer in every row"),
         ({"split": ["train", "val", "dev"]}, "row 3 has split 'dev'"),
         ({"sex": ["f", "x", "m"]}, "row 2 has sex 'x'"),
         ({"source": ["1", "1", "2"], "frame": [0, 1, 0]}, "more than one split"),
     ],
 )
-def test_bad_cells(tmp_path, changes, message):
+def test_invalid_cells_are_refused_with_their_row(tmp_path, changes, message):
     with pytest.raises(InputError, match=message) as caught:
         read_manifest(write(tmp_path / "m.parquet", rows(**changes)))
     assert "\n" not in str(caught.value)
@@ -65,11 +65,11 @@ def test_bad_cells(tmp_path, changes, message):
         b'{"version": 1, "labels": {}, "groups": ["absent"]}',
     ],
 )  # fmt: skip
-def test_absurd_headers(tmp_path, header):
+def test_invalid_headers_are_refused(tmp_path, header):
     with pytest.raises(InputError, match=r"m\.parquet"):
         read_manifest(write(tmp_path / "m.parquet", rows(), header))
 
 
-def test_spread_sources_are_kept_only_for_showing(tmp_path):
+def test_leaking_sources_are_read_only_for_inspection(tmp_path):
     path = write(tmp_path / "m.parquet", rows(source=["1", "1", "2"], frame=[0, 1, 0]))
-    assert len(read_manifest(path, spread_sources="keep").table) == 3
+    assert len(read_manifest(path, allow_leaks=True).table) == 3

@@ -28,7 +28,7 @@ def manifest(tmp_path):
     Image.open(tmp_path / "images/0.png").save(tmp_path / "images/3.png", compress_level=0)
     pd.DataFrame(rows, columns=["path", "split", "sex", "age"]).to_csv(tmp_path / "l.csv", index=False)
     options = {"label": ["sex"], "group": ["age"]}
-    prepare("table", tmp_path / "l.csv", output=tmp_path / "m.parquet", options=options)
+    prepare("table", tmp_path / "l.csv", out=tmp_path / "m.parquet", options=options)
     return tmp_path / "m.parquet"
 
 
@@ -49,7 +49,7 @@ def test_numbers_are_counted_in_round_ranges(manifest, tmp_path):
     table.loc[0, "years"] = None
     table.to_csv(tmp_path / "n.csv", index=False)
     options = {"label": ["years:ordinal"]}
-    prepare("table", tmp_path / "n.csv", output=tmp_path / "n.parquet", options=options)
+    prepare("table", tmp_path / "n.csv", out=tmp_path / "n.parquet", options=options)
     counted = show_data(tmp_path / "n.parquet").to_dict()["labels"]["years"]
     assert counted["unknown"]["train"] == 1
     assert list(counted["splits"]["train"].values()) == [5, 0, 6] + [0] * 9
@@ -64,7 +64,7 @@ def test_the_page_is_one_file_without_network_or_script(manifest, tmp_path):
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
     assert page.count("data:image/jpeg") >= 20
-    assert "Splits touch" in page
+    assert "Leaks between splits" in page
     with pytest.raises(InputError, match="--overwrite"):
         show_data(manifest, tmp_path / "page.html")
 
@@ -86,7 +86,7 @@ def test_prepare_says_leaks_and_takes_the_list_back_when_they_are_gone(manifest,
     assert leaks[["split", "other_split"]].to_numpy().tolist() == [["train", "test"]]
     layout_trees.image(tmp_path / "images" / "3.png", side=64)
     options = {"label": ["sex"], "group": ["age"]}
-    prepare("table", tmp_path / "l.csv", output=manifest, options=options, overwrite=True)
+    prepare("table", tmp_path / "l.csv", out=manifest, options=options, overwrite=True)
     assert not (tmp_path / "m.leaks.csv").exists()
 
 

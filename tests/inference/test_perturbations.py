@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from auxface.data.random import sample_seeds
-from auxface.data.video.h264 import through_h264
+from auxface.data.video.h264 import compress_h264
 from auxface.errors import InputError
 from auxface.inference.perturbations import attack, can_be_attacked, damage_names, damages
 from auxface.objectives.classification import row_losses
@@ -68,11 +68,11 @@ def test_clips_are_damaged_frame_by_frame_with_one_seed(images):
 
 
 def test_h264_keeps_less_at_a_higher_rate_factor_and_odd_sides(images):
-    errors = [(through_h264(images, factor).float() - images.float()).abs().mean() for factor in (0, 23, 40)]
+    errors = [(compress_h264(images, factor).float() - images.float()).abs().mean() for factor in (0, 23, 40)]
     assert errors[0] < errors[1] < errors[2]
-    assert through_h264(images[:, :, :31, :17], 23).shape == (8, 3, 31, 17)
+    assert compress_h264(images[:, :, :31, :17], 23).shape == (8, 3, 31, 17)
     with pytest.raises(ValueError, match=r"0\.\.51"):
-        through_h264(images, 52)
+        compress_h264(images, 52)
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd"])

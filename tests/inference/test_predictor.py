@@ -148,7 +148,7 @@ def test_a_model_of_cut_faces_cuts_every_face_alike(saved, faces):
 
 
 def test_faces_in_a_real_photograph_are_boxed_and_cut_as_prepare_cuts_them(saved, shared_data):
-    from auxface.data.faces import FaceCutter
+    from auxface.data.faces import FaceCropper
 
     weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
     image = np.asarray(Image.open(next((shared_data / "deepfake_dfdc_faces/images/real").glob("*.jpg"))).convert("RGB"))
@@ -159,7 +159,7 @@ def test_faces_in_a_real_photograph_are_boxed_and_cut_as_prepare_cuts_them(saved
     shown, reason = predictor.look(two)
     assert (len(shown), reason) == (2, None)
     assert shown[0].box[0] < shown[1].box[0]
-    [(face, square)] = FaceCutter(settings, weights).cut(image)
+    [(face, square)] = FaceCropper(settings, weights).crop(image)
     alone, _ = predictor.look(image)
     assert alone[0].box == face.box
     from auxface.data.images.decode import fit_square

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
-from auxface.data.usable import usable_samples
+from auxface.data.samples import load_samples
 from auxface.model.scoring import score_images
 from auxface.recipe import load_recipe, recipe_names
 from auxface.training.tasks import label_tensors
@@ -90,7 +90,7 @@ def shuffles_of_people_and_clips(sources):
 
 def figures_on_test(model, manifest, shuffles):
     """Per task: the figure, and the largest that it takes when the labels of people are dealt out at random."""
-    part = usable_samples(manifest.only("test"), "test", model.recipe)
+    part = load_samples(manifest.only("test"), "test", model.recipe)
     people = part.manifest.table["source"].nunique()
     sources = part.manifest.table["source"].to_numpy().reshape(people, -1)
     assert (sources == sources[:, :1]).all()
@@ -130,7 +130,7 @@ def test_the_figures_are_those_of_scikit_learn():
 def test_every_preset_learns_every_kind_of_task(tmp_path):
     """Better than chance: than all 999 ways of dealing people's labels out anew. Some fifteen minutes on one core."""
     data = tmp_path / "faces.parquet"
-    prepare("synthetic", tmp_path / "faces", output=data, options={"count": FACES, "seed": 3, "size": SIZE})
+    prepare("synthetic", tmp_path / "faces", out=data, options={"count": FACES, "seed": 3, "size": SIZE})
     manifest = read_manifest(data)
     failed = []
     for preset in PRESETS:
@@ -146,7 +146,7 @@ def test_the_preset_of_clips_learns_every_kind_of_task(tmp_path):
     """The same of H.264 files of four frames; long, since emotions are learned only after the flicker is."""
     data = tmp_path / "clips.parquet"
     options = {"count": CLIPS, "seed": 3, "size": SIZE, "length": 4}
-    prepare("synthetic_clips", tmp_path / "clips", output=data, options=options)
+    prepare("synthetic_clips", tmp_path / "clips", out=data, options=options)
     overrides = [*CLIP_SETTINGS, *DECODER]
     saved = train("l_ssat_video", data, tmp_path / "run", overrides=overrides, device="cpu")
     assert not_learned("l_ssat_video", saved.model, read_manifest(data), shuffles_of_people_and_clips) == []

@@ -32,7 +32,7 @@ class Clips(nn.Module):
         return self.auxiliaries["reconstruction"](self.encoder, batch)[0]
 
 
-def clips_of(count=2):
+def read_clips(count=2):
     clean = torch.randint(0, 256, (count, 4, 3, 32, 32), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
     return Batch(clean.float() / 255, clean, {}, torch.arange(count))
 
@@ -51,7 +51,7 @@ def videomae(transformers):
 
 
 def test_loss_and_gradients_are_those_of_transformers_videomae():
-    theirs, ours, batch = videomae(pytest.importorskip("transformers")), Clips(), clips_of()
+    theirs, ours, batch = videomae(pytest.importorskip("transformers")), Clips(), read_clips()
     missing, unexpected = ours.load_state_dict(from_videomae(theirs.state_dict()), strict=False)
     assert not unexpected
     assert set(missing) == {"encoder.pooled_norm.weight", "encoder.pooled_norm.bias"}
@@ -89,7 +89,7 @@ def test_weights_go_to_transformers_and_back(tmp_path):
 
 
 def test_hidden_pixels_change_nothing():
-    ours, batch = Clips(), clips_of()
+    ours, batch = Clips(), read_clips()
     mask = ours.auxiliaries["reconstruction"].mask(ours.encoder, batch)
     hidden = mask.boolean().view(2, 2, 4, 4).repeat_interleave(2, 1).repeat_interleave(8, 2).repeat_interleave(8, 3)
     painted = batch.primary.masked_fill(hidden.unsqueeze(2), 0.5)
@@ -102,20 +102,20 @@ def test_hidden_pixels_change_nothing():
 @pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
 def test_texture_is_rebuilt_frame_by_frame(encoding):
     target = Target(name="local_directional_pattern", encoding=encoding)
-    ours, batch = Clips(target=(target,), normalize_target=False), clips_of()
+    ours, batch = Clips(target=(target,), normalize_target=False), read_clips()
     rebuilt = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0]
     assert rebuilt.wanted.shape == rebuilt.predicted.shape
     flipped = Batch(batch.primary, batch.clean.flip(1), {}, batch.seeds)
     other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, flipped)[0].wanted
     turned = other.unflatten(1, (2, 16)).flip(1).unflatten(-1, (2, -1)).flip(-2).flatten(-2).flatten(1, 2)
     assert torch.equal(turned, rebuilt.wanted)
-    ours(clips_of()).backward()
+    ours(read_clips()).backward()
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
 def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
-    ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalize_target=False), clips_of()
+    ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalize_target=False), read_clips()
     wanted = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0].wanted
     gray = torch.stack([texture.gray(clip) for clip in batch.clean])
     codes = texture.lbp_top(gray)
@@ -135,7 +135,7 @@ def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
     still = Batch(batch.primary, batch.clean[:, :1].expand(-1, 4, -1, -1, -1), {}, batch.seeds)
     other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, still)[0].wanted
     assert not torch.equal(other, wanted)
-    ours(clips_of()).backward()
+    ours(read_clips()).backward()
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from auxface.data.manifest import Label, Manifest
-from auxface.data.usable import Usable, sampling_of
+from auxface.data.samples import LoadedSamples, clip_sampling
 from auxface.encoders import build_encoder, timm_model
 from auxface.errors import InputError
 from auxface.model.card import model_card
@@ -88,7 +88,7 @@ def images_of(part, name, recipe):
     rng = np.random.default_rng(len(name))
     coarse = rng.integers(0, 256, (len(part.table), 3, 4, 4)).astype(np.uint8)
     images = coarse.repeat(size // 4, axis=2).repeat(size // 4, axis=3)
-    return Usable(part, images // 2 + rng.integers(0, 128, images.shape).astype(np.uint8), part.table.iloc[:0])
+    return LoadedSamples(part, images // 2 + rng.integers(0, 128, images.shape).astype(np.uint8), part.table.iloc[:0])
 
 
 def observe(settings, where, folder, monkeypatch):
@@ -96,7 +96,7 @@ def observe(settings, where, folder, monkeypatch):
     monkeypatch.chdir(folder)
     recipe = load_recipe("l_ssat", ["train.epochs=2", "train.batch_size=8", "train.precision=fp32", *settings])
     if where == "clip":
-        return str(sampling_of(recipe)), build_encoder(recipe.encoder).grid
+        return str(clip_sampling(recipe)), build_encoder(recipe.encoder).grid
     seen = {"batches": 0, "decoded": set(), "compiled": 0}
     batch, compile_block = Feed.batch, nn.Module.compile
 

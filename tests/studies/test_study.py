@@ -39,7 +39,7 @@ def place(tmp_path_factory) -> Path:
     """A study file and its manifest of synthetic faces."""
     folder = tmp_path_factory.mktemp("study")
     options = {"count": 80, "seed": 0, "size": 32}
-    prepare("synthetic", folder / "images", output=folder / "faces.parquet", options=options)
+    prepare("synthetic", folder / "images", out=folder / "faces.parquet", options=options)
     (folder / "tiny.yaml").write_text(TEXT)
     return folder
 

@@ -40,7 +40,7 @@ class Stopped(Exception):
 def manifest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     options = {"count": 24, "size": 32, "length": 6, "split_fractions": "0.5,0.25,0.25"}
-    prepare("synthetic_clips", folder / "videos", output=folder / "clips.parquet", options=options)
+    prepare("synthetic_clips", folder / "videos", out=folder / "clips.parquet", options=options)
     return read_manifest(folder / "clips.parquet")
 
 

@@ -1,4 +1,4 @@
-"""``auxface data``: show a manifest, or write it as shards."""
+"""``auxface data``: inspect a manifest, or write it as shards."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,19 @@ import typer
 
 from auxface.cli.options import Json, Out, Overwrite
 
-app = typer.Typer(help="Look at a manifest, or turn it into shards that stream.", no_args_is_help=True)
+app = typer.Typer(help="Inspect a manifest, or write its images as shards.", no_args_is_help=True)
 
-Given = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest (.parquet or .csv).")]
+ManifestFile = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest (.parquet or .csv).")]
 
 
 @app.command()
 def show(
-    manifest: Given,
+    manifest: ManifestFile,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page to write (.html).")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Count splits, classes and groups; find leaks, copies and unreadable images; write a page."""
+    """Count splits, classes and groups; find leaks, near-duplicates and unreadable images; write a page."""
     from auxface.data.show import show_data
 
     facts = show_data(manifest, out, overwrite=overwrite).to_dict()
@@ -29,27 +29,32 @@ def show(
         return
     splits = ", ".join(f"{name} {count}" for name, count in facts["splits"].items())
     typer.echo(f"{manifest}: {facts['rows']} rows ({splits}), {facts['unreadable']['count']} unreadable")
-    leaks, copies = facts["leaks"], facts["duplicates"]
-    typer.echo(f"leaks: {leaks['sources']} sources and {leaks['pairs']} pairs of images in different splits")
-    typer.echo(f"copies: {copies['pairs']} pairs of different sources, {copies['contradicting']} with unlike labels")
+    leaks, pairs = facts["leaks"], facts["duplicates"]
+    typer.echo(
+        f"leaks: {leaks['sources']} sources in several splits, {leaks['pairs']} pairs of near-duplicate images in "
+        "different splits"
+    )
+    typer.echo(
+        f"near-duplicates: {pairs['pairs']} pairs of different sources, {pairs['contradicting']} with different labels"
+    )
     if out is not None:
         typer.echo(f"page: {out}")
 
 
 @app.command()
 def shard(
-    manifest: Given,
+    manifest: ManifestFile,
     out: Out,
-    samples: Annotated[int, typer.Option("--samples", help="Images in a shard.", min=1, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order of images over shards.", min=0)] = 0,
+    samples: Annotated[int, typer.Option("--samples", help="Images per shard.", min=1, max=100_000)] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the order of the images.", min=0)] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write webdataset shards (tar files), split by split; run again to go on after a stop."""
-    from auxface.data.show import shard_data
+    """Write webdataset shards (tar files), split by split; run it again to resume an interrupted run."""
+    from auxface.data.shards import write_shards
 
-    made = shard_data(manifest, out, samples=samples, seed=seed, overwrite=overwrite)
+    written = write_shards(manifest, out, samples=samples, seed=seed, overwrite=overwrite)
     if as_json:
-        typer.echo(json.dumps({"shards": made.shards, "samples": made.samples, "unreadable": made.unreadable}))
+        typer.echo(json.dumps({"shards": written.shards, "samples": written.samples, "unreadable": written.unreadable}))
         return
-    typer.echo(f"{out}: {made.samples} images in {made.shards} shards, {made.unreadable} unreadable")
+    typer.echo(f"{out}: {written.samples} images in {written.shards} shards, {written.unreadable} unreadable")

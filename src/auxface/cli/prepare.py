@@ -1,4 +1,4 @@
-"""``auxface prepare LAYOUT``: one command per layout, with the layout's own options."""
+"""``auxface prepare LAYOUT``: one command per layout, with the options of all layouts and its own."""
 
 import inspect
 import json
@@ -16,50 +16,50 @@ app = typer.Typer(
 )
 
 FaceCut = Literal["none", "crop", "align"]
+DetectorName = Literal["yunet", "haar"]
 Which = Literal["largest", "central", "mask", "all"]
+Choice = Literal["uniform", "first", "clips"]
+Duplicates = Literal["drop", "keep"]
 
-Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder, or the list file of 'table'.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (.parquet or .csv).")]
-Crops = Annotated[Path | None, typer.Option("--out", help="Folder for the images that --faces and --frames make.")]
-Faces = Annotated[
-    FaceCut, typer.Option("--faces", help="none: already cropped; crop: box and margin; align: 5 points.")
-]
-DetectorName = Annotated[Literal["yunet", "haar"], typer.Option("--detector", help="haar needs no download.")]
-Weights = Annotated[Path | None, typer.Option("--weights", help="YuNet's weight; otherwise downloaded once, by hash.")]
-WhichFace = Annotated[
-    Which,
-    typer.Option("--which", help="Of several faces; mask: the forged, else the largest."),
-]
-Size = Annotated[int, typer.Option("--size", help="Side of the cut faces in pixels.")]
-Margin = Annotated[float, typer.Option("--margin", help="How much wider than the face the cut is.")]
-Frames = Annotated[int | None, typer.Option("--frames", help="Frames (or clips) to take of each video.", min=1)]
-Choice = Annotated[Literal["uniform", "first", "clips"], typer.Option("--frame-choice", help="Which frames.")]
-Length = Annotated[int, typer.Option("--clip-length", help="Frames of a clip.")]
-Stride = Annotated[int, typer.Option("--clip-stride", help="Frames between two frames of a clip.")]
-Duplicates = Annotated[Literal["drop", "keep"], typer.Option("--duplicates", help="Files with the same bytes.")]
 
-_SHARED: tuple[tuple[str, Any, Any], ...] = (
-    ("root", Root, inspect.Parameter.empty),
-    ("output", Output, inspect.Parameter.empty),
-    ("crops", Crops, None),
-    ("faces", Faces, "none"),
-    ("detector", DetectorName, "yunet"),
-    ("weights", Weights, None),
-    ("which", WhichFace, "mask"),
-    ("face_size", Size, 224),
-    ("margin", Margin, 0.3),
-    ("frames", Frames, None),
-    ("frame_choice", Choice, "uniform"),
-    ("clip_length", Length, 16),
-    ("clip_stride", Stride, 4),
-    ("duplicates", Duplicates, "drop"),
-    ("overwrite", Overwrite, False),
-    ("as_json", Json, False),
+_REQUIRED = inspect.Parameter.empty
+
+
+def _parameter(name: str, annotation: Any, default: Any = _REQUIRED) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _shared(name: str, kind: Any, default: Any, flag: str, text: str, **more: Any) -> tuple[str, inspect.Parameter]:
+    """Return the flag and the parameter of an option that every layout has."""
+    flags = (flag, "-o") if flag == "--out" else (flag,)
+    return flag, _parameter(name, Annotated[kind, typer.Option(*flags, help=text, **more)], default)
+
+
+_ROOT = _parameter(
+    "root",
+    Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set, or the list of layout 'table'.")],
+)
+_SHARED: tuple[tuple[str, inspect.Parameter], ...] = (
+    _shared("out", Path, _REQUIRED, "--out", "The manifest to write (.parquet or .csv)."),
+    _shared("crops", Path | None, None, "--crops", "Folder for the images that --faces and --frames write."),
+    _shared("faces", FaceCut, "none", "--faces", "none: already cropped; crop: box with margin; align: 5 landmarks."),
+    _shared("detector", DetectorName, "yunet", "--detector", "Face detector; haar needs no download."),
+    _shared("weights", Path | None, None, "--weights", "YuNet's ONNX file; default: a download, checked by its hash."),
+    _shared("which", Which, "mask", "--which", "Which of several faces; mask: the forged one, else the largest."),
+    _shared("face_size", int, 224, "--size", "Side of the face crops in pixels."),
+    _shared("margin", float, 0.3, "--margin", "Context around the face, relative to its size."),
+    _shared("frames", int | None, None, "--frames", "Number of frames (or clips) to extract per video.", min=1),
+    _shared("frame_choice", Choice, "uniform", "--frame-choice", "Which frames; first: the first with a face."),
+    _shared("clip_length", int, 16, "--clip-length", "Number of frames in a clip."),
+    _shared("clip_stride", int, 4, "--clip-stride", "Distance between consecutive frames of a clip."),
+    _shared("duplicates", Duplicates, "drop", "--duplicates", "What to do with image files of equal bytes."),
+    ("--overwrite", _parameter("overwrite", Overwrite, False)),
+    ("--json", _parameter("as_json", Json, False)),
 )
 
 
 def add_layouts() -> None:
-    """Give every registered layout its command; called only when ``prepare`` is, since it loads them all."""
+    """Add one command per registered layout; called only for ``prepare``, since it imports all layouts."""
     from auxface.data.layouts import layouts
 
     for name, layout in layouts().items():
@@ -67,20 +67,17 @@ def add_layouts() -> None:
 
 
 def _command(layout: Any) -> Callable[..., None]:
-    """A function whose signature is the shared options and the layout's own; of two equal flags the layout's stands."""
+    """Return a function whose signature has the shared options and the layout's own; a layout's own flag wins."""
     own_flags = {_flag(option.name) for option in layout.options}
-    shared = [item for item in _SHARED if not own_flags & set(_flags(item[1]))]
-    defaults = {name: default for name, _, default in _SHARED}
+    defaults = {parameter.name: parameter.default for _, parameter in _SHARED}
 
     def run(**given: Any) -> None:
         own = {option.name: given.pop(f"layout_{option.name}") for option in layout.options}
         own = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
         _run(layout.name, own, **(defaults | given))
 
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, annotation, default in shared
-    ] + [_parameter(option) for option in layout.options]
+    shared = [parameter for flag, parameter in _SHARED if flag not in own_flags]
+    parameters = [_ROOT, *shared, *(_own_parameter(option) for option in layout.options)]
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
@@ -90,11 +87,7 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _flags(annotation: Any) -> tuple[str, ...]:
-    return tuple(getattr(annotation.__metadata__[0], "param_decls", None) or ())
-
-
-def _parameter(option: Any) -> inspect.Parameter:
+def _own_parameter(option: Any) -> inspect.Parameter:
     kind: Any = list[str] if option.type is tuple else option.type
     default = list(option.default) if option.type is tuple else option.default
     if default is None:
@@ -102,10 +95,7 @@ def _parameter(option: Any) -> inspect.Parameter:
     text = option.help + (f" ({', '.join(option.choices)})" if option.choices else "")
     flag = _flag(option.name)
     names = f"{flag}/--no{flag[1:]}" if option.type is bool else flag
-    annotation = Annotated[kind, typer.Option(names, help=text)]
-    return inspect.Parameter(
-        f"layout_{option.name}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
+    return _parameter(f"layout_{option.name}", Annotated[kind, typer.Option(names, help=text)], default)
 
 
 def _run(
@@ -113,19 +103,19 @@ def _run(
     options: dict[str, Any],
     *,
     root: Path,
-    output: Path,
+    out: Path,
     crops: Path | None,
     faces: FaceCut,
-    detector: Literal["yunet", "haar"],
+    detector: DetectorName,
     weights: Path | None,
     which: Which,
     face_size: int,
     margin: float,
     frames: int | None,
-    frame_choice: Literal["uniform", "first", "clips"],
+    frame_choice: Choice,
     clip_length: int,
     clip_stride: int,
-    duplicates: Literal["drop", "keep"],
+    duplicates: Duplicates,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -144,7 +134,7 @@ def _run(
         account = prepare(
             layout,
             root,
-            output=output,
+            out=out,
             overwrite=overwrite,
             options=options,
             faces=settings,
@@ -154,15 +144,15 @@ def _run(
             duplicates=duplicates,
             progress=progress,
         )
-    leaks = count_leaks(output)
+    leaks = count_leaks(out)
     if leaks:
         typer.echo(
-            f"warning: {leaks} pairs of images in different splits look the same: {leaks_file(output)}", err=True
+            f"warning: {leaks} pairs of near-duplicate images are in different splits; see {leaks_file(out)}", err=True
         )
     if as_json:
         typer.echo(json.dumps(account))
         return
     counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in account.items())
-    typer.echo(f"{output}: {counts}")
+    typer.echo(f"{out}: {counts}")
     if account["found"] != account["usable"]:
-        typer.echo(f"what was left out, and why: {output.with_name(output.stem + '.rejected.csv')}")
+        typer.echo(f"files that are not usable, with reasons: {out.with_name(out.stem + '.rejected.csv')}")

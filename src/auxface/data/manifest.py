@@ -1,7 +1,11 @@
-"""The manifest: one table, a row per image or clip, that says what is a label and what is a group.
+"""The manifest: a table with one row per image or clip, and a header that declares label and group columns.
 
 The file is Parquet with a JSON header under the schema's metadata key ``auxface``, or CSV with the same header in
-``NAME.json`` beside it. ``docs/formats.md`` has the full description.
+``NAME.json`` beside it. docs/formats.md describes the format.
+
+    manifest = read_manifest(Path("faces.parquet"))
+    manifest.labels["emotion"].classes   # ("neutral", "happy", ...)
+    manifest.only("val").paths()         # files of the validation split
 """
 
 import hashlib
@@ -17,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auxface.atomic import atomic_file
-from auxface.data.leaks import spread_sources as spread_over_splits
 from auxface.errors import InputError
 
 LabelKind = Literal["class", "binary", "multilabel", "ordinal", "identity"]
@@ -36,15 +39,15 @@ class Label:
 
     Attributes:
         kind: ``class`` (a class name per row), ``binary`` (0 or 1), ``multilabel`` (one 0/1 column per class, named
-            after it; empty where unknown), ``ordinal`` (a number) or ``identity`` (a name or number).
-        classes: class names in order; ``binary`` has (negative, positive); empty for ordinal and identity.
+            after it), ``ordinal`` (a number) or ``identity`` (a name or number). Empty cells are unknown.
+        classes: class names in order; for ``binary`` (negative, positive); empty for ordinal and identity.
     """
 
     kind: LabelKind
     classes: tuple[str, ...] = ()
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """The table columns that hold this label when it is called ``name``."""
+        """Return the table columns of this label if it is called ``name``."""
         return self.classes if self.kind == "multilabel" else (name,)
 
 
@@ -53,11 +56,11 @@ class Manifest:
     """A table of images or clips with its header.
 
     Attributes:
-        table: columns :data:`COLUMNS`, then the label and group columns. ``video`` and ``method`` are "" and ``frame``
-            numbers the images of a source where there is no video.
-        labels: label name to what it is.
-        groups: columns that say which group of people a row belongs to; used for measuring only.
-        crop: how faces were cropped, or None where the images were taken as they are.
+        table: columns :data:`COLUMNS`, then the label and group columns. ``video`` and ``method`` may be "". Where
+            there is no video, ``frame`` numbers the images of a source.
+        labels: label name to its description.
+        groups: columns that state the demographic group of a row; used for evaluation only.
+        crop: how faces were cropped, or None if the images were used as they are.
         root: the folder that relative paths start from.
     """
 
@@ -68,7 +71,7 @@ class Manifest:
     root: Path = field(default_factory=Path)
 
     def only(self, split: str) -> "Manifest":
-        """The rows of one split.
+        """Return the rows of one split.
 
         Raises:
             InputError: no row is in that split.
@@ -80,19 +83,19 @@ class Manifest:
         return replace(self, table=rows.reset_index(drop=True))
 
     def paths(self) -> list[Path]:
-        """The file of each row, with relative ones placed under ``root``."""
+        """Return the file of each row; relative paths are joined to ``root``."""
         return [self.root / path for path in self.table["path"]]
 
     @property
     def hash(self) -> str:
-        """A SHA-256 over header and rows, independent of file format and of where the folder stands."""
+        """SHA-256 of header and rows; independent of the file format and of the folder's location."""
         digest = hashlib.sha256(json.dumps(header(self), sort_keys=True).encode())
         digest.update(self.table.astype(str).to_csv(index=False).encode())
         return digest.hexdigest()
 
 
 def header(manifest: Manifest) -> dict[str, Any]:
-    """The header as plain JSON: version, labels, groups, crop."""
+    """Return the header as plain JSON: version, labels, groups, crop."""
     labels: dict[str, Any] = {}
     for name, label in manifest.labels.items():
         labels[name] = {"kind": label.kind} | ({"classes": list(label.classes)} if label.classes else {})
@@ -100,10 +103,9 @@ def header(manifest: Manifest) -> dict[str, Any]:
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write a manifest as Parquet, or as CSV with a JSON header beside it, by the suffix of ``path``.
+    """Write a manifest as Parquet, or as CSV with a JSON header beside it, depending on the suffix of ``path``.
 
-    The manifest is checked first, so that what is written can be read. Relative paths in the table must start from
-    the folder of ``path``.
+    The manifest is checked first. Relative paths in the table must start from the folder of ``path``.
 
     Raises:
         InputError: the suffix is neither ``.parquet`` nor ``.csv``, or the manifest is not valid.
@@ -112,23 +114,23 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     if path.suffix == ".parquet":
         table = pa.Table.from_pandas(manifest.table, preserve_index=False)
         metadata = {**(table.schema.metadata or {}), b"auxface": json.dumps(header(manifest)).encode()}
-        with atomic_file(path) as beside:
-            pq.write_table(table.replace_schema_metadata(metadata), beside)
+        with atomic_file(path) as temporary:
+            pq.write_table(table.replace_schema_metadata(metadata), temporary)
     elif path.suffix == ".csv":
-        with atomic_file(path.with_suffix(".json")) as beside:
-            beside.write_text(json.dumps(header(manifest), indent=1) + "\n")
-        with atomic_file(path) as beside:
-            manifest.table.to_csv(beside, index=False)
+        with atomic_file(path.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(header(manifest), indent=1) + "\n")
+        with atomic_file(path) as temporary:
+            manifest.table.to_csv(temporary, index=False)
     else:
-        raise InputError(f"{path}: a manifest is written as .parquet or .csv")
+        raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
 
 
-def read_manifest(path: Path, *, spread_sources: Literal["refuse", "keep"] = "refuse") -> Manifest:
+def read_manifest(path: Path, *, allow_leaks: bool = False) -> Manifest:
     """Read and check a manifest.
 
     Args:
-        path: the ``.parquet`` or ``.csv`` file, or a folder of shards, which has its own.
-        spread_sources: what to do with a source in more than one split; only what shows a manifest keeps it.
+        path: the ``.parquet`` or ``.csv`` file, or a folder of shards, which contains its manifest.
+        allow_leaks: accept sources in more than one split, for inspection.
 
     Raises:
         InputError: the file is missing, is not a manifest, or breaks a rule of the format.
@@ -137,46 +139,40 @@ def read_manifest(path: Path, *, spread_sources: Literal["refuse", "keep"] = "re
     if (path / "shards.json").is_file():
         path = path / "manifest.parquet"
     elif path.is_dir():
-        raise InputError(f"{path}: neither a manifest nor shards of 'auxface data shard' (shards.json is missing)")
+        raise InputError(
+            f"{path}: neither a manifest nor a complete folder of 'auxface data shard' (shards.json is missing)"
+        )
     if not path.is_file():
-        raise InputError(f"{path}: no such manifest; make one with 'auxface prepare'")
+        raise InputError(f"{path}: no such manifest; write one with 'auxface prepare'")
     if path.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{path}: a manifest is a .parquet or .csv file")
+        raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
     table, raw = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     labels, groups, crop = _parse_header(raw, path)
     for name in ("dataset", "method", "source", "video"):
         if name in table.columns:
             table[name] = table[name].fillna("").astype(str)
     manifest = Manifest(table, labels, groups, crop, path.resolve().parent)
-    check_rows(manifest, str(path))
-    if spread_sources == "refuse":
-        check_sources(table, str(path))
+    _check_rows(manifest, str(path))
+    if not allow_leaks:
+        _check_sources(table, str(path))
     return manifest
 
 
 def check_manifest(manifest: Manifest, name: str) -> None:
-    """Check every rule of the format: columns, splits, class names, unique keys, sources that stay in one split.
+    """Check every rule of the format: columns, splits, class names, unique keys, and one split per source.
+
+    Args:
+        manifest: to check.
+        name: the file, for messages.
 
     Raises:
-        InputError: the first rule broken, in one sentence that begins with ``name``.
+        InputError: the first rule that is broken.
     """
-    check_rows(manifest, name)
-    check_sources(manifest.table, name)
+    _check_rows(manifest, name)
+    _check_sources(manifest.table, name)
 
 
-def check_sources(table: pd.DataFrame, name: str) -> None:
-    """Refuse a source in more than one split; arguments and errors as for :func:`check_manifest`."""
-    spread = spread_over_splits(table)
-    if len(spread):
-        first = spread.iloc[0]
-        raise InputError(
-            f"{name}: source '{first['source']}' of {first['dataset']} is in more than one split ({len(spread)} such "
-            "sources)"
-        )
-
-
-def check_rows(manifest: Manifest, name: str) -> None:
-    """Every rule but that of sources; arguments and errors as for :func:`check_manifest`."""
+def _check_rows(manifest: Manifest, name: str) -> None:
     table = manifest.table
     label_columns = [column for label, what in manifest.labels.items() for column in what.columns(label)]
     for column in (*COLUMNS, *label_columns, *manifest.groups):
@@ -190,11 +186,14 @@ def check_rows(manifest: Manifest, name: str) -> None:
         raise InputError(f"{name}: row {wrong.index[0] + 1} has split '{wrong.iloc[0]}'; expected train, val or test")
     for label, what in manifest.labels.items():
         _check_label(table, label, what, name)
-    twice = table.duplicated(list(KEY))
-    if twice.any():
-        row = table[twice].iloc[0]
+    repeated = table.duplicated(list(KEY))
+    if repeated.any():
+        row = table[repeated].iloc[0]
         key = ", ".join(f"{column}={row[column]}" for column in KEY)
-        raise InputError(f"{name}: two rows share the key ({key}); give each image its own source, video or frame")
+        raise InputError(
+            f"{name}: row {row.name + 1} repeats the key of an earlier row ({key}); give each image its own source, "
+            "video or frame"
+        )
 
 
 def _check_cells(table: pd.DataFrame, name: str) -> None:
@@ -202,22 +201,22 @@ def _check_cells(table: pd.DataFrame, name: str) -> None:
     if not texts or table["path"].isna().any() or (table["path"] == "").any():
         good = np.array([isinstance(path, str) and path != "" for path in table["path"]])
         row = table.index[~good][0]
-        raise InputError(f"{name}: row {row + 1} has path {table['path'][row]!r}; expected the name of a file")
+        raise InputError(f"{name}: row {row + 1} has path {table['path'][row]!r}; expected a file name")
     if not pd.api.types.is_integer_dtype(table["frame"]) or table["frame"].isna().any():
-        raise InputError(f"{name}: column 'frame' must hold a whole number in every row")
+        raise InputError(f"{name}: column 'frame' must hold an integer in every row")
 
 
 def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> None:
     if what.kind not in get_args(LabelKind):
         raise InputError(f"{name}: label '{label}' has kind '{what.kind}'; expected {', '.join(get_args(LabelKind))}")
     if len(set(what.classes)) != len(what.classes):
-        raise InputError(f"{name}: label '{label}' names a class twice")
+        raise InputError(f"{name}: label '{label}' lists a class twice")
     if what.kind == "class":
         known = table[label].isna() | table[label].isin(what.classes)
         if not known.all():
             row = table.index[~known][0]
             raise InputError(
-                f"{name}: row {row + 1} has {label} '{table[label][row]}', which is not one of its classes "
+                f"{name}: row {row + 1} has {label} '{table[label][row]}'; expected one of its classes "
                 f"({', '.join(what.classes)})"
             )
     if what.kind in ("binary", "multilabel"):
@@ -225,36 +224,60 @@ def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> Non
             known = table[column].isna() | table[column].isin([0, 1])
             if not known.all():
                 row = table.index[~known][0]
-                raise InputError(f"{name}: row {row + 1} has {column} '{table[column][row]}'; expected 0, 1 or nothing")
+                raise InputError(
+                    f"{name}: row {row + 1} has {column} '{table[column][row]}'; expected 0, 1 or an empty cell"
+                )
     if what.kind == "ordinal" and not pd.api.types.is_numeric_dtype(table[label]):
-        raise InputError(f"{name}: label '{label}' is ordinal, but its column is not a number in every row")
+        raise InputError(f"{name}: label '{label}' is ordinal, but its column is not numeric")
+
+
+def _check_sources(table: pd.DataFrame, name: str) -> None:
+    shared = sources_in_several_splits(table)
+    if len(shared):
+        first = shared.iloc[0]
+        raise InputError(
+            f"{name}: source '{first['source']}' of {first['dataset']} is in more than one split ({len(shared)} such "
+            "sources); move all rows of a source to one split"
+        )
+
+
+def sources_in_several_splits(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the sources of a table that are in more than one split: columns dataset, source, splits, rows."""
+    parts = table[["dataset", "source", "split"]].drop_duplicates()
+    parts = parts[parts.duplicated(["dataset", "source"], keep=False)]
+    columns = ["dataset", "source", "splits", "rows"]
+    if parts.empty:
+        return pd.DataFrame(columns=columns)
+    rows = table.groupby(["dataset", "source"], sort=False).size().rename("rows")
+    joined = parts.groupby(["dataset", "source"], sort=False)["split"].agg(" ".join).rename("splits")
+    return joined.to_frame().join(rows).reset_index()[columns]
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, Any]:
     try:
         count = pq.read_metadata(path).num_rows
         if count > MAX_ROWS:
-            raise InputError(f"{path}: {count} rows; at most {MAX_ROWS} are read")
+            raise InputError(f"{path}: the manifest has {count} rows; at most {MAX_ROWS} are read")
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
     text = (table.schema.metadata or {}).get(b"auxface")
     if text is None:
-        raise InputError(f"{path}: the header 'auxface' is missing; make a manifest with 'auxface prepare table'")
+        raise InputError(f"{path}: the header 'auxface' is missing; write a manifest with 'auxface prepare table'")
     try:
         return table.to_pandas(), json.loads(text)
     except (ValueError, RecursionError, pa.ArrowException):
-        raise InputError(f"{path}: the manifest's header is not readable JSON") from None
+        raise InputError(f"{path}: the manifest's header is not valid JSON") from None
 
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
-        raise InputError(f"{path}: its header {beside.name} is missing; make a manifest with 'auxface prepare table'")
+        raise InputError(f"{path}: its header {beside.name} is missing; write a manifest with 'auxface prepare table'")
     try:
         raw = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError):
-        raise InputError(f"{beside}: not readable JSON") from None
+        raise InputError(f"{beside}: not valid JSON") from None
     labels, groups, _ = _parse_header(raw, beside)
     names = {name for name, what in labels.items() if what.kind in ("class", "identity")} | set(groups)
     text: Any = dict.fromkeys({"path", "split", "dataset", "source", "video", "method"} | names, str)
@@ -266,7 +289,8 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
 
 def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ...], dict[str, Any] | None]:
     if not isinstance(raw, dict) or raw.get("version") != VERSION:
-        raise InputError(f"{path}: the manifest's header must say version {VERSION}")
+        found = repr(raw.get("version"))[:40] if isinstance(raw, dict) else "none"
+        raise InputError(f"{path}: the manifest's header must have version {VERSION}; it has {found}")
     try:
         labels = {
             str(name): Label(what["kind"], tuple(map(str, what.get("classes", ()))))
@@ -277,5 +301,7 @@ def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ..
         if crop is not None and not isinstance(crop, dict):
             raise TypeError
     except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: the header must have labels, groups and crop as docs/formats.md says") from None
+        raise InputError(
+            f"{path}: labels, groups or crop of the header do not have the form of docs/formats.md"
+        ) from None
     return labels, groups, crop

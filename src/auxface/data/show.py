@@ -1,6 +1,7 @@
-"""What a manifest holds, counted: splits, classes, groups, copies, leaks, and what cannot be read.
+"""Inspect a manifest: count splits, classes and groups; find leaks, near-duplicates and unreadable images.
 
-``auxface data``: look at a manifest, or turn it into shards that stream.
+facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
+facts["leaks"]["pairs"]  # near-duplicate images in different splits
 """
 
 from collections.abc import Callable
@@ -12,17 +13,15 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file, refuse_existing
-from auxface.data.copies import SIDE, find_copies, look
 from auxface.data.images.cache import load_images
-from auxface.data.layouts.tree import VIDEO_SUFFIXES
-from auxface.data.leaks import Leaks, different_sources, find_leaks
+from auxface.data.leaks import SIDE, Leaks, find_leaks, find_near_duplicates, of_different_sources, thumbnail
 from auxface.data.manifest import SPLITS, Manifest, read_manifest
-from auxface.data.shards import Sharded, is_sharded, write_shards
-from auxface.errors import InputError
+from auxface.data.shards import refuse_shards
+from auxface.data.video.frames import is_video
 from auxface.progress import progress_steps
 
 Progress = Callable[[int, int], None]
-_LISTED = 200
+_MAX_LISTED = 200
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Counts:
     Attributes:
         name: of the label or group.
         kind: the label's kind, or ``group``.
-        table: int; index: values in order (of a multi-label one its attributes, whose positives are counted); columns:
-            the splits that the manifest has.
-        unknown: rows without a value, per split.
+        table: int; index: the values in order (the attributes of a multi-label task, whose positives are counted);
+            columns: the splits that the manifest has.
+        unknown: split to its number of rows without a value.
     """
 
     name: str
@@ -48,15 +47,15 @@ class Inspection:
     """The facts about a manifest.
 
     Attributes:
-        manifest: what was inspected.
-        splits: rows per split, in order.
-        sources: different sources per split.
+        manifest: the manifest.
+        splits: split to its number of rows, in order.
+        sources: split to its number of different sources.
         counts: of every label and group that has values to count.
-        videos: rows that are videos, which are not opened.
-        rejected: columns path, reason: images that cannot be read.
-        copies: pairs of rows of different sources that look the same: first, second, likeness.
+        videos: number of rows that are videos, which are not opened.
+        rejected: columns path and reason: images that cannot be read.
+        near_duplicates: near-duplicate images of different sources: columns first, second (row indices), likeness.
         contradicting: how many of those pairs differ in a label.
-        leaks: sources and images in more than one split.
+        leaks: sources and near-duplicate images in more than one split.
     """
 
     manifest: Manifest
@@ -65,12 +64,12 @@ class Inspection:
     counts: tuple[Counts, ...]
     videos: int
     rejected: pd.DataFrame
-    copies: pd.DataFrame
+    near_duplicates: pd.DataFrame
     contradicting: int
     leaks: Leaks
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON; lists of pairs and files are cut to 200, their counts are not."""
+        """Return the facts as plain JSON; lists of pairs and files hold at most 200 entries, counts are complete."""
         table = self.manifest.table
         counted = {
             count.name: {
@@ -93,15 +92,15 @@ class Inspection:
             "labels": {name: what for name, what in counted.items() if what["kind"] != "group"},
             "groups": {name: what for name, what in counted.items() if what["kind"] == "group"},
             "videos": self.videos,
-            "unreadable": {"count": len(self.rejected), "files": self.rejected.head(_LISTED).to_dict("records")},
+            "unreadable": {"count": len(self.rejected), "files": self.rejected.head(_MAX_LISTED).to_dict("records")},
             "duplicates": {
-                "pairs": len(self.copies),
+                "pairs": len(self.near_duplicates),
                 "contradicting": self.contradicting,
-                "first": self._pairs(self.copies),
+                "first": self._pairs(self.near_duplicates),
             },
             "leaks": {
                 "sources": len(self.leaks.sources),
-                "first_sources": self.leaks.sources.head(_LISTED).to_dict("records"),
+                "first_sources": self.leaks.sources.head(_MAX_LISTED).to_dict("records"),
                 "pairs": len(self.leaks.images),
                 "first": self._pairs(self.leaks.images),
             },
@@ -117,38 +116,64 @@ class Inspection:
                 "other_split": str(table["split"].iloc[second]),
                 "likeness": round(float(likeness), 4),
             }
-            for first, second, likeness in pairs.head(_LISTED).itertuples(index=False)
+            for first, second, likeness in pairs.head(_MAX_LISTED).itertuples(index=False)
         ]
 
 
-def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> Inspection:
-    """Open every image of a manifest once and count.
+def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = False) -> Inspection:
+    """Inspect a manifest and optionally write a page about it.
+
+    Every image is opened once. Sources in several splits are reported and not refused.
 
     Args:
-        manifest: whose sources may lie in several splits.
-        progress: called with (images done, images in all).
+        manifest: ``.parquet`` or ``.csv``.
+        out: the HTML page to write; None: no page.
+        overwrite: replace ``out`` if it exists.
+
+    Raises:
+        InputError: not a manifest, a manifest of shards, or an output that exists.
+    """
+    if out is not None:
+        refuse_existing(out, overwrite)
+    opened = read_manifest(manifest, allow_leaks=True)
+    refuse_shards(opened, manifest)
+    with progress_steps("inspect images", "images") as progress:
+        inspection = inspect_manifest(opened, progress)
+    if out is not None:
+        from auxface.data.show_page import render_inspection
+
+        with atomic_file(out) as temporary:
+            temporary.write_text(render_inspection(inspection, manifest.name), encoding="utf-8")
+    return inspection
+
+
+def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> Inspection:
+    """Open every image of a manifest once and return the facts about it.
+
+    Args:
+        manifest: read with ``allow_leaks=True`` if its sources may be in several splits.
+        progress: called with (images done, images in total).
     """
     table = manifest.table
     present = [split for split in SPLITS if (table["split"] == split).any()]
     names = [(name, label.kind) for name, label in manifest.labels.items()]
     names += [(name, "group") for name in manifest.groups if name not in manifest.labels]
-    counts = tuple(filter(None, (_count(manifest, name, kind, present) for name, kind in names)))
+    counts = tuple(filter(None, (_count_values(manifest, name, kind, present) for name, kind in names)))
 
-    stills = (~table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)).to_numpy()
+    stills = (~table["path"].map(is_video)).to_numpy(bool)
     images = Manifest(table[stills].reset_index(drop=True), {}, root=manifest.root)
     rejected = pd.DataFrame(columns=["path", "reason"])
-    copies = pd.DataFrame({"first": [], "second": [], "likeness": []}).astype({"first": int, "second": int})
+    pairs = pd.DataFrame({"first": [], "second": [], "likeness": []}).astype({"first": int, "second": int})
     if stills.any():
         loaded = load_images(images, size=SIDE, progress=progress)
         rejected = loaded.rejected
         rows = np.flatnonzero(stills)[loaded.usable]
         if len(rows):
-            looks = np.stack([look(image.transpose(1, 2, 0)) for image in loaded.array])
-            copies = find_copies(looks)
-            copies[["first", "second"]] = rows[copies[["first", "second"]].to_numpy()]
+            thumbnails = np.stack([thumbnail(image.transpose(1, 2, 0)) for image in loaded.array])
+            pairs = find_near_duplicates(thumbnails)
+            pairs[["first", "second"]] = rows[pairs[["first", "second"]].to_numpy()]
     sources = table[["split", "dataset", "source"]].drop_duplicates()["split"].value_counts()
-    leaks = find_leaks(table, copies)
-    apart = different_sources(table, copies)
+    near_duplicates = of_different_sources(table, pairs)
     return Inspection(
         manifest=manifest,
         splits={split: int((table["split"] == split).sum()) for split in present},
@@ -156,13 +181,13 @@ def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> In
         counts=counts,
         videos=int((~stills).sum()),
         rejected=rejected,
-        copies=apart,
-        contradicting=_contradicting(manifest, apart),
-        leaks=leaks,
+        near_duplicates=near_duplicates,
+        contradicting=_contradicting_labels(manifest, near_duplicates),
+        leaks=find_leaks(table, pairs),
     )
 
 
-def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Counts | None:
+def _count_values(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Counts | None:
     table = manifest.table
     if kind == "identity":
         return None
@@ -174,7 +199,7 @@ def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Count
     values = table[name]
     named = manifest.labels[name].classes if name in manifest.labels else ()
     if kind == "ordinal":
-        values, named = _in_ranges(values)
+        values, named = _round_ranges(values)
     order: list[Any] = list(named) or sorted(values.dropna().unique(), key=str)
     if kind == "binary":
         negative, positive = order
@@ -184,8 +209,8 @@ def _count(manifest: Manifest, name: str, kind: str, splits: list[str]) -> Count
     return Counts(name, kind, counted.astype(int), unknown)
 
 
-def _in_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
-    """Numbers as the name of one of at most sixteen ranges of a round width, and the names in order."""
+def _round_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+    """Return each number as the name of its range, and the names in order; at most sixteen ranges of a round width."""
     known = values.dropna().astype(float)
     if known.empty:
         return values, ()
@@ -197,8 +222,8 @@ def _in_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     return lowest.astype(int).map(named).reindex(values.index), tuple(named.values())
 
 
-def _contradicting(manifest: Manifest, pairs: pd.DataFrame) -> int:
-    """Pairs that look the same and differ in a class or binary label."""
+def _contradicting_labels(manifest: Manifest, pairs: pd.DataFrame) -> int:
+    """Return the number of pairs that differ in a class or binary label."""
     differ = np.zeros(len(pairs), bool)
     for name, label in manifest.labels.items():
         if label.kind in ("class", "binary"):
@@ -206,56 +231,3 @@ def _contradicting(manifest: Manifest, pairs: pd.DataFrame) -> int:
             first, second = (values.iloc[pairs[side]].reset_index(drop=True) for side in ("first", "second"))
             differ |= ((first != second) & first.notna() & second.notna()).fillna(False).to_numpy(bool)
     return int(differ.sum())
-
-
-def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = False) -> Inspection:
-    """Count what a manifest holds, look for leaks and copies, and write a page about it.
-
-    A manifest whose sources lie in several splits is shown too, since that is what one looks for.
-
-    Args:
-        manifest: ``.parquet`` or ``.csv``.
-        out: the page to write; None: none.
-        overwrite: replace ``out`` if it exists.
-
-    Raises:
-        InputError: not a manifest, or an output that exists.
-    """
-    if out is not None:
-        refuse_existing(out, overwrite)
-    opened = read_manifest(manifest, spread_sources="keep")
-    _refuse_shards(opened, manifest)
-    with progress_steps("look at images", "images") as progress:
-        inspection = inspect_manifest(opened, progress)
-    if out is not None:
-        from auxface.data.show_page import render_inspection
-
-        with atomic_file(out) as beside:
-            beside.write_text(render_inspection(inspection, manifest.name), encoding="utf-8")
-    return inspection
-
-
-def shard_data(manifest: Path, out: Path, *, samples: int = 1000, seed: int = 0, overwrite: bool = False) -> Sharded:
-    """Write a manifest's images as webdataset shards; a run that was stopped goes on where it was.
-
-    Args:
-        manifest: ``.parquet`` or ``.csv``.
-        out: the folder to make.
-        samples: images in a shard.
-        seed: of the order in which images go into shards.
-        overwrite: replace shards of another manifest or other settings.
-
-    Raises:
-        InputError: not a manifest, no usable image, or a folder that holds something else.
-    """
-    opened = read_manifest(manifest)
-    _refuse_shards(opened, manifest)
-    with progress_steps("write shards", "images") as progress:
-        return write_shards(
-            opened, out, samples=samples, seed=seed, overwrite=overwrite, inputs=[manifest], progress=progress
-        )
-
-
-def _refuse_shards(opened: Manifest, given: Path) -> None:
-    if is_sharded(opened):
-        raise InputError(f"{given}: its images are in shards; give the manifest that they were made of")

@@ -1,4 +1,4 @@
-"""The facts about a manifest as one page: one file, no network, readable on a telephone and in the dark."""
+"""Render the facts about a manifest as one HTML file that needs no network, for small screens and dark mode too."""
 
 import base64
 import io
@@ -10,35 +10,34 @@ import pandas as pd
 from PIL import Image
 
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
-from auxface.data.layouts.tree import VIDEO_SUFFIXES
 from auxface.data.manifest import Manifest
 from auxface.data.parallel import in_order
 from auxface.data.show import Inspection
-from auxface.data.video.frames import UnreadableVideo, stream_frames
+from auxface.data.video.frames import UnreadableVideo, is_video, stream_frames
 from auxface.errors import InputError
 
 _SIDE = 96
 _PER_ROW = 10
-_MOST_ROWS = 24
-_PAIRS = 24
-_FILES = 100
+_MAX_ROWS = 24
+_MAX_PAIRS = 24
+_MAX_FILES = 100
 
 
 @dataclass(frozen=True)
 class Thumb:
-    """A small image for the page.
+    """A thumbnail on the page.
 
     Attributes:
-        source: a ``data:`` address; empty where the file cannot be shown.
-        about: its path, for those who cannot see it.
+        source: a ``data:`` URL; empty if the file cannot be read.
+        alt: the file's path, as alternative text.
     """
 
     source: str
-    about: str
+    alt: str
 
 
 def render_inspection(inspection: Inspection, name: str) -> str:
-    """The page as HTML.
+    """Return the HTML page.
 
     Args:
         inspection: the facts.
@@ -55,13 +54,13 @@ def render_inspection(inspection: Inspection, name: str) -> str:
         counts=inspection.counts,
         sheet=_sheet(inspection.manifest),
         leaks=_pairs(inspection, inspection.leaks.images),
-        copies=_pairs(inspection, inspection.copies),
-        files_shown=_FILES,
+        near_duplicates=_pairs(inspection, inspection.near_duplicates),
+        files_shown=_MAX_FILES,
     )
 
 
 def _sheet(manifest: Manifest) -> list[tuple[str, list[Thumb]]]:
-    """Rows of images: of each class of the first label that has classes, else of each split."""
+    """Return rows of thumbnails: one per class of the first label that has classes, else one per split."""
     table = manifest.table
     named = next((name for name, label in manifest.labels.items() if label.kind in ("class", "binary")), None)
     if named is None:
@@ -71,7 +70,7 @@ def _sheet(manifest: Manifest) -> list[tuple[str, list[Thumb]]]:
         values: list[Any] = [0, 1] if label.kind == "binary" else list(label.classes)
         parts = [(f"{named}: {text}", table[table[named] == value]) for text, value in zip(label.classes, values)]
     sheet = []
-    for title, rows in parts[:_MOST_ROWS]:
+    for title, rows in parts[:_MAX_ROWS]:
         chosen = rows.sample(min(_PER_ROW, len(rows)), random_state=0)
         sheet.append((str(title), list(in_order(lambda path: _thumb(manifest.root / path, path), chosen["path"]))))
     return sheet
@@ -80,7 +79,7 @@ def _sheet(manifest: Manifest) -> list[tuple[str, list[Thumb]]]:
 def _pairs(inspection: Inspection, pairs: pd.DataFrame) -> list[dict[str, Any]]:
     table, root = inspection.manifest.table, inspection.manifest.root
     shown = []
-    for first, second, likeness in pairs.head(_PAIRS).itertuples(index=False):
+    for first, second, likeness in pairs.head(_MAX_PAIRS).itertuples(index=False):
         rows = [table.iloc[int(at)] for at in (first, second)]
         shown.append(
             {
@@ -91,16 +90,16 @@ def _pairs(inspection: Inspection, pairs: pd.DataFrame) -> list[dict[str, Any]]:
     return shown
 
 
-def _thumb(path: Path, about: str) -> Thumb:
+def _thumb(path: Path, alt: str) -> Thumb:
     try:
-        if path.name.lower().endswith(VIDEO_SUFFIXES):
+        if is_video(path):
             image = next((frame for _, frame in stream_frames(path)), None)
         else:
             image = read_image(path)
     except (UnreadableImage, UnreadableVideo, InputError):
         image = None
     if image is None:
-        return Thumb("", about)
+        return Thumb("", alt)
     buffer = io.BytesIO()
     Image.fromarray(fit_square(image, _SIDE)).save(buffer, "JPEG", quality=82)
-    return Thumb("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), about)
+    return Thumb("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), alt)

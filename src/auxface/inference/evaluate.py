@@ -16,8 +16,8 @@ from auxface import evaluation
 from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.random import sample_seeds
-from auxface.data.usable import Usable, usable_samples
-from auxface.data.video.clips import on_frames
+from auxface.data.samples import LoadedSamples, load_samples
+from auxface.data.video.clip_batches import per_frame
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
@@ -200,13 +200,13 @@ def _check_options(
         )
 
 
-def _usable(subject: Subject, manifest: Manifest, split: str) -> Usable:
-    return usable_samples(manifest, split, subject.config.recipe)
+def _usable(subject: Subject, manifest: Manifest, split: str) -> LoadedSamples:
+    return load_samples(manifest, split, subject.config.recipe)
 
 
 def _score(
     subject: Subject,
-    part: Usable,
+    part: LoadedSamples,
     split: str,
     data: Path,
     kinds: Sequence[str],
@@ -227,7 +227,7 @@ def _score(
         logits = subject.score(part.images, advance=advance)
         clean = predictions_for(config, part.manifest, logits, left_out=left_out, provenance=made)
         for step in steps:
-            logits = subject.score(part.images, transform=on_frames(step.change), advance=advance)
+            logits = subject.score(part.images, transform=per_frame(step.change), advance=advance)
             damaged = predictions_for(config, part.manifest, logits, provenance=made)
             robustness.setdefault(step.name, {})[step.severity] = damaged
     return clean, robustness

@@ -20,7 +20,7 @@ from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.layouts.tree import files_under
 from auxface.data.manifest import read_manifest
-from auxface.data.usable import usable_samples
+from auxface.data.samples import load_samples
 from auxface.errors import InputError
 from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, need_onnxruntime, quantize
 from auxface.model.config import ModelConfig, TaskRecord
@@ -258,7 +258,7 @@ def export(
 def _images(place: Path, recipe: Recipe) -> np.ndarray:
     size = recipe.encoder.image_size
     if not place.is_dir():
-        part = usable_samples(read_manifest(place).only("val"), "val", recipe).images
+        part = load_samples(read_manifest(place).only("val"), "val", recipe).images
         return part[np.unique(np.linspace(0, len(part) - 1, _CALIBRATION_IMAGES).round().astype(int))]
     if recipe.encoder.num_frames is not None:
         raise InputError(f"{place}: ranges of a model of clips are found on videos; name a manifest")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from auxface.data.faces.crop import overlap
+from auxface.data.faces.alignment import box_iou
 
 Box = tuple[float, float, float, float]
 _LINK = 0.2
@@ -67,7 +67,7 @@ class Tracker:
         open_tracks = [track for track in self.tracks if seconds - track.seconds[-1] <= self.patience]
         pairs = sorted(
             (
-                (overlap(track.boxes[-1], box), at, place)
+                (box_iou(track.boxes[-1], box), at, place)
                 for at, track in enumerate(open_tracks)
                 for place, box in enumerate(boxes)
             ),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from auxface.data.corruptions import SEVERITIES, corrupt, corruptions
 from auxface.data.random import uniforms
-from auxface.data.video.h264 import RATE_FACTORS, through_h264
+from auxface.data.video.h264 import RATE_FACTORS, compress_h264
 from auxface.errors import InputError
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
 from auxface.model.joint import JointModel
@@ -164,7 +164,7 @@ def _corrupted(name: str, severity: int, seeds: Tensor) -> Callable[[Tensor, int
 
 
 def _compressed(factor: int) -> Callable[[Tensor, int], Tensor]:
-    return lambda batch, start: through_h264(batch.reshape(-1, *batch.shape[-3:]), factor).view_as(batch)
+    return lambda batch, start: compress_h264(batch.reshape(-1, *batch.shape[-3:]), factor).view_as(batch)
 
 
 def _attacked(

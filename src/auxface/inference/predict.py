@@ -13,8 +13,9 @@ from PIL import Image
 
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under
-from auxface.data.prepare.accounting import safe_name
+from auxface.data.layouts.tree import files_under
+from auxface.data.prepare.file_processing import safe_name
+from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.drawing import boxed, legible
@@ -90,9 +91,9 @@ def predict(
     results: list[Prediction] = []
     with nullcontext() if out is None else written_folder(out) as folder:
         with progress_bar("predict", len(listed), "files") as advance:
-            for is_video, group in itertools.groupby(listed, _is_video):
+            for video, group in itertools.groupby(listed, lambda item: isinstance(item, Path) and is_video(item)):
                 paths = list(group)
-                for result in _videos(predictor, paths, looks_per_second) if is_video else predictor.stream(paths):
+                for result in _videos(predictor, paths, looks_per_second) if video else predictor.stream(paths):
                     results.append(result)
                     if folder is not None and overlay:
                         _draw(result, _place(folder / "overlay", len(results), result.input), allow_urls)
@@ -113,10 +114,6 @@ def _listed(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
             yield from found
         else:
             yield Path(item)
-
-
-def _is_video(item: str | Path) -> bool:
-    return isinstance(item, Path) and item.name.lower().endswith(VIDEO_SUFFIXES)
 
 
 def _videos(predictor: Predictor, paths: list[str | Path], looks_per_second: float) -> Iterator[VideoPrediction]:

@@ -70,7 +70,7 @@ def _followed(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tuple[
     """The face's place in the middle frame and its squares; nothing where there is none."""
     middle = len(frames) // 2
     if isinstance(predictor.framing, FaceFraming):
-        followed = predictor.framing.cutter.follow(frames)
+        followed = predictor.framing.cropper.track(frames)
         if followed is not None:
             left, top, width, height = map(float, followed[middle][0].box)
             yield (left, top, width, height), [fit_square(image, predictor.size) for _, image in followed]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from auxface.data.faces import FaceCutter, FaceSettings
+from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.errors import InputError
@@ -126,12 +126,12 @@ Framing = Callable[[np.ndarray], list[Shown]]
 class FaceFraming:
     """Finds every face and cuts it as the settings say; see :func:`make_framing`."""
 
-    cutter: FaceCutter
+    cropper: FaceCropper
     size: int
 
     def __call__(self, image: np.ndarray) -> list[Shown]:
         """Faces from left to right."""
-        return [Shown(face.box, fit_square(square, self.size)) for face, square in self.cutter.cut(image)]
+        return [Shown(face.box, fit_square(square, self.size)) for face, square in self.cropper.crop(image)]
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def make_framing(
         faces: ``auto``: as the model was trained; ``crop``: find and cut faces, also for a model of whole images;
             ``whole``: the image is the face.
         detector: replaces the recorded detector.
-        weights: YuNet's file; see :func:`auxface.data.faces.detection.yunet_weight`.
+        weights: YuNet's file; see :func:`auxface.data.faces.detection.yunet_weights`.
         warn: told what differs from training.
 
     Raises:
@@ -188,12 +188,12 @@ def make_framing(
         settings = replace(settings, detector=detector)
         if recorded is not None:
             warn(f"faces are found with {detector}; the model learned from faces found with {recorded.detector}")
-    cutter = FaceCutter(settings, weights)
+    cropper = FaceCropper(settings, weights)
     if weights is not None and settings.detector == "yunet" and (crop or {}).get("weights"):
         mark = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         if mark != (crop or {})["weights"]:
             warn(f"{weights}: not the YuNet weight that cut the training faces")
-    return FaceFraming(cutter, size)
+    return FaceFraming(cropper, size)
 
 
 def recorded_settings(crop: dict[str, Any] | None) -> FaceSettings | None:

@@ -201,7 +201,7 @@ def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut
     if isinstance(framing, WholeFraming):
         faces = "the central square of an image is taken as one face"
     else:
-        cut = framing.cutter.settings  # pyright: ignore[reportAttributeAccessIssue]
+        cut = framing.cropper.settings  # pyright: ignore[reportAttributeAccessIssue]
         faces = f"faces are found with {cut.detector} and cut with a margin of {cut.margin:g}"
     tasks = [
         TaskOut(

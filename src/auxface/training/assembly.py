@@ -13,8 +13,8 @@ from accelerate import Accelerator
 
 from auxface.data.augment.self_blending import blend_validation, real_faces
 from auxface.data.manifest import KEY, Manifest
+from auxface.data.samples import LoadedSamples, load_samples
 from auxface.data.shards import ShardImages
-from auxface.data.usable import Usable, usable_samples
 from auxface.device import free_memory
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
@@ -86,7 +86,7 @@ def bytes_per_image(model: JointModel, *, bf16: bool) -> float:
     return sum(size for place, size in seen.items() if place not in weights) / _PROBE
 
 
-Reader = Callable[[Manifest, str, Recipe], Usable]
+Reader = Callable[[Manifest, str, Recipe], LoadedSamples]
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class Assembly:
     feed: Feed
     validation: Validation
     training: TrainingSet
-    parts: dict[str, Usable]
+    parts: dict[str, LoadedSamples]
 
 
-def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = usable_samples) -> Assembly:
+def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = load_samples) -> Assembly:
     """Build the model, read the images (or clips) and let the objectives make their tables.
 
     Args:

@@ -15,7 +15,7 @@ from auxface.data.augment.presets import make_views
 from auxface.data.augment.self_blending import blend_batch
 from auxface.data.augment.views import make_further_views
 from auxface.data.random import sample_seeds
-from auxface.data.video.clips import as_channels, as_samples, frames_of
+from auxface.data.video.clip_batches import flatten_frames, frames_to_channels, unflatten_frames
 from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
 from auxface.training.sampling import GroupShares
@@ -118,17 +118,17 @@ class Feed:
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
         if self.self_blend is not None:
             images, labels = blend_batch(images, labels, seeds, self.self_blend)
-        frames, each = frames_of(images, seeds)
+        frames, each = flatten_frames(images, seeds)
         views = make_views(frames, each, self.augment, size=self.size)
-        primary = as_samples(views.primary, images)
+        primary = unflatten_frames(views.primary, images)
         further = make_further_views(self.further, frames, each, self.size)
-        further = {name: as_samples(view, images) for name, view in further.items()}
-        clean = as_samples(views.clean, images)
+        further = {name: unflatten_frames(view, images) for name, view in further.items()}
+        clean = unflatten_frames(views.clean, images)
         batch = Batch(primary, clean, labels, seeds, indices.to(device), further, self._mixed(primary, drawn))
         if self.weights is not None:
             batch.weights = self.weights[indices].to(device)
         return batch
 
     def _mixed(self, primary: Tensor, drawn: Tensor) -> Mixed | None:
-        mixed = mix(as_channels(primary), drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
+        mixed = mix(frames_to_channels(primary), drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
         return None if mixed is None else replace(mixed, primary=mixed.primary.view_as(primary))

@@ -12,9 +12,9 @@ from accelerate import Accelerator
 
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.manifest import Manifest
+from auxface.data.samples import LoadedSamples, clip_sampling, load_image_samples
 from auxface.data.shards import is_sharded
-from auxface.data.usable import Usable, sampling_of, usable_images
-from auxface.data.video.clips import clips_of, recorded_clip
+from auxface.data.video.clips import read_clips, recorded_clip
 from auxface.data.video.frames import UnreadableVideo
 from auxface.device import peak_memory
 from auxface.errors import InputError
@@ -61,7 +61,7 @@ class FirstImages:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> Usable:
+    def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
         """The whole split's rows, with the images that were read in place of all others.
 
         Raises:
@@ -72,9 +72,9 @@ class FirstImages:
         reason = ""
         clips = recipe.encoder.num_frames is not None
         if clips:
-            sampling_of(recipe).check(manifest)
+            clip_sampling(recipe).check(manifest)
         if is_sharded(manifest) and not clips:
-            images = list(np.asarray(usable_images(manifest, name, recipe.encoder.image_size).images[:_TRIED]))
+            images = list(np.asarray(load_image_samples(manifest, name, recipe.encoder.image_size).images[:_TRIED]))
         for path in [] if images else manifest.paths()[:_TRIED]:
             try:
                 images += _clips(path, recipe) if clips else [_image(path, recipe.encoder.image_size)]
@@ -89,7 +89,7 @@ class FirstImages:
             again = manifest.table.index.repeat(recipe.sampled_clips.per_video)
             manifest = replace(manifest, table=manifest.table.loc[again].reset_index(drop=True))
         rows = len(manifest.table)
-        return Usable(manifest, np.stack(images)[np.arange(rows) % len(images)], manifest.table.iloc[:0])
+        return LoadedSamples(manifest, np.stack(images)[np.arange(rows) % len(images)], manifest.table.iloc[:0])
 
 
 def _image(path: Path, size: int) -> np.ndarray:
@@ -97,7 +97,7 @@ def _image(path: Path, size: int) -> np.ndarray:
 
 
 def _clips(path: Path, recipe: Recipe) -> list[np.ndarray]:
-    return [clip for _, clip in clips_of(path, sampling_of(recipe)) if clip is not None]
+    return [clip for _, clip in read_clips(path, clip_sampling(recipe)) if clip is not None]
 
 
 def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float = 0.0) -> Rehearsal:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from auxface.atomic import atomic_file
 from auxface.data.manifest import Manifest, read_manifest
-from auxface.data.usable import write_rejected
+from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig, Selection

@@ -22,7 +22,7 @@ def test_own_tree_gives_a_manifest_that_adds_up_and_a_second_run_changes_nothing
     layout = name.split("-")[0]
     output = tmp_path / "out.parquet"
     options = dict(tree.options)
-    account = prepare(layout, tmp_path / "data", output=output, options=options)
+    account = prepare(layout, tmp_path / "data", out=output, options=options)
     manifest = read_manifest(output)
 
     assert account["found"] == sum(account.values()) - account["found"]
@@ -38,7 +38,7 @@ def test_own_tree_gives_a_manifest_that_adds_up_and_a_second_run_changes_nothing
     for label, what in manifest.labels.items():
         assert set(what.columns(label)) <= set(manifest.table.columns)
 
-    assert prepare(layout, tmp_path / "data", output=output, options=options, overwrite=True) == account
+    assert prepare(layout, tmp_path / "data", out=output, options=options, overwrite=True) == account
     assert read_manifest(output).hash == manifest.hash
 
 
@@ -47,7 +47,7 @@ def test_a_wrong_tree_is_refused_and_named(name, tmp_path):
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "empty", tmp_path / "nowhere"):
         with pytest.raises(InputError, match=root.name):
-            prepare(name.split("-")[0], root, output=tmp_path / "out.parquet")
+            prepare(name.split("-")[0], root, out=tmp_path / "out.parquet")
     assert not list(tmp_path.glob("out*"))
 
 
@@ -79,8 +79,8 @@ def test_options_are_the_keywords_of_read_with_the_same_defaults(name):
 
 def test_unknown_layouts_and_options_name_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'celeba'"):
-        prepare("celebA", tmp_path, output=tmp_path / "x.parquet")
+        prepare("celebA", tmp_path, out=tmp_path / "x.parquet")
     with pytest.raises(InputError, match="did you mean 'classes'"):
-        prepare("folder", tmp_path, output=tmp_path / "x.parquet", options={"clases": "a,b"})
+        prepare("folder", tmp_path, out=tmp_path / "x.parquet", options={"clases": "a,b"})
     with pytest.raises(InputError, match="c23"):
-        prepare("faceforensics", tmp_path, output=tmp_path / "x.parquet", options={"compression": "c24"})
+        prepare("faceforensics", tmp_path, out=tmp_path / "x.parquet", options={"compression": "c24"})

@@ -40,8 +40,8 @@ def test_faceforensics_official_splits_cover_every_original_once(shared_data, tm
     text(tmp_path / "manipulated_sequences/Deepfakes/raw/videos/953_974.mp4", "")
     listing = read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"])
     # The other 999 forgeries were not downloaded, which is said and not passed over.
-    assert len(listing.left_out) == 999
-    assert {left.reason for left in listing.left_out} == {"no such file, though the split files name it"}
+    assert len(listing.excluded) == 999
+    assert {left.reason for left in listing.excluded} == {"no such file, though the split files name it"}
     table = listing.table
     assert Counter(table["split"]) == {"train": 720, "val": 140, "test": 141}
     assert table.groupby("source")["split"].nunique().max() == 1
@@ -80,7 +80,7 @@ def test_fairface_official_lists_and_a_copy_spoiled_by_a_spreadsheet(shared_data
 def test_lfw_official_pairs(shared_data, tmp_path):
     shutil.copy(shared_data / "annotations" / "lfw" / "pairs.txt", tmp_path / "pairs.txt")
     (tmp_path / "lfw").mkdir()
-    pairs = read("lfw", tmp_path).beside["pairs"]
+    pairs = read("lfw", tmp_path).extra_tables["pairs"]
     assert len(pairs) == 6000
     assert pairs.groupby("fold")["same"].agg(["size", "sum"]).to_numpy().tolist() == [[600, 300]] * 10
 
@@ -89,7 +89,7 @@ def test_celebdf_leaves_out_what_shares_an_original_with_the_official_test_list(
     layout_trees.celebdf(tmp_path)
     listing = read("celebdf", tmp_path)
     # Number 0's forgery and number 1's original are not in the list, but what they share with it is.
-    assert sorted(left.path.rsplit("/", 1)[1] for left in listing.left_out) == ["id0_0001.mp4", "id0_id1_0000.mp4"]
+    assert sorted(left.path.rsplit("/", 1)[1] for left in listing.excluded) == ["id0_0001.mp4", "id0_id1_0000.mp4"]
     assert listing.table.groupby("source")["split"].nunique().max() == 1
     assert len(read("celebdf", tmp_path, source="video").table) == 24
     official = shared_data / "annotations" / "celebdf" / "List_of_testing_videos.txt"
@@ -98,7 +98,7 @@ def test_celebdf_leaves_out_what_shares_an_original_with_the_official_test_list(
     shutil.copyfile(official, tmp_path / "List_of_testing_videos.txt")
     (tmp_path / official.read_text().split()[1]).unlink()
     listing = read("celebdf", tmp_path)
-    assert [left.reason for left in listing.left_out if left.status == "unreadable"] == [
+    assert [left.reason for left in listing.excluded if left.status == "unreadable"] == [
         "no such file, though List_of_testing_videos.txt names it"
     ]
     table = listing.table
@@ -120,7 +120,7 @@ def test_utkface_names(shared_data, tmp_path):
         (tmp_path / name).touch()
     listing = read("utkface", tmp_path)
     assert len(listing.table) == len({*names, odd})
-    assert [left.path.rsplit("/", 1)[1] for left in listing.left_out] == ["61_1_20170109142408075.jpg.chip.jpg"]
+    assert [left.path.rsplit("/", 1)[1] for left in listing.excluded] == ["61_1_20170109142408075.jpg.chip.jpg"]
     row = listing.table[listing.table["source"] == "10_0_0_20170110215927291"].iloc[0]
     assert (row["age"], row["gender"], row["race"], row["age_group"]) == (10, "Male", "White", "10-19")
 
@@ -161,8 +161,8 @@ def test_fer2013_images_are_the_pixels_of_the_file_and_fer_plus_replaces_the_lab
     text(tmp_path / "fer2013new.csv", "\n".join([header, *rows]) + "\n")
     plus = read("fer2013", tmp_path, labels="ferplus")
     assert set(plus.table["emotion"]) == {"happiness"}
-    assert len(plus.left_out) == 1
-    assert "majority" in plus.left_out[0].reason
+    assert len(plus.excluded) == 1
+    assert "majority" in plus.excluded[0].reason
 
 
 def test_fer2013_folders_with_official_usage_in_the_file_names(tmp_path):
@@ -180,7 +180,7 @@ def test_affectnet_seven_classes_leave_contempt_out(tmp_path):
     assert "contempt" not in listing.labels["emotion"].classes
     assert listing.table["valence"].eq(0.25).all()
     (tmp_path / "train_set/annotations/0_exp.npy").write_bytes(b"\x80\x04.")
-    assert [left.status for left in read("affectnet", tmp_path).left_out] == ["unreadable"]
+    assert [left.status for left in read("affectnet", tmp_path).excluded] == ["unreadable"]
 
 
 def test_folder_sources_by_pattern_stay_together_and_stray_folders_are_refused(tmp_path):

@@ -11,8 +11,8 @@ from PIL import Image
 
 from auxface.data.faces import FaceSettings
 from auxface.data.manifest import read_manifest
-from auxface.data.prepare import accounting as intake
-from auxface.data.prepare import prepare as verb
+from auxface.data.prepare import file_processing
+from auxface.data.prepare import prepare as module
 from auxface.data.prepare.prepare import prepare
 from auxface.data.video.frames import FrameSettings
 from auxface.errors import InputError
@@ -36,7 +36,7 @@ def pack(tmp_path):
 def run(pack, output, label=("sex",), **options):
     overwrite = options.pop("overwrite", False)
     return prepare(
-        "table", pack / "labels.csv", output=output, options={"label": list(label), **options}, overwrite=overwrite
+        "table", pack / "labels.csv", out=output, options={"label": list(label), **options}, overwrite=overwrite
     )
 
 
@@ -140,7 +140,7 @@ def test_every_bad_image_is_counted_and_named(pack, tmp_path):
     assert named["3.png"].endswith("4.png")
     assert named["6.png"].endswith("5.png")
     keep = prepare(
-        "table", pack / "labels.csv", output=tmp_path / "b.parquet", options={"label": ["sex"]}, duplicates="keep"
+        "table", pack / "labels.csv", out=tmp_path / "b.parquet", options={"label": ["sex"]}, duplicates="keep"
     )
     assert keep["duplicate"] == 0
     assert keep["usable"] == 9
@@ -149,7 +149,7 @@ def test_every_bad_image_is_counted_and_named(pack, tmp_path):
 def test_not_one_usable_image_is_an_error(pack, tmp_path):
     for path in (pack / "images").iterdir():
         path.write_text("x")
-    with pytest.raises(InputError, match=r"not one of the 12 images .*not an image"):
+    with pytest.raises(InputError, match=r"none of the 12 images .*not an image"):
         run(pack, tmp_path / "a.parquet")
 
 
@@ -166,8 +166,8 @@ def test_a_second_run_opens_nothing_but_what_changed(pack, tmp_path, monkeypatch
     run(pack, tmp_path / "a.parquet")
     before = read_manifest(tmp_path / "a.parquet").hash
     opened = []
-    real = intake.read_image
-    monkeypatch.setattr(intake, "read_image", lambda data: opened.append(1) or real(data))
+    real = file_processing.read_image
+    monkeypatch.setattr(file_processing, "read_image", lambda data: opened.append(1) or real(data))
     run(pack, tmp_path / "a.parquet", overwrite=True)
     assert opened == []
     assert read_manifest(tmp_path / "a.parquet").hash == before
@@ -182,7 +182,7 @@ def test_links_that_leave_the_tree_are_not_followed(tmp_path):
     (tmp_path / "data/train/happy/link.png").symlink_to(tmp_path / "secret.png")
     (tmp_path / "data/train/happy/inside.png").symlink_to(tmp_path / "data/train/happy/0.png")
     (tmp_path / "data/train/happy/loop").symlink_to(tmp_path / "data")
-    account = prepare("folder", tmp_path / "data", output=tmp_path / "a.parquet")
+    account = prepare("folder", tmp_path / "data", out=tmp_path / "a.parquet")
     assert account == {"found": 14, "usable": 12, "no_face": 0, "unreadable": 1, "duplicate": 1}
     assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
 
@@ -192,7 +192,7 @@ def test_a_mask_may_not_leave_the_tree_either(tmp_path):
     mask = tmp_path / "data/manipulated_sequences/Deepfakes/masks/videos/000_003.mp4"
     mask.rename(tmp_path / "outside.mp4")
     mask.symlink_to(tmp_path / "outside.mp4")
-    account = prepare("faceforensics", tmp_path / "data", output=tmp_path / "a.parquet")
+    account = prepare("faceforensics", tmp_path / "data", out=tmp_path / "a.parquet")
     assert (account["usable"], account["unreadable"]) == (29, 1)
     assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
 
@@ -202,7 +202,7 @@ def test_names_in_any_script(tmp_path):
     for name in names:
         layout_trees.image(tmp_path / "data/train/α β" / f"{name}.png")
         layout_trees.image(tmp_path / "data/test/γ" / f"{name}.png")
-    account = prepare("folder", tmp_path / "data", output=tmp_path / "a.csv")
+    account = prepare("folder", tmp_path / "data", out=tmp_path / "a.csv")
     assert account["usable"] == 18
     manifest = read_manifest(tmp_path / "a.csv")
     assert all(path.is_file() for path in manifest.paths())
@@ -214,7 +214,7 @@ def test_progress_reaches_the_end(pack, tmp_path):
     prepare(
         "table",
         pack / "labels.csv",
-        output=tmp_path / "a.parquet",
+        out=tmp_path / "a.parquet",
         options={"label": ["sex"]},
         progress=lambda done, total: seen.append((done, total)),
     )
@@ -224,14 +224,14 @@ def test_progress_reaches_the_end(pack, tmp_path):
 def test_videos_stay_rows_or_become_frames_and_clips(tmp_path):
     layout_trees.uadfv(tmp_path / "data")
     (tmp_path / "data/real/0003.mp4").write_bytes(b"no video")
-    rows = prepare("uadfv", tmp_path / "data", output=tmp_path / "rows.parquet")
+    rows = prepare("uadfv", tmp_path / "data", out=tmp_path / "rows.parquet")
     assert rows == {"found": 24, "usable": 23, "no_face": 0, "unreadable": 1, "duplicate": 0}
-    with pytest.raises(InputError, match="--out"):
-        prepare("uadfv", tmp_path / "data", output=tmp_path / "x.parquet", frames=FrameSettings())
+    with pytest.raises(InputError, match="--crops"):
+        prepare("uadfv", tmp_path / "data", out=tmp_path / "x.parquet", frames=FrameSettings())
 
     frames = FrameSettings(count=3)
     place = tmp_path / "frames"
-    account = prepare("uadfv", tmp_path / "data", output=tmp_path / "f.parquet", frames=frames, crops=place)
+    account = prepare("uadfv", tmp_path / "data", out=tmp_path / "f.parquet", frames=frames, crops=place)
     assert account == {"found": 70, "usable": 69, "no_face": 0, "unreadable": 1, "duplicate": 0}
     manifest = read_manifest(tmp_path / "f.parquet")
     one = manifest.table[manifest.table["video"] == "0001_fake"]
@@ -239,11 +239,11 @@ def test_videos_stay_rows_or_become_frames_and_clips(tmp_path):
     levels = [np.asarray(Image.open(tmp_path / path)).mean() for path in one["path"]]
     assert levels == pytest.approx([40, 120, 200], abs=6)
     stamps = {path: path.stat().st_mtime_ns for path in place.rglob("*.png")}
-    prepare("uadfv", tmp_path / "data", output=tmp_path / "f.parquet", frames=frames, crops=place, overwrite=True)
+    prepare("uadfv", tmp_path / "data", out=tmp_path / "f.parquet", frames=frames, crops=place, overwrite=True)
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*.png")} == stamps
 
     clips = FrameSettings("clips", count=2, length=2, stride=2)
-    account = prepare("uadfv", tmp_path / "data", output=tmp_path / "c.parquet", frames=clips, crops=tmp_path / "clips")
+    account = prepare("uadfv", tmp_path / "data", out=tmp_path / "c.parquet", frames=clips, crops=tmp_path / "clips")
     assert account["usable"] == 46
     manifest = read_manifest(tmp_path / "c.parquet")
     assert manifest.crop == {"clip": {"length": 2, "stride": 2}}
@@ -258,16 +258,16 @@ def cropped(pack, tmp_path, monkeypatch):
         def __init__(self, settings, weights):
             self.settings = settings
 
-        def cut(self, image, mask):
+        def crop(self, image, mask):
             return [(None, np.tile(image, (3, 3, 1))[: self.settings.size, : self.settings.size])]
 
-    monkeypatch.setattr(verb, "FaceCutter", Corner)
+    monkeypatch.setattr(module, "FaceCropper", Corner)
 
     def call(size=32):
         options = {"label": ["sex"]}
         faces = FaceSettings(size=size)
         place, output = tmp_path / "crops", tmp_path / "a.parquet"
-        prepare("table", pack / "labels.csv", output=output, options=options, faces=faces, crops=place, overwrite=True)
+        prepare("table", pack / "labels.csv", out=output, options=options, faces=faces, crops=place, overwrite=True)
         return sorted(place.rglob("*.png"))
 
     return call
@@ -294,7 +294,7 @@ def test_crops_of_a_killed_run_are_made_again(cropped, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(intake, "record_files", kill)
+        patch.setattr(file_processing, "record_files", kill)
         with pytest.raises(KeyboardInterrupt):
             cropped(32)
     assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
@@ -305,7 +305,7 @@ def test_rendered_faces_do_not_replace_a_image_of_the_user(tmp_path):
     before = (tmp_path / "faces" / "000003.png").read_bytes()
     options = {"count": 9, "size": 32}
     with pytest.raises(InputError, match=r"'000003\.png' is not recorded"):
-        prepare("synthetic", tmp_path / "faces", output=tmp_path / "f.parquet", options=options)
+        prepare("synthetic", tmp_path / "faces", out=tmp_path / "f.parquet", options=options)
     assert [path.read_bytes() for path in (tmp_path / "faces").iterdir()] == [before]
 
 
@@ -321,7 +321,7 @@ def test_faces_are_cut_the_crop_is_recorded_and_missed_faces_are_counted(tmp_pat
     account = prepare(
         "folder",
         tmp_path / "data",
-        output=tmp_path / "a.parquet",
+        out=tmp_path / "a.parquet",
         faces=settings,
         weights=weights,
         crops=tmp_path / "c",
@@ -335,7 +335,7 @@ def test_faces_are_cut_the_crop_is_recorded_and_missed_faces_are_counted(tmp_pat
     again = prepare(
         "folder",
         tmp_path / "data",
-        output=tmp_path / "a.parquet",
+        out=tmp_path / "a.parquet",
         faces=settings,
         weights=weights,
         crops=tmp_path / "c",
@@ -349,7 +349,7 @@ def test_a_whole_pack_goes_through(shared_data, tmp_path):
     account = prepare(
         "table",
         shared_data / "demographics_utkface" / "labels.csv",
-        output=tmp_path / "utk.parquet",
+        out=tmp_path / "utk.parquet",
         options={"label": ["gender"], "group": ["race", "age_group"]},
     )
     assert account == {"found": 6664, "usable": 6664, "no_face": 0, "unreadable": 0, "duplicate": 0}

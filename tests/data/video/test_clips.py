@@ -14,10 +14,11 @@ from auxface.data.augment.presets import PRESETS, make_views
 from auxface.data.images.decode import fit_square
 from auxface.data.manifest import Label, Manifest
 from auxface.data.random import sample_seeds
+from auxface.data.samples import load_clip_samples, load_image_samples
 from auxface.data.synthetic import describe_clip, render_clip
-from auxface.data.usable import usable_clips, usable_images
 from auxface.data.video import clips as clips_module
-from auxface.data.video.clips import ClipSampling, as_channels, as_samples, clips_of, frames_of, load_clips, on_frames
+from auxface.data.video.clip_batches import flatten_frames, frames_to_channels, per_frame, unflatten_frames
+from auxface.data.video.clips import ClipSampling, load_clips, read_clips
 from auxface.data.video.frames import stream_frames
 from auxface.data.video.h264 import write_video
 from auxface.errors import InputError
@@ -43,7 +44,7 @@ def numbers(clip):
 
 def test_clips_are_spread_and_have_the_right_frames(tmp_path):
     path = gray_video(tmp_path / "v.mp4", 25)
-    found = list(clips_of(path, SAMPLING))
+    found = list(read_clips(path, SAMPLING))
     assert [first for first, _ in found] == [3, 9, 15]
     for first, clip in found:
         assert clip.shape == (4, 3, 16, 16)
@@ -55,7 +56,7 @@ def test_overlapping_clips_of_a_short_video_decode_each_frame_once(tmp_path, mon
     asked = []
     read = clips_module.read_frames
     monkeypatch.setattr(clips_module, "read_frames", lambda p, i, wanted: asked.append(wanted) or read(p, i, wanted))
-    found = list(clips_of(path, SAMPLING))
+    found = list(read_clips(path, SAMPLING))
     assert [numbers(clip) for _, clip in found] == [[0, 2, 4, 6], [1, 3, 5, 7], [2, 4, 6, 8]]
     assert asked == [list(range(9))]
 
@@ -63,7 +64,7 @@ def test_overlapping_clips_of_a_short_video_decode_each_frame_once(tmp_path, mon
 def test_a_strip_of_frames_is_one_clip(tmp_path):
     strip = np.concatenate([np.full((20, 20, 3), 8 * number, np.uint8) for number in range(4)])
     Image.fromarray(strip).save(tmp_path / "s.png")
-    ((first, clip),) = clips_of(tmp_path / "s.png", SAMPLING)
+    ((first, clip),) = read_clips(tmp_path / "s.png", SAMPLING)
     assert (first, numbers(clip)) == (0, [0, 1, 2, 3])
 
 
@@ -74,7 +75,7 @@ def test_what_cannot_be_used_is_counted_and_the_rest_is_kept(tmp_path, monkeypat
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     Image.new("RGB", (64, 64)).save(tmp_path / "still.png")
     manifest = manifest_of(tmp_path, ["broken.mp4", "good.mp4", "short.mp4", "still.png", "gone.mp4"])
-    part = usable_clips(manifest, "train", SAMPLING)
+    part = load_clip_samples(manifest, "train", SAMPLING)
     assert part.images.shape == (3, 4, 3, 16, 16)
     assert part.manifest.table["frame"].tolist() == [3, 9, 15]
     assert part.manifest.table["video"].tolist() == ["good.mp4"] * 3
@@ -87,8 +88,8 @@ def test_what_cannot_be_used_is_counted_and_the_rest_is_kept(tmp_path, monkeypat
         "gone.mp4": "no such file",
     }
     # Found again, not decoded again.
-    monkeypatch.setattr(clips_module, "clips_of", lambda *_: pytest.fail("decoded again"))
-    assert np.array_equal(usable_clips(manifest, "train", SAMPLING).images, part.images)
+    monkeypatch.setattr(clips_module, "read_clips", lambda *_: pytest.fail("decoded again"))
+    assert np.array_equal(load_clip_samples(manifest, "train", SAMPLING).images, part.images)
 
 
 def test_rows_of_one_video_keep_keys_of_their_own(tmp_path, monkeypatch):
@@ -96,7 +97,7 @@ def test_rows_of_one_video_keep_keys_of_their_own(tmp_path, monkeypatch):
     for name in ("a.mp4", "b.mp4"):
         gray_video(tmp_path / name, 25)
     manifest = manifest_of(tmp_path, ["a.mp4", "b.mp4"], source="s", video="v", frame=[0, 6])
-    table = usable_clips(manifest, "train", SAMPLING).manifest.table
+    table = load_clip_samples(manifest, "train", SAMPLING).manifest.table
     assert not table.duplicated(["dataset", "method", "source", "video", "frame"]).any()
 
 
@@ -109,10 +110,12 @@ def test_clips_of_another_length_are_refused(tmp_path):
 def test_no_clip_at_all_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match=r"not one clip of the 1 videos of 'val' can be read \(a.mp4: empty file\)"):
-        usable_clips(manifest_of(tmp_path, ["a.mp4"]), "val", SAMPLING)
+    with pytest.raises(
+        InputError, match=r"none of the clips of the 1 videos of 'val' can be read \(a.mp4: empty file\)"
+    ):
+        load_clip_samples(manifest_of(tmp_path, ["a.mp4"]), "val", SAMPLING)
     with pytest.raises(InputError, match="clips with recipe l_ssat_video"):
-        usable_images(manifest_of(tmp_path, ["a.mp4"]), "val", 16)
+        load_image_samples(manifest_of(tmp_path, ["a.mp4"]), "val", 16)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -121,24 +124,26 @@ def test_frames_of_a_clip_share_every_random_change(preset):
     clips = image.expand(-1, 5, -1, -1, -1).contiguous()
     for epoch in range(6):
         seeds = sample_seeds(1, epoch, torch.arange(2))
-        views = make_views(*frames_of(clips, seeds), preset, size=32)
+        views = make_views(*flatten_frames(clips, seeds), preset, size=32)
         for view in (views.primary, views.clean):
-            still = as_samples(view, clips)
+            still = unflatten_frames(view, clips)
             assert still.shape == (2, 5, 3, 32, 32)
             assert all(torch.equal(still[:, 0], still[:, at]) for at in range(1, 5))
         if preset != "none":
             # A clip is changed as its frame would be as an image with the clip's seed.
             alone = make_views(image[:, 0], seeds, preset, size=32)
-            torch.testing.assert_close(alone.primary, as_samples(views.primary, clips)[:, 0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                alone.primary, unflatten_frames(views.primary, clips)[:, 0], rtol=1e-4, atol=1e-5
+            )
 
 
 def test_images_pass_through_what_clips_go_through():
     images, seeds = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8), torch.arange(3)
-    frames, each = frames_of(images, seeds)
+    frames, each = flatten_frames(images, seeds)
     assert torch.equal(frames, images)
     assert torch.equal(each, seeds)
-    assert torch.equal(as_samples(frames, images), images)
-    assert torch.equal(as_channels(images), images)
+    assert torch.equal(unflatten_frames(frames, images), images)
+    assert torch.equal(frames_to_channels(images), images)
 
 
 def test_frames_are_numbered_through_where_damage_asks_for_them():
@@ -149,7 +154,7 @@ def test_frames_are_numbered_through_where_damage_asks_for_them():
         return frames + 1
 
     clips = torch.zeros(2, 4, 3, 8, 8, dtype=torch.uint8)
-    assert torch.equal(on_frames(change)(clips, 6), clips + 1)
+    assert torch.equal(per_frame(change)(clips, 6), clips + 1)
     assert asked == [(8, 24)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auxface.data.prepare.video_files import take_frames
+from auxface.data.prepare.frame_extraction import extract_frames
 from auxface.data.video import frames as video
 from auxface.data.video.frames import (
     FrameSettings,
@@ -86,8 +86,8 @@ def test_frames_that_cannot_be_decoded_are_counted(tmp_path):
     middle = start + (len(data) - start) // 3
     data[middle : middle + 2000] = b"\xff" * 2000
     (tmp_path / "v.mp4").write_bytes(data)
-    taken = list(take_frames(tmp_path / "v.mp4", None, FrameSettings(count=12), None))
-    assert sorted(one.frame for one in taken) == uniform_frames(120, 12)
+    taken = list(extract_frames(tmp_path / "v.mp4", None, FrameSettings(count=12), None))
+    assert sorted(one.number for one in taken) == uniform_frames(120, 12)
     assert {one.status for one in taken} <= {"usable", "unreadable"}
     assert all((one.image is None) == (one.status == "unreadable") for one in taken)
 
@@ -133,15 +133,15 @@ def test_a_codec_that_nobody_has_is_refused(tmp_path):
 
 def test_clips_and_first_frames(tmp_path):
     path = write(tmp_path / "v.mp4", 60)
-    clips = list(take_frames(path, None, FrameSettings("clips", count=3, length=4, stride=5), None))
-    assert [one.frame for one in clips] == [7, 22, 37]
+    clips = list(extract_frames(path, None, FrameSettings("clips", count=3, length=4, stride=5), None))
+    assert [one.number for one in clips] == [7, 22, 37]
     for one in clips:
         assert one.image is not None
-        assert [number_in(frame) for frame in np.split(one.image, 4)] == [one.frame + 5 * at for at in range(4)]
-    first = list(take_frames(path, None, FrameSettings("first", count=3), None))
-    assert [one.frame for one in first] == [0, 1, 2]
+        assert [number_in(frame) for frame in np.split(one.image, 4)] == [one.number + 5 * at for at in range(4)]
+    first = list(extract_frames(path, None, FrameSettings("first", count=3), None))
+    assert [one.number for one in first] == [0, 1, 2]
     with pytest.raises(UnreadableVideo, match="60 frames are fewer than a clip's 76"):
-        list(take_frames(path, None, FrameSettings("clips", length=16, stride=5), None))
+        list(extract_frames(path, None, FrameSettings("clips", length=16, stride=5), None))
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))

@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 from auxface.data.video.frames import FrameSettings
 from auxface.data.video.frames import stream_frames
-from auxface.data.prepare.video_files import take_frames
+from auxface.data.prepare.frame_extraction import extract_frames
 
 path, what = Path(sys.argv[1]), sys.argv[2]
 if what == "stream":
@@ -28,7 +28,7 @@ elif what == "keep":
     count = len(list(stream_frames(path)))
 else:
     settings = FrameSettings(what, count=8, length=4, stride=2)
-    count = sum(1 for _ in take_frames(path, None, settings, None))
+    count = sum(1 for _ in extract_frames(path, None, settings, None))
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps([count, peak / 1024]))
 """

@@ -1,7 +1,14 @@
-"""Faces in images: found, chosen and cut, by settings that travel with the manifest and the model."""
+"""Detect faces, choose among them and crop them, by settings that are stored in the manifest and in the model.
 
-from auxface.data.faces.cutting import FaceCutter
+from auxface.data.faces import FaceCropper, FaceSettings
+from auxface.data.images.decode import read_image
+
+cropper = FaceCropper(FaceSettings(detector="haar"))
+faces = cropper.crop(read_image(path))  # [(Face, uint8 [224, 224, 3]), ...]
+"""
+
+from auxface.data.faces.cropper import FaceCropper
 from auxface.data.faces.detection import Detector, Face, make_detector
 from auxface.data.faces.settings import FaceSettings
 
-__all__ = ["Detector", "Face", "FaceCutter", "FaceSettings", "make_detector"]
+__all__ = ["Detector", "Face", "FaceCropper", "FaceSettings", "make_detector"]

@@ -1,6 +1,7 @@
-"""Finding faces: YuNet (Wu, Peng and Yu, 2023) with five landmarks, or OpenCV's Haar cascade, which needs no weight.
+"""Detect faces with YuNet (Wu, Peng and Yu, 2023; five landmarks) or OpenCV's Haar cascade (no download).
 
-YuNet's weight: a file that the user names, or one download whose hash is checked.
+detect = make_detector("haar")
+faces = detect(image)  # uint8 [H, W, 3] RGB to a list of Face, best first
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import numpy as np
 
 from auxface.atomic import atomic_file
 from auxface.data.faces.settings import DetectorName
-from auxface.data.images.cache import default_folder
+from auxface.data.images.cache import cache_folder
 from auxface.errors import InputError
 
 URL = (
@@ -25,56 +26,22 @@ URL = (
     "onnx/yunet_n_640_640.onnx"
 )
 SHA256 = "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31"
-_MOST = 4 * 1024 * 1024
-
-
-def yunet_weight(given: Path | None = None) -> Path:
-    """The file to use: ``given``, else the one that ``AUXFACE_YUNET`` names, else the downloaded one.
-
-    Raises:
-        InputError: no such file, no network, or a download that is not the expected file.
-    """
-    named = given or (Path(os.environ["AUXFACE_YUNET"]) if os.environ.get("AUXFACE_YUNET") else None)
-    if named is not None:
-        if not named.is_file():
-            raise InputError(f"{named}: no such file; expected the ONNX weight of YuNet")
-        return named
-    kept = default_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"
-    if not (kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == SHA256):
-        data = _download()
-        with atomic_file(kept) as beside:
-            beside.write_bytes(data)
-    return kept
-
-
-def _download() -> bytes:
-    advice = "give the file with --weights or AUXFACE_YUNET, or use --detector haar"
-    try:
-        with urllib.request.urlopen(URL, timeout=30) as reply:
-            data = reply.read(_MOST + 1)
-    except (urllib.error.URLError, OSError) as error:
-        raise InputError(
-            f"the YuNet weight cannot be downloaded ({getattr(error, 'reason', error)}); {advice}"
-        ) from None
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise InputError(f"the YuNet weight that was downloaded is not the expected file (its hash differs); {advice}")
-    return data
-
-
-SCORE = 0.7
-_OVERLAP = 0.3
+MIN_SCORE = 0.7
+_NMS_IOU = 0.3
+# A few fixed input sizes: OpenCV prepares the network anew whenever the input size changes.
 _CANVASES = (160, 320, 640)
+_MAX_DOWNLOAD = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face in an image, in pixels of that image.
+    """A detected face, in pixels of its image.
 
     Attributes:
-        box: left, top, width, height; parts may lie outside the image.
-        landmarks: float32 [5, 2]: right eye, left eye, nose, right and left mouth corner of the person, who faces the
-            viewer, so that the right eye is on the left; None where the detector gives none.
-        score: 0..1; 1 where the detector gives none.
+        box: left, top, width, height; may extend beyond the image.
+        landmarks: float32 [5, 2]: right eye, left eye, nose, right and left mouth corner, as the person has them (in
+            the image, the right eye of a person who faces the camera is on the left); None if the detector gives none.
+        score: confidence, 0 to 1; 1 if the detector gives none.
     """
 
     box: tuple[float, float, float, float]
@@ -86,47 +53,81 @@ Detector = Callable[[np.ndarray], list[Face]]
 
 
 def make_detector(name: DetectorName, weights: Path | None = None) -> Detector:
-    """A function from an image (uint8 [H, W, 3] RGB) to its faces, best first; threads may share it.
+    """Return a thread-safe function from an image (uint8 [H, W, 3] RGB) to its faces, best first.
 
     Args:
         name: ``yunet`` or ``haar``.
-        weights: YuNet's ONNX file; without it a hash-checked file is downloaded once.
+        weights: YuNet's ONNX file; see :func:`yunet_weights`.
 
     Raises:
-        InputError: the weight cannot be had or read.
+        InputError: the weights cannot be found, downloaded or read.
     """
     if name == "haar":
         return _Haar()
-    return _YuNet(yunet_weight(weights))
+    return _YuNet(yunet_weights(weights))
+
+
+def yunet_weights(given: Path | None = None) -> Path:
+    """Return YuNet's ONNX file: ``given``, else the one that ``AUXFACE_YUNET`` names, else a download.
+
+    The file is downloaded once, checked by its SHA-256 and kept in the cache folder.
+
+    Raises:
+        InputError: no such file, no network, or a download with another hash.
+    """
+    named = given or (Path(os.environ["AUXFACE_YUNET"]) if os.environ.get("AUXFACE_YUNET") else None)
+    if named is not None:
+        if not named.is_file():
+            raise InputError(f"{named}: no such file; expected YuNet's weights, an ONNX file")
+        return named
+    kept = cache_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"
+    if not (kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == SHA256):
+        data = _download()
+        with atomic_file(kept) as temporary:
+            temporary.write_bytes(data)
+    return kept
+
+
+def _download() -> bytes:
+    advice = "name the file with --weights or AUXFACE_YUNET, or use --detector haar"
+    try:
+        with urllib.request.urlopen(URL, timeout=30) as reply:
+            data = reply.read(_MAX_DOWNLOAD + 1)
+    except (urllib.error.URLError, OSError) as error:
+        raise InputError(
+            f"YuNet's weights cannot be downloaded ({getattr(error, 'reason', error)}); {advice}"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise InputError(f"the downloaded file is not YuNet's weights (its hash differs); {advice}")
+    return data
 
 
 class _YuNet:
-    def __init__(self, weight: Path) -> None:
-        self._weight = str(weight)
-        # A network has state, so every thread has its own.
+    def __init__(self, weights: Path) -> None:
+        self._weights = str(weights)
+        # OpenCV's network keeps state between calls, so every thread has its own.
         self._local = threading.local()
         try:
             self._network(_CANVASES[0])
         except cv2.error:
-            raise InputError(f"{weight}: not a YuNet weight that this OpenCV ({cv2.__version__}) reads") from None
+            raise InputError(f"{weights}: OpenCV {cv2.__version__} cannot read it as YuNet's weights") from None
 
     def _network(self, side: int) -> cv2.FaceDetectorYN:
         networks: dict[int, cv2.FaceDetectorYN] = self._local.__dict__.setdefault("networks", {})
         if side not in networks:
-            networks[side] = cv2.FaceDetectorYN.create(self._weight, "", (side, side), SCORE, _OVERLAP)
+            networks[side] = cv2.FaceDetectorYN.create(self._weights, "", (side, side), MIN_SCORE, _NMS_IOU)
         return networks[side]
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         longer = max(image.shape[:2])
-        # A few fixed canvases: each change of input size would lay the network out anew.
         side = next((canvas for canvas in _CANVASES if longer <= canvas), _CANVASES[-1])
         scale = min(1.0, side / longer)
-        shown = image
+        scaled = image
         if scale < 1:
             width, height = (max(1, round(length * scale)) for length in image.shape[1::-1])
-            shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         canvas = np.zeros((side, side, 3), np.uint8)
-        canvas[: shown.shape[0], : shown.shape[1]] = shown[:, :, ::-1]
+        canvas[: scaled.shape[0], : scaled.shape[1]] = scaled[:, :, ::-1]
         _, found = self._network(side).detect(canvas)
         if found is None:
             return []
@@ -144,7 +145,7 @@ class _Haar:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
         self._file = None if folder is None else Path(folder) / "haarcascade_frontalface_default.xml"
         if self._file is None or not self._file.is_file():
-            raise InputError(f"this OpenCV ({cv2.__version__}) carries no Haar cascades; use detector yunet")
+            raise InputError(f"OpenCV {cv2.__version__} is installed without Haar cascades; use detector yunet")
         self._local = threading.local()
 
     def __call__(self, image: np.ndarray) -> list[Face]:

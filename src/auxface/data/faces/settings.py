@@ -1,4 +1,4 @@
-"""How faces are found and cut: one small value that is stored in the manifest and in the model."""
+"""Settings of face detection and cropping: one small value that is stored in the manifest and in the model."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -12,18 +12,21 @@ Which = Literal["largest", "central", "mask", "all"]
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """How faces are cut out.
+    """How faces are detected and cropped.
 
     Attributes:
-        cut: ``crop``: an upright square around the box; ``align``: turned and scaled so that eyes, nose and mouth
-            corners fall on fixed points (needs a detector with landmarks).
+        cut: ``crop``: an upright square around the bounding box. ``align``: the image is rotated and scaled so that
+            eyes, nose and mouth corners fall on fixed points; this needs a detector with landmarks.
         detector: ``yunet`` or ``haar``.
-        which: of several faces the one that the forgery ``mask`` covers most (the largest where there is no mask), the
-            ``largest``, the most ``central``, or ``all``.
-        size: side of the cut images in pixels.
-        margin: how much wider than the face the square is: its side is (1 + margin) times the longer side of the box;
-            for ``align``, (1 + margin) times the standard 112-pixel frame.
-        least: faces with a longer side of fewer pixels are passed over.
+        which: which face is kept if an image has several: ``mask`` (the face that the forgery mask covers most; the
+            largest where there is no mask), ``largest``, ``central`` or ``all``.
+        size: side of the crops in pixels, 16 to 2048.
+        margin: context around the face, 0 to 4. The side of the square is (1 + margin) times the longer side of the
+            bounding box; for ``align``, (1 + margin) times the standard frame of 112 pixels.
+        least: smallest face in pixels; a face whose longer side is shorter is ignored.
+
+    Raises:
+        InputError: a value outside its range, or ``align`` with a detector that gives no landmarks.
     """
 
     cut: Cut = "crop"
@@ -44,17 +47,19 @@ class FaceSettings:
         if self.least < 1:
             raise InputError(f"faces: least {self.least} must be at least 1 pixel")
         if self.cut == "align" and self.detector == "haar":
-            raise InputError("faces: the haar detector gives no landmarks to align by; use cut crop, or detector yunet")
+            raise InputError(
+                "faces: 'align' needs landmarks, which the haar detector does not give; use 'crop', or detector yunet"
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for a manifest's or a model's header."""
+        """Return the settings as plain JSON, for the header of a manifest or a model."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "FaceSettings":
-        """Back from JSON; other keys of a header (such as the clip's length) are passed over.
+        """Read the settings from a header; other keys, such as the clip length, are ignored.
 
         Raises:
-            InputError: a value that is not allowed.
+            InputError: a value outside its range.
         """
         return cls(**{field.name: raw[field.name] for field in fields(cls) if field.name in raw})

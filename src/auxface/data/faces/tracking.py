@@ -1,60 +1,61 @@
-"""One face through a clip: the same person in every frame, in a square that glides and does not jump."""
+"""Track one face through the frames of a clip, with a square whose position and size change smoothly."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from auxface.data.faces.crop import center, choose_faces, overlap
+from auxface.data.faces.alignment import box_center, box_iou, choose_faces
 from auxface.data.faces.detection import Face
 from auxface.data.faces.settings import Which
 
-_LINK = 0.1
-_WIDTH = 2
+_MIN_IOU = 0.1
+# Half width of the smoothing window, in frames.
+_HALF_WINDOW = 2
 
 
 def track_face(
     detected: Sequence[Sequence[Face]], which: Which, shape: tuple[int, int], masks: Sequence[np.ndarray | None]
 ) -> list[Face] | None:
-    """A face for every frame, smoothed over time, or None where no frame has one.
+    """Return one face for every frame, smoothed over time; None if no frame has a face.
 
-    The face is chosen in the first frame that has any and followed in both directions to the box that overlaps most;
-    frames where it was missed are filled in between their neighbors.
+    The face is chosen in the first frame that has any. In each later frame it is the face whose box overlaps the last
+    tracked box most. Frames without such a face are interpolated; those before the first face repeat it.
 
     Args:
         detected: the faces of each frame.
-        which: how the face is chosen; ``all`` follows the largest.
-        shape: height and width of the frames.
-        masks: of each frame, or None.
+        which: how the face is chosen; ``all`` tracks the largest.
+        shape: height and width of the frames in pixels.
+        masks: the forgery mask of each frame, or None.
     """
     first = next((at for at, faces in enumerate(detected) if faces), None)
     if first is None:
         return None
     chosen = choose_faces(detected[first], "largest" if which == "all" else which, shape, masks[first])[0]
-    followed: list[Face | None] = [None] * len(detected)
-    followed[first] = chosen
-    last = chosen
+    tracked: list[Face | None] = [None] * len(detected)
+    tracked[first] = last = chosen
     for at in range(first + 1, len(detected)):
-        found = _nearest(last, detected[at])
+        found = _best_overlap(last, detected[at])
         if found is not None:
-            followed[at] = last = found
-    return _smooth(followed)
+            tracked[at] = last = found
+    return _smooth(tracked)
 
 
-def _nearest(last: Face, faces: Sequence[Face]) -> Face | None:
-    linked = [face for face in faces if overlap(last.box, face.box) > _LINK]
-    return max(linked, key=lambda face: overlap(last.box, face.box)) if linked else None
+def _best_overlap(last: Face, faces: Sequence[Face]) -> Face | None:
+    linked = [face for face in faces if box_iou(last.box, face.box) > _MIN_IOU]
+    return max(linked, key=lambda face: box_iou(last.box, face.box)) if linked else None
 
 
-def _smooth(followed: Sequence[Face | None]) -> list[Face]:
-    seen = [at for at, face in enumerate(followed) if face is not None]
-    faces = [face for face in followed if face is not None]
-    # Middle, side and landmarks, so that a box that flickers in shape does not change the square's size.
-    rows = np.array([[*center(face.box), max(face.box[2:]), *_points(face)] for face in faces])
-    times = np.arange(len(followed))
-    filled = np.stack([np.interp(times, seen, column) for column in rows.T], 1)
-    weights = np.array([np.exp(-0.5 * (offset / 1.5) ** 2) for offset in range(-_WIDTH, _WIDTH + 1)])
-    padded = np.pad(filled, ((_WIDTH, _WIDTH), (0, 0)), mode="edge")
+def _smooth(tracked: Sequence[Face | None]) -> list[Face]:
+    known = [at for at, face in enumerate(tracked) if face is not None]
+    faces = [face for face in tracked if face is not None]
+    # Center, side and landmarks: a box that changes its aspect ratio then does not change the size of the square.
+    rows = np.array([[*box_center(face.box), max(face.box[2:]), *_landmark_values(face)] for face in faces])
+    times = np.arange(len(tracked))
+    filled = np.stack([np.interp(times, known, column) for column in rows.T], 1)
+    offsets = range(-_HALF_WINDOW, _HALF_WINDOW + 1)
+    weights = np.array([np.exp(-0.5 * (offset / 1.5) ** 2) for offset in offsets])
+    padded = np.pad(filled, ((_HALF_WINDOW, _HALF_WINDOW), (0, 0)), mode="edge")
     smooth = sum(weight * padded[at : at + len(filled)] for at, weight in enumerate(weights / weights.sum()))
     result = []
     for row in np.asarray(smooth):
@@ -64,5 +65,5 @@ def _smooth(followed: Sequence[Face | None]) -> list[Face]:
     return result
 
 
-def _points(face: Face) -> list[float]:
+def _landmark_values(face: Face) -> list[float]:
     return [] if face.landmarks is None else face.landmarks.astype(np.float64).ravel().tolist()

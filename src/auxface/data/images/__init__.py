@@ -1,1 +1,1 @@
-"""Image files decoded, checked and cached."""
+"""Decode image files and cache the decoded images."""

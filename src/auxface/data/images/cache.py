@@ -1,12 +1,10 @@
-"""Images decoded once: a memory-mapped uint8 array that every later run opens in milliseconds.
+"""Decode the images of a manifest once, into a memory-mapped uint8 array that later runs open in milliseconds.
 
-The key covers every path with its size and time of change, the side and the version of the decoder, so an array made
-from other files is never found. Deleting the folder costs time and changes no result.
+The cache key covers every path with its size and modification time, the image size and the decoder's version, so
+changed files are decoded again. Deleting the folder costs time and changes no result. An interrupted run resumes at its
+last saved row: rows are decoded in order, and the number of finished rows is saved after the images themselves.
 
-Decoding many images into one array on the disk; a run that was stopped goes on where it was.
-
-Rows come in order, so what is done is a number: it is written down every few hundred images, after the images
-themselves are on the disk.
+    images = load_images(read_manifest(Path("faces.parquet")), size=112).array  # uint8 [N, 3, 112, 112]
 """
 
 import hashlib
@@ -28,80 +26,19 @@ from auxface.data.parallel import in_order
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
-KEPT_EVERY = 512
-_TOLD_EVERY = 64
-_ARRAY, _REJECTED, _DONE = "images.npy", "rejected.csv", "done.json"
-
-
-def decode_images(
-    paths: list[Path], size: int, folder: Path, workers: int | None = None, progress: Progress | None = None
-) -> None:
-    """Fill a folder with the squares of all images that can be read, and a list of the others.
-
-    Args:
-        paths: of the images.
-        size: side of the squares; see :func:`auxface.data.images.decode.fit_square`.
-        folder: empty, or as a stopped run with the same arguments left it.
-        workers: threads; default one per core.
-        progress: called with (images done, images in all).
-    """
-    done, rejected = _where(folder / _DONE)
-    if done:
-        array = np.lib.format.open_memmap(folder / _ARRAY, mode="r+")
-    else:
-        shape = (len(paths), 3, size, size)
-        array = np.lib.format.open_memmap(folder / _ARRAY, mode="w+", dtype=np.uint8, shape=shape)
-    tell = progress or (lambda *_: None)
-    tell(done, len(paths))
-
-    def decode(path: Path) -> np.ndarray | str:
-        try:
-            return np.ascontiguousarray(fit_square(read_image(path), size).transpose(2, 0, 1))
-        except UnreadableImage as error:
-            return str(error)
-
-    # What cannot be read takes no place, so that the rest needs no copy to be used.
-    place = done - len(rejected)
-    for row, found in enumerate(in_order(decode, paths[done:], workers=workers), done):
-        if isinstance(found, str):
-            rejected.append((row, found))
-        else:
-            array[place] = found
-            place += 1
-        if (row + 1) % KEPT_EVERY == 0:
-            array.flush()
-            with atomic_file(folder / _DONE) as beside:
-                beside.write_text(json.dumps({"rows": row + 1, "rejected": rejected}))
-        if (row + 1) % _TOLD_EVERY == 0 or row + 1 == len(paths):
-            tell(row + 1, len(paths))
-    array.flush()
-    pd.DataFrame(rejected, columns=["row", "reason"]).to_csv(folder / _REJECTED, index=False)
-    (folder / _DONE).unlink(missing_ok=True)
-
-
-def open_decoded(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """What :func:`decode_images` made: uint8 [U, 3, S, S], memory-mapped, and row and reason of the others."""
-    array = np.load(folder / _ARRAY, mmap_mode="r", allow_pickle=False)
-    rejected = pd.read_csv(folder / _REJECTED, dtype={"row": int, "reason": str})
-    return array[: len(array) - len(rejected)], rejected
-
-
-def _where(state: Path) -> tuple[int, list[tuple[int, str]]]:
-    try:
-        said = json.loads(state.read_text())
-        return int(said["rows"]), [(int(row), str(reason)) for row, reason in said["rejected"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0, []
+SAVE_EVERY = 512
+_REPORT_EVERY = 64
+_ARRAY, _REJECTED, _STATE = "images.npy", "rejected.csv", "done.json"
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images of a manifest.
+class LoadedImages:
+    """The readable images of a manifest.
 
     Attributes:
-        array: uint8 [U, 3, S, S] RGB, memory-mapped and read-only: the usable ones, in the manifest's order.
-        usable: bool [N], which rows of the manifest those are.
-        rejected: columns path (as the manifest has it) and reason, one row per image that is not usable.
+        array: uint8 [U, 3, S, S] RGB, memory-mapped and read-only: the readable images in the manifest's order.
+        usable: bool [N], True for the rows of the manifest that could be read.
+        rejected: columns path (as in the manifest) and reason; one row per image that could not be read.
     """
 
     array: np.ndarray
@@ -116,78 +53,157 @@ def load_images(
     folder: Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Images:
-    """Decode every image of a manifest to a square of ``size`` pixels, or open the array that was made before.
+) -> LoadedImages:
+    """Decode every image of a manifest to a square, or open the array that an earlier call decoded.
 
     Args:
-        manifest: whose rows are read, in order.
-        size: side of the squares; see :func:`auxface.data.images.decode.fit_square`.
-        folder: where arrays are kept; default ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder.
-        workers: threads; default one per core.
-        progress: called with (images done, images in all).
+        manifest: its rows are read in order.
+        size: side of the squares in pixels; see :func:`auxface.data.images.decode.fit_square`.
+        folder: the cache; default ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder.
+        workers: number of threads; default one per core.
+        progress: called with (images done, images in total).
 
     Raises:
-        InputError: the folder cannot be written or has too little space.
+        InputError: the cache cannot be written or has too little space.
     """
-    folder = folder or default_folder()
+    folder = folder or cache_folder()
     paths = manifest.paths()
-    place = folder / "images" / key_of(paths, f"usable {DECODE_VERSION} {size}")
+    place = folder / "images" / cache_key(paths, f"usable {DECODE_VERSION} {size}")
     if not place.is_dir():
         needed = len(paths) * size * size * 3
-        keep(place, needed, lambda beside: decode_images(paths, size, beside, workers, progress))
+        make_once(place, needed, lambda partial: _decode_all(paths, size, partial, workers, progress))
     elif progress is not None:
         progress(len(paths), len(paths))
-    array, reasons = open_decoded(place)
+    reasons = pd.read_csv(place / _REJECTED, dtype={"row": int, "reason": str})
+    array = np.load(place / _ARRAY, mmap_mode="r", allow_pickle=False)
     usable = np.ones(len(paths), bool)
     usable[reasons["row"].to_numpy()] = False
     rejected = pd.DataFrame(
         {"path": manifest.table["path"].iloc[reasons["row"]].to_numpy(), "reason": reasons["reason"].to_numpy()}
     )
-    return Images(array, usable, rejected)
+    return LoadedImages(array[: len(array) - len(reasons)], usable, rejected)
 
 
-def default_folder() -> Path:
-    """Where decoded images are kept unless told otherwise."""
+def _decode_all(
+    paths: list[Path], size: int, folder: Path, workers: int | None = None, progress: Progress | None = None
+) -> None:
+    """Fill a folder with the squares of all readable images and a list of the others.
+
+    The folder is empty, or as an interrupted run with the same arguments left it.
+    """
+    done, rejected = _load_state(folder / _STATE)
+    if done:
+        array = np.lib.format.open_memmap(folder / _ARRAY, mode="r+")
+    else:
+        shape = (len(paths), 3, size, size)
+        array = np.lib.format.open_memmap(folder / _ARRAY, mode="w+", dtype=np.uint8, shape=shape)
+    report = progress or (lambda *_: None)
+    report(done, len(paths))
+
+    def decode(path: Path) -> np.ndarray | str:
+        try:
+            return np.ascontiguousarray(fit_square(read_image(path), size).transpose(2, 0, 1))
+        except UnreadableImage as error:
+            return str(error)
+
+    # Unreadable images take no row of the array, so the readable ones can be used without a copy.
+    place = done - len(rejected)
+    for row, found in enumerate(in_order(decode, paths[done:], workers=workers), done):
+        if isinstance(found, str):
+            rejected.append((row, found))
+        else:
+            array[place] = found
+            place += 1
+        if (row + 1) % SAVE_EVERY == 0:
+            array.flush()
+            with atomic_file(folder / _STATE) as temporary:
+                temporary.write_text(json.dumps({"rows": row + 1, "rejected": rejected}))
+        if (row + 1) % _REPORT_EVERY == 0 or row + 1 == len(paths):
+            report(row + 1, len(paths))
+    array.flush()
+    pd.DataFrame(rejected, columns=["row", "reason"]).to_csv(folder / _REJECTED, index=False)
+    (folder / _STATE).unlink(missing_ok=True)
+
+
+def _load_state(state: Path) -> tuple[int, list[tuple[int, str]]]:
+    """Return the number of finished rows and the rejected rows with reasons."""
+    try:
+        saved = json.loads(state.read_text())
+        return int(saved["rows"]), [(int(row), str(reason)) for row, reason in saved["rejected"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, []
+
+
+def cache_folder() -> Path:
+    """Return the cache: ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder."""
     named = os.environ.get("AUXFACE_CACHE")
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "auxface"
 
 
-def keep(place: Path, needed: int, make: Callable[[Path], None]) -> None:
-    """Make a folder of decoded images, whole or not at all; of several processes one makes it, the others wait.
+def cache_key(paths: list[Path], settings: str) -> str:
+    """Return a name that changes with the settings and with any file's path, size or modification time."""
+    digest = hashlib.sha256(f"{settings} {len(paths)}".encode())
+    for path in paths:
+        try:
+            status = path.stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except (OSError, ValueError):
+            state = "missing"
+        digest.update(f"\0{os.path.abspath(path)}\0{state}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:40]
+
+
+def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> None:
+    """Make a folder of the cache completely or not at all; of several processes one makes it, the others wait.
 
     Args:
-        place: the folder, named by :func:`key_of`.
+        place: the folder, named by :func:`cache_key`.
         needed: bytes that it may take.
-        make: fills a folder that is empty, or as a stopped run left it.
+        make: fills a folder that is empty, or as an interrupted run left it.
 
     Raises:
         InputError: the folder cannot be written or has too little space.
     """
-    beside = place.with_name(f".{place.name}.partial")
-    if not beside.is_dir():
-        _check_room(place.parent, needed)
+    partial = place.with_name(f".{place.name}.partial")
+    if not partial.is_dir():
+        _check_free_space(place.parent, needed)
     try:
-        with _alone(place.with_name(f".{place.name}.lock")):
+        with _exclusive_lock(place.with_name(f".{place.name}.lock")):
             if not place.is_dir():
-                beside.mkdir(exist_ok=True)
-                make(beside)
-                beside.replace(place)
+                partial.mkdir(exist_ok=True)
+                make(partial)
+                partial.replace(place)
     except OSError as error:
         raise InputError(
-            f"{place.parent.parent}: cannot keep decoded images there ({error.strerror}); set AUXFACE_CACHE to a "
-            "folder that can"
+            f"{place.parent.parent}: the cache of decoded images cannot be written ({error.strerror}); set "
+            "AUXFACE_CACHE to a writable folder"
         ) from None
 
 
+def _check_free_space(parent: Path, needed: int) -> None:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise InputError(
+            f"{parent}: the folder cannot be created ({error.strerror}); set AUXFACE_CACHE to another folder"
+        ) from None
+    if free < needed + 2**26:
+        raise InputError(
+            f"{parent}: the decoded images need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; set "
+            "AUXFACE_CACHE to a folder with enough space"
+        )
+
+
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process is in here; the system lets go of the lock of one that was killed."""
+def _exclusive_lock(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock; the system releases the lock of a killed process."""
     try:
         import fcntl
     except ImportError:
-        # Windows: two runs at once would do the same work twice, and the later one fail.
+        # Windows: two runs at the same time would decode the same images twice, and the later one would fail.
         yield
         return
     with lock.open("w") as held:
@@ -196,29 +212,3 @@ def _alone(lock: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-def key_of(paths: list[Path], settings: str) -> str:
-    """A name for what is decoded of these files, as they are now, with these settings."""
-    digest = hashlib.sha256(f"{settings} {len(paths)}".encode())
-    for path in paths:
-        try:
-            about = path.stat()
-            state = f"{about.st_size} {about.st_mtime_ns}"
-        except (OSError, ValueError):
-            state = "missing"
-        digest.update(f"\0{os.path.abspath(path)}\0{state}".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:40]
-
-
-def _check_room(parent: Path, needed: int) -> None:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(parent).free
-    except OSError as error:
-        raise InputError(f"{parent}: cannot be made ({error.strerror}); set AUXFACE_CACHE to another folder") from None
-    if free < needed + 2**26:
-        raise InputError(
-            f"{parent}: decoded images need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free; set AUXFACE_CACHE "
-            "to a folder with room"
-        )

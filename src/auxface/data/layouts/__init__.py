@@ -20,8 +20,8 @@ from auxface.data.layouts import (
     utkface,
 )
 from auxface.data.layouts.registry import (
+    Excluded,
     Layout,
-    LeftOut,
     Listing,
     Option,
     get_layout,
@@ -51,4 +51,4 @@ for module in (
 ):
     register(module.layout)
 
-__all__ = ["Layout", "LeftOut", "Listing", "Option", "get_layout", "layouts", "register", "resolve_options"]
+__all__ = ["Layout", "Excluded", "Listing", "Option", "get_layout", "layouts", "register", "resolve_options"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_file, need_folder, read_rows
 from auxface.data.manifest import Label
 from auxface.data.parallel import in_order
-from auxface.data.prepare.splits import cut_validation
+from auxface.data.splits import cut_validation
 from auxface.errors import InputError
 
 CLASSES: tuple[str, ...] = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -26,8 +26,8 @@ def read(root: Path, *, classes: str = "8", val_fraction: float = 0.05) -> Listi
     rows = _arrays(root) if (root / "train_set").is_dir() else _lists(root)
     # Faces without one of the chosen emotions (none, uncertain, no face; contempt of the seven) are outside the task.
     table = pd.DataFrame([row for row in rows if "expression" in row and row["expression"] < len(names)])
-    left_out = tuple(
-        LeftOut(str(row["path"]), "unreadable", "its annotation is missing or damaged")
+    excluded = tuple(
+        Excluded(str(row["path"]), "unreadable", "its annotation is missing or damaged")
         for row in rows
         if "expression" not in row
     )
@@ -38,7 +38,7 @@ def read(root: Path, *, classes: str = "8", val_fraction: float = 0.05) -> Listi
     table["frame"] = table.groupby("source").cumcount()
     table["split"] = cut_validation(table["split"], table["source"], val_fraction)
     labels = {"emotion": Label("class", names), "valence": Label("ordinal"), "arousal": Label("ordinal")}
-    return Listing(table, labels, left_out=left_out, tree=root)
+    return Listing(table, labels, excluded=excluded, boundary=root)
 
 
 def _lists(root: Path) -> list[dict]:

@@ -54,7 +54,7 @@ def read(root: Path, *, images: str = "aligned") -> Listing:
         table.reset_index(drop=True),
         {"attributes": Label("multilabel", ATTRIBUTES), "identity": Label("identity")},
         ("gender", "age_group"),
-        tree=root,
+        boundary=root,
     )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.layouts.faceforensics import FORGED
-from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_file, need_folder, read_lines
-from auxface.data.prepare.splits import cut_validation
+from auxface.data.splits import cut_validation
 from auxface.errors import InputError
 
 _FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
@@ -42,13 +42,13 @@ def read(root: Path, *, source: str = "original", val_fraction: float = 0.15) ->
     table = pd.DataFrame(rows).assign(dataset="celebdf", frame=0)
     rest = table["split"] == "train"
     leaks = rest & table["source"].isin(table.loc[~rest, "source"])
-    left_out = [
-        LeftOut(str(row.path), "duplicate", f"its original {row.source} is also behind the official test list")
+    excluded = [
+        Excluded(str(row.path), "duplicate", f"its original {row.source} is also behind the official test list")
         for row in table[leaks].itertuples()
-    ] + [LeftOut(str(root / name), "unreadable", f"no such file, though {_TEST} names it") for name in missing]
+    ] + [Excluded(str(root / name), "unreadable", f"no such file, though {_TEST} names it") for name in missing]
     table = table[~leaks].reset_index(drop=True)
     table["split"] = cut_validation(table["split"], table["source"], val_fraction)
-    return Listing(table, {"forged": FORGED}, left_out=tuple(left_out), tree=root)
+    return Listing(table, {"forged": FORGED}, excluded=tuple(excluded), boundary=root)
 
 
 def _test_list(path: Path) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_folder, read_lines
 from auxface.data.manifest import Label
-from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 CLASSES: tuple[str, ...] = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
@@ -38,7 +38,7 @@ def read(root: Path, *, peak_frames: int = 3, neutral_frames: int = 0, split_fra
     table = pd.DataFrame(rows).assign(dataset="ckplus", method="")
     table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
     classes = CLASSES if neutral_frames else CLASSES[1:]
-    return Listing(table, {"emotion": Label("class", classes)}, tree=root)
+    return Listing(table, {"emotion": Label("class", classes)}, boundary=root)
 
 
 def _emotion(file: Path) -> str:

@@ -14,7 +14,7 @@ from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_root
-from auxface.data.prepare.splits import cut_validation
+from auxface.data.splits import cut_validation
 from auxface.errors import InputError
 
 _PLACES = {"DF40_train": "train", "train": "train", "DF40": "test", "DF40_test": "test", "test": "test"}
@@ -43,7 +43,7 @@ def read(root: Path, *, methods: Sequence[str] = (), val_fraction: float = 0.1) 
     table = pd.DataFrame(rows).assign(dataset="df40").drop(columns="folder")
     table["split"] = cut_validation(table["split"], table["source"], val_fraction)
     table["frame"] = table.groupby(["method", "source", "video"], sort=False).cumcount()
-    return Listing(table, {"forged": FORGED}, tree=root)
+    return Listing(table, {"forged": FORGED}, boundary=root)
 
 
 def _row(path: Path, inside: Path, method: str, split: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pandas as pd
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import need_root
-from auxface.data.prepare.splits import DEFAULT, cut_validation, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, cut_validation, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 _OFFICIAL = {"validation": "val", "test": "test"}
@@ -27,7 +27,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
         table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
     elif "val" not in official:
         table["split"] = cut_validation(table["split"], table["source"], parse_fractions(split_fractions)[1])
-    return Listing(table, {"forged": FORGED}, tree=root)
+    return Listing(table, {"forged": FORGED}, boundary=root)
 
 
 def _part(file: Path) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_file, need_folder
 from auxface.data.manifest import Label
 from auxface.errors import InputError
@@ -36,25 +36,25 @@ def read(
         rows += _dfd(root, compression) if method == _DFD else _forgeries(root, compression, method)
     table = pd.DataFrame(rows)
     youtube = table["split"] == ""
-    left_out: list[LeftOut] = []
+    excluded: list[Excluded] = []
     if youtube.any():
         places = _read_splits(root, Path(splits) if splits else None)
-        left_out = _missing(table[youtube], places)
+        excluded = _missing(table[youtube], places)
         _place(table, youtube, places)
     table = table.assign(dataset="faceforensics", frame=0)
-    return Listing(table, {"forged": FORGED}, left_out=tuple(left_out), tree=root)
+    return Listing(table, {"forged": FORGED}, excluded=tuple(excluded), boundary=root)
 
 
-def _missing(table: pd.DataFrame, places: dict[str, tuple[str, str]]) -> list[LeftOut]:
+def _missing(table: pd.DataFrame, places: dict[str, tuple[str, str]]) -> list[Excluded]:
     """The videos that the split files name and that were not downloaded: a partial copy is not taken for whole."""
     reason = "no such file, though the split files name it"
-    found: list[LeftOut] = []
+    found: list[Excluded] = []
     for method, rows in table.groupby("method"):
         folder, have = Path(rows["path"].iloc[0]).parent, set(rows["video"])
         pairs = [pair.split("_") for _, pair in places.values()]
         ways = {f"{one}_{other}" for one, other in pairs} | {f"{other}_{one}" for one, other in pairs}
         wanted = ways if method else set(places)
-        found += [LeftOut(str(folder / f"{name}.mp4"), "unreadable", reason) for name in sorted(wanted - have)]
+        found += [Excluded(str(folder / f"{name}.mp4"), "unreadable", reason) for name in sorted(wanted - have)]
     return found
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import need_file, need_folder, read_rows
 from auxface.data.manifest import Label
-from auxface.data.prepare.splits import cut_validation
+from auxface.data.splits import cut_validation
 from auxface.errors import InputError
 
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ def read(root: Path, *, val_fraction: float = 0.05) -> Listing:
     )
     table["split"] = cut_validation(table["split"], table["source"], val_fraction)
     labels = {name.replace("age", "age_group"): Label("class", levels) for name, levels in LEVELS.items()}
-    return Listing(table, labels, tuple(labels), tree=root)
+    return Listing(table, labels, tuple(labels), boundary=root)
 
 
 layout = Layout(

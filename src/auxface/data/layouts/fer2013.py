@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from auxface.atomic import atomic_file
-from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_file, need_folder, read_rows
 from auxface.data.manifest import Label
 from auxface.errors import InputError
@@ -39,7 +39,7 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); give a place with images=FOLDER") from None
 
-    kept, left_out = [], []
+    kept, excluded = [], []
     for number, row in enumerate(rows):
         path = folder / f"fer{number:07d}.png"
         if row["Usage"] not in _SPLITS:
@@ -48,17 +48,17 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
         pixels = _pixels(row["pixels"])
         if emotion is None or pixels is None:
             reason = "FER+ has no majority emotion" if pixels is not None else f"its pixels are not {_SIDE}x{_SIDE}"
-            left_out.append(LeftOut(str(path), "unreadable", reason))
+            excluded.append(Excluded(str(path), "unreadable", reason))
             continue
         if not path.exists():
             with atomic_file(path) as beside:
                 Image.fromarray(pixels).save(beside)
         kept.append({"path": str(path), "split": _SPLITS[row["Usage"]], "source": path.stem, "emotion": emotion})
     if not kept:
-        raise InputError(f"{source}: not one row can be used ({left_out[0].reason})")
+        raise InputError(f"{source}: not one row can be used ({excluded[0].reason})")
     classes = CLASSES if plus is None else PLUS_CLASSES
     table = pd.DataFrame(kept).assign(dataset="fer2013", video="", method="", frame=0)
-    return Listing(table, {"emotion": Label("class", classes)}, left_out=tuple(left_out))
+    return Listing(table, {"emotion": Label("class", classes)}, excluded=tuple(excluded))
 
 
 def majority(votes: dict[str, str]) -> str | None:
@@ -91,7 +91,7 @@ def _folders(root: Path) -> Listing:
     table = pd.DataFrame(rows).assign(dataset="fer2013", video="", method="")
     table["source"] = table["split"] + "/" + table["emotion"] + "/" + table["source"]
     table["frame"] = table.groupby("source").cumcount()
-    return Listing(table, {"emotion": Label("class", CLASSES)}, tree=root)
+    return Listing(table, {"emotion": Label("class", CLASSES)}, boundary=root)
 
 
 def _emotion(text: str, source: Path, number: int) -> str:

@@ -7,9 +7,10 @@ import pandas as pd
 
 from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under, need_root
+from auxface.data.layouts.tree import files_under, need_root
 from auxface.data.manifest import Label
-from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.errors import InputError
 
 _SPLITS = {
@@ -46,14 +47,14 @@ def read(
     table = pd.DataFrame(found)
     names = _classes(classes, sorted(table[label].unique()), root)
 
-    videos = table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)
+    videos = table["path"].map(is_video)
     table["video"] = table["inside"].where(videos, "")
     table["source"] = table["inside"] if source_pattern is None else _sources(table["inside"], source_pattern)
     table["dataset"], table["method"] = dataset or root.resolve().name, ""
     table["frame"] = table.groupby(["source", "video"], sort=False).cumcount()
     if not splits:
         table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
-    return Listing(table.drop(columns="inside"), {label: Label("class", names)}, tree=root)
+    return Listing(table.drop(columns="inside"), {label: Label("class", names)}, boundary=root)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -30,7 +30,7 @@ def read(root: Path, *, only_pairs: bool = True) -> Listing:
     ]
     table["identity"] = table["source"]
     table = table.assign(split="test", dataset="lfw", video="", method="")
-    return Listing(table, {"identity": Label("identity")}, beside={"pairs": pairs}, tree=root)
+    return Listing(table, {"identity": Label("identity")}, extra_tables={"pairs": pairs}, boundary=root)
 
 
 def _pairs(path: Path) -> pd.DataFrame:

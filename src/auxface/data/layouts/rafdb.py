@@ -7,7 +7,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import need_file, need_folder, read_lines
 from auxface.data.manifest import Label
-from auxface.data.prepare.splits import cut_validation
+from auxface.data.splits import cut_validation
 from auxface.errors import InputError
 
 CLASSES: tuple[str, ...] = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -47,7 +47,7 @@ def read(root: Path, *, images: str = "aligned", val_fraction: float = 0.1) -> L
         people = [_person(manual / f"{source}_manu_attri.txt") for source in table["source"]]
         for at, group in enumerate(groups):
             table[group] = [person[at] for person in people]
-    return Listing(table, {"emotion": Label("class", CLASSES)}, groups, tree=root)
+    return Listing(table, {"emotion": Label("class", CLASSES)}, groups, boundary=root)
 
 
 def _person(path: Path) -> tuple[str, ...]:

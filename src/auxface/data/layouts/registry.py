@@ -37,7 +37,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Excluded:
     """A file of the data set that gets no row.
 
     Attributes:
@@ -61,17 +61,17 @@ class Listing:
             where a face was forged.
         labels: label name to what it is.
         groups: columns that are groups of people.
-        left_out: what the layout found but cannot give a row, and why; counted and listed.
-        beside: tables of the data set's own protocol, such as verification pairs, by name; written beside the manifest.
-        tree: the folder that links must not leave, or None where the user named every path.
+        excluded: what the layout found but cannot give a row, and why; counted and listed.
+        extra_tables: tables of the data set's own protocol, such as verification pairs, by name.
+        boundary: the folder that links must not leave, or None where the user named every path.
     """
 
     table: pd.DataFrame
     labels: Mapping[str, Label]
     groups: tuple[str, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-    beside: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    tree: Path | None = None
+    excluded: tuple[Excluded, ...] = ()
+    extra_tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    boundary: Path | None = None
 
 
 @dataclass(frozen=True)

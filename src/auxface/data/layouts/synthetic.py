@@ -7,7 +7,7 @@ from PIL import Image
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
-from auxface.data.prepare.splits import parse_fractions
+from auxface.data.splits import parse_fractions
 from auxface.errors import InputError
 from auxface.output_folder import added_files, refuse_foreign_names
 
@@ -50,7 +50,7 @@ def drawn(table: pd.DataFrame, root: Path) -> Listing:
         "attributes": Label("multilabel", tuple(ATTRIBUTES)),
         "forged": Label("binary", ("real", "fake")),
     }
-    return Listing(table, labels, ("skin_tone", "age_group"), tree=root)
+    return Listing(table, labels, ("skin_tone", "age_group"), boundary=root)
 
 
 layout = Layout(

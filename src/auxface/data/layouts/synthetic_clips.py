@@ -8,7 +8,7 @@ import pandas as pd
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.synthetic import drawn
 from auxface.data.parallel import in_order
-from auxface.data.prepare.splits import parse_fractions
+from auxface.data.splits import parse_fractions
 from auxface.data.video.h264 import write_video
 from auxface.errors import InputError
 from auxface.output_folder import added_files, refuse_foreign_names

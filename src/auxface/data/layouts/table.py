@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import KEY, Label, LabelKind
-from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 from auxface.plugins import nearest
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from auxface.data.images.decode import SUFFIXES
 from auxface.errors import InputError
 
-VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
-
 
 def need_root(root: Path, layout: str) -> Path:
     """The data set's folder, or InputError."""

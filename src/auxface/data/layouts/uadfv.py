@@ -7,7 +7,7 @@ import pandas as pd
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_folder
-from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 
@@ -25,7 +25,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
     table = pd.DataFrame(rows).assign(dataset="uadfv", frame=0)
     table["method"] = table["forged"].map({0: "", 1: "FakeApp"})
     table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
-    return Listing(table, {"forged": FORGED}, tree=root)
+    return Listing(table, {"forged": FORGED}, boundary=root)
 
 
 layout = Layout(

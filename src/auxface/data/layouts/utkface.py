@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.layouts.registry import Layout, LeftOut, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
 from auxface.data.layouts.tree import files_under, need_root
 from auxface.data.manifest import Label
-from auxface.data.prepare.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
 GENDERS: tuple[str, ...] = ("Male", "Female")
@@ -21,12 +21,12 @@ _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.jpg)*", 
 def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
     """Read every image below ``root`` (one folder, or the three parts of the originals)."""
     need_root(root, "utkface")
-    rows, left_out = [], []
+    rows, excluded = [], []
     for path in files_under(root, (".jpg",)):
         found = _NAME.fullmatch(path.name)
         if found is None:
             reason = "its name is not age_gender_race_date.jpg, so it has no labels"
-            left_out.append(LeftOut(str(path), "unreadable", reason))
+            excluded.append(Excluded(str(path), "unreadable", reason))
             continue
         age = int(found[1])
         rows.append(
@@ -50,7 +50,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
         "age_group": Label("class", AGE_GROUPS),
         "age": Label("ordinal"),
     }
-    return Listing(table, labels, ("gender", "race", "age_group"), tuple(left_out), tree=root)
+    return Listing(table, labels, ("gender", "race", "age_group"), tuple(excluded), boundary=root)
 
 
 def age_group(age: int) -> str:

@@ -1,1 +1,1 @@
-"""From a data set as its owners publish it to a manifest."""
+"""Prepare a data set: from the files that its owners publish to a manifest."""

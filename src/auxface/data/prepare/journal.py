@@ -1,4 +1,10 @@
-"""What was done, line by line on disk, so that a killed run goes on where it was and a second one repeats nothing."""
+"""A journal of finished files, written line by line, so that an interrupted run resumes and a second one skips them.
+
+with Journal(Path(".faces.parquet.journal"), settings) as journal:
+    if journal.find(path) is None:
+        state = file_state(path)
+        journal.add(path, state, process(path))
+"""
 
 import hashlib
 import json
@@ -10,10 +16,14 @@ from typing import Any, TextIO
 
 
 class Journal:
-    """An append-only JSON Lines file: a first line with the settings, then one line per finished item.
+    """An append-only JSON Lines file: a first line with a hash of the settings, then one line per finished file.
 
-    A line holds the item's name, the state of its file (size and time of change) and the result. Results of a changed
-    file, of other settings, and of a line that a kill cut short are forgotten.
+    A line holds the file's path, its state (size and modification time) and the result. Results are discarded if the
+    file or the settings have changed; a line that a kill truncated is discarded too.
+
+    Args:
+        path: the journal.
+        settings: everything else that the results depend on.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -40,14 +50,14 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def find(self, item: str) -> Any:
-        """The result kept for an item whose file has not changed since, or None."""
-        state, result = self._done.get(item, ("", None))
-        return result if result is not None and state == file_state(item) else None
+    def find(self, path: str) -> Any:
+        """Return the result of a file that has not changed since, or None."""
+        state, result = self._done.get(path, ("", None))
+        return result if result is not None and state == file_state(path) else None
 
-    def add(self, item: str, state: str, result: Any) -> None:
-        """Keep a result; ``state`` is :func:`file_state` taken before the work began."""
-        self._write({"item": item, "state": state, "result": result})
+    def add(self, path: str, state: str, result: Any) -> None:
+        """Append a result; ``state`` is the :func:`file_state` from before the file was opened."""
+        self._write({"item": path, "state": state, "result": result})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         assert self._file is not None
@@ -56,7 +66,7 @@ class Journal:
         self._file.flush()
 
     def _read(self) -> int | None:
-        """Load the finished lines; returns how many bytes they are, or None where there is nothing to go on from."""
+        """Load the complete lines; return their length in bytes, or None if there is nothing to resume."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -76,9 +86,9 @@ class Journal:
 
 
 def file_state(path: str | os.PathLike[str]) -> str:
-    """Size and time of change of a file, or "missing"."""
+    """Return size and modification time of a file, or "missing"."""
     try:
-        about = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return "missing"
-    return f"{about.st_size} {about.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,4 +1,10 @@
-"""``auxface prepare``: a data set as its owners publish it, to a manifest."""
+"""Prepare a data set: read it as its owners publish it and write a manifest of the images that can be used.
+
+from auxface.data.prepare.prepare import prepare
+
+account = prepare("folder", Path("faces"), out=Path("faces.parquet"))
+account["usable"]
+"""
 
 import hashlib
 import json
@@ -12,15 +18,21 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file, refuse_existing
-from auxface.data.copies import find_copies, from_text
-from auxface.data.faces import FaceCutter, FaceSettings
+from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.decode import DECODE_VERSION
 from auxface.data.layouts import Listing, get_layout, resolve_options
-from auxface.data.leaks import find_leaks
+from auxface.data.leaks import decode_thumbnail, find_leaks, find_near_duplicates
 from auxface.data.manifest import COLUMNS, KEY, Manifest, check_manifest, write_manifest
-from auxface.data.prepare.accounting import STATUSES, Intake, Item, Outcome, mark_duplicates, safe_name
+from auxface.data.prepare.file_processing import (
+    STATUSES,
+    FileProcessor,
+    FileResult,
+    InputFile,
+    reject_duplicates,
+    safe_name,
+)
 from auxface.data.prepare.journal import Journal
-from auxface.data.video.frames import FrameSettings
+from auxface.data.video.frames import FrameSettings, is_video
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -30,7 +42,7 @@ def prepare(
     layout: str,
     root: Path,
     *,
-    output: Path,
+    out: Path,
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
     faces: FaceSettings | None = None,
@@ -40,104 +52,90 @@ def prepare(
     duplicates: Literal["drop", "keep"] = "drop",
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Read a data set, open each of its files once, and write a manifest of what can be used.
+    """Read a data set, open each of its files once, and write a manifest of the images that can be used.
 
-    Beside ``NAME.parquet`` stand ``NAME.account.json`` (what is returned), ``NAME.rejected.csv`` (path, reason) and,
-    where an image of one split looks like one of another, ``NAME.leaks.csv``. A run that was stopped goes on where it
-    was: finished files stand in a hidden journal beside the manifest.
+    Beside ``NAME.parquet`` it writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv`` (path, reason,
+    status, split) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An interrupted run
+    resumes: finished files are listed in a hidden journal beside the manifest.
 
     Args:
         layout: name of a layout; see :func:`auxface.data.layouts.layouts`.
-        root: the data set's folder, or the list file of ``table``.
-        output: the manifest to write, ``.parquet`` or ``.csv``.
-        overwrite: replace ``output`` if it exists.
-        options: settings of the layout.
-        faces: how faces are cut; None for images that are cropped already.
-        weights: YuNet's weight; without it a hash-checked file is downloaded once.
-        frames: which frames of each video become images; None keeps a row per video.
-        crops: folder for the images that ``faces`` and ``frames`` make.
-        duplicates: whether an image that is the same file as another is dropped.
-        progress: called with (files done, files in all).
+        root: the data set's folder, or the list file of layout ``table``.
+        out: the manifest to write, ``.parquet`` or ``.csv``.
+        overwrite: replace ``out`` if it exists.
+        options: options of the layout.
+        faces: how faces are cropped; None if the images are cropped already.
+        weights: YuNet's ONNX file; default: a download that is checked by its hash.
+        frames: which frames of each video are extracted; None keeps one row per video.
+        crops: folder for the images that ``faces`` and ``frames`` write.
+        duplicates: ``drop`` image files with the bytes of another, or ``keep`` them.
+        progress: called with (files done, files in total).
 
     Returns:
-        found, usable, no_face, unreadable, duplicate: found is the sum of the others. What is counted are images; of
-        videos, the frames or clips that were wanted, and one for a video that cannot be read.
+        found, usable, no_face, unreadable, duplicate; found is the sum of the others. Images are counted; of videos,
+        the frames or clips to extract, and one for a video that cannot be read.
 
     Raises:
         InputError: a wrong or partial data set, a wrong option, an output that exists, or no usable image.
     """
-    output = Path(output)
+    out = Path(out)
     chosen = get_layout(layout)
     values = resolve_options(chosen, options or {})
-    if output.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{output}: a manifest is written as .parquet or .csv")
-    refuse_existing(output, overwrite)
+    if out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"{out}: the name of a manifest must end in .parquet or .csv")
+    refuse_existing(out, overwrite)
     if crops is None and (faces or frames):
-        raise InputError("cutting faces or frames needs a folder to write them to; name one with --out")
-    cutter = FaceCutter(faces, weights) if faces else None
+        raise InputError("cropping faces and extracting frames need a folder for the images; name one with --crops")
+    cropper = FaceCropper(faces, weights) if faces else None
     listing = chosen.read(Path(root), **values)
 
     table = listing.table.reset_index(drop=True)
     table["path"] = [os.path.abspath(path) for path in table["path"]]
-    # Before hours of decoding: what no image can mend.
+    # Before hours of decoding: faults that no image can cure.
     check_manifest(Manifest(table, listing.labels, listing.groups), str(root))
-    items = _items(table)
-    if faces and not frames and any(item.is_video for item in items):
-        raise InputError(f"{root}: it holds videos; say which of their frames to take, such as --frames 32")
-    intake = Intake(listing.tree, cutter, frames, Path(os.path.abspath(crops)) if crops else None)
+    files = _input_files(table)
+    if faces and not frames and any(is_video(file.path) for file in files):
+        raise InputError(f"{root}: the data set has videos; choose how many frames to extract, such as --frames 32")
+    processor = FileProcessor(listing.boundary, cropper, frames, Path(os.path.abspath(crops)) if crops else None)
     crop = _crop_header(faces, weights, frames)
-    settings = {"decode": DECODE_VERSION, "looks": 1, "crop": crop, "crops": str(intake.crops), "frames": str(frames)}
+    settings = {
+        "decode": DECODE_VERSION,
+        "thumbnails": 1,
+        "crop": crop,
+        "crops": str(processor.crops),
+        "frames": str(frames),
+    }
 
-    outcomes: list[Outcome] = []
-    with Journal(output.with_name(f".{output.name}.journal"), settings) as journal:
-        for outcome in intake.take_all(items, journal):
-            outcomes.append(outcome)
+    results: list[FileResult] = []
+    with Journal(out.with_name(f".{out.name}.journal"), settings) as journal:
+        for result in processor.process_all(files, journal):
+            results.append(result)
             if progress is not None:
-                progress(len(outcomes), len(items))
+                progress(len(results), len(files))
     if duplicates == "drop":
-        outcomes = mark_duplicates(list(table["path"]), list(table["split"]), outcomes)
-    return _write(listing, table, outcomes, crop, output)
+        results = reject_duplicates(list(table["path"]), list(table["split"]), results)
+    return _write(listing, table, results, crop, out)
 
 
-def leaks_file(output: Path) -> Path:
-    """Where ``prepare`` lists the images of one split that look like one of another; absent where there are none."""
-    return output.with_name(f"{output.stem}.leaks.csv")
+def leaks_file(manifest: Path) -> Path:
+    """Return where ``prepare`` lists near-duplicate images in different splits; no such file if there are none."""
+    return manifest.with_name(f"{manifest.stem}.leaks.csv")
 
 
-def count_leaks(output: Path) -> int:
-    """How many pairs of images that look the same stand in different splits."""
-    listed = leaks_file(output)
+def count_leaks(manifest: Path) -> int:
+    """Return the number of pairs of near-duplicate images in different splits of a prepared manifest."""
+    listed = leaks_file(manifest)
     return len(pd.read_csv(listed)) if listed.is_file() else 0
 
 
-def _leaks(kept: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
-    """Pairs of images in different splits that look the same: their paths, splits and likeness."""
-    seen = [piece.look for outcome in outcomes for piece in outcome.pieces if piece.status == "usable"]
-    rows = [row for row, text in enumerate(seen) if text]
-    images = kept.iloc[rows].reset_index(drop=True)
-    if images.empty:
-        return images
-    pairs = find_leaks(images, find_copies(np.stack([from_text(seen[row]) for row in rows]))).images
-    one, other = images.iloc[pairs["first"]], images.iloc[pairs["second"]]
-    return pd.DataFrame(
-        {
-            "path": one["path"].to_numpy(),
-            "split": one["split"].to_numpy(),
-            "other_path": other["path"].to_numpy(),
-            "other_split": other["split"].to_numpy(),
-            "likeness": pairs["likeness"].round(4),
-        }
-    )
-
-
-def _items(table: pd.DataFrame) -> list[Item]:
+def _input_files(table: pd.DataFrame) -> list[InputFile]:
     masks = table["mask"] if "mask" in table else [""] * len(table)
-    items = []
+    files = []
     for path, mask, *key in zip(table["path"], masks, *(table[column] for column in KEY), strict=True):
         dataset, method = safe_name(str(key[0])), safe_name(str(key[1]) or "original")
         mark = hashlib.sha256("\0".join(map(str, key)).encode(errors="surrogateescape")).hexdigest()[:10]
-        items.append(Item(path, str(mask or ""), f"{dataset}/{method}/{safe_name(Path(path).stem)}-{mark}"))
-    return items
+        files.append(InputFile(path, str(mask or ""), f"{dataset}/{method}/{safe_name(Path(path).stem)}-{mark}"))
+    return files
 
 
 def _crop_header(
@@ -152,59 +150,80 @@ def _crop_header(
 
 
 def _write(
-    listing: Listing, table: pd.DataFrame, outcomes: list[Outcome], crop: dict[str, Any] | None, output: Path
+    listing: Listing, table: pd.DataFrame, results: list[FileResult], crop: dict[str, Any] | None, out: Path
 ) -> dict[str, int]:
-    counts = Counter(piece.status for outcome in outcomes for piece in outcome.pieces)
-    counts.update(left.status for left in listing.left_out)
+    counts = Counter(sample.status for result in results for sample in result.samples)
+    counts.update(excluded.status for excluded in listing.excluded)
     rejected = [
-        (path, piece.reason, piece.status, split)
-        for path, split, outcome in zip(table["path"], table["split"], outcomes, strict=True)
-        for piece in outcome.pieces
-        if piece.status != "usable"
-    ] + [(left.path, left.reason, left.status, "") for left in listing.left_out]
+        (path, sample.reason, sample.status, split)
+        for path, split, result in zip(table["path"], table["split"], results, strict=True)
+        for sample in result.samples
+        if sample.status != "usable"
+    ] + [(excluded.path, excluded.reason, excluded.status, "") for excluded in listing.excluded]
     if not counts["usable"]:
-        raise InputError(f"not one of the {len(rejected)} images can be used ({rejected[0][0]}: {rejected[0][1]})")
+        raise InputError(f"none of the {len(rejected)} images can be used ({rejected[0][0]}: {rejected[0][1]})")
 
-    kept = _rows(listing, table, outcomes)
-    leaks = _leaks(kept, outcomes)
-    kept["path"] = [_relative(path, output) for path in kept["path"]]
+    rows = _usable_rows(listing, table, results)
+    leaks = _leaks(rows, results)
+    rows["path"] = [_relative(path, out) for path in rows["path"]]
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
-    with atomic_file(output.with_name(f"{output.stem}.rejected.csv")) as beside:
-        pd.DataFrame(rejected, columns=["path", "reason", "status", "split"]).to_csv(beside, index=False)
-    with atomic_file(output.with_name(f"{output.stem}.account.json")) as beside:
-        beside.write_text(json.dumps(account, indent=1) + "\n")
-    listed = leaks_file(output)
+    with atomic_file(out.with_name(f"{out.stem}.rejected.csv")) as temporary:
+        pd.DataFrame(rejected, columns=["path", "reason", "status", "split"]).to_csv(temporary, index=False)
+    with atomic_file(out.with_name(f"{out.stem}.account.json")) as temporary:
+        temporary.write_text(json.dumps(account, indent=1) + "\n")
+    listed = leaks_file(out)
     if len(leaks):
-        with atomic_file(listed) as beside:
-            leaks.to_csv(beside, index=False)
+        with atomic_file(listed) as temporary:
+            leaks.to_csv(temporary, index=False)
     else:
         listed.unlink(missing_ok=True)
-    for name, extra in listing.beside.items():
-        with atomic_file(output.with_name(f"{output.stem}.{name}.csv")) as beside:
-            extra.to_csv(beside, index=False)
-    # Last, so that a manifest stands for a run that ended.
-    write_manifest(Manifest(kept, listing.labels, listing.groups, crop), output)
+    for name, extra in listing.extra_tables.items():
+        with atomic_file(out.with_name(f"{out.stem}.{name}.csv")) as temporary:
+            extra.to_csv(temporary, index=False)
+    # Last: a manifest exists only after a complete run.
+    write_manifest(Manifest(rows, listing.labels, listing.groups, crop), out)
     return account
 
 
-def _rows(listing: Listing, table: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
-    """The listing's rows, each as often as it has usable pieces, with the pieces' paths and frames."""
+def _usable_rows(listing: Listing, table: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
+    """Return the listing's rows, each once per usable sample, with the samples' paths and frames."""
     usable = [
-        (row, piece) for row, outcome in enumerate(outcomes) for piece in outcome.pieces if piece.status == "usable"
+        (row, sample) for row, result in enumerate(results) for sample in result.samples if sample.status == "usable"
     ]
     columns = [column for label, what in listing.labels.items() for column in what.columns(label)]
     rows = table.loc[[row for row, _ in usable], list(dict.fromkeys([*COLUMNS, *columns, *listing.groups]))]
     rows = rows.reset_index(drop=True)
-    rows["path"] = [piece.path for _, piece in usable]
-    rows["frame"] = rows["frame"] + [piece.frame for _, piece in usable]
+    rows["path"] = [sample.path for _, sample in usable]
+    rows["frame"] = rows["frame"] + [sample.frame for _, sample in usable]
     if rows.duplicated(list(KEY)).any() and len({row for row, _ in usable}) < len(usable):
         # Several faces of one image.
         rows["frame"] = rows.groupby(list(KEY[:-1]), sort=False).cumcount()
     return rows
 
 
-def _relative(path: str, output: Path) -> str:
-    """Relative to the manifest where the image lies under its folder, so that both can move together."""
-    folder = os.path.abspath(output.parent)
+def _leaks(rows: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
+    """Return path, split, other_path, other_split and likeness of near-duplicate images in different splits."""
+    encoded = [sample.thumbnail for result in results for sample in result.samples if sample.status == "usable"]
+    known = [row for row, text in enumerate(encoded) if text]
+    images = rows.iloc[known].reset_index(drop=True)
+    if images.empty:
+        return images
+    pairs = find_near_duplicates(np.stack([decode_thumbnail(encoded[row]) for row in known]))
+    pairs = find_leaks(images, pairs).images
+    one, other = images.iloc[pairs["first"]], images.iloc[pairs["second"]]
+    return pd.DataFrame(
+        {
+            "path": one["path"].to_numpy(),
+            "split": one["split"].to_numpy(),
+            "other_path": other["path"].to_numpy(),
+            "other_split": other["split"].to_numpy(),
+            "likeness": pairs["likeness"].round(4),
+        }
+    )
+
+
+def _relative(path: str, out: Path) -> str:
+    """Return a path relative to the manifest if it is below its folder, so that both can be moved together."""
+    folder = os.path.abspath(out.parent)
     inside = os.path.commonpath([folder, path]) == folder
     return Path(os.path.relpath(path, folder)).as_posix() if inside else path

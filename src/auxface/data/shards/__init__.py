@@ -1,17 +1,18 @@
-"""Shards: a manifest's images in tar files of the webdataset form, to be read in sequence from far away."""
+"""Shards: a manifest's images in tar files of webdataset's form, which are read sequentially or by offset."""
 
 from auxface.data.shards.reading import Sample, ShardDataset, count_samples, read_shards
-from auxface.data.shards.sharded_images import ShardImages, is_sharded, shard_images
-from auxface.data.shards.writing import Sharded, write_shards
+from auxface.data.shards.sharded_images import ShardImages, index_shards, is_sharded, refuse_shards
+from auxface.data.shards.writing import ShardCounts, write_shards
 
 __all__ = [
     "Sample",
+    "ShardCounts",
     "ShardDataset",
     "ShardImages",
-    "Sharded",
     "count_samples",
+    "index_shards",
     "is_sharded",
     "read_shards",
-    "shard_images",
+    "refuse_shards",
     "write_shards",
 ]

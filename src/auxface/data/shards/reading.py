@@ -1,6 +1,8 @@
-"""Reading shards: in an order that follows from (seed, epoch), shared out over processes and their workers.
+"""Read shards in an order that depends on (seed, epoch) only, partitioned over processes and their workers.
 
-Shards for a ``torch.utils.data.DataLoader``.
+for sample in read_shards(Path("shards"), "train", size=112, epoch=3):
+    ...  # sample.image is uint8 [3, 112, 112]
+loader = DataLoader(ShardDataset(Path("shards"), "train", size=112), 64, num_workers=2, collate_fn=list)
 """
 
 import json
@@ -21,21 +23,61 @@ from auxface.errors import InputError
 
 @dataclass(frozen=True)
 class Sample:
-    """One image out of a shard.
+    """One image of a shard.
 
     Attributes:
-        row: its row in the manifest that the shards were made of; the seed of its views.
+        row: its row (from 0) in the manifest from which the shards were written; the seed of its views.
         image: uint8 [3, S, S] RGB.
-        about: the manifest's row: split, key, labels and groups.
+        values: the manifest's row: split, key, labels and groups.
     """
 
     row: int
     image: np.ndarray
-    about: dict[str, Any]
+    values: dict[str, Any]
+
+
+class ShardDataset(IterableDataset[Sample]):
+    """The samples of a split, partitioned over the processes of ``torchrun`` and the workers of each loader.
+
+    Call :meth:`set_epoch` before every epoch. Give the loader a ``collate_fn``, such as ``list``. Partitions may differ
+    in length by a shard, so processes that step together should stop at the same number of batches.
+
+    Args:
+        folder: written by ``auxface data shard``.
+        split: train, val or test.
+        size: side of the images in pixels.
+        seed: of the order; None: the order in which they were written.
+
+    Raises:
+        InputError: not a folder of shards, or no such split.
+    """
+
+    def __init__(self, folder: Path, split: str, *, size: int, seed: int | None = 0) -> None:
+        self.folder, self.split, self.size, self.seed = folder, split, size, seed
+        self.samples = count_samples(folder, split)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, which determines the order of the next pass."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Sample]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        return read_shards(
+            self.folder,
+            self.split,
+            size=self.size,
+            seed=self.seed,
+            epoch=self.epoch,
+            reader=rank * workers + worker,
+            readers=world * workers,
+        )
 
 
 def count_samples(folder: Path, split: str) -> int:
-    """Images of a split.
+    """Return the number of images in a split.
 
     Raises:
         InputError: not a folder of shards, or no such split in it.
@@ -53,22 +95,23 @@ def read_shards(
     reader: int = 0,
     readers: int = 1,
 ) -> Iterator[Sample]:
-    """The images of a split that are one reader's share, one shard in memory at a time.
+    """Yield one reader's partition of a split, with one shard in memory at a time.
 
-    Shards come in a random order and so do the images of each. The shares of all readers together are the split,
-    each image once; where there are fewer shards than readers, readers share shards.
+    The order of the shards and the order of the images in each are random. The partitions of all readers together are
+    the split, each image once; if there are fewer shards than readers, the images of every shard are partitioned.
 
     Args:
-        folder: of ``auxface data shard``.
+        folder: written by ``auxface data shard``.
         split: train, val or test.
-        size: side of the images; see :func:`auxface.data.images.decode.fit_square`.
+        size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
         seed: of the order; None: the order in which they were written.
-        epoch: each has another order.
-        reader: number of this reader, of all workers of all processes.
-        readers: how many there are.
+        epoch: each epoch has another order.
+        reader: index of this reader among all workers of all processes.
+        readers: number of readers.
 
     Raises:
-        InputError: not a folder of shards, no such split, or a shard that is damaged.
+        InputError: not a folder of shards, no such split, or a corrupt shard.
+        ValueError: ``reader`` is not in 0 .. ``readers`` - 1.
     """
     shards = _shards(folder, split)
     if not 0 <= reader < readers:
@@ -76,35 +119,38 @@ def read_shards(
     order = np.arange(len(shards))
     if seed is not None:
         order = np.random.default_rng([seed, epoch]).permutation(order)
-    shared = len(shards) < readers
-    mine = order if shared else order[reader::readers]
+    divided = len(shards) < readers
+    mine = order if divided else order[reader::readers]
     before = 0
     for number in mine:
         samples = _samples(Path(folder) / shards[number]["file"], shards[number]["samples"])
         places = np.arange(len(samples))
         if seed is not None:
             places = np.random.default_rng([seed, epoch, int(number)]).permutation(places)
-        if shared:
-            # Counted on over all shards, so that shares differ by one image at most.
+        if divided:
+            # Counted through all shards, so that partitions differ by one image at most.
             places, before = places[(reader - before) % readers :: readers], before + len(places)
         for place in places:
-            row, data, about = samples[place]
+            row, data, values = samples[place]
             try:
                 image = fit_square(read_image(data), size).transpose(2, 0, 1)
             except UnreadableImage as error:
-                raise InputError(f"{folder}/{shards[number]['file']}: image {row} is damaged ({error})") from None
-            yield Sample(row, np.ascontiguousarray(image), about)
+                raise InputError(f"{folder}/{shards[number]['file']}: image {row:09d} is corrupt ({error})") from None
+            yield Sample(row, np.ascontiguousarray(image), values)
 
 
 def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
     index = Path(folder) / INDEX
     if not index.is_file():
-        raise InputError(f"{folder}: {INDEX} is missing; make shards with 'auxface data shard' (run again if stopped)")
+        raise InputError(
+            f"{folder}: {INDEX} is missing; write the shards with 'auxface data shard' (run it again if it was "
+            "interrupted)"
+        )
     try:
-        about = json.loads(index.read_text(encoding="utf-8"))
-        if about["version"] != VERSION:
-            raise InputError(f"{index}: version {about['version']}; this auxface reads {VERSION}")
-        splits = about["splits"]
+        content = json.loads(index.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise InputError(f"{index}: version {content['version']}; this auxface reads version {VERSION}")
+        splits = content["splits"]
         shards = [{"file": str(one["file"]), "samples": int(one["samples"])} for one in splits.get(split, [])]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{index}: not the index of a folder of shards") from None
@@ -117,7 +163,7 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]]]:
-    """Row number, image's bytes and row of every sample of a shard, in the order of the file."""
+    """Return row index, image bytes and row values of every sample of a shard, in the order of the file."""
     images: dict[int, bytes] = {}
     rows: dict[int, dict[str, Any]] = {}
     try:
@@ -136,45 +182,8 @@ def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]
     except (tarfile.TarError, OSError, ValueError, RecursionError):
         raise InputError(f"{path}: not a readable shard; delete it and run 'auxface data shard' again") from None
     if len(images) != expected or images.keys() != rows.keys():
-        raise InputError(f"{path}: it has {len(images)} images, its index says {expected}; it was cut short")
-    return [(row, data, rows[row]) for row, data in images.items()]
-
-
-class ShardDataset(IterableDataset[Sample]):
-    """The samples of a split, shared out over the processes of ``torchrun`` and the workers of each loader.
-
-    Call :meth:`set_epoch` before every epoch. Give the loader a ``collate_fn``, such as ``list``. Shares may differ in
-    length by a shard, so processes that step together should stop at the same number of batches.
-
-    Args:
-        folder: of ``auxface data shard``.
-        split: train, val or test.
-        size: side of the images.
-        seed: of the order; None: as written.
-
-    Raises:
-        InputError: not a folder of shards, or no such split.
-    """
-
-    def __init__(self, folder: Path, split: str, *, size: int, seed: int | None = 0) -> None:
-        self.folder, self.split, self.size, self.seed = folder, split, size, seed
-        self.samples = count_samples(folder, split)
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Sample]:
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        return read_shards(
-            self.folder,
-            self.split,
-            size=self.size,
-            seed=self.seed,
-            epoch=self.epoch,
-            reader=rank * workers + worker,
-            readers=world * workers,
+        raise InputError(
+            f"{path}: the shard has {len(images)} images and its index lists {expected}; it is truncated; delete it "
+            "and run 'auxface data shard' again"
         )
+    return [(row, data, rows[row]) for row, data in images.items()]

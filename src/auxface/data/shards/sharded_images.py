@@ -1,7 +1,10 @@
-"""The images of shards as if they were an array: each is read and decoded when it is asked for, nothing is kept.
+"""Index the images of shards as an array; each is read and decoded on access, and nothing is kept.
 
-A tar file is not compressed, so an image is a stretch of bytes at a known place. Any number of processes may each read
-theirs from the same shards, whose number need not fit that of the processes.
+A tar file is not compressed, so an image is a byte range at a known offset. Any number of processes may read from the
+same shards, whatever the number of shards.
+
+    images = index_shards(read_manifest(Path("shards")), size=112)
+    batch = images[[3, 1, 4]]  # uint8 [3, 3, 112, 112]
 """
 
 import os
@@ -24,23 +27,33 @@ SUFFIX = ".tar"
 
 
 def is_sharded(manifest: Manifest) -> bool:
-    """Whether a manifest is that of a folder of shards, whose paths are ``SHARD.tar/NAME``."""
+    """Return whether a manifest belongs to a folder of shards: its paths are ``SHARD.tar/NAME``."""
     return Path(str(manifest.table["path"].iat[0])).parent.suffix == SUFFIX
+
+
+def refuse_shards(manifest: Manifest, path: Path) -> None:
+    """Check that a manifest's images are files of their own.
+
+    Raises:
+        InputError: they are in shards.
+    """
+    if is_sharded(manifest):
+        raise InputError(f"{path}: its images are in shards; give the manifest from which the shards were written")
 
 
 @dataclass(frozen=True, eq=False)
 class ShardImages:
-    """Images in shards, to be indexed as a uint8 array [N, 3, S, S] is.
+    """Images in shards, indexed like a uint8 array [N, 3, S, S].
 
-    Whole numbers and arrays of them give arrays; a slice gives the same kind of thing again, which ``np.asarray``
+    Integers and arrays of integers return arrays; a slice returns another ``ShardImages``, which ``np.asarray``
     decodes.
 
     Attributes:
         files: the shards.
-        shards: int64 [N], the shard of each image.
-        starts: int64 [N], its first byte in there.
-        lengths: int64 [N], its bytes.
-        size: side of the images.
+        shards: int64 [N], index of each image's shard.
+        starts: int64 [N], offset of its first byte.
+        lengths: int64 [N], its number of bytes.
+        size: side S of the images in pixels.
     """
 
     files: tuple[Path, ...]
@@ -54,17 +67,17 @@ class ShardImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """As of the array."""
+        """(N, 3, S, S)."""
         return len(self), 3, self.size, self.size
 
     @property
     def ndim(self) -> int:
-        """As of the array."""
+        """4."""
         return 4
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """As of the array."""
+        """uint8."""
         return np.dtype(np.uint8)
 
     def __getitem__(self, rows: Any) -> Any:
@@ -99,16 +112,16 @@ class ShardImages:
             ) from None
 
 
-def shard_images(manifest: Manifest, size: int, progress: Callable[[int, int], None] | None = None) -> ShardImages:
-    """Find every image of a manifest in its shards.
+def index_shards(manifest: Manifest, size: int, progress: Callable[[int, int], None] | None = None) -> ShardImages:
+    """Return the images of a manifest of shards, without decoding them.
 
     Args:
         manifest: of shards, see :func:`is_sharded`.
-        size: side of the images; see :func:`auxface.data.images.decode.fit_square`.
-        progress: called with (shards looked through, shards in all).
+        size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
+        progress: called with (shards indexed, shards in total).
 
     Raises:
-        InputError: a shard is missing or damaged, or has no such image.
+        InputError: a shard is missing or corrupt, or lacks an image of the manifest.
     """
     paths = pd.Series(manifest.table["path"].to_numpy())
     split = paths.str.rpartition("/")
@@ -117,20 +130,20 @@ def shard_images(manifest: Manifest, size: int, progress: Callable[[int, int], N
     places = np.zeros((len(paths), 2), np.int64)
     for number, name in enumerate(names):
         rows = np.flatnonzero(shards == number)
-        places[rows] = _places(manifest.root / name, split[2].iloc[rows].tolist())
+        places[rows] = _byte_ranges(manifest.root / name, split[2].iloc[rows].tolist())
         if progress is not None:
             progress(number + 1, len(names))
     return ShardImages(tuple(manifest.root / name for name in names), shards, places[:, 0], places[:, 1], size)
 
 
-def _places(file: Path, wanted: Sequence[str]) -> list[tuple[int, int]]:
+def _byte_ranges(file: Path, names: Sequence[str]) -> list[tuple[int, int]]:
     if file.name.startswith(".") or not file.is_file():
         raise InputError(f"{file}: no such shard; write it again with 'auxface data shard'")
     try:
         with tarfile.open(file, "r:") as tar:
             found = {one.name: (one.offset_data, one.size) for one in tar if one.isfile() and one.size <= MAX_BYTES}
-        return [found[name] for name in wanted]
+        return [found[name] for name in names]
     except KeyError as error:
-        raise InputError(f"{file}: it has no image {error}, which its manifest names; it was cut short") from None
+        raise InputError(f"{file}: image {error} of its manifest is missing; the shard is truncated") from None
     except (tarfile.TarError, OSError, ValueError):
         raise InputError(f"{file}: not a readable shard; delete it and run 'auxface data shard' again") from None

@@ -1,7 +1,10 @@
-"""Writing shards: images in a random order of each split, byte for byte, each beside a JSON of its row.
+"""Write shards: the images of each split in random order, byte for byte, each beside a JSON of its row.
 
-A folder holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (what each has) and ``manifest.parquet`` (the rows, whose
-paths are ``SHARD/NAME``). ``shards.json`` is written last, so that it stands for a run that ended.
+A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the number of samples of each) and
+``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last: a folder without it is
+incomplete.
+
+    write_shards(Path("faces.parquet"), Path("shards"))
 """
 
 import io
@@ -17,9 +20,10 @@ import pandas as pd
 
 from auxface.atomic import atomic_file
 from auxface.data.images.decode import MAX_BYTES, UnreadableImage, read_bytes, read_image
-from auxface.data.layouts.tree import VIDEO_SUFFIXES
-from auxface.data.manifest import SPLITS, Manifest, header, write_manifest
+from auxface.data.manifest import SPLITS, Manifest, header, read_manifest, write_manifest
 from auxface.data.parallel import in_order
+from auxface.data.shards.sharded_images import refuse_shards
+from auxface.data.video.frames import is_video
 from auxface.errors import InputError
 from auxface.output_folder import (
     begin_growing,
@@ -30,20 +34,27 @@ from auxface.output_folder import (
     refuse_foreign_names,
     refuse_inputs_inside,
 )
+from auxface.progress import progress_steps
 
 Progress = Callable[[int, int], None]
 INDEX = "shards.json"
+VERSION = 1
 _PLAN = ".plan.json"
 _NUMBERED = tuple(f"{split}-{'[0-9]' * 6}.tar" for split in SPLITS)
 _LAST = ("manifest.parquet", "rejected.csv", INDEX)
 _WRITTEN = (_PLAN, *_LAST, *_NUMBERED, *(f".{name}.json" for name in _NUMBERED))
-_TOLD_EVERY = 64
-VERSION = 1
+_REPORT_EVERY = 64
 
 
 @dataclass(frozen=True)
-class Sharded:
-    """What was written: shards, images in them, and images that could not be read."""
+class ShardCounts:
+    """The result of :func:`write_shards`.
+
+    Attributes:
+        shards: number of tar files.
+        samples: number of images in them.
+        unreadable: number of images that could not be read.
+    """
 
     shards: int
     samples: int
@@ -51,36 +62,40 @@ class Sharded:
 
 
 def write_shards(
-    manifest: Manifest,
-    folder: Path,
+    manifest: Path,
+    out: Path,
     *,
     samples: int = 1000,
     seed: int = 0,
     overwrite: bool = False,
-    inputs: Iterable[Path] = (),
     progress: Progress | None = None,
-) -> Sharded:
-    """Write every split of a manifest as shards; shards that a stopped run finished are kept.
+) -> ShardCounts:
+    """Write a manifest's images as webdataset shards; an interrupted run resumes and keeps its finished shards.
 
     Args:
-        manifest: of images.
-        folder: the folder to make.
-        samples: images in a shard; the last of a split has what is left.
-        seed: of the order, so that neighbors in the manifest are not neighbors in a shard.
-        overwrite: replace shards of another manifest or other settings.
-        inputs: what must not be in the folder, beside the images.
-        progress: called with (images done, images in all).
+        manifest: ``.parquet`` or ``.csv``.
+        out: the folder to write.
+        samples: images per shard; the last shard of a split has the rest.
+        seed: of the random order of the images.
+        overwrite: replace shards of another manifest or of other settings.
+        progress: called with (images done, images in total); default: a progress bar on standard error.
 
     Raises:
-        InputError: the manifest has videos, no image can be read, or the folder holds something else.
+        InputError: not a manifest of images, no readable image, or a folder that holds something else.
     """
-    table = manifest.table
-    videos = table["path"].str.lower().str.endswith(VIDEO_SUFFIXES)
+    opened = read_manifest(manifest)
+    refuse_shards(opened, manifest)
+    if progress is None:
+        with progress_steps("write shards", "images") as bar:
+            return write_shards(manifest, out, samples=samples, seed=seed, overwrite=overwrite, progress=bar)
+    table = opened.table
+    videos = table["path"].map(is_video)
     if videos.any():
         raise InputError(
-            f"{table['path'][videos].iloc[0]}: a video; take its frames first, with 'prepare ... --frames'"
+            f"{table['path'][videos].iloc[0]}: a video; shards hold images: extract frames first, with "
+            "'auxface prepare ... --frames'"
         )
-    plan = {"version": VERSION, "manifest": manifest.hash, "samples": samples, "seed": seed}
+    plan = {"version": VERSION, "manifest": opened.hash, "samples": samples, "seed": seed}
     parts: list[tuple[str, str, np.ndarray]] = []
     for split in SPLITS:
         rows = np.flatnonzero(table["split"] == split)
@@ -89,21 +104,20 @@ def write_shards(
             (split, f"{split}-{number:06d}.tar", rows[start : start + samples])
             for number, start in enumerate(range(0, len(rows), samples))
         ]
-    _begin(folder, plan, [name for _, name, _ in parts], overwrite, [*inputs, *manifest.paths()])
-    tell = progress or (lambda *_: None)
+    _begin(out, plan, [name for _, name, _ in parts], overwrite, [manifest, *opened.paths()])
     done, written = 0, {}
     for _, name, rows in parts:
-        listed = folder / f".{name}.json"
-        if not (listed.is_file() and (folder / name).is_file()):
-            _write_shard(manifest, rows, folder / name, listed, lambda at, before=done: tell(before + at, len(table)))
-        written[name] = json.loads(listed.read_text())
+        entries = out / f".{name}.json"
+        if not (entries.is_file() and (out / name).is_file()):
+            _write_shard(opened, rows, out / name, entries, lambda at, before=done: progress(before + at, len(table)))
+        written[name] = json.loads(entries.read_text())
         done += len(rows)
-        tell(done, len(table))
-    return _finish(manifest, folder, plan, [(split, name) for split, name, _ in parts], written)
+        progress(done, len(table))
+    return _finish(opened, out, plan, [(split, name) for split, name, _ in parts], written)
 
 
 def _begin(folder: Path, plan: dict[str, Any], shards: Iterable[str], overwrite: bool, inputs: Iterable[Path]) -> None:
-    """Make the folder, or make sure that what it holds is of the same plan."""
+    """Create the folder, or check that its contents follow the same plan."""
     kept = folder / _PLAN
     if kept.is_file() and json.loads(kept.read_text()) == plan:
         missing = [each for name in shards for each in (name, f".{name}.json") if not (folder / each).exists()]
@@ -115,11 +129,13 @@ def _begin(folder: Path, plan: dict[str, Any], shards: Iterable[str], overwrite:
     refuse_inputs_inside(folder, inputs)
     clear_folder(folder)
     begin_growing(folder, _WRITTEN)
-    with atomic_file(kept) as beside:
-        beside.write_text(json.dumps(plan))
+    with atomic_file(kept) as temporary:
+        temporary.write_text(json.dumps(plan))
 
 
-def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path, tell: Callable[[int], None]) -> None:
+def _write_shard(
+    manifest: Manifest, rows: np.ndarray, path: Path, entries_file: Path, report: Callable[[int], None]
+) -> None:
     table = manifest.table
 
     def load(row: int) -> tuple[int, bytes, str]:
@@ -132,51 +148,51 @@ def _write_shard(manifest: Manifest, rows: np.ndarray, path: Path, listed: Path,
         return row, data, ""
 
     entries: list[dict[str, Any]] = []
-    with atomic_file(path) as beside, tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
+    with atomic_file(path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
         for number, (row, data, reason) in enumerate(in_order(load, [int(row) for row in rows]), 1):
-            if number % _TOLD_EVERY == 0:
-                tell(number)
+            if number % _REPORT_EVERY == 0:
+                report(number)
             if reason:
                 entries.append({"row": row, "reason": reason})
                 continue
             name = f"{row:09d}{Path(table['path'].iloc[row]).suffix.lower()}"
-            about = json.loads(table.iloc[[row]].to_json(orient="records", force_ascii=False))[0]
+            values = json.loads(table.iloc[[row]].to_json(orient="records", force_ascii=False))[0]
             _add(tar, name, data)
-            _add(tar, f"{row:09d}.json", json.dumps(about, ensure_ascii=False).encode())
+            _add(tar, f"{row:09d}.json", json.dumps(values, ensure_ascii=False).encode())
             entries.append({"row": row, "name": name})
-    with atomic_file(listed) as beside:
-        beside.write_text(json.dumps(entries))
+    with atomic_file(entries_file) as temporary:
+        temporary.write_text(json.dumps(entries))
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    # Nothing of the machine or the time goes in: the same images make the same bytes.
-    about = tarfile.TarInfo(name)
-    about.size, about.mode = len(data), 0o644
-    tar.addfile(about, io.BytesIO(data))
+    # No time and no owner: equal images give equal bytes.
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o644
+    tar.addfile(member, io.BytesIO(data))
 
 
 def _finish(
     manifest: Manifest, folder: Path, plan: dict[str, Any], order: list[tuple[str, str]], written: dict[str, Any]
-) -> Sharded:
+) -> ShardCounts:
     entries = [(name, entry) for _, name in order for entry in written[name]]
     usable = [(name, entry) for name, entry in entries if "name" in entry]
     if not usable:
-        raise InputError(f"not one of the {len(entries)} images can be read ({entries[0][1]['reason']})")
+        raise InputError(f"none of the {len(entries)} images can be read ({entries[0][1]['reason']})")
     rows = manifest.table.iloc[[entry["row"] for _, entry in usable]].reset_index(drop=True)
     rows["path"] = [f"{name}/{entry['name']}" for name, entry in usable]
     write_manifest(replace(manifest, table=rows), folder / "manifest.parquet")
     rejected = [
         (manifest.table["path"].iloc[entry["row"]], entry["reason"]) for _, entry in entries if "reason" in entry
     ]
-    with atomic_file(folder / "rejected.csv") as beside:
-        pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(beside, index=False)
+    with atomic_file(folder / "rejected.csv") as temporary:
+        pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(temporary, index=False)
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, name in order:
         count = sum("name" in entry for entry in written[name])
         if count:
             splits.setdefault(split, []).append({"file": name, "samples": count})
-    about = {**plan, "header": header(manifest), "splits": splits, "unreadable": len(rejected)}
-    with atomic_file(folder / INDEX) as beside:
-        beside.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    index = {**plan, "header": header(manifest), "splits": splits, "unreadable": len(rejected)}
+    with atomic_file(folder / INDEX) as temporary:
+        temporary.write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
     end_growing(folder)
-    return Sharded(sum(map(len, splits.values())), len(usable), len(rejected))
+    return ShardCounts(sum(map(len, splits.values())), len(usable), len(rejected))

@@ -1,1 +1,1 @@
-"""Video files, frames and clips."""
+"""Read, sample and write video files, and pass clips through functions of images."""

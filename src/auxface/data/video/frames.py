@@ -1,16 +1,19 @@
-"""Which frames of a video become images.
+"""Read chosen frames of a video file, streamed: memory does not grow with its length, and no frame is decoded twice.
 
-Frames of a video, streamed: memory does not grow with its length, and no frame is decoded in vain twice.
+The packets' timestamps are listed first, without decoding, so frames are counted correctly in files with a variable
+frame rate or a wrong header. Before each chosen frame the reader seeks to the nearest key frame where that saves
+decoding.
 
-The packets' times are listed first, without decoding, so that frames are counted right in files with a variable frame
-rate or a wrong header. Then the nearest key frame before each wanted frame is sought where that saves decoding.
+    index = index_video(path)
+    for number, frame in read_frames(path, index, uniform_frames(len(index), 32)):
+        ...  # frame is uint8 [H, W, 3] RGB
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -21,21 +24,36 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+MAX_FRAMES = 1_000_000
+MAX_FRAME_PIXELS = 100_000_000
 
 Choice = Literal["uniform", "first", "clips"]
 
 
+class UnreadableVideo(Exception):
+    """A file that is not a readable video; the message is the reason, a short phrase."""
+
+
+def is_video(path: str | PurePath) -> bool:
+    """Return whether a file is a video, by its suffix."""
+    return str(path).lower().endswith(VIDEO_SUFFIXES)
+
+
 @dataclass(frozen=True)
 class FrameSettings:
-    """Which frames are taken.
+    """Which frames of each video ``prepare`` extracts.
 
     Attributes:
-        choice: ``uniform``: ``count`` frames spread evenly; ``first``: the first ``count`` frames that show a face;
-            ``clips``: ``count`` clips spread evenly, each of ``length`` frames ``stride`` apart, stored as one image
+        choice: ``uniform``: ``count`` frames spread evenly. ``first``: the first ``count`` frames that show a face.
+            ``clips``: ``count`` clips spread evenly, each of ``length`` frames ``stride`` apart, written as one image
             with the frames below each other.
-        count: frames, or clips, of each video.
-        length: frames of a clip.
-        stride: distance between two frames of a clip.
+        count: number of frames, or clips, per video, 1 to 100,000.
+        length: number of frames in a clip, 1 to 256.
+        stride: distance between consecutive frames of a clip, 1 to 1000.
+
+    Raises:
+        InputError: a value outside its range.
     """
 
     choice: Choice = "uniform"
@@ -51,28 +69,20 @@ class FrameSettings:
                 raise InputError(f"frames: {name} {getattr(self, name)} must be from 1 to {most}")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for a manifest's header."""
+        """Return the settings as plain JSON, for a manifest's header."""
         return asdict(self)
-
-
-MAX_FRAMES = 1_000_000
-MAX_FRAME_PIXELS = 100_000_000
-
-
-class UnreadableVideo(Exception):
-    """A file that is not a usable video; the message is the reason, a short phrase."""
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """What the packets of a video say.
+    """The frames of a video, as its packets list them.
 
     Attributes:
-        times: int64 [N], the presentation time of each frame in the stream's own unit, ascending.
-        keys: bool [N], frames that can be decoded without earlier ones.
-        width: of a frame in pixels, before any turn.
-        height: of a frame in pixels, before any turn.
-        unit: of the times, in seconds.
+        times: int64 [N], presentation time of each frame in units of ``unit``, ascending.
+        keys: bool [N], True for frames that can be decoded without earlier ones.
+        width: of a frame in pixels, before any rotation.
+        height: of a frame in pixels, before any rotation.
+        unit: unit of the times, in seconds.
     """
 
     times: np.ndarray
@@ -86,15 +96,15 @@ class VideoIndex:
 
 
 def index_video(path: Path) -> VideoIndex:
-    """Count a video's frames without decoding them.
+    """Return the index of a video's frames without decoding them.
 
     Raises:
-        UnreadableVideo: no such file, no video stream, no frame, or over a bound.
+        UnreadableVideo: no such file, no video stream, no frame, or more frames or pixels than allowed.
         InputError: PyAV is not installed.
     """
-    # Nine bytes a frame, where lists of Python numbers would take fifty.
+    # Nine bytes per frame, where lists of Python numbers would take fifty.
     times, keys = array("q"), bytearray()
-    with _opened(path) as (container, stream):
+    with _open(path) as (container, stream):
         context = stream.codec_context
         width, height = context.width, context.height
         unit = float(stream.time_base or 1)
@@ -114,32 +124,32 @@ def index_video(path: Path) -> VideoIndex:
     return VideoIndex(ordered, np.frombuffer(keys, bool)[order], width, height, unit)
 
 
-def read_frames(path: Path, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode chosen frames, as (number, uint8 [H, W, 3] RGB), upright, in ascending order.
+def read_frames(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode chosen frames and yield (number, uint8 [H, W, 3] RGB), upright, in ascending order.
 
-    A frame that cannot be decoded is left out; what follows it still comes.
+    A frame that cannot be decoded is skipped; the frames after it are still read.
 
     Args:
-        path: of the video.
-        index: of :func:`index_video`.
-        wanted: frame numbers, ascending, without repeats.
+        path: the video.
+        index: the result of :func:`index_video`.
+        numbers: frame numbers from 0, ascending, without repeats.
 
     Raises:
         UnreadableVideo: the file cannot be opened.
     """
-    targets = list(wanted)
+    targets = list(numbers)
     if not targets:
         return
     key_rows = np.flatnonzero(index.keys)
-    with _opened(path) as (container, stream):
-        decoder = _decoded(container, stream)
+    with _open(path) as (container, stream):
+        decoder = _decode(container, stream)
         frame: Any = None
         at = -1
         for number in targets:
             before = key_rows[key_rows <= number]
-            # Decoding from the last key frame is less work than decoding on from here.
+            # Decoding from the last key frame is less work than decoding all frames in between.
             if len(before) and before[-1] > at + 1 and _seek(container, stream, int(index.times[before[-1]])):
-                decoder, frame = _decoded(container, stream), None
+                decoder, frame = _decode(container, stream), None
             time = int(index.times[number])
             while frame is None or frame.pts is None or frame.pts < time:
                 frame = next(decoder, None)
@@ -153,33 +163,33 @@ def read_frames(path: Path, index: VideoIndex, wanted: Sequence[int]) -> Iterato
 
 
 def stream_frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Every frame from the start, as (number, uint8 [H, W, 3] RGB), upright.
+    """Decode every frame from the start and yield (number, uint8 [H, W, 3] RGB), upright.
 
     Raises:
         UnreadableVideo: the file cannot be opened.
     """
-    with _opened(path) as (container, stream):
-        for number, frame in enumerate(_decoded(container, stream)):
+    with _open(path) as (container, stream):
+        for number, frame in enumerate(_decode(container, stream)):
             image = _to_rgb(frame)
             if image is not None:
                 yield number, image
 
 
 def uniform_frames(total: int, count: int) -> list[int]:
-    """Frame numbers in the middles of ``count`` equal parts of a video; all of them where there are fewer."""
+    """Return the middle frames of ``count`` equal parts of a video; all frames if there are fewer than ``count``."""
     if total <= count:
         return list(range(total))
     return [int((2 * part + 1) * total // (2 * count)) for part in range(count)]
 
 
 def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[int]]:
-    """Frame numbers of clips spread evenly over a video; empty where it is shorter than one clip.
+    """Return the frame numbers of clips spread evenly over a video; empty if it is shorter than one clip.
 
     Args:
-        total: frames of the video.
-        clips: how many clips at most; they may overlap in a short video but never coincide.
-        length: frames of a clip.
-        stride: distance between two of its frames.
+        total: number of frames in the video.
+        clips: maximum number of clips. Clips of a short video may overlap but are never equal.
+        length: number of frames in a clip.
+        stride: distance between consecutive frames of a clip.
     """
     span = (length - 1) * stride + 1
     free = total - span
@@ -190,7 +200,7 @@ def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[i
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
+def _open(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     try:
         import av
         from av.error import FFmpegError
@@ -201,7 +211,7 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     if path.stat().st_size == 0:
         raise UnreadableVideo("empty file")
     try:
-        # Only a plain file: a playlist could name others, or addresses.
+        # Files only: a playlist could name network addresses.
         container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=60)
     except (FFmpegError, OSError, ValueError, UnicodeError):
         raise UnreadableVideo("not a video") from None
@@ -211,7 +221,7 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise UnreadableVideo("a codec that cannot be decoded")
-        # Videos are decoded side by side, each by one thread, which bounds memory.
+        # Several videos are decoded at the same time, each by one thread, which bounds memory.
         stream.codec_context.thread_count = 1
         yield container, stream
 
@@ -227,7 +237,7 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
             return
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+def _decode(container: Any, stream: Any) -> Iterator[Any]:
     from av.error import FFmpegError
 
     for packet in _packets(container, stream):
@@ -250,9 +260,9 @@ def _seek(container: Any, stream: Any, time: int) -> bool:
 def _to_rgb(frame: Any) -> np.ndarray | None:
     try:
         image = frame.to_ndarray(format="rgb24")
-    # A damaged stream can change to a format or size that cannot be converted.
+    # A corrupt stream can change to a format or size that cannot be converted.
     except (OSError, ValueError):
         return None
-    # Telephones store upright images lying down, with the turn beside them.
-    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    # Phones store upright images rotated, with the rotation as metadata.
+    quarter_turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image

@@ -22,7 +22,7 @@ RATE_FACTORS = (23, 40)
 """Light and strong compression, as the field reports them."""
 
 
-def through_h264(images: Tensor, rate_factor: int) -> Tensor:
+def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
     """Images after x264 at a constant rate factor, each by itself.
 
     Args:

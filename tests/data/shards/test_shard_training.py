@@ -1,4 +1,4 @@
-"""Training straight from shards: the same images, each once, shared out evenly; a resumed run as an unbroken one."""
+"""Training from shards: the same images, each once, partitioned evenly; a resumed run equals an uninterrupted one."""
 
 from itertools import pairwise
 
@@ -9,9 +9,9 @@ import torch
 
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
-from auxface.data.shards import ShardImages, shard_images
-from auxface.data.show import shard_data, show_data
-from auxface.data.usable import usable_images
+from auxface.data.samples import load_image_samples
+from auxface.data.shards import ShardImages, index_shards, write_shards
+from auxface.data.show import show_data
 from auxface.errors import InputError
 from auxface.recipe import Auxiliary, Encoder, Recipe, Train
 from auxface.training.data_loader import Feed
@@ -28,14 +28,14 @@ def place(tmp_path_factory):
     for split, count in (("train", 23), ("val", 6), ("test", 3)):
         for number in range(count):
             layout_trees.image(folder / "data" / split / ("a" if number % 2 else "b") / f"{number}.png", side=40)
-    prepare("folder", folder / "data", output=folder / "m.parquet")
-    shard_data(folder / "m.parquet", folder / "s", samples=4)
+    prepare("folder", folder / "data", out=folder / "m.parquet")
+    write_shards(folder / "m.parquet", folder / "s", samples=4)
     return folder
 
 
 @pytest.fixture
 def images(place):
-    return shard_images(read_manifest(place / "s").only("train"), SIDE)
+    return index_shards(read_manifest(place / "s").only("train"), SIDE)
 
 
 def feed_of(images, **options):
@@ -53,10 +53,10 @@ def recipe(**options):
     )
 
 
-def test_they_index_as_the_decoded_array_does(place, images, tmp_path, monkeypatch):
+def test_sharded_images_index_as_the_decoded_array(place, images, tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
     opened = read_manifest(place / "m.parquet").only("train")
-    by_source = dict(zip(opened.table["source"], usable_images(opened, "train", SIDE).images, strict=True))
+    by_source = dict(zip(opened.table["source"], load_image_samples(opened, "train", SIDE).images, strict=True))
     expected = np.stack([by_source[source] for source in read_manifest(place / "s").only("train").table["source"]])
     assert images.shape == expected.shape
     assert images.dtype == expected.dtype
@@ -69,7 +69,7 @@ def test_they_index_as_the_decoded_array_does(place, images, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 16])
-def test_an_epoch_goes_through_a_few_shards_at_a_time(images, monkeypatch, at_once):
+def test_an_epoch_reads_a_few_shards_at_a_time(images, monkeypatch, at_once):
     monkeypatch.setattr("auxface.training.data_loader._SHARDS_AT_ONCE", at_once)
     feed = feed_of(images)
     orders = [feed.order(epoch) for epoch in range(4)]
@@ -79,7 +79,7 @@ def test_an_epoch_goes_through_a_few_shards_at_a_time(images, monkeypatch, at_on
         span = {shard: np.flatnonzero(shards == shard)[[0, -1]] for shard in range(6)}
         turns = sorted(span, key=lambda shard: span[shard][0])
         groups = [turns[start : start + at_once] for start in range(0, 6, at_once)]
-        # A group of shards is done with before the next one begins.
+        # A group of shards ends before the next one begins.
         for group, following in pairwise(groups):
             assert max(span[shard][1] for shard in group) < min(span[shard][0] for shard in following)
     assert torch.equal(orders[1], feed_of(images).order(1))
@@ -88,7 +88,7 @@ def test_an_epoch_goes_through_a_few_shards_at_a_time(images, monkeypatch, at_on
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
-def test_every_process_does_as_many_batches_and_every_image_comes_once(images, ranks):
+def test_processes_split_each_batch_without_loss(images, ranks):
     feed = feed_of(images)
     counted: list[int] = []
     for indices in feed.indices(2):
@@ -101,7 +101,7 @@ def test_every_process_does_as_many_batches_and_every_image_comes_once(images, r
     assert sorted(counted) == list(range(23))
 
 
-def test_a_resumed_run_equals_an_unbroken_one(place, tmp_path, monkeypatch):
+def test_a_resumed_run_equals_an_uninterrupted_one(place, tmp_path, monkeypatch):
     unbroken = train(recipe(), place / "s", tmp_path / "a", device="cpu")
     real, loaded = Feed.batch, []
 
@@ -121,18 +121,18 @@ def test_a_resumed_run_equals_an_unbroken_one(place, tmp_path, monkeypatch):
     assert unbroken.config.selection == resumed.config.selection
 
 
-def test_shards_are_neither_shown_nor_sharded_again(place, tmp_path):
-    for verb in (show_data, shard_data):
-        with pytest.raises(InputError, match="the manifest that they were made of"):
+def test_a_folder_of_shards_is_not_an_input_of_data(place, tmp_path):
+    for verb in (show_data, write_shards):
+        with pytest.raises(InputError, match="the manifest from which the shards were written"):
             verb(place / "s", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_rehearsal_reads_from_shards_too(place):
+def test_the_dry_run_reads_from_shards(place):
     assert check(recipe(), place / "s", device="cpu").steps == 3 * 4
 
 
-def test_damage_is_one_sentence(place, tmp_path):
+def test_corrupt_shards_are_refused_naming_the_file(place, tmp_path):
     opened = read_manifest(place / "s")
     (tmp_path / "s").mkdir()
     for file in (place / "s").iterdir():
@@ -141,16 +141,16 @@ def test_damage_is_one_sentence(place, tmp_path):
     whole = broken.read_bytes()
     broken.write_bytes(whole[: len(whole) // 2 // 512 * 512])
     for manifest in (tmp_path / "s", tmp_path / "s" / "manifest.parquet"):
-        with pytest.raises(InputError, match=rf"{broken.name}: .*(cut short|not a readable)"):
-            shard_images(read_manifest(manifest), SIDE)
+        with pytest.raises(InputError, match=rf"{broken.name}: .*(truncated|not a readable)"):
+            index_shards(read_manifest(manifest), SIDE)
     broken.write_bytes(whole)
-    images = shard_images(read_manifest(tmp_path / "s"), SIDE)
+    images = index_shards(read_manifest(tmp_path / "s"), SIDE)
     broken.write_bytes(whole[: int(images.starts[0])] + bytes(int(images.lengths[0])) + whole[2000:])
     with pytest.raises(InputError, match="cannot be read"):
         images[np.array([0])]
     broken.unlink()
     with pytest.raises(InputError, match="no such shard"):
-        shard_images(read_manifest(tmp_path / "s"), SIDE)
+        index_shards(read_manifest(tmp_path / "s"), SIDE)
     (tmp_path / "s" / "shards.json").unlink()
     with pytest.raises(InputError, match=r"shards\.json is missing"):
         train(recipe(), tmp_path / "s", tmp_path / "m", device="cpu")

@@ -1,4 +1,4 @@
-"""Shards: whole, repeatable, shared out without loss, gone on with after a stop, and readable by others."""
+"""Shards: complete, reproducible, partitioned without loss, resumable, and readable by other programs."""
 
 import json
 import tarfile
@@ -12,7 +12,6 @@ from auxface.data.images.decode import fit_square, read_image
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
 from auxface.data.shards import ShardDataset, count_samples, read_shards, write_shards
-from auxface.data.show import shard_data
 from auxface.errors import InputError
 
 
@@ -21,7 +20,7 @@ def manifest(tmp_path):
     for split, count in (("train", 23), ("val", 4), ("test", 3)):
         for number in range(count):
             layout_trees.image(tmp_path / "data" / split / ("a" if number % 2 else "b") / f"{number}.png")
-    prepare("folder", tmp_path / "data", output=tmp_path / "m.parquet")
+    prepare("folder", tmp_path / "data", out=tmp_path / "m.parquet")
     return tmp_path / "m.parquet"
 
 
@@ -29,8 +28,8 @@ def rows_of(folder, **options):
     return [sample.row for sample in read_shards(folder, "train", size=16, **options)]
 
 
-def test_every_image_comes_once_with_its_row(manifest, tmp_path):
-    made = shard_data(manifest, tmp_path / "s", samples=5)
+def test_every_image_is_read_once_with_its_row(manifest, tmp_path):
+    made = write_shards(manifest, tmp_path / "s", samples=5)
     assert (made.shards, made.samples, made.unreadable) == (7, 30, 0)
     opened = read_manifest(manifest)
     train = set(np.flatnonzero(opened.table["split"] == "train"))
@@ -38,15 +37,15 @@ def test_every_image_comes_once_with_its_row(manifest, tmp_path):
     assert sorted(sample.row for sample in samples) == sorted(train)
     for sample in samples:
         expected = opened.table.iloc[sample.row]
-        assert sample.about["class"] == expected["class"]
+        assert sample.values["class"] == expected["class"]
         image = fit_square(read_image(opened.root / expected["path"]), 16)
         assert np.array_equal(sample.image, image.transpose(2, 0, 1))
     assert read_manifest(tmp_path / "s" / "manifest.parquet").labels == opened.labels
     assert count_samples(tmp_path / "s", "val") == 4
 
 
-def test_the_order_follows_from_seed_and_epoch(manifest, tmp_path):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_the_order_depends_on_seed_and_epoch_only(manifest, tmp_path):
+    write_shards(manifest, tmp_path / "s", samples=5)
     first = rows_of(tmp_path / "s", seed=1, epoch=0)
     assert first == rows_of(tmp_path / "s", seed=1, epoch=0)
     assert first != rows_of(tmp_path / "s", seed=1, epoch=1)
@@ -55,8 +54,8 @@ def test_the_order_follows_from_seed_and_epoch(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("readers", [1, 2, 3, 5, 8])
-def test_readers_share_the_split_without_loss(manifest, tmp_path, readers):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_readers_partition_the_split_without_loss(manifest, tmp_path, readers):
+    write_shards(manifest, tmp_path / "s", samples=5)
     shares = [rows_of(tmp_path / "s", reader=reader, readers=readers) for reader in range(readers)]
     if readers > 5:  # more than there are shards
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -64,8 +63,8 @@ def test_readers_share_the_split_without_loss(manifest, tmp_path, readers):
     assert sorted(row for share in shares for row in share) == sorted(rows_of(tmp_path / "s"))
 
 
-def test_workers_and_processes_share_it_too(manifest, tmp_path, monkeypatch):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_workers_and_processes_partition_the_split(manifest, tmp_path, monkeypatch):
+    write_shards(manifest, tmp_path / "s", samples=5)
     monkeypatch.setenv("WORLD_SIZE", "2")
     rows = []
     for rank in range(2):
@@ -76,8 +75,7 @@ def test_workers_and_processes_share_it_too(manifest, tmp_path, monkeypatch):
     assert sorted(rows) == sorted(rows_of(tmp_path / "s"))
 
 
-def test_a_stopped_run_goes_on_and_equals_an_unbroken_one(manifest, tmp_path):
-    opened = read_manifest(manifest)
+def test_an_interrupted_run_resumes_to_equal_shards(manifest, tmp_path):
     calls = []
 
     def stop(done, total):
@@ -86,80 +84,80 @@ def test_a_stopped_run_goes_on_and_equals_an_unbroken_one(manifest, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shards(opened, tmp_path / "s", samples=5, progress=stop)
+        write_shards(manifest, tmp_path / "s", samples=5, progress=stop)
     with pytest.raises(InputError, match=r"shards\.json is missing"):
         rows_of(tmp_path / "s")
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*.tar")}
     assert len(kept) == 3
-    write_shards(opened, tmp_path / "s", samples=5)
+    write_shards(manifest, tmp_path / "s", samples=5)
     assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*.tar")}.items()
-    write_shards(opened, tmp_path / "whole", samples=5)
+    write_shards(manifest, tmp_path / "whole", samples=5)
     for path in (tmp_path / "whole").glob("*.tar"):
         assert path.read_bytes() == (tmp_path / "s" / path.name).read_bytes()
 
 
-def test_other_settings_need_overwrite_and_foreign_folders_are_left_alone(manifest, tmp_path):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_other_settings_need_overwrite(manifest, tmp_path):
+    write_shards(manifest, tmp_path / "s", samples=5)
     with pytest.raises(InputError, match="--overwrite"):
-        shard_data(manifest, tmp_path / "s", samples=6)
-    assert shard_data(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
+        write_shards(manifest, tmp_path / "s", samples=6)
+    assert write_shards(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"'thesis\.tex'.*choose another output"):
-        shard_data(manifest, tmp_path / "mine", overwrite=True)
+        write_shards(manifest, tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", ".notes", "train-000001.tar"])
-def test_overwrite_keeps_what_was_put_among_the_shards(manifest, tmp_path, name):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_overwrite_keeps_foreign_files_among_the_shards(manifest, tmp_path, name):
+    write_shards(manifest, tmp_path / "s", samples=5)
     (tmp_path / "s" / name).write_text("mine")
     with pytest.raises(InputError, match=f"'{name}'"):
-        shard_data(manifest, tmp_path / "s", samples=6, overwrite=True)
+        write_shards(manifest, tmp_path / "s", samples=6, overwrite=True)
     assert (tmp_path / "s" / name).read_text() == "mine"
     assert (tmp_path / "s" / "train-000000.tar").exists()
 
 
-def test_a_repeated_run_keeps_hidden_files_and_changed_tables(manifest, tmp_path):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_a_repeated_run_keeps_files_it_did_not_write(manifest, tmp_path):
+    write_shards(manifest, tmp_path / "s", samples=5)
     (tmp_path / "s" / ".notes").write_text("mine")
-    shard_data(manifest, tmp_path / "s", samples=5)
+    write_shards(manifest, tmp_path / "s", samples=5)
     (tmp_path / "s" / "rejected.csv").write_text("mine")
     with pytest.raises(InputError, match=r"'rejected\.csv' has changed"):
-        shard_data(manifest, tmp_path / "s", samples=5)
+        write_shards(manifest, tmp_path / "s", samples=5)
     assert [(tmp_path / "s" / name).read_text() for name in (".notes", "rejected.csv")] == ["mine", "mine"]
 
 
-def test_shards_of_a_stopped_run_are_replaced(manifest, tmp_path):
+def test_shards_of_an_interrupted_run_are_replaced(manifest, tmp_path):
     def stop(done, total):
         if done > 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shards(read_manifest(manifest), tmp_path / "s", samples=5, progress=stop)
+        write_shards(manifest, tmp_path / "s", samples=5, progress=stop)
     (tmp_path / "s" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"'notes\.txt'"):
-        shard_data(manifest, tmp_path / "s", samples=6, overwrite=True)
+        write_shards(manifest, tmp_path / "s", samples=6, overwrite=True)
     (tmp_path / "s" / "notes.txt").unlink()
-    assert shard_data(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
+    assert write_shards(manifest, tmp_path / "s", samples=6, overwrite=True).shards == 6
 
 
-def test_shards_do_not_replace_the_images_that_they_are_made_of(manifest, tmp_path):
-    prepare("synthetic", tmp_path / "faces", output=tmp_path / "f.parquet", options={"count": 12, "size": 32})
+def test_shards_do_not_replace_their_input_images(manifest, tmp_path):
+    prepare("synthetic", tmp_path / "faces", out=tmp_path / "f.parquet", options={"count": 12, "size": 32})
     with pytest.raises(InputError, match=r"\.png, which this command reads"):
-        shard_data(tmp_path / "f.parquet", tmp_path / "faces", overwrite=True)
+        write_shards(tmp_path / "f.parquet", tmp_path / "faces", overwrite=True)
     assert len(list((tmp_path / "faces").glob("*.png"))) == 12
 
 
 def test_unreadable_images_are_counted_and_listed(manifest, tmp_path):
     next((tmp_path / "data/train/a").iterdir()).write_text("not an image")
-    made = shard_data(manifest, tmp_path / "s", samples=5)
+    made = write_shards(manifest, tmp_path / "s", samples=5)
     assert (made.samples, made.unreadable) == (29, 1)
     assert "not an image" in (tmp_path / "s" / "rejected.csv").read_text()
 
 
-def test_damaged_shards_and_indexes_are_refused(manifest, tmp_path):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_corrupt_shards_and_indexes_are_refused(manifest, tmp_path):
+    write_shards(manifest, tmp_path / "s", samples=5)
     shard = tmp_path / "s" / "val-000000.tar"
     shard.write_bytes(shard.read_bytes()[:2000])
     with pytest.raises(InputError, match="val-000000"):
@@ -174,8 +172,8 @@ def test_damaged_shards_and_indexes_are_refused(manifest, tmp_path):
         rows_of(tmp_path / "s")
 
 
-def test_samples_stand_together_as_webdataset_expects(manifest, tmp_path):
-    shard_data(manifest, tmp_path / "s", samples=5)
+def test_image_and_json_are_adjacent_as_in_webdataset(manifest, tmp_path):
+    write_shards(manifest, tmp_path / "s", samples=5)
     with tarfile.open(tmp_path / "s" / "train-000000.tar") as tar:
         names = tar.getnames()
     assert [name.partition(".")[0] for name in names[::2]] == [name.partition(".")[0] for name in names[1::2]]

@@ -1,0 +1,149 @@
+"""Choose faces and map each to a square crop: an upright box with a margin, or an alignment to five standard points.
+
+The standard points are those in use since ArcFace (Deng et al., 2019); the similarity transform is that of Umeyama
+(1991).
+
+    [face] = choose_faces(faces, "largest", image.shape[:2])
+    crop = warp(image, crop_transform(face, settings, image.shape[:2]), settings.size)
+"""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from auxface.data.faces.detection import Face
+from auxface.data.faces.settings import FaceSettings, Which
+
+Box = tuple[float, float, float, float]
+
+# Eyes, nose and mouth corners in an image of 112 x 112 pixels.
+STANDARD_POINTS = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+_STANDARD_SIDE = 112.0
+
+
+def choose_faces(
+    faces: Sequence[Face], which: Which, shape: tuple[int, int], mask: np.ndarray | None = None
+) -> list[Face]:
+    """Return the faces to keep: at most one, unless ``which`` is ``all``.
+
+    Args:
+        faces: the faces of one image.
+        which: see :class:`auxface.data.faces.settings.FaceSettings`.
+        shape: height and width of the image in pixels.
+        mask: bool [h, w], True where the image was forged; of any size, stretched over the whole image.
+    """
+    if not faces:
+        return []
+    if which == "all":
+        return sorted(faces, key=lambda face: (face.box[0], face.box[1]))
+    if which == "central":
+        height, width = shape
+        return [min(faces, key=lambda face: math.dist(box_center(face.box), (width / 2, height / 2)))]
+    if which == "mask" and mask is not None and mask.any():
+        covered = [_mask_pixels(face.box, shape, mask) for face in faces]
+        if max(covered) > 0:
+            return [faces[int(np.argmax(covered))]]
+    return [max(faces, key=lambda face: face.box[2] * face.box[3])]
+
+
+def _mask_pixels(box: Box, shape: tuple[int, int], mask: np.ndarray) -> int:
+    """Count the pixels of the mask inside a box."""
+    down, across = mask.shape[0] / shape[0], mask.shape[1] / shape[1]
+    left, right = (int(max(0, x * across)) for x in (box[0], box[0] + box[2]))
+    top, bottom = (int(max(0, y * down)) for y in (box[1], box[1] + box[3]))
+    return int(mask[top:bottom, left:right].sum())
+
+
+def box_center(box: Box) -> tuple[float, float]:
+    """Return the center (x, y) of a box (left, top, width, height)."""
+    return box[0] + box[2] / 2, box[1] + box[3] / 2
+
+
+def box_iou(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes (left, top, width, height), 0 to 1."""
+    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    intersection = width * height
+    return intersection / (first[2] * first[3] + second[2] * second[3] - intersection)
+
+
+def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -> np.ndarray:
+    """Return the similarity transform from image to crop coordinates, float64 [2, 3].
+
+    An upright square that would leave the image is moved back into it. It is made smaller only if the image itself is
+    smaller, so the crop contains no invented pixels.
+
+    Args:
+        face: the face to crop.
+        settings: size, margin and whether to align.
+        shape: height and width of the image in pixels.
+
+    Raises:
+        ValueError: the settings ask for alignment, and the face has no landmarks.
+    """
+    if settings.cut == "align":
+        if face.landmarks is None:
+            raise ValueError("a face without landmarks cannot be aligned")
+        middle = _STANDARD_SIDE / 2
+        points = (STANDARD_POINTS - middle) / (1 + settings.margin) + middle
+        return similarity(face.landmarks, points * settings.size / _STANDARD_SIDE)
+    height, width = shape
+    side = min(max(face.box[2:]) * (1 + settings.margin), height, width)
+    x, y = box_center(face.box)
+    left, top = min(max(0.0, x - side / 2), width - side), min(max(0.0, y - side / 2), height - side)
+    scale = settings.size / side
+    return np.array([[scale, 0, -scale * left], [0, scale, -scale * top]])
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the rotation, scale and translation that map points to others with least squared error (Umeyama, 1991).
+
+    Reflections are excluded.
+
+    Args:
+        source: [N, 2].
+        target: [N, 2].
+
+    Returns:
+        float64 [2, 3].
+    """
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    from_mean, to_mean = source.mean(0), target.mean(0)
+    left, sizes, right = np.linalg.svd((target - to_mean).T @ (source - from_mean) / len(source))
+    sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0])
+    rotation = left @ np.diag(sign) @ right
+    scale = (sizes * sign).sum() / max(((source - from_mean) ** 2).sum() / len(source), 1e-12)
+    return np.hstack([scale * rotation, (to_mean - scale * rotation @ from_mean)[:, None]])
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Return the square that a similarity transform maps out of an image, antialiased, uint8 [size, size, 3].
+
+    Pixels outside the image are black.
+
+    Args:
+        image: uint8 [H, W, 3].
+        matrix: the transform of :func:`crop_transform`, in coordinates where 0 is the left edge of the first pixel.
+        size: side of the result in pixels.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < 1:
+        # Bilinear sampling skips pixels when it shrinks, so the image is first reduced by area averaging.
+        height, width = image.shape[:2]
+        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+        matrix = matrix @ np.diag([width / smaller[0], height / smaller[1], 1.0])
+    # OpenCV's origin is the center of the first pixel.
+    centered = matrix.copy()
+    centered[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    # Edge pixels are repeated first: otherwise half a pixel of black bleeds into a square that ends with the image.
+    padded = cv2.copyMakeBorder(np.ascontiguousarray(image), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    centered[:, 2] -= centered[:, :2] @ (1.0, 1.0)
+    result = cv2.warpAffine(padded, centered, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(result, np.uint8)

@@ -1,0 +1,248 @@
+"""Open each file of a data set once: check that it can be read, crop faces, extract frames, and account for it.
+
+processor = FileProcessor(cropper=FaceCropper(FaceSettings()), crops=Path("crops"))
+with Journal(Path(".journal"), settings) as journal:
+    results = list(processor.process_all(files, journal))
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from auxface.data.faces import FaceCropper
+from auxface.data.images.decode import MAX_BYTES, UnreadableImage, read_bytes, read_image
+from auxface.data.leaks import encode_thumbnail, thumbnail
+from auxface.data.manifest import SPLITS
+from auxface.data.parallel import in_order
+from auxface.data.prepare.frame_extraction import extract_frames
+from auxface.data.prepare.journal import Journal, file_state
+from auxface.data.video.frames import FrameSettings, UnreadableVideo, is_video
+from auxface.output_folder import begin_growing, record_files, refuse_foreign_names
+
+# Crops of an image (NAME.png, NAME-0.png and so on) and frames of a video (NAME/000000.png). The end of a name is a
+# hash of the row's key.
+_CROP = re.compile(r"(?P<name>.+-[0-9a-f]{10})(-[0-9]+|/[0-9]{6}[^/]*)?\.png")
+_HASH = "[0-9a-f]" * 10
+_CROP_PATTERNS = tuple(f"*/*/*-{_HASH}{ending}.png" for ending in ("", "-[0-9]*", "/[0-9]*"))
+
+Status = Literal["usable", "no_face", "unreadable", "duplicate"]
+STATUSES: tuple[Status, ...] = ("usable", "no_face", "unreadable", "duplicate")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An image or video to open.
+
+    Attributes:
+        path: absolute.
+        mask: an image or video that is not black where a face was forged; empty if there is none.
+        name: name of its crops without suffix, relative to the folder for crops; unique.
+    """
+
+    path: str
+    mask: str
+    name: str
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """The result for an image, or for one frame, clip or face of a file.
+
+    Attributes:
+        status: one of :data:`STATUSES`.
+        reason: why it is not usable; empty if it is.
+        path: the image to use; empty if it is not usable.
+        frame: number of the frame in its video; 0 for still images.
+        thumbnail: encoded by :func:`auxface.data.leaks.encode_thumbnail`; empty if there is no image.
+    """
+
+    status: Status
+    reason: str = ""
+    path: str = ""
+    frame: int = 0
+    thumbnail: str = ""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """The results for one file.
+
+    Attributes:
+        samples: at least one.
+        digest: SHA-256 of an image file; empty for videos and for files that cannot be read.
+    """
+
+    samples: tuple[SampleResult, ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class FileProcessor:
+    """Open files, and write the crops and frames that are made from them.
+
+    Attributes:
+        boundary: a folder that no file may be outside of, with links resolved; or None.
+        cropper: crops faces; None keeps whole images.
+        frames: which frames of a video are extracted; None leaves videos as they are.
+        crops: folder for the images that are written; required with a cropper or frames.
+    """
+
+    boundary: Path | None = None
+    cropper: FaceCropper | None = None
+    frames: FrameSettings | None = None
+    crops: Path | None = None
+
+    def process_all(self, files: Iterable[InputFile], journal: Journal) -> Iterator[FileResult]:
+        """Yield the result of every file, in order, using all cores; files in the journal are not opened again.
+
+        Raises:
+            InputError: a crop would replace a file that auxface did not write, or that has changed since.
+        """
+        files = list(files)
+        known = [_recall(file, journal) for file in files]
+        crops = self.crops if self.cropper is not None or self.frames is not None else None
+        if crops is not None:
+            _begin_crops(crops, {file.name for file, result in zip(files, known, strict=True) if result is None})
+
+        def work(number: int) -> tuple[FileResult, str | None]:
+            result = known[number]
+            if result is not None:
+                return result, None
+            state = file_state(files[number].path)
+            return self.process(files[number]), state
+
+        written: list[str] = []
+        for file, (result, state) in zip(files, in_order(work, range(len(files))), strict=True):
+            if state is not None:
+                journal.add(file.path, state, asdict(result))
+            if crops is not None:
+                start = str(crops / file.name)
+                written += [sample.path for sample in result.samples if sample.path.startswith(start)]
+            yield result
+        if crops is not None:
+            record_files(crops, [Path(path).relative_to(crops).as_posix() for path in written])
+
+    def process(self, file: InputFile) -> FileResult:
+        """Open one file and write its crops or frames."""
+        try:
+            _check_inside(file.path, self.boundary)
+            if file.mask:
+                _check_inside(file.mask, self.boundary)
+            if is_video(file.path):
+                return FileResult(tuple(self._process_video(file)))
+            return self._process_image(file)
+        except (UnreadableImage, UnreadableVideo) as error:
+            return FileResult((SampleResult("unreadable", str(error)),))
+
+    def _process_image(self, file: InputFile) -> FileResult:
+        data = read_bytes(Path(file.path), MAX_BYTES)
+        image = read_image(data)
+        digest = hashlib.sha256(data).hexdigest()
+        if self.cropper is None or self.crops is None:
+            sample = SampleResult("usable", path=file.path, thumbnail=encode_thumbnail(thumbnail(image)))
+            return FileResult((sample,), digest)
+        mask = None
+        if file.mask and self.cropper.settings.which == "mask":
+            mask = read_image(Path(file.mask)).max(2) > 0
+        faces = [crop for _, crop in self.cropper.crop(image, mask)]
+        if not faces:
+            return FileResult((SampleResult("no_face", "no face found"),), digest)
+        endings = [""] if len(faces) == 1 else [f"-{number}" for number in range(len(faces))]
+        samples = [
+            SampleResult(
+                "usable",
+                path=_save(face, self.crops / f"{file.name}{ending}.png"),
+                thumbnail=encode_thumbnail(thumbnail(face)),
+            )
+            for face, ending in zip(faces, endings, strict=True)
+        ]
+        return FileResult(tuple(samples), digest)
+
+    def _process_video(self, file: InputFile) -> Iterator[SampleResult]:
+        path, mask = Path(file.path), Path(file.mask) if file.mask else None
+        for frame in extract_frames(path, mask, self.frames, self.cropper):
+            if frame.image is None:
+                usable = file.path if frame.status == "usable" else ""
+                yield SampleResult(frame.status, frame.reason, usable, frame.number)
+            else:
+                assert self.crops is not None
+                place = self.crops / file.name / f"{frame.number:06d}{frame.ending}.png"
+                encoded = encode_thumbnail(thumbnail(frame.image))
+                yield SampleResult("usable", path=_save(frame.image, place), frame=frame.number, thumbnail=encoded)
+
+
+def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequence[FileResult]) -> list[FileResult]:
+    """Of image files with equal bytes keep one and mark the others as duplicates.
+
+    The copy in test is kept before one in val before one in train, then the first: the splits that measure stay
+    complete, and training loses its copies of them.
+
+    Args:
+        paths: of each file.
+        splits: of each file.
+        results: of each file.
+    """
+    first: dict[str, int] = {}
+    order = sorted(range(len(paths)), key=lambda row: (-SPLITS.index(splits[row]), row))
+    updated = list(results)
+    for row in order:
+        result = results[row]
+        if not result.digest or result.samples[0].status != "usable":
+            continue
+        kept = first.setdefault(result.digest, row)
+        if kept != row:
+            reason = f"same file as {paths[kept]}"
+            samples = tuple(replace(sample, status="duplicate", reason=reason, path="") for sample in result.samples)
+            updated[row] = FileResult(samples, result.digest)
+    return updated
+
+
+def safe_name(text: str) -> str:
+    """Return a legible file name that is valid on every system."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("._")[:80] or "unnamed"
+
+
+def _recall(file: InputFile, journal: Journal) -> FileResult | None:
+    """Return the result that the journal has of a file, if its crops still exist."""
+    known = journal.find(file.path)
+    if known is None:
+        return None
+    result = FileResult(tuple(SampleResult(**sample) for sample in known["samples"]), known["digest"])
+    return result if all(Path(sample.path).is_file() for sample in result.samples if sample.path) else None
+
+
+def _begin_crops(crops: Path, names: set[str]) -> None:
+    """Record that the crops of these names will be written, unless they would replace other files."""
+    rewritten: list[str] = []
+    for folder in sorted({name.rpartition("/")[0] for name in names}):
+        for path in sorted((crops / folder).rglob("*.png")):
+            name = path.relative_to(crops).as_posix()
+            matched = _CROP.fullmatch(name)
+            if matched is not None and matched["name"] in names:
+                rewritten.append(name)
+    refuse_foreign_names(crops, rewritten)
+    begin_growing(crops, _CROP_PATTERNS, changing=rewritten)
+
+
+def _check_inside(path: str, boundary: Path | None) -> None:
+    if boundary is None:
+        return
+    try:
+        inside = Path(path).resolve().is_relative_to(boundary.resolve())
+    except (OSError, ValueError, RuntimeError):
+        raise UnreadableImage("cannot be opened (invalid name or link)") from None
+    if not inside:
+        raise UnreadableImage("a link that leaves the data set's folder")
+
+
+def _save(image: np.ndarray, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without the cost of an atomic write: the journal lists it only once it is complete, and otherwise it is rewritten.
+    Image.fromarray(image).save(path, compress_level=1)
+    return str(path)
