@@ -1,4 +1,4 @@
-"""What must hold of descriptors whatever the image."""
+"""Properties that descriptors have on every image."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def maps(image: np.ndarray, name: str, **parameters: object) -> np.ndarray:
 @pytest.mark.parametrize(("name", "parameters"), SHIFT_FREE)
 @settings(max_examples=15, deadline=None)
 @given(image=images(high=200), constant=st.integers(1, 55))
-def test_adding_a_constant_changes_nothing(name: str, parameters: dict, image: np.ndarray, constant: int) -> None:
+def test_adding_a_constant_keeps_the_maps(name: str, parameters: dict, image: np.ndarray, constant: int) -> None:
     one, other = maps(image, name, **parameters), maps(image + np.uint8(constant), name, **parameters)
     allowed = 1e-3 if name == "gabor_magnitude" else 0
     np.testing.assert_allclose(one, other, rtol=0, atol=allowed)
@@ -52,7 +52,7 @@ def test_adding_a_constant_changes_nothing(name: str, parameters: dict, image: n
 
 @settings(max_examples=15, deadline=None)
 @given(image=images(high=200), constant=st.integers(1, 55), window=st.sampled_from([3, 5, 7]))
-def test_adding_a_constant_keeps_phases(image: np.ndarray, constant: int, window: int) -> None:
+def test_adding_a_constant_keeps_the_phases(image: np.ndarray, constant: int, window: int) -> None:
     # The threshold is put where no sum of a few whole numbers times cosines lies.
     eps = 0.012345
     one = maps(image, "local_phase_quantization", window=window, eps=eps)
@@ -62,7 +62,7 @@ def test_adding_a_constant_keeps_phases(image: np.ndarray, constant: int, window
 
 @settings(max_examples=25, deadline=None)
 @given(image=images(), seed=st.integers(0, 1000))
-def test_order_alone_counts(image: np.ndarray, seed: int) -> None:
+def test_monotone_gray_changes_keep_codes(image: np.ndarray, seed: int) -> None:
     """A monotone gray change: levels may move by any amount, as long as their order stays."""
     found, ranks = np.unique(image, return_inverse=True)
     moved = np.sort(np.random.default_rng(seed).choice(256, len(found), replace=False))
@@ -81,7 +81,7 @@ def test_order_alone_counts(image: np.ndarray, seed: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(image=images(high=85), gain=st.sampled_from([2, 3]))
-def test_binary_patterns_keep_under_a_linear_gray_change(image: np.ndarray, gain: int) -> None:
+def test_linear_gray_changes_keep_binary_patterns(image: np.ndarray, gain: int) -> None:
     changed = image * np.uint8(gain)
     for points, radius in ((8, 1), (16, 2)):
         np.testing.assert_array_equal(
@@ -97,7 +97,7 @@ def turn_left(codes: np.ndarray, places: int, bits: int) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None)
 @given(image=images(), circle=st.sampled_from([(8, 1), (4, 1), (16, 2), (12, 1.5), (24, 3), (20, 2.3)]))
-def test_a_quarter_turn(image: np.ndarray, circle: tuple[int, float]) -> None:
+def test_a_quarter_turn_rotates_the_map(image: np.ndarray, circle: tuple[int, float]) -> None:
     points, radius = circle
     turned = np.rot90(image).copy()
     for method in ("ror", "uniform", "var", "default"):
@@ -112,14 +112,14 @@ def test_a_quarter_turn(image: np.ndarray, circle: tuple[int, float]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(image=images(), k=st.integers(1, 8))
-def test_k_directions_are_marked(image: np.ndarray, k: int) -> None:
+def test_every_directional_pattern_has_k_bits(image: np.ndarray, k: int) -> None:
     codes = maps(image, "local_directional_pattern", k=k)
     assert (np.unpackbits(codes[..., None], axis=-1).sum(-1) == k).all()
 
 
 @settings(max_examples=25, deadline=None)
 @given(image=images())
-def test_inverting(image: np.ndarray) -> None:
+def test_inverting_keeps_or_swaps_codes(image: np.ndarray) -> None:
     inverted = 255 - image
     for name in ("local_directional_pattern", "local_derivative_pattern", "local_gradient_pattern"):
         np.testing.assert_array_equal(maps(image, name), maps(inverted, name))
@@ -130,7 +130,7 @@ def test_inverting(image: np.ndarray) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(image=images())
-def test_valid_is_reflect_without_its_edge(image: np.ndarray) -> None:
+def test_valid_maps_are_the_interior_of_reflect(image: np.ndarray) -> None:
     for name, parameters, radius in (
         ("local_binary_pattern", {"points": 16, "radius": 2}, 2),
         ("local_directional_number", {}, 1),
@@ -145,7 +145,7 @@ def test_valid_is_reflect_without_its_edge(image: np.ndarray) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(value=st.integers(0, 255), rows=st.integers(16, 20), columns=st.integers(16, 20))
-def test_a_flat_image(value: int, rows: int, columns: int) -> None:
+def test_a_flat_image_has_the_code_of_ties(value: int, rows: int, columns: int) -> None:
     image = np.full((rows, columns), value, np.uint8)
     for name, expected in (
         ("local_binary_pattern", 255),
@@ -168,7 +168,7 @@ def test_a_flat_image(value: int, rows: int, columns: int) -> None:
 
 @pytest.mark.parametrize("name", list(texture.available()))
 @pytest.mark.parametrize("split", [1, 3])
-def test_any_batch_split_gives_the_same(name: str, split: int) -> None:
+def test_maps_do_not_depend_on_the_batch(name: str, split: int) -> None:
     shape = (7, 4, 30, 33) if texture.get(name).input == "clip" else (7, 61, 47)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(split))
     whole = texture.describe(images, name)
@@ -181,7 +181,7 @@ def test_any_batch_split_gives_the_same(name: str, split: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(texture.available()))
-def test_compiled_gives_the_same(name: str) -> None:
+def test_compiled_descriptors_give_the_same_maps(name: str) -> None:
     shape = (2, 5, 21, 23) if texture.get(name).input == "clip" else (3, 37, 41)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""One contract over everything registered, and what registration refuses."""
+"""One contract over every registered descriptor."""
 
 import subprocess
 import sys
@@ -28,12 +28,12 @@ def equal(name: str, one: torch.Tensor, other: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", list(texture.available()))
-def test_contract(name: str) -> None:
+def test_maps_are_the_same_in_every_layout_and_dtype(name: str) -> None:
     images = sample(name)
     maps = texture.describe(images, name)
     output = texture.get(name).describe_output()
     assert texture.get(name).reference
-    assert texture.get(name).natural_encoding in output.encodings
+    assert texture.get(name).default_encoding in output.encodings
     if output.is_code:
         assert int(maps.min()) >= 0
         assert int(maps.max()) < output.n_codes
@@ -67,13 +67,13 @@ def test_bad_images_are_refused_with_their_shape(name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", list(texture.available()))
-def test_same_on_a_graphics_processor(name: str) -> None:
+def test_maps_are_the_same_on_a_gpu(name: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     equal(name, texture.describe(sample(name).cuda(), name).cpu(), texture.describe(sample(name), name))
 
 
-def test_names_and_points_are_checked() -> None:
+def test_names_parameters_and_values_are_checked() -> None:
     with pytest.raises(ValueError, match="local_binary_pattern"):
         texture.get("local_binary_patern")
     with pytest.raises(TypeError, match="did you mean 'radius'"):
@@ -82,7 +82,12 @@ def test_names_and_points_are_checked() -> None:
         texture.local_binary_pattern(sample("local_binary_pattern"), points=32)
 
 
-def test_needs_torch_alone() -> None:
-    code = "import sys, auxface.texture; print([m for m in ('timm', 'pandas', 'cv2', 'scipy') if m in sys.modules])"
+def test_texture_loads_torch_and_nothing_above_itself() -> None:
+    code = (
+        "import sys, auxface.texture; "
+        "print(*(m for m in sys.modules if m.startswith('auxface.') or m in ('timm', 'pandas', 'cv2', 'scipy')))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("auxface.")}
+    assert rooms == {"errors", "plugins", "texture"}
+    assert all(name.startswith("auxface.") for name in done.stdout.split())

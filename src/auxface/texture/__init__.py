@@ -1,21 +1,35 @@
-"""Local texture descriptors on batches of images: exact, fast, and needing torch alone."""
+"""Local texture descriptors on batches of gray images: exact, fast, and dependent on torch alone.
 
-from auxface.texture import catalogue as catalogue
-from auxface.texture.census import census_transform
-from auxface.texture.center_symmetric_pattern import center_symmetric_lbp
-from auxface.texture.encoding import encode, encode_target, target_channels
-from auxface.texture.gabor import gabor_magnitude
-from auxface.texture.images import gray
-from auxface.texture.lbp_top import lbp_top
-from auxface.texture.local_binary_pattern import local_binary_pattern
-from auxface.texture.local_derivative_pattern import local_derivative_pattern
-from auxface.texture.local_directional_pattern import local_directional_number, local_directional_pattern
-from auxface.texture.local_gradient_pattern import local_gradient_pattern
-from auxface.texture.local_ternary_pattern import local_ternary_pattern
-from auxface.texture.oriented_gradients import histogram_of_oriented_gradients
-from auxface.texture.phase_quantization import local_phase_quantization
+Example:
+    >>> import numpy as np
+    >>> from auxface import texture
+    >>> image = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
+    >>> texture.describe(image, "local_binary_pattern", border="valid")
+    array([[173]], dtype=uint8)
+    >>> list(texture.available())[:3]
+    ['local_binary_pattern', 'local_directional_pattern', 'local_directional_number']
+"""
+
+from auxface.texture.gray_images import gray
 from auxface.texture.registry import Descriptor, Output, available, describe, get, register
-from auxface.texture.weber import weber_local_descriptor
+from auxface.texture.target_encoding import encode, encode_target, target_channels
+
+# isort: off
+# Each import registers its descriptors: available() lists them in this order.
+from auxface.texture.local_binary_pattern import local_binary_pattern
+from auxface.texture.local_directional_pattern import local_directional_number, local_directional_pattern
+from auxface.texture.local_ternary_pattern import local_ternary_pattern
+from auxface.texture.center_symmetric_lbp import center_symmetric_lbp
+from auxface.texture.local_phase_quantization import local_phase_quantization
+from auxface.texture.weber_local_descriptor import weber_local_descriptor
+from auxface.texture.local_derivative_pattern import local_derivative_pattern
+from auxface.texture.census_transform import census_transform
+from auxface.texture.local_gradient_pattern import local_gradient_pattern
+from auxface.texture.histogram_of_oriented_gradients import histogram_of_oriented_gradients
+from auxface.texture.gabor_magnitude import gabor_magnitude
+from auxface.texture.lbp_top import lbp_top
+
+# isort: on
 
 __all__ = [
     "Descriptor",

@@ -1,52 +1,91 @@
-"""Local binary patterns of a clip on three orthogonal planes.
+"""Local binary patterns of a video clip on three orthogonal planes (LBP-TOP).
 
 Zhao and Pietikäinen, "Dynamic texture recognition using local binary patterns with an application to facial
 expressions", IEEE TPAMI 29(6), 2007.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture import circle
-from auxface.texture.images import GrayImages, read_clips, require_border, require_size
-from auxface.texture.local_binary_pattern import circle_maps, require_circle
+from auxface.texture.circular_sampling import support
+from auxface.texture.gray_images import GrayImages, read_clips
+from auxface.texture.local_binary_pattern import (
+    check_circle,
+    circle_maps,
+    pattern_output,
+    plain_local_binary_pattern,
+)
+from auxface.texture.parameter_checks import require_border, require_size
+from auxface.texture.registry import Descriptor, Output, register
 
 
 def lbp_top(
     clip: GrayImages, points: int = 8, radius: float = 1, method: str = "default", border: str = "reflect"
 ) -> GrayImages:
-    """Local binary patterns in the planes XY, XT and YT through every voxel (Zhao and Pietikäinen, 2007).
+    """Compute local binary patterns in the planes XY, XT and YT through every voxel (Zhao and Pietikäinen, 2007).
 
-    In XT and YT the rows are frames, "North" being the frame before.
+    In XT and YT the rows are frames: "North" is the frame before.
 
     Args:
-        clip: uint8 [T, H, W] or [B, T, H, W], tensor or array.
-        points: samples on each plane's circle, 1 to 31.
-        radius: of the circles, in pixels and frames.
-        method: as for :func:`auxface.texture.local_binary_pattern`.
+        clip: uint8 [T, H, W] or [B, T, H, W], a tensor or an array.
+        points: number of samples on the circle of each plane, 1 to 31.
+        radius: radius R of the circles in pixels and frames, above 0.
+        method: see :func:`auxface.texture.local_binary_pattern`.
         border: ``reflect`` mirrors all three axes; ``valid`` drops ceil(R) from both ends of all three.
 
     Returns:
         [3, T, H, W] or [B, 3, T, H, W]: uint8 where the codes fit, else int32; float64 for ``var``.
 
     Raises:
-        TypeError, ValueError: a clip or a parameter outside what is said here.
+        TypeError, ValueError: a clip or a parameter that is not as described.
+
+    Example:
+        >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
+        >>> clip = np.stack([np.full_like(patch, 10), patch, np.full_like(patch, 60)])
+        >>> lbp_top(clip, border="valid").ravel()
+        array([173, 225, 112], dtype=uint8)
     """
-    require_circle(points, radius, method)
+    check_circle(points, radius, method)
     require_border(border, ("reflect", "valid"))
     clips, layout = read_clips(clip)
-    support = circle.support(radius)
-    require_size(tuple(clips.shape[1:]), support, border, "lbp_top")
+    margin = support(radius)
+    require_size(tuple(clips.shape[1:]), margin, border, "lbp_top")
 
     def plane(order: tuple[int, ...]) -> Tensor:
-        """Codes in the plane of the last two axes of ``order``, in the clip's own order of axes again."""
-        turned = clips.permute(order)
-        maps = circle_maps(turned.reshape(-1, *turned.shape[2:]), points, radius, method, border)
-        back = [order.index(axis) for axis in range(4)]
-        whole = maps.view(*turned.shape[:2], *maps.shape[2:]).permute(back)
+        """Return the codes in the plane of the last two axes of ``order``, with the axes in the clip's order."""
+        permuted = clips.permute(order)
+        maps = circle_maps(permuted.reshape(-1, *permuted.shape[2:]), points, radius, method, border)
+        inverse = [order.index(axis) for axis in range(4)]
+        codes = maps.view(*permuted.shape[:2], *maps.shape[2:]).permute(inverse)
         if border == "valid":
-            # The axis across the plane keeps its ends, which have no codes in the other planes.
-            whole = whole.narrow(order[1], support, whole.shape[order[1]] - 2 * support)
-        return whole
+            # Drop the ends of the axis across the plane, which have no codes in the other planes.
+            codes = codes.narrow(order[1], margin, codes.shape[order[1]] - 2 * margin)
+        return codes
 
     return layout.restore(torch.stack([plane((0, 1, 2, 3)), plane((0, 2, 1, 3)), plane((0, 3, 1, 2))], dim=1))
+
+
+def plain_lbp_top(window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default") -> list[float]:
+    """Return the values of the voxel in the middle of a window [w, w, w], w = 2 ceil(radius) + 1: the definition."""
+    middle = len(window) // 2
+    planes = window[middle], window[:, middle], window[:, :, middle]
+    return [plain_local_binary_pattern(plane, points, radius, method) for plane in planes]
+
+
+def _output(points: int, radius: float, method: str, border: str) -> Output:
+    return replace(pattern_output(points, radius, method, border), maps=3)
+
+
+DESCRIPTOR = register(
+    Descriptor(
+        name="lbp_top",
+        function=lbp_top,
+        output=_output,
+        reference="Zhao, Pietikäinen, Dynamic texture recognition using local binary patterns with an application to "
+        "facial expressions, IEEE TPAMI 29(6), 2007",
+        input="clip",
+    )
+)

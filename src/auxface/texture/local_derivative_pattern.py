@@ -1,38 +1,55 @@
-"""Local derivative pattern of second order: where the slope along four directions turns.
+"""Local derivative pattern of second order: where the derivative along four directions changes its sign.
 
-Zhang, Gao, Zhao and Liu, "Local derivative pattern versus local binary pattern", IEEE TIP 19(2), 2010; bits reordered
+Zhang, Gao, Zhao and Liu, "Local derivative pattern versus local binary pattern", IEEE TIP 19(2), 2010. Bits are ordered
 counter-clockwise from East.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GrayImages
-from auxface.texture.tiles import EIGHT, Tile, apply_square
+from auxface.texture.gray_images import GrayImages
+from auxface.texture.registry import Descriptor, Output, register
+from auxface.texture.tiles import EIGHT, Tile, apply_kernel
 
 
 def local_derivative_pattern(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Whether the slope at a neighbor turns against the slope at the center (Zhang et al., 2010).
+    """Compare the derivative at a pixel with that at its neighbors, in four directions (Zhang et al., 2010).
 
-    For the directions East, north-east, North and north-west, D(z) = I(z) - I(next in that direction), and bit i is 1
-    where D(center) D(neighbor i) <= 0.
+    For the directions E, NE, N and NW, D(z) = I(z) - I(next pixel in that direction). Bit i is 1 if
+    D(center) D(neighbor i) <= 0.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
         border: ``reflect`` keeps the size; ``valid`` drops two pixels on every side.
 
     Returns:
         uint8 codes for 0°, 45°, 90° and 135°: [4, H, W] or [B, 4, H, W].
 
     Raises:
-        TypeError, ValueError: an image or a parameter outside what is said here.
+        TypeError, ValueError: an image or a border rule that is not as described.
+
+    Example:
+        >>> ramp = np.arange(25, dtype=np.uint8).reshape(5, 5)
+        >>> local_derivative_pattern(ramp, border="valid").ravel()
+        array([0, 0, 0, 0], dtype=uint8)
     """
-    return apply_square(image, _turns, border, "local_derivative_pattern", radius=2, maps=4, bytes_per_pixel=12)
+    return apply_kernel(image, _compare, border, "local_derivative_pattern", radius=2, maps=4, bytes_per_pixel=12)
 
 
-def _turns(tile: Tile) -> list[Tensor]:
+def plain_local_derivative_pattern(window: np.ndarray) -> list[int]:
+    """Return the four codes of the pixel in the middle of a window [5, 5]: the definition."""
+    pixel = {(r, c): int(window[2 + r, 2 + c]) for r in range(-2, 3) for c in range(-2, 3)}
+    codes = []
+    for row, column in EIGHT[:4]:
+        derivatives = [pixel[r, c] - pixel[r + row, c + column] for r, c in ((0, 0), *EIGHT)]
+        codes.append(sum(1 << i for i, derivative in enumerate(derivatives[1:]) if derivatives[0] * derivative <= 0))
+    return codes
+
+
+def _compare(tile: Tile) -> list[Tensor]:
     width, size = tile.width, tile.flat.numel()
-    # Slopes are needed at the neighbors too: one pixel more on every side than the result.
+    # Derivatives are needed at the neighbors too: one pixel more on every side than the result.
     first, count = width + 1, size - 2 * (width + 1)
     here = tile.flat[first : first + count]
     fall, rise = tile.empty(torch.uint8, count), tile.empty(torch.uint8, count)
@@ -43,7 +60,7 @@ def _turns(tile: Tile) -> list[Tensor]:
         start = first + row * width + column
         ahead = tile.flat[start : start + count]
         torch.gt(here, ahead, out=fall)
-        # One bit for falling, one for rising: two slopes agree in sign exactly if they share a bit.
+        # One bit for falling, one for rising: two derivatives have the same sign exactly if they share a bit.
         sign = fall.add_(torch.lt(here, ahead, out=rise), alpha=2)
         center = sign[tile.origin - first :][: tile.length]
         code = tile.empty(torch.uint8).zero_()
@@ -53,3 +70,13 @@ def _turns(tile: Tile) -> list[Tensor]:
             code.add_(torch.eq(agrees, none, out=agrees), alpha=1 << i)
         maps.append(code)
     return maps
+
+
+DESCRIPTOR = register(
+    Descriptor(
+        name="local_derivative_pattern",
+        function=local_derivative_pattern,
+        output=lambda **_: Output.bit_codes(8, maps=4),
+        reference="Zhang, Gao, Zhao, Liu, Local derivative pattern versus local binary pattern, IEEE TIP 19(2), 2010",
+    )
+)

@@ -1,4 +1,4 @@
-"""Local directional pattern and local directional number: the strongest of eight edge directions.
+"""Local directional pattern (LDP) and local directional number (LDN): the strongest of eight Kirsch edge responses.
 
 Jabid, Kabir and Chae, "Local directional pattern (LDP) for face recognition", IEEE ICCE 2010; Ramirez Rivera, Rojas
 Castillo and Chae, "Local directional number pattern for face analysis", IEEE TIP 22(5), 2013.
@@ -6,68 +6,148 @@ Castillo and Chae, "Local directional number pattern for face analysis", IEEE TI
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GrayImages, require_whole
-from auxface.texture.tiles import Tile, apply_square
+from auxface.texture.gray_images import GrayImages
+from auxface.texture.parameter_checks import require_integer
+from auxface.texture.registry import Descriptor, Output, register
+from auxface.texture.tiles import EIGHT, Tile, apply_kernel
 
-WORKING = 56
+BYTES_PER_PIXEL = 56
 
 
 def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "reflect") -> GrayImages:
-    """The k directions with the strongest Kirsch response, as bits (Jabid et al., 2010).
+    """Mark the k directions with the largest absolute Kirsch responses (Jabid et al., 2010).
 
-    Ties go to the lower direction. Every code has exactly k bits.
+    Of equal responses the one with the lower direction counts as larger. Every code has exactly k bits.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
-        k: directions to keep, 1 to 8.
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
+        k: number of directions to mark, 1 to 8.
         border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes in the layout of the input; bit i belongs to direction i, counter-clockwise from East.
+        uint8 codes in the layout of the input. Bit i belongs to direction i, counter-clockwise from East.
 
     Raises:
-        TypeError, ValueError: an image or a parameter outside what is said here.
+        TypeError, ValueError: an image or a parameter that is not as described.
+
+    Example:
+        >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
+        >>> local_directional_pattern(patch, border="valid")
+        array([[52]], dtype=uint8)
     """
-    require_whole("k", k, 1, 8)
-    return apply_square(
-        image, functools.partial(_strongest, k=k), border, "local_directional_pattern", bytes_per_pixel=WORKING
+    require_integer("k", k, 1, 8)
+    return apply_kernel(
+        image,
+        functools.partial(_mark_largest, k=k),
+        border,
+        "local_directional_pattern",
+        bytes_per_pixel=BYTES_PER_PIXEL,
     )
 
 
 def local_directional_number(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Direction of the largest and of the smallest Kirsch response: 8 largest + smallest (Ramirez Rivera et al., 2013).
+    """Number the directions of the largest and smallest Kirsch response (Ramirez Rivera et al., 2013).
 
-    Ties go to the lower direction.
+    The code is 8 argmax + argmin over the eight directions; of equal responses the lower direction counts.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array.
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
         border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
 
     Returns:
         uint8 codes 0 to 62 in the layout of the input.
 
     Raises:
-        TypeError, ValueError: an image or a parameter outside what is said here.
+        TypeError, ValueError: an image or a border rule that is not as described.
+
+    Example:
+        >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
+        >>> local_directional_number(patch, border="valid")
+        array([[37]], dtype=uint8)
     """
-    return apply_square(image, _extremes, border, "local_directional_number", bytes_per_pixel=WORKING)
+    return apply_kernel(image, _number_extremes, border, "local_directional_number", bytes_per_pixel=BYTES_PER_PIXEL)
 
 
-def kirsch_responses(tile: Tile) -> list[Tensor]:
-    """The eight Kirsch responses times 8, int16 [length] each, -30600 to 30600.
+def plain_kirsch_responses(window: np.ndarray) -> list[int]:
+    """Return the eight responses of a window [3, 3]: mask d has 5 at directions d - 1, d and d + 1, else -3."""
+    neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
+    return [sum((5 if (i - d) % 8 in (7, 0, 1) else -3) * x for i, x in enumerate(neighbors)) for d in range(8)]
 
-    Mask d weighs directions d - 1, d, d + 1 with 5 and the others with -3, so m_d = 8 (their sum) - 3 (sum of all).
+
+def plain_local_directional_pattern(window: np.ndarray, k: int = 3) -> int:
+    """Return the code of the pixel in the middle of a window [3, 3]: the definition."""
+    responses = plain_kirsch_responses(window)
+    order = sorted(range(8), key=lambda d: (-abs(responses[d]), d))
+    return sum(1 << d for d in order[:k])
+
+
+def plain_local_directional_number(window: np.ndarray) -> int:
+    """Return the code of the pixel in the middle of a window [3, 3]: the definition."""
+    responses = plain_kirsch_responses(window)
+    return 8 * responses.index(max(responses)) + responses.index(min(responses))
+
+
+def _mark_largest(tile: Tile, k: int) -> list[Tensor]:
+    # |m| is a multiple of 8 here, so 7 - d can be added to break ties: all eight keys differ.
+    keys = [response.abs_().add_(7 - d) for d, response in enumerate(_kirsch_responses(tile))]
+    if torch.compiler.is_compiling():
+        # The C++ code that torch 2.15 generates for the minimum of 16-bit keys does not compile.
+        keys = [key.to(torch.int32) for key in keys]
+    threshold = _kth_largest(keys, k, tile)
+    code, bit = tile.empty(torch.int16), tile.empty(torch.int16)
+    torch.ge(keys[0], threshold, out=code)
+    for d in range(1, 8):
+        code.add_(torch.ge(keys[d], threshold, out=bit), alpha=1 << d)
+    return [code]
+
+
+def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
+    """Return the k-th largest key at every pixel, by inserting each key into the sorted list of the k largest."""
+    best = [tile.empty(keys[0].dtype).copy_(keys[0])]
+    smaller = tile.empty(keys[0].dtype)
+    for seen, key in enumerate(keys[1:], start=1):
+        if len(best) < k:
+            best.append(torch.minimum(best[-1], key, out=tile.empty(key.dtype)))
+            lowest = len(best) - 2
+        else:
+            lowest = k - 1
+        # Places that the remaining keys can no longer push down to place k need not be sorted.
+        highest = max(0, k - (len(keys) - seen))
+        for place in range(lowest, highest - 1, -1):
+            candidate = key if place == 0 else torch.minimum(best[place - 1], key, out=smaller)
+            torch.maximum(best[place], candidate, out=best[place])
+    return best[k - 1]
+
+
+def _number_extremes(tile: Tile) -> list[Tensor]:
+    responses = _kirsch_responses(tile)
+    largest = torch.add(responses[0], 7, out=tile.empty(torch.int16))
+    smallest = tile.empty(torch.int16).copy_(responses[0])
+    key = tile.empty(torch.int16)
+    for d in range(1, 8):
+        torch.maximum(largest, torch.add(responses[d], 7 - d, out=key), out=largest)
+        torch.minimum(smallest, torch.add(responses[d], d, out=key), out=smallest)
+    largest.bitwise_and_(7).mul_(-8).add_(56)
+    return [largest.add_(smallest.bitwise_and_(7))]
+
+
+def _kirsch_responses(tile: Tile) -> list[Tensor]:
+    """Return the eight Kirsch responses times 8, int16 [length] each, -30600 to 30600.
+
+    Mask d weights directions d - 1, d and d + 1 with 5 and the others with -3: m_d = 8 (their sum) - 3 (sum of all).
     """
     total, threes = _neighbor_sums(tile)
     total.mul_(-24)
-    # Both terms wrap around 16 bits; their sum is back inside.
+    # Both terms overflow 16 bits; their sum does not.
     return [torch.add(total, three, alpha=64, out=tile.empty(torch.int16)) for three in threes]
 
 
 def _neighbor_sums(tile: Tile) -> tuple[Tensor, list[Tensor]]:
-    """Sum of all eight neighbors, and for every direction the sum of the neighbors d - 1, d and d + 1."""
+    """Return the sum of all neighbors, and for every direction d the sum of the neighbors d - 1, d and d + 1."""
     pixels, width, size = tile.cast(torch.int16), tile.width, tile.flat.numel()
     two = torch.add(pixels[:-1], pixels[1:], out=tile.empty(torch.int16, size - 1))
     across = torch.add(two[:-1], pixels[2:], out=tile.empty(torch.int16, size - 2))
@@ -88,45 +168,20 @@ def _neighbor_sums(tile: Tile) -> tuple[Tensor, list[Tensor]]:
     return total, [east, corner(-1, 0, 1), north, corner(-1, -1, -1), west, corner(1, -1, -1), south, corner(1, 0, 1)]
 
 
-def _strongest(tile: Tile, k: int) -> list[Tensor]:
-    # |m| is a multiple of 8 here: the room below holds the rank among ties, so that all eight keys differ.
-    keys = [response.abs_().add_(7 - d) for d, response in enumerate(kirsch_responses(tile))]
-    if torch.compiler.is_compiling():
-        # In C++ generated for 16-bit keys a minimum meets a short and an int, and does not compile (torch 2.15).
-        keys = [key.to(torch.int32) for key in keys]
-    threshold = _kth_largest(keys, k, tile)
-    code, bit = tile.empty(torch.int16), tile.empty(torch.int16)
-    torch.ge(keys[0], threshold, out=code)
-    for d in range(1, 8):
-        code.add_(torch.ge(keys[d], threshold, out=bit), alpha=1 << d)
-    return [code]
-
-
-def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
-    """The k-th largest of the keys at every pixel, by inserting one key after the other among the k largest."""
-    best = [tile.empty(keys[0].dtype).copy_(keys[0])]
-    smaller = tile.empty(keys[0].dtype)
-    for seen, key in enumerate(keys[1:], start=1):
-        if len(best) < k:
-            best.append(torch.minimum(best[-1], key, out=tile.empty(key.dtype)))
-            lowest = len(best) - 2
-        else:
-            lowest = k - 1
-        # What the remaining keys can no longer push down to place k need not be kept in order.
-        highest = max(0, k - (len(keys) - seen))
-        for place in range(lowest, highest - 1, -1):
-            candidate = key if place == 0 else torch.minimum(best[place - 1], key, out=smaller)
-            torch.maximum(best[place], candidate, out=best[place])
-    return best[k - 1]
-
-
-def _extremes(tile: Tile) -> list[Tensor]:
-    responses = kirsch_responses(tile)
-    largest = torch.add(responses[0], 7, out=tile.empty(torch.int16))
-    smallest = tile.empty(torch.int16).copy_(responses[0])
-    key = tile.empty(torch.int16)
-    for d in range(1, 8):
-        torch.maximum(largest, torch.add(responses[d], 7 - d, out=key), out=largest)
-        torch.minimum(smallest, torch.add(responses[d], d, out=key), out=smallest)
-    largest.bitwise_and_(7).mul_(-8).add_(56)
-    return [largest.add_(smallest.bitwise_and_(7))]
+DESCRIPTOR = register(
+    Descriptor(
+        name="local_directional_pattern",
+        function=local_directional_pattern,
+        output=lambda **_: Output.bit_codes(8),
+        reference="Jabid, Kabir, Chae, Local directional pattern (LDP) for face recognition, IEEE ICCE 2010",
+    )
+)
+NUMBER_DESCRIPTOR = register(
+    Descriptor(
+        name="local_directional_number",
+        function=local_directional_number,
+        output=lambda **_: Output.bit_codes(6),
+        reference="Ramirez Rivera, Rojas Castillo, Chae, Local directional number pattern for face analysis: face and "
+        "expression recognition, IEEE TIP 22(5), 2013",
+    )
+)

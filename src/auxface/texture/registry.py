@@ -1,4 +1,12 @@
-"""Descriptors by name: what they take, what they give, and how other packages add theirs."""
+"""Descriptors by name: what each accepts and returns, and :func:`describe`, which applies one.
+
+Example:
+    >>> from auxface import texture
+    >>> texture.get("local_directional_pattern").parameters
+    {'k': 3, 'border': 'reflect'}
+    >>> texture.get("local_ternary_pattern").describe_output(threshold=8)
+    Output(maps=2, n_codes=256, n_bits=8, low=0.0, high=1.0, cell=1)
+"""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -6,20 +14,47 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auxface.plugins import Registry, nearest
-from auxface.texture.images import GrayImages
+from auxface.texture.gray_images import GrayImages
+
+
+def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
+    """Apply the descriptor ``name`` to gray images, or to clips.
+
+    Args:
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array; integers 0 to 255 of other dtypes are
+            accepted too. A descriptor of video clips takes [T, H, W] or [B, T, H, W].
+        name: one of :func:`available`.
+        parameters: of the descriptor; the others keep their defaults.
+
+    Returns:
+        Maps in the layout of the input: a tensor on the same device, or an array. One map per image has the shape of
+        the input; M maps per image add an axis of M before H and W.
+
+    Raises:
+        InputError: no descriptor has the name.
+        TypeError, ValueError: an unknown parameter, or an image or value that the descriptor does not accept.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+        >>> describe(images, "local_ternary_pattern", threshold=8).shape
+        (4, 2, 32, 32)
+    """
+    descriptor = get(name)
+    return descriptor.function(image, **descriptor.complete(parameters))
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a descriptor gives for one set of parameters.
+    """The maps that a descriptor returns for one set of parameters.
 
     Attributes:
-        maps: maps per image.
-        n_codes: number of codes, or None for a real map.
-        n_bits: bits of a code, or None where a code is no string of bits.
+        maps: number of maps per image.
+        n_codes: number of codes, or None for a real-valued map.
+        n_bits: bits of a code, or None if the bits of a code have no meaning of their own.
         low: the real value that the scalar encoding maps to 0.
         high: the real value that the scalar encoding maps to 1.
-        cell: pixels per side of what one value describes: 1, or the cell of a histogram descriptor.
+        cell: side in pixels of the area that one value describes: 1, or the cell of a histogram descriptor.
     """
 
     maps: int = 1
@@ -31,12 +66,12 @@ class Output:
 
     @classmethod
     def bit_codes(cls, bits: int, maps: int = 1) -> "Output":
-        """Codes that are strings of bits."""
+        """Return the output of a descriptor whose codes consist of ``bits`` independent bits."""
         return cls(maps=maps, n_codes=1 << bits, n_bits=bits)
 
     @property
     def is_code(self) -> bool:
-        """Whether the maps hold whole numbers below :attr:`n_codes`."""
+        """Whether the maps hold integer codes below :attr:`n_codes`."""
         return self.n_codes is not None
 
     @property
@@ -49,14 +84,14 @@ class Output:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A texture descriptor: a pure function and what must be known of it.
+    """A texture descriptor: a pure function and facts about it.
 
     Attributes:
         name: the name in recipes and on the command line.
         function: ``function(image, **parameters)``; see :func:`auxface.texture.local_binary_pattern`.
-        output: ``output(**parameters)``, called with every parameter; must refuse what ``function`` refuses.
+        output: ``output(**parameters)``, called with every parameter. Raises for values that ``function`` refuses.
         reference: author, title, place and year.
-        natural_encoding: the target encoding to use where none is asked for.
+        default_encoding: the target encoding used where none is given.
         input: ``image`` or ``clip``.
     """
 
@@ -64,20 +99,20 @@ class Descriptor:
     function: Callable[..., GrayImages]
     output: Callable[..., Output] = field(repr=False)
     reference: str
-    natural_encoding: str
+    default_encoding: str = "scalar"
     input: str = "image"
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameter names and their defaults, as the function declares them."""
+        """Parameter names and defaults, as the function declares them."""
         declared = list(inspect.signature(self.function).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in declared}
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters with defaults filled in.
+        """Return all parameters, with defaults for those that are not given.
 
         Raises:
-            TypeError: a parameter that the descriptor does not take.
+            TypeError: the descriptor does not have a given parameter.
         """
         known = self.parameters
         for name in parameters:
@@ -87,19 +122,19 @@ class Descriptor:
         return {**known, **parameters}
 
     def describe_output(self, **parameters: Any) -> Output:
-        """What the descriptor gives with these parameters (defaults filled in)."""
+        """Return what the descriptor returns with these parameters and defaults for the others."""
         return self.output(**self.complete(parameters))
 
     def maps(self, **parameters: Any) -> int:
-        """Maps per image."""
+        """Return the number of maps per image."""
         return self.describe_output(**parameters).maps
 
     def n_codes(self, **parameters: Any) -> int | None:
-        """Number of codes; None for a real map."""
+        """Return the number of codes, or None for a real-valued map."""
         return self.describe_output(**parameters).n_codes
 
     def n_bits(self, **parameters: Any) -> int | None:
-        """Bits of a code; None where a code is no string of bits."""
+        """Return the bits of a code, or None if they have no meaning of their own."""
         return self.describe_output(**parameters).n_bits
 
 
@@ -107,23 +142,3 @@ registry = Registry("texture descriptor", "auxface.descriptors", Descriptor)
 register = registry.register
 get = registry.get
 available = registry.available
-
-
-def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
-    """Apply the descriptor ``name`` with ``parameters`` to gray images (or a clip).
-
-    Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array; whole numbers 0..255 of other dtypes too.
-            A clip descriptor takes [T, H, W] or [B, T, H, W].
-        name: one of :func:`available`.
-        parameters: of that descriptor; others keep their defaults.
-
-    Returns:
-        Maps in the layout of the input: a tensor on its device, or an array. One map per image has the shape of the
-        input; M maps per image put an axis of M before H and W.
-
-    Raises:
-        TypeError, ValueError: no such descriptor or parameter, or an image that the descriptor does not take.
-    """
-    descriptor = get(name)
-    return descriptor.function(image, **descriptor.complete(parameters))

@@ -1,10 +1,17 @@
-"""Runs a per-pixel operator over a batch in tiles that stay in cache, with bounded working memory.
+"""Per-pixel operators applied to a batch of images in tiles that fit the processor's cache.
 
-A tile is a stretch of padded pixels laid out as one flat row: the neighbor at (row, column) is then the same row
-shifted by ``row * width + column``, every operation runs over one contiguous stretch, and the few positions that
-straddle two lines are computed and left out when the tile is cut to its place in the result.
+A tile is a range of padded image lines stored as one flat row. The neighbor at (row, column) of every pixel is then the
+same row shifted by ``row * width + column``, so every operation runs over contiguous memory. The few positions that
+span the end of one line and the start of the next are computed too, and dropped when the tile is copied to the result.
 
-Runs an operator whose support is a small square of whole pixels.
+Example:
+    >>> def darker_east(tile):
+    ...     return [torch.lt(tile.at(0, 1), tile.at(0, 0)).to(torch.uint8)]
+    >>> image = torch.tensor([[1, 5, 3], [4, 4, 4], [9, 0, 9]], dtype=torch.uint8)
+    >>> apply_kernel(image, darker_east, "reflect", "darker_east", bytes_per_pixel=2)
+    tensor([[0, 1, 0],
+            [0, 0, 0],
+            [1, 0, 1]], dtype=torch.uint8)
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GrayImages, read_images, require_border, require_size
+from auxface.texture.gray_images import GrayImages, read_images
+from auxface.texture.parameter_checks import require_border, require_size
 
-# Large enough that a tile's work outweighs calling it, small enough for the third level cache of current processors.
+# Large enough that a tile's work outweighs the cost of the calls, small enough for a third-level cache.
 CACHE_BYTES = 12 << 20
-# Working memory stays below this many times the input's bytes, whatever the operator.
+# Working memory stays below this multiple of the input's bytes.
 MEMORY_RATIO = 12
 SMALLEST_TILE = 4096
 
@@ -26,32 +34,37 @@ EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 
 
 class Buffers:
-    """Working memory handed out in the same order for every tile, so that it is allocated and paged in once."""
+    """Working memory that is allocated for the first tile and reused, in the same order, for the next ones."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._held: list[Tensor] = []
+        self._allocated: list[Tensor] = []
         self._next = 0
 
     def restart(self) -> None:
-        """Hand out from the first buffer again."""
+        """Start again from the first buffer; earlier results become invalid."""
         self._next = 0
 
-    def take(self, length: int, dtype: torch.dtype) -> Tensor:
-        """An uninitialized 1-D tensor; valid until :meth:`restart`."""
+    def empty(self, length: int, dtype: torch.dtype) -> Tensor:
+        """Return an uninitialized 1-D tensor, valid until :meth:`restart`."""
         position, self._next = self._next, self._next + 1
-        if position == len(self._held):
-            self._held.append(torch.empty(length, dtype=dtype, device=self._device))
-        held = self._held[position]
-        if held.dtype != dtype or held.numel() < length:
-            held = self._held[position] = torch.empty(length, dtype=dtype, device=self._device)
-        return held[:length]
+        if position == len(self._allocated):
+            self._allocated.append(torch.empty(length, dtype=dtype, device=self._device))
+        buffer = self._allocated[position]
+        if buffer.dtype != dtype or buffer.numel() < length:
+            buffer = self._allocated[position] = torch.empty(length, dtype=dtype, device=self._device)
+        return buffer[:length]
 
 
 class Tile:
-    """Padded pixels [n, rows + 2 radius, width] as one flat row of uint8, and buffers to compute in.
+    """Padded lines of one or more images as one flat row, and buffers to compute in.
 
-    ``length`` counts the positions between the first and the last pixel that has all its neighbors.
+    Attributes:
+        flat: uint8, the padded pixels [n, rows + 2 radius, width] as one row.
+        width: length of a padded line.
+        radius: support radius of the operator.
+        origin: position of the first pixel that has all its neighbors.
+        length: positions from the first to the last pixel that has all its neighbors.
     """
 
     def __init__(self, padded: Tensor, radius: int, buffers: Buffers) -> None:
@@ -63,20 +76,56 @@ class Tile:
         self._buffers = buffers
 
     def at(self, row: int, column: int, source: Tensor | None = None) -> Tensor:
-        """Every pixel's neighbor at that offset: a view [length] of ``source`` (a full row; default: the pixels)."""
+        """Return every pixel's neighbor at an offset, a view [length] of ``source`` (a full row; default: pixels)."""
         start = self.origin + row * self.width + column
         return (self.flat if source is None else source)[start : start + self.length]
 
     def empty(self, dtype: torch.dtype, length: int | None = None) -> Tensor:
-        """A buffer of ``length`` (default: the tile's), uninitialized."""
-        return self._buffers.take(self.length if length is None else length, dtype)
+        """Return an uninitialized buffer of ``length`` (default: the tile's)."""
+        return self._buffers.empty(self.length if length is None else length, dtype)
 
     def cast(self, dtype: torch.dtype) -> Tensor:
-        """The flat pixels in another dtype, a full row."""
+        """Return a copy of the flat pixels in another dtype, a full row."""
         return self.empty(dtype, self.flat.numel()).copy_(self.flat)
 
 
 Kernel = Callable[[Tile], Sequence[Tensor]]
+"""Computes the maps of one tile: one 1-D tensor of the tile's length per map."""
+
+
+def apply_kernel(
+    image: GrayImages,
+    kernel: Kernel,
+    border: str,
+    name: str,
+    *,
+    bytes_per_pixel: int,
+    radius: int = 1,
+    maps: int = 1,
+    dtype: torch.dtype = torch.uint8,
+) -> GrayImages:
+    """Check the caller's images, apply a kernel to them and return its maps in the layout of the input.
+
+    Args:
+        image: gray images as the caller passed them.
+        kernel: the operator on one tile.
+        border: ``reflect`` or ``valid``.
+        name: of the descriptor, for messages.
+        bytes_per_pixel: working memory that the kernel needs for each pixel of a tile.
+        radius: support radius in pixels; the support is a square.
+        maps: maps per image.
+        dtype: of the maps.
+
+    Raises:
+        TypeError, ValueError: the image is not gray or too small, or the border rule is unknown.
+    """
+    require_border(border, ("reflect", "valid"))
+    images, layout = read_images(image)
+    require_size(tuple(images.shape[1:]), radius, border, name)
+    result = map_pixels(
+        images, kernel, radius=radius, border=border, maps=maps, dtype=dtype, bytes_per_pixel=bytes_per_pixel
+    )
+    return layout.restore(result)
 
 
 def map_pixels(
@@ -89,19 +138,12 @@ def map_pixels(
     dtype: torch.dtype,
     bytes_per_pixel: int,
 ) -> Tensor:
-    """Apply ``kernel`` to images [B, H, W]; maps [B, M, H', W'] of ``dtype``.
+    """Apply a kernel to uint8 images [B, H, W] and return maps [B, M, H', W'] of ``dtype``.
 
-    Args:
-        images: uint8.
-        kernel: takes a tile and gives ``maps`` 1-D tensors of its length.
-        radius: support radius of the operator.
-        border: ``reflect`` (H' = H) or ``valid`` (H' = H - 2 radius).
-        maps: maps per image.
-        dtype: of the result.
-        bytes_per_pixel: working memory that the kernel takes for each pixel of a tile.
+    H' = H for ``reflect`` and H - 2 radius for ``valid``. For the other arguments see :func:`apply_kernel`.
     """
     if images.device.type == "mps":
-        # That device has no double precision, on which some operators rest.
+        # Some operators need double precision, which this device does not have.
         on_host = map_pixels(
             images.cpu(), kernel, radius=radius, border=border, maps=maps, dtype=dtype, bytes_per_pixel=bytes_per_pixel
         )
@@ -115,9 +157,10 @@ def map_pixels(
     buffers = Buffers(images.device)
     for first, count, top, lines in tile_spans(batch, rows, width + 2 * margin, images.device, bytes_per_pixel):
         buffers.restart()
-        padded = _padded(images[first : first + count], margin, top, lines + 2 * radius, buffers)
-        tile = Tile(padded, radius, buffers)
-        strides = ((lines + 2 * radius) * tile.width, tile.width, 1)
+        shape = (count, lines + 2 * radius, width + 2 * margin)
+        out = buffers.empty(shape[0] * shape[1] * shape[2], images.dtype).view(shape)
+        tile = Tile(mirrored(images[first : first + count], margin, top, shape[1], out=out), radius, buffers)
+        strides = (shape[1] * tile.width, tile.width, 1)
         for index, values in enumerate(kernel(tile)):
             cut = values.as_strided((count, lines, columns), strides)
             result[first : first + count, index, top : top + lines].copy_(cut)
@@ -128,48 +171,36 @@ def tile_spans(
     batch: int, rows: int, width: int, device: torch.device, bytes_per_pixel: int
 ) -> Iterator[tuple[int, int, int, int]]:
     """Cut a batch of ``rows`` x ``width`` images into tiles: (first image, images, first row, rows)."""
-    pixels = batch * rows * width
-    wanted = max(MEMORY_RATIO * pixels // bytes_per_pixel, SMALLEST_TILE)
+    total = batch * rows * width
+    pixels = max(MEMORY_RATIO * total // bytes_per_pixel, SMALLEST_TILE)
     if torch.compiler.is_compiling():
-        wanted = pixels
+        pixels = total
     elif device.type == "cpu":
-        wanted = min(wanted, max(CACHE_BYTES // bytes_per_pixel, SMALLEST_TILE))
-    images = min(max(wanted // (rows * width), 1), batch)
-    lines = min(max(wanted // width, 1), rows) if images == 1 else rows
-    # As many tiles, all of about one size: a last small one would cost its calls for little.
+        pixels = min(pixels, max(CACHE_BYTES // bytes_per_pixel, SMALLEST_TILE))
+    images = min(max(pixels // (rows * width), 1), batch)
+    lines = min(max(pixels // width, 1), rows) if images == 1 else rows
+    # The same number of tiles, but of equal size: a small last tile would cost a full set of calls.
     images, lines = -(-batch // -(-batch // images)), -(-rows // -(-rows // lines))
     for first in range(0, batch, images):
         for top in range(0, rows, lines):
             yield first, min(images, batch - first), top, min(lines, rows - top)
 
 
-def _padded(images: Tensor, margin: int, top: int, lines: int, buffers: Buffers) -> Tensor:
-    count, _, width = images.shape
-    room = buffers.take(count * lines * (width + 2 * margin), images.dtype)
-    return mirrored(images, margin, top, lines, room.view(count, lines, width + 2 * margin))
-
-
-def real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Uninitialized float32 memory for many real maps."""
-    if device.type == "cpu" and not torch.compiler.is_compiling():
-        # NumPy asks the system for large pages. Twelve real maps are 48 times their image: touching so many small pages
-        # for the first time takes longer than most operators.
-        return torch.from_numpy(np.empty(shape, np.float32))
-    return torch.empty(shape, dtype=torch.float32, device=device)
-
-
-def mirrored(images: Tensor, margin: int, top: int, lines: int, room: Tensor | None = None) -> Tensor:
-    """Lines ``top`` .. ``top + lines`` of images [n, H, W] mirrored by ``margin`` without repeating the edge.
+def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor | None = None) -> Tensor:
+    """Return some lines of images that are mirrored at their borders without repeating the edge.
 
     Args:
-        images: of any dtype; both sides above ``margin``.
+        images: [n, H, W] of any dtype; both sides above ``margin``.
         margin: pixels added on every side.
-        top: first line wanted, counted in the mirrored image.
-        lines: lines wanted.
-        room: where to write [n, lines, W + 2 margin]; default: new memory.
+        top: first line to return, counted in the mirrored image.
+        lines: number of lines to return.
+        out: where to write the result; default: new memory.
+
+    Returns:
+        [n, lines, W + 2 margin] of the same dtype.
     """
     count, height, width = images.shape
-    padded = images.new_empty((count, lines, width + 2 * margin)) if room is None else room
+    padded = images.new_empty((count, lines, width + 2 * margin)) if out is None else out
     inner = padded[:, :, margin : margin + width]
     first, last = max(top - margin, 0), min(top + lines - margin, height)
     inner[:, first + margin - top : last + margin - top].copy_(images[:, first:last])
@@ -182,36 +213,10 @@ def mirrored(images: Tensor, margin: int, top: int, lines: int, room: Tensor | N
     return padded
 
 
-def apply_square(
-    image: GrayImages,
-    kernel: Kernel,
-    border: str,
-    name: str,
-    *,
-    bytes_per_pixel: int,
-    radius: int = 1,
-    maps: int = 1,
-    dtype: torch.dtype = torch.uint8,
-) -> GrayImages:
-    """Check and read ``image``, run ``kernel`` over it and hand the maps back in the layout of the input.
-
-    Args:
-        image: what the caller passed.
-        kernel: the operator on one tile.
-        border: ``reflect`` or ``valid``.
-        name: of the operator, for errors.
-        bytes_per_pixel: working memory of the kernel for each pixel of a tile.
-        radius: of the square.
-        maps: maps per image.
-        dtype: of the maps.
-
-    Raises:
-        TypeError, ValueError: an image that is not gray, too small, or an unknown border.
-    """
-    require_border(border, ("reflect", "valid"))
-    images, layout = read_images(image)
-    require_size(tuple(images.shape[1:]), radius, border, name)
-    result = map_pixels(
-        images, kernel, radius=radius, border=border, maps=maps, dtype=dtype, bytes_per_pixel=bytes_per_pixel
-    )
-    return layout.restore(result)
+def empty_real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return uninitialized float32 memory for many real-valued maps."""
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        # NumPy asks the system for large pages. Twelve real maps are 48 times their image, and the first write to so
+        # many small pages takes longer than most operators.
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, dtype=torch.float32, device=device)

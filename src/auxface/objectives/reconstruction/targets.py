@@ -7,7 +7,7 @@ from torch import Tensor
 from auxface import texture
 from auxface.errors import InputError
 from auxface.recipe import Target
-from auxface.texture.tiles import real_maps
+from auxface.texture.tiles import empty_real_maps
 
 
 def patchify(maps: Tensor, patch_size: int) -> Tensor:
@@ -80,7 +80,7 @@ def target_patches(
         return _cut(maps, target, patch_size)
     # Image by image on a processor: what is not asked for never leaves its cache.
     group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
-    picked = real_maps((*places.shape, values_per_patch(target, patch_size)), maps.device)
+    picked = empty_real_maps((*places.shape, values_per_patch(target, patch_size)), maps.device)
     for few, at, room in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
         patches = _cut(few, target, patch_size)
         rows = at + patches.shape[1] * torch.arange(len(at), device=at.device)[:, None]

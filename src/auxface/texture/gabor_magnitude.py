@@ -1,10 +1,10 @@
 """Gabor magnitudes.
 
-Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, for the removal of the mean; filters are
-scaled so that a matching sinusoid of amplitude A answers A.
+Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, for filters without mean. Filters are
+scaled so that a sinusoid of amplitude A and the filter's wavelength and orientation gives the magnitude A.
 
-Every filter is a sum of products of one filter along rows and one along columns, and orientations k and n - k share
-theirs. A one-dimensional filter is applied to runs of outputs, as products of one band matrix with overlapping windows.
+Every filter is a sum of products of a filter along rows and one along columns, and orientations k and n - k share
+them. A one-dimensional filter is applied to runs of outputs, as the product of a band matrix with overlapping windows.
 """
 
 import functools
@@ -16,57 +16,65 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.images import GrayImages, read_images, require_border, require_number, require_size, require_whole
-from auxface.texture.tiles import Buffers, mirrored, real_maps, tile_spans
+from auxface.texture.gray_images import GrayImages, read_images
+from auxface.texture.parameter_checks import require_border, require_integer, require_number, require_size
+from auxface.texture.registry import Descriptor, Output, register
+from auxface.texture.tiles import Buffers, empty_real_maps, mirrored, tile_spans
 
-# Outputs of one product along either axis: more fill the processor better, fewer waste less on the zeros of the band.
+# Outputs per matrix product along either axis: longer runs use the processor better, shorter ones waste less on zeros.
 ALONG, ACROSS = 16, 8
-WORKING = 75
+BYTES_PER_PIXEL = 75
 
 
 def gabor_magnitude(
     image: GrayImages, scales: int = 3, orientations: int = 4, min_wavelength: float = 4, border: str = "reflect"
 ) -> GrayImages:
-    """Magnitudes of Gabor filter pairs without mean (Lee, 1996).
+    """Compute the magnitude of the response to pairs of Gabor filters without mean (Lee, 1996).
 
-    Scale s has wavelength ``min_wavelength`` 2^(s/2) pixels, Gaussian width 0.56 wavelengths, cut at three widths;
-    orientation k is π k / orientations.
+    Scale s has the wavelength ``min_wavelength`` 2^(s/2) pixels and a Gaussian of 0.56 wavelengths, cut at three
+    standard deviations. Orientation k is π k / orientations.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], tensor or array; sides above the largest filter's half width
-            (14 pixels by default).
+        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array. Sides above the half width of the largest
+            filter (14 pixels by default).
         scales: number of wavelengths, 1 to 12.
         orientations: number of orientations, 1 to 64.
         min_wavelength: shortest wavelength in pixels, at least 2.
-        border: ``reflect`` alone.
+        border: only ``reflect``.
 
     Returns:
-        float32 gray levels, at least 0, [scales · orientations, H, W] with B before it where the input had one; channel
-        s · orientations + k.
+        float32 gray levels, at least 0: [scales · orientations, H, W] or [B, scales · orientations, H, W]. Scale s and
+        orientation k are in channel s · orientations + k.
 
     Raises:
-        TypeError, ValueError: an image or a parameter outside what is said here.
+        TypeError, ValueError: an image or a parameter that is not as described.
+
+    Example:
+        >>> wave = 128 + 100 * np.cos(2 * np.pi * np.arange(64) / 8)
+        >>> image = np.tile(wave.round().astype(np.uint8), (64, 1))
+        >>> gabor_magnitude(image, scales=1, min_wavelength=8)[0, 30:33, 32].round()
+        array([100., 100., 100.], dtype=float32)
     """
-    require_whole("scales", scales, 1, 12)
-    require_whole("orientations", orientations, 1, 64)
+    require_integer("scales", scales, 1, 12)
+    require_integer("orientations", orientations, 1, 64)
     require_number("min_wavelength", min_wavelength, 2)
     require_border(border, ("reflect",))
     images, layout = read_images(image)
-    filters = [_filters(min_wavelength * 2 ** (s / 2), orientations) for s in range(scales)]
+    filters = [_make_filters(min_wavelength * 2 ** (s / 2), orientations) for s in range(scales)]
     reach = filters[-1].reach
     require_size(tuple(images.shape[1:]), reach, border, "gabor_magnitude")
     batch, height, width = images.shape
     shape = (batch, scales * orientations, height, width)
-    result = real_maps(shape, images.device)
-    # Where matrix products may be rounded to fewer bits for speed, double precision keeps the result.
+    result = empty_real_maps(shape, images.device)
+    # Where float32 matrix products may use fewer bits (TF32), double precision keeps the result.
     exact = torch.get_float32_matmul_precision() == "highest" or images.device.type in ("cpu", "mps")
     buffers = Buffers(images.device)
-    for first, count, top, lines in tile_spans(batch, height, width, images.device, WORKING):
+    for first, count, top, lines in tile_spans(batch, height, width, images.device, BYTES_PER_PIXEL):
         group = mirrored(images[first : first + count], reach, top, lines + 2 * reach)
-        # Lines of all images side by side: one product then serves the whole group along either axis. Both axes end in
-        # whole runs; what lies behind the image is computed and left out.
+        # The lines of all images side by side, so that one matrix product filters the whole group along either axis.
+        # Both axes are extended to complete runs; the results beyond the image are dropped.
         pixels = group.new_zeros(
-            (_whole_runs(lines, ACROSS) + 2 * reach, count, _whole_runs(width, ALONG) + 2 * reach),
+            (_complete_runs(lines, ACROSS) + 2 * reach, count, _complete_runs(width, ALONG) + 2 * reach),
             dtype=torch.float32 if exact else torch.float64,
         )
         pixels[: lines + 2 * reach, :, : width + 2 * reach].copy_(group.transpose(0, 1))
@@ -78,24 +86,39 @@ def gabor_magnitude(
                 square = torch.mul(even, even, out=even).addcmul_(odd, odd)
                 channel = result[first : first + count, s * orientations + k, top : top + lines]
                 torch.sqrt(square[:lines, :, :width], out=channel.transpose(0, 1))
-    # The axis of channels stays, even where there is one channel alone.
+    # The channel axis is kept even for a single channel.
     return replace(layout, channel=True).restore(result)
 
 
-def _whole_runs(outputs: int, run: int) -> int:
+def plain_gabor_filters(wavelength: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the even and the odd filter of one wavelength (pixels) and orientation (radians): the definition.
+
+    The magnitude at a pixel is the root of the sum of both squared responses.
+    """
+    sigma = 0.56 * wavelength
+    reach = math.ceil(3 * sigma)
+    row, column = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    wave = 2 * math.pi * (column * math.cos(angle) - row * math.sin(angle)) / wavelength
+    gauss = np.exp(-(row**2 + column**2) / (2 * sigma**2))
+    gauss /= gauss.sum()
+    mean = (gauss * np.cos(wave)).sum()
+    return 2 * gauss * (np.cos(wave) - mean), 2 * gauss * np.sin(wave)
+
+
+def _complete_runs(outputs: int, run: int) -> int:
     return -(-outputs // run) * run
 
 
 @dataclass(frozen=True)
 class _Filters:
-    """One scale.
+    """The separable filters of one scale.
 
     Attributes:
-        reach: half width.
+        reach: half width in pixels.
         along: filters along rows [F, 2 reach + 1]: the Gaussian, then cosine and sine of every |cos θ| above 0.
-        across: filters along columns, the Gaussian, then cosine and sine of every |sin θ|.
-        mean: of the cosine part of every orientation, relative to the Gaussian. Where one axis is the Gaussian alone
-            the cosine of the other has it removed already.
+        across: filters along columns: the Gaussian, then cosine and sine of every |sin θ|.
+        mean: mean of the cosine part of every orientation, relative to the Gaussian. Where one axis has the Gaussian
+            alone, the mean is already removed from the cosine of the other axis.
     """
 
     reach: int
@@ -105,7 +128,7 @@ class _Filters:
 
 
 @functools.lru_cache(maxsize=64)
-def _filters(wavelength: float, orientations: int) -> _Filters:
+def _make_filters(wavelength: float, orientations: int) -> _Filters:
     sigma = 0.56 * wavelength
     reach = math.ceil(3 * sigma)
     steps = np.arange(-reach, reach + 1)
@@ -125,19 +148,19 @@ def _filters(wavelength: float, orientations: int) -> _Filters:
             along += [row_cos, row_sin]
         if 2 * k <= orientations:
             across += [column_cos, column_sin]
-    # A filter pair answers a sinusoid with half its amplitude.
+    # Without the factor 2 a filter pair would respond to a sinusoid with half its amplitude.
     return _Filters(reach, np.stack(along), 2 * np.stack(across), tuple(mean))
 
 
 def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Orientation, even and odd response [lines, n, columns] of pixels [lines + 2 reach, n, columns + 2 reach]."""
+    """Yield orientation, even and odd response [lines, n, columns]; pixels: [lines + 2 reach, n, columns + 2 reach]."""
     lines, count, columns = pixels.shape[0] - 2 * scale.reach, pixels.shape[1], pixels.shape[2] - 2 * scale.reach
     rows = _along_rows(pixels, scale.along, buffers)
     bands = _bands(scale.across, ACROSS, pixels)
     orientations = len(scale.mean)
 
     def empty() -> Tensor:
-        return buffers.take(lines * count * columns, pixels.dtype).view(lines, -1)
+        return buffers.empty(lines * count * columns, pixels.dtype).view(lines, -1)
 
     def both(column_filter: int, row_filter: int) -> Tensor:
         return _across_rows(rows[row_filter], bands[column_filter], empty())
@@ -159,7 +182,7 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
 
 
 def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
-    """Band matrices [F, run, run + 2 reach]: row r holds a filter from column r on."""
+    """Return band matrices [F, run, run + 2 reach]: row r holds a filter starting at column r."""
     count, taps = filters.shape
     bands = np.zeros((count, run, run + taps - 1))
     for r in range(run):
@@ -168,23 +191,33 @@ def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
 
 
 def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> Tensor:
-    """Filter [lines, n, columns + 2 reach] along its last axis: [F, lines, n · columns]."""
+    """Filter pixels [lines, n, columns + 2 reach] along the last axis: [F, lines, n · columns]."""
     lines, count, width = pixels.shape
     reach = filters.shape[1] // 2
     columns, stride = width - 2 * reach, pixels.stride(1)
     windows = pixels.as_strided((columns // ALONG, lines * count, ALONG + 2 * reach), (ALONG, stride, 1))
     bands = _bands(filters, ALONG, pixels).flatten(0, 1).T.expand(len(windows), -1, -1)
-    room = buffers.take(len(filters) * lines * count * columns, pixels.dtype).view(len(windows), lines * count, -1)
-    runs = torch.bmm(windows, bands, out=room).view(len(windows), lines * count, len(filters), ALONG)
-    filtered = buffers.take(room.numel(), pixels.dtype)
+    products = buffers.empty(len(filters) * lines * count * columns, pixels.dtype).view(len(windows), lines * count, -1)
+    runs = torch.bmm(windows, bands, out=products).view(len(windows), lines * count, len(filters), ALONG)
+    filtered = buffers.empty(products.numel(), pixels.dtype)
     filtered.view(len(filters), lines * count, len(windows), ALONG).copy_(runs.permute(2, 1, 0, 3))
     return filtered.view(len(filters), lines, count * columns)
 
 
-def _across_rows(source: Tensor, band: Tensor, room: Tensor) -> Tensor:
-    """Filter [lines + 2 reach, n · columns] along its first axis into ``room``: [lines, n · columns]."""
+def _across_rows(source: Tensor, band: Tensor, out: Tensor) -> Tensor:
+    """Filter [lines + 2 reach, n · columns] along the first axis into ``out``: [lines, n · columns]."""
     run, taps = band.shape
     lines, columns = source.shape[0] - (taps - run), source.shape[1]
     windows = source.as_strided((lines // run, taps, columns), (run * columns, columns, 1), source.storage_offset())
-    room = room.view(len(windows), run, columns)
-    return torch.bmm(band.expand(len(windows), -1, -1), windows, out=room).view(lines, columns)
+    out = out.view(len(windows), run, columns)
+    return torch.bmm(band.expand(len(windows), -1, -1), windows, out=out).view(lines, columns)
+
+
+DESCRIPTOR = register(
+    Descriptor(
+        name="gabor_magnitude",
+        function=gabor_magnitude,
+        output=lambda scales, orientations, **_: Output(maps=scales * orientations, high=255.0),
+        reference="Lee, Image representation using 2D Gabor wavelets, IEEE TPAMI 18(10), 1996",
+    )
+)

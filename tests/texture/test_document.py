@@ -1,5 +1,9 @@
-"""Another package's descriptor: the example of the documentation, registered by hand and through an entry point."""
+"""Examples in docs/texture.md and in the docstrings run as written."""
 
+import doctest
+import importlib
+import inspect
+import pkgutil
 import re
 import sys
 import types
@@ -36,7 +40,7 @@ def own_registry() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("own_registry")
-def test_an_entry_point_is_found(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_descriptor_is_found(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     line = re.search(r'entry-points\."([\w.]+)"\]\n(\w+) = "([\w.:]+)"', DOCUMENT.read_text())
     assert line
     point = EntryPoint(name=line[2], value=line[3], group=line[1])
@@ -50,7 +54,25 @@ def test_an_entry_point_is_found(module: types.ModuleType, monkeypatch: pytest.M
     assert texture.target_channels("row_pattern") == 2
 
 
-def test_the_document_runs(capsys: pytest.CaptureFixture[str]) -> None:
+MODULES = [
+    "auxface.plugins",
+    "auxface.texture",
+    *(f"auxface.texture.{module.name}" for module in pkgutil.iter_modules(texture.__path__)),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings_run(name: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in texture.__all__ if inspect.isfunction(getattr(texture, name))])
+def test_every_public_function_has_an_example(name: str) -> None:
+    assert "Example:\n" in (getattr(texture, name).__doc__ or "")
+
+
+def test_the_documented_use_runs(capsys: pytest.CaptureFixture[str]) -> None:
     section = DOCUMENT.read_text().split("## Use")[1]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert code

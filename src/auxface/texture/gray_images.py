@@ -1,0 +1,170 @@
+"""Gray images: conversion from RGB, and the shapes and dtypes that every descriptor accepts.
+
+The conversion is the luma of ITU-R BT.601 in integers, so that every device and every image library gives the same
+gray values.
+
+Example:
+    >>> import numpy as np
+    >>> from auxface import texture
+    >>> texture.gray(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8))
+    array([[ 76, 150,  29]], dtype=uint8)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+GrayImages = Tensor | np.ndarray
+"""uint8 [H, W], [B, H, W] or [B, 1, H, W], as a tensor or a numpy array; integers 0 to 255 of any other dtype."""
+
+# 0.299, 0.587 and 0.114 in units of 1 / 65536: libjpeg, OpenCV and PIL use the same rounding.
+RED, GREEN, BLUE = 19595, 38470, 7471
+
+_ACCEPTED = "[H, W], [B, H, W] or [B, 1, H, W] (for a clip: [T, H, W] or [B, T, H, W])"
+
+
+def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """Convert RGB images to gray: ``(19595 R + 38470 G + 7471 B + 32768) >> 16``.
+
+    Args:
+        image: uint8 RGB values. A tensor [3, H, W] or [B, 3, H, W], or a numpy array [H, W, 3] or [B, H, W, 3].
+            The channel axis is the usual one (third from last in tensors, last in arrays) if it has three entries,
+            else the other.
+
+    Returns:
+        uint8 [H, W] or [B, H, W], a tensor on the same device or an array.
+
+    Raises:
+        TypeError: ``image`` is neither a tensor nor an array, or is not uint8.
+        ValueError: no axis has three channels.
+
+    Example:
+        >>> gray(torch.full((1, 3, 2, 2), 128, dtype=torch.uint8))
+        tensor([[[128, 128],
+                 [128, 128]]], dtype=torch.uint8)
+    """
+    if not isinstance(image, Tensor | np.ndarray):
+        raise TypeError(f"expected a torch.Tensor or a numpy.ndarray, got {type(image).__name__}")
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(np.require(image, requirements=["C", "W"]))
+    if tensor.dtype != torch.uint8:
+        raise TypeError(f"expected uint8 RGB values 0..255, got {tensor.dtype}, shape {tuple(tensor.shape)}")
+    axes = (-3, -1) if isinstance(image, Tensor) else (-1, -3)
+    axis = next((axis for axis in axes if tensor.ndim in (3, 4) and tensor.shape[axis] == 3), None)
+    if axis is None:
+        raise ValueError(f"expected RGB images [3, H, W], [B, 3, H, W] or [..., H, W, 3], got {tuple(tensor.shape)}")
+    red, green, blue = (channel.to(torch.int32) for channel in tensor.unbind(axis))
+    # In place, to save memory on large batches. The sum of 255 * 65536 fits 32 bits.
+    total = red.mul_(RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).add_(32768).bitwise_right_shift_(16)
+    luma = total.to(torch.uint8)
+    return luma if isinstance(image, Tensor) else luma.numpy()
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """The layout of the caller's images, so that maps are returned in the same layout.
+
+    Attributes:
+        batched: whether the input had a batch axis.
+        channel: whether the input had a channel axis.
+        numpy: whether the input was a numpy array.
+    """
+
+    batched: bool
+    channel: bool
+    numpy: bool
+
+    def restore(self, maps: Tensor) -> Tensor | np.ndarray:
+        """Return maps [B, M, ...] in the caller's layout; the axis of a single map is dropped if there was no channel.
+
+        Args:
+            maps: the descriptor's result, any dtype.
+        """
+        if maps.shape[1] == 1 and not self.channel:
+            maps = maps[:, 0]
+        if not self.batched:
+            maps = maps[0]
+        return maps.cpu().numpy() if self.numpy else maps
+
+
+def read_images(image: GrayImages) -> tuple[Tensor, InputLayout]:
+    """Return gray images as uint8 [B, H, W], and their layout.
+
+    Raises:
+        TypeError: ``image`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
+        ValueError: the image is in color or empty, has another number of axes, or holds values that are not integers
+            from 0 to 255.
+    """
+    tensor = _as_tensor(image)
+    shape = tuple(tensor.shape)
+    if tensor.ndim == 4 and shape[1] != 1:
+        if shape[1] in (3, 4) or shape[-1] in (3, 4):
+            raise ValueError(_color_message(shape))
+        raise ValueError(f"expected gray images {_ACCEPTED}, got shape {shape}")
+    if tensor.ndim == 3 and shape[-1] in (3, 4) and shape[1] > 4:
+        raise ValueError(_color_message(shape))
+    if tensor.ndim not in (2, 3, 4):
+        raise ValueError(f"expected gray images {_ACCEPTED}, got shape {shape}")
+    if 0 in shape[-2:]:
+        raise ValueError(f"the image is empty: shape {shape}")
+    layout = InputLayout(batched=tensor.ndim > 2, channel=tensor.ndim == 4, numpy=isinstance(image, np.ndarray))
+    values = _as_uint8(tensor)
+    return values.reshape(-1, *shape[-2:]) if values.ndim != 3 else values, layout
+
+
+def read_clips(clip: GrayImages) -> tuple[Tensor, InputLayout]:
+    """Return gray video clips [T, H, W] or [B, T, H, W] as uint8 [B, T, H, W], and their layout.
+
+    Raises:
+        TypeError: ``clip`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
+        ValueError: the clip is empty, has another number of axes, or holds values that are not integers from 0 to 255.
+    """
+    tensor = _as_tensor(clip)
+    shape = tuple(tensor.shape)
+    if tensor.ndim not in (3, 4) or 0 in shape[-3:]:
+        raise ValueError(f"expected a gray clip [T, H, W] or [B, T, H, W], got shape {shape}")
+    layout = InputLayout(batched=tensor.ndim == 4, channel=True, numpy=isinstance(clip, np.ndarray))
+    return _as_uint8(tensor).reshape(-1, *shape[-3:]), layout
+
+
+def _color_message(shape: tuple[int, ...]) -> str:
+    return (
+        f"expected gray images {_ACCEPTED}, got a shape of color images: {shape}; "
+        "convert them with auxface.texture.gray first"
+    )
+
+
+def _as_tensor(image: object) -> Tensor:
+    if isinstance(image, Tensor):
+        return image
+    if isinstance(image, np.ndarray):
+        if image.dtype.kind not in "uif":
+            raise TypeError(f"expected gray values 0..255, got a numpy array of {image.dtype}")
+        if image.dtype.kind == "u" and image.dtype.itemsize > 1:
+            image = image.astype(np.int64)
+        if any(stride < 0 for stride in image.strides) or not image.dtype.isnative or not image.flags.writeable:
+            image = np.array(image, dtype=image.dtype.newbyteorder("="))
+        return torch.from_numpy(image)
+    raise TypeError(f"expected a torch.Tensor or a numpy.ndarray of gray values 0..255, got {type(image).__name__}")
+
+
+def _as_uint8(tensor: Tensor) -> Tensor:
+    if tensor.dtype == torch.uint8:
+        return tensor
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        raise TypeError(f"expected gray values 0..255, got a tensor of {tensor.dtype}")
+    if tensor.numel() == 0:
+        return tensor.to(torch.uint8)
+    low, high = tensor.min().item(), tensor.max().item()
+    if not (low >= 0 and high <= 255):
+        raise ValueError(
+            f"expected gray values 0..255, got {tensor.dtype} values from {low} to {high}, shape {tuple(tensor.shape)}"
+        )
+    values = tensor.to(torch.uint8)
+    if tensor.is_floating_point() and not torch.equal(values.to(tensor.dtype), tensor):
+        raise ValueError(
+            f"expected integer gray values 0..255, got fractions in a {tensor.dtype} image, shape "
+            f"{tuple(tensor.shape)}; an image in 0..1 must be multiplied by 255 and rounded first"
+        )
+    return values
