@@ -23,8 +23,8 @@ from auxface.evaluation import (
     merge_predictions,
     split_conditions,
 )
+from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import same_task
-from auxface.evaluation.intervals import cluster_codes
 
 
 def numbers(entry, path=()):
@@ -236,9 +236,9 @@ def test_a_validation_table_chooses_thresholds_and_operating_points():
 
 def test_names_of_models_that_do_not_exist_are_refused():
     table = forged_predictions(n=100)
-    with pytest.raises(TableError, match="baseline of 'x'"):
+    with pytest.raises(TableError, match="baseline: no model is called 'x'"):
         audit_tables({"m": table}, baseline="x")
-    with pytest.raises(TableError, match="no table to measure"):
+    with pytest.raises(TableError, match="no table was given"):
         audit_tables({})
 
 

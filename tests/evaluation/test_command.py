@@ -82,7 +82,7 @@ def test_what_is_wrong_gets_one_sentence_and_leaves_nothing(run, tables, tmp_pat
         ({"names": ["x", "x"]}, "both called 'x'"),
         ({"tasks": ["age"]}, "no task 'age'"),
         ({"split": "val"}, "no row of split 'val'"),
-        ({"baseline": "z"}, "none of the models"),
+        ({"baseline": "z"}, "no model is called 'z'"),
         ({"matrix": True}, "does not say what its model was trained on"),
         ({"validation": ["a.parquet"]}, "1 validation tables for 2 models"),
     ],
@@ -126,7 +126,7 @@ def test_damaged_images_come_as_one_table(tmp_path):
     write_predictions(join_conditions(curves), tmp_path / "damaged.parquet")
     found = audit(tmp_path / "m.parquet", tmp_path / "x", robustness=[tmp_path / "damaged.parquet"], resamples=100)
     assert list(found.models["m"].tasks["emotion"].robustness["fog"]) == [1, 2]
-    with pytest.raises(InputError, match="give it as robustness"):
+    with pytest.raises(InputError, match="pass it as robustness"):
         audit(tmp_path / "damaged.parquet", tmp_path / "y")
 
 

@@ -13,7 +13,7 @@ from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
 from auxface.evaluation.intervals import Draws, draw_resamples
 from auxface.evaluation.measure import measure
-from auxface.evaluation.metrics.ranking import RANK_METRICS
+from auxface.evaluation.metrics.classification import DECISIONS
 
 TABLES = 2000
 RESAMPLES = 400
@@ -120,8 +120,8 @@ def test_equally_served_levels_are_called_unlike_one_time_in_twenty_at_most(leve
         table.frame["group.g"] = group.repeat(4)
         cluster = np.arange(len(table.frame)) // 4
         draw = draw_resamples(int(cluster.max()) + 1, RESAMPLES, seed)
-        parts = measure(table, TASK, by_group(table, "g"), cluster, draw, RANK_METRICS).levels
-        overall = measure(table, TASK, whole(table), cluster, draw, RANK_METRICS).levels[""]
+        parts = measure(table, TASK, by_group(table, "g"), cluster, draw, DECISIONS).levels
+        overall = measure(table, TASK, whole(table), cluster, draw, DECISIONS).levels[""]
         gap = gaps(parts, overall)["balanced_accuracy_difference"].estimate()
         assert gap.value is not None
         assert gap.low is not None

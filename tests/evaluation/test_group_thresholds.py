@@ -17,7 +17,7 @@ from auxface.evaluation import (
     write_predictions,
     write_report,
 )
-from auxface.evaluation.io import tasks_of
+from auxface.evaluation.header import parse_tasks
 
 
 def shifted(seed):
@@ -76,7 +76,7 @@ def test_a_table_that_carries_them_is_decided_by_them_and_the_page_says_whom_it_
     assert result.overall["auc"] == audit.models["m"].tasks["forged"].overall["auc"]
     assert result.group_thresholds == {}
     assert result.to_dict()["level_thresholds"] == by_level.to_dict()
-    assert any("everybody's gender at test time" in note for note in again.notes)
+    assert any("the gender of every sample at test time" in note for note in again.notes)
 
 
 def test_whoever_states_no_level_is_decided_by_the_one_threshold():
@@ -94,7 +94,7 @@ def test_whoever_states_no_level_is_decided_by_the_one_threshold():
 def test_thresholds_that_are_none_are_refused(entry):
     task = {"kind": "binary", "classes": ["real", "forged"], "level_thresholds": entry}
     with pytest.raises(TableError, match="forged"):
-        tasks_of({"tasks": {"forged": task}}, Path("t.parquet"))
+        parse_tasks({"tasks": {"forged": task}}, Path("t.parquet"))
 
 
 def test_a_level_that_validation_hardly_knows_keeps_the_one_threshold():

@@ -15,9 +15,10 @@ from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
 from auxface.evaluation.intervals import draw_resamples
 from auxface.evaluation.measure import measure
-from auxface.evaluation.metrics.calibration import calibration_metrics
-from auxface.evaluation.metrics.counts import count_metrics
-from auxface.evaluation.metrics.ranking import rank_metrics
+from auxface.evaluation.metrics.calibration import CALIBRATION
+from auxface.evaluation.metrics.classification import DECISIONS
+from auxface.evaluation.metrics.metric import MetricInput
+from auxface.evaluation.metrics.ranking import RANKING
 
 quick = settings(max_examples=25, deadline=None)
 
@@ -33,6 +34,13 @@ def binary_samples(draw):
     return true, generator.integers(0, steps + 1, n) / steps, generator.integers(0, draw(st.integers(1, n)), n)
 
 
+def compute(metrics, true, predicted, score, *, cluster, resampling, classes=2, level=None, levels=1):
+    """Name to float64 [levels, 1+R] of the metrics, each computed by its own family."""
+    level = np.zeros(len(true), dtype=int) if level is None else level
+    data = MetricInput(true, predicted, score, classes, level, levels, cluster, resampling)
+    return {metric.name: metric.family([metric], data)[metric.name].values for metric in metrics}
+
+
 def dense(cluster):
     return np.unique(cluster, return_inverse=True)[1]
 
@@ -43,7 +51,8 @@ def test_ranking_equals_scikit_learn_on_the_data_and_on_every_weighted_resample(
     true, score, cluster = samples
     cluster = dense(cluster)
     draw = draw_resamples(int(cluster.max()) + 1, 6, 0)
-    found = rank_metrics(true, score, cluster, draw)
+    found = compute(RANKING, true, None, score, cluster=cluster, resampling=draw)
+    found = {name: values[0] for name, values in found.items()}
     for column in range(7):
         weight = draw.weights[:, column][cluster]
         if len(np.unique(true[weight > 0])) < 2:
@@ -67,7 +76,9 @@ def test_counts_equal_scikit_learn_per_level_and_weighted(seed, classes, levels)
     true, predicted = generator.integers(0, classes, (2, n))
     level, cluster = generator.integers(0, levels, n), dense(generator.integers(0, n, n))
     draw = draw_resamples(int(cluster.max()) + 1, 4, seed)
-    found = count_metrics(true, predicted, classes, level, levels, cluster, draw)
+    metrics = [metric for metric in DECISIONS if not metric.two_classes]
+    divided = {"classes": classes, "level": level, "levels": levels}
+    found = compute(metrics, true, predicted, np.zeros(n), cluster=cluster, resampling=draw, **divided)
     for column in range(5):
         weight = draw.weights[:, column][cluster]
         for place in range(levels):
@@ -93,7 +104,7 @@ def test_calibration_equals_torchmetrics_and_scikit_learn(samples):
     assert brier_score(true, score) == pytest.approx(sklearn.brier_score_loss(true, score))
     cluster = dense(cluster)
     draw = draw_resamples(int(cluster.max()) + 1, 3, 0)
-    found = calibration_metrics(true, score, np.zeros(len(true), dtype=int), 1, cluster, draw)
+    found = compute(CALIBRATION, true, None, score, cluster=cluster, resampling=draw)
     for column in range(4):
         repeated = np.repeat(np.arange(len(true)), draw.weights[:, column][cluster].astype(int))
         wanted = expected_calibration_error(true[repeated], score[repeated])

@@ -47,7 +47,7 @@ def test_thresholds_are_the_best_there_are(seed):
 def test_a_threshold_needs_both_classes_and_a_known_rule():
     with pytest.raises(ValueError, match="both 0 and 1"):
         choose_threshold(np.ones(5), np.ones(5))
-    with pytest.raises(ValueError, match="no threshold rule"):
+    with pytest.raises(ValueError, match="unknown threshold rule"):
         choose_threshold(np.array([0, 1]), np.array([0.1, 0.9]), rule="best")
 
 
@@ -93,7 +93,7 @@ def test_reliability_bins_by_hand():
         0.5 * 0.375 + 0.5 * 0.05
     )
     assert brier_score(np.array([1]), np.array([0.5])) == 0.25
-    with pytest.raises(ValueError, match="truths"):
+    with pytest.raises(ValueError, match="and labels"):
         brier_score(np.array([]), np.array([]))
 
 

@@ -123,7 +123,7 @@ def test_what_is_no_table_gets_a_sentence(tmp_path, name, content):
 
 def test_repeated_columns_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("true.a,score.a.x,score.a.x\n1,0.5,0.5\n")
-    with pytest.raises(TableError, match=r"'score.a.x' stands twice"):
+    with pytest.raises(TableError, match=r"'score.a.x' occurs twice"):
         read_predictions(tmp_path / "t.csv")
     array = pa.array([1.0, 0.0])
     table = pa.Table.from_arrays([array] * 3, names=["true.a", "score.a.x", "score.a.x"])

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from auxface import evaluation
 from auxface.data.manifest import Manifest
-from auxface.evaluation.audit_tables import video_level as audited
+from auxface.evaluation.video_level import video_level as audited
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import Task, TrainingSet

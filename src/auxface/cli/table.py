@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from auxface.evaluation import Audit, Estimate, TaskAudit
 from auxface.evaluation.groups import CROSS
-from auxface.evaluation.metrics.registry import TABLE, decision_metric
+from auxface.evaluation.metrics import decision_metric, table_metrics
 
 _COLUMNS = 4
 
@@ -16,7 +16,9 @@ def audit_lines(audit: Audit) -> Iterator[str]:
     for task in tasks:
         found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
         known = {metric for audited in found.values() for metric in audited.overall}
-        metrics = [metric for metric in TABLE[next(iter(found.values())).task.kind] if metric in known][:_COLUMNS]
+        metrics = [metric for metric in table_metrics(next(iter(found.values())).task.kind) if metric in known][
+            :_COLUMNS
+        ]
         yield task
         yield "  " + " ".join([" " * width] + [f"{metric.replace('_', ' '):>22}" for metric in metrics])
         for name, audited in found.items():

@@ -1,12 +1,19 @@
-"""Honest measurement of face models from tables of predictions: tables in, reports out.
+"""Evaluation of any model from a table of its predictions: metrics with intervals, by group, as tables and a report.
 
-Usable with nothing else of auxface: numpy, pandas, scipy, scikit-learn and pyarrow; matplotlib and jinja2 are loaded
-when a page is written. ``docs/evaluation.md`` explains every number.
+It uses numpy, pandas, scipy, scikit-learn and pyarrow, and loads matplotlib and jinja2 when a page is written; it needs
+nothing else of auxface. ``docs/evaluation.md`` explains every number.
+
+>>> import pandas as pd
+>>> frame = pd.DataFrame({"true.forged": [0, 0, 1, 1], "score.forged.forged": [0.1, 0.6, 0.4, 0.9]})
+>>> table = Predictions(frame, (Task("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
+>>> audit_tables({"ours": table}, resamples=100).models["ours"].tasks["forged"].overall["auc"].value
+0.75
 """
 
 from auxface.evaluation.audit_tables import audit_tables
+from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.compare import Comparison
-from auxface.evaluation.intervals import Clusters, Estimate
+from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import (
     join_conditions,
     read_conditions,
@@ -14,12 +21,15 @@ from auxface.evaluation.io import (
     split_conditions,
     write_predictions,
 )
+from auxface.evaluation.metric_by_group import MetricByGroup, metric_by_group
+from auxface.evaluation.metrics import METRICS, register_metric
 from auxface.evaluation.metrics.calibration import (
     brier_score,
     expected_calibration_error,
     fit_temperature,
     reliability_bins,
 )
+from auxface.evaluation.metrics.metric import Metric, MetricInput, mean_over_samples, metric_from_function
 from auxface.evaluation.metrics.verification import pair_similarity, recall_at_k, tar_at_far
 from auxface.evaluation.predictions import (
     LevelThresholds,
@@ -46,6 +56,10 @@ __all__ = [
     "Estimate",
     "Figure",
     "LevelThresholds",
+    "METRICS",
+    "Metric",
+    "MetricByGroup",
+    "MetricInput",
     "ModelAudit",
     "Predictions",
     "Section",
@@ -62,11 +76,15 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "join_conditions",
+    "mean_over_samples",
     "merge_predictions",
+    "metric_by_group",
+    "metric_from_function",
     "pair_similarity",
     "read_conditions",
     "read_predictions",
     "recall_at_k",
+    "register_metric",
     "reliability_bins",
     "split_conditions",
     "tar_at_far",

@@ -1,35 +1,22 @@
-"""The audit: every table measured, by group and under corruption, with intervals; models compared in pairs.
+"""The audit of tables in memory: every metric by group and under corruption, and models compared in pairs.
 
-From frames to videos: one row per video, with the mean of its frames' scores.
-
-What a validation table decides, measured on the test table: thresholds at operating points and a temperature.
+Example: see :func:`audit_tables`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
-from scipy.special import expit, logit, softmax
 
 from auxface.evaluation.checks import check_predictions
+from auxface.evaluation.clusters import Clusters, cluster_codes
 from auxface.evaluation.compare import compare
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_column, crossed_partitions, single_partitions, whole
-from auxface.evaluation.intervals import (
-    CONFIDENCE,
-    VIDEO,
-    Clusters,
-    Draws,
-    Resampling,
-    cluster_codes,
-    column_codes,
-    combine_codes,
-    draw_resamples,
-)
-from auxface.evaluation.measure import MINIMUM_GROUP, Metrics, counted_as_errors, measure
-from auxface.evaluation.metrics.calibration import are_probabilities, fit_temperature, reliability_bins
-from auxface.evaluation.metrics.counts import confusion
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Resampling, draw_resamples
+from auxface.evaluation.measure import MINIMUM_GROUP, LevelDraws, count_missing_as_errors, measure
+from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
+from auxface.evaluation.metrics.classification import confusion
 from auxface.evaluation.predictions import (
     ASSUMED,
     Predictions,
@@ -39,131 +26,17 @@ from auxface.evaluation.predictions import (
     predicted_classes,
     task_samples,
 )
-from auxface.evaluation.results import Audit, ModelAudit, OperatingPoint, Severity, TaskAudit
-from auxface.evaluation.robustness import Conditions, Curves, estimates, measure_corrupted, summarize
-from auxface.evaluation.thresholds import choose_threshold, measure_group_thresholds
+from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit, estimates
+from auxface.evaluation.robustness import Conditions, Curves, measure_corrupted, summarize
+from auxface.evaluation.validation_thresholds import (
+    measure_calibrated,
+    measure_group_thresholds,
+    measure_operating_points,
+    with_thresholds,
+)
+from auxface.evaluation.video_level import video_level
 
-
-def video_level(predictions: Predictions, task: Task) -> tuple[Predictions, np.ndarray] | None:
-    """A table with a row per video that has a truth and a score, and for each the position of one of its frames.
-
-    A video is a dataset, method, source and video together, so that a name that repeats under another method is another
-    video. Its score is the mean of its frames' scores, its groups and truth are its frames'. Frames of one video that
-    disagree in a group leave it unstated there.
-
-    Args:
-        predictions: a checked table.
-        task: a binary or class task of it.
-
-    Returns:
-        None where the table names no videos, has no video of several rows, the task is of another kind, or the truth
-        changes within a video (an expression, say), so that a video has no single answer.
-    """
-    frame = predictions.frame
-    if task.kind not in ("binary", "class") or "video" not in frame.columns:
-        return None
-    samples = task_samples(predictions, task)
-    columns = [column_codes([frame.iloc[samples.rows]], name) for name in VIDEO]
-    named = columns[VIDEO.index("video")] > 0
-    if not named.any():
-        return None
-    rows, true, score = samples.rows[named], samples.true[named], samples.score[named]
-    code = combine_codes([column[named] for column in columns])
-    _, first, count = np.unique(code, return_index=True, return_counts=True)
-    if count.max() < 2 or (true != true[first][code]).any():
-        return None
-    made = frame.iloc[rows[first]].reset_index(drop=True)
-    for name in predictions.groups():
-        made[f"group.{name}"] = _agreed(frame[f"group.{name}"].iloc[rows], code, first)
-    for place, name in enumerate(task.score_columns()):
-        column = score if score.ndim == 1 else score[:, place]
-        made[name] = np.bincount(code, weights=column) / count
-    return Predictions(made, (task,)), rows[first]
-
-
-def _agreed(column: pd.Series, code: np.ndarray, first: np.ndarray) -> np.ndarray:
-    levels, names = pd.factorize(column)
-    disagrees = np.zeros(len(first), dtype=bool)
-    np.logical_or.at(disagrees, code, levels != levels[first][code])
-    values = np.array([*names, None], dtype=object)[levels[first]]
-    values[disagrees] = None
-    return values
-
-
-OPERATING_POINTS = ("balanced_accuracy", "equal_error", "fpr=0.01", "fpr=0.001")
-RATES = ("true_positive_rate", "false_positive_rate", "precision", "accuracy", "balanced_accuracy")
-DEFAULT_RULE = "balanced_accuracy"
-_TINY = 1e-7
-
-
-def with_thresholds(task: Task, validation: Predictions) -> Task:
-    """The task with thresholds chosen on a validation table, where it had none but assumed ones.
-
-    An attribute or task of which the validation table has one class only keeps 0.5.
-    """
-    if task.kind not in ("binary", "multilabel") or task.threshold_rule not in (None, ASSUMED):
-        return task
-    names = task.classes[1:] if task.kind == "binary" else task.classes
-    thresholds = {}
-    for name in names:
-        samples = task_samples(validation, task) if task.kind == "binary" else attribute_samples(validation, task, name)
-        thresholds[name] = 0.5
-        if samples is not None and len(np.unique(samples.true)) == 2:
-            thresholds[name] = choose_threshold(samples.true, samples.score, rule=DEFAULT_RULE)
-    return Task(task.name, task.kind, task.classes, thresholds, f"{DEFAULT_RULE} on the validation table")
-
-
-def measure_operating_points(
-    audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
-) -> None:
-    """Choose a threshold per named rule on ``validation``, measure it on ``table``, add both to ``audited``.
-
-    Only binary tasks have operating points; a rule that allows one false alarm in so many needs as many negatives in
-    the validation table, and is left out where these are fewer.
-    """
-    task = audited.task
-    if task.kind != "binary":
-        return
-    samples = task_samples(validation, task)
-    if len(np.unique(samples.true)) < 2:
-        return
-    negatives = int((samples.true == 0).sum())
-    for rule in OPERATING_POINTS:
-        if rule.startswith("fpr=") and negatives * float(rule.removeprefix("fpr=")) < 1:
-            continue
-        threshold = choose_threshold(samples.true, samples.score, rule=rule)
-        chosen = Task(task.name, task.kind, task.classes, {task.classes[1]: threshold}, rule)
-        found = measure(table, chosen, whole(table), cluster, resampling).levels[""]
-        audited.operating_points[rule] = OperatingPoint(threshold, estimates({name: found[name] for name in RATES}))
-
-
-def measure_calibrated(
-    audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
-) -> None:
-    """Fit a temperature on ``validation`` and add the calibration that it gives on ``table`` to ``audited``."""
-    task = audited.task
-    if task.kind not in ("binary", "class"):
-        return
-    samples = task_samples(validation, task)
-    if len(np.unique(samples.true)) < 2:
-        return
-    temperature = fit_temperature(_logits(samples.score), samples.true)
-    score = np.stack([table.frame[name].to_numpy(float, na_value=np.nan) for name in task.score_columns()], axis=1)
-    scaled = _logits(score if task.kind == "class" else score[:, 0]) / temperature
-    scaled = softmax(scaled, axis=1) if task.kind == "class" else expit(scaled)[:, None]
-    columns = dict(zip(task.score_columns(), scaled.T))
-    other = Predictions(table.frame.assign(**columns), table.tasks)
-    found = measure(other, task, whole(other), cluster, resampling).levels[""]
-    kept = {name: found[name] for name in ("expected_calibration_error", "brier_score") if name in found}
-    audited.calibrated = estimates(kept)
-    audited.temperature = temperature
-
-
-def _logits(score: np.ndarray) -> np.ndarray:
-    clipped = np.clip(score, _TINY, 1 - _TINY)
-    return logit(clipped) if score.ndim == 1 else np.log(clipped)
-
-
+# A confusion matrix of more classes than this is not kept.
 MOST_CONFUSED = 200
 
 
@@ -178,25 +51,33 @@ def audit_tables(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Measure one or several models.
+    """Return all metrics of one or several models, by group and under corruption, with intervals.
 
     Args:
         tables: model name to its predictions.
-        robustness: model name to corruption to severity to the predictions on damaged images. Severities are
+        robustness: model name to corruption to severity to the predictions on corrupted images. Severities are
             1, 2, ... or names, such as ``"c40"`` of a codec.
         baseline: the model that mean corruption errors are relative to.
-        validation: model name to its predictions on a validation split, from which thresholds are chosen where the
-            table has none, and operating points and a temperature in any case.
-        clusters: what is resampled, see :func:`~auxface.evaluation.intervals.cluster_codes`.
-        resamples: bootstrap resamples behind each interval.
-        seed: of the resamples; the same seed and tables give the same numbers.
-        progress: called with steps done and steps in all.
+        validation: model name to its predictions on a validation split. Operating points and a temperature are chosen
+            there, and thresholds where the table has none.
+        clusters: what is resampled, see :func:`~auxface.evaluation.clusters.cluster_codes`.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resamples; the same seed and tables give the same numbers.
+        progress: called with the number of finished steps and of all steps.
 
     Raises:
-        TableError: no table, or one that cannot be measured; a model name that none of the tables has.
+        TableError: no table, a table that cannot be measured, or a model name that is not in ``tables``.
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"true.t": [0, 1] * 50, "score.t.yes": np.linspace(0, 1, 100)})
+    >>> frame["group.sex"] = ["F", "M"] * 50
+    >>> table = Predictions(frame, (Task("t", "binary", ("no", "yes"), {"yes": 0.5}),))
+    >>> found = audit_tables({"ours": table}, resamples=200).models["ours"].tasks["t"]
+    >>> found.overall["accuracy"].value, found.groups["sex"]["F"]["accuracy"].why
+    (0.5, 'only one class occurs: no')
     """
     if not tables:
-        raise TableError("no table to measure")
+        raise TableError("no table was given; tables maps model names to predictions")
     corrupted = {
         (name, corruption, severity): table
         for name, corruptions in (robustness or {}).items()
@@ -229,14 +110,19 @@ def audit_tables(
         base = None if baseline is None else by_name[baseline].overall.get(task)
         audited = by_name[name].audited[task]
         audited.robustness_summary = summarize(
-            audited.task, by_name[name].overall[task], curve, baseline, base, curves.get((baseline or "", task), {})
+            audited.task,
+            by_name[name].overall[task],
+            curve,
+            baseline=baseline,
+            base_clean=base,
+            base_curves=curves.get((baseline or "", task), {}),
         )
     comparisons, notes = compare(
         tables,
-        {run.name: run.overall for run in runs},
-        {run.name: run.gaps for run in runs},
-        own,
-        draw,
+        overall={run.name: run.overall for run in runs},
+        group_gaps={run.name: run.gaps for run in runs},
+        clusters=own,
+        resampling=draw,
     )
     method = {
         "resamples": resamples,
@@ -262,7 +148,7 @@ class _Progress:
 
 @dataclass
 class _Run:
-    """One model's table on its way through the audit."""
+    """One model's table, and what has been measured of it so far."""
 
     name: str
     table: Predictions
@@ -271,11 +157,11 @@ class _Run:
     several_datasets: bool
     validation: Predictions | None
     audited: dict[str, TaskAudit] = field(default_factory=dict)
-    overall: dict[str, Metrics] = field(default_factory=dict)
-    gaps: dict[str, dict[str, Metrics]] = field(default_factory=dict)
+    overall: dict[str, LevelDraws] = field(default_factory=dict)
+    gaps: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
 
     def steps(self) -> int:
-        """Per task the whole, every partition, and the rest."""
+        """Return the number of steps: per task the whole table, every partition, and the rest."""
         parts = len(single_partitions(self.table)) + len(crossed_partitions(self.table))
         return len(self.table.tasks) * (2 + parts)
 
@@ -284,7 +170,8 @@ class _Run:
             found, self.overall[task.name], self.gaps[task.name] = _audit_task(
                 self.table, task, self.cluster, self.draw, count.advance
             )
-            self._add_left_out(found)
+            missing = sum(self.table.left_out.values()) + found.unscored
+            found.counted_as_errors = count_missing_as_errors(found.overall, missing)
             if self.several_datasets and "dataset" in self.table.frame.columns:
                 partition = by_column("dataset", self.table.frame["dataset"])
                 levels = measure(self.table, task, partition, self.cluster, self.draw).levels
@@ -304,10 +191,6 @@ class _Run:
         left_out, provenance = dict(self.table.left_out), dict(self.table.provenance)
         return ModelAudit(self.audited, left_out, provenance, len(self.table.frame), clusters)
 
-    def _add_left_out(self, found: TaskAudit) -> None:
-        missing = sum(self.table.left_out.values()) + found.unscored
-        found.counted_as_errors = counted_as_errors(found.overall, missing)
-
 
 def _audit_task(
     table: Predictions,
@@ -315,26 +198,27 @@ def _audit_task(
     cluster: np.ndarray,
     draw: Resampling,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[TaskAudit, Metrics, dict[str, Metrics]]:
-    everybody = measure(table, task, whole(table), cluster, draw)
-    overall = everybody.levels[""]
+) -> tuple[TaskAudit, LevelDraws, dict[str, LevelDraws]]:
+    """Return the results of a task, and the draws of its metrics and of its gaps by group, for the comparisons."""
+    on_all = measure(table, task, whole(table), cluster, draw)
+    overall = on_all.levels[""]
     result = TaskAudit(task, estimates(overall))
-    for name, levels in everybody.attributes.items():
+    for name, levels in on_all.attributes.items():
         result.attributes[name] = TaskAudit(task.alone(name), estimates(levels[""]))
-    _describe(result, table, task)
+    _add_counts(result, table, task)
     advance()
-    by_group: dict[str, Metrics] = {}
+    by_group: dict[str, LevelDraws] = {}
     for partition in [*single_partitions(table), *crossed_partitions(table)]:
         measured = measure(table, task, partition, cluster, draw)
         by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
         for name, levels in measured.attributes.items():
-            _add_group(result.attributes[name], partition.name, levels, everybody.attributes[name][""])
+            _add_group(result.attributes[name], partition.name, levels, on_all.attributes[name][""])
         advance()
     return result, overall, by_group
 
 
-def _describe(result: TaskAudit, table: Predictions, task: Task) -> None:
-    """What needs no resamples: counts, confusion, the reliability diagram."""
+def _add_counts(result: TaskAudit, table: Predictions, task: Task) -> None:
+    """Add what needs no resamples: counts, the confusion matrix, the reliability diagram."""
     if task.kind == "multilabel":
         parts = [attribute_samples(table, task, name) for name in task.classes]
         result.unscored = max((part.unscored for part in parts if part is not None), default=0)
@@ -350,7 +234,9 @@ def _describe(result: TaskAudit, table: Predictions, task: Task) -> None:
         result.reliability = reliability_bins(samples.true, samples.score)
 
 
-def _add_group(result: TaskAudit, group: str, levels: Mapping[str, Metrics], overall: Metrics) -> dict[str, Draws]:
+def _add_group(
+    result: TaskAudit, group: str, levels: Mapping[str, LevelDraws], overall: LevelDraws
+) -> dict[str, Draws]:
     found = gaps(levels, overall)
     result.groups[group] = {level: estimates(metrics) for level, metrics in levels.items()}
     result.gaps[group] = estimates(found)
@@ -372,9 +258,9 @@ def _check(
     named = {"robustness": {key[0] for key in corrupted}, "validation": set(validation)}
     named["baseline"] = set() if baseline is None else {baseline}
     for what, names in named.items():
-        strange = sorted(names - set(tables))
-        if strange:
-            raise TableError(f"{what} of '{strange[0]}', which is none of the models ({', '.join(tables)})")
+        unknown = sorted(names - set(tables))
+        if unknown:
+            raise TableError(f"{what}: no model is called '{unknown[0]}'; the models are {', '.join(tables)}")
 
 
 def _with_thresholds(table: Predictions, validation: Predictions | None) -> Predictions:
@@ -395,24 +281,24 @@ def _notes(tables: Mapping[str, Predictions]) -> list[str]:
         assumed = [task.name for task in table.tasks if task.threshold_rule == ASSUMED or _lacks_threshold(task)]
         if assumed:
             notes.append(
-                f"{name}: no threshold is stored for {', '.join(assumed)}; 0.5 is assumed, and every number that "
-                "needs a decision depends on it."
+                f"{name}: no threshold is stored for {', '.join(assumed)}. 0.5 is assumed, and every metric of a "
+                "decision depends on it."
             )
         for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
-            notes.append(_says_whom_it_must_know(name, table, group))
+            notes.append(_level_threshold_note(name, table, group))
     return notes
 
 
-def _says_whom_it_must_know(name: str, table: Predictions, group: str) -> str:
+def _level_threshold_note(name: str, table: Predictions, group: str) -> str:
     tasks = [task.name for task in table.tasks if task.level_thresholds and task.level_thresholds.group == group]
     if group not in table.groups():
         return (
-            f"{name} has thresholds for each {group} on {', '.join(tasks)}; the table does not state it, so that one "
-            "threshold decides for everybody."
+            f"{name} has a threshold for each level of {group} on {', '.join(tasks)}, but the table has no column "
+            f"group.{group}; the common threshold is used for all samples."
         )
     return (
-        f"{name} decides {', '.join(tasks)} by a threshold for each {group}: it must be told everybody's {group} at "
-        "test time, which may be unknown, and which it may be forbidden to use."
+        f"{name} decides {', '.join(tasks)} by a threshold for each level of {group}. This needs the {group} of every "
+        "sample at test time, which may be unknown and which may not be allowed."
     )
 
 

@@ -1,4 +1,7 @@
-"""Two models on the same samples: how far apart, and whether this set of samples can tell."""
+"""Paired comparisons of models: their difference in every metric on the same samples, with p-values.
+
+Both models are measured on the same resamples. p-values are corrected within each metric by Holm's method (1979).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,14 +10,15 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from auxface.evaluation.clusters import column_codes, combine_codes
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import Partition, by_group, whole
-from auxface.evaluation.intervals import Draws, Estimate, Resampling, column_codes, combine_codes
-from auxface.evaluation.measure import Metrics, measure
-from auxface.evaluation.metrics.registry import decision_metric
+from auxface.evaluation.intervals import Draws, Estimate, Resampling
+from auxface.evaluation.measure import LevelDraws, measure
+from auxface.evaluation.metrics import decision_metric
 from auxface.evaluation.predictions import KEY, Predictions, Task, scored_rows
 
-# Sums in another order differ by this much at most; it is no difference.
+# Sums in another order differ by at most this much, which is no difference.
 _ROUNDING = 1e-12
 
 
@@ -25,12 +29,12 @@ class Comparison:
     Attributes:
         task: the task.
         metric: the metric, or the gap of a group.
-        first: a model.
-        second: another; the difference is first minus second.
-        difference: with its paired interval.
-        p: two-sided, of the difference being nought; None without an interval.
-        p_holm: corrected by Holm (1979) for all pairs of models, tasks and groups in this metric.
-        group: the group whose gap is compared; "" for everybody.
+        first: one model.
+        second: the other; the difference is first minus second.
+        difference: the difference with its paired interval.
+        p: two-sided p-value for a difference of 0; None without an interval.
+        p_holm: p corrected by Holm (1979) for all pairs of models, tasks and groups in this metric.
+        group: the group whose gap is compared; "" for a metric of all samples.
     """
 
     task: str
@@ -43,7 +47,7 @@ class Comparison:
     group: str = ""
 
     def to_dict(self) -> dict[str, object]:
-        """As it stands in ``report.json``."""
+        """Return the entry of ``report.json``."""
         facts: dict[str, object] = {"metric": self.metric, "first": self.first, "second": self.second}
         facts |= {"group": self.group} if self.group else {}
         return facts | {"difference": self.difference.to_dict(), "p": self.p, "p_holm": self.p_holm}
@@ -51,22 +55,23 @@ class Comparison:
 
 def compare(
     tables: Mapping[str, Predictions],
-    overall: Mapping[str, Mapping[str, Metrics]],
-    group_gaps: Mapping[str, Mapping[str, Mapping[str, Metrics]]],
+    *,
+    overall: Mapping[str, Mapping[str, LevelDraws]],
+    group_gaps: Mapping[str, Mapping[str, Mapping[str, LevelDraws]]],
     clusters: Mapping[str, np.ndarray],
     resampling: Resampling,
 ) -> tuple[list[Comparison], list[str]]:
-    """All pairs of models, in every metric of every task that both have, on the samples that both scored.
+    """Compare all pairs of models in every metric of every task that both have, on the samples that both scored.
 
     Args:
         tables: model name to table.
         overall: model name to task name to metrics of the whole table.
         group_gaps: model name to task name to group to gaps of the whole table.
-        clusters: model name to the cluster of each row, numbered alike in all tables.
+        clusters: model name to the cluster of each row, numbered jointly over all tables.
         resampling: the shared resamples.
 
     Returns:
-        The comparisons, and a sentence for every pair that cannot be compared or that shares some samples only.
+        The comparisons, and a note on each pair that cannot be compared or that has only some samples in common.
     """
     found: list[Comparison] = []
     notes: list[str] = []
@@ -82,7 +87,8 @@ def compare(
                 continue
             if not same_task(task, tables[second].task(task.name)):
                 notes.append(
-                    f"{first} and {second} are not compared on {task.name}: their classes, or the order of two, differ."
+                    f"{first} and {second} are not compared on {task.name}: their classes, or which of two is "
+                    "positive, differ."
                 )
                 continue
             both = np.logical_and(
@@ -92,10 +98,8 @@ def compare(
                 notes.append(f"{first} and {second} are not compared on {task.name}: no sample was scored by both.")
                 continue
             if both.sum() < max(int(scored_rows(tables[name], task).sum()) for name in (first, second)):
-                notes.append(
-                    f"{first} and {second} are compared on the {int(both.sum()):,} samples of {task.name} that both "
-                    "scored."
-                )
+                count = f"{int(both.sum()):,} samples of {task.name}"
+                notes.append(f"{first} and {second} are compared on the {count} that both scored.")
             sides = [
                 _Side(
                     tables[name],
@@ -112,8 +116,9 @@ def compare(
 
 
 def same_task(first: Task, second: Task) -> bool:
-    """Whether two tasks ask the same question: of several classes the order does not matter, of two it says which is
-    the positive one.
+    """Return whether two tasks have the same kind and classes.
+
+    The order of classes matters only if there are two, because the second is the positive one.
     """
     if first.kind == second.kind == "class" and len(first.classes) > 2:
         return sorted(first.classes) == sorted(second.classes)
@@ -121,7 +126,7 @@ def same_task(first: Task, second: Task) -> bool:
 
 
 def holm(found: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with ``p_holm``, correcting within each metric over pairs, tasks and groups (Holm, 1979)."""
+    """Return the comparisons with ``p_holm``: corrected per metric over pairs, tasks and groups (Holm, 1979)."""
     corrected: dict[int, float] = {}
     for metric in {item.metric for item in found}:
         family = [(item.p, place) for place, item in enumerate(found) if item.metric == metric and item.p is not None]
@@ -133,7 +138,7 @@ def holm(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def p_value(draws: Draws) -> float:
-    """Two-sided p of a value being nought, from its bootstrap standard error and Student's t over the clusters."""
+    """Return the two-sided p-value for 0, from the bootstrap standard error and Student's t over the clusters."""
     error = float(np.nanstd(draws.values[1:], ddof=1))
     value = float(draws.values[0])
     if error == 0:
@@ -143,21 +148,23 @@ def p_value(draws: Draws) -> float:
 
 @dataclass(frozen=True)
 class _Side:
+    """One model of a pair, on the rows that both scored."""
+
     table: Predictions
     task: str
     rows: np.ndarray
-    overall: Metrics
-    group_gaps: Mapping[str, Metrics]
+    overall: LevelDraws
+    group_gaps: Mapping[str, LevelDraws]
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Whether the rows are all that the task was measured on, so that nothing need be measured again."""
+        """Return whether the rows are all that the task was measured on, so that nothing need be measured again."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
-    def metrics(self, resampling: Resampling) -> Metrics:
+    def metrics(self, resampling: Resampling) -> LevelDraws:
         return self.overall if self.is_whole() else self._measure(whole(self.part()), resampling)[""]
 
-    def gaps(self, group: str, overall: Metrics, resampling: Resampling) -> Metrics:
+    def gaps(self, group: str, overall: LevelDraws, resampling: Resampling) -> LevelDraws:
         if self.is_whole():
             return self.group_gaps[group]
         return gaps(self._measure(by_group(self.part(), group), resampling), overall)
@@ -165,7 +172,7 @@ class _Side:
     def part(self) -> Predictions:
         return Predictions(self.table.frame.iloc[self.rows], self.table.tasks)
 
-    def _measure(self, partition: Partition, resampling: Resampling) -> dict[str, Metrics]:
+    def _measure(self, partition: Partition, resampling: Resampling) -> dict[str, LevelDraws]:
         task = self.table.task(self.task)
         return measure(self.part(), task, partition, self.cluster[self.rows], resampling).levels
 
@@ -182,7 +189,7 @@ def _compared(task: Task, first: str, second: str, sides: list[_Side], resamplin
         ours, theirs = (side.gaps(group, overall, resampling) for side, overall in zip(sides, (one, other)))
         for name in (f"{metric}_difference", f"worst_group_{metric}", "equalized_odds_difference"):
             if name in ours and name in theirs:
-                # A maximum is biased upwards alike on both sides, so the difference needs no mirroring.
+                # A maximum is biased upwards by the same amount on both sides, so the difference needs no mirroring.
                 found.append(_comparison(task.name, name, first, second, ours[name], theirs[name], group))
     return found
 
@@ -200,13 +207,16 @@ def _comparison(
 
 
 def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
-    """Positions of the same samples in two tables, or None; and what a reader should know of it."""
+    """Return the positions of the same samples in two tables, or None; and what a reader should know about it."""
     frames = [first.frame, second.frame]
     if not all(name in frame.columns for frame in frames for name in KEY):
         if not _same_truth(first, second):
-            return None, "nothing says which rows are the same samples; give the key columns " + ", ".join(KEY)
+            return None, "their rows cannot be matched; add the key columns " + ", ".join(KEY)
         rows = np.arange(len(frames[0]))
-        return (rows, rows), "without a key their rows are taken to be the same samples in the same order"
+        return (
+            rows,
+            rows,
+        ), "without key columns, their rows are assumed to be the same samples in the same order"
     codes = combine_codes([column_codes(frames, name) for name in KEY])
     one, other = codes[: len(frames[0])], codes[len(frames[0]) :]
     _, at_one, at_other = np.intersect1d(one, other, assume_unique=True, return_indices=True)

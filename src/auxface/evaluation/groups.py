@@ -1,6 +1,8 @@
-"""Dividing the rows by group, or by two groups crossed.
+"""Partitions of the rows of a table: by the levels of a group, or of two groups crossed.
 
-The mean of any number per level, with its interval: for what is measured of samples besides their scores.
+>>> import pandas as pd
+>>> by_column("age", pd.Series(["10-19", "2-9", None])).levels
+('2-9', '10-19', '(not stated)')
 """
 
 from dataclasses import dataclass
@@ -9,22 +11,23 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation.intervals import Draws, Estimate, Resampling, combine_codes
+from auxface.evaluation.clusters import combine_codes
+from auxface.evaluation.intervals import Draws, Estimate, Resampling
 from auxface.evaluation.predictions import Predictions, text_of
 
 NOT_STATED = "(not stated)"
 CROSS = " × "
-# More combinations than this say nothing of any of them.
+# Two groups with more combinations than this are not crossed: their levels would be too small to measure.
 MOST_CROSSED = 400
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A division of a table's rows.
+    """The level of each row of a table.
 
     Attributes:
         name: the group, "" for the whole table.
-        levels: level names in order; rows that do not say come last as :data:`NOT_STATED`.
+        levels: level names in order; :data:`NOT_STATED`, for rows without a level, is the last.
         code: level of each row, int64 [N].
     """
 
@@ -34,17 +37,17 @@ class Partition:
 
 
 def whole(predictions: Predictions) -> Partition:
-    """All rows in one level."""
+    """Return the partition with all rows in one level."""
     return Partition("", ("",), np.zeros(len(predictions.frame), dtype=np.int64))
 
 
 def by_group(predictions: Predictions, name: str) -> Partition:
-    """One level per value of ``group.<name>``, in natural order (2 before 10)."""
+    """Return one level per value of ``group.<name>``, in natural order (2 before 10)."""
     return by_column(name, predictions.frame[f"group.{name}"])
 
 
 def by_column(name: str, column: pd.Series) -> Partition:
-    """One level per value of a column [N], in natural order (2 before 10)."""
+    """Return one level per value of a column [N], in natural order (2 before 10)."""
     codes, values = pd.factorize(column)
     texts = [text_of(value) for value in values]
     stated = sorted(set(texts) - {""}, key=_natural)
@@ -55,7 +58,7 @@ def by_column(name: str, column: pd.Series) -> Partition:
 
 
 def crossed(first: Partition, second: Partition) -> Partition:
-    """The levels of two divisions that occur together."""
+    """Return the combinations of the levels of two partitions that occur."""
     together = np.stack([first.code, second.code], axis=1)
     code = combine_codes([first.code, second.code])
     _, where = np.unique(code, return_index=True)
@@ -69,12 +72,12 @@ def crossed(first: Partition, second: Partition) -> Partition:
 
 
 def single_partitions(predictions: Predictions) -> list[Partition]:
-    """Every group."""
+    """Return the partition of every group."""
     return [by_group(predictions, name) for name in predictions.groups()]
 
 
 def crossed_partitions(predictions: Predictions) -> list[Partition]:
-    """Every pair of groups that has at most :data:`MOST_CROSSED` combinations."""
+    """Return the crossed partition of every pair of groups with at most :data:`MOST_CROSSED` combinations."""
     pairs = combinations([part for part in single_partitions(predictions) if len(part.levels) > 1], 2)
     return [crossed(a, b) for a, b in pairs if len(a.levels) * len(b.levels) <= MOST_CROSSED]
 
@@ -96,32 +99,24 @@ def _natural(text: str) -> tuple[tuple[int, float, str], ...]:
 def level_means(
     values: np.ndarray, level: np.ndarray, levels: int, cluster: np.ndarray, resampling: Resampling
 ) -> tuple[list[Estimate], Estimate | None]:
-    """Means of ``values`` per level, and of two levels the second less the first.
+    """Return the mean of ``values`` per level and, if there are two levels, the second minus the first.
+
+    For numbers that are measured on samples besides their scores, such as reconstruction errors.
 
     Args:
         values: float64 [N].
         level: int64 [N] in 0..levels-1.
-        levels: how many.
+        levels: number of levels.
         cluster: cluster of each value, int64 [N].
         resampling: the resamples.
-
-    Returns:
-        An estimate per level, and one of the difference; None where there are not two levels.
     """
-    above = resampling.sums(level, cluster, levels, values.astype(np.float64))
-    below = resampling.sums(level, cluster, levels)
-    parts = []
-    for part in resampling.chunks(levels):
-        weights = resampling.columns(part)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            parts.append((above @ weights) / (below @ weights))
-    means = np.concatenate(parts, axis=1)
+    means = resampling.ratios(values, None, level=level, levels=levels, cluster=cluster)
     draws = [
         Draws(means[place], int((level == place).sum()), len(np.unique(cluster[level == place])))
         for place in range(levels)
     ]
+    estimates = [one.estimate() for one in draws]
     if levels != 2:
-        return [one.estimate() for one in draws], None
+        return estimates, None
     smaller = min(draws, key=lambda one: one.clusters)
-    difference = Draws(means[1] - means[0], smaller.n, smaller.clusters)
-    return [one.estimate() for one in draws], difference.estimate()
+    return estimates, Draws(means[1] - means[0], smaller.n, smaller.clusters).estimate()

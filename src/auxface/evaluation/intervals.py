@@ -1,115 +1,47 @@
-"""Which samples hang together: frames of one video, images of one person.
+"""95% confidence intervals: a bootstrap over clusters, and one function per interval rule.
 
-95% confidence intervals of a metric's true value, by resampling clusters of samples (videos or people).
+All metrics of all models share the resamples of :func:`draw_resamples`, so differences between them are paired. A
+:class:`Draws` is a metric on the data and on every resample; its ``rule`` turns these numbers into an interval:
 
-Efron's percentile bootstrap over clusters, at the quantiles that Hesterberg (2015, "What Teachers Should Know About the
-Bootstrap") gives for few clusters. All metrics of all models share the same resamples, so differences are paired.
+=========================  ============================================================================================
+:func:`percentile`         most metrics (Efron, 1979; expanded for few clusters: Hesterberg, 2015)
+:func:`logit_student`      metrics of ranking (Pepe, 2003; Boyd et al., 2013)
+:func:`debiased_student`   the calibration error, which resampling inflates
+:func:`mirrored`           the worst of several levels
+:func:`gap_interval`       the largest difference of several levels (Tukey, 1953)
+:func:`ratio_interval`     the smallest ratio of several levels
+=========================  ============================================================================================
+
+>>> draws = Draws(np.concatenate([[0.8], np.linspace(0.7, 0.9, 1000)]), n=500, clusters=100)
+>>> estimate = draws.estimate()
+>>> round(estimate.low, 2), estimate.value, round(estimate.high, 2)
+(0.7, 0.8, 0.9)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy import sparse, stats
 from scipy.special import expit, logit
 
-from auxface.evaluation.predictions import KEY, text_of
-
-Clusters = Literal["auto", "source", "row"]
-VIDEO = ("dataset", "method", "source", "video")
-
-
-def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Number the clusters of several tables together, so that one cluster has one number in all of them.
-
-    A cluster is a video (dataset, method, source and video together: the same video name under another method is
-    another video) where the row names one, else a source of a dataset, else the row itself. Numbers follow the sorted
-    names, so the order of rows does not matter.
-
-    Args:
-        frames: tables with any of the columns :data:`~auxface.evaluation.predictions.KEY`.
-        by: ``auto`` as above; ``source`` joins all videos of a source; ``row`` takes every row by itself, which is
-            right only where no two rows show the same person or video.
-
-    Returns:
-        Per table int64 [N] numbers from 0 without holes, and which of "video", "source" and "row" were used.
-    """
-    lengths = [len(frame) for frame in frames]
-    columns = {name: column_codes(frames, name) for name in VIDEO}
-    video = (columns["video"] > 0) & (by == "auto")
-    source = ~video & (columns["source"] > 0) & (by != "row")
-    parts = {
-        "video": (video, [columns[name] for name in VIDEO]),
-        "source": (source, [columns["dataset"], columns["source"]]),
-        "row": (~video & ~source, []),
-    }
-    if parts["row"][0].any():
-        parts["row"][1].extend(_rows(frames))
-    codes = np.empty(sum(lengths), dtype=np.int64)
-    offset = 0
-    for where, names in parts.values():
-        if where.any():
-            codes[where] = combine_codes([name[where] for name in names]) + offset
-            offset = int(codes[where].max()) + 1
-    used = tuple(name for name, (where, _) in parts.items() if where.any())
-    return np.split(codes, np.cumsum(lengths)[:-1]), used
-
-
-def combine_codes(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """One number per distinct row of several int64 columns [N], in sorted order, without holes."""
-    combined = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        _, combined = np.unique(combined * (int(column.max(initial=0)) + 1) + column, return_inverse=True)
-    return combined
-
-
-def column_codes(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
-    """Numbers of a column over all tables, int64 [all rows]: equal where the text is; 0 where nothing is stated."""
-    columns = [frame[name] if name in frame.columns else None for frame in frames]
-    if all(column is not None and pd.api.types.is_integer_dtype(column.dtype) for column in columns):
-        values = np.concatenate([column.to_numpy() for column in columns if column is not None])
-        return np.unique(values, return_inverse=True)[1].astype(np.int64) + 1
-    found = [None if column is None else _levels(column) for column in columns]
-    texts = sorted({text for item in found if item is not None for text in item[1]} - {""})
-    places = {text: place for place, text in enumerate(texts, start=1)} | {"": 0}
-    parts = []
-    for frame, item in zip(frames, found):
-        if item is None:
-            parts.append(np.zeros(len(frame), dtype=np.int64))
-        else:
-            parts.append(np.array([places[text] for text in item[1]] + [0], dtype=np.int64)[item[0]])
-    return np.concatenate(parts)
-
-
-def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-    """What names a single row: its key where every table has one, else its position in its table."""
-    if all(name in frame.columns for frame in frames for name in KEY):
-        return [column_codes(frames, name) for name in KEY]
-    return [np.concatenate([np.arange(len(frame)) for frame in frames])]
-
-
-def _levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
-    codes, levels = pd.factorize(column)
-    return codes, [text_of(level) for level in levels]
-
-
-# Above this many clusters they are dealt at random into so many bundles, and the bundles are resampled. The standard
-# error is then itself known to 1/sqrt(2 * 8192) = 0.8%, less than what 1,000 resamples leave open, and the weights
-# stay in 33 MB whatever the size of the table.
-BUNDLES = 8192
-MINIMUM_FINITE = 0.9
 CONFIDENCE = 0.95
+# The share of resamples on which a metric must be defined before an interval is given.
+MINIMUM_FINITE = 0.9
+# Resamples whose quantiles are closer than this are all equal, up to rounding.
+CONSTANT = 1e-9
+# More clusters than this are assigned at random to this many bundles, and bundles are resampled. The standard error is
+# then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need 33 MB at most.
+BUNDLES = 8192
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """Which clusters stand in each resample, and how often.
+    """How often each cluster occurs in each resample.
 
     Attributes:
         bundle: int64 [K], the bundle of each cluster (its own number, while there are few clusters).
-        weights: float32 [B, 1+R]: how often each bundle is drawn; column 0 is the data as they are (all ones).
+        weights: float32 [B, 1+R]: how often each bundle is drawn; column 0 is the data themselves (all ones).
     """
 
     bundle: np.ndarray
@@ -118,17 +50,36 @@ class Resampling:
     def sums(
         self, cell: np.ndarray, cluster: np.ndarray, cells: int, values: np.ndarray | None = None
     ) -> sparse.csr_matrix:
-        """Per-bundle sums, float64 [cells, B], of ``values`` (ones) [N] whose cells are int64 [N]; times weights."""
+        """Return sums of ``values`` (None: ones) [N] per cell and bundle, float64 [cells, B]; ``cell`` is int64 [N]."""
         data = np.ones(len(cell)) if values is None else values
         return sparse.csr_matrix((data, (cell, self.bundle[cluster])), shape=(cells, self.weights.shape[0]))
 
+    def ratios(
+        self,
+        numerator: np.ndarray,
+        denominator: np.ndarray | None,
+        *,
+        level: np.ndarray,
+        levels: int,
+        cluster: np.ndarray,
+    ) -> np.ndarray:
+        """Return sum over sum per level and resample, float64 [levels, 1+R]; ``denominator`` None counts samples."""
+        above = self.sums(level, cluster, levels, numerator.astype(float))
+        below = self.sums(level, cluster, levels, None if denominator is None else denominator.astype(float))
+        parts = []
+        for part in self.chunks(levels):
+            weights = self.columns(part)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                parts.append((above @ weights) / (below @ weights))
+        return np.concatenate(parts, axis=1)
+
     def chunks(self, cells: int, budget: int = 2_000_000) -> list[slice]:
-        """Column ranges of :attr:`weights` such that ``cells`` numbers per column stay within ``budget`` numbers."""
+        """Return column ranges of :attr:`weights` such that ``cells`` numbers per column stay within ``budget``."""
         step = int(np.clip(budget // max(cells, 1), 1, 512))
         return [slice(start, start + step) for start in range(0, self.weights.shape[1], step)]
 
     def columns(self, part: slice) -> np.ndarray:
-        """A range of :attr:`weights` as contiguous float64 [B, r]."""
+        """Return a range of :attr:`weights` as contiguous float64 [B, r]."""
         return np.ascontiguousarray(self.weights[:, part], dtype=np.float64)
 
 
@@ -157,11 +108,11 @@ class Estimate:
     """A number with its 95% interval and its count.
 
     Attributes:
-        value: None where it cannot be measured; ``why`` then says so.
-        low: lower end of the interval; None without one, ``why`` then says so.
+        value: None where it cannot be measured; ``why`` then gives the reason.
+        low: lower end of the interval; None where no interval can be given; ``why`` then gives the reason.
         high: upper end.
-        n: samples behind it.
-        clusters: clusters behind it.
+        n: number of samples.
+        clusters: number of clusters of these samples.
         why: why there is no value or no interval.
         more: further facts, such as the worst level of a gap.
     """
@@ -175,10 +126,98 @@ class Estimate:
     more: dict[str, object] | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """As it stands in ``report.json``."""
+        """Return the entry of ``report.json``."""
         entry: dict[str, object] = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
         entry["clusters"] = self.clusters
         return entry | ({"why": self.why} if self.why else {}) | (self.more or {})
+
+
+IntervalRule = Callable[["Draws"], tuple[float, float]]
+
+
+def percentile(draws: "Draws") -> tuple[float, float]:
+    """Return the expanded percentile interval.
+
+    Quantiles are widened for the number of independent units, as Hesterberg (2015, "What Teachers Should Know About the
+    Bootstrap") gives them. If all resamples give the same value, for example if there is no error at all, the result
+    is Wilson's interval for that many units.
+    """
+    low, high = _quantiles(draws)
+    if high - low < CONSTANT and draws.units is not None and draws.bounds == (0.0, 1.0):
+        return wilson(float(draws.values[0]), draws.units)
+    return low, high
+
+
+def logit_student(draws: "Draws") -> tuple[float, float]:
+    """Return Student's interval on the logit scale, with one degree of freedom fewer than there are units.
+
+    For metrics whose noise is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). If the value, or more than a few
+    resamples, are 0 or 1 and have no logit, the result is that of :func:`percentile`.
+    """
+    low, high = _quantiles(draws)
+    value = float(draws.values[0])
+    inside = draws.values[1:][(draws.values[1:] > 0) & (draws.values[1:] < 1)]
+    units = draws.clusters if draws.units is None else draws.units
+    few_inside = len(inside) < MINIMUM_FINITE * (len(draws.values) - 1)
+    if high - low < CONSTANT or not 0 < value < 1 or units < 2 or few_inside:
+        return percentile(draws)
+    error = float(logit(inside).std()) * np.sqrt(draws.clusters / (draws.clusters - 1))
+    half = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, units - 1)) * error
+    return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+
+def debiased_student(draws: "Draws") -> tuple[float, float]:
+    """Return Student's interval about the value minus the bias that resampling adds, which noise added once already.
+
+    The standard error is that of the resamples or of ``draws.unfolded``, whichever is larger. The estimate of the bias
+    is too small where the true value lies near its bound, so the lower end subtracts it twice. Without
+    ``draws.unfolded`` the result is that of :func:`mirrored`.
+    """
+    if draws.unfolded is None:
+        return mirrored(draws)
+    value, spread = float(draws.values[0]), float(np.nanstd(draws.unfolded[1:]))
+    known = draws.values[1:][np.isfinite(draws.values[1:])]
+    bias = max(float(known.mean()) - value, 0.0)
+    middle = max(value - bias, draws.bounds[0])
+    quantile = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, draws.clusters - 1))
+    error = max(float(known.std()), spread) * np.sqrt(draws.clusters / (draws.clusters - 1))
+    return min(middle - quantile * error - bias, value), max(middle + quantile * error, value)
+
+
+def mirrored(draws: "Draws") -> tuple[float, float]:
+    """Return the percentile interval reflected about the value, which removes the bias of a maximum or a distance.
+
+    The interval always contains the value.
+    """
+    low, high = _quantiles(draws)
+    value = float(draws.values[0])
+    return min(2 * value - high, value), max(2 * value - low, value)
+
+
+def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
+    """Return the interval of a largest difference: it begins ``reach`` below the value and ends at the quantile.
+
+    Args:
+        draws: the difference of the two extreme levels.
+        reach: the difference that all levels together exceed once in twenty under equal performance; the interval
+            therefore holds for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
+    """
+    low, high = percentile(draws)
+    return (low if reach is None else float(draws.values[0]) - reach), high
+
+
+def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
+    """Return the interval of a smallest ratio: it begins at the quantile and ends ``reach`` above the value."""
+    low, high = percentile(draws)
+    return low, (high if reach is None else float(draws.values[0]) + reach)
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return Wilson's (1927) score interval of a share observed in ``n`` independent units."""
+    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 @dataclass(frozen=True)
@@ -187,20 +226,14 @@ class Draws:
 
     Attributes:
         values: the numbers; NaN where a resample leaves the metric undefined.
-        n: samples behind it.
-        clusters: clusters behind it.
-        units: independent units of the rarest class behind a metric in [0, 1]. Where every resample gives one and the
-            same number, such as no error at all, Wilson's interval for so many units stands in; None: none does.
-        why: why it cannot be measured; None where it can.
-        biased: resampling adds to the metric what noise adds to it (a maximum, a distance); the resamples are then
-            mirrored at the value, which takes it off again.
-        logit: a metric of ranking, whose noise is skewed near 0 and 1: the interval is Student's on the logit scale
-            (Pepe, 2003; Boyd et al., 2013), with one degree of freedom fewer than ``units``.
-        spread: of a biased metric, a standard error that the resamples' own must not fall below; the interval is then
-            Student's, about the value less its bias. None: the mirrored quantiles stand.
-        no_interval: why the resamples cannot say how sure the value is; None where they can.
-        reach: (below, above): where the value is a maximum over levels, how far noise alone can move it; the interval
-            begins or ends so far from the value, in place of the quantile. None: the quantile stands.
+        n: number of samples.
+        clusters: number of clusters of these samples.
+        units: independent units that limit a metric in [0, 1], such as the clusters of the rarest class; None: the
+            clusters.
+        why: why the metric cannot be measured; None where it can.
+        no_interval: why the resamples give no valid interval; None where they do.
+        rule: turns the resamples into an interval.
+        unfolded: for :func:`debiased_student`: the same metric without the absolute values that fold its noise.
         bounds: the possible range.
         more: further facts for the estimate.
     """
@@ -210,85 +243,39 @@ class Draws:
     clusters: int
     units: int | None = None
     why: str | None = None
-    biased: bool = False
-    logit: bool = False
-    spread: float | None = None
     no_interval: str | None = None
-    reach: tuple[float | None, float | None] = (None, None)
+    rule: IntervalRule = percentile
+    unfolded: np.ndarray | None = None
     bounds: tuple[float, float] = (-np.inf, np.inf)
     more: Mapping[str, object] | None = None
 
     def estimate(self) -> Estimate:
-        """Value and interval."""
+        """Return the value and its interval, clipped to ``bounds``."""
         if self.why or np.isnan(self.values[0]):
             return Estimate(None, None, None, self.n, self.clusters, self.why or "undefined on these samples")
         value = float(self.values[0])
         more = dict(self.more) if self.more else None
-        # The few of a rare class say how much is known, not the many of the other.
-        low, high, why = interval(self.values[1:], self.clusters, self.units)
-        if low is None or high is None or self.no_interval:
-            return Estimate(value, None, None, self.n, self.clusters, why or self.no_interval, more)
-        if self.units is not None and high - low < 1e-9:
-            low, high = wilson(value, self.units)
-        elif self.logit:
-            low, high = self._on_logits(value) or (low, high)
-        elif self.biased and self.spread is not None:
-            low, high = self._debiased(value, self.spread)
-        elif self.biased:
-            # Never without the value itself, which a reader expects inside.
-            low, high = min(2 * value - high, value), max(2 * value - low, value)
-        below, above = self.reach
-        low = low if below is None else value - below
-        high = high if above is None else value + above
-        low, high = (float(np.clip(end, *self.bounds)) for end in (low, high))
+        why = self._why_no_interval()
+        if why:
+            return Estimate(value, None, None, self.n, self.clusters, why, more)
+        low, high = (float(np.clip(end, *self.bounds)) for end in self.rule(self))
         return Estimate(value, low, high, self.n, self.clusters, None, more)
 
-    def _on_logits(self, value: float) -> tuple[float, float] | None:
-        """None where the value, or more than a few resamples, are 0 or 1 and have no logit."""
-        inside = self.values[1:][(self.values[1:] > 0) & (self.values[1:] < 1)]
-        units = self.clusters if self.units is None else self.units
-        if not 0 < value < 1 or units < 2 or len(inside) < MINIMUM_FINITE * (len(self.values) - 1):
-            return None
-        error = float(logit(inside).std()) * np.sqrt(self.clusters / (self.clusters - 1))
-        half = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, units - 1)) * error
-        return float(expit(logit(value) - half)), float(expit(logit(value) + half))
-
-    def _debiased(self, value: float, spread: float) -> tuple[float, float]:
-        """Student's interval about the value less what resampling adds to it, which noise has added once already.
-
-        The bias found is itself too small where the true value lies near its bound, so the lower end gives it twice.
-        """
-        known = self.values[1:][np.isfinite(self.values[1:])]
-        bias = max(float(known.mean()) - value, 0.0)
-        middle = max(value - bias, self.bounds[0])
-        quantile = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, self.clusters - 1))
-        error = max(float(known.std()), spread) * np.sqrt(self.clusters / (self.clusters - 1))
-        return min(middle - quantile * error - bias, value), max(middle + quantile * error, value)
+    def _why_no_interval(self) -> str | None:
+        if self.clusters < 2:
+            return "all samples are of one cluster: no interval"
+        finite = np.isfinite(self.values[1:]).mean()
+        if finite < MINIMUM_FINITE:
+            return f"undefined in {1 - finite:.0%} of the resamples: no interval"
+        return self.no_interval
 
 
-def interval(
-    resamples: np.ndarray, clusters: int, units: int | None = None
-) -> tuple[float | None, float | None, str | None]:
-    """Expanded percentile interval of resampled values [R]; (None, None, why) where none can be given.
-
-    It is expanded for ``units``, where these are fewer than the clusters.
-    """
-    if clusters < 2:
-        return None, None, "all samples are of one cluster: no interval"
-    clusters = clusters if units is None else max(2, min(clusters, units))
-    finite = resamples[np.isfinite(resamples)]
-    if len(finite) < MINIMUM_FINITE * len(resamples):
-        return None, None, f"undefined in {1 - len(finite) / len(resamples):.0%} of the resamples: no interval"
+def _quantiles(draws: Draws) -> tuple[float, float]:
+    """Return the quantiles of the resamples, widened for the units where these are fewer than the clusters."""
+    units = draws.clusters if draws.units is None else max(2, min(draws.clusters, draws.units))
+    finite = draws.values[1:][np.isfinite(draws.values[1:])]
     tail = (1 - CONFIDENCE) / 2
-    wide = stats.norm.cdf(-np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(1 - tail, clusters - 1))
-    # Weibull's positions: a further resample falls beyond each with just this chance, however few there are.
+    wide = stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(1 - tail, units - 1))
+    # Weibull's positions: a further resample falls beyond each with exactly this probability, however few there are.
     low, high = np.quantile(finite, [wide, 1 - wide], method="weibull")
-    return float(low), float(high), None
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's (1927) score interval of a share seen in ``n`` independent units."""
-    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return float(low), float(high)

@@ -1,8 +1,10 @@
-"""The predictions table: what was true, what a model said, and for whom.
+"""The predictions table: truth, scores and groups of each sample, and the arrays that one task is measured on.
 
-From a table's columns to the arrays one task is measured on.
-
-Several tables of one model as one table: parts of a split, or test sets of the cross-dataset matrix.
+>>> frame = pd.DataFrame({"true.forged": [0, 1], "score.forged.forged": [0.2, 0.9]})
+>>> table = Predictions(frame, (Task("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
+>>> samples = task_samples(table, table.tasks[0])
+>>> predicted_classes(table.tasks[0], samples).tolist()
+[0, 1]
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,30 +21,30 @@ ASSUMED = "assumed"
 
 
 class TableError(ValueError):
-    """A predictions table that cannot be measured; the message says which column or row, and what to do."""
+    """A predictions table that cannot be measured; the message names the column or row, and what to do."""
 
 
 @dataclass(frozen=True)
 class LevelThresholds:
-    """Thresholds that depend on whom a model judges: they need everybody's group at test time.
+    """Thresholds by level of a group; they need the group of every sample at test time.
 
     Attributes:
         group: the group, as in ``group.<name>``.
-        thresholds: class or attribute to level to threshold; a level that is not there, and whoever states none, is
-            judged by the task's one threshold.
+        thresholds: class or attribute to level to threshold; samples of other levels, or without a level, are decided
+            by the threshold of the task.
     """
 
     group: str
     thresholds: Mapping[str, Mapping[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in headers, configurations and reports."""
+        """Return the entry of headers, configurations and reports."""
         return {"group": self.group, "thresholds": {name: dict(levels) for name, levels in self.thresholds.items()}}
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a model predicts.
+    """What a model predicts: kind, classes and thresholds.
 
     Attributes:
         name: the task, as in ``true.<name>``.
@@ -51,10 +53,10 @@ class Task:
         classes: class or attribute names in order.
         thresholds: score from which a class counts as predicted; binary: ``{positive: t}``, multilabel: one per
             attribute, otherwise empty.
-        threshold_rule: how the thresholds were chosen; ``"assumed"`` where nobody chose them and 0.5 stands in.
-        abstain: (low, high): the model does not answer where ``low <= score < high``, the score being that of the
-            positive class of a binary task, of the top class of a choice; None: it always answers.
-        level_thresholds: used in place of ``thresholds`` for the levels of a group; None: one threshold for all.
+        threshold_rule: how the thresholds were chosen; ``"assumed"`` if none were given and 0.5 is used.
+        abstain: (low, high): the model does not answer where ``low <= score < high``. The score is that of the
+            positive class of a binary task, of the top class of a ``class`` task. None: it always answers.
+        level_thresholds: replace ``thresholds`` for the levels of a group; None: one threshold for all samples.
     """
 
     name: str
@@ -66,11 +68,11 @@ class Task:
     level_thresholds: LevelThresholds | None = None
 
     def threshold(self, name: str) -> float:
-        """The threshold of class ``name``, 0.5 where none is stored."""
+        """Return the threshold of class ``name``, 0.5 if none is stored."""
         return float(self.thresholds.get(name, 0.5))
 
     def alone(self, attribute: str) -> "Task":
-        """One attribute of a multi-label task as a binary task."""
+        """Return one attribute of a multi-label task as a binary task."""
         threshold = {attribute: self.threshold(attribute)}
         return Task(
             attribute,
@@ -82,13 +84,13 @@ class Task:
         )
 
     def true_columns(self) -> list[str]:
-        """The columns that hold the truth, in the order of :meth:`score_columns` where there is one for each."""
+        """Return the columns of the truth; those of a multi-label task have the order of :meth:`score_columns`."""
         if self.kind == "multilabel":
             return [f"true.{self.name}.{name}" for name in self.classes]
         return [f"true.{self.name}"]
 
     def score_columns(self) -> list[str]:
-        """The columns that hold scores, one per class (binary: the positive class alone)."""
+        """Return the columns of the scores, one per class (binary: the positive class alone)."""
         names = self.classes[1:] if self.kind == "binary" else self.classes
         return [f"score.{self.name}.{name}" for name in names]
 
@@ -100,9 +102,9 @@ class Predictions:
     Attributes:
         frame: a row per sample: key columns :data:`KEY` and ``split`` where known, ``group.<name>``, ``true.<task>`` or
             ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1].
-        tasks: what was predicted.
-        left_out: how many samples have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
-        provenance: where the scores came from: model, manifest hash, seed, versions, machine.
+        tasks: the tasks that the columns belong to.
+        left_out: number of samples that have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
+        provenance: origin of the scores: model, manifest hash, seed, versions, machine.
     """
 
     frame: pd.DataFrame
@@ -111,11 +113,11 @@ class Predictions:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def groups(self) -> list[str]:
-        """Names of the group columns."""
+        """Return the names of the groups."""
         return [name.removeprefix("group.") for name in self.frame.columns if str(name).startswith("group.")]
 
     def task(self, name: str) -> Task:
-        """The task called ``name``.
+        """Return the task called ``name``.
 
         Raises:
             TableError: there is none.
@@ -127,7 +129,7 @@ class Predictions:
 
 
 def text_of(value: object) -> str:
-    """A class or level as text; ``3.0`` is "3", since whole numbers turn into floats as soon as one is missing."""
+    """Return a class or level as text; ``3.0`` is "3", because pandas stores integers with missing values as floats."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
@@ -141,9 +143,9 @@ class Samples:
         rows: int64 [N], their positions in the table.
         true: class index, int64 [N]; for an ordinal task the number, float64 [N].
         score: float64 [N, C] per class; binary: [N], of the positive class; ordinal: [N], the predicted number.
-        threshold: float64 [N], the score from which each counts as positive; binary tasks alone, else None.
-        unlabeled: rows without a truth.
-        unscored: rows with a truth and no score.
+        unlabeled: number of rows without a truth.
+        unscored: number of rows with a truth and no score.
+        threshold: float64 [N], the score from which each counts as positive; None unless the task is binary.
     """
 
     rows: np.ndarray
@@ -153,36 +155,31 @@ class Samples:
     unscored: int
     threshold: np.ndarray | None = None
 
-    def only(self, keep: np.ndarray) -> "Samples":
-        """The samples where the boolean [N] ``keep`` holds."""
-        threshold = None if self.threshold is None else self.threshold[keep]
-        return Samples(self.rows[keep], self.true[keep], self.score[keep], self.unlabeled, self.unscored, threshold)
-
 
 def task_samples(predictions: Predictions, task: Task) -> Samples:
-    """The samples of a class, binary or ordinal task."""
+    """Return the samples of a class, binary or ordinal task."""
     frame = predictions.frame
     truth = frame[f"true.{task.name}"]
     if task.kind == "ordinal":
         return _samples(_numbers(truth), _ordinal_score(frame, task), np.float64)
     score = np.stack([_numbers(frame[name]) for name in task.score_columns()], axis=1)
     if task.kind == "binary":
-        return _decidable(_samples(_numbers(truth), score[:, 0], np.int64), task, frame)
+        return _with_threshold(_samples(_numbers(truth), score[:, 0], np.int64), task, frame)
     return _samples(_class_codes(truth, task.classes), score, np.int64)
 
 
 def attribute_samples(predictions: Predictions, task: Task, attribute: str) -> Samples | None:
-    """The samples of one attribute of a multi-label task; None where the table has no truth for it."""
+    """Return the samples of one attribute of a multi-label task; None if the table has no truth for it."""
     truth = f"true.{task.name}.{attribute}"
     if truth not in predictions.frame.columns:
         return None
     score = _numbers(predictions.frame[f"score.{task.name}.{attribute}"])
     found = _samples(_numbers(predictions.frame[truth]), score, np.int64)
-    return _decidable(found, task.alone(attribute), predictions.frame)
+    return _with_threshold(found, task.alone(attribute), predictions.frame)
 
 
 def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
-    """Which rows have a truth and all scores of a task (multi-label: of some attribute), bool [rows]."""
+    """Return which rows have a truth and all scores of a task (multi-label: of any attribute), bool [rows]."""
     kept = np.zeros(len(predictions.frame), dtype=bool)
     parts = [attribute_samples(predictions, task, name) for name in task.classes] if task.kind == "multilabel" else []
     for samples in parts or [task_samples(predictions, task)]:
@@ -192,14 +189,14 @@ def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
 
 
 def predicted_classes(task: Task, samples: Samples) -> np.ndarray:
-    """The predicted class index, int64 [N]: at its threshold for a binary task, else the highest score."""
+    """Return the predicted class index, int64 [N]: at the threshold for a binary task, else of the highest score."""
     if task.kind == "binary":
         return (samples.score >= samples.threshold).astype(np.int64)
     return samples.score.argmax(axis=1)
 
 
-def _decidable(samples: Samples, task: Task, frame: pd.DataFrame) -> Samples:
-    """The samples of a binary task with the threshold of each: the task's, or that of the level that its row states."""
+def _with_threshold(samples: Samples, task: Task, frame: pd.DataFrame) -> Samples:
+    """Return the samples of a binary task with the threshold of each: that of its level, else that of the task."""
     positive, own = task.classes[1], task.level_thresholds
     threshold = np.full(len(samples.rows), task.threshold(positive))
     if own is not None and f"group.{own.group}" in frame.columns:
@@ -238,20 +235,22 @@ def _ordinal_score(frame: pd.DataFrame, task: Task) -> np.ndarray:
     except ValueError:
         values = np.arange(len(task.classes), dtype=float)
     if not len(values):
-        raise TableError(f"task '{task.name}' is ordinal: give 'predicted.{task.name}', or scores of numbered classes")
+        raise TableError(
+            f"ordinal task '{task.name}' needs a column 'predicted.{task.name}', or scores of classes that are numbers"
+        )
     score = np.stack([_numbers(frame[name]) for name in task.score_columns()], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return score @ values / score.sum(axis=1)
 
 
 def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """The rows of all parts, one after the other; counts of samples left out are added.
+    """Return the rows of all parts in one table; numbers of excluded samples are added.
 
     Raises:
         TableError: no part, or parts whose tasks, classes or thresholds differ.
     """
     if not parts:
-        raise TableError("no table to merge")
+        raise TableError("no table was given")
     first = parts[0]
     left_out: dict[str, int] = {}
     for part in parts:
@@ -271,9 +270,9 @@ def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
 
 
 def cross_dataset(tables: Mapping[tuple[str, str], Predictions]) -> dict[str, Predictions]:
-    """Tables by (training set, test set) as one table per training set, ready for ``audit_tables``.
+    """Return one table per training set, as ``audit_tables`` takes them, from tables by (training set, test set).
 
-    The column ``dataset`` becomes the name of the test set, by which the audit makes the columns of the matrix.
+    The column ``dataset`` is set to the name of the test set; its values are the columns of the matrix.
 
     Raises:
         TableError: tables of one training set whose tasks, classes or thresholds differ.

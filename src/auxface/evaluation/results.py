@@ -1,4 +1,4 @@
-"""What an audit found, as it stands in ``report.json``."""
+"""The results of an audit, and their form in ``report.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from auxface.evaluation.compare import Comparison
-from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.metrics.calibration import Bin
 from auxface.evaluation.predictions import Task
 
@@ -15,9 +15,14 @@ Estimates = dict[str, Estimate]
 Severity = int | str
 
 
+def estimates(found: Mapping[str, Draws]) -> Estimates:
+    """Return values with intervals."""
+    return {name: draws.estimate() for name, draws in found.items()}
+
+
 @dataclass
 class OperatingPoint:
-    """A threshold that a named rule chose on the validation table, and the rates it gives on this one."""
+    """A threshold chosen by a named rule on the validation table, and the metrics that it gives on the test table."""
 
     threshold: float
     rates: Estimates
@@ -25,14 +30,14 @@ class OperatingPoint:
 
 @dataclass
 class GroupThresholds:
-    """Thresholds that a rule chose for each level of a group on the validation table, and what they give on this one.
+    """A threshold for each level of a group, chosen on the validation table, and the metrics on the test table.
 
-    Using them takes the group of everybody who is judged, at test time.
+    Decisions by these thresholds need the group of every sample at test time.
 
     Attributes:
         rule: how they were chosen.
         thresholds: level to threshold.
-        kept: levels that keep the one threshold, and why.
+        kept: levels that use the common threshold, and why.
         overall: metrics of decisions to estimate.
         gaps: gap to estimate.
     """
@@ -44,14 +49,14 @@ class GroupThresholds:
     gaps: Estimates
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in ``report.json``."""
+        """Return the entry of ``report.json``."""
         facts = {"needs_group_at_test_time": True, "rule": self.rule, "thresholds": self.thresholds, "kept": self.kept}
         return facts | {"overall": _plain(self.overall), "gaps": _plain(self.gaps)}
 
 
 @dataclass
 class GroupsUnderCorruption:
-    """Does fairness survive: the groups of one corruption at one severity, group to level or gap to estimate."""
+    """Metrics by group and level, and gaps by group, on images with one corruption at one severity."""
 
     groups: dict[str, dict[str, Estimates]] = field(default_factory=dict)
     gaps: dict[str, Estimates] = field(default_factory=dict)
@@ -64,21 +69,21 @@ class TaskAudit:
     Attributes:
         task: the task, with the thresholds in use.
         overall: metric to estimate.
-        groups: group to level to metric to estimate; a pair of groups crossed is called ``"A × B"``.
+        groups: group to level to metric to estimate; two crossed groups are named ``"A × B"``.
         gaps: group to gap to estimate.
         robustness: corruption to severity to metric to estimate.
-        robustness_groups: corruption to severity to the groups there.
+        robustness_groups: corruption to severity to metrics and gaps by group.
         robustness_summary: means over the common corruptions.
-        datasets: data set to metric to estimate, where the tables hold several: a row of the cross-dataset matrix.
-        videos: the same task with one row per video; None where there are no videos of several frames.
-        attributes: of a multi-label task, each attribute measured by itself.
+        datasets: dataset to metric to estimate, if the tables hold several: a row of the cross-dataset matrix.
+        videos: the same task with one row per video; None if no video has several frames.
+        attributes: each attribute of a multi-label task as a binary task.
         counted_as_errors: metrics if every sample without a score were an error.
-        operating_points: rule to threshold and rates, where a validation table was given.
-        group_thresholds: group to thresholds of its levels, likewise.
-        calibrated: calibration metrics after dividing logits by ``temperature``, where a validation table was given.
-        temperature: as fitted on the validation table.
+        operating_points: rule to threshold and metrics, if a validation table was given.
+        group_thresholds: group to the thresholds of its levels, if a validation table was given.
+        calibrated: calibration metrics after dividing logits by ``temperature``, if a validation table was given.
+        temperature: fitted on the validation table.
         reliability: bins of the reliability diagram.
-        confusion: counts, row = truth, column = prediction; None for kinds that have none.
+        confusion: counts; rows are true classes, columns predicted ones; None for kinds that have none.
         unlabeled: rows without a truth.
         unscored: rows with a truth and no score.
     """
@@ -104,7 +109,7 @@ class TaskAudit:
     unscored: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in ``report.json``; parts that were not measured are absent, but for the five of every task."""
+        """Return the entry of ``report.json``; optional parts that were not measured are absent."""
         entry: dict[str, Any] = {
             "kind": self.task.kind,
             "classes": list(self.task.classes),
@@ -149,7 +154,7 @@ class TaskAudit:
 
 @dataclass
 class ModelAudit:
-    """One model's table, measured: tasks by name, counts of samples left out, provenance, size."""
+    """The results of one model: tasks by name, number of excluded samples by reason, provenance, size of the table."""
 
     tasks: dict[str, TaskAudit]
     left_out: dict[str, int]
@@ -158,7 +163,7 @@ class ModelAudit:
     clusters: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in ``report.json``."""
+        """Return the entry of ``report.json``."""
         tasks = {name: task.to_dict() for name, task in self.tasks.items()}
         size = {"rows": self.rows, "clusters": self.clusters}
         return {"tasks": tasks, "left_out": self.left_out, "provenance": self.provenance} | size
@@ -166,13 +171,13 @@ class ModelAudit:
 
 @dataclass
 class Audit:
-    """What was measured.
+    """The results of an audit.
 
     Attributes:
-        models: model name to its figures.
-        comparisons: every pair of models in every metric of every task, and in every group's gap.
-        notes: sentences a reader must know, such as thresholds that were assumed.
-        method: resamples, seed, confidence, what the clusters are.
+        models: model name to its results.
+        comparisons: each pair of models in every metric of every task, and in the gaps of every group.
+        notes: what a reader must know, such as which thresholds were assumed.
+        method: resamples, seed, confidence level, kind of clusters.
     """
 
     models: dict[str, ModelAudit]
@@ -181,7 +186,7 @@ class Audit:
     method: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``report.json``: one model's figures; of more, ``models`` and ``comparisons``."""
+        """Return the content of ``report.json``; several models stand under ``models``, beside ``comparisons``."""
         common = {"notes": self.notes, "method": self.method}
         if len(self.models) == 1:
             return next(iter(self.models.values())).to_dict() | common

@@ -1,4 +1,7 @@
-"""Tables of predictions on damaged images: curves, the mean corruption error, and whether fairness survives."""
+"""Robustness: metrics and gaps on corrupted images, and the mean corruption error (Hendrycks and Dietterich, 2019).
+
+:func:`~auxface.evaluation.audit_tables` calls these for every table in its argument ``robustness``.
+"""
 
 from collections.abc import Mapping
 
@@ -7,13 +10,13 @@ import numpy as np
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import single_partitions, whole
 from auxface.evaluation.intervals import Draws, Resampling
-from auxface.evaluation.measure import Metrics, measure
-from auxface.evaluation.metrics.ranking import RANK_METRICS
-from auxface.evaluation.metrics.registry import METRICS, decision_metric
+from auxface.evaluation.measure import LevelDraws, measure
+from auxface.evaluation.metrics import METRICS, decision_metric
+from auxface.evaluation.metrics.ranking import RANKING
 from auxface.evaluation.predictions import Predictions, Task
-from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit
+from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit, estimates
 
-# The fifteen of Hendrycks and Dietterich (2019); codecs, occlusions and attacks have curves, but no part in the mean.
+# The 15 of Hendrycks and Dietterich (2019). Codecs, occlusions and attacks have curves but do not enter the means.
 COMMON_CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
@@ -26,19 +29,19 @@ Curves = dict[tuple[str, Severity], Draws]
 def measure_corrupted(
     audited: TaskAudit, table: Predictions, corruption: str, severity: Severity, cluster: np.ndarray, draw: Resampling
 ) -> Draws:
-    """Measure one table of predictions on damaged images, overall and by group, and add it to ``audited``.
+    """Measure one table of predictions on corrupted images, overall and by group, and add the results to ``audited``.
 
     Returns:
-        The decision metric of everybody, for the means.
+        The decision metric of all samples, for the means.
     """
     task = audited.task
     overall = measure(table, task, whole(table), cluster, draw).levels[""]
     audited.robustness.setdefault(corruption, {})[severity] = estimates(overall)
     by_group = GroupsUnderCorruption()
-    # Many attributes times levels times severities: their groups are compared by decisions, not by ranks.
-    without = RANK_METRICS if task.kind == "multilabel" else ()
+    # Attributes times levels times severities are many, and ranking takes most of the time: decisions are enough there.
+    metrics = [metric for metric in METRICS.values() if task.kind != "multilabel" or metric not in RANKING]
     for partition in single_partitions(table):
-        levels = measure(table, task, partition, cluster, draw, without).levels
+        levels = measure(table, task, partition, cluster, draw, metrics).levels
         by_group.groups[partition.name] = {level: estimates(found) for level, found in levels.items()}
         by_group.gaps[partition.name] = estimates(gaps(levels, overall))
     if by_group.groups:
@@ -47,23 +50,29 @@ def measure_corrupted(
 
 
 def summarize(
-    task: Task, clean: Metrics, curves: Curves, baseline: str | None, base_clean: Metrics | None, base_curves: Curves
+    task: Task,
+    clean: LevelDraws,
+    curves: Curves,
+    *,
+    baseline: str | None,
+    base_clean: LevelDraws | None,
+    base_curves: Curves,
 ) -> Estimates:
-    """Means over the common corruptions at numbered severities.
+    """Return means over the common corruptions at numbered severities.
 
     ``mean_under_corruption`` is the plain mean of the decision metric. With errors E = 1 - metric (an ordinal task: the
     metric itself) and a baseline model B measured on the same images (Hendrycks and Dietterich, 2019):
 
     * ``mean_corruption_error`` = mean over corruptions of (sum over severities of E) / (sum of E of B);
-    * ``relative_mean_corruption_error`` = the same with the error on undamaged images taken off every E.
+    * ``relative_mean_corruption_error`` = the same after subtracting the error on clean images from every E.
 
     Args:
         task: the task.
-        clean: metrics on undamaged images.
+        clean: metrics on clean images.
         curves: (corruption, severity) to the decision metric.
         baseline: name of B; None: only the plain mean.
-        base_clean: metrics of B on undamaged images.
-        base_curves: of B.
+        base_clean: metrics of B on clean images.
+        base_curves: curves of B.
     """
     metric = decision_metric(task.kind)
     own = {key: draws for key, draws in curves.items() if key[0] in COMMON_CORRUPTIONS and isinstance(key[1], int)}
@@ -96,13 +105,8 @@ def summarize(
 
 
 def _errors(metric: str, curve: list[Draws], clean: Draws | None) -> np.ndarray:
-    """Summed error over severities, float64 [1+R]; with ``clean``, the part that the damage added."""
+    """Return the error summed over severities, float64 [1+R]; with ``clean``, the part that the corruption adds."""
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     start = 1.0 if METRICS[metric].higher_is_better else 0.0
     total = np.sum([start + sign * draws.values for draws in curve], axis=0)
     return total if clean is None else total - len(curve) * (start + sign * clean.values)
-
-
-def estimates(found: Mapping[str, Draws]) -> Estimates:
-    """Draws to values with intervals."""
-    return {name: draws.estimate() for name, draws in found.items()}

@@ -1,51 +1,45 @@
-"""Choosing the score from which to say yes, on the validation split.
+"""Thresholds and abstain bands, chosen on a validation split from plain arrays.
 
-A threshold for each level of a group, in place of one for everybody: a mitigation that must know whom it judges.
-
-The scores at which a model should rather not answer, chosen on the validation split.
+>>> choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9]))
+0.5
 """
-
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from auxface.evaluation.fairness import gaps
-from auxface.evaluation.groups import NOT_STATED, by_column, by_group, whole
-from auxface.evaluation.intervals import Resampling
-from auxface.evaluation.measure import MINIMUM_GROUP, Metrics, measure
-from auxface.evaluation.metrics.counts import COUNT_METRICS, RATE_METRICS
-from auxface.evaluation.metrics.ranking import RANK_METRICS
-from auxface.evaluation.predictions import LevelThresholds, Predictions, task_samples
-from auxface.evaluation.results import GroupThresholds, TaskAudit
-from auxface.evaluation.robustness import estimates
+from auxface.evaluation.groups import NOT_STATED, by_column
+from auxface.evaluation.measure import MINIMUM_GROUP
 
 RULES = ("balanced_accuracy", "equal_error", "fpr=RATE")
+DEFAULT_RULE = "balanced_accuracy"
+# Ends of an abstain band: every score answers well enough, or none does (the number after 1).
+_ALL = float("inf")
+_NEVER = float(np.nextafter(1.0, 2.0))
 
 
-def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = "balanced_accuracy") -> float:
-    """The threshold at a named operating point; predict positive where ``score >= threshold``.
+def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = DEFAULT_RULE) -> float:
+    """Return the threshold at a named operating point; predict positive where ``score >= threshold``.
 
     Args:
         y: truth, 0 or 1, [N], both present.
         score: scores in [0, 1], [N].
-        rule: ``balanced_accuracy`` (the best mean of hit rate and correct rejection rate; Youden, 1950),
-            ``equal_error`` (false alarms as frequent as misses) or ``fpr=RATE`` (the most hits with at most that share
-            of false alarms).
+        rule: ``balanced_accuracy`` (the highest balanced accuracy; Youden, 1950), ``equal_error`` (false positive rate
+            equal to false negative rate) or ``fpr=RATE`` (the highest true positive rate with at most this false
+            positive rate).
 
     Returns:
-        A number in [0, 1], midway between the scores it separates, so that rounding does not move samples across it;
-        the next number above 1 where even a score of 1 must not count as positive.
+        A number in [0, 1], midway between the scores that it separates, so that rounding does not move samples across
+        it; the next number above 1 if even a score of 1 must not count as positive.
 
     Raises:
         ValueError: one class only, lengths that differ, scores that are not finite, an unknown rule.
     """
     y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
     if y.shape != score.shape or y.ndim != 1 or not np.isin(y, (0, 1)).all() or len(np.unique(y)) != 2:
-        raise ValueError("a threshold needs truths of both 0 and 1, and as many scores")
+        raise ValueError("y must hold both 0 and 1, and score as many numbers as y")
     if not np.isfinite(score).all():
-        raise ValueError("a threshold needs finite scores")
+        raise ValueError("some scores are not finite")
     alarm, hit, edge = roc_curve(y, score, drop_intermediate=False)
     if rule == "balanced_accuracy":
         place = int(np.argmax(hit - alarm))
@@ -54,7 +48,7 @@ def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = "balanced_
     elif rule.startswith("fpr="):
         place = int(np.flatnonzero(alarm <= _rate(rule) + 1e-12)[-1])
     else:
-        raise ValueError(f"no threshold rule '{rule}'; one of {', '.join(RULES)}")
+        raise ValueError(f"unknown threshold rule '{rule}'; use one of {', '.join(RULES)}")
     below = score[score < edge[place]]
     lower = below.max() if len(below) else 0.0
     upper = edge[place] if np.isfinite(edge[place]) else np.nextafter(max(1.0, lower), np.inf)
@@ -72,23 +66,19 @@ def _rate(rule: str) -> float:
     return rate
 
 
-RULE = "balanced_accuracy"
-_KEPT = (*COUNT_METRICS, *RATE_METRICS)
-
-
 def choose_level_thresholds(
-    y: np.ndarray, score: np.ndarray, levels: pd.Series, *, rule: str = RULE
+    y: np.ndarray, score: np.ndarray, levels: pd.Series, *, rule: str = DEFAULT_RULE
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """A threshold for every level of a group (Hardt et al., 2016, choose them so for equal odds).
+    """Return a threshold for each level of a group, as a mitigation (compare Hardt et al., 2016).
 
     Args:
         y: truth, 0 or 1, [N].
         score: scores in [0, 1], [N].
-        levels: of each sample, [N]; missing where it is not stated.
-        rule: see :func:`~auxface.evaluation.thresholds.choose_threshold`.
+        levels: level of each sample, [N]; missing where it is not stated.
+        rule: see :func:`choose_threshold`.
 
     Returns:
-        Level to threshold; and for the levels without one why: fewer than
+        Level to threshold; and level to the reason why it has none: fewer than
         :data:`~auxface.evaluation.measure.MINIMUM_GROUP` samples, or one class.
     """
     partition = by_column("", levels)
@@ -107,67 +97,24 @@ def choose_level_thresholds(
     return thresholds, kept
 
 
-def measure_group_thresholds(
-    audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
-) -> None:
-    """Choose a threshold per level on ``validation``, decide ``table`` by them, add what comes of it to ``audited``.
-
-    For binary tasks that decide by one threshold, and every group that both tables have. A group without any level of
-    its own threshold is left out.
-    """
-    task = audited.task
-    if task.kind != "binary" or task.level_thresholds is not None:
-        return
-    samples = task_samples(validation, task)
-    for group in table.groups():
-        if group not in validation.groups():
-            continue
-        stated = validation.frame[f"group.{group}"].iloc[samples.rows]
-        thresholds, kept = choose_level_thresholds(samples.true, samples.score, stated)
-        partition = by_group(table, group)
-        kept |= {
-            level: "not in the validation table"
-            for level in partition.levels
-            if level != NOT_STATED and level not in thresholds and level not in kept
-        }
-        if not thresholds:
-            continue
-        own = replace(task, level_thresholds=LevelThresholds(group, {task.classes[1]: thresholds}), abstain=None)
-        overall = measure(table, own, whole(table), cluster, resampling, RANK_METRICS).levels[""]
-        levels = measure(table, own, partition, cluster, resampling, RANK_METRICS).levels
-        found = gaps({level: _only(each) for level, each in levels.items()}, _only(overall))
-        audited.group_thresholds[group] = GroupThresholds(
-            RULE, thresholds, kept, estimates(_only(overall)), estimates(found)
-        )
-
-
-def _only(found: Metrics) -> Metrics:
-    """What rests on decisions alone."""
-    return {name: draws for name, draws in found.items() if name in _KEPT}
-
-
-_ALL = float("inf")
-_NEVER = float(np.nextafter(1.0, 2.0))
-
-
 def choose_abstain_band(
     y: np.ndarray, score: np.ndarray, *, threshold: float, accuracy: float = 0.95
 ) -> tuple[float, float]:
-    """The narrowest band about a threshold outside of which each answer is right often enough.
+    """Return the narrowest band about a threshold outside of which both predictions reach an accuracy.
 
-    The upper end is the lowest score from which upwards at least ``accuracy`` of the validation samples are positive;
-    the lower end the highest one below which at least ``accuracy`` are negative (the reject option of Chow, 1970, with
-    the two answers kept apart). Abstain where ``low <= score < high``.
+    The upper end is the lowest score at and above which at least ``accuracy`` of the samples are positive; the lower
+    end is the highest score below which at least ``accuracy`` are negative (the reject option of Chow, 1970, applied to
+    each prediction by itself). Abstain where ``low <= score < high``.
 
     Args:
         y: truth, 0 or 1, [N].
         score: scores in [0, 1], [N].
-        threshold: from which a score counts as positive; lies in the band.
-        accuracy: the share of answers that must be right, in (0, 1].
+        threshold: score from which a sample counts as positive; it lies in the band.
+        accuracy: the share of predictions that must be correct, in (0, 1].
 
     Returns:
-        (low, high) with ``low <= threshold <= high``; low = high = threshold where no band is needed; the number after
-        1, or 0, as an end where no score answers well enough on that side.
+        (low, high) with ``low <= threshold <= high``. Both equal the threshold if no band is needed. If no score
+        reaches the accuracy on a side, its end is the number after 1, or 0.
 
     Raises:
         ValueError: no samples, lengths that differ, scores that are not finite, an accuracy outside (0, 1].
@@ -182,15 +129,15 @@ def choose_abstain_band(
 
 
 def choose_abstain_confidence(right: np.ndarray, confidence: np.ndarray, *, accuracy: float = 0.95) -> float:
-    """The lowest confidence from which upwards at least ``accuracy`` of the answers are right.
+    """Return the lowest confidence at and above which at least ``accuracy`` of the predictions are correct.
 
     Args:
         right: whether the top class is the true one, [N].
         confidence: score of the top class in [0, 1], [N].
-        accuracy: the share of answers that must be right, in (0, 1].
+        accuracy: the share of predictions that must be correct, in (0, 1].
 
     Returns:
-        A confidence; 0 where no answer need be held back, the number after 1 where none is good enough.
+        A confidence; 0 if the model need never abstain, the number after 1 if no confidence is high enough.
 
     Raises:
         ValueError: as :func:`choose_abstain_band`.
@@ -201,7 +148,7 @@ def choose_abstain_confidence(right: np.ndarray, confidence: np.ndarray, *, accu
 
 
 def _last_good(value: np.ndarray, right: np.ndarray, accuracy: float) -> float | None:
-    """The largest of ``value`` up to which answers are right often enough; infinity for all of them, None for none."""
+    """Return the largest value up to which predictions reach the accuracy; infinity if all do, None if none does."""
     order = np.argsort(value, kind="stable")
     ordered, hits = value[order], np.cumsum(right[order])
     last_of_ties = np.append(ordered[1:] != ordered[:-1], True) if len(ordered) else np.zeros(0, dtype=bool)
@@ -214,9 +161,9 @@ def _last_good(value: np.ndarray, right: np.ndarray, accuracy: float) -> float |
 def _checked(y: np.ndarray, score: np.ndarray, accuracy: float) -> tuple[np.ndarray, np.ndarray]:
     y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
     if y.ndim != 1 or not len(y) or y.shape != score.shape or not np.isin(y, (0, 1)).all():
-        raise ValueError("abstaining needs truths of 0 and 1, and as many scores")
+        raise ValueError("expected labels of 0 and 1, [N], and as many scores")
     if not np.isfinite(score).all():
-        raise ValueError("abstaining needs finite scores")
+        raise ValueError("some scores are not finite")
     if not 0 < accuracy <= 1:
         raise ValueError(f"accuracy must lie in (0, 1], not {accuracy:g}")
     return y, score

@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 
 from auxface import evaluation
+from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.groups import NOT_STATED, by_column, level_means
-from auxface.evaluation.intervals import Estimate, Resampling, cluster_codes, draw_resamples
+from auxface.evaluation.intervals import Estimate, Resampling, draw_resamples
 from auxface.evaluation.report.sentences import words
 from auxface.inference.explain import heat
 from auxface.inference.reconstruction_error import reconstruction_surprise

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from auxface.atomic import atomic_file
 from auxface.errors import InputError
-from auxface.evaluation.metrics.registry import METRICS
+from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
 from auxface.plugins import nearest
 from auxface.recipe.validation import Fraction, Strict, sentence

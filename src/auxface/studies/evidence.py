@@ -9,13 +9,14 @@ import numpy as np
 from scipy import stats
 
 from auxface.errors import InputError
+from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import Comparison, holm
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
-from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, cluster_codes, draw_resamples
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, draw_resamples
 from auxface.evaluation.io import read_predictions
 from auxface.evaluation.measure import measure
-from auxface.evaluation.metrics.registry import METRICS, decision_metric
+from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import Predictions, TableError, Task
 from auxface.studies.definition import Study
 from auxface.studies.grid import methods_of, row_name

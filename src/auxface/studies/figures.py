@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import METRICS, decision_metric, shown
+from auxface.evaluation.metrics import METRICS, decision_metric, format_value
 from auxface.evaluation.report.charts import SERIES, IntervalChart, Line, interval_chart, line_chart
 from auxface.evaluation.report.corruption_panels import CurvePanel
 from auxface.evaluation.report.table_cell import Cell, metric_cell
@@ -101,7 +101,7 @@ def data_view(one: DataEvidence, metric: str) -> DataView:
         tuple(names),
         Table(tuple((METRICS[item].title, METRICS[item].meaning) for item in metrics), tuple(rows)),
         chart,
-        tuple((places.index(name), f"{name} {shown(metric, one.baselines[name][metric])}") for name in plain),
+        tuple((places.index(name), f"{name} {format_value(metric, one.baselines[name][metric])}") for name in plain),
         tuple(
             Difference(
                 names.index(item.first),
@@ -151,8 +151,11 @@ def efficiency_curves(evidence: Evidence) -> list[CurvePanel]:
             percent=METRICS[metric].percent,
             x_names=[f"{share:.0%}" for share in shares],
         )
-        said = "; ".join(f"{names[line.place]} from {shown(metric, line.y[0])} to {shown(metric, line.y[-1])}"
-                         for line in lines if line.y)  # fmt: skip
+        said = "; ".join(
+            f"{names[line.place]} from {format_value(metric, line.y[0])} to {format_value(metric, line.y[-1])}"
+            for line in lines
+            if line.y
+        )
         panels.append(CurvePanel(name, svg, f"{name}: {said}"))
     return panels
 

@@ -17,7 +17,7 @@ from auxface.atomic import atomic_file
 from auxface.errors import InputError
 from auxface.evaluation import TaskAudit
 from auxface.evaluation.groups import CROSS
-from auxface.evaluation.metrics.registry import TABLE
+from auxface.evaluation.metrics import table_metrics
 from auxface.inference.evaluate import evaluate
 from auxface.output_folder import begin_growing
 from auxface.recipe import Recipe
@@ -103,7 +103,7 @@ def _result(order: Order) -> dict[str, Any]:
 def _table(audited: TaskAudit) -> dict[str, Any]:
     """A task's figures, small: everything overall, the shown metrics by single groups, means under damage."""
     whole = audited.to_dict()
-    shown = set(TABLE[audited.task.kind])
+    shown = set(table_metrics(audited.task.kind))
     groups = {
         group: {level: {name: one for name, one in found.items() if name in shown} for level, found in levels.items()}
         for group, levels in whole["groups"].items()

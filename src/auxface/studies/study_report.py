@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from auxface.atomic import atomic_file, refuse_existing
-from auxface.evaluation.metrics.registry import METRICS
+from auxface.evaluation.metrics import METRICS
 from auxface.progress import progress_steps
 from auxface.studies.definition import read_plan
 from auxface.studies.evidence import DataEvidence, Evidence, Row, gather

@@ -6,7 +6,7 @@ What the figures of a study come to, in plain sentences.
 from collections.abc import Iterator, Sequence
 
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import METRICS, TABLE, decision_metric, shown
+from auxface.evaluation.metrics import METRICS, decision_metric, format_value, table_metrics
 from auxface.evaluation.report.table_cell import metric_cell
 from auxface.studies.evidence import LEVEL, DataEvidence, Evidence, Row, StudyComparison
 
@@ -50,7 +50,7 @@ def points(metric: str, value: float | None) -> str:
     """A difference as it is read: percentage points where the metric is a share."""
     if value is None:
         return "–"
-    text = f"{100 * value:+.1f} points" if METRICS[metric].percent else shown(metric, value, signed=True)
+    text = f"{100 * value:+.1f} points" if METRICS[metric].percent else format_value(metric, value, signed=True)
     return text.replace("-", "−")
 
 
@@ -130,14 +130,18 @@ def _beside(known: dict[str, Row], metric: str, name: str, plain: float) -> str:
     else:
         who = "No method lies"
     side = "above" if METRICS[metric].higher_is_better else "below"
-    return f"{who} {side} {name} ({shown(metric, plain)}) with the whole interval."
+    return f"{who} {side} {name} ({format_value(metric, plain)}) with the whole interval."
 
 
 def _figure(metric: str, row: Row) -> str:
     estimate = row.overall[metric]
-    span = "" if estimate.low is None else f" ({shown(metric, estimate.low)} to {shown(metric, estimate.high)})"
+    span = (
+        ""
+        if estimate.low is None
+        else f" ({format_value(metric, estimate.low)} to {format_value(metric, estimate.high)})"
+    )
     seeds = len(row.lines)
-    return f"{shown(metric, estimate.value)}{span}, {seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{format_value(metric, estimate.value)}{span}, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def markdown_tables(evidence: Evidence) -> str:
@@ -170,7 +174,7 @@ def _lines(evidence: Evidence) -> Iterator[str]:
 def shown_metrics(one: DataEvidence, first: str) -> list[str]:
     """The metrics of a table, the compared one first."""
     known = next(iter(one.rows.values())).overall
-    return [first, *(name for name in TABLE[one.task.kind] if name != first and name in known)]
+    return [first, *(name for name in table_metrics(one.task.kind) if name != first and name in known)]
 
 
 def measured_groups(one: DataEvidence) -> list[str]:

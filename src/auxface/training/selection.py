@@ -16,7 +16,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_curve
 from torch import Tensor
 
-from auxface.evaluation.intervals import VIDEO
+from auxface.evaluation.clusters import VIDEO
 from auxface.model import JointModel
 from auxface.model.scoring import score_images
 from auxface.objectives import Task, expected_value

@@ -1,1 +1,54 @@
-"""Metrics, one record each."""
+"""All metrics, one record each, and the two that represent each kind of task.
+
+>>> METRICS["auc"].title, METRICS["auc"].higher_is_better
+('AUC', True)
+>>> table_metrics("ordinal")
+['mean_absolute_error', 'cumulative_score_1', 'cumulative_score_5']
+"""
+
+from auxface.evaluation.metrics.calibration import CALIBRATION
+from auxface.evaluation.metrics.classification import ABSTENTION, DECISIONS
+from auxface.evaluation.metrics.metric import Metric
+from auxface.evaluation.metrics.ordinal import ORDINAL
+from auxface.evaluation.metrics.ranking import RANKING
+from auxface.evaluation.predictions import Kind
+
+_BUILT_IN = {metric.name: metric for metric in (*DECISIONS, *RANKING, *CALIBRATION, *ABSTENTION, *ORDINAL)}
+METRICS: dict[str, Metric] = dict(_BUILT_IN)
+# The metric by which models are ranked.
+PRIMARY: dict[Kind, str] = {
+    "class": "accuracy",
+    "binary": "auc",
+    "multilabel": "balanced_accuracy",
+    "ordinal": "mean_absolute_error",
+}
+# Groups and corruptions are compared by decisions; the primary metric of a binary task does not rest on one.
+_DECISION: dict[Kind, str] = PRIMARY | {"binary": "balanced_accuracy"}
+
+
+def decision_metric(kind: Kind) -> str:
+    """Return the name of the metric by which groups and corruptions are compared."""
+    return _DECISION[kind]
+
+
+def table_metrics(kind: Kind) -> list[str]:
+    """Return the names of the metrics in the page's table for a kind of task, in order."""
+    return sorted(
+        (name for name in METRICS if kind in METRICS[name].column), key=lambda name: METRICS[name].column[kind]
+    )
+
+
+def format_value(metric: str, value: float | None, *, signed: bool = False) -> str:
+    """Return a value of the named metric as text, see :meth:`~auxface.evaluation.metrics.metric.Metric.format`."""
+    return METRICS[metric].format(value, signed=signed)
+
+
+def register_metric(metric: Metric) -> None:
+    """Add a metric to every audit from now on; a metric registered before under the same name is replaced.
+
+    Raises:
+        ValueError: the name is that of a metric of auxface.
+    """
+    if metric.name in _BUILT_IN:
+        raise ValueError(f"'{metric.name}' is a metric of auxface; give yours another name")
+    METRICS[metric.name] = metric

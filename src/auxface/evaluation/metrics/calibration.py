@@ -1,28 +1,28 @@
-"""Whether scores are probabilities: calibration error, Brier score and the reliability diagram, also on resamples.
+"""Metrics of scores as probabilities: calibration error, Brier score, the reliability diagram and temperature scaling.
 
-Whether a score of 0.8 is right eight times in ten, and making it so.
+>>> y, score = np.array([0, 1, 1, 1]), np.array([0.1, 0.15, 0.9, 1.0])
+>>> round(expected_calibration_error(y, score, bins=5), 4), round(brier_score(y, score), 4)
+(0.2125, 0.1856)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from auxface.evaluation.intervals import Resampling, wilson
+from auxface.evaluation.intervals import debiased_student, wilson
+from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled, mean_over_samples
 
 BINS = 15
-CALIBRATION_METRICS = ("expected_calibration_error", "brier_score")
-# The calibration error with every bin's sign held as it is in the data. Its spread is that of the error itself, but for
-# bins near nought, which fold the resamples over and so hide half of their noise.
-SIGNED = "signed_calibration_error"
-# Scores of a choice between classes must add up to 1 to be probabilities; single precision and rounding may be off.
+# Scores of several classes are probabilities if they sum to 1; single precision and rounding may be off by this much.
 _SUM_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Bin:
-    """One bin of a reliability diagram: mean score, how often the answer was right (with Wilson's interval), count."""
+    """One bin of a reliability diagram: mean score, observed frequency with Wilson's interval, number of samples."""
 
     score: float
     share: float
@@ -32,44 +32,46 @@ class Bin:
 
 
 def expected_calibration_error(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> float:
-    """Mean distance between score and frequency over bins of equal width (Naeini et al., 2015; Guo et al., 2017).
+    """Return the mean distance between score and observed frequency over bins of equal width.
+
+    Source: Naeini et al. (2015); Guo et al. (2017).
 
     Args:
         y: truth: 0 or 1, or a class index, [N].
-        score: of the positive class in [0, 1], [N]; or of each class, [N, C], of which the highest is looked at.
-        bins: how many.
+        score: of the positive class in [0, 1], [N]; or of each class, [N, C], of which the highest is used.
+        bins: number of bins.
 
     Raises:
         ValueError: no samples, or lengths that differ.
     """
-    confidence, right = confidence_of(*_pair(y, score))
+    confidence, correct = _confidence(*_checked_pair(y, score))
     total = np.zeros(bins)
-    np.add.at(total, bin_of(confidence, bins), confidence - right)
+    np.add.at(total, _bin_of(confidence, bins), confidence - correct)
     return float(np.abs(total).sum() / len(confidence))
 
 
 def brier_score(y: np.ndarray, score: np.ndarray) -> float:
-    """Mean squared distance of the scores from the truth (Brier, 1950).
+    """Return the mean squared difference between scores and truth (Brier, 1950).
 
-    With scores [N] of the positive class it lies in [0, 1]; with scores [N, C] squares are added over classes, so that
-    it lies in [0, 2].
+    With scores [N] of the positive class it lies in [0, 1]. With scores [N, C] squares are summed over classes, and it
+    lies in [0, 2].
 
     Raises:
         ValueError: no samples, or lengths that differ.
     """
-    return float(squared_distance(*_pair(y, score)).mean())
+    return float(_squared_distance(*_checked_pair(y, score)).mean())
 
 
 def reliability_bins(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> list[Bin]:
-    """The reliability diagram (DeGroot and Fienberg, 1983): bins of equal width that hold samples, lowest first.
+    """Return the reliability diagram (DeGroot and Fienberg, 1983): nonempty bins of equal width, lowest first.
 
     Raises:
         ValueError: no samples, or lengths that differ.
     """
-    confidence, right = confidence_of(*_pair(y, score))
-    place = bin_of(confidence, bins)
+    confidence, correct = _confidence(*_checked_pair(y, score))
+    place = _bin_of(confidence, bins)
     count = np.bincount(place, minlength=bins)
-    summed, hits = (np.bincount(place, weights=values, minlength=bins) for values in (confidence, right))
+    summed, hits = (np.bincount(place, weights=values, minlength=bins) for values in (confidence, correct))
     found = []
     for at in np.flatnonzero(count):
         n = int(count[at])
@@ -78,96 +80,30 @@ def reliability_bins(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> l
     return found
 
 
-def calibration_metrics(
-    true: np.ndarray, score: np.ndarray, level: np.ndarray, levels: int, cluster: np.ndarray, resampling: Resampling
-) -> dict[str, np.ndarray]:
-    """:data:`CALIBRATION_METRICS` per level of a grouping, on the data and on every resample.
-
-    Args:
-        true: class index, int64 [N].
-        score: float64 [N] of the positive class, or [N, C].
-        level: level of each sample, int64 [N] in 0..levels-1.
-        levels: how many levels.
-        cluster: cluster of each sample, int64 [N].
-        resampling: the resamples.
-
-    Returns:
-        Name to float64 [levels, 1+R], and :data:`SIGNED` besides; NaN where undefined.
-    """
-    confidence, right = confidence_of(true, score)
-    cell = level * BINS + bin_of(confidence, BINS)
-    excess = resampling.sums(cell, cluster, levels * BINS, confidence - right)
-    squares = resampling.sums(level, cluster, levels, squared_distance(true, score))
-    count = resampling.sums(level, cluster, levels)
-    sign = np.sign(np.asarray(excess.sum(axis=1))).reshape(levels, BINS)
-    parts = []
-    for part in resampling.chunks(levels * BINS):
-        weights = resampling.columns(part)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = count @ weights
-            moved = (excess @ weights).reshape(levels, BINS, -1)
-            signed = np.einsum("lb,lbr->lr", sign, moved)
-            parts.append((np.abs(moved).sum(axis=1) / total, (squares @ weights) / total, signed / total))
-    return {name: np.concatenate(found, axis=1) for name, found in zip((*CALIBRATION_METRICS, SIGNED), zip(*parts))}
-
-
-def are_probabilities(score: np.ndarray) -> bool:
-    """Whether scores [N, C] add up to 1 in every row; scores [N] of a positive class always count as probabilities."""
-    return score.ndim == 1 or bool(np.all(np.abs(score.sum(axis=1) - 1) <= _SUM_TOLERANCE))
-
-
-def confidence_of(true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the score claims and whether it was so, float64 [N] each: of the positive class, or of the top class."""
-    if score.ndim == 1:
-        return score, true.astype(float)
-    return score.max(axis=1), (score.argmax(axis=1) == true).astype(float)
-
-
-def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Bin of each score, int64 [N]; a bin holds its lower edge, the last one also 1."""
-    edges = np.linspace(0, 1, bins + 1)[1:-1]
-    return np.searchsorted(edges, confidence, side="right")
-
-
-def squared_distance(true: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Squared distance of each sample's scores from its truth, float64 [N]."""
-    if score.ndim == 1:
-        return (score - true) ** 2
-    own = score[np.arange(len(true)), true]
-    return (score**2).sum(axis=1) - 2 * own + 1
-
-
-def _pair(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
-    if score.ndim not in (1, 2) or not len(y) or y.shape != score.shape[:1]:
-        raise ValueError("calibration needs scores [N] or [N, C] and as many truths")
-    return y, score
-
-
 def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
-    """The temperature T > 0 for which softmax(logits / T), or sigmoid(logits / T), fits the truth best.
+    """Return the temperature T for which softmax(logits / T), or sigmoid(logits / T), has the lowest log loss.
 
-    Minimizes the negative log likelihood (Guo et al., 2017, "On Calibration of Modern Neural Networks"). For
-    probabilities pass their logarithm (binary: their log odds).
+    Source: Guo et al. (2017), "On Calibration of Modern Neural Networks". For probabilities pass their logarithm
+    (binary: their log odds).
 
     Args:
-        logits: float [N, C] for a choice between C classes, or [N] for yes or no.
+        logits: float [N, C] for C classes, or [N] for a binary task.
         y: class index, or 0 and 1, [N].
 
     Returns:
         T in [0.05, 20].
 
     Raises:
-        ValueError: no samples, lengths that differ, numbers that are not finite, a class outside the columns.
+        ValueError: no samples, lengths that differ, logits that are not finite, a class outside the columns.
     """
     logits, y = np.asarray(logits, dtype=float), np.asarray(y).astype(int)
     if logits.ndim not in (1, 2) or not len(y) or y.shape != logits.shape[:1]:
-        raise ValueError("a temperature needs logits [N, C] or [N] and as many truths")
+        raise ValueError(f"expected logits [N, C] or [N] and labels [N], not {logits.shape} and {y.shape}")
     if not np.isfinite(logits).all():
-        raise ValueError("a temperature needs finite logits")
+        raise ValueError("some logits are not finite")
     classes = 2 if logits.ndim == 1 else logits.shape[1]
     if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"a truth lies outside 0..{classes - 1}")
+        raise ValueError(f"a label lies outside 0..{classes - 1}")
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
@@ -177,3 +113,100 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
 
     best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return float(np.exp(best.x))
+
+
+def are_probabilities(score: np.ndarray) -> bool:
+    """Return whether scores [N, C] sum to 1 in every row; scores [N] of a positive class always count as such."""
+    return score.ndim == 1 or bool(np.all(np.abs(score.sum(axis=1) - 1) <= _SUM_TOLERANCE))
+
+
+def from_bins(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
+    """Family of metrics of a reliability diagram; scores that are no probabilities have none.
+
+    ``compute`` receives the difference of score and frequency, summed by bin, float64 [levels, bins, r], and the number
+    of samples, float64 [levels, r], and returns float64 [levels, r]. The same is computed with the sign that each bin
+    has in the data: its spread is that of the metric itself except for bins near 0, which fold the resamples over and
+    so hide half of their noise.
+    """
+    if not are_probabilities(data.score):
+        return {}
+    confidence, correct = _confidence(data.true, data.score)
+    cell = data.level * BINS + _bin_of(confidence, BINS)
+    excess = data.resampling.sums(cell, data.cluster, data.levels * BINS, confidence - correct)
+    count = data.resampling.sums(data.level, data.cluster, data.levels)
+    sign = np.sign(np.asarray(excess.sum(axis=1))).reshape(data.levels, BINS)
+    folded: dict[str, list[np.ndarray]] = {metric.name: [] for metric in metrics}
+    signed: list[np.ndarray] = []
+    for part in data.resampling.chunks(data.levels * BINS):
+        weights = data.resampling.columns(part)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = count @ weights
+            by_bin = (excess @ weights).reshape(data.levels, BINS, -1)
+            signed.append(np.einsum("lb,lbr->lr", sign, by_bin) / total)
+            for metric in metrics:
+                folded[metric.name].append(metric.compute(by_bin, total))
+    unfolded = np.concatenate(signed, axis=1)
+    return {name: Resampled(np.concatenate(values, axis=1), unfolded) for name, values in folded.items()}
+
+
+def _calibration_error(by_bin: np.ndarray, total: np.ndarray) -> np.ndarray:
+    return np.abs(by_bin).sum(axis=1) / total
+
+
+def _brier(data: MetricInput) -> tuple[np.ndarray, None] | None:
+    return (_squared_distance(data.true, data.score), None) if are_probabilities(data.score) else None
+
+
+def _confidence(true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the score of the positive class, or of the top class, and whether that class is true; float64 [N] each."""
+    if score.ndim == 1:
+        return score, true.astype(float)
+    return score.max(axis=1), (score.argmax(axis=1) == true).astype(float)
+
+
+def _bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return the bin of each score, int64 [N]; a bin holds its lower edge, the last one also 1."""
+    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    return np.searchsorted(edges, confidence, side="right")
+
+
+def _squared_distance(true: np.ndarray, score: np.ndarray) -> np.ndarray:
+    if score.ndim == 1:
+        return (score - true) ** 2
+    own = score[np.arange(len(true)), true]
+    return (score**2).sum(axis=1) - 2 * own + 1
+
+
+def _checked_pair(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
+    if score.ndim not in (1, 2) or not len(y) or y.shape != score.shape[:1]:
+        raise ValueError(f"expected scores [N] or [N, C] and labels [N], not {score.shape} and {y.shape}")
+    return y, score
+
+
+CALIBRATION = (
+    Metric(
+        "expected_calibration_error",
+        "calibration error",
+        "the mean difference between score and observed frequency",
+        ("class", "binary", "multilabel"),
+        from_bins,
+        _calibration_error,
+        higher_is_better=False,
+        rule=debiased_student,
+        units=None,
+        column={"class": 50, "binary": 80, "multilabel": 40},
+    ),
+    Metric(
+        "brier_score",
+        "Brier score",
+        "the mean squared difference between scores and truth",
+        ("class", "binary", "multilabel"),
+        mean_over_samples,
+        _brier,
+        higher_is_better=False,
+        unit="",
+        bounds=(0.0, np.inf),
+        units=None,
+    ),
+)

@@ -1,90 +1,133 @@
-"""Metrics that rest on the order of the scores: AUC, average precision, equal error rate, hits at few false alarms."""
+"""Metrics of the order of scores: AUC, average precision, equal error rate, and TPR at a small FPR.
+
+Definitions are scikit-learn's: ties count half in the AUC; average precision is the step sum. The equal error rate is
+where the straight lines between the points of the ROC curve meet FNR = FPR. ``tpr_at_fpr_0.01`` is the highest true
+positive rate of any threshold with a false positive rate of at most 1%.
+
+>>> curve = RocCurve(hits=np.array([[1.0], [2.0]]), alarms=np.array([[0.0], [2.0]]))
+>>> float(_auc(curve)[0])
+0.75
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
-from auxface.evaluation.intervals import Resampling
+from auxface.evaluation.intervals import logit_student
+from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled
 
-# Resamples of longer tables see the scores in so many steps of equal count (the value itself never does): the places
-# in the ranking are then off by at most 1/20,000, far inside any interval.
+# On the resamples of longer tables, scores are grouped into this many steps of equal count (the value itself is always
+# exact): ranks are then off by at most 1/20,000, far less than the width of any interval.
 STEPS = 20_000
-FALSE_ALARMS = (0.01, 0.001)
-RANK_METRICS = ("auc", "average_precision", "equal_error_rate", *(f"tpr_at_fpr_{rate:g}" for rate in FALSE_ALARMS))
+# In simulations the interval of a TPR at a small FPR holds the true value if the threshold leaves at least this many
+# false positives (of as many different videos or persons); with fewer, the threshold and the interval are too low.
+_FALSE_POSITIVES_FOR_INTERVAL = 5
 
 
-def rank_metrics(
-    positive: np.ndarray, score: np.ndarray, cluster: np.ndarray, resampling: Resampling
-) -> dict[str, np.ndarray]:
-    """Ranking metrics on the data and on every resample.
+@dataclass(frozen=True)
+class RocCurve:
+    """The ROC curve of several resamples, from the highest score down.
 
-    Definitions are scikit-learn's (ties count half in the AUC; average precision is the step sum). The equal error rate
-    is where the straight lines between the points of the ROC curve meet FNR = FPR. ``tpr_at_fpr_0.01`` is the highest
-    hit rate of any threshold with at most 1% false alarms.
-
-    Args:
-        positive: truth, 0 or 1, [N].
-        score: the higher, the more positive, float64 [N].
-        cluster: cluster of each sample, int64 [N].
-        resampling: the resamples.
-
-    Returns:
-        Name to float64 [1+R]; NaN where a resample has one class only.
+    Attributes:
+        hits: positives with at least this score, float64 [steps, r].
+        alarms: negatives with at least this score, float64 [steps, r].
     """
-    positive = positive.astype(bool)
+
+    hits: np.ndarray
+    alarms: np.ndarray
+
+    @cached_property
+    def new_hits(self) -> np.ndarray:
+        """Positives with exactly this score, float64 [steps, r]."""
+        return np.diff(self.hits, axis=0, prepend=0)
+
+    @property
+    def positives(self) -> np.ndarray:
+        """Number of positives, float64 [r]."""
+        return self.hits[-1]
+
+    @property
+    def negatives(self) -> np.ndarray:
+        """Number of negatives, float64 [r]."""
+        return self.alarms[-1]
+
+
+def from_roc(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
+    """Family of metrics that are computed from a :class:`RocCurve`; ``compute`` returns float64 [r].
+
+    A level without positives has no values.
+    """
+    width = data.resampling.weights.shape[1]
+    found = {metric.name: np.full((data.levels, width), np.nan) for metric in metrics}
+    score = data.score if data.score.ndim == 1 else data.score[:, 1]
+    order = np.argsort(data.level, kind="stable")
+    edges = np.searchsorted(data.level[order], np.arange(data.levels + 1))
+    for place in data.measured_levels():
+        rows = order[edges[place] : edges[place + 1]]
+        positive = data.true[rows] == 1
+        if positive.any():
+            for name, values in _one_level(metrics, data, rows, positive, score[rows]).items():
+                found[name][place] = values
+    return {name: Resampled(values) for name, values in found.items()}
+
+
+def _one_level(
+    metrics: Sequence[Metric], data: MetricInput, rows: np.ndarray, positive: np.ndarray, score: np.ndarray
+) -> dict[str, np.ndarray]:
+    cluster, resampling = data.cluster[rows], data.resampling
     _, step = np.unique(-score, return_inverse=True)
     steps = int(step.max(initial=0)) + 1
-    whole = _metrics(*_cumulated(positive, step, steps, np.ones((len(step), 1))))
+    exact = _compute(metrics, RocCurve(*(_cumulated(step, steps, chosen) for chosen in (positive, ~positive))))
     if steps > STEPS:
         step = _coarse(step, steps)
         steps = int(step.max()) + 1
     hits = resampling.sums(step[positive], cluster[positive], steps)
     alarms = resampling.sums(step[~positive], cluster[~positive], steps)
-    parts = [whole]
+    parts = []
     for part in resampling.chunks(steps, budget=1_000_000):
         weights = resampling.columns(part)
-        parts.append(_metrics(np.cumsum(hits @ weights, axis=0), np.cumsum(alarms @ weights, axis=0)))
-    found = {name: np.concatenate([part[name] for part in parts]) for name in whole}
-    return {name: np.delete(values, 1) for name, values in found.items()}
+        parts.append(_compute(metrics, RocCurve(*(np.cumsum(table @ weights, axis=0) for table in (hits, alarms)))))
+    found = {metric.name: np.concatenate([part[metric.name] for part in parts]) for metric in metrics}
+    for name, values in found.items():
+        values[0] = exact[name][0]
+    return found
 
 
-def _cumulated(positive: np.ndarray, step: np.ndarray, steps: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hits and false alarms at and above every score step, float64 [steps, 1]."""
-    hits = np.bincount(step, weights=weight[:, 0] * positive, minlength=steps)
-    alarms = np.bincount(step, weights=weight[:, 0] * ~positive, minlength=steps)
-    return np.cumsum(hits)[:, None], np.cumsum(alarms)[:, None]
+def _compute(metrics: Sequence[Metric], curve: RocCurve) -> dict[str, np.ndarray]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {metric.name: metric.compute(curve) for metric in metrics}
+
+
+def _cumulated(step: np.ndarray, steps: int, chosen: np.ndarray) -> np.ndarray:
+    """Return how many chosen samples lie at or above every score step, float64 [steps, 1]."""
+    return np.cumsum(np.bincount(step, weights=chosen.astype(float), minlength=steps))[:, None]
 
 
 def _coarse(step: np.ndarray, steps: int) -> np.ndarray:
-    """Neighboring steps joined into at most :data:`STEPS` of nearly equal count; equal scores stay together."""
+    """Join neighboring steps into at most :data:`STEPS` of nearly equal count; equal scores stay together."""
     count = np.bincount(step, minlength=steps)
     begin = np.cumsum(count) - count
     joined = begin * STEPS // len(step)
     return np.unique(joined, return_inverse=True)[1][step]
 
 
-def _metrics(hits: np.ndarray, alarms: np.ndarray) -> dict[str, np.ndarray]:
-    """From cumulated hits and false alarms [steps, r], highest score first, to metrics [r]."""
-    positives, negatives = hits[-1], alarms[-1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        new_hits = np.diff(hits, axis=0, prepend=0)
-        new_alarms = np.diff(alarms, axis=0, prepend=0)
-        auc = np.einsum("sr,sr->r", new_alarms, hits - new_hits / 2) / (positives * negatives)
-        chosen = hits + alarms
-        precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)
-        found = {
-            "auc": auc,
-            "average_precision": np.where(
-                positives > 0, np.einsum("sr,sr->r", new_hits, precision) / positives, np.nan
-            ),
-            "equal_error_rate": _equal_error(hits / positives, alarms / negatives),
-        }
-        for rate in FALSE_ALARMS:
-            within = (alarms <= rate * negatives + 1e-9).sum(axis=0)
-            best = np.take_along_axis(hits, np.maximum(within - 1, 0)[None], axis=0)[0]
-            found[f"tpr_at_fpr_{rate:g}"] = np.where(negatives > 0, np.where(within > 0, best, 0) / positives, np.nan)
-    return found
+def _auc(curve: RocCurve) -> np.ndarray:
+    new_alarms = np.diff(curve.alarms, axis=0, prepend=0)
+    wins = np.einsum("sr,sr->r", new_alarms, curve.hits - curve.new_hits / 2)
+    return wins / (curve.positives * curve.negatives)
 
 
-def _equal_error(hit_rate: np.ndarray, alarm_rate: np.ndarray) -> np.ndarray:
+def _average_precision(curve: RocCurve) -> np.ndarray:
+    chosen = curve.hits + curve.alarms
+    precision = np.divide(curve.hits, chosen, out=np.zeros_like(curve.hits), where=chosen > 0)
+    total = np.einsum("sr,sr->r", curve.new_hits, precision)
+    return np.where(curve.positives > 0, total / curve.positives, np.nan)
+
+
+def _equal_error_rate(curve: RocCurve) -> np.ndarray:
+    hit_rate, alarm_rate = curve.hits / curve.positives, curve.alarms / curve.negatives
     excess = alarm_rate + hit_rate - 1
     after = np.argmax(excess >= 0, axis=0)[None]
     before = np.maximum(after - 1, 0)
@@ -94,3 +137,76 @@ def _equal_error(hit_rate: np.ndarray, alarm_rate: np.ndarray) -> np.ndarray:
     alarm_high = np.take_along_axis(alarm_rate, after, axis=0)
     alarm_low = np.where(start, 0.0, np.take_along_axis(alarm_rate, before, axis=0))
     return (alarm_low + (alarm_high - alarm_low) * (-low) / (high - low))[0]
+
+
+def _tpr_at_fpr(curve: RocCurve, *, rate: float) -> np.ndarray:
+    within = (curve.alarms <= rate * curve.negatives + 1e-9).sum(axis=0)
+    best = np.take_along_axis(curve.hits, np.maximum(within - 1, 0)[None], axis=0)[0]
+    return np.where(curve.negatives > 0, np.where(within > 0, best, 0) / curve.positives, np.nan)
+
+
+def _tpr_record(rate: float, column: int) -> Metric:
+    return Metric(
+        f"tpr_at_fpr_{rate:g}",
+        f"TPR at FPR {100 * rate:g}%",
+        f"the highest true positive rate with a false positive rate of at most {100 * rate:g}%",
+        ("class", "binary"),
+        from_roc,
+        partial(_tpr_at_fpr, rate=rate),
+        two_classes=True,
+        units="rarest class",
+        minimum={"positive": 1, "negative": round(1 / rate)},
+        minimum_clusters={"negative": round(_FALSE_POSITIVES_FOR_INTERVAL / rate)},
+        column={"binary": column},
+    )
+
+
+RANKING = (
+    Metric(
+        "auc",
+        "AUC",
+        "the probability that a positive sample scores above a negative one",
+        ("class", "binary"),
+        from_roc,
+        _auc,
+        unit="",
+        rule=logit_student,
+        two_classes=True,
+        units="rarest class",
+        minimum={"positive": 1, "negative": 1},
+        compared=True,
+        column={"class": 40, "binary": 10},
+    ),
+    Metric(
+        "average_precision",
+        "average precision",
+        "the precision averaged over all recalls",
+        ("class", "binary", "multilabel"),
+        from_roc,
+        _average_precision,
+        unit="",
+        rule=logit_student,
+        two_classes=True,
+        units="rarest class",
+        minimum={"positive": 1},
+        compared=True,
+        column={"binary": 20, "multilabel": 30},
+    ),
+    Metric(
+        "equal_error_rate",
+        "EER",
+        "the error rate at the threshold where the false negative rate equals the false positive rate",
+        ("class", "binary"),
+        from_roc,
+        _equal_error_rate,
+        higher_is_better=False,
+        rule=logit_student,
+        two_classes=True,
+        units="rarest class",
+        minimum={"positive": 1, "negative": 1},
+        compared=True,
+        column={"binary": 30},
+    ),
+    _tpr_record(0.01, 60),
+    _tpr_record(0.001, 70),
+)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import METRICS, shown
+from auxface.evaluation.metrics import METRICS, format_value
 
 # Drawn in these colors, then replaced by the page's variables, so that a chart follows light, dark and print.
 _INK, _FAINT = "#010203", "#040506"
@@ -182,8 +182,10 @@ def interval_chart(
         left = None if estimate.low is None else position(estimate.low)
         right = None if estimate.high is None else position(estimate.high)
         length = None if left is None or right is None else round(right - left, 2)
-        span = "" if length is None else f"{shown(metric, estimate.low)} to {shown(metric, estimate.high)}"
-        text = shown(metric, estimate.value)
+        span = (
+            "" if length is None else f"{format_value(metric, estimate.low)} to {format_value(metric, estimate.high)}"
+        )
+        text = format_value(metric, estimate.value)
         return Mark(place, model, text, span, position(estimate.value), left, length, estimate.why)
 
     rows = []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from auxface.evaluation.metrics.registry import METRICS, PRIMARY
+from auxface.evaluation.metrics import METRICS, PRIMARY
 from auxface.evaluation.report.table_cell import Cell, metric_cell
 from auxface.evaluation.results import Audit, TaskAudit
 

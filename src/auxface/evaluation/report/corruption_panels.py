@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import METRICS, decision_metric, shown
+from auxface.evaluation.metrics import METRICS, decision_metric, format_value
 from auxface.evaluation.report.charts import Line, line_chart
 from auxface.evaluation.report.sentences import damage_words, points
 from auxface.evaluation.report.table_cell import Cell, metric_cell, value_cell
@@ -86,7 +86,11 @@ def damage_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[st
             limits=limits,
             x_names=["none" if not numbered else "0", *map(str, steps[corruption])],
         )
-        said = [f"{places[x.place]} from {shown(metric, x.y[0])} to {shown(metric, x.y[-1])}" for x in lines if x.y]
+        said = [
+            f"{places[x.place]} from {format_value(metric, x.y[0])} to {format_value(metric, x.y[-1])}"
+            for x in lines
+            if x.y
+        ]
         panels.append(CurvePanel(damage_words(corruption), svg, f"{damage_words(corruption)}: {'; '.join(said)}"))
     return panels
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import METRICS, PRIMARY, decision_metric
+from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric
 from auxface.evaluation.report.charts import IntervalChart, interval_chart
 from auxface.evaluation.report.sentences import gap_comparison_sentence, gap_sentence, words
 from auxface.evaluation.report.table_cell import Cell, metric_cell, ratio_cell, value_cell

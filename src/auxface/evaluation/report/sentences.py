@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import METRICS, PRIMARY, better, decision_metric, shown
+from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric, format_value
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
 
 
@@ -19,14 +19,14 @@ def span(metric: str, estimate: Estimate) -> str:
     """The interval in brackets, after a space; "" where there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f" ({shown(metric, estimate.low)} to {shown(metric, estimate.high)})"
+    return f" ({format_value(metric, estimate.low)} to {format_value(metric, estimate.high)})"
 
 
 def points(metric: str, value: float, signed: bool = True) -> str:
     """A difference: percentages differ by points."""
     if not METRICS[metric].percent:
-        return shown(metric, value, signed)
-    return shown(metric, value, signed).removesuffix("%") + " points"
+        return format_value(metric, value, signed=signed)
+    return format_value(metric, value, signed=signed).removesuffix("%") + " points"
 
 
 def words(name: str) -> str:
@@ -161,7 +161,7 @@ def best_model(audit: Audit, task: str) -> str:
     for name, audited in kinds.items():
         metric = PRIMARY[audited.task.kind]
         value, record = audited.overall[metric].value, kinds[best].overall[metric].value
-        if value is not None and (record is None or better(metric, value, record)):
+        if value is not None and (record is None or METRICS[metric].better(value, record)):
             best = name
     return best
 
@@ -170,7 +170,7 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
     audited = audit.models[name].tasks[task]
     metric = PRIMARY[audited.task.kind]
     estimate = audited.overall[metric]
-    figure = shown(metric, estimate.value)
+    figure = format_value(metric, estimate.value)
     if estimate.value is None:
         return Sentence("How good?", "–", f"{name} cannot be measured: {estimate.why}.")
     classes = audited.task.classes
@@ -189,7 +189,7 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
         "ordinal": f"{name} is off by {figure} on average over {estimate.n:,} samples",
     }[audited.task.kind]
     others = [
-        f"{other} {shown(metric, model.tasks[task].overall[metric].value)}"
+        f"{other} {format_value(metric, model.tasks[task].overall[metric].value)}"
         for other, model in audit.models.items()
         if other != name and task in model.tasks and metric in model.tasks[task].overall
     ]
@@ -204,15 +204,17 @@ def _reference(audited: TaskAudit) -> str:
         decided = audited.overall["balanced_accuracy"].value
         threshold, own = audited.task.threshold(audited.task.classes[1]), audited.task.level_thresholds
         how = f"At the threshold {threshold:.3g}" if own is None else f"With a threshold for each {words(own.group)}"
-        text = f" {how} it decides {shown('balanced_accuracy', decided)} rightly, both classes counting the same."
+        text = (
+            f" {how} it decides {format_value('balanced_accuracy', decided)} rightly, both classes counting the same."
+        )
     if audited.task.kind == "class" and audited.confusion is not None and audited.confusion.sum():
         share = audited.confusion.sum(axis=1).max() / audited.confusion.sum()
-        text = f" Always naming the most frequent one would reach {shown('accuracy', float(share))}."
+        text = f" Always naming the most frequent one would reach {format_value('accuracy', float(share))}."
     metric = PRIMARY[audited.task.kind]
     if audited.videos is not None and audited.videos.overall[metric].value is not None:
         whole = audited.videos.overall[metric]
         text += (
-            f" By whole videos, {METRICS[metric].title} is {shown(metric, whole.value)}{span(metric, whole)}, "
+            f" By whole videos, {METRICS[metric].title} is {format_value(metric, whole.value)}{span(metric, whole)}, "
             f"{whole.n:,} videos."
         )
     return text
@@ -226,8 +228,8 @@ def _how_sure(audit: Audit, task: str, name: str) -> Sentence:
         return Sentence("How sure?", "–", f"No interval can be given: {estimate.why}.")
     half = (estimate.high - estimate.low) / 2
     text = (
-        f"The true value of {METRICS[metric].title} lies between {shown(metric, estimate.low)} and "
-        f"{shown(metric, estimate.high)} (95% confidence, from {estimate.clusters:,} {_units(audit)})."
+        f"The true value of {METRICS[metric].title} lies between {format_value(metric, estimate.low)} and "
+        f"{format_value(metric, estimate.high)} (95% confidence, from {estimate.clusters:,} {_units(audit)})."
     )
     pairs = [
         item
@@ -259,13 +261,13 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
     value, group, level, estimate = pick(levels, key=lambda item: item[0] or 0.0)
     gap = audited.gaps[group].get(f"{metric}_difference")
     text = (
-        f"{name} does worst for {words(group)} {level}: {METRICS[metric].title} {shown(metric, value)}"
+        f"{name} does worst for {words(group)} {level}: {METRICS[metric].title} {format_value(metric, value)}"
         f"{span(metric, estimate)}, {estimate.n:,} samples"
     )
     if gap is None or gap.value is None or gap.more is None:
-        return Sentence(question, shown(metric, value), text + ".")
+        return Sentence(question, format_value(metric, value), text + ".")
     best = audited.groups[group][str(gap.more["best"])][metric]
-    text += f"; best for {gap.more['best']}, with {shown(metric, best.value)}."
+    text += f"; best for {gap.more['best']}, with {format_value(metric, best.value)}."
     chance = gap.more.get("by_chance")
     if isinstance(chance, float):
         apart = points(metric, gap.value, signed=False)
@@ -275,7 +277,7 @@ def _for_whom(name: str, audited: TaskAudit) -> Sentence:
             if gap.value > chance
             else f" Equally well served levels exceed {limit} one time in twenty, so {apart} proves nothing yet."
         )
-    return Sentence(question, shown(metric, value), text)
+    return Sentence(question, format_value(metric, value), text)
 
 
 def _what_breaks(name: str, audited: TaskAudit) -> Sentence:
@@ -286,24 +288,24 @@ def _what_breaks(name: str, audited: TaskAudit) -> Sentence:
     if worst is None or clean is None or worst[2].value is None:
         return Sentence(question, "–", "Nothing is known: no damaged images were scored.")
     corruption, severity, found = worst
-    if not better(metric, clean, worst[2].value):
+    if not METRICS[metric].better(clean, worst[2].value):
         kinds = listed(damage_words(item) for item in audited.robustness)
         text = f"Nothing that was tried: {kinds} leave {name} as it was."
-        return Sentence(question, shown(metric, found.value), text)
+        return Sentence(question, format_value(metric, found.value), text)
     tried = sum(is_attack(item) == is_attack(corruption) for item in audited.robustness)
     at = f"at severity {severity}" if isinstance(severity, int) else f"at {severity}"
     text = (
-        f"{capital(damage_words(corruption))} {at} takes {name} from {shown(metric, clean)} to "
-        f"{shown(metric, found.value)}{span(metric, found)} in {METRICS[metric].title}, "
+        f"{capital(damage_words(corruption))} {at} takes {name} from {format_value(metric, clean)} to "
+        f"{format_value(metric, found.value)}{span(metric, found)} in {METRICS[metric].title}, "
         f"the worst of {tried} kinds of damage tried."
     )
     attacked = _worst_damage(audited, metric, attacks=True)
     if attacked is not None and not is_attack(corruption):
         text += (
-            f" Somebody who knows the model can take it to {shown(metric, attacked[2].value)} by changes of at most "
-            f"{attacked[1]} in each pixel ({damage_words(attacked[0])})."
+            f" Somebody who knows the model can take it to {format_value(metric, attacked[2].value)} by changes of at "
+            f"most {attacked[1]} in each pixel ({damage_words(attacked[0])})."
         )
-    return Sentence(question, shown(metric, found.value), text + _widest(audited, metric))
+    return Sentence(question, format_value(metric, found.value), text + _widest(audited, metric))
 
 
 def _worst_damage(audited: TaskAudit, metric: str, *, attacks: bool) -> tuple[str, Severity, Estimate] | None:
@@ -314,7 +316,9 @@ def _worst_damage(audited: TaskAudit, metric: str, *, attacks: bool) -> tuple[st
             continue
         for severity, estimates in steps.items():
             found = estimates[metric]
-            if found.value is not None and (worst is None or better(metric, worst[2].value or 0.0, found.value)):
+            if found.value is not None and (
+                worst is None or METRICS[metric].better(worst[2].value or 0.0, found.value)
+            ):
                 worst = (corruption, severity, found)
     return worst
 
@@ -360,7 +364,8 @@ def _left_out(model: ModelAudit, audited: TaskAudit, name: str) -> Sentence:
         text += f" {audited.unlabeled:,} rows have no label for this task."
     for metric, estimate in audited.counted_as_errors.items():
         title = METRICS[metric].title
-        text += f" Counting them as errors, {title} would be {shown(metric, estimate.value)}{span(metric, estimate)}."
+        value = format_value(metric, estimate.value)
+        text += f" Counting them as errors, {title} would be {value}{span(metric, estimate)}."
         break
     return Sentence(question, f"{total or audited.unlabeled:,}", text.strip())
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics.registry import shown
+from auxface.evaluation.metrics import format_value
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,10 @@ def metric_cell(metric: str, estimate: Estimate | None) -> Cell:
     """A metric as its vocabulary shows it."""
     if estimate is None:
         return Cell("–", "", None)
-    span = "" if estimate.low is None else f"{shown(metric, estimate.low)} to {shown(metric, estimate.high)}"
-    return Cell(shown(metric, estimate.value), span, estimate.why)
+    span = (
+        "" if estimate.low is None else f"{format_value(metric, estimate.low)} to {format_value(metric, estimate.high)}"
+    )
+    return Cell(format_value(metric, estimate.value), span, estimate.why)
 
 
 def value_cell(estimate: Estimate) -> Cell:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from auxface.evaluation.metrics.registry import METRICS, PRIMARY, TABLE, decision_metric, shown
+from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric, format_value, table_metrics
 from auxface.evaluation.report.charts import IntervalChart
 from auxface.evaluation.report.confusion_panels import Confusion, Matrix, confusion_panel, matrix_panel
 from auxface.evaluation.report.corruption_panels import (
@@ -85,7 +85,9 @@ def task_view(audit: Audit, task: str) -> TaskView:
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     places = list(audit.models)
     first = next(iter(found.values()))
-    metrics = [name for name in TABLE[first.task.kind] if any(name in audited.overall for audited in found.values())]
+    metrics = [
+        name for name in table_metrics(first.task.kind) if any(name in audited.overall for audited in found.values())
+    ]
     best = best_model(audit, task)
     own = [item for item in audit.comparisons if item.task == task]
     primary = PRIMARY[first.task.kind]
@@ -136,7 +138,7 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
             continue
         sentences.append(
             f"{model}: the temperature that the validation table asks for is {audited.temperature:.2f}; it would take "
-            f"the calibration error from {shown(metric, before.value)} to {shown(metric, after.value)}."
+            f"the calibration error from {format_value(metric, before.value)} to {format_value(metric, after.value)}."
         )
     return sentences
 
@@ -150,10 +152,10 @@ def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
             continue
         text = (
             f"{model} does not answer from {audited.task.abstain[0]:.3f} to {audited.task.abstain[1]:.3f}: it answers "
-            f"{shown('answered', answered.value)}{span('answered', answered)} of the samples"
+            f"{format_value('answered', answered.value)}{span('answered', answered)} of the samples"
         )
         if right is not None and right.value is not None:
-            text += f", and {shown('accuracy', right.value)}{span('accuracy', right)} of these answers are right"
+            text += f", and {format_value('accuracy', right.value)}{span('accuracy', right)} of these answers are right"
         sentences.append(text + ".")
     return sentences
 
@@ -169,7 +171,7 @@ def _missing(audit: Audit, found: Mapping[str, TaskAudit], places: Sequence[str]
         metric = next(iter(audited.counted_as_errors), None)
         if not reasons:
             continue
-        measured = "" if metric is None else shown(metric, audited.overall[metric].value)
-        counted = "" if metric is None else shown(metric, audited.counted_as_errors[metric].value)
+        measured = "" if metric is None else format_value(metric, audited.overall[metric].value)
+        counted = "" if metric is None else format_value(metric, audited.counted_as_errors[metric].value)
         rows.append(MissingRow(places.index(model), model, reasons, measured, counted))
     return rows

@@ -1,0 +1,99 @@
+"""Clusters: which rows belong together, such as the frames of one video or the images of one person.
+
+Rows of one cluster are not independent, so the bootstrap of :mod:`~auxface.evaluation.intervals` draws whole clusters.
+
+>>> import pandas as pd
+>>> frame = pd.DataFrame({"dataset": "d", "method": "", "source": ["a", "a", "b"], "video": ""})
+>>> (codes,), used = cluster_codes([frame])
+>>> codes.tolist(), used
+([0, 0, 1], ('source',))
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.predictions import KEY, text_of
+
+Clusters = Literal["auto", "source", "row"]
+# A video is named by all of these: the same video name under another method is another video.
+VIDEO = ("dataset", "method", "source", "video")
+
+
+def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return the cluster of each row, numbered jointly over several tables.
+
+    A cluster is a video (:data:`VIDEO`) where the row names one, else a source of a dataset, else the row itself.
+    Numbers follow the sorted names, so they do not depend on the order of rows.
+
+    Args:
+        frames: tables with any of the columns :data:`~auxface.evaluation.predictions.KEY`.
+        by: ``auto`` as above; ``source`` joins all videos of a source; ``row`` makes every row a cluster, which is
+            correct only if no two rows show the same person or video.
+
+    Returns:
+        Per table int64 [N] cluster numbers, which begin at 0 and have no gaps; and which of "video", "source" and
+        "row" were used.
+    """
+    lengths = [len(frame) for frame in frames]
+    columns = {name: column_codes(frames, name) for name in VIDEO}
+    video = (columns["video"] > 0) & (by == "auto")
+    source = ~video & (columns["source"] > 0) & (by != "row")
+    parts = {
+        "video": (video, [columns[name] for name in VIDEO]),
+        "source": (source, [columns["dataset"], columns["source"]]),
+        "row": (~video & ~source, []),
+    }
+    if parts["row"][0].any():
+        parts["row"][1].extend(_rows(frames))
+    codes = np.empty(sum(lengths), dtype=np.int64)
+    offset = 0
+    for where, names in parts.values():
+        if where.any():
+            codes[where] = combine_codes([name[where] for name in names]) + offset
+            offset = int(codes[where].max()) + 1
+    used = tuple(name for name, (where, _) in parts.items() if where.any())
+    return np.split(codes, np.cumsum(lengths)[:-1]), used
+
+
+def combine_codes(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Return one number per distinct row of several int64 columns [N], in sorted order and without gaps."""
+    combined = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        _, combined = np.unique(combined * (int(column.max(initial=0)) + 1) + column, return_inverse=True)
+    return combined
+
+
+def column_codes(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
+    """Return codes of a column over all tables, int64 [all rows]: equal where the text is equal, 0 where it is empty.
+
+    A table without the column has 0 in all its rows.
+    """
+    columns = [frame[name] if name in frame.columns else None for frame in frames]
+    if all(column is not None and pd.api.types.is_integer_dtype(column.dtype) for column in columns):
+        values = np.concatenate([column.to_numpy() for column in columns if column is not None])
+        return np.unique(values, return_inverse=True)[1].astype(np.int64) + 1
+    found = [None if column is None else _levels(column) for column in columns]
+    texts = sorted({text for item in found if item is not None for text in item[1]} - {""})
+    places = {text: place for place, text in enumerate(texts, start=1)} | {"": 0}
+    parts = []
+    for frame, item in zip(frames, found):
+        if item is None:
+            parts.append(np.zeros(len(frame), dtype=np.int64))
+        else:
+            parts.append(np.array([places[text] for text in item[1]] + [0], dtype=np.int64)[item[0]])
+    return np.concatenate(parts)
+
+
+def _levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    codes, levels = pd.factorize(column)
+    return codes, [text_of(level) for level in levels]
+
+
+def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
+    """Return columns that identify a row: its key where every table has one, else its position in its table."""
+    if all(name in frame.columns for frame in frames for name in KEY):
+        return [column_codes(frames, name) for name in KEY]
+    return [np.concatenate([np.arange(len(frame)) for frame in frames])]

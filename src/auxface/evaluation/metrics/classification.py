@@ -1,0 +1,206 @@
+"""Metrics of decisions: accuracy, balanced accuracy, macro F1, the rates of a binary decision, and abstention.
+
+Definitions are scikit-learn's: balanced accuracy is the mean recall of the classes that occur; macro F1 is the mean F1
+of the classes that occur or are predicted. Class 1 of two is the positive one.
+
+>>> support, predicted, correct = (np.reshape(two, (1, 2, 1)) for two in ([5.0, 5.0], [6.0, 4.0], [5.0, 4.0]))
+>>> counts = Counts(support, predicted, correct)
+>>> float(_accuracy(counts)[0, 0])
+0.9
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled, mean_over_samples
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each class occurs, is predicted, and is predicted correctly; float64 [levels, classes, r] each."""
+
+    support: np.ndarray
+    predicted: np.ndarray
+    correct: np.ndarray
+
+    def total(self) -> np.ndarray:
+        """Return the number of samples, float64 [levels, r]."""
+        return self.support.sum(axis=1)
+
+
+def from_counts(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
+    """Family of metrics that are computed from :class:`Counts`; ``compute`` returns float64 [levels, r]."""
+    assert data.predicted is not None
+    hit = data.true == data.predicted
+    cells = data.levels * data.classes
+    tables = [
+        data.resampling.sums((data.level * data.classes + column)[rows], data.cluster[rows], cells)
+        for column, rows in ((data.true, slice(None)), (data.predicted, slice(None)), (data.true, hit))
+    ]
+    parts: dict[str, list[np.ndarray]] = {metric.name: [] for metric in metrics}
+    for part in data.resampling.chunks(3 * cells):
+        weights = data.resampling.columns(part)
+        shape = (data.levels, data.classes, weights.shape[1])
+        counts = Counts(*((table @ weights).reshape(shape) for table in tables))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for metric in metrics:
+                parts[metric.name].append(metric.compute(counts))
+    return {name: Resampled(np.concatenate(values, axis=1)) for name, values in parts.items()}
+
+
+def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return counts int64 [classes, classes]; rows are true classes, columns predicted ones."""
+    return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def _accuracy(counts: Counts) -> np.ndarray:
+    return counts.correct.sum(axis=1) / counts.total()
+
+
+def _balanced_accuracy(counts: Counts) -> np.ndarray:
+    return _mean(counts.correct / counts.support, counts.support > 0)
+
+
+def _macro_f1(counts: Counts) -> np.ndarray:
+    both = counts.support + counts.predicted
+    return _mean(2 * counts.correct / both, both > 0)
+
+
+def _mean(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return the mean over classes of the values that are defined; NaN where none is."""
+    return np.where(where, values, 0).sum(axis=1) / where.sum(axis=1)
+
+
+def _true_positive_rate(counts: Counts) -> np.ndarray:
+    return counts.correct[:, 1] / counts.support[:, 1]
+
+
+def _false_positive_rate(counts: Counts) -> np.ndarray:
+    return (counts.predicted[:, 1] - counts.correct[:, 1]) / counts.support[:, 0]
+
+
+def _precision(counts: Counts) -> np.ndarray:
+    return counts.correct[:, 1] / counts.predicted[:, 1]
+
+
+def _selection_rate(counts: Counts) -> np.ndarray:
+    return counts.predicted[:, 1] / counts.total()
+
+
+DECISIONS = (
+    Metric(
+        "accuracy",
+        "accuracy",
+        "the share of samples whose class is predicted correctly",
+        ("class", "binary", "multilabel"),
+        from_counts,
+        _accuracy,
+        compared=True,
+        counts_missing=True,
+        column={"class": 10, "binary": 40, "multilabel": 20},
+    ),
+    Metric(
+        "balanced_accuracy",
+        "balanced accuracy",
+        "the share predicted correctly within each class, averaged over classes",
+        ("class", "binary", "multilabel"),
+        from_counts,
+        _balanced_accuracy,
+        units="rarest class",
+        compared=True,
+        column={"class": 20, "binary": 50, "multilabel": 10},
+    ),
+    Metric(
+        "macro_f1",
+        "macro F1",
+        "the mean over classes of F1, the harmonic mean of precision and recall",
+        ("class", "binary"),
+        from_counts,
+        _macro_f1,
+        units="rarest class",
+        compared=True,
+        column={"class": 30},
+    ),
+    Metric(
+        "true_positive_rate",
+        "true positive rate",
+        "the share of positives that are detected at the stored threshold",
+        ("class", "binary"),
+        from_counts,
+        _true_positive_rate,
+        two_classes=True,
+        samples="positive",
+        minimum={"positive": 1},
+    ),
+    Metric(
+        "false_positive_rate",
+        "false positive rate",
+        "the share of negatives that are called positive at the stored threshold",
+        ("class", "binary"),
+        from_counts,
+        _false_positive_rate,
+        higher_is_better=False,
+        two_classes=True,
+        samples="negative",
+        minimum={"negative": 1},
+    ),
+    Metric(
+        "precision",
+        "precision",
+        "the share of samples called positive that are positive",
+        ("class", "binary"),
+        from_counts,
+        _precision,
+        two_classes=True,
+        samples="predicted positive",
+        minimum={"predicted positive": 1},
+    ),
+    Metric(
+        "selection_rate",
+        "selection rate",
+        "the share of all samples that are called positive",
+        ("class", "binary"),
+        from_counts,
+        _selection_rate,
+        two_classes=True,
+    ),
+)
+
+
+def _answered(data: MetricInput) -> np.ndarray | None:
+    if data.abstain is None:
+        return None
+    score = data.score if data.score.ndim == 1 else data.score.max(axis=1)
+    return (score < data.abstain[0]) | (score >= data.abstain[1])
+
+
+def _answered_share(data: MetricInput) -> tuple[np.ndarray, None] | None:
+    answered = _answered(data)
+    return None if answered is None else (answered, None)
+
+
+def _accuracy_when_answered(data: MetricInput) -> tuple[np.ndarray, np.ndarray] | None:
+    answered = _answered(data)
+    return None if answered is None else (answered & (data.predicted == data.true), answered)
+
+
+ABSTENTION = (
+    Metric(
+        "answered",
+        "answered",
+        "the share of samples outside the abstain band",
+        ("class", "binary"),
+        mean_over_samples,
+        _answered_share,
+    ),
+    Metric(
+        "accuracy_when_answered",
+        "accuracy when answered",
+        "the accuracy on samples outside the abstain band",
+        ("class", "binary"),
+        mean_over_samples,
+        _accuracy_when_answered,
+    ),
+)
