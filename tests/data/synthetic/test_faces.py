@@ -147,7 +147,7 @@ def test_bias_takes_another_group_and_its_favored_levels():
         ({"label": "Grinning"}, "bias label 'Grinning' is unknown"),
         ({"group": "race"}, "bias group 'race' is unknown"),
         ({"strength": 1.5}, "strength 1.5 must lie between 0"),
-        ({"favored": ("monk_11",)}, "favors 'monk_11', which skin_tone does not have"),
+        ({"favored": ("monk_11",)}, "favors 'monk_11', which is no level of skin_tone"),
         ({"label": "Young", "group": "age_group"}, "cannot tie Young to age_group"),
     ],
 )
@@ -159,11 +159,11 @@ def test_bad_bias_is_refused(wrong, says):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"count": 0}, "0 synthetic faces"),
+        ({"count": 0}, "count must be 1 or more, not 0"),
         ({"count": 4, "size": 16}, "size 16"),
         ({"count": 4, "size": 1024}, "size 1024"),
-        ({"count": 4, "seed": -1}, "seed -1 is negative"),
-        ({"count": 4, "splits": (0.5, 0.1, 0.1)}, "are no shares"),
+        ({"count": 4, "seed": -1}, "seed must be 0 or more, not -1"),
+        ({"count": 4, "splits": (0.5, 0.1, 0.1)}, "splits must be three numbers"),
     ],
 )
 def test_bad_calls_are_refused(wrong, says):

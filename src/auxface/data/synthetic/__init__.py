@@ -1,5 +1,15 @@
-"""Synthetic faces: rendered from numbers, with every label known, for demos, tests and studies of bias."""
+"""Synthetic faces, rendered from descriptions so that every label is known: for demos, tests and studies of bias.
 
+Example:
+    >>> faces = render_faces(4, seed=0, size=32)
+    >>> faces.images.shape, faces.images.dtype
+    ((4, 32, 32, 3), dtype('uint8'))
+    >>> list(faces.table.columns[:5])
+    ['split', 'source', 'frame', 'emotion', 'skin_tone']
+"""
+
+from auxface.data.synthetic.batch_rendering import SyntheticFaces, render_faces
+from auxface.data.synthetic.collection import IMAGES_PER_SOURCE, Bias, attributes_of, describe_face
 from auxface.data.synthetic.description import (
     AGE_GROUPS,
     ATTRIBUTES,
@@ -12,11 +22,9 @@ from auxface.data.synthetic.description import (
     Scene,
     Style,
 )
-from auxface.data.synthetic.faces import SyntheticFaces, render_faces
-from auxface.data.synthetic.moving_faces import CLIPS_PER_SOURCE, describe_clip, render_clip
 from auxface.data.synthetic.population import typical_expression
 from auxface.data.synthetic.render import render_face
-from auxface.data.synthetic.sampling import IMAGES_PER_SOURCE, Bias, attributes_of, describe_face
+from auxface.data.synthetic.rendered_clips import CLIPS_PER_SOURCE, describe_clip, render_clip
 
 __all__ = [
     "AGE_GROUPS",

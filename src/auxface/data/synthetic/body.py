@@ -1,6 +1,7 @@
-"""What a head stands on and hears with: neck, shoulders, clothes and ears; and what stands behind.
+"""Everything around the face: background, neck, clothes, ears, glasses, hats and earrings.
 
-Things worn: glasses, hats, earrings.
+Each function paints its part on a :class:`~auxface.data.synthetic.surface.Surface`, in the order that
+:mod:`auxface.data.synthetic.render` calls them.
 """
 
 import cv2
@@ -8,11 +9,11 @@ import numpy as np
 
 from auxface.data.synthetic.description import FaceDescription, Identity, Scene
 from auxface.data.synthetic.relief import eye_center
-from auxface.data.synthetic.surface import Surface, dome, offset_of, rgb, sample
+from auxface.data.synthetic.surface import Surface, dome, pattern_offset, rgb, sample_noise
 
 
 def paint_background(scene: Scene, resolution: int) -> np.ndarray:
-    """Linear RGB [3, R, R] of what is behind: a wall in soft light, or shapes out of focus."""
+    """Return a background, linear RGB float32 [3, R, R]: an unevenly lit wall, often with blurred shapes on it."""
     rng = np.random.default_rng(scene.background)
     base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.11, 3), 0.4, 1.6)
     uneven = 1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.045, (4, 4, 3))
@@ -33,29 +34,29 @@ def paint_background(scene: Scene, resolution: int) -> np.ndarray:
     image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     steps = np.linspace(0, 4.0, side, dtype=np.float32)
     across, down = np.meshgrid(steps, steps)
-    wall = sample("cloud", across, down, float(rng.uniform(0.2, 0.9)), (rng.random(), rng.random()))
+    wall = sample_noise("cloud", across, down, float(rng.uniform(0.2, 0.9)), (rng.random(), rng.random()))
     image = image * (1.0 + np.float32(rng.uniform(0.02, 0.08)) * wall)[..., None]
     image = cv2.resize(np.maximum(image, 0.004), (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
 def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
-    """Paints neck and clothes behind the head."""
+    """Paint the neck and the clothes."""
     person = face.identity
     top = int(np.argmax((surface.y > 0.33).any(axis=1)))
     where = (slice(top, None), slice(None))
     x, y = surface.x[where] - 0.10 * surface.rotation[0], surface.y[where]
     wide = 0.42 + 0.02 * person.head_width + 0.035 * person.jaw
     neck = wide + 0.9 * np.maximum(y - 0.98, 0.0) ** 1.4
-    # The jaw's shadow: the neck lies deep under it and comes forward towards the collar.
+    # The neck lies far behind the jaw, which shades it, and comes forward towards the collar.
     height = -0.14 + 0.30 * np.sqrt(np.maximum(1.0 - (x / (neck + 0.02)) ** 2, 0.0)) - 0.25 * np.clip(1.25 - y, 0, 1)
     cords = 0.02 * np.exp(-(((np.abs(x) - 0.16 - 0.25 * (1.2 - y)) * (1 / 0.06)) ** 2))
     under = 0.62 + 0.30 * np.clip((y - 0.88) * 3.0, 0, 1)
     alpha = surface.edge(np.maximum(np.abs(x) - neck, 0.35 - y))
     surface.paint(where, alpha, under * skin, gloss=0.015, soft=1.0, height=height + cords)
     collar = 1.04 + 0.20 * np.exp(-((x * (1 / 0.30)) ** 2)) - 0.10 * np.clip(np.abs(x) - 0.3, 0, 0.4)
-    weave = sample("strand", x, y, 0.022, offset_of(person.texture, 50))
-    creases = sample("cloud", x * 0.6, y, 0.5, offset_of(person.texture, 51))
+    weave = sample_noise("strand", x, y, 0.022, pattern_offset(person.texture, 50))
+    creases = sample_noise("cloud", x * 0.6, y, 0.5, pattern_offset(person.texture, 51))
     shoulder = y - collar - 0.55 * np.clip(np.abs(x) - 0.75, 0, 1)
     rise = -0.05 + 0.16 * np.clip((y - collar) * 8, 0, 1) + 0.015 * creases
     cloth = rgb(face.style.clothes) * (1.0 + 0.05 * weave + 0.08 * creases)
@@ -63,7 +64,7 @@ def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> Non
 
 
 def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
-    """Paints both ears behind the head's outline."""
+    """Paint both ears; call before the head is painted."""
     for side in (-1, 1):
         center_u, center_v, wide, tall = ear_box(identity, side)
         where = surface.window(center_u - 0.2, center_u + 0.2, center_v - 0.36, center_v + 0.36)
@@ -81,18 +82,18 @@ def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
 
 
 def ear_box(identity: Identity, side: int) -> tuple[float, float, float, float]:
-    """(u, v, half width, half height) of an ear."""
+    """Return u, v, half width and half height of the ear on the left (-1) or right (1) of the image."""
     big = 1.0 + 0.10 * identity.ear_size
     return side * (0.745 * (1.0 + 0.045 * identity.head_width) + 0.02), 0.06, 0.105 * big, 0.235 * big
 
 
 _EVERYWHERE = (slice(None), slice(None))
-# Rim: half width over the eye's half width, half height, corner roundness (2 is an ellipse), thickness.
+# Per kind of rim: half width relative to the eye's, half height, exponent of the superellipse (2: ellipse), thickness.
 _RIMS = {"round": (1.30, 0.195, 2.2, 0.020), "square": (1.45, 0.165, 4.5, 0.026), "thin": (1.36, 0.155, 3.0, 0.0115)}
 
 
 def paint_glasses(surface: Surface, face: FaceDescription) -> None:
-    """Paints rims, bridge and temples, their shadow, and a faint gleam on the lenses."""
+    """Paint glasses: rims, bridge and temples, their shadow, and a faint reflection on the lenses."""
     kind = face.style.glasses
     if kind == "none":
         return
@@ -135,7 +136,7 @@ def paint_glasses(surface: Surface, face: FaceDescription) -> None:
 
 
 def paint_hat(surface: Surface, face: FaceDescription) -> None:
-    """Paints the hat."""
+    """Paint the beanie or the cap, if there is one."""
     kind = face.style.hat
     u, v = surface.u, surface.v
     if kind == "none":
@@ -147,7 +148,7 @@ def paint_hat(surface: Surface, face: FaceDescription) -> None:
     if kind == "beanie":
         outside = (radius - 1.13) * 0.85
         ribs = np.cos(u / (0.45 + 0.5 * np.clip(v + 1.3, 0.05, 1.0)) * (2 * np.pi / 0.085))
-        knit = 1.0 + 0.14 * ribs + 0.06 * sample("grain", u, v, 0.035, (0.3, 0.6))
+        knit = 1.0 + 0.14 * ribs + 0.06 * sample_noise("grain", u, v, 0.035, (0.3, 0.6))
         band = np.clip((v - (brim - 0.19)) * 40, 0, 1)
         shade = knit * (1.0 + 0.10 * band)
         mask = np.maximum(outside - 0.02 * band, v - brim)
@@ -159,7 +160,7 @@ def paint_hat(surface: Surface, face: FaceDescription) -> None:
     seams = (
         1.0 - 0.18 * np.exp(-((u / 0.012) ** 2)) - 0.12 * np.exp(-(((np.abs(u) - 0.36 - 0.2 * (v + 0.8)) / 0.012) ** 2))
     )
-    cloth = seams * (1.0 + 0.05 * sample("grain", u, v, 0.03, (0.1, 0.2)))
+    cloth = seams * (1.0 + 0.05 * sample_noise("grain", u, v, 0.03, (0.1, 0.2)))
     alpha = surface.edge(crown)
     surface.paint(_EVERYWHERE, alpha, cloth * color, gloss=0.01, soft=0.0, height=shell)
     visor = np.maximum(
@@ -170,7 +171,7 @@ def paint_hat(surface: Surface, face: FaceDescription) -> None:
 
 
 def paint_earrings(surface: Surface, face: FaceDescription) -> None:
-    """Paints a bright drop under each ear lobe, in front of any hair."""
+    """Paint an earring under each ear lobe, in front of any hair."""
     if not face.style.earrings:
         return
     for side in (-1, 1):

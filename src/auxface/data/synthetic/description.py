@@ -1,10 +1,8 @@
-"""What is drawn: a person, what the face does, what is worn, and how the image is taken.
+"""The description of a synthetic face: the person, the expression, what is worn, and the scene.
 
-Traits without a unit are standardized: 0 is the average face, -1 and 1 are strong but ordinary, beyond 1.5 is
-caricature.
-Left and right are the viewer's. Angles are degrees.
-
-The words a synthetic face is described with: emotions, attributes, skin tones, age groups.
+Traits without a unit are standardized: 0 is the average face, -1 and 1 are strong but common, and values beyond 1.5
+look like a caricature. Left and right are those of the image, not of the person. Angles are in degrees. Colors are
+linear RGB. The values that names can take (emotions, attributes, skin tones, ...) are at the end of the module.
 """
 
 from dataclasses import dataclass, field
@@ -12,15 +10,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Identity:
-    """One person: everything that stays the same from image to image."""
+    """A person: all traits that are the same in each of the person's images."""
 
     skin_tone: str = "monk_05"
     age_group: str = "young"
     texture: int = 0
-    """Seed of the skin: where freckles, moles, pores and blotches are."""
+    """Seed of the skin: positions of freckles, moles, pores and blotches."""
     undertone: float = 0.0
     freckles: float = 0.0
-    """0 none .. 1 many."""
+    """0 (none) to 1 (many)."""
     head_width: float = 0.0
     cranium: float = 0.0
     jaw: float = 0.0
@@ -51,7 +49,7 @@ class Identity:
     hair_color: str = "brown"
     hair_volume: float = 0.0
     hair_waves: float = 0.0
-    """0 straight .. 1 wavy."""
+    """0 (straight) to 1 (wavy)."""
     hairline: float = 0.0
     hair_part: float = 0.0
     bangs: bool = False
@@ -60,7 +58,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Expression:
-    """What the muscles do: amounts near the action units of FACS (Ekman and Friesen, 1978); 0 is at rest, 1 is full."""
+    """The expression, in amounts similar to the action units of FACS (Ekman and Friesen, 1978): 0 at rest, 1 full."""
 
     brow_inner: float = 0.0
     """Inner brow raised (AU1); negative: lowered."""
@@ -70,7 +68,7 @@ class Expression:
     brow_pinch: float = 0.0
     """Brows drawn together (AU4)."""
     lid_open: float = 0.0
-    """Upper lid raised (AU5); negative: drooping, -1 shut."""
+    """Upper lid raised (AU5); negative: lowered, -1 closed."""
     lid_tight: float = 0.0
     """Lower lid raised (AU7)."""
     cheek_raise: float = 0.0
@@ -96,21 +94,21 @@ class Expression:
 
 @dataclass(frozen=True)
 class Style:
-    """What is worn."""
+    """Glasses, hat, make-up, jewelry and clothes."""
 
     glasses: str = "none"
     glasses_color: tuple[float, float, float] = (0.02, 0.02, 0.02)
     hat: str = "none"
     hat_color: tuple[float, float, float] = (0.1, 0.12, 0.2)
     lipstick: tuple[float, float, float] | None = None
-    """Linear RGB of the lipstick, or None."""
+    """Color of the lipstick; None for no lipstick."""
     earrings: bool = False
     clothes: tuple[float, float, float] = (0.15, 0.18, 0.25)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """How the image is taken."""
+    """Pose, light, background and camera."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -118,10 +116,10 @@ class Scene:
     zoom: float = 1.0
     shift_x: float = 0.0
     shift_y: float = 0.05
-    """Shifts in face units (half a face's height is about 1)."""
+    """Shifts of the face in face units; half the height of a face is about 1."""
     light_x: float = -0.45
     light_y: float = -0.45
-    """Where the key light stands: -1 far left or high, 1 far right or low."""
+    """Position of the key light: -1 is far left or high, 1 is far right or low."""
     light_ambient: float = 0.32
     light_warmth: float = 0.0
     exposure: float = 1.0
@@ -132,23 +130,23 @@ class Scene:
 
 @dataclass(frozen=True)
 class Forgery:
-    """A region of the face replaced by another person's, taken in the same pose, light and expression."""
+    """A region of the face that is replaced by that of another person in the same pose, light and expression."""
 
     donor: Identity
     region: str = "face"
     color: tuple[float, float, float] = (1.05, 1.0, 0.96)
-    """Gain per channel by which the colors miss."""
+    """Gain per channel of the donor's colors; 1 for equal colors."""
     softness: float = 1.6
-    """Factor by which the donor's resolution was lower."""
+    """Factor by which the donor's resolution is lower."""
     seam: float = 0.05
-    """Width of the blend in face units."""
+    """Width of the blended border in face units."""
     shape: int = 0
-    """Seed of the region's outline."""
+    """Seed of the outline of the region."""
 
 
 @dataclass(frozen=True)
 class FaceDescription:
-    """Everything `render_face` needs to draw one image."""
+    """Everything that :func:`~auxface.data.synthetic.render_face` needs to render one image."""
 
     identity: Identity = field(default_factory=Identity)
     expression: Expression = field(default_factory=Expression)
@@ -159,7 +157,7 @@ class FaceDescription:
 
 EMOTIONS: tuple[str, ...] = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 
-# CelebA's names (Liu et al., 2015), for what the renderer really draws.
+# The attributes of CelebA (Liu et al., 2015) that the renderer can draw.
 ATTRIBUTES: tuple[str, ...] = (
     "Bald",
     "Bangs",
@@ -183,7 +181,7 @@ ATTRIBUTES: tuple[str, ...] = (
     "Young",
 )
 
-# The Monk Skin Tone scale (Monk, 2019), sRGB.
+# The Monk Skin Tone scale (Monk, 2019), in sRGB.
 MONK_HEX: dict[str, str] = {
     "monk_01": "#f6ede4",
     "monk_02": "#f3e7db",

@@ -1,4 +1,4 @@
-"""Eyes: ball, iris, pupil, catchlight, lids, lashes; and brows."""
+"""Eyes (eyeball, iris, pupil, highlights, lids, lashes) and eyebrows."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
 from auxface.data.synthetic.hair import HAIR_LINEAR
 from auxface.data.synthetic.relief import AGE, eye_center
-from auxface.data.synthetic.surface import Surface, offset_of, rgb, sample
+from auxface.data.synthetic.surface import Surface, pattern_offset, rgb, sample_noise
 
 IRIS_LINEAR: dict[str, tuple[float, float, float]] = {
     "brown": (0.10, 0.045, 0.018),
@@ -20,7 +20,7 @@ IRIS_LINEAR: dict[str, tuple[float, float, float]] = {
 
 
 def paint_eyes(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
-    """Paints both eyes with their lids."""
+    """Paint both eyes with their lids and lashes."""
     for side in (-1, 1):
         _paint_eye(surface, face, skin, side)
 
@@ -48,7 +48,7 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     bottom = lower * span**0.85 * (1.0 + 0.2 * a)
     slit = np.maximum(np.maximum(top - b, b - bottom), (np.abs(a) - 1.0)) * half
 
-    # Skin of the lids stands over the ball; the crease above it is what makes an eye look set in a head.
+    # The lids lie over the eyeball. Without the crease above them, the eye looks flat.
     surface.height[where] += 0.045 * np.exp(-0.5 * ((a / 0.75) ** 2 + ((b + 0.05) / 0.5) ** 2))
     crease_at = top - (0.19 + 0.045 * person.lid_fold) * np.sqrt(span + 0.02) + 0.05 * doing.lid_tight
     crease = np.exp(-(((b - crease_at) / 0.07) ** 2)) * np.clip((1.15 - np.abs(a)) * 4, 0, 1)
@@ -63,7 +63,7 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     ia, ib = a - (0.20 * doing.gaze_x * side - 0.02), b - 0.17 * doing.gaze_y + 0.045
     r = np.sqrt(ia * ia + ib * ib) * (1 / radius)
     iris = rgb(IRIS_LINEAR[person.iris])
-    spokes = 1.0 + 0.22 * sample("grain", np.arctan2(ib, ia), 0.3 * r, 0.28, offset_of(person.texture, 20))
+    spokes = 1.0 + 0.22 * sample_noise("grain", np.arctan2(ib, ia), 0.3 * r, 0.28, pattern_offset(person.texture, 20))
     ring = np.clip(1.25 - 0.9 * r**4, 0.25, 1.3) * (1.0 + 0.35 * np.clip(ib / radius, -1, 1)) * spokes
     pupil = np.clip((r - 0.42) * 8.0, 0.0, 1.0)
     inside = surface.edge((r - 1.0) * (radius * half), 0.006)
@@ -92,7 +92,7 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
 
 
 def paint_brows(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Paints both brows, hair by hair."""
+    """Paint both eyebrows."""
     hair = rgb(HAIR_LINEAR[identity.hair_color])
     hair = hair * (0.45 if identity.hair_color == "blond" else 0.7)
     for side in (-1, 1):
@@ -118,7 +118,9 @@ def paint_brows(surface: Surface, identity: Identity, expression: Expression) ->
         )
         distance = np.maximum(np.abs(v - middle) - thick, np.maximum(-t, t - 1.0) * 0.43)
         flow = 0.8 * s + 0.15
-        hairs = sample("strand", u - (v - middle) * flow * 1.4, v * 0.6, 0.03, offset_of(identity.texture, 30 + side))
+        hairs = sample_noise(
+            "strand", u - (v - middle) * flow * 1.4, v * 0.6, 0.03, pattern_offset(identity.texture, 30 + side)
+        )
         dense = np.clip(0.78 + 0.10 * identity.brow_thickness + 0.26 * hairs, 0.0, 1.0)
         alpha = (
             surface.edge(distance + 0.008 * hairs, 0.022) * dense * (0.9 if identity.hair_color != "blond" else 0.72)

@@ -1,9 +1,4 @@
-"""Hair pigments, linear RGB.
-
-Hair on the head: what falls behind it, what grows over it, and the strands both are made of.
-
-Facial hair: stubble, mustache, goatee, full beard.
-"""
+"""Hair of the head, painted before and after the face, and facial hair: stubble, mustache, goatee, full beard."""
 
 import math
 
@@ -12,8 +7,9 @@ import numpy as np
 from auxface.data.synthetic.description import Expression, Identity
 from auxface.data.synthetic.mouth import mouth_shape
 from auxface.data.synthetic.relief import AGE, nose_base
-from auxface.data.synthetic.surface import Surface, Window, dome, offset_of, rgb, sample
+from auxface.data.synthetic.surface import Surface, Window, dome, pattern_offset, rgb, sample_noise
 
+# Linear RGB.
 HAIR_LINEAR: dict[str, tuple[float, float, float]] = {
     "black": (0.012, 0.011, 0.011),
     "dark_brown": (0.045, 0.026, 0.015),
@@ -24,7 +20,7 @@ HAIR_LINEAR: dict[str, tuple[float, float, float]] = {
 }
 
 
-# Style: thickness on top, thickness at the sides, v the hair falls to (None: stays above the ears).
+# Per style: thickness on top, thickness at the sides, and the v at which the hair ends (None: above the ears).
 _CUT: dict[str, tuple[float, float, float | None]] = {
     "buzz": (0.025, 0.008, None),
     "short": (0.10, 0.035, None),
@@ -37,7 +33,7 @@ _CUT: dict[str, tuple[float, float, float | None]] = {
 
 
 def paint_back_hair(surface: Surface, identity: Identity) -> None:
-    """Paints the hair that is seen past the head's outline; call before the head is painted."""
+    """Paint the hair behind the head; call before the head is painted."""
     if identity.hair_style == "bald":
         return
     _, side, fall = _CUT[identity.hair_style]
@@ -69,12 +65,12 @@ def _paint_knot(surface: Surface, identity: Identity, volume: float) -> None:
 
 
 def covers_ears(identity: Identity) -> bool:
-    """Whether the hair falls over the ears."""
+    """Return whether the hair covers the ears."""
     return identity.hair_style != "bald" and _CUT[identity.hair_style][2] is not None
 
 
 def paint_front_hair(surface: Surface, identity: Identity) -> None:
-    """Paints the hair over the head."""
+    """Paint the hair on top of the head and in front of it; call after the face is painted."""
     if identity.hair_style == "bald":
         return
     top, side, fall = _CUT[identity.hair_style]
@@ -100,7 +96,7 @@ def paint_front_hair(surface: Surface, identity: Identity) -> None:
         wide = wide - 0.06 * np.clip(1.0 - 5.0 * v, 0, 1)
         outside = np.where(v > 0.0, np.minimum(outside, np.abs(u) - wide), outside)
     fuzzy = {"buzz": 0.06, "tied": 0.05, "curly": 0.045}.get(identity.hair_style, 0.022)
-    # Sideburns thin out instead of ending in a line.
+    # Sideburns become thinner towards their end instead of ending in a line.
     if fall is None:
         fuzzy = fuzzy + 0.16 * np.clip(v + 0.22, 0.0, 1.0)
     alpha = np.minimum(surface.edge(outside, 0.02), surface.edge(below, fuzzy))
@@ -140,15 +136,15 @@ def _hairline(identity: Identity, u: np.ndarray) -> np.ndarray:
 
 
 def _strands(surface: Surface, identity: Identity, where: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Strand pattern and its coarser part, which frays the outline; both about unit deviation."""
+    """Return the pattern of the strands and its coarse part, which roughens the outline; standard deviations near 1."""
     u, v = surface.u[where], surface.v[where]
-    offset = offset_of(identity.texture, 60)
+    offset = pattern_offset(identity.texture, 60)
     if identity.hair_style == "curly":
-        curls = sample("grain", u, v, 0.13, offset)
-        fine = sample("ridge", u, v, 0.06, offset)
+        curls = sample_noise("grain", u, v, 0.13, offset)
+        fine = sample_noise("ridge", u, v, 0.06, offset)
         return 0.75 * curls + 0.55 * fine, curls
     if identity.hair_style == "buzz":
-        fine = sample("grain", u, v, 0.035, offset)
+        fine = sample_noise("grain", u, v, 0.035, offset)
         return fine, fine
     part = 0.30 * identity.hair_part
     away = np.minimum(np.maximum(v + 1.25, 0.05), 1.0)
@@ -158,8 +154,8 @@ def _strands(surface: Surface, identity: Identity, where: Window) -> tuple[np.nd
         across = across + 0.045 * identity.hair_waves * np.sin(along * 10.0 + 2.0 * np.sign(u - part))
     if identity.bangs:
         across = np.where(v < -0.3, u * 0.9, across)
-    coarse = sample("strand", across, along * 0.45 + 0.3 * u, 0.13, offset)
-    fine = sample("strand", across, along * 0.5, 0.034, offset)
+    coarse = sample_noise("strand", across, along * 0.45 + 0.3 * u, 0.13, offset)
+    fine = sample_noise("strand", across, along * 0.5, 0.034, offset)
     return 0.55 * coarse + 0.6 * fine, coarse
 
 
@@ -169,7 +165,7 @@ def _lay(
     pigment = rgb(HAIR_LINEAR[identity.hair_color])
     curly = identity.hair_style == "curly"
     u, v = surface.u[where], surface.v[where]
-    # The ring of light that combed hair shows lies lower the lower the lamp stands.
+    # The ring of reflected light on combed hair moves down with the lamp.
     ring = np.exp(-(((v + 0.80 - 0.25 * surface.scene.light_y + 0.35 * u * u) / 0.13) ** 2))
     sheen = 0.0 if identity.hair_style in ("buzz", "curly") else 0.45 * ring * np.clip(1.0 + 0.6 * strands, 0, 2)
     contrast = 0.36 if identity.hair_color == "gray" else 0.26
@@ -180,7 +176,7 @@ def _lay(
 
 
 def paint_beard(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Paints the person's beard; call before the mouth, which grows no hair."""
+    """Paint the beard; call before the mouth is painted, so that the lips stay free of hair."""
     kind = identity.beard
     if kind == "none":
         return
@@ -188,22 +184,22 @@ def paint_beard(surface: Surface, identity: Identity, expression: Expression) ->
     u, v = surface.u[where], surface.v[where]
     if u.size == 0:
         return
-    moustache, goatee, full = _outlines(identity, expression, u, v)
+    mustache, goatee, full = _outlines(identity, expression, u, v)
     shape = {
-        "mustache": moustache,
-        "goatee": np.minimum(moustache, goatee),
-        "full": np.minimum(np.minimum(moustache, goatee), full),
-        "stubble": np.minimum(np.minimum(moustache, goatee), full + 0.03),
+        "mustache": mustache,
+        "goatee": np.minimum(mustache, goatee),
+        "full": np.minimum(np.minimum(mustache, goatee), full),
+        "stubble": np.minimum(np.minimum(mustache, goatee), full + 0.03),
     }[kind]
-    drift = sample("cloud", u, v, 0.16, offset_of(identity.texture, 71))
+    drift = sample_noise("cloud", u, v, 0.16, pattern_offset(identity.texture, 71))
     fan = u * (1.25 - 0.35 * np.clip(v - 0.3, 0, 1)) + 0.012 * drift
-    fine = sample("strand", fan, v * 0.9, 0.024, offset_of(identity.texture, 70))
+    fine = sample_noise("strand", fan, v * 0.9, 0.024, pattern_offset(identity.texture, 70))
     texture = 0.75 * fine + 0.45 * drift
     stubble = kind == "stubble"
     inside = surface.edge(shape + 0.012 * texture, 0.055 if not stubble else 0.13)
     inside = inside * np.clip((1.02 - np.sqrt(surface.rho2[where])) * 12 + 0.6, 0, 1)
     if stubble:
-        grain = sample("grain", u, v, 0.026, offset_of(identity.texture, 72))
+        grain = sample_noise("grain", u, v, 0.026, pattern_offset(identity.texture, 72))
         density = np.clip(0.34 + 0.18 * grain, 0, 0.75)
     else:
         density = np.clip(0.90 + 0.10 * texture, 0, 1)
@@ -216,7 +212,7 @@ def paint_beard(surface: Surface, identity: Identity, expression: Expression) ->
 def _outlines(
     identity: Identity, expression: Expression, u: np.ndarray, v: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Signed distances (negative inside) of mustache, goatee and full beard."""
+    """Return the signed distances (negative inside) to the outlines of mustache, goatee and full beard."""
     mouth = mouth_shape(identity, expression)
     across = np.abs(u)
     corner = np.where(u > 0, np.float32(mouth.right), np.float32(mouth.left))
@@ -228,7 +224,7 @@ def _outlines(
 
     droop = 0.30 * np.clip(across - mouth.half * 0.75, 0, 1)
     between = np.maximum(under_nose + 0.25 * across**2 - v, v - lip_top - 0.02 - droop)
-    moustache = np.maximum(between, across - mouth.half * 1.08)
+    mustache = np.maximum(between, across - mouth.half * 1.08)
 
     patch = np.maximum(across - 0.19, np.maximum(lip_low + 0.05 - v, v - chin_low))
     ring = np.maximum(across - (mouth.half * 1.06 + 0.02), np.maximum(under_nose + 0.10 - v, v - chin_low))
@@ -238,4 +234,4 @@ def _outlines(
     cheek = 0.10 + 0.62 * np.clip((0.66 - across) * (1 / 0.34), 0, 1) ** 0.8
     lips = np.sqrt((u * (1 / (mouth.half * 0.92))) ** 2 + ((v - lip_low + 0.02) * (1 / 0.055)) ** 2) - 1.0
     full = np.maximum(np.maximum(cheek - v, v - chin_low - 0.04), -0.06 * lips)
-    return moustache, goatee, full
+    return mustache, goatee, full

@@ -1,4 +1,4 @@
-"""The mouth: lips, their line, teeth and tongue, moved by the expression."""
+"""The mouth: lips, teeth and tongue, as the expression shapes them."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,22 @@ import numpy as np
 
 from auxface.data.synthetic.description import Expression, FaceDescription, Identity
 from auxface.data.synthetic.relief import nose_base
-from auxface.data.synthetic.surface import Surface, Window, offset_of, rgb, sample
+from auxface.data.synthetic.surface import Surface, Window, pattern_offset, rgb, sample_noise
 
 
 @dataclass(frozen=True)
 class MouthShape:
-    """Numbers the mouth is drawn from, face units."""
+    """Measures of the mouth in face units.
+
+    Attributes:
+        half: half of the width.
+        line: v of the line between the closed lips.
+        upper: height of the upper lip.
+        lower: height of the lower lip.
+        gap: distance between the lips.
+        left: lift of the corner on the left of the image.
+        right: lift of the corner on the right of the image.
+    """
 
     half: float
     line: float
@@ -23,7 +33,7 @@ class MouthShape:
 
 
 def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
-    """Size and place of the mouth for a person and an expression."""
+    """Return the measures of the mouth of a person with an expression."""
     lift = 0.5 * (expression.corner_left + expression.corner_right)
     half = 0.245 + 0.022 * identity.mouth_width
     half *= 1.0 + 0.20 * max(lift, 0.0) + 0.20 * expression.mouth_stretch - 0.03 * max(-lift, 0.0)
@@ -37,7 +47,7 @@ def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
 
 
 def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
-    """Paints lips, and teeth, tongue and the dark behind where the mouth is open."""
+    """Paint the lips and, where the mouth is open, teeth, tongue and the dark cavity."""
     person, doing = face.identity, face.expression
     shape = mouth_shape(person, doing)
     where = surface.window(-1.25 * shape.half, 1.25 * shape.half, shape.line - 0.25, shape.line + 0.25 + shape.gap)
@@ -67,7 +77,7 @@ def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> No
 
     natural = skin * rgb((0.86, 0.58, 0.58)) + rgb((0.018, 0.0, 0.002))
     lip = natural if face.style.lipstick is None else 0.12 * natural + 0.88 * rgb(face.style.lipstick)
-    creases = sample("strand", u + 0.3 * u * (v - line), v * 0.5, 0.028, offset_of(person.texture, 40))
+    creases = sample_noise("strand", u + 0.3 * u * (v - line), v * 0.5, 0.028, pattern_offset(person.texture, 40))
     outside = np.maximum(np.maximum(outer_top - v, v - outer_bottom), beyond)
     gape = np.maximum(np.maximum(inner_top - v, v - inner_bottom), beyond)
     in_upper = np.clip((v - outer_top) / np.maximum(inner_top - outer_top, 0.01), 0, 1)

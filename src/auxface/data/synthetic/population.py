@@ -1,9 +1,7 @@
-"""Who is drawn and how the images are taken: random people, styles, scenes and forgeries.
+"""Random people, expressions, styles, scenes and forgeries.
 
-Every label is drawn without a look at the skin tone, so that tone tells nothing about any label unless `Bias` ties
-them. Age does bear on hair color, baldness and wrinkles, as it must.
-
-From an emotion to what the face does: typical muscle actions, never twice the same.
+All labels are drawn independently of the skin tone, unless a :class:`~auxface.data.synthetic.Bias` ties them to it.
+Hair color, baldness and wrinkles depend on age.
 """
 
 from dataclasses import replace
@@ -22,7 +20,7 @@ from auxface.data.synthetic.description import (
     Style,
 )
 
-# After the action units listed for each emotion in FACS and EMFACS (Ekman and Friesen, 1978, 1983).
+# Based on the action units of each emotion in FACS and EMFACS (Ekman and Friesen, 1978, 1983).
 _TYPICAL: dict[str, dict[str, float]] = {
     "neutral": {},
     "happy": {
@@ -57,12 +55,12 @@ _ONE_SIDED = (("corner_left", "corner_right"), ("brow_outer_left", "brow_outer_r
 
 
 def typical_expression(emotion: str, intensity: float = 1.0) -> Expression:
-    """The textbook face of an emotion: its action units at `intensity` (0 at rest, 1 full)."""
+    """Return the typical expression of an emotion: its action units times ``intensity`` (0 at rest, 1 full)."""
     return Expression(**{name: amount * intensity for name, amount in _TYPICAL[emotion].items()})
 
 
 def draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
-    """A face that somebody makes in this emotion: strong or faint, with its own accidents."""
+    """Draw an expression of an emotion, of random intensity and with random deviations."""
     intensity = 0.55 + 0.55 * rng.beta(2.2, 1.4)
     actions = {
         name: amount * intensity * (1.0 + 0.22 * rng.standard_normal()) for name, amount in _TYPICAL[emotion].items()
@@ -132,7 +130,7 @@ _TRAITS = (
     "nose_width", "nose_length", "nose_bridge", "nose_tip", "mouth_width", "mouth_height", "lip_fullness", "ear_size",
     "asymmetry", "hair_volume", "hairline", "hair_part",
 )  # fmt: skip
-# How a build from delicate (-1) to rugged (1) moves the traits; a build is no label.
+# How much a build from delicate (-1) to rugged (1) changes the traits. The build is not a label.
 _BUILD = {
     "jaw": 0.7, "brow_ridge": 0.8, "brow_thickness": 0.5, "nose_width": 0.3, "chin": 0.4, "head_width": 0.25,
     "lashes": -0.8, "lip_fullness": -0.35, "eye_size": -0.3, "brow_arch": -0.4, "cheekbones": -0.15,
@@ -172,12 +170,12 @@ def _choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...]) ->
 
 
 def draw_age_group(rng: np.random.Generator) -> str:
-    """An age group: four in ten young, a quarter senior."""
+    """Draw an age group: 40% young, 35% middle-aged, 25% senior."""
     return AGE_GROUPS[int(np.searchsorted((0.40, 0.75), rng.random(), side="right"))]
 
 
 def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> Identity:
-    """A person of this skin tone and age group."""
+    """Draw a person of this skin tone and age group."""
     build = float(np.clip(rng.normal(), -1.6, 1.6))
     drawn = np.clip(0.72 * rng.standard_normal(len(_TRAITS)), -1.7, 1.7)
     traits = {
@@ -218,7 +216,7 @@ def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> I
 
 
 def draw_image(identity: Identity, emotion: str, rng: np.random.Generator) -> FaceDescription:
-    """One image of a person in an emotion: expression, style, scene, and in one of three a forgery."""
+    """Draw an image of a person with an emotion: expression, style and scene; one image in three is forged."""
     expression = draw_expression(emotion, rng)
     delicate = identity.jaw + identity.brow_ridge < identity.lashes
     glasses = _choose(rng, (("none", 0.70), ("round", 0.09), ("square", 0.11), ("thin", 0.10)))
@@ -256,10 +254,10 @@ def draw_image(identity: Identity, emotion: str, rng: np.random.Generator) -> Fa
 
 
 def draw_forgery(identity: Identity, rng: np.random.Generator) -> Forgery:
-    """A forgery that puts part of another face on this person.
+    """Draw a forgery that replaces part of this person's face.
 
-    The donor shares what labels speak of (tone, age, hair, beard, size of nose, lips and brows), so that every label
-    stays true.
+    The donor has the same labeled traits (tone, age, hair, beard, size of nose, lips and brows), so that all labels
+    stay correct.
     """
     donor = draw_identity(identity.skin_tone, identity.age_group, rng)
     donor = replace(

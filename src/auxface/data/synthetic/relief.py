@@ -1,21 +1,21 @@
-"""The face in relief: bones, soft parts, folds, wrinkles and pores, as height over the head's dome."""
+"""The relief of the face: bones, soft parts, folds, wrinkles and pores, as height over the dome of the head."""
 
 import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity
-from auxface.data.synthetic.surface import Surface, Window, dome, offset_of, sample
+from auxface.data.synthetic.surface import Surface, Window, dome, pattern_offset, sample_noise
 
 AGE = {"young": 0.0, "middle_aged": 0.5, "senior": 1.0}
 
 
 def eye_center(identity: Identity, side: int) -> tuple[float, float, float]:
-    """(u, v, half width) of the eye on the viewer's left (-1) or right (1)."""
+    """Return u, v and half width of the eye on the left (-1) or right (1) of the image."""
     half = 0.158 + 0.013 * identity.eye_size
     return side * (0.318 + 0.018 * identity.eye_spacing), -0.085 - 0.006 * side * identity.asymmetry, half
 
 
 def raise_relief(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Writes the height of the bare face into the surface."""
+    """Set the height of the surface to that of the face."""
     surface.height = np.where(surface.rho2 < 1.0, dome(surface.rho2), surface.height)
     _bones(surface, identity, expression)
     _nose(surface, identity, expression)
@@ -44,7 +44,7 @@ def _bones(surface: Surface, identity: Identity, expression: Expression) -> None
 
 
 def nose_base(identity: Identity) -> float:
-    """v of the nose's lower end."""
+    """Return v of the lower end of the nose."""
     return 0.335 + 0.035 * identity.nose_length
 
 
@@ -68,7 +68,7 @@ def _nose(surface: Surface, identity: Identity, expression: Expression) -> None:
 
 
 def fold(surface: Surface, side: int, identity: Identity, expression: Expression) -> tuple[Window, np.ndarray]:
-    """The nasolabial line of one side: where, and the signed distance from it (positive towards the cheek)."""
+    """Return the window of one nasolabial fold, and the signed distance from its line (positive towards the cheek)."""
     lift = expression.corner_right if side > 0 else expression.corner_left
     where = surface.window(side * 0.02, side * 0.62, 0.16, 0.92)
     u, v = surface.u[where] * side, surface.v[where]
@@ -98,13 +98,13 @@ def _folds(surface: Surface, identity: Identity, expression: Expression) -> None
 
 def _wrinkles(surface: Surface, identity: Identity, expression: Expression) -> None:
     age = AGE[identity.age_group]
-    offset = offset_of(identity.texture, 3)
+    offset = pattern_offset(identity.texture, 3)
     raised = max(0.0, 0.6 * expression.brow_inner + 0.25 * (expression.brow_outer_left + expression.brow_outer_right))
     lines = 0.0035 * age + 0.0105 * raised * (0.55 + 0.45 * age)
     if lines > 0.001:
         where = surface.window(-0.55, 0.55, -0.72, -0.28)
         u, v = surface.u[where], surface.v[where]
-        bend = 0.05 * sample("cloud", u, v * 0.5, 0.5, offset) * 0.3 + 0.12 * u * u
+        bend = 0.05 * sample_noise("cloud", u, v * 0.5, 0.5, offset) * 0.3 + 0.12 * u * u
         inside = np.clip((v + 0.70) * 9, 0, 1) * np.clip((-0.33 - v) * 9, 0, 1) * np.clip((0.50 - np.abs(u)) * 6, 0, 1)
         wave = np.cos((v + bend) * (2 * np.pi / 0.088))
         surface.height[where] += lines * inside * (wave - 0.6 * wave * wave)
@@ -147,8 +147,10 @@ def _pores(surface: Surface, identity: Identity) -> None:
         ("grain", 0.12, 0.0014),
     )
     for index, (name, wavelength, amount) in enumerate(octaves):
-        seen = min(max(wavelength / surface.pixel / 2.0 - 0.75, 0.0), 1.0)
-        if seen:
-            micro += (amount * rough * seen) * sample(name, u, v, wavelength, offset_of(identity.texture, 10 + index))
-    # Towards the outline the surface turns away, where the same pits would show as a saw's teeth.
+        visible = min(max(wavelength / surface.pixel / 2.0 - 0.75, 0.0), 1.0)
+        if visible:
+            micro += (amount * rough * visible) * sample_noise(
+                name, u, v, wavelength, pattern_offset(identity.texture, 10 + index)
+            )
+    # Near the outline the surface is seen at a steep angle, and pores would make it look jagged.
     surface.height[head] += micro * np.clip(3.0 * (1.0 - surface.rho2[head]), 0.0, 1.0)

@@ -1,6 +1,12 @@
-"""One face from its description: paint the layers, light them, take the image.
+"""Render one face from its description: paint the layers, shade them, and convert them to an image.
 
-Blending a region of another face into an image, as a face swap does, with the traces that leaves.
+A forged face is rendered twice, as the person and as the donor, and a region of the donor is blended into the image of
+the person. As in a face swap, this leaves a seam and a region of another color and sharpness.
+
+Example:
+    >>> from auxface.data.synthetic.description import FaceDescription
+    >>> render_face(FaceDescription(), 32).shape
+    (32, 32, 3)
 """
 
 import math
@@ -24,46 +30,50 @@ from auxface.data.synthetic.mouth import paint_mouth
 from auxface.data.synthetic.relief import raise_relief
 from auxface.data.synthetic.shading import develop, shade
 from auxface.data.synthetic.skin import paint_skin, skin_color
-from auxface.data.synthetic.surface import Surface, look_at
+from auxface.data.synthetic.surface import Surface, head_surface
 from auxface.errors import InputError
 
-# Center v, half width, half height in face units.
+# Per region: v of the center, half width and half height in face units.
 _REGIONS = {"face": (0.22, 0.50, 0.60), "eyes": (-0.12, 0.53, 0.20), "mouth": (0.56, 0.36, 0.25)}
 
 
-def region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
-    """Coverage of the replaced region, float32 [size, size]: convex, with a soft seam."""
-    rng = np.random.default_rng(forgery.shape)
-    v0, wide, tall = _REGIONS[forgery.region]
-    wide, tall = wide * rng.uniform(0.9, 1.1), tall * rng.uniform(0.9, 1.1)
-    u = surface.u - rng.normal(0, 0.02)
-    v = surface.v - v0 - rng.normal(0, 0.02)
-    tilt = rng.normal(0, 0.07)
-    a = np.abs(u * math.cos(tilt) + v * math.sin(tilt)) * (1 / wide)
-    b = np.abs(v * math.cos(tilt) - u * math.sin(tilt)) * (1 / tall)
-    power = rng.uniform(2.0, 3.6)
-    r = (a**power + b**power + 1e-9) ** (1 / power)
-    mask = surface.edge((r - 1.0) * min(wide, tall), forgery.seam)
-    mask *= surface.edge((np.sqrt(surface.rho2) - 0.98) * 0.8)
-    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+_OVERSAMPLING = 1.5
 
 
-def blend(target: np.ndarray, donor: np.ndarray, mask: np.ndarray, forgery: Forgery) -> np.ndarray:
-    """The target with the donor's region recolored, softened and blended along the seam; all sRGB 0..1 [S, S, 3]."""
-    size = target.shape[0]
-    low = round(size / forgery.softness)
-    soft = cv2.resize(
-        cv2.resize(donor, (low, low), interpolation=cv2.INTER_LINEAR), (size, size), interpolation=cv2.INTER_CUBIC
-    )
-    soft = soft * np.array(forgery.color, np.float32)
-    return target + mask[..., None] * (soft - target)
+def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
+    """Render one face, uint8 [size, size, 3] RGB; equal arguments give equal images.
+
+    Args:
+        description: the face.
+        size: side of the image in pixels, 32 to 512.
+
+    Raises:
+        InputError: size outside 32..512.
+    """
+    if not 32 <= size <= 512:
+        raise InputError(f"a synthetic face cannot have size {size}; give a size from 32 to 512")
+    scene = description.scene
+    resolution = round(size * _OVERSAMPLING)
+    surface = head_surface(description.identity, description.expression, scene, resolution)
+    background = paint_background(scene, resolution)
+    _paint_behind(surface, description)
+    _paint_head(surface, description)
+    image = _photograph(surface, background, size)
+    rng = np.random.default_rng(scene.noise_seed)
+    grain = rng.standard_normal(image.shape, np.float32)
+    image += np.float32(scene.noise) * grain
+    if description.forgery is not None:
+        swapped = replace(description, identity=description.forgery.donor, forgery=None)
+        other = head_surface(swapped.identity, swapped.expression, scene, resolution)
+        _paint_head(other, swapped)
+        mask = _region_mask(surface, description.forgery, size)
+        image = _blend(image, _photograph(other, background, size), mask, description.forgery)
+    image += np.float32(0.003) * rng.standard_normal(image.shape, np.float32)
+    return np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)
 
 
-OVERSAMPLING = 1.5
-
-
-def paint_behind(surface: Surface, face: FaceDescription) -> None:
-    """Paints what is seen past the head: hair behind it, neck, clothes, ears."""
+def _paint_behind(surface: Surface, face: FaceDescription) -> None:
+    """Paint what lies behind the head: hair, neck, clothes and ears."""
     skin = skin_color(face.identity)
     paint_back_hair(surface, face.identity)
     paint_body(surface, face, skin)
@@ -71,8 +81,8 @@ def paint_behind(surface: Surface, face: FaceDescription) -> None:
         paint_ears(surface, face.identity, skin)
 
 
-def paint_head(surface: Surface, face: FaceDescription) -> None:
-    """Paints the head with all that grows on it and is worn on it."""
+def _paint_head(surface: Surface, face: FaceDescription) -> None:
+    """Paint the head with its hair and everything worn on it."""
     person, doing = face.identity, face.expression
     skin = skin_color(person)
     raise_relief(surface, person, doing)
@@ -93,36 +103,29 @@ def _photograph(surface: Surface, background: np.ndarray, size: int) -> np.ndarr
     return develop(small, surface.scene.exposure).astype(np.float32)
 
 
-def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
-    """Draws one face.
+def _region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
+    """Return the coverage of the replaced region, float32 [size, size]: convex, with a soft border."""
+    rng = np.random.default_rng(forgery.shape)
+    v0, wide, tall = _REGIONS[forgery.region]
+    wide, tall = wide * rng.uniform(0.9, 1.1), tall * rng.uniform(0.9, 1.1)
+    u = surface.u - rng.normal(0, 0.02)
+    v = surface.v - v0 - rng.normal(0, 0.02)
+    tilt = rng.normal(0, 0.07)
+    a = np.abs(u * math.cos(tilt) + v * math.sin(tilt)) * (1 / wide)
+    b = np.abs(v * math.cos(tilt) - u * math.sin(tilt)) * (1 / tall)
+    power = rng.uniform(2.0, 3.6)
+    r = (a**power + b**power + 1e-9) ** (1 / power)
+    mask = surface.edge((r - 1.0) * min(wide, tall), forgery.seam)
+    mask *= surface.edge((np.sqrt(surface.rho2) - 0.98) * 0.8)
+    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
 
-    Args:
-        description: what to draw.
-        size: side of the image in pixels, 32 to 512.
 
-    Returns:
-        uint8 [size, size, 3], RGB. The same description and size give the same image, always.
-
-    Raises:
-        InputError: size outside 32..512.
-    """
-    if not 32 <= size <= 512:
-        raise InputError(f"a synthetic face of size {size} cannot be drawn: give a size from 32 to 512")
-    scene = description.scene
-    resolution = round(size * OVERSAMPLING)
-    surface = look_at(description.identity, description.expression, scene, resolution)
-    background = paint_background(scene, resolution)
-    paint_behind(surface, description)
-    paint_head(surface, description)
-    image = _photograph(surface, background, size)
-    rng = np.random.default_rng(scene.noise_seed)
-    grain = rng.standard_normal(image.shape, np.float32)
-    image += np.float32(scene.noise) * grain
-    if description.forgery is not None:
-        swapped = replace(description, identity=description.forgery.donor, forgery=None)
-        other = look_at(swapped.identity, swapped.expression, scene, resolution)
-        paint_head(other, swapped)
-        mask = region_mask(surface, description.forgery, size)
-        image = blend(image, _photograph(other, background, size), mask, description.forgery)
-    image += np.float32(0.003) * rng.standard_normal(image.shape, np.float32)
-    return np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)
+def _blend(target: np.ndarray, donor: np.ndarray, mask: np.ndarray, forgery: Forgery) -> np.ndarray:
+    """Blend the recolored and softened donor into the target by the mask; images are sRGB 0..1 [S, S, 3]."""
+    size = target.shape[0]
+    low = round(size / forgery.softness)
+    soft = cv2.resize(
+        cv2.resize(donor, (low, low), interpolation=cv2.INTER_LINEAR), (size, size), interpolation=cv2.INTER_CUBIC
+    )
+    soft = soft * np.array(forgery.color, np.float32)
+    return target + mask[..., None] * (soft - target)

@@ -1,4 +1,4 @@
-"""Light: normals from the height, a soft key light, sky and bounce, occlusion, highlights, and the camera's curve."""
+"""Shading: normals from the height, key and ambient light, occlusion, highlights, and the tone curve of the camera."""
 
 import math
 
@@ -7,12 +7,12 @@ import numpy as np
 
 from auxface.data.synthetic.surface import Surface, rgb
 
-# Red light travels furthest under skin: shadows on a face end in red (wrap lighting, per channel).
+# Red light spreads furthest below the skin, so shadows on a face have red borders (wrap lighting per channel).
 _SKIN_WRAP = rgb((0.42, 0.26, 0.18))
 
 
 def shade(surface: Surface, background: np.ndarray) -> np.ndarray:
-    """The lit image, linear RGB float32 [3, R, R], from the painted layers over `background`."""
+    """Return the image of a painted surface over a background of the same shape, linear RGB float32 [3, R, R]."""
     scene = surface.scene
     sin_yaw, cos_yaw, sin_pitch, cos_pitch = surface.rotation
     height = surface.height
@@ -57,7 +57,7 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
 
 
 def develop(linear: np.ndarray, exposure: float) -> np.ndarray:
-    """sRGB 0..1 from linear light, with a shoulder instead of clipped highlights."""
+    """Convert linear light to sRGB in 0..1; highlights are compressed, not clipped."""
     light = np.maximum(linear * exposure, 0.0)
     knee = 0.72
     over = np.maximum(light - knee, 0.0)
@@ -66,7 +66,7 @@ def develop(linear: np.ndarray, exposure: float) -> np.ndarray:
 
 
 def to_linear(color: str) -> tuple[float, float, float]:
-    """Linear RGB of a color written as #rrggbb."""
+    """Convert a color written as ``#rrggbb`` to linear RGB."""
     parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     r, g, b = (part / 12.92 if part <= 0.04045 else math.pow((part + 0.055) / 1.055, 2.4) for part in parts)
     return r, g, b

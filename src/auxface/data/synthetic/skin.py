@@ -1,17 +1,17 @@
-"""The color of skin: tone, blood, shadows under the eyes, blotches, freckles, moles, stubble, and nostrils."""
+"""The color of skin: tone, redness, shadows around the eyes, blotches, freckles, moles and nostrils."""
 
 import numpy as np
 
 from auxface.data.synthetic.description import MONK_HEX, Expression, Identity
 from auxface.data.synthetic.relief import AGE, eye_center, fold, nose_base
 from auxface.data.synthetic.shading import to_linear
-from auxface.data.synthetic.surface import Surface, offset_of, rgb, sample
+from auxface.data.synthetic.surface import Surface, pattern_offset, rgb, sample_noise
 
 
 def skin_color(identity: Identity) -> np.ndarray:
-    """Linear RGB albedo, float32 [3, 1, 1]: the tone's own color, a little warmer or cooler from person to person."""
+    """Return the albedo of a person's skin, linear RGB float32 [3, 1, 1]: the tone's color, varied by undertone."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
-    # The swatches are flat: light tones get blood and stay short of white; the deepest get more light, as in a studio.
+    # The colors of the scale are flat. Light tones get redness and stay below white, the darkest get more light.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
     blood = np.array([1.0, 1.0 - 0.17 * lightness, 1.0 - 0.24 * lightness], np.float32)
     warm = np.array([1.0 + 0.03 * identity.undertone, 1.0, 1.0 - 0.05 * identity.undertone], np.float32)
@@ -20,15 +20,15 @@ def skin_color(identity: Identity) -> np.ndarray:
 
 
 def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Paints the head's skin over the relief."""
+    """Paint the skin of the head; call after :func:`~auxface.data.synthetic.relief.raise_relief`."""
     age = AGE[identity.age_group]
     u, v = surface.u, surface.v
     base = skin_color(identity)
     lightness = float(base.mean())
 
     head = surface.head
-    blotch = sample("cloud", u[head], v[head], 0.42, offset_of(identity.texture, 1))
-    mottle = sample("cloud", u[head], v[head], 0.10, offset_of(identity.texture, 2))
+    blotch = sample_noise("cloud", u[head], v[head], 0.42, pattern_offset(identity.texture, 1))
+    mottle = sample_noise("cloud", u[head], v[head], 0.10, pattern_offset(identity.texture, 2))
     value, red = np.ones_like(u), np.zeros_like(u)
     value[head] += (0.022 + 0.018 * age) * blotch + (0.018 + 0.02 * age) * mottle
     red[head] += 0.02 * mottle + 0.012 * blotch
@@ -56,7 +56,7 @@ def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> 
         )
         value[where] -= (0.03 + 0.07 * age + 0.09 * lift + 0.06 * expression.lip_raise) * line
     if identity.freckles > 0.05:
-        spots = sample("grain", u[head], v[head], 0.045, offset_of(identity.texture, 4)) + 0.35 * blotch
+        spots = sample_noise("grain", u[head], v[head], 0.045, pattern_offset(identity.texture, 4)) + 0.35 * blotch
         zone = np.exp(-0.5 * ((u[head] / 0.42) ** 2 + ((v[head] - 0.14) / 0.2) ** 2))
         value[head] -= 0.26 * identity.freckles * zone * np.clip((spots - 0.95) * 1.5, 0, 1)
     red = red[head]

@@ -1,9 +1,8 @@
-"""Tileable noise, made once per process: the stuff of skin, hair, cloth and backgrounds.
+"""The surface of the head as the camera sees it, and the noise patterns that are painted on it.
 
-The head as a surface: its outline, its dome, and where on it each pixel looks.
-
-Head coordinates: u to the viewer's right, v down, height h towards the viewer; (0, 0) lies between the eyes and the
-nose tip, the chin near v = 1, the crown near v = -1.1, the cheekbones near u = ±0.74.
+Head coordinates: u points to the right of the image, v down, and the height h towards the camera. (0, 0) lies between
+the eyes and the tip of the nose, the chin near v = 1, the crown near v = -1.1, the cheekbones near u = ±0.74. One face
+unit is the unit of all three.
 """
 
 import math
@@ -15,74 +14,37 @@ import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity, Scene
 
-TILE = 256  # a tile of 256 KB stays in a processor's cache, where sampling is three times as fast
-WAVELENGTH = 16.0  # of every tile's main band, in texels
-_SEED = 20190614
-
-
-@lru_cache(maxsize=1)
-def tiles() -> dict[str, np.ndarray]:
-    """Noise tiles without seams, float32 [257, 257], zero mean, unit deviation; last row and column repeat the first.
-
-    `grain`: one band of isotropic noise. `cloud`: the band and everything slower. `ridge`: a net of fine lines, as in
-    creased skin. `strand`: long along the second axis, as in hair.
-    """
-    rng = np.random.default_rng(_SEED)
-    fy = np.fft.fftfreq(TILE)[:, None]
-    fx = np.fft.rfftfreq(TILE)[None, :]
-    radius = np.hypot(fy, fx)
-    center = 1.0 / WAVELENGTH
-    band = np.exp(-(((radius - center) / (0.45 * center)) ** 2))
-    slow = 1.0 / (1.0 + (radius / (0.5 * center)) ** 2.4)
-    along = np.exp(-((fy / (0.05 * center)) ** 2)) / (1.0 + (fx / (1.6 * center)) ** 2) * (fx > 0.15 * center)
-
-    def filtered(gain: np.ndarray) -> np.ndarray:
-        spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE))) * gain
-        spectrum[0, 0] = 0
-        image = np.fft.irfft2(spectrum, s=(TILE, TILE))
-        return image / image.std()
-
-    grain = filtered(band)
-    ridge = -np.abs(filtered(band))
-    made = {"grain": grain, "cloud": filtered(slow), "ridge": ridge - ridge.mean(), "strand": filtered(along)}
-    return {name: np.pad(tile / tile.std(), (0, 1), mode="wrap").astype(np.float32) for name, tile in made.items()}
-
-
-def sample(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: tuple[float, float]) -> np.ndarray:
-    """Noise at the positions (a, b), float32 arrays of one shape, its main band `wavelength` long in their unit."""
-    # Folding the positions back by hand is three times as fast as OpenCV's own wrapping border.
-    turns = WAVELENGTH / wavelength / TILE
-    column = a * np.float32(turns) + np.float32(offset[0])
-    row = b * np.float32(turns) + np.float32(offset[1])
-    column -= np.floor(column)
-    row -= np.floor(row)
-    column *= TILE
-    row *= TILE
-    return cv2.remap(tiles()[name], column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def offset_of(seed: int, what: int) -> tuple[float, float]:
-    """Where in a tile one person's pattern number `what` begins, as shares of the tile."""
-    code = (seed * 2654435761 + what * 40503 * 65537 + 12345) & 0xFFFFFFFF
-    code = ((code ^ (code >> 15)) * 2246822519) & 0xFFFFFFFF
-    return (code & 0xFFFF) / 65536, (code >> 16) / 65536
-
-
-UNIT = 0.44  # of the image's side, per face unit, at zoom 1
+# Length of a face unit at zoom 1, as a fraction of the side of the image.
+UNIT = 0.44
 _OUTLINE_BINS = 512
 _DOME_DEPTH = 0.66
-
+_TILE = 256  # 256 KB, which stays in the cache of a processor: sampling is three times as fast
+_WAVELENGTH = 16.0  # of the main band of every tile, in texels
+_SEED = 20190614
 
 Window = tuple[slice, slice]
+"""Rows and columns."""
 
 
 @dataclass
 class Surface:
-    """Per pixel, float32 [R, R]: where on the head it looks, and the layers painted so far.
+    """The point of the head that each pixel shows, and the layers painted so far; arrays are float32 [R, R].
 
-    `height` is relief over the head's plane, in face units. `albedo` is linear RGB [3, R, R]; `gloss` the strength of
-    the highlight; `soft` how much light bleeds under the surface (skin 1, other things 0); `cover` what is not
-    background.
+    Attributes:
+        u: head coordinate of each pixel, to the right.
+        v: head coordinate of each pixel, downwards.
+        x: image coordinate of each pixel in face units, without shift and roll, to the right.
+        y: image coordinate of each pixel in face units, without shift and roll, downwards.
+        rho2: squared distance from (0, 0) relative to the outline of the head, which lies at 1.
+        pixel: side of a pixel in face units.
+        rotation: sine and cosine of yaw, sine and cosine of pitch.
+        roll: sine and cosine of roll.
+        scene: pose and light.
+        height: relief over the plane of the head in face units.
+        albedo: linear RGB [3, R, R].
+        gloss: strength of the highlight.
+        soft: amount of light that spreads below the surface: 1 for skin, 0 for most other materials.
+        cover: fraction of the pixel that is not background.
     """
 
     u: np.ndarray
@@ -109,11 +71,11 @@ class Surface:
         self.cover = np.zeros(shape, np.float32)
 
     def window(self, u0: float, u1: float, v0: float, v1: float) -> Window:
-        """Rows and columns that hold every pixel looking at the box (u0..u1, v0..v1); empty slices when none does."""
+        """Return the rows and columns that contain all pixels of a box in u and v; empty slices if there are none."""
         size = self.u.shape[0]
         sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.rotation
         sin_roll, cos_roll = self.roll
-        # The lowest and highest the box's surface can stand bound where turning the head may carry it.
+        # The least and the greatest height in the box limit how far a rotation of the head can move it.
         far = max((u0 / 0.76) ** 2, (u1 / 0.76) ** 2) + max((v0 / 1.06) ** 2, (v1 / 1.06) ** 2)
         low, high = max(0.58 - 0.58 * far, -0.28), 0.76
         u, v, h = 0.5 * (u0 + u1), 0.5 * (v0 + v1), 0.5 * (low + high)
@@ -130,12 +92,12 @@ class Surface:
         return slice(top, bottom), slice(left, right)
 
     def edge(self, distance: np.ndarray, softness: float | np.ndarray = 0.0) -> np.ndarray:
-        """Coverage 0..1 of a shape from its signed distance (negative inside, face units), anti-aliased."""
+        """Return the antialiased coverage 0..1 of a shape, from its signed distance in face units (negative inside)."""
         width = 1.4 * self.pixel + softness
         return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0)
 
     def bump(self, u: float, v: float, width: float, length: float, amount: float) -> None:
-        """Adds a Gaussian hill (or, negative, a hollow) to the height."""
+        """Add a Gaussian of this height (negative: a hollow) to the relief."""
         rows, columns = self.window(u - 2.6 * width, u + 2.6 * width, v - 2.6 * length, v + 2.6 * length)
         a = (self.u[rows, columns] - u) * (1 / width)
         b = (self.v[rows, columns] - v) * (1 / length)
@@ -151,7 +113,7 @@ class Surface:
         soft: float | None = None,
         height: np.ndarray | None = None,
     ) -> None:
-        """Lays a color, [3, 1, 1] or [3, h, w], and other layers where given, over what is there."""
+        """Blend a color, [3, 1, 1] or [3, h, w], and the other given layers over the window ``where``."""
         rows, columns = where
         if alpha.size == 0:
             return
@@ -166,17 +128,38 @@ class Surface:
 
     @property
     def head(self) -> Window:
-        """The rows and columns that the head's skin may cover."""
+        """The rows and columns that the skin of the head can cover."""
         return self.window(-0.80, 0.80, -1.18, 1.10)
 
     def dim(self, where: Window, amount: np.ndarray) -> None:
-        """Takes the share `amount`, [h, w] or [3, h, w], of the color away."""
+        """Darken the color by the fraction ``amount``, [h, w] or [3, h, w]."""
         self.albedo[:, where[0], where[1]] *= 1.0 - amount
 
 
-def rgb(color: tuple[float, float, float] | list[float]) -> np.ndarray:
-    """A color as float32 [3, 1, 1], to be spread over a layer."""
-    return np.array(color, np.float32).reshape(3, 1, 1)
+def head_surface(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
+    """Return the unpainted surface of a head in the pose of a scene, for an image of ``resolution`` squared pixels."""
+    pixel = 1.0 / (UNIT * scene.zoom * resolution)
+    steps = ((np.arange(resolution) + 0.5 - resolution / 2) * pixel).astype(np.float32)
+    x, y = np.meshgrid(steps - np.float32(scene.shift_x), steps - np.float32(scene.shift_y))
+    roll = math.radians(scene.roll)
+    x, y = x * math.cos(roll) + y * math.sin(roll), y * math.cos(roll) - x * math.sin(roll)
+    yaw, pitch = math.radians(scene.yaw), math.radians(scene.pitch)
+    sin_yaw, cos_yaw, sin_pitch, cos_pitch = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+    u, v = x, y
+    for _ in range(4):
+        h = _warp_heights(u, v)
+        u = (x - h * sin_yaw) * (1 / cos_yaw)
+        z = h * cos_yaw - u * sin_yaw
+        v = (y - z * sin_pitch) * (1 / cos_pitch)
+    radius, angle = cv2.cartToPolar(u, v)
+    table = outline(identity, expression)[None, :]
+    table = np.pad(table, ((0, 0), (1, 1)), mode="wrap")
+    column = angle * (_OUTLINE_BINS / (2 * math.pi)) + 0.5
+    rim = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rho2 = (radius / rim) ** 2
+    return Surface(
+        u, v, x, y, rho2, pixel, (sin_yaw, cos_yaw, sin_pitch, cos_pitch), (math.sin(roll), math.cos(roll)), scene
+    )
 
 
 def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -186,7 +169,7 @@ def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def outline(identity: Identity, expression: Expression) -> np.ndarray:
-    """Radius of the head's outline, float32 [512], by angle from +u towards +v."""
+    """Return the radius of the outline of the head, float32 [512], by angle from +u towards +v."""
     width = 1.0 + 0.045 * identity.head_width
     crown = 1.10 + 0.035 * identity.cranium
     chin = 1.0 + 0.03 * identity.chin + 0.085 * expression.jaw_drop
@@ -212,7 +195,7 @@ def outline(identity: Identity, expression: Expression) -> np.ndarray:
 
 
 def _smooth_curve(knots: np.ndarray, values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Cubic Hermite curve through the values, level at both ends, with parabolic slopes between."""
+    """Evaluate a cubic Hermite curve through the values: flat at both ends, with parabolic slopes between."""
     step = np.diff(knots)
     secant = np.diff(values) / step
     slope = np.zeros_like(values)
@@ -225,32 +208,67 @@ def _smooth_curve(knots: np.ndarray, values: np.ndarray, where: np.ndarray) -> n
     return ends + h * t * rest * (slope[piece] * rest - slope[piece + 1] * t)
 
 
-def look_at(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
-    """Where every pixel of an image of `resolution`² looks on a head in this pose."""
-    pixel = 1.0 / (UNIT * scene.zoom * resolution)
-    steps = ((np.arange(resolution) + 0.5 - resolution / 2) * pixel).astype(np.float32)
-    x, y = np.meshgrid(steps - np.float32(scene.shift_x), steps - np.float32(scene.shift_y))
-    roll = math.radians(scene.roll)
-    x, y = x * math.cos(roll) + y * math.sin(roll), y * math.cos(roll) - x * math.sin(roll)
-    yaw, pitch = math.radians(scene.yaw), math.radians(scene.pitch)
-    sin_yaw, cos_yaw, sin_pitch, cos_pitch = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
-    u, v = x, y
-    for _ in range(4):
-        h = _warp_heights(u, v)
-        u = (x - h * sin_yaw) * (1 / cos_yaw)
-        z = h * cos_yaw - u * sin_yaw
-        v = (y - z * sin_pitch) * (1 / cos_pitch)
-    radius, angle = cv2.cartToPolar(u, v)
-    table = outline(identity, expression)[None, :]
-    table = np.pad(table, ((0, 0), (1, 1)), mode="wrap")
-    column = angle * (_OUTLINE_BINS / (2 * math.pi)) + 0.5
-    rim = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    rho2 = (radius / rim) ** 2
-    return Surface(
-        u, v, x, y, rho2, pixel, (sin_yaw, cos_yaw, sin_pitch, cos_pitch), (math.sin(roll), math.cos(roll)), scene
-    )
-
-
 def dome(rho2: np.ndarray, depth: float = _DOME_DEPTH) -> np.ndarray:
-    """Height of the bare head: flat in front, round at the sides, 0 at the outline and beyond."""
+    """Return the height of the head without features: flat in front, round at the sides, 0 from the outline on."""
     return depth * np.sqrt(np.maximum(1.0 - rho2 * np.sqrt(rho2) * 0.55 - rho2 * 0.45, 0.0))
+
+
+def rgb(color: tuple[float, float, float] | list[float]) -> np.ndarray:
+    """Return a color as float32 [3, 1, 1]."""
+    return np.array(color, np.float32).reshape(3, 1, 1)
+
+
+def sample_noise(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: tuple[float, float]) -> np.ndarray:
+    """Sample a noise pattern at positions.
+
+    Args:
+        name: ``grain``, ``cloud``, ``ridge`` or ``strand``.
+        a: first coordinate of the positions, float32 of any shape.
+        b: second coordinate, of the same shape.
+        wavelength: of the main band, in the unit of the coordinates.
+        offset: start of the pattern, see :func:`pattern_offset`.
+    """
+    # Wrapping the positions here is three times as fast as the wrapping border of OpenCV.
+    turns = _WAVELENGTH / wavelength / _TILE
+    column = a * np.float32(turns) + np.float32(offset[0])
+    row = b * np.float32(turns) + np.float32(offset[1])
+    column -= np.floor(column)
+    row -= np.floor(row)
+    column *= _TILE
+    row *= _TILE
+    return cv2.remap(_tiles()[name], column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def pattern_offset(seed: int, number: int) -> tuple[float, float]:
+    """Return the start of pattern number ``number`` of a person's skin or hair, as fractions of a tile."""
+    code = (seed * 2654435761 + number * 40503 * 65537 + 12345) & 0xFFFFFFFF
+    code = ((code ^ (code >> 15)) * 2246822519) & 0xFFFFFFFF
+    return (code & 0xFFFF) / 65536, (code >> 16) / 65536
+
+
+@lru_cache(maxsize=1)
+def _tiles() -> dict[str, np.ndarray]:
+    """Return periodic noise, float32 [257, 257], mean 0, deviation 1; the last row and column repeat the first.
+
+    ``grain``: one band of isotropic noise. ``cloud``: that band and all lower frequencies. ``ridge``: a net of fine
+    lines, as in creased skin. ``strand``: elongated along the second axis, as hair is.
+    """
+    rng = np.random.default_rng(_SEED)
+    fy = np.fft.fftfreq(_TILE)[:, None]
+    fx = np.fft.rfftfreq(_TILE)[None, :]
+    radius = np.hypot(fy, fx)
+    center = 1.0 / _WAVELENGTH
+    band = np.exp(-(((radius - center) / (0.45 * center)) ** 2))
+    slow = 1.0 / (1.0 + (radius / (0.5 * center)) ** 2.4)
+    along = np.exp(-((fy / (0.05 * center)) ** 2)) / (1.0 + (fx / (1.6 * center)) ** 2) * (fx > 0.15 * center)
+
+    def filtered(gain: np.ndarray) -> np.ndarray:
+        spectrum = np.fft.rfft2(rng.standard_normal((_TILE, _TILE))) * gain
+        spectrum[0, 0] = 0
+        image = np.fft.irfft2(spectrum, s=(_TILE, _TILE))
+        return image / image.std()
+
+    grain = filtered(band)
+    ridge = -np.abs(filtered(band))
+    made = {"grain": grain, "cloud": filtered(slow), "ridge": ridge - ridge.mean(), "strand": filtered(along)}
+    return {name: np.pad(tile / tile.std(), (0, 1), mode="wrap").astype(np.float32) for name, tile in made.items()}

@@ -1,0 +1,176 @@
+"""Render a collection of synthetic faces and its table, in several processes.
+
+Example:
+    >>> faces = render_faces(4, seed=0, size=32)
+    >>> faces.images.shape, len(faces.table)
+    ((4, 32, 32, 3), 4)
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from auxface.data.synthetic.collection import Bias, describe_face
+from auxface.data.synthetic.render import render_face
+from auxface.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_FACES_PER_PROCESS = 96
+
+
+@dataclass(frozen=True)
+class SyntheticFaces:
+    """Rendered faces with their labels.
+
+    Attributes:
+        images: uint8 [N, S, S, 3] RGB.
+        table: a row per image, in the same order, with the columns ``split`` (train, val, test), ``source`` (the
+            person), ``frame`` (the number of the person's image), ``emotion`` (class name), ``skin_tone``,
+            ``age_group``, ``forged`` (0 or 1), and a 0/1 column for each name in ``ATTRIBUTES``.
+    """
+
+    images: np.ndarray
+    table: "pd.DataFrame"
+
+
+def render_faces(
+    count: int,
+    *,
+    seed: int = 0,
+    size: int = 64,
+    bias: Bias | None = None,
+    splits: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SyntheticFaces:
+    """Render a collection of faces: four images per person, all in the same split.
+
+    Args:
+        count: number of images.
+        seed: of the collection. Face number i is the same for every ``count``.
+        size: side of the images in pixels, 32 to 512.
+        bias: ties a label to a group in the training split; None keeps all labels independent of skin tone.
+        splits: fractions of the people in train, val and test, which sum to 1; met to within a few people.
+        workers: number of processes; by default one per processor core, at most 8, and one for a small collection. The
+            result does not depend on it.
+        progress: called with the number of faces done so far, by one thread at a time.
+
+    Raises:
+        InputError: count below 1, a negative seed, a size outside 32..512, or invalid splits.
+    """
+    if count < 1:
+        raise InputError(f"count must be 1 or more, not {count}")
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, not {seed}")
+    if not 32 <= size <= 512:
+        raise InputError(f"synthetic faces cannot have size {size}; give a size from 32 to 512")
+    if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1.0) > 1e-6:
+        raise InputError(f"splits must be three numbers of 0 or more that sum to 1 (train, val, test), not {splits}")
+    import pandas as pd  # here, since the child processes import this module and need no tables
+
+    images = np.empty((count, size, size, 3), np.uint8)
+    rows: list[dict[str, object]] = [{}] * count
+    job = _Job(seed, size, bias, splits)
+    tally = threading.Lock()
+    done = 0
+
+    def collect(faces: Iterator[_RenderedFace]) -> None:
+        nonlocal done
+        for index, row, image in faces:
+            rows[index], images[index] = row, image
+            with tally:
+                done += 1
+                if progress is not None:
+                    progress(done)
+
+    processes = max(1, min(workers or min(_processors(), 8), count // _FACES_PER_PROCESS))
+    if processes == 1:
+        collect(_render(range(count), job))
+    else:
+        with ThreadPoolExecutor(processes) as pool:
+            lists = [range(first, count, processes) for first in range(processes)]
+            for finished in [pool.submit(collect, _render_in_child(indices, job)) for indices in lists]:
+                finished.result()
+    return SyntheticFaces(images, pd.DataFrame(rows))
+
+
+_RenderedFace = tuple[int, dict[str, object], np.ndarray]
+"""(number, table row, image uint8 [S, S, 3])"""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The arguments that all faces of a collection have in common."""
+
+    seed: int
+    size: int
+    bias: Bias | None
+    splits: tuple[float, float, float]
+
+
+def _render(indices: range, job: _Job) -> Iterator[_RenderedFace]:
+    """Yield the faces with these numbers."""
+    for index in indices:
+        face, row = describe_face(index, seed=job.seed, bias=job.bias, splits=job.splits)
+        yield index, row, render_face(face, job.size)
+
+
+def _render_in_child(indices: range, job: _Job) -> Iterator[_RenderedFace]:
+    """Yield the faces with these numbers, rendered in a child process.
+
+    This is a plain subprocess: forked workers can hang once torch has started threads, and spawned workers import the
+    main script of the caller again.
+    """
+    request = json.dumps({**asdict(job), "indices": [indices.start, indices.stop, indices.step]}) + "\n"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", "from auxface.data.synthetic.batch_rendering import main; main()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
+        try:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(request.encode())
+            child.stdin.close()
+            for index in indices:
+                line = child.stdout.readline()
+                if not line:
+                    raise RuntimeError(f"the process that renders synthetic faces ended early, before face {index}")
+                row = json.loads(line)
+                if "error" in row:
+                    raise InputError(row["error"])
+                image = np.frombuffer(child.stdout.read(job.size * job.size * 3), np.uint8)
+                yield index, row, image.reshape(job.size, job.size, 3)
+        finally:
+            child.kill()
+
+
+def main() -> None:
+    """Run as the child: read a job from standard input; write a line of JSON and size * size * 3 bytes per face."""
+    cv2.setNumThreads(1)
+    request = json.loads(sys.stdin.readline())
+    bias = request["bias"]
+    if bias is not None:
+        bias = Bias(**{**bias, "favored": None if bias["favored"] is None else tuple(bias["favored"])})
+    job = _Job(request["seed"], request["size"], bias, tuple(request["splits"]))
+    out = sys.stdout.buffer
+    try:
+        for _, row, image in _render(range(*request["indices"]), job):
+            out.write(json.dumps(row).encode() + b"\n" + image.tobytes())
+    except InputError as error:
+        out.write(json.dumps({"error": str(error)}).encode() + b"\n")
+    out.flush()
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
