@@ -1,0 +1,187 @@
+"""How much of each reconstruction target can be predicted from the patches around a hidden patch.
+
+A masked autoencoder can only learn of a target what the visible part of the face says about it. This module measures
+a lower mark of that without training anything deep: a ridge regression (Hoerl and Kennard, 1970) predicts the target
+of a patch from the 24 patches around it (their RGB values and their mean target), and is scored on faces that were not
+fitted. A target with a value near 0 is noise to the auxiliary; training on it teaches little, whatever its weight.
+
+    >>> import numpy as np
+    >>> from auxface.recipe import Target
+    >>> rows = np.linspace(0, 255, 48)[None, :] + np.random.default_rng(0).uniform(-40, 40, (60, 1))
+    >>> faces = np.repeat(np.repeat(rows.clip(0, 255).astype(np.uint8)[:, None, :, None], 3, axis=1), 48, axis=3)
+    >>> [found] = learnable(faces[:40], faces[40:], [Target(name="rgb")], patch_size=8)
+    >>> found.r2 > 0.9
+    True
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from auxface import texture
+from auxface.errors import InputError
+from auxface.objectives.reconstruction.targets import target_patches, values_per_patch
+from auxface.progress import Advance, progress_bar
+from auxface.recipe import Target
+
+REACH = 2
+"""Patches on each side of the hidden one that the regression uses: 5 x 5 - 1 = 24 patches."""
+RELATIVE_PENALTIES = tuple(10.0**power for power in range(-4, 3))
+"""Ridge penalties that are tried, as multiples of the mean eigenvalue of the features' covariance."""
+MOST_FACES = 2000
+COMPONENTS = 512
+"""Principal components of the RGB values that the regression uses."""
+_SELECTION = 0.25
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """What the neighborhood of a patch says about one target.
+
+    Attributes:
+        target: the target.
+        r2: explained variance on held-out faces, over the mean of the fitted faces at the same place; 1 is perfect, 0
+            no better than that mean. Bits and histograms are scored as probabilities.
+        faces: number of faces fitted, penalty selection included.
+        held_out: number of faces scored.
+    """
+
+    target: Target
+    r2: float
+    faces: int
+    held_out: int
+
+
+def learnable(
+    train_images: np.ndarray, held_out_images: np.ndarray, targets: Iterable[Target], *, patch_size: int
+) -> list[Learnable]:
+    """Return how well each target of a hidden patch is predicted from the patches around it.
+
+    Args:
+        train_images: uint8 [N, 3, S, S]; at most ``MOST_FACES`` of them, evenly spread, are used.
+        held_out_images: uint8 [M, 3, S, S], other faces at the same size; likewise.
+        targets: of images, not of video clips.
+        patch_size: side of a patch in pixels; a face needs at least 5 x 5 patches.
+
+    Returns:
+        One result per target, in the given order.
+
+    Raises:
+        InputError: an unknown descriptor, parameter or encoding, faces with fewer than 5 x 5 patches, or fewer than
+            eight faces to fit or two to score.
+    """
+    chosen = list(targets)
+    side = train_images.shape[-1] // patch_size
+    if side < 2 * REACH + 1:
+        raise InputError(
+            f"faces of {train_images.shape[-1]} pixels have {side} x {side} patches of {patch_size} pixels; at least "
+            f"{2 * REACH + 1} x {2 * REACH + 1} are needed: use larger faces or smaller patches"
+        )
+    for target in chosen:
+        values_per_patch(target, patch_size)
+    fitted, scored = _spread(train_images), _spread(held_out_images)
+    if len(fitted) < 8 or len(scored) < 2:
+        raise InputError(
+            f"{len(fitted)} faces to fit and {len(scored)} to score are too few; at least 8 and 2 are needed"
+        )
+    # Faces that select the penalty are not fitted; they are spread over the data set as the others are.
+    selects = np.arange(len(fitted)) % round(1 / _SELECTION) == 0
+    mean = torch.from_numpy(fitted[~selects].astype(np.float32).mean(axis=0) / 255)
+    batches = [-(-len(part) // _BATCH) for part in (fitted, scored)]
+    with progress_bar("measure targets", sum(batches) * (1 + len(chosen)), "batches") as advance:
+        rgb = [_surrounding_rgb(part, mean, patch_size, advance) for part in (fitted, scored)]
+        rows = torch.from_numpy(np.repeat(~selects, (side - 2 * REACH) ** 2))
+        vectors = torch.linalg.eigh(rgb[0][rows].T @ rgb[0][rows])[1][:, -COMPONENTS:]
+        rgb = [part @ vectors for part in rgb]
+        found: list[Learnable] = []
+        for target in chosen:
+            known, scoring = (_targets(part, target, patch_size, advance) for part in (fitted, scored))
+            place_mean = known[~torch.from_numpy(selects)].mean(dim=0)
+            sides = [_split(part - place_mean, target, patch_size, side) for part in (known, scoring)]
+            features = [torch.cat([part, around], dim=1) for part, (around, _) in zip(rgb, sides, strict=True)]
+            r2 = _ridge_r2(
+                (features[0][rows], sides[0][1][rows]),
+                (features[0][~rows], sides[0][1][~rows]),
+                (features[1], sides[1][1]),
+            )
+            found.append(Learnable(target, r2, len(fitted), len(scored)))
+    return found
+
+
+def _ridge_r2(fit: tuple[Tensor, Tensor], select: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> float:
+    """Held-out explained variance at the penalty that is best on the selection faces; each part is (x, y)."""
+    scale = fit[0].std(dim=0).clamp(min=1e-6)
+    x = fit[0] / scale
+    values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
+    values, vectors = values.clamp(min=0).float(), vectors.float()
+    moments = vectors.T @ (x.T @ fit[1] / len(x))
+    projected = select[0] / scale @ vectors
+    best, best_error = moments, float("inf")
+    for relative in RELATIVE_PENALTIES:
+        coefficients = moments / (values + relative * values.mean())[:, None]
+        error = float((projected @ coefficients - select[1]).square().sum())
+        if error < best_error:
+            best, best_error = coefficients, error
+    left = (score[0] / scale @ vectors @ best - score[1]).square().sum()
+    base = score[1].square().sum()
+    return float(1 - left / base) if base > 0 else float("nan")
+
+
+def _spread(images: np.ndarray) -> np.ndarray:
+    if len(images) <= MOST_FACES:
+        return np.asarray(images)
+    return np.asarray(images[np.linspace(0, len(images) - 1, MOST_FACES).astype(int)])
+
+
+def _surrounding_rgb(images: np.ndarray, mean: Tensor, patch_size: int, advance: Advance) -> Tensor:
+    """RGB around every inner patch less the mean face, [faces * places, values]; the outer ring at half resolution."""
+    parts: list[Tensor] = []
+    for start in range(0, len(images), _BATCH):
+        faces = torch.from_numpy(np.array(images[start : start + _BATCH])).float() / 255 - mean
+        parts.append(_surroundings(faces, patch_size))
+        advance(1)
+    return torch.cat(parts)
+
+
+def _surroundings(faces: Tensor, patch_size: int) -> Tensor:
+    window = (2 * REACH + 1) * patch_size
+    cut = faces.unfold(2, window, patch_size).unfold(3, window, patch_size)
+    batch, channels, rows, columns = cut.shape[:4]
+    cut = cut.permute(0, 2, 3, 1, 4, 5).reshape(batch * rows * columns, channels, window, window)
+    inner = slice(patch_size, window - patch_size)
+    ring = torch.ones(2 * REACH - 1, 2 * REACH - 1, dtype=torch.bool)
+    ring[REACH - 1, REACH - 1] = False
+    near = ring.repeat_interleave(patch_size, 0).repeat_interleave(patch_size, 1)
+    far = torch.ones(2 * REACH + 1, 2 * REACH + 1, dtype=torch.bool)
+    far[1:-1, 1:-1] = False
+    half = max(1, patch_size // 2)
+    pooled = F.adaptive_avg_pool2d(cut, (2 * REACH + 1) * half)
+    outer = far.repeat_interleave(half, 0).repeat_interleave(half, 1)
+    return torch.cat([cut[:, :, inner, inner][:, :, near].flatten(1), pooled[:, :, outer].flatten(1)], dim=1)
+
+
+def _targets(images: np.ndarray, target: Target, patch_size: int, advance: Advance) -> Tensor:
+    """The target of every patch, [faces, patches, values]."""
+    half = torch.full((1, 3, 1, 1), 0.5)
+    parts: list[Tensor] = []
+    for start in range(0, len(images), _BATCH):
+        clean = torch.from_numpy(np.array(images[start : start + _BATCH]))
+        parts.append(target_patches(clean, target, patch_size, half, half))
+        advance(1)
+    return torch.cat(parts)
+
+
+def _split(patches: Tensor, target: Target, patch_size: int, side: int) -> tuple[Tensor, Tensor]:
+    """Of every inner patch, the mean target of each patch around it and its own target, two times [rows, values]."""
+    channels = 3 if target.name == "rgb" else texture.target_channels(target.name, target.encoding, **target.parameters)
+    means = patches.unflatten(2, (-1, channels)).mean(dim=2).view(len(patches), side, side, channels)
+    reach = 2 * REACH + 1
+    windows = means.unfold(1, reach, 1).unfold(2, reach, 1).flatten(4)
+    around = [place for place in range(reach * reach) if place != reach * reach // 2]
+    own = patches.view(len(patches), side, side, -1)[:, REACH : side - REACH, REACH : side - REACH]
+    return windows[..., around].flatten(0, 2).flatten(1), own.flatten(0, 2)
