@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file
-from auxface.data.images.cache import load_images
+from auxface.data.augment.presets import UNCROPPED
+from auxface.data.images.cache import load_images, training_side
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.shards import index_shards, is_sharded
 from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips
@@ -52,6 +53,23 @@ def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples
     if recipe.encoder.num_frames is None:
         return load_image_samples(manifest, name, recipe.encoder.image_size)
     return load_clip_samples(manifest, name, clip_sampling(recipe))
+
+
+def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
+    """Load the training rows as :func:`load_samples` does, with images large enough to crop views from.
+
+    A training view is a crop. Cut from an image that was first shrunk to the input size of the encoder, it has to be
+    enlarged again and has less fine detail than an image at evaluation. See
+    :func:`auxface.data.images.cache.training_side` for the size that is used instead. Clips and shards keep the input
+    size of the encoder.
+
+    Raises:
+        InputError: see :func:`load_image_samples` and :func:`load_clip_samples`.
+    """
+    size = recipe.encoder.image_size
+    if recipe.encoder.num_frames is not None or is_sharded(manifest) or recipe.train.augment in UNCROPPED:
+        return load_samples(manifest, name, recipe)
+    return load_image_samples(manifest, name, training_side(manifest.paths(), size))
 
 
 def clip_sampling(recipe: Recipe) -> ClipSampling:

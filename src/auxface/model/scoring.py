@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from auxface.data.augment.presets import make_views
 from auxface.model.joint import JointModel
 
 _BATCH = 128
@@ -102,15 +103,19 @@ def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
 
     Args:
         model: the model.
-        images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
+        images: uint8 [N, 3, S, S], resized to the model's input size where they have another; or clips
+            [N, T, 3, S, S] at that size.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     parts = []
+    size = model.recipe.encoder.image_size
     step = _samples(images, _BATCH)
     for start in range(0, len(images), step):
         batch = torch.from_numpy(np.array(images[start : start + step])).to(device)
+        if batch.shape[-1] != size:
+            batch = make_views(batch, torch.zeros(len(batch), dtype=torch.int64), "none", size=size).clean
         with full_precision(device):
             parts.append(model.pooled(batch.float() / 255).float().cpu())
     model.train(was_training)

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from auxface.data.augment.self_blending import blend_validation, real_faces
 from auxface.data.manifest import KEY, Manifest
-from auxface.data.samples import LoadedSamples, load_samples
+from auxface.data.samples import LoadedSamples, load_samples, load_training_samples
 from auxface.data.shards import ShardImages
 from auxface.device import free_memory
 from auxface.model import JointModel
@@ -114,14 +114,15 @@ class Assembly:
     parts: dict[str, LoadedSamples]
 
 
-def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = load_samples) -> Assembly:
+def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader | None = None) -> Assembly:
     """Build the model, read the images (or clips) and let the objectives make their tables.
 
     Args:
         recipe: the recipe.
         given: the manifest.
         device: ``cpu``, ``cuda`` or ``mps``, for ``train.batch_size=auto``.
-        read: gives the usable images of a split's rows.
+        read: loads the images of a split; default: training images large enough to crop from, validation images at
+            the input size.
 
     Raises:
         InputError: anything wrong with recipe, manifest or images.
@@ -131,7 +132,8 @@ def assemble(recipe: Recipe, given: Manifest, device: str, read: Reader = load_s
     tasks = tasks_for(recipe, manifest)
     model = JointModel(recipe, tasks)
     size = recipe.encoder.image_size
-    parts = {split: read(manifest.only(split), split, recipe) for split in ("train", "val")}
+    readers = {"train": read or load_training_samples, "val": read or load_samples}
+    parts = {split: reader(manifest.only(split), split, recipe) for split, reader in readers.items()}
     if recipe.train.batch_size == "auto":
         found = fitting_batch_size(model, device, most=len(parts["train"].images))
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": found})})

@@ -164,3 +164,6 @@ PRESETS: dict[str, Callable[[Tensor, Tensor, int], Views]] = {
     "forensic": _forensic,
 }
 """Function per preset: (images, seeds, size) -> views, as in :func:`make_views`."""
+
+UNCROPPED = ("none", "forensic")
+"""Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""

@@ -84,6 +84,16 @@ def fit_square(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)))
 
 
+def shorter_side(path: Path) -> int | None:
+    """Return the shorter side of an image file in pixels, from its header alone; None if there is no readable one."""
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    # A file that cannot be read is reported when it is decoded.
+    except Exception:
+        return None
+
+
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file, or UnreadableImage with the reason."""
     try:
