@@ -44,7 +44,7 @@ def test_predict_with_nothing_readable(run, model, tmp_path):
     (tmp_path / "a.jpg").write_text("not an image")
     done = run("predict", model, "a.jpg")
     assert done.code == 2
-    assert done.err.splitlines()[-1] == "auxface: not one input could be read (a.jpg: not an image)"
+    assert done.err.splitlines()[-1] == "auxface: none of the inputs could be read (a.jpg: not an image)"
 
 
 def test_an_empty_split(refused, sixty, model, tmp_path, small):
@@ -123,8 +123,8 @@ def test_an_option_that_does_not_exist(refused, sixty):
     ("more", "sentence"),
     [
         (["--corruption", "gausian_noise"], "did you mean 'gaussian_noise'?"),
-        (["--severity", "6"], "severity 6: expected some of 1, 2, 3, 4, 5"),
-        (["--baseline", "other"], "baseline 'other' is none of the models (run)"),
+        (["--severity", "6"], "severity 6: expected one or more of 1, 2, 3, 4, 5"),
+        (["--baseline", "other"], "baseline 'other' is not among the models (run)"),
         (["--onnx", "gone.onnx"], "gone.onnx: no such file"),
     ],
 )
@@ -133,14 +133,14 @@ def test_options_of_evaluate_that_do_not_fit(refused, sixty, model, more, senten
 
 
 def test_evaluate_without_a_model_and_on_the_split_that_chose_it(refused, sixty, model, tmp_path):
-    assert "nothing to evaluate" in refused("evaluate", "--data", sixty, "--out", "e")
+    assert "no model to evaluate" in refused("evaluate", "--data", sixty, "--out", "e")
     shutil.copytree(model, tmp_path / "cheat")
     path = tmp_path / "cheat" / "config.json"
     config = json.loads(path.read_text())
     config["selection"]["split"] = "test"
     path.write_text(json.dumps(config))
     said = refused("evaluate", "cheat", "--data", sixty, "--split", "test", "--out", "e")
-    assert "this model was chosen on split 'test'" in said
+    assert "this model was selected on split 'test'" in said
 
 
 def test_a_table_that_cannot_be_measured_is_bad_input_of_evaluate_too(refused, sixty, model, tmp_path):

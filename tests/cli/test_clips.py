@@ -131,10 +131,12 @@ def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp
     image = read_manifest(sixty).paths()[0]
     predicted = run("predict", clip_model, image)
     assert predicted.code == 2
-    assert "an image, and the model sees clips; give it a video" in predicted.err
+    assert "an image, but the model was trained on video clips; give it a video" in predicted.err
     sentence = refused("evaluate", clip_model, "--data", clips, "--out", "e", "--explain", 4)
-    assert "the model sees clips; leave --explain out" in sentence
-    assert "an image, and the model sees clips" in refused("explain", clip_model, image, "-o", "why.png")
+    assert "the model takes video clips; omit --explain" in sentence
+    assert "an image, but the model was trained on video clips" in refused(
+        "explain", clip_model, image, "-o", "why.png"
+    )
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ TASKS = (
 
 
 def make_saved(**changes) -> SavedModel:
-    """A small untrained joint model whose scores differ from image to image."""
+    """Return a small untrained joint model whose scores differ between images."""
     recipe = Recipe(
         seed=3,
         auxiliary=Auxiliary(
@@ -72,7 +72,7 @@ def folder_of_faces(faces, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def clip(faces, tmp_path_factory):
-    """Two seconds at 10 frames a second: one face, then another."""
+    """A video of two seconds at 10 frames per second: one face, then another."""
     av = pytest.importorskip("av")
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     with av.open(str(path), "w") as container:

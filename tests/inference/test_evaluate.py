@@ -1,4 +1,4 @@
-"""``auxface evaluate`` beyond the plain run: damage, attacks, other files, maps, missed faces, mitigations."""
+"""``evaluate``: perturbations, attacks, exported files, mean maps, missed faces, class orders."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from auxface.model.directory import load_model
 
 @pytest.fixture(scope="module")
 def measured(sixty, trained, tmp_path_factory):
-    """The folder and the audit of one run with damage and maps."""
+    """The folder and the audit of an evaluation with perturbations and mean maps."""
     out = tmp_path_factory.mktemp("measured") / "e"
     kinds = ("fog", "h264", "occlusion_eyes", "attacks")
     return out, evaluate(
@@ -25,7 +25,7 @@ def measured(sixty, trained, tmp_path_factory):
     )
 
 
-def test_robustness_is_written_as_a_table_that_audit_reads_to_the_same_numbers(measured, tmp_path):
+def test_audit_reproduces_robustness_from_its_table(measured, tmp_path):
     out, found = measured
     task = found.models["run"].tasks["emotion"]
     assert list(task.robustness["fog"]) == [1, 5]
@@ -40,7 +40,7 @@ def test_robustness_is_written_as_a_table_that_audit_reads_to_the_same_numbers(m
     assert other.overall == task.overall
 
 
-def test_one_seed_gives_one_table(measured, sixty, trained, tmp_path):
+def test_same_seed_gives_same_robustness_table(measured, sixty, trained, tmp_path):
     evaluate(
         trained, sixty, tmp_path / "e", corruptions=("fog", "pgd"), severities=(1, 5), resamples=100, device="cpu",
         validation=False,
@@ -51,20 +51,20 @@ def test_one_seed_gives_one_table(measured, sixty, trained, tmp_path):
             pd.testing.assert_frame_equal(table.frame, one[kind][severity].frame, rtol=1e-5)
 
 
-def test_maps_stand_on_the_page_with_their_numbers(measured):
+def test_mean_maps_are_on_the_page_and_in_csv_files(measured):
     out, _ = measured
     page = (out / "report.html").read_text()
-    assert "Where run looks" in page
-    assert "What run cannot rebuild, by class" in page
+    assert "Mean saliency maps of run" in page
+    assert "Reconstruction errors of run by class" in page
     looking, rebuilding = (pd.read_csv(out / "csv" / f"{name}.csv") for name in ("looking", "rebuilding"))
     one = looking[(looking["task"] == "emotion") & (looking["by"] == "everybody")]
     assert one["value"].sum() == pytest.approx(1, abs=1e-3)
     assert set(looking["by"]) >= {"class of emotion", "class of forged", "group skin_tone"}
     forged = rebuilding[(rebuilding["task"] == "forged") & (rebuilding["region"] == "eyes")].set_index("class")["value"]
-    assert forged["fake less real"] == pytest.approx(forged["fake"] - forged["real"])
+    assert forged["fake minus real"] == pytest.approx(forged["fake"] - forged["real"])
 
 
-def test_the_report_says_what_it_was_trained_on_and_measured_with(measured):
+def test_report_names_training_data_and_machine(measured):
     report = json.loads((measured[0] / "report.json").read_text())
     assert report["provenance"]["trained_on"] == "synthetic"
     assert report["provenance"]["chosen_on"] == "val"
@@ -79,24 +79,24 @@ def test_the_report_says_what_it_was_trained_on_and_measured_with(measured):
         ("test", "run was not trained on these samples.", False),
     ],
 )
-def test_the_report_says_whether_the_model_saw_the_split(split, expected, noted, sixty, trained, tmp_path):
+def test_report_states_whether_split_was_trained_on(split, expected, noted, sixty, trained, tmp_path):
     evaluate(trained, sixty, tmp_path / "e", split=split, corruptions=(), resamples=50, device="cpu")
     page = (tmp_path / "e" / "report.html").read_text()
-    section = page[page.index("What the auxiliary task rebuilds") :]
+    section = page[page.index("What the auxiliary task reconstructs") :]
     assert expected in section
     assert "no model was trained" not in page
     notes = json.loads((tmp_path / "e" / "report.json").read_text())["notes"]
     assert any(expected in note for note in notes) == noted
 
 
-def test_another_manifest_leaves_training_on_it_unknown(sixty, trained, tmp_path):
+def test_training_on_another_manifest_is_unknown(sixty, trained, tmp_path):
     other = relabeled(sixty, {}, reversed(read_manifest(sixty).labels["emotion"].classes))
     found = evaluate(trained, other, tmp_path / "e", split="train", corruptions=(), resamples=50, device="cpu")
-    assert any("is not known" in note for note in found.notes)
+    assert any("is unknown" in note for note in found.notes)
     assert not any("was trained on these samples:" in note for note in found.notes)
 
 
-def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, trained, tmp_path):
+def test_exported_file_and_its_model_score_equally(sixty, trained, tmp_path):
     pytest.importorskip("onnxruntime")
     export_model(load_model(trained), tmp_path / "exported.onnx")
     found = evaluate(
@@ -111,29 +111,29 @@ def test_an_exported_file_beside_its_model_gives_the_same_figures(sixty, trained
     assert (tmp_path / "e" / "robustness.exported.parquet").is_file()
 
 
-def test_faces_that_prepare_missed_in_this_split_are_counted_as_errors(measured, sixty, trained, tmp_path):
+def test_faces_missed_by_prepare_count_as_errors(measured, sixty, trained, tmp_path):
     listed = sixty.with_name(f"{sixty.stem}.rejected.csv")
     before = listed.read_bytes()
-    lost = {
+    rejected = {
         "path": list("abcde"),
         "reason": "x",
         "status": ["no_face", "no_face", "unreadable", "duplicate", "no_face"],
         "split": ["test", "test", "test", "test", "train"],
     }
-    pd.DataFrame(lost).to_csv(listed, index=False)
+    pd.DataFrame(rejected).to_csv(listed, index=False)
     try:
         found = evaluate(trained, sixty, tmp_path / "e", corruptions=(), resamples=100, device="cpu", validation=False)
     finally:
         listed.write_bytes(before)
     assert found.models["run"].left_out == {"no_face": 2, "unreadable": 1}
     task, rows = found.models["run"].tasks["emotion"], found.models["run"].rows
-    wanted = task.overall["accuracy"].value * rows / (rows + 3)
-    assert task.counted_as_errors["accuracy"].value == pytest.approx(wanted)
+    expected = task.overall["accuracy"].value * rows / (rows + 3)
+    assert task.counted_as_errors["accuracy"].value == pytest.approx(expected)
     page = (tmp_path / "e" / "report.html").read_text()
     assert "Counting them as errors" in page
 
 
-def test_one_model_on_several_manifests_makes_the_matrix(measured, tmp_path):
+def test_audit_makes_matrix_of_several_manifests(measured, tmp_path):
     table = evaluation.read_predictions(measured[0] / "predictions.parquet")
     other = evaluation.Predictions(table.frame.assign(dataset="elsewhere"), table.tasks, {}, table.provenance)
     evaluation.write_predictions(other, tmp_path / "elsewhere.parquet")
@@ -144,7 +144,7 @@ def test_one_model_on_several_manifests_makes_the_matrix(measured, tmp_path):
 
 
 def relabeled(path, names, classes):
-    """A manifest with its emotions renamed, in an order of classes of its own, beside it."""
+    """Return the path of a copy of a manifest with emotions renamed and classes in the given order."""
     manifest = read_manifest(path)
     label = Label("class", tuple(classes))
     table = manifest.table.assign(emotion=manifest.table["emotion"].replace(names))
@@ -154,18 +154,18 @@ def relabeled(path, names, classes):
     return beside
 
 
-def test_classes_in_another_order_are_the_same_classes(measured, sixty, trained, tmp_path):
+def test_class_order_of_manifest_does_not_matter(measured, sixty, trained, tmp_path):
     given = read_manifest(sixty)
     other = relabeled(sixty, {}, reversed(given.labels["emotion"].classes))
     found = evaluate(trained, other, tmp_path / "e", corruptions=("fgsm",), resamples=100, device="cpu")
     one, two = (audit.models["run"].tasks["emotion"] for audit in (found, measured[1]))
     assert one.overall == two.overall
-    # Attacks go away from the true class: had classes been mistaken for each other, they would go elsewhere.
+    # Attacks depend on the true class, so a mix-up of classes would change them.
     again = evaluate(trained, sixty, tmp_path / "s", corruptions=("fgsm",), resamples=100, device="cpu")
     assert one.robustness == again.models["run"].tasks["emotion"].robustness
 
 
-def test_a_class_that_the_model_does_not_know_is_not_measured_and_is_said(measured, sixty, trained, tmp_path):
+def test_unknown_class_is_excluded_with_a_note(measured, sixty, trained, tmp_path):
     given = read_manifest(sixty)
     happy = int((given.only("test").table["emotion"] == "happy").sum())
     classes = ["awe" if name == "happy" else name for name in given.labels["emotion"].classes]
@@ -173,8 +173,8 @@ def test_a_class_that_the_model_does_not_know_is_not_measured_and_is_said(measur
     found = evaluate(trained, other, tmp_path / "e", corruptions=(), resamples=100, device="cpu")
     task = found.models["run"].tasks["emotion"]
     assert task.unlabeled == happy > 0
-    assert any(f"run does not know emotion awe ({happy} rows)" in note for note in found.notes)
-    strange = {name: f"not {name}" for name in given.labels["emotion"].classes}
-    other = relabeled(sixty, strange, strange.values())
-    with pytest.raises(InputError, match="the model knows 'emotion'"):
+    assert any(f"run was not trained on emotion awe ({happy} rows)" in note for note in found.notes)
+    renamed = {name: f"not {name}" for name in given.labels["emotion"].classes}
+    other = relabeled(sixty, renamed, renamed.values())
+    with pytest.raises(InputError, match="the model has 'emotion'"):
         evaluate(trained, other, tmp_path / "s", device="cpu")

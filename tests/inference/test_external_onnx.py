@@ -1,4 +1,4 @@
-"""Somebody else's ONNX file: what fits is scored as its own runtime scores it, what does not gets a sentence."""
+"""ONNX files of other programs: scores equal those computed by hand; mismatches are input errors."""
 
 import json
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from auxface.errors import InputError
-from auxface.inference.evaluated_models import calibrated
-from auxface.inference.external_onnx import ForeignOnnx, open_onnx
+from auxface.inference.answers import calibrated_scores
+from auxface.inference.external_onnx import ExternalOnnx, open_onnx
 from auxface.inference.onnx_model import OnnxModel
 
 onnx = pytest.importorskip("onnx")
@@ -16,7 +16,7 @@ MOODS = ("calm", "glad", "cross")
 
 
 def write(path, outputs, *, size=32, last=False, batch="n", softmax=False, metadata=None):
-    """A file that averages its input over space and maps the three channels on; ``outputs``: name to width."""
+    """Write a model that averages its input over space and maps the channels to ``outputs`` (name to width)."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     generator = np.random.default_rng(0)
     axes = onnx.numpy_helper.from_array(np.array([1, 2] if last else [2, 3], np.int64), "axes")
@@ -53,24 +53,24 @@ def expected(images, weights, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.2
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("batch", ["n", 1, 4])
-def test_logits_are_those_of_the_file_with_the_recipes_normalization(saved, images, tmp_path, last, batch):
+def test_logits_use_the_recipes_normalization(saved, images, tmp_path, last, batch):
     images = images[:8]
     weights = write(tmp_path / "m.onnx", {"mood": 3}, last=last, batch=batch)
     found = open_onnx(tmp_path / "m.onnx", saved.config)
-    assert isinstance(found, ForeignOnnx)
+    assert isinstance(found, ExternalOnnx)
     assert [task.name for task in found.config.tasks] == ["mood"]
     np.testing.assert_allclose(found.score_images(images)["mood"], expected(images, weights["mood"]), atol=1e-4)
 
 
-def test_metadata_says_normalization_and_the_order_of_classes(saved, images, tmp_path):
+def test_metadata_sets_normalization_and_class_order(saved, images, tmp_path):
     metadata = {"mean": "[0, 0, 0]", "std": "[1, 1, 1]", "classes": json.dumps(["cross", "calm", "glad"])}
     weights = write(tmp_path / "m.onnx", {"mood": 3}, metadata=metadata)
     found = open_onnx(tmp_path / "m.onnx", saved.config).score_images(images)["mood"]
-    wanted = expected(images, weights["mood"], (0, 0, 0), (1, 1, 1))[:, [1, 2, 0]]
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    expected_logits = expected(images, weights["mood"], (0, 0, 0), (1, 1, 1))[:, [1, 2, 0]]
+    np.testing.assert_allclose(found, expected_logits, atol=1e-4)
 
 
-def test_probabilities_come_out_as_the_scores_they_are(saved, images, tmp_path):
+def test_probabilities_are_kept_as_scores(saved, images, tmp_path):
     write(tmp_path / "raw.onnx", {"mood": 3, "forged": 2})
     write(tmp_path / "soft.onnx", {"mood": 3, "forged": 2}, softmax=True)
     raw, soft = (open_onnx(tmp_path / f"{name}.onnx", saved.config) for name in ("raw", "soft"))
@@ -78,22 +78,22 @@ def test_probabilities_come_out_as_the_scores_they_are(saved, images, tmp_path):
     assert one["forged"].shape == (9, 1)
     for record in raw.config.tasks:
         np.testing.assert_allclose(
-            calibrated(record, one[record.name]), calibrated(record, two[record.name]), atol=1e-5
+            calibrated_scores(record, one[record.name]), calibrated_scores(record, two[record.name]), atol=1e-5
         )
 
 
-def test_our_own_export_is_known_by_its_metadata(saved, tmp_path):
+def test_files_exported_by_auxface_are_recognized(saved, tmp_path):
     from auxface.inference.export import export_model
 
-    export_model(saved, tmp_path / "ours.onnx")
-    assert isinstance(open_onnx(tmp_path / "ours.onnx", None), OnnxModel)
+    export_model(saved, tmp_path / "exported.onnx")
+    assert isinstance(open_onnx(tmp_path / "exported.onnx", None), OnnxModel)
 
 
 @pytest.mark.parametrize(
     ("outputs", "options", "sentence"),
     [
-        ({"mood": 4}, {}, r"output for 'mood' has shape \[1, 4\]; expected 3 numbers an image \(calm, glad, cross\)"),
-        ({"y": 3}, {}, r"its outputs are called y; name each after its task \(mood, forged, has\)"),
+        ({"mood": 4}, {}, r"output for 'mood' has shape \[1, 4\]; expected 3 values per image \(calm, glad, cross\)"),
+        ({"y": 3}, {}, r"its outputs are named y; name each output after its task \(mood, forged, has\)"),
         ({"mood": 3}, {"size": 8}, "8 pixels a side; expected 16 to 1024"),
         (
             {"mood": 3},
@@ -104,16 +104,16 @@ def test_our_own_export_is_known_by_its_metadata(saved, tmp_path):
         ({"mood": 3}, {"metadata": {"std": "[1, 0, 1]"}}, "'std' in its metadata must be a JSON list of three"),
     ],
 )
-def test_what_does_not_fit_gets_a_sentence(saved, tmp_path, outputs, options, sentence):
+def test_mismatched_files_are_rejected(saved, tmp_path, outputs, options, sentence):
     write(tmp_path / "m.onnx", outputs, **options)
     with pytest.raises(InputError, match=sentence):
         open_onnx(tmp_path / "m.onnx", saved.config)
 
 
-def test_a_file_that_says_nothing_needs_a_model_beside_it(tmp_path):
+def test_file_without_metadata_needs_a_reference(tmp_path):
     write(tmp_path / "m.onnx", {"mood": 3})
-    with pytest.raises(InputError, match="name a model directory of the same tasks beside it"):
+    with pytest.raises(InputError, match="also name a model directory with the same tasks"):
         open_onnx(tmp_path / "m.onnx", None)
     (tmp_path / "x.onnx").write_bytes(b"no model")
-    with pytest.raises(InputError, match="not a file that ONNX Runtime can run"):
+    with pytest.raises(InputError, match="ONNX Runtime cannot run this file"):
         open_onnx(tmp_path / "x.onnx", None)

@@ -6,7 +6,7 @@ import pytest
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "use.ipynb"
 
 
-def test_the_notebook_runs_from_top_to_bottom(monkeypatch, tmp_path):
+def test_notebook_runs_from_top_to_bottom(monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     cells = json.loads(NOTEBOOK.read_text())["cells"]

@@ -9,7 +9,8 @@ from PIL import Image
 from auxface.data.faces import FaceSettings
 from auxface.data.images.decode import UnreadableImage
 from auxface.errors import InputError
-from auxface.inference.prediction import NO_FACE, answers_from_scores, meaning
+from auxface.inference.answers import answers_from_scores, forgery_note
+from auxface.inference.prediction import NO_FACE
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model.config import TaskRecord
 from auxface.model.directory import SavedModel
@@ -26,7 +27,7 @@ def as_png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_every_kind_of_image_gets_the_same_answer(predictor, faces, tmp_path):
+def test_all_input_types_give_the_same_answer(predictor, faces, tmp_path):
     face = faces[0]
     path = tmp_path / "face.png"
     path.write_bytes(as_png(face))
@@ -38,21 +39,21 @@ def test_every_kind_of_image_gets_the_same_answer(predictor, faces, tmp_path):
     assert set(tasks["mood"]) == {"class", "probability", "probabilities", "threshold", "abstained"}
 
 
-def test_probabilities_are_the_models_at_its_temperature(predictor, saved, faces):
+def test_probabilities_use_the_stored_temperature(predictor, saved, faces):
     square = np.asarray(Image.fromarray(faces[1]).resize((32, 32), Image.Resampling.BILINEAR))
     with torch.no_grad():
         logits = saved.model.logits(torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 255)
-    wanted = (logits["mood"][0] / 2).softmax(0).tolist()
+    expected = (logits["mood"][0] / 2).softmax(0).tolist()
     answer = predictor(faces[1]).faces[0].tasks["mood"]
-    np.testing.assert_allclose(list(answer.probabilities.values()), wanted, atol=1e-6)
-    assert answer.answer == ("calm", "glad", "cross")[int(np.argmax(wanted))]
+    np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=1e-6)
+    assert answer.answer == ("calm", "glad", "cross")[int(np.argmax(expected))]
     forged = predictor(faces[1]).faces[0].tasks["forged"]
     score = float((logits["forged"][0, 0] / 2).sigmoid())
     assert forged.probabilities == pytest.approx({"real": 1 - score, "forged": score}, abs=1e-6)
     assert (forged.answer, forged.threshold) == ("forged" if score >= 0.3 else "real", 0.3)
 
 
-def test_lists_come_in_order_and_bad_images_in_their_place(predictor, faces, tmp_path):
+def test_lists_keep_order_and_unreadable_images(predictor, faces, tmp_path):
     results = predictor([faces[0], tmp_path / "none.png", b"", faces[1]])
     assert [result.reason for result in results] == [None, "no such file", "empty file", None]
     for place, face in ((0, faces[0]), (3, faces[1])):
@@ -60,7 +61,7 @@ def test_lists_come_in_order_and_bad_images_in_their_place(predictor, faces, tmp
         assert among == pytest.approx(alone, abs=1e-6)
 
 
-def test_a_generator_is_streamed(predictor, faces):
+def test_generator_is_streamed(predictor, faces):
     given = 0
 
     def endless():
@@ -78,12 +79,12 @@ def test_a_generator_is_streamed(predictor, faces):
 @pytest.mark.parametrize(
     "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), torch.zeros(4, 4, 3, dtype=torch.uint8), 7]
 )
-def test_arrays_of_another_form_are_refused_in_a_sentence(predictor, wrong):
+def test_arrays_of_wrong_shape_or_dtype_are_rejected(predictor, wrong):
     with pytest.raises(InputError, match=r"uint8|expected a path"):
         predictor.predict([wrong])
 
 
-def test_addresses_are_fetched_only_when_asked_for(predictor):
+def test_urls_are_fetched_only_if_allowed(predictor):
     assert "--allow-urls" in predictor("http://127.0.0.1:9/x.png").reason
     allowed = Predictor(predictor.scorer, allow_urls=True)
     assert "cannot be fetched" in allowed("http://127.0.0.1:9/x.png").reason
@@ -91,7 +92,7 @@ def test_addresses_are_fetched_only_when_asked_for(predictor):
 
 @pytest.fixture
 def site():
-    """A web server of this machine; paths to bodies."""
+    """Run a local web server; yield its URL and a dict from paths to bodies."""
     import http.server
     import threading
 
@@ -118,7 +119,7 @@ def site():
     server.server_close()
 
 
-def test_an_address_is_answered_as_its_file(predictor, faces, site, monkeypatch):
+def test_url_gives_the_answer_of_its_file(predictor, faces, site, monkeypatch):
     address, bodies = site
     bodies |= {"/face.png": as_png(faces[0]), "/page": b"<html>", "/large": b"\0" * 5000}
     allowed = Predictor(predictor.scorer, allow_urls=True)
@@ -134,21 +135,21 @@ def test_an_address_is_answered_as_its_file(predictor, faces, site, monkeypatch)
         fetch(f"{address}/large", max_bytes=4000)
 
 
-def test_a_model_of_cut_faces_cuts_every_face_alike(saved, faces):
+def test_model_of_cropped_faces_crops_faces(saved, faces):
     wide = np.full((200, 420, 3), 128, np.uint8)
     crop = FaceSettings(detector="haar", size=48, least=20).to_json()
     model = SavedModel(saved.model, saved.config.model_copy(update={"crop": crop}))
-    said: list[str] = []
-    predictor = Predictor(TorchScorer(model, "cpu"), warn=said.append)
+    warnings: list[str] = []
+    predictor = Predictor(TorchScorer(model, "cpu"), warn=warnings.append)
     nothing = predictor(wide)
-    assert (nothing.faces, nothing.reason, nothing.unreadable, said) == ((), NO_FACE, False, [])
-    whole = Predictor(TorchScorer(model, "cpu"), faces="whole", warn=said.append)
+    assert (nothing.faces, nothing.reason, nothing.unreadable, warnings) == ((), NO_FACE, False, [])
+    whole = Predictor(TorchScorer(model, "cpu"), faces="whole", warn=warnings.append)
     assert len(whole(wide).faces) == 1
-    assert "learned from faces cut with haar" in said[0]
+    assert "trained on faces cropped with haar" in warnings[0]
 
 
-def test_faces_in_a_real_photograph_are_boxed_and_cut_as_prepare_cuts_them(saved, shared_data):
-    from auxface.data.faces import FaceCropper
+def test_crops_of_a_photograph_equal_those_of_prepare(saved, shared_data):
+    from auxface.data.faces import FaceCutter
 
     weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
     image = np.asarray(Image.open(next((shared_data / "deepfake_dfdc_faces/images/real").glob("*.jpg"))).convert("RGB"))
@@ -156,33 +157,33 @@ def test_faces_in_a_real_photograph_are_boxed_and_cut_as_prepare_cuts_them(saved
     settings = FaceSettings(size=96, margin=0.2)
     model = SavedModel(saved.model, saved.config.model_copy(update={"crop": settings.to_json()}))
     predictor = Predictor(TorchScorer(model, "cpu"), weights=weights, warn=pytest.fail)
-    shown, reason = predictor.look(two)
-    assert (len(shown), reason) == (2, None)
-    assert shown[0].box[0] < shown[1].box[0]
-    [(face, square)] = FaceCropper(settings, weights).crop(image)
-    alone, _ = predictor.look(image)
+    crops, reason = predictor.crop_faces(two)
+    assert (len(crops), reason) == (2, None)
+    assert crops[0].box[0] < crops[1].box[0]
+    [(face, square)] = FaceCutter(settings, weights).cut(image)
+    alone, _ = predictor.crop_faces(image)
     assert alone[0].box == face.box
     from auxface.data.images.decode import fit_square
 
-    np.testing.assert_array_equal(alone[0].square, fit_square(square, 32))
+    np.testing.assert_array_equal(alone[0].pixels, fit_square(square, 32))
 
 
 @pytest.mark.parametrize("crop", [{"detector": "yunet", "size": "big"}, {"detector": "none"}, {"detector": 3}])
-def test_a_record_of_cropping_that_is_none_is_refused(saved, crop):
+def test_invalid_crop_settings_are_rejected(saved, crop):
     model = SavedModel(saved.model, saved.config.model_copy(update={"crop": crop}))
     with pytest.raises(InputError, match=r"crop|faces"):
         Predictor(TorchScorer(model, "cpu"))
 
 
-def test_a_wide_image_scored_as_one_face_is_warned_of_once(saved):
-    said: list[str] = []
-    predictor = Predictor(TorchScorer(saved, "cpu"), warn=said.append)
+def test_wide_image_scored_as_one_face_warns_once(saved):
+    warnings: list[str] = []
+    predictor = Predictor(TorchScorer(saved, "cpu"), warn=warnings.append)
     predictor([np.zeros((40, 100, 3), np.uint8)] * 3)
-    assert len(said) == 1
-    assert "100x40" in said[0]
+    assert len(warnings) == 1
+    assert "100x40" in warnings[0]
 
 
-def test_scores_in_the_band_get_no_answer():
+def test_scores_in_abstain_band_get_no_answer():
     binary = TaskRecord(name="t", kind="binary", classes=("no", "yes"), thresholds={"yes": 0.5}, abstain=(0.4, 0.6))
     made = answers_from_scores(binary, np.array([[0.39], [0.4], [0.59], [0.6]]))
     assert [one.answer for one in made] == ["no", None, None, "yes"]
@@ -191,24 +192,24 @@ def test_scores_in_the_band_get_no_answer():
     assert [(one.answer, one.abstained) for one in made] == [(None, True), ("b", False)]
 
 
-def test_only_forgery_tasks_say_what_their_score_is_not():
-    assert "no proof" in meaning(TaskRecord(name="label", kind="binary", classes=("real", "fake")))
-    assert meaning(TaskRecord(name="hat", kind="binary", classes=("no", "yes"))) is None
+def test_only_forgery_tasks_have_a_note():
+    assert "no proof" in forgery_note(TaskRecord(name="label", kind="binary", classes=("real", "fake")))
+    assert forgery_note(TaskRecord(name="hat", kind="binary", classes=("no", "yes"))) is None
 
 
-def test_a_table_has_a_row_per_face_and_task_and_keeps_failures(predictor, faces):
+def test_table_has_a_row_per_face_and_task_or_reason(predictor, faces):
     good, bad = predictor([faces[0], b"x"])
     table = pd.concat([good.to_frame(), bad.to_frame()])
     assert list(table["task"].iloc[:3]) == ["mood", "forged", "has"]
     assert table["reason"].iloc[3] == "not an image"
 
 
-def test_a_plot_shows_the_image(predictor, faces):
+def test_plot_shows_the_image(predictor, faces):
     axes = predictor(faces[0]).plot().axes[0]
     assert axes.images[0].get_array().shape == (64, 64, 3)
 
 
-def test_a_directory_reads_back_as_the_same_predictor(predictor, model_folder, faces, tmp_path):
+def test_saved_directory_loads_as_the_same_predictor(predictor, model_folder, faces, tmp_path):
     again = Predictor.from_pretrained(model_folder, device="cpu")
     again.save_pretrained(tmp_path / "copy")
     third = Predictor.from_pretrained(tmp_path / "copy", device="cpu")
@@ -222,7 +223,7 @@ def test_a_directory_reads_back_as_the_same_predictor(predictor, model_folder, f
     ]
 
 
-def test_a_hub_name_is_fetched_by_its_three_files_alone(model_folder, predictor, faces, monkeypatch):
+def test_hub_download_fetches_only_three_files(model_folder, predictor, faces, monkeypatch):
     import huggingface_hub
 
     asked = []
@@ -237,7 +238,7 @@ def test_a_hub_name_is_fetched_by_its_three_files_alone(model_folder, predictor,
     assert found(faces[0]).to_dict() == predictor(faces[0]).to_dict()
 
 
-def test_a_model_is_pushed_as_a_private_directory(predictor, monkeypatch):
+def test_push_to_hub_uploads_a_private_directory(predictor, monkeypatch):
     import huggingface_hub
 
     seen = {}
@@ -264,7 +265,7 @@ def test_a_model_is_pushed_as_a_private_directory(predictor, monkeypatch):
         predictor.push_to_hub("no name")
 
 
-def test_a_hub_name_without_network_is_one_sentence(monkeypatch):
+def test_hub_name_without_network_is_an_input_error(monkeypatch):
     import huggingface_hub
 
     def offline(*_, **__):

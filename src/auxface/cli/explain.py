@@ -1,4 +1,4 @@
-"""``auxface explain``."""
+"""The command ``auxface explain``."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,13 @@ from auxface.cli.predict import DetectorFlag, FacesFlag, WeightsFlag
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A model directory, or a hub name.")],
+    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
     image: Annotated[Path, typer.Argument(help="The image.")],
     out: Out,
-    task: Annotated[str | None, typer.Option("--task", help="Which answer; the first by default.")] = None,
-    face: Annotated[int | None, typer.Option("--face", help="One face alone, counted from 0.", min=0)] = None,
+    task: Annotated[str | None, typer.Option("--task", help="The task to explain; by default the first.")] = None,
+    face: Annotated[
+        int | None, typer.Option("--face", help="Index of the one face to explain, from 0; by default all.", min=0)
+    ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,
     weights: WeightsFlag = None,
@@ -23,10 +25,10 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Draw where a model looked, what moved its answer, and what it could not rebuild."""
+    """Draw attention, input gradients and reconstruction errors for the faces of an image."""
     from auxface.inference.explain import explain
 
-    explained = explain(
+    explanations = explain(
         model,
         image,
         out,
@@ -39,8 +41,8 @@ def command(
         overwrite=overwrite,
     )
     if as_json:
-        typer.echo(json.dumps([one.to_dict() for one in explained]))
+        typer.echo(json.dumps([one.to_dict() for one in explanations]))
         return
-    for number, one in enumerate(explained):
+    for number, one in enumerate(explanations):
         typer.echo(f"face {number}: {one.task} {one.face.tasks[one.task]}")
     typer.echo(f"figure: {out}")

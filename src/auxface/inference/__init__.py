@@ -1,1 +1,1 @@
-"""A trained model put to use: predictions for tables, answers for images, figures of what it rebuilds."""
+"""A trained model in use: predict, evaluate, explain, export."""

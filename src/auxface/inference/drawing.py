@@ -1,7 +1,13 @@
-"""Images with their faces boxed and labeled."""
+"""Predictions drawn: boxes and labels on images and videos, and figures of images and of scores over time.
 
-from collections.abc import Sequence
+draw_boxes(pixels, prediction.faces)            # uint8 [H, W, 3]
+write_overlay_video(prediction, Path("out.mp4"))
+prediction_figure(prediction)                   # matplotlib
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,50 +15,65 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from auxface.atomic import atomic_file
 from auxface.data.images.decode import UnreadableImage
+from auxface.data.video.frames import index_video, stream_frames
 from auxface.errors import InputError
-from auxface.inference.prediction import Face, Prediction
-from auxface.inference.preprocessing import read_any
+from auxface.inference.prediction import Face, Prediction, VideoPrediction
+from auxface.inference.preprocessing import to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Apart for people who see few colors (Okabe and Ito, 2008), and light enough under dark text.
-COLORS: tuple[tuple[int, int, int], ...] = (
+# Distinguishable with color vision deficiency (Okabe and Ito, 2008), and light enough under dark text.
+BOX_COLORS: tuple[tuple[int, int, int], ...] = (
     (240, 228, 66), (86, 180, 233), (230, 159, 0), (0, 200, 150), (230, 150, 195),
 )  # fmt: skip
-_INK = (20, 22, 25)
-_LINES = 4
-# Sides under which labels do not fit.
-_LEAST = 240
+_TEXT_COLOR = (20, 22, 25)
+_MAX_LABEL_LINES = 4
+# On an image with a smaller side, labels do not fit.
+_MIN_LABEL_SIDE = 240
+_MAX_CLASSES = 6
+_LINE_COLORS = ("#0072b2", "#d55e00", "#00845f", "#a8558a", "#b27c00", "#3f8fc4")
+_DASHES = ("-", "--", ":", "-.")
 
 
-def boxed(pixels: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | None = None) -> np.ndarray:
-    """The pixels with a box and the answers of every face, uint8 [H, W, 3].
+def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | None = None) -> np.ndarray:
+    """Draw the box and the answers of every face.
 
     Args:
-        pixels: uint8 [H, W, 3] RGB.
-        faces: what to draw.
-        numbers: of the faces, for their colors; without it their places.
+        image: uint8 RGB [H, W, 3]; not changed.
+        faces: The faces to draw.
+        numbers: The number of each face, which decides its color; by default its index.
+
+    Returns:
+        uint8 RGB [H, W, 3].
     """
-    image = Image.fromarray(pixels)
-    draw = ImageDraw.Draw(image)
-    side = min(image.size)
-    line = max(1, round(side / 240))
-    for place, face in enumerate(faces):
-        color = COLORS[(place if numbers is None else numbers[place]) % len(COLORS)]
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    line_width = max(1, round(min(canvas.size) / 240))
+    for index, face in enumerate(faces):
+        color = BOX_COLORS[(index if numbers is None else numbers[index]) % len(BOX_COLORS)]
         x, y, width, height = face.box
-        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=line)
+        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=line_width)
         lines = [f"{name}: {answer}" for name, answer in face.tasks.items()]
-        if len(lines) > _LINES:
-            lines = [*lines[: _LINES - 1], f"and {len(lines) - _LINES + 1} more"]
-        _label(draw, image.size, face.box, lines, color, line)
-    return np.asarray(image)
+        if len(lines) > _MAX_LABEL_LINES:
+            lines = [*lines[: _MAX_LABEL_LINES - 1], f"and {len(lines) - _MAX_LABEL_LINES + 1} more"]
+        _draw_label(draw, canvas.size, face.box, lines, color, line_width)
+    return np.asarray(canvas)
 
 
-def legible(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """An image that is too small for labels, enlarged by a whole number, with its faces; any other as it is."""
-    factor = -(-_LEAST // min(image.shape[:2]))
+def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
+    """Enlarge an image that is too small for labels by a whole number, together with the boxes of its faces.
+
+    Args:
+        image: uint8 RGB [H, W, 3].
+        faces: The faces of the image.
+
+    Returns:
+        The image and its faces, unchanged if the image is large enough.
+    """
+    factor = -(-_MIN_LABEL_SIDE // min(image.shape[:2]))
     if factor < 2:
         return image, list(faces)
     height, width = image.shape[:2]
@@ -61,32 +82,33 @@ def legible(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[
     return np.asarray(large), scaled
 
 
-def _label(
+def _draw_label(
     draw: ImageDraw.ImageDraw,
     size: tuple[int, int],
     box: tuple[float, float, float, float],
     lines: list[str],
     color: tuple[int, int, int],
-    line: int,
+    line_width: int,
 ) -> None:
     text = "\n".join(lines)
     points = max(9, round(min(size) / 34))
     while True:
         font = _font(points)
         left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font=font, spacing=2)
-        wide, high = right - left + 4 * line + 4, bottom - top + 2 * line + 4
-        if wide <= size[0] or points <= 7:
+        width, height = right - left + 4 * line_width + 4, bottom - top + 2 * line_width + 4
+        if width <= size[0] or points <= 7:
             break
         points -= 1
-    x = min(max(0.0, box[0]), max(0.0, size[0] - wide))
+    x = min(max(0.0, box[0]), max(0.0, size[0] - width))
     # Above the box, else below it, else inside.
-    y = box[1] - high
+    y = box[1] - height
     if y < 0:
         y = box[1] + box[3]
-    if y + high > size[1]:
-        y = max(0.0, min(box[1], size[1] - high))
-    draw.rectangle((x, y, x + wide, y + high), fill=color)
-    draw.multiline_text((x + 2 * line + 2 - left, y + line + 2 - top), text, fill=_INK, font=font, spacing=2)
+    if y + height > size[1]:
+        y = max(0.0, min(box[1], size[1] - height))
+    draw.rectangle((x, y, x + width, y + height), fill=color)
+    place = (x + 2 * line_width + 2 - left, y + line_width + 2 - top)
+    draw.multiline_text(place, text, fill=_TEXT_COLOR, font=font, spacing=2)
 
 
 @cache
@@ -99,21 +121,71 @@ def _font(points: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
         return ImageFont.load_default(points)
 
 
-def prediction_figure(prediction: Prediction) -> "Figure":
-    """A matplotlib figure of a prediction's image with its faces.
+def write_overlay_video(prediction: VideoPrediction, out: Path, advance: Callable[..., None] | None = None) -> None:
+    """Write the video as H.264 MP4 with boxes and labels, without sound, in constant memory.
+
+    Args:
+        prediction: The prediction; its source is read again.
+        out: The file to write.
+        advance: Called with the number of frames written.
 
     Raises:
-        InputError: the input cannot be read (again).
+        InputError: PyAV has no H.264 encoder on this machine, or the source can no longer be read.
+    """
+    import av
+    from av.error import FFmpegError
+
+    index = index_video(Path(prediction.source))
+    rate = Fraction(len(index) / max(prediction.seconds, len(index) / 120)).limit_denominator(1001)
+    patience = max(2, round(float(rate)))
+    with atomic_file(out) as temporary:
+        try:
+            with av.open(str(temporary), "w", format="mp4") as container:
+                stream = None
+                for number, frame in stream_frames(Path(prediction.source)):
+                    # H.264 needs even sides.
+                    even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
+                    drawn = _draw_frame(prediction, number, even, patience)
+                    if stream is None:
+                        stream = container.add_stream("libx264", rate=rate)
+                        stream.width, stream.height = drawn.shape[1], drawn.shape[0]
+                        stream.pix_fmt = "yuv420p"
+                    if drawn.shape[:2] != (stream.height, stream.width):
+                        continue
+                    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(drawn), format="rgb24")
+                    for packet in stream.encode(image):
+                        container.mux(packet)
+                    if advance is not None:
+                        advance(1)
+                if stream is not None:
+                    for packet in stream.encode():
+                        container.mux(packet)
+        except (FFmpegError, ValueError) as error:
+            raise InputError(f"{out}: the video cannot be written ({error})") from None
+
+
+def _draw_frame(prediction: VideoPrediction, number: int, frame: np.ndarray, patience: int) -> np.ndarray:
+    boxes = [(index, track.box_at(number, patience)) for index, track in enumerate(prediction.tracks)]
+    visible = [(index, box) for index, box in boxes if box is not None]
+    faces = [Face(box, prediction.faces[index].tasks) for index, box in visible]
+    return draw_boxes(*enlarge_for_labels(frame, faces), [index for index, _ in visible])
+
+
+def prediction_figure(prediction: Prediction) -> "Figure":
+    """Return a matplotlib figure of a prediction's image with boxes and labels.
+
+    Raises:
+        InputError: The input can no longer be read.
     """
     from matplotlib.figure import Figure
 
     if prediction.source is None:
         raise InputError(f"{prediction.input}: the prediction does not hold its image, so it cannot be drawn")
     try:
-        image = read_any(prediction.source)
+        image = to_rgb(prediction.source)
     except UnreadableImage as error:
         raise InputError(f"{prediction.input}: {error}") from None
-    drawn = boxed(image, prediction.faces)
+    drawn = draw_boxes(image, prediction.faces)
     height, width = drawn.shape[:2]
     scale = 7 / max(height, width)
     figure = Figure(figsize=(width * scale, height * scale + (0.35 if prediction.reason else 0)), dpi=120)
@@ -124,3 +196,55 @@ def prediction_figure(prediction: Prediction) -> "Figure":
         axes.set_title(prediction.reason, fontsize=10)
     figure.subplots_adjust(left=0, right=1, bottom=0, top=0.93 if prediction.reason else 1)
     return figure
+
+
+def timeline_figure(prediction: VideoPrediction) -> "Figure":
+    """Return a matplotlib figure of a video's scores over time: a panel per task, a line per face and class.
+
+    A line breaks where its face is not detected for more than a second.
+    """
+    from matplotlib.figure import Figure
+
+    tasks = list(prediction.names) or ["no task"]
+    figure = Figure(figsize=(8, 0.9 + 2.1 * len(tasks)), dpi=120, layout="constrained")
+    panels = figure.subplots(len(tasks), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, task in zip(panels, tasks, strict=True):
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlim(0, max(prediction.seconds, 0.1))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+        axes.set_ylabel("score")
+        if prediction.reason:
+            axes.text(0.5, 0.5, prediction.reason, transform=axes.transAxes, ha="center")
+            continue
+        axes.set_title(f"{task}: {prediction.tasks[task]} ({prediction.rule} over frames)", loc="left", fontsize=10)
+        classes = _most_likely_classes(prediction, task)
+        for number, (track, scores) in enumerate(zip(prediction.tracks, prediction.scores, strict=True)):
+            times = np.array(track.seconds)
+            gaps = np.flatnonzero(np.diff(track.seconds) > 1.0) + 1
+            for rank, column in enumerate(classes):
+                face = f"face {number + 1}: " if len(prediction.tracks) > 1 else ""
+                # With several classes, color shows the class and dashes the face; with one class, color shows the face.
+                color, dash = (rank, number) if len(classes) > 1 else (number, 0)
+                axes.plot(
+                    np.insert(times, gaps, np.nan),
+                    np.insert(scores[task][:, column], gaps, np.nan),
+                    color=_LINE_COLORS[color % len(_LINE_COLORS)],
+                    linestyle=_DASHES[dash % len(_DASHES)],
+                    marker="o" if len(times) < 40 else None,
+                    markersize=2.5,
+                    linewidth=1.3,
+                    label=f"{face}{prediction.names[task][column]}",
+                )
+        threshold = prediction.tasks[task].threshold
+        if isinstance(threshold, float):
+            axes.axhline(threshold, color="0.3", linewidth=0.8, linestyle=(0, (2, 3)), label="threshold")
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    panels[-1].set_xlabel("seconds")
+    return figure
+
+
+def _most_likely_classes(prediction: VideoPrediction, task: str) -> list[int]:
+    """Return the classes with the highest mean scores; a plot of forty attributes could not be read."""
+    mean = np.concatenate([scores[task] for scores in prediction.scores]).mean(axis=0)
+    return sorted(np.argsort(-mean)[:_MAX_CLASSES].tolist())

@@ -1,75 +1,36 @@
-"""``auxface evaluate``: models and a manifest's split to predictions and a report.
+"""Evaluate models on a split of a manifest: predictions, robustness, and a report.
 
-Samples of a split that never came as far as a model: their faces were not found, or their files not read.
+audit = evaluate(Path("runs/x"), Path("faces.parquet"), Path("runs/x/test"))
+audit.models["x"].tasks["emotion"].overall["accuracy"]
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from auxface import evaluation
 from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import Manifest, read_manifest
-from auxface.data.random import sample_seeds
-from auxface.data.samples import LoadedSamples, load_samples
-from auxface.data.video.clip_batches import per_frame
+from auxface.data.usable import usable_samples
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
-from auxface.inference.evaluated_models import Subject, check_subject, open_subjects, predictions_for, unknown_classes
-from auxface.inference.explanation_sections import Faces, explanation_sections
-from auxface.inference.perturbations import ATTACKS, can_be_attacked, damage_names, damages
-from auxface.inference.reconstruction_error import rebuilt_figure
+from auxface.inference.adversarial import ATTACKS, can_be_attacked
+from auxface.inference.evaluated_models import EvaluatedModel, check_model, load_models, unknown_classes
+from auxface.inference.explanation_sections import LabeledFaces, explanation_sections
+from auxface.inference.perturbations import perturbation_names
+from auxface.inference.reconstruction_error import reconstruction_figure
+from auxface.inference.score_split import Conditions, score_split, score_validation
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
-from auxface.progress import progress_bar, progress_steps
+from auxface.progress import progress_steps
 from auxface.provenance import provenance
 from auxface.training.logging import read_journal
-from auxface.training.tasks import label_tensors
-
-_MISSED = ("no_face", "unreadable")
-
-
-def missed_by_prepare(manifest: Path, split: str) -> dict[str, int]:
-    """Counts by reason, from ``NAME.rejected.csv`` that ``auxface prepare`` wrote beside the manifest.
-
-    A dropped copy is no miss, since its image is there once; neither is a file that had no label or no split.
-
-    Args:
-        manifest: the manifest's path.
-        split: which rows.
-    """
-    path = manifest.with_name(f"{manifest.stem}.rejected.csv")
-    if not path.is_file():
-        return {}
-    try:
-        rejected = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError):
-        return {}
-    if not {"status", "split"} <= set(rejected.columns):
-        return {}
-    counts = rejected.loc[rejected["split"] == split, "status"].value_counts()
-    return {reason: int(counts[reason]) for reason in _MISSED if reason in counts}
-
 
 DEFAULT_CORRUPTIONS = ("defocus_blur", "gaussian_noise", "jpeg_compression")
 _SHOWN_FACES = 6
-
-
-class _Explaining(NamedTuple):
-    """How many faces maps are averaged over, whether there are several models, and what intervals rest on."""
-
-    faces: int
-    several: bool
-    resamples: int
-    seed: int
-
-
-_Conditions = dict[str, dict[int | str, evaluation.Predictions]]
 
 
 def evaluate(
@@ -91,65 +52,77 @@ def evaluate(
     title: str | None = None,
     sections: Sequence[evaluation.Section] = (),
 ) -> evaluation.Audit:
-    """Score a split with one or several models and write predictions, report page, report.json and CSVs.
+    """Score a split with one or several models; write predictions, the report page, report.json and CSV files.
 
     Args:
-        models: a model directory or ``.onnx`` file, or several by name for a side-by-side report.
-        data: the manifest.
-        out: the folder to make: ``predictions.parquet``, ``robustness.parquet`` (with damage), ``validation.parquet``
-            (with a validation split); of several models ``predictions.NAME.parquet`` and so on.
-        onnx: further exported files. One that auxface did not write takes size, crop, normalization and classes from
-            the first model directory, see :class:`~auxface.inference.external_onnx.ForeignOnnx`.
-        split: which rows.
-        corruptions: kinds of damage, see :func:`~auxface.inference.perturbations.damage_names`. Empty: none.
-        severities: of those that are numbered, from 1 to 5.
-        baseline: the model that mean corruption errors are relative to.
-        validation: whether the manifest's validation split, where it has one, is scored too: it chooses operating
-            points, thresholds per group, and the threshold of a model that has none stored.
-        explain: faces over which maps of where a model looks, and of what it cannot rebuild, are averaged; 0: none.
-        resamples: bootstrap resamples behind each interval.
-        seed: of the bootstrap, the corruptions and the masks.
+        models: A model directory or ``.onnx`` file; or several by name, for a side-by-side report.
+        data: The manifest.
+        out: The folder to write: ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
+            ``validation.parquet`` (with a validation split); for several models ``predictions.NAME.parquet`` and so on.
+        onnx: Further exported files. A file that auxface did not export takes size, crop, normalization and classes
+            from the first model directory, see :class:`~auxface.inference.external_onnx.ExternalOnnx`.
+        split: The split to score.
+        corruptions: Names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`. Empty:
+            none.
+        severities: Severities, 1 to 5, of the perturbations that have them.
+        baseline: The model that mean corruption errors are relative to.
+        validation: Whether to score the manifest's validation split too, if it has one. It chooses operating points,
+            thresholds per group, and the threshold of a model that stores none.
+        explain: Number of faces over which saliency maps and reconstruction errors are averaged; 0: none.
+        resamples: Bootstrap resamples behind each interval.
+        seed: Seed of the bootstrap, the perturbations and the masks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace what auxface wrote in ``out``.
-        title: of the page.
-        sections: shown on the page before the others.
+        overwrite: Replace what auxface wrote in ``out``.
+        title: Title of the page.
+        sections: Sections to show before the others.
+
+    Returns:
+        The audit that the report shows.
 
     Raises:
-        InputError: a model that was chosen on this split, a manifest without the model's labels, a damage that is
-            unknown or can be done to none of the models, a table that cannot be measured, an output that exists.
+        InputError: A model was selected on this split; the manifest lacks a label; a perturbation is unknown or applies
+            to none of the models; a table cannot be measured; or the output exists.
     """
     check_output_folder(out, overwrite)
     check_device(device)
-    kinds = damage_names(corruptions)
-    named = {models.name or "model": models} if isinstance(models, Path) else dict(models)
-    subjects = open_subjects(named, onnx, device)
-    _check_options(subjects, kinds, severities, baseline)
-    of_clips = next((one.name for one in subjects if one.config.recipe.encoder.num_frames is not None), None)
-    if explain and of_clips is not None:
-        raise InputError(f"{of_clips}: maps are averaged over images, and the model sees clips; leave --explain out")
-    given = read_manifest(data)
-    refuse_inputs_inside(out, [data, *named.values(), *onnx, *given.paths()])
-    manifest = given.only(split)
-    for subject in subjects:
-        check_subject(subject, manifest, split)
-    beside = split != "val" and validation and bool((given.table["split"] == "val").any())
+    perturbed = perturbation_names(corruptions)
+    paths = {models.name or "model": models} if isinstance(models, Path) else dict(models)
+    loaded = load_models(paths, onnx, device)
+    _check_options(loaded, perturbed, severities, baseline)
+    video_model = next((model.name for model in loaded if model.config.recipe.encoder.num_frames is not None), None)
+    if explain and video_model is not None:
+        raise InputError(
+            f"{video_model}: saliency maps are averaged over images, but the model takes video clips; omit --explain"
+        )
+    manifest = read_manifest(data)
+    refuse_inputs_inside(out, [data, *paths.values(), *onnx, *manifest.paths()])
+    scored = manifest.only(split)
+    for model in loaded:
+        check_model(model, scored, split)
+    score_val = split != "val" and validation and bool((manifest.table["split"] == "val").any())
 
     tables: dict[str, evaluation.Predictions] = {}
-    robustness: dict[str, _Conditions] = {}
-    chosen: dict[str, evaluation.Predictions] = {}
-    explaining = _Explaining(explain, len(subjects) > 1, resamples, seed)
-    figures: list[evaluation.Figure] = []
-    rebuilding: list[str] = []
-    explained: list[evaluation.Section] = []
-    for subject in subjects:
-        part = _usable(subject, manifest, split)
-        tables[subject.name], robustness[subject.name] = _score(subject, part, split, data, kinds, severities, seed)
-        if beside:
-            chosen[subject.name] = _score_validation(subject, given, data)
-        rebuilt = _rebuilt(subject, part.images)
-        figures += rebuilt
-        rebuilding += [subject.name] if rebuilt else []
-        explained += _explained(subject, part.images, tables[subject.name], explaining)
+    robustness: dict[str, Conditions] = {}
+    validations: dict[str, evaluation.Predictions] = {}
+    figures: dict[str, evaluation.Figure] = {}
+    explanations: list[evaluation.Section] = []
+    for model in loaded:
+        name, recipe = model.name, model.config.recipe
+        samples = usable_samples(scored, split, recipe)
+        tables[name], robustness[name] = score_split(
+            model, samples, data, split, perturbed=perturbed, severities=severities, seed=seed
+        )
+        if score_val:
+            validations[name] = score_validation(model, usable_samples(manifest.only("val"), "val", recipe), data)
+        if (figure := _reconstruction_figure(model, samples.images)) is not None:
+            figures[name] = figure
+        # A clip has no single map of a face to average.
+        if model.model is not None and explain and samples.images.ndim == 4:
+            faces = _spread_faces(samples.images, tables[name], explain)
+            prefix = f"{name.replace('/', '-')}_" if len(loaded) > 1 else ""
+            explanations += explanation_sections(
+                name, model.model, faces, prefix=prefix, resamples=resamples, seed=seed
+            )
     robustness = {name: found for name, found in robustness.items() if found}
     try:
         with progress_steps("intervals", "measured") as progress:
@@ -157,28 +130,28 @@ def evaluate(
                 tables,
                 robustness=robustness or None,
                 baseline=baseline if robustness else None,
-                validation=chosen or None,
+                validation=validations or None,
                 resamples=resamples,
                 seed=seed,
                 progress=progress,
             )
-        audit.notes += [*_not_attacked(subjects, kinds), *_cannot_choose(subjects, manifest)]
-        trained = {subject.name: subject.trained_on_split(given, split) for subject in subjects}
+        audit.notes += [*_attack_notes(loaded, perturbed), *_unknown_class_notes(loaded, scored)]
+        training_notes = {model.name: model.training_note(manifest, split) for model in loaded}
         if split != "test":
-            audit.notes += trained.values()
+            audit.notes += training_notes.values()
         audit.method["measured_by"] = provenance()
         with written_folder(out) as folder:
-            _write_tables(folder, "predictions", tables, len(subjects))
-            _write_tables(folder, "validation", chosen, len(subjects))
-            damaged = {name: evaluation.join_conditions(found) for name, found in robustness.items()}
-            _write_tables(folder, "robustness", damaged, len(subjects))
+            _write_tables(folder, "predictions", tables, len(loaded))
+            _write_tables(folder, "validation", validations, len(loaded))
+            joined = {name: evaluation.join_conditions(found) for name, found in robustness.items()}
+            _write_tables(folder, "robustness", joined, len(loaded))
             evaluation.write_report(
                 audit,
                 folder,
                 title=title or f"{', '.join(tables)} on {data.name}, {split}",
                 sections_before=sections,
-                sections_after=[*_rebuilt_sections(figures, split, [trained[name] for name in rebuilding]), *explained],
-                curves=_training_curves(subjects) or None,
+                sections_after=[*_reconstruction_sections(figures, split, training_notes), *explanations],
+                curves=_training_curves(loaded) or None,
             )
     except TableError as error:
         raise InputError(f"{data}, {split}: {error}") from None
@@ -186,63 +159,69 @@ def evaluate(
 
 
 def _check_options(
-    subjects: Sequence[Subject], kinds: Sequence[str], severities: Sequence[int], baseline: str | None
+    models: Sequence[EvaluatedModel], perturbed: Sequence[str], severities: Sequence[int], baseline: str | None
 ) -> None:
-    strange = [severity for severity in severities if severity not in SEVERITIES]
-    if strange or not severities:
-        raise InputError(f"severity {strange[0] if strange else 'none'}: expected some of 1, 2, 3, 4, 5")
-    names = [subject.name for subject in subjects]
+    invalid = [severity for severity in severities if severity not in SEVERITIES]
+    if invalid or not severities:
+        raise InputError(f"severity {invalid[0] if invalid else 'none'}: expected one or more of 1, 2, 3, 4, 5")
+    names = [model.name for model in models]
     if baseline is not None and baseline not in names:
-        raise InputError(f"baseline '{baseline}' is none of the models ({', '.join(names)})")
-    if kinds and set(kinds) <= set(ATTACKS) and all(map(_cannot_be_attacked, subjects)):
+        raise InputError(f"baseline '{baseline}' is not among the models ({', '.join(names)})")
+    if perturbed and set(perturbed) <= set(ATTACKS) and all(map(_cannot_be_attacked, models)):
         raise InputError(
-            f"{', '.join(kinds)}: attacks need gradients, which none of {', '.join(names)} has; leave attacks out"
+            f"{', '.join(perturbed)}: attacks need gradients, which none of {', '.join(names)} has; omit the attacks"
         )
 
 
-def _usable(subject: Subject, manifest: Manifest, split: str) -> LoadedSamples:
-    return load_samples(manifest, split, subject.config.recipe)
+def _cannot_be_attacked(model: EvaluatedModel) -> bool:
+    return model.model is None or not can_be_attacked(model.model)
 
 
-def _score(
-    subject: Subject,
-    part: LoadedSamples,
-    split: str,
-    data: Path,
-    kinds: Sequence[str],
-    severities: Sequence[int],
-    seed: int,
-) -> tuple[evaluation.Predictions, _Conditions]:
-    config, count = subject.config, len(part.images)
-    seeds = sample_seeds(seed, 0, torch.arange(count))
-    labels = None if subject.model is None else label_tensors(part.manifest, subject.model.tasks)
-    # All frames of a clip are damaged alike.
-    seeds = seeds.repeat_interleave(config.recipe.encoder.num_frames or 1)
-    steps = list(damages(kinds, seeds, severities=tuple(severities), model=subject.model, labels=labels))
-    made = _provenance(subject, part.manifest, data) | {"seed_of_damage": seed}
-    left_out = missed_by_prepare(data, split)
-    left_out["unreadable"] = left_out.get("unreadable", 0) + len(part.rejected)
-    robustness: _Conditions = {}
-    with progress_bar(f"score {subject.name}", (1 + len(steps)) * count, "images") as advance:
-        logits = subject.score(part.images, advance=advance)
-        clean = predictions_for(config, part.manifest, logits, left_out=left_out, provenance=made)
-        for step in steps:
-            logits = subject.score(part.images, transform=per_frame(step.change), advance=advance)
-            damaged = predictions_for(config, part.manifest, logits, provenance=made)
-            robustness.setdefault(step.name, {})[step.severity] = damaged
-    return clean, robustness
+def _reconstruction_figure(model: EvaluatedModel, images: np.ndarray) -> evaluation.Figure | None:
+    """Return a figure of what a joint model reconstructs of six faces; None for other models."""
+    shown = images[_spread_rows(len(images), _SHOWN_FACES)]
+    image = None if model.model is None else reconstruction_figure(model.model, shown, range(len(shown)))
+    if image is None:
+        return None
+    name, auxiliary = model.name, model.config.recipe.auxiliary
+    assert auxiliary is not None
+    targets = ", ".join(target.name.replace("_", " ") for target in auxiliary.target)
+    caption = (
+        f"{name}: {auxiliary.mask_ratio:.0%} of the patches are hidden (gray). Target: {targets}. 'Reconstructed' is "
+        "the raw decoder output for the whole face; nothing of the target is pasted in."
+    )
+    return evaluation.Figure(image, caption, f"Six faces, the visible patches given to {name}, and its reconstruction")
 
 
-def _score_validation(subject: Subject, manifest: Manifest, data: Path) -> evaluation.Predictions:
-    part = _usable(subject, manifest.only("val"), "val")
-    with progress_bar(f"score {subject.name}, val", len(part.images), "images") as advance:
-        logits = subject.score(part.images, advance=advance)
-    return predictions_for(subject.config, part.manifest, logits, provenance=_provenance(subject, part.manifest, data))
+def _spread_rows(count: int, limit: int) -> np.ndarray:
+    """Return row numbers spread evenly over a split, so that the shown faces come from several sources."""
+    return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
 
 
-def _provenance(subject: Subject, manifest: Manifest, data: Path) -> dict[str, Any]:
-    made = provenance(model=subject.name, recipe_hash=subject.config.provenance.get("recipe_hash"), manifest=data.name)
-    return made | {"manifest_hash": manifest.hash} | dict(subject.facts)
+def _spread_faces(images: np.ndarray, table: evaluation.Predictions, limit: int) -> LabeledFaces:
+    rows = _spread_rows(len(images), limit)
+    return LabeledFaces(np.array(images[rows]), replace(table, frame=table.frame.iloc[rows].reset_index(drop=True)))
+
+
+def _attack_notes(models: Sequence[EvaluatedModel], perturbed: Sequence[str]) -> list[str]:
+    if not set(perturbed) & set(ATTACKS):
+        return []
+    return [
+        f"{model.name} was not attacked: "
+        + ("an exported file has no gradients." if model.model is None else "it takes texture maps or video clips.")
+        for model in models
+        if _cannot_be_attacked(model)
+    ]
+
+
+def _unknown_class_notes(models: Sequence[EvaluatedModel], manifest: Manifest) -> list[str]:
+    found = {model.name: unknown_classes(model.config, manifest) for model in models}
+    return [
+        f"{name} was not trained on {', '.join(f'{what} ({count:,} rows)' for what, count in classes.items())}: "
+        "these rows are excluded from its metrics."
+        for name, classes in found.items()
+        if classes
+    ]
 
 
 def _write_tables(folder: Path, what: str, tables: Mapping[str, evaluation.Predictions], models: int) -> None:
@@ -251,81 +230,23 @@ def _write_tables(folder: Path, what: str, tables: Mapping[str, evaluation.Predi
         evaluation.write_predictions(table, folder / file)
 
 
-def _cannot_be_attacked(subject: Subject) -> bool:
-    return subject.model is None or not can_be_attacked(subject.model)
-
-
-def _not_attacked(subjects: Sequence[Subject], kinds: Sequence[str]) -> list[str]:
-    if not set(kinds) & set(ATTACKS):
-        return []
-    return [
-        f"{subject.name} was not attacked: "
-        + ("an exported file has no gradients." if subject.model is None else "it sees texture maps or clips.")
-        for subject in subjects
-        if _cannot_be_attacked(subject)
-    ]
-
-
-def _cannot_choose(subjects: Sequence[Subject], manifest: Manifest) -> list[str]:
-    found = {subject.name: unknown_classes(subject.config, manifest) for subject in subjects}
-    return [
-        f"{name} does not know {', '.join(f'{what} ({count:,} rows)' for what, count in classes.items())}: "
-        "these rows are not measured there."
-        for name, classes in found.items()
-        if classes
-    ]
-
-
-def _training_curves(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
-    logs = {
-        subject.name: subject.folder / "log.jsonl"
-        for subject in subjects
-        if subject.folder is not None and (subject.folder / "log.jsonl").is_file()
-    }
-    return {name: read_journal(path) for name, path in logs.items()}
-
-
-def _explained(
-    subject: Subject, images: np.ndarray, table: evaluation.Predictions, options: _Explaining
-) -> list[evaluation.Section]:
-    # Of clips there is no one map of a face to be averaged.
-    if subject.model is None or not options.faces or images.ndim != 4:
-        return []
-    rows = _spread(len(images), options.faces)
-    some = Faces(np.array(images[rows]), replace(table, frame=table.frame.iloc[rows].reset_index(drop=True)))
-    label = f"{subject.name.replace('/', '-')}_" if options.several else ""
-    return explanation_sections(
-        subject.name, subject.model, some, label=label, resamples=options.resamples, seed=options.seed
-    )
-
-
-def _spread(count: int, wanted: int) -> np.ndarray:
-    """Positions spread evenly over a split, so that the shown faces are not all of one source."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
-
-
-def _rebuilt(subject: Subject, images: np.ndarray) -> list[evaluation.Figure]:
-    shown = images[_spread(len(images), _SHOWN_FACES)]
-    image = None if subject.model is None else rebuilt_figure(subject.model, shown, range(len(shown)))
-    if image is None:
-        return []
-    name, auxiliary = subject.name, subject.config.recipe.auxiliary
-    assert auxiliary is not None
-    targets = ", ".join(target.name.replace("_", " ") for target in auxiliary.target)
-    caption = (
-        f"{name}: {auxiliary.mask_ratio:.0%} of the patches hidden (gray). Target: {targets}; 'rebuilt' is the raw "
-        "decoder output for the whole face, nothing of the target pasted in."
-    )
-    return [evaluation.Figure(image, caption, f"Six faces, what {name} saw of them, and what it rebuilt")]
-
-
-def _rebuilt_sections(
-    figures: Sequence[evaluation.Figure], split: str, trained: Sequence[str]
+def _reconstruction_sections(
+    figures: Mapping[str, evaluation.Figure], split: str, training_notes: Mapping[str, str]
 ) -> list[evaluation.Section]:
     if not figures:
         return []
     text = (
-        "During training the encoder also sees each face with most patches hidden, and a small decoder must rebuild "
-        f"what was there. These are faces of the split '{split}'. {' '.join(trained)}"
+        "During training, the encoder is also given each face with most patches hidden, and a small decoder must "
+        f"reconstruct the hidden patches. These are faces of the split '{split}'. "
+        f"{' '.join(training_notes[name] for name in figures)}"
     )
-    return [evaluation.Section("What the auxiliary task rebuilds", text, tuple(figures), None)]
+    return [evaluation.Section("What the auxiliary task reconstructs", text, tuple(figures.values()), None)]
+
+
+def _training_curves(models: Sequence[EvaluatedModel]) -> dict[str, pd.DataFrame]:
+    logs = {
+        model.name: model.folder / "log.jsonl"
+        for model in models
+        if model.folder is not None and (model.folder / "log.jsonl").is_file()
+    }
+    return {name: read_journal(path) for name, path in logs.items()}

@@ -1,6 +1,8 @@
-"""What ``auxface evaluate`` measures: model directories and ONNX files, each with one way to be scored.
+"""The models of one evaluation: model directories and ONNX files, loaded, checked, and scored in the same way.
 
-From rows and logits to the predictions table.
+[model] = load_models({"run": Path("runs/x")}, [], "auto")
+check_model(model, manifest, "test")
+model.score(images)    # logits per task
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,33 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 
-from auxface import evaluation
-from auxface.data.manifest import KEY, Label, Manifest
+from auxface.data.manifest import Label, Manifest
 from auxface.device import resolve_device
 from auxface.errors import InputError
-from auxface.inference.external_onnx import ForeignOnnx, open_onnx
+from auxface.inference.external_onnx import ExternalOnnx, open_onnx
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.directory import load_model
 from auxface.model.joint import JointModel
 from auxface.model.scoring import score_images
-from auxface.objectives import expected_value, probabilities
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One model to be measured.
+class EvaluatedModel:
+    """One model under evaluation.
 
     Attributes:
-        name: as the report calls it.
-        config: tasks, thresholds, crop, provenance.
-        score: uint8 images [N, 3, S, S], with ``transform`` and ``advance`` as
-            :func:`~auxface.model.scoring.score_images` takes them, to logits per task.
-        model: with gradients; None for an exported file.
-        folder: the model directory; None for a file.
-        facts: what else the report should say of where it came from.
+        name: Its name in the report.
+        config: Tasks, thresholds, crop and provenance.
+        score: Takes uint8 images [N, 3, S, S], ``transform`` and ``advance`` as
+            :func:`~auxface.model.scoring.score_images` does; returns logits per task.
+        model: The model with gradients; None for an exported file.
+        folder: The model directory; None for an exported file.
+        facts: Provenance for the report.
     """
 
     name: str
@@ -46,80 +44,81 @@ class Subject:
     folder: Path | None
     facts: Mapping[str, Any]
 
-    def trained_on_split(self, manifest: Manifest, split: str) -> str:
-        """Return a sentence that says whether the model was trained, or chosen, on a split of a manifest."""
+    def training_note(self, manifest: Manifest, split: str) -> str:
+        """Return a sentence on whether the model was trained, or selected, on a split of a manifest."""
         if self.config.provenance.get("manifest_hash") != manifest.hash:
-            return f"Whether {self.name} was trained on these samples is not known: this is not its training manifest."
+            return f"Whether {self.name} was trained on these samples is unknown: this is not its training manifest."
         if split == "train":
             return (
-                f"{self.name} was trained on these samples: the figures show how well it fits them, not how it does on "
-                "others."
+                f"{self.name} was trained on these samples: the figures show how well it fits them, not how well it "
+                "generalizes."
             )
         if split == "val":
             return (
                 f"{self.name} was not trained on these samples, but its weights, temperature and thresholds were "
-                "chosen on them: the figures are too good on average."
+                "chosen on them: the figures are optimistic."
             )
         return f"{self.name} was not trained on these samples."
 
 
-def open_subjects(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -> list[Subject]:
-    """Read every model.
+def load_models(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -> list[EvaluatedModel]:
+    """Load every model.
 
     Args:
-        models: model directories, or ``.onnx`` files, by name.
-        onnx: further files, named after themselves; what somebody else exported takes crop, size and classes from the
-            first model directory.
+        models: Model directories or ``.onnx`` files by name.
+        onnx: Further ``.onnx`` files, named after their file names. A file that auxface did not export takes crop,
+            size and classes from the first model directory.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: no model at all, one that cannot be read, or a name that is taken.
+        InputError: There is no model, a model cannot be loaded, or two have the same name.
     """
     files = {name: path for name, path in models.items() if path.suffix.lower() == ".onnx"}
     folders = {name: path for name, path in models.items() if name not in files}
     for path in onnx:
         if path.stem in (*folders, *files):
-            raise InputError(f"{path}: another model is called '{path.stem}' already; rename the file")
+            raise InputError(f"{path}: another model is also named '{path.stem}'; rename the file")
         files[path.stem] = path
     if not folders and not files:
-        raise InputError("nothing to evaluate: name a model directory, or a file with --onnx")
-    subjects = [_from_folder(name, folder, device) for name, folder in folders.items()]
-    reference = subjects[0].config if subjects else None
-    return subjects + [_from_file(name, path, reference, device) for name, path in files.items()]
+        raise InputError("no model to evaluate: name a model directory, or a file with --onnx")
+    loaded = [_load_folder(name, folder, device) for name, folder in folders.items()]
+    reference = loaded[0].config if loaded else None
+    return loaded + [_load_file(name, path, reference, device) for name, path in files.items()]
 
 
-def check_subject(subject: Subject, manifest: Manifest, split: str) -> None:
-    """Refuse a model that was chosen on this split, or that cannot be measured by the manifest's labels.
+def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
+    """Check that a model was not selected on this split and that its tasks match the manifest's labels.
 
-    Classes may stand in any order, and a choice between classes may lack some or have further ones (see
-    :func:`unknown_classes`); attributes may be more than the model knows.
+    The classes of a label may be in any order. For a single-label task, model and manifest must share at least two
+    classes (see :func:`unknown_classes`). For a multi-label task, the manifest may have further attributes.
 
     Raises:
-        InputError: says which.
+        InputError: The model was selected on this split, or its tasks do not match.
     """
-    name, config = subject.name, subject.config
+    name, config = model.name, model.config
     if config.selection is not None and config.selection.split == split != "val":
         raise InputError(
-            f"{name}: this model was chosen on split '{split}', where its figures would flatter; name another"
+            f"{name}: this model was selected on split '{split}', so its figures there would be too good; choose "
+            "another split"
         )
     for task in config.tasks:
         label = manifest.labels.get(task.name)
         if label is None:
-            have = ", ".join(manifest.labels) or "none"
+            available = ", ".join(manifest.labels) or "none"
             raise InputError(
-                f"{name}: the model learned '{task.name}', which is no label of the manifest (it has: {have})"
+                f"{name}: the model's task '{task.name}' is not a label of the manifest (its labels: {available})"
             )
-        if label.kind != task.kind or not _goes_with(label, task):
+        if label.kind != task.kind or not _matches(label, task):
             raise InputError(
-                f"{name}: the model knows '{task.name}' as {task.kind} with {', '.join(task.classes)}; the "
+                f"{name}: the model has '{task.name}' as {task.kind} with {', '.join(task.classes)}; the "
                 f"manifest has {label.kind} with {', '.join(label.classes)}"
             )
 
 
 def unknown_classes(config: ModelConfig, manifest: Manifest) -> dict[str, int]:
-    """Rows of classes between which the model cannot choose, such as contempt of seven emotions: "TASK CLASS" to rows.
+    """Return the number of rows of each class that the model was not trained on, by ``TASK CLASS``.
 
-    They have no truth that the model could meet, and are measured as unlabeled.
+    The model cannot predict these classes, so the rows are treated as unlabeled.
     """
     found: dict[str, int] = {}
     for task in config.tasks:
@@ -129,7 +128,7 @@ def unknown_classes(config: ModelConfig, manifest: Manifest) -> dict[str, int]:
     return found
 
 
-def _goes_with(label: Label, task: TaskRecord) -> bool:
+def _matches(label: Label, task: TaskRecord) -> bool:
     if task.kind == "class":
         return len(set(label.classes) & set(task.classes)) > 1
     if task.kind == "multilabel":
@@ -137,95 +136,20 @@ def _goes_with(label: Label, task: TaskRecord) -> bool:
     return task.kind == "ordinal" or label.classes == task.classes
 
 
-def _from_folder(name: str, folder: Path, device: str) -> Subject:
+def _load_folder(name: str, folder: Path, device: str) -> EvaluatedModel:
     saved = load_model(folder)
     model = saved.model.to(resolve_device(device)).eval()
     facts = {key: saved.config.provenance[key] for key in ("trained_on", "seed") if key in saved.config.provenance}
     if saved.config.selection is not None:
         facts["chosen_on"] = saved.config.selection.split
-    return Subject(name, saved.config, partial(score_images, model), model, folder, facts)
+    return EvaluatedModel(name, saved.config, partial(score_images, model), model, folder, facts)
 
 
-def _from_file(name: str, path: Path, reference: ModelConfig | None, device: str) -> Subject:
+def _load_file(name: str, path: Path, reference: ModelConfig | None, device: str) -> EvaluatedModel:
     found = open_onnx(path, reference, device)
     facts: dict[str, Any] = {"file": path.name}
-    if isinstance(found, ForeignOnnx):
+    if isinstance(found, ExternalOnnx):
         facts["preprocessing"] = f"RGB of {found.size} pixels, mean {found.mean.tolist()}, std {found.std.tolist()}"
     elif "trained_on" in found.config.provenance:
         facts["trained_on"] = found.config.provenance["trained_on"]
-    return Subject(name, found.config, found.score_images, None, None, facts)
-
-
-def predictions_for(
-    config: ModelConfig,
-    manifest: Manifest,
-    logits: dict[str, np.ndarray],
-    *,
-    left_out: dict[str, int] | None = None,
-    provenance: dict | None = None,
-) -> evaluation.Predictions:
-    """The table of a model's calibrated scores for a manifest's rows.
-
-    Args:
-        config: of the model.
-        manifest: rows in the order of the logits; a task whose label the manifest lacks has no true column, a row of a
-            class that the model does not know no truth.
-        logits: per task, [N, outputs].
-        left_out: counts of rows that have no score, by reason.
-        provenance: where the scores came from.
-    """
-    columns: dict[str, object] = {name: manifest.table[name] for name in (*KEY, "split")}
-    columns |= {f"group.{name}": manifest.table[name] for name in manifest.groups}
-    for task in config.tasks:
-        columns |= _true(task, manifest.table) | _scores(task, logits[task.name])
-    tasks = tuple(
-        evaluation.Task(
-            task.name,
-            task.kind,
-            _named(task),
-            task.thresholds,
-            task.threshold_rule,
-            task.abstain,
-            _level_thresholds(task),
-        )
-        for task in config.tasks
-    )
-    return evaluation.Predictions(pd.DataFrame(columns), tasks, left_out or {}, provenance or {})
-
-
-def calibrated(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Logits [N, outputs] to probabilities at the stored temperature, float32 [N, outputs]."""
-    return probabilities(task.task(), torch.as_tensor(logits), task.temperature).numpy()
-
-
-def predicted_number(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """What an ordinal task predicts, float32 [N], from its logits [N, outputs] at the stored temperature."""
-    return expected_value(task.task(), torch.as_tensor(logits), task.temperature).numpy()
-
-
-def _level_thresholds(task: TaskRecord) -> evaluation.LevelThresholds | None:
-    own = task.level_thresholds
-    return None if own is None else evaluation.LevelThresholds(own.group, own.thresholds)
-
-
-def _named(task: TaskRecord) -> tuple[str, ...]:
-    """Classes with a score column of their own; an ordinal task has one predicted number instead."""
-    return () if task.kind == "ordinal" else task.classes
-
-
-def _true(task: TaskRecord, table: pd.DataFrame) -> dict[str, object]:
-    if task.kind == "multilabel":
-        return {f"true.{task.name}.{name}": table[name] for name in task.classes if name in table.columns}
-    if task.name not in table.columns:
-        return {}
-    truth = table[task.name]
-    # Of a class that the model does not know it can say nothing, right or wrong.
-    return {f"true.{task.name}": truth.where(truth.isin(task.classes)) if task.kind == "class" else truth}
-
-
-def _scores(task: TaskRecord, logits: np.ndarray) -> dict[str, object]:
-    if task.kind == "ordinal":
-        return {f"predicted.{task.name}": predicted_number(task, logits)}
-    scores = calibrated(task, logits)
-    names = task.classes[1:] if task.kind == "binary" else task.classes
-    return {f"score.{task.name}.{name}": scores[:, place] for place, name in enumerate(names)}
+    return EvaluatedModel(name, found.config, found.score_images, None, None, facts)

@@ -1,6 +1,7 @@
-"""A model as a file for other runtimes: ONNX, or torch.export; with preprocessing, names and thresholds inside.
+"""Export a model to ONNX or torch.export, with preprocessing, class names and thresholds inside the file.
 
-``auxface export``: a model directory to a file for other runtimes.
+export("runs/x", Path("x.onnx"))
+export("runs/x", Path("x.int8.onnx"), int8="static", calibrate=Path("faces.parquet"))
 """
 
 import contextlib
@@ -22,7 +23,8 @@ from auxface.data.layouts.tree import files_under
 from auxface.data.manifest import read_manifest
 from auxface.data.samples import load_samples
 from auxface.errors import InputError
-from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, need_onnxruntime, quantize
+from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, import_onnxruntime
+from auxface.inference.quantization import quantize
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model
@@ -30,15 +32,97 @@ from auxface.progress import progress_bar
 from auxface.recipe import Recipe
 
 Format = Literal["onnx", "pt2"]
+Quantization = Literal["none", "dynamic", "static"]
 SCORES = "scores."
 OPSET = 18
+_MAX_CALIBRATION_IMAGES = 256
 
 
-class Exported(nn.Module):
-    """Images to calibrated scores and logits of every task, flat and in order, as an exported file gives them.
+def export(
+    model: str | Path,
+    out: Path,
+    *,
+    format: Format = "onnx",
+    int8: Quantization = "none",
+    calibrate: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write a model as an ONNX file or a torch.export program.
 
     Args:
-        saved: the model; normalization and, for models that read texture, the texture map are inside.
+        model: A model directory or a hub name.
+        out: The file to write, ``.onnx`` or ``.pt2``.
+        format: ``onnx`` or ``pt2``.
+        int8: ``dynamic`` or ``static``: quantize matrix products to 8-bit integers, see :func:`export_model`.
+        calibrate: Images for ``static``: a manifest, whose validation rows are read, or a folder of face crops. At most
+            256 images are used.
+        overwrite: Replace ``out`` if it exists.
+
+    Returns:
+        The file's metadata (without ``config``), and its size under ``bytes``.
+
+    Raises:
+        InputError: A package is not installed, the model cannot be exported, the suffix of ``out`` does not match the
+            format, or ``out`` exists.
+    """
+    if out.suffix != f".{format}":
+        raise InputError(f"{out}: the name of a file of format {format} must end in .{format}")
+    refuse_existing(out, overwrite)
+    saved = fetch_model(model)
+    images = None if calibrate is None else _calibration_images(calibrate, saved.config.recipe)
+    with progress_bar(f"export {format}", 1) as advance:
+        export_model(saved, out, format=format, int8=int8, calibration=images)
+        advance(1)
+    return {key: value for key, value in metadata(saved.config, int8).items() if key != "config"} | {
+        "bytes": out.stat().st_size
+    }
+
+
+def export_model(
+    saved: SavedModel,
+    out: Path,
+    *,
+    format: Format = "onnx",
+    int8: Quantization = "none",
+    calibration: np.ndarray | None = None,
+) -> None:
+    """Write a loaded model as an ONNX file or a torch.export program that accepts any batch size.
+
+    Args:
+        saved: The model.
+        out: The file to write.
+        format: ``onnx``, or ``pt2`` for :func:`torch.export.load`.
+        int8: 8-bit integer weights, with activations quantized at run time (``dynamic``) or by ranges measured on
+            images (``static``). Evaluate the result by group before using it.
+        calibration: uint8 [N, 3, S, S], needed for ``static``.
+
+    Raises:
+        InputError: A package is not installed, the encoder cannot be exported, or the options contradict each other.
+    """
+    if format not in ("onnx", "pt2"):
+        raise InputError(f"format '{format}': expected onnx or pt2")
+    if int8 != "none" and format != "onnx":
+        raise InputError("int8 needs ONNX Runtime; use --format onnx")
+    if int8 == "static" and calibration is None:
+        raise InputError("static quantization needs images to measure ranges; name a manifest or folder: --calibrate")
+    module = ExportedModel(SavedModel(saved.model.cpu(), saved.config))
+    # Two images, since torch.export treats a batch of one as a constant.
+    example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
+    with atomic_file(out) as temporary:
+        if format == "pt2":
+            _write_pt2(module, example, saved.config, temporary)
+            return
+        _write_onnx(module, example, temporary)
+        if int8 != "none":
+            quantize(temporary, static=int8 == "static", images=calibration)
+        _add_metadata(temporary, saved.config, int8)
+
+
+class ExportedModel(nn.Module):
+    """A model as it is exported: from images to the calibrated scores and logits of every task.
+
+    Args:
+        saved: The model. Normalization, and the texture map of a model that classifies texture, are part of the module.
     """
 
     def __init__(self, saved: SavedModel) -> None:
@@ -47,97 +131,30 @@ class Exported(nn.Module):
         self.tasks = saved.config.tasks
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """float [B, 3, S, S], or clips [B, T, 3, S, S], in [0, 1] to (scores, logits) of each task in turn."""
+        """Return (scores, logits) of each task in turn.
+
+        Args:
+            images: float [B, 3, S, S], or clips [B, T, 3, S, S], in [0, 1].
+        """
         logits = self.model.logits(images)
-        return tuple(part for task in self.tasks for part in (_scored(task, logits[task.name]), logits[task.name]))
+        return tuple(part for task in self.tasks for part in (_scores(task, logits[task.name]), logits[task.name]))
 
     @property
     def names(self) -> list[str]:
-        """Of the outputs."""
+        """Names of the outputs."""
         return [prefix + task.name for task in self.tasks for prefix in (SCORES, LOGITS)]
 
 
-def _scored(task: TaskRecord, logits: Tensor) -> Tensor:
+def _scores(task: TaskRecord, logits: Tensor) -> Tensor:
     scaled = logits / task.temperature
     return scaled.softmax(dim=1) if task.kind in ("class", "ordinal") else scaled.sigmoid()
 
 
-def export_model(
-    saved: SavedModel,
-    out: Path,
-    *,
-    format: Format = "onnx",
-    int8: Literal["none", "dynamic", "static"] = "none",
-    calibration: np.ndarray | None = None,
-) -> None:
-    """Write a model for use without auxface; any batch size.
-
-    Args:
-        saved: the model.
-        out: the file to make.
-        format: ``onnx``, or ``pt2`` for :func:`torch.export.load`.
-        int8: weights as 8-bit integers, computed with activations that are quantized on the fly (``dynamic``) or by
-            ranges found on images (``static``). Measure it by group before use.
-        calibration: uint8 [N, 3, S, S], needed for ``static``.
-
-    Raises:
-        InputError: a missing package, an encoder that cannot be exported, or options that do not go together.
-    """
-    if format not in ("onnx", "pt2"):
-        raise InputError(f"format '{format}': expected onnx or pt2")
-    if int8 != "none" and format != "onnx":
-        raise InputError("int8 is for ONNX Runtime; use --format onnx")
-    if int8 == "static" and calibration is None:
-        raise InputError("static quantization finds ranges on images; give some with --calibrate FOLDER or MANIFEST")
-    module = Exported(SavedModel(saved.model.cpu(), saved.config))
-    # Two images: a batch of one would be taken for a constant.
-    example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
-    with atomic_file(out) as beside:
-        if format == "pt2":
-            _write_pt2(module, example, saved.config, beside)
-            return
-        _write_onnx(module, example, beside)
-        if int8 != "none":
-            quantize(beside, static=int8 == "static", images=calibration)
-        _describe(beside, saved.config, int8)
-
-
-def _write_pt2(module: Exported, example: Tensor, config: ModelConfig, path: Path) -> None:
-    with _quiet(), torch.no_grad():
-        program = _exportable(
-            lambda: torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-        )
-        torch.export.save(program, path, extra_files={f"{METADATA}.json": json.dumps(metadata(config, "none"))})
-
-
-def _write_onnx(module: Exported, example: Tensor, path: Path) -> None:
-    need_onnxruntime()
-    try:
-        import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError:
-        raise InputError("export to ONNX needs onnx and onnxscript; pip install 'auxface[export]'") from None
-    with _quiet(), torch.no_grad():
-        _exportable(
-            lambda: torch.onnx.export(
-                module,
-                (example,),
-                path,
-                input_names=[INPUT],
-                output_names=module.names,
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-                opset_version=OPSET,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-        )
-
-
 def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
-    """What stands in an exported file under the key ``auxface``, as JSON.
+    """Return the JSON that an exported file holds in its metadata under the key ``auxface``.
 
-    ``tasks`` and ``image_size`` (of clips also ``num_frames``) are all that a program needs that runs the file alone;
-    ``config`` is the whole ``config.json``.
+    A program that runs the file without auxface needs ``tasks``, ``image_size`` and, for video clips, ``num_frames``.
+    ``config`` is the content of ``config.json``.
     """
     tasks = [
         {
@@ -167,15 +184,47 @@ def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
     }
 
 
-def _describe(path: Path, config: ModelConfig, int8: str) -> None:
+def _write_pt2(module: ExportedModel, example: Tensor, config: ModelConfig, path: Path) -> None:
+    with _silent(), torch.no_grad():
+        program = _checked(
+            lambda: torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        )
+        torch.export.save(program, path, extra_files={f"{METADATA}.json": json.dumps(metadata(config, "none"))})
+
+
+def _write_onnx(module: ExportedModel, example: Tensor, path: Path) -> None:
+    import_onnxruntime()
+    try:
+        import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        raise InputError("export to ONNX needs onnx and onnxscript; pip install 'auxface[export]'") from None
+    with _silent(), torch.no_grad():
+        _checked(
+            lambda: torch.onnx.export(
+                module,
+                (example,),
+                path,
+                input_names=[INPUT],
+                output_names=module.names,
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        )
+
+
+def _add_metadata(path: Path, config: ModelConfig, int8: str) -> None:
+    """Add the metadata to an ONNX file and remove what describes the machine that exported it."""
     import onnx
 
     model = onnx.load(path)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA: json.dumps(metadata(config, int8))})
     model.producer_name = "auxface"
-    model.doc_string = f"{config.recipe.name}: RGB faces in, calibrated scores and logits out"
-    # Traces of source files, which name folders of the machine that exported.
+    model.doc_string = f"{config.recipe.name}: from RGB face crops to calibrated scores and logits"
+    # The exporter stores stack traces, which contain folder names.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -186,20 +235,21 @@ def _describe(path: Path, config: ModelConfig, int8: str) -> None:
     onnx.save(model, path)
 
 
-def _exportable(make: Callable[[], Any]) -> Any:
+def _checked(export: Callable[[], Any]) -> Any:
+    """Return what an exporter returns, with its errors as an InputError."""
     try:
-        return make()
+        return export()
     except InputError:
         raise
-    # The exporter's errors are of many kinds and many lines.
+    # The exporters raise many types of errors, with messages of many lines.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"this model cannot be exported ({type(error).__name__}: {reason})") from None
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's own progress and warnings off the terminal."""
+def _silent() -> Iterator[None]:
+    """Suppress the exporter's progress output and warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -213,63 +263,22 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-_CALIBRATION_IMAGES = 256
-
-
-def export(
-    model: str | Path,
-    out: Path,
-    *,
-    format: Format = "onnx",
-    int8: Literal["none", "dynamic", "static"] = "none",
-    calibrate: Path | None = None,
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Write a model as ONNX or as a torch.export program, with preprocessing, class names and thresholds inside.
-
-    Args:
-        model: a model directory or a hub name.
-        out: the file to make, ``.onnx`` or ``.pt2``.
-        format: ``onnx`` or ``pt2``.
-        int8: ``dynamic`` or ``static``: matrix products in 8-bit integers.
-        calibrate: images for ``static``: a manifest, of which validation rows are read, or a folder of faces cut as
-            the model's; at most 256 are used.
-        overwrite: replace ``out`` if it exists.
-
-    Returns:
-        What was written, as the file's metadata holds it, with ``bytes``.
-
-    Raises:
-        InputError: a missing package, a model that cannot be exported, a wrong suffix, an output that exists.
-    """
-    if out.suffix != f".{format}":
-        raise InputError(f"{out}: a file of format {format} is named .{format}")
-    refuse_existing(out, overwrite)
-    saved = fetch_model(model)
-    images = None if calibrate is None else _images(calibrate, saved.config.recipe)
-    with progress_bar(f"export {format}", 1) as advance:
-        export_model(saved, out, format=format, int8=int8, calibration=images)
-        advance(1)
-    return {key: value for key, value in metadata(saved.config, int8).items() if key != "config"} | {
-        "bytes": out.stat().st_size
-    }
-
-
-def _images(place: Path, recipe: Recipe) -> np.ndarray:
+def _calibration_images(path: Path, recipe: Recipe) -> np.ndarray:
+    """Return at most 256 images of a manifest's validation split or of a folder, uint8 [N, 3, S, S]."""
     size = recipe.encoder.image_size
-    if not place.is_dir():
-        part = load_samples(read_manifest(place).only("val"), "val", recipe).images
-        return part[np.unique(np.linspace(0, len(part) - 1, _CALIBRATION_IMAGES).round().astype(int))]
+    if not path.is_dir():
+        images = usable_samples(read_manifest(path).only("val"), "val", recipe).images
+        return images[np.unique(np.linspace(0, len(images) - 1, _MAX_CALIBRATION_IMAGES).round().astype(int))]
     if recipe.encoder.num_frames is not None:
-        raise InputError(f"{place}: ranges of a model of clips are found on videos; name a manifest")
-    squares = []
-    for path in files_under(place):
+        raise InputError(f"{path}: a model of video clips is calibrated on videos; name a manifest")
+    images = []
+    for file in files_under(path):
         try:
-            squares.append(fit_square(read_image(path), size).transpose(2, 0, 1))
+            images.append(fit_square(read_image(file), size).transpose(2, 0, 1))
         except UnreadableImage:
             continue
-        if len(squares) == _CALIBRATION_IMAGES:
+        if len(images) == _MAX_CALIBRATION_IMAGES:
             break
-    if not squares:
-        raise InputError(f"{place}: no image to find ranges on")
-    return np.stack(squares)
+    if not images:
+        raise InputError(f"{path}: the folder has no image that can be read")
+    return np.stack(images)

@@ -1,4 +1,13 @@
-"""Faces through a video as it streams: who is the same from one looked-at frame to the next."""
+"""Faces followed through a video: each track joins the boxes and logits of one face.
+
+:class:`Tracker` matches the boxes of each frame with those of the frame before by overlap. For a clip of consecutive
+frames, ``auxface.data.faces.tracking`` follows one face instead.
+
+    tracker = Tracker()
+    for frame, seconds, boxes, logits in detections:    # in order
+        tracker.add(frame, seconds, boxes, logits)
+    tracker.tracks
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,18 +16,18 @@ import numpy as np
 from auxface.data.faces.alignment import box_iou
 
 Box = tuple[float, float, float, float]
-_LINK = 0.2
+_MIN_OVERLAP = 0.2
 
 
 @dataclass
 class Track:
-    """One face through a video; everything in it is as long as the frames it was seen in.
+    """One face in a video. All lists have one entry per frame in which the face was found.
 
     Attributes:
-        frames: numbers of the frames.
-        seconds: their times.
-        boxes: (x, y, width, height) in pixels.
-        logits: per task, [outputs] for each frame.
+        frames: Frame numbers, ascending.
+        seconds: Times of the frames, from the start of the video.
+        boxes: Boxes (x, y, width, height) in pixels.
+        logits: Logits [outputs] per task.
     """
 
     frames: list[int] = field(default_factory=list)
@@ -27,7 +36,7 @@ class Track:
     logits: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def add(self, frame: int, seconds: float, box: Box, logits: dict[str, np.ndarray]) -> None:
-        """One more sight of this face."""
+        """Append one detection."""
         self.frames.append(frame)
         self.seconds.append(seconds)
         self.boxes.append(box)
@@ -35,7 +44,11 @@ class Track:
             self.logits.setdefault(name, []).append(values)
 
     def box_at(self, frame: int, patience: int) -> Box | None:
-        """The box at any frame, between the nearest two sights; None further than ``patience`` frames from them."""
+        """Return the box at any frame, interpolated between the nearest two detections.
+
+        Returns:
+            None where the nearest detection is more than ``patience`` frames away.
+        """
         after = int(np.searchsorted(self.frames, frame))
         if after < len(self.frames) and self.frames[after] == frame:
             return self.boxes[after]
@@ -45,17 +58,17 @@ class Track:
         first, last = self.frames[after - 1], self.frames[after]
         if last - first > 2 * patience:
             return None
-        share = (frame - first) / (last - first)
+        weight = (frame - first) / (last - first)
         pairs = zip(self.boxes[after - 1], self.boxes[after], strict=True)
-        x, y, width, height = ((1 - share) * before + share * behind for before, behind in pairs)
+        x, y, width, height = ((1 - weight) * start + weight * end for start, end in pairs)
         return (x, y, width, height)
 
 
 class Tracker:
-    """Joins boxes to tracks by overlap, the best pairs first.
+    """Joins the boxes of successive frames to tracks, the pairs with the largest overlap first.
 
     Args:
-        patience: seconds after which a face that was not seen is another face.
+        patience: A face that was not detected for this many seconds starts a new track.
     """
 
     def __init__(self, patience: float = 1.0) -> None:
@@ -63,25 +76,25 @@ class Tracker:
         self.tracks: list[Track] = []
 
     def add(self, frame: int, seconds: float, boxes: list[Box], logits: list[dict[str, np.ndarray]]) -> None:
-        """Take the faces of one frame; frames come in order."""
-        open_tracks = [track for track in self.tracks if seconds - track.seconds[-1] <= self.patience]
+        """Add the faces of one frame; frames are added in order."""
+        candidates = [track for track in self.tracks if seconds - track.seconds[-1] <= self.patience]
         pairs = sorted(
             (
-                (box_iou(track.boxes[-1], box), at, place)
-                for at, track in enumerate(open_tracks)
-                for place, box in enumerate(boxes)
+                (overlap(track.boxes[-1], box), candidate, index)
+                for candidate, track in enumerate(candidates)
+                for index, box in enumerate(boxes)
             ),
             reverse=True,
         )
-        taken: dict[int, Track] = {}
+        matched: dict[int, Track] = {}
         used: set[int] = set()
-        for shared, at, place in pairs:
-            if shared > _LINK and at not in used and place not in taken:
-                taken[place] = open_tracks[at]
-                used.add(at)
-        for place, box in enumerate(boxes):
-            track = taken.get(place)
+        for shared, candidate, index in pairs:
+            if shared > _MIN_OVERLAP and candidate not in used and index not in matched:
+                matched[index] = candidates[candidate]
+                used.add(candidate)
+        for index, box in enumerate(boxes):
+            track = matched.get(index)
             if track is None:
                 track = Track()
                 self.tracks.append(track)
-            track.add(frame, seconds, box, logits[place])
+            track.add(frame, seconds, box, logits[index])

@@ -1,4 +1,7 @@
-"""``auxface predict``: a model and images, folders and videos to answers, tables and overlays."""
+"""Predict for images, folders and videos; optionally write tables and overlays.
+
+results = predict("runs/x", ["photo.jpg", "folder/", "clip.mp4"], out=Path("out"), overlay=True)
+"""
 
 import itertools
 import json
@@ -8,22 +11,19 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.tree import files_under
-from auxface.data.prepare.file_processing import safe_name
-from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
+from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under
 from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.inference.drawing import boxed, legible
-from auxface.inference.predict_video import LOOKS_PER_SECOND, VideoPrediction, predict_video
-from auxface.inference.prediction import Prediction, meaning
+from auxface.inference.answers import forgery_note
+from auxface.inference.drawing import draw_boxes, enlarge_for_labels, write_overlay_video
+from auxface.inference.predict_video import FRAMES_PER_SECOND, predict_video
+from auxface.inference.prediction import Prediction, VideoPrediction
 from auxface.inference.predictor import Predictor
-from auxface.inference.preprocessing import FacesMode, is_url, read_any
-from auxface.inference.timeline import write_overlay_video
+from auxface.inference.preprocessing import FacesMode, is_url, to_rgb
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
 
@@ -38,45 +38,46 @@ def predict(
     faces: FacesMode = "auto",
     detector: DetectorName | None = None,
     weights: Path | None = None,
-    looks_per_second: float = LOOKS_PER_SECOND,
+    frames_per_second: float = FRAMES_PER_SECOND,
     allow_urls: bool = False,
     device: str = "auto",
     warn: Callable[[str], None] | None = None,
 ) -> list[Prediction]:
-    """Answer for every input, in order; one that cannot be read is in the list with its reason.
+    """Return one prediction per input, in order; an input that cannot be read has a prediction with the reason.
 
-    With ``out`` a folder is made: ``predictions.csv`` (a row per face and task), ``predictions.json`` (what ``--json``
-    prints), for each video ``NAME.scores.csv`` and ``NAME.scores.png``; with ``overlay`` images and videos with boxes
-    and scores, below ``overlay/``.
+    With ``out``, write a folder with ``predictions.csv`` (a row per face and task), ``predictions.json`` (as ``--json``
+    prints it) and, for each video, ``NAME.scores.csv`` and ``NAME.scores.png``. With ``overlay``, also write images and
+    videos with boxes and labels to ``overlay/``.
 
     Args:
-        model: a model directory, an exported ``.onnx`` file, or a hub name.
-        inputs: images, videos, folders of both (searched through), and with ``allow_urls`` addresses of images.
-        out: the folder to make.
-        overlay: whether images and videos are drawn; needs ``out``.
-        overwrite: replace what auxface wrote in ``out``.
-        faces: see :class:`auxface.inference.predictor.Predictor`, as for the next two.
-        detector: likewise.
-        weights: likewise.
-        looks_per_second: frames of a video that are looked at; 0: all.
-        allow_urls: whether addresses are fetched.
+        model: A model directory, an exported ``.onnx`` file, or a hub name.
+        inputs: Images, videos, folders of both (searched recursively), and with ``allow_urls`` URLs of images.
+        out: The folder to write.
+        overlay: Whether to draw images and videos; needs ``out``.
+        overwrite: Replace what auxface wrote in ``out``.
+        faces: See :class:`auxface.Predictor`.
+        detector: See :class:`auxface.Predictor`.
+        weights: See :class:`auxface.Predictor`.
+        frames_per_second: Frames to score per second of video; 0: every frame.
+        allow_urls: Whether URLs are fetched.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        warn: told what differs from training; by default a line on standard error.
+        warn: Called with a text on each difference from training; by default the text goes to standard error.
 
     Raises:
-        InputError: no input, an empty folder, not a model, a device that this machine lacks, an output that exists.
+        InputError: There is no input, a folder is empty, the model is invalid, this machine lacks the device, or the
+            output exists.
     """
     if not inputs:
         raise InputError("name at least one image, video or folder")
     if overlay and out is None:
-        raise InputError("--overlay makes files; name a folder for them with -o")
+        raise InputError("--overlay writes files; name a folder for them with -o")
     check_device(device)
     if out is not None:
         check_output_folder(out, overwrite)
-    listed = list(_listed(inputs))
+    paths = list(_expand(inputs))
     if out is not None:
-        refuse_inputs_inside(out, [Path(model), *(item for item in listed if isinstance(item, Path))])
-    warn = warn or to_standard_error
+        refuse_inputs_inside(out, [Path(model), *(path for path in paths if isinstance(path, Path))])
+    warn = warn or print_note
     predictor = Predictor.from_pretrained(
         model,
         device=device,
@@ -86,71 +87,84 @@ def predict(
         allow_urls=allow_urls,
         warn=warn,
     )
-    for sentence in filter(None, map(meaning, predictor.config.tasks)):
-        warn(sentence)
+    for note in filter(None, map(forgery_note, predictor.config.tasks)):
+        warn(note)
     results: list[Prediction] = []
     with nullcontext() if out is None else written_folder(out) as folder:
-        with progress_bar("predict", len(listed), "files") as advance:
-            for video, group in itertools.groupby(listed, lambda item: isinstance(item, Path) and is_video(item)):
-                paths = list(group)
-                for result in _videos(predictor, paths, looks_per_second) if video else predictor.stream(paths):
+        with progress_bar("predict", len(paths), "files") as advance:
+            for is_video, group in itertools.groupby(paths, _is_video):
+                batch = list(group)
+                made = _predict_videos(predictor, batch, frames_per_second) if is_video else predictor.stream(batch)
+                for result in made:
                     results.append(result)
                     if folder is not None and overlay:
-                        _draw(result, _place(folder / "overlay", len(results), result.input), allow_urls)
+                        _write_overlay(result, _output_path(folder / "overlay", len(results), result.input), allow_urls)
                     advance(1)
         if folder is not None:
-            _write(results, folder)
+            _write_tables(results, folder)
     return results
 
 
-def _listed(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
+def print_note(text: str) -> None:
+    """Print a note to standard error."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
+    """Yield files and URLs, with folders replaced by the images and videos in them."""
     for item in inputs:
         if isinstance(item, str) and is_url(item):
             yield item
         elif Path(item).is_dir():
             found = list(files_under(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
             if not found:
-                raise InputError(f"{item}: a folder without images or videos")
+                raise InputError(f"{item}: the folder has no images or videos")
             yield from found
         else:
             yield Path(item)
 
 
-def _videos(predictor: Predictor, paths: list[str | Path], looks_per_second: float) -> Iterator[VideoPrediction]:
+def _is_video(item: str | Path) -> bool:
+    return isinstance(item, Path) and item.name.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _predict_videos(
+    predictor: Predictor, paths: list[str | Path], frames_per_second: float
+) -> Iterator[VideoPrediction]:
     for path in paths:
-        with progress_bar(f"watch {Path(path).name}", 0, "frames") as advance:
-            yield predict_video(predictor, Path(path), looks_per_second=looks_per_second, advance=advance)
+        with progress_bar(f"score {Path(path).name}", 0, "frames") as advance:
+            yield predict_video(predictor, Path(path), frames_per_second=frames_per_second, advance=advance)
 
 
-def _place(folder: Path, number: int, name: str) -> Path:
-    """A name that no other input has."""
+def _output_path(folder: Path, number: int, name: str) -> Path:
+    """Return a path without suffix that no other input has."""
+    # Imports pandas, which no prediction without ``out`` needs.
+    from auxface.data.prepare.accounting import safe_name
+
     return folder / f"{number:05d}-{safe_name(Path(name).stem)}"
 
 
-def _draw(result: Prediction, place: Path, allow_urls: bool) -> None:
+def _write_overlay(result: Prediction, path: Path, allow_urls: bool) -> None:
     if not result.faces:
         return
     if isinstance(result, VideoPrediction):
         with progress_bar(f"draw {Path(result.input).name}", result.frames, "frames") as advance:
-            write_overlay_video(result, place.with_name(place.name + ".mp4"), advance)
+            write_overlay_video(result, path.with_name(path.name + ".mp4"), advance)
         return
-    image = boxed(*legible(read_any(result.source, allow_urls=allow_urls), result.faces))
-    place.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.ascontiguousarray(image)).save(place.with_name(place.name + ".jpg"), quality=92)
+    image = draw_boxes(*enlarge_for_labels(to_rgb(result.source, allow_urls=allow_urls), result.faces))
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(path.with_name(path.name + ".jpg"), quality=92)
 
 
-def _write(results: list[Prediction], folder: Path) -> None:
+def _write_tables(results: list[Prediction], folder: Path) -> None:
+    import pandas as pd
+
     rows = pd.concat([result.to_frame() for result in results], ignore_index=True)
     rows.to_csv(folder / "predictions.csv", index=False)
-    said = json.dumps([result.to_dict() for result in results], indent=1) + "\n"
-    (folder / "predictions.json").write_text(said, encoding="utf-8")
+    text = json.dumps([result.to_dict() for result in results], indent=1) + "\n"
+    (folder / "predictions.json").write_text(text, encoding="utf-8")
     for number, result in enumerate(results, start=1):
         if isinstance(result, VideoPrediction):
-            place = _place(folder, number, result.input)
-            result.over_time().to_csv(place.with_name(place.name + ".scores.csv"), index=False)
-            result.plot().savefig(place.with_name(place.name + ".scores.png"))
-
-
-def to_standard_error(sentence: str) -> None:
-    """Say what a person should know, and go on."""
-    print(f"note: {sentence}", file=sys.stderr)
+            path = _output_path(folder, number, result.input)
+            result.scores_over_time().to_csv(path.with_name(path.name + ".scores.csv"), index=False)
+            result.plot().savefig(path.with_name(path.name + ".scores.png"))

@@ -1,182 +1,54 @@
-"""A video: frames streamed, faces followed, scores over time, one verdict by the model's stored rule.
+"""Prediction for a video: faces tracked, scored over time, and combined to one answer by the model's stored rule.
 
-A video for a model of clips: clips spread evenly over it, the largest face of each followed through it.
+The video is streamed in constant memory. A model of images scores frames at a fixed rate. A model of video clips scores
+clips spread evenly over the video, in each the largest face, tracked through the clip.
+
+    prediction = predict_video(predictor, Path("clip.mp4"))
+    prediction.tasks["forged"].answer
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from auxface.data.images.decode import fit_square
-from auxface.data.video.clips import recorded_clip
 from auxface.data.video.frames import UnreadableVideo, VideoIndex, clip_frames, index_video, read_frames
-from auxface.inference.evaluated_models import calibrated
-from auxface.inference.face_tracks import Track, Tracker
-from auxface.inference.prediction import NO_FACE, Answer, Face, Prediction, answers_from_scores
+from auxface.inference.answers import Answer, answers_from_scores, calibrated_scores
+from auxface.inference.face_tracks import Box, Track, Tracker
+from auxface.inference.prediction import NO_FACE, Face, VideoPrediction
 from auxface.inference.predictor import Predictor
-from auxface.inference.preprocessing import Box, FaceFraming
+from auxface.inference.preprocessing import DetectedFaces
 from auxface.model.config import ModelConfig
 
-
-def planned_clips(config: ModelConfig, frames: int) -> list[list[int]]:
-    """Frame numbers of the clips that a model looks at; empty where the video is shorter than one.
-
-    The distance between frames is that of the clips it learned from.
-    """
-    recipe = config.recipe
-    length = recipe.encoder.num_frames or 1
-    return clip_frames(frames, recipe.sampled_clips.per_video, length, _stride(config))
-
-
-def span_of(config: ModelConfig) -> int:
-    """Frames of a video from a clip's first to its last."""
-    return ((config.recipe.encoder.num_frames or 1) - 1) * _stride(config) + 1
-
-
-def track_in_clips(
-    predictor: Predictor, path: Path, index: VideoIndex, wanted: list[list[int]], advance: Callable[..., None] | None
-) -> Track:
-    """The scores of each clip, at the time and place of its middle frame; empty where no clip shows a face.
-
-    Args:
-        predictor: a model of clips.
-        path: of the video.
-        index: of the video.
-        wanted: of :func:`planned_clips`.
-        advance: told how many frames were looked at.
-    """
-    track = Track()
-    for numbers in wanted:
-        frames = [frame for _, frame in read_frames(path, index, numbers)]
-        # A clip of which a frame is missing, or changes its size, is no clip.
-        if len(frames) == len(numbers) and len({frame.shape for frame in frames}) == 1:
-            for box, squares in _followed(predictor, frames):
-                clip = np.stack(squares).transpose(0, 3, 1, 2)[None]
-                logits = predictor.scorer.score_images(np.ascontiguousarray(clip))
-                middle = numbers[len(numbers) // 2]
-                seconds = float(index.times[middle] - index.times[0]) * index.unit
-                track.add(middle, seconds, box, {name: values[0] for name, values in logits.items()})
-        if advance is not None:
-            advance(len(numbers))
-    return track
-
-
-def _followed(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tuple[Box, list[np.ndarray]]]:
-    """The face's place in the middle frame and its squares; nothing where there is none."""
-    middle = len(frames) // 2
-    if isinstance(predictor.framing, FaceFraming):
-        followed = predictor.framing.cropper.track(frames)
-        if followed is not None:
-            left, top, width, height = map(float, followed[middle][0].box)
-            yield (left, top, width, height), [fit_square(image, predictor.size) for _, image in followed]
-        return
-    shown = [predictor.framing(frame)[0] for frame in frames]
-    yield shown[middle].box, [one.square for one in shown]
-
-
-def _stride(config: ModelConfig) -> int:
-    return recorded_clip(config.crop).get("stride", config.recipe.sampled_clips.stride)
-
-
-LOOKS_PER_SECOND = 5.0
-MAX_LOOKS = 100_000
-_TOGETHER = 16
+FRAMES_PER_SECOND = 5.0
+MAX_FRAMES = 100_000
+_CHUNK = 16
 _RULES: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max}
 
-
-@dataclass(frozen=True)
-class VideoPrediction(Prediction):
-    """What was found in one video; ``faces`` holds one face per track, its box the largest, its answers the track's.
-
-    Attributes:
-        tasks: the verdict on the video: per task, the stored rule over its frames, in each the largest face.
-        rule: the rule: ``mean``, ``median`` or ``max``.
-        tracks: one per face, in the order of ``faces``.
-        scores: per track and task, calibrated probabilities [frames, outputs].
-        names: per task, what the columns of the scores are.
-        looked_at: how many frames were looked at, of ``frames``.
-        frames: in the video.
-        seconds: its length.
-    """
-
-    tasks: dict[str, Answer] = field(default_factory=dict)
-    rule: str = "mean"
-    tracks: tuple[Track, ...] = ()
-    scores: tuple[dict[str, np.ndarray], ...] = field(default=(), repr=False, compare=False)
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    looked_at: int = 0
-    frames: int = 0
-    seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As an image's, and under ``video`` the verdict and every score over time."""
-        tracks = [
-            {
-                "frames": track.frames,
-                "seconds": [round(time, 3) for time in track.seconds],
-                "boxes": [[round(value, 1) for value in box] for box in track.boxes],
-                "scores": {
-                    task: {
-                        name: [round(value, 5) for value in scores[task][:, place].tolist()]
-                        for place, name in enumerate(self.names[task])
-                    }
-                    for task in scores
-                },
-            }
-            for track, scores in zip(self.tracks, self.scores, strict=True)
-        ]
-        video = {
-            "frames": self.frames,
-            "looked_at": self.looked_at,
-            "seconds": round(self.seconds, 3),
-            "rule": self.rule,
-            "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()},
-            "tracks": tracks,
-        }
-        return super().to_dict() | {"video": video}
-
-    def over_time(self) -> pd.DataFrame:
-        """A row per face and frame: face, frame, seconds, box, and ``score.<task>.<class>``."""
-        parts = []
-        for number, (track, scores) in enumerate(zip(self.tracks, self.scores, strict=True)):
-            columns: dict[str, Any] = {"face": number, "frame": track.frames, "seconds": track.seconds}
-            columns |= dict(zip(("x", "y", "width", "height"), np.array(track.boxes).T, strict=True))
-            for task, names in self.names.items():
-                columns |= {f"score.{task}.{name}": scores[task][:, place] for place, name in enumerate(names)}
-            parts.append(pd.DataFrame(columns))
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["face", "frame", "seconds"])
-
-    def plot(self) -> Any:
-        """Scores over time, as a matplotlib figure."""
-        from auxface.inference.timeline import timeline_figure
-
-        return timeline_figure(self)
+Advance = Callable[..., None]
 
 
 def predict_video(
     predictor: Predictor,
     path: Path,
     *,
-    looks_per_second: float = LOOKS_PER_SECOND,
-    max_looks: int = MAX_LOOKS,
-    advance: Callable[..., None] | None = None,
+    frames_per_second: float = FRAMES_PER_SECOND,
+    max_frames: int = MAX_FRAMES,
+    advance: Advance | None = None,
 ) -> VideoPrediction:
-    """Look at a video in constant memory: a few frames at a time, of which only boxes and scores are kept.
+    """Predict for one video, in constant memory.
 
     Args:
-        predictor: the model; one of clips looks at as many as its recipe says, spread over the video.
-        path: of the video.
-        looks_per_second: how many frames of each second are looked at; 0: every frame. Not read by models of clips.
-        max_looks: with more, the same number is spread over the whole video.
-        advance: told how many frames were looked at, and once the total.
+        predictor: The model. A model of video clips scores as many clips as its recipe states.
+        path: Path of the video.
+        frames_per_second: Frames to score per second of video; 0: every frame. A model of video clips ignores it.
+        max_frames: Largest number of frames to score; of a longer video, frames spread evenly are scored.
+        advance: Called with the number of frames scored, and once with ``total``.
 
     Returns:
-        A prediction without faces, and the reason, where the video cannot be read or shows none.
+        The prediction; without faces and with the reason if the video cannot be read or shows no face.
 
     Raises:
         InputError: PyAV is not installed.
@@ -188,107 +60,154 @@ def predict_video(
     times = (index.times - index.times[0]) * index.unit
     if predictor.config.recipe.encoder.num_frames is not None:
         return _predict_clips(predictor, path, index, float(times[-1]), advance)
-    wanted = _wanted(times, looks_per_second, max_looks)
+    selected = _frames_at_rate(times, frames_per_second, max_frames)
     if advance is not None:
-        advance(0, total=len(wanted))
-    tracker = Tracker(patience=max(1.0, 2.5 / looks_per_second if looks_per_second else 1.0))
-    looked_at = 0
+        advance(0, total=len(selected))
+    tracker = Tracker(patience=max(1.0, 2.5 / frames_per_second if frames_per_second else 1.0))
+    scored = 0
     largest: dict[str, list[np.ndarray]] = {task.name: [] for task in predictor.config.tasks}
-    for numbers, boxes, logits in _looked(predictor, path, index, wanted):
-        looked_at += len(numbers)
+    for numbers, boxes, logits in _score_frames(predictor, path, index, selected):
+        scored += len(numbers)
         for number, found, values in zip(numbers, boxes, logits, strict=True):
             tracker.add(number, float(times[number]), found, values)
             if found:
-                chosen = values[max(range(len(found)), key=lambda at: found[at][2] * found[at][3])]
+                chosen = values[max(range(len(found)), key=lambda face: found[face][2] * found[face][3])]
                 for name, row in chosen.items():
                     largest[name].append(row)
         if advance is not None:
             advance(len(numbers))
-    return _conclude(predictor, path, tracker, largest, looked_at, index, float(times[-1]))
+    return _combine(predictor, path, tracker.tracks, largest, scored=scored, frames=len(index), seconds=times[-1])
 
 
-def _predict_clips(
-    predictor: Predictor, path: Path, index: VideoIndex, seconds: float, advance: Callable[..., None] | None
-) -> VideoPrediction:
-    wanted = planned_clips(predictor.config, len(index))
-    if not wanted:
-        reason = f"{len(index)} frames are fewer than a clip's {span_of(predictor.config)}"
-        return VideoPrediction(str(path), (), reason, path, frames=len(index), seconds=seconds)
-    if advance is not None:
-        advance(0, total=sum(map(len, wanted)))
-    tracker = Tracker()
-    track = track_in_clips(predictor, path, index, wanted, advance)
-    if track.frames:
-        tracker.tracks.append(track)
-    return _conclude(predictor, path, tracker, track.logits, sum(map(len, wanted)), index, seconds)
-
-
-def _wanted(times: np.ndarray, looks_per_second: float, most: int) -> list[int]:
-    """Frame numbers at a steady rate."""
+def _frames_at_rate(times: np.ndarray, rate: float, limit: int) -> list[int]:
+    """Return frame numbers at a constant rate per second; every frame for a rate of 0."""
     count = len(times)
-    if looks_per_second > 0 and times[-1] > 0:
-        moments = np.arange(0, times[-1] + 1e-9, 1 / looks_per_second)
-        numbers = np.unique(np.searchsorted(times, moments[: 10 * most]).clip(max=count - 1))
+    if rate > 0 and times[-1] > 0:
+        moments = np.arange(0, times[-1] + 1e-9, 1 / rate)
+        numbers = np.unique(np.searchsorted(times, moments[: 10 * limit]).clip(max=count - 1))
     else:
         numbers = np.arange(count)
-    if len(numbers) > most:
-        numbers = numbers[np.unique(np.linspace(0, len(numbers) - 1, most).round().astype(int))]
+    if len(numbers) > limit:
+        numbers = numbers[np.unique(np.linspace(0, len(numbers) - 1, limit).round().astype(int))]
     return numbers.tolist()
 
 
-def _looked(
-    predictor: Predictor, path: Path, index: VideoIndex, wanted: list[int]
+def _score_frames(
+    predictor: Predictor, path: Path, index: VideoIndex, selected: list[int]
 ) -> Iterator[tuple[list[int], list[list[Box]], list[list[dict[str, np.ndarray]]]]]:
-    """A few frames at a time: their numbers, boxes, and logits of each face."""
-    stream = read_frames(path, index, wanted)
-    while together := list(islice(stream, _TOGETHER)):
-        numbers = [number for number, _ in together]
-        shown = [predictor.framing(frame) for _, frame in together]
-        squares = [face.square for faces in shown for face in faces]
+    """Yield a few frames at a time: their numbers, and the boxes and logits of their faces."""
+    stream = read_frames(path, index, selected)
+    while chunk := list(islice(stream, _CHUNK)):
+        crops = [predictor.face_cropper(frame) for _, frame in chunk]
+        pixels = [crop.pixels for frame in crops for crop in frame]
         rows: list[dict[str, np.ndarray]] = []
-        if squares:
-            images = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+        if pixels:
+            images = np.ascontiguousarray(np.stack(pixels).transpose(0, 3, 1, 2))
             logits = predictor.scorer.score_images(images)
-            rows = [{name: values[at] for name, values in logits.items()} for at in range(len(squares))]
-        taken = iter(rows)
-        yield numbers, [[face.box for face in faces] for faces in shown], [[next(taken) for _ in f] for f in shown]
+            rows = [{name: values[row] for name, values in logits.items()} for row in range(len(pixels))]
+        remaining = iter(rows)
+        yield (
+            [number for number, _ in chunk],
+            [[crop.box for crop in frame] for frame in crops],
+            [[next(remaining) for _ in frame] for frame in crops],
+        )
 
 
-def _conclude(
+def _predict_clips(
+    predictor: Predictor, path: Path, index: VideoIndex, seconds: float, advance: Advance | None
+) -> VideoPrediction:
+    """Predict with a model of video clips."""
+    config = predictor.config
+    length, stride = config.recipe.encoder.num_frames or 1, _stride(config)
+    clips = clip_frames(len(index), config.recipe.sampled_clips.per_video, length, stride)
+    if not clips:
+        reason = f"the video has {len(index)} frames; a clip spans {(length - 1) * stride + 1}"
+        return VideoPrediction(str(path), (), reason, path, frames=len(index), seconds=seconds)
+    frames = sum(map(len, clips))
+    if advance is not None:
+        advance(0, total=frames)
+    track = _score_clips(predictor, path, index, clips, advance)
+    tracks = [track] if track.frames else []
+    return _combine(predictor, path, tracks, track.logits, scored=frames, frames=len(index), seconds=seconds)
+
+
+def _stride(config: ModelConfig) -> int:
+    """Return the distance between the frames of a clip, as in the clips that the model was trained on."""
+    # Imports pandas, which no image needs.
+    from auxface.data.video.clips import recorded_clip
+
+    return recorded_clip(config.crop).get("stride", config.recipe.sampled_clips.stride)
+
+
+def _score_clips(
+    predictor: Predictor, path: Path, index: VideoIndex, clips: list[list[int]], advance: Advance | None
+) -> Track:
+    """Return the logits of each clip, with the time and box of its middle frame; empty if no clip shows a face."""
+    track = Track()
+    for numbers in clips:
+        frames = [frame for _, frame in read_frames(path, index, numbers)]
+        # A clip is skipped if a frame is missing or has another size.
+        if len(frames) == len(numbers) and len({frame.shape for frame in frames}) == 1:
+            for box, crops in _tracked_face(predictor, frames):
+                clip = np.stack(crops).transpose(0, 3, 1, 2)[None]
+                logits = predictor.scorer.score_images(np.ascontiguousarray(clip))
+                middle = numbers[len(numbers) // 2]
+                seconds = float(index.times[middle] - index.times[0]) * index.unit
+                track.add(middle, seconds, box, {name: values[0] for name, values in logits.items()})
+        if advance is not None:
+            advance(len(numbers))
+    return track
+
+
+def _tracked_face(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tuple[Box, list[np.ndarray]]]:
+    """Yield the face's box in the middle frame and its crop in every frame; nothing if there is no face."""
+    middle = len(frames) // 2
+    if isinstance(predictor.face_cropper, DetectedFaces):
+        tracked = predictor.face_cropper.cutter.follow(frames)
+        if tracked is not None:
+            left, top, width, height = map(float, tracked[middle][0].box)
+            yield (left, top, width, height), [fit_square(pixels, predictor.image_size) for _, pixels in tracked]
+        return
+    crops = [predictor.face_cropper(frame)[0] for frame in frames]
+    yield crops[middle].box, [crop.pixels for crop in crops]
+
+
+def _combine(
     predictor: Predictor,
     path: Path,
-    tracker: Tracker,
+    tracks: list[Track],
     largest: dict[str, list[np.ndarray]],
-    looked_at: int,
-    index: VideoIndex,
+    *,
+    scored: int,
+    frames: int,
     seconds: float,
 ) -> VideoPrediction:
-    rule = predictor.config.video_rule
-    measured = {"looked_at": looked_at, "frames": len(index), "seconds": seconds, "rule": rule}
-    if not tracker.tracks:
-        reason = f"{NO_FACE} in {looked_at} frames" if looked_at else "not one frame can be decoded"
+    """Combine the logits of tracks, and of the largest face of each frame, by the model's rule."""
+    rule, tasks = predictor.config.video_rule, predictor.config.tasks
+    measured = {"scored_frames": scored, "frames": frames, "seconds": float(seconds), "rule": rule}
+    if not tracks:
+        reason = f"{NO_FACE} in {scored} frames" if scored else "none of its frames can be decoded"
         return VideoPrediction(str(path), (), reason, path, **measured)
-    tasks = predictor.config.tasks
 
-    def scored(rows: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
-        return {task.name: calibrated(task, np.stack(rows[task.name])) for task in tasks}
+    def to_scores(logits: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+        return {task.name: calibrated_scores(task, np.stack(logits[task.name])) for task in tasks}
 
-    def concluded(scores: dict[str, np.ndarray]) -> dict[str, Answer]:
-        joined = {name: _RULES[rule](values, axis=0, keepdims=True) for name, values in scores.items()}
-        return {task.name: answers_from_scores(task, joined[task.name])[0] for task in tasks}
+    def to_answers(scores: dict[str, np.ndarray]) -> dict[str, Answer]:
+        combined = {name: _RULES[rule](values, axis=0, keepdims=True) for name, values in scores.items()}
+        return {task.name: answers_from_scores(task, combined[task.name])[0] for task in tasks}
 
-    scores = tuple(scored(track.logits) for track in tracker.tracks)
+    scores = tuple(to_scores(track.logits) for track in tracks)
     faces = tuple(
-        Face(max(track.boxes, key=lambda box: box[2] * box[3]), concluded(each))
-        for track, each in zip(tracker.tracks, scores, strict=True)
+        Face(max(track.boxes, key=lambda box: box[2] * box[3]), to_answers(track_scores))
+        for track, track_scores in zip(tracks, scores, strict=True)
     )
     return VideoPrediction(
         str(path),
         faces,
         None,
         path,
-        tasks=concluded(scored(largest)),
-        tracks=tuple(tracker.tracks),
+        tasks=to_answers(to_scores(largest)),
+        tracks=tuple(tracks),
         scores=scores,
         names={task.name: task.classes[1:] if task.kind == "binary" else task.classes for task in tasks},
         **measured,

@@ -1,90 +1,47 @@
-"""What a prediction is: typed, with class names in it, and easy to turn into JSON, a table or an image.
+"""What a predictor returns for one input: faces with answers, as objects, JSON, a table or a figure.
 
-From scores to answers: class names, the stored threshold, the abstain band.
+prediction = predictor("photo.jpg")
+prediction.faces[0].tasks["emotion"].answer
+prediction.to_dict(), prediction.to_frame(), prediction.plot()
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from auxface.inference.evaluated_models import calibrated
-from auxface.model.config import TaskRecord
+from auxface.inference.answers import Answer
+from auxface.inference.face_tracks import Box, Track
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
-
 
 NO_FACE = "no face found"
 COLUMNS = ("input", "face", "task", "class", "probability", "abstained", "x", "y", "width", "height", "reason")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A model's answer to one task for one face.
-
-    Attributes:
-        answer: the class name; for attributes the names of those present; None when the model abstained.
-        probability: of the likeliest class (for binary tasks, of the side that the threshold names); None for
-            attributes.
-        probabilities: class or attribute name to calibrated probability in [0, 1]; binary names both sides.
-        threshold: the stored one of a binary task; per attribute for several; None for single-label tasks.
-        abstained: whether the score lay in the model's abstain band.
-        value: the predicted number of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
-    """
-
-    answer: str | list[str] | None
-    probability: float | None
-    probabilities: dict[str, float]
-    threshold: float | dict[str, float] | None
-    abstained: bool = False
-    value: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The answer as ``predict --json`` prints it."""
-        number = {} if self.value is None else {"value": self.value}
-        return number | {
-            "class": self.answer,
-            "probability": self.probability,
-            "probabilities": self.probabilities,
-            "threshold": self.threshold,
-            "abstained": self.abstained,
-        }
-
-    def __str__(self) -> str:
-        """What a person is shown: ``happy 83%``."""
-        if self.abstained:
-            return "no answer (unsure)"
-        if self.value is not None:
-            return f"{self.value:.1f}"
-        said = ", ".join(self.answer) if isinstance(self.answer, list) else self.answer
-        sure = "" if self.probability is None else f" {self.probability:.0%}"
-        return f"{said or 'none'}{sure}"
-
-
-@dataclass(frozen=True)
 class Face:
-    """One face: its box in the image, (x, y, width, height) in pixels, and an answer per task."""
+    """One face: its box (x, y, width, height) in pixels of the image, and an answer per task."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     tasks: dict[str, Answer]
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as ``predict --json`` prints it."""
+        """Return the face as ``predict --json`` prints it."""
         return {"box": list(self.box), "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()}}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was found in one input.
+    """The prediction for one input.
 
     Attributes:
-        input: its path or address, or its place among the inputs.
-        faces: every face, from left to right.
-        reason: why ``faces`` is empty; None where it is not.
-        source: the input itself, for :meth:`plot`.
+        input: Path or URL of the input, or its position among the inputs.
+        faces: All faces, from left to right.
+        reason: Why ``faces`` is empty; None if it is not.
+        source: The input itself, for :meth:`plot`.
     """
 
     input: str
@@ -94,15 +51,20 @@ class Prediction:
 
     @property
     def unreadable(self) -> bool:
-        """Whether the input is no image (or video), in contrast to one that shows no face."""
+        """Whether the input could not be read as an image or video; False if it was read but shows no face."""
         return self.reason is not None and not self.reason.startswith(NO_FACE)
 
     def to_dict(self) -> dict[str, Any]:
-        """The prediction as ``predict --json`` prints it."""
+        """Return the prediction as ``predict --json`` prints it."""
         return {"input": self.input, "reason": self.reason, "faces": [face.to_dict() for face in self.faces]}
 
-    def to_frame(self) -> pd.DataFrame:
-        """A row per face and task, with :data:`COLUMNS`; without a face one row that holds the reason."""
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a table with a row per face and task, and the columns :data:`COLUMNS`.
+
+        A prediction without faces gives one row with the reason.
+        """
+        import pandas as pd
+
         rows = [
             {
                 "input": self.input,
@@ -119,85 +81,82 @@ class Prediction:
         return pd.DataFrame(rows or [{"input": self.input, "reason": self.reason}], columns=list(COLUMNS))
 
     def plot(self) -> "Figure":
-        """The image with its faces boxed and labeled, as a matplotlib figure.
+        """Return a matplotlib figure of the image with boxes and labels.
 
         Raises:
-            InputError: the input cannot be read (again).
+            InputError: The input can no longer be read.
         """
         from auxface.inference.drawing import prediction_figure
 
         return prediction_figure(self)
 
 
-def lines(predictions: Sequence[Prediction]) -> Iterator[str]:
-    """Predictions for a terminal: a line per face and task, or why there is none."""
-    for one in predictions:
-        if not one.faces:
-            yield f"{one.input}: no answer ({one.reason})"
-        for name, answer in getattr(one, "tasks", {}).items():
-            yield f"{one.input}: {name} {answer} (whole video)"
-        for number, face in enumerate(one.faces):
-            place = f" face {number}" if len(one.faces) > 1 else ""
-            for name, answer in face.tasks.items():
-                yield f"{one.input}:{place} {name} {answer}"
+@dataclass(frozen=True)
+class VideoPrediction(Prediction):
+    """The prediction for one video. ``faces`` has one face per track: its largest box and the answers of the track.
 
+    Attributes:
+        tasks: Answers for the video: per task, the stored rule over frames, in each frame the largest face.
+        rule: How the scores of frames are combined: ``mean``, ``median`` or ``max``.
+        tracks: One track per face, in the order of ``faces``.
+        scores: Calibrated probabilities [frames, outputs] per task, for each track.
+        names: Names of the score columns per task.
+        scored_frames: Number of frames that were scored, out of ``frames``.
+        frames: Number of frames in the video.
+        seconds: Duration of the video.
+    """
 
-_FORGED = ("forged", "fake", "deepfake", "manipulated", "altered")
+    tasks: dict[str, Answer] = field(default_factory=dict)
+    rule: str = "mean"
+    tracks: tuple[Track, ...] = ()
+    scores: tuple[dict[str, np.ndarray], ...] = field(default=(), repr=False, compare=False)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    scored_frames: int = 0
+    frames: int = 0
+    seconds: float = 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as for an image; the key ``video`` holds the answers and scores over time."""
+        tracks = [
+            {
+                "frames": track.frames,
+                "seconds": [round(time, 3) for time in track.seconds],
+                "boxes": [[round(value, 1) for value in box] for box in track.boxes],
+                "scores": {
+                    task: {
+                        name: [round(value, 5) for value in scores[task][:, column].tolist()]
+                        for column, name in enumerate(self.names[task])
+                    }
+                    for task in scores
+                },
+            }
+            for track, scores in zip(self.tracks, self.scores, strict=True)
+        ]
+        video = {
+            "frames": self.frames,
+            "looked_at": self.scored_frames,
+            "seconds": round(self.seconds, 3),
+            "rule": self.rule,
+            "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()},
+            "tracks": tracks,
+        }
+        return super().to_dict() | {"video": video}
 
-def answers_from_logits(task: TaskRecord, logits: np.ndarray) -> list[Answer]:
-    """Logits [N, outputs] of N faces to their answers."""
-    return answers_from_scores(task, calibrated(task, logits))
+    def scores_over_time(self) -> "pd.DataFrame":
+        """Return a table with a row per face and frame: face, frame, seconds, box, and ``score.<task>.<class>``."""
+        import pandas as pd
 
+        parts = []
+        for number, (track, scores) in enumerate(zip(self.tracks, self.scores, strict=True)):
+            columns: dict[str, Any] = {"face": number, "frame": track.frames, "seconds": track.seconds}
+            columns |= dict(zip(("x", "y", "width", "height"), np.array(track.boxes).T, strict=True))
+            for task, names in self.names.items():
+                columns |= {f"score.{task}.{name}": scores[task][:, column] for column, name in enumerate(names)}
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["face", "frame", "seconds"])
 
-def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
-    """Calibrated probabilities [N, outputs] of N faces to their answers."""
-    make = {"multilabel": _several, "binary": _binary, "ordinal": _number}.get(task.kind, _single)
-    return [make(task, row) for row in np.asarray(scores, np.float64).tolist()]
+    def plot(self) -> "Figure":
+        """Return a matplotlib figure of the scores over time."""
+        from auxface.inference.drawing import timeline_figure
 
-
-def _several(task: TaskRecord, scores: list[float]) -> Answer:
-    by_name = dict(zip(task.classes, scores, strict=True))
-    thresholds = {name: task.thresholds.get(name, 0.5) for name in task.classes}
-    present = [name for name, score in by_name.items() if score >= thresholds[name]]
-    return Answer(present, None, by_name, thresholds)
-
-
-def _binary(task: TaskRecord, scores: list[float]) -> Answer:
-    negative, positive = task.classes
-    threshold = task.thresholds.get(positive, 0.5)
-    by_name = {negative: 1 - scores[0], positive: scores[0]}
-    side = positive if scores[0] >= threshold else negative
-    abstained = task.abstain is not None and task.abstain[0] <= scores[0] < task.abstain[1]
-    return Answer(None if abstained else side, by_name[side], by_name, threshold, abstained)
-
-
-def _number(task: TaskRecord, scores: list[float]) -> Answer:
-    value = sum(number * share for number, share in zip(task.values, scores, strict=True))
-    nearest = min(range(len(task.values)), key=lambda place: abs(task.values[place] - value))
-    return Answer(task.classes[nearest], None, dict(zip(task.classes, scores, strict=True)), None, value=value)
-
-
-def _single(task: TaskRecord, scores: list[float]) -> Answer:
-    by_name = dict(zip(task.classes, scores, strict=True))
-    likeliest = max(by_name, key=by_name.__getitem__)
-    sure = by_name[likeliest]
-    abstained = task.abstain is not None and task.abstain[0] <= sure < task.abstain[1]
-    return Answer(None if abstained else likeliest, sure, by_name, None, abstained)
-
-
-def finds_forgeries(task: TaskRecord) -> bool:
-    """Whether a task tells forged faces from real ones, by the names of its classes."""
-    return task.kind == "binary" and any(name.lower() in _FORGED for name in task.classes)
-
-
-def meaning(task: TaskRecord) -> str | None:
-    """A sentence on what the score of a forgery task does and does not mean; None for other tasks."""
-    if not finds_forgeries(task):
-        return None
-    positive = task.classes[1]
-    return (
-        f"The score of '{task.name}' says how much a face resembles those called '{positive}' in the training data. It "
-        "is no proof: forgeries made in other ways, compression and retouching can move it either way, and a low "
-        "score does not show that an image is genuine."
-    )
+        return timeline_figure(self)

@@ -1,4 +1,9 @@
-"""A model as an object that answers for images."""
+"""A trained model as an object that answers for images.
+
+predictor = Predictor.from_pretrained("runs/x")
+prediction = predictor("photo.jpg")
+prediction.faces[0].tasks["emotion"].answer
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,40 +17,47 @@ from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import UnreadableImage
 from auxface.data.parallel import in_order
 from auxface.device import resolve_device
-from auxface.inference.prediction import NO_FACE, Answer, Face, Prediction, answers_from_logits
+from auxface.errors import InputError
+from auxface.inference.answers import Answer, answers_from_logits
+from auxface.inference.prediction import NO_FACE, Face, Prediction
 from auxface.inference.preprocessing import (
     IMAGE_TYPES,
+    FaceCrop,
     FacesMode,
     ImageInput,
-    Shown,
-    WholeFraming,
-    make_framing,
-    name_of,
-    read_any,
+    WholeImage,
+    input_name,
+    make_face_cropper,
+    to_rgb,
 )
 from auxface.model.config import ModelConfig
 from auxface.model.directory import SavedModel
 from auxface.model.hub import fetch_model
 from auxface.model.scoring import score_images, suitable_batch
 
-_BATCH = 64
-# An image this far from square, or this much larger than the input, is seldom one face.
-_NOT_A_FACE = 1.5
+_CHUNK = 64
+# An image whose sides differ by more than this factor is seldom a single face.
+_MAX_ASPECT_RATIO = 1.5
 
 
 class Scorer(Protocol):
-    """Anything that has a model's configuration and gives logits: a directory's model, or an ONNX file."""
+    """A model's configuration and its logits for images: a model directory's model, or an ONNX file."""
 
     config: ModelConfig
     batch_size: int
 
     def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
-        """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
+        """Return logits per task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
         ...
 
 
 class TorchScorer:
-    """The model of a directory, on a device."""
+    """The model of a model directory, on a device.
+
+    Args:
+        saved: The model and its configuration.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    """
 
     def __init__(self, saved: SavedModel, device: str = "auto") -> None:
         device = resolve_device(device)
@@ -54,23 +66,24 @@ class TorchScorer:
         self.batch_size = suitable_batch(device, saved.config.recipe.encoder.image_size)
 
     def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
-        """uint8 [N, 3, S, S] to logits per task, float32 [N, outputs]."""
+        """Return logits per task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
         return score_images(self.model, images, batch_size=batch_size or self.batch_size)
 
 
 class Predictor:
-    """Answers for images of people.
+    """Predicts for every face in images. Use :meth:`from_pretrained` to load a model.
 
     Args:
-        scorer: the model.
-        faces: ``auto``: faces are found and cut as when the model was trained; ``crop``: always; ``whole``: never.
-        detector: ``yunet`` or ``haar`` in place of the recorded one.
-        weights: YuNet's file, in place of ``AUXFACE_YUNET`` or the downloaded one.
-        allow_urls: whether http(s) addresses are fetched.
-        warn: told what differs from training; by default a Python warning.
+        scorer: The model.
+        faces: ``auto``: find and crop faces if the model was trained on cropped faces; ``crop``: always find and crop
+            faces; ``whole``: take the central square of each image as one face.
+        detector: ``yunet`` or ``haar``, in place of the detector recorded with the model.
+        weights: File with YuNet's weights, in place of ``AUXFACE_YUNET`` or the downloaded file.
+        allow_urls: Whether http and https URLs are fetched.
+        warn: Called with a text on each difference from training; by default :func:`warnings.warn`.
 
     Raises:
-        InputError: the detector cannot be had.
+        InputError: The face detector cannot be loaded.
     """
 
     def __init__(
@@ -85,12 +98,12 @@ class Predictor:
     ) -> None:
         self.scorer = scorer
         self.config = scorer.config
-        self.size = self.config.recipe.encoder.image_size
+        self.image_size = self.config.recipe.encoder.image_size
         self.allow_urls = allow_urls
         self._warn = warn
         self._warned = False
-        self.framing = make_framing(
-            self.config.crop, self.size, faces=faces, detector=detector, weights=weights, warn=warn
+        self.face_cropper = make_face_cropper(
+            self.config.crop, self.image_size, faces=faces, detector=detector, weights=weights, warn=warn
         )
 
     @classmethod
@@ -106,20 +119,20 @@ class Predictor:
         allow_urls: bool = False,
         warn: Callable[[str], None] = warnings.warn,
     ) -> "Predictor":
-        """Read a model directory, an exported ``.onnx`` file, or a model of the Hugging Face Hub by its name.
+        """Load a model directory, an exported ``.onnx`` file, or a model of the Hugging Face Hub.
 
         Args:
-            model: what to read.
+            model: Path of a directory or file, or a hub name ``owner/name``.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-            revision: branch, tag or commit of a hub name.
-            faces: see the class, as for the others.
-            detector: likewise.
-            weights: likewise.
-            allow_urls: likewise.
-            warn: likewise.
+            revision: Branch, tag or commit of a hub name.
+            faces: See the class.
+            detector: See the class.
+            weights: See the class.
+            allow_urls: See the class.
+            warn: See the class.
 
         Raises:
-            InputError: not a model, a broken one, or one that cannot be fetched.
+            InputError: The model does not exist, is invalid, or cannot be downloaded.
         """
         scorer: Scorer
         if str(model).endswith(".onnx"):
@@ -130,109 +143,119 @@ class Predictor:
             scorer = TorchScorer(fetch_model(model, revision), device)
         return cls(scorer, faces=faces, detector=detector, weights=weights, allow_urls=allow_urls, warn=warn)
 
-    @classmethod
-    def sharing(cls, other: "Predictor", scorer: Scorer) -> "Predictor":
-        """One that frames faces as another does, with a scorer of its own."""
-        made = cls.__new__(cls)
-        made.__dict__ |= other.__dict__ | {"scorer": scorer, "config": scorer.config}
+    def with_scorer(self, scorer: Scorer) -> "Predictor":
+        """Return a predictor that crops faces as this one does and scores them with another scorer."""
+        made = type(self).__new__(type(self))
+        made.__dict__ |= self.__dict__ | {"scorer": scorer, "config": scorer.config}
         return made
 
     def save_pretrained(self, folder: str | Path, *, report: Mapping[str, Any] | None = None) -> None:
-        """Write the model directory with thresholds, calibration and records; an audit goes into its card.
+        """Write the model directory, with thresholds, calibration and provenance.
 
         In a folder that exists, files of the same names are replaced and all others stay.
 
+        Args:
+            folder: Where to write.
+            report: Contents of an audit's ``report.json``, for the model card.
+
         Raises:
-            InputError: the model is an exported file, which holds no weights to train on.
+            InputError: The predictor was loaded from an exported file, which cannot be written as a model directory.
         """
         from auxface.model.directory import save_model
 
-        save_model(self._torch().model, Path(folder), self.config, report)
+        save_model(self._torch_scorer().model, Path(folder), self.config, report)
 
     def push_to_hub(
         self, name: str, *, report: Mapping[str, Any] | None = None, private: bool = True, token: str | None = None
     ) -> str:
-        """Upload the model directory to the Hugging Face Hub, and return its address.
+        """Upload the model directory to the Hugging Face Hub and return its URL.
+
+        Args:
+            name: ``owner/name``.
+            report: Contents of an audit's ``report.json``, for the model card.
+            private: Whether a new repository is private.
+            token: Access token; by default the one that ``hf auth login`` stored.
 
         Raises:
-            InputError: as :meth:`save_pretrained`, or the hub refuses or cannot be reached.
+            InputError: The predictor was loaded from an exported file, or the hub refuses or cannot be reached.
         """
         from auxface.model.hub import push_model
 
-        return push_model(self._torch().model, self.config, name, report=report, private=private, token=token)
+        return push_model(self._torch_scorer().model, self.config, name, report=report, private=private, token=token)
 
     def __call__(
-        self, images: ImageInput | Iterable[ImageInput]
+        self, image: ImageInput | Iterable[ImageInput]
     ) -> Prediction | list[Prediction] | Iterator[Prediction]:
-        """One prediction for one image, a list for a sequence, a stream for any other iterable.
+        """Predict for one image, a sequence of images, or a stream of images.
 
-        An image is a path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 tensor [3, H, W]. One
-        that cannot be read, or shows no face, gives a prediction without faces that says why.
+        An image that cannot be read or shows no face gives a prediction without faces and with the reason.
+
+        Args:
+            image: A path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 RGB tensor [3, H, W]; or
+                a sequence or any other iterable of these.
+
+        Returns:
+            One prediction for one image, a list for a sequence, an iterator for any other iterable.
         """
-        if isinstance(images, IMAGE_TYPES):
-            return self.predict([images])[0]
-        if isinstance(images, Sequence):
-            return self.predict(images)
-        return self.stream(images)
+        if isinstance(image, IMAGE_TYPES):
+            return self.predict([image])[0]
+        if isinstance(image, Sequence):
+            return self.predict(image)
+        return self.stream(image)
 
     def predict(self, images: Sequence[ImageInput]) -> list[Prediction]:
-        """One prediction per image, in order."""
+        """Return one prediction per image, in order."""
         return list(self.stream(images))
 
     def stream(self, images: Iterable[ImageInput]) -> Iterator[Prediction]:
-        """One prediction per image, in order, while little of the input is in memory."""
-        items = iter(images)
+        """Yield one prediction per image, in order, with at most 64 images in memory."""
+        iterator = iter(images)
         start = 0
-        while chunk := list(islice(items, _BATCH)):
-            yield from self._predict(chunk, start)
+        while chunk := list(islice(iterator, _CHUNK)):
+            yield from self._predict_chunk(chunk, start)
             start += len(chunk)
 
-    def _predict(self, chunk: list[ImageInput], start: int) -> Iterator[Prediction]:
-        plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.framing, WholeFraming)
-        # Threads pay where files are decoded or faces are sought.
-        shown = list(map(self.look, chunk)) if plain else list(in_order(self.look, chunk))
-        answers = iter(self.answer([face.square for faces, _ in shown for face in faces]))
-        for place, (image, (faces, reason)) in enumerate(zip(chunk, shown, strict=True)):
-            found = tuple(Face(face.box, next(answers)) for face in faces)
-            yield Prediction(name_of(image, start + place), found, reason, image)
-
-    def look(self, image: ImageInput) -> tuple[list[Shown], str | None]:
-        """The faces of an image as the model will see them, or none and the reason."""
+    def crop_faces(self, image: ImageInput) -> tuple[list[FaceCrop], str | None]:
+        """Return the face crops of an image; if there are none, an empty list and the reason."""
         if self.config.recipe.encoder.num_frames is not None:
-            return [], "an image, and the model sees clips; give it a video"
+            return [], "an image, but the model was trained on video clips; give it a video"
         try:
-            pixels = read_any(image, allow_urls=self.allow_urls)
+            pixels = to_rgb(image, allow_urls=self.allow_urls)
         except UnreadableImage as error:
             return [], str(error)
-        shown = self.framing(pixels)
-        if not shown:
+        crops = self.face_cropper(pixels)
+        if not crops:
             return [], NO_FACE
-        if isinstance(self.framing, WholeFraming) and self.config.crop is None and not self._warned:
+        if isinstance(self.face_cropper, WholeImage) and self.config.crop is None and not self._warned:
             height, width = pixels.shape[:2]
-            if max(height, width) > _NOT_A_FACE * min(height, width):
+            if max(height, width) > _MAX_ASPECT_RATIO * min(height, width):
                 self._warned = True
                 self._warn(
-                    f"an image of {width}x{height} pixels is scored as one face, its central square; if it shows more "
-                    "than a face, have faces cut (faces='crop', --faces crop)"
+                    f"the central square of an image of {width}x{height} pixels is scored as one face; if the image "
+                    "shows more than a face, use faces='crop' (--faces crop)"
                 )
-        return shown, None
+        return crops, None
 
-    def answer(self, squares: Sequence[np.ndarray]) -> list[dict[str, Answer]]:
-        """Squares of faces, each uint8 [S, S, 3] at the model's size, to an answer per task."""
-        if not squares:
+    def predict_crops(self, crops: Sequence[np.ndarray]) -> list[dict[str, Answer]]:
+        """Return the answers per task for each face crop, uint8 [S, S, 3] at the model's input size."""
+        if not crops:
             return []
-        images = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
-        return self.answers_of(self.scorer.score_images(images))
-
-    def answers_of(self, logits: dict[str, np.ndarray]) -> list[dict[str, Answer]]:
-        """Logits per task, [N, outputs], to the answers of N faces."""
-        by_task = [answers_from_logits(task, logits[task.name]) for task in self.config.tasks]
+        images = np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
+        logits = self.scorer.score_images(images)
         names = [task.name for task in self.config.tasks]
+        by_task = [answers_from_logits(task, logits[task.name]) for task in self.config.tasks]
         return [dict(zip(names, answers, strict=True)) for answers in zip(*by_task, strict=True)]
 
-    def _torch(self) -> TorchScorer:
-        from auxface.errors import InputError
+    def _predict_chunk(self, chunk: list[ImageInput], start: int) -> Iterator[Prediction]:
+        plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.face_cropper, WholeImage)
+        # Threads pay off where files are decoded or faces are detected.
+        found = list(map(self.crop_faces, chunk)) if plain else list(in_order(self.crop_faces, chunk))
+        answers = iter(self.predict_crops([crop.pixels for crops, _ in found for crop in crops]))
+        for index, (image, (crops, reason)) in enumerate(zip(chunk, found, strict=True)):
+            faces = tuple(Face(crop.box, next(answers)) for crop in crops)
+            yield Prediction(input_name(image, start + index), faces, reason, image)
 
+    def _torch_scorer(self) -> TorchScorer:
         if not isinstance(self.scorer, TorchScorer):
-            raise InputError("an exported model answers, but cannot be written as a model directory")
+            raise InputError("an exported model cannot be written as a model directory; load the directory instead")
         return self.scorer

@@ -1,6 +1,11 @@
-"""What counts as an image: files, addresses, bytes, PIL images, arrays, tensors; all become uint8 RGB.
+"""From an input to the images that a model is given: read as RGB, then cropped to faces as in training.
 
-How a model sees an image: cut into faces as when it was trained, or taken whole.
+:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_cropper` returns the function
+that turns an image into face crops of the model's input size.
+
+    crop_faces = make_face_cropper(config.crop, 224, warn=print)
+    for crop in crop_faces(to_rgb("photo.jpg")):
+        crop.box, crop.pixels
 """
 
 import hashlib
@@ -20,41 +25,31 @@ from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.errors import InputError
+from auxface.inference.face_tracks import Box
 
 ImageInput = str | Path | bytes | np.ndarray | torch.Tensor | Image.Image
 IMAGE_TYPES = (str, Path, bytes, np.ndarray, torch.Tensor, Image.Image)
+FacesMode = Literal["auto", "crop", "whole"]
 
 MAX_URL_BYTES = 32 * 1024 * 1024
 MAX_URL_SECONDS = 20.0
-# These alone, so that no redirection leads to a file or another protocol.
-_OPENER = urllib.request.OpenerDirector()
-for _handler in (
-    urllib.request.ProxyHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
-    urllib.request.HTTPDefaultErrorHandler,
-    urllib.request.HTTPRedirectHandler,
-    urllib.request.HTTPErrorProcessor,
-    urllib.request.UnknownHandler,
-):
-    _OPENER.add_handler(_handler())
 
 
-def read_any(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
-    """Any accepted kind of image to uint8 RGB [H, W, 3].
+def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
+    """Return an image as a uint8 RGB array [H, W, 3].
 
     Args:
-        image: a path; encoded bytes; a PIL image; a uint8 array [H, W, 3] or tensor [3, H, W], both RGB (OpenCV reads
-            BGR: turn it first). With ``allow_urls`` also an http or https address.
-        allow_urls: whether an address is fetched.
+        image: A path; encoded bytes; a PIL image; a uint8 RGB array [H, W, 3]; a uint8 RGB tensor [3, H, W]; or, with
+            ``allow_urls``, an http or https URL. OpenCV reads images as BGR: reverse the channels first.
+        allow_urls: Whether a URL is fetched.
 
     Raises:
-        UnreadableImage: a file, address or bytes that do not hold an image.
-        InputError: an array or tensor of another shape or type, or another kind of thing.
+        UnreadableImage: The file, URL or bytes do not hold an image.
+        InputError: An array or tensor has another shape or dtype, or ``image`` is of another type.
     """
     if isinstance(image, str) and is_url(image):
         if not allow_urls:
-            raise UnreadableImage("an address; addresses are fetched only with --allow-urls (allow_urls=True)")
+            raise UnreadableImage("a URL; URLs are fetched only with --allow-urls (allow_urls=True)")
         return read_image(fetch(image))
     if isinstance(image, (str, Path)):
         return read_image(Path(image))
@@ -64,91 +59,109 @@ def read_any(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
     if isinstance(image, torch.Tensor):
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise InputError(f"a tensor must be uint8 [3, H, W], RGB; got {image.dtype} {list(image.shape)}")
+            raise InputError(f"a tensor must be uint8 [3, H, W], RGB; found {image.dtype} {list(image.shape)}")
         return image.permute(1, 2, 0).cpu().numpy()
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise InputError(f"an array must be uint8 [H, W, 3], RGB; got {image.dtype} {list(image.shape)}")
+            raise InputError(f"an array must be uint8 [H, W, 3], RGB; found {image.dtype} {list(image.shape)}")
         return image
-    raise InputError(f"expected a path, bytes, PIL image, array or tensor; got {type(image).__name__}")
+    raise InputError(f"expected a path, bytes, PIL image, array or tensor; found {type(image).__name__}")
 
 
 def is_url(text: str) -> bool:
-    """Whether a string is an http or https address rather than a path."""
+    """Return whether a string is an http or https URL rather than a path."""
     return text.lower().startswith(("http://", "https://"))
 
 
 def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_SECONDS) -> bytes:
-    """The bytes behind an address, within bounds of size and time.
+    """Return the bytes at a URL, within limits of size and time.
 
     Raises:
-        UnreadableImage: no answer in time, an error, or more than ``max_bytes``.
+        UnreadableImage: The server does not answer in time, answers with an error, or sends more than ``max_bytes``.
     """
     end = time.monotonic() + seconds
     parts: list[bytes] = []
     total = 0
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "auxface"})
-        with _OPENER.open(request, timeout=seconds) as reply:
+        with _web_opener().open(request, timeout=seconds) as reply:
             while part := reply.read1(1 << 16):
                 parts.append(part)
                 total += len(part)
                 if total > max_bytes:
-                    raise UnreadableImage(f"more than {max_bytes / 2**20:.0f} MiB behind the address")
+                    raise UnreadableImage(f"the URL sends more than {max_bytes / 2**20:.0f} MiB")
                 if time.monotonic() > end:
-                    raise UnreadableImage(f"the address did not answer whole within {seconds:g} s")
+                    raise UnreadableImage(f"the URL did not send the whole file within {seconds:g} s")
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise UnreadableImage(f"the address cannot be fetched ({getattr(error, 'reason', error)})") from None
+        raise UnreadableImage(f"the URL cannot be fetched ({getattr(error, 'reason', error)})") from None
     return b"".join(parts)
 
 
-def name_of(image: ImageInput, place: int) -> str:
-    """What a prediction calls its input: the path or address, or the place among the inputs."""
-    return str(image) if isinstance(image, (str, Path)) else f"image {place}"
+def _web_opener() -> urllib.request.OpenerDirector:
+    """Return an opener for http and https alone, so that no redirect leads to a file or another protocol."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
-FacesMode = Literal["auto", "crop", "whole"]
-Box = tuple[float, float, float, float]
+def input_name(image: ImageInput, index: int) -> str:
+    """Return the name of an input in a prediction: its path or URL, or ``image`` and its index."""
+    return str(image) if isinstance(image, (str, Path)) else f"image {index}"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A face as the model will see it: where it was found (x, y, width, height in pixels), and its square [S, S, 3]."""
+class FaceCrop:
+    """One face of an image as the model is given it.
+
+    Attributes:
+        box: The face's box (x, y, width, height) in pixels of the image.
+        pixels: uint8 RGB [S, S, 3] at the model's input size.
+    """
 
     box: Box
-    square: np.ndarray
+    pixels: np.ndarray
 
 
-Framing = Callable[[np.ndarray], list[Shown]]
+FaceCropper = Callable[[np.ndarray], list[FaceCrop]]
+"""Returns the face crops of an image, uint8 RGB [H, W, 3]."""
 
 
 @dataclass(frozen=True)
-class FaceFraming:
-    """Finds every face and cuts it as the settings say; see :func:`make_framing`."""
+class DetectedFaces:
+    """A face cropper that detects every face and crops it; made by :func:`make_face_cropper`."""
 
     cropper: FaceCropper
     size: int
 
-    def __call__(self, image: np.ndarray) -> list[Shown]:
-        """Faces from left to right."""
-        return [Shown(face.box, fit_square(square, self.size)) for face, square in self.cropper.crop(image)]
+    def __call__(self, image: np.ndarray) -> list[FaceCrop]:
+        """Return the faces from left to right."""
+        return [FaceCrop(face.box, fit_square(pixels, self.size)) for face, pixels in self.cutter.cut(image)]
 
 
 @dataclass(frozen=True)
-class WholeFraming:
-    """Takes the central square of an image as one face."""
+class WholeImage:
+    """A face cropper that takes the central square of an image as one face."""
 
     size: int
 
-    def __call__(self, image: np.ndarray) -> list[Shown]:
-        """Exactly one."""
+    def __call__(self, image: np.ndarray) -> list[FaceCrop]:
+        """Return exactly one crop."""
         height, width = image.shape[:2]
         side = min(height, width)
         box = ((width - side) / 2, (height - side) / 2, float(side), float(side))
-        return [Shown(box, fit_square(image, self.size))]
+        return [FaceCrop(box, fit_square(image, self.size))]
 
 
-def make_framing(
+def make_face_cropper(
     crop: dict[str, Any] | None,
     size: int,
     *,
@@ -156,58 +169,59 @@ def make_framing(
     detector: DetectorName | None = None,
     weights: Path | None = None,
     warn: Callable[[str], None],
-) -> Framing:
-    """How images become faces for a model.
+) -> FaceCropper:
+    """Return the function that crops faces from images for a model.
 
     Args:
-        crop: the model's record of how its training faces were cut; None: they were used as they were.
-        size: side of the model's input in pixels.
-        faces: ``auto``: as the model was trained; ``crop``: find and cut faces, also for a model of whole images;
-            ``whole``: the image is the face.
-        detector: replaces the recorded detector.
-        weights: YuNet's file; see :func:`auxface.data.faces.detection.yunet_weights`.
-        warn: told what differs from training.
+        crop: How the model's training faces were cropped (``crop`` in its config); None if the images were used as
+            they were.
+        size: Side of the model's input in pixels.
+        faces: ``auto``: as in training; ``crop``: detect and crop faces, even if training used whole images;
+            ``whole``: take the central square as one face.
+        detector: Replaces the recorded detector.
+        weights: File with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weight`.
+        warn: Called with a text on each difference from training.
 
     Raises:
-        InputError: settings that cannot be, or a detector that cannot be had.
+        InputError: A setting is invalid, or the detector cannot be loaded.
     """
     if faces not in get_args(FacesMode):
-        raise InputError(f"faces '{faces}': expected {', '.join(get_args(FacesMode))}")
+        raise InputError(f"faces must be one of {', '.join(get_args(FacesMode))}; found '{faces}'")
     recorded = recorded_settings(crop)
     if faces == "whole" or (faces == "auto" and recorded is None):
         if recorded is not None:
             warn(
-                f"the model learned from faces cut with {recorded.detector} (margin {recorded.margin:g}); whole "
-                "images are scored as they are, so they must be cut alike"
+                f"the model was trained on faces cropped with {recorded.detector} (margin {recorded.margin:g}); "
+                "images are now scored without cropping, so crop them in the same way first"
             )
-        return WholeFraming(size)
+        return WholeImage(size)
     if recorded is None:
-        warn("the model learned from images used as they were; how its faces were framed is not recorded")
+        warn("the model was trained on images without face cropping; the crops may differ from its training images")
     settings = replace(recorded or FaceSettings(), which="all")
     if detector is not None and detector != settings.detector:
         settings = replace(settings, detector=detector)
         if recorded is not None:
-            warn(f"faces are found with {detector}; the model learned from faces found with {recorded.detector}")
-    cropper = FaceCropper(settings, weights)
+            warn(f"faces are detected with {detector}; the model was trained on faces found with {recorded.detector}")
+    cutter = FaceCutter(settings, weights)
     if weights is not None and settings.detector == "yunet" and (crop or {}).get("weights"):
-        mark = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-        if mark != (crop or {})["weights"]:
-            warn(f"{weights}: not the YuNet weight that cut the training faces")
-    return FaceFraming(cropper, size)
+        digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        if digest != (crop or {})["weights"]:
+            warn(f"{weights}: not the YuNet weights with which the training faces were found")
+    return DetectedFaces(cutter, size)
 
 
 def recorded_settings(crop: dict[str, Any] | None) -> FaceSettings | None:
-    """The face settings in a model's record, or None where it cut no faces.
+    """Return the face settings in a model's config, or None if no faces were cropped.
 
     Raises:
-        InputError: a record that is none.
+        InputError: The settings are invalid.
     """
     if not crop or "detector" not in crop:
         return None
     for name, kind in (("size", int), ("least", int), ("margin", (int, float))):
         if name in crop and (not isinstance(crop[name], kind) or isinstance(crop[name], bool)):
-            raise InputError(f"config.json: crop.{name} must be a number, not {crop[name]!r}")
+            raise InputError(f"config.json: crop.{name} must be a number; found {crop[name]!r}")
     for name in ("cut", "detector", "which"):
         if name in crop and not isinstance(crop[name], str):
-            raise InputError(f"config.json: crop.{name} must be a name, not {crop[name]!r}")
+            raise InputError(f"config.json: crop.{name} must be a name; found {crop[name]!r}")
     return FaceSettings.from_json(crop)

@@ -1,4 +1,11 @@
-"""Where an encoder looked: attention rollout where it has attention over patches, and gradients, which all have."""
+"""Saliency maps: attention rollout, for encoders with attention over patches, and SmoothGrad, for any encoder.
+
+Attention rollout (Abnar and Zuidema, 2020) does not depend on the task. SmoothGrad (Smilkov et al., 2017) shows which
+patches change one logit.
+
+    attention_rollout(model, images)              # [B, rows, columns] or None
+    input_gradients(model, images, "emotion", 3)  # [B, rows, columns]
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +22,14 @@ _NOISE = 0.08
 
 @torch.no_grad()
 def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
-    """How much of each patch reaches the image's summary through all blocks (Abnar and Zuidema, 2020).
+    """Return how much each patch contributes to the pooled features through the attention of all blocks.
 
-    Each block's attention is averaged over its heads and with the identity, which stands for the skip connection; the
-    blocks' matrices are multiplied. Where there is a class token its row is taken, else the mean over all patches.
+    The attention of each block is averaged over its heads and with the identity, which accounts for the skip
+    connection; the matrices of all blocks are multiplied. The result is the row of the class token; without a class
+    token, the mean over all patches.
 
     Args:
-        model: in evaluation mode.
+        model: In evaluation mode.
         images: float [B, 3, S, S] in [0, 1].
 
     Returns:
@@ -29,34 +37,36 @@ def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
     """
     rows, columns = model.encoder.grid
     patches = rows * columns
-    with _recorded(model.encoder) as records:
+    with _recorded_attention(model.encoder) as records:
         model.logits(images)
     batch = len(images)
-    fitting = [r for r in records if r.ndim == 4 and r.shape[0] == batch and r.shape[-1] == r.shape[-2] >= patches]
-    if not fitting or len({r.shape[-1] for r in fitting}) != 1 or len(fitting) != len(records):
+    square = [r for r in records if r.ndim == 4 and r.shape[0] == batch and r.shape[-1] == r.shape[-2] >= patches]
+    if not square or len({r.shape[-1] for r in square}) != 1 or len(square) != len(records):
         return None
-    tokens = fitting[0].shape[-1]
+    tokens = square[0].shape[-1]
     prefix = tokens - patches
     if prefix > 16:
         return None
     identity = torch.eye(tokens, device=images.device)
-    joined = identity.expand(batch, -1, -1)
-    for record in fitting:
-        joined = (0.5 * record.float().mean(dim=1) + 0.5 * identity) @ joined
-    summary = joined[:, 0] if prefix else joined.mean(dim=1)
-    seen = summary[:, prefix:]
-    return (seen / seen.sum(dim=1, keepdim=True).clamp(min=1e-12)).view(batch, rows, columns)
+    product = identity.expand(batch, -1, -1)
+    for record in square:
+        product = (0.5 * record.float().mean(dim=1) + 0.5 * identity) @ product
+    pooled = product[:, 0] if prefix else product.mean(dim=1)
+    weights = pooled[:, prefix:]
+    return (weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)).view(batch, rows, columns)
 
 
 def input_gradients(model: JointModel, images: Tensor, task: str, output: int, *, seed: int = 0) -> Tensor:
-    """How strongly each patch moves one logit: absolute gradients, averaged over noisy copies (Smilkov et al., 2017).
+    """Return how strongly each patch changes one logit: absolute gradients, averaged over noisy copies (SmoothGrad).
+
+    For a task with several logits, the gradients are those of the log-probability.
 
     Args:
-        model: in evaluation mode; no parameter's gradient is changed.
+        model: In evaluation mode; the gradients of its parameters are not changed.
         images: float [B, 3, S, S] in [0, 1].
-        task: whose logit.
-        output: which of its logits.
-        seed: of the noise.
+        task: Name of the task.
+        output: Index of the logit.
+        seed: Seed of the noise.
 
     Returns:
         float32 [B, rows, columns], summing to 1.
@@ -75,16 +85,16 @@ def input_gradients(model: JointModel, images: Tensor, task: str, output: int, *
 
 
 @contextmanager
-def _recorded(encoder: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect every attention matrix [B, heads, T, T] that timm's attention layers compute inside the block."""
+def _recorded_attention(encoder: nn.Module) -> Iterator[list[Tensor]]:
+    """Record every attention matrix [B, heads, T, T] that timm's attention layers compute inside the block."""
     layers = [
         m for m in encoder.modules() if hasattr(m, "attn_drop") and isinstance(getattr(m, "fused_attn", None), bool)
     ]
     fused = [layer.fused_attn for layer in layers]
     records: list[Tensor] = []
     handles = [
-        # What dropout is given is the attention after softmax.
-        layer.attn_drop.register_forward_hook(lambda _, given, result: records.append(result.detach()))  # pyright: ignore
+        # The dropout layer receives the attention after softmax.
+        layer.attn_drop.register_forward_hook(lambda _, inputs, output: records.append(output.detach()))  # pyright: ignore
         for layer in layers
     ]
     try:

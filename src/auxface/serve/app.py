@@ -17,9 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from auxface import __version__
-from auxface.inference.prediction import meaning
+from auxface.inference.answers import forgery_note
 from auxface.inference.predictor import Predictor
-from auxface.inference.preprocessing import WholeFraming
+from auxface.inference.preprocessing import WholeImage
 from auxface.serve.handler import Answering
 from auxface.serve.page_content import Samples, card_page
 from auxface.serve.schemas import ExplanationOut, Health, ModelOut, PredictionOut, TaskOut, layers_of
@@ -197,11 +197,11 @@ def _refusals(app: FastAPI) -> None:
 
 def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut:
     config = predictor.config
-    framing = predictor.framing
-    if isinstance(framing, WholeFraming):
+    cropper = predictor.face_cropper
+    if isinstance(cropper, WholeImage):
         faces = "the central square of an image is taken as one face"
     else:
-        cut = framing.cropper.settings  # pyright: ignore[reportAttributeAccessIssue]
+        cut = cropper.cutter.settings  # pyright: ignore[reportAttributeAccessIssue]
         faces = f"faces are found with {cut.detector} and cut with a margin of {cut.margin:g}"
     tasks = [
         TaskOut(
@@ -210,14 +210,14 @@ def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut
             classes=list(task.classes),
             thresholds=task.thresholds,
             abstain=task.abstain,
-            meaning=meaning(task),
+            meaning=forgery_note(task),
         )
         for task in config.tasks
     ]
     return ModelOut(
         name=config.recipe.name,
         tasks=tasks,
-        image_size=predictor.size,
+        image_size=predictor.image_size,
         faces=faces,
         explains=explains,
         report=report_file(settings) is not None,

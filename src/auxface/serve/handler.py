@@ -128,7 +128,7 @@ class Answering:
         """Start the threads."""
         self.batcher = Batcher(self.explainer.scorer, self.settings.batch)
         # The same framing, with a scorer that shares its batches.
-        self.predictor = Predictor.sharing(self.explainer, self.batcher)
+        self.predictor = self.explainer.with_scorer(self.batcher)
         self._threads = ThreadPoolExecutor(thread_name_prefix="auxface-decode", max_workers=8)
         # Explaining and watching take seconds; images pass them by.
         self._slow = ThreadPoolExecutor(thread_name_prefix="auxface-slow", max_workers=2)
@@ -196,10 +196,10 @@ class Answering:
                 raise Refusal(422, f"the video cannot be read: {error}") from None
             if index.width * index.height > self.settings.max_pixels:
                 raise Refusal(413, f"frames of more than {self.settings.max_pixels / 1e6:g} megapixels")
-            result = predict_video(self.predictor, path, max_looks=most)
+            result = predict_video(self.predictor, path, max_frames=most)
         if result.unreadable:
             raise Refusal(422, f"the video cannot be read: {result.reason}")
         return result
 
     def _explain(self, upload: Upload, task: str | None, face: int) -> Explanation:
-        return explain_image(self.explainer, self._pixels(upload), task=task, only=face)[0]
+        return explain_image(self.explainer, self._pixels(upload), task=task, face=face)[0]

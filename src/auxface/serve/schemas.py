@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from auxface.inference.explain import Explanation, heat
+from auxface.inference.explain import Explanation
+from auxface.inference.explanation_figure import heat_map
 
 _SIDE = 384
 
@@ -125,20 +126,20 @@ def layers_of(one: Explanation) -> list[Layer]:
     add("photograph", "Photograph", "The face as the model sees it.", large)
     if one.attention is not None:
         caption = "Attention rollout: how much of each patch reaches the answer through all layers."
-        add("attention", "Attention", caption, heat(large, one.attention))
+        add("attention", "Attention", caption, heat_map(large, one.attention))
     caption = f"Gradients: where a small change would move '{one.output}' most."
-    add("gradients", "Gradients", caption, heat(large, one.gradients))
-    for texture in one.textures:
+    add("gradients", "Gradients", caption, heat_map(large, one.gradients))
+    for texture in one.reconstructions:
         name = "RGB" if texture.name == "rgb" else texture.name.replace("_", " ")
         short = "Color" if texture.name == "rgb" else "Texture"
         if texture.name != "rgb":
             caption = f"The {name} of the face: what the auxiliary task asks for."
-            add(texture.name, short, caption, texture.wanted)
+            add(texture.name, short, caption, texture.target)
         caption = f"The {name} of each patch as the model rebuilds it from the others alone."
-        add(f"{texture.name}.rebuilt", f"{short} rebuilt", caption, texture.rebuilt)
-        low, high = float(texture.surprise.min()), float(texture.surprise.max())
+        add(f"{texture.name}.rebuilt", f"{short} rebuilt", caption, texture.reconstruction)
+        low, high = float(texture.error.min()), float(texture.error.max())
         caption = f"Surprise: where its {name} cannot be told from the rest; {low:.2g} to {high:.2g} {texture.unit}."
-        add(f"{texture.name}.surprise", f"{short} surprise", caption, heat(large, texture.surprise))
+        add(f"{texture.name}.surprise", f"{short} surprise", caption, heat_map(large, texture.error))
     return made
 
 

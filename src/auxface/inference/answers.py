@@ -1,0 +1,132 @@
+"""From logits to answers: calibrated probabilities, the stored threshold, the abstain band.
+
+A task's :class:`~auxface.model.config.TaskRecord` holds the temperature, thresholds and abstain band that training
+chose on the validation split.
+
+    answers = answers_from_logits(task, logits)    # logits [N, outputs], one Answer per face
+    answers[0].answer, answers[0].probabilities
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from auxface.model.config import TaskRecord
+from auxface.objectives import expected_value, probabilities
+
+_FORGED = ("forged", "fake", "deepfake", "manipulated", "altered")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one task for one face.
+
+    Attributes:
+        answer: The class name; for a multi-label task, the names of the attributes that are present; None if the model
+            abstained.
+        probability: Probability of the answered class; None for multi-label and ordinal tasks.
+        probabilities: Calibrated probability in [0, 1] of every class or attribute; for a binary task, of both classes.
+        threshold: The stored threshold of a binary task; one per attribute for a multi-label task; else None.
+        abstained: Whether the score lies in the model's abstain band.
+        value: The expected value of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
+    """
+
+    answer: str | list[str] | None
+    probability: float | None
+    probabilities: dict[str, float]
+    threshold: float | dict[str, float] | None
+    abstained: bool = False
+    value: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as ``predict --json`` prints it."""
+        number = {} if self.value is None else {"value": self.value}
+        return number | {
+            "class": self.answer,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "threshold": self.threshold,
+            "abstained": self.abstained,
+        }
+
+    def __str__(self) -> str:
+        """Return a short text for people, such as ``happy 83%``."""
+        if self.abstained:
+            return "no answer (abstained)"
+        if self.value is not None:
+            return f"{self.value:.1f}"
+        name = ", ".join(self.answer) if isinstance(self.answer, list) else self.answer
+        percent = "" if self.probability is None else f" {self.probability:.0%}"
+        return f"{name or 'none'}{percent}"
+
+
+def answers_from_logits(task: TaskRecord, logits: np.ndarray) -> list[Answer]:
+    """Return one answer per row of logits [N, outputs]."""
+    return answers_from_scores(task, calibrated_scores(task, logits))
+
+
+def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
+    """Return one answer per row of calibrated probabilities [N, outputs]."""
+    make = {"multilabel": _multilabel, "binary": _binary, "ordinal": _ordinal}.get(task.kind, _single_label)
+    return [make(task, row) for row in np.asarray(scores, np.float64).tolist()]
+
+
+def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
+    """Return probabilities at the stored temperature, float32 [N, outputs], of logits [N, outputs]."""
+    return probabilities(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+
+
+def ordinal_values(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
+    """Return the expected value of an ordinal task, float32 [N], at the stored temperature, of logits [N, outputs]."""
+    return expected_value(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+
+
+def forgery_note(task: TaskRecord) -> str | None:
+    """Return a text on what the score of a forgery task does and does not show; None for other tasks.
+
+    A forgery task is a binary task with a class called ``forged``, ``fake``, ``deepfake``, ``manipulated`` or
+    ``altered``.
+    """
+    if task.kind != "binary" or not any(name.lower() in _FORGED for name in task.classes):
+        return None
+    positive = task.classes[1]
+    return (
+        f"The score of '{task.name}' measures how similar a face is to the faces labeled '{positive}' in the training "
+        "data. It is no proof: other forgery methods, compression and retouching can raise or lower it, and a low "
+        "score does not show that an image is genuine."
+    )
+
+
+def _multilabel(task: TaskRecord, scores: list[float]) -> Answer:
+    by_name = dict(zip(task.classes, scores, strict=True))
+    thresholds = {name: task.thresholds.get(name, 0.5) for name in task.classes}
+    present = [name for name, score in by_name.items() if score >= thresholds[name]]
+    return Answer(present, None, by_name, thresholds)
+
+
+def _binary(task: TaskRecord, scores: list[float]) -> Answer:
+    negative, positive = task.classes
+    threshold = task.thresholds.get(positive, 0.5)
+    by_name = {negative: 1 - scores[0], positive: scores[0]}
+    name = positive if scores[0] >= threshold else negative
+    abstained = _in_abstain_band(task, scores[0])
+    return Answer(None if abstained else name, by_name[name], by_name, threshold, abstained)
+
+
+def _ordinal(task: TaskRecord, scores: list[float]) -> Answer:
+    value = sum(level * probability for level, probability in zip(task.values, scores, strict=True))
+    nearest = min(range(len(task.values)), key=lambda index: abs(task.values[index] - value))
+    return Answer(task.classes[nearest], None, dict(zip(task.classes, scores, strict=True)), None, value=value)
+
+
+def _single_label(task: TaskRecord, scores: list[float]) -> Answer:
+    by_name = dict(zip(task.classes, scores, strict=True))
+    name = max(by_name, key=by_name.__getitem__)
+    abstained = _in_abstain_band(task, by_name[name])
+    return Answer(None if abstained else name, by_name[name], by_name, None, abstained)
+
+
+def _in_abstain_band(task: TaskRecord, score: float) -> bool:
+    return task.abstain is not None and task.abstain[0] <= score < task.abstain[1]
