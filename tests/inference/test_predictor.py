@@ -149,7 +149,7 @@ def test_model_of_cropped_faces_crops_faces(saved, faces):
 
 
 def test_crops_of_a_photograph_equal_those_of_prepare(saved, shared_data):
-    from auxface.data.faces import FaceCutter
+    from auxface.data.faces import FaceCropper
 
     weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
     image = np.asarray(Image.open(next((shared_data / "deepfake_dfdc_faces/images/real").glob("*.jpg"))).convert("RGB"))
@@ -160,7 +160,7 @@ def test_crops_of_a_photograph_equal_those_of_prepare(saved, shared_data):
     crops, reason = predictor.crop_faces(two)
     assert (len(crops), reason) == (2, None)
     assert crops[0].box[0] < crops[1].box[0]
-    [(face, square)] = FaceCutter(settings, weights).cut(image)
+    [(face, square)] = FaceCropper(settings, weights).cut(image)
     alone, _ = predictor.crop_faces(image)
     assert alone[0].box == face.box
     from auxface.data.images.decode import fit_square

@@ -14,7 +14,7 @@ import pandas as pd
 from auxface import evaluation
 from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import Manifest, read_manifest
-from auxface.data.usable import usable_samples
+from auxface.data.samples import load_samples
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
@@ -108,12 +108,12 @@ def evaluate(
     explanations: list[evaluation.Section] = []
     for model in loaded:
         name, recipe = model.name, model.config.recipe
-        samples = usable_samples(scored, split, recipe)
+        samples = load_samples(scored, split, recipe)
         tables[name], robustness[name] = score_split(
             model, samples, data, split, perturbed=perturbed, severities=severities, seed=seed
         )
         if score_val:
-            validations[name] = score_validation(model, usable_samples(manifest.only("val"), "val", recipe), data)
+            validations[name] = score_validation(model, load_samples(manifest.only("val"), "val", recipe), data)
         if (figure := _reconstruction_figure(model, samples.images)) is not None:
             figures[name] = figure
         # A clip has no single map of a face to average.

@@ -267,7 +267,7 @@ def _calibration_images(path: Path, recipe: Recipe) -> np.ndarray:
     """Return at most 256 images of a manifest's validation split or of a folder, uint8 [N, 3, S, S]."""
     size = recipe.encoder.image_size
     if not path.is_dir():
-        images = usable_samples(read_manifest(path).only("val"), "val", recipe).images
+        images = load_samples(read_manifest(path).only("val"), "val", recipe).images
         return images[np.unique(np.linspace(0, len(images) - 1, _MAX_CALIBRATION_IMAGES).round().astype(int))]
     if recipe.encoder.num_frames is not None:
         raise InputError(f"{path}: a model of video clips is calibrated on videos; name a manifest")

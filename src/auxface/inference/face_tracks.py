@@ -80,7 +80,7 @@ class Tracker:
         candidates = [track for track in self.tracks if seconds - track.seconds[-1] <= self.patience]
         pairs = sorted(
             (
-                (overlap(track.boxes[-1], box), candidate, index)
+                (box_iou(track.boxes[-1], box), candidate, index)
                 for candidate, track in enumerate(candidates)
                 for index, box in enumerate(boxes)
             ),

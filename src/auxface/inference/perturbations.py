@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from auxface.data.corruptions import SEVERITIES, corrupt, corruptions
-from auxface.data.video.h264 import RATE_FACTORS, through_h264
+from auxface.data.video.h264 import RATE_FACTORS, compress_h264
 from auxface.errors import InputError
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
 from auxface.inference.adversarial import ATTACKS, BOUNDS, attack, can_be_attacked
@@ -111,7 +111,7 @@ def _corrupt(name: str, severity: int, seeds: Tensor) -> Callable[[Tensor, int],
 
 
 def _compress(factor: int) -> Callable[[Tensor, int], Tensor]:
-    return lambda batch, start: through_h264(batch.reshape(-1, *batch.shape[-3:]), factor).view_as(batch)
+    return lambda batch, start: compress_h264(batch.reshape(-1, *batch.shape[-3:]), factor).view_as(batch)
 
 
 def _attack(

@@ -15,7 +15,8 @@ from PIL import Image
 
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.tree import VIDEO_SUFFIXES, files_under
+from auxface.data.layouts.tree import files_under
+from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.answers import forgery_note
@@ -92,9 +93,9 @@ def predict(
     results: list[Prediction] = []
     with nullcontext() if out is None else written_folder(out) as folder:
         with progress_bar("predict", len(paths), "files") as advance:
-            for is_video, group in itertools.groupby(paths, _is_video):
+            for video, group in itertools.groupby(paths, lambda path: isinstance(path, Path) and is_video(path)):
                 batch = list(group)
-                made = _predict_videos(predictor, batch, frames_per_second) if is_video else predictor.stream(batch)
+                made = _predict_videos(predictor, batch, frames_per_second) if video else predictor.stream(batch)
                 for result in made:
                     results.append(result)
                     if folder is not None and overlay:
@@ -124,10 +125,6 @@ def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
             yield Path(item)
 
 
-def _is_video(item: str | Path) -> bool:
-    return isinstance(item, Path) and item.name.lower().endswith(VIDEO_SUFFIXES)
-
-
 def _predict_videos(
     predictor: Predictor, paths: list[str | Path], frames_per_second: float
 ) -> Iterator[VideoPrediction]:
@@ -139,7 +136,7 @@ def _predict_videos(
 def _output_path(folder: Path, number: int, name: str) -> Path:
     """Return a path without suffix that no other input has."""
     # Imports pandas, which no prediction without ``out`` needs.
-    from auxface.data.prepare.accounting import safe_name
+    from auxface.data.prepare.file_processing import safe_name
 
     return folder / f"{number:05d}-{safe_name(Path(name).stem)}"
 

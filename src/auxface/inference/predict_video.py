@@ -98,7 +98,7 @@ def _score_frames(
     """Yield a few frames at a time: their numbers, and the boxes and logits of their faces."""
     stream = read_frames(path, index, selected)
     while chunk := list(islice(stream, _CHUNK)):
-        crops = [predictor.face_cropper(frame) for _, frame in chunk]
+        crops = [predictor.face_extractor(frame) for _, frame in chunk]
         pixels = [crop.pixels for frame in crops for crop in frame]
         rows: list[dict[str, np.ndarray]] = []
         if pixels:
@@ -162,13 +162,13 @@ def _score_clips(
 def _tracked_face(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tuple[Box, list[np.ndarray]]]:
     """Yield the face's box in the middle frame and its crop in every frame; nothing if there is no face."""
     middle = len(frames) // 2
-    if isinstance(predictor.face_cropper, DetectedFaces):
-        tracked = predictor.face_cropper.cutter.follow(frames)
+    if isinstance(predictor.face_extractor, DetectedFaces):
+        tracked = predictor.face_extractor.cropper.track(frames)
         if tracked is not None:
             left, top, width, height = map(float, tracked[middle][0].box)
             yield (left, top, width, height), [fit_square(pixels, predictor.image_size) for _, pixels in tracked]
         return
-    crops = [predictor.face_cropper(frame)[0] for frame in frames]
+    crops = [predictor.face_extractor(frame)[0] for frame in frames]
     yield crops[middle].box, [crop.pixels for crop in crops]
 
 

@@ -27,7 +27,7 @@ from auxface.inference.preprocessing import (
     ImageInput,
     WholeImage,
     input_name,
-    make_face_cropper,
+    make_face_extractor,
     to_rgb,
 )
 from auxface.model.config import ModelConfig
@@ -102,7 +102,7 @@ class Predictor:
         self.allow_urls = allow_urls
         self._warn = warn
         self._warned = False
-        self.face_cropper = make_face_cropper(
+        self.face_extractor = make_face_extractor(
             self.config.crop, self.image_size, faces=faces, detector=detector, weights=weights, warn=warn
         )
 
@@ -223,10 +223,10 @@ class Predictor:
             pixels = to_rgb(image, allow_urls=self.allow_urls)
         except UnreadableImage as error:
             return [], str(error)
-        crops = self.face_cropper(pixels)
+        crops = self.face_extractor(pixels)
         if not crops:
             return [], NO_FACE
-        if isinstance(self.face_cropper, WholeImage) and self.config.crop is None and not self._warned:
+        if isinstance(self.face_extractor, WholeImage) and self.config.crop is None and not self._warned:
             height, width = pixels.shape[:2]
             if max(height, width) > _MAX_ASPECT_RATIO * min(height, width):
                 self._warned = True
@@ -247,7 +247,7 @@ class Predictor:
         return [dict(zip(names, answers, strict=True)) for answers in zip(*by_task, strict=True)]
 
     def _predict_chunk(self, chunk: list[ImageInput], start: int) -> Iterator[Prediction]:
-        plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.face_cropper, WholeImage)
+        plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.face_extractor, WholeImage)
         # Threads pay off where files are decoded or faces are detected.
         found = list(map(self.crop_faces, chunk)) if plain else list(in_order(self.crop_faces, chunk))
         answers = iter(self.predict_crops([crop.pixels for crops, _ in found for crop in crops]))

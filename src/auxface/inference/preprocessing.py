@@ -1,9 +1,9 @@
 """From an input to the images that a model is given: read as RGB, then cropped to faces as in training.
 
-:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_cropper` returns the function
+:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the function
 that turns an image into face crops of the model's input size.
 
-    crop_faces = make_face_cropper(config.crop, 224, warn=print)
+    crop_faces = make_face_extractor(config.crop, 224, warn=print)
     for crop in crop_faces(to_rgb("photo.jpg")):
         crop.box, crop.pixels
 """
@@ -131,25 +131,25 @@ class FaceCrop:
     pixels: np.ndarray
 
 
-FaceCropper = Callable[[np.ndarray], list[FaceCrop]]
+FaceExtractor = Callable[[np.ndarray], list[FaceCrop]]
 """Returns the face crops of an image, uint8 RGB [H, W, 3]."""
 
 
 @dataclass(frozen=True)
 class DetectedFaces:
-    """A face cropper that detects every face and crops it; made by :func:`make_face_cropper`."""
+    """A face extractor that detects every face and crops it; made by :func:`make_face_extractor`."""
 
     cropper: FaceCropper
     size: int
 
     def __call__(self, image: np.ndarray) -> list[FaceCrop]:
         """Return the faces from left to right."""
-        return [FaceCrop(face.box, fit_square(pixels, self.size)) for face, pixels in self.cutter.cut(image)]
+        return [FaceCrop(face.box, fit_square(pixels, self.size)) for face, pixels in self.cropper.crop(image)]
 
 
 @dataclass(frozen=True)
 class WholeImage:
-    """A face cropper that takes the central square of an image as one face."""
+    """A face extractor that takes the central square of an image as one face."""
 
     size: int
 
@@ -161,7 +161,7 @@ class WholeImage:
         return [FaceCrop(box, fit_square(image, self.size))]
 
 
-def make_face_cropper(
+def make_face_extractor(
     crop: dict[str, Any] | None,
     size: int,
     *,
@@ -169,7 +169,7 @@ def make_face_cropper(
     detector: DetectorName | None = None,
     weights: Path | None = None,
     warn: Callable[[str], None],
-) -> FaceCropper:
+) -> FaceExtractor:
     """Return the function that crops faces from images for a model.
 
     Args:
@@ -179,7 +179,7 @@ def make_face_cropper(
         faces: ``auto``: as in training; ``crop``: detect and crop faces, even if training used whole images;
             ``whole``: take the central square as one face.
         detector: Replaces the recorded detector.
-        weights: File with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weight`.
+        weights: File with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
         warn: Called with a text on each difference from training.
 
     Raises:
@@ -202,12 +202,12 @@ def make_face_cropper(
         settings = replace(settings, detector=detector)
         if recorded is not None:
             warn(f"faces are detected with {detector}; the model was trained on faces found with {recorded.detector}")
-    cutter = FaceCutter(settings, weights)
+    cropper = FaceCropper(settings, weights)
     if weights is not None and settings.detector == "yunet" and (crop or {}).get("weights"):
         digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         if digest != (crop or {})["weights"]:
             warn(f"{weights}: not the YuNet weights with which the training faces were found")
-    return DetectedFaces(cutter, size)
+    return DetectedFaces(cropper, size)
 
 
 def recorded_settings(crop: dict[str, Any] | None) -> FaceSettings | None:

@@ -1,6 +1,6 @@
 """Score a split of a manifest with one model: tables of predictions, on unchanged and on perturbed images.
 
-samples = usable_samples(manifest.only("test"), "test", model.config.recipe)
+samples = load_samples(manifest.only("test"), "test", model.config.recipe)
 clean, conditions = score_split(model, samples, Path("faces.parquet"), "test", perturbed=("fog",), seed=0)
 """
 
@@ -16,8 +16,8 @@ from auxface import evaluation
 from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.random import sample_seeds
-from auxface.data.usable import Usable
-from auxface.data.video.clips import on_frames
+from auxface.data.samples import LoadedSamples
+from auxface.data.video.clip_batches import per_frame
 from auxface.inference.answers import calibrated_scores, ordinal_values
 from auxface.inference.evaluated_models import EvaluatedModel
 from auxface.inference.perturbations import perturbations
@@ -34,7 +34,7 @@ Conditions = dict[str, dict[int | str, evaluation.Predictions]]
 
 def score_split(
     model: EvaluatedModel,
-    samples: Usable,
+    samples: LoadedSamples,
     data: Path,
     split: str,
     *,
@@ -66,13 +66,13 @@ def score_split(
         logits = model.score(samples.images, advance=advance)
         clean = predictions_table(config, samples.manifest, logits, excluded=excluded, provenance=facts)
         for step in steps:
-            logits = model.score(samples.images, transform=on_frames(step.apply), advance=advance)
+            logits = model.score(samples.images, transform=per_frame(step.apply), advance=advance)
             table = predictions_table(config, samples.manifest, logits, provenance=facts)
             conditions.setdefault(step.name, {})[step.severity] = table
     return clean, conditions
 
 
-def score_validation(model: EvaluatedModel, samples: Usable, data: Path) -> evaluation.Predictions:
+def score_validation(model: EvaluatedModel, samples: LoadedSamples, data: Path) -> evaluation.Predictions:
     """Return a model's predictions for the samples of the validation split of a manifest at ``data``."""
     with progress_bar(f"score {model.name}, val", len(samples.images), "images") as advance:
         logits = model.score(samples.images, advance=advance)

@@ -197,11 +197,11 @@ def _refusals(app: FastAPI) -> None:
 
 def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut:
     config = predictor.config
-    cropper = predictor.face_cropper
-    if isinstance(cropper, WholeImage):
+    extractor = predictor.face_extractor
+    if isinstance(extractor, WholeImage):
         faces = "the central square of an image is taken as one face"
     else:
-        cut = cropper.cutter.settings  # pyright: ignore[reportAttributeAccessIssue]
+        cut = extractor.cropper.settings  # pyright: ignore[reportAttributeAccessIssue]
         faces = f"faces are found with {cut.detector} and cut with a margin of {cut.margin:g}"
     tasks = [
         TaskOut(
