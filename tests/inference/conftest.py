@@ -94,7 +94,7 @@ def sixty(tmp_path_factory) -> Path:
     """A manifest of 60 synthetic faces."""
     folder = tmp_path_factory.mktemp("sixty")
     options = {"count": 60, "seed": 0, "size": 32}
-    prepare("synthetic", folder / "images", output=folder / "faces.parquet", options=options)
+    prepare("synthetic", folder / "images", out=folder / "faces.parquet", options=options)
     return folder / "faces.parquet"
 
 

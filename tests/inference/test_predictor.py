@@ -160,7 +160,7 @@ def test_crops_of_a_photograph_equal_those_of_prepare(saved, shared_data):
     crops, reason = predictor.crop_faces(two)
     assert (len(crops), reason) == (2, None)
     assert crops[0].box[0] < crops[1].box[0]
-    [(face, square)] = FaceCropper(settings, weights).cut(image)
+    [(face, square)] = FaceCropper(settings, weights).crop(image)
     alone, _ = predictor.crop_faces(image)
     assert alone[0].box == face.box
     from auxface.data.images.decode import fit_square

@@ -1,10 +1,10 @@
 """From an input to the images that a model is given: read as RGB, then cropped to faces as in training.
 
-:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the function
-that turns an image into face crops of the model's input size.
+:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the
+function that turns an image into face crops of the model's input size.
 
-    crop_faces = make_face_extractor(config.crop, 224, warn=print)
-    for crop in crop_faces(to_rgb("photo.jpg")):
+    extract_faces = make_face_extractor(config.crop, 224, warn=print)
+    for crop in extract_faces(to_rgb("photo.jpg")):
         crop.box, crop.pixels
 """
 
