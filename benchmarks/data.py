@@ -25,7 +25,7 @@ from PIL import Image
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.cache import load_images
 from auxface.data.images.decode import SUFFIXES, fit_square, read_image
-from auxface.data.layouts.tree import files_under
+from auxface.data.layouts.files import list_files
 from auxface.data.manifest import read_manifest
 from auxface.data.parallel import in_order
 from auxface.data.prepare.prepare import prepare
@@ -53,7 +53,7 @@ def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
     """Images to work on, uint8 [H, W, 3]."""
     if folder is None:
         return list(render_faces(count, seed=1, size=side).images)
-    paths = list(files_under(folder, SUFFIXES))
+    paths = list(list_files(folder, SUFFIXES))
     return [read_image(path) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
