@@ -21,7 +21,7 @@ from auxface.model.balance import auxiliary_weight_at, primary_weight_at
 from auxface.objectives import Moment
 from auxface.provenance import provenance
 from auxface.studies.definition import read_study
-from auxface.studies.grid import runs_of
+from auxface.studies.grid import plan_runs
 from auxface.training.assembly import Assembly, assemble
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 def main(study: Path, data_root: Annotated[Path, typer.Option()], batches: int = 8):
     """Measure the runs of STUDY whose manifests are in DATA_ROOT."""
     found: dict[str, list[float]] = {}
-    for run in runs_of(read_study(study), study.parent):
+    for run in plan_runs(read_study(study), study.parent):
         if run.recipe.objectives:
             parts = assemble(run.recipe, read_manifest(data_root / run.data.manifest), "cpu")
             steps = list(parts.feed.indices(0))[:batches]

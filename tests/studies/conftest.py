@@ -7,7 +7,7 @@ import pytest
 
 from auxface.evaluation import Predictions, Task, write_predictions
 from auxface.studies.definition import Study
-from auxface.studies.results import append_result, predictions_file
+from auxface.studies.results_file import append_result, predictions_path
 
 CLASSES = ("a", "b", "c")
 
@@ -40,13 +40,13 @@ def line_of(key: str, data: str, method: str, seed: int, **more) -> dict:
 
 @pytest.fixture
 def line() -> Callable[..., dict]:
-    """A line of results.jsonl."""
+    """Makes a record of results.jsonl."""
     return line_of
 
 
 @pytest.fixture
 def study_of() -> Callable[..., Study]:
-    """A study of made results: data names, method names (the first is the baseline), seeds."""
+    """Makes a study from names of data sets, names of methods (the first is the baseline) and seeds."""
 
     def make(data, methods, seeds, /, **more) -> Study:
         raw = {
@@ -67,7 +67,7 @@ def study_of() -> Callable[..., Study]:
 
 @pytest.fixture
 def made() -> Callable[..., list[tuple[dict, Path]]]:
-    """Writes results whose true accuracies are known; gives lines with their folder."""
+    """Writes simulated results with known true accuracies; returns records with their folder."""
 
     def make(
         folder: Path,
@@ -84,7 +84,7 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
         generator = np.random.default_rng(chance)
         for name in data:
             true = generator.integers(0, 3, n)
-            # How easy a sample is, alike for all models; a model is right where its luck is below its skill there.
+            # The ease of a sample is equal for all models. It adds to the probability of a correct prediction.
             ease = generator.normal(0, 0.15, n)
             frame = pd.DataFrame({"dataset": name, "method": "", "source": [f"p{at // 2}" for at in range(n)]})
             frame = frame.assign(video="", frame=np.arange(n), split="test")
@@ -94,23 +94,23 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
                 for seed in seeds:
                     own = skill + generator.normal(0, spread)
                     right = generator.uniform(size=n) < own + ease
-                    said = np.where(right, true, (true + generator.integers(1, 3, n)) % 3)
+                    predicted = np.where(right, true, (true + generator.integers(1, 3, n)) % 3)
                     for place, label in enumerate(CLASSES):
-                        frame[f"score.face.{label}"] = np.where(said == place, 0.8, 0.1)
+                        frame[f"score.face.{label}"] = np.where(predicted == place, 0.8, 0.1)
                     table = Predictions(frame, (Task("face", "class", CLASSES),))
                     if ordinal:
                         numbers = frame.drop(columns=[f"score.face.{label}" for label in CLASSES])
-                        numbers = numbers.assign(**{"true.face": true, "predicted.face": said})
+                        numbers = numbers.assign(**{"true.face": true, "predicted.face": predicted})
                         table = Predictions(numbers, (Task("face", "ordinal"),))
                     key = f"{name}-{method}-{seed}" + (f"-{fraction}" if fraction < 1 else "")
-                    place = predictions_file(folder, key)
+                    place = predictions_path(folder, key)
                     write_predictions(table, folder / "made.parquet")
                     place.parent.mkdir(parents=True, exist_ok=True)
                     append_result(
                         folder, line_of(key, name, method, seed, label_fraction=fraction), folder / "made.parquet"
                     )
-        from auxface.studies.results import merged_results
+        from auxface.studies.results_file import merge_results
 
-        return list(merged_results([folder]).values())
+        return list(merge_results([folder]).values())
 
     return make

@@ -1,4 +1,4 @@
-"""Study files: what is wrong is one sentence that names the key."""
+"""Study files: an error is one sentence that names the key."""
 
 import pytest
 
@@ -19,7 +19,7 @@ compare: {baseline: supervised}
     ("change", "sentence"),
     [
         (("seeds: [0]", "seed: [0]"), r"unknown key 'seed' \(did you mean 'seeds'\?\)"),
-        (("seeds: [0]", "seeds: [0, 0]"), "a seed is given twice"),
+        (("seeds: [0]", "seeds: [0, 0]"), "a seed is listed twice"),
         (("seeds: [0]", "seeds: []"), "seeds"),
         (("task: gender", "tusk: gender"), r"unknown key 'data.0.tusk' \(did you mean 'data.0.task'\?\)"),
         (("{recipe: supervised}", "{recipe: supervised, varies: {}}"), "unknown key 'methods.supervised.varies'"),
@@ -28,23 +28,23 @@ compare: {baseline: supervised}
         (("task: gender}", "task: gender, baselines: {x: {auk: 0.5}}}"), "unknown metric 'auk'"),
         (
             ("{recipe: supervised}", "{recipe: supervised, not_tested: {face: why}}"),
-            r"no data is named 'face' \(did you mean 'faces'\?\)",
+            r"no data set has the name 'face' \(did you mean 'faces'\?\)",
         ),
-        ((GOOD, "- a list"), "a study is a mapping"),
-        ((GOOD, "a: [1"), "not readable YAML"),
+        ((GOOD, "- a list"), "a study must be a mapping of keys to values; found a list"),
+        ((GOOD, "a: [1"), "not valid YAML"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(tmp_path, change, sentence):
+def test_an_invalid_study_names_the_key(tmp_path, change, sentence):
     (tmp_path / "s.yaml").write_text(GOOD.replace(*change))
     with pytest.raises(InputError, match=sentence):
         read_study(tmp_path / "s.yaml")
 
 
-def test_no_such_file(tmp_path):
+def test_a_missing_study_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such study"):
         read_study(tmp_path / "s.yaml")
 
 
-def test_common_damages_are_the_fifteen(tmp_path):
+def test_common_corruptions_are_the_fifteen(tmp_path):
     (tmp_path / "s.yaml").write_text(GOOD + "corruptions: common\n")
-    assert len(read_study(tmp_path / "s.yaml").damages) == 15
+    assert len(read_study(tmp_path / "s.yaml").corruption_names) == 15

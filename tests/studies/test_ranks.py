@@ -1,10 +1,9 @@
-"""Ranks over data sets against Demšar's tables and worked examples."""
+"""Ranks over data sets against the tables and the worked example of Demšar (2006)."""
 
 import pytest
 from scipy import stats
 
-from auxface.studies.figures import critical_difference_diagram
-from auxface.studies.statistics import critical_difference, rank
+from auxface.studies.ranks import critical_difference, critical_difference_diagram, rank_methods
 
 # Demšar (2006), table 5(a): q at 5% for k = 2 to 10 methods.
 Q = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}
@@ -25,52 +24,54 @@ def learned():
 
 
 @pytest.mark.parametrize("methods", Q)
-def test_the_critical_difference_is_demsars(methods):
+def test_critical_difference_equals_demsars_table(methods):
     expected = Q[methods] * (methods * (methods + 1) / (6 * 14)) ** 0.5
     assert critical_difference(methods, 14) == pytest.approx(expected, rel=1e-3)
 
 
-def test_demsars_own_example():
-    found = rank(learned(), higher_is_better=True)
-    # As the paper has them: 3.143, 2.000, 2.893, 1.964; critical difference 1.25.
+def test_ranks_of_demsars_worked_example():
+    found = rank_methods(learned(), higher_is_better=True)
+    # In the paper: 3.143, 2.000, 2.893, 1.964; critical difference 1.25.
     assert found.mean == {
         "C4.5+m+cf": pytest.approx(1.964, abs=1e-3),
         "C4.5+m": pytest.approx(2.000, abs=1e-3),
         "C4.5+cf": pytest.approx(2.893, abs=1e-3),
         "C4.5": pytest.approx(3.143, abs=1e-3),
     }
-    assert found.critical == pytest.approx(1.25, abs=0.01)
+    assert found.critical_difference == pytest.approx(1.25, abs=0.01)
     assert found.p == pytest.approx(stats.friedmanchisquare(*zip(*AUC)).pvalue)
-    assert found.can_tell
+    assert found.can_be_significant
     assert found.groups == (tuple(found.mean),)
 
 
-def test_groups_are_the_longest_runs_that_are_not_told_apart():
+def test_groups_are_longest_runs_without_a_difference():
     values = {f"set {at}": {name: -float(place) for place, name in enumerate("abcdef")} for at in range(20)}
-    found = rank(values, higher_is_better=True)
-    assert found.critical == pytest.approx(1.686, abs=0.01)
+    found = rank_methods(values, higher_is_better=True)
+    assert found.critical_difference == pytest.approx(1.686, abs=0.01)
     assert found.groups == (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"))
 
 
-def test_the_lower_is_better_where_it_is():
+def test_lower_is_better_reverses_ranks():
     values = {"x": {"a": 3.0, "b": 2.0, "c": 1.0}, "y": {"a": 3.0, "b": 2.0, "c": 1.0}}
-    assert list(rank(values, higher_is_better=False).mean) == ["c", "b", "a"]
+    assert list(rank_methods(values, higher_is_better=False).mean) == ["c", "b", "a"]
 
 
-def test_too_little_is_said_to_be_too_little():
-    assert "2 data sets and 3 methods" in rank({"x": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True)
-    two = rank({"x": {"a": 1.0, "b": 2.0, "c": 3.0}, "y": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True)
-    assert not two.can_tell
+def test_too_few_data_sets_give_a_reason_instead_of_ranks():
+    assert "2 data sets and 3 methods" in rank_methods({"x": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True)
+    two = rank_methods(
+        {"x": {"a": 1.0, "b": 2.0, "c": 3.0}, "y": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True
+    )
+    assert not two.can_be_significant
 
 
-def test_a_method_missing_somewhere_is_left_out():
+def test_methods_missing_on_a_data_set_are_excluded():
     values = learned()
     values["set 0"]["extra"] = 0.9
-    assert set(rank(values, higher_is_better=True).mean) == set(LEARNERS)
+    assert set(rank_methods(values, higher_is_better=True).mean) == set(LEARNERS)
 
 
-def test_the_diagram_names_every_method_once_and_escapes_names():
-    found = rank({f"s{at}": {"a<b": 1.0, "c": 2.0, "d": 3.0} for at in range(5)}, higher_is_better=True)
+def test_diagram_names_each_method_once_and_escapes_names():
+    found = rank_methods({f"s{at}": {"a<b": 1.0, "c": 2.0, "d": 3.0} for at in range(5)}, higher_is_better=True)
     svg = critical_difference_diagram(found)
     assert svg.count("a&lt;b") == 1
     assert "a<b" not in svg

@@ -1,11 +1,11 @@
-"""Intervals and differences over seeds and samples, against simulations whose truth is known."""
+"""Intervals and differences over seeds and samples, against simulations with a known mean."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from auxface.evaluation.intervals import Draws
-from auxface.studies.statistics import difference_over_seeds, mean_over_seeds
+from auxface.studies.seed_means import difference_over_seeds, mean_over_seeds
 
 
 def draws_of(values, n=1000, clusters=500, why=None):
@@ -13,7 +13,7 @@ def draws_of(values, n=1000, clusters=500, why=None):
 
 
 def simulated(generator, seeds, truth, *, samples, between, both, resamples=200):
-    """Draws of one method: what the test set does (alike for all seeds), what a seed does, what both do together."""
+    """Draws of one method: effects of the test set (equal for all seeds), of the seed, and of both together."""
     common = generator.normal(0, samples)
     around = generator.normal(0, samples, resamples)
     found = []
@@ -25,18 +25,18 @@ def simulated(generator, seeds, truth, *, samples, between, both, resamples=200)
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize(("samples", "between", "both"), [(1, 0, 0), (1, 1, 0.5), (1, 0.5, 1), (0.3, 1, 0.5)])
-def test_the_interval_holds_the_truth_about_as_often_as_it_says(seeds, samples, between, both):
+def test_intervals_cover_the_true_mean_at_about_95_percent(seeds, samples, between, both):
     generator = np.random.default_rng(7)
-    held = []
+    covered = []
     for _ in range(1500):
         estimate = mean_over_seeds(simulated(generator, seeds, 3.0, samples=samples, between=between, both=both))
-        held.append(estimate.estimate.low <= 3.0 <= estimate.estimate.high)
-    # At 95%; with three seeds that differ far more than samples do, a little less is known to happen.
-    assert 0.93 <= np.mean(held) <= 0.99
+        covered.append(estimate.estimate.low <= 3.0 <= estimate.estimate.high)
+    # Nominal 95%; with three seeds that vary far more than the samples, coverage is known to be slightly lower.
+    assert 0.93 <= np.mean(covered) <= 0.99
 
 
-def test_a_resampled_seed_alone_would_be_too_sure():
-    """What the correction is for: percentiles of resampled seeds hold the truth far too seldom."""
+def test_percentiles_of_resampled_seeds_cover_too_rarely():
+    """The reason for the method: percentiles of three resampled seeds cover the mean far too rarely."""
     generator = np.random.default_rng(3)
     plain, ours = [], []
     for _ in range(1000):
@@ -51,7 +51,7 @@ def test_a_resampled_seed_alone_would_be_too_sure():
     assert np.mean(ours) > 0.9
 
 
-def test_where_samples_add_nothing_it_is_the_t_interval_of_the_seeds():
+def test_without_sample_variance_it_is_the_t_interval():
     values = [0.80, 0.84, 0.83]
     estimate = mean_over_seeds([draws_of(np.full(101, value)) for value in values]).estimate
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
@@ -59,21 +59,21 @@ def test_where_samples_add_nothing_it_is_the_t_interval_of_the_seeds():
     assert estimate.more == {"seeds": 3, "between_seeds": pytest.approx(np.std(values, ddof=1))}
 
 
-def test_one_seed_says_so_and_keeps_the_interval_of_the_samples():
+def test_one_seed_has_the_interval_of_the_samples():
     values = np.r_[0.5, np.random.default_rng(0).normal(0.5, 0.02, 1000)]
     estimate = mean_over_seeds([draws_of(values)]).estimate
     assert "one seed" in estimate.why
     assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * 0.02, rel=0.1)
 
 
-def test_what_cannot_be_measured_says_why():
+def test_an_undefined_seed_makes_the_mean_undefined():
     found = mean_over_seeds([draws_of([np.nan, 1, 2], why="no positive sample"), draws_of([0.5, 0.5, 0.5])])
     assert found.estimate.value is None
     assert found.estimate.why == "no positive sample"
     assert found.p is None
 
 
-def test_differences_are_taken_seed_by_seed():
+def test_differences_are_paired_by_seed():
     generator = np.random.default_rng(1)
     shared = {seed: generator.normal(0, 1) + np.r_[0, generator.normal(0, 1, 300)] for seed in (0, 1, 2, 4)}
     ours = {seed: draws_of(values + 0.5) for seed, values in shared.items()}

@@ -1,4 +1,4 @@
-"""The verb as a person runs it: processes, a line per run, going on, failing, reporting."""
+"""``auxface study``: one process and one record per run, resumption, failures, the report."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from auxface.cli import main
 from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
-from auxface.studies.results import predictions_file, read_results
+from auxface.studies.results_file import predictions_path, read_results
 from auxface.studies.study import study
 from auxface.studies.study_report import study_report
 
@@ -36,7 +36,7 @@ compare: {baseline: supervised}
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
-    """A study file and its manifest of synthetic faces."""
+    """A folder with a study file and a manifest of synthetic faces."""
     folder = tmp_path_factory.mktemp("study")
     options = {"count": 80, "seed": 0, "size": 32}
     prepare("synthetic", folder / "images", out=folder / "faces.parquet", options=options)
@@ -46,15 +46,15 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(place) -> Path:
-    """The folder of the study, done."""
-    said: list[str] = []
-    stands = study(place / "tiny.yaml", place / "out", device="cpu", jobs=2, tell=said.append)
-    assert (stands.done, stands.failed, stands.left, stands.now) == (2, 1, 0, 3)
-    assert sum("failed (" in line for line in said) == 1
+    """The folder of results of the finished study."""
+    logged: list[str] = []
+    progress = study(place / "tiny.yaml", place / "out", device="cpu", jobs=2, log=logged.append)
+    assert (progress.done, progress.failed, progress.left, progress.now) == (2, 1, 0, 3)
+    assert sum("failed (" in line for line in logged) == 1
     return place / "out"
 
 
-def test_each_run_leaves_a_line_with_all_that_is_needed_and_its_predictions(finished):
+def test_each_run_leaves_a_record_and_its_predictions(finished):
     lines = {key: line for key, line in read_results(finished).items() if line["row"] != "broken"}
     assert sorted(line["row"] for line in lines.values()) == ["ssat", "supervised"]
     for key, line in lines.items():
@@ -65,39 +65,39 @@ def test_each_run_leaves_a_line_with_all_that_is_needed_and_its_predictions(fini
         assert len(line["recipe_hash"]) == len(line["manifest_hash"]) == 64
         assert line["recipe"]["train"]["epochs"] == 1
         assert {"machine", "versions", "created", "commit", "training_seconds", "memory_gib"} <= set(line)
-        assert predictions_file(finished, key).is_file()
+        assert predictions_path(finished, key).is_file()
     assert not any((finished / "runs").iterdir())
 
 
-def test_what_is_done_is_not_done_again(place, finished):
+def test_finished_runs_are_not_executed_again(place, finished):
     before = (finished / "results.jsonl").read_bytes()
-    stands = study(place / "tiny.yaml", finished, device="cpu")
-    assert (stands.done, stands.failed, stands.left, stands.now) == (2, 1, 0, 0)
+    progress = study(place / "tiny.yaml", finished, device="cpu")
+    assert (progress.done, progress.failed, progress.left, progress.now) == (2, 1, 0, 0)
     assert (finished / "results.jsonl").read_bytes() == before
 
 
-def test_the_report(finished, tmp_path):
-    evidence = study_report(finished, tmp_path / "page.html", markdown=tmp_path / "tables.md", resamples=100)
-    assert (evidence.done, len(evidence.failed), evidence.planned) == (2, 1, 3)
-    assert "one seed" in evidence.data[0].rows["ssat"].overall["balanced_accuracy"].why
+def test_the_report_writes_page_and_tables(finished, tmp_path):
+    analysis = study_report(finished, tmp_path / "page.html", markdown=tmp_path / "tables.md", resamples=100)
+    assert (analysis.done, len(analysis.failed), analysis.planned) == (2, 1, 3)
+    assert "one seed" in analysis.data[0].methods["ssat"].overall["balanced_accuracy"].why
     assert "guess" in (tmp_path / "page.html").read_text()
     assert (tmp_path / "tables.md").read_text().startswith("2 of 3 runs done, 1 failed")
     with pytest.raises(InputError, match="--overwrite"):
         study_report(finished, tmp_path / "page.html")
 
 
-def test_a_budget_that_is_too_small_begins_nothing(place, finished, tmp_path):
+def test_no_run_starts_within_a_budget_of_zero(place, finished, tmp_path):
     assert study(place / "tiny.yaml", tmp_path / "out", device="cpu", budget="0s").left == 3
 
 
-def test_a_run_that_fails_is_kept_with_why(finished):
+def test_a_failed_run_is_recorded_with_its_reason(finished):
     (line,) = (line for line in read_results(finished).values() if line["row"] == "broken")
     assert line["status"] == "failed"
     assert "nowhere.safetensors" in line["why"]
 
 
 @pytest.mark.slow
-def test_a_killed_study_loses_the_run_in_flight_at_most_and_goes_on_with_it(place, tmp_path):
+def test_a_killed_study_resumes_its_interrupted_run(place, tmp_path):
     (place / "long.yaml").write_text(TEXT.replace("train.epochs: 1,", "train.epochs: 200,"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "auxface", "study", str(place / "long.yaml"), "--out", str(out), "--device", "cpu"]
@@ -108,7 +108,7 @@ def test_a_killed_study_loses_the_run_in_flight_at_most_and_goes_on_with_it(plac
     children = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    # Its run ended with it.
+    # The run's process ends with the study.
     assert psutil.wait_procs(children, timeout=60)[1] == []
     assert read_results(out) == {}
     log = next(out.glob("runs/*/model/log.jsonl"))
@@ -126,24 +126,24 @@ def test_a_killed_study_loses_the_run_in_flight_at_most_and_goes_on_with_it(plac
         (["tiny.yaml", "--where", "mood=glad"], "--where mood=glad: write it as key=value"),
         (["tiny.yaml", "--budget", "soon"], "--budget soon: write it as"),
         (["tiny.yaml", "--data-root", "elsewhere"], "no such manifest"),
-        (["report", "nowhere", "-o", "page.html"], "no results of a study"),
+        (["report", "nowhere", "-o", "page.html"], "no study results"),
     ],
 )
-def test_wrong_input_is_one_sentence(place, tmp_path, monkeypatch, capsys, arguments, sentence):
+def test_input_errors_are_one_line_with_exit_code_2(place, tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TEXT)
     (tmp_path / "faces.parquet").write_bytes((place / "faces.parquet").read_bytes())
     monkeypatch.setattr(sys, "argv", ["auxface", "study", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("auxface: ")]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("auxface: ")]
     assert ended.value.code == 2
-    assert len(said) == 1
-    assert sentence in said[0]
+    assert len(errors) == 1
+    assert sentence in errors[0]
     assert not (tmp_path / "page.html").exists()
 
 
-def test_the_command_line_prints_one_json_document(place, finished, capsys, monkeypatch, tmp_path):
+def test_json_output_is_one_document(place, finished, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["auxface", "study", str(place / "tiny.yaml"), "--out", str(finished), "--json"])
     with pytest.raises(SystemExit) as ended:
         main()

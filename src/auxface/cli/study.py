@@ -12,8 +12,8 @@ from auxface.cli.options import Device, Json, Overwrite
 _RUN = "run"
 
 
-class _RunUnlessNamed(TyperGroup):
-    """``auxface study STUDY.yaml`` is ``auxface study run STUDY.yaml``."""
+class _DefaultToRun(TyperGroup):
+    """Makes ``auxface study STUDY.yaml`` short for ``auxface study run STUDY.yaml``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {*self.commands, "-h", "--help"}
@@ -21,8 +21,8 @@ class _RunUnlessNamed(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_RunUnlessNamed,
-    help="Many trainings, planned before they run, and compared with intervals: auxface study STUDY.yaml --out DIR",
+    cls=_DefaultToRun,
+    help="Run a grid of trainings and compare them with intervals: auxface study STUDY.yaml --out DIR",
     no_args_is_help=True,
 )
 
@@ -31,29 +31,32 @@ app = typer.Typer(
 def run(
     definition: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the results; default: the study's name beside it.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of the results; default: the study file's path without .yaml."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", help="Time to spend: 25m, 1h30m, 90s. Default: until all is done.")
+        str | None, typer.Option("--budget", help="Time limit: 25m, 1h30m, 90s. Default: no limit.")
     ] = None,
     where: Annotated[
-        list[str] | None, typer.Option("--where", help="Only runs with key=value: task=emotion. Repeatable.")
+        list[str] | None, typer.Option("--where", help="Execute runs with key=value only: task=emotion. Repeatable.")
     ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option("--data-root", help="Folder of the manifests; default: AUXFACE_DATA, else the study's folder."),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Runs at a time, each a process.", min=1, max=256)] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Number of runs at a time, each in its own process.", min=1, max=256)
+    ] = 1,
     device: Device = "auto",
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep every run's model in DIR/runs.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take up runs that failed.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Execute failed runs again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Carry out the runs that results.jsonl does not have yet."""
+    """Execute the runs that have no result in results.jsonl."""
     from auxface.studies.study import study
 
     out = out or definition.with_suffix("")
-    stands = study(
+    progress = study(
         definition,
         out,
         budget=budget,
@@ -63,36 +66,43 @@ def run(
         device=device,
         keep_models=keep_models,
         retry_failed=retry_failed,
-        tell=lambda line: typer.echo(line, err=True),
+        log=lambda line: typer.echo(line, err=True),
     )
     if as_json:
-        typer.echo(json.dumps({"done": stands.done, "failed": stands.failed, "left": stands.left, "now": stands.now}))
+        typer.echo(
+            json.dumps({"done": progress.done, "failed": progress.failed, "left": progress.left, "now": progress.now})
+        )
         return
     typer.echo(
-        f"{out}: {stands.done} runs done, {stands.failed} failed, {stands.left} left ({stands.now} ended just now)"
+        f"{out}: {progress.done} runs done, {progress.failed} failed, {progress.left} left "
+        f"({progress.now} ended in this call)"
     )
 
 
 @app.command(name="report")
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Results of one study, of one machine or more.")
+        list[Path], typer.Argument(metavar="DIR...", help="Folders of results of one study, from one or more machines.")
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")],
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown too.")] = None,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples.", min=100, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML page to write.")],
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write the tables to this Markdown file.")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--resamples", help="Number of bootstrap resamples.", min=100, max=100_000)
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compare what is done so far: one page, and Markdown tables for the docs."""
-    from auxface.studies.study_report import document, study_report
-    from auxface.studies.wording import conclusions
+    """Compare the finished runs: one HTML page, and Markdown tables for documents."""
+    from auxface.studies.conclusions import conclusions
+    from auxface.studies.study_report import json_document, study_report
 
-    found = study_report(folders, out, markdown=markdown, resamples=resamples, seed=seed, overwrite=overwrite)
+    analysis = study_report(folders, out, markdown=markdown, resamples=resamples, seed=seed, overwrite=overwrite)
     if as_json:
-        typer.echo(json.dumps(document(found)))
+        typer.echo(json.dumps(json_document(analysis)))
         return
-    for line in conclusions(found):
+    for line in conclusions(analysis):
         typer.echo(line)
     typer.echo(f"report: {out}")

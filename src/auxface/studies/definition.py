@@ -1,6 +1,18 @@
-"""What a study file says: data, methods, what varies, seeds, and the comparisons it will make, before anything runs.
+"""The study file: data sets, methods, varied settings, seeds and the planned comparisons.
 
-``study.json`` beside the results: what was asked for, so that a report needs the folder alone.
+A study file is YAML. ``read_study`` checks it before anything runs. The folder of results holds a copy of the study
+(``study.json``), so that a report needs that folder alone.
+
+Example:
+    >>> from auxface.studies.definition import Study
+    >>> study = Study.model_validate({
+    ...     "name": "small", "about": "Does texture help?", "seeds": [0, 1, 2],
+    ...     "data": [{"name": "faces", "manifest": "faces.parquet", "task": "gender"}],
+    ...     "methods": {"supervised": {"recipe": "supervised"}, "l_ssat": {"recipe": "l_ssat"}},
+    ...     "compare": {"baseline": "supervised"},
+    ... })
+    >>> study.compare.metric
+    'balanced_accuracy'
 """
 
 import json
@@ -18,34 +30,36 @@ from auxface.evaluation.robustness import COMMON_CORRUPTIONS
 from auxface.plugins import nearest
 from auxface.recipe.validation import Fraction, Strict, sentence
 
+PLAN_FILE = "study.json"
+
 Name = Annotated[str, Field(min_length=1, max_length=80)]
-Share = Annotated[float, Field(gt=0, le=1)]
+LabelFraction = Annotated[float, Field(gt=0, le=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
-Varied = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
+Grid = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
 
-_LARGEST_FILE = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
-class Data(Strict):
-    """One manifest and one of its labels."""
+class StudyData(Strict):
+    """One manifest and the label to learn from it."""
 
     name: Name
     manifest: str
-    """The manifest's file, from the data root."""
+    """File name of the manifest, relative to the data root."""
     task: Name
-    """The label that is learned."""
+    """The label to learn."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Recipe keys for this data, whatever the method."""
+    """Recipe keys for this data set, for every method."""
     group: str | None = None
-    """The group column that a setting with the value ``$group`` names."""
+    """The group column that replaces ``$group`` in the value of a setting."""
     keep: dict[str, dict[str, Fraction]] = Field(default_factory=dict)
-    """Column to level to the share of its training rows that is kept: a skewed training set; the other splits stay."""
+    """Column to level to the fraction of its training rows to keep. Validation and test rows are not changed."""
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """Plain baselines to show beside the methods: name to metric to value."""
+    """Plain baselines to list beside the methods: name to metric to value."""
 
     @field_validator("baselines")
     @classmethod
-    def _known(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    def _check_baselines(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         for metrics in value.values():
             for metric in metrics:
                 _check_metric(metric)
@@ -53,54 +67,54 @@ class Data(Strict):
 
 
 class Method(Strict):
-    """One way of training, or several that differ in what varies."""
+    """A training method: a recipe, its settings, and the settings that vary."""
 
     recipe: str
-    """A recipe's file, from the study's folder, or the name of a packaged one."""
+    """A recipe file, relative to the study file's folder, or the name of a packaged recipe."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    vary: Varied = Field(default_factory=dict)
-    """Recipe key to its values; each combination is a method of its own."""
+    vary: Grid = Field(default_factory=dict)
+    """Recipe key to its values. Each combination of values counts as one method."""
     not_tested: dict[str, str] = Field(default_factory=dict)
-    """Data set to why the method's differences there answer nothing, such as an auxiliary that hardly acted. The report
-    says "not tested" in place of a verdict, with this reason."""
+    """Data set to the reason why this method's differences there do not answer the study's question, for example an
+    auxiliary with almost no gradient. The report prints "not tested" and the reason instead of a verdict."""
     skip: tuple[dict[str, Any], ...] = ()
-    """Combinations that are left out: those that have all these values."""
+    """Combinations to exclude: those that have all of these values."""
 
 
 class Compare(Strict):
-    """The comparisons that are made, and no others."""
+    """The comparisons that the report makes."""
 
     baseline: Name
-    """The method that every other is compared with, on the same data and the same values of what varies."""
+    """Every other method is compared with this one, on the same data and at the same values of the study's ``vary``."""
     metric: str = "balanced_accuracy"
 
     @field_validator("metric")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _check_known(cls, value: str) -> str:
         return _check_metric(value)
 
 
 class Study(Strict):
-    """Data times methods times what varies times seeds."""
+    """A grid of training runs: data sets x methods x varied settings x label fractions x seeds."""
 
     name: Name
     about: str
-    """The question, in a sentence or two."""
-    data: Annotated[tuple[Data, ...], Field(min_length=1)]
+    """The question of the study, in one or two sentences."""
+    data: Annotated[tuple[StudyData, ...], Field(min_length=1)]
     methods: Annotated[dict[str, Method], Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Recipe keys for every method alike. Those of the auxiliary reach the methods that have one."""
-    vary: Varied = Field(default_factory=dict)
-    """Recipe key to values that every method goes through."""
-    label_fractions: tuple[Share, ...] = (1.0,)
-    """Shares of the training labels that are known; the images without a label still serve the auxiliary."""
+    """Recipe keys for every method. Keys of the auxiliary apply to the methods that have one."""
+    vary: Grid = Field(default_factory=dict)
+    """Recipe key to its values. Every method is run at each combination of values."""
+    label_fractions: tuple[LabelFraction, ...] = (1.0,)
+    """Fractions of the training labels to use. Images without a label are still used by the auxiliary."""
     seeds: Seeds
     corruptions: tuple[str, ...] | Literal["common"] = ()
-    """Damages that every model is tested under, at severities 1 to 5; ``common``: the fifteen."""
+    """Corruptions to test every model under, at severities 1 to 5. ``common``: the 15 common corruptions."""
     compare: Compare
 
     @property
-    def damages(self) -> tuple[str, ...]:
+    def corruption_names(self) -> tuple[str, ...]:
         """The names of the corruptions."""
         return COMMON_CORRUPTIONS if self.corruptions == "common" else self.corruptions
 
@@ -109,14 +123,16 @@ class Study(Strict):
         names = [data.name for data in self.data]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"data '{name}' is named twice")
+                raise ValueError(f"two data sets have the name '{name}'")
         for method, entry in self.methods.items():
             for name in entry.not_tested:
                 if name not in names:
-                    raise ValueError(f"methods.{method}.not_tested: no data is named '{name}'{nearest(name, names)}")
+                    raise ValueError(
+                        f"methods.{method}.not_tested: no data set has the name '{name}'{nearest(name, names)}"
+                    )
         for what, values in (("seed", self.seeds), ("label fraction", self.label_fractions)):
             if len(set(values)) < len(values):
-                raise ValueError(f"a {what} is given twice")
+                raise ValueError(f"a {what} is listed twice")
         return self
 
 
@@ -124,62 +140,62 @@ def read_study(path: Path) -> Study:
     """Read and check a study file.
 
     Raises:
-        InputError: no such file, not readable YAML, an unknown key (with the nearest known one), or a value out of
-            range.
+        InputError: the file does not exist, is not valid YAML, has an unknown key (the message names the nearest known
+            key), or has a value out of range.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such study; expected a YAML file")
-    if path.stat().st_size > _LARGEST_FILE:
-        raise InputError(f"{path}: larger than any study ({path.stat().st_size} bytes)")
+    if path.stat().st_size > _MAX_BYTES:
+        raise InputError(f"{path}: {path.stat().st_size} bytes, larger than any study file ({_MAX_BYTES} bytes)")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: not a readable text file") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not readable YAML ({' '.join(str(error).split())})") from None
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: a study is a mapping of keys to values")
+        raise InputError(f"{path}: a study must be a mapping of keys to values; found a {type(raw).__name__}")
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
         raise InputError(f"{path}: {sentence(error, Study)}") from None
 
 
-def _check_metric(name: str) -> str:
-    if name not in METRICS:
-        raise ValueError(f"unknown metric '{name}'{nearest(name, METRICS)}")
-    return name
-
-
-FILE = "study.json"
-
-
-def keep_plan(folder: Path, study: Study, planned: int) -> None:
-    """Write the study and how many runs it asks for."""
-    with atomic_file(folder / FILE) as beside:
-        beside.write_text(json.dumps({"study": study.model_dump(mode="json"), "planned": planned}, indent=1) + "\n")
+def write_plan(folder: Path, study: Study, planned: int) -> None:
+    """Write the study and its number of planned runs to ``study.json``."""
+    with atomic_file(folder / PLAN_FILE) as temporary:
+        temporary.write_text(json.dumps({"study": study.model_dump(mode="json"), "planned": planned}, indent=1) + "\n")
 
 
 def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
-    """The study that the folders hold results of, as the first has it, and how many runs it asks for.
+    """Return the study and its number of planned runs, read from the first of several folders of results.
 
     Raises:
-        InputError: a folder without a plan or with a broken one, or of another study.
+        InputError: a folder has no ``study.json``, an invalid one, or one of another study.
     """
-    plans = [_read(folder) for folder in folders]
+    plans = [_read_plan(folder) for folder in folders]
     study = plans[0][0]
     for folder, (other, _) in zip(folders, plans):
         if other.name != study.name:
-            raise InputError(f"{folder} holds the study '{other.name}', {folders[0]} '{study.name}'; report on one")
+            raise InputError(
+                f"{folder} holds the study '{other.name}', {folders[0]} holds '{study.name}'; "
+                "a report takes folders of one study"
+            )
     return plans[0]
 
 
-def _read(folder: Path) -> tuple[Study, int]:
-    path = folder / FILE
+def _read_plan(folder: Path) -> tuple[Study, int]:
+    path = folder / PLAN_FILE
     if not path.is_file():
-        raise InputError(f"{folder}: no results of a study; run 'auxface study STUDY.yaml --out {folder}'")
+        raise InputError(f"{folder}: no study results here; run 'auxface study STUDY.yaml --out {folder}' first")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Study.model_validate(raw["study"]), int(raw["planned"])
     except (ValueError, KeyError, TypeError, ValidationError):
-        raise InputError(f"{path}: not the plan of a study; run the study again in this folder") from None
+        raise InputError(f"{path}: not a valid study plan; run 'auxface study' again into this folder") from None
+
+
+def _check_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric '{name}'{nearest(name, METRICS)}")
+    return name

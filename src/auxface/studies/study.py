@@ -1,19 +1,22 @@
-"""``auxface study``: the runs of a study that are not done yet, as many as fit; each leaves one line.
+"""``auxface study``: execute the runs of a study that have no result yet, within a time budget.
 
-Which run comes next, and whether it fits the time that is left.
+Example::
+
+    from auxface import study
+
+    progress = study(Path("studies/balance.yaml"), Path("studies/balance"), budget="1h30m", jobs=2)
+    print(progress.done, progress.left)
 """
 
 import json
 import os
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from auxface.data.corruptions import corruptions
@@ -24,83 +27,27 @@ from auxface.output_folder import delete_written
 from auxface.plugins import nearest
 from auxface.progress import progress_bar
 from auxface.provenance import machine_kind
-from auxface.studies.definition import Data, Study, keep_plan, read_study
-from auxface.studies.grid import Run, chosen, rows_hash, runs_of
-from auxface.studies.results import DONE, FAILED, Line, alone, append_result, read_results
-from auxface.studies.run import LOG, RESULT, TEST, Order, carry_out
-from auxface.studies.thinning import forget_labels, skew
+from auxface.studies.budget import PendingRun, next_run, parse_budget
+from auxface.studies.definition import Study, StudyData, read_study, write_plan
+from auxface.studies.grid import Run, hash_rows, plan_runs, select_runs
+from auxface.studies.results_file import DONE, FAILED, RunRecord, append_result, lock_results, read_results
+from auxface.studies.training_subsets import drop_labels, subsample_levels
+from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, execute_run
 from auxface.training.logging import read_journal
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+DATA_ROOT_VARIABLE = "AUXFACE_DATA"
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A run that is not done yet.
+class StudyProgress:
+    """State of a study.
 
     Attributes:
-        run: the run.
-        key: its key.
-        left: share of its training that is still to do; less than 1 where it was interrupted.
+        done: selected runs with a result.
+        failed: selected runs that failed.
+        left: selected runs without a result.
+        now: runs that ended during this call.
     """
-
-    run: Run
-    key: str
-    left: float = 1.0
-
-
-def seconds_of(budget: str) -> float:
-    """``25m``, ``1h30m`` or ``90s`` in seconds.
-
-    Raises:
-        InputError: not written so.
-    """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", budget)
-    if not parts or "".join(number + unit for number, unit in parts) != budget:
-        raise InputError(f"--budget {budget}: write it as 25m, 1h30m or 90s")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def expected_seconds(waiting: Waiting, lines: Iterable[Line], machine: str) -> float | None:
-    """How long a run will take on this kind of machine, from those that ended here; None where nothing is known.
-
-    The median of the same row on the same data, else the longest of all.
-    """
-    run = waiting.run
-    here = [line for line in lines if line["status"] == DONE and line["machine"] == machine]
-    alike = [line["wall_seconds"] for line in here if line["row"] == run.row and line["data"] == run.data.name]
-    every = [line["wall_seconds"] for line in here]
-    known = median(alike) if alike else max(every, default=None)
-    return None if known is None else known * waiting.left
-
-
-def next_run(
-    waiting: Sequence[Waiting],
-    lines: Mapping[str, Line],
-    machine: str,
-    seconds_left: float | None,
-    budget: float | None = None,
-) -> Waiting | None:
-    """The first run, in the study's order, that is expected to fit; a run begun before comes first.
-
-    A run of which nothing is known may begin, and one that no such budget would hold whole; where time runs out they
-    are interrupted, and gone on with next time.
-    """
-    for item in sorted(waiting, key=lambda one: one.left == 1):
-        expected = expected_seconds(item, lines.values(), machine)
-        if seconds_left is None or expected is None or expected <= seconds_left:
-            return item
-        if budget is not None and expected > budget:
-            return item
-    return None
-
-
-ROOT_VARIABLE = "AUXFACE_DATA"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a study stands: runs done, failed and still to do, of those that were asked for; and done just now."""
 
     done: int
     failed: int
@@ -119,82 +66,87 @@ def study(
     device: str = "auto",
     keep_models: bool = False,
     retry_failed: bool = False,
-    tell: Callable[[str], None] | None = None,
-) -> Progress:
-    """Carry out the runs of a study that ``results.jsonl`` does not have yet.
+    log: Callable[[str], None] | None = None,
+) -> StudyProgress:
+    """Execute the runs of a study that have no record in ``results.jsonl``.
 
-    Each run has a process of its own. A run that is interrupted goes on from its last checkpoint next time; one that
-    fails is kept as failed, with why.
+    Each run has its own process. An interrupted run is resumed from its last checkpoint by the next call. A run that
+    raises an error is recorded as failed, with the reason.
 
     Args:
         definition: the study file.
-        out: folder of the results; what is there stays.
-        budget: such as ``25m``: no run begins that is not expected to end by then, and none goes on after it.
-        where: ``key=value``, such as ``task=emotion`` or ``seed=0``: only runs that agree with all.
-        data_root: where the manifests are; default the variable ``AUXFACE_DATA``, else the study's folder.
-        jobs: runs at a time; several small ones share one GPU, or the cores.
+        out: folder of the results; existing results are kept.
+        budget: time limit such as ``25m``. A run starts only if it should end in time; at the limit, running ones are
+            interrupted.
+        where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that meet all are executed.
+        data_root: folder of the manifests; default: the environment variable ``AUXFACE_DATA``, else the folder of the
+            study file.
+        jobs: number of runs at a time; small runs can share one GPU, or the cores.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        keep_models: keep each run's folder, with its model, in ``out/runs``.
-        retry_failed: take up runs that failed.
-        tell: told a line for every run that ends.
+        keep_models: keep the folder of each run, with its model, in ``out/runs``.
+        retry_failed: execute failed runs again.
+        log: called with one line of text for every run that ends.
 
     Raises:
-        InputError: a study that cannot be read or planned, a manifest that is missing, another study at work in
-            ``out``.
+        InputError: an invalid study or recipe, a missing manifest, or another study running in ``out``.
     """
-    limit = None if budget is None else seconds_of(budget)
-    begun = time.monotonic()
+    limit = None if budget is None else parse_budget(budget)
+    started = time.monotonic()
     check_device(device)
-    asked = read_study(definition)
-    _check_damages(asked, definition)
-    planned = runs_of(asked, definition.parent)
-    runs = chosen(planned, where)
-    root = data_root or Path(os.environ.get(ROOT_VARIABLE) or definition.parent)
-    with alone(out):
+    definition_read = read_study(definition)
+    _check_corruptions(definition_read, definition)
+    planned = plan_runs(definition_read, definition.parent)
+    runs = select_runs(planned, where)
+    root = data_root or Path(os.environ.get(DATA_ROOT_VARIABLE) or definition.parent)
+    with lock_results(out):
         manifests = _Manifests(root, out)
-        waiting = [Waiting(run, run.key(manifests.of(run)[1])) for run in runs]
-        keep_plan(out, asked, len(planned))
-        known = read_results(out)
+        selected = [PendingRun(run, run.key(manifests.get(run)[1])) for run in runs]
+        write_plan(out, definition_read, len(planned))
+        records = read_results(out)
         ended = (DONE,) if retry_failed else (DONE, FAILED)
-        left = [item for item in waiting if known.get(item.key, {}).get("status") not in ended]
-        left = [Waiting(item.run, item.key, _share_left(out / "runs" / item.key, item.run)) for item in left]
-        at_work = _AtWork(asked, out, manifests, device, keep_models, tell or (lambda line: None))
-        with progress_bar(asked.name, len(runs), "runs") as advance, _share_cores(jobs):
-            advance(len(runs) - len(left))
-            now = at_work.go(left, known, jobs, begun, limit, advance)
-    states = [known.get(item.key, {}).get("status") for item in waiting]
-    return Progress(states.count(DONE), states.count(FAILED), states.count(None), now)
+        pending = [item for item in selected if records.get(item.key, {}).get("status") not in ended]
+        pending = [
+            PendingRun(item.run, item.key, _fraction_remaining(out / "runs" / item.key, item.run)) for item in pending
+        ]
+        executor = _Executor(definition_read, out, manifests, device, keep_models, log or (lambda line: None))
+        with progress_bar(definition_read.name, len(runs), "runs") as advance, _divide_cores(jobs):
+            advance(len(runs) - len(pending))
+            now = executor.execute(pending, records, jobs=jobs, started=started, budget=limit, advance=advance)
+    states = [records.get(item.key, {}).get("status") for item in selected]
+    return StudyProgress(states.count(DONE), states.count(FAILED), states.count(None), now)
 
 
 @dataclass
-class _AtWork:
-    """The processes of a study."""
+class _Executor:
+    """Starts the processes of a study and collects their results."""
 
     study: Study
     out: Path
     manifests: "_Manifests"
     device: str
     keep_models: bool
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
 
-    def go(
+    def execute(
         self,
-        left: list[Waiting],
-        known: dict[str, Line],
+        pending: Sequence[PendingRun],
+        records: dict[str, RunRecord],
+        *,
         jobs: int,
-        begun: float,
+        started: float,
         budget: float | None,
         advance: Callable[..., None],
     ) -> int:
-        """Run what fits; lines are added to ``known`` as they come. Returns how many ended."""
-        deadline = None if budget is None else begun + budget
-        machine, waiting, ended = machine_kind(), list(left), 0
-        active: dict[BaseProcess, tuple[Waiting, float]] = {}
+        """Execute the runs that fit the budget, add their records to ``records``, and return how many ended."""
+        deadline = None if budget is None else started + budget
+        machine, waiting, ended = machine_kind(), list(pending), 0
+        active: dict[BaseProcess, tuple[PendingRun, float]] = {}
         try:
             while True:
                 while len(active) < jobs:
-                    room = None if deadline is None else deadline - time.monotonic()
-                    item = next_run(waiting, known, machine, room, budget) if room is None or room > 0 else None
+                    seconds = None if deadline is None else deadline - time.monotonic()
+                    in_time = seconds is None or seconds > 0
+                    item = next_run(waiting, records, machine, seconds, budget) if in_time else None
                     if item is None:
                         break
                     waiting.remove(item)
@@ -204,40 +156,42 @@ class _AtWork:
                 advance(0, note=", ".join(f"{item.run.data.name}: {item.run.row}" for item, _ in active.values()))
                 connection.wait([process.sentinel for process in active], timeout=1)
                 for process in [process for process in active if not process.is_alive()]:
-                    item, started = active.pop(process)
-                    line = self._collect(process, item, time.monotonic() - started)
-                    known[item.key] = line
+                    item, begun = active.pop(process)
+                    record = self._collect(process, item, time.monotonic() - begun)
+                    records[item.key] = record
                     ended += 1
                     advance(1)
-                    self.tell(_said(line))
+                    self.log(_log_line(record))
         finally:
             for process in active:
                 process.terminate()
             for process in active:
                 process.join()
 
-    def _start(self, item: Waiting) -> BaseProcess:
-        order = Order(
+    def _start(self, item: PendingRun) -> BaseProcess:
+        job = RunJob(
             item.run.recipe,
-            self.manifests.of(item.run)[0],
+            self.manifests.get(item.run)[0],
             self.out / "runs" / item.key,
-            item.run.damages,
+            item.run.corruptions,
             self.device,
         )
-        process = get_context("spawn").Process(target=carry_out, args=(order,))
+        process = get_context("spawn").Process(target=execute_run, args=(job,))
         process.start()
         return process
 
-    def _collect(self, process: BaseProcess, item: Waiting, seconds: float) -> Line:
+    def _collect(self, process: BaseProcess, item: PendingRun, seconds: float) -> RunRecord:
+        """Append the record of an ended run to the results, and delete its folder unless models are kept."""
         folder, run = self.out / "runs" / item.key, item.run
         result: dict[str, Any]
-        if (folder / RESULT).is_file():
-            result = json.loads((folder / RESULT).read_text())
+        if (folder / RESULT_FILE).is_file():
+            result = json.loads((folder / RESULT_FILE).read_text())
         else:
-            result = {"status": FAILED, "why": f"the process ended with code {process.exitcode}: {_tail(folder / LOG)}"}
-        # An interrupted run spent part of its time before.
+            reason = f"the process ended with code {process.exitcode}: {_last_line(folder / LOG_FILE)}"
+            result = {"status": FAILED, "why": reason}
+        # A resumed run spent part of its time in an earlier call.
         wall = max(seconds, result.get("training_seconds", 0) + result.get("test_seconds", 0))
-        line: dict[str, Any] = {
+        record: dict[str, Any] = {
             "key": item.key,
             "study": self.study.name,
             "data": run.data.name,
@@ -249,68 +203,67 @@ class _AtWork:
             "seed": run.recipe.seed,
             "wall_seconds": round(wall, 1),
         }
-        line |= {"machine": machine_kind()} | result
-        line |= {"rows_hash": self.manifests.of(run)[1], "recipe": run.recipe.model_dump(mode="json")}
-        done = line["status"] == DONE
-        append_result(self.out, line, folder / TEST / "predictions.parquet" if done else None)
+        record |= {"machine": machine_kind()} | result
+        record |= {"rows_hash": self.manifests.get(run)[1], "recipe": run.recipe.model_dump(mode="json")}
+        done = record["status"] == DONE
+        append_result(self.out, record, folder / TEST_FOLDER / "predictions.parquet" if done else None)
         if not self.keep_models:
             delete_written(folder)
-        return line
+        return record
 
 
 class _Manifests:
-    """The manifest of every run: as prepared, or thinned and written beside the results."""
+    """The manifests of the runs; one with fewer labels or rows is written to the folder of the results."""
 
     def __init__(self, root: Path, out: Path) -> None:
         self.root, self.out = root, out
         self.read: dict[str, Manifest] = {}
-        self.made: dict[tuple[str, float], tuple[Path, str]] = {}
+        self.prepared: dict[tuple[str, float], tuple[Path, str]] = {}
 
-    def of(self, run: Run) -> tuple[Path, str]:
-        """A run's manifest and the hash of its rows."""
+    def get(self, run: Run) -> tuple[Path, str]:
+        """Return the path of a run's manifest and the hash of its rows."""
         key = (run.data.name, run.label_fraction)
-        if key not in self.made:
-            self.made[key] = self._make(run.data, run.label_fraction)
-        return self.made[key]
+        if key not in self.prepared:
+            self.prepared[key] = self._prepare(run.data, run.label_fraction)
+        return self.prepared[key]
 
-    def _make(self, data: Data, fraction: float) -> tuple[Path, str]:
+    def _prepare(self, data: StudyData, fraction: float) -> tuple[Path, str]:
         path = self.root / data.manifest
         if not path.is_file():
             raise InputError(
-                f"{path}: no such manifest; make it with 'auxface prepare', or say where the manifests are with "
-                f"--data-root or {ROOT_VARIABLE}"
+                f"{path}: no such manifest; write it with 'auxface prepare', or give the folder of the manifests with "
+                f"--data-root or {DATA_ROOT_VARIABLE}"
             )
         if data.manifest not in self.read:
             self.read[data.manifest] = read_manifest(path)
         manifest = self.read[data.manifest]
         if data.task not in manifest.labels:
             near = nearest(data.task, manifest.labels)
-            raise InputError(f"{path}: no label '{data.task}'{near}; it has: {', '.join(manifest.labels) or 'none'}")
+            raise InputError(f"{path}: no label '{data.task}'{near}; labels: {', '.join(manifest.labels) or 'none'}")
         if fraction == 1 and not data.keep:
-            return path, rows_hash(manifest)
-        changed = forget_labels(skew(manifest, data.keep, data.name), data.task, fraction)
-        place = self.out / "manifests" / f"{data.name}-{fraction:g}.parquet"
-        places = [str(item.resolve()) for item in changed.paths()]
-        changed.table["path"] = places
-        write_manifest(changed, place)
-        return place, rows_hash(changed)
+            return path, hash_rows(manifest)
+        reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.task, fraction)
+        written = self.out / "manifests" / f"{data.name}-{fraction:g}.parquet"
+        reduced.table["path"] = [str(item.resolve()) for item in reduced.paths()]
+        write_manifest(reduced, written)
+        return written, hash_rows(reduced)
 
 
-def _check_damages(asked: Study, definition: Path) -> None:
-    for name in asked.damages:
+def _check_corruptions(definition: Study, path: Path) -> None:
+    for name in definition.corruption_names:
         if name not in corruptions():
-            raise InputError(f"{definition}: unknown corruption '{name}'{nearest(name, corruptions())}")
+            raise InputError(f"{path}: unknown corruption '{name}'{nearest(name, corruptions())}")
 
 
-def _share_left(folder: Path, run: Run) -> float:
+def _fraction_remaining(folder: Path, run: Run) -> float:
     log = folder / "model" / "log.jsonl"
     done = len(read_journal(log)) if log.is_file() else 0
     return 1 - min(done, run.recipe.train.epochs) / (run.recipe.train.epochs + 1)
 
 
 @contextmanager
-def _share_cores(jobs: int) -> Iterator[None]:
-    """Processes started in the block have their share of the cores, unless the user has said how many threads."""
+def _divide_cores(jobs: int) -> Iterator[None]:
+    """Divide the cores among the processes started in this block, unless ``OMP_NUM_THREADS`` is set."""
     name = "OMP_NUM_THREADS"
     if jobs == 1 or name in os.environ:
         yield
@@ -322,14 +275,14 @@ def _share_cores(jobs: int) -> Iterator[None]:
         del os.environ[name]
 
 
-def _said(line: Line) -> str:
-    share = "" if line["label_fraction"] == 1 else f", {line['label_fraction']:.0%} of the labels"
-    who = f"{line['data']}{share}: {line['row']}, seed {line['seed']}"
-    if line["status"] == FAILED:
-        return f"{who}: failed ({line['why']})"
-    return f"{who}: done in {line['wall_seconds']:.0f} s"
+def _log_line(record: RunRecord) -> str:
+    fraction = "" if record["label_fraction"] == 1 else f", {record['label_fraction']:.0%} of the labels"
+    run = f"{record['data']}{fraction}: {record['row']}, seed {record['seed']}"
+    if record["status"] == FAILED:
+        return f"{run}: failed ({record['why']})"
+    return f"{run}: done in {record['wall_seconds']:.0f} s"
 
 
-def _tail(log: Path) -> str:
+def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
-    return lines[-1][:300] if lines else "nothing was printed"
+    return lines[-1][:300] if lines else "no output"

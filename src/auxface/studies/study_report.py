@@ -1,8 +1,10 @@
-"""``auxface study report``: what is done so far of a study, from one machine or several, as a page and as tables.
+"""``auxface study report``: write the finished runs of a study, from one or several machines, as a page and tables.
 
-The page of a study: one file that opens anywhere.
+Example::
 
-The figures of a study as one JSON document.
+    from auxface import study_report
+
+    analysis = study_report(Path("studies/balance"), Path("report.html"), markdown=Path("tables.md"))
 """
 
 from collections import Counter
@@ -13,56 +15,13 @@ from typing import Any
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.evaluation.metrics import METRICS
 from auxface.progress import progress_steps
+from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
+from auxface.studies.conclusions import conclusions, gap_verdict, ranks_sentence, verdict
 from auxface.studies.definition import read_plan
-from auxface.studies.evidence import DataEvidence, Evidence, Row, gather
-from auxface.studies.figures import critical_difference_diagram, data_view, efficiency_curves
-from auxface.studies.results import merged_results
-from auxface.studies.wording import conclusions, gap_verdict, markdown_tables, ranks_sentence, verdict
-
-
-def render(evidence: Evidence) -> str:
-    """The page as text."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("auxface.studies"), PackageLoader("auxface.evaluation")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    views = [data_view(one, evidence.metric) for one in evidence.data]
-    ranks = evidence.ranks
-    return environment.get_template("evidence.html.j2").render(
-        evidence=evidence,
-        study=evidence.study,
-        metric=METRICS[evidence.metric],
-        conclusions=conclusions(evidence)[:-1],
-        views=views,
-        ranks=None if isinstance(ranks, str) else critical_difference_diagram(ranks),
-        ranks_alt=""
-        if isinstance(ranks, str)
-        else "; ".join(f"{name} {mean:.2f}" for name, mean in ranks.mean.items()),
-        ranks_sentence=ranks_sentence(evidence),
-        efficiency=efficiency_curves(evidence),
-        learning=[view.curve for view in views if view.curve],
-        made=_made(evidence),
-    )
-
-
-def _made(evidence: Evidence) -> list[tuple[str, list[str]]]:
-    """Where the runs were made: machines, commits, versions, manifests, each with the number of runs."""
-    lines: list[dict[str, Any]] = [
-        line for one in evidence.data for row in one.rows.values() for line in row.lines.values()
-    ]
-    found = [
-        ("machine", Counter(line["machine"] for line in lines)),
-        ("commit", Counter(line["commit"] or "not from a clone" for line in lines)),
-        ("day", Counter(line["created"][:10] for line in lines)),
-        ("versions", Counter(", ".join(f"{k} {v}" for k, v in line["versions"].items()) for line in lines)),
-        ("manifest", Counter(f"{line['data']}: SHA-256 {line['manifest_hash'][:16]}" for line in lines)),
-    ]
-    return [(name, [f"{text} ({count} runs)" for text, count in counts.items()]) for name, counts in found]
+from auxface.studies.markdown_tables import markdown_tables
+from auxface.studies.page_tables import data_section, label_fraction_curves
+from auxface.studies.ranks import critical_difference_diagram
+from auxface.studies.results_file import merge_results
 
 
 def study_report(
@@ -73,53 +32,100 @@ def study_report(
     resamples: int = 1000,
     seed: int = 0,
     overwrite: bool = False,
-) -> Evidence:
+) -> StudyAnalysis:
     """Compare the finished runs of a study and write a page.
 
     Args:
-        folders: results of the same study; a run that several hold counts once.
-        out: the page to write.
-        markdown: the tables as Markdown, too.
-        resamples: bootstrap resamples behind each interval.
-        seed: of the resamples.
-        overwrite: replace outputs that exist.
+        folders: folders of results of one study; a run in several folders counts once.
+        out: the HTML page to write.
+        markdown: Markdown file to write the tables to; optional.
+        resamples: number of bootstrap resamples behind each interval.
+        seed: seed of the resamples.
+        overwrite: replace existing output files.
+
+    Returns:
+        The analysis that the page shows.
 
     Raises:
-        InputError: a folder without results, or of another study; predictions that are missing; an output that exists.
+        InputError: a folder without results or of another study, missing predictions, or an output file that exists.
     """
     for path in (out, *([markdown] if markdown else [])):
         refuse_existing(path, overwrite)
     folders = [folders] if isinstance(folders, Path) else list(folders)
     study, planned = read_plan(folders)
-    results = merged_results(folders)
+    results = merge_results(folders)
     with progress_steps("measure runs", "runs") as progress:
-        evidence = gather(study, results.values(), planned, resamples=resamples, seed=seed, progress=progress)
-    page = render(evidence)
-    with atomic_file(out) as beside:
-        beside.write_text(page, encoding="utf-8")
+        analysis = analyze_study(study, results.values(), planned, resamples=resamples, seed=seed, progress=progress)
+    page = study_page(analysis)
+    with atomic_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     if markdown is not None:
-        with atomic_file(markdown) as beside:
-            beside.write_text(markdown_tables(evidence), encoding="utf-8")
-    return evidence
+        with atomic_file(markdown) as temporary:
+            temporary.write_text(markdown_tables(analysis), encoding="utf-8")
+    return analysis
 
 
-def document(evidence: Evidence) -> dict[str, Any]:
-    """Plain data: per data set the methods with their figures, the comparisons, and the ranks."""
-    ranks = evidence.ranks
+def study_page(analysis: StudyAnalysis) -> str:
+    """Return the page as HTML: one file without external resources."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("auxface.studies"), PackageLoader("auxface.evaluation")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sections = [data_section(one, analysis.metric) for one in analysis.data]
+    ranks = None if isinstance(analysis.ranks, str) else analysis.ranks
+    return environment.get_template("study_report.html.j2").render(
+        analysis=analysis,
+        study=analysis.study,
+        metric=METRICS[analysis.metric],
+        # The last conclusion is the sentence on ranks, which has its own section.
+        conclusions=conclusions(analysis)[:-1],
+        sections=sections,
+        ranks=critical_difference_diagram(ranks) if ranks else None,
+        ranks_alt="; ".join(f"{name} {mean:.2f}" for name, mean in ranks.mean.items()) if ranks else "",
+        ranks_sentence=ranks_sentence(analysis),
+        label_curves=label_fraction_curves(analysis),
+        learning_curves=[section.curve for section in sections if section.curve],
+        provenance=_provenance(analysis),
+    )
+
+
+def _provenance(analysis: StudyAnalysis) -> list[tuple[str, list[str]]]:
+    """Return the machines, commits, days, versions and manifests of the runs, each with its number of runs."""
+    records: list[dict[str, Any]] = [
+        record for one in analysis.data for method in one.methods.values() for record in method.records.values()
+    ]
+    found = [
+        ("machine", Counter(record["machine"] for record in records)),
+        ("commit", Counter(record["commit"] or "not run from a clone" for record in records)),
+        ("day", Counter(record["created"][:10] for record in records)),
+        ("versions", Counter(", ".join(f"{k} {v}" for k, v in record["versions"].items()) for record in records)),
+        ("manifest", Counter(f"{record['data']}: SHA-256 {record['manifest_hash'][:16]}" for record in records)),
+    ]
+    return [(name, [f"{text} ({count} runs)" for text, count in counts.items()]) for name, counts in found]
+
+
+def json_document(analysis: StudyAnalysis) -> dict[str, Any]:
+    """Return the analysis as plain data: figures and comparisons of each data set, ranks, conclusions, failed runs."""
+    ranks = analysis.ranks
     return {
-        "study": evidence.study.name,
-        "metric": evidence.metric,
-        "runs": {"planned": evidence.planned, "done": evidence.done, "failed": len(evidence.failed)},
-        "data": [_data(one) for one in evidence.data],
+        "study": analysis.study.name,
+        "metric": analysis.metric,
+        "runs": {"planned": analysis.planned, "done": analysis.done, "failed": len(analysis.failed)},
+        "data": [_data_document(one) for one in analysis.data],
         "ranks": {"why": ranks}
         if isinstance(ranks, str)
-        else {"mean": ranks.mean, "critical_difference": ranks.critical, "p": ranks.p},
-        "conclusions": conclusions(evidence),
-        "failed": [{name: line[name] for name in ("data", "row", "seed", "why")} for line in evidence.failed],
+        else {"mean": ranks.mean, "critical_difference": ranks.critical_difference, "p": ranks.p},
+        "conclusions": conclusions(analysis),
+        "failed": [{name: record[name] for name in ("data", "row", "seed", "why")} for record in analysis.failed],
     }
 
 
-def _data(one: DataEvidence) -> dict[str, Any]:
+def _data_document(one: DataAnalysis) -> dict[str, Any]:
     return {
         "name": one.name,
         "task": one.task.name,
@@ -127,20 +133,20 @@ def _data(one: DataEvidence) -> dict[str, Any]:
         "samples": one.samples,
         "clusters": one.clusters,
         "baselines": {name: dict(known) for name, known in one.baselines.items()},
-        "methods": {name: _row(row) for name, row in one.rows.items()},
+        "methods": {name: _method_document(method) for name, method in one.methods.items()},
         "comparisons": [item.to_dict() | {"verdict": verdict(item)} for item in one.comparisons],
         "gap_comparisons": [item.to_dict() | {"verdict": gap_verdict(item)} for item in one.gap_comparisons],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _method_document(method: MethodSummary) -> dict[str, Any]:
     return {
-        "seeds": sorted(row.lines),
-        "overall": {name: estimate.to_dict() for name, estimate in row.overall.items()},
-        "worst_group": {name: estimate.to_dict() for name, estimate in row.worst.items()},
-        "gap": {name: estimate.to_dict() for name, estimate in row.gap.items()},
-        "damaged": row.damaged.to_dict() if row.damaged else None,
-        "training_seconds": row.seconds(),
-        "memory_gib": row.memory(),
-        "encoder_parameters": row.parameters(),
+        "seeds": sorted(method.records),
+        "overall": {name: estimate.to_dict() for name, estimate in method.overall.items()},
+        "worst_group": {name: estimate.to_dict() for name, estimate in method.worst.items()},
+        "gap": {name: estimate.to_dict() for name, estimate in method.gap.items()},
+        "damaged": method.under_corruption.to_dict() if method.under_corruption else None,
+        "training_seconds": method.training_seconds(),
+        "memory_gib": method.peak_memory_gib(),
+        "encoder_parameters": method.encoder_parameters(),
     }

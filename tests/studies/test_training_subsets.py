@@ -1,4 +1,4 @@
-"""Fewer labels and skewed training sets: nested, the same everywhere, and nothing else touched."""
+"""Fewer labels and skewed training sets: nested subsets that leave validation and test rows unchanged."""
 
 import pandas as pd
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from auxface.data.manifest import Label, Manifest, read_manifest, write_manifest
 from auxface.errors import InputError
-from auxface.studies.thinning import forget_labels, skew
+from auxface.studies.training_subsets import drop_labels, subsample_levels
 
 
 def faces(n=400) -> Manifest:
@@ -30,31 +30,33 @@ def faces(n=400) -> Manifest:
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.01, 1), st.floats(0.01, 1))
-def test_a_smaller_share_is_part_of_a_larger_one_and_every_class_keeps_some(one, other):
-    less, more = (forget_labels(faces(), "mood", share).table["mood"] for share in sorted((one, other)))
+def test_smaller_fractions_are_subsets_and_keep_every_class(one, other):
+    less, more = (drop_labels(faces(), "mood", fraction).table["mood"] for fraction in sorted((one, other)))
     training = faces().table["split"] == "train"
     assert set(less[training].dropna().index) <= set(more[training].dropna().index)
     assert set(less[training].dropna()) == {"glad", "sad"}
 
 
 @pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
-def test_known_labels_are_a_share_of_training_and_the_rest_is_untouched(task, tmp_path):
-    whole = faces()
-    thin = forget_labels(whole, task, 0.1)
-    column = whole.labels[task].columns(task)[0]
-    training = whole.table["split"] == "train"
-    assert thin.table[column][training].notna().sum() == pytest.approx(30, abs=2)
-    assert (thin.table[column][~training] == whole.table[column][~training]).all()
-    assert thin.table.drop(columns=column).equals(whole.table.drop(columns=column))
-    write_manifest(thin, tmp_path / "thin.parquet")
-    assert read_manifest(tmp_path / "thin.parquet").table[column].notna().sum() == thin.table[column].notna().sum()
+def test_only_training_labels_are_dropped(task, tmp_path):
+    full = faces()
+    reduced = drop_labels(full, task, 0.1)
+    column = full.labels[task].columns(task)[0]
+    training = full.table["split"] == "train"
+    assert reduced.table[column][training].notna().sum() == pytest.approx(30, abs=2)
+    assert (reduced.table[column][~training] == full.table[column][~training]).all()
+    assert reduced.table.drop(columns=column).equals(full.table.drop(columns=column))
+    write_manifest(reduced, tmp_path / "reduced.parquet")
+    assert (
+        read_manifest(tmp_path / "reduced.parquet").table[column].notna().sum() == reduced.table[column].notna().sum()
+    )
 
 
-def test_a_skewed_training_set_loses_what_it_is_told_and_no_test_row():
-    whole = faces()
-    skewed = skew(whole, {"side": {"left": 0.2}}, "faces").table
+def test_subsampling_a_level_changes_training_rows_only():
+    full = faces()
+    skewed = subsample_levels(full, {"side": {"left": 0.2}}, "faces").table
     count = skewed.groupby(["split", "side"]).size()
-    before = whole.table.groupby(["split", "side"]).size()
+    before = full.table.groupby(["split", "side"]).size()
     assert count["train", "left"] == 0.2 * before["train", "left"]
     assert count["train", "right"] == before["train", "right"]
     assert count["test", "left"] == before["test", "left"]
@@ -63,6 +65,6 @@ def test_a_skewed_training_set_loses_what_it_is_told_and_no_test_row():
 @pytest.mark.parametrize(
     ("keep", "sentence"), [({"hand": {"left": 0.1}}, "column 'hand'"), ({"side": {"up": 0.1}}, "side 'up'")]
 )
-def test_what_the_manifest_does_not_have(keep, sentence):
+def test_unknown_columns_and_levels_are_refused(keep, sentence):
     with pytest.raises(InputError, match=sentence):
-        skew(faces(), keep, "faces")
+        subsample_levels(faces(), keep, "faces")

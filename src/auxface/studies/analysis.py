@@ -1,0 +1,364 @@
+"""Analyze the finished runs of a study: means over seeds, differences from the baseline, groups, corruption and cost.
+
+Example::
+
+    study, planned = read_plan([folder])
+    analysis = analyze_study(study, merge_results([folder]).values(), planned)
+    analysis.data[0].methods["l_ssat"].overall["balanced_accuracy"].value
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from scipy import stats
+
+from auxface.errors import InputError
+from auxface.evaluation.clusters import cluster_codes
+from auxface.evaluation.compare import Comparison, holm
+from auxface.evaluation.fairness import gaps
+from auxface.evaluation.groups import by_group, whole
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, draw_resamples
+from auxface.evaluation.io import read_predictions
+from auxface.evaluation.measure import measure
+from auxface.evaluation.metrics import METRICS, decision_metric
+from auxface.evaluation.predictions import Predictions, TableError, Task
+from auxface.studies.definition import Study
+from auxface.studies.grid import expand_methods, row_name
+from auxface.studies.ranks import Ranks, rank_methods
+from auxface.studies.results_file import DONE, RunRecord, predictions_path
+from auxface.studies.seed_means import ONE_SEED, difference_over_seeds, mean_over_seeds, student_interval
+
+Estimates = dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class StudyComparison(Comparison):
+    """The difference of a method from its baseline.
+
+    Attributes:
+        not_tested: the study file's reason why the difference does not answer the study's question; "" if it does.
+    """
+
+    not_tested: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the comparison as plain data for the JSON document."""
+        return super().to_dict() | ({"not_tested": self.not_tested} if self.not_tested else {})
+
+
+@dataclass
+class MethodSummary:
+    """Results of one method on one data set.
+
+    Attributes:
+        name: the method with its varied settings.
+        label_fraction: fraction of the training labels used.
+        records: its finished runs, by seed.
+        overall: metric to mean over seeds.
+        worst: group to the figure of its worst level.
+        gap: group to the gap between its levels.
+        under_corruption: mean of the decision metric under corruption; None if no corruption was tested.
+    """
+
+    name: str
+    label_fraction: float
+    records: dict[int, RunRecord]
+    overall: Estimates
+    worst: Estimates = field(default_factory=dict)
+    gap: Estimates = field(default_factory=dict)
+    under_corruption: Estimate | None = None
+
+    def training_seconds(self) -> float:
+        """Return the training time of one run, the mean over seeds."""
+        return mean(record["training_seconds"] for record in self.records.values())
+
+    def peak_memory_gib(self) -> float:
+        """Return the peak memory of one run in GiB, the maximum over seeds."""
+        return max(record["memory_gib"] for record in self.records.values())
+
+    def encoder_parameters(self) -> int:
+        """Return the number of parameters of the encoder, the part that is used after training."""
+        return next(iter(self.records.values()))["encoder_parameters"]
+
+
+@dataclass
+class DataAnalysis:
+    """Results on one data set, at one fraction of the labels.
+
+    Attributes:
+        name: the data set.
+        task: the task.
+        label_fraction: fraction of the training labels used.
+        methods: name to summary.
+        baselines: plain baselines: name to metric to value.
+        comparisons: every method against the baseline, in the study's metric.
+        gap_comparisons: the same for the gap of each group.
+        samples: number of test samples.
+        clusters: number of their clusters.
+    """
+
+    name: str
+    task: Task
+    label_fraction: float
+    methods: dict[str, MethodSummary]
+    baselines: Mapping[str, Mapping[str, float]]
+    comparisons: list[StudyComparison]
+    gap_comparisons: list[StudyComparison]
+    samples: int
+    clusters: int
+
+    @property
+    def title(self) -> str:
+        """The heading: the data set and, if below 100%, the fraction of the labels."""
+        fraction = "" if self.label_fraction == 1 else f", {self.label_fraction:.0%} of the labels"
+        return self.name + fraction
+
+
+@dataclass
+class StudyAnalysis:
+    """All results that a report shows.
+
+    Attributes:
+        study: the study.
+        data: one entry per data set and label fraction.
+        ranks: mean ranks over data sets, or the reason why there are none.
+        failed: records of failed runs.
+        done: number of finished runs.
+        planned: number of planned runs.
+        notes: sentences on seeds that are not finished.
+        resamples: number of bootstrap resamples.
+    """
+
+    study: Study
+    data: list[DataAnalysis]
+    ranks: Ranks | str
+    failed: list[RunRecord]
+    done: int
+    planned: int
+    notes: list[str]
+    resamples: int
+
+    @property
+    def metric(self) -> str:
+        """The metric of the comparisons."""
+        return self.study.compare.metric
+
+
+def analyze_study(
+    study: Study,
+    results: Iterable[tuple[RunRecord, Path]],
+    planned: int,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> StudyAnalysis:
+    """Measure the predictions of every run on shared resamples, and make the comparisons of the study.
+
+    Args:
+        study: the study; runs of data sets or methods that it does not contain are excluded.
+        results: records, each with its folder.
+        planned: number of planned runs.
+        resamples: number of bootstrap resamples of the test clusters.
+        seed: seed of the resamples.
+        progress: called with the number of measured runs and of all runs.
+
+    Raises:
+        InputError: missing or invalid predictions, different test samples of one data set, or a metric that the task
+            does not have.
+    """
+    records = [(record, folder) for record, folder in results if record["study"] == study.name]
+    done = [(record, folder) for record, folder in records if record["status"] == DONE]
+    cells: dict[tuple[str, float], list[tuple[RunRecord, Path]]] = {}
+    for data in study.data:
+        for fraction in sorted(study.label_fractions, reverse=True):
+            found = [one for one in done if (one[0]["data"], one[0]["label_fraction"]) == (data.name, fraction)]
+            if found:
+                cells[data.name, fraction] = found
+    measured = 0
+
+    def advance() -> None:
+        nonlocal measured
+        measured += 1
+        if progress:
+            progress(measured, sum(map(len, cells.values())))
+
+    baselines = {data.name: data.baselines for data in study.data}
+    analyses = [
+        _analyze_data(study, name, fraction, found, baselines[name], resamples, seed, advance)
+        for (name, fraction), found in cells.items()
+    ]
+    _correct(analyses)
+    failed = [record for record, _ in records if record["status"] != DONE]
+    values = {one.name: _values(one, study.compare.metric) for one in analyses if one.label_fraction == 1}
+    ranks = rank_methods(values, METRICS[study.compare.metric].higher_is_better)
+    return StudyAnalysis(study, analyses, ranks, failed, len(done), planned, _seed_notes(analyses, study), resamples)
+
+
+Drawn = dict[str, Draws]
+
+
+@dataclass(frozen=True)
+class _MeasuredRun:
+    """A run's record, its metrics overall, and the gaps of each group."""
+
+    record: RunRecord
+    overall: Drawn
+    gaps: dict[str, Drawn]
+
+    def metrics(self, group: str = "") -> Drawn:
+        return self.gaps[group] if group else self.overall
+
+
+_Seeds = Mapping[int, _MeasuredRun]
+
+
+def _analyze_data(
+    study: Study,
+    name: str,
+    fraction: float,
+    found: Sequence[tuple[RunRecord, Path]],
+    baselines: Mapping[str, Mapping[str, float]],
+    resamples: int,
+    seed: int,
+    advance: Callable[[], None],
+) -> DataAnalysis:
+    tables = [_predictions(folder, record) for record, folder in found]
+    codes, _ = cluster_codes([table.frame for table in tables])
+    first = np.sort(codes[0])
+    for (record, folder), code in zip(found, codes):
+        if not np.array_equal(np.sort(code), first):
+            raise InputError(
+                f"{folder}: run {record['key']} has other test samples of '{name}' than the other runs; give different "
+                "data sets different names"
+            )
+    draw = draw_resamples(1 + int(first.max()), resamples, seed)
+    task = tables[0].tasks[0]
+    measured: dict[str, dict[int, _MeasuredRun]] = {}
+    for (record, _), table, code in zip(found, tables, codes):
+        overall = measure(table, task, whole(table), code, draw).levels[""]
+        if study.compare.metric not in overall:
+            raise InputError(
+                f"{study.name}: compare.metric is {study.compare.metric}, which task '{task.name}' of {name} does not "
+                f"have; it has: {', '.join(overall)}"
+            )
+        by_level = {group: measure(table, task, by_group(table, group), code, draw).levels for group in table.groups()}
+        group_gaps = {group: gaps(levels, overall) for group, levels in by_level.items()}
+        measured.setdefault(record["row"], {})[record["seed"]] = _MeasuredRun(record, overall, group_gaps)
+        advance()
+    methods = {row: _summarize(row, fraction, by_seed, task) for row, by_seed in measured.items()}
+    comparisons, gap_comparisons = _compare_with_baseline(study, name, task, measured)
+    return DataAnalysis(
+        name,
+        task,
+        fraction,
+        methods,
+        baselines,
+        comparisons,
+        gap_comparisons,
+        len(tables[0].frame),
+        len(np.unique(first)),
+    )
+
+
+def _predictions(folder: Path, record: RunRecord) -> Predictions:
+    try:
+        return read_predictions(predictions_path(folder, record["key"]))
+    except TableError as error:
+        raise InputError(f"{error}; remove the run's line from {folder} to run it again") from None
+
+
+def _summarize(name: str, fraction: float, by_seed: _Seeds, task: Task) -> MethodSummary:
+    seeds = sorted(by_seed)
+    runs = [by_seed[seed] for seed in seeds]
+    overall = {metric: mean_over_seeds([run.overall[metric] for run in runs]).estimate for metric in runs[0].overall}
+    metric = decision_metric(task.kind)
+    records = {seed: by_seed[seed].record for seed in seeds}
+    summary = MethodSummary(name, fraction, records, overall)
+    for group in runs[0].gaps:
+        for estimates, target in ((summary.worst, f"worst_group_{metric}"), (summary.gap, f"{metric}_difference")):
+            if all(target in run.gaps[group] for run in runs):
+                estimates[group] = mean_over_seeds([run.gaps[group][target] for run in runs]).estimate
+    summary.under_corruption = _under_corruption(records, task.name, runs[0].overall[metric].bounds)
+    return summary
+
+
+def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple[float, float]) -> Estimate | None:
+    """Return the mean under corruption over seeds.
+
+    A record holds an interval, not resamples. The variance over samples is therefore that of one seed, computed from
+    the width of the intervals.
+    """
+    found = [record["tasks"][task]["robustness_summary"].get("mean_under_corruption") for record in records.values()]
+    if not found or any(one is None or one["value"] is None for one in found):
+        return None
+    values = np.array([one["value"] for one in found])
+    value, n, clusters = float(values.mean()), int(found[0]["n"]), int(found[0]["clusters"])
+    more: dict[str, object] = {"seeds": len(found), "corruptions": found[0].get("corruptions")}
+    if any(one["low"] is None for one in found):
+        return Estimate(value, None, None, n, clusters, found[0].get("why"), more)
+    between = float(values.std(ddof=1)) if len(found) > 1 else None
+    half_width = mean((one["high"] - one["low"]) / 2 for one in found)
+    # A record's interval already has the width of Student's quantile over its clusters.
+    error = half_width / float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1))
+    low, high, _ = student_interval(
+        value, sample_variance=error**2, between_seeds=between, seeds=len(found), clusters=clusters, bounds=bounds
+    )
+    return Estimate(value, low, high, n, clusters, ONE_SEED if between is None else None, more)
+
+
+def _compare_with_baseline(
+    study: Study, data: str, task: Task, measured: Mapping[str, _Seeds]
+) -> tuple[list[StudyComparison], list[StudyComparison]]:
+    """Compare every method with its baseline: in the study's metric, and in the gap of every group."""
+    comparisons: list[StudyComparison] = []
+    gap_comparisons: list[StudyComparison] = []
+    gap = f"{decision_metric(task.kind)}_difference"
+    methods = expand_methods(study)
+    for row, by_seed in measured.items():
+        run = next(iter(by_seed.values()))
+        baseline = row_name(study.compare.baseline, run.record["factors"])
+        if run.record["method"] == study.compare.baseline or baseline not in measured:
+            continue
+        method = methods.get(run.record["method"])
+        reason = "" if method is None else method.not_tested.get(data, "")
+        for group in ("", *run.gaps):
+            metric, found = (gap, gap_comparisons) if group else (study.compare.metric, comparisons)
+            sides = [
+                {seed: one.metrics(group)[metric] for seed, one in side.items() if metric in one.metrics(group)}
+                for side in (by_seed, measured[baseline])
+            ]
+            difference = difference_over_seeds(*sides)
+            if difference is not None:
+                item = StudyComparison(data, metric, row, baseline, difference.estimate, difference.p, group=group)
+                found.append(replace(item, not_tested=reason))
+    return comparisons, gap_comparisons
+
+
+def _correct(analyses: Sequence[DataAnalysis]) -> None:
+    """Apply Holm's correction over all comparisons of the study; the gap comparisons are a second family."""
+    for name in ("comparisons", "gap_comparisons"):
+        corrected = iter(holm([item for one in analyses for item in getattr(one, name)]))
+        for one in analyses:
+            setattr(one, name, [next(corrected) for _ in getattr(one, name)])
+
+
+def _values(one: DataAnalysis, metric: str) -> dict[str, float]:
+    values = {name: summary.overall[metric].value for name, summary in one.methods.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _seed_notes(analyses: Sequence[DataAnalysis], study: Study) -> list[str]:
+    """Return a sentence on the seeds that are not finished."""
+    target = len(study.seeds)
+    counts = {(one.title, name): len(summary.records) for one in analyses for name, summary in one.methods.items()}
+    short = {place: count for place, count in counts.items() if count < target}
+    if not short:
+        return []
+    if len(set(short.values())) == 1 and len(short) == len(counts):
+        return [f"{next(iter(short.values()))} of {target} seeds are finished."]
+    listed = "; ".join(f"{title}, {name}: {count}" for (title, name), count in short.items())
+    return [f"Not all of the {target} seeds are finished: {listed}."]

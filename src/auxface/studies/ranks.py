@@ -1,0 +1,145 @@
+"""Compare several methods over several data sets by mean ranks: Friedman's test and Nemenyi's critical difference.
+
+Demšar (2006), "Statistical Comparisons of Classifiers over Multiple Data Sets".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from scipy import stats
+
+MINIMUM_METHODS, MINIMUM_DATA = 3, 2
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Mean ranks over data sets; rank 1 is best.
+
+    Attributes:
+        mean: method to mean rank, the best first.
+        data: the data sets; every method was measured on all of them.
+        p: p-value of Friedman's test that all methods are equal; None if all values are equal on each data set.
+        critical_difference: mean ranks that differ by more differ significantly.
+        groups: the longest runs of methods, from best to worst, without a significant difference between any two.
+    """
+
+    mean: dict[str, float]
+    data: tuple[str, ...]
+    p: float | None
+    critical_difference: float
+    groups: tuple[tuple[str, ...], ...]
+
+    @property
+    def can_be_significant(self) -> bool:
+        """Whether the best and the worst possible mean rank would differ significantly."""
+        return self.critical_difference < len(self.mean) - 1
+
+
+def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bool) -> Ranks | str:
+    """Rank methods on each data set and average the ranks.
+
+    Args:
+        values: data set to method to value; methods without a value on every data set are excluded.
+        higher_is_better: direction of the values.
+
+    Returns:
+        The ranks, or the reason as a sentence if there are too few data sets or methods.
+
+    Example:
+        >>> values = {name: {"a": 0.9, "b": 0.8, "c": 0.7} for name in ("faces", "moods")}
+        >>> rank_methods(values, higher_is_better=True).mean
+        {'a': 1.0, 'b': 2.0, 'c': 3.0}
+    """
+    data = tuple(values)
+    names = dict.fromkeys(name for found in values.values() for name in found)
+    methods = [name for name in names if all(name in found for found in values.values())]
+    if len(data) < MINIMUM_DATA or len(methods) < MINIMUM_METHODS:
+        return (
+            f"Ranks over data sets need at least {MINIMUM_DATA} data sets and {MINIMUM_METHODS} methods measured on "
+            f"all of them; this study has {len(data)} and {len(methods)}."
+        )
+    table = np.array([[values[name][method] for method in methods] for name in data])
+    ranks = stats.rankdata(-table if higher_is_better else table, axis=1).mean(axis=0)
+    mean = {methods[place]: float(ranks[place]) for place in np.argsort(ranks, kind="stable")}
+    p = None if np.ptp(table, axis=1).max() == 0 else float(stats.friedmanchisquare(*table.T).pvalue)
+    critical = critical_difference(len(methods), len(data))
+    return Ranks(mean, data, p, critical, _groups(list(mean.items()), critical))
+
+
+def critical_difference(methods: int, data: int) -> float:
+    """Return Nemenyi's critical difference of mean ranks at a significance level of 5%.
+
+    Args:
+        methods: number of methods.
+        data: number of data sets.
+
+    Example:
+        >>> round(critical_difference(4, 14), 2)
+        1.25
+    """
+    q = stats.studentized_range.ppf(1 - SIGNIFICANCE, methods, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(methods * (methods + 1) / (6 * data)))
+
+
+def _groups(ranked: Sequence[tuple[str, float]], critical: float) -> tuple[tuple[str, ...], ...]:
+    found: list[tuple[int, int]] = []
+    for start in range(len(ranked)):
+        end = max(at for at in range(start, len(ranked)) if ranked[at][1] - ranked[start][1] <= critical)
+        if end > start and not any(first <= start and end <= last for first, last in found):
+            found.append((start, end))
+    return tuple(tuple(name for name, _ in ranked[start : end + 1]) for start, end in found)
+
+
+# Width of the axis and of one letter of a name, in pixels; then vertical positions and steps.
+_AXIS, _LETTER = 340, 6.6
+_TOP, _STEP, _BAR = 46, 20, 9
+
+
+def critical_difference_diagram(ranks: Ranks) -> str:
+    """Return Demšar's diagram as an SVG element: mean ranks on an axis, bars over methods without a difference.
+
+    The best rank is at the left. Colors and fonts come from the page's style sheet.
+    """
+    names = list(ranks.mean)
+    left_edge = 40 + _LETTER * max(map(len, names))
+    right_edge = left_edge + _AXIS
+
+    def x_of(rank: float) -> float:
+        return left_edge + (rank - 1) / (len(names) - 1) * _AXIS
+
+    half = (len(names) + 1) // 2
+    bars = _TOP + 14
+    first = bars + _BAR * len(ranks.groups) + 14
+    height = first + _STEP * half + 6
+    parts = [f'<svg viewBox="0 0 {right_edge + left_edge:.0f} {height}" aria-hidden="true" class="ranks">']
+    parts.append(_line(left_edge, _TOP, right_edge, _TOP, "axis"))
+    for number in range(1, len(names) + 1):
+        x = x_of(number)
+        parts += [_line(x, _TOP - 5, x, _TOP, "axis"), _text(x, _TOP - 9, str(number), "middle")]
+    end = x_of(1 + min(ranks.critical_difference, len(names) - 1))
+    parts += [
+        _line(left_edge, 12, end, 12, "bar"),
+        _text(end + 6, 16, f"critical difference {ranks.critical_difference:.2f}", "start"),
+    ]
+    for number, group in enumerate(ranks.groups):
+        y = bars + _BAR * number
+        parts.append(_line(x_of(ranks.mean[group[0]]) - 4, y, x_of(ranks.mean[group[-1]]) + 4, y, "bar"))
+    for number, name in enumerate(names):
+        left = number < half
+        y = first + _STEP * (number if left else len(names) - 1 - number)
+        x, edge = x_of(ranks.mean[name]), left_edge - 8 if left else right_edge + 8
+        parts += [_line(x, _TOP, x, y, "lead"), _line(x, y, edge, y, "lead")]
+        text = f"{name} {ranks.mean[name]:.2f}" if left else f"{ranks.mean[name]:.2f} {name}"
+        parts.append(_text(edge + (-4 if left else 4), y + 4, text, "end" if left else "start"))
+    return "".join([*parts, "</svg>"])
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -1,0 +1,158 @@
+"""Execute one run of a study in a process of its own: train or resume, evaluate, write ``result.json``."""
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auxface.atomic import atomic_file
+from auxface.errors import InputError
+from auxface.evaluation import TaskAudit
+from auxface.evaluation.groups import CROSS
+from auxface.evaluation.metrics import table_metrics
+from auxface.inference.evaluate import evaluate
+from auxface.output_folder import begin_growing
+from auxface.recipe import Recipe
+from auxface.studies.results_file import DONE, FAILED
+from auxface.training.logging import read_journal
+from auxface.training.train import has_record, resume, train
+
+RESULT_FILE, LOG_FILE, TEST_FOLDER = "result.json", "output.log", "test"
+_RESAMPLES = 200
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """The arguments of a run's process; all of them can be pickled.
+
+    Attributes:
+        recipe: the resolved recipe.
+        data: the manifest.
+        folder: the run's folder.
+        corruptions: corruptions to test the model under.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    recipe: Recipe
+    data: Path
+    folder: Path
+    corruptions: tuple[str, ...]
+    device: str
+
+
+def execute_run(job: RunJob) -> None:
+    """Train and evaluate, and write ``result.json`` to the run's folder. Standard output goes to ``output.log``.
+
+    An exception is stored as the reason of a failed run.
+    """
+    begin_growing(job.folder, (RESULT_FILE, LOG_FILE))
+    with (job.folder / LOG_FILE).open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        result = _train_and_evaluate(job)
+    except InputError as error:
+        result = {"status": FAILED, "why": " ".join(str(error).split())}
+    except Exception as error:
+        result = {"status": FAILED, "why": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+    with atomic_file(job.folder / RESULT_FILE) as temporary:
+        temporary.write_text(json.dumps(result, allow_nan=False))
+
+
+def _train_and_evaluate(job: RunJob) -> dict[str, Any]:
+    model = job.folder / "model"
+    # A run can be resumed as soon as its record exists, which is before its first step and its first checkpoint.
+    if has_record(model):
+        saved = resume(model, data=job.data, device=job.device)
+    else:
+        saved = train(job.recipe, job.data, model, device=job.device, overwrite=True)
+    started = time.perf_counter()
+    audit = evaluate(
+        model,
+        job.data,
+        job.folder / TEST_FOLDER,
+        corruptions=job.corruptions,
+        resamples=_RESAMPLES,
+        device=job.device,
+        overwrite=True,
+    )
+    test_seconds = time.perf_counter() - started
+    curve = read_journal(model / "log.jsonl")
+    provenance = saved.config.provenance
+    measured = next(iter(audit.models.values()))
+    selection = saved.config.selection
+    return {
+        "status": DONE,
+        "tasks": {name: _task_record(task) for name, task in measured.tasks.items()},
+        "left_out": measured.left_out,
+        "selection": None if selection is None else vars(selection) | {},
+        "curve": _rounded(curve.to_dict(orient="records")),
+        "training_seconds": round(float(curve["seconds"].sum()), 1),
+        "test_seconds": round(test_seconds, 1),
+        "memory_gib": round(_peak_memory_gib(), 3),
+        "parameters": sum(weight.numel() for weight in saved.model.parameters()),
+        "encoder_parameters": sum(weight.numel() for weight in saved.model.encoder.parameters()),
+        "images": provenance["images"],
+        "unreadable": provenance["unreadable"],
+        **{
+            name: provenance.get(name)
+            for name in ("recipe_hash", "manifest_hash", "machine", "versions", "created", "commit")
+        },
+    }
+
+
+def _task_record(audited: TaskAudit) -> dict[str, Any]:
+    """Return a short form of a task's figures: all metrics overall, the main ones by group and by corruption."""
+    full = audited.to_dict()
+    main = set(table_metrics(audited.task.kind))
+    groups = {
+        group: {level: {name: one for name, one in found.items() if name in main} for level, found in levels.items()}
+        for group, levels in full["groups"].items()
+        if CROSS not in group
+    }
+    robustness = {
+        corruption: {
+            severity: {name: one for name, one in found.items() if name in main} for severity, found in steps.items()
+        }
+        for corruption, steps in full["robustness"].items()
+    }
+    record = {"kind": full["kind"], "classes": full["classes"], "overall": full["overall"], "groups": groups}
+    record["gaps"] = {group: found for group, found in full["gaps"].items() if CROSS not in group}
+    record |= {"robustness": robustness, "robustness_summary": full.get("robustness_summary", {})}
+    return _rounded(record)
+
+
+def _rounded(value: Any) -> Any:
+    """Round every number of nested plain data; NaN becomes None."""
+    if isinstance(value, Mapping):
+        return {str(name): _rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    if isinstance(value, float):
+        return round(value, _DIGITS) if value == value else None
+    return value
+
+
+def _peak_memory_gib() -> float:
+    """Return the peak memory of this process in GiB: GPU memory if a GPU was used, else resident memory."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def _exit_with_parent(parent: int) -> None:
+    """Exit when the study's process ends, so that a killed study leaves no running processes."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
