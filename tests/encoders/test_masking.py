@@ -1,3 +1,5 @@
+"""Masking strategies: exact numbers, and masks that depend on their own seed."""
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +17,7 @@ SEEDS = torch.arange(12) * 977 + 5
     st.floats(0.02, 0.98),
     st.integers(0, 2**40),
 )
-def test_every_strategy_hides_exactly_the_rounded_share_and_nothing_twice(strategy, rows, columns, ratio, seed):
+def test_every_strategy_hides_the_exact_number_of_patches(strategy, rows, columns, ratio, seed):
     count = rows * columns
     images = torch.randint(0, 256, (2, 3, 4 * rows, 4 * columns), dtype=torch.uint8)
     mask = make_mask(strategy, torch.tensor([seed, seed + 1]), (rows, columns), ratio, lambda: images)
@@ -26,7 +28,7 @@ def test_every_strategy_hides_exactly_the_rounded_share_and_nothing_twice(strate
 
 
 @pytest.mark.parametrize("strategy", ["random", "block", "textured", "flat"])
-def test_a_mask_depends_on_its_own_seed_and_image_alone(strategy):
+def test_a_mask_depends_only_on_its_seed_and_image(strategy):
     images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
     whole = make_mask(strategy, SEEDS, (8, 8), 0.75, lambda: images)
     part = make_mask(strategy, SEEDS[5:7], (8, 8), 0.75, lambda: images[5:7])
@@ -34,13 +36,13 @@ def test_a_mask_depends_on_its_own_seed_and_image_alone(strategy):
     assert not torch.equal(whole.hidden[0], whole.hidden[1])
 
 
-def test_published_counts():
+def test_the_number_of_hidden_patches_is_published():
     assert hidden_count(196, 0.75) == 147
     assert hidden_count(196, 0.9) == 176
     assert hidden_count(100, 0.9) == 90
 
 
-def test_a_tube_hides_the_same_places_in_every_frame():
+def test_a_tube_hides_the_same_patches_in_every_frame():
     mask = tube_mask(SEEDS, 8, 196, 0.9)
     assert mask.visible.shape == (12, 160)
     frames = mask.boolean().view(12, 8, 196)
@@ -48,8 +50,8 @@ def test_a_tube_hides_the_same_places_in_every_frame():
     assert torch.equal(frames[:, 0], random_mask(SEEDS, 196, 0.9).boolean())
 
 
-def test_blocks_are_blocks():
-    """Hidden patches have more hidden neighbors than chance gives: rectangles, not salt and pepper."""
+def test_block_masks_hide_connected_patches():
+    """Hidden patches have more hidden neighbors than in a random mask."""
 
     def touching(mask):
         hidden = mask.boolean().view(-1, 14, 14).float()
@@ -59,13 +61,18 @@ def test_blocks_are_blocks():
     assert touching(block_mask(seeds, (14, 14), 0.4)) > 1.5 * touching(random_mask(seeds, 196, 0.4))
 
 
-def test_texture_guides_the_mask_one_way_or_the_other():
+def test_guided_masks_prefer_textured_or_flat_patches():
     images = torch.full((64, 3, 32, 32), 128, dtype=torch.uint8)
     images[..., 16:] = torch.randint(0, 256, (64, 3, 32, 16), dtype=torch.uint8)
     shares = {}
     for textured in (True, False):
         mask = guided_mask(torch.arange(64), images, (8, 8), 0.5, textured=textured)
         shares[textured] = mask.boolean().view(-1, 8, 8)[:, :, 4:].float().mean().item()
-    # A number of the upper half, with a rank of it, is among the higher half of the sums three times in four.
+    # A patch of the textured half has a sum in the upper half with probability 3/4.
     assert shares[True] == pytest.approx(0.75, abs=0.05)
     assert shares[False] == pytest.approx(0.25, abs=0.05)
+
+
+def test_masks_hide_every_patch_equally_often():
+    fraction = random_mask(torch.arange(4000), 16, 0.75).boolean().float().mean(dim=0)
+    assert (fraction - 0.75).abs().max() < 5 * (0.75 * 0.25 / 4000) ** 0.5

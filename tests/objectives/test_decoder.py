@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auxface.encoders import Features, Mask, random_mask
-from auxface.encoders.maskable import grid_positions, sinusoid_positions
+from auxface.encoders.position_embedding import grid_positions, sinusoid_positions
 from auxface.objectives.reconstruction.decoder import Decoder
 
 

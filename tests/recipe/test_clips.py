@@ -52,11 +52,14 @@ def test_layers_near_the_pixels_learn_slower():
         (["auxiliary.masking=block"], "for clips use tube or random"),
         (["train.self_blend=forged"], "self_blend blends images; for clips remove it"),
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
-        (["encoder.name=vit_tiny_patch16_224"], "sees images; leave encoder.num_frames out, or name"),
-        (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "sees images; leave"),
+        (["encoder.name=vit_tiny_patch16_224"], "is an image encoder; remove encoder.num_frames, or choose"),
+        (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "is an image encoder; remove"),
         (["encoder.num_frames=null"], "tubelet_size is for clips; set num_frames too"),
         (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips are for encoders of clips"),
-        (["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"], "sees clips; set encoder.num_frames"),
+        (
+            ["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"],
+            "is a video encoder; set encoder.num_frames",
+        ),
         (["encoder.positions=learned"], "has fixed positions"),
         (
             ["encoder.num_frames=128", "encoder.image_size=1024", "encoder.patch_size=8"],

@@ -1,21 +1,21 @@
-"""Encoders that can be shown a part of the image: masking, and timm's backbones made maskable."""
+"""Encoders that can hide patches of their input: timm's image models and a video transformer."""
 
-from auxface.encoders.build import build_encoder
-from auxface.encoders.columnar import ColumnarEncoder
+from auxface.encoders.column_shaped import ColumnShapedEncoder
+from auxface.encoders.hierarchical import HierarchicalEncoder
 from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask, random_mask
-from auxface.encoders.registry import Family, families, register
-from auxface.encoders.video_encoder import VideoEncoder, build_video, inflate
+from auxface.encoders.registry import Family, build_encoder, families, register
+from auxface.encoders.video_encoder import VideoEncoder, inflate
 
 __all__ = [
-    "ColumnarEncoder",
+    "ColumnShapedEncoder",
     "Family",
     "Features",
+    "HierarchicalEncoder",
     "Mask",
     "MaskableEncoder",
     "VideoEncoder",
     "build_encoder",
-    "build_video",
     "families",
     "inflate",
     "random_mask",

@@ -1,92 +1,41 @@
-"""Hierarchical and convolutional backbones: hidden patches are painted over in the image (after Xie et al., 2022).
+"""Hierarchical and convolutional encoders: hidden patches are replaced in the image (after Xie et al., 2022, SimMIM).
 
-Their tokens are the places of the last feature map. A patch is what one place of it covers, a square as wide as the
-total stride; a hidden one is replaced by a learned image of a patch before the backbone sees it, so that no pixel of
-it can reach anything.
-
-Batch normalization that keeps the statistics of masked or cropped images apart from those of whole ones.
-
-A batch norm evaluates with running statistics of what it was trained on. A joint step shows it two kinds of images
-whose features are distributed differently; one running average of both would fit neither (the same is known of clean
-and adversarial images: Xie et al., 2020). Weights are shared, only the running statistics are two.
+The tokens are the positions of the last feature map. A patch is the area of one position: a square whose side is the
+total stride. A hidden patch is replaced by a learned image patch before the model, so that no hidden pixel reaches any
+layer.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from auxface.encoders.maskable import Features, MaskableEncoder
+from auxface.encoders.masked_batch_norm import MaskedStatistics
 from auxface.encoders.masking import Mask
+from auxface.encoders.registry import Family, register
+from auxface.encoders.timm_model import Refused, create, is_column_shaped, sizes_near
+from auxface.errors import InputError
+from auxface.recipe import Encoder
 
-_RUNNING = ("running_mean", "running_var", "num_batches_tracked")
-
-
-class MaskedStatistics:
-    """The second set of running statistics of every batch norm in a model; none if it has no batch norm.
-
-    Args:
-        model: gets buffers ``masked_running_mean`` and so on beside its batch norms' own.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self._norms = [
-            module
-            for module in model.modules()
-            if isinstance(module, _BatchNorm) and module.track_running_stats and module.running_mean is not None
-        ]
-        for norm in self._norms:
-            for name in _RUNNING:
-                norm.register_buffer(f"masked_{name}", getattr(norm, name).clone())
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Inside, batch norms read and update the statistics of masked images."""
-        self._swap()
-        try:
-            yield
-        finally:
-            self._swap()
-
-    def lend(self) -> None:
-        """Where no whole image was ever seen in training, take the statistics of the masked ones for whole ones.
-
-        Waits for the device; meant for the change from training to evaluation.
-        """
-        for norm in self._norms:
-            own: Tensor = norm.num_batches_tracked  # pyright: ignore[reportAssignmentType]
-            masked: Tensor = norm.masked_num_batches_tracked  # pyright: ignore[reportAssignmentType]
-            if not own.is_meta and int(own) == 0 and int(masked) > 0:
-                with torch.no_grad():
-                    norm.running_mean.copy_(norm.masked_running_mean)  # pyright: ignore
-                    norm.running_var.copy_(norm.masked_running_var)  # pyright: ignore
-
-    def _swap(self) -> None:
-        for norm in self._norms:
-            buffers = norm._buffers
-            for name in _RUNNING:
-                buffers[name], buffers[f"masked_{name}"] = buffers[f"masked_{name}"], buffers[name]
-
-
-# Parts of timm heads that widen the pooled features; pooled features here are as wide as the tokens.
+# Layers of timm heads that widen the pooled features; here pooled features are as wide as the tokens.
 _WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")
 
 
-class FeatureMapEncoder(MaskableEncoder):
-    """A timm backbone with a token for every place of its last feature map, hidden or not.
+class HierarchicalEncoder(MaskableEncoder):
+    """A timm model with one token per position of its last feature map, hidden or not.
 
     Args:
-        backbone: the model, without a classifier.
-        image_size: side of the images it was built for.
+        backbone: the model without a classifier.
+        image_size: side in pixels of the images for which it was built.
         mean: channel means of images in [0, 1].
         std: channel standard deviations.
 
     Raises:
-        ValueError: the last feature map of such an image is not a square of at least two by two places that the
-            image divides into.
+        ValueError: the last feature map is not a square of at least two by two positions, or its side does not
+            divide the image's.
     """
 
     def __init__(self, backbone: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -95,12 +44,12 @@ class FeatureMapEncoder(MaskableEncoder):
             for name in _WIDENING:
                 if hasattr(backbone, name):
                     setattr(backbone, name, nn.Identity())
-        tokens = _probe(backbone, image_size)
+        tokens = _tokens_of_blank_image(backbone, image_size)
         side = round(tokens.shape[1] ** 0.5)
         if side**2 != tokens.shape[1] or image_size % side:
-            raise ValueError(f"its last feature map has {tokens.shape[1]} places, which do not tile the image")
+            raise ValueError(f"its last feature map has {tokens.shape[1]} positions, which do not tile the image")
         if side < 2:
-            raise ValueError("its last feature map is a single place")
+            raise ValueError("its last feature map is a single position")
         super().__init__((side, side), tokens.shape[2], image_size // side, mean, std)
         self.backbone: Any = backbone
         self.mask_patch = nn.Parameter(torch.empty(1, 3, self.patch_size, self.patch_size))
@@ -109,28 +58,28 @@ class FeatureMapEncoder(MaskableEncoder):
         self._masked_statistics = MaskedStatistics(backbone)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], float [B, 3, H, W], standardized."""
+        """Standardize images, float [B, 3, H, W] in [0, 1]."""
         return (images - self.mean) / self.std
 
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
-        """Run the backbone over the image, hidden patches painted over."""
+        """Run the model over the image, with hidden patches replaced by the learned patch."""
         if mask is None:
             return self._features(embedded)
-        with self._masked_statistics.used():
-            return self._features(self._paint(embedded, mask))
+        with self._masked_statistics.active():
+            return self._features(self._replace_hidden(embedded, mask))
 
-    def look_apart(self, images: Tensor) -> Features:
-        """As ``forward``; batch norms count the images among the masked ones."""
-        with self._masked_statistics.used():
+    def forward_auxiliary(self, images: Tensor) -> Features:
+        """Encode complete images; batch norms use and update the statistics of masked images."""
+        with self._masked_statistics.active():
             return self(images)
 
-    def train(self, mode: bool = True) -> "FeatureMapEncoder":
+    def train(self, mode: bool = True) -> "HierarchicalEncoder":
         """Switch between training and evaluation."""
         if self.training and not mode:
-            self._masked_statistics.lend()
+            self._masked_statistics.copy_if_unused()
         return super().train(mode)
 
-    def _paint(self, images: Tensor, mask: Mask) -> Tensor:
+    def _replace_hidden(self, images: Tensor, mask: Mask) -> Tensor:
         rows, columns = self.grid
         side = self.patch_size
         hidden = mask.boolean().view(-1, 1, rows, 1, columns, 1).expand(-1, -1, -1, side, -1, side)
@@ -138,25 +87,73 @@ class FeatureMapEncoder(MaskableEncoder):
         return torch.where(hidden.reshape(-1, 1, rows * side, columns * side), patches, images)
 
     def _features(self, images: Tensor) -> Features:
-        seen = self.backbone.forward_features(images)
-        prefix, tokens = _tokens(self.backbone, seen)
-        pooled = tokens.mean(dim=1) if self._widened else self.backbone.forward_head(seen, pre_logits=True).flatten(1)
+        features = self.backbone.forward_features(images)
+        prefix, tokens = _tokens(self.backbone, features)
+        pooled = (
+            tokens.mean(dim=1) if self._widened else self.backbone.forward_head(features, pre_logits=True).flatten(1)
+        )
         return Features(tokens=tokens, pooled=pooled, prefix=prefix)
 
 
-def _tokens(backbone: Any, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Prefix tokens [B, P, D] and tokens [B, N, D] of what ``forward_features`` gave, in any of timm's layouts."""
-    if seen.ndim == 4:
-        seen = seen.flatten(1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else seen.flatten(2).mT
-        return seen[:, :0], seen
+def _tokens(backbone: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return prefix tokens [B, P, D] and tokens [B, N, D] of timm's ``forward_features``, in any of its layouts."""
+    if features.ndim == 4:
+        channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
+        features = features.flatten(1, 2) if channels_last else features.flatten(2).mT
+        return features[:, :0], features
     prefix = getattr(backbone, "num_prefix_tokens", 0) or 0
-    return seen[:, :prefix], seen[:, prefix:]
+    return features[:, :prefix], features[:, prefix:]
 
 
 @torch.no_grad()
-def _probe(backbone: nn.Module, image_size: int) -> Tensor:
+def _tokens_of_blank_image(backbone: nn.Module, image_size: int) -> Tensor:
     training = backbone.training
     backbone.eval()
     tokens = _tokens(backbone, backbone.forward_features(torch.zeros(1, 3, image_size, image_size)))[1]  # pyright: ignore
     backbone.train(training)
     return tokens
+
+
+def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
+    """Build any other timm model; for a recipe, see :func:`auxface.encoders.build_encoder`.
+
+    Raises:
+        InputError: the model refuses an option or the image size; the message names the nearest sizes.
+    """
+    for field in ("width", "depth", "heads", "positions"):
+        if getattr(options, field) is not None:
+            raise InputError(f"encoder '{options.name}' does not have encoder.{field}; remove it")
+    arguments = {"drop_path_rate": options.drop_path or None, "output_stride": options.output_stride}
+    try:
+        try:
+            model = create(options, {"img_size": options.image_size, **arguments})
+        except TypeError:
+            model = create(options, arguments)
+        return HierarchicalEncoder(model, options.image_size, options.mean, options.std)
+    except InputError:
+        raise
+    except (Refused, AssertionError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"encoder '{options.name}' does not accept images of {options.image_size} pixels ({reason}); "
+            f"encoder.image_size can be {sizes_near(options)}"
+        ) from None
+
+
+FAMILY = register(
+    Family(
+        name="hierarchical",
+        accepts=lambda name: timm.is_model(name) and not is_column_shaped(name),
+        build=build_hierarchical,
+        examples=(
+            "swinv2_tiny_window8_256",
+            "convnextv2_atto",
+            "pvt_v2_b0",
+            "maxvit_pico_rw_256",
+            "resnet10t",
+            "efficientnet_b0",
+            "mobilenetv4_conv_small_035",
+            "vit_relpos_small_patch16_224",
+        ),
+    )
+)

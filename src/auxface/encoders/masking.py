@@ -1,7 +1,13 @@
-"""Which patches are hidden, as indexes, so that nothing has to ask the device for a count.
+"""Masking strategies: which patches of an image or clip are hidden.
 
-Every strategy gives each patch a rank and hides those that come first, so that the count is exact, an image's mask
-depends on its own seed (and, where texture guides it, its own pixels) alone, and no strategy waits for the device.
+Every strategy ranks the patches and hides those with the lowest rank. The number of hidden patches is therefore exact,
+a mask depends only on its image's seed (and, where texture guides it, the image's pixels), and no strategy
+synchronizes with the device. Masks are stored as indexes for the same reason.
+
+Example:
+    >>> mask = random_mask(torch.tensor([7]), patches=16, mask_ratio=0.75)
+    >>> mask.visible.shape, mask.hidden.shape
+    (torch.Size([1, 4]), torch.Size([1, 12]))
 """
 
 from collections.abc import Callable
@@ -12,6 +18,7 @@ from torch import Tensor
 
 from auxface.data.random import uniforms
 
+# Separates these random numbers from others drawn with the same seed.
 _STREAM = 101
 _RECTANGLES = 24
 
@@ -22,62 +29,62 @@ class Mask:
 
     Attributes:
         visible: int64 [B, V], patch numbers in ascending order, row-major over the grid.
-        hidden: int64 [B, M], likewise; V + M = N.
+        hidden: int64 [B, M], in the same order; V + M = N.
     """
 
     visible: Tensor
     hidden: Tensor
 
     def boolean(self) -> Tensor:
-        """The mask as bool [B, N], true where hidden."""
+        """Return the mask as bool [B, N], true where hidden."""
         count = self.visible.shape[1] + self.hidden.shape[1]
         empty = torch.zeros(len(self.hidden), count, dtype=torch.bool, device=self.hidden.device)
         return empty.scatter(1, self.hidden, True)
 
 
 def hidden_count(patches: int, mask_ratio: float) -> int:
-    """round(mask_ratio * patches), kept between 1 and patches - 1."""
+    """Return the number of hidden patches: round(mask_ratio * patches), clipped to 1 .. patches - 1."""
     return min(max(round(mask_ratio * patches), 1), patches - 1)
 
 
 def random_mask(seeds: Tensor, patches: int, mask_ratio: float) -> Mask:
-    """Hide patches uniformly at random (He et al., 2022), each image by its own seed.
+    """Hide patches uniformly at random (He et al., 2022).
 
     Args:
-        seeds: int64 [B]; an image's mask depends on its seed alone, not on its neighbors in the batch.
-        patches: N, the patches of one image.
-        mask_ratio: share hidden, in (0, 1).
+        seeds: int64 [B], one per image. A mask depends only on its own seed, not on the rest of the batch.
+        patches: number of patches N of one image.
+        mask_ratio: fraction of hidden patches, in (0, 1).
     """
     return _hide_first(uniforms(seeds, patches, stream=_STREAM), mask_ratio)
 
 
 def block_mask(seeds: Tensor, grid: tuple[int, int], mask_ratio: float) -> Mask:
-    """Hide rectangles, one after the other, until the count is reached (after Bao et al., 2022).
+    """Hide rectangles until the number of hidden patches is reached (after Bao et al., 2022).
 
-    Sides are a fifth to a half of the grid, drawn apart. The last rectangle is filled from its top.
+    The sides are drawn independently from a fifth to a half of the grid. The last rectangle is filled from its top.
 
     Args:
         seeds: int64 [B], one per image.
-        grid: patches down and across.
-        mask_ratio: share hidden, in (0, 1).
+        grid: number of patches down and across.
+        mask_ratio: fraction of hidden patches, in (0, 1).
     """
     rows, columns = grid
-    chance = uniforms(seeds, 4 * _RECTANGLES + 1, stream=_STREAM)
+    draws = uniforms(seeds, 4 * _RECTANGLES + 1, stream=_STREAM)
     inside = []
     for axis, length in enumerate((rows, columns)):
-        share, at = (chance[:, (2 * axis + part) * _RECTANGLES :][:, :_RECTANGLES, None] for part in (0, 1))
-        side = ((0.2 + 0.3 * share) * length).round().clamp(min=1)
-        start = (at * (length - side + 1)).floor()
+        fraction, position = (draws[:, (2 * axis + part) * _RECTANGLES :][:, :_RECTANGLES, None] for part in (0, 1))
+        side = ((0.2 + 0.3 * fraction) * length).round().clamp(min=1)
+        start = (position * (length - side + 1)).floor()
         places = torch.arange(length, device=seeds.device)
         inside.append((places >= start) & (places < start + side))
     covered = inside[0][:, :, :, None] & inside[1][:, :, None, :]
     number = torch.arange(_RECTANGLES, device=seeds.device).view(1, -1, 1, 1)
-    # What no rectangle covers comes last, row by row from a random row on, so that the count is always reached.
+    # Patches outside every rectangle come last, row by row from a random row, so that the number is always reached.
     first = torch.where(covered, number, _RECTANGLES).amin(dim=1).flatten(1)
-    turned = (torch.arange(rows * columns, device=seeds.device) + (chance[:, -1:] * rows).floor() * columns) % (
+    shifted = (torch.arange(rows * columns, device=seeds.device) + (draws[:, -1:] * rows).floor() * columns) % (
         rows * columns
     )
-    within = torch.where(first == _RECTANGLES, turned, torch.arange(rows * columns, device=seeds.device))
+    within = torch.where(first == _RECTANGLES, shifted, torch.arange(rows * columns, device=seeds.device))
     return _hide_first(first + within / (rows * columns), mask_ratio)
 
 
@@ -86,30 +93,30 @@ def tube_mask(seeds: Tensor, frames: int, patches: int, mask_ratio: float) -> Ma
 
     Args:
         seeds: int64 [B], one per clip.
-        frames: time slices of the token grid.
-        patches: patches of one slice; round(mask_ratio * patches) of them are hidden in each.
-        mask_ratio: share hidden, in (0, 1).
+        frames: number of time slices of the token grid.
+        patches: number of patches per slice; round(mask_ratio * patches) of them are hidden.
+        mask_ratio: fraction of hidden patches, in (0, 1).
     """
     one = random_mask(seeds, patches, mask_ratio)
     start = torch.arange(frames, device=seeds.device).view(1, -1, 1) * patches
-    return Mask(*((places.unsqueeze(1) + start).flatten(1) for places in (one.visible, one.hidden)))
+    return Mask(*((patch.unsqueeze(1) + start).flatten(1) for patch in (one.visible, one.hidden)))
 
 
 def guided_mask(
     seeds: Tensor, images: Tensor, grid: tuple[int, int], mask_ratio: float, *, textured: bool = True
 ) -> Mask:
-    """Hide rather the patches with much texture, or rather the flat ones (ours).
+    """Hide preferably the patches with much texture, or preferably the flat ones (our own strategy).
 
-    A patch's texture is the standard deviation of gray within it; its rank among the N of its image, as a share, is
-    added to a uniform random number, and the patches with the largest sums are hidden. The most textured patch is thus
-    always ahead of the flattest, and those near in rank are left to chance.
+    A patch's texture is the standard deviation of its gray values. Its rank among the N patches of the image, divided
+    by N, is added to a uniform random number, and the patches with the largest sums are hidden. The most textured patch
+    is therefore always ahead of the flattest, while the order of patches with similar ranks is random.
 
     Args:
         seeds: int64 [B], one per image.
-        images: [B, 3, H, W], 0..255, the clean view; H and W are multiples of the grid.
-        grid: patches down and across.
-        mask_ratio: share hidden, in (0, 1).
-        textured: hide those with much texture; false: the flat ones.
+        images: the clean view [B, 3, H, W] in 0..255; H and W are multiples of the grid.
+        grid: number of patches down and across.
+        mask_ratio: fraction of hidden patches, in (0, 1).
+        textured: hide patches with much texture; if false, the flat ones.
     """
     gray = images.float().mean(dim=1)
     rows, columns = grid
@@ -123,14 +130,14 @@ def guided_mask(
 def make_mask(
     strategy: str, seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, images: Callable[[], Tensor]
 ) -> Mask:
-    """The mask that a recipe asks for.
+    """Return the masks of a batch by the strategy that a recipe names.
 
     Args:
-        strategy: ``random``, ``block``, ``tube``, ``textured`` or ``flat``; ``tube`` for clips alone.
+        strategy: ``random``, ``block``, ``tube``, ``textured`` or ``flat``; ``tube`` only for clips.
         seeds: int64 [B], one per image or clip.
-        grid: patches down and across; for clips, time slices before them.
-        mask_ratio: share hidden, in (0, 1).
-        images: gives the clean view, asked only by strategies that look at it.
+        grid: number of patches down and across; for clips preceded by the number of time slices.
+        mask_ratio: fraction of hidden patches, in (0, 1).
+        images: returns the clean view; called only by strategies that use it.
     """
     if strategy == "tube":
         return tube_mask(seeds, grid[0], grid[1] * grid[2], mask_ratio)
@@ -143,7 +150,7 @@ def make_mask(
 
 
 def _hide_first(rank: Tensor, mask_ratio: float) -> Mask:
-    """Hide the round(mask_ratio * N) patches of the lowest rank, [B, N]."""
+    """Hide the round(mask_ratio * N) patches with the lowest rank; ``rank``: [B, N]."""
     order = rank.argsort(dim=1)
     hidden = hidden_count(rank.shape[1], mask_ratio)
     return Mask(visible=order[:, hidden:].sort(dim=1).values, hidden=order[:, :hidden].sort(dim=1).values)

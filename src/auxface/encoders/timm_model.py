@@ -1,95 +1,19 @@
-"""A timm model as a recipe asks for it, with one sentence for everything that can be wrong.
-
-Which image sizes a backbone takes, found by trying, for the sentence that refuses another.
-
-Where timm's pre-trained weights are: in the local cache or a network away, told in seconds, not after retries.
-"""
+"""timm models built for a recipe, with an :class:`auxface.errors.InputError` for everything that can be wrong."""
 
 import re
-import threading
-import urllib.error
-import urllib.request
-from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 
 import timm
 import timm.models
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 from torch import nn
 
+from auxface.encoders.timm_weights import cached_weights
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 
-_PATIENCE = 5.0
-_SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
-
-
-def cached_weights(name: str) -> Path | None:
-    """The file of a timm model's weights in the local cache, or None where the network will have to give them.
-
-    Args:
-        name: a timm model, with or without a tag of its weights.
-
-    Raises:
-        InputError: they are neither in the cache nor in reach.
-    """
-    source = timm.get_pretrained_cfg(name, allow_unregistered=False)
-    if source is None or not (source.hf_hub_id or source.url):
-        return None
-    hub_id, url = source.hf_hub_id or "", str(source.url)
-    found = _in_cache(hub_id, source.hf_hub_filename) if hub_id else _downloaded(url)
-    if found is not None:
-        return found
-    if hub_id and constants.HF_HUB_OFFLINE:
-        reason = "HF_HUB_OFFLINE is set"
-    else:
-        reason = _unreachable(constants.ENDPOINT if hub_id else url)
-    if reason is not None:
-        raise InputError(
-            f"the pre-trained weights of '{name}' are not on this machine, and {hub_id or url} cannot be reached "
-            f"({reason}); set encoder.pretrained=false, or fetch them once on a machine with network"
-        )
-    return None
-
-
-def _in_cache(hub_id: str, filename: str | None) -> Path | None:
-    repository, _, revision = hub_id.partition("@")
-    names = (_SAFE, _PICKLED) if filename is None else (str(Path(filename).with_suffix(".safetensors")), filename)
-    for name in names:
-        path = try_to_load_from_cache(repository, name, revision=revision or None)
-        if isinstance(path, str):
-            return Path(path)
-    return None
-
-
-def _downloaded(url: str) -> Path | None:
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    return path if path.is_file() else None
-
-
-def _unreachable(address: str) -> str | None:
-    """Why nothing answers at an address; None if something does, whatever it says."""
-    answers: list[str | None] = []
-    # Looking up a name has no timeout of its own, hence a thread that may be left behind.
-    asking = threading.Thread(target=lambda: answers.append(_ask(address)), daemon=True)
-    asking.start()
-    asking.join(_PATIENCE)
-    return answers[0] if answers else f"no answer within {_PATIENCE:g} seconds"
-
-
-def _ask(address: str) -> str | None:
-    try:
-        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=_PATIENCE).close()
-    except urllib.error.HTTPError:
-        return None
-    except urllib.error.URLError as error:
-        return str(error.reason)
-    except (OSError, HTTPException) as error:
-        return str(error) or type(error).__name__
-    return None
-
+COLUMN_SHAPED_MODULES = ("vision_transformer", "deit", "eva")
+"""timm modules whose models have the same tokens in all blocks."""
 
 _FIELDS = {
     "img_size": "image_size",
@@ -102,32 +26,35 @@ _FIELDS = {
 }
 
 
+_LARGEST_SIZE = 1024
+
+
 class Refused(Exception):
-    """The architecture does not take one of the values; the message says why, if timm does."""
+    """The architecture does not accept a value; the message is timm's."""
 
 
-def is_in_modules(name: str, modules: tuple[str, ...]) -> bool:
-    """Whether a name, with or without a tag of its weights, is of one of timm's modules."""
-    return timm.is_model(name) and timm.models.is_model_in_modules(name, modules)
+def is_column_shaped(name: str) -> bool:
+    """Return whether a name, with or without the tag of its weights, is that of a column-shaped timm model."""
+    return timm.is_model(name) and timm.models.is_model_in_modules(name, COLUMN_SHAPED_MODULES)
 
 
 def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
-    """The model without its classifier.
+    """Return a timm model without its classifier.
 
     Args:
-        options: name, and whether pre-trained.
-        arguments: for timm; those that are None are left to the architecture.
+        options: the recipe's encoder section; its name and whether it is pretrained are used.
+        arguments: of ``timm.create_model``; None means the architecture's default.
 
     Raises:
-        InputError: the architecture does not take an argument at all, or its pre-trained weights cannot be had here or
-            need other channel statistics.
-        Refused: it does not take one of the values.
-        TypeError: it does not take ``img_size``.
+        InputError: the architecture does not have an argument, or its pretrained weights are not available or need
+            other channel statistics.
+        Refused: the architecture does not accept a value.
+        TypeError: the architecture does not have ``img_size``.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     weights = cached_weights(options.name) if options.pretrained else None
     if weights is not None:
-        # Else timm would ask the network first whether there is a newer file, and wait for it.
+        # Otherwise timm first asks the network for a newer file, and waits for the answer.
         given["pretrained_cfg_overlay"] = {"file": str(weights)}
     try:
         model = timm.create_model(options.name, pretrained=options.pretrained, num_classes=0, **given)
@@ -136,13 +63,13 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
         if unknown == "img_size":
             raise TypeError(unknown) from None
         if unknown is not None:
-            raise InputError(f"encoder '{options.name}' takes no encoder.{_FIELDS[unknown]}; leave it out") from None
-        raise Refused((str(error) or "it refuses them").splitlines()[0]) from None
+            raise InputError(f"encoder '{options.name}' does not have encoder.{_FIELDS[unknown]}; remove it") from None
+        raise Refused((str(error) or type(error).__name__).splitlines()[0]) from None
     except (OSError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"the pre-trained weights of '{options.name}' could not be loaded ({reason}); "
-            "set encoder.pretrained=false, or fetch them once on a machine with network"
+            f"the pretrained weights of '{options.name}' could not be loaded ({reason}); "
+            "set encoder.pretrained=false, or download them once with a network connection"
         ) from None
     if options.pretrained:
         check_statistics(options, model.pretrained_cfg)  # pyright: ignore[reportArgumentType]
@@ -150,17 +77,17 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
 
 
 def check_statistics(options: Encoder, weights: dict[str, Any]) -> None:
-    """Refuse channel statistics that are not those the pre-trained weights were made with.
+    """Check that the recipe has the channel statistics with which the pretrained weights were trained.
 
     Raises:
-        InputError: they differ.
+        InputError: mean or standard deviation differ by more than 0.001.
     """
     for field in ("mean", "std"):
-        wanted = tuple(weights.get(field) or getattr(options, field))
-        if max(abs(a - b) for a, b in zip(wanted, getattr(options, field), strict=True)) > 1e-3:
+        expected = tuple(weights.get(field) or getattr(options, field))
+        if max(abs(a - b) for a, b in zip(expected, getattr(options, field), strict=True)) > 1e-3:
             raise InputError(
-                f"the weights of '{options.name}' were trained with encoder.{field} {list(wanted)}, not "
-                f"{list(getattr(options, field))}; set it so"
+                f"the weights of '{options.name}' were trained with encoder.{field} {list(expected)}, not "
+                f"{list(getattr(options, field))}; set encoder.{field} to these values"
             )
 
 
@@ -171,15 +98,15 @@ def _unknown_argument(error: Exception, given: dict[str, Any]) -> str | None:
     return next((name for name in named if name in given), None)
 
 
-_LARGEST = 1024
-
-
 def sizes_near(options: Encoder) -> str:
-    """The nearest sizes below and above the one asked for that the model takes, as words."""
+    """Return the nearest image sizes below and above the recipe's that the model accepts, as words.
+
+    The sizes are found by running the model.
+    """
     stride = _stride(options.name)
     below = range(options.image_size // stride * stride, stride, -stride)
-    above = range(options.image_size // stride * stride + stride, _LARGEST + 1, stride)
-    found = [next((size for size in list(sizes)[:6] if _takes(options.name, size)), None) for sizes in (below, above)]
+    above = range(options.image_size // stride * stride + stride, _LARGEST_SIZE + 1, stride)
+    found = [next((size for size in list(sizes)[:6] if _accepts(options.name, size)), None) for sizes in (below, above)]
     words = [str(size) for size in found if size is not None and size != options.image_size]
     native = timm.get_pretrained_cfg(options.name)
     words = words or ([str(native.input_size[-1])] if native is not None else [])
@@ -192,7 +119,7 @@ def _stride(name: str) -> int:
 
 
 @torch.no_grad()
-def _takes(name: str, size: int) -> bool:
+def _accepts(name: str, size: int) -> bool:
     try:
         try:
             model: Any = timm.create_model(name, num_classes=0, img_size=size)

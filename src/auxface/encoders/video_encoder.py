@@ -1,6 +1,12 @@
-"""A Vision Transformer over clips, as VideoMAE has it (Tong et al., 2022): tubelets, no class token.
+"""A Vision Transformer for video clips: the encoder of VideoMAE (Tong et al., 2022).
 
-Encoders of clips by the names and sizes of VideoMAE (Tong et al., 2022).
+A token is a tubelet: a square patch over several frames. There is no class token, positions are fixed, and hidden
+tubelets are dropped.
+
+Example:
+    >>> encoder = VideoEncoder(frames=4, image_size=32, width=24, depth=1, heads=3)
+    >>> encoder(torch.rand(1, 4, 3, 32, 32)).tokens.shape
+    torch.Size([1, 8, 24])
 """
 
 from collections.abc import Sequence
@@ -11,34 +17,47 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from auxface.encoders.maskable import Features, MaskableEncoder, grid_positions
+from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask
+from auxface.encoders.position_embedding import grid_positions
 from auxface.encoders.registry import Family, register
 from auxface.errors import InputError
 from auxface.plugins import nearest
 from auxface.recipe import Encoder
 
+SIZES = {
+    "videomae_tiny": (192, 12, 3),
+    "videomae_small": (384, 12, 6),
+    "videomae_base": (768, 12, 12),
+    "videomae_large": (1024, 24, 16),
+    "videomae_huge": (1280, 32, 16),
+}
+"""Width, depth and heads of the video encoders by name."""
+
+# A recipe may come from a stranger, and its positions alone could exhaust the memory.
+MAX_TOKENS = 32768
+
 
 class VideoEncoder(MaskableEncoder):
-    """Tubelets of a clip to tokens, hidden ones dropped; the clip as a whole is the mean of its tokens, normalized.
+    """A transformer over the tubelets of a clip; its pooled features are the normalized mean of its tokens.
 
     Args:
-        frames: frames of a clip, T.
-        tubelet: frames of one token.
+        frames: number of frames T of a clip.
+        tubelet: number of frames of one token.
         image_size: side of a square frame in pixels.
         patch_size: side of a token in pixels.
-        width: length of a token.
-        depth: blocks.
-        heads: attention heads.
+        width: length D of a token.
+        depth: number of blocks.
+        heads: number of attention heads.
         drop_path: stochastic depth rate of the last block, rising linearly from 0.
         mean: channel means of frames in [0, 1].
         std: channel standard deviations.
 
     Attributes:
-        grid: time slices, patches down, patches across; tokens are numbered in that order.
+        grid: number of time slices, patches down and patches across; tokens are numbered in that order.
 
     Raises:
-        ValueError: tubelets or patches do not tile the clip, or heads do not divide the width.
+        ValueError: tubelets or patches do not tile the clip, or the heads do not divide the width.
     """
 
     def __init__(
@@ -84,23 +103,23 @@ class VideoEncoder(MaskableEncoder):
         nn.init.xavier_uniform_(self.patches.weight.view(width, -1))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layers from the pixels up, in timm's words, for ``train.layer_decay``."""
+        """Return the parameter groups by layer, as timm models do, for ``train.layer_decay``."""
         return {"stem": r"^patches", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^pooled_norm", (99999,))]}
 
     def embed(self, images: Tensor) -> Tensor:
-        """Clips in [0, 1], float [B, T, 3, H, W], to tokens with positions, [B, N, D].
+        """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens with positions, [B, N, D].
 
         Raises:
-            ValueError: clips of another length or size.
+            ValueError: the clips have another length or size.
         """
-        wanted = (self.frames, 3, self.image_size, self.image_size)
-        if tuple(images.shape[1:]) != wanted:
-            raise ValueError(f"expected clips [B, {', '.join(map(str, wanted))}], not {list(images.shape)}")
+        expected = (self.frames, 3, self.image_size, self.image_size)
+        if tuple(images.shape[1:]) != expected:
+            raise ValueError(f"expected clips [B, {', '.join(map(str, expected))}], not {list(images.shape)}")
         standard = ((images - self.mean) / self.std).transpose(1, 2)
         return self.patches(standard).flatten(2).transpose(1, 2) + self.positions
 
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
-        """Run the blocks over every token, or over the visible ones alone."""
+        """Run the blocks over every token, or only over the visible ones."""
         if mask is not None:
             embedded = embedded.gather(1, mask.visible.unsqueeze(-1).expand(-1, -1, embedded.shape[-1]))
         tokens = self.blocks(embedded)
@@ -108,53 +127,42 @@ class VideoEncoder(MaskableEncoder):
 
 
 def inflate(kernel: Tensor, tubelet: int) -> Tensor:
-    """An image's patch embedding [D, C, p, p] as a clip's, [D, C, tubelet, p, p] (Carreira and Zisserman, 2017).
+    """Turn an image's patch embedding [D, C, p, p] into a clip's, [D, C, tubelet, p, p] (Carreira and Zisserman, 2017).
 
-    Of a clip that stands still it makes what the image's embedding makes of one frame.
+    A clip of equal frames is embedded as the image's embedding embeds one frame.
     """
     return torch.stack([kernel / tubelet] * tubelet, dim=2)
 
 
-# Width, blocks, heads.
-SIZES = {
-    "videomae_tiny": (192, 12, 3),
-    "videomae_small": (384, 12, 6),
-    "videomae_base": (768, 12, 12),
-    "videomae_large": (1024, 24, 16),
-    "videomae_huge": (1280, 32, 16),
-}
-
-# Their positions are made from the recipe alone, and a recipe may be a stranger's.
-MAX_TOKENS = 32768
-
-
 def build_video(options: Encoder) -> VideoEncoder:
-    """A Vision Transformer over tubelets of a clip, with fixed positions.
+    """Build a video encoder; for a recipe, see :func:`auxface.encoders.build_encoder`.
 
     Raises:
-        InputError: no such size, no frames, learned positions, timm's weights, or sizes that do not go together.
+        InputError: the name is unknown, the number of frames is missing, or an option does not apply to video encoders.
     """
     if options.name not in SIZES:
         hint = nearest(options.name, SIZES)
-        raise InputError(f"encoder.name '{options.name}' is not known{hint}; for clips there are {', '.join(SIZES)}")
+        raise InputError(
+            f"encoder.name '{options.name}' is not a video encoder{hint}; expected one of {', '.join(SIZES)}"
+        )
     if options.num_frames is None:
-        raise InputError(f"encoder '{options.name}' sees clips; set encoder.num_frames, such as 16")
+        raise InputError(f"encoder '{options.name}' is a video encoder; set encoder.num_frames, such as 16")
     if options.positions == "learned":
-        raise InputError(f"encoder '{options.name}' has fixed positions; leave encoder.positions out")
+        raise InputError(f"encoder '{options.name}' has fixed positions; remove encoder.positions")
     if options.output_stride is not None:
-        raise InputError(f"encoder '{options.name}' takes no encoder.output_stride; leave it out")
+        raise InputError(f"encoder '{options.name}' does not have encoder.output_stride; remove it")
     if options.pretrained:
         raise InputError(
-            f"timm has no weights of '{options.name}'; set encoder.init_from to a VideoMAE directory of transformers, "
-            "or to weights of images"
+            f"timm has no weights for '{options.name}'; set encoder.init_from to a VideoMAE directory of transformers, "
+            "or to the weights of an image model"
         )
     width, depth, heads = SIZES[options.name]
     tubelet, side = options.tubelet_size or 2, options.patch_size or 16
     tokens = options.num_frames // tubelet * (options.image_size // side) ** 2
     if tokens > MAX_TOKENS:
         raise InputError(
-            f"encoder '{options.name}': a clip would have {tokens} tokens, at most {MAX_TOKENS}; take fewer or smaller "
-            "frames, or larger patches"
+            f"encoder '{options.name}': a clip would have {tokens} tokens, at most {MAX_TOKENS} are allowed; use "
+            "fewer or smaller frames, or larger patches"
         )
     try:
         return VideoEncoder(
@@ -173,4 +181,11 @@ def build_video(options: Encoder) -> VideoEncoder:
         raise InputError(f"encoder '{options.name}': {error}") from None
 
 
-register(Family("clips", lambda name: name.startswith("videomae"), build_video, examples=("videomae_tiny",)))
+FAMILY = register(
+    Family(
+        name="video",
+        accepts=lambda name: name.startswith("videomae"),
+        build=build_video,
+        examples=("videomae_tiny",),
+    )
+)

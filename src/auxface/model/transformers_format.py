@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from auxface.encoders import ColumnarEncoder, VideoEncoder
+from auxface.encoders import ColumnShapedEncoder, VideoEncoder
 from auxface.errors import InputError
 from auxface.objectives import Reconstruction
 from auxface.output_folder import added_files
@@ -180,12 +180,12 @@ def save_mae(model: "JointModel", folder: Path) -> None:
         (beside / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
-def _parts(model: "JointModel") -> tuple[ColumnarEncoder, Reconstruction]:
+def _parts(model: "JointModel") -> tuple[ColumnShapedEncoder, Reconstruction]:
     encoder = model.encoder
     names = [name for name in model.state_dict() if name.startswith(_ENCODER)]
     known = dict(_PAIRS_mae)
     plain = all(name in known or name.startswith(f"{_ENCODER}blocks.") for name in names)
-    if not (isinstance(encoder, ColumnarEncoder) and type(encoder.vit) is VisionTransformer and plain) or (
+    if not (isinstance(encoder, ColumnShapedEncoder) and type(encoder.vit) is VisionTransformer and plain) or (
         encoder.vit.global_pool != "token"
     ):
         raise InputError(

@@ -183,7 +183,7 @@ class ClusterContrast(AuxiliaryObjective):
         if self.clusters is None or batch.indices is None:
             raise RuntimeError("cluster_contrast has no clusters yet: before_training comes before the first step")
         crops = torch.cat([batch.views[name] for name in self.views])
-        first, second = self.projector(encoder.look_apart(crops).pooled).chunk(2)
+        first, second = self.projector(encoder.forward_auxiliary(crops).pooled).chunk(2)
         clusters = self.clusters.to(batch.indices.device)[batch.indices]
         # A part of a step that holds no image of its own has one that counts for nothing.
         count = len(clusters) if batch.share else 0

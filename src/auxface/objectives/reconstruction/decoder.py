@@ -6,8 +6,9 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from auxface.encoders.maskable import Features, grid_positions
+from auxface.encoders.maskable import Features
 from auxface.encoders.masking import Mask
+from auxface.encoders.position_embedding import grid_positions
 
 
 class Decoder(nn.Module):

@@ -1,4 +1,4 @@
-"""Pre-trained weights on a machine without network: taken from the cache, or refused at once."""
+"""Pretrained weights without a network: loaded from the cache, or an error at once."""
 
 import urllib.error
 import urllib.request
@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from auxface.encoders import build_encoder
-from auxface.encoders.timm_model import cached_weights
+from auxface.encoders.timm_weights import cached_weights
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 
@@ -32,13 +32,13 @@ def cache(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_without_cache_and_network_the_answer_comes_before_any_download_is_tried(cache, monkeypatch):
+def test_without_cache_and_network_no_download_is_tried(cache, monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda *arguments, **given: pytest.fail("a download was tried"))
     with pytest.raises(InputError, match=r"are not on this machine.*Name or service not known.*pretrained=false"):
         build_encoder(OPTIONS)
 
 
-def test_an_offline_machine_is_told_so(cache, monkeypatch):
+def test_an_offline_setting_is_named_in_the_error(cache, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="HF_HUB_OFFLINE is set"):
         build_encoder(OPTIONS)
@@ -56,7 +56,7 @@ def test_weights_in_the_cache_are_loaded_without_network(cache):
     assert torch.equal(encoder.vit.blocks[0].attn.qkv.weight, weights["blocks.0.attn.qkv.weight"])
 
 
-def test_a_server_that_answers_anything_is_in_reach(cache, monkeypatch):
+def test_a_server_with_any_status_is_reachable(cache, monkeypatch):
     def forbid(request, timeout):
         raise urllib.error.HTTPError(request.full_url, 403, "Forbidden", None, None)
 
@@ -64,6 +64,6 @@ def test_a_server_that_answers_anything_is_in_reach(cache, monkeypatch):
     assert cached_weights(NAME) is None
 
 
-def test_a_model_without_published_weights_is_left_to_timm(cache):
+def test_a_model_without_published_weights_is_an_error(cache):
     with pytest.raises(InputError, match="could not be loaded"):
         build_encoder(Encoder(name="levit_256d", image_size=224, pretrained=True))

@@ -1,10 +1,11 @@
+"""Column-shaped encoders: equal to timm, and hidden patches are dropped."""
+
 import pytest
 import torch
 
 from auxface.encoders import build_encoder, random_mask
-from auxface.encoders.maskable import sincos_positions
 from auxface.encoders.masking import Mask
-from auxface.errors import InputError
+from auxface.encoders.registry import family_of
 from auxface.recipe import Encoder
 
 SMALL = Encoder(image_size=32, patch_size=8, width=24, depth=2, heads=3)
@@ -16,12 +17,12 @@ def encoder():
     return build_encoder(SMALL).eval()
 
 
-def test_the_whole_image_is_what_timm_computes(encoder):
+def test_without_a_mask_tokens_are_those_of_timm(encoder):
     images = torch.rand(3, 3, 32, 32)
     features = encoder(images)
-    wanted = encoder.vit.forward_features((images - encoder.mean) / encoder.std)
-    torch.testing.assert_close(features.tokens, wanted[:, 1:])
-    torch.testing.assert_close(features.pooled, wanted[:, 0])
+    expected = encoder.vit.forward_features((images - encoder.mean) / encoder.std)
+    torch.testing.assert_close(features.tokens, expected[:, 1:])
+    torch.testing.assert_close(features.pooled, expected[:, 0])
     assert encoder.grid == (4, 4)
 
 
@@ -37,56 +38,10 @@ def test_hidden_patches_do_not_reach_the_encoder(encoder):
     torch.testing.assert_close(before.pooled, after.pooled, rtol=0, atol=0)
 
 
-def test_hiding_nothing_equals_the_whole_image(encoder):
+def test_hiding_nothing_equals_no_mask(encoder):
     images = torch.rand(2, 3, 32, 32)
     everything = Mask(torch.arange(16).expand(2, -1), torch.zeros(2, 0, dtype=torch.int64))
     torch.testing.assert_close(encoder(images, everything).tokens, encoder(images).tokens)
-
-
-@pytest.mark.parametrize(
-    ("patches", "ratio", "hidden"), [(196, 0.75, 147), (100, 0.9, 90), (196, 0.9, 176), (4, 0.01, 1)]
-)
-def test_exactly_the_stated_share_is_hidden(patches, ratio, hidden):
-    mask = random_mask(torch.arange(5), patches, ratio)
-    assert mask.hidden.shape == (5, hidden)
-    together = torch.cat([mask.visible, mask.hidden], dim=1).sort(dim=1).values
-    assert torch.equal(together, torch.arange(patches).expand(5, -1))
-
-
-def test_a_mask_depends_on_its_own_seed_alone():
-    both = random_mask(torch.tensor([7, 8]), 64, 0.75)
-    alone = random_mask(torch.tensor([8]), 64, 0.75)
-    assert torch.equal(both.hidden[1:], alone.hidden)
-    assert not torch.equal(both.hidden[0], both.hidden[1])
-
-
-def test_masks_hide_every_patch_equally_often():
-    share = random_mask(torch.arange(4000), 16, 0.75).boolean().float().mean(dim=0)
-    assert (share - 0.75).abs().max() < 5 * (0.75 * 0.25 / 4000) ** 0.5
-
-
-def test_sincos_positions_by_hand():
-    table = sincos_positions((2, 3), 8, prefix=1)
-    assert table.shape == (7, 8)
-    assert torch.equal(table[0], torch.zeros(8))
-    row, column = 1.0, 2.0
-    frequency = torch.tensor([1.0, 0.01])
-    wanted = torch.cat(
-        [(column * frequency).sin(), (column * frequency).cos(), (row * frequency).sin(), (row * frequency).cos()]
-    )
-    torch.testing.assert_close(table[-1], wanted)
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (Encoder(name="vit_tiny_patch16_225"), "not a timm model"),
-        (SMALL.model_copy(update={"heads": 5}), "cannot be built"),
-    ],
-)
-def test_an_encoder_that_cannot_be_built_is_one_sentence(options, sentence):
-    with pytest.raises(InputError, match=sentence):
-        build_encoder(options)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +72,20 @@ def test_parameter_counts_are_the_published_ones(
     }
     assert count["encoder"] + count["head"] == pytest.approx(encoder_millions, abs=6e-4)
     assert count["decoder"] == pytest.approx(decoder_millions, abs=6e-4)
+
+
+@pytest.mark.parametrize("name", family_of("vit_tiny_patch16_224").examples)
+def test_dropping_patches_equals_masking_their_attention(name):
+    # timm keeps every token with its position, and its attention mask excludes the hidden ones.
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name=name, image_size=56 if name == "eva02_tiny_patch14_224" else 64)).eval()
+    images = torch.rand(1, 3, encoder.image_size, encoder.image_size)
+    mask = random_mask(torch.tensor([5]), encoder.grid[0] * encoder.grid[1], 0.5)
+    prefix = encoder.vit.num_prefix_tokens
+    visible = torch.cat([torch.ones(1, prefix, dtype=torch.bool), ~mask.boolean()], dim=1)
+    attention_mask = visible.expand(visible.shape[1], -1)[None, None]
+    with torch.inference_mode():
+        complete = encoder.vit.forward_features((images - encoder.mean) / encoder.std, attn_mask=attention_mask)
+        features = encoder(images, mask)
+    torch.testing.assert_close(features.prefix, complete[:, :prefix], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features.tokens, complete[:, prefix:][:, mask.visible[0]], rtol=1e-4, atol=1e-5)
