@@ -19,8 +19,10 @@ import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
 from step import LDP, SETTINGS, Setting, joint_step, our_model
 
-from auxface.training.distributed import is_shared_out, make_accelerator, prepare, share_out
-from auxface.training.optimizer import make_optimizer, set_rate
+from auxface.training.distributed import make_accelerator, prepare
+from auxface.training.fsdp import shard_model, uses_fsdp
+from auxface.training.optimizer import make_optimizer
+from auxface.training.schedule import set_learning_rate
 
 
 def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int, port: int) -> None:
@@ -58,10 +60,10 @@ def stepping(setting: Setting, bf16: bool, joined: bool) -> Callable[[], None]:
     """A joint step on images that are there already, with gradients exchanged where ``joined``."""
     model = our_model(setting, bf16, 0.1, LDP, precision="bf16" if bf16 else "fp32")
     accelerator = make_accelerator(model.recipe, "cpu")
-    if joined and is_shared_out(accelerator):
-        share_out(model, accelerator)
+    if joined and uses_fsdp(accelerator):
+        shard_model(model, accelerator)
     optimizer = make_optimizer(model, model.recipe.train)
-    set_rate(optimizer, 1e-4)
+    set_learning_rate(optimizer, 1e-4)
     return joint_step(prepare(accelerator, model, optimizer)[0] if joined else model, optimizer, setting, bf16)
 
 

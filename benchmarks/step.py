@@ -21,8 +21,9 @@ from auxface.data.augment.presets import make_views
 from auxface.model import JointModel
 from auxface.objectives import Batch, Moment, Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
-from auxface.training.optimizer import make_optimizer, set_rate
-from auxface.training.wrapping import set_up_blocks
+from auxface.training.optimizer import make_optimizer
+from auxface.training.schedule import set_learning_rate
+from auxface.training.wrapping import configure_blocks
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,14 @@ def our_model(
     encoder = Encoder(name=setting.name, image_size=setting.side, patch_size=setting.patch)
     recipe = Recipe(primary_weight=weight, auxiliary=auxiliary, encoder=encoder, train=Train(**train))  # pyright: ignore[reportArgumentType]
     model = JointModel(recipe, [Task("label", "class", ("a", "b"))]).to(DEVICE)
-    set_up_blocks(model, recipe.train, DEVICE, "bf16" if bf16 else "no")
+    configure_blocks(model, recipe.train, DEVICE, "bf16" if bf16 else "no")
     return model
 
 
 def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target = RGB, **train: object) -> Step:
     model = our_model(setting, bf16, weight, target, **train)
     optimizer = make_optimizer(model, model.recipe.train)
-    set_rate(optimizer, 1e-4)
+    set_learning_rate(optimizer, 1e-4)
     return joint_step(model, optimizer, setting, bf16)
 
 

@@ -63,7 +63,7 @@ def test_an_empty_split(refused, sixty, model, tmp_path, small):
 def test_two_classes_where_the_recipe_says_eight(refused, sixty, small):
     eight = "tasks={emotion: {classes: [a, b]}}"
     said = refused("train", "l_ssat", "--data", sixty, "--out", "run", *small, "--set", eight)
-    assert "the recipe says that 'emotion' has 2 classes" in said
+    assert "the recipe gives 'emotion' 2 classes" in said
     assert "the manifest has 8" in said
 
 

@@ -24,7 +24,7 @@ from auxface.recipe.auxiliary import AuxiliaryOptions, available
 from auxface.training.assembly import assemble
 from auxface.training.calibration import calibrate
 from auxface.training.data_loader import Feed
-from auxface.training.logging import read_journal
+from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 
 _spec = importlib.util.spec_from_file_location("changed_runs", Path(__file__).with_name("changed_runs.py"))
@@ -122,12 +122,12 @@ def observe(settings, where, folder, monkeypatch):
     monkeypatch.setattr(Feed, "batch", batch)
     logits, abstain = score_images(model, parts.validation.images), recipe.train.abstain_accuracy
     labels, column = parts.validation.labels, recipe.train.group if recipe.train.threshold_per_group else None
-    groups = None if column is None else parts.parts["val"].manifest.table[column]
+    groups = None if column is None else parts.splits["val"].manifest.table[column]
     records = [
         calibrate(task, logits[task.name], labels[task.name], abstain_accuracy=abstain, groups=groups)
         for task in model.tasks
     ]
-    log = read_journal(folder / "log.jsonl").drop(columns="seconds")
+    log = read_log(folder / "log.jsonl").drop(columns="seconds")
     last = load_file(max((folder / "checkpoint").iterdir()) / "model.safetensors")
     weights = [
         {name: value.double().sum().item() for name, value in each.items()} for each in (last, model.state_dict())

@@ -6,7 +6,7 @@ import torch
 from auxface.model import JointModel
 from auxface.objectives import Task, TrainingSet
 from auxface.recipe import load_recipe
-from auxface.training.assembly import Assembly, with_agreed_batch_size
+from auxface.training.assembly import Assembly, agree_on_batch_size
 from auxface.training.data_loader import Feed
 from auxface.training.selection import Validation
 
@@ -20,8 +20,8 @@ def test_all_processes_take_the_least_batch_size_that_any_of_them_found():
     feed = Feed(images, labels, 0, 8, "none", 16)
     parts = Assembly(recipe, SimpleNamespace(), (task,), model, feed, Validation(images, labels), training, {})
     accelerator = SimpleNamespace(device="cpu", gather=lambda own: torch.cat([torch.tensor([4]), own]))
-    agreed = with_agreed_batch_size(parts, accelerator)
+    agreed = agree_on_batch_size(parts, accelerator)
     assert agreed.feed.batch_size == agreed.recipe.train.batch_size == agreed.model.recipe.train.batch_size == 4
     assert agreed.feed.steps_per_epoch == 5
     accelerator.gather = lambda own: torch.cat([own, torch.tensor([16])])
-    assert with_agreed_batch_size(parts, accelerator) is parts
+    assert agree_on_batch_size(parts, accelerator) is parts

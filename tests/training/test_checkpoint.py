@@ -8,12 +8,12 @@ from auxface.errors import InputError
 from auxface.training.checkpoint import (
     RunState,
     load_checkpoint,
+    load_optimizer_tensors,
     newest_checkpoint,
     optimizer_tensors,
-    restore_optimizer,
     save_checkpoint,
 )
-from auxface.training.errors import explained
+from auxface.training.errors import readable_errors
 
 
 def tensors(value):
@@ -34,7 +34,7 @@ def test_a_damaged_newest_gives_way_to_the_one_before_and_says_so(tmp_path):
     newest = save_checkpoint(tmp_path, tensors(10), RunState(step=10))
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-5])
-    with pytest.warns(UserWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="corrupt checkpoint; resuming from .*000000005"):
         state, _ = load_checkpoint(tmp_path, lambda tensors: None)
     assert state.step == 5
 
@@ -47,8 +47,8 @@ def test_a_fault_in_the_middle_of_writing_leaves_the_previous_whole(tmp_path, mo
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(module.safetensors.torch, "save_file", full)
-    told = r"no space left on the disk; the checkpoint .*000000005 is whole.*--resume"
-    with pytest.raises(InputError, match=told), explained(tmp_path, 16, 1):
+    told = r"no space left on the disk; the checkpoint .*000000005 is complete.*--resume"
+    with pytest.raises(InputError, match=told), readable_errors(tmp_path, 16, 1):
         save_checkpoint(tmp_path / "checkpoint", tensors(10), RunState(step=10))
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["000000005"]
     assert newest_checkpoint(tmp_path / "checkpoint").name == "000000005"
@@ -66,7 +66,7 @@ def test_a_file_of_the_user_outlives_its_checkpoint(tmp_path):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     save_checkpoint(tmp_path, tensors(5), RunState(step=5))
     model = nn.Linear(3, 2)
-    with pytest.raises(InputError, match="no checkpoint that this run can go on from"):
+    with pytest.raises(InputError, match="no checkpoint from which this run can resume"):
         load_checkpoint(tmp_path, lambda tensors: model.load_state_dict(tensors["model"]) and None)
 
 
@@ -76,15 +76,15 @@ def test_an_optimizer_comes_back_by_the_names_of_its_parameters():
     models[0](torch.ones(1, 3)).sum().backward()
     optimizers[0].step()
     saved = optimizer_tensors(models[0], optimizers[0])
-    restore_optimizer(models[1], optimizers[1], saved)
+    load_optimizer_tensors(models[1], optimizers[1], saved)
     again = optimizer_tensors(models[1], optimizers[1])
     assert saved.keys() == again.keys()
     assert all(torch.equal(saved[key], again[key]) for key in saved)
 
 
 def test_out_of_memory_says_what_to_change(tmp_path):
-    told = r"batch_size 64 in 2 part\(s\); set train.accumulate=4"
-    with pytest.raises(InputError, match=told), explained(tmp_path, 64, 2):
+    told = r"batch_size 64 and train.accumulate 2; set train.accumulate=4"
+    with pytest.raises(InputError, match=told), readable_errors(tmp_path, 64, 2):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    with pytest.raises(RuntimeError, match="shapes"), explained(tmp_path, 64, 2):
+    with pytest.raises(RuntimeError, match="shapes"), readable_errors(tmp_path, 64, 2):
         raise RuntimeError("shapes do not fit")

@@ -64,5 +64,7 @@ def test_balanced_classes_count_alike_in_the_loss():
 def test_given_weights_are_by_name_and_the_rest_is_one():
     assert task_with("emotion", {"class_weights": {"sad": 3}}).class_weights == (1, 3, 1)
     assert task_with("worn", {"class_weights": {"beard": 2}}).class_weights == (1, 1, 1, 2)
-    with pytest.raises(InputError, match="class_weights: 'sadd' is no class; expected happy, sad, fear"):
+    with pytest.raises(
+        InputError, match=r"class_weights: 'sadd' is not a class \(did you mean 'sad'\?\); expected happy, sad, fear"
+    ):
         task_with("emotion", {"class_weights": {"sadd": 3}})

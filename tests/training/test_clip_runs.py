@@ -8,7 +8,7 @@ from auxface.data.prepare.prepare import prepare
 from auxface.recipe import load_recipe
 from auxface.training.assembly import assemble
 from auxface.training.checkpoint import newest_checkpoint
-from auxface.training.logging import read_journal
+from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 
 SETTINGS = (
@@ -75,6 +75,6 @@ def test_a_resumed_run_on_clips_equals_an_unbroken_one(manifest, tmp_path, stop_
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     assert (unbroken.best_epoch, unbroken.best_value) == (resumed.best_epoch, resumed.best_value)
-    logs = [read_journal(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
+    logs = [read_log(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
     assert logs[0].equals(logs[1])
     assert logs[0]["reconstruction.local_directional_pattern"].gt(0).all()

@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_loses_nothing(disk, train, monkeypatch, capsys):
     code, told = train(disk / "run")
     assert code == 2
     assert "no space left on the disk; the checkpoint" in told
-    assert told.endswith(f"is whole; make room and go on with 'auxface train --resume {disk / 'run'}'")
+    assert told.endswith(f"is complete; free some space and resume with 'auxface train --resume {disk / 'run'}'")
     assert checkpoints(disk / "run") == ["000000002", "000000004"]
     resize(disk, 16 * each)
     assert command(monkeypatch, capsys, "train", "--resume", disk / "run")[0] == 0

@@ -12,7 +12,7 @@ from auxface.objectives import Task
 from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
 from auxface.training.data_loader import Feed
 from auxface.training.errors import NonFiniteLoss
-from auxface.training.logging import read_journal
+from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 from auxface.training.selection import Validation
 
@@ -80,7 +80,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     resumed = run(tmp_path / "b", recipe_for(epochs=4))
     assert same(unbroken.model, resumed.model)
     assert (unbroken.best_epoch, unbroken.best_value) == (resumed.best_epoch, resumed.best_value)
-    logs = [read_journal(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
+    logs = [read_log(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
     assert logs[0].equals(logs[1])
 
 
@@ -102,13 +102,13 @@ def test_each_model_overfits_32_faces(tmp_path, weight, target):
     with torch.no_grad():
         predicted = trained.model.logits(torch.from_numpy(images).float() / 255)["shade"].argmax(dim=1)
     assert (predicted == labels["shade"]).float().mean() >= 0.95
-    log = read_journal(tmp_path / "a" / "log.jsonl")
+    log = read_log(tmp_path / "a" / "log.jsonl")
     assert log["loss"].iloc[-1] < 0.9 * log["loss"].iloc[0]
 
 
 def test_the_log_has_a_line_per_epoch_with_every_raw_loss(tmp_path):
     run(tmp_path / "a", recipe_for())
-    log = read_journal(tmp_path / "a" / "log.jsonl")
+    log = read_log(tmp_path / "a" / "log.jsonl")
     assert log["epoch"].tolist() == [1, 2, 3]
     assert log["step"].tolist() == [3, 6, 9]
     expected = 0.1 * log["primary.shade"] + 0.9 * log["reconstruction.rgb"]
@@ -159,7 +159,7 @@ def test_a_run_stops_when_patience_is_spent(tmp_path):
     recipe = recipe_for(epochs=50, base_learning_rate=1e-9, min_learning_rate=0.0, patience=2)
     trained = run(tmp_path / "a", recipe)
     assert trained.best_epoch == 1
-    assert read_journal(tmp_path / "a" / "log.jsonl")["epoch"].tolist() == [1, 2, 3]
+    assert read_log(tmp_path / "a" / "log.jsonl")["epoch"].tolist() == [1, 2, 3]
     assert run(tmp_path / "a", recipe).best_epoch == 1
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from auxface.errors import InputError
 from auxface.recipe import load_recipe
-from auxface.training.distributed import check_sharding, is_shared_out, make_accelerator
+from auxface.training.distributed import make_accelerator
+from auxface.training.fsdp import check_fsdp_options, uses_fsdp
 
 
 @pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
@@ -32,14 +33,14 @@ def test_what_would_be_without_effect_beside_fsdp_is_refused(monkeypatch, name, 
 
 def test_a_single_process_keeps_its_weights_whole_and_the_wish_for_the_next(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert not is_shared_out(make_accelerator(load_recipe("l_ssat"), "cpu"))
+    assert not uses_fsdp(make_accelerator(load_recipe("l_ssat"), "cpu"))
     assert os.environ["ACCELERATE_USE_FSDP"] == "true"
 
 
 def test_fp16_is_refused_where_it_would_be_fp32_in_silence_or_beside_fsdp(monkeypatch):
-    with pytest.raises(InputError, match=r"fp16 is for GPUs.*bf16, fp32 or auto"):
+    with pytest.raises(InputError, match=r"fp16 needs a GPU.*bf16, fp32 or auto"):
         make_accelerator(load_recipe("l_ssat", ["train.precision=fp16"]), "cpu")
-    check_sharding("fp16")
+    check_fsdp_options("fp16")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(InputError, match="fp16 does not go with FSDP"):
-        check_sharding("fp16")
+    with pytest.raises(InputError, match="fp16 does not work with FSDP"):
+        check_fsdp_options("fp16")

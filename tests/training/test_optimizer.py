@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from auxface.recipe import Train
-from auxface.training.optimizer import learning_rate, make_optimizer, set_rate
+from auxface.training.optimizer import make_optimizer
+from auxface.training.schedule import learning_rate, set_learning_rate
 
 
 def test_the_rate_rises_from_zero_and_falls_along_a_half_cosine():
@@ -24,7 +25,7 @@ def test_layers_nearer_to_the_pixels_learn_slower():
     encoder = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=2)
     model = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(192, 2)})
     optimizer = make_optimizer(model, Train(layer_decay=0.5))
-    set_rate(optimizer, 0.1)
+    set_learning_rate(optimizer, 0.1)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(model["head"].weight)] == pytest.approx(0.1)
     assert rates[id(encoder.blocks[1].mlp.fc1.weight)] == pytest.approx(0.1)

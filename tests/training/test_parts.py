@@ -68,7 +68,7 @@ def test_parts_are_another_step_with_batch_norm_and_docs_say_so():
     difference = sum(float((parts[name] - whole[name]).square().sum()) for name in whole)
     assert difference > 0.05**2 * sum(float(gradient.square().sum()) for gradient in whole.values())
     root = Path(__file__).parents[2]
-    for file in ("docs/training.md", "src/auxface/recipe/train.py"):
+    for file in ("docs/training.md", "src/auxface/recipe/optimization.py"):
         text = " ".join((root / file).read_text(encoding="utf-8").split())
         told = text[text.index("accumulate") :]
         assert "batch normalization" in told[:600], file

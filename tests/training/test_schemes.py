@@ -14,7 +14,7 @@ from auxface.model.scoring import pooled_features
 from auxface.objectives import Task, TrainingSet
 from auxface.recipe import Auxiliary, Encoder, Recipe, Scheme, Train
 from auxface.training.data_loader import Feed
-from auxface.training.logging import read_journal
+from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 from auxface.training.selection import Validation
 
@@ -68,7 +68,7 @@ def run(folder, recipe, *, break_after=None):
 
 
 def epochs_of(folder):
-    return read_journal(folder / "log.jsonl")
+    return read_log(folder / "log.jsonl")
 
 
 def test_a_loss_is_divided_by_the_steps_that_had_it(tmp_path):
@@ -76,7 +76,7 @@ def test_a_loss_is_divided_by_the_steps_that_had_it(tmp_path):
     (entry,) = epochs_of(tmp_path / "run").to_dict("records")
     # Two steps of each kind: the mean of all four is the mean of both means.
     assert entry["loss"] == pytest.approx((entry["primary.shade"] + entry["reconstruction.rgb"]) / 2, rel=1e-5)
-    (told,) = read_journal(tmp_path / "run" / "steps.jsonl").to_dict("records")
+    (told,) = read_log(tmp_path / "run" / "steps.jsonl").to_dict("records")
     assert told["primary.shade"] == pytest.approx(entry["primary.shade"])
 
 

@@ -27,7 +27,7 @@ from auxface.inference.score_split import Conditions, score_split, score_validat
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance
-from auxface.training.logging import read_journal
+from auxface.training.logging import read_log
 
 DEFAULT_CORRUPTIONS = ("defocus_blur", "gaussian_noise", "jpeg_compression")
 _SHOWN_FACES = 6
@@ -249,4 +249,4 @@ def _training_curves(models: Sequence[EvaluatedModel]) -> dict[str, pd.DataFrame
         for model in models
         if model.folder is not None and (model.folder / "log.jsonl").is_file()
     }
-    return {name: read_journal(path) for name, path in logs.items()}
+    return {name: read_log(path) for name, path in logs.items()}

@@ -33,7 +33,7 @@ from auxface.studies.grid import Run, hash_rows, plan_runs, select_runs
 from auxface.studies.results_file import DONE, FAILED, RunRecord, append_result, lock_results, read_results
 from auxface.studies.training_subsets import drop_labels, subsample_levels
 from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, execute_run
-from auxface.training.logging import read_journal
+from auxface.training.logging import read_log
 
 DATA_ROOT_VARIABLE = "AUXFACE_DATA"
 
@@ -257,7 +257,7 @@ def _check_corruptions(definition: Study, path: Path) -> None:
 
 def _fraction_remaining(folder: Path, run: Run) -> float:
     log = folder / "model" / "log.jsonl"
-    done = len(read_journal(log)) if log.is_file() else 0
+    done = len(read_log(log)) if log.is_file() else 0
     return 1 - min(done, run.recipe.train.epochs) / (run.recipe.train.epochs + 1)
 
 

@@ -22,8 +22,9 @@ from auxface.inference.evaluate import evaluate
 from auxface.output_folder import begin_growing
 from auxface.recipe import Recipe
 from auxface.studies.results_file import DONE, FAILED
-from auxface.training.logging import read_journal
-from auxface.training.train import has_record, resume, train
+from auxface.training.logging import read_log
+from auxface.training.run_record import has_record
+from auxface.training.train import resume, train
 
 RESULT_FILE, LOG_FILE, TEST_FOLDER = "result.json", "output.log", "test"
 _RESAMPLES = 200
@@ -87,7 +88,7 @@ def _train_and_evaluate(job: RunJob) -> dict[str, Any]:
         overwrite=True,
     )
     test_seconds = time.perf_counter() - started
-    curve = read_journal(model / "log.jsonl")
+    curve = read_log(model / "log.jsonl")
     provenance = saved.config.provenance
     measured = next(iter(audit.models.values()))
     selection = saved.config.selection

@@ -1,7 +1,10 @@
-"""The full state of a run, so that a resumed run equals an unbroken one; no pickle.
+"""Checkpoints: the full state of a run, so that a resumed run equals an uninterrupted one. No pickle.
 
-Each checkpoint is a folder of its own, named after its step, that appears whole by a rename; the two newest are kept. A
-process that is killed at any moment leaves at least the one before.
+Each checkpoint is a folder named after its step, which appears complete by a rename. The newest two are kept, so a
+process that is killed at any moment leaves at least one.
+
+    save_checkpoint(folder, {"model": weights, "optimizer": optimizer_tensors(model, optimizer)}, RunState(step=500))
+    state, _ = load_checkpoint(folder, restore)
 """
 
 import json
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 
 from auxface.errors import InputError
 from auxface.model.directory import write_weights
-from auxface.training.distributed import laid_out
+from auxface.training.fsdp import shard_like
 
 TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_shares")
 _KEPT = 2
@@ -32,18 +35,18 @@ _DIGITS = 9
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands.
+    """Counters of a run, the content of ``state.json``.
 
     Attributes:
-        step: optimizer steps done.
-        epoch: epochs done.
-        step_in_epoch: steps done of the epoch that is under way.
-        best_value: best validation figure so far, or None.
-        best_epoch: the epoch that gave it (counted from 1), or 0.
-        looks_since_best: looks at the validation split since then.
-        sums: what the steps of the epoch that is under way have logged, summed.
-        summed: how many steps are in each sum.
-        scaler: state of the fp16 loss scale; empty without one.
+        step: Optimizer steps done.
+        epoch: Epochs done.
+        step_in_epoch: Steps done of the current epoch.
+        best_value: Best validation figure so far, or None.
+        best_epoch: Epoch of the best figure, counted from 1; 0 before the first validation.
+        looks_since_best: Validations since the best figure.
+        sums: Sums of the scalars that the steps of the current epoch have logged.
+        summed: Number of steps in each sum.
+        scaler: State of the fp16 loss scale; empty without one.
     """
 
     step: int = 0
@@ -58,69 +61,61 @@ class RunState:
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: RunState) -> Path:
-    """Write a checkpoint of this step and delete all but the newest two.
+    """Write the checkpoint of a step, and delete all but the newest two.
 
     Args:
-        folder: holds the checkpoints of a run.
-        tensors: by file name: weights, optimizer moments (see :func:`optimizer_tensors`), and what else there is.
-        state: the counters.
+        folder: Folder for the checkpoints of a run.
+        tensors: Tensors per file: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of ``TENSORS``.
+        state: Counters.
 
     Returns:
-        The folder that was written.
+        The folder of the checkpoint.
 
     Raises:
-        OSError: the disk is full, or another fault of it; earlier checkpoints are untouched.
+        OSError: The disk is full or failed; earlier checkpoints are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{state.step:0{_DIGITS}d}"
-    beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=folder))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=folder))
     try:
         for name, each in tensors.items():
-            write_weights(_plain(each), beside / f"{name}.safetensors")
-        (beside / _STATE).write_text(json.dumps(asdict(state)) + "\n")
-        for path in beside.iterdir():
+            write_weights(_on_cpu(each), temporary / f"{name}.safetensors")
+        (temporary / _STATE).write_text(json.dumps(asdict(state)) + "\n")
+        for path in temporary.iterdir():
             _flush(path)
-        beside.chmod(0o755)
-        # A damaged one of the same step.
-        _remove(place, tensors)
+        temporary.chmod(0o755)
+        # There may be a corrupt checkpoint of the same step, in a folder that also holds files of the user.
+        _delete(place, tensors)
         if place.exists():
-            for path in sorted(beside.iterdir(), key=lambda path: path.name == _STATE):
+            for path in sorted(temporary.iterdir(), key=lambda path: path.name == _STATE):
                 path.replace(place / path.name)
         else:
-            beside.replace(place)
+            temporary.replace(place)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    for old in _numbered(folder)[_KEPT:]:
-        _remove(old, tensors)
+        shutil.rmtree(temporary, ignore_errors=True)
+    for old in _newest_first(folder)[_KEPT:]:
+        _delete(old, tensors)
     return place
-
-
-def checkpoint_patterns(folder: str) -> list[str]:
-    """Names of all files that :func:`save_checkpoint` writes for a run, those that a kill leaves half-written too."""
-    number = "[0-9]" * _DIGITS
-    names = [_STATE, *(f"{name}.safetensors" for name in TENSORS)]
-    return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written whole, or None."""
-    return next(iter(_numbered(folder)), None)
 
 
 def load_checkpoint(
     folder: Path, restore: Callable[[dict[str, dict[str, Tensor]]], None]
 ) -> tuple[RunState, dict[str, dict[str, Tensor]]]:
-    """Put the newest saved state back; one that the disk has damaged gives way, with a warning, to the one before.
+    """Load the newest checkpoint; if it is corrupt, warn and load the previous one.
 
     Args:
-        folder: holds the checkpoints of a run.
-        restore: puts tensors by file name into model and optimizer; may raise KeyError, ValueError or RuntimeError.
+        folder: Folder of the checkpoints of a run.
+        restore: Function that loads tensors per file into model and optimizer; it may raise KeyError, ValueError or
+            RuntimeError.
+
+    Returns:
+        The counters, and the tensors per file.
 
     Raises:
-        InputError: no checkpoint in the folder is readable and of this model.
+        InputError: No checkpoint in the folder is readable and belongs to this model.
     """
     reasons: list[str] = []
-    for place in _numbered(folder):
+    for place in _newest_first(folder):
         try:
             state = RunState(**json.loads((place / _STATE).read_text()))
             tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(place.glob("*.safetensors"))}
@@ -129,13 +124,25 @@ def load_checkpoint(
             reasons.append(f"{place}: {' '.join(str(error).split())[:300]}")
             continue
         if reasons:
-            warnings.warn(f"a checkpoint is damaged, going on from the one before ({reasons[0]})", stacklevel=2)
+            warnings.warn(f"corrupt checkpoint; resuming from {place} instead ({reasons[0]})", stacklevel=2)
         return state, tensors
-    raise InputError(f"{folder}: no checkpoint that this run can go on from ({reasons[0] if reasons else 'none'})")
+    raise InputError(f"{folder}: no checkpoint from which this run can resume ({reasons[0] if reasons else 'none'})")
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the folder of the newest complete checkpoint, or None."""
+    return next(iter(_newest_first(folder)), None)
+
+
+def checkpoint_patterns(folder: str) -> list[str]:
+    """Return patterns of all file names that :func:`save_checkpoint` writes, including those that a kill leaves."""
+    number = "[0-9]" * _DIGITS
+    names = [_STATE, *(f"{name}.safetensors" for name in TENSORS)]
+    return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state by parameter: ``NAME:exp_avg`` and so on."""
+    """Return the optimizer's state under names of parameters: ``NAME:exp_avg``, ``NAME:exp_avg_sq``, ``NAME:step``."""
     return {
         f"{name}:{kind}": torch.as_tensor(value)
         for name, parameter in model.named_parameters()
@@ -143,32 +150,32 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
     }
 
 
-def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` gave.
+def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Load the result of :func:`optimizer_tensors` into an optimizer.
 
     Raises:
-        KeyError: state of a parameter that the model lacks.
+        KeyError: A tensor belongs to a parameter that the model lacks.
     """
     parameters = dict(model.named_parameters())
     numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
-    saved = optimizer.state_dict()
-    saved["state"] = {}
+    state_dict = optimizer.state_dict()
+    state_dict["state"] = {}
     for key, value in tensors.items():
         name, _, kind = key.rpartition(":")
         parameter = parameters[name]
-        saved["state"].setdefault(numbers[id(parameter)], {})[kind] = laid_out(value, parameter)
-    optimizer.load_state_dict(saved)
+        state_dict["state"].setdefault(numbers[id(parameter)], {})[kind] = shard_like(value, parameter)
+    optimizer.load_state_dict(state_dict)
 
 
-def _numbered(folder: Path) -> list[Path]:
+def _newest_first(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if path.name.isdigit() and (path / _STATE).exists()), reverse=True)
 
 
-def _remove(place: Path, names: Iterable[str]) -> None:
-    """Delete a checkpoint's files; the folder stays if it holds anything else."""
-    # Without its state it is no checkpoint any more, wherever a kill stops this.
+def _delete(place: Path, names: Iterable[str]) -> None:
+    """Delete the files of a checkpoint; the folder stays if it holds other files."""
+    # The state goes first: without it, the folder is no longer a checkpoint, wherever a kill interrupts this.
     for file in (_STATE, *(f"{name}.safetensors" for name in names)):
         (place / file).unlink(missing_ok=True)
     with suppress(OSError):
@@ -180,5 +187,5 @@ def _flush(path: Path) -> None:
         os.fsync(written.fileno())
 
 
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

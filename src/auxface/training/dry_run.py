@@ -1,7 +1,13 @@
-"""``auxface train --check``: everything built, one step on two samples, and how long the whole will take."""
+"""``auxface train --check``: build everything, train one step on two images, estimate the time of the whole run.
+
+reader = FirstImages()
+assembly = assemble(recipe, manifest, "cpu", reader)
+print(dry_run(assembly, accelerator, reader.seconds_per_image).hours)
+"""
 
 import os
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,26 +26,27 @@ from auxface.device import peak_memory
 from auxface.errors import InputError
 from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
-from auxface.training.distributed import is_shared_out, prepare, share_out, whole_model
+from auxface.training.distributed import prepare
+from auxface.training.fsdp import full_model, shard_model, uses_fsdp
 from auxface.training.optimizer import make_optimizer
 from auxface.training.train_step import Stepper
-from auxface.training.wrapping import set_up_blocks
+from auxface.training.wrapping import configure_blocks
 
-_TRIED = 8
+_MAX_READ = 8
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """What a rehearsal found.
+class DryRun:
+    """Result of a dry run.
 
     Attributes:
-        loss: of the step on two samples.
-        parameters: numbers that are learned.
-        batch_size: images per step.
-        steps: of the whole run.
-        step_seconds: one step of the whole batch, measured.
-        hours: reading, training and validation together, reckoned up.
-        memory_gib: the most so far.
+        loss: Loss of the step on two images.
+        parameters: Number of trainable parameters.
+        batch_size: Images per step.
+        steps: Steps of the whole run.
+        step_seconds: Time of one step of a whole batch, measured.
+        hours: Estimated time of reading, training and validation.
+        memory_gib: Peak memory so far.
     """
 
     loss: float
@@ -51,67 +58,23 @@ class Rehearsal:
     memory_gib: float
 
 
-class FirstImages:
-    """Reads the first few images (or clips) of a split, keeps nothing on the disk, and times it.
+def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: float = 0.0) -> DryRun:
+    """Train one step on two images, then time steps of the whole batch and validation; write nothing.
 
-    Attributes:
-        seconds: per image or clip.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
-        """The whole split's rows, with the images that were read in place of all others.
-
-        Raises:
-            InputError: not one of them can be read.
-        """
-        begun = time.perf_counter()
-        images: list[np.ndarray] = []
-        reason = ""
-        clips = recipe.encoder.num_frames is not None
-        if clips:
-            clip_sampling(recipe).check(manifest)
-        if is_sharded(manifest) and not clips:
-            images = list(np.asarray(load_image_samples(manifest, name, recipe.encoder.image_size).images[:_TRIED]))
-        for path in [] if images else manifest.paths()[:_TRIED]:
-            try:
-                images += _clips(path, recipe) if clips else [_image(path, recipe.encoder.image_size)]
-            except (UnreadableImage, UnreadableVideo) as error:
-                reason = f"{path}: {error}"
-        if not images:
-            what = "videos" if clips else "images"
-            raise InputError(f"not one of the first {_TRIED} {what} of '{name}' can be read ({reason})")
-        self.seconds = (time.perf_counter() - begun) / len(images)
-        if clips and not recorded_clip(manifest.crop):
-            # As many clips of every video as there may be.
-            again = manifest.table.index.repeat(recipe.sampled_clips.per_video)
-            manifest = replace(manifest, table=manifest.table.loc[again].reset_index(drop=True))
-        rows = len(manifest.table)
-        return LoadedSamples(manifest, np.stack(images)[np.arange(rows) % len(images)], manifest.table.iloc[:0])
-
-
-def _image(path: Path, size: int) -> np.ndarray:
-    return fit_square(read_image(path), size).transpose(2, 0, 1)
-
-
-def _clips(path: Path, recipe: Recipe) -> list[np.ndarray]:
-    return [clip for _, clip in read_clips(path, clip_sampling(recipe)) if clip is not None]
-
-
-def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float = 0.0) -> Rehearsal:
-    """Take one step on two samples, then time steps of the whole batch; writes nothing.
+    Args:
+        assembly: Model and data; the model is changed.
+        accelerator: Accelerator of the run.
+        seconds_per_image: Time to read an image from disk.
 
     Raises:
-        InputError: the loss is not finite, or memory runs out.
+        InputError: The loss is NaN or infinite.
     """
-    options, feed = parts.recipe.train, parts.feed
-    twin = deepcopy(parts.model) if is_shared_out(accelerator) else None
-    model = parts.model.to(accelerator.device)
-    set_up_blocks(model, options, accelerator.device, accelerator.mixed_precision)
-    if twin is not None:
-        share_out(model, accelerator)
+    options, feed = assembly.recipe.train, assembly.feed
+    unsharded = deepcopy(assembly.model) if uses_fsdp(accelerator) else None
+    model = assembly.model.to(accelerator.device)
+    configure_blocks(model, options, accelerator.device, accelerator.mixed_precision)
+    if unsharded is not None:
+        shard_model(model, accelerator)
     wrapped, prepared = prepare(accelerator, model, make_optimizer(model, options))
     steps = options.epochs * feed.steps_per_epoch
     stepper = Stepper(model, wrapped, prepared, accelerator, feed, steps)
@@ -119,33 +82,86 @@ def rehearse(parts: Assembly, accelerator: Accelerator, seconds_to_read: float =
     order = feed.order(0)
     loss = float(stepper.take(order[:2], 0, 0)["loss"])
     if not np.isfinite(loss):
-        raise InputError("the loss of the first step is not finite; look at labels and train.precision")
-    whole = order[: feed.batch_size]
-    stepper.take(whole, 0, 1)
-    taken = min(_timed(lambda: stepper.take(whole, 0, 2), accelerator) for _ in range(2))
+        raise InputError("the loss of the first step is not finite; check the labels and train.precision")
+    batch = order[: feed.batch_size]
+    stepper.take(batch, 0, 1)
+    step_seconds = min(_seconds(lambda: stepper.take(batch, 0, 2), accelerator) for _ in range(2))
     model.eval()
-    some = torch.from_numpy(parts.validation.images[: feed.batch_size]).to(accelerator.device).float() / 255
-    with whole_model(model, twin) as looking, torch.inference_mode():
-        looked = _timed(lambda: looking.logits(some), accelerator) / len(some)
-    looks = -(-options.epochs // options.validate_every)
-    validated = len(parts.validation.images) / accelerator.num_processes
-    images = sum(len(part.images) for part in parts.parts.values())
-    seconds = steps * taken + looks * looked * validated + images * seconds_to_read / (os.cpu_count() or 1)
-    return Rehearsal(
+    images = torch.from_numpy(assembly.validation.images[: feed.batch_size]).to(accelerator.device).float() / 255
+    with full_model(model, unsharded) as full, torch.inference_mode():
+        scoring_seconds = _seconds(lambda: full.logits(images), accelerator) / len(images)
+    validations = -(-options.epochs // options.validate_every)
+    validation_images = len(assembly.validation.images) / accelerator.num_processes
+    reading_seconds = sum(assembly.image_counts().values()) * seconds_per_image / (os.cpu_count() or 1)
+    seconds = steps * step_seconds + validations * scoring_seconds * validation_images + reading_seconds
+    return DryRun(
         loss=loss,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         batch_size=feed.batch_size,
         steps=steps,
-        step_seconds=taken,
+        step_seconds=step_seconds,
         hours=seconds / 3600,
         memory_gib=peak_memory(accelerator.device) / 2**30,
     )
 
 
-def _timed(action: object, accelerator: Accelerator) -> float:
-    assert callable(action)
-    begun = time.perf_counter()
+def _seconds(action: Callable[[], object], accelerator: Accelerator) -> float:
+    start = time.perf_counter()
     action()
     if accelerator.device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
+
+
+class FirstImages:
+    """Reader of the first few images (or clips) of a split, which writes no cache; for :func:`assemble`.
+
+    Attributes:
+        seconds_per_image: Time to read an image (or clip) of the last split that was read.
+    """
+
+    def __init__(self) -> None:
+        self.seconds_per_image = 0.0
+
+    def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
+        """Return all rows of a split, with the images that were read repeated in place of the others.
+
+        Args:
+            manifest: Rows of the split.
+            name: Name of the split.
+            recipe: Recipe.
+
+        Raises:
+            InputError: None of the images can be read.
+        """
+        start = time.perf_counter()
+        images: list[np.ndarray] = []
+        reason = ""
+        is_video = recipe.encoder.num_frames is not None
+        if is_video:
+            clip_sampling(recipe).check(manifest)
+        if is_sharded(manifest) and not is_video:
+            images = list(np.asarray(load_image_samples(manifest, name, recipe.encoder.image_size).images[:_MAX_READ]))
+        for path in [] if images else manifest.paths()[:_MAX_READ]:
+            try:
+                images += _read_clips(path, recipe) if is_video else [_read_image(path, recipe.encoder.image_size)]
+            except (UnreadableImage, UnreadableVideo) as error:
+                reason = f"{path}: {error}"
+        if not images:
+            what = "videos" if is_video else "images"
+            raise InputError(f"none of the first {_MAX_READ} {what} of split '{name}' can be read ({reason})")
+        self.seconds_per_image = (time.perf_counter() - start) / len(images)
+        if is_video and not recorded_clip(manifest.crop):
+            # The largest possible number of clips of every video.
+            repeated = manifest.table.index.repeat(recipe.sampled_clips.per_video)
+            manifest = replace(manifest, table=manifest.table.loc[repeated].reset_index(drop=True))
+        rows = len(manifest.table)
+        return LoadedSamples(manifest, np.stack(images)[np.arange(rows) % len(images)], manifest.table.iloc[:0])
+
+
+def _read_image(path: Path, size: int) -> np.ndarray:
+    return fit_square(read_image(path), size).transpose(2, 0, 1)
+
+
+def _read_clips(path: Path, recipe: Recipe) -> list[np.ndarray]:
+    return [clip for _, clip in read_clips(path, clip_sampling(recipe)) if clip is not None]

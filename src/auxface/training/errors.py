@@ -1,4 +1,8 @@
-"""What ends a run, in one sentence that says what to do."""
+"""The errors that end a run, with what to do about them.
+
+with readable_errors(folder, batch_size=64, accumulate=1):
+    ...                                       # an exhausted memory or disk becomes an InputError
+"""
 
 import errno
 import json
@@ -12,67 +16,78 @@ from auxface.atomic import atomic_file
 from auxface.errors import InputError
 from auxface.training.checkpoint import newest_checkpoint
 
-_NAMED = 5
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MAX_NAMED = 5
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class NonFiniteLoss(InputError):
-    """The loss is NaN or infinite; the message says at which step, on which images, and names a way out."""
+    """The loss is NaN or infinite; the message names the step, the images and settings that may help."""
 
 
-def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str, write: bool) -> NonFiniteLoss:
-    """The error of a loss that was not finite at ``step`` (counted from 1), on the images with these keys.
+def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str, *, write: bool) -> NonFiniteLoss:
+    """Return the error of a loss that is NaN or infinite.
 
-    All keys are written to ``nonfinite.json`` in the run's folder.
+    Args:
+        step: Step, counted from 1.
+        keys: Keys of the step's images.
+        folder: Folder of the run.
+        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
+        write: Write all keys to ``nonfinite.json`` in the folder; one process does.
     """
     if write:
-        with atomic_file(folder / "nonfinite.json") as beside:
-            beside.write_text(json.dumps({"step": step, "keys": list(keys)}, indent=1) + "\n")
-    kept = newest_checkpoint(folder / "checkpoint")
-    state = f"the last good state is {kept}" if kept else "there is no checkpoint yet"
-    named = ", ".join(keys[:_NAMED]) + (f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else "")
-    advice = "" if precision == "no" else ", or train.precision=fp32"
+        with atomic_file(folder / "nonfinite.json") as temporary:
+            temporary.write_text(json.dumps({"step": step, "keys": list(keys)}, indent=1) + "\n")
+    newest = newest_checkpoint(folder / "checkpoint")
+    state = f"the last checkpoint before it is {newest}" if newest else "there is no checkpoint yet"
+    named = ", ".join(keys[:_MAX_NAMED]) + (f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else "")
+    precision_hint = "" if precision == "no" else ", or train.precision=fp32"
     return NonFiniteLoss(
-        f"the loss is not finite at step {step} (images {named}; all are in {folder / 'nonfinite.json'}); {state}; "
-        f"lower train.base_learning_rate or set train.clip_norm=1{advice}"
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device or the machine has no memory left."""
-    said = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "DefaultCPUAllocator" in said
-        or "MPS backend out of memory" in said
+        f"the loss is not finite at step {step} (images {named}; {folder / 'nonfinite.json'} lists all); {state}; "
+        f"lower train.base_learning_rate or set train.clip_norm=1{precision_hint}"
     )
 
 
 @contextmanager
-def explained(folder: Path, batch_size: int, accumulate: int) -> Iterator[None]:
-    """Turn a lack of memory, of disk space or of a compiler inside the block into a sentence.
+def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[None]:
+    """Replace errors of memory, disk space and compilation inside the block by an :class:`InputError`.
+
+    Args:
+        folder: Folder of the run.
+        batch_size: Images per step.
+        accumulate: Micro-batches per step.
 
     Raises:
-        InputError: memory or disk ran out, or the compiler failed.
+        InputError: Memory or disk space ran out, or the compiler failed; the message names the settings to change.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            said = str(error).splitlines()[0][:200]
-            raise InputError(f"the blocks cannot be compiled here ({said}); set train.compile=false") from None
-        if not is_out_of_memory(error):
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(f"the model cannot be compiled here ({reason}); set train.compile=false") from None
+        if not _is_out_of_memory(error):
             raise
         raise InputError(
-            f"out of memory with train.batch_size {batch_size} in {accumulate} part(s); set train.accumulate="
-            f"{2 * accumulate} (same result, half the memory), train.checkpoint_activations=true, "
+            f"out of memory with train.batch_size {batch_size} and train.accumulate {accumulate}; set train.accumulate="
+            f"{2 * accumulate} (same images per step, about half the memory), train.checkpoint_activations=true, "
             f"train.batch_size={max(1, batch_size // 2)} or train.batch_size=auto"
         ) from None
     except OSError as error:
-        if error.errno not in _FULL and "space" not in str(error).lower():
+        if error.errno not in _DISK_FULL and "space" not in str(error).lower():
             raise
-        kept = newest_checkpoint(folder / "checkpoint")
-        state = f"the checkpoint {kept} is whole" if kept else "no checkpoint was written yet"
+        newest = newest_checkpoint(folder / "checkpoint")
+        state = f"the checkpoint {newest} is complete" if newest else "no checkpoint was written yet"
         raise InputError(
-            f"{folder}: no space left on the disk; {state}; make room and go on with 'auxface train --resume {folder}'"
+            f"{folder}: no space left on the disk; {state}; free some space and resume with "
+            f"'auxface train --resume {folder}'"
         ) from None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception means that the device or the machine has no memory left."""
+    message = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "DefaultCPUAllocator" in message
+        or "MPS backend out of memory" in message
+    )

@@ -1,8 +1,9 @@
-"""Sums of what steps log, each divided by the steps that logged it: a scheme does not run everything in every step.
+"""Logs of a run: ``log.jsonl`` (a line per epoch), ``steps.jsonl`` (a line every few steps), TensorBoard on request.
 
-The run's logs: JSON lines, so that any program can draw the curves, and TensorBoard's own format on request.
-
-What a run says while it goes: losses, images per second, time left, memory.
+with RunLogs(folder, after_step=0, tensorboard=False, is_main=True) as logs:
+    logs.step(20, loss=0.7, images_per_second=310.0)
+    logs.epoch(1, 20, loss=0.8)
+curve = read_log(folder / "log.jsonl")
 """
 
 import json
@@ -18,105 +19,26 @@ from torch import Tensor
 
 from auxface.device import peak_memory
 from auxface.errors import InputError
-from auxface.training.distributed import agreed_mean
+from auxface.training.distributed import mean_over_processes
 
 
-@dataclass
-class Sums:
-    """Running sums of scalars, on the device.
-
-    Attributes:
-        totals: float32 scalars by name.
-        steps: by name, how many steps are in the total.
-    """
-
-    totals: dict[str, Tensor] = field(default_factory=dict)
-    steps: dict[str, int] = field(default_factory=dict)
-
-    def add(self, logs: dict[str, Tensor]) -> None:
-        """Add what a step logged."""
-        for name, value in logs.items():
-            self.totals[name] = self.totals[name] + value.float() if name in self.totals else value.float()
-            self.steps[name] = self.steps.get(name, 0) + 1
-
-    def means(self, accelerator: Accelerator) -> dict[str, float]:
-        """The mean of each over the steps that logged it, and over the processes."""
-        return agreed_mean(accelerator, {name: total / self.steps[name] for name, total in self.totals.items()})
-
-
-class Journal:
-    """Appends JSON lines to a file; each line is flushed, so a killed run keeps what it said.
-
-    Lines beyond ``after_step`` are dropped first: a resumed run will say them again.
+class RunLogs:
+    """All logs of a run.
 
     Args:
-        path: the file.
-        after_step: the last step whose line is kept, of a file that exists.
+        folder: Folder of the run.
+        after_step: Steps done so far; later entries of existing logs are dropped, since a resumed run writes them
+            again.
+        tensorboard: Write TensorBoard event files too.
+        is_main: False on all processes but the first, which then write nothing.
     """
 
-    def __init__(self, path: Path, after_step: int = 0) -> None:
-        self.path = path
-        kept = [line for line in _lines(path) if json.loads(line).get("step", 0) <= after_step]
-        self.file = path.open("w", encoding="utf-8")
-        self.file.writelines(f"{line}\n" for line in kept)
-        self.file.flush()
+    def __init__(self, folder: Path, after_step: int, *, tensorboard: bool, is_main: bool) -> None:
+        self.epochs = JsonLines(folder / "log.jsonl", after_step) if is_main else None
+        self.steps = JsonLines(folder / "steps.jsonl", after_step) if is_main else None
+        self.curves = TensorBoardCurves(folder / "tensorboard", after_step) if tensorboard and is_main else None
 
-    def write(self, **entry: Any) -> None:
-        """Append one entry."""
-        self.file.write(json.dumps(entry) + "\n")
-        self.file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
-
-class Curves:
-    """TensorBoard's event files in a folder.
-
-    Args:
-        folder: where they are written.
-        step: points from this step on are said again by a resumed run.
-
-    Raises:
-        InputError: TensorBoard is not installed.
-    """
-
-    def __init__(self, folder: Path, step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "train.tensorboard needs TensorBoard; install it with pip install 'auxface[tensorboard]'"
-            ) from None
-        self.writer = SummaryWriter(folder, purge_step=step or None)
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """One point of each curve."""
-        for name, value in values.items():
-            self.writer.add_scalar(name.replace(".", "/"), value, step)
-
-    def close(self) -> None:
-        """Write what is still held back."""
-        self.writer.close()
-
-
-class Logs:
-    """All that a run writes down: a line per epoch, a line every few steps, curves where the recipe asks for them.
-
-    Args:
-        folder: of the run.
-        step: steps done so far.
-        tensorboard: write curves too.
-        silent: write nothing, on processes other than the first.
-    """
-
-    def __init__(self, folder: Path, step: int, *, tensorboard: bool, silent: bool) -> None:
-        self.epochs = None if silent else Journal(folder / "log.jsonl", step)
-        self.steps = None if silent else Journal(folder / "steps.jsonl", step)
-        self.curves = Curves(folder / "tensorboard", step) if tensorboard and not silent else None
-
-    def __enter__(self) -> "Logs":
+    def __enter__(self) -> "RunLogs":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -125,27 +47,81 @@ class Logs:
                 log.close()
 
     def step(self, step: int, **values: float) -> None:
-        """What the last few steps came to."""
+        """Log the means over the last few steps."""
         if self.steps is not None:
             self.steps.write(step=step, **values)
         if self.curves is not None:
             self.curves.write(step, values)
 
     def epoch(self, epoch: int, step: int, **values: float) -> None:
-        """What an epoch came to."""
+        """Log the means over an epoch, and its validation figure."""
         if self.epochs is not None:
             self.epochs.write(epoch=epoch, step=step, **values)
         if self.curves is not None:
             self.curves.write(step, {f"epoch.{name}": value for name, value in values.items()})
 
 
-def read_journal(path: Path) -> pd.DataFrame:
-    """All entries as a table, a row per entry; columns that an entry lacks are empty."""
-    return pd.DataFrame([json.loads(line) for line in _lines(path)])
+class JsonLines:
+    """A file of JSON lines that is appended to; each line is flushed, so that a killed run keeps it.
+
+    Args:
+        path: The file.
+        after_step: Lines of an existing file with a later ``step`` are dropped.
+    """
+
+    def __init__(self, path: Path, after_step: int = 0) -> None:
+        kept = [line for line in _complete_lines(path) if json.loads(line).get("step", 0) <= after_step]
+        self.file = path.open("w", encoding="utf-8")
+        self.file.writelines(f"{line}\n" for line in kept)
+        self.file.flush()
+
+    def write(self, **entry: Any) -> None:
+        """Append an entry."""
+        self.file.write(json.dumps(entry) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
 
-def _lines(path: Path) -> list[str]:
-    """The whole lines of a file; a last one that a kill cut short is left out."""
+class TensorBoardCurves:
+    """TensorBoard event files.
+
+    Args:
+        folder: Folder for the files.
+        after_step: Points from this step on are dropped, since a resumed run writes them again.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, after_step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "train.tensorboard needs TensorBoard; install it with pip install 'auxface[tensorboard]'"
+            ) from None
+        self.writer = SummaryWriter(folder, purge_step=after_step or None)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Write one point of each curve."""
+        for name, value in values.items():
+            self.writer.add_scalar(name.replace(".", "/"), value, step)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self.writer.close()
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """Read ``log.jsonl`` or ``steps.jsonl`` as a table with a row per entry; values that an entry lacks are NaN."""
+    return pd.DataFrame([json.loads(line) for line in _complete_lines(path)])
+
+
+def _complete_lines(path: Path) -> list[str]:
+    """Return the lines of a file, without a last one that a kill has cut short."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
@@ -153,43 +129,69 @@ def _lines(path: Path) -> list[str]:
 
 
 @dataclass
-class Recent:
-    """Sums on the device over the last few steps, read all at once when they are told.
+class RunningMeans:
+    """Means of scalars over steps, kept on the device.
+
+    Each scalar is divided by the number of steps that logged it, since not every objective runs in every step.
 
     Attributes:
-        steps: summed since the last reading.
-        images: likewise, over all processes.
-        sums: of what the steps logged.
-        since: time of the last reading.
+        totals: Sums per name, float32 scalars.
+        steps: Number of steps in each sum.
+    """
+
+    totals: dict[str, Tensor] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+
+    def add(self, logs: dict[str, Tensor]) -> None:
+        """Add the scalars that a step logged."""
+        for name, value in logs.items():
+            self.totals[name] = self.totals[name] + value.float() if name in self.totals else value.float()
+            self.steps[name] = self.steps.get(name, 0) + 1
+
+    def compute(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the mean of each scalar over steps and processes."""
+        means = {name: total / self.steps[name] for name, total in self.totals.items()}
+        return mean_over_processes(accelerator, means)
+
+
+@dataclass
+class StepMeter:
+    """Losses, speed and memory over the last few steps; the device is synchronized only when they are read.
+
+    Attributes:
+        steps: Steps since the last reading.
+        images: Images since the last reading, over all processes.
+        means: Means of the scalars that the steps logged.
+        since: Time of the last reading.
     """
 
     steps: int = 0
     images: int = 0
-    sums: Sums = field(default_factory=Sums)
+    means: RunningMeans = field(default_factory=RunningMeans)
     since: float = field(default_factory=time.perf_counter)
 
     def add(self, logs: dict[str, Tensor], images: int) -> None:
         """Add a step."""
         self.steps += 1
         self.images += images
-        self.sums.add(logs)
+        self.means.add(logs)
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """Means over steps and processes, with ``images_per_second`` and ``memory_gib``; begins anew."""
-        means = self.sums.means(accelerator)
+        """Return the means over steps and processes, ``images_per_second`` and ``memory_gib``, and start again."""
+        means = self.means.compute(accelerator)
         now = time.perf_counter()
         means["images_per_second"] = round(self.images / (now - self.since), 2)
         means["memory_gib"] = round(peak_memory(accelerator.device) / 2**30, 3)
-        self.steps, self.images, self.sums, self.since = 0, 0, Sums(), now
+        self.steps, self.images, self.means, self.since = 0, 0, RunningMeans(), now
         return means
 
 
-def live_line(means: dict[str, float]) -> str:
-    """The reading in one line: the loss, each objective's, speed and memory."""
-    hidden = ("images_per_second", "memory_gib")
+def progress_note(means: dict[str, float]) -> str:
+    """Return a reading of :class:`StepMeter` as one line: loss, speed, memory, the loss of each objective."""
     speed = f"{means['images_per_second']:.0f} images/s {means['memory_gib']:.1f} GiB"
-    parts = " ".join(
-        f"{name.rpartition('.')[2]} {value:.3f}" for name, value in means.items() if name not in (*hidden, "loss")
+    shown = ("loss", "images_per_second", "memory_gib")
+    objectives = " ".join(
+        f"{name.rpartition('.')[2]} {value:.3f}" for name, value in means.items() if name not in shown
     )
     # A narrow terminal cuts the end off.
-    return f"loss {means['loss']:.3f} {speed} {parts}"
+    return f"loss {means['loss']:.3f} {speed} {objectives}"

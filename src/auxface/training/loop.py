@@ -1,4 +1,8 @@
-"""The joint training loop, plainly: a step, a look at the validation split now and then, the best weights kept."""
+"""The training loop: epochs of steps, validation, checkpoints, and the best weights kept.
+
+result = run_training(model, feed, validation, folder=Path("runs/a"))
+result.model, result.best_epoch, result.best_value
+"""
 
 import time
 from copy import deepcopy
@@ -17,36 +21,41 @@ from auxface.progress import Advance
 from auxface.training.checkpoint import (
     RunState,
     load_checkpoint,
+    load_optimizer_tensors,
     newest_checkpoint,
     optimizer_tensors,
-    restore_optimizer,
     save_checkpoint,
 )
 from auxface.training.data_loader import Feed
-from auxface.training.distributed import (
-    agreed_mean,
-    is_shared_out,
-    load_whole,
-    make_accelerator,
-    prepare,
-    share_out,
-    whole,
-    whole_model,
-    whole_weights,
+from auxface.training.distributed import make_accelerator, mean_over_processes, prepare
+from auxface.training.errors import non_finite_loss, readable_errors
+from auxface.training.fsdp import (
+    full_model,
+    full_state_dict,
+    full_tensors,
+    load_full_state_dict,
+    shard_model,
+    uses_fsdp,
 )
-from auxface.training.errors import explained, non_finite_loss
-from auxface.training.logging import Logs, Recent, Sums, live_line
+from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
 from auxface.training.selection import Validation, validate
 from auxface.training.train_step import Stepper
-from auxface.training.wrapping import set_up_blocks
+from auxface.training.wrapping import configure_blocks
 
-_TELL_EVERY = 20
+_LOG_EVERY = 20
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run ends with: the best weights (in the model), their epoch and figure, and the time it took."""
+class TrainingResult:
+    """Result of a run.
+
+    Attributes:
+        model: Model with its best weights, in evaluation mode.
+        best_epoch: Epoch of the best weights, counted from 1.
+        best_value: Their validation figure; None if it could not be measured.
+        seconds: Duration of training, without earlier parts of a resumed run.
+    """
 
     model: JointModel
     best_epoch: int
@@ -64,33 +73,33 @@ def run_training(
     training: TrainingSet | None = None,
     accelerator: Accelerator | None = None,
     advance: Advance | None = None,
-) -> Trained:
-    """Train to the end of the recipe and leave the best weights in the model.
+) -> TrainingResult:
+    """Train to the end of the recipe and return the model with its best weights.
 
-    A checkpoint in ``folder/checkpoint`` is gone on from. Every random choice is drawn from (seed, epoch, image) or
-    (seed, step), so a resumed run takes the steps that an unbroken one would have taken.
+    A run with a checkpoint in ``folder/checkpoint`` is resumed. Every random choice depends on (seed, epoch, image) or
+    (seed, step), so a resumed run takes the same steps as an uninterrupted one.
 
     Args:
-        model: with its first weights.
-        feed: the training split.
-        validation: the validation split.
-        folder: for checkpoints and logs; one process alone writes there.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; not read where an accelerator is given.
-        training: what objectives may ask about the training split, where they do.
-        accelerator: see :func:`auxface.training.distributed.make_accelerator`.
-        advance: told of steps done and what to say of them.
+        model: Model with its initial weights.
+        feed: Training split.
+        validation: Validation split.
+        folder: Folder for checkpoints and logs; only the first process writes there.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; ignored if an accelerator is given.
+        training: What the objectives may ask about the training split, for objectives that do.
+        accelerator: See :func:`auxface.training.distributed.make_accelerator`.
+        advance: Function of (steps done, note) that shows progress.
 
     Raises:
-        NonFiniteLoss: the loss was NaN or infinite.
-        InputError: the checkpoint in the folder is of another model, or memory or disk ran out.
+        NonFiniteLoss: The loss became NaN or infinite.
+        InputError: The checkpoint belongs to another model, or memory or disk space ran out.
     """
     accelerator = accelerator or make_accelerator(model.recipe, device)
-    with explained(folder, feed.batch_size, model.recipe.train.accumulate):
-        return _Run(model, feed, validation, folder, accelerator, training, advance).run()
+    with readable_errors(folder, feed.batch_size, model.recipe.train.accumulate):
+        return _Run(model, feed, validation, folder, accelerator, training, advance).train()
 
 
 class _Run:
-    """A run under way."""
+    """The state of a run, and the steps of the loop as methods."""
 
     def __init__(
         self,
@@ -106,114 +115,92 @@ class _Run:
         self.accelerator, self.training = accelerator, training
         self.advance = advance if accelerator.is_main_process else None
         self.options = model.recipe.train
-        self.twin = deepcopy(model) if is_shared_out(accelerator) else None
+        # The order of these steps matters: copies before the blocks are configured, sharding before the optimizer is
+        # made, the checkpoint before Accelerate wraps them.
+        self.unsharded = deepcopy(model) if uses_fsdp(accelerator) else None
         model.to(accelerator.device)
         self.average = WeightAverage(model, self.options.ema) if self.options.ema is not None else None
-        self.kept = model if self.average is None else self.average.model
-        self.best = _copy(self.kept)
-        self.state = RunState()
-        set_up_blocks(model, self.options, accelerator.device, accelerator.mixed_precision)
-        if self.twin is not None:
-            share_out(model, accelerator)
+        self.evaluated = model if self.average is None else self.average.model
+        self.best = _copy_weights(self.evaluated)
+        configure_blocks(model, self.options, accelerator.device, accelerator.mixed_precision)
+        if self.unsharded is not None:
+            shard_model(model, accelerator)
             if self.average is not None:
-                share_out(self.average.model, accelerator)
-            self.training = None if training is None else replace(training, features=self._features)
-        optimizer = make_optimizer(model, self.options)
-        self.plain_optimizer = optimizer
+                shard_model(self.average.model, accelerator)
+            self.training = None if training is None else replace(training, features=self._pooled_features)
+        self.optimizer = make_optimizer(model, self.options)
+        self.state = RunState()
         if newest_checkpoint(self._checkpoints) is not None:
             self.state, _ = load_checkpoint(self._checkpoints, self._restore)
-        wrapped, prepared = prepare(accelerator, model, optimizer)
+        wrapped, prepared = prepare(accelerator, model, self.optimizer)
         if self.state.scaler and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(self.state.scaler)
-        self.steps = self.options.epochs * feed.steps_per_epoch
-        self.stepper = Stepper(model, wrapped, prepared, accelerator, feed, self.steps)
-        device = accelerator.device
-        totals = {name: torch.tensor(value, device=device) for name, value in self.state.sums.items()}
-        self.sums = Sums(totals, dict(self.state.summed))
+        self.total_steps = self.options.epochs * feed.steps_per_epoch
+        self.stepper = Stepper(model, wrapped, prepared, accelerator, feed, self.total_steps)
+        totals = {name: torch.tensor(value, device=accelerator.device) for name, value in self.state.sums.items()}
+        self.epoch_means = RunningMeans(totals, dict(self.state.summed))
 
-    def run(self) -> Trained:
-        started = time.perf_counter()
-        silent = not self.accelerator.is_main_process
-        with Logs(self.folder, self.state.step, tensorboard=self.options.tensorboard, silent=silent) as logs:
+    def train(self) -> TrainingResult:
+        start, is_main = time.perf_counter(), self.accelerator.is_main_process
+        with RunLogs(self.folder, self.state.step, tensorboard=self.options.tensorboard, is_main=is_main) as logs:
             if self.advance is not None:
                 self.advance(self.state.step, "")
-            while self.state.epoch < self.options.epochs and not self._patience_is_spent():
-                self._epoch(logs)
+            while self.state.epoch < self.options.epochs and not self._is_out_of_patience():
+                self._train_epoch(logs)
         self.accelerator.wait_for_everyone()
         self.stepper.optimizer.zero_grad()
         model = self.model
-        if self.twin is not None:
-            model = self.twin.to(self.accelerator.device)
+        if self.unsharded is not None:
+            model = self.unsharded.to(self.accelerator.device)
             model.load_objective_state(self.model.objective_state())
         model.load_state_dict(self.best)
-        seconds = time.perf_counter() - started
-        return Trained(model.eval(), self.state.best_epoch, self.state.best_value, seconds)
+        seconds = time.perf_counter() - start
+        return TrainingResult(model.eval(), self.state.best_epoch, self.state.best_value, seconds)
 
-    def _epoch(self, logs: Logs) -> None:
-        epoch, length = self.state.epoch, self.feed.steps_per_epoch
-        begun = time.perf_counter()
-        # Tables made before the epoch come back with the checkpoint when a run goes on in the middle of one.
+    def _is_out_of_patience(self) -> bool:
+        return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
+
+    def _train_epoch(self, logs: RunLogs) -> None:
+        epoch, steps = self.state.epoch, self.feed.steps_per_epoch
+        start = time.perf_counter()
+        # A run that is resumed within an epoch has the tables of that epoch from its checkpoint.
         if self.training is not None and not self.state.step_in_epoch:
             self.model.before_epoch(self.training, epoch)
         self.model.train()
-        recent = Recent()
+        meter = StepMeter()
         for number, indices in enumerate(self.feed.indices(epoch)):
             if number < self.state.step_in_epoch:
                 continue
-            each = self.stepper.take(indices, epoch, self.state.step)
+            logged = self.stepper.take(indices, epoch, self.state.step)
             if self.average is not None:
                 self.average.update(self.model, self.state.step)
             self.state = replace(self.state, step=self.state.step + 1, step_in_epoch=number + 1)
-            recent.add(each, len(indices))
-            self.sums.add(each)
-            last = number + 1 == length
-            if (number + 1) % _TELL_EVERY == 0 or last:
-                self._tell(recent, logs)
-            if self.state.step % self.options.checkpoint_every == 0 and not last:
+            meter.add(logged, len(indices))
+            self.epoch_means.add(logged)
+            is_last = number + 1 == steps
+            if (number + 1) % _LOG_EVERY == 0 or is_last:
+                self._log_steps(meter, logs)
+            if self.state.step % self.options.checkpoint_every == 0 and not is_last:
                 self._save()
-        entry = self.sums.means(self.accelerator) | self.model.report()
+        entry = self.epoch_means.compute(self.accelerator) | self.model.report()
         self.state = replace(self.state, epoch=epoch + 1, step_in_epoch=0, sums={}, summed={})
-        self.sums = Sums()
-        if self._is_time_to_look(epoch):
-            entry |= self._look()
-        rate = self.plain_optimizer.param_groups[0]["lr"] / self.plain_optimizer.param_groups[0]["scale"]
-        seconds = round(time.perf_counter() - begun, 3)
-        logs.epoch(self.state.epoch, self.state.step, learning_rate=rate, seconds=seconds, **entry)
+        self.epoch_means = RunningMeans()
+        if self._validates_after(epoch):
+            entry |= self._validate()
+        group = self.optimizer.param_groups[0]
+        seconds = round(time.perf_counter() - start, 3)
+        logs.epoch(
+            self.state.epoch, self.state.step, learning_rate=group["lr"] / group["scale"], seconds=seconds, **entry
+        )
         self._save()
 
-    def _is_time_to_look(self, epoch: int) -> bool:
-        """Whether to validate after an epoch, counted from 0: never while the heads have their first weights."""
-        if epoch + 1 == self.options.epochs:
-            return True
-        first = epoch * self.feed.steps_per_epoch
-        steps = range(first, first + self.feed.steps_per_epoch)
-        taught = any(primary_is_taught(self.model.recipe, Moment(step, self.steps)) for step in steps)
-        return taught and (epoch + 1) % self.options.validate_every == 0
-
-    def _look(self) -> dict[str, float]:
-        with whole_model(self.kept, self.twin) as model:
-            value = validate(model, self.validation, self.accelerator)
-        if value is None or self.state.best_value is None or value > self.state.best_value:
-            self.best = _copy(self.kept)
-            self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, looks_since_best=0)
-        else:
-            self.state = replace(self.state, looks_since_best=self.state.looks_since_best + 1)
-        return {} if value is None else {f"val.{self.options.select_on}": value}
-
-    def _features(self) -> Tensor:
-        with whole_model(self.model, self.twin) as model:
-            return pooled_features(model, self.feed.images)
-
-    def _patience_is_spent(self) -> bool:
-        return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
-
-    def _tell(self, recent: Recent, logs: Logs) -> None:
+    def _log_steps(self, meter: StepMeter, logs: RunLogs) -> None:
         self._check_finite()
-        steps = recent.steps
-        means = recent.read(self.accelerator)
+        steps = meter.steps
+        means = meter.read(self.accelerator)
         logs.step(self.state.step, **means)
         if self.advance is not None:
-            self.advance(steps, live_line(means))
+            self.advance(steps, progress_note(means))
 
     def _check_finite(self) -> None:
         failed = self.stepper.first_failure()
@@ -221,35 +208,57 @@ class _Run:
             return
         epoch, number = divmod(failed, self.feed.steps_per_epoch)
         keys = self.feed.keys_of(self.feed.order(epoch).split(self.feed.batch_size)[number])
-        main = self.accelerator.is_main_process
-        raise non_finite_loss(failed + 1, keys, self.folder, self.accelerator.mixed_precision, write=main)
+        is_main = self.accelerator.is_main_process
+        raise non_finite_loss(failed + 1, keys, self.folder, self.accelerator.mixed_precision, write=is_main)
+
+    def _validates_after(self, epoch: int) -> bool:
+        """Return whether to validate after an epoch, counted from 0; not while the heads have their initial weights."""
+        if epoch + 1 == self.options.epochs:
+            return True
+        first = epoch * self.feed.steps_per_epoch
+        steps = range(first, first + self.feed.steps_per_epoch)
+        trains_heads = any(primary_is_taught(self.model.recipe, Moment(step, self.total_steps)) for step in steps)
+        return trains_heads and (epoch + 1) % self.options.validate_every == 0
+
+    def _validate(self) -> dict[str, float]:
+        with full_model(self.evaluated, self.unsharded) as model:
+            value = validate(model, self.validation, self.accelerator)
+        if value is None or self.state.best_value is None or value > self.state.best_value:
+            self.best = _copy_weights(self.evaluated)
+            self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, looks_since_best=0)
+        else:
+            self.state = replace(self.state, looks_since_best=self.state.looks_since_best + 1)
+        return {} if value is None else {f"val.{self.options.select_on}": value}
+
+    def _pooled_features(self) -> Tensor:
+        with full_model(self.model, self.unsharded) as model:
+            return pooled_features(model, self.feed.images)
 
     def _save(self) -> None:
         self._check_finite()
-        sums = agreed_mean(self.accelerator, self.sums.totals)
+        sums = mean_over_processes(self.accelerator, self.epoch_means.totals)
         scaler = {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
-        main = self.accelerator.is_main_process
+        is_main = self.accelerator.is_main_process
         tensors = {
-            "model": whole_weights(self.model, keep=main),
-            "optimizer": whole(optimizer_tensors(self.model, self.plain_optimizer), keep=main),
+            "model": full_state_dict(self.model, keep=is_main),
+            "optimizer": full_tensors(optimizer_tensors(self.model, self.optimizer), keep=is_main),
             "best": self.best,
             "objectives": self.model.objective_state(),
-            "average": {} if self.average is None else whole_weights(self.average.model, keep=main),
+            "average": {} if self.average is None else full_state_dict(self.average.model, keep=is_main),
             "group_shares": {} if self.feed.shares is None else self.feed.shares.state(),
         }
-        if main:
-            save_checkpoint(
-                self._checkpoints, tensors, replace(self.state, sums=sums, summed=self.sums.steps, scaler=scaler)
-            )
+        if is_main:
+            state = replace(self.state, sums=sums, summed=self.epoch_means.steps, scaler=scaler)
+            save_checkpoint(self._checkpoints, tensors, state)
 
     def _restore(self, tensors: dict[str, dict[str, Tensor]]) -> None:
-        load_whole(self.model, tensors["model"])
+        load_full_state_dict(self.model, tensors["model"])
         self.model.load_objective_state(tensors["objectives"])
         if self.average is not None:
-            load_whole(self.average.model, tensors["average"])
+            load_full_state_dict(self.average.model, tensors["average"])
         if self.feed.shares is not None:
             self.feed.shares.load_state(tensors["group_shares"])
-        restore_optimizer(self.model, self.plain_optimizer, tensors["optimizer"])
+        load_optimizer_tensors(self.model, self.optimizer, tensors["optimizer"])
         self.best = tensors["best"]
 
     @property
@@ -257,6 +266,6 @@ class _Run:
         return self.folder / "checkpoint"
 
 
-def _copy(model: JointModel) -> dict[str, Tensor]:
-    """The weights as they are now, whole, in the machine's memory."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in whole_weights(model).items()}
+def _copy_weights(model: JointModel) -> dict[str, Tensor]:
+    """Return a copy of the full weights in CPU memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in full_state_dict(model).items()}

@@ -1,8 +1,7 @@
-"""From the manifest's labels and the recipe's wishes to tasks, and from label columns to tensors.
+"""Tasks of a recipe on a manifest, and the manifest's label columns as tensors.
 
-The scale of an ordinal label: the values that an answer can be, read off the training split.
-
-Weights of classes in the loss: given, or such that rare and common classes count alike in the training split.
+tasks = tasks_for(recipe, manifest)
+labels = label_tensors(manifest.only("train"), tasks)
 """
 
 from collections.abc import Mapping
@@ -18,102 +17,126 @@ from auxface.objectives import Task
 from auxface.plugins import nearest
 from auxface.recipe import Recipe, TaskOptions
 
-_MOST_WHOLE = 128
-_BINS = 20
+TRAINABLE = ("class", "binary", "multilabel", "ordinal")
+_DEFAULT_KINDS = ("class", "binary", "multilabel")
+_MAX_INTEGER_VALUES = 128
+_DEFAULT_BINS = 20
 
 
-def ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
-    """Evenly spaced values from the smallest to the largest label.
+def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[Task, ...]:
+    """Return the tasks of a recipe with the manifest's class names.
+
+    A recipe without tasks gets every class, binary and multilabel label of the manifest. Class weights and the values
+    of an ordinal task are computed on the training split.
 
     Args:
-        labels: float [N], NaN unknown, of the training split.
-        bins: how many values; None: one per whole number where all labels are whole and span at most 128, else 20.
-        name: of the label, for the error.
+        recipe: Recipe.
+        manifest: All splits.
 
     Raises:
-        InputError: fewer than two different labels.
+        InputError: The manifest has no label of that name, the label's kind cannot be trained, the recipe names other
+            classes, or an option does not apply to that kind of label.
+    """
+    defaults = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind in _DEFAULT_KINDS}
+    requested = recipe.tasks or defaults
+    if not requested:
+        raise InputError("the manifest has no label to learn; add one with 'auxface prepare table --label NAME'")
+    tasks: list[Task] = []
+    for name, options in requested.items():
+        if name not in manifest.labels:
+            labels = ", ".join(manifest.labels) or "none"
+            hint = nearest(name, manifest.labels)
+            raise InputError(f"tasks: the manifest has no label '{name}'{hint}; its labels: {labels}")
+        label = manifest.labels[name]
+        _check_options(name, label, options)
+        tasks.append(_task(name, label, options, manifest))
+    return tuple(tasks)
+
+
+def _check_options(name: str, label: Label, options: TaskOptions) -> None:
+    if label.kind not in TRAINABLE:
+        raise InputError(f"tasks: label '{name}' is {label.kind}; expected one of {', '.join(TRAINABLE)}")
+    if options.classes and options.classes != label.classes:
+        raise InputError(
+            f"tasks: the recipe gives '{name}' {len(options.classes)} classes ({', '.join(options.classes)}), "
+            f"the manifest has {len(label.classes)} ({', '.join(label.classes)})"
+        )
+    if label.kind == "ordinal":
+        if options.class_weights or options.focal_gamma:
+            raise InputError(f"tasks: '{name}' is ordinal; class_weights and focal_gamma do not apply, remove them")
+        return
+    if options.bins is not None:
+        raise InputError(f"tasks: '{name}' is {label.kind}; bins apply to ordinal labels only, remove them")
+    if len(label.classes) < (1 if label.kind == "multilabel" else 2):
+        raise InputError(f"tasks: label '{name}' has {len(label.classes)} class; training needs at least two")
+
+
+def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> Task:
+    if label.kind == "ordinal":
+        known = manifest.only("train").table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        values = _ordinal_values(known, options.bins, name)
+        return Task(name, "ordinal", tuple(f"{value:g}" for value in values), options.weight, values)
+    task = Task(name, label.kind, label.classes, options.weight, focal_gamma=options.focal_gamma)
+    if not options.class_weights:
+        return task
+    if isinstance(options.class_weights, Mapping):
+        return replace(task, class_weights=_given_weights(task, options.class_weights))
+    labels = label_tensors(manifest.only("train"), (task,))[name]
+    return replace(task, class_weights=_balanced_weights(task, labels))
+
+
+def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
+    """Return evenly spaced values from the smallest to the largest label (float [N], NaN unknown).
+
+    Without ``bins``, one value per integer where all labels are integers and span at most 128, otherwise 20 values.
     """
     known = labels[np.isfinite(labels)]
     if not len(known) or known.min() == known.max():
         raise InputError(f"tasks: label '{name}' has fewer than two different values in the training split")
     low, high = float(known.min()), float(known.max())
     if bins is None:
-        whole = bool((known == known.round()).all()) and high - low < _MOST_WHOLE
-        bins = int(high - low) + 1 if whole else _BINS
+        are_integers = bool((known == known.round()).all()) and high - low < _MAX_INTEGER_VALUES
+        bins = int(high - low) + 1 if are_integers else _DEFAULT_BINS
     return tuple(float(value) for value in np.linspace(low, high, bins))
 
 
-def class_weights(task: Task, wanted: str | Mapping[str, float], labels: Tensor) -> tuple[float, ...]:
-    """The weights of a task's classes, as :class:`auxface.objectives.Task` holds them.
+def _given_weights(task: Task, weights: Mapping[str, float]) -> tuple[float, ...]:
+    unknown = [name for name in weights if name not in task.classes]
+    if unknown:
+        raise InputError(
+            f"tasks.{task.name}.class_weights: '{unknown[0]}' is not a class{nearest(unknown[0], task.classes)}; "
+            f"expected {', '.join(task.classes)}"
+        )
+    given = tuple(float(weights.get(name, 1.0)) for name in task.classes)
+    # The weight of an attribute is that of its presence; its absence weighs 1.
+    return (1.0,) * len(given) + given if task.kind == "multilabel" else given
 
-    Balanced weights are n / (classes * count of the class), as scikit-learn has them; a class without images has 1.
 
-    Args:
-        task: a class, binary or multilabel task.
-        wanted: ``balanced``, or weights by class or attribute name (of an attribute: of its presence).
-        labels: of the training split, see :func:`auxface.training.tasks.label_tensors`.
-
-    Raises:
-        InputError: a name that is no class of the task.
-    """
-    if isinstance(wanted, Mapping):
-        unknown = [name for name in wanted if name not in task.classes]
-        if unknown:
-            raise InputError(
-                f"tasks.{task.name}.class_weights: '{unknown[0]}' is no class; expected {', '.join(task.classes)}"
-            )
-        given = tuple(float(wanted.get(name, 1.0)) for name in task.classes)
-        return (1.0,) * len(given) + given if task.kind == "multilabel" else given
+def _balanced_weights(task: Task, labels: Tensor) -> tuple[float, ...]:
+    """Return n / (classes * count of the class) per class, as scikit-learn does; 1 for a class without images."""
     values = labels.numpy().astype(np.float64)
     if task.kind == "class":
-        return _balanced(np.array([(values == place).sum() for place in range(len(task.classes))]))
+        return _inverse_frequencies(np.array([(values == number).sum() for number in range(len(task.classes))]))
     columns = values.reshape(len(values), -1)
-    pairs = [_balanced(np.array([(column == side).sum() for side in (0, 1)])) for column in columns.T]
+    pairs = [_inverse_frequencies(np.array([(column == side).sum() for side in (0, 1)])) for column in columns.T]
     return tuple(pair[0] for pair in pairs) + tuple(pair[1] for pair in pairs)
 
 
-def _balanced(counts: np.ndarray) -> tuple[float, ...]:
+def _inverse_frequencies(counts: np.ndarray) -> tuple[float, ...]:
     weights = np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 1.0)
     return tuple(float(weight) for weight in weights)
 
 
-TRAINABLE = ("class", "binary", "multilabel", "ordinal")
-_BY_DEFAULT = ("class", "binary", "multilabel")
-
-
-def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[Task, ...]:
-    """The tasks that a recipe asks for, with the manifest's class names.
-
-    Class weights and the values of an ordinal task are read off the training split. A recipe that names no tasks gets
-    every label with classes.
-
-    Raises:
-        InputError: a task that the manifest has no label for, a label of a kind that no head learns, other classes than
-            the recipe states, or an option that the kind of label does not take.
-    """
-    by_default = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind in _BY_DEFAULT}
-    wanted = recipe.tasks or by_default
-    if not wanted:
-        raise InputError("the manifest has no label to learn; add one with 'auxface prepare table --label NAME'")
-    tasks: list[Task] = []
-    for name, options in wanted.items():
-        if name not in manifest.labels:
-            have = ", ".join(manifest.labels) or "none"
-            raise InputError(
-                f"tasks: the manifest has no label '{name}'{nearest(name, manifest.labels)}; its labels: {have}"
-            )
-        label = manifest.labels[name]
-        if label.kind not in TRAINABLE:
-            raise InputError(f"tasks: label '{name}' is {label.kind}; expected one of {', '.join(TRAINABLE)}")
-        _check_options(name, label, options)
-        tasks.append(_task(name, label, options, manifest))
-    return tuple(tasks)
-
-
 def label_tensors(manifest: Manifest, tasks: tuple[Task, ...]) -> dict[str, Tensor]:
-    """Labels of every row: class int64 [N], -1 unknown; the others NaN unknown.
+    """Return the labels of every row, per task.
 
-    Binary and ordinal are float32 [N], multilabel is float32 [N, A].
+    Args:
+        manifest: Rows.
+        tasks: Tasks whose labels are returned.
+
+    Returns:
+        Class labels as int64 [N], -1 unknown; binary and ordinal labels as float32 [N] and multilabel labels as float32
+        [N, attributes], NaN unknown.
     """
     labels: dict[str, Tensor] = {}
     for task in tasks:
@@ -125,30 +148,3 @@ def label_tensors(manifest: Manifest, tasks: tuple[Task, ...]) -> dict[str, Tens
             columns = list(task.classes) if task.kind == "multilabel" else task.name
             labels[task.name] = torch.from_numpy(manifest.table[columns].to_numpy(dtype=np.float32, na_value=np.nan))
     return labels
-
-
-def _check_options(name: str, label: Label, options: TaskOptions) -> None:
-    if options.classes and options.classes != label.classes:
-        raise InputError(
-            f"tasks: the recipe says that '{name}' has {len(options.classes)} classes "
-            f"({', '.join(options.classes)}), the manifest has {len(label.classes)} ({', '.join(label.classes)})"
-        )
-    if label.kind == "ordinal":
-        if options.class_weights or options.focal_gamma:
-            raise InputError(f"tasks: '{name}' is ordinal, which has no class_weights and no focal_gamma")
-        return
-    if options.bins is not None:
-        raise InputError(f"tasks: '{name}' is {label.kind}; bins are for ordinal labels")
-    if len(label.classes) < (1 if label.kind == "multilabel" else 2):
-        raise InputError(f"tasks: label '{name}' has {len(label.classes)} class; nothing can be learned from it")
-
-
-def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> Task:
-    rows = manifest.only("train") if label.kind == "ordinal" or options.class_weights == "balanced" else manifest
-    if label.kind == "ordinal":
-        values = ordinal_values(rows.table[name].to_numpy(dtype=np.float64, na_value=np.nan), options.bins, name)
-        return Task(name, "ordinal", tuple(f"{value:g}" for value in values), options.weight, values)
-    task = Task(name, label.kind, label.classes, options.weight, focal_gamma=options.focal_gamma)
-    if not options.class_weights:
-        return task
-    return replace(task, class_weights=class_weights(task, options.class_weights, label_tensors(rows, (task,))[name]))

@@ -1,22 +1,22 @@
-"""``auxface train``: a recipe and a manifest to a model directory; started, gone on with, or only rehearsed.
+"""Train a model on a manifest: the functions behind ``auxface train``.
 
-What a run was started with, kept in its folder as ``run.json``, so that it can be gone on with by name alone.
+A run writes ``recipe.yaml`` and ``run.json`` before its first step, checkpoints and logs during training, and the model
+directory at the end. A run that was interrupted at any moment can be resumed from its folder.
+
+    saved = train("l_ssat", "faces.parquet", "runs/a", overrides=["train.epochs=20"])
+    saved = resume("runs/a")
 """
 
-import json
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 from accelerate import Accelerator
 
-from auxface.atomic import atomic_file
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
-from auxface.errors import InputError
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import SavedModel, write_model_files
 from auxface.model.scoring import score_images
@@ -32,87 +32,23 @@ from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
-from auxface.training.assembly import Assembly, assemble, with_agreed_batch_size
+from auxface.training.assembly import Assembly, agree_on_batch_size, assemble
 from auxface.training.calibration import calibrate
 from auxface.training.checkpoint import checkpoint_patterns
 from auxface.training.distributed import is_restart, make_accelerator
-from auxface.training.dry_run import FirstImages, Rehearsal, rehearse
-from auxface.training.errors import explained
-from auxface.training.loop import Trained, run_training
+from auxface.training.dry_run import DryRun, FirstImages, dry_run
+from auxface.training.errors import readable_errors
+from auxface.training.loop import TrainingResult, run_training
+from auxface.training.run_record import (
+    RunRecord,
+    check_image_counts,
+    has_record,
+    read_record,
+    read_same_manifest,
+    write_record,
+)
 
-_FILE = "run.json"
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """The start of a run.
-
-    Attributes:
-        data: the manifest's absolute path.
-        manifest_hash: of its header and rows.
-        images: usable images by split.
-    """
-
-    data: str
-    manifest_hash: str
-    images: dict[str, int]
-
-
-def write_record(folder: Path, record: RunRecord) -> None:
-    """Write ``run.json``."""
-    with atomic_file(folder / _FILE) as beside:
-        beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
-
-
-def has_record(folder: Path) -> bool:
-    """Whether a run was started in a folder."""
-    return (folder / _FILE).is_file()
-
-
-def read_record(folder: Path) -> RunRecord:
-    """Read ``run.json``.
-
-    Raises:
-        InputError: no run was started there, or the file is broken.
-    """
-    if not has_record(folder):
-        raise InputError(f"{folder}: no run to go on with ({_FILE} is missing); start one with 'auxface train RECIPE'")
-    try:
-        return RunRecord(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise InputError(f"{folder / _FILE}: not a record of a run") from None
-
-
-def same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Manifest:
-    """The manifest that a run was started with, from where it was or from ``data``.
-
-    Raises:
-        InputError: it is gone, or its header or rows have changed.
-    """
-    manifest = read_manifest(Path(record.data) if data is None else data)
-    if manifest.hash != record.manifest_hash:
-        raise InputError(
-            f"{record.data if data is None else data}: not the manifest that {folder} was started with (its rows or "
-            "header have changed); bring back the old one, or start a new run"
-        )
-    return manifest
-
-
-def check_images(folder: Path, record: RunRecord, images: dict[str, int]) -> None:
-    """Refuse to go on where images have gone or come since the start: the order of training would be another.
-
-    Raises:
-        InputError: other numbers of usable images than at the start.
-    """
-    for split, count in images.items():
-        if record.images.get(split) != count:
-            raise InputError(
-                f"{folder}: {record.images.get(split)} images of '{split}' could be read when the run was started, "
-                f"{count} now; bring them back, or start a new run"
-            )
-
-
-# Files of a run that change, or come and go, until it ends.
+# Files of a run that change, or appear and disappear, until it ends.
 _GROWING = (
     "log.jsonl",
     "steps.jsonl",
@@ -125,8 +61,8 @@ _GROWING = (
 
 def train(
     recipe: str | Path | Recipe,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
     overrides: Iterable[str] = (),
     seed: int | None = None,
@@ -135,94 +71,105 @@ def train(
 ) -> SavedModel:
     """Train a model and write its directory.
 
-    Weights, temperature and thresholds are chosen on the validation split; the test split is not read.
+    The best weights, the temperature and the thresholds are chosen on the validation split. The test split is not read.
 
     Args:
-        recipe: a recipe file, the name of a packaged one, or a recipe.
-        data: the manifest.
-        out: the model directory to make.
-        overrides: settings such as ``train.epochs=3``.
-        seed: replaces the recipe's.
+        recipe: Recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe.
+        data: Manifest (``.parquet`` or ``.csv``), or a folder of shards.
+        out: Model directory to write.
+        overrides: Settings that replace recipe keys, such as ``"train.epochs=3"``.
+        seed: Seed that replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace what auxface wrote in ``out``.
+        overwrite: Replace what auxface wrote in ``out``.
+
+    Returns:
+        The model with its best weights, and its configuration.
 
     Raises:
-        InputError: anything wrong with recipe, manifest, images or output, before anything is written; or the loss
-            was not finite, or memory or disk ran out.
+        InputError: The recipe, manifest, images or output are not usable (raised before anything is written), the loss
+            became NaN or infinite, or memory or disk space ran out.
+
+    Example:
+        >>> import auxface
+        >>> small = ["encoder.image_size=32", "encoder.patch_size=8", "encoder.width=32", "encoder.depth=1"]
+        >>> small += ["encoder.heads=2", "train.epochs=1", "tasks=[emotion]"]
+        >>> saved = auxface.train("supervised", "faces.parquet", "runs/a", overrides=small, device="cpu")
+        >>> saved.config.selection.split, saved.config.selection.metric
+        ('val', 'balanced_accuracy')
     """
+    data, out = Path(data), Path(out)
     if is_restart() and has_record(out):
         return resume(out, device=device)
     check_output_folder(out, overwrite)
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
     accelerator = make_accelerator(resolved, device)
-    given = read_manifest(data)
-    refuse_inputs_inside(out, [data, *given.paths()])
-    parts = _assemble(resolved, given, accelerator)
-    images = {split: len(part.images) for split, part in parts.parts.items()}
+    manifest = read_manifest(data)
+    refuse_inputs_inside(out, [data, *manifest.paths()])
+    assembly = _assemble(resolved, manifest, accelerator)
     if accelerator.is_main_process:
-        clear_folder(out)
-        try:
-            begin_growing(out, _GROWING)
-            with added_files(out) as beside:
-                (beside / "recipe.yaml").write_text(
-                    yaml.safe_dump(parts.recipe.model_dump(mode="json"), sort_keys=False)
-                )
-                write_record(beside, RunRecord(str(data.resolve()), given.hash, images))
-        except OSError:
-            # Half a start can neither be gone on with nor started again without --overwrite.
-            clear_folder(out)
-            with suppress(OSError):
-                out.rmdir()
-            raise
+        _start_folder(out, assembly.recipe, RunRecord(str(data.resolve()), manifest.hash, assembly.image_counts()))
     accelerator.wait_for_everyone()
-    return _run(parts, given, out, accelerator)
+    return _run(assembly, manifest, out, accelerator)
 
 
-def resume(out: Path, *, data: Path | None = None, device: str = "auto") -> SavedModel:
-    """Go on with a run after anything, from its last checkpoint to its end.
+def resume(out: str | Path, *, data: str | Path | None = None, device: str = "auto") -> SavedModel:
+    """Resume an interrupted run from its last checkpoint and train to the end of its recipe.
+
+    On the same machine and device the result equals that of an uninterrupted run bit for bit.
 
     Args:
-        out: the run's folder.
-        data: where the manifest is now, if it has moved.
+        out: Folder of the run.
+        data: Path of the manifest if it has moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
+    Returns:
+        The model with its best weights, and its configuration.
+
     Raises:
-        InputError: no run was started there, or its manifest or images have changed.
+        InputError: No run was started there, or its manifest or images have changed.
     """
+    out = Path(out)
     check_device(device)
     record = read_record(out)
-    given = same_manifest(out, record, data)
+    manifest = read_same_manifest(out, record, None if data is None else Path(data))
     resolved = load_recipe(out / "recipe.yaml")
     accelerator = make_accelerator(resolved, device)
-    parts = _assemble(resolved, given, accelerator)
-    check_images(out, record, {split: len(part.images) for split, part in parts.parts.items()})
+    assembly = _assemble(resolved, manifest, accelerator)
+    check_image_counts(out, record, assembly.image_counts())
     if accelerator.is_main_process:
         begin_growing(out, _GROWING)
-    return _run(parts, given, out, accelerator)
+    return _run(assembly, manifest, out, accelerator)
 
 
 def check(
     recipe: str | Path | Recipe,
-    data: Path,
+    data: str | Path,
     *,
     overrides: Iterable[str] = (),
     seed: int | None = None,
     device: str = "auto",
-) -> Rehearsal:
-    """Build everything, take one step on two samples and reckon how long the whole will take; nothing is written.
+) -> DryRun:
+    """Train one step on two images, and estimate the time and memory of the whole run; write nothing.
+
+    Args:
+        recipe: As for :func:`train`.
+        data: As for :func:`train`.
+        overrides: As for :func:`train`.
+        seed: As for :func:`train`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: as :func:`train` would.
+        InputError: As :func:`train` raises.
     """
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
     accelerator = make_accelerator(resolved, device)
     reader = FirstImages()
-    parts = assemble(resolved, read_manifest(data), accelerator.device.type, reader)
-    parts = with_agreed_batch_size(parts, accelerator)
-    with explained(Path(), parts.feed.batch_size, parts.recipe.train.accumulate):
-        return rehearse(parts, accelerator, reader.seconds)
+    assembly = assemble(resolved, read_manifest(Path(data)), accelerator.device.type, reader)
+    assembly = agree_on_batch_size(assembly, accelerator)
+    with readable_errors(Path(), assembly.feed.batch_size, assembly.recipe.train.accumulate):
+        return dry_run(assembly, accelerator, reader.seconds_per_image)
 
 
 def _resolve(recipe: str | Path | Recipe, overrides: Iterable[str], seed: int | None) -> Recipe:
@@ -230,41 +177,58 @@ def _resolve(recipe: str | Path | Recipe, overrides: Iterable[str], seed: int | 
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
 
 
-def _assemble(recipe: Recipe, given: Manifest, accelerator: Accelerator) -> Assembly:
-    # The first process decodes the images; the others then find them decoded.
+def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> Assembly:
+    # The first process decodes the images into the cache; the others read the cache.
     with accelerator.main_process_first():
-        parts = assemble(recipe, given, accelerator.device.type)
-    return with_agreed_batch_size(parts, accelerator)
+        assembly = assemble(recipe, manifest, accelerator.device.type)
+    return agree_on_batch_size(assembly, accelerator)
 
 
-def _run(parts: Assembly, given: Manifest, out: Path, accelerator: Accelerator) -> SavedModel:
-    recipe, main = parts.recipe, accelerator.is_main_process
-    steps = recipe.train.epochs * parts.feed.steps_per_epoch
-    rejected = write_rejected(parts.parts, out / "rejected.csv") if main else 0
-    with progress_bar(f"train {recipe.name}", steps, "steps") if main else nullcontext() as advance:
-        trained = run_training(
-            parts.model,
-            parts.feed,
-            parts.validation,
+def _start_folder(out: Path, recipe: Recipe, record: RunRecord) -> None:
+    """Write the files from which the run can be resumed, or nothing."""
+    clear_folder(out)
+    try:
+        begin_growing(out, _GROWING)
+        with added_files(out) as temporary:
+            (temporary / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+            write_record(temporary, record)
+    except OSError:
+        # A half-written start could neither be resumed nor started again without --overwrite.
+        clear_folder(out)
+        with suppress(OSError):
+            out.rmdir()
+        raise
+
+
+def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Accelerator) -> SavedModel:
+    recipe, is_main = assembly.recipe, accelerator.is_main_process
+    steps = recipe.train.epochs * assembly.feed.steps_per_epoch
+    rejected = write_rejected(assembly.splits, out / "rejected.csv") if is_main else 0
+    with progress_bar(f"train {recipe.name}", steps, "steps") if is_main else nullcontext() as advance:
+        result = run_training(
+            assembly.model,
+            assembly.feed,
+            assembly.validation,
             folder=out,
-            training=parts.training,
+            training=assembly.training,
             accelerator=accelerator,
             advance=advance,
         )
-    config = _configuration(parts, given, trained, rejected)
-    if main:
-        with explained(out, parts.feed.batch_size, recipe.train.accumulate):
-            with added_files(out) as beside:
-                write_model_files(trained.model, beside, config)
+    config = _configuration(assembly, manifest, result, rejected)
+    if is_main:
+        with readable_errors(out, assembly.feed.batch_size, recipe.train.accumulate):
+            with added_files(out) as temporary:
+                write_model_files(result.model, temporary, config)
             end_growing(out)
-    return SavedModel(trained.model, config)
+    return SavedModel(result.model, config)
 
 
-def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected: int) -> ModelConfig:
-    recipe, manifest, validation = parts.recipe, parts.manifest, parts.validation
-    logits = score_images(trained.model, validation.images)
+def _configuration(assembly: Assembly, manifest: Manifest, result: TrainingResult, rejected: int) -> ModelConfig:
+    """Calibrate the model on the validation split and return the content of ``config.json``."""
+    recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
+    logits = score_images(result.model, validation.images)
     column = recipe.train.group if recipe.train.threshold_per_group else None
-    groups = None if column is None else parts.parts["val"].manifest.table[column]
+    groups = None if column is None else assembly.splits["val"].manifest.table[column]
     return ModelConfig(
         recipe=recipe,
         tasks=tuple(
@@ -275,26 +239,26 @@ def _configuration(parts: Assembly, given: Manifest, trained: Trained, rejected:
                 abstain_accuracy=recipe.train.abstain_accuracy,
                 groups=groups,
             )
-            for task in parts.tasks
+            for task in assembly.tasks
         ),
-        crop=None if manifest.crop is None else dict(manifest.crop),
+        crop=None if crop is None else dict(crop),
         selection=Selection(
-            split="val", metric=recipe.train.select_on, value=trained.best_value, epoch=trained.best_epoch
+            split="val", metric=recipe.train.select_on, value=result.best_value, epoch=result.best_epoch
         ),
         provenance=provenance(
             recipe_hash=recipe_hash(recipe),
-            manifest_hash=given.hash,
-            trained_on=_trained_on(parts),
+            manifest_hash=manifest.hash,
+            trained_on=_dataset_names(assembly),
             seed=recipe.seed,
-            images={split: len(part.images) for split, part in parts.parts.items()},
+            images=assembly.image_counts(),
             unreadable=rejected,
-            objectives=trained.model.report(),
-            training_seconds=round(trained.seconds, 1),
+            objectives=result.model.report(),
+            training_seconds=round(result.seconds, 1),
         ),
     )
 
 
-def _trained_on(parts: Assembly) -> str | list[str]:
-    """Names of the data sets of the training split, for the cross-dataset matrix."""
-    names = sorted({str(name) for name in parts.parts["train"].manifest.table["dataset"].unique()})
+def _dataset_names(assembly: Assembly) -> str | list[str]:
+    """Return the data sets of the training split, for the cross-dataset matrix."""
+    names = sorted({str(name) for name in assembly.splits["train"].manifest.table["dataset"].unique()})
     return names[0] if len(names) == 1 else names

@@ -17,8 +17,9 @@ from auxface.model import JointModel
 from auxface.objectives import Moment, Task
 from auxface.objectives.classification import row_losses
 from auxface.training.data_loader import Feed
-from auxface.training.distributed import gathered, unsynchronized
-from auxface.training.optimizer import learning_rate, set_rate
+from auxface.training.distributed import gradient_sync
+from auxface.training.fsdp import full_tensor
+from auxface.training.schedule import learning_rate, set_learning_rate
 
 
 @dataclass(frozen=True)
@@ -107,19 +108,19 @@ class Stepper:
         rank, ranks = accelerator.process_index, accelerator.num_processes
         # Dropout and stochastic depth draw from torch's global state; tied to the step, a resumed run repeats them.
         torch.manual_seed(((self.model.recipe.seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
-        set_rate(self.optimizer, learning_rate(step, self.steps, options))
+        set_learning_rate(self.optimizer, learning_rate(step, self.steps, options))
         parts = deal(indices, ranks=ranks, rank=rank, accumulate=options.accumulate)
         moment = Moment(step, self.steps)
         logs: dict[str, Tensor] = {}
         for number, part in enumerate(parts, start=1):
-            with unsynchronized(accelerator, self.wrapped, number == len(parts)):
+            with gradient_sync(accelerator, self.wrapped, enabled=number == len(parts)):
                 loss, each = self._lose(part, indices, epoch, moment)
                 accelerator.backward(loss / len(parts))
             for name, value in (each | {"loss": loss.detach()}).items():
                 logs[name] = logs.get(name, 0) + value.float() / len(parts)
         if options.clip_norm is not None:
             norm = torch.as_tensor(accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm))
-            logs["gradient_norm"] = gathered(norm)
+            logs["gradient_norm"] = full_tensor(norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.model.after_step(moment)

@@ -1,6 +1,8 @@
-"""How the transformer blocks are run: which attention, compiled or not, activations kept or computed again.
+"""How transformer blocks run: attention kernel, compilation, activation checkpointing.
 
-Nothing here changes the names of weights.
+The names of weights do not change.
+
+    configure_blocks(model, recipe.train, torch.device("cuda"), "bf16")
 """
 
 from functools import partial
@@ -12,19 +14,18 @@ from torch.utils.checkpoint import checkpoint
 from auxface.recipe import Train
 
 
-def set_up_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
-    """Prepare every block of encoder and decoder as the recipe says.
+def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
+    """Set the attention kernel, compilation and activation checkpointing of every block of encoder and decoder.
 
     Args:
-        model: the model, on its device.
-        options: the recipe's section.
-        device: where it is trained.
-        precision: ``no``, ``bf16`` or ``fp16``.
+        model: Model on its device; changed in place.
+        options: Section ``train`` of the recipe.
+        device: Device on which the model is trained.
+        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
     """
-    # In bf16 on a processor torch's fused attention falls back to a slow path; docs/performance.md has the figures.
-    plain = options.attention == "plain" or (
-        options.attention == "auto" and device.type == "cpu" and precision == "bf16"
-    )
+    # In bf16 on a CPU, torch's fused attention falls back to a slow path; see docs/performance.md.
+    is_slow_fused = device.type == "cpu" and precision == "bf16"
+    plain = options.attention == "plain" or (options.attention == "auto" and is_slow_fused)
     for module in model.modules():
         if isinstance(getattr(module, "fused_attn", None), bool):
             module.fused_attn = not plain  # pyright: ignore[reportArgumentType]
@@ -36,11 +37,11 @@ def set_up_blocks(model: nn.Module, options: Train, device: torch.device, precis
 
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
-    """The repeated blocks of encoder and decoder, or the stages of encoders that are built of stages."""
-    found: list[nn.Module] = []
+    """Return the repeated blocks of encoder and decoder, or the stages of hierarchical encoders."""
+    blocks: list[nn.Module] = []
     for name, module in model.named_modules():
-        last = name.rpartition(".")[2]
-        inside = any(module is part for block in found for part in block.modules())
-        if last in ("blocks", "stages", "layers") and isinstance(module, nn.Sequential | nn.ModuleList) and not inside:
-            found.extend(module)
-    return found
+        is_list = name.rpartition(".")[2] in ("blocks", "stages", "layers")
+        is_inside = any(module is part for block in blocks for part in block.modules())
+        if is_list and isinstance(module, nn.Sequential | nn.ModuleList) and not is_inside:
+            blocks.extend(module)
+    return blocks

@@ -1,0 +1,184 @@
+"""Sharded weights (FSDP; Zhao et al., 2023) with torch's ``fully_shard``, on any device.
+
+Each process keeps a shard of every weight, gradient and optimizer moment, and gathers the weights of a transformer
+block while that block runs. The launcher requests it through the environment, as ``accelerate launch`` does with
+``distributed_type: FSDP``. Accelerate itself shards on GPUs only, so auxface shards the model, over the processes that
+Accelerate connects.
+
+Checkpoints, best weights and the final model hold full tensors, so a run may be resumed with any number of processes,
+with or without sharding.
+
+    if uses_fsdp(accelerator):
+        shard_model(model, accelerator)         # before the optimizer is made
+    weights = full_state_dict(model)            # all processes call it together
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as distributed
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from auxface.errors import InputError
+from auxface.model import JointModel
+from auxface.training.wrapping import transformer_blocks
+
+_REQUEST = "ACCELERATE_USE_FSDP"
+_REFUSED = {
+    "FSDP_OFFLOAD_PARAMS": "fsdp_offload_params: true (weights on the CPU), which auxface does not support; "
+    "set it to false",
+    "FSDP_ACTIVATION_CHECKPOINTING": "fsdp_activation_checkpointing: true; set it to false and set "
+    "train.checkpoint_activations=true in the recipe",
+    "ACCELERATE_USE_PARALLELIZM_CONFIG": "a parallelizm_config, which auxface does not support; remove it",
+}
+
+
+def fsdp_is_requested() -> bool:
+    """Return whether the launcher requests sharded weights."""
+    return _is_true(_REQUEST)
+
+
+def uses_fsdp(accelerator: Accelerator) -> bool:
+    """Return whether this run shards its weights: it is requested, and there is more than one process."""
+    return fsdp_is_requested() and accelerator.num_processes > 1
+
+
+def check_fsdp_options(precision: str) -> None:
+    """Check the launcher's settings for sharded weights.
+
+    Args:
+        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
+
+    Raises:
+        InputError: The launcher requests FSDP version 1, a setting that would have no effect, or fp16.
+    """
+    if not fsdp_is_requested():
+        return
+    version = os.environ.get("FSDP_VERSION", "2")
+    if version != "2":
+        raise InputError(f"the accelerate configuration requests FSDP version {version}; set fsdp_version: 2")
+    for name, setting in _REFUSED.items():
+        if _is_true(name):
+            raise InputError(f"the accelerate configuration has {setting}")
+    if precision == "fp16":
+        raise InputError("train.precision=fp16 does not work with FSDP; use bf16 or fp32")
+
+
+def _is_true(name: str) -> bool:
+    return os.environ.get(name, "false").lower() == "true"
+
+
+@contextmanager
+def fsdp_hidden_from_accelerate() -> Iterator[None]:
+    """Hide the launcher's request from Accelerate inside the block, so that it does not shard the model itself."""
+    request = os.environ.pop(_REQUEST, None)
+    try:
+        yield
+    finally:
+        if request is not None:
+            os.environ[_REQUEST] = request
+
+
+def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
+    """Shard every parameter over the processes, in place: each transformer block by itself, the rest together.
+
+    The names of weights do not change. Optimizers must be made afterwards.
+    """
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
+    for block in transformer_blocks(model):
+        if not isinstance(block, nn.ModuleList | nn.ModuleDict):
+            fully_shard(block, mesh=mesh, reshard_after_forward=reshard)
+    fully_shard(model, mesh=mesh, reshard_after_forward=reshard)
+
+
+def full_state_dict(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
+    """Return the full weights and buffers of a model; see :func:`full_tensors`.
+
+    Buffers of a sharded model are those of the first process. Tensors of an unsharded model are not copied.
+    """
+    state = model.state_dict()
+    if isinstance(model, FSDPModule):
+        for name, value in state.items():
+            if not isinstance(value, DTensor):
+                state[name] = value.detach().clone(memory_format=torch.contiguous_format)
+                distributed.broadcast(state[name], src=0)
+    return full_tensors(state, keep=keep)
+
+
+def full_tensors(tensors: dict[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
+    """Gather sharded tensors one by one into the memory of the CPU.
+
+    All processes call it together, with the same names in the same order.
+
+    Args:
+        tensors: Sharded or full tensors.
+        keep: False on a process that does not need the result; it then gets an empty result.
+
+    Returns:
+        Full tensors; those that were not sharded are returned as they are.
+    """
+    gathered: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        full = full_tensor(value)
+        if keep:
+            gathered[name] = full if full is value else full.cpu()
+    return gathered
+
+
+def full_tensor(tensor: Tensor) -> Tensor:
+    """Return a sharded tensor gathered on this process's device; a full one as it is."""
+    return tensor.full_tensor().detach() if isinstance(tensor, DTensor) else tensor
+
+
+def local_shard(tensor: Tensor) -> Tensor:
+    """Return this process's part of a tensor; it shares the tensor's memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def load_full_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load full weights into a model, sharded or not.
+
+    Raises:
+        RuntimeError: Names or shapes differ.
+    """
+    state = model.state_dict()
+    model.load_state_dict({name: shard_like(value, state.get(name)) for name, value in weights.items()})
+
+
+def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
+    """Return a full tensor sharded as ``reference`` is; unchanged if that is not sharded or has another shape."""
+    if not isinstance(reference, DTensor) or value.shape != reference.shape:
+        return value
+    on_device = value.to(reference.device)
+    # Every process has read the full tensor from disk; nothing needs to be sent.
+    return distribute_tensor(on_device, reference.device_mesh, reference.placements, src_data_rank=None)
+
+
+@contextmanager
+def full_model(model: JointModel, unsharded: JointModel | None) -> Iterator[JointModel]:
+    """Yield a model with full weights on its device, for validation and embedding.
+
+    All processes enter the block together; inside, each may call the model any number of times.
+
+    Args:
+        model: Model that is trained.
+        unsharded: Copy of the model from before it was sharded, kept in CPU memory, which receives the full weights;
+            None if the model is not sharded, in which case the model itself is yielded.
+    """
+    if unsharded is None:
+        yield model
+        return
+    device = next(model.parameters()).device
+    unsharded.load_state_dict(full_state_dict(model))
+    unsharded.to(device).train(model.training)
+    try:
+        yield unsharded
+    finally:
+        unsharded.to("cpu")
