@@ -83,7 +83,7 @@ def test_what_is_wrong_gets_one_sentence_and_leaves_nothing(run, tables, tmp_pat
         ({"tasks": ["age"]}, "no task 'age'"),
         ({"split": "val"}, "no row of split 'val'"),
         ({"baseline": "z"}, "no model is called 'z'"),
-        ({"matrix": True}, "does not say what its model was trained on"),
+        ({"matrix": True}, "the training set of its model is not stored"),
         ({"validation": ["a.parquet"]}, "1 validation tables for 2 models"),
     ],
 )
@@ -98,7 +98,7 @@ def test_several_splits_must_be_chosen_from(tmp_path):
     table = forged_predictions(n=400)
     table.frame.loc[:199, "split"] = "val"
     write_predictions(table, tmp_path / "t.csv")
-    with pytest.raises(InputError, match="splits test, val; choose one with --split"):
+    with pytest.raises(InputError, match=r"several splits \(test, val\); choose one with --split"):
         audit(tmp_path / "t.csv", tmp_path / "x")
     found = audit(tmp_path / "t.csv", tmp_path / "x", split="test", validation=[tmp_path / "t.csv"], resamples=100)
     assert found.models["t"].rows == 200
@@ -116,7 +116,7 @@ def test_a_matrix_of_training_and_test_sets(tmp_path):
     found = audit(paths, tmp_path / "x", matrix=True, resamples=100)
     cells = {(train, test) for train, model in found.models.items() for test in model.tasks["forged"].datasets}
     assert cells == {("ff", "ff"), ("ff", "celeb"), ("celeb", "ff"), ("celeb", "celeb")}
-    assert "Across data sets" in (tmp_path / "x" / "report.html").read_text()
+    assert "Across datasets" in (tmp_path / "x" / "report.html").read_text()
 
 
 def test_damaged_images_come_as_one_table(tmp_path):

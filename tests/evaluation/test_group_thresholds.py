@@ -55,7 +55,7 @@ def test_they_narrow_the_gap_that_one_threshold_makes_and_say_what_they_need(fou
     assert task.to_dict()["group_thresholds"]["gender"]["needs_group_at_test_time"] is True
     write_report(found[2], tmp_path, title="t")
     page = (tmp_path / "report.html").read_text()
-    assert "need the group of everybody who is judged, at test time" in page
+    assert "need the group of every sample at test time" in page
     assert "csv/group_thresholds.csv" in page
 
 

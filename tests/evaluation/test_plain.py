@@ -107,7 +107,7 @@ def test_tar_at_far_is_a_point_of_the_roc_curve(seed):
 
 
 def test_verification_refuses_what_it_cannot_measure():
-    with pytest.raises(ValueError, match="needs 1000"):
+    with pytest.raises(ValueError, match="needs 1000 pairs"):
         tar_at_far(np.array([0, 1]), np.array([0.1, 0.2]), 0.001)
     with pytest.raises(ValueError, match="pairs of one person and pairs of two"):
         tar_at_far(np.ones(4), np.ones(4), 0.1)

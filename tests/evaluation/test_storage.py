@@ -64,12 +64,12 @@ BROKEN = {
     "logits": (lambda f: f.assign(**{"score.forged.forged": 3.5}), "outside \\[0, 1\\]"),
     "infinite": (lambda f: f.assign(**{"score.forged.forged": np.inf}), "outside \\[0, 1\\]"),
     "words": (lambda f: f.assign(**{"score.forged.forged": "high"}), "must hold numbers"),
-    "unknown class": (lambda f: f.assign(**{"true.forged": 2}), "holds '2' where 0 or 1 was expected"),
-    "names": (lambda f: f.assign(**{"true.forged": "fake"}), "holds 'fake' where 0 or 1"),
-    "duplicate keys": (lambda f: pd.concat([f, f.iloc[:5]]), "row 60 repeats the key of an earlier row"),
+    "unknown class": (lambda f: f.assign(**{"true.forged": 2}), "holds '2'; expected 0 or 1"),
+    "names": (lambda f: f.assign(**{"true.forged": "fake"}), "holds 'fake'; expected 0 or 1"),
+    "duplicate keys": (lambda f: pd.concat([f, f.iloc[:5]]), "row 61 repeats the key of an earlier row"),
     "no rows": (lambda f: f.iloc[:0], "no rows"),
     "a group that is no group": (many_levels, "group 'id' has 600 levels, more than 256"),
-    "a huge string": (lambda f: f.assign(**{"group.race": "x" * 1_000_000}), "has 1,000,000 letters"),
+    "a huge string": (lambda f: f.assign(**{"group.race": "x" * 1_000_000}), "has 1,000,000 characters"),
     "lists": (lambda f: f.assign(**{"true.forged": [[1]] * len(f)}), "holds a (list|ndarray)"),
 }  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_scores_for_some_classes_only_are_refused_and_none_at_all_are_counted(tm
     )
     table.frame.loc[4, columns[0]] = 0.5
     write_predictions(table, tmp_path / "t.parquet")
-    with pytest.raises(TableError, match="row 4 has scores for some classes"):
+    with pytest.raises(TableError, match="row 5 has scores for some classes"):
         read_predictions(tmp_path / "t.parquet")
 
 

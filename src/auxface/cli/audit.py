@@ -1,4 +1,4 @@
-"""``auxface audit``."""
+"""The command ``auxface audit``."""
 
 import json
 from pathlib import Path
@@ -12,35 +12,38 @@ Clusters = Literal["auto", "source", "row"]
 
 
 def command(
-    tables: Annotated[list[Path], typer.Argument(help="Predictions (.parquet or .csv); several are compared.")],
+    tables: Annotated[list[Path], typer.Argument(help="Predictions (.parquet or .csv), one file per model.")],
     out: Out,
-    names: Annotated[str | None, typer.Option("--names", help="Names of the models: ours,theirs.")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="Measure this task only. Repeatable.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Rows of this split.")] = None,
+    names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Measure only this task. Repeatable.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Measure only the rows of this split.")] = None,
     validation: Annotated[
         list[Path] | None,
-        typer.Option("--validation", help="Predictions on the validation split, to choose thresholds by. One a model."),
+        typer.Option("--validation", help="Predictions on the validation split, to choose thresholds. One per model."),
     ] = None,
     robustness: Annotated[
         list[Path] | None,
-        typer.Option("--robustness", help="Predictions on damaged images (columns corruption, severity). One a model."),
+        typer.Option(
+            "--robustness", help="Predictions on corrupted images (columns corruption, severity). One per model."
+        ),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
     ] = None,
-    matrix: Annotated[
-        bool, typer.Option("--matrix", help="Cross-dataset: tables of one training set are one row of a matrix.")
-    ] = False,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Cross-dataset matrix: one row per training set.")] = False,
     cluster: Annotated[
-        Clusters, typer.Option("--cluster", help="What is resampled: videos (else sources, else rows), sources, rows.")
+        Clusters,
+        typer.Option("--cluster", help="What is resampled: auto (videos, else sources, else rows), source or row."),
     ] = "auto",
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples.", min=100, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
-    title: Annotated[str | None, typer.Option("--title", help="Of the page.")] = None,
+    resamples: Annotated[
+        int, typer.Option("--resamples", help="Number of bootstrap resamples.", min=100, max=100_000)
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Measure any model's table of predictions: report.html, report.json and CSVs."""
+    """Measure any model from a table of its predictions; write report.html, report.json and CSV files."""
     from auxface.cli.table import audit_lines
     from auxface.evaluation.audit import audit
 

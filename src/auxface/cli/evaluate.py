@@ -1,4 +1,4 @@
-"""``auxface evaluate``."""
+"""The command ``auxface evaluate``."""
 
 import json
 from pathlib import Path
@@ -12,23 +12,22 @@ from auxface.cli.options import Data, Device, Json, Out, Overwrite
 def command(
     data: Data,
     out: Out,
-    models: Annotated[
-        list[Path] | None, typer.Argument(help="Model directories; several are shown side by side.")
-    ] = None,
+    models: Annotated[list[Path] | None, typer.Argument(help="Model directories; several are compared.")] = None,
     onnx: Annotated[
         list[Path] | None,
-        typer.Option("--onnx", help="An exported model, anybody's, measured beside the others. Repeatable."),
+        typer.Option("--onnx", help="An ONNX model to compare with the others. Repeatable."),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    split: Annotated[str, typer.Option("--split", help="Split to measure: train, val or test.")] = "test",
     corruption: Annotated[
         list[str] | None,
         typer.Option(
             "--corruption",
-            help="Damage to test: a name, common (the 15), codecs, occlusion, attacks, all, or none. Repeatable.",
+            help="Corruption to test: a name, common (the 15), codecs, occlusion, attacks, all, or none. Repeatable.",
         ),
     ] = None,
     severity: Annotated[
-        list[int] | None, typer.Option("--severity", help="Of numbered damage: 1 to 5; all by default. Repeatable.")
+        list[int] | None,
+        typer.Option("--severity", help="Severity of corruptions: 1 to 5; all by default. Repeatable."),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
@@ -36,19 +35,28 @@ def command(
     validation: Annotated[
         bool,
         typer.Option(
-            "--validation/--no-validation", help="Score the validation split too: operating points, group thresholds."
+            "--validation/--no-validation",
+            help="Also score the validation split, to choose operating points and group thresholds.",
         ),
     ] = True,
     explain: Annotated[
-        int, typer.Option("--explain", help="Faces to average maps of looking and rebuilding over.", min=0, max=10_000)
+        int,
+        typer.Option(
+            "--explain",
+            help="Number of faces over which attention and reconstruction maps are averaged.",
+            min=0,
+            max=10_000,
+        ),
     ] = 0,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples.", min=100, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of bootstrap, damage and masks.", min=0)] = 0,
+    resamples: Annotated[
+        int, typer.Option("--resamples", help="Number of bootstrap resamples.", min=100, max=100_000)
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap, corruptions and masks.", min=0)] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Measure models on a split: predictions, report.html, report.json and CSVs."""
+    """Measure models on a split; write predictions, report.html, report.json and CSV files."""
     from auxface.cli.table import audit_lines
     from auxface.inference.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
 
@@ -78,7 +86,7 @@ def command(
 
 
 def _named(models: list[Path]) -> dict[str, Path]:
-    """Models by the shortest tail of their path that tells them apart."""
+    """Return the models, named by the shortest ends of their paths that differ."""
     for depth in range(1, 1 + max((len(model.parts) for model in models), default=0)):
         names = ["/".join(model.parts[-depth:]) for model in models]
         if len(set(names)) == len(names):
@@ -87,4 +95,4 @@ def _named(models: list[Path]) -> dict[str, Path]:
         return {}
     from auxface.errors import InputError
 
-    raise InputError("the same model directory is named twice")
+    raise InputError("the same model directory is given twice")

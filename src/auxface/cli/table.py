@@ -1,4 +1,4 @@
-"""Figures for a terminal: a model per line, a metric per column, each with its interval; then the widest gap."""
+"""The results of an audit as text for a terminal."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _COLUMNS = 4
 
 
 def audit_lines(audit: Audit) -> Iterator[str]:
-    """One small table per task: overall figures with 95% intervals, then each model's widest gap between groups."""
+    """Yield the lines of a small table per task: metrics with 95% intervals, then the widest gap of each model."""
     tasks = dict.fromkeys(task for model in audit.models.values() for task in model.tasks)
     width = max(map(len, audit.models))
     for task in tasks:
@@ -55,7 +55,7 @@ def _widest(audited: TaskAudit) -> str | None:
     value, group, gap = max(known, key=lambda item: item[0])
     more = gap.more or {}
     chance = more.get("by_chance")
-    limit = f", by chance up to {chance:.3f}" if isinstance(chance, float) else ""
+    limit = f"; expected under equal performance: up to {chance:.3f}" if isinstance(chance, float) else ""
     return (
         f"widest gap in {metric.replace('_', ' ')} {value:.3f} ({group}: best {more['best']}, worst {more['worst']}"
         f"{limit})"

@@ -1,4 +1,7 @@
-"""``auxface audit``: tables of predictions, of any model, to a report."""
+"""The audit of files: predictions of any model in, a report folder out.
+
+>>> audit(Path("predictions.parquet"), Path("audit"))  # doctest: +SKIP
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -32,40 +35,40 @@ def audit(
     title: str | None = None,
     overwrite: bool = False,
 ) -> evaluation.Audit:
-    """Measure tables of predictions and write report.html, report.json and the CSVs behind every figure.
+    """Measure tables of predictions; write report.html, report.json and a CSV file for every figure.
 
     Args:
-        tables: Parquet or CSV files with ``true.*`` and ``score.*`` columns; several are compared side by side.
-        out: the folder to make.
-        names: of the models, one per table; the files' names by default. With ``matrix`` the names of the training
-            sets, which may repeat.
-        tasks: which tasks; all by default.
-        split: which rows, where tables have a column ``split``; needed where they hold several.
-        validation: a table per model, from which thresholds (where none are stored), operating points and a
-            temperature are chosen. Of a table with several splits the rows of ``val`` are taken.
-        robustness: a table per model with predictions on damaged images, with columns ``corruption`` and
+        tables: Parquet or CSV files with ``true.*`` and ``score.*`` columns, one per model.
+        out: the folder to create.
+        names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
+            training sets, which may repeat.
+        tasks: names of the tasks to measure; None: all.
+        split: split to measure; needed if a column ``split`` holds several.
+        validation: a table per model on which operating points, a temperature, and thresholds where none are stored are
+            chosen. Of a table with several splits the rows of ``val`` are used.
+        robustness: a table per model with predictions on corrupted images, with columns ``corruption`` and
             ``severity``.
         baseline: the model that mean corruption errors are relative to.
-        matrix: tables of one training set are one model, whose test sets are the values of ``dataset``. The training
-            set is the table's name in ``names``, else ``trained_on`` in its provenance.
+        matrix: join the tables of one training set into one model, whose test sets are the values of ``dataset``. The
+            training set is the name in ``names``, else ``trained_on`` in the provenance of the table.
         clusters: what is resampled: ``auto`` (videos, else sources, else rows), ``source`` or ``row``.
-        resamples: bootstrap resamples behind each interval.
-        seed: of the resamples.
-        title: of the page.
-        overwrite: replace what auxface wrote in ``out``.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resamples.
+        title: title of the page.
+        overwrite: replace the files that auxface wrote in ``out``.
 
     Raises:
-        InputError: a table that cannot be read or measured, names that do not fit, an output that exists.
+        InputError: a table that cannot be read or measured, options that do not match, an output that exists.
     """
     check_output_folder(out, overwrite)
     paths = [tables] if isinstance(tables, Path) else list(tables)
     if not paths:
-        raise InputError("no table given; name at least one file with columns true.TASK and score.TASK.CLASS")
+        raise InputError("no table was given; expected at least one file with columns true.TASK and score.TASK.CLASS")
     refuse_inputs_inside(out, [*paths, *validation, *robustness])
     try:
         read = [_only_tasks(_only_split(evaluation.read_predictions(path), split, path), tasks, path) for path in paths]
-        called = _names(paths, read, names, matrix)
-        models, files = _models(paths, read, called, matrix)
+        called = _names(paths, read, names=names, matrix=matrix)
+        models, files = _models(paths, read, called, matrix=matrix)
         with progress_steps("intervals", "parts") as progress:
             found = evaluation.audit_tables(
                 models,
@@ -89,12 +92,12 @@ def audit(
 def _only_split(table: Predictions, split: str | None, path: Path) -> Predictions:
     if "split" not in table.frame.columns:
         if split is not None:
-            raise InputError(f"{path}: no column 'split', so that --split {split} cannot choose rows; leave it out")
+            raise InputError(f"{path}: no column 'split', so --split {split} cannot be applied; remove the option")
         return table
     have = sorted(map(str, table.frame["split"].dropna().unique()))
     if split is None:
         if len(have) > 1:
-            raise InputError(f"{path}: holds rows of the splits {', '.join(have)}; choose one with --split")
+            raise InputError(f"{path}: holds rows of several splits ({', '.join(have)}); choose one with --split")
         return table
     if split not in have:
         raise InputError(f"{path}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
@@ -112,7 +115,9 @@ def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Path) -> 
     return Predictions(table.frame, tuple(map(table.task, tasks)), table.left_out, table.provenance)
 
 
-def _names(paths: Sequence[Path], read: Sequence[Predictions], names: Sequence[str] | None, matrix: bool) -> list[str]:
+def _names(
+    paths: Sequence[Path], read: Sequence[Predictions], *, names: Sequence[str] | None, matrix: bool
+) -> list[str]:
     if names:
         if len(names) != len(paths):
             raise InputError(f"{len(names)} names for {len(paths)} tables; give one name per table")
@@ -125,7 +130,9 @@ def _names(paths: Sequence[Path], read: Sequence[Predictions], names: Sequence[s
         trained = [_trained_on(table) for table in read]
         for path, name in zip(paths, trained, strict=True):
             if not name:
-                raise InputError(f"{path}: does not say what its model was trained on; name it with --names")
+                raise InputError(
+                    f"{path}: the training set of its model is not stored in the table; give it with --names"
+                )
         return trained
     for depth in range(1, 1 + max(len(path.parts) for path in paths)):
         tails = ["/".join((*path.parts[-depth:-1], path.stem)) for path in paths]
@@ -135,7 +142,7 @@ def _names(paths: Sequence[Path], read: Sequence[Predictions], names: Sequence[s
 
 
 def _trained_on(table: Predictions) -> str:
-    """The data sets that a table's model was trained on, as one name; empty where it does not say."""
+    """Return the training sets of the model of a table as one name; empty if they are not stored."""
     named = table.provenance.get("trained_on") or ""
     return named if isinstance(named, str) else " + ".join(map(str, named)) if isinstance(named, list) else ""
 
@@ -145,33 +152,35 @@ def _repeated(names: Sequence[str]) -> str:
 
 
 def _models(
-    paths: Sequence[Path], read: Sequence[Predictions], called: Sequence[str], matrix: bool
+    paths: Sequence[Path], read: Sequence[Predictions], called: Sequence[str], *, matrix: bool
 ) -> tuple[dict[str, Predictions], dict[str, list[dict[str, str]]]]:
-    """The models by name, and the files each was read from."""
+    """Return the models by name, and the files of each."""
     files: dict[str, list[dict[str, str]]] = {}
     rows: dict[str, list[Predictions]] = {}
     for path, table, name in zip(paths, read, called, strict=True):
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         files.setdefault(name, []).append({"file": path.name, "sha256": digest})
-        said = table.provenance.get("trained_on")
-        # Several data sets stay a list, so that the matrix frames each of them.
-        trained = {"trained_on": said if said and name == _trained_on(table) else name}
+        stored = table.provenance.get("trained_on")
+        # Several datasets stay a list, so that the matrix frames each of them.
+        trained = {"trained_on": stored if stored and name == _trained_on(table) else name}
         provenance = table.provenance | (trained if matrix else {})
         rows.setdefault(name, []).append(Predictions(table.frame, table.tasks, table.left_out, provenance))
     if matrix:
         for path, table in zip(paths, read, strict=True):
             if "dataset" not in table.frame.columns:
-                raise InputError(f"{path}: no column 'dataset', by which the matrix tells test sets apart")
+                raise InputError(f"{path}: no column 'dataset'; the matrix needs it as the name of the test set")
     return {name: evaluation.merge_predictions(parts) for name, parts in rows.items()}, files
 
 
 def _beside(
     paths: Sequence[Path], models: Mapping[str, Predictions], what: str, read: Callable[[Path], Found]
 ) -> dict[str, Found]:
-    """A further table per model, in the same order; none at all is fine."""
+    """Return a further table per model, in the same order; no table at all is allowed."""
     if paths and len(paths) != len(models):
-        raise InputError(f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one each")
+        raise InputError(
+            f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one per model"
+        )
     return {name: read(path) for name, path in zip(models, paths)}
 
 

@@ -1,37 +1,47 @@
-"""Refusing a table that would give a wrong number."""
+"""Checks of a predictions table: it is refused if its metrics would be wrong."""
 
 import numpy as np
 import pandas as pd
 
 from auxface.evaluation.predictions import KEY, Predictions, TableError, Task, text_of
 
+# A group with more levels is an identifier, not a group.
 MOST_LEVELS = 256
 LONGEST_NAME = 200
 _TOLERANCE = 1e-6
+_SHOWN_VALUE, _SHOWN_EXPECTED = 60, 300
 
 
 def check_predictions(predictions: Predictions, where: str = "predictions") -> None:
-    """Refuse a table that cannot be measured.
+    """Raise an error if a table cannot be measured.
 
-    A row whose scores of a task are all missing is allowed: it is a sample the model did not score, and is counted.
+    A row in which all scores of a task are missing is allowed: it is a sample that was not scored, and is counted. Rows
+    in messages count from 1, without the header of a CSV file.
 
     Args:
         predictions: the table.
-        where: names the table in the message, such as its file.
+        where: name of the table in messages, such as its file.
 
     Raises:
-        TableError: no rows or tasks, a missing column, scores that are no numbers, outside [0, 1] or missing for some
+        TableError: no rows or tasks, a missing column, scores that are not numbers, outside [0, 1] or missing for some
             classes of a row, an unknown class, a truth other than 0 and 1, two rows with one key, a group with more
             than :data:`MOST_LEVELS` levels, a name longer than :data:`LONGEST_NAME`.
+
+    >>> frame = pd.DataFrame({"true.a": [0, 1], "score.a.yes": [0.2, 7.0]})
+    >>> try:
+    ...     check_predictions(Predictions(frame, (Task("a", "binary", ("no", "yes")),)))
+    ... except TableError as error:
+    ...     print(str(error)[:61])
+    predictions: row 2 of 'score.a.yes' holds 7, outside [0, 1] (
     """
     frame = predictions.frame
     if not len(frame):
-        raise TableError(f"{where}: no rows; a table needs a row per sample")
+        raise TableError(f"{where}: no rows; expected one row per sample")
     if not predictions.tasks:
-        raise TableError(f"{where}: no task found; columns true.TASK and score.TASK.CLASS are needed")
+        raise TableError(f"{where}: no task; expected columns true.TASK and score.TASK.CLASS")
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
-        raise TableError(f"{where}: column '{repeated[0]}' stands twice")
+        raise TableError(f"{where}: column '{repeated[0]}' occurs twice")
     _check_plain(frame, where)
     _check_keys(frame, where)
     _check_names(predictions, where)
@@ -41,26 +51,24 @@ def check_predictions(predictions: Predictions, where: str = "predictions") -> N
 
 
 def _check_plain(frame: pd.DataFrame, where: str) -> None:
-    """Refuse lists, records and the like, which cannot be told apart or counted."""
+    """Refuse lists, dictionaries and other values that cannot be compared or counted."""
     for name in frame.columns:
         column = frame[name]
         if column.dtype != object:
             continue
-        strange = {type(value).__name__ for value in column.array if value.__hash__ is None}
-        if strange:
-            raise TableError(
-                f"{where}: column '{name}' holds a {sorted(strange)[0]} where text or a number was expected"
-            )
+        unhashable = sorted({type(value).__name__ for value in column.array if value.__hash__ is None})
+        if unhashable:
+            raise TableError(f"{where}: column '{name}' holds a {unhashable[0]}; expected text or numbers")
 
 
 def _check_names(predictions: Predictions, where: str) -> None:
-    """Refuse groups that are no groups, and texts that are no names."""
+    """Refuse groups with too many levels, and names that are too long."""
     for group in predictions.groups():
         levels = predictions.frame[f"group.{group}"].dropna().unique()
         if len(levels) > MOST_LEVELS:
             raise TableError(
-                f"{where}: group '{group}' has {len(levels):,} levels, more than {MOST_LEVELS}; join them into a few, "
-                "such as ages into ranges, or take the column out"
+                f"{where}: group '{group}' has {len(levels):,} levels, more than {MOST_LEVELS}; merge them, such as "
+                "ages into ranges, or remove the column"
             )
         _check_length([text_of(level) for level in levels], f"{where}: a level of group '{group}'")
     for task in predictions.tasks:
@@ -70,7 +78,7 @@ def _check_names(predictions: Predictions, where: str) -> None:
 def _check_length(names: list[str], what: str) -> None:
     longest = max(map(len, names), default=0)
     if longest > LONGEST_NAME:
-        raise TableError(f"{what} has {longest:,} letters; a name has at most {LONGEST_NAME}")
+        raise TableError(f"{what} has {longest:,} characters; names have at most {LONGEST_NAME}")
 
 
 def _check_keys(frame: pd.DataFrame, where: str) -> None:
@@ -82,8 +90,8 @@ def _check_keys(frame: pd.DataFrame, where: str) -> None:
         row = int(np.flatnonzero(repeated)[0])
         key = ", ".join(f"{name}={str(frame[name].iloc[row])[:60]}" for name in KEY)
         raise TableError(
-            f"{where}: row {row} repeats the key of an earlier row ({key}); "
-            f"{int(repeated.sum())} rows do: keep one row per sample"
+            f"{where}: row {row + 1} repeats the key of an earlier row ({key}; {int(repeated.sum())} rows do); "
+            "keep one row per sample"
         )
 
 
@@ -97,7 +105,9 @@ def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
         if np.isinf(frame[direct].to_numpy(dtype=float, na_value=np.nan)).any():
             raise TableError(f"{where}: column '{direct}' holds an infinite number")
     elif task.kind == "ordinal" and not columns:
-        raise TableError(f"{where}: ordinal task '{task.name}' needs '{direct}', or scores of numbered classes")
+        raise TableError(
+            f"{where}: ordinal task '{task.name}' needs a column '{direct}', or scores of classes that are numbers"
+        )
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise TableError(
@@ -114,16 +124,16 @@ def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise TableError(
-                f"{where}: '{name}' is {score[row]:g} in row {row}, outside [0, 1] ({int(outside.sum())} rows are); "
-                "give probabilities, not logits"
+                f"{where}: row {row + 1} of '{name}' holds {score[row]:g}, outside [0, 1] ({int(outside.sum())} rows "
+                "do); expected probabilities, not logits"
             )
         absent += np.isnan(score)
     partly = (absent > 0) & (absent < len(columns))
     if partly.any():
         row = int(np.flatnonzero(partly)[0])
         raise TableError(
-            f"{where}: row {row} has scores for some classes of task '{task.name}' and none for others "
-            f"({int(partly.sum())} rows do); give all, or none where the sample was not scored"
+            f"{where}: row {row + 1} has scores for some classes of task '{task.name}' and none for others "
+            f"({int(partly.sum())} rows do); give all scores, or none if the sample was not scored"
         )
 
 
@@ -131,26 +141,29 @@ def _check_truth(task: Task, frame: pd.DataFrame, where: str) -> None:
     present = [name for name in task.true_columns() if name in frame.columns]
     if not present:
         raise TableError(
-            f"{where}: column '{task.true_columns()[0]}' is missing; nothing to measure task '{task.name}' by"
+            f"{where}: column '{task.true_columns()[0]}' is missing; task '{task.name}' needs its true labels"
         )
     for name in present:
         known = frame[name].dropna()
         if task.kind == "class":
-            strange = set(map(text_of, known.unique())) - set(task.classes) - {""}
-            wanted = f"one of {', '.join(task.classes)}"
+            invalid = set(map(text_of, known.unique())) - set(task.classes) - {""}
+            expected = f"one of {', '.join(task.classes)}"
         elif task.kind == "ordinal":
-            strange = set() if pd.api.types.is_numeric_dtype(known) else set(known.unique())
-            if not strange and not np.isfinite(known.to_numpy(dtype=float)).all():
-                strange = {"inf"}
-            wanted = "a number"
+            invalid = set() if pd.api.types.is_numeric_dtype(known) else set(known.unique())
+            if not invalid and not np.isfinite(known.to_numpy(dtype=float)).all():
+                invalid = {"inf"}
+            expected = "a number"
         else:
             numbers = pd.to_numeric(known, errors="coerce")
-            strange = set(known[~numbers.isin([0, 1])].unique())
-            wanted = "0 or 1"
+            invalid = set(known[~numbers.isin([0, 1])].unique())
+            expected = "0 or 1"
             if task.kind == "binary" and not pd.api.types.is_numeric_dtype(known):
-                wanted += f" (of a choice, give a score for every class, not {', '.join(task.score_columns())} alone)"
-        if strange:
-            first = sorted(map(str, strange))[0]
-            shown = first if len(first) <= 60 else f"{first[:60]}..."
-            known_as = wanted if len(wanted) <= 300 else f"{wanted[:300]}..."
-            raise TableError(f"{where}: '{name}' holds '{shown}' where {known_as} was expected")
+                given = ", ".join(task.score_columns())
+                expected += f"; for class names give a score column for every class, not {given} alone"
+        if invalid:
+            value = _shortened(sorted(map(str, invalid))[0], _SHOWN_VALUE)
+            raise TableError(f"{where}: '{name}' holds '{value}'; expected {_shortened(expected, _SHOWN_EXPECTED)}")
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."

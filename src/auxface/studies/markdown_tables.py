@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, table_metrics
-from auxface.evaluation.report.table_cell import metric_cell
+from auxface.evaluation.report.formatting import metric_cell
 from auxface.studies.analysis import DataAnalysis, StudyAnalysis
 from auxface.studies.conclusions import conclusions, format_difference, format_interval, format_p, gap_verdict, verdict
 

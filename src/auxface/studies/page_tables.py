@@ -9,7 +9,7 @@ from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, format_value
 from auxface.evaluation.report.charts import SERIES, IntervalChart, Line, interval_chart, line_chart
 from auxface.evaluation.report.corruption_panels import CurvePanel
-from auxface.evaluation.report.table_cell import Cell, metric_cell
+from auxface.evaluation.report.formatting import Cell, metric_cell
 from auxface.studies.analysis import DataAnalysis, StudyAnalysis, StudyComparison
 from auxface.studies.conclusions import (
     format_difference,

@@ -1,4 +1,8 @@
-"""Same person or not, and who it is, from embeddings: TAR at FAR, and retrieval at rank k."""
+"""Metrics of embeddings: TAR at FAR for verification, recall at k for retrieval.
+
+>>> tar_at_far(np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1]), far=0.5)
+1.0
+"""
 
 import numpy as np
 
@@ -6,7 +10,7 @@ _BLOCK = 8_000_000  # similarities held at a time
 
 
 def pair_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosine similarity of pairs of embeddings.
+    """Return the cosine similarity of pairs of embeddings.
 
     Args:
         first: float [N, D].
@@ -20,33 +24,35 @@ def pair_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     one, other = _unit(first), _unit(second)
     if one.shape != other.shape:
-        raise ValueError(f"pairs need as many first as second embeddings, of one length: {one.shape}, {other.shape}")
+        raise ValueError(f"first and second must have the same shape; they have {one.shape} and {other.shape}")
     return np.einsum("nd,nd->n", one, other)
 
 
 def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
-    """The share of same-person pairs accepted when at most ``far`` of the other pairs are (true, false accept rate).
+    """Return the true accept rate at the threshold with a false accept rate of at most ``far``.
 
-    Pairs are accepted from a similarity upwards, equal ones together.
+    Pairs with a similarity at or above the threshold are accepted; pairs of equal similarity are accepted together.
 
     Args:
         same: whether each pair is of one person, 0 or 1, [N].
-        similarity: the higher, the more alike, [N].
+        similarity: similarity of each pair, [N].
         far: false accept rate in [0, 1].
 
     Raises:
-        ValueError: only one kind of pair, too few other pairs to measure ``far`` with, lengths that differ.
+        ValueError: only one kind of pair, too few pairs of different people to measure ``far``, lengths that differ.
     """
     same, similarity = np.asarray(same).astype(int), np.asarray(similarity, dtype=float)
     if same.ndim != 1 or same.shape != similarity.shape or not np.isfinite(similarity).all():
-        raise ValueError("verification needs finite similarities [N] and as many truths")
+        raise ValueError("expected finite similarities [N] and as many labels of 0 and 1")
     if not 0 <= far <= 1:
-        raise ValueError(f"a false accept rate lies in [0, 1], not {far:g}")
+        raise ValueError(f"far must lie in [0, 1], not {far:g}")
     genuine, impostor = similarity[same == 1], np.sort(similarity[same == 0])[::-1]
     if not len(genuine) or not len(impostor):
-        raise ValueError("verification needs pairs of one person and pairs of two")
+        raise ValueError("expected pairs of one person and pairs of two people")
     if 0 < far < 1 / len(impostor):
-        raise ValueError(f"{len(impostor)} pairs of two people: a false accept rate of {far:g} needs {1 / far:.0f}")
+        raise ValueError(
+            f"a false accept rate of {far:g} needs {1 / far:.0f} pairs of two people; there are {len(impostor)}"
+        )
     allowed = int(np.floor(far * len(impostor) + 1e-9))
     if allowed >= len(impostor):
         return 1.0
@@ -61,18 +67,20 @@ def recall_at_k(
     gallery: np.ndarray | None = None,
     gallery_identity: np.ndarray | None = None,
 ) -> tuple[float, int]:
-    """R@k: the share of queries with one of their own person among the ``k`` most alike (cosine).
+    """Return recall at k: the share of queries that have an image of their person among the ``k`` most similar ones.
+
+    Similarity is the cosine.
 
     Args:
-        embeddings: of the queries, float [N, D].
-        identity: who they are, [N].
+        embeddings: embeddings of the queries, float [N, D].
+        identity: person of each query, [N].
         k: rank.
-        gallery: what is searched, float [M, D]; None: the queries themselves, each without itself.
-        gallery_identity: who they are, [M].
+        gallery: embeddings that are searched, float [M, D]; None: the queries, each without itself.
+        gallery_identity: person of each of them, [M].
 
     Returns:
-        The share, and the queries behind it: those whose person is in the gallery at all. Of equally alike entries the
-        one that stands first is taken.
+        The share, and the number of queries behind it: those whose person is in the gallery. Of equally similar entries
+        the first one comes first.
 
     Raises:
         ValueError: lengths that differ, ``k`` below 1, no query whose person is in the gallery.
@@ -82,9 +90,9 @@ def recall_at_k(
     others = queries if gallery is None else _unit(gallery)
     named = identity if gallery is None else np.asarray(gallery_identity)
     if identity.shape != queries.shape[:1] or named.shape != others.shape[:1] or queries.shape[1] != others.shape[1]:
-        raise ValueError("retrieval needs an identity per embedding, and embeddings of one length")
+        raise ValueError("expected one identity per embedding, and embeddings of the same dimension")
     if k < 1:
-        raise ValueError("k must be at least 1")
+        raise ValueError(f"k must be at least 1, not {k}")
     hits = known = 0
     step = max(1, _BLOCK // max(len(others), 1))
     for start in range(0, len(queries), step):
@@ -98,14 +106,14 @@ def recall_at_k(
         known += int(own.any(axis=1).sum())
         hits += int(np.take_along_axis(own, first, axis=1).any(axis=1).sum())
     if not known:
-        raise ValueError("no query has its person in the gallery")
+        raise ValueError("no query has an image of its person in the gallery")
     return hits / known, known
 
 
 def _unit(embeddings: np.ndarray) -> np.ndarray:
     found = np.asarray(embeddings, dtype=float)
     if found.ndim != 2 or not len(found):
-        raise ValueError("embeddings must be an array [N, D]")
+        raise ValueError(f"embeddings must have shape [N, D] with N > 0, not {found.shape}")
     length = np.linalg.norm(found, axis=1, keepdims=True)
     if not np.isfinite(length).all() or (length == 0).any():
         raise ValueError("an embedding is all zero or not finite")

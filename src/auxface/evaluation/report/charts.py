@@ -1,6 +1,6 @@
-"""Line charts as inline SVG that takes its colors and type from the page.
+"""Charts of the page: line charts as inline SVG, and interval charts as positions in percent.
 
-Dots with whiskers on a shared axis, as positions in percent: drawn by the page itself, so they fit any width.
+Line charts take their colors and font from the page. Interval charts are drawn by HTML and CSS, so they fit any width.
 """
 
 import io
@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 
-# Drawn in these colors, then replaced by the page's variables, so that a chart follows light, dark and print.
+# Charts are drawn in these colors, which are then replaced by CSS variables, so that they follow light and dark mode.
 _INK, _FAINT = "#010203", "#040506"
 _SERIES = tuple(f"#0a0b{place:02x}" for place in range(8))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -26,7 +26,7 @@ SERIES = len(_SERIES)
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: x, y and, where known, the ends of its band; ``place`` chooses color and marker."""
+    """One curve: x, y and, if known, the ends of its band; ``place`` is the index of its color and marker."""
 
     place: int
     x: Sequence[float]
@@ -48,9 +48,18 @@ def line_chart(
     diagonal: bool = False,
     marked: bool = True,
 ) -> str:
-    """An SVG element of 245 by 166 points; ``name`` is unique on the page, so that its ids are.
+    """Return an SVG element of 245 by 166 points.
 
-    ``x_names`` are written below x = 0, 1, ... in place of numbers.
+    Args:
+        name: unique on the page, so that the ids in the SVG are.
+        lines: the curves.
+        x_label: label of the x axis.
+        percent: y is shown in percent.
+        limits: of the y axis.
+        whole_x: ticks of the x axis are whole numbers.
+        x_names: labels at x = 0, 1, ... in place of numbers.
+        diagonal: draw the line y = x.
+        marked: draw a marker at each point.
     """
     from matplotlib import rc_context
 
@@ -117,7 +126,7 @@ def _inline(canvas: Canvas) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """One model's value in one row; positions are percent of the axis, None where there is nothing to draw."""
+    """The value of one model in one row; positions are in percent of the axis, None if there is nothing to draw."""
 
     place: int
     model: str
@@ -131,7 +140,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One level: its name, its count, a mark per model."""
+    """One level: its name, its number of samples, a mark per model."""
 
     label: str
     count: str
@@ -140,7 +149,7 @@ class Row:
 
 @dataclass(frozen=True)
 class IntervalChart:
-    """Rows on an axis with ticks (position in percent, text)."""
+    """Rows on a common axis; ticks are (position in percent, text), references (position, index of the color)."""
 
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, str], ...]
@@ -150,13 +159,13 @@ class IntervalChart:
 def interval_chart(
     metric: str, levels: Mapping[str, Mapping[str, Estimate]], overall: Mapping[str, Estimate], places: Sequence[str]
 ) -> IntervalChart | None:
-    """Arrange levels and models; None where nothing can be measured.
+    """Return a chart of levels and models; None if nothing can be measured.
 
     Args:
-        metric: what is shown.
+        metric: the metric shown.
         levels: level to model to estimate.
-        overall: model to estimate of everybody, drawn as a line through all rows.
-        places: model names in order of their colors.
+        overall: model to estimate of all samples, drawn as a vertical line.
+        places: model names in the order of their colors.
     """
     ends = [
         end

@@ -1,10 +1,10 @@
-"""Tables whose cells are shaded: what is taken for what, and training sets against test sets."""
+"""Matrices with shaded cells: the confusion matrix, and training sets against test sets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auxface.evaluation.metrics import METRICS, PRIMARY
-from auxface.evaluation.report.table_cell import Cell, metric_cell
+from auxface.evaluation.report.formatting import Cell, metric_cell
 from auxface.evaluation.results import Audit, TaskAudit
 
 SHOWN_CLASSES = 16
@@ -12,7 +12,7 @@ SHOWN_CLASSES = 16
 
 @dataclass(frozen=True)
 class Confusion:
-    """Shares of each true class by predicted class: rows of (share 0..1, text)."""
+    """Shares of each true class by predicted class: rows of (class, samples, cells of (share in 0..1, text))."""
 
     model: str
     classes: tuple[str, ...]
@@ -21,7 +21,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """One training set on one test set: the value, its shade 0..1 (None: not measured), whether both are the same."""
+    """One training set on one test set: value, shade in 0..1 (None: not measured), whether both are the same."""
 
     cell: Cell
     n: str
@@ -31,7 +31,7 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Models, by what they were trained on, against test sets."""
+    """Models, named by their training sets, against test sets."""
 
     metric: str
     tests: tuple[str, ...]
@@ -39,7 +39,7 @@ class Matrix:
 
 
 def confusion_panel(model: str, audited: TaskAudit) -> Confusion | None:
-    """The confusion of one model; None where there is none or it is too large to be looked at."""
+    """Return the confusion matrix of one model; None if there is none or it has too many classes for the page."""
     counts = audited.confusion
     if counts is None or len(counts) > SHOWN_CLASSES:
         return None
@@ -52,7 +52,7 @@ def confusion_panel(model: str, audited: TaskAudit) -> Confusion | None:
 
 
 def matrix_panel(audit: Audit, task: str, found: Mapping[str, TaskAudit]) -> Matrix | None:
-    """The cross-dataset matrix of a task in its primary metric; None where all tables are of one data set."""
+    """Return the cross-dataset matrix of a task in its primary metric; None if all tables are of one dataset."""
     tests = tuple(dict.fromkeys(name for audited in found.values() for name in audited.datasets))
     if not tests:
         return None

@@ -1,7 +1,4 @@
-"""What breaks it: a curve per kind of damage, the means over them, and what becomes of the gaps between groups.
-
-Curves that are no damage: training logs, and the reliability diagram.
-"""
+"""Curves on the page: metrics over severities of corruptions, gaps under corruption, training and reliability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +8,18 @@ import pandas as pd
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, format_value
 from auxface.evaluation.report.charts import Line, line_chart
-from auxface.evaluation.report.sentences import damage_words, points
-from auxface.evaluation.report.table_cell import Cell, metric_cell, value_cell
+from auxface.evaluation.report.formatting import (
+    EMPTY,
+    Cell,
+    corruption_title,
+    format_difference,
+    metric_cell,
+    value_cell,
+)
 from auxface.evaluation.results import Severity, TaskAudit
 
 _SUMMARIES = {
-    "mean_under_corruption": "mean under damage",
+    "mean_under_corruption": "mean under corruption",
     "mean_corruption_error": "mean corruption error",
     "relative_mean_corruption_error": "relative mean corruption error",
 }
@@ -24,7 +27,7 @@ _SUMMARIES = {
 
 @dataclass(frozen=True)
 class CurvePanel:
-    """A small chart with its heading and what it says to those who cannot see it."""
+    """A small chart with its heading and its alternative text."""
 
     name: str
     svg: str
@@ -42,8 +45,8 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Survival:
-    """A model's gaps on undamaged images and at the worst severity: groups, then a row of texts per damage."""
+class CorruptedGaps:
+    """The gaps of a model on clean images and at the highest severity: groups, then (text, is wider) per corruption."""
 
     model: str
     groups: tuple[str, ...]
@@ -51,8 +54,8 @@ class Survival:
     rows: tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]
 
 
-def damage_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[CurvePanel]:
-    """One small chart per kind of damage, all on one scale."""
+def corruption_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[CurvePanel]:
+    """Return one small chart per corruption, all with the same axis."""
     metric = decision_metric(next(iter(found.values())).task.kind)
     steps: dict[str, list[Severity]] = {}
     for audited in found.values():
@@ -60,7 +63,7 @@ def damage_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[st
             known = steps.setdefault(corruption, [])
             known += [severity for severity in own if severity not in known]
     curves: dict[str, list[Line]] = {}
-    ends: list[float] = []
+    drawn: list[float] = []
     for corruption, severities in steps.items():
         curves[corruption] = []
         for model, audited in found.items():
@@ -69,34 +72,36 @@ def damage_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[st
             at = [audited.overall, *(audited.robustness[corruption].get(severity, {}) for severity in severities)]
             known = [(float(x), row[metric]) for x, row in enumerate(at) if metric in row]
             line = _line(places.index(model), known)
-            ends += [*line.y, *(line.low or ()), *(line.high or ())]
+            drawn += [*line.y, *(line.low or ()), *(line.high or ())]
             curves[corruption].append(line)
-    if not ends:
+    if not drawn:
         return []
-    room = 0.04 * (max(ends) - min(ends) or 1)
-    limits = (min(ends) - room, max(ends) + room)
+    room = 0.04 * (max(drawn) - min(drawn) or 1)
+    limits = (min(drawn) - room, max(drawn) + room)
     panels = []
     for corruption, lines in curves.items():
         numbered = all(isinstance(severity, int) for severity in steps[corruption])
         svg = line_chart(
             f"robustness-{task}-{corruption}",
             lines,
-            x_label="severity (0 = as taken)" if numbered else "",
+            x_label="severity (0 = clean)" if numbered else "",
             percent=METRICS[metric].percent,
             limits=limits,
             x_names=["none" if not numbered else "0", *map(str, steps[corruption])],
         )
-        said = [
+        ends = [
             f"{places[x.place]} from {format_value(metric, x.y[0])} to {format_value(metric, x.y[-1])}"
             for x in lines
             if x.y
         ]
-        panels.append(CurvePanel(damage_words(corruption), svg, f"{damage_words(corruption)}: {'; '.join(said)}"))
+        panels.append(
+            CurvePanel(corruption_title(corruption), svg, f"{corruption_title(corruption)}: {'; '.join(ends)}")
+        )
     return panels
 
 
-def damage_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Summary | None:
-    """The means over the common corruptions; None where none was measured."""
+def corruption_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Summary | None:
+    """Return the means over the common corruptions; None if none was measured."""
     summaries = {model: audited.robustness_summary for model, audited in found.items() if audited.robustness_summary}
     if not summaries:
         return None
@@ -109,7 +114,7 @@ def damage_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Sum
             if name == "mean_under_corruption"
             else value_cell(own[name])
             if name in own
-            else Cell("–", "", None)
+            else EMPTY
             for name in names
         ]
         rows.append((places.index(model), model, tuple(cells)))
@@ -119,8 +124,8 @@ def damage_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) -> Sum
     return Summary(tuple(_SUMMARIES[name] for name in names), tuple(rows), count, baseline)
 
 
-def fairness_survival(found: Mapping[str, TaskAudit]) -> list[Survival]:
-    """Per model, the gap of every group on undamaged images and where each damage is worst."""
+def corrupted_gaps(found: Mapping[str, TaskAudit]) -> list[CorruptedGaps]:
+    """Return per model the gap of every group on clean images and at the highest severity of each corruption."""
     panels = []
     for model, audited in found.items():
         metric = decision_metric(audited.task.kind)
@@ -139,9 +144,9 @@ def fairness_survival(found: Mapping[str, TaskAudit]) -> list[Survival]:
             for group in groups:
                 estimate, before = by_group.gaps.get(group, {}).get(name), audited.gaps.get(group, {}).get(name)
                 cells.append((_gap_text(metric, estimate), _wider(estimate, before)))
-            rows.append((f"{damage_words(corruption)}, {severity}", tuple(cells)))
+            rows.append((f"{corruption_title(corruption)}, {severity}", tuple(cells)))
         clean = tuple(_gap_text(metric, audited.gaps.get(group, {}).get(name)) for group in groups)
-        panels.append(Survival(model, groups, clean, tuple(rows)))
+        panels.append(CorruptedGaps(model, groups, clean, tuple(rows)))
     return panels
 
 
@@ -156,21 +161,21 @@ def _line(place: int, known: Sequence[tuple[float, Estimate]]) -> Line:
 def _gap_text(metric: str, estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None:
         return "–"
-    return points(metric, estimate.value, signed=False)
+    return format_difference(metric, estimate.value, signed=False)
 
 
 def _wider(after: Estimate | None, before: Estimate | None) -> bool:
-    """Whether the whole interval lies above the gap on undamaged images."""
+    """Return whether the whole interval lies above the gap on clean images."""
     return bool(after and before and after.low is not None and before.value is not None and after.low > before.value)
 
 
 _NOT_SERIES = {"epoch", "step", "seconds", "learning_rate", "model"}
-# Bins with fewer samples than this jump about and say nothing.
+# Bins with fewer samples are too noisy to draw.
 _SHOWN_BIN = 10
 
 
 def training_curves(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -> list[CurvePanel]:
-    """One small chart per series: validation metrics first, then losses."""
+    """Return one small chart per series of a training log: validation metrics first, then losses."""
     names = [*models, *(name for name in curves if name not in models)]
     series = dict.fromkeys(
         str(column)
@@ -185,7 +190,7 @@ def training_curves(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -
             for model, frame in curves.items()
             if name in frame.columns and frame[name].notna().any()
         }
-        lines = [_line_curve_panels(names.index(model), frame, name) for model, frame in known.items()]
+        lines = [_training_line(names.index(model), frame, name) for model, frame in known.items()]
         if lines:
             unit = "epoch" if any("epoch" in frame for frame in curves.values()) else "step"
             metric = name.removeprefix("val.")
@@ -197,7 +202,7 @@ def training_curves(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -
 
 
 def reliability_diagram(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> CurvePanel | None:
-    """How often a score was right, against the score; None where no scores are probabilities."""
+    """Return observed frequency against score; None if no scores are probabilities."""
     lines = []
     for model, audited in found.items():
         bins = [part for part in audited.reliability if part.n >= _SHOWN_BIN]
@@ -215,12 +220,10 @@ def reliability_diagram(task: str, found: Mapping[str, TaskAudit], places: Seque
         whole_x=False,
         diagonal=True,
     )
-    said = "; ".join(f"{places[line.place]}: {len(line.x)} bins" for line in lines)
-    return CurvePanel(
-        "Score against frequency", svg, f"Share that was right against the score, by bins of score. {said}"
-    )
+    bins = "; ".join(f"{places[line.place]}: {len(line.x)} bins" for line in lines)
+    return CurvePanel("Frequency against score", svg, f"Observed frequency against score, by bins of score. {bins}")
 
 
-def _line_curve_panels(place: int, frame: pd.DataFrame, name: str) -> Line:
+def _training_line(place: int, frame: pd.DataFrame, name: str) -> Line:
     x = frame["epoch"] if "epoch" in frame else frame["step"] if "step" in frame else pd.Series(range(len(frame)))
     return Line(place, x.to_numpy(float).tolist(), frame[name].to_numpy(float).tolist())

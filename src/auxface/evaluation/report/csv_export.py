@@ -10,17 +10,17 @@ from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
 _Rows = dict[str, list[dict[str, object]]]
 
 
-def tables_of(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
-    """File name (without suffix) to table, such as models, groups, gaps, robustness, attributes, comparisons."""
+def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
+    """Return file name without suffix (such as models, groups, gaps, robustness, comparisons) to table."""
     rows: _Rows = {}
     for model, audited in audit.models.items():
-        _add_left_out(rows, audited, {"model": model})
+        _add_excluded(rows, audited, {"model": model})
         for task, found in audited.tasks.items():
             where: dict[str, object] = {"model": model, "task": task}
             _add(rows, found, where, "sample")
             if found.videos is not None:
                 _add(rows, found.videos, where, "video")
-            _add_damage(rows, found, where)
+            _add_robustness(rows, found, where)
             _add_calibration(rows, found, where)
             for attribute, alone in found.attributes.items():
                 _add(rows, alone, where | {"attribute": attribute}, "sample", "attribute_")
@@ -35,7 +35,7 @@ def tables_of(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) ->
 
 
 def _add(rows: _Rows, found: TaskAudit, where: dict[str, object], unit: str, prefix: str = "") -> None:
-    """Figures of samples or of whole videos; those of single attributes go into files of their own."""
+    """Add the metrics of samples or of videos; those of single attributes go into files of their own."""
     where = where | {"unit": unit}
     _put(rows, f"{prefix}models", found.overall, where)
     for group, levels in found.groups.items():
@@ -52,7 +52,7 @@ def _add(rows: _Rows, found: TaskAudit, where: dict[str, object], unit: str, pre
                 rows.setdefault(f"{prefix}confusion", []).append(where | facts)
 
 
-def _add_damage(rows: _Rows, found: TaskAudit, where: dict[str, object]) -> None:
+def _add_robustness(rows: _Rows, found: TaskAudit, where: dict[str, object]) -> None:
     for corruption, steps in found.robustness.items():
         for severity, estimates in steps.items():
             _put(rows, "robustness", estimates, where | {"corruption": corruption, "severity": severity})
@@ -82,7 +82,7 @@ def _add_calibration(rows: _Rows, found: TaskAudit, where: dict[str, object]) ->
     _put(rows, "calibrated", found.calibrated, where | {"temperature": found.temperature})
 
 
-def _add_left_out(rows: _Rows, audited: ModelAudit, where: dict[str, object]) -> None:
+def _add_excluded(rows: _Rows, audited: ModelAudit, where: dict[str, object]) -> None:
     for reason, count in audited.left_out.items():
         facts: dict[str, object] = {"task": "", "metric": "", "reason": reason, "count": count, "value": None}
         rows.setdefault("left_out", []).append(where | facts)

@@ -1,7 +1,4 @@
-"""Groups and attributes as rows of intervals, with what may be said of each and the fairness measures behind it.
-
-What thresholds chosen on the validation table give: operating points, and one per level of a group.
-"""
+"""Groups, attributes and thresholds on the page: intervals by level, fairness measures, operating points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +8,8 @@ from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric
 from auxface.evaluation.report.charts import IntervalChart, interval_chart
-from auxface.evaluation.report.sentences import gap_comparison_sentence, gap_sentence, words
-from auxface.evaluation.report.table_cell import Cell, metric_cell, ratio_cell, value_cell
+from auxface.evaluation.report.conclusions import gap_comparison_sentence, gap_sentence
+from auxface.evaluation.report.formatting import EMPTY, Cell, metric_cell, ratio_cell, value_cell, words
 from auxface.evaluation.results import TaskAudit
 
 FAIRNESS = {
@@ -34,7 +31,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupPanel:
-    """A group: its chart, what may be said, whether two groups are crossed in it, the measures by name."""
+    """A group, or two groups crossed: its chart, its sentences and its fairness measures."""
 
     name: str
     metric: str
@@ -48,13 +45,13 @@ class GroupPanel:
 def group_panels(
     found: Mapping[str, TaskAudit], places: Sequence[str], comparisons: Sequence[Comparison]
 ) -> list[GroupPanel]:
-    """A panel per group that any model has."""
+    """Return a panel per group that any model has."""
     names = dict.fromkeys(group for audited in found.values() for group in audited.groups)
     return [_group(name, found, places, comparisons) for name in names]
 
 
 def attribute_chart(found: Mapping[str, TaskAudit], places: Sequence[str]) -> IntervalChart | None:
-    """The attributes of a multi-label task; None for other kinds."""
+    """Return a chart of the attributes of a multi-label task; None for other kinds."""
     first = next(iter(found.values()))
     metric = PRIMARY[first.task.kind]
     levels = {
@@ -85,18 +82,18 @@ def _group(
     crossed = CROSS in group
     unmeasured = ""
     if crossed:
-        silent = [level for level, row in levels.items() if all(item.value is None for item in row.values())]
-        levels = {level: row for level, row in levels.items() if level not in silent}
-        if silent:
-            unmeasured = f"{len(silent)} of {len(names)} combinations cannot be measured; csv/groups.csv says why."
+        hidden = [level for level, row in levels.items() if all(item.value is None for item in row.values())]
+        levels = {level: row for level, row in levels.items() if level not in hidden}
+        if hidden:
+            unmeasured = f"{len(hidden)} of {len(names)} combinations cannot be measured; see csv/groups.csv."
     chart = interval_chart(metric, levels, overall, places)
-    said = [gap_sentence(model, group, audited) for model, audited in found.items()]
-    said += [
+    texts = [gap_sentence(model, group, audited) for model, audited in found.items()]
+    texts += [
         gap_comparison_sentence(item)
         for item in comparisons
         if item.group == group and item.metric == f"{metric}_difference"
     ]
-    sentences = tuple(sentence for sentence in said if sentence)
+    sentences = tuple(text for text in texts if text)
     return GroupPanel(group, METRICS[metric].title, chart, sentences, crossed, _measures(group, found), unmeasured)
 
 
@@ -114,13 +111,13 @@ def _measures(group: str, found: Mapping[str, TaskAudit]) -> tuple[Measure, ...]
 
 
 _RULES = {
-    "balanced_accuracy": "best balanced accuracy",
-    "equal_error": "as many misses as false alarms",
-    "fpr=0.01": "at most 1% false alarms",
-    "fpr=0.001": "at most 0.1% false alarms",
+    "balanced_accuracy": "highest balanced accuracy",
+    "equal_error": "equal error rate",
+    "fpr=0.01": "FPR of at most 1%",
+    "fpr=0.001": "FPR of at most 0.1%",
 }
 _GAPS = {
-    "worst_group_balanced_accuracy": "worst level's",
+    "worst_group_balanced_accuracy": "balanced accuracy of the worst level",
     "equalized_odds_difference": "equalized odds difference",
     "equal_opportunity_difference": "equal opportunity difference",
     "demographic_parity_difference": "demographic parity difference",
@@ -140,7 +137,7 @@ class PointRow:
 
 @dataclass(frozen=True)
 class TradeRow:
-    """A row of the table of thresholds per level: whose, of which group ("": one threshold for all), and figures."""
+    """A row of the table of thresholds per level: one threshold for all levels, or one for each."""
 
     place: int
     model: str
@@ -153,13 +150,13 @@ TRADE_HEADINGS = (METRICS["balanced_accuracy"].title, *_GAPS.values())
 
 
 def point_metrics(found: Mapping[str, TaskAudit]) -> list[str]:
-    """The metrics of operating points, in order."""
+    """Return the names of the metrics of operating points, in order."""
     every = [point for audited in found.values() for point in audited.operating_points.values()]
     return list(every[0].rates) if every else []
 
 
 def point_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[PointRow]:
-    """A row per model and rule."""
+    """Return a row per model and rule."""
     metrics = point_metrics(found)
     return [
         PointRow(
@@ -175,21 +172,25 @@ def point_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[Po
 
 
 def trade_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[TradeRow]:
-    """Per model and group two rows: one threshold for all, and one per level."""
+    """Return two rows per model and group: one threshold for all levels, and one for each."""
     rows = []
     for model, audited in found.items():
         for group, own in audited.group_thresholds.items():
             common = audited.task.threshold(audited.task.classes[1])
             cells = _cells(audited.overall, audited.gaps.get(group, {}))
-            rows.append(TradeRow(places.index(model), model, f"one for every {words(group)}", f"{common:.3f}", cells))
-            said = ", ".join(f"{level} {value:.3f}" for level, value in own.thresholds.items())
-            kept = f"; the one threshold for {', '.join(own.kept)}" if own.kept else ""
+            rows.append(
+                TradeRow(places.index(model), model, f"one for all levels of {words(group)}", f"{common:.3f}", cells)
+            )
+            listed = ", ".join(f"{level} {value:.3f}" for level, value in own.thresholds.items())
+            kept = f"; the common threshold for {', '.join(own.kept)}" if own.kept else ""
             cells = _cells(own.overall, own.gaps)
-            rows.append(TradeRow(places.index(model), model, f"one per {words(group)} *", said + kept, cells))
+            rows.append(
+                TradeRow(places.index(model), model, f"one per level of {words(group)} *", listed + kept, cells)
+            )
     return rows
 
 
 def _cells(overall: Mapping[str, Estimate], gaps: Mapping[str, Estimate]) -> tuple[Cell, ...]:
     cells = [metric_cell("balanced_accuracy", overall.get("balanced_accuracy"))]
     cells.append(metric_cell("balanced_accuracy", gaps.get("worst_group_balanced_accuracy")))
-    return (*cells, *(value_cell(gaps[name]) if name in gaps else Cell("–", "", None) for name in list(_GAPS)[1:]))
+    return (*cells, *(value_cell(gaps[name]) if name in gaps else EMPTY for name in list(_GAPS)[1:]))

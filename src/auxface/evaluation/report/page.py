@@ -14,7 +14,7 @@ import pandas as pd
 
 from auxface.evaluation.io import put_file
 from auxface.evaluation.predictions import TableError
-from auxface.evaluation.report.csv_export import tables_of
+from auxface.evaluation.report.csv_export import csv_tables
 from auxface.evaluation.results import Audit
 
 if TYPE_CHECKING:
@@ -26,27 +26,27 @@ Curves = Mapping[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG image with its caption and the words that stand in for it."""
+    """A PNG image with its caption and alternative text."""
 
     png: bytes
     caption: str
     alt: str
 
     def source(self) -> str:
-        """As a ``data:`` address."""
+        """Return the image as a ``data:`` URL."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that the caller gives.
+    """A section of the page that is given by the caller.
 
     Attributes:
         title: its heading.
-        text: plain; empty lines part paragraphs.
+        text: plain text; empty lines separate paragraphs.
         figures: shown below the text.
         table: shown below the figures.
-        files: the numbers behind them, by the name of their CSV file without its suffix.
+        files: the numbers behind them: name of a CSV file without its suffix to table.
     """
 
     title: str
@@ -56,7 +56,7 @@ class Section:
     files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def paragraphs(self) -> list[str]:
-        """The text's paragraphs."""
+        """Return the paragraphs of the text."""
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]
 
 
@@ -69,28 +69,28 @@ def write_report(
     sections_after: Sequence[Section] = (),
     curves: Curves | None = None,
 ) -> Path:
-    """Write ``report.html``, ``report.json`` and ``csv/*.csv`` into ``folder``; each file is whole or absent.
+    """Write ``report.html``, ``report.json`` and ``csv/*.csv`` into ``folder``; each file is complete or absent.
 
     Args:
-        audit: what was measured.
-        folder: made if absent; other files in it stay.
-        title: of the page.
-        sections_before: shown between the five sentences and the figures.
-        sections_after: shown after the figures.
-        curves: model name to its training log: columns ``epoch`` or ``step``, then losses and other series; series
-            whose name begins with ``val.`` are drawn by themselves.
+        audit: the results.
+        folder: created if absent; other files in it are kept.
+        title: title of the page.
+        sections_before: shown below the opening sentences.
+        sections_after: shown below all figures.
+        curves: model name to its training log, with columns ``epoch`` or ``step``, and losses and other series; the
+            names of validation metrics begin with ``val.``.
 
     Returns:
         The path of the page.
 
     Raises:
-        TableError: a figure that is no PNG.
+        TableError: a figure that is not a PNG image.
     """
     for section in (*sections_before, *sections_after):
         for figure in section.figures:
             if not figure.png.startswith(b"\x89PNG\r\n\x1a\n"):
-                raise TableError(f"section '{section.title}': a figure is no PNG")
-    tables = tables_of(audit, curves)
+                raise TableError(f"section '{section.title}': a figure is not a PNG image")
+    tables = csv_tables(audit, curves)
     for section in (*sections_before, *sections_after):
         tables |= section.files
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
@@ -109,9 +109,10 @@ def render(
     curves: Curves | None,
     files: Sequence[str],
 ) -> str:
-    """The page as text."""
+    """Return the page as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from auxface.evaluation.report.conclusions import TERMS
     from auxface.evaluation.report.corruption_panels import training_curves
     from auxface.evaluation.report.task_view import task_view
 
@@ -129,6 +130,7 @@ def render(
         title=title,
         audit=audit,
         models=list(audit.models),
+        terms=TERMS,
         tasks=views,
         training=training_curves(curves, list(audit.models)) if curves else [],
         before=before,

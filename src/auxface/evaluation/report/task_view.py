@@ -1,20 +1,22 @@
-"""What the page shows of each task, arranged from the audit."""
+"""The content of the page for one task, arranged from the results of an audit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric, format_value, table_metrics
 from auxface.evaluation.report.charts import IntervalChart
+from auxface.evaluation.report.conclusions import comparison_sentence
 from auxface.evaluation.report.confusion_panels import Confusion, Matrix, confusion_panel, matrix_panel
 from auxface.evaluation.report.corruption_panels import (
+    CorruptedGaps,
     CurvePanel,
     Summary,
-    Survival,
-    damage_curves,
-    damage_summary,
-    fairness_survival,
+    corrupted_gaps,
+    corruption_curves,
+    corruption_summary,
     reliability_diagram,
 )
+from auxface.evaluation.report.formatting import Cell, interval_text, metric_cell, words
 from auxface.evaluation.report.group_panels import (
     TRADE_HEADINGS,
     GroupPanel,
@@ -26,14 +28,13 @@ from auxface.evaluation.report.group_panels import (
     point_rows,
     trade_rows,
 )
-from auxface.evaluation.report.sentences import Sentence, best_model, comparison_sentence, five_sentences, span, words
-from auxface.evaluation.report.table_cell import Cell, metric_cell
+from auxface.evaluation.report.opening import Sentence, best_model, opening_sentences
 from auxface.evaluation.results import Audit, TaskAudit
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of the table of models: place of its color, name, what a sample is, cells."""
+    """A row of the table of models: index of its color, name, unit (frames or videos), cells."""
 
     place: int
     name: str
@@ -43,18 +44,19 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """Samples without a score: whose, why, how many, their share; then accuracy as measured and counting errors."""
+    """The samples of a model without a score: (reason, number, share); accuracy without them, and as errors."""
 
     place: int
     model: str
     reasons: tuple[tuple[str, str, str], ...]
+    metric: str
     measured: str
     counted: str
 
 
 @dataclass(frozen=True)
 class TaskView:
-    """Everything the page shows of a task."""
+    """The content of the page for one task."""
 
     name: str
     kind: str
@@ -65,9 +67,9 @@ class TaskView:
     matrix: Matrix | None
     groups: list[GroupPanel]
     curves: list[CurvePanel]
-    damage_metric: str
+    decision_metric: str
     summary: Summary | None
-    survival: list[Survival]
+    corrupted_gaps: list[CorruptedGaps]
     confusion: Confusion | None
     attributes: IntervalChart | None
     reliability: CurvePanel | None
@@ -81,7 +83,7 @@ class TaskView:
 
 
 def task_view(audit: Audit, task: str) -> TaskView:
-    """Arrange one task of all models."""
+    """Return the content of the page for one task of all models."""
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     places = list(audit.models)
     first = next(iter(found.values()))
@@ -94,16 +96,16 @@ def task_view(audit: Audit, task: str) -> TaskView:
     return TaskView(
         name=task,
         kind=first.task.kind,
-        sentences=five_sentences(audit, task),
+        sentences=opening_sentences(audit, task),
         headings=[(METRICS[name].title, METRICS[name].meaning) for name in metrics],
         rows=_rows(found, places, metrics),
         conclusions=[comparison_sentence(item) for item in own if item.metric == primary and not item.group],
         matrix=matrix_panel(audit, task, found),
         groups=group_panels(found, places, own),
-        curves=damage_curves(task, found, places),
-        damage_metric=METRICS[decision_metric(first.task.kind)].title,
-        summary=damage_summary(found, places),
-        survival=fairness_survival(found),
+        curves=corruption_curves(task, found, places),
+        decision_metric=METRICS[decision_metric(first.task.kind)].title,
+        summary=corruption_summary(found, places),
+        corrupted_gaps=corrupted_gaps(found),
         confusion=confusion_panel(best, found[best]),
         attributes=attribute_chart(found, places),
         reliability=reliability_diagram(task, found, places),
@@ -137,25 +139,26 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
         if audited.temperature is None or before is None or after is None:
             continue
         sentences.append(
-            f"{model}: the temperature that the validation table asks for is {audited.temperature:.2f}; it would take "
+            f"{model}: temperature scaling with {audited.temperature:.2f}, fitted on validation, would change "
             f"the calibration error from {format_value(metric, before.value)} to {format_value(metric, after.value)}."
         )
     return sentences
 
 
 def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
-    """What a model's abstain band does here."""
+    """Return a sentence per model with an abstain band: how often it answers, and how accurately."""
     sentences = []
     for model, audited in found.items():
         answered, right = audited.overall.get("answered"), audited.overall.get("accuracy_when_answered")
         if audited.task.abstain is None or answered is None or answered.value is None:
             continue
+        low, high = audited.task.abstain
         text = (
-            f"{model} does not answer from {audited.task.abstain[0]:.3f} to {audited.task.abstain[1]:.3f}: it answers "
-            f"{format_value('answered', answered.value)}{span('answered', answered)} of the samples"
+            f"{model} abstains for scores from {low:.3f} to {high:.3f}. It answers "
+            f"{format_value('answered', answered.value)}{interval_text('answered', answered)} of the samples"
         )
         if right is not None and right.value is not None:
-            text += f", and {format_value('accuracy', right.value)}{span('accuracy', right)} of these answers are right"
+            text += f", with an accuracy of {format_value('accuracy', right.value)}{interval_text('accuracy', right)}"
         sentences.append(text + ".")
     return sentences
 
@@ -171,7 +174,8 @@ def _missing(audit: Audit, found: Mapping[str, TaskAudit], places: Sequence[str]
         metric = next(iter(audited.counted_as_errors), None)
         if not reasons:
             continue
+        title = "" if metric is None else METRICS[metric].title
         measured = "" if metric is None else format_value(metric, audited.overall[metric].value)
         counted = "" if metric is None else format_value(metric, audited.counted_as_errors[metric].value)
-        rows.append(MissingRow(places.index(model), model, reasons, measured, counted))
+        rows.append(MissingRow(places.index(model), model, reasons, title, measured, counted))
     return rows
