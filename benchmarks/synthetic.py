@@ -1,4 +1,4 @@
-"""Synthetic faces: how fast they are drawn, how hard they are, and a sheet to look at.
+"""Synthetic faces: rendering time, accuracy of plain baselines, and a contact sheet.
 
 python benchmarks/synthetic.py time [--count 4000] [--size 64]
 python benchmarks/synthetic.py learn [--count 4000]
@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def time(count: int = 4000, size: int = 64, workers: int | None = None):
-    """Seconds to render COUNT faces."""
+    """Measure the seconds to render COUNT faces."""
     start = clock.perf_counter()
     render_faces(count, size=size, workers=workers)
     seconds = clock.perf_counter() - start
@@ -45,7 +45,7 @@ def time(count: int = 4000, size: int = 64, workers: int | None = None):
 
 @app.command()
 def learn(count: int = 4000, seed: int = 3):
-    """Balanced accuracy on test of plain baselines: shape (HOG), residual energy, and skin tone alone."""
+    """Measure the balanced accuracy of plain baselines on the test split: HOG, residual energy, and skin tone only."""
     faces = render_faces(count, seed=seed)
     table = faces.table
     train, test = (table.split == "train").to_numpy(), (table.split == "test").to_numpy()
@@ -58,7 +58,7 @@ def learn(count: int = 4000, seed: int = 3):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300, class_weight="balanced"))
         return model.fit(features[train], labels[train])
 
-    print(f"{train.sum()} faces to train, {test.sum()} to test; columns: HOG, residual, skin tone alone")
+    print(f"{train.sum()} faces to train, {test.sum()} to test; columns: HOG, residual, skin tone only")
     labels = ["emotion", "Smiling", "Eyeglasses", "Wearing_Hat", "Mouth_Slightly_Open", "No_Beard", "Young", "forged"]
     for label in labels:
         truth = table[label].to_numpy()
@@ -88,7 +88,7 @@ def _residual(face):
 
 @app.command()
 def sheet(path: Path, seed: int = 0, tile: int = 120):
-    """One image with people, emotions, skin tones, forgeries and attributes."""
+    """Render one image with people, emotions, skin tones and forgeries."""
     people = [
         next(
             face
@@ -107,11 +107,11 @@ def sheet(path: Path, seed: int = 0, tile: int = 120):
     forged = [face for face in (describe_face(n, seed=seed)[0] for n in range(80)) if face.forgery][:4]
     pairs = [made for face in forged for made in (replace(face, forgery=None), face)]
     rows = [
-        ("Sixteen people, as drawn", people[:8], None),
+        ("Sixteen people", people[:8], None),
         (None, people[8:], None),
         ("One person, eight emotions", emotions, EMOTIONS),
-        ("One person, the ten tones of the Monk scale", tones, [name.removeprefix("monk_") for name in SKIN_TONES]),
-        ("Real and forged: part of another face blended in", pairs, ["real", "forged"] * 4),
+        ("One person, ten tones of the Monk scale", tones, [name.removeprefix("monk_") for name in SKIN_TONES]),
+        ("Real and forged: a region of another face is blended in", pairs, ["real", "forged"] * 4),
     ]
     width, gap, bar = 8 * tile, 22, 16
     strips = []
@@ -121,16 +121,16 @@ def sheet(path: Path, seed: int = 0, tile: int = 120):
             strips.append(_caption(title, width, gap, 13))
         strips.append(np.hstack([render_face(face, side) for face in faces]))
         if names:
-            strips.append(np.hstack([_caption(name, side, bar, 11, centerd=True) for name in names]))
+            strips.append(np.hstack([_caption(name, side, bar, 11, centered=True) for name in names]))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack(strips)).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
-def _caption(text, width, height, size, centerd=False):
+def _caption(text, width, height, size, centered=False):
     strip = Image.new("RGB", (width, height), (255, 255, 255))
     draw = ImageDraw.Draw(strip)
-    position, anchor = ((width / 2, height / 2), "mm") if centerd else ((4, height / 2), "lm")
+    position, anchor = ((width / 2, height / 2), "mm") if centered else ((4, height / 2), "lm")
     draw.text(position, text, fill=(40, 40, 40), font=ImageFont.load_default(size), anchor=anchor)
     return np.asarray(strip)
 

@@ -1,4 +1,9 @@
-"""``auxface doctor``: what this installation can do, for a person and for a bug report."""
+"""Report what this installation can do, for a user and for a bug report.
+
+Example:
+    >>> doctor()["optional"].keys()
+    dict_keys(['video', 'serve', 'export', 'tensorboard'])
+"""
 
 from importlib.util import find_spec
 from typing import Any
@@ -9,10 +14,16 @@ _OPTIONAL = {"video": "av", "serve": "fastapi", "export": "onnxruntime", "tensor
 
 
 def doctor() -> dict[str, Any]:
-    """Versions, machine, commit, and which optional parts are installed."""
-    made = provenance()
-    made.pop("created")
-    missing = {name: f"missing (pip install auxface[{name}])" for name in _OPTIONAL}
-    return made | {
-        "optional": {name: "ready" if find_spec(module) else missing[name] for name, module in _OPTIONAL.items()}
+    """Return versions, machine, commit (in a clone only) and the state of each optional dependency.
+
+    Returns:
+        ``versions`` (package to version), ``machine`` (kind of processor and accelerator), ``commit`` (in a clone
+        only), and ``optional``: per extra of the package ``ready``, or the command that installs it.
+    """
+    report = provenance()
+    del report["created"]
+    report["optional"] = {
+        extra: "ready" if find_spec(module) else f"missing (pip install 'auxface[{extra}]')"
+        for extra, module in _OPTIONAL.items()
     }
+    return report

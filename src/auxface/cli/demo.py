@@ -1,4 +1,4 @@
-"""``auxface demo``."""
+"""The command ``auxface demo``."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,15 @@ from auxface.cli.options import Device, Json, Overwrite
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")] = Path("runs/demo"),
-    faces: Annotated[int, typer.Option("--faces", help="Synthetic faces to render.", min=200, max=100_000)] = 4000,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training faces, per model.", min=1)] = 9,
-    seed: Annotated[int, typer.Option("--seed", help="Of faces and trainings.", min=0)] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")] = Path("runs/demo"),
+    faces: Annotated[int, typer.Option("--faces", help="Number of synthetic faces.", min=200, max=100_000)] = 4000,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training split, for each model.", min=1)] = 9,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the faces and of the trainings.", min=0)] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Render faces, train three models, measure them, write a page: four minutes on two cores."""
+    """Render faces, train three models on them and write a report: about four minutes on two processor cores."""
     from auxface.cli.table import audit_lines
     from auxface.demo import demo
 

@@ -1,4 +1,4 @@
-"""``auxface doctor``."""
+"""The command ``auxface doctor``."""
 
 import json
 
@@ -8,7 +8,7 @@ from auxface.cli.options import Json
 
 
 def command(as_json: Json = False) -> None:
-    """Say what this machine has: versions, processor, accelerator, optional parts."""
+    """Print versions, machine, accelerator and optional parts."""
     from auxface.doctor import doctor
 
     found = doctor()

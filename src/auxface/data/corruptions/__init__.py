@@ -1,8 +1,14 @@
-"""Common corruptions in five severities (Hendrycks and Dietterich, 2019), and what else faces meet.
+"""Common corruptions in five severities (Hendrycks and Dietterich, 2019), JPEG, resizing and occlusion.
 
-Batched, seeded, and the same for an image alone as in any batch. Constants are the published ones for 224-pixel
-images; lengths in pixels (blur radii, displacements, flakes) are scaled by side / 224, amounts of noise and light
-are not.
+Corruptions work on batches and have one seed per image; the result does not depend on the other images of the batch.
+The parameters are the published ones for images of 224 pixels. Lengths in pixels (blur radii, displacements, flakes)
+are scaled by side / 224. Amounts of noise and light are not scaled.
+
+Example:
+    >>> import torch
+    >>> images = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    >>> corrupt(images, "gaussian_noise", severity=3, seeds=torch.arange(2)).shape
+    torch.Size([2, 3, 64, 64])
 """
 
 from auxface.data.corruptions import digital, noise_blur, occlusion, weather

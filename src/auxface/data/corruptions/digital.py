@@ -1,4 +1,4 @@
-"""What processing does to an image: light, contrast, warping, pixels, codecs (Hendrycks and Dietterich, 2019)."""
+"""Digital corruptions (Hendrycks and Dietterich, 2019): brightness, contrast, warping, pixelation, JPEG, resizing."""
 
 import io
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from auxface.data.corruptions.registry import register
 
 @register("brightness")
 def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Value (of hue, saturation, value) raised by .1 to .5."""
+    """Raise the value of HSV by 0.1 to 0.5."""
     value = images.amax(1, keepdim=True)
     raised = (value + (0.1, 0.2, 0.3, 0.4, 0.5)[level]).clamp(max=1.0)
     return torch.where(value > 0, images * (raised / value.clamp(min=1e-6)), raised)
@@ -24,17 +24,18 @@ def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("contrast")
 def contrast(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Differences from each channel's mean kept to .4 down to .05."""
-    # Summed in double precision, so that the order of summation cannot show.
+    """Reduce the difference from the mean of each channel to 0.4 down to 0.05."""
+    # Summed in double precision, so that the order of summation has no effect.
     mean = images.double().mean((2, 3), keepdim=True).to(images.dtype)
     return (images - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[level] + mean
 
 
 @register("elastic_transform")
 def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """A random affine map, then a smooth random displacement of every pixel.
+    """Apply a random affine map and a smooth random displacement of every pixel.
 
-    The published constants turn from coarse (1, 2) to fine (3 to 5), so that damage does not grow at every step.
+    The published parameters change from coarse (severity 1, 2) to fine (3 to 5) displacements, so the corruption does
+    not grow with every severity.
     """
     side = 244.0 * scale_of(images)
     strength, smooth, shear = (
@@ -70,29 +71,29 @@ def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("pixelate")
 def pixelate(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Shrunk to 60% down to 25% by averaging, then enlarged by repeating."""
+    """Reduce to 60% down to 25% of the size by averaging, and enlarge by repeating pixels."""
     factor = (0.6, 0.5, 0.4, 0.3, 0.25)[level]
     height, width = images.shape[-2:]
     small = (int(width * factor), int(height * factor))
     box = Image.Resampling.BOX
-    return _one_by_one(images, lambda image: image.resize(small, box).resize((width, height), box))
+    return _apply_pillow(images, lambda image: image.resize(small, box).resize((width, height), box))
 
 
 @register("jpeg_compression")
 def jpeg_compression(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """JPEG of quality 25 down to 7."""
+    """Compress as JPEG of quality 25 down to 7."""
     return through_jpeg(images, (25, 18, 15, 10, 7)[level])
 
 
 @register("jpeg_quality")
 def jpeg_quality(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """JPEG of the qualities that sharing an image costs: 90, 75, 60, 45, 30."""
+    """Compress as JPEG of quality 90, 75, 60, 45 or 30, as when images are shared (not a published corruption)."""
     return through_jpeg(images, (90, 75, 60, 45, 30)[level])
 
 
 @register("resize")
 def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Scaled down to 80%, 60%, 40%, 30%, 20% and up again, bilinear with antialiasing."""
+    """Reduce to 80%, 60%, 40%, 30% or 20% of the size, bilinear with antialiasing, and enlarge (not published)."""
     factor = (0.8, 0.6, 0.4, 0.3, 0.2)[level]
     size = images.shape[-2:]
     small = F.interpolate(images, size=[max(round(side * factor), 1) for side in size], mode="bilinear", antialias=True)
@@ -100,18 +101,18 @@ def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 
 def through_jpeg(images: Tensor, quality: int) -> Tensor:
-    """Images float [B, 3, H, W] in 0..1 after JPEG compression of this quality, 1 to 100."""
+    """Compress and decompress images, float [B, 3, H, W] in 0..1, as JPEG of a quality of 1 to 100."""
 
     def compress(image: Image.Image) -> Image.Image:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality)
         return Image.open(buffer)
 
-    return _one_by_one(images, compress)
+    return _apply_pillow(images, compress)
 
 
-def _one_by_one(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """What Pillow makes of each image, as float [B, 3, H, W] in 0..1 on the device it came from."""
+def _apply_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
+    """Apply a function on Pillow images to each image; float [B, 3, H, W] in 0..1 on the device of the input."""
     whole = (images.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     changed = np.stack([np.asarray(change(Image.fromarray(image))) for image in whole])
     return torch.from_numpy(changed).permute(0, 3, 1, 2).to(images.device, images.dtype) / 255.0

@@ -1,4 +1,4 @@
-"""Filters and random fields that treat each image alone, so that no result depends on the batch around it."""
+"""Filters and random fields; the result for an image does not depend on the other images of the batch."""
 
 import math
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from auxface.data.corruptions.registry import PUBLISHED_SIZE
 
 
 def scale_of(images: Tensor) -> float:
-    """Factor from lengths published for 224-pixel images to lengths in these."""
+    """Return the factor from lengths in images of 224 pixels to lengths in these images."""
     return min(images.shape[-2:]) / PUBLISHED_SIZE
 
 
 def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], device: torch.device) -> Tensor:
-    """One drawn tensor per seed, stacked. Drawn on the CPU, so that every device sees the same."""
+    """Draw one tensor per seed and stack them; drawn on the CPU, so that they are equal on every device."""
     drawn = []
     for seed in seeds.tolist():
         generator = torch.Generator()
@@ -26,7 +26,7 @@ def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], devi
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur [B, C, H, W] of any float dtype, cut at 4 sigma, borders mirrored."""
+    """Blur images [B, C, H, W] of any float dtype with a Gaussian, truncated at 4 sigma, with mirrored borders."""
     if sigma < 0.05:
         return images
     radius = min(max(math.ceil(4 * sigma), 1), min(images.shape[-2:]) - 1)
@@ -45,7 +45,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def disk_blur(images: Tensor, radius: float, edge: float) -> Tensor:
-    """Mean over a disk of `radius` pixels whose edge is softened over `edge` pixels, as out of focus."""
+    """Average over a disk of ``radius`` pixels whose edge is softened over ``edge`` pixels, as a lens out of focus."""
     reach = min(math.ceil(radius + 0.5 + 2 * edge), min(images.shape[-2:]) - 1)
     offsets = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
     soft = 0.5 + edge
@@ -61,7 +61,7 @@ def disk_blur(images: Tensor, radius: float, edge: float) -> Tensor:
 
 
 def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """Images [B, C, H, W] read at positions moved by (dx, dy) pixels, each [B] or [B, H, W]; bilinear."""
+    """Sample images [B, C, H, W] at positions moved by (dx, dy) pixels, each [B] or [B, H, W], bilinearly."""
     batch, _, height, width = images.shape
     rows = torch.arange(height, device=images.device, dtype=images.dtype)
     columns = torch.arange(width, device=images.device, dtype=images.dtype)
@@ -74,7 +74,7 @@ def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
 
 
 def zoomed(images: Tensor, factor: float) -> Tensor:
-    """The middle of the images, enlarged by `factor`, bilinear."""
+    """Enlarge the middle of the images by ``factor``, bilinearly."""
     if factor == 1.0:
         return images
     batch, _, height, width = images.shape
@@ -86,7 +86,7 @@ def zoomed(images: Tensor, factor: float) -> Tensor:
 
 
 def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """One-sided Gaussian smear over `radius` pixels along each image's own direction, degrees [B]."""
+    """Blur along a direction per image, degrees [B], with one half of a Gaussian over ``radius`` pixels."""
     taps = max(math.ceil(radius) + 1, 2)
     step = radius / (taps - 1)
     weights = [math.exp(-0.5 * (tap * step / sigma) ** 2) for tap in range(taps)]
@@ -100,7 +100,7 @@ def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) ->
 
 
 def plasma(seeds: Tensor, size: tuple[int, int], decay: float, device: torch.device) -> Tensor:
-    """Fractal clouds [B, 1, H, W] in 0..1: octaves of random grids, each twice as fine and `decay` times as weak."""
+    """Return fractal noise [B, 1, H, W] in 0..1: octaves of random grids, each finer by 2 and weaker by ``decay``."""
     octaves = max(math.ceil(math.log2(max(size))), 2)
 
     def draw(generator: torch.Generator) -> Tensor:

@@ -1,7 +1,4 @@
-"""Noise of the sensor (Hendrycks and Dietterich, 2019).
-
-Blur of lens, glass and motion (Hendrycks and Dietterich, 2019); lengths scaled to the image's size.
-"""
+"""Noise of the sensor, and blur of lens, glass and motion (Hendrycks and Dietterich, 2019)."""
 
 import numpy as np
 import torch
@@ -14,7 +11,7 @@ from auxface.data.corruptions.registry import register
 
 @register("gaussian_noise")
 def gaussian_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Normal noise of deviation .08 to .38."""
+    """Add normal noise of standard deviation 0.08 to 0.38."""
     deviation = (0.08, 0.12, 0.18, 0.26, 0.38)[level]
     shape = images.shape[1:]
     return images + deviation * random_fields(seeds, lambda g: torch.randn(shape, generator=g), images.device)
@@ -22,7 +19,7 @@ def gaussian_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("shot_noise")
 def shot_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Poisson noise of 60 down to 3 photons for white."""
+    """Apply Poisson noise with 60 down to 3 photons for white."""
     photons = (60.0, 25.0, 12.0, 5.0, 3.0)[level]
     rates = iter((images * photons).cpu())
     return random_fields(seeds, lambda g: torch.poisson(next(rates), generator=g), images.device) / photons
@@ -30,7 +27,7 @@ def shot_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("impulse_noise")
 def impulse_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Salt and pepper on 3% to 27% of the values."""
+    """Set 3% to 27% of the values to 0 or 1."""
     amount = (0.03, 0.06, 0.09, 0.17, 0.27)[level]
     shape = (2, *images.shape[1:])
     drawn = random_fields(seeds, lambda g: torch.rand(shape, generator=g), images.device)
@@ -39,13 +36,13 @@ def impulse_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("gaussian_blur")
 def gaussian_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Deviation 1 to 6 pixels at 224 (one of the paper's extra corruptions)."""
+    """Blur with a Gaussian of 1 to 6 pixels at 224 (an extra corruption of the paper)."""
     return filtering.gaussian_blur(images, (1.0, 2.0, 3.0, 4.0, 6.0)[level] * scale_of(images))
 
 
 @register("defocus_blur")
 def defocus_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """A disk of radius 3 to 10 pixels at 224."""
+    """Blur with a disk of radius 3 to 10 pixels at 224."""
     radius, edge = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))[level]
     scale = scale_of(images)
     return filtering.disk_blur(images, radius * scale, edge * scale)
@@ -53,10 +50,10 @@ def defocus_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("glass_blur")
 def glass_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Every pixel read from a random place near by, again and again, between two blurs.
+    """Replace every pixel by one at a random position near it, several times, between two Gaussian blurs.
 
-    The published code swaps neighboring pixels one after another; reading from places drawn within the same distance
-    does all at once, and works for distances below one pixel.
+    The published code swaps neighboring pixels one after another. Sampling at random positions within the same distance
+    handles all pixels at once and works for distances below one pixel.
     """
     sigma, reach, times = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))[level]
     scale = scale_of(images)
@@ -70,7 +67,7 @@ def glass_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("motion_blur")
 def motion_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """A smear of 10 to 20 pixels at 224, within 45 degrees of level."""
+    """Blur over 10 to 20 pixels at 224 in a direction of -45 to 45 degrees."""
     radius, sigma = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))[level]
     scale = scale_of(images)
     degrees = random_fields(seeds, lambda g: torch.rand((), generator=g) * 90 - 45, images.device)
@@ -79,7 +76,7 @@ def motion_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("zoom_blur")
 def zoom_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """The mean of the image at many zooms, up to 1.1 to 1.3."""
+    """Average the image over zoom factors from 1 to 1.1 up to 1.3."""
     stop, step = ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))[level]
     factors = np.arange(1.0, stop, step)
     out = images.clone()

@@ -1,4 +1,4 @@
-"""The list of corruptions and the one way to apply them."""
+"""The registry of corruptions and the function that applies one of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Corrupt = Callable[[Tensor, int, Tensor], Tensor]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 PUBLISHED_SIZE = 224
-"""Side of the images the published constants were chosen for; lengths in pixels are scaled by side / 224."""
+"""Side of the images for which the published parameters hold; lengths in pixels are scaled by side / 224."""
 
 
 @dataclass(frozen=True)
@@ -43,35 +43,33 @@ def register(name: str) -> Callable[[Corrupt], Corrupt]:
 
 
 def corruptions() -> tuple[str, ...]:
-    """Names of every registered corruption, in alphabetical order."""
+    """Return the names of all registered corruptions in alphabetical order."""
     return tuple(sorted(registry.available()))
 
 
 def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
-    """Images as a bad camera, bad weather or a bad codec would give them.
+    """Apply a corruption to each image, uint8 [B, 3, H, W] on the device of ``images``.
 
     Args:
-        images: uint8 [B, 3, H, W], RGB, sides of 16 pixels or more.
-        name: one of `corruptions()`.
+        images: uint8 [B, 3, H, W] RGB, sides of 16 pixels or more.
+        name: one of :func:`corruptions`.
         severity: 1 (slight) to 5 (strong).
-        seeds: int64 [B], one per image. Equal images with equal seeds are corrupted equally, alone or in any batch.
-
-    Returns:
-        uint8 [B, 3, H, W] on the device of `images`.
+        seeds: int64 [B], one per image. Equal images with equal seeds give equal results in any batch.
 
     Raises:
-        ValueError: unknown name, severity outside 1..5, or an image too small.
+        InputError: the name is unknown.
+        ValueError: a severity outside 1..5, images of another shape or with sides below 16, or another number of seeds.
         TypeError: images or seeds of another dtype.
     """
     corruption = registry.get(name)
     if severity not in SEVERITIES:
-        raise ValueError(f"corruption severity {severity} is unknown: give 1, 2, 3, 4 or 5")
+        raise ValueError(f"severity must be 1, 2, 3, 4 or 5, not {severity}")
     if images.dtype != torch.uint8 or seeds.dtype != torch.int64:
         raise TypeError(f"images must be uint8 and seeds int64, not {images.dtype} and {seeds.dtype}")
     if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 16:
         raise ValueError(f"images must be [B, 3, H, W] with sides of 16 or more, not {list(images.shape)}")
     if seeds.shape != images.shape[:1]:
-        raise ValueError(f"{images.shape[0]} images need as many seeds, not {list(seeds.shape)}")
+        raise ValueError(f"seeds must have shape [{images.shape[0]}], one per image, not {list(seeds.shape)}")
     if images.shape[0] == 0:
         return images.clone()
     changed = corruption.function(images.float() / 255.0, int(severity) - 1, seeds)

@@ -11,7 +11,7 @@ from auxface.data.corruptions.registry import register
 
 @register("snow")
 def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Flakes that fall, and the gray light they come with."""
+    """Add falling flakes and whiten the image."""
     mean, spread, zoom, threshold, radius, sigma, keep = (
         (0.1, 0.3, 3.0, 0.5, 10, 4, 0.8),
         (0.2, 0.3, 2.0, 0.5, 12, 4, 0.7),
@@ -21,7 +21,7 @@ def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     )[level]
     scale = scale_of(images)
     height, width = images.shape[-2:]
-    # Below two pixels, the enlarging that thins the flakes out at the published size would no longer do so.
+    # At the published size, enlarging makes flakes sparse. Below two pixels it would not, so two is the minimum.
     flake = max(zoom * scale, 2.0)
     grid = [max(round(side / flake), 2) for side in (height, width)]
 
@@ -42,10 +42,10 @@ def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("frost")
 def frost(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Ice on the lens.
+    """Add a layer of ice.
 
-    The paper lays photographs of ice over the image. None are shipped here: the ice is made of sharp ridges in
-    fractal noise that grow thicker towards the border, pale blue, with the published weights of image and ice.
+    The paper uses photographs of ice, which are not included here. This layer consists of pale blue ridges of fractal
+    noise that become denser towards the border, added with the published weights of image and ice.
     """
     keep, ice = ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))[level]
     size = (images.shape[-2], images.shape[-1])
@@ -62,7 +62,7 @@ def frost(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("fog")
 def fog(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Fractal fog; the plasma is summed from octaves of random grids with the published decay."""
+    """Add fractal fog: octaves of random grids with the published decay."""
     strength, decay = ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))[level]
     brightest = images.amax((1, 2, 3), keepdim=True)
     cloud = plasma(seeds, (images.shape[-2], images.shape[-1]), decay, images.device)
