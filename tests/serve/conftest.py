@@ -64,7 +64,7 @@ def face() -> bytes:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> bytes:
-    """Two seconds of one face that moves, as a browser plays it where it can."""
+    """A video of two seconds of a moving face, in a format that browsers play."""
     av = pytest.importorskip("av")
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     image = render_face(describe_face(3)[0], 128)
@@ -83,27 +83,27 @@ def clip(tmp_path_factory) -> bytes:
 
 @dataclass
 class Live:
-    """A server process: its number, its port, and what it said so far."""
+    """A server process, its port, and its log file."""
 
     process: subprocess.Popen
     port: int
-    said: Path
+    log: Path
 
 
 @pytest.fixture(scope="session")
 def serving(model_folder):
-    """A server in a process of its own, for as long as a block lasts; takes flags of ``auxface serve``."""
+    """Return a context manager that runs a server process with flags of ``auxface serve``."""
 
     @contextlib.contextmanager
     def serve(*flags: str):
         command = [sys.executable, "-m", "auxface", "serve", str(model_folder), "--port", "0", *flags]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "said", "w") as said:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment)
+        with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
             try:
                 first = process.stdout.readline()
-                assert first.startswith("auxface serves"), Path(said.name).read_text()
-                yield Live(process, int(first.rsplit(":", 1)[1]), Path(said.name))
+                assert first.startswith("auxface serves"), Path(log.name).read_text()
+                yield Live(process, int(first.rsplit(":", 1)[1]), Path(log.name))
             finally:
                 process.terminate()
                 process.wait(timeout=30)

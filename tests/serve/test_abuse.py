@@ -1,4 +1,4 @@
-"""What an open server meets: requests by the schema, and thousands of requests that are none."""
+"""Robustness: random requests by the schema, and thousands of malformed requests."""
 
 import os
 import socket
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from auxface.serve.app import create_app
-from auxface.serve.server import Settings
+from auxface.serve.settings import Settings
 
 schemathesis = pytest.importorskip("schemathesis")
 FLAGS = ("--max-megabytes", "0.1", "--max-megapixels", "0.2", "--max-seconds", "20")
-MARKS = (b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"II*\0", b"BM", b"\0\0\0\x18ftypmp42", b"\x1aE\xdf\xa3")
+SIGNATURES = (b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"II*\0", b"BM", b"\0\0\0\x18ftypmp42", b"\x1aE\xdf\xa3")
 OTHERS = (
     b"%PDF-1.7\n",
     b"PK\x03\x04" + b"\0" * 60,
@@ -29,7 +29,7 @@ def app(predictor):
     return create_app(predictor, Settings("little", max_bytes=100_000, max_pixels=200_000, samples=1))
 
 
-def test_the_schema_names_every_refusal(app):
+def test_schema_lists_every_error(app):
     paths = app.openapi()["paths"]
     assert set(paths) == {"/predict", "/explain", "/health", "/model"}
     for path in ("/predict", "/explain"):
@@ -37,7 +37,7 @@ def test_the_schema_names_every_refusal(app):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/explain", "/health", "/model"])
-def test_no_request_by_the_schema_makes_a_server_error(app, path):
+def test_requests_by_the_schema_cause_no_server_error(app, path):
     [operation] = schemathesis.openapi.from_asgi("/openapi.json", app)[path].values()
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -50,8 +50,8 @@ def test_no_request_by_the_schema_makes_a_server_error(app, path):
     ask()
 
 
-def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """A file that is not what it was: cut, overwritten, with another head, of another kind, or of absurd size."""
+def corrupted(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a corrupted file: truncated, overwritten, of another type, or with an absurd size in its header."""
     kind = rng.integers(7)
     if kind == 0:
         return data[: rng.integers(1, len(data))]
@@ -60,7 +60,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     if kind == 2:
         return rng.bytes(int(rng.integers(0, 300)))
     if kind == 3:
-        return MARKS[rng.integers(len(MARKS))] + rng.bytes(400)
+        return SIGNATURES[rng.integers(len(SIGNATURES))] + rng.bytes(400)
     if kind == 4:
         return OTHERS[rng.integers(len(OTHERS))] + rng.bytes(200)
     if kind == 5:
@@ -72,7 +72,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A few bytes that say they are a very large image."""
+    """Return a small PNG whose header states a very large image."""
 
     def chunk(name, body):
         return len(body).to_bytes(4) + name + body + zlib.crc32(name + body).to_bytes(4)
@@ -82,16 +82,16 @@ def huge_png(width: int, height: int) -> bytes:
 
 
 def malformed(data: bytes, rng: np.random.Generator) -> tuple[bytes, bool]:
-    """A whole request as bytes, and whether it is one that HTTP lets a server answer."""
+    """Return a malformed request as bytes, and whether it is complete, so that the server must respond."""
     path = (b"/predict", b"/explain", b"/predict?x=%00", b"/explain?face=999")[rng.integers(4)]
     kind = rng.integers(8)
     form = b"Content-Type: multipart/form-data; boundary=edge\r\n"
     part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="../x"\r\n\r\n'
-    extra, whole = b"", True
+    extra, complete = b"", True
     if kind == 0:
         extra, data = form, part + data + b"\r\n--edge--\r\n"
     elif kind == 1:
-        # The form ends before its border.
+        # The form ends before its boundary.
         extra, data = form, (part + data)[: rng.integers(1, len(part) + len(data))]
     elif kind == 2:
         extra, data = form, part.replace(b"file", b"fil\xff\xfe", 1) * int(rng.integers(1, 30)) + data
@@ -101,25 +101,25 @@ def malformed(data: bytes, rng: np.random.Generator) -> tuple[bytes, bool]:
         extra = b"Content-Type: application/json\r\nContent-Encoding: gzip\r\n"
     length = len(data)
     if kind == 5:
-        # The client hangs up in the middle.
-        length, whole = len(data) + int(rng.integers(1, 5000)), False
+        # The client closes the connection early.
+        length, complete = len(data) + int(rng.integers(1, 5000)), False
     head = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + extra
     if kind == 6:
         return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n" % (len(data) + 7) + data + b"\r\n", False
-    return head + b"Content-Length: %d\r\n\r\n" % length + data, whole
+    return head + b"Content-Length: %d\r\n\r\n" % length + data, complete
 
 
-def status_of(port: int, request: bytes, whole: bool = True) -> int | None:
-    """What a server says to a request, after one that is not whole the client hangs up; None: nothing."""
+def status_of(port: int, request: bytes, complete: bool = True) -> int | None:
+    """Return the status of the response to a request; None for none. Close the connection if it is not complete."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         try:
             line.sendall(request)
-            if not whole:
+            if not complete:
                 line.shutdown(socket.SHUT_WR)
             reply = b""
             while part := line.recv(65536):
                 reply += part
-        # It may hang up on what it will not read.
+        # The server may close the connection without reading the complete request.
         except (ConnectionResetError, BrokenPipeError):
             return None
     return int(reply.split(b" ", 2)[1]) if reply else None
@@ -132,38 +132,38 @@ def good(face: bytes) -> bytes:
     )
 
 
-def throw(server, face: bytes, clip: bytes, numbers: range) -> set[int | None]:
+def send_malformed(server, face: bytes, clip: bytes, numbers: range) -> set[int | None]:
     seen: set[int | None] = set()
     for number in numbers:
         rng = np.random.default_rng(number)
-        request, whole = malformed(damaged(clip if number % 10 == 0 else face, rng), rng)
-        status = status_of(server.port, request, whole)
-        assert status in (200, 400, 408, 413, 415, 422, None if not whole else 422), (number, status)
+        request, complete = malformed(corrupted(clip if number % 10 == 0 else face, rng), rng)
+        status = status_of(server.port, request, complete)
+        assert status in (200, 400, 408, 413, 415, 422, None if not complete else 422), (number, status)
         seen.add(status)
     assert server.process.poll() is None
     assert status_of(server.port, good(face)) == 200
-    said = server.said.read_text()
-    assert "Traceback" not in said, said[-3000:]
+    log = server.log.read_text()
+    assert "Traceback" not in log, log[-3000:]
     return seen
 
 
-def test_two_hundred_malformed_uploads_are_refused_and_the_server_stays_up(serving, face, clip):
+def test_server_survives_malformed_uploads(serving, face, clip):
     with serving(*FLAGS) as server:
-        assert {400, 413, 415, 422} <= throw(server, face, clip, range(200))
+        assert {400, 413, 415, 422} <= send_malformed(server, face, clip, range(200))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads memory from /proc")
-def test_ten_thousand_malformed_uploads_leave_memory_flat(serving, face, clip):
+def test_malformed_uploads_do_not_leak_memory(serving, face, clip):
     def resident() -> int:
         with open(f"/proc/{server.process.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     with serving(*FLAGS) as server:
-        throw(server, face, clip, range(1000, 3000))
+        send_malformed(server, face, clip, range(1000, 3000))
         before = resident()
-        throw(server, face, clip, range(3000, 11_000))
+        send_malformed(server, face, clip, range(3000, 11_000))
         after = resident()
     print(f"resident: {before / 2**20:.0f} MiB after 2,000 uploads, {after / 2**20:.0f} MiB after 10,000")
     assert after - before < 24 * 2**20

@@ -12,9 +12,9 @@ from PIL import Image
 from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor
 from auxface.serve.app import create_app
-from auxface.serve.handler import Batcher
+from auxface.serve.batcher import Batcher
 from auxface.serve.page_content import card_page, to_html
-from auxface.serve.server import Settings
+from auxface.serve.settings import Settings
 
 
 def png(image: np.ndarray) -> bytes:
@@ -29,8 +29,8 @@ def client(predictor):
         yield made
 
 
-def test_a_image_is_answered_as_the_predictor_answers_it(client, predictor, face):
-    wanted = predictor(face).to_dict()
+def test_image_gets_the_answer_of_the_predictor(client, predictor, face):
+    expected = predictor(face).to_dict()
     for reply in (
         client.post("/predict", files={"file": ("my name.png", face)}),
         client.post("/predict", content=face),
@@ -39,10 +39,10 @@ def test_a_image_is_answered_as_the_predictor_answers_it(client, predictor, face
         body = reply.json()
         assert len(body["input"]) == 64
         found = body["faces"][0]["tasks"]["mood"]["probabilities"]
-        assert found == pytest.approx(wanted["faces"][0]["tasks"]["mood"]["probabilities"], abs=1e-6)
+        assert found == pytest.approx(expected["faces"][0]["tasks"]["mood"]["probabilities"], abs=1e-6)
 
 
-def test_an_explanation_has_the_views_that_the_slider_needs(client, face):
+def test_explanation_has_all_layers(client, face):
     body = client.post("/explain?task=forged", files={"file": face}).json()
     names = [layer["name"] for layer in body["layers"]]
     assert names[:3] == ["photograph", "attention", "gradients"]
@@ -50,7 +50,7 @@ def test_an_explanation_has_the_views_that_the_slider_needs(client, face):
     assert all(layer["image"].startswith("data:image/png;base64,") for layer in body["layers"])
 
 
-def test_a_video_is_followed_and_leaves_no_file(client, clip, tmp_path, monkeypatch):
+def test_video_is_tracked_and_leaves_no_file(client, clip, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     body = client.post("/predict", files={"file": clip}).json()
     assert body["video"]["frames"] == 20
@@ -60,7 +60,7 @@ def test_a_video_is_followed_and_leaves_no_file(client, clip, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_refusals_are_json_with_a_reason(client, face):
+def test_errors_are_json_with_a_reason(client, face):
     large = png(np.zeros((900, 900, 3), np.uint8))
     noise = png(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
     for status, reply in (
@@ -83,7 +83,7 @@ def test_refusals_are_json_with_a_reason(client, face):
         assert (reply.status_code, list(reply.json())) == (status, ["reason"]), reply.text
 
 
-def test_an_upload_without_a_stated_length_is_cut_off(client):
+def test_upload_without_content_length_is_limited(client):
     def endless():
         for _ in range(1000):
             yield b"\xff\xd8\xff" + b"0" * 10_000
@@ -91,7 +91,7 @@ def test_an_upload_without_a_stated_length_is_cut_off(client):
     assert client.post("/predict", content=endless()).status_code == 413
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkeypatch):
+def test_full_queue_rejects_with_retry_after(predictor, face, monkeypatch):
     app = create_app(predictor, Settings("little", queue=1))
     hold, started = threading.Event(), threading.Event()
 
@@ -114,16 +114,16 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(predictor, face, monkey
         assert client.post("/predict", content=face).status_code == 200
 
 
-def test_an_answer_that_takes_too_long_is_given_up(predictor, face, monkeypatch):
-    given_up = threading.Event()
-    monkeypatch.setattr(Predictor, "stream", lambda self, images: given_up.wait(60) and iter([]))
+def test_slow_request_times_out(predictor, face, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(Predictor, "stream", lambda self, images: released.wait(60) and iter([]))
     with TestClient(create_app(predictor, Settings("little", max_seconds=0.1))) as client:
         reply = client.post("/predict", content=face)
-        given_up.set()
+        released.set()
     assert (reply.status_code, "0.1 s" in reply.json()["reason"]) == (503, True)
 
 
-def test_a_token_guards_everything_but_the_page_and_health(predictor, face):
+def test_token_is_required_except_for_page_and_health(predictor, face):
     with TestClient(create_app(predictor, Settings("little", token="secret"))) as client:
         for path in ("/model", "/card", "/report", "/samples/0", "/openapi.json"):
             assert client.get(path).status_code == 401
@@ -135,12 +135,12 @@ def test_a_token_guards_everything_but_the_page_and_health(predictor, face):
         assert client.get("/model", headers={"authorization": "Bearer secret"}).status_code == 200
 
 
-def test_a_local_server_does_not_answer_under_another_name(client):
+def test_local_server_rejects_other_host_names(client):
     assert client.get("/model", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/model", headers={"host": "localhost:8000"}).status_code == 200
 
 
-def test_nothing_of_a_image_is_logged_but_its_hash(client, face, caplog):
+def test_log_contains_only_the_hash_of_an_image(client, face, caplog):
     with caplog.at_level(logging.DEBUG):
         body = client.post("/predict", files={"file": ("my secret name.png", face)}).json()
         client.post("/predict", files={"file": ("my secret name.png", face[:99])})
@@ -150,7 +150,7 @@ def test_nothing_of_a_image_is_logged_but_its_hash(client, face, caplog):
     assert "calm" not in said
 
 
-def test_pages_keep_to_themselves(client):
+def test_pages_load_nothing_from_other_sites(client):
     for path in ("/", "/card"):
         reply = client.get(path)
         assert "default-src 'self'" in reply.headers["content-security-policy"]
@@ -158,7 +158,7 @@ def test_pages_keep_to_themselves(client):
         assert "https://" not in reply.text
 
 
-def test_a_card_from_a_stranger_cannot_bring_a_script(predictor):
+def test_model_card_is_escaped(predictor):
     recipe = predictor.config.recipe.model_copy(update={"name": "<script>alert(1)</script>"})
     config = predictor.config.model_copy(
         update={"recipe": recipe, "provenance": {"<img src=x onerror=alert(1)>": "`<b>`"}}
@@ -170,7 +170,7 @@ def test_a_card_from_a_stranger_cannot_bring_a_script(predictor):
     assert "<td>b</td>" in to_html("| a | b |\n|---|---|\n| a | b |")
 
 
-def test_faces_of_waiting_requests_are_scored_together(predictor):
+def test_faces_of_waiting_requests_share_a_batch(predictor):
     sizes: list[int] = []
     begun, release = threading.Event(), threading.Event()
 
@@ -183,7 +183,7 @@ def test_faces_of_waiting_requests_are_scored_together(predictor):
             release.wait(60)
             return {"mood": images.reshape(len(images), -1)[:, :1].astype(np.float32)}
 
-    batcher = Batcher(Slow(), most=5)
+    batcher = Batcher(Slow(), max_faces=5)
     images = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
     first = batcher.submit(images[:1])
     assert begun.wait(60)
@@ -202,7 +202,7 @@ def test_faces_of_waiting_requests_are_scored_together(predictor):
     assert sizes[:3] == [1, 4, 4]
 
 
-def test_a_model_that_fails_fails_its_requests_and_no_others(predictor):
+def test_model_error_fails_only_its_own_requests(predictor):
     class Failing:
         config = predictor.config
         calls = 0
@@ -213,14 +213,14 @@ def test_a_model_that_fails_fails_its_requests_and_no_others(predictor):
                 raise RuntimeError("once")
             return {"mood": np.zeros((len(images), 1), np.float32)}
 
-    batcher = Batcher(Failing(), most=4)
+    batcher = Batcher(Failing(), max_faces=4)
     with pytest.raises(RuntimeError, match="once"):
         batcher.submit(np.zeros((1, 3, 4, 4), np.uint8)).result(60)
     assert batcher.submit(np.zeros((2, 3, 4, 4), np.uint8)).result(60)["mood"].shape == (2, 1)
     batcher.close()
 
 
-def test_a_served_audit_is_one_click_away(predictor, tmp_path):
+def test_audit_is_served_at_report(predictor, tmp_path):
     (tmp_path / "report.html").write_text("<p>audit</p>")
     with TestClient(create_app(predictor, Settings("little", report=str(tmp_path)))) as client:
         assert client.get("/model").json()["report"] is True

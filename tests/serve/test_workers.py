@@ -1,4 +1,4 @@
-"""Several processes behind one address."""
+"""Several worker processes behind one port."""
 
 import json
 import time
@@ -9,23 +9,23 @@ import psutil
 import pytest
 
 
-def assert_close(found, wanted, atol):
-    """Two JSON documents are equal but for their numbers, which may differ by ``atol``."""
-    assert type(found) is type(wanted)
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys()
-    if isinstance(wanted, dict | list):
-        assert len(found) == len(wanted)
-        for key in wanted if isinstance(wanted, dict) else range(len(wanted)):
-            assert_close(found[key], wanted[key], atol)
-    elif isinstance(wanted, float):
-        assert found == pytest.approx(wanted, rel=0, abs=atol)
+def assert_close(found, expected, atol):
+    """Assert that two JSON documents are equal, except that numbers may differ by ``atol``."""
+    assert type(found) is type(expected)
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+    if isinstance(expected, dict | list):
+        assert len(found) == len(expected)
+        for key in expected if isinstance(expected, dict) else range(len(expected)):
+            assert_close(found[key], expected[key], atol)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=0, abs=atol)
     else:
-        assert found == wanted
+        assert found == expected
 
 
 @pytest.mark.timeout(300)
-def test_two_workers_answer_alike_and_stop_with_their_server(serving, face):
+def test_two_workers_give_equal_answers_and_stop(serving, face):
     with serving("--workers", "2", "--queue", "8") as server:
         address = f"http://127.0.0.1:{server.port}"
 
@@ -35,21 +35,21 @@ def test_two_workers_answer_alike_and_stop_with_their_server(serving, face):
 
         seen: set[int] = set()
         end = time.monotonic() + 200
-        # The kernel gives a connection to whichever worker takes it first.
+        # The kernel passes a connection to whichever worker accepts it first.
         while len(seen) < 2 and time.monotonic() < end:
             with ThreadPoolExecutor(8) as pool:
                 answers = list(pool.map(ask, range(16)))
-            # Requests share batches, of which fp32 leaves the last digits.
+            # Requests share batches, which changes the last digits in fp32.
             for answer in answers[1:]:
                 assert_close(answer, answers[0], atol=1e-5)
-            lines = [json.loads(line) for line in server.said.read_text().splitlines() if line.startswith("{")]
-            seen = {line["process"] for line in lines if "/predict" in line["said"]}
+            lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+            seen = {line["process"] for line in lines if "/predict" in line["message"]}
         assert len(seen) == 2
         assert server.process.pid not in seen
         with urllib.request.urlopen(f"{address}/health", timeout=150) as reply:
             assert json.load(reply)["queue"] == 8
         children = psutil.Process(server.process.pid).children(recursive=True)
         assert seen <= {child.pid for child in children}
-        assert "Traceback" not in server.said.read_text()
+        assert "Traceback" not in server.log.read_text()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []

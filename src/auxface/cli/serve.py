@@ -1,4 +1,4 @@
-"""``auxface serve``."""
+"""The command ``auxface serve``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,23 +12,25 @@ from auxface.cli.predict import DetectorFlag, FacesFlag, WeightsFlag
 def command(
     model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
     host: Annotated[
-        str, typer.Option("--host", help="127.0.0.1: this machine alone; 0.0.0.0: everyone.")
+        str, typer.Option("--host", help="Address to listen on; 127.0.0.1: this machine only; 0.0.0.0: all.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0: any free one.", min=0, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option("--workers", help="Processes, each with the model.", min=1, max=64)] = 1,
+    port: Annotated[int, typer.Option("--port", help="0: any free port.", min=0, max=65535)] = 8000,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Number of processes, each with the model.", min=1, max=64)
+    ] = 1,
     token: Annotated[
         str | None, typer.Option("--token", envvar="AUXFACE_TOKEN", help="Clients must send it as a bearer token.")
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="The model's audit: a report.html, or the folder with it.")
     ] = None,
-    max_megabytes: Annotated[float, typer.Option("--max-megabytes", help="Of an upload.", min=0.01)] = 32.0,
-    max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Of an image.", min=0.01)] = 50.0,
-    max_frames: Annotated[int, typer.Option("--max-frames", help="Of a video, looked at.", min=1)] = 300,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", help="For one answer.", min=0.1)] = 30.0,
-    queue: Annotated[int, typer.Option("--queue", help="Requests that may wait in each process.", min=1)] = 64,
+    max_megabytes: Annotated[float, typer.Option("--max-megabytes", help="Largest upload.", min=0.01)] = 32.0,
+    max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Largest image.", min=0.01)] = 50.0,
+    max_frames: Annotated[int, typer.Option("--max-frames", help="Most frames to score per video.", min=1)] = 300,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", help="Longest time per request.", min=0.1)] = 30.0,
+    queue: Annotated[int, typer.Option("--queue", help="Most unfinished requests per process.", min=1)] = 64,
     batch: Annotated[
-        int | None, typer.Option("--batch", help="Faces of different requests scored together; by device.", min=1)
+        int | None, typer.Option("--batch", help="Most faces of different requests per batch; by device.", min=1)
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,
@@ -36,7 +38,8 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Serve a model: an HTTP API and a web page."""
-    from auxface.serve.server import Settings, serve_model
+    from auxface.serve.server import serve_model
+    from auxface.serve.settings import Settings
 
     settings = Settings(
         model=model,

@@ -1,1 +1,1 @@
-"""A predictor on the web: an HTTP API and one page over it."""
+"""Serve a model: an HTTP API and a web page."""

@@ -1,4 +1,7 @@
-"""The HTTP API: ``/predict``, ``/explain``, ``/health``, ``/model``, and the page."""
+"""The HTTP API (``/predict``, ``/explain``, ``/health``, ``/model``) and the web page, as a FastAPI application.
+
+app = create_app(predictor, settings)
+"""
 
 import json
 import logging
@@ -19,16 +22,26 @@ from starlette.staticfiles import StaticFiles
 from auxface import __version__
 from auxface.inference.answers import forgery_note
 from auxface.inference.predictor import Predictor
-from auxface.inference.preprocessing import WholeImage
-from auxface.serve.handler import Answering
-from auxface.serve.page_content import Samples, card_page
-from auxface.serve.schemas import ExplanationOut, Health, ModelOut, PredictionOut, TaskOut, layers_of
-from auxface.serve.security import RESPONSES, RETRY_SECONDS, Guard, Refusal
-from auxface.serve.server import ENVIRONMENT, Settings, log_to_standard_error
-from auxface.serve.uploads import Upload, receive
+from auxface.inference.preprocessing import DetectedFaces
+from auxface.serve.page_content import SampleFaces, card_page
+from auxface.serve.request_handler import RequestHandler
+from auxface.serve.schemas import (
+    RESPONSES,
+    RETRY_SECONDS,
+    ExplanationOut,
+    Health,
+    ModelOut,
+    PredictionOut,
+    RequestError,
+    TaskOut,
+    explanation_layers,
+)
+from auxface.serve.security import SecurityMiddleware
+from auxface.serve.settings import ENVIRONMENT, LOGGER, Settings, log_to_standard_error
+from auxface.serve.uploads import Upload, read_upload
 
 PAGE = Path(__file__).with_name("page")
-_log = logging.getLogger("auxface.serve")
+_log = logging.getLogger(LOGGER)
 _BODY = {
     "requestBody": {
         "required": True,
@@ -47,17 +60,17 @@ _BODY = {
 
 
 def worker_app() -> FastAPI:
-    """The application of one worker process, by the settings in its environment."""
-    settings = Settings.from_text(os.environ[ENVIRONMENT])
+    """Return the application of one worker process, with the settings in its environment."""
+    settings = Settings.from_json(os.environ[ENVIRONMENT])
     log_to_standard_error()
     return create_app(load_predictor(settings), settings)
 
 
 def load_predictor(settings: Settings) -> Predictor:
-    """The predictor that settings ask for.
+    """Return the predictor for the settings.
 
     Raises:
-        InputError: a model, detector or device that cannot be had.
+        InputError: The model, detector or device is not available.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -72,84 +85,84 @@ def load_predictor(settings: Settings) -> Predictor:
 
 
 def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
-    """The application over a predictor."""
-    answering = Answering(predictor, settings)
-    samples = Samples(settings.samples)
+    """Return the application that serves a predictor."""
+    handler = RequestHandler(predictor, settings)
+    samples = SampleFaces(settings.samples)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        answering.open()
+        handler.open()
         yield
-        answering.close()
+        handler.close()
 
     app = FastAPI(
         title="auxface",
         version=__version__,
-        description=f"Answers of the model '{predictor.config.recipe.name}' about faces. Nothing that is sent is kept.",
+        description=f"Predictions of the model '{predictor.config.recipe.name}' for faces. Uploads are not stored.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(Guard, settings=settings)
-    _refusals(app)
+    app.add_middleware(SecurityMiddleware, settings=settings)
+    _add_error_handlers(app)
 
-    async def answer(request: Request, work: Callable[[Upload], Awaitable[Any]]) -> tuple[Upload, Any]:
-        if answering.in_hand >= settings.queue:
-            raise Refusal(429, f"{settings.queue} requests are in hand; try again in a moment")
-        answering.in_hand += 1
+    async def handle(request: Request, work: Callable[[Upload], Awaitable[Any]]) -> tuple[Upload, Any]:
+        if handler.unfinished >= settings.queue:
+            raise RequestError(429, f"the queue of {settings.queue} requests is full; try again in a moment")
+        handler.unfinished += 1
         start = time.perf_counter()
         try:
-            upload = await receive(request, settings)
+            upload = await read_upload(request, settings)
             result = await work(upload)
         finally:
-            answering.in_hand -= 1
-        _log.info("%s %s %.0f ms", request.url.path, upload.mark, 1000 * (time.perf_counter() - start))
+            handler.unfinished -= 1
+        _log.info("%s %s %.0f ms", request.url.path, upload.sha256, 1000 * (time.perf_counter() - start))
         return upload, result
 
     @app.post("/predict", response_model=PredictionOut, responses=RESPONSES, openapi_extra=_BODY)
     async def predict(request: Request) -> Any:
-        """Every face in an image, or in a video followed through it, with calibrated answers."""
-        upload, result = await answer(request, answering.predict)
-        return JSONResponse(result.to_dict() | {"input": upload.mark})
+        """Return calibrated answers for every face in an image, or tracked through a video."""
+        upload, result = await handle(request, handler.predict)
+        return JSONResponse(result.to_dict() | {"input": upload.sha256})
 
     @app.post("/explain", response_model=ExplanationOut, responses=RESPONSES, openapi_extra=_BODY)
     async def explain(
         request: Request,
-        task: Annotated[str | None, Query(max_length=200, description="which answer; the first by default")] = None,
-        face: Annotated[int, Query(ge=0, le=10_000, description="which face, from the left")] = 0,
+        task: Annotated[str | None, Query(max_length=200, description="task; by default the first")] = None,
+        face: Annotated[int, Query(ge=0, le=10_000, description="index of the face, from the left")] = 0,
     ) -> Any:
-        """Where the model looked on one face of an image, and what it rebuilt of it."""
-        upload, one = await answer(request, lambda upload: answering.explain(upload, task, face))
-        made = {"input": upload.mark, "face": one.face.to_dict(), "task": one.task, "output": one.output}
-        return JSONResponse(made | {"layers": [layer.model_dump() for layer in layers_of(one)]})
+        """Return saliency maps and reconstruction errors for one face of an image."""
+        upload, one = await handle(request, lambda upload: handler.explain(upload, task, face))
+        content = {"input": upload.sha256, "face": one.face.to_dict(), "task": one.task, "output": one.output}
+        return JSONResponse(content | {"layers": [layer.model_dump() for layer in explanation_layers(one)]})
 
     @app.get("/health", response_model=Health, responses={400: RESPONSES[400]})
     async def health() -> Any:
-        """Whether the server answers, and how busy it is."""
-        return Health(status="ok", in_hand=answering.in_hand, queue=settings.queue)
+        """Return whether the server is running, and its number of unfinished requests."""
+        return Health(status="ok", in_hand=handler.unfinished, queue=settings.queue)
 
     @app.get("/model", response_model=ModelOut, responses={400: RESPONSES[400], 401: RESPONSES[401]})
     async def model() -> Any:
-        """What the model answers, and within which bounds."""
-        return _model(predictor, settings, answering.can_explain)
+        """Return the model's tasks and the server's limits."""
+        return _describe_model(predictor, settings, handler.can_explain)
 
     @app.get("/card", include_in_schema=False)
     async def card() -> HTMLResponse:
-        return HTMLResponse(card_page(predictor.config, report_figures(settings)))
+        return HTMLResponse(card_page(predictor.config, _report_figures(settings)))
 
     @app.get("/report", include_in_schema=False)
     async def report() -> Response:
-        place = report_file(settings)
-        if place is None:
-            raise Refusal(404, "this server was given no audit (--report)")
-        return FileResponse(place, media_type="text/html")
+        path = settings.report_page
+        if path is None:
+            raise RequestError(404, "this server has no audit to show; start it with --report")
+        return FileResponse(path, media_type="text/html")
 
     @app.get("/samples/{number}", include_in_schema=False)
     def sample(number: int) -> Response:
         try:
             return Response(samples[number], media_type="image/png")
         except IndexError:
-            raise Refusal(404, f"there are {samples.count} samples, from 0") from None
+            raise RequestError(404, f"sample {number} does not exist; there are {samples.count}, from 0") from None
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -159,29 +172,11 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
     return app
 
 
-def report_file(settings: Settings) -> Path | None:
-    """The audit's page, if there is one."""
-    if settings.report is None:
-        return None
-    place = Path(settings.report)
-    place = place / "report.html" if place.is_dir() else place
-    return place if place.is_file() else None
+def _add_error_handlers(app: FastAPI) -> None:
+    """Return every error as JSON with a reason."""
 
-
-def report_figures(settings: Settings) -> dict[str, Any] | None:
-    """The audit's ``report.json`` beside its page, if there is one that can be read."""
-    page = report_file(settings)
-    try:
-        return None if page is None else json.loads(page.with_name("report.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
-def _refusals(app: FastAPI) -> None:
-    """Every refusal is JSON with a reason."""
-
-    @app.exception_handler(Refusal)
-    async def refused(_: Request, error: Refusal) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def rejected(_: Request, error: RequestError) -> JSONResponse:
         headers = {"Retry-After": str(RETRY_SECONDS)} if error.status in (429, 503) else None
         return JSONResponse({"reason": error.reason}, error.status, headers=headers)
 
@@ -195,14 +190,13 @@ def _refusals(app: FastAPI) -> None:
         return JSONResponse({"reason": str(error.detail).lower()}, error.status_code, headers=error.headers)
 
 
-def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut:
-    config = predictor.config
-    extractor = predictor.face_extractor
-    if isinstance(extractor, WholeImage):
-        faces = "the central square of an image is taken as one face"
+def _describe_model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut:
+    config, extractor = predictor.config, predictor.face_extractor
+    if isinstance(extractor, DetectedFaces):
+        crop = extractor.cropper.settings
+        faces = f"faces are detected with {crop.detector} and cropped with a margin of {crop.margin:g}"
     else:
-        cut = extractor.cropper.settings  # pyright: ignore[reportAttributeAccessIssue]
-        faces = f"faces are found with {cut.detector} and cut with a margin of {cut.margin:g}"
+        faces = "the central square of an image is taken as one face"
     tasks = [
         TaskOut(
             name=task.name,
@@ -220,7 +214,7 @@ def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut
         image_size=predictor.image_size,
         faces=faces,
         explains=explains,
-        report=report_file(settings) is not None,
+        report=settings.report_page is not None,
         provenance=config.provenance,
         limits={
             "bytes": settings.max_bytes,
@@ -229,3 +223,12 @@ def _model(predictor: Predictor, settings: Settings, explains: bool) -> ModelOut
             "seconds": settings.max_seconds,
         },
     )
+
+
+def _report_figures(settings: Settings) -> dict[str, Any] | None:
+    """Return the audit's ``report.json``; None if there is none, or it cannot be read."""
+    page = settings.report_page
+    try:
+        return None if page is None else json.loads(page.with_name("report.json").read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -1,6 +1,7 @@
-"""The model card as a page. The card's text comes from a stranger's configuration, so every character is escaped.
+"""Content of the web page that the server makes: the model card as HTML, and synthetic faces to try.
 
-Faces that nobody owns, for trying the page: rendered when the server starts.
+html = card_page(config, report)
+png = SampleFaces(6)[0]
 """
 
 import io
@@ -32,15 +33,26 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+_SEED = 20
+_SIZE = 256
+# Consecutive faces differ in person, light and expression.
+_STEP = 13
 
 
 def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
-    """The card as HTML, with the figures of the audit where there is one."""
+    """Return the model card as HTML.
+
+    The text comes from the configuration of a model that may be a stranger's, so all of it is escaped.
+
+    Args:
+        config: The model's configuration.
+        report: Content of an audit's ``report.json``, whose figures are shown.
+    """
     return _PAGE.format(title=escape(f"Model card: {config.recipe.name}"), body=to_html(model_card(config, report)))
 
 
 def to_html(markdown: str) -> str:
-    """The few forms that the card uses: headings, tables, lists, paragraphs."""
+    """Return Markdown as HTML; supports the headings, tables, lists and paragraphs of a model card."""
     parts: list[str] = []
     for block in re.split(r"\n\s*\n", markdown.strip()):
         lines = block.splitlines()
@@ -72,31 +84,30 @@ def _inline(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
-_SEED = 20
-_SIZE = 256
-
-
-class Samples:
-    """Synthetic faces as PNG, rendered one after the other in the background; all are there when first asked for.
+class SampleFaces:
+    """Synthetic faces as PNG files, each rendered when it is first requested.
 
     Args:
-        count: how many.
+        count: Number of faces.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._made: dict[int, bytes] = {}
+        self._rendered: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
     def __getitem__(self, number: int) -> bytes:
-        """The face, or IndexError."""
+        """Return a face as PNG.
+
+        Raises:
+            IndexError: There is no such face.
+        """
         if not 0 <= number < self.count:
             raise IndexError(number)
         with self._lock:
-            if number not in self._made:
-                # Every thirteenth, so that people, light and mood differ.
-                description, _ = describe_face(number * 13, seed=_SEED)
+            if number not in self._rendered:
+                description, _ = describe_face(number * _STEP, seed=_SEED)
                 buffer = io.BytesIO()
                 Image.fromarray(render_face(description, _SIZE)).save(buffer, "PNG")
-                self._made[number] = buffer.getvalue()
-            return self._made[number]
+                self._rendered[number] = buffer.getvalue()
+            return self._rendered[number]

@@ -1,4 +1,4 @@
-"""The JSON that the API answers with, as its OpenAPI describes it."""
+"""The JSON that the API returns, as its OpenAPI document describes it, and the errors of requests."""
 
 import base64
 import io
@@ -12,18 +12,51 @@ from pydantic import BaseModel, Field
 from auxface.inference.explain import Explanation
 from auxface.inference.explanation_figure import heat_map
 
-_SIDE = 384
+RETRY_SECONDS = 1
+_LAYER_SIDE = 384
+
+
+class RequestError(Exception):
+    """A request that is rejected.
+
+    Args:
+        status: HTTP status code.
+        reason: Why, in one sentence.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class ErrorOut(BaseModel):
+    """The body of every rejection."""
+
+    reason: str
+
+
+RESPONSES: dict[int | str, dict] = {
+    400: {"model": ErrorOut, "description": "The request is malformed"},
+    401: {"model": ErrorOut, "description": "The token is missing or wrong"},
+    408: {"model": ErrorOut, "description": "The upload took too long"},
+    413: {"model": ErrorOut, "description": "The file has too many bytes, pixels or frames"},
+    415: {"model": ErrorOut, "description": "The file is not a supported image or video"},
+    422: {"model": ErrorOut, "description": "The file is damaged, or a parameter is invalid"},
+    429: {"model": ErrorOut, "description": "The queue is full; try again"},
+    503: {"model": ErrorOut, "description": "The request took too long, or the server is stopping"},
+}
 
 
 class AnswerOut(BaseModel):
-    """One task of one face."""
+    """The answer to one task for one face."""
 
-    answer: str | list[str] | None = Field(alias="class", description="class name; names of the attributes present")
+    answer: str | list[str] | None = Field(alias="class", description="class name; for attributes, those present")
     probability: float | None
-    probabilities: dict[str, float] = Field(description="calibrated, per class or attribute")
+    probabilities: dict[str, float] = Field(description="calibrated probability of each class or attribute")
     threshold: float | dict[str, float] | None
     abstained: bool
-    value: float | None = Field(None, description="predicted number of an ordinal task")
+    value: float | None = Field(None, description="expected value of an ordinal task")
 
 
 class FaceOut(BaseModel):
@@ -34,30 +67,30 @@ class FaceOut(BaseModel):
 
 
 class TrackOut(BaseModel):
-    """One face through a video."""
+    """One face tracked through a video."""
 
     frames: list[int]
     seconds: list[float]
     boxes: list[tuple[float, float, float, float]]
-    scores: dict[str, dict[str, list[float]]] = Field(description="per task and class, one score per frame")
+    scores: dict[str, dict[str, list[float]]] = Field(description="one score per frame, by task and class")
 
 
 class VideoOut(BaseModel):
-    """What belongs to a video as a whole."""
+    """The answers for a video as a whole."""
 
     frames: int
-    looked_at: int
+    looked_at: int = Field(description="number of frames that were scored")
     seconds: float
-    rule: str = Field(description="how frames' scores become the video's")
+    rule: str = Field(description="how the scores of frames are combined: mean, median or max")
     tasks: dict[str, AnswerOut]
     tracks: list[TrackOut]
 
 
 class PredictionOut(BaseModel):
-    """An answer to ``/predict``."""
+    """The response of ``/predict``."""
 
     input: str = Field(description="SHA-256 of the file")
-    reason: str | None = Field(description="why there is no face; null where there is one")
+    reason: str | None = Field(description="why there is no face; null if there is one")
     faces: list[FaceOut]
     video: VideoOut | None = None
 
@@ -68,11 +101,11 @@ class Layer(BaseModel):
     name: str
     title: str
     caption: str
-    image: str = Field(description="PNG as a data address")
+    image: str = Field(description="PNG as a data URL")
 
 
 class ExplanationOut(BaseModel):
-    """An answer to ``/explain``."""
+    """The response of ``/explain``."""
 
     input: str = Field(description="SHA-256 of the file")
     face: FaceOut
@@ -82,23 +115,23 @@ class ExplanationOut(BaseModel):
 
 
 class TaskOut(BaseModel):
-    """What the model answers."""
+    """One task of the model."""
 
     name: str
     kind: str
     classes: list[str]
     thresholds: dict[str, float]
     abstain: tuple[float, float] | None
-    meaning: str | None = Field(description="what the score does and does not mean, for forgery tasks")
+    meaning: str | None = Field(description="for forgery tasks: what the score does and does not show")
 
 
 class ModelOut(BaseModel):
-    """An answer to ``/model``."""
+    """The response of ``/model``."""
 
     name: str
     tasks: list[TaskOut]
     image_size: int
-    faces: str = Field(description="how images become faces")
+    faces: str = Field(description="how faces are cropped from images")
     explains: bool
     report: bool = Field(description="whether the model's audit is served at /report")
     provenance: dict[str, Any]
@@ -106,46 +139,46 @@ class ModelOut(BaseModel):
 
 
 class Health(BaseModel):
-    """An answer to ``/health``."""
+    """The response of ``/health``."""
 
     status: str
-    in_hand: int
+    in_hand: int = Field(description="number of requests that are not yet answered")
     queue: int
 
 
-def layers_of(one: Explanation) -> list[Layer]:
-    """The views of a face that the page's slider moves through."""
-    side = max(_SIDE, one.image.shape[0])
-    made: list[Layer] = []
-    # Enlarged first, so that maps glide over the face in place of growing with its pixels.
-    large = cv2.resize(one.image, (side, side), interpolation=cv2.INTER_CUBIC)
+def explanation_layers(explanation: Explanation) -> list[Layer]:
+    """Return the views of a face that the page shows with its slider."""
+    side = max(_LAYER_SIDE, explanation.image.shape[0])
+    layers: list[Layer] = []
+    # Enlarged first, so that the maps are interpolated at the final size.
+    face = cv2.resize(explanation.image, (side, side), interpolation=cv2.INTER_CUBIC)
 
     def add(name: str, title: str, caption: str, image: np.ndarray) -> None:
-        made.append(Layer(name=name, title=title, caption=caption, image=_png(image, side)))
+        layers.append(Layer(name=name, title=title, caption=caption, image=_png(image, side)))
 
-    add("photograph", "Photograph", "The face as the model sees it.", large)
-    if one.attention is not None:
-        caption = "Attention rollout: how much of each patch reaches the answer through all layers."
-        add("attention", "Attention", caption, heat_map(large, one.attention))
-    caption = f"Gradients: where a small change would move '{one.output}' most."
-    add("gradients", "Gradients", caption, heat_map(large, one.gradients))
-    for texture in one.reconstructions:
-        name = "RGB" if texture.name == "rgb" else texture.name.replace("_", " ")
-        short = "Color" if texture.name == "rgb" else "Texture"
-        if texture.name != "rgb":
-            caption = f"The {name} of the face: what the auxiliary task asks for."
-            add(texture.name, short, caption, texture.target)
-        caption = f"The {name} of each patch as the model rebuilds it from the others alone."
-        add(f"{texture.name}.rebuilt", f"{short} rebuilt", caption, texture.reconstruction)
-        low, high = float(texture.error.min()), float(texture.error.max())
-        caption = f"Surprise: where its {name} cannot be told from the rest; {low:.2g} to {high:.2g} {texture.unit}."
-        add(f"{texture.name}.surprise", f"{short} surprise", caption, heat_map(large, texture.error))
-    return made
+    add("photograph", "Photograph", "The face crop that was given to the model.", face)
+    if explanation.attention is not None:
+        caption = "Attention rollout: how much each patch contributes to the features through all layers."
+        add("attention", "Attention", caption, heat_map(face, explanation.attention))
+    caption = f"Gradients: where a small change would change the score of '{explanation.output}' most."
+    add("gradients", "Gradients", caption, heat_map(face, explanation.gradients))
+    for result in explanation.reconstructions:
+        name = "RGB image" if result.name == "rgb" else result.name.replace("_", " ")
+        title = "Color" if result.name == "rgb" else "Texture"
+        if result.name != "rgb":
+            caption = f"The {name} of the face: the target of the auxiliary task."
+            add(result.name, title, caption, result.target)
+        caption = f"The {name}, each patch reconstructed from the other patches while it was hidden."
+        add(f"{result.name}.rebuilt", f"{title} reconstructed", caption, result.reconstruction)
+        low, high = float(result.error.min()), float(result.error.max())
+        caption = f"Reconstruction error of the {name}; {low:.2g} to {high:.2g} {result.unit}."
+        add(f"{result.name}.surprise", f"{title} error", caption, heat_map(face, result.error))
+    return layers
 
 
 def _png(pixels: np.ndarray, side: int) -> str:
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    # Codes are not colors: between two of them lies nothing.
+    # Texture codes must not be interpolated.
     image = image if image.width >= side else image.resize((side, side), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

@@ -1,29 +1,36 @@
-// What the page asks of the server; every refusal becomes an Error with the server's own reason.
+// Requests to the server. Every rejection becomes an Error with the reason that the server gives.
 
 const KEY = "auxface-token";
 
-export class NeedsToken extends Error {}
+export class TokenRequired extends Error {}
 
-export function keepToken(token) {
+export function storeToken(token) {
   sessionStorage.setItem(KEY, token);
 }
 
-async function ask(path, options = {}) {
+export const model = async () => (await request("/model")).json();
+export const sample = async (number) => (await request(`/samples/${number}`)).blob();
+export const predict = async (file, signal) =>
+  (await request("/predict", { method: "POST", body: form(file), signal })).json();
+export const explain = async (file, face, signal) =>
+  (await request(`/explain?face=${face}`, { method: "POST", body: form(file), signal })).json();
+
+async function request(path, options = {}) {
   const token = sessionStorage.getItem(KEY);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  let reply;
+  let response;
   try {
-    reply = await fetch(path, { ...options, headers });
+    response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer.");
+    throw new Error("The server does not respond.");
   }
-  if (reply.status === 401) throw new NeedsToken("This server asks for a token.");
-  if (!reply.ok) {
-    const body = await reply.json().catch(() => ({}));
-    throw new Error(body.reason || `The server refused (${reply.status}).`);
+  if (response.status === 401) throw new TokenRequired("This server requires a token.");
+  if (!response.ok) {
+    const body = await response.json().catch(() => ({}));
+    throw new Error(body.reason || `The server rejected the request (${response.status}).`);
   }
-  return reply;
+  return response;
 }
 
 function form(file) {
@@ -31,10 +38,3 @@ function form(file) {
   body.append("file", file, "upload");
   return body;
 }
-
-export const model = async () => (await ask("/model")).json();
-export const sample = async (number) => (await ask(`/samples/${number}`)).blob();
-export const predict = async (file, signal) =>
-  (await ask("/predict", { method: "POST", body: form(file), signal })).json();
-export const explain = async (file, face, signal) =>
-  (await ask(`/explain?face=${face}`, { method: "POST", body: form(file), signal })).json();

@@ -1,41 +1,41 @@
-// Every way an image comes in: a file, a drop, a paste, a sample, the camera.
+// All ways to give an image: a file, drag and drop, paste, a sample, the camera.
 
 import * as api from "./api.js";
 
-const find = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
-export function listen(take, complain) {
-  const input = find("file");
-  find("choose").addEventListener("click", () => input.click());
+export function listenForFiles(submit, showError) {
+  const input = byId("file");
+  byId("choose").addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    if (input.files[0]) take(input.files[0]);
+    if (input.files[0]) submit(input.files[0]);
     input.value = "";
   });
-  const drop = find("drop");
+  const drop = byId("drop");
   let depth = 0;
-  addEventListener("dragenter", () => drop.classList.toggle("over-it", ++depth > 0));
-  addEventListener("dragleave", () => drop.classList.toggle("over-it", --depth > 0));
+  addEventListener("dragenter", () => drop.classList.toggle("dragging", ++depth > 0));
+  addEventListener("dragleave", () => drop.classList.toggle("dragging", --depth > 0));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
     depth = 0;
-    drop.classList.remove("over-it");
+    drop.classList.remove("dragging");
     const [file] = event.dataTransfer.files;
-    if (file) take(file);
-    else complain("That was not a file. Save the image first, or paste it.");
+    if (file) submit(file);
+    else showError("That is not a file. Save the image first, or paste it.");
   });
   addEventListener("paste", (event) => {
     const item = [...(event.clipboardData?.items ?? [])].find((one) => one.kind === "file");
-    if (item) take(item.getAsFile());
+    if (item) submit(item.getAsFile());
   });
-  camera(take, complain);
+  listenForCamera(submit, showError);
 }
 
-export async function samples(count, take) {
-  const list = find("samples");
+export async function showSamples(count, submit) {
+  const list = byId("samples");
   const buttons = Array.from({ length: count }, (_, number) => {
     const button = Object.assign(document.createElement("button"), { type: "button", disabled: true });
-    const image = Object.assign(new Image(), { alt: `Drawn face ${number + 1}` });
+    const image = Object.assign(new Image(), { alt: `Synthetic face ${number + 1}` });
     button.append(image);
     button.setAttribute("aria-pressed", "false");
     const item = document.createElement("li");
@@ -48,37 +48,37 @@ export async function samples(count, take) {
     button.firstChild.src = URL.createObjectURL(blob);
     button.disabled = false;
     button.addEventListener("click", () => {
-      take(blob);
+      submit(blob);
       button.setAttribute("aria-pressed", "true");
     });
   }
 }
 
-function camera(take, complain) {
-  const dialog = find("camera-dialog");
-  const video = find("camera-video");
-  const shutter = find("camera-take");
+function listenForCamera(submit, showError) {
+  const dialog = byId("camera-dialog");
+  const video = byId("camera-video");
+  const shutter = byId("camera-shutter");
   const stop = () => {
     video.srcObject?.getTracks().forEach((track) => track.stop());
     video.srcObject = null;
   };
   dialog.addEventListener("close", stop);
-  find("camera-close").addEventListener("click", () => dialog.close());
-  find("camera").addEventListener("click", async () => {
+  byId("camera-close").addEventListener("click", () => dialog.close());
+  byId("camera").addEventListener("click", async () => {
     shutter.disabled = true;
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
       dialog.showModal();
     } catch {
-      complain("The camera cannot be used: there is none, or this page may not.");
+      showError("The camera is not available: this machine has none, or the page has no permission.");
     }
   });
-  // Before its first frame a camera has no size.
+  // Before its first frame, the video has no size.
   video.addEventListener("loadeddata", () => { shutter.disabled = false; });
   shutter.addEventListener("click", () => {
     const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext("2d").drawImage(video, 0, 0);
     dialog.close();
-    canvas.toBlob((blob) => take(blob), "image/jpeg", 0.95);
+    canvas.toBlob((blob) => submit(blob), "image/jpeg", 0.95);
   });
 }

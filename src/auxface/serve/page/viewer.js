@@ -1,21 +1,21 @@
-// The image or video with its faces boxed. A box is a button: it chooses the face.
+// The image or video with a box around every face. A box is a button that selects its face.
 
 export const hue = (number) => `var(--face-${number % 5})`;
 const percent = (value) => `${Math.round(value * 100)}%`;
 
-export function brief(tasks) {
+export function shortAnswer(tasks) {
   const [first] = Object.values(tasks);
   if (!first) return "";
-  if (first.abstained) return "unsure";
+  if (first.abstained) return "no answer";
   if (first.value !== undefined && first.value !== null) return first.value.toFixed(1);
   if (Array.isArray(first.class)) return first.class.slice(0, 2).join(", ") || "none";
   return `${first.class} ${percent(first.probability)}`;
 }
 
-export class Stage {
-  constructor(root, choose) {
+export class Viewer {
+  constructor(root, select) {
     this.root = root;
-    this.choose = choose;
+    this.select = select;
   }
 
   show(media, width, height) {
@@ -28,12 +28,12 @@ export class Stage {
   }
 
   // faces: [{number, box, tasks}]
-  draw(faces, chosen) {
+  draw(faces, selected) {
     if (faces.length !== this.boxes.childElementCount) {
-      this.boxes.replaceChildren(...faces.map(() => this.button()));
+      this.boxes.replaceChildren(...faces.map(() => this.makeButton()));
     }
-    faces.forEach((face, place) => {
-      const button = this.boxes.children[place];
+    faces.forEach((face, index) => {
+      const button = this.boxes.children[index];
       const [x, y, w, h] = face.box;
       const left = Math.max(0, x), top = Math.max(0, y);
       const right = Math.min(this.width, x + w), bottom = Math.min(this.height, y + h);
@@ -43,19 +43,19 @@ export class Stage {
       button.style.height = `${(100 * (bottom - top)) / this.height}%`;
       button.style.setProperty("--hue", hue(face.number));
       button.classList.toggle("low", top < 0.08 * this.height);
-      button.setAttribute("aria-pressed", String(face.number === chosen));
-      button.setAttribute("aria-label", `Face ${face.number + 1}: ${brief(face.tasks)}`);
+      button.setAttribute("aria-pressed", String(face.number === selected));
+      button.setAttribute("aria-label", `Face ${face.number + 1}: ${shortAnswer(face.tasks)}`);
       button.dataset.face = face.number;
-      button.firstChild.textContent = brief(face.tasks);
+      button.firstChild.textContent = shortAnswer(face.tasks);
     });
   }
 
-  button() {
+  makeButton() {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "box";
     button.append(document.createElement("span"));
-    button.addEventListener("click", () => this.choose(Number(button.dataset.face)));
+    button.addEventListener("click", () => this.select(Number(button.dataset.face)));
     return button;
   }
 }

@@ -1,0 +1,126 @@
+"""From an upload to a prediction or explanation: decoding and face detection in threads, the model in its batcher.
+
+handler = RequestHandler(predictor, settings)
+handler.open()
+prediction = await handler.predict(upload)
+handler.close()
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from auxface.data.images.decode import UnreadableImage, read_image
+from auxface.data.video.frames import UnreadableVideo, index_video
+from auxface.errors import InputError
+from auxface.inference.explain import Explanation, explain_image
+from auxface.inference.predict_video import predict_video
+from auxface.inference.prediction import Prediction
+from auxface.inference.predictor import Predictor, TorchScorer
+from auxface.serve.batcher import Batcher
+from auxface.serve.schemas import RequestError
+from auxface.serve.settings import Settings
+from auxface.serve.uploads import Upload
+
+Result = TypeVar("Result")
+
+
+class RequestHandler:
+    """Handles uploads within the limits of the settings, with its own threads.
+
+    Args:
+        predictor: The model.
+        settings: The limits.
+
+    Attributes:
+        can_explain: Whether the model has gradients; an exported file has none.
+        unfinished: Number of requests that were accepted and not yet answered.
+    """
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self.settings = settings
+        self.explainer = predictor
+        self.can_explain = isinstance(predictor.scorer, TorchScorer)
+        self.unfinished = 0
+
+    def open(self) -> None:
+        """Start the threads."""
+        self.batcher = Batcher(self.explainer.scorer, self.settings.batch)
+        self.predictor = self.explainer.with_scorer(self.batcher)
+        self._image_threads = ThreadPoolExecutor(thread_name_prefix="auxface-image", max_workers=8)
+        # Explanations and videos take seconds; with their own threads they do not hold up images.
+        self._slow_threads = ThreadPoolExecutor(thread_name_prefix="auxface-slow", max_workers=2)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._image_threads.shutdown(wait=False, cancel_futures=True)
+        self._slow_threads.shutdown(wait=False, cancel_futures=True)
+        self.batcher.close()
+
+    async def predict(self, upload: Upload) -> Prediction:
+        """Return the prediction for an image or video.
+
+        Raises:
+            RequestError: With status 413, 422 or 503.
+        """
+        if upload.kind == "video":
+            return await self._run(self._slow_threads, self._predict_video, upload)
+        return await self._run(self._image_threads, self._predict_image, upload)
+
+    async def explain(self, upload: Upload, task: str | None, face: int) -> Explanation:
+        """Return the explanation of one face of an image.
+
+        Raises:
+            RequestError: With status 415 for a video, else 413, 422 or 503.
+        """
+        if upload.kind == "video":
+            raise RequestError(415, "a video cannot be explained; send one of its frames as an image")
+        if not self.can_explain:
+            raise RequestError(422, "an exported model has no gradients to explain with; serve its model directory")
+        return await self._run(self._slow_threads, self._explain, upload, task, face)
+
+    async def _run(self, threads: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a function in a thread, within the time limit; turn its errors into request errors."""
+        future = asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+        try:
+            return await asyncio.wait_for(future, self.settings.max_seconds)
+        except TimeoutError:
+            raise RequestError(503, f"the request took longer than {self.settings.max_seconds:g} s") from None
+        except (InputError, UnreadableImage, UnreadableVideo) as error:
+            raise RequestError(422, str(error)) from None
+        except MemoryError:
+            raise RequestError(413, "the file is too large for the server's memory") from None
+
+    def _predict_image(self, upload: Upload) -> Prediction:
+        return self.predictor.predict([self._decode(upload)])[0]
+
+    def _predict_video(self, upload: Upload) -> Prediction:
+        # Decoders seek, so a video needs a file, which is deleted at the end of the block.
+        with tempfile.TemporaryDirectory(prefix="auxface-") as folder:
+            path = Path(folder) / "video"
+            path.write_bytes(upload.data)
+            try:
+                index = index_video(path)
+            except UnreadableVideo as error:
+                raise RequestError(422, f"the video cannot be read: {error}") from None
+            if index.width * index.height > self.settings.max_pixels:
+                raise RequestError(413, f"the frames have more than {self.settings.max_pixels / 1e6:g} megapixels")
+            result = predict_video(self.predictor, path, max_frames=self.settings.max_frames)
+        if result.unreadable:
+            raise RequestError(422, f"the video cannot be read: {result.reason}")
+        return result
+
+    def _explain(self, upload: Upload, task: str | None, face: int) -> Explanation:
+        return explain_image(self.explainer, self._decode(upload), task=task, face=face)[0]
+
+    def _decode(self, upload: Upload) -> np.ndarray:
+        try:
+            return read_image(upload.data, max_pixels=self.settings.max_pixels, max_bytes=self.settings.max_bytes)
+        except UnreadableImage as error:
+            status = 413 if "megapixels" in str(error) else 422
+            raise RequestError(status, f"the image cannot be read: {error}") from None

@@ -1,0 +1,102 @@
+"""Settings of a server, in a form that can be passed to its worker processes, and its log.
+
+settings = Settings("runs/x", max_seconds=10)
+Settings.from_json(settings.to_json()) == settings
+"""
+
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+ENVIRONMENT = "AUXFACE_SERVE"
+"""Environment variable in which worker processes find the settings."""
+LOGGER = "auxface.serve"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The model and the limits of a server.
+
+    Attributes:
+        model: A model directory, an exported ``.onnx`` file, or a hub name.
+        host: Address to listen on.
+        token: Token that clients must send as ``Authorization: Bearer TOKEN``; None: no token.
+        report: The model's audit: ``report.html`` or the folder that holds it.
+        max_bytes: Largest upload in bytes.
+        max_pixels: Largest image, or frame of a video, in pixels.
+        max_frames: Largest number of frames that are scored of a video.
+        max_seconds: Longest time for one request, including the upload.
+        queue: Largest number of unfinished requests per process; further requests are refused.
+        batch: Largest number of faces of different requests that are scored together; None: as many as suit the device.
+        faces: See :class:`auxface.Predictor`.
+        detector: See :class:`auxface.Predictor`.
+        weights: See :class:`auxface.Predictor`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: Threads of the model per process; 0: as many as cores.
+        samples: Number of synthetic faces that the page offers.
+    """
+
+    model: str
+    host: str = "127.0.0.1"
+    token: str | None = None
+    report: str | None = None
+    max_bytes: int = 32 * 2**20
+    max_pixels: int = 50_000_000
+    max_frames: int = 300
+    max_seconds: float = 30.0
+    queue: int = 64
+    batch: int | None = None
+    faces: Literal["auto", "crop", "whole"] = "auto"
+    detector: Literal["yunet", "haar"] | None = None
+    weights: str | None = None
+    device: str = "auto"
+    threads: int = 0
+    samples: int = 6
+
+    def to_json(self) -> str:
+        """Return the settings as JSON, for an environment variable."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """Return the settings from JSON."""
+        return cls(**json.loads(text))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+    @property
+    def report_page(self) -> Path | None:
+        """The path of the audit's ``report.html``; None if there is none."""
+        if self.report is None:
+            return None
+        path = Path(self.report)
+        path = path / "report.html" if path.is_dir() else path
+        return path if path.is_file() else None
+
+
+def log_to_standard_error() -> None:
+    """Write the server's log to standard error, one JSON object per line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logger = logging.getLogger(LOGGER)
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(
+            {
+                "time": self.formatTime(record),
+                "level": record.levelname.lower(),
+                "process": record.process,
+                "message": record.getMessage(),
+            }
+        )
