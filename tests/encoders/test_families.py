@@ -1,6 +1,8 @@
 """The contract of every encoder family, on the smallest model of each architecture."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -154,3 +156,18 @@ def test_families_of_other_packages_take_precedence():
         assert family_of("resnet10t_mine") is mine
         assert build_encoder(Encoder(name="resnet10t_mine", image_size=32)).patch_size == 8
     assert family_of("resnet10t_mine") is None
+
+
+def test_the_documented_family_trains_in_a_joint_step():
+    document = (Path(__file__).resolve().parents[2] / "docs" / "backbones.md").read_text()
+    code = re.search(r"```python\n(.*?)```", document.split("## Adding a family of encoders")[1], re.DOTALL)
+    assert code
+    names = {}
+    exec(code[1], names)
+    with registry.isolated():
+        register(names["family"])
+        model = joint("linear_patches", 64)
+        loss, _ = model(batch_of((3, 64, 64)))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert model.encoder.patches.weight.grad.abs().sum() > 0
