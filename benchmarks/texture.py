@@ -1,8 +1,8 @@
-"""Speed and memory: ``python benchmarks/texture.py [--memory | --step] [--compiled] [NAME ...]``.
+"""Speed and memory of descriptors: ``python benchmarks/texture.py [--memory | --step] [--compiled] [NAME ...]``.
 
-One thread, 64 images of 224 x 224. Ours and the reference are timed in turn, so that a busy machine slows both; the
-figure is the ratio of their medians, in processor time. With a CUDA device: images per second and share of memory
-bandwidth instead. ``--step``: the share of a joint training step that making the texture target takes.
+One thread, 64 images of 224 x 224. auxface and the reference are timed alternately, so that a busy machine slows both;
+the figure is the ratio of their medians, in processor time. With a CUDA device: images per second and fraction of the
+memory bandwidth instead. ``--step``: the fraction of a joint training step that computing the texture target takes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BATCH, SIDE = 64, 224
 
 
 def photographs() -> torch.Tensor:
-    """uint8 [64, 224, 224]: overlapping crops of a photograph that scikit-image carries."""
+    """Return uint8 [64, 224, 224]: overlapping crops of a photograph from scikit-image."""
     from skimage.data import astronaut
 
     gray = texture.gray(astronaut())
@@ -40,7 +40,7 @@ def photographs() -> torch.Tensor:
 
 
 def shaped(name: str, images: torch.Tensor) -> torch.Tensor:
-    """The images, or as many pixels in clips of 16 frames for a descriptor of clips."""
+    """Return the images, or the same pixels as clips of 16 frames for a descriptor of clips."""
     return images if texture.get(name).input == "image" else images.view(-1, 16, *images.shape[1:])
 
 
@@ -69,7 +69,7 @@ def plain_directional_number(images: torch.Tensor, masks: torch.Tensor) -> torch
 
 
 def cases(images: torch.Tensor) -> list[tuple[str, dict, str, Callable[[], object] | None, int]]:
-    """Descriptor, parameters, reference's name, reference, images that one call of the reference does."""
+    """Return descriptor, parameters, name of the reference, reference, images per call of the reference."""
     import mahotas.features
     from skimage.feature import hog, local_binary_pattern
 
@@ -133,7 +133,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def compare(ours: Callable[[], object], reference: Callable[[], object] | None, rounds: int) -> tuple[float, float]:
-    """Median processor seconds of both, timed in turn."""
+    """Return the median processor seconds of both, timed alternately."""
     mine, theirs = [], []
     for function in filter(None, (ours, reference)):
         function()
@@ -164,19 +164,19 @@ def time_on_processor(names: list[str], rounds: int, compiled: bool) -> None:
 
 
 def peak_resident() -> int:
-    """Peak resident bytes of this process (Linux)."""
+    """Return the peak resident bytes of this process (Linux)."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def memory_of(name: str, parameters: dict) -> None:
-    """Print the peak of resident memory above input and output, in multiples of the input's bytes."""
+    """Print the peak resident memory in addition to input and output, as a multiple of the input's bytes."""
     torch.set_num_threads(1)
     images = torch.randint(0, 256, (BATCH, SIDE, SIDE), dtype=torch.uint8)
     call = partial(texture.get(name).function, **parameters)
     call(shaped(name, images[:16, :64, :64].clone()))
     images = shaped(name, images)
-    # A child's getrusage begins at its parent's peak; Linux restarts this one on request.
+    # A child's getrusage starts at its parent's peak; this counter can be reset.
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_resident()
     maps = call(images)
@@ -194,9 +194,9 @@ def measure_memory(names: list[str]) -> None:
         print(f"| {name} | {json.dumps(parameters)} | {float(done.stdout):.1f} |", flush=True)
 
 
-def share_of_step(names: list[str], rounds: int) -> None:
-    """Processor time of what a step asks of ``target_patches``, the hidden three quarters, against a joint step with
-    that target: ViT-tiny/16, 16 images of 224."""
+def fraction_of_step(names: list[str], rounds: int) -> None:
+    """Print the processor time of ``target_patches`` for the hidden three quarters of the patches, and that of a joint
+    step with this target: ViT-tiny/16, 16 images of 224."""
     from step import SETTINGS, data, our_step
 
     from auxface.objectives.reconstruction.targets import target_patches
@@ -209,14 +209,14 @@ def share_of_step(names: list[str], rounds: int) -> None:
     patches = (setting.side // setting.patch) ** 2
     hidden = torch.rand(setting.batch, patches).argsort(1)[:, patches // 4 :].sort(1).values
     print(f"one thread, {platform.machine()}, {setting.name}, {setting.batch} images of {setting.side}")
-    print("| target | encoding | ms per step for the target | ms per step | share |\n|---|---|---|---|---|")
+    print("| target | encoding | ms per step for the target | ms per step | fraction |\n|---|---|---|---|---|")
     for name, found in texture.available().items():
         if found.input != "image" or (names and name not in names):
             continue
         encoding = found.describe_output().encodings[:2][-1]
         target = Target(name=name, encoding=encoding)
-        making = partial(target_patches, images, target, setting.patch, mean, std, hidden)
-        made, stepped = compare(making, our_step(setting, False, target=target), rounds)
+        compute_target = partial(target_patches, images, target, setting.patch, mean, std, hidden)
+        made, stepped = compare(compute_target, our_step(setting, False, target=target), rounds)
         print(
             f"| {name} | {encoding} | {1e3 * made:.1f} | {1e3 * stepped:.0f} | {100 * made / stepped:.2f} % |",
             flush=True,
@@ -229,18 +229,21 @@ def time_on_device(names: list[str], rounds: int, compiled: bool) -> None:
     big = torch.empty(1 << 28, dtype=torch.uint8, device=device)
     bandwidth = 2 * big.numel() / device_seconds(big.clone, rounds)
     print(f"{torch.cuda.get_device_name()}, copy bandwidth {bandwidth / 1e9:.0f} GB/s, {len(images)} images")
-    print("| descriptor | parameters | images per second | share of bandwidth |\n|---|---|---|---|")
+    print("| descriptor | parameters | images per second | fraction of bandwidth |\n|---|---|---|---|")
     for name, parameters, *_ in cases(photographs()):
         if names and name not in names:
             continue
         call = partial(texture.get(name).function, **parameters)
         call = torch.compile(call) if compiled else call
-        given = shaped(name, images)
-        maps = call(given)
-        taken = device_seconds(partial(call, given), rounds)
+        batch = shaped(name, images)
+        maps = call(batch)
+        seconds_per_call = device_seconds(partial(call, batch), rounds)
         moved = images.numel() + maps.numel() * maps.element_size()
-        share = moved / taken / bandwidth
-        print(f"| {name} | {json.dumps(parameters)} | {len(images) / taken:.0f} | {100 * share:.1f} % |", flush=True)
+        fraction = moved / seconds_per_call / bandwidth
+        print(
+            f"| {name} | {json.dumps(parameters)} | {len(images) / seconds_per_call:.0f} | {100 * fraction:.1f} % |",
+            flush=True,
+        )
 
 
 def device_seconds(function: Callable[[], object], rounds: int) -> float:
@@ -260,14 +263,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="descriptors; default: all")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--memory", action="store_true", help="peak memory instead of speed")
-    parser.add_argument("--step", action="store_true", help="share of a training step instead")
+    parser.add_argument("--step", action="store_true", help="fraction of a training step instead")
     parser.add_argument("--compiled", action="store_true", help="through torch.compile")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.memory:
         measure_memory(options.names)
     elif options.step:
-        share_of_step(options.names, options.rounds)
+        fraction_of_step(options.names, options.rounds)
     elif torch.cuda.is_available():
         time_on_device(options.names, options.rounds, options.compiled)
     else:
