@@ -1,11 +1,11 @@
-"""How fast data comes: cached crops against ImageFolder and PIL, faces cut, video frames streamed and their memory.
+"""Measure data loading against ImageFolder and PIL, face cropping, and speed and memory of video frames.
 
     python benchmarks/data.py [loading] [faces] [video] [--images FOLDER] [--weights YUNET.onnx] [--workers 1]
 
-Without ``--images`` rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches
-of 64, by torchvision's ImageFolder, PIL and a DataLoader, and by the decoded cache and the feed that training uses; the
-same augmentation, the same number of workers (processes there, threads here), in turns. ``video``: a clip of 10 seconds
-and one of 10 minutes (the same frames over and over), each in a process of its own.
+Without ``--images``, rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches of
+64, with torchvision's ImageFolder, PIL and a DataLoader, and with the cache and the loader of training; the same
+augmentation and number of workers (processes there, threads here), measured in turn. ``video``: videos of 10 s and of
+10 minutes (the same frames repeated), each in its own process.
 """
 
 import argparse
@@ -37,7 +37,7 @@ FPS, SHORT, REPEATS, FRAME = 25, 10, 60, (640, 360)
 
 
 def medians(runs: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Items per second of each, the median of rounds in turns."""
+    """Return the items per second of each function, the median of rounds in turn."""
     found: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -50,7 +50,7 @@ def medians(runs: dict[str, Callable[[], int]]) -> dict[str, float]:
 
 
 def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
-    """Images to work on, uint8 [H, W, 3]."""
+    """Return images, uint8 [H, W, 3], of a folder or rendered."""
     if folder is None:
         return list(render_faces(count, seed=1, size=side).images)
     paths = list(list_files(folder, SUFFIXES))
@@ -122,16 +122,16 @@ def faces(folder: Path | None, weights: Path | None, workers: int) -> dict[str, 
         cropper = FaceCropper(FaceSettings(detector=detector, size=SIDE), weights)
 
         def run(cropper: FaceCropper = cropper) -> int:
-            return sum(1 for _ in in_order(cropper.cut, images, workers=workers))
+            return sum(1 for _ in in_order(cropper.crop, images, workers=workers))
 
-        found = sum(len(cropper.cut(image)) > 0 for image in images)
+        found = sum(len(cropper.crop(image)) > 0 for image in images)
         rate = medians({detector: run})[detector]
         report[detector] = {"images per second": round(rate, 1), "with a face": found}
     return report
 
 
 def write_clips(folder: Path) -> tuple[Path, Path]:
-    """A clip of moving noise, and one that has its packets again and again."""
+    """Write a video of moving noise, and one that repeats its packets."""
     import av
 
     width, height = FRAME
@@ -172,7 +172,7 @@ def peak():
 path = Path(sys.argv[1])
 next(stream_frames(path))
 begun, count = time.perf_counter(), 0
-# A short clip several times: a quarter of a second says little.
+# A short video is read several times: one pass is too short to measure.
 while time.perf_counter() - begun < 3:
     if sys.argv[2] == "stream":
         count += sum(1 for _ in stream_frames(path))
@@ -203,7 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of loading, faces and video.")
     parser.add_argument("parts", nargs="*", choices=("loading", "faces", "video"))
     parser.add_argument("--images", type=Path)
-    parser.add_argument("--weights", type=Path, help="YuNet's; without it only Haar is measured")
+    parser.add_argument("--weights", type=Path, help="YuNet's ONNX file; without it only Haar is measured")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     report: dict[str, object] = {"workers": options.workers}

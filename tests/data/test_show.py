@@ -1,4 +1,4 @@
-"""``data show``: the counts are right, what is wrong is said, and the page needs nothing but itself."""
+"""``data show``: counts are right, leaks and near-duplicates are reported, and the page is one file."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def manifest(tmp_path):
         layout_trees.image(path, side=64)
         split = ("train", "train", "val", "test")[number % 4]
         rows.append((f"images/{number}.png", split, "mf"[number % 2], "<b>" if number % 3 else "y"))
-    # A copy that is no equal file: 0 is in training, 3 in test.
+    # The same pixels in a file of other bytes: 0 is in training, 3 in test.
     from PIL import Image
 
     Image.open(tmp_path / "images/0.png").save(tmp_path / "images/3.png", compress_level=0)
@@ -32,7 +32,7 @@ def manifest(tmp_path):
     return tmp_path / "m.parquet"
 
 
-def test_counts_leaks_and_unreadable(manifest, tmp_path):
+def test_counts_leaks_and_unreadable_files_are_reported(manifest, tmp_path):
     (tmp_path / "images/5.png").write_bytes(b"")
     facts = show_data(manifest).to_dict()
     json.dumps(facts)
@@ -56,7 +56,7 @@ def test_numbers_are_counted_in_round_ranges(manifest, tmp_path):
     assert list(counted["splits"]["test"])[-1] == "110 to under 120"
 
 
-def test_the_page_is_one_file_without_network_or_script(manifest, tmp_path):
+def test_the_page_needs_neither_network_nor_script(manifest, tmp_path):
     show_data(manifest, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", page)
@@ -69,7 +69,7 @@ def test_the_page_is_one_file_without_network_or_script(manifest, tmp_path):
         show_data(manifest, tmp_path / "page.html")
 
 
-def test_sources_in_two_splits_are_shown_and_not_refused(manifest, tmp_path):
+def test_sources_in_two_splits_are_reported_not_refused(manifest, tmp_path):
     table = pd.read_parquet(manifest)
     table["source"] = [f"s{row // 2}" for row in range(len(table))]
     table["frame"] = range(len(table))
@@ -81,7 +81,7 @@ def test_sources_in_two_splits_are_shown_and_not_refused(manifest, tmp_path):
     assert "Sources in more than one split" in (tmp_path / "n.html").read_text()
 
 
-def test_prepare_says_leaks_and_takes_the_list_back_when_they_are_gone(manifest, tmp_path):
+def test_prepare_lists_leaks_and_removes_an_outdated_list(manifest, tmp_path):
     leaks = pd.read_csv(tmp_path / "m.leaks.csv")
     assert leaks[["split", "other_split"]].to_numpy().tolist() == [["train", "test"]]
     layout_trees.image(tmp_path / "images" / "3.png", side=64)
@@ -92,7 +92,7 @@ def test_prepare_says_leaks_and_takes_the_list_back_when_they_are_gone(manifest,
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Runs ``auxface`` with these arguments; gives its exit code, standard output and standard error."""
+    """Runs ``auxface`` with arguments; returns exit code, standard output and standard error."""
 
     def run(*given):
         monkeypatch.setattr(sys, "argv", ["auxface", *map(str, given)])
@@ -103,7 +103,7 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_the_command_line(command, manifest, tmp_path):
+def test_show_and_prepare_print_results_and_one_line_errors(command, manifest, tmp_path):
     code, out, err = command("data", "show", manifest, "--json")
     assert code == 0, err
     assert json.loads(out)["rows"] == 24

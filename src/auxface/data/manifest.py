@@ -188,10 +188,10 @@ def _check_rows(manifest: Manifest, name: str) -> None:
         _check_label(table, label, what, name)
     repeated = table.duplicated(list(KEY))
     if repeated.any():
-        row = table[repeated].iloc[0]
-        key = ", ".join(f"{column}={row[column]}" for column in KEY)
+        row = int(repeated.to_numpy().argmax())
+        key = ", ".join(f"{column}={table[column].iloc[row]}" for column in KEY)
         raise InputError(
-            f"{name}: row {row.name + 1} repeats the key of an earlier row ({key}); give each image its own source, "
+            f"{name}: row {row + 1} repeats the key of an earlier row ({key}); give each image its own source, "
             "video or frame"
         )
 

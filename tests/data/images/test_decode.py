@@ -1,4 +1,4 @@
-"""Every kind of image file: decoded as a person sees it, or refused with a reason."""
+"""Every kind of image file: decoded as a viewer displays it, or refused with a reason."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from auxface.data.images.decode import UnreadableImage, fit_square, read_image
+from auxface.data.images.decode import UnreadableImage, fit_square, read_image, shorter_side
 
 
 def encoded(image, form, **options):
@@ -35,7 +35,7 @@ def colors():
         ("JPEG", {"quality": 95, "subsampling": 0}, 4), ("JPEG", {"progressive": True, "subsampling": 0}, 8),
     ],
 )  # fmt: skip
-def test_formats(colors, form, options, tolerance):
+def test_every_format_is_decoded(colors, form, options, tolerance):
     decoded = read_image(encoded(Image.fromarray(colors), form, **options))
     assert decoded.dtype == np.uint8
     assert decoded.shape == (32, 48, 3)
@@ -55,13 +55,13 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
         assert np.abs(decoded[0, :, 0].astype(int) - np.arange(256)).max() <= 1
 
 
-def test_cmyk_of_a_printer_comes_out_as_seen(colors):
+def test_adobe_cmyk_is_converted_to_rgb(colors):
     cmyk = Image.fromarray(colors).convert("CMYK")
     decoded = read_image(encoded(cmyk, "JPEG", quality=100, subsampling=0))
     assert np.abs(decoded.astype(int) - colors).max() < 12
 
 
-def test_transparency_lies_over_white():
+def test_transparent_pixels_are_composed_over_white():
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[:, :2] = (10, 20, 30, 255)
     pixels[:, 2:] = (99, 99, 99, 0)
@@ -74,7 +74,7 @@ def test_transparency_lies_over_white():
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_every_exif_turn_is_undone(colors, turn):
+def test_every_exif_orientation_is_applied(colors, turn):
     image = Image.fromarray(colors)
     exif = Image.Exif()
     exif[0x0112] = turn
@@ -84,12 +84,12 @@ def test_every_exif_turn_is_undone(colors, turn):
     assert read_image(data).shape == ((32, 48, 3) if turn < 5 else (48, 32, 3))
 
 
-def test_damaged_exif_does_not_cost_the_image(colors):
+def test_corrupt_exif_is_ignored(colors):
     data = encoded(Image.fromarray(colors), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffnonsense")
     assert read_image(data).shape == (32, 48, 3)
 
 
-def test_an_animation_gives_its_first_frame(colors):
+def test_of_an_animation_the_first_frame_is_read(colors):
     first, second = Image.fromarray(colors), Image.fromarray(255 - colors)
     for form in ("GIF", "WEBP", "PNG"):
         data = encoded(
@@ -126,12 +126,12 @@ def png_of(width, height):
         (b"P6 40000 40000 255 " + bytes(64), "megapixels"),
     ],
 )
-def test_refusals_say_why(data, reason):
+def test_refusals_name_the_reason(data, reason):
     with pytest.raises(UnreadableImage, match=reason):
         read_image(data)
 
 
-def test_truncated_jpeg_is_refused_and_not_half_gray(colors):
+def test_a_truncated_jpeg_is_refused(colors):
     data = encoded(Image.fromarray(colors).resize((480, 320)), "JPEG")
     with pytest.raises(UnreadableImage, match="truncated"):
         read_image(data[: len(data) // 2])
@@ -144,7 +144,7 @@ def test_floating_point_and_32_bit_images_are_refused():
         read_image(encoded(Image.fromarray(np.full((4, 4), 10**6, np.int32)), "TIFF"))
 
 
-def test_bounds_and_things_that_are_no_files(tmp_path, colors):
+def test_large_files_and_special_files_are_refused(tmp_path, colors):
     with pytest.raises(UnreadableImage, match="no such file"):
         read_image(tmp_path / "none.png")
     with pytest.raises(UnreadableImage, match="not a file"):
@@ -156,6 +156,7 @@ def test_bounds_and_things_that_are_no_files(tmp_path, colors):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(UnreadableImage, match="not a file"):
         read_image(tmp_path / "pipe.png")
+    assert shorter_side(tmp_path / "pipe.png") is None
     (tmp_path / "big.png").write_bytes(encoded(Image.fromarray(colors), "PNG"))
     with pytest.raises(UnreadableImage, match="at most"):
         read_image(tmp_path / "big.png", max_bytes=50)
@@ -165,7 +166,7 @@ def test_bounds_and_things_that_are_no_files(tmp_path, colors):
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([16, 33, 64]))
 @settings(max_examples=60, deadline=None)
-def test_fit_square_keeps_the_middle_and_the_shape(height, width, size):
+def test_fit_square_keeps_the_center_and_aspect_ratio(height, width, size):
     image = np.zeros((height, width, 3), np.uint8)
     image[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
     image[:, :, 1] = np.linspace(0, 255, height).astype(np.uint8)[:, None]
@@ -177,7 +178,7 @@ def test_fit_square_keeps_the_middle_and_the_shape(height, width, size):
     assert np.abs(square.mean((0, 1)) - middle.mean((0, 1))).max() < 12
 
 
-def test_fit_square_shrinks_with_antialiasing():
+def test_fit_square_antialiases():
     checks = np.indices((256, 256)).sum(0) % 2 * 255
     square = fit_square(np.repeat(checks[:, :, None], 3, 2).astype(np.uint8), 32)
     assert np.abs(square.astype(int) - 127).max() <= 3

@@ -1,4 +1,4 @@
-"""What every layout owes: a valid manifest from its own tree, the same again, and one sentence for a partial tree."""
+"""The contract of every layout: a valid manifest, equal in a second run, and an error for an incomplete folder."""
 
 import inspect
 import shutil
@@ -12,12 +12,12 @@ from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
 
 
-def test_every_layout_has_a_tree_here():
+def test_every_layout_has_a_test_folder():
     assert {name.split("-")[0] for name in MAKERS} | {"table"} == set(layouts())
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_own_tree_gives_a_manifest_that_adds_up_and_a_second_run_changes_nothing(name, tmp_path):
+def test_a_layout_gives_the_same_valid_manifest_twice(name, tmp_path):
     tree = MAKERS[name](tmp_path / "data")
     layout = name.split("-")[0]
     output = tmp_path / "out.parquet"
@@ -43,7 +43,7 @@ def test_own_tree_gives_a_manifest_that_adds_up_and_a_second_run_changes_nothing
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if not name.startswith("synthetic")])
-def test_a_wrong_tree_is_refused_and_named(name, tmp_path):
+def test_a_wrong_folder_is_refused_by_name(name, tmp_path):
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "empty", tmp_path / "nowhere"):
         with pytest.raises(InputError, match=root.name):
@@ -52,7 +52,7 @@ def test_a_wrong_tree_is_refused_and_named(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_partial_tree_is_refused_naming_what_is_missing(name, tmp_path):
+def test_an_incomplete_folder_is_refused_naming_the_gap(name, tmp_path):
     tree = MAKERS[name](tmp_path / "data")
     for needed in tree.needed:
         moved = tmp_path / "moved"
@@ -65,7 +65,7 @@ def test_a_partial_tree_is_refused_naming_what_is_missing(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(layouts()))
-def test_options_are_the_keywords_of_read_with_the_same_defaults(name):
+def test_options_equal_the_keywords_of_read(name):
     layout = get_layout(name)
     keywords = {
         key: parameter.default
@@ -77,7 +77,7 @@ def test_options_are_the_keywords_of_read_with_the_same_defaults(name):
     assert all(option.help for option in layout.options)
 
 
-def test_unknown_layouts_and_options_name_the_nearest(tmp_path):
+def test_unknown_names_suggest_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'celeba'"):
         prepare("celebA", tmp_path, out=tmp_path / "x.parquet")
     with pytest.raises(InputError, match="did you mean 'classes'"):

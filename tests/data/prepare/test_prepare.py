@@ -1,4 +1,4 @@
-"""``prepare`` as a whole: the account adds up, nothing vanishes, kills lose nothing, second runs repeat nothing."""
+"""``prepare``: counts add up, every file is accounted for, and a second run opens changed files only."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def run(pack, output, label=("sex",), **options):
     )
 
 
-def test_kinds_are_inferred_or_said(pack, tmp_path):
+def test_label_kinds_are_inferred_or_given(pack, tmp_path):
     run(
         pack,
         tmp_path / "a.parquet",
@@ -59,7 +59,7 @@ def test_kinds_are_inferred_or_said(pack, tmp_path):
     assert manifest.table["age"].tolist() == [number * 7.0 for number in range(12)]
 
 
-def test_classes_in_order_and_words_as_binary(pack, tmp_path):
+def test_class_order_and_binary_words_are_given(pack, tmp_path):
     run(pack, tmp_path / "a.csv", ["sex:class=m,f", "age:class"])
     assert read_manifest(tmp_path / "a.csv").labels["sex"].classes == ("m", "f")
     assert read_manifest(tmp_path / "a.csv").labels["age"].classes[:3] == ("0", "7", "14")
@@ -86,7 +86,7 @@ def test_classes_in_order_and_words_as_binary(pack, tmp_path):
         (["sex"], {"frame": "sex"}, "row 1 has sex 'm'; expected an integer"),
     ],
 )
-def test_bad_options_are_one_sentence_and_leave_nothing(pack, tmp_path, label, options, message):
+def test_bad_options_give_one_line_and_write_nothing(pack, tmp_path, label, options, message):
     if "split_fractions" in options:
         pd.read_csv(pack / "labels.csv").drop(columns="split").to_csv(pack / "labels.csv", index=False)
     with pytest.raises(InputError, match=message) as caught:
@@ -97,7 +97,7 @@ def test_bad_options_are_one_sentence_and_leave_nothing(pack, tmp_path, label, o
 
 
 @pytest.mark.parametrize("content", [b"", b"path,split\n", b'"', b"\xff\xfe\x00\x01"])
-def test_a_table_that_is_none(pack, tmp_path, content):
+def test_a_file_that_is_no_table_is_refused(pack, tmp_path, content):
     (pack / "labels.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"labels\.csv"):
         run(pack, tmp_path / "a.parquet")
@@ -114,14 +114,14 @@ def test_without_a_split_column_sources_stay_together(pack, tmp_path):
     assert rows["frame"].tolist() == [0, 1] * 6
 
 
-def test_paths_move_with_the_manifest_where_they_lie_below_it(pack, tmp_path):
+def test_paths_below_the_manifest_are_relative(pack, tmp_path):
     run(pack, pack / "in.parquet")
     assert read_manifest(pack / "in.parquet").table["path"][0] == "images/0.png"
     run(pack, tmp_path / "elsewhere" / "out.parquet")
     assert read_manifest(tmp_path / "elsewhere" / "out.parquet").table["path"][0] == str(pack / "images" / "0.png")
 
 
-def test_every_bad_image_is_counted_and_named(pack, tmp_path):
+def test_every_unusable_image_is_counted_and_listed(pack, tmp_path):
     (pack / "images" / "0.png").write_text("not an image")
     (pack / "images" / "1.png").write_bytes(b"")
     (pack / "images" / "2.png").unlink()
@@ -136,7 +136,7 @@ def test_every_bad_image_is_counted_and_named(pack, tmp_path):
     assert named["0.png"] == "not an image"
     assert named["1.png"] == "empty file"
     assert named["2.png"] == "no such file"
-    # 4 is in val and 3 in train; 5 is in test and 6 in train: the copy that measures is kept.
+    # 4 is in val and 3 in train; 5 is in test and 6 in train: the copy outside training is kept.
     assert named["3.png"].endswith("4.png")
     assert named["6.png"].endswith("5.png")
     keep = prepare(
@@ -146,14 +146,14 @@ def test_every_bad_image_is_counted_and_named(pack, tmp_path):
     assert keep["usable"] == 9
 
 
-def test_not_one_usable_image_is_an_error(pack, tmp_path):
+def test_no_usable_image_is_an_error(pack, tmp_path):
     for path in (pack / "images").iterdir():
         path.write_text("x")
     with pytest.raises(InputError, match=r"none of the 12 images .*not an image"):
         run(pack, tmp_path / "a.parquet")
 
 
-def test_an_output_that_exists_is_refused_before_any_work(pack, tmp_path):
+def test_an_existing_output_is_refused_first(pack, tmp_path):
     (tmp_path / "a.parquet").write_text("mine")
     with pytest.raises(InputError, match="--overwrite"):
         run(pack, tmp_path / "a.parquet")
@@ -162,7 +162,7 @@ def test_an_output_that_exists_is_refused_before_any_work(pack, tmp_path):
         run(pack, tmp_path / "a.txt")
 
 
-def test_a_second_run_opens_nothing_but_what_changed(pack, tmp_path, monkeypatch):
+def test_a_second_run_opens_changed_files_only(pack, tmp_path, monkeypatch):
     run(pack, tmp_path / "a.parquet")
     before = read_manifest(tmp_path / "a.parquet").hash
     opened = []
@@ -176,7 +176,7 @@ def test_a_second_run_opens_nothing_but_what_changed(pack, tmp_path, monkeypatch
     assert len(opened) == 1
 
 
-def test_links_that_leave_the_tree_are_not_followed(tmp_path):
+def test_links_out_of_the_data_set_are_not_followed(tmp_path):
     layout_trees.folder(tmp_path / "data")
     layout_trees.image(tmp_path / "secret.png")
     (tmp_path / "data/train/happy/link.png").symlink_to(tmp_path / "secret.png")
@@ -187,7 +187,7 @@ def test_links_that_leave_the_tree_are_not_followed(tmp_path):
     assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
 
 
-def test_a_mask_may_not_leave_the_tree_either(tmp_path):
+def test_masks_outside_the_data_set_are_not_read(tmp_path):
     layout_trees.faceforensics(tmp_path / "data")
     mask = tmp_path / "data/manipulated_sequences/Deepfakes/masks/videos/000_003.mp4"
     mask.rename(tmp_path / "outside.mp4")
@@ -197,7 +197,7 @@ def test_a_mask_may_not_leave_the_tree_either(tmp_path):
     assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
 
 
-def test_names_in_any_script(tmp_path):
+def test_file_names_in_any_script_are_read(tmp_path):
     names = ["Ångström", "顔", "وجه", "лицо", "ใบหน้า", "😀 smile", "a'b\"c", "-n", "x" * 200]
     for name in names:
         layout_trees.image(tmp_path / "data/train/α β" / f"{name}.png")
@@ -209,7 +209,7 @@ def test_names_in_any_script(tmp_path):
     assert manifest.labels["class"].classes == ("α β", "γ")
 
 
-def test_progress_reaches_the_end(pack, tmp_path):
+def test_progress_counts_every_file(pack, tmp_path):
     seen = []
     prepare(
         "table",
@@ -221,7 +221,7 @@ def test_progress_reaches_the_end(pack, tmp_path):
     assert seen == [(done, 12) for done in range(1, 13)]
 
 
-def test_videos_stay_rows_or_become_frames_and_clips(tmp_path):
+def test_videos_are_kept_or_become_frames_or_clips(tmp_path):
     layout_trees.uadfv(tmp_path / "data")
     (tmp_path / "data/real/0003.mp4").write_bytes(b"no video")
     rows = prepare("uadfv", tmp_path / "data", out=tmp_path / "rows.parquet")
@@ -252,7 +252,7 @@ def test_videos_stay_rows_or_become_frames_and_clips(tmp_path):
 
 @pytest.fixture
 def cropped(pack, tmp_path, monkeypatch):
-    """Corners of the pack's images, as a detector would have cut them, of the side that is asked for."""
+    """Prepares the images with a cropper that returns their corners, enlarged to the given size."""
 
     class Corner:
         def __init__(self, settings, weights):
@@ -273,7 +273,7 @@ def cropped(pack, tmp_path, monkeypatch):
     return call
 
 
-def test_crops_are_made_again_among_files_of_the_user(cropped, tmp_path):
+def test_crops_are_rewritten_beside_files_of_the_user(cropped, tmp_path):
     assert {Image.open(path).size for path in cropped(32)} == {(32, 32)}
     (tmp_path / "crops" / "notes.txt").write_text("mine")
     assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
@@ -289,7 +289,7 @@ def test_a_changed_crop_is_not_replaced(cropped):
     assert changed.read_bytes() == before
 
 
-def test_crops_of_a_killed_run_are_made_again(cropped, monkeypatch):
+def test_crops_of_a_killed_run_are_rewritten(cropped, monkeypatch):
     def kill(*_):
         raise KeyboardInterrupt
 
@@ -300,7 +300,7 @@ def test_crops_of_a_killed_run_are_made_again(cropped, monkeypatch):
     assert {Image.open(path).size for path in cropped(48)} == {(48, 48)}
 
 
-def test_rendered_faces_do_not_replace_a_image_of_the_user(tmp_path):
+def test_rendered_faces_do_not_replace_a_users_image(tmp_path):
     layout_trees.image(tmp_path / "faces" / "000003.png")
     before = (tmp_path / "faces" / "000003.png").read_bytes()
     options = {"count": 9, "size": 32}
@@ -309,7 +309,7 @@ def test_rendered_faces_do_not_replace_a_image_of_the_user(tmp_path):
     assert [path.read_bytes() for path in (tmp_path / "faces").iterdir()] == [before]
 
 
-def test_faces_are_cut_the_crop_is_recorded_and_missed_faces_are_counted(tmp_path, shared_data):
+def test_crop_settings_are_recorded_and_no_face_is_counted(tmp_path, shared_data):
     weights = shared_data.parent / "weights" / "yunet_n_640_640.onnx"
     faces = sorted((shared_data / "attributes_celeba" / "images").glob("*.jpg"))[:6]
     for number, path in enumerate(faces):
@@ -345,7 +345,7 @@ def test_faces_are_cut_the_crop_is_recorded_and_missed_faces_are_counted(tmp_pat
     assert len(list((tmp_path / "c").rglob("*.png"))) == 6
 
 
-def test_a_whole_pack_goes_through(shared_data, tmp_path):
+def test_a_data_set_of_6664_images_is_prepared(shared_data, tmp_path):
     account = prepare(
         "table",
         shared_data / "demographics_utkface" / "labels.csv",

@@ -1,4 +1,4 @@
-"""Clips of videos and of strips: the right frames, once, whatever is wrong with a file."""
+"""Clips of videos and of strips: the right frames, decoded once, and unreadable files listed."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ SAMPLING = ClipSampling(frames=4, stride=2, per_video=3, size=16)
 
 
 def gray_video(path, frames, *, size=(32, 32)):
-    """Frame number n is a gray of 8 n."""
+    """Write a video whose frame n has the gray level 8 n."""
     write_video(path, (np.full((*size, 3), 8 * number, np.uint8) for number in range(frames)), rate_factor=1)
     return path
 
@@ -51,7 +51,7 @@ def test_clips_are_spread_and_have_the_right_frames(tmp_path):
         assert numbers(clip) == [first, first + 2, first + 4, first + 6]
 
 
-def test_overlapping_clips_of_a_short_video_decode_each_frame_once(tmp_path, monkeypatch):
+def test_overlapping_clips_decode_each_frame_once(tmp_path, monkeypatch):
     path = gray_video(tmp_path / "v.mp4", 9)
     asked = []
     read = clips_module.read_frames
@@ -68,7 +68,7 @@ def test_a_strip_of_frames_is_one_clip(tmp_path):
     assert (first, numbers(clip)) == (0, [0, 1, 2, 3])
 
 
-def test_what_cannot_be_used_is_counted_and_the_rest_is_kept(tmp_path, monkeypatch):
+def test_unreadable_clips_are_listed_and_others_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
     gray_video(tmp_path / "good.mp4", 25)
     gray_video(tmp_path / "short.mp4", 6)
@@ -87,12 +87,12 @@ def test_what_cannot_be_used_is_counted_and_the_rest_is_kept(tmp_path, monkeypat
         "still.png": "an image, not a video or a clip of 4 frames below each other",
         "gone.mp4": "no such file",
     }
-    # Found again, not decoded again.
+    # Read from the cache, not decoded again.
     monkeypatch.setattr(clips_module, "read_clips", lambda *_: pytest.fail("decoded again"))
     assert np.array_equal(load_clip_samples(manifest, "train", SAMPLING).images, part.images)
 
 
-def test_rows_of_one_video_keep_keys_of_their_own(tmp_path, monkeypatch):
+def test_rows_of_one_video_keep_unique_keys(tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
     for name in ("a.mp4", "b.mp4"):
         gray_video(tmp_path / name, 25)
@@ -107,7 +107,7 @@ def test_clips_of_another_length_are_refused(tmp_path):
         load_clips(manifest, SAMPLING, folder=tmp_path / "cache")
 
 
-def test_no_clip_at_all_is_one_sentence(tmp_path, monkeypatch):
+def test_no_readable_clip_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "a.mp4").write_bytes(b"")
     with pytest.raises(
@@ -119,7 +119,7 @@ def test_no_clip_at_all_is_one_sentence(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_frames_of_a_clip_share_every_random_change(preset):
+def test_frames_of_a_clip_share_every_augmentation(preset):
     image = torch.randint(0, 256, (2, 1, 3, 40, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     clips = image.expand(-1, 5, -1, -1, -1).contiguous()
     for epoch in range(6):
@@ -130,14 +130,14 @@ def test_frames_of_a_clip_share_every_random_change(preset):
             assert still.shape == (2, 5, 3, 32, 32)
             assert all(torch.equal(still[:, 0], still[:, at]) for at in range(1, 5))
         if preset != "none":
-            # A clip is changed as its frame would be as an image with the clip's seed.
+            # A frame is changed as an image with the clip's seed would be.
             alone = make_views(image[:, 0], seeds, preset, size=32)
             torch.testing.assert_close(
                 alone.primary, unflatten_frames(views.primary, clips)[:, 0], rtol=1e-4, atol=1e-5
             )
 
 
-def test_images_pass_through_what_clips_go_through():
+def test_functions_of_clips_leave_images_as_they_are():
     images, seeds = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8), torch.arange(3)
     frames, each = flatten_frames(images, seeds)
     assert torch.equal(frames, images)
@@ -146,7 +146,7 @@ def test_images_pass_through_what_clips_go_through():
     assert torch.equal(frames_to_channels(images), images)
 
 
-def test_frames_are_numbered_through_where_damage_asks_for_them():
+def test_frames_are_numbered_consecutively_for_corruptions():
     asked = []
 
     def change(frames, start):
@@ -158,7 +158,7 @@ def test_frames_are_numbered_through_where_damage_asks_for_them():
     assert asked == [(8, 24)]
 
 
-def test_a_forged_synthetic_clip_flickers_in_the_face_alone():
+def test_a_forged_synthetic_clip_flickers_in_the_face_only():
     real, forged = (np.stack(list(render_clip(number, frames=8, seed=4, size=48))).astype(int) for number in (6, 7))
     change = [np.abs(np.diff(clip, axis=0)).mean(axis=(0, 3)) for clip in (real, forged)]
     face, corner = (slice(18, 34), slice(16, 32)), (slice(0, 6), slice(0, 6))
@@ -170,20 +170,20 @@ def test_a_forged_synthetic_clip_flickers_in_the_face_alone():
     assert about[0]["video"] != about[1]["video"]
 
 
-def test_single_frames_of_forged_synthetic_clips_are_as_those_of_real_ones():
+def test_single_frames_of_forged_and_real_clips_look_equal():
     pairs = [list(render_clip(number, frames=2, seed=5, size=48)) for number in range(120)]
     faces = np.asarray(pairs)[:, :, 16:36, 15:33].astype(float).mean(axis=4)
     forged = [describe_clip(number, seed=5)[1]["forged"] for number in range(120)]
     in_time = np.abs(np.diff(faces, axis=1)).mean(axis=(1, 2, 3))
     assert roc_auc_score(forged, in_time) > 0.99
     tone, sharpness = faces[:, 0].mean(axis=(1, 2)), np.abs(np.diff(faces[:, 0], axis=1)).mean(axis=(1, 2))
-    # 120 clips, two of each person: the areas of unrelated figures lie within 0.5 +- 0.15.
+    # 120 clips, two per person: AUCs of unrelated scores are within 0.5 +- 0.15.
     for figure in (tone, sharpness, sharpness / tone):
         assert roc_auc_score(forged, figure) == pytest.approx(0.5, abs=0.15)
 
 
-def test_the_same_frames_are_written_as_the_same_bytes(tmp_path):
-    # Of these small clips, and with memory as other work leaves it, x264 made up to six files by default.
+def test_equal_frames_are_written_as_equal_bytes(tmp_path):
+    # With its defaults, x264 wrote up to six different files of these clips.
     rng = np.random.default_rng(0)
     for number in (159, 407):
         frames, files = list(render_clip(number, frames=4, seed=3, size=48)), set()
@@ -195,7 +195,7 @@ def test_the_same_frames_are_written_as_the_same_bytes(tmp_path):
         assert len(files) == 1
 
 
-def test_a_written_video_is_h264_and_reads_back(tmp_path):
+def test_a_written_video_is_h264_and_is_read_back(tmp_path):
     frames = list(render_clip(0, frames=6, seed=1, size=64))
     write_video(tmp_path / "a.mp4", frames)
     with av.open(str(tmp_path / "a.mp4")) as container:

@@ -1,4 +1,4 @@
-"""Frames of videos: the right ones, whatever the frame rate, the codec or the damage."""
+"""Frames of videos: the right ones, for any frame rate, codec and corruption."""
 
 import wave
 from fractions import Fraction
@@ -52,7 +52,7 @@ def number_in(image):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 @pytest.mark.parametrize("variable", [False, True])
-def test_exactly_the_wanted_frames_come(tmp_path, suffix, variable):
+def test_exactly_the_chosen_frames_are_read(tmp_path, suffix, variable):
     if suffix == ".avi" and variable:
         pytest.skip("AVI has one frame rate")
     gap = (lambda number: 10 + number * 37 % 90) if variable else (lambda number: 33)
@@ -60,14 +60,14 @@ def test_exactly_the_wanted_frames_come(tmp_path, suffix, variable):
     path = write(tmp_path / f"v{suffix}", 120, codec=codec, gap=gap)
     index = index_video(path)
     assert len(index) == 120
-    for wanted in ([0], [119], uniform_frames(120, 16), [3, 4, 5, 23, 24, 25, 100], list(range(120))):
-        got = list(read_frames(path, index, wanted))
-        assert [number for number, _ in got] == wanted
-        assert [number_in(image) for _, image in got] == wanted
+    for numbers in ([0], [119], uniform_frames(120, 16), [3, 4, 5, 23, 24, 25, 100], list(range(120))):
+        got = list(read_frames(path, index, numbers))
+        assert [number for number, _ in got] == numbers
+        assert [number_in(image) for _, image in got] == numbers
     assert [number_in(image) for _, image in stream_frames(path)] == list(range(120))
 
 
-def test_a_cut_or_overwritten_tail_gives_what_is_left(tmp_path):
+def test_a_truncated_video_gives_its_remaining_frames(tmp_path):
     whole = write(tmp_path / "v.mkv", 120).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     index = index_video(tmp_path / "cut.mkv")
@@ -75,7 +75,7 @@ def test_a_cut_or_overwritten_tail_gives_what_is_left(tmp_path):
     got = list(read_frames(tmp_path / "cut.mkv", index, uniform_frames(len(index), 6)))
     assert len(got) >= 5
     assert all(number == number_in(image) for number, image in got)
-    # An index from the whole file: frames that are gone are left out, one by one, and counted.
+    # With the index of the complete file, missing frames are skipped one by one.
     good = index_video(tmp_path / "v.mkv")
     assert len(list(read_frames(tmp_path / "cut.mkv", good, [0, 10, 118]))) == 2
 
@@ -86,20 +86,20 @@ def test_frames_that_cannot_be_decoded_are_counted(tmp_path):
     middle = start + (len(data) - start) // 3
     data[middle : middle + 2000] = b"\xff" * 2000
     (tmp_path / "v.mp4").write_bytes(data)
-    taken = list(extract_frames(tmp_path / "v.mp4", None, FrameSettings(count=12), None))
-    assert sorted(one.number for one in taken) == uniform_frames(120, 12)
-    assert {one.status for one in taken} <= {"usable", "unreadable"}
-    assert all((one.image is None) == (one.status == "unreadable") for one in taken)
+    extracted = list(extract_frames(tmp_path / "v.mp4", None, FrameSettings(count=12), None))
+    assert sorted(one.number for one in extracted) == uniform_frames(120, 12)
+    assert {one.status for one in extracted} <= {"usable", "unreadable"}
+    assert all((one.image is None) == (one.status == "unreadable") for one in extracted)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 1000, b"#EXTM3U\nfile:///etc/hostname\n", b"\x1aE\xdf\xa3"])
-def test_what_is_no_video_is_refused(tmp_path, content):
+def test_other_files_are_refused_as_videos(tmp_path, content):
     (tmp_path / "v.mp4").write_bytes(content)
     with pytest.raises(UnreadableVideo, match=r"empty file|not a video|no video stream|without frames"):
         index_video(tmp_path / "v.mp4")
 
 
-def test_bounds_on_frames_and_their_size(tmp_path, monkeypatch):
+def test_too_many_or_too_large_frames_are_refused(tmp_path, monkeypatch):
     path = write(tmp_path / "v.mp4", 12)
     monkeypatch.setattr(video, "MAX_FRAMES", 11)
     with pytest.raises(UnreadableVideo, match="more than 11 frames"):
@@ -116,7 +116,7 @@ def test_a_playlist_opens_no_other_file(tmp_path):
         index_video(tmp_path / "v.mp4")
 
 
-def test_sound_alone_is_no_video(tmp_path):
+def test_a_file_with_sound_only_is_refused(tmp_path):
     with wave.open(str(tmp_path / "v.mp4"), "wb") as sound:
         sound.setparams((1, 2, 44100, 0, "NONE", ""))
         sound.writeframes(bytes(44100))
@@ -124,14 +124,14 @@ def test_sound_alone_is_no_video(tmp_path):
         index_video(tmp_path / "v.mp4")
 
 
-def test_a_codec_that_nobody_has_is_refused(tmp_path):
+def test_an_unknown_codec_is_refused(tmp_path):
     data = layout_trees.video_bytes()
     (tmp_path / "v.mp4").write_bytes(data.replace(b"mp4v", b"zzzz").replace(b"esds", b"free"))
     with pytest.raises(UnreadableVideo, match="cannot be decoded"):
         index_video(tmp_path / "v.mp4")
 
 
-def test_clips_and_first_frames(tmp_path):
+def test_clips_and_first_frames_have_the_right_numbers(tmp_path):
     path = write(tmp_path / "v.mp4", 60)
     clips = list(extract_frames(path, None, FrameSettings("clips", count=3, length=4, stride=5), None))
     assert [one.number for one in clips] == [7, 22, 37]
@@ -145,7 +145,7 @@ def test_clips_and_first_frames(tmp_path):
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))
-def test_uniform_frames_are_spread_and_inside(total, count):
+def test_uniform_frames_are_evenly_spread(total, count):
     chosen = uniform_frames(total, count)
     assert len(chosen) == min(total, count)
     assert len(set(chosen)) == len(chosen)
@@ -154,12 +154,12 @@ def test_uniform_frames_are_spread_and_inside(total, count):
     if total > count:
         gaps = np.diff(chosen)
         assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
-        # As far from the start as from the end.
+        # The distances to the start and to the end are equal.
         assert abs(chosen[0] - (total - 1 - chosen[-1])) <= 1
 
 
 @given(st.integers(1, 2000), st.integers(1, 8), st.integers(1, 32), st.integers(1, 8))
-def test_clips_lie_inside_and_differ(total, clips, length, stride):
+def test_clips_are_inside_the_video_and_different(total, clips, length, stride):
     chosen = clip_frames(total, clips, length, stride)
     assert (len(chosen) == 0) == (total < (length - 1) * stride + 1)
     assert len({clip[0] for clip in chosen}) == len(chosen) <= clips

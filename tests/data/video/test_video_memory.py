@@ -1,4 +1,4 @@
-"""Memory while the frames of a video are read does not grow with its length."""
+"""Memory for reading the frames of a video does not grow with its length."""
 
 import json
 import subprocess
@@ -48,7 +48,7 @@ def write(path: Path, frames: int) -> None:
 
 
 def peak_of(path: Path, what: str) -> tuple[int, float]:
-    """Pieces that came, and the peak of the process's memory in MiB."""
+    """Return the number of frames or clips, and the peak memory of the process in MiB."""
     done = subprocess.run([sys.executable, "-c", _CHILD, str(path), what], capture_output=True, text=True, check=True)
     count, peak = json.loads(done.stdout)
     return count, peak
@@ -57,7 +57,7 @@ def peak_of(path: Path, what: str) -> tuple[int, float]:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> tuple[Path, Path]:
     if not Path("/proc/self/status").is_file():
-        pytest.skip("the peak of a process's memory is read from /proc, which this system has not")
+        pytest.skip("peak memory is read from /proc, which this system lacks")
     folder = tmp_path_factory.mktemp("clips")
     write(folder / "short.mp4", FRAMES)
     write(folder / "long.mp4", FRAMES * TIMES)
@@ -74,6 +74,6 @@ def test_ten_times_the_length_needs_no_more_memory(clips, what, short_count, lon
     assert peaks[1] - peaks[0] < ALL_FRAMES / 10
 
 
-def test_the_measure_sees_frames_that_are_kept(clips):
+def test_the_measurement_detects_kept_frames(clips):
     peaks = [peak_of(clip, "keep")[1] for clip in clips]
     assert peaks[1] - peaks[0] > ALL_FRAMES / 2

@@ -94,7 +94,10 @@ def fit_square(pixels: np.ndarray, size: int) -> np.ndarray:
 def shorter_side(path: Path) -> int | None:
     """Return the shorter side of an image file in pixels, from its header alone; None if there is no readable one."""
     try:
-        with Image.open(path) as image:
+        # Opening a pipe or a device could block.
+        if not path.is_file():
+            return None
+        with Image.open(path, formats=FORMATS) as image:
             return min(image.size)
     # A file that cannot be read is reported when it is decoded.
     except Exception:

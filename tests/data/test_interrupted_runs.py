@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle: what was done stays, nothing is half there, the second run ends as an unbroken one."""
+"""Runs stopped by ``kill -9``: finished work is kept, no output is partial, and the second run completes it."""
 
 import os
 import signal
@@ -24,9 +24,9 @@ from auxface.errors import InputError
 
 
 def killed_after(done: int, program: str, *arguments: object) -> int:
-    """Run a program that calls ``report(done, total)`` and kill it; returns what it last said."""
-    said = 0
-    # It waits at twice as much, so that it is not finished before a busy machine gets round to killing it.
+    """Run a program that calls ``report(done, total)`` and kill it; return the last ``done``."""
+    last = 0
+    # The program waits at twice ``done``, so that it cannot finish before it is killed on a busy machine.
     report = (
         "import signal\ndef report(at, total):\n    print(at, total, flush=True)\n"
         f"    if at >= {2 * done}: signal.pause()\n"
@@ -36,12 +36,12 @@ def killed_after(done: int, program: str, *arguments: object) -> int:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            said = int(line.split()[0])
-            if said >= done:
+            last = int(line.split()[0])
+            if last >= done:
                 process.send_signal(signal.SIGKILL)
                 break
-    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
-    return said
+    assert process.returncode == -signal.SIGKILL, "the program ended before it was killed"
+    return last
 
 
 def stamps(folder: Path, pattern: str) -> dict[Path, int]:
@@ -50,7 +50,7 @@ def stamps(folder: Path, pattern: str) -> dict[Path, int]:
 
 @pytest.fixture
 def images(tmp_path) -> Path:
-    """Ninety images that take a moment each."""
+    """Ninety images, each of which takes some milliseconds to decode."""
     folder = tmp_path / "pack"
     random = np.random.default_rng(0)
     for number in range(90):
@@ -60,7 +60,7 @@ def images(tmp_path) -> Path:
     return folder
 
 
-def test_preparing_images(images, tmp_path):
+def test_a_killed_prepare_of_images_resumes(images, tmp_path):
     output = tmp_path / "a.parquet"
     killed_after(
         30,
@@ -83,7 +83,7 @@ def test_preparing_images(images, tmp_path):
     assert len(read_manifest(output).table) == 90
 
 
-def test_preparing_videos(tmp_path):
+def test_a_killed_prepare_of_videos_resumes(tmp_path):
     layout_trees.uadfv(tmp_path / "data")
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     program = (
@@ -114,7 +114,7 @@ def test_preparing_videos(tmp_path):
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_writing_shards(images, tmp_path):
+def test_a_killed_writing_of_shards_resumes(images, tmp_path):
     prepare("folder", images, out=tmp_path / "m.parquet")
     program = (
         "import sys; from pathlib import Path; from auxface.data.shards import write_shards\n"
@@ -124,7 +124,7 @@ def test_writing_shards(images, tmp_path):
     with pytest.raises(InputError, match=r"shards\.json is missing"):
         list(read_shards(tmp_path / "broken", "train", size=16))
     assert not (tmp_path / "broken" / "manifest.parquet").exists()
-    # What a kill in the middle of a file leaves behind.
+    # A file that a killed run left incomplete.
     (tmp_path / "broken" / ".train-000009.x1y2z3.tar").write_bytes(b"half")
     before = stamps(tmp_path / "broken", "[a-z]*.tar")
     assert 6 * len(before) >= said - 6
@@ -135,7 +135,7 @@ def test_writing_shards(images, tmp_path):
     assert files[0] == files[1]
 
 
-def test_decoding_once(images, tmp_path):
+def test_a_killed_decoding_of_images_resumes(images, tmp_path):
     prepare("folder", images, out=tmp_path / "m.parquet")
     program = (
         "import sys; from pathlib import Path; from auxface.data.images import cache\n"
@@ -155,7 +155,7 @@ def test_decoding_once(images, tmp_path):
     assert names[0] == names[1]
 
 
-def test_decoding_clips_once(tmp_path):
+def test_a_killed_decoding_of_clips_resumes(tmp_path):
     names = [f"{number}.mp4" for number in range(40)]
     for number, name in enumerate(names):
         frames = (np.full((96, 96, 3), (number * 5 + frame) % 256, np.uint8) for frame in range(40))
@@ -180,7 +180,7 @@ def test_decoding_clips_once(tmp_path):
     pd.testing.assert_frame_equal(loaded.rejected, whole.rejected)
 
 
-def test_a_journal_forgets_a_line_that_was_cut_short(tmp_path):
+def test_a_journal_discards_a_truncated_line(tmp_path):
     item = tmp_path / "item"
     item.write_text("x")
     with Journal(tmp_path / "j", {}) as journal:
