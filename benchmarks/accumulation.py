@@ -7,6 +7,7 @@ of the recipe `supervised`, in fp32. Without batch normalization it is rounding.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from auxface.data.manifest import read_manifest
 from auxface.provenance import provenance
 from auxface.recipe import load_recipe
 from auxface.training.assembly import Assembly, assemble
-from auxface.training.train_step import deal, label_counts
+from auxface.training.train_step import label_counts, split_micro_batches
 
 CPU = torch.device("cpu")
 
@@ -34,21 +35,21 @@ def main(
     """Measure an encoder on the training split of MANIFEST."""
     recipe = load_recipe("supervised", [f"tasks=[{task}]", f"encoder.name={encoder}", *(settings or [])])
     assembly = assemble(recipe, read_manifest(manifest), "cpu")
-    steps = list(assembly.feed.indices(0))[:batches]
+    steps = list(assembly.loader.indices(0))[:batches]
     found = [round(difference(assembly, step, parts), 6) for step in steps]
     print(json.dumps({"difference": found, **provenance(encoder=encoder, parts=parts)}, indent=1))
 
 
 def difference(assembly: Assembly, step: Tensor, parts: int) -> float:
     """The relative difference on one batch."""
-    model, feed = assembly.model.train(), assembly.feed
+    model, loader = assembly.model.train(), assembly.loader
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    whole = _gradient(model(feed.batch(step, 0, CPU))[0], parameters)
-    labels = {name: values[step] for name, values in feed.labels.items()}
+    whole = _gradient(model(loader.batch(step, 0, CPU))[0], parameters)
+    labels = {name: values[step] for name, values in loader.labels.items()}
     accumulated = torch.zeros_like(whole)
-    for part in deal(step, ranks=1, rank=0, accumulate=parts):
-        batch = feed.batch(part.indices, 0, CPU)
-        batch.share, batch.counts = part.share, label_counts(assembly.tasks, labels, parts)
+    for part in split_micro_batches(step, ranks=1, rank=0, accumulate=parts):
+        counts = label_counts(assembly.tasks, labels, parts)
+        batch = replace(loader.batch(part.indices, 0, CPU), scale=part.scale, label_counts=counts)
         accumulated += _gradient(model(batch)[0] / parts, parameters)
     return float((accumulated - whole).norm() / whole.norm())
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from auxface.data.manifest import read_manifest
 from auxface.model.balance import auxiliary_weight_at, primary_weight_at
-from auxface.objectives import Moment
+from auxface.objectives import StepContext, TrainProgress
 from auxface.provenance import provenance
 from auxface.studies.definition import read_study
 from auxface.studies.grid import plan_runs
@@ -31,9 +31,9 @@ def main(study: Path, data_root: Annotated[Path, typer.Option()], batches: int =
     """Measure the runs of STUDY whose manifests are in DATA_ROOT."""
     found: dict[str, list[float]] = {}
     for run in plan_runs(read_study(study), study.parent):
-        if run.recipe.objectives:
+        if run.recipe.all_auxiliaries:
             parts = assemble(run.recipe, read_manifest(data_root / run.data.manifest), "cpu")
-            steps = list(parts.feed.indices(0))[:batches]
+            steps = list(parts.loader.indices(0))[:batches]
             ratios = [ratio(parts, indices) for indices in steps]
             found.setdefault(f"{run.data.name}, {run.method}", []).extend(ratios)
     shown = {
@@ -45,16 +45,18 @@ def main(study: Path, data_root: Annotated[Path, typer.Option()], batches: int =
 
 def ratio(parts: Assembly, indices: Tensor) -> float:
     """The ratio of gradient norms on one batch: the task's gradient is the whole one less the auxiliaries'."""
-    model, start = parts.model.train(), Moment()
+    model, start = parts.model.train(), TrainProgress()
     encoder = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
     weight = 1 - primary_weight_at(parts.recipe, start)
     losses = [
-        weight * auxiliary_weight_at(parts.recipe.objectives[name], start) * auxiliary(model.encoder, batch, start)[0]
-        for batch in [parts.feed.batch(indices, 0, CPU)]
+        weight
+        * auxiliary_weight_at(parts.recipe.all_auxiliaries[name], start)
+        * auxiliary(model.encoder, batch, StepContext(model.encoder, batch.primary, start))[0]
+        for batch in [parts.loader.batch(indices, 0, CPU)]
         for name, auxiliary in model.auxiliaries.items()
     ]
     auxiliaries = _gradient(torch.stack(losses).sum(), encoder)
-    task = _gradient(model(parts.feed.batch(indices, 0, CPU), start)[0], encoder) - auxiliaries
+    task = _gradient(model(parts.loader.batch(indices, 0, CPU), start)[0], encoder) - auxiliaries
     return float(auxiliaries.norm() / task.norm())
 
 

@@ -3,7 +3,7 @@
     python benchmarks/data.py [loading] [faces] [video] [--images FOLDER] [--weights YUNET.onnx] [--workers 1]
 
 Without ``--images``, rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches of
-64, with torchvision's ImageFolder, PIL and a DataLoader, and with the cache and the loader of training; the same
+64, with torchvision's ImageFolder, PIL and a torch DataLoader, and with the cache and the loader of training; the same
 augmentation and number of workers (processes there, threads here), measured in turn. ``video``: videos of 10 s and of
 10 minutes (the same frames repeated), each in its own process.
 """
@@ -20,17 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from auxface.data.layouts.files import list_files
 from PIL import Image
 
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.cache import load_images
 from auxface.data.images.decode import SUFFIXES, fit_square, read_image
-from auxface.data.layouts.files import list_files
 from auxface.data.manifest import read_manifest
 from auxface.data.parallel import in_order
 from auxface.data.prepare.prepare import prepare
 from auxface.data.synthetic import render_faces
-from auxface.training.data_loader import Feed
+from auxface.training.data_loader import DataLoader
 
 SIDE, BATCH, COUNT, ROUNDS = 112, 64, 1920, 5
 FPS, SHORT, REPEATS, FRAME = 25, 10, 60, (640, 360)
@@ -58,7 +58,7 @@ def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
 
 
 def loading(folder: Path | None, workers: int) -> dict[str, object]:
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader as TorchDataLoader
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import (
         ColorJitter,
@@ -95,17 +95,24 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
 
         for name, transform in (("light", light), ("none", ToTensor())):
             data = ImageFolder(str(tree), transform)
-            theirs = DataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-            feed = Feed(cached, {"class": torch.arange(len(cached)) % 2}, 0, BATCH, name, SIDE)
+            theirs = TorchDataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+            loader = DataLoader(
+                images=cached,
+                labels={"class": torch.arange(len(cached)) % 2},
+                seed=0,
+                batch_size=BATCH,
+                augment=name,
+                size=SIDE,
+            )
 
-            def pil(loader: DataLoader = theirs) -> int:
+            def pil(loader: TorchDataLoader = theirs) -> int:
                 return sum(len(images) for images, _ in loader)
 
-            def ours(feed: Feed = feed) -> int:
+            def ours(loader: DataLoader = loader) -> int:
                 def make(indices: torch.Tensor) -> int:
-                    return len(feed.batch(indices, 0, torch.device("cpu")).primary)
+                    return len(loader.batch(indices, 0, torch.device("cpu")).primary)
 
-                batches = feed.indices(0)
+                batches = loader.indices(0)
                 return sum(in_order(make, batches, workers=workers) if workers > 1 else map(make, batches))
 
             found = medians({"ImageFolder and PIL": pil, "auxface": ours})

@@ -19,8 +19,8 @@ from torch import nn
 
 from auxface.data.augment.presets import make_views
 from auxface.model import JointModel
-from auxface.objectives import Batch, Moment, Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
+from auxface.objectives import Batch, LearnedTask, TrainProgress
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
 from auxface.training.optimizer import make_optimizer
 from auxface.training.schedule import set_learning_rate
 from auxface.training.wrapping import configure_blocks
@@ -112,10 +112,10 @@ def peer_step(setting: Setting, bf16: bool) -> Step:
 def our_model(
     setting: Setting, bf16: bool, weight: float, target: Target, predict: str = "masked", **train: object
 ) -> JointModel:
-    auxiliary = Auxiliary(target=(target,), predict=predict) if weight < 1 else None  # pyright: ignore[reportArgumentType]
+    auxiliary = ReconstructionOptions(target=(target,), predict=predict) if weight < 1 else None  # pyright: ignore[reportArgumentType]
     encoder = Encoder(name=setting.name, image_size=setting.side, patch_size=setting.patch)
     recipe = Recipe(primary_weight=weight, auxiliary=auxiliary, encoder=encoder, train=Train(**train))  # pyright: ignore[reportArgumentType]
-    model = JointModel(recipe, [Task("label", "class", ("a", "b"))]).to(DEVICE)
+    model = JointModel(recipe, [LearnedTask("label", "class", ("a", "b"))]).to(DEVICE)
     configure_blocks(model, recipe.train, DEVICE, "bf16" if bf16 else "no")
     return model
 
@@ -130,11 +130,12 @@ def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target =
 def joint_step(model: nn.Module, optimizer: torch.optim.Optimizer, setting: Setting, bf16: bool) -> Step:
     """A step of our model, or of what several processes have of it, on pixels that are on the device already."""
     pixels, labels = data(setting)
-    images, seeds = pixels.float() / 255, torch.arange(setting.batch, device=DEVICE)
+    seeds = torch.arange(setting.batch, device=DEVICE)
+    batch = Batch(primary=pixels.float() / 255, clean=pixels, labels={"label": labels}, seeds=seeds)
 
     def step() -> None:
         with autocast(bf16):
-            loss, _ = model(Batch(images, pixels, {"label": labels}, seeds), Moment())
+            loss = model(batch, TrainProgress()).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -199,7 +200,7 @@ def profile(setting: Setting, bf16: bool, rounds: int) -> None:
     pixels, labels = data(setting)
     images, seeds = pixels.float() / 255, torch.arange(setting.batch, device=DEVICE)
     encoder, reconstruction = model.encoder, model.auxiliaries["reconstruction"]
-    batch = Batch(images, pixels, {"label": labels}, seeds)
+    batch = Batch(primary=images, clean=pixels, labels={"label": labels}, seeds=seeds)
     mask = reconstruction.mask(encoder, batch)
     with torch.no_grad(), autocast(bf16):
         embedded, seen = encoder.embed(images), encoder(images, mask)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
-from auxface.objectives import AuxiliaryObjective, AuxiliaryOptions, Objective
+from auxface.objectives import AuxiliaryOptions, Objective, ObjectiveSpec
 from auxface.recipe.validation import Positive
 from auxface.texture import Descriptor, Output
 
@@ -38,17 +38,17 @@ class CalmOptions(AuxiliaryOptions):
     """Factor of the loss."""
 
 
-class Calm(AuxiliaryObjective):
-    def __init__(self, options, setting):
+class Calm(Objective):
+    def __init__(self, options, context):
         super().__init__()
         self.scale = options.scale
 
-    def forward(self, encoder, batch, moment):
+    def forward(self, encoder, batch, context):
         loss = self.scale * encoder(batch.primary).pooled.square().mean()
         return loss, {"square": loss.detach()}
 
 
-OBJECTIVE = Objective("calm", CalmOptions, Calm)
+OBJECTIVE = ObjectiveSpec("calm", CalmOptions, Calm)
 
 
 def read(root, *, count=12):

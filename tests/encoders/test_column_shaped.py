@@ -58,14 +58,14 @@ def test_parameter_counts_are_the_published_ones(
     name, size, patch, classes, encoder_millions, decoder_millions, decoder
 ):
     from auxface.model import JointModel
-    from auxface.objectives import Task
-    from auxface.recipe import Auxiliary, Recipe
+    from auxface.objectives import LearnedTask
+    from auxface.recipe import Recipe, ReconstructionOptions
 
     recipe = Recipe(
-        auxiliary=Auxiliary(decoder_width=decoder[0], decoder_depth=decoder[1]),
+        auxiliary=ReconstructionOptions(decoder_width=decoder[0], decoder_depth=decoder[1]),
         encoder=Encoder(name=name, image_size=size, patch_size=patch),
     )
-    model = JointModel(recipe, [Task("task", "class", tuple(map(str, range(classes))))])
+    model = JointModel(recipe, [LearnedTask("task", "class", tuple(map(str, range(classes))))])
     count = {
         part: sum(p.numel() for p in module.parameters() if p.requires_grad) / 1e6
         for part, module in (("encoder", model.encoder), ("head", model.primary), ("decoder", model.auxiliaries))

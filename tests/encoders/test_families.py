@@ -12,25 +12,30 @@ from auxface.encoders.masking import Mask
 from auxface.encoders.registry import Family, families, family_of, register, registry
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.objectives import Batch, Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+from auxface.objectives import Batch, LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
 
 EXAMPLES = [name for family in families() for name in family.examples]
-TASKS = (Task("emotion", "class", ("happy", "sad", "angry")),)
+TASKS = (LearnedTask("emotion", "class", ("happy", "sad", "angry")),)
 LDP = Target(name="local_directional_pattern", encoding="bits")
 # Patches of 14 pixels do not tile 64; a clip of 16 frames has as many tokens at 64 pixels as an image at 180.
 SIZES = {"eva02_tiny_patch14_224": (224, 56), "videomae_tiny": (64, 32)}
 
 
 def joint(name, size, **encoder):
-    auxiliary = Auxiliary(target=(LDP,), decoder_width=32, decoder_depth=1, decoder_heads=4)
+    auxiliary = ReconstructionOptions(target=(LDP,), decoder_width=32, decoder_depth=1, decoder_heads=4)
     return JointModel(Recipe(auxiliary=auxiliary, encoder=Encoder(name=name, image_size=size, **encoder)), TASKS)
 
 
 def batch_of(shape, count=2):
     generator = torch.Generator().manual_seed(3)
     clean = torch.randint(0, 256, (count, *shape), generator=generator, dtype=torch.uint8)
-    return Batch(clean.float() / 255, clean, {"emotion": torch.tensor([0, 2])[:count]}, torch.arange(count))
+    return Batch(
+        primary=clean.float() / 255,
+        clean=clean,
+        labels={"emotion": torch.tensor([0, 2])[:count]},
+        seeds=torch.arange(count),
+    )
 
 
 def pixels(mask, encoder):
@@ -60,7 +65,7 @@ def test_every_encoder_trains_in_a_joint_step(name, small, tmp_path):
 
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     before = {key: value.clone() for key, value in encoder.named_parameters()}
-    loss, _ = model(batch)
+    loss = model(batch).loss
     loss.backward()
     assert torch.isfinite(loss)
     without = [key for key, value in encoder.named_parameters() if value.requires_grad and value.grad is None]
@@ -167,7 +172,7 @@ def test_the_documented_family_trains_in_a_joint_step():
     with registry.isolated():
         register(names["family"])
         model = joint("linear_patches", 64)
-        loss, _ = model(batch_of((3, 64, 64)))
+        loss = model(batch_of((3, 64, 64))).loss
     loss.backward()
     assert torch.isfinite(loss)
     assert model.encoder.patches.weight.grad.abs().sum() > 0

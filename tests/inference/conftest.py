@@ -8,15 +8,15 @@ from auxface.data.prepare.prepare import prepare
 from auxface.data.synthetic import describe_face, render_face
 from auxface.model import JointModel
 from auxface.model.directory import SavedModel, default_config, save_model
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 from auxface.training.train import train
 
 SIZE = 32
 TASKS = (
-    Task("mood", "class", ("calm", "glad", "cross")),
-    Task("forged", "binary", ("real", "forged")),
-    Task("has", "multilabel", ("Hat", "Beard")),
+    LearnedTask("mood", "class", ("calm", "glad", "cross")),
+    LearnedTask("forged", "binary", ("real", "forged")),
+    LearnedTask("has", "multilabel", ("Hat", "Beard")),
 )
 
 
@@ -24,7 +24,7 @@ def make_saved(**changes) -> SavedModel:
     """Return a small untrained joint model whose scores differ between images."""
     recipe = Recipe(
         seed=3,
-        auxiliary=Auxiliary(
+        auxiliary=ReconstructionOptions(
             target=({"name": "rgb"}, {"name": "local_binary_pattern", "encoding": "bits"}),
             decoder_width=32,
             decoder_depth=1,

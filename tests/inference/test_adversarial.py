@@ -6,7 +6,7 @@ import torch
 
 from auxface.data.random import sample_seeds
 from auxface.inference.adversarial import attack, can_be_attacked
-from auxface.objectives.classification import row_losses
+from auxface.objectives.classification import sample_losses
 
 EIGHT = torch.arange(8)
 
@@ -31,7 +31,7 @@ def labels():
 def loss(model, images, labels):
     with torch.no_grad():
         logits = model.logits(images.float() / 255)
-        parts = [row_losses(task, logits[task.name], labels[task.name]) for task in model.tasks]
+        parts = [sample_losses(task, logits[task.name], labels[task.name]) for task in model.tasks]
     return sum((each * counts).sum() for each, counts in parts)
 
 

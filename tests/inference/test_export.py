@@ -13,7 +13,7 @@ from auxface.inference.predictor import Predictor
 from auxface.model import JointModel
 from auxface.model.directory import SavedModel, default_config
 from auxface.model.scoring import score_images
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -48,7 +48,7 @@ def test_onnx_equals_torch_at_any_batch_size(saved, onnx_file, real):
 def test_convolutional_encoder_is_exported(real, tmp_path):
     recipe = Recipe(primary_weight=1, encoder=Encoder(name="convnext_atto", image_size=64, patch_size=32))
     try:
-        model = JointModel(recipe, [Task("mood", "class", ("a", "b"))]).eval()
+        model = JointModel(recipe, [LearnedTask("mood", "class", ("a", "b"))]).eval()
     except InputError as error:
         pytest.skip(f"no convolutional encoders in this version ({error})")
     export_model(SavedModel(model, default_config(model)), tmp_path / "c.onnx")

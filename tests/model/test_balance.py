@@ -6,10 +6,10 @@ import torch
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.balance import LearnedBalance, auxiliary_weight_at, encoder_is_frozen, primary_weight_at
-from auxface.objectives import Batch, Moment, Task
-from auxface.recipe import Auxiliary, AuxiliaryOptions, Encoder, Recipe, Scheme, WeightSchedule, load_recipe
+from auxface.objectives import Batch, LearnedTask, TrainProgress
+from auxface.recipe import AuxiliaryOptions, Encoder, Recipe, ReconstructionOptions, Scheme, WeightSchedule, load_recipe
 
-SMALL = Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4)
+SMALL = ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4)
 
 
 def recipe_with(**settings):
@@ -18,21 +18,23 @@ def recipe_with(**settings):
 
 
 def weights_of(recipe, steps=8):
-    return [primary_weight_at(recipe, Moment(step, steps)) for step in range(steps)]
+    return [primary_weight_at(recipe, TrainProgress(step, steps)) for step in range(steps)]
 
 
 def batch_of(count=6):
     clean = torch.randint(0, 256, (count, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    return Batch(clean.float() / 255, clean, {"t": torch.arange(count) % 2}, torch.arange(count))
+    return Batch(
+        primary=clean.float() / 255, clean=clean, labels={"t": torch.arange(count) % 2}, seeds=torch.arange(count)
+    )
 
 
 def model_of(**settings):
-    return JointModel(recipe_with(**settings), [Task("t", "class", ("a", "b"))])
+    return JointModel(recipe_with(**settings), [LearnedTask("t", "class", ("a", "b"))])
 
 
-def taught(model, moment):
+def taught(model, progress):
     model.zero_grad()
-    loss, logs = model(batch_of(), moment)
+    loss, logs, _ = model(batch_of(), progress)
     loss.backward()
     parts = {"encoder": model.encoder, "primary": model.primary, "auxiliaries": model.auxiliaries}
     names = {name for name, part in parts.items() if any(p.grad is not None for p in part.parameters())}
@@ -55,8 +57,8 @@ def test_schemes_take_one_side_at_a_time():
     assert weights_of(sequential) == [0] * 2 + [1] * 6
     frozen = recipe_with(primary_weight=1, scheme=Scheme(kind="frozen"))
     assert weights_of(frozen) == [0] * 4 + [1] * 4
-    assert [encoder_is_frozen(frozen, Moment(step, 8)) for step in range(8)] == [False] * 4 + [True] * 4
-    assert not encoder_is_frozen(sequential, Moment(7, 8))
+    assert [encoder_is_frozen(frozen, TrainProgress(step, 8)) for step in range(8)] == [False] * 4 + [True] * 4
+    assert not encoder_is_frozen(sequential, TrainProgress(7, 8))
 
 
 @pytest.mark.parametrize(
@@ -73,14 +75,14 @@ def test_schemes_take_one_side_at_a_time():
 )
 def test_what_a_step_teaches(kind, step, parts):
     model = model_of(primary_weight=0.1 if kind == "joint" else 1, scheme=Scheme(kind=kind))
-    assert taught(model, Moment(step, 8))[0] == parts
+    assert taught(model, TrainProgress(step, 8))[0] == parts
 
 
 def test_a_warmup_rises_from_zero_and_a_weight_of_zero_is_not_run():
     options = AuxiliaryOptions(weight=0.5, warmup=0.25)
-    assert [auxiliary_weight_at(options, Moment(step, 8)) for step in range(4)] == [0, 0.25, 0.5, 0.5]
+    assert [auxiliary_weight_at(options, TrainProgress(step, 8)) for step in range(4)] == [0, 0.25, 0.5, 0.5]
     model = model_of(auxiliary=SMALL.model_copy(update={"weight": 0.0}))
-    assert taught(model, Moment())[0] == {"encoder", "primary"}
+    assert taught(model, TrainProgress())[0] == {"encoder", "primary"}
 
 
 def test_learned_weights_minimize_the_sum_where_kendall_says():
@@ -100,7 +102,7 @@ def test_learned_weights_minimize_the_sum_where_kendall_says():
 
 def test_a_learned_balance_is_learned_and_logged():
     model = model_of(primary_weight="learned")
-    _, logs = taught(model, Moment())
+    _, logs = taught(model, TrainProgress())
     assert model.balance.log_variances.grad.abs().min() > 0
     assert logs["weight.primary"] == logs["weight.reconstruction"] == 1
     assert math.isfinite(logs["reconstruction.rgb"])
@@ -112,11 +114,11 @@ def test_a_learned_balance_is_learned_and_logged():
         (["primary_weight=2"], r"primary_weight: .*less than or equal to 1"),
         (["primary_weight=lerned"], r"primary_weight"),
         (["primary_weight={strat: 0.1, end: 1}"], r"did you mean 'primary_weight.start'"),
-        (["scheme=sequential"], r"scheme sequential takes one side at a time.*set primary_weight to 1"),
+        (["scheme=sequential"], r"scheme sequential trains one side at a time.*set primary_weight to 1"),
         (["scheme=sequentially"], r"scheme.kind"),
         (["scheme.pretrain_fraction=0.3"], r"scheme: scheme joint has no pre-training"),
         (["auxiliary=null", "primary_weight=1", "scheme=alternating"], r"the recipe has none"),
-        (["auxiliary=null", "primary_weight=1", "fusion=gated"], r"fusion gated joins"),
+        (["auxiliary=null", "primary_weight=1", "fusion=gated"], r"fusion gated needs the decoder"),
         (["texture_input=local_binary_pattern"], r"neither primary.input nor auxiliary.input is texture"),
     ],
 )
@@ -128,4 +130,4 @@ def test_what_would_have_no_effect_is_refused(settings, sentence):
 
 def test_a_probe_of_given_weights_needs_no_auxiliary():
     recipe = load_recipe("supervised", ["scheme.kind=frozen", "scheme.pretrain_fraction=0"])
-    assert encoder_is_frozen(recipe, Moment(0, 8))
+    assert encoder_is_frozen(recipe, TrainProgress(0, 8))

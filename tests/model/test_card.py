@@ -1,13 +1,13 @@
 from auxface.model import JointModel
 from auxface.model.card import model_card
 from auxface.model.directory import default_config
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
 
 
 def test_a_card_with_an_audit_has_its_figures_with_intervals_and_groups():
     recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4))
-    config = default_config(JointModel(recipe, [Task("mood", "class", ("x", "y"))]))
+    config = default_config(JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]))
     accuracy = {"value": 0.75, "low": 0.7, "high": 0.8, "n": 120}
     unmeasured = {"value": None, "why": "one class alone"}
     task = {
@@ -27,7 +27,9 @@ def test_a_card_with_an_audit_has_its_figures_with_intervals_and_groups():
 
 def test_a_card_of_clips_says_which():
     encoder = Encoder(name="videomae_tiny", num_frames=4, image_size=16, width=16, depth=1, heads=4)
-    config = default_config(JointModel(Recipe(primary_weight=1, encoder=encoder), [Task("mood", "class", ("x", "y"))]))
+    config = default_config(
+        JointModel(Recipe(primary_weight=1, encoder=encoder), [LearnedTask("mood", "class", ("x", "y"))])
+    )
     wanted = "Clips of 4 frames, 4 apart, at most 5 of a video. RGB faces, 16 by 16 pixels, used as they are"
     assert wanted in model_card(config)
     cut = config.model_copy(update={"crop": {"clip": {"length": 4, "stride": 2}}})

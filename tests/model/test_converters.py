@@ -12,16 +12,16 @@ from auxface.encoders import build_encoder, random_mask
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.transformers_format import from_transformers, save_mae, to_transformers
-from auxface.model.weights import start_encoder
-from auxface.objectives import Batch, Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+from auxface.model.weights import load_initial_weights
+from auxface.objectives import Batch, LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
 
-TASKS = (Task("emotion", "class", ("happy", "sad")),)
+TASKS = (LearnedTask("emotion", "class", ("happy", "sad")),)
 SMALL = Encoder(image_size=32, patch_size=8, width=48, depth=3, heads=4)
 
 
 def joint(normalize=False, encoder=SMALL, seed=0, target="rgb"):
-    auxiliary = Auxiliary(
+    auxiliary = ReconstructionOptions(
         target=(Target(name=target),),
         decoder_width=32,
         decoder_depth=2,
@@ -54,7 +54,12 @@ def vitmae_positions(transformers):
 
 def batch_of(count=3, size=32):
     clean = torch.randint(0, 256, (count, 3, size, size), generator=torch.Generator().manual_seed(7), dtype=torch.uint8)
-    return Batch(clean.float() / 255, clean, {"emotion": torch.zeros(count, dtype=torch.int64)}, torch.arange(count))
+    return Batch(
+        primary=clean.float() / 255,
+        clean=clean,
+        labels={"emotion": torch.zeros(count, dtype=torch.int64)},
+        seeds=torch.arange(count),
+    )
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -67,7 +72,7 @@ def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path
     assert not report["unexpected_keys"]
     assert theirs.config.norm_pix_loss is normalize
 
-    loss, _ = ours(batch)
+    loss = ours(batch).loss
     loss.backward()
     # Patches with the least noise stay visible there.
     noise = random_mask(batch.seeds, 16, 0.75).boolean().float()
@@ -151,7 +156,7 @@ def test_an_encoder_starts_from_another_model_of_auxface(tmp_path, name):
     saved = joint(encoder=options, seed=3)
     saved.save_pretrained(tmp_path / "model")
     encoder = build_encoder(options)
-    start_encoder(encoder, tmp_path / "model")
+    load_initial_weights(encoder, tmp_path / "model")
     for key, value in saved.encoder.state_dict().items():
         assert torch.equal(encoder.state_dict()[key], value), key
 
@@ -162,9 +167,9 @@ def test_an_encoder_starts_from_timm_names(tmp_path):
     plain = {n: v for n, v in source.backbone.state_dict().items() if "masked_" not in n}
     safetensors.torch.save_file(plain | {"fc.weight": torch.zeros(2, 2)}, tmp_path / "timm.safetensors")
     with pytest.raises(InputError, match=r"1 unexpected: backbone\.fc\.weight"):
-        start_encoder(target, tmp_path / "timm.safetensors")
+        load_initial_weights(target, tmp_path / "timm.safetensors")
     safetensors.torch.save_file(plain, tmp_path / "timm.safetensors")
-    start_encoder(target, tmp_path / "timm.safetensors")
+    load_initial_weights(target, tmp_path / "timm.safetensors")
     assert torch.equal(target.backbone.conv1[0].weight, source.backbone.conv1[0].weight)
 
 
@@ -174,18 +179,18 @@ def test_positions_and_patches_of_another_size_are_resampled(tmp_path):
     saved.save_pretrained(tmp_path / "learned")
     # The same grid of larger patches keeps the positions; a larger grid keeps the corners' order and the class token's.
     coarse = build_encoder(learned.model_copy(update={"image_size": 64, "patch_size": 16}))
-    start_encoder(coarse, tmp_path / "learned")
+    load_initial_weights(coarse, tmp_path / "learned")
     assert torch.equal(coarse.vit.pos_embed, saved.encoder.vit.pos_embed)
     gray = torch.full((1, 3, 32, 32), 0.7)
     small, large = saved.encoder.embed(gray), coarse.embed(torch.full((1, 3, 64, 64), 0.7))
     torch.testing.assert_close(small, large, rtol=1e-3, atol=1e-3)
     wider = build_encoder(learned.model_copy(update={"image_size": 48}))
-    start_encoder(wider, tmp_path / "learned")
+    load_initial_weights(wider, tmp_path / "learned")
     assert wider.vit.pos_embed.shape == (1, 37, 48)
     assert torch.equal(wider.vit.pos_embed[:, 0], saved.encoder.vit.pos_embed[:, 0])
     fixed = build_encoder(SMALL.model_copy(update={"image_size": 48}))
     own = fixed.vit.pos_embed.clone()
-    start_encoder(fixed, tmp_path / "learned")
+    load_initial_weights(fixed, tmp_path / "learned")
     assert torch.equal(fixed.vit.pos_embed, own)
 
 
@@ -202,19 +207,19 @@ def test_what_does_not_fit_is_named(tmp_path, change, sentence):
     change(weights)
     safetensors.torch.save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(InputError, match=sentence):
-        start_encoder(build_encoder(SMALL), tmp_path)
+        load_initial_weights(build_encoder(SMALL), tmp_path)
 
 
 def test_pickles_and_absent_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="names no such file"):
-        start_encoder(build_encoder(SMALL), tmp_path / "nowhere")
+        load_initial_weights(build_encoder(SMALL), tmp_path / "nowhere")
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
     for source in (tmp_path, tmp_path / "pytorch_model.bin"):
         with pytest.raises(InputError, match="is a pickle"):
-            start_encoder(build_encoder(SMALL), source)
+            load_initial_weights(build_encoder(SMALL), source)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a readable safetensors file"):
-        start_encoder(build_encoder(SMALL), tmp_path)
+        load_initial_weights(build_encoder(SMALL), tmp_path)
 
 
 def test_only_a_plain_mae_can_be_written():

@@ -6,18 +6,18 @@ import torch
 
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
 
 @pytest.fixture
 def model():
     recipe = Recipe(
-        auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+        auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
     )
     return JointModel(
-        recipe, [Task("a.b", "class", ("x", "y")), Task("attributes", "multilabel", ("P", "Q", "R"))]
+        recipe, [LearnedTask("a.b", "class", ("x", "y")), LearnedTask("attributes", "multilabel", ("P", "Q", "R"))]
     ).eval()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,16 +8,16 @@ from auxface.encoders import Mask
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.explained import explained_variance, squared_errors
-from auxface.objectives import Batch, Task
-from auxface.objectives.reconstruction.reconstruction import Rebuilt
-from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+from auxface.objectives import Batch, LearnedTask, StepContext
+from auxface.objectives.reconstruction.masked_autoencoder import Reconstructed
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
 
-TASKS = [Task("t", "class", ("a", "b"))]
+TASKS = [LearnedTask("t", "class", ("a", "b"))]
 LDP = Target(name="local_directional_pattern", encoding="bits")
 
 
 def model_of(*targets, **settings):
-    auxiliary = Auxiliary(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
+    auxiliary = ReconstructionOptions(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
     encoder = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
     return JointModel(Recipe(**{"auxiliary": auxiliary, "encoder": encoder} | settings), TASKS)
 
@@ -38,30 +40,32 @@ def test_squared_errors_by_hand():
     predicted = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [3.0, 6.0]]])
     mean = torch.tensor([[5.0, 5.0], [0.0, 0.0], [3.0, 3.0]])
     # Hidden: 0 + 1 + 0 + 4 of what was rebuilt; 1 + 4 + 0 + 1 of the mean. The visible patch does not count.
-    assert squared_errors(Rebuilt(LDP, wanted, predicted, mask), mean) == (5.0, 6.0)
+    assert squared_errors(Reconstructed(LDP, wanted, predicted, mask), mean) == (5.0, 6.0)
 
 
 def test_rebuilding_the_target_explains_all_the_mean_explains_none_and_worse_is_negative(monkeypatch):
     model = model_of(Target(name="rgb"))
     seen, held_out = faces(10, 0), faces(6, 1)
     auxiliary = model.auxiliaries["reconstruction"]
-    rebuild = auxiliary.rebuild
+    reconstruct = auxiliary.reconstruct
 
     def with_predictions(guess):
         def call(encoder, batch):
-            return [Rebuilt(r.target, r.wanted, guess(r), r.mask) for r in rebuild(encoder, batch)]
+            return [replace(r, prediction=guess(r)) for r in reconstruct(encoder, batch)]
 
-        monkeypatch.setattr(auxiliary, "rebuild", call)
+        monkeypatch.setattr(auxiliary, "reconstruct", call)
         return explained_variance(model, held_out, seen)["rgb"]
 
     clean = torch.from_numpy(seen)
-    (whole,) = rebuild(model.encoder, Batch(clean.float() / 255, clean, {}, torch.arange(10)))
-    mean = whole.wanted.mean(dim=0)
-    assert with_predictions(lambda r: r.wanted) == 1
-    assert with_predictions(lambda r: mean.expand_as(r.wanted)) == pytest.approx(0, abs=1e-5)
-    assert with_predictions(lambda r: 2 * mean - r.wanted + mean) < 0
+    (whole,) = reconstruct(
+        model.encoder, Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=torch.arange(10))
+    )
+    mean = whole.target.mean(dim=0)
+    assert with_predictions(lambda r: r.target) == 1
+    assert with_predictions(lambda r: mean.expand_as(r.target)) == pytest.approx(0, abs=1e-5)
+    assert with_predictions(lambda r: 2 * mean - r.target + mean) < 0
     # Half-way between the mean and the truth leaves a quarter of the squared error.
-    assert with_predictions(lambda r: (mean + r.wanted) / 2) == pytest.approx(0.75, abs=1e-5)
+    assert with_predictions(lambda r: (mean + r.target) / 2) == pytest.approx(0.75, abs=1e-5)
 
 
 def test_training_explains_more_of_faces_that_were_not_seen():
@@ -73,8 +77,10 @@ def test_training_explains_more_of_faces_that_were_not_seen():
     for step in range(150):
         rows = torch.arange(step * 32, step * 32 + 32) % 96
         seeds = step * 1000 + rows
-        batch = Batch(clean[rows].float() / 255, clean[rows], {"t": rows % 2}, seeds)
-        model.auxiliaries["reconstruction"](model.encoder, batch)[0].backward()
+        batch = Batch(primary=clean[rows].float() / 255, clean=clean[rows], labels={"t": rows % 2}, seeds=seeds)
+        model.auxiliaries["reconstruction"](model.encoder, batch, StepContext(model.encoder, batch.primary))[
+            0
+        ].backward()
         optimizer.step()
         optimizer.zero_grad()
     after = explained_variance(model, held_out, seen)

@@ -6,15 +6,18 @@ import math
 import torch
 
 from auxface.model import JointModel
-from auxface.objectives import Batch, Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Target
+from auxface.objectives import Batch, LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4)
-TASKS = (Task("emotion", "class", ("happy", "sad", "angry")), Task("forged", "binary", ("real", "forged")))
+TASKS = (
+    LearnedTask("emotion", "class", ("happy", "sad", "angry")),
+    LearnedTask("forged", "binary", ("real", "forged")),
+)
 
 
 def joint(primary_weight=0.1, seed=0, target="rgb"):
-    auxiliary = Auxiliary(target=(Target(name=target),), decoder_width=32, decoder_depth=1, decoder_heads=4)
+    auxiliary = ReconstructionOptions(target=(Target(name=target),), decoder_width=32, decoder_depth=1, decoder_heads=4)
     return JointModel(Recipe(seed=seed, primary_weight=primary_weight, auxiliary=auxiliary, encoder=ENCODER), TASKS)
 
 
@@ -29,7 +32,7 @@ def batch_of(count=6, seed=0):
         "emotion": torch.randint(0, 3, (count,), generator=generator),
         "forged": torch.randint(0, 2, (count,), generator=generator).float(),
     }
-    return Batch(clean.float() / 255, clean, labels, torch.arange(count) + 100 * seed)
+    return Batch(primary=clean.float() / 255, clean=clean, labels=labels, seeds=torch.arange(count) + 100 * seed)
 
 
 def test_with_all_weight_on_the_primary_every_step_is_the_supervised_one():
@@ -55,7 +58,7 @@ def test_the_decoder_changes_no_prediction():
 
 
 def test_the_log_has_raw_losses_and_the_loss_is_their_convex_sum():
-    loss, logs = joint()(batch_of())
+    loss, logs, _ = joint()(batch_of())
     primary = logs["primary.emotion"] + logs["primary.forged"]
     torch.testing.assert_close(loss.detach(), 0.1 * primary + 0.9 * logs["reconstruction.rgb"])
 
@@ -64,10 +67,15 @@ def test_unknown_labels_are_left_out_of_the_loss():
     model, batch = supervised(), batch_of(6)
     batch.labels["emotion"][3:] = -1
     batch.labels["forged"][3:] = math.nan
-    _, logs = model(batch)
+    logs = model(batch).logs
     known = batch_of(6)
-    known = Batch(known.primary[:3], known.clean[:3], {k: v[:3] for k, v in known.labels.items()}, known.seeds[:3])
-    _, wanted = model(known)
+    known = Batch(
+        primary=known.primary[:3],
+        clean=known.clean[:3],
+        labels={k: v[:3] for k, v in known.labels.items()},
+        seeds=known.seeds[:3],
+    )
+    wanted = model(known).logs
     for name, value in wanted.items():
         torch.testing.assert_close(logs[name], value)
 
@@ -76,7 +84,7 @@ def test_a_batch_without_any_known_label_has_loss_zero_and_finite_gradients():
     model, batch = supervised(), batch_of()
     batch.labels["emotion"][:] = -1
     batch.labels["forged"][:] = math.nan
-    loss, _ = model(batch)
+    loss = model(batch).loss
     loss.backward()
     assert loss.item() == 0
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
@@ -84,8 +92,8 @@ def test_a_batch_without_any_known_label_has_loss_zero_and_finite_gradients():
 
 def test_texture_targets_come_from_the_clean_view():
     model, batch = joint(target="local_directional_pattern"), batch_of()
-    _, before = model(batch)
-    other = Batch(batch.primary, 255 - batch.clean.flip(0), batch.labels, batch.seeds)
-    _, after = model(other)
+    before = model(batch).logs
+    other = Batch(primary=batch.primary, clean=255 - batch.clean.flip(0), labels=batch.labels, seeds=batch.seeds)
+    after = model(other).logs
     assert before["reconstruction.local_directional_pattern"] != after["reconstruction.local_directional_pattern"]
     assert before["primary.emotion"] == after["primary.emotion"]

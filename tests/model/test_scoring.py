@@ -6,11 +6,11 @@ import torch
 
 from auxface.model import JointModel
 from auxface.model.scoring import full_precision, pooled_features, score_images
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
 
 TOLERANCE = 1e-5
-TASKS = (Task("mood", "class", ("calm", "glad", "cross")), Task("forged", "binary", ("real", "forged")))
+TASKS = (LearnedTask("mood", "class", ("calm", "glad", "cross")), LearnedTask("forged", "binary", ("real", "forged")))
 
 
 def make_model() -> JointModel:

@@ -6,15 +6,18 @@ import torch.nn.functional as F
 
 from auxface.encoders import random_mask
 from auxface.model import JointModel
-from auxface.objectives import Batch, Task
-from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.objectives import Batch, LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
 RECIPE = Recipe(
     primary_weight=0.1,
-    auxiliary=Auxiliary(decoder_width=32, decoder_depth=2, decoder_heads=4),
+    auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=2, decoder_heads=4),
     encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4),
 )
-TASKS = (Task("emotion", "class", ("happy", "sad", "angry")), Task("forged", "binary", ("real", "forged")))
+TASKS = (
+    LearnedTask("emotion", "class", ("happy", "sad", "angry")),
+    LearnedTask("forged", "binary", ("real", "forged")),
+)
 
 
 def plain_step(model, batch, primary_weight=0.1, mask_ratio=0.75, side=8, count=16):
@@ -68,9 +71,9 @@ def test_the_step_equals_a_plain_reference(seed):
         "emotion": torch.randint(0, 3, (5,), generator=generator),
         "forged": torch.randint(0, 2, (5,), generator=generator).float(),
     }
-    batch = Batch(clean.float() / 255, clean, labels, torch.arange(5) + 100 * seed)
+    batch = Batch(primary=clean.float() / 255, clean=clean, labels=labels, seeds=torch.arange(5) + 100 * seed)
 
-    loss, _ = model(batch)
+    loss = model(batch).loss
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
     model.zero_grad()

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.directory import load_model
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     recipe = Recipe(
-        auxiliary=Auxiliary(decoder_width=16, decoder_depth=1, decoder_heads=4),
+        auxiliary=ReconstructionOptions(decoder_width=16, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4),
     )
     folder = tmp_path_factory.mktemp("stranger") / "model"
-    JointModel(recipe, [Task("mood", "class", ("x", "y"))]).save_pretrained(folder)
+    JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]).save_pretrained(folder)
     return folder
 
 

@@ -8,12 +8,12 @@ import torch
 from auxface import texture
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.objectives import Batch, Task
-from auxface.objectives.base import texture_image
-from auxface.recipe import Auxiliary, Encoder, Recipe, TextureInput, load_recipe, recipe_names
+from auxface.objectives import Batch, LearnedTask
+from auxface.objectives.texture_input import texture_image
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, TextureInput, load_recipe, recipe_names
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
-TASKS = [Task("t", "class", ("a", "b"))]
+TASKS = [LearnedTask("t", "class", ("a", "b"))]
 SHRUNK = ["encoder.image_size=32", "encoder.width=32", "encoder.depth=1", "encoder.heads=4"]
 DECODER = ["auxiliary.decoder_width=32", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=4"]
 
@@ -25,14 +25,16 @@ def small(name, *more):
 
 def joint(**options):
     settings = {name: options.pop(name) for name in ("fusion", "primary", "texture_input") if name in options}
-    auxiliary = Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4, **options)
+    auxiliary = ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4, **options)
     return JointModel(Recipe(auxiliary=auxiliary, encoder=ENCODER, **settings), TASKS)
 
 
 def batch_of(count=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
     clean = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    return Batch(clean.float() / 255, clean, {"t": torch.arange(count) % 2}, torch.arange(count))
+    return Batch(
+        primary=clean.float() / 255, clean=clean, labels={"t": torch.arange(count) % 2}, seeds=torch.arange(count)
+    )
 
 
 def test_a_texture_image_is_the_scalar_map_three_times():
@@ -55,8 +57,8 @@ def test_many_maps_are_averaged():
     [
         ({"name": "local_directional_patern"}, "did you mean 'local_directional_pattern'"),
         ({"name": "histogram_of_oriented_gradients"}, "one value per 8 pixels"),
-        ({"name": "lbp_top"}, "describes clips"),
-        ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "takes points"),
+        ({"name": "lbp_top"}, "describes video clips"),
+        ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "has no parameter 'k'"),
     ],
 )
 def test_what_is_no_image_is_refused(settings, sentence):
@@ -68,8 +70,8 @@ def test_each_side_sees_what_its_input_says():
     """A change of brightness of all pixels by one leaves texture alone and RGB not."""
     dark = batch_of()
     dark.clean.clamp_(0, 250)
-    light = Batch(dark.clean.add(1).float() / 255, dark.clean, dark.labels, dark.seeds)
-    dark = Batch(dark.clean.float() / 255, dark.clean, dark.labels, dark.seeds)
+    light = Batch(primary=dark.clean.add(1).float() / 255, clean=dark.clean, labels=dark.labels, seeds=dark.seeds)
+    dark = Batch(primary=dark.clean.float() / 255, clean=dark.clean, labels=dark.labels, seeds=dark.seeds)
     for name, primary_changes, auxiliary_changes in (
         ("ssat", True, True),
         ("ssat_texture_classifier", False, True),
@@ -116,7 +118,7 @@ def test_tubes_are_for_clips():
 def test_targets_share_a_trunk_and_are_averaged_by_weight():
     targets = [{"name": "rgb", "weight": 3}, {"name": "local_directional_pattern", "encoding": "bits"}]
     model = joint(target=targets)
-    loss, logs = model(batch_of())
+    loss, logs, _ = model(batch_of())
     wanted = (3 * logs["reconstruction.rgb"] + logs["reconstruction.local_directional_pattern"]) / 4
     primary = logs["primary.t"]
     torch.testing.assert_close(loss.detach(), 0.1 * primary + 0.9 * wanted)
@@ -145,7 +147,7 @@ def test_the_classifier_teaches_the_fused_decoder_and_every_part_of_the_fusion(f
         Recipe(
             primary_weight=1,
             fusion=fusion,
-            auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+            auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
             encoder=ENCODER,
         ),
         TASKS,

@@ -9,11 +9,11 @@ from auxface.encoders import build_encoder
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.transformers_format import save_mae, save_videomae
-from auxface.model.weights import start_encoder
-from auxface.objectives import Batch, Task
-from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.model.weights import load_initial_weights
+from auxface.objectives import Batch, LearnedTask, StepContext
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
-TASKS = (Task("forged", "binary", ("real", "fake")),)
+TASKS = (LearnedTask("forged", "binary", ("real", "fake")),)
 SIZES = {"image_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
 CLIP = Encoder(name="videomae_tiny", num_frames=4, **SIZES)
 IMAGE = Encoder(**SIZES)
@@ -21,7 +21,7 @@ IMAGE = Encoder(**SIZES)
 
 def joint(encoder, seed=0, **auxiliary):
     options = {"decoder_width": 24, "decoder_depth": 1, "decoder_heads": 4, "target": "rgb"} | auxiliary
-    model = JointModel(Recipe(seed=seed, auxiliary=Auxiliary(**options), encoder=encoder), TASKS)
+    model = JointModel(Recipe(seed=seed, auxiliary=ReconstructionOptions(**options), encoder=encoder), TASKS)
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -52,7 +52,7 @@ def test_an_encoder_starts_from_a_public_videomae(kind, tmp_path):
     theirs = shaken(getattr(transformers, kind)(videomae_config(transformers, use_mean_pooling=mean)))
     theirs.save_pretrained(tmp_path / "theirs")
     encoder = build_encoder(CLIP).eval()
-    start_encoder(encoder, tmp_path / "theirs")
+    load_initial_weights(encoder, tmp_path / "theirs")
     clips = torch.rand(2, 4, 3, 32, 32)
     seen = (clips - encoder.mean) / encoder.std
     with torch.inference_mode():
@@ -73,9 +73,9 @@ def test_transformers_reads_what_save_videomae_writes_and_loses_as_much(tmp_path
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     clean = torch.randint(0, 256, (2, 4, 3, 32, 32), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
-    batch = Batch(clean.float() / 255, clean, {}, torch.arange(2))
+    batch = Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=torch.arange(2))
     auxiliary = ours.auxiliaries["reconstruction"]
-    loss, _ = auxiliary(ours.encoder, batch)
+    loss, _ = auxiliary(ours.encoder, batch, StepContext(ours.encoder, batch.primary))
     mask = auxiliary.mask(ours.encoder, batch).boolean()
     output = theirs.eval()((batch.primary - ours.encoder.mean) / ours.encoder.std, bool_masked_pos=mask)
     torch.testing.assert_close(loss, output.loss, rtol=1e-5, atol=1e-5)
@@ -102,7 +102,7 @@ def test_weights_of_images_are_inflated(source, tmp_path):
         safetensors.torch.save_file(weights, tmp_path / "start" / "model.safetensors")
     clip = CLIP.model_copy(update={"init_from": str(tmp_path / "start")})
     encoder, vit = joint(clip).encoder, images.encoder.vit
-    start_encoder(encoder, tmp_path / "start")
+    load_initial_weights(encoder, tmp_path / "start")
     frame = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         # A clip that stands still is embedded as its image is; positions are the clip's own.
@@ -121,7 +121,7 @@ def test_patches_of_another_size_are_resampled_before_they_are_inflated(tmp_path
         {name: value.clone() for name, value in larger.vit.state_dict().items()}, tmp_path / "large.safetensors"
     )
     encoder = build_encoder(CLIP)
-    start_encoder(encoder, tmp_path / "large.safetensors")
+    load_initial_weights(encoder, tmp_path / "large.safetensors")
     resampled = timm.layers.patch_embed.resample_patch_embed(larger.vit.patch_embed.proj.weight.detach(), [8, 8])
     torch.testing.assert_close(encoder.patches.weight.sum(dim=2), resampled)
 
@@ -130,7 +130,7 @@ def test_a_model_of_clips_starts_another_one(tmp_path):
     first = joint(CLIP, seed=1)
     first.save_pretrained(tmp_path / "first")
     second = joint(CLIP.model_copy(update={"init_from": str(tmp_path / "first"), "num_frames": 8}), seed=2)
-    start_encoder(second.encoder, tmp_path / "first")
+    load_initial_weights(second.encoder, tmp_path / "first")
     assert torch.equal(first.encoder.patches.weight, second.encoder.patches.weight)
     assert second.encoder.grid == (4, 4, 4)
 
@@ -138,8 +138,8 @@ def test_a_model_of_clips_starts_another_one(tmp_path):
 def test_what_does_not_fit_is_named(tmp_path):
     joint(CLIP).save_pretrained(tmp_path / "clips")
     with pytest.raises(InputError, match="weights of clips fit no encoder of images"):
-        start_encoder(build_encoder(IMAGE), tmp_path / "clips")
+        load_initial_weights(build_encoder(IMAGE), tmp_path / "clips")
     with pytest.raises(InputError, match=r"of another shape: 'patches.weight' is 48x3x2x8x8, expected 48x3x4x8x8"):
-        start_encoder(build_encoder(CLIP.model_copy(update={"tubelet_size": 4})), tmp_path / "clips")
+        load_initial_weights(build_encoder(CLIP.model_copy(update={"tubelet_size": 4})), tmp_path / "clips")
     with pytest.raises(InputError, match=r"missing: blocks\.2"):
-        start_encoder(build_encoder(CLIP.model_copy(update={"depth": 3})), tmp_path / "clips")
+        load_initial_weights(build_encoder(CLIP.model_copy(update={"depth": 3})), tmp_path / "clips")

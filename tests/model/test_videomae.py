@@ -9,8 +9,8 @@ from auxface import texture
 from auxface.encoders import VideoEncoder, build_encoder, inflate
 from auxface.errors import InputError
 from auxface.model.transformers_format import from_videomae, to_videomae
-from auxface.objectives import Batch, Reconstruction
-from auxface.recipe import Auxiliary, Encoder, Target
+from auxface.objectives import Batch, Reconstruction, StepContext
+from auxface.recipe import Encoder, ReconstructionOptions, Target
 
 SIZES = {"frames": 4, "tubelet": 2, "image_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
 
@@ -25,16 +25,16 @@ class Clips(nn.Module):
         options |= {"decoder_width": 24, "decoder_depth": 2, "decoder_heads": 4, "normalize_target": True}
         self.encoder = VideoEncoder(**SIZES)
         self.auxiliaries = nn.ModuleDict(
-            {"reconstruction": Reconstruction(Auxiliary(**options | changes), self.encoder)}
+            {"reconstruction": Reconstruction(ReconstructionOptions(**options | changes), self.encoder)}
         )
 
     def forward(self, batch):
-        return self.auxiliaries["reconstruction"](self.encoder, batch)[0]
+        return self.auxiliaries["reconstruction"](self.encoder, batch, StepContext(self.encoder, batch.primary))[0]
 
 
 def read_clips(count=2):
     clean = torch.randint(0, 256, (count, 4, 3, 32, 32), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
-    return Batch(clean.float() / 255, clean, {}, torch.arange(count))
+    return Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=torch.arange(count))
 
 
 def videomae(transformers):
@@ -103,12 +103,12 @@ def test_hidden_pixels_change_nothing():
 def test_texture_is_rebuilt_frame_by_frame(encoding):
     target = Target(name="local_directional_pattern", encoding=encoding)
     ours, batch = Clips(target=(target,), normalize_target=False), read_clips()
-    rebuilt = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0]
-    assert rebuilt.wanted.shape == rebuilt.predicted.shape
-    flipped = Batch(batch.primary, batch.clean.flip(1), {}, batch.seeds)
-    other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, flipped)[0].wanted
+    rebuilt = ours.auxiliaries["reconstruction"].reconstruct(ours.encoder, batch)[0]
+    assert rebuilt.target.shape == rebuilt.prediction.shape
+    flipped = Batch(primary=batch.primary, clean=batch.clean.flip(1), labels={}, seeds=batch.seeds)
+    other = ours.auxiliaries["reconstruction"].reconstruct(ours.encoder, flipped)[0].target
     turned = other.unflatten(1, (2, 16)).flip(1).unflatten(-1, (2, -1)).flip(-2).flatten(-2).flatten(1, 2)
-    assert torch.equal(turned, rebuilt.wanted)
+    assert torch.equal(turned, rebuilt.target)
     ours(read_clips()).backward()
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
 
@@ -116,7 +116,7 @@ def test_texture_is_rebuilt_frame_by_frame(encoding):
 @pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
 def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
     ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalize_target=False), read_clips()
-    wanted = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, batch)[0].wanted
+    wanted = ours.auxiliaries["reconstruction"].reconstruct(ours.encoder, batch)[0].target
     gray = torch.stack([texture.gray(clip) for clip in batch.clean])
     codes = texture.lbp_top(gray)
     # Clip 1, slice 1, patch in row 2 and column 3; in it frame 1, row 5, column 6.
@@ -132,8 +132,10 @@ def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
         shares = torch.stack([torch.bincount(plane.flatten().long(), minlength=256) for plane in own]) / 64
         assert torch.allclose(second.view(3, 256), shares)
     # What moves changes its planes in time, and the same clip standing still has other codes there.
-    still = Batch(batch.primary, batch.clean[:, :1].expand(-1, 4, -1, -1, -1), {}, batch.seeds)
-    other = ours.auxiliaries["reconstruction"].rebuild(ours.encoder, still)[0].wanted
+    still = Batch(
+        primary=batch.primary, clean=batch.clean[:, :1].expand(-1, 4, -1, -1, -1), labels={}, seeds=batch.seeds
+    )
+    other = ours.auxiliaries["reconstruction"].reconstruct(ours.encoder, still)[0].target
     assert not torch.equal(other, wanted)
     ours(read_clips()).backward()
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
@@ -149,9 +151,9 @@ def test_an_inflated_embedding_makes_of_a_still_clip_what_the_image_s_makes_of_a
 
 
 def test_what_does_not_fit_a_clip_is_told():
-    with pytest.raises(InputError, match="for clips use tube or random"):
+    with pytest.raises(InputError, match="for video clips use tube or random"):
         Clips(masking="block")
-    with pytest.raises(InputError, match="for clips use rgb"):
+    with pytest.raises(InputError, match="for video clips use rgb"):
         Clips(input="texture")
     with pytest.raises(ValueError, match="do not tile 5 frames"):
         VideoEncoder(frames=5)

@@ -4,6 +4,7 @@ The first process writes the loss of each step and the gradient of every weight 
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from auxface.data.manifest import Label, Manifest
 from auxface.model import JointModel
-from auxface.objectives import Moment, Task, TrainingSet
+from auxface.objectives import LearnedTask, TrainingSet, TrainProgress
 from auxface.objectives.contrast.cluster_contrast import LOSSES
 from auxface.recipe import Encoder, Recipe
-from auxface.training.data_loader import Feed
-from auxface.training.train_step import deal, label_counts
+from auxface.training.data_loader import DataLoader
+from auxface.training.train_step import label_counts, split_micro_batches
 
 IMAGES = 9
 STEPS = (torch.arange(9), torch.tensor([4]))  # nine for two processes are five and four; one is one and none
@@ -35,27 +36,29 @@ def built(loss):
     shades = ["dark", "light"] * 4 + ["dark"]
     table = pd.DataFrame({"shade": shades, "kind": list("aabbccaab")})
     labels = {"shade": Label("class", ("dark", "light")), "kind": Label("class", ("a", "b", "c"))}
-    model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
+    model = JointModel(recipe, [LearnedTask("shade", "class", ("dark", "light"))])
     model.before_training(TrainingSet(Manifest(table, labels), lambda: torch.empty(0)))
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32)).astype(np.uint8)
     numbers = torch.tensor([shade == "light" for shade in shades]).long()
-    return model, Feed(images, {"shade": numbers}, 0, IMAGES, "light", 32, further=model.views)
+    return model, DataLoader(
+        images=images, labels={"shade": numbers}, seed=0, batch_size=IMAGES, augment="light", size=32, views=model.views
+    )
 
 
 def take_steps(loss, rank, ranks):
     """Loss and gradients of each step, by name."""
-    model, feed = built(loss)
+    model, loader = built(loss)
     wrapped = DistributedDataParallel(model, find_unused_parameters=True) if ranks > 1 else model
     found = {}
     for number, indices in enumerate(STEPS):
         model.zero_grad()
-        (part,) = deal(indices, ranks=ranks, rank=rank, accumulate=1)
-        batch = feed.batch(part.indices, 0, torch.device("cpu"))
-        labels = {"shade": feed.labels["shade"][indices]}
-        batch.share, batch.counts = part.share, label_counts(model.tasks, labels, ranks)
-        if not part.share:
-            batch.weights = torch.zeros(len(part.indices))
-        total, _ = wrapped(batch, Moment())
+        (part,) = split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=1)
+        labels = {"shade": loader.labels["shade"][indices]}
+        counts = label_counts(model.tasks, labels, ranks)
+        batch = replace(loader.batch(part.indices, 0, torch.device("cpu")), scale=part.scale, label_counts=counts)
+        if not part.scale:
+            batch = replace(batch, weights=torch.zeros(len(part.indices)))
+        total = wrapped(batch, TrainProgress()).loss
         total.backward()
         value = total.detach()
         if ranks > 1:

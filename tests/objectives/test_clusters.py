@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.objectives.contrast.clusters import (
     auxiliary_labels,
     entropy,
@@ -36,8 +36,8 @@ MANIFEST = Manifest(
     },
     ("skin_tone",),
 )
-EMOTION = Task("emotion", "class", ("happy", "sad"))
-ATTRIBUTES = Task("attributes", "multilabel", ("Smiling", "Hat", "Young"))
+EMOTION = LearnedTask("emotion", "class", ("happy", "sad"))
+ATTRIBUTES = LearnedTask("attributes", "multilabel", ("Smiling", "Hat", "Young"))
 
 
 def test_labels_that_are_learned_numbers_and_groups_make_no_clusters_unless_named():

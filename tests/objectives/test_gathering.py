@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auxface.objectives.contrast.cluster_contrast import LOSSES, first_process_decides, rows_of_all
+from auxface.objectives.contrast.cluster_contrast import LOSSES
+from auxface.objectives.contrast.gather import broadcast_first, gather_rows
 
 SCRIPT = Path(__file__).with_name("contrast_process.py")
 
@@ -47,5 +48,5 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one(two_processes, loss
 
 def test_a_process_alone_keeps_its_rows():
     rows = torch.randn(3, 2)
-    assert rows_of_all(rows) is rows
-    assert first_process_decides(rows) is rows
+    assert gather_rows(rows) is rows
+    assert broadcast_first(rows) is rows

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from auxface.objectives import Task, expected_value, probabilities
-from auxface.objectives.classification import make_head, row_losses, weighted_mean
+from auxface.objectives import LearnedTask, expected_value, probabilities
+from auxface.objectives.classification import make_head, sample_losses, weighted_mean
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 3, generator=GENERATOR)
@@ -14,43 +14,43 @@ LABELS = torch.tensor([0, 2, 1, -1, 2, 0])
 
 
 def test_class_weights_equal_torch():
-    task = Task("t", "class", ("a", "b", "c"), class_weights=(1.0, 4.0, 0.5))
+    task = LearnedTask("t", "class", ("a", "b", "c"), class_weights=(1.0, 4.0, 0.5))
     wanted = F.cross_entropy(LOGITS, LABELS, torch.tensor(task.class_weights), ignore_index=-1)
-    torch.testing.assert_close(weighted_mean(*row_losses(task, LOGITS, LABELS)), wanted)
+    torch.testing.assert_close(weighted_mean(*sample_losses(task, LOGITS, LABELS)), wanted)
 
 
 def test_focal_loss_of_single_labels_by_hand():
-    task = Task("t", "class", ("a", "b", "c"), focal_gamma=2.0)
-    each, _ = row_losses(task, LOGITS, LABELS)
+    task = LearnedTask("t", "class", ("a", "b", "c"), focal_gamma=2.0)
+    each, _ = sample_losses(task, LOGITS, LABELS)
     right = LOGITS.softmax(dim=1)[0, 0]
     torch.testing.assert_close(each[0], -((1 - right) ** 2) * right.log())
 
 
 def test_focal_loss_of_attributes_equals_torchvision():
     wanted = (torch.rand(6, 3, generator=GENERATOR) > 0.5).float()
-    each, _ = row_losses(Task("t", "multilabel", ("a", "b", "c"), focal_gamma=1.5), LOGITS, wanted)
+    each, _ = sample_losses(LearnedTask("t", "multilabel", ("a", "b", "c"), focal_gamma=1.5), LOGITS, wanted)
     torch.testing.assert_close(each, sigmoid_focal_loss(LOGITS, wanted, alpha=-1, gamma=1.5))
 
 
 def test_weights_of_attributes_are_of_absence_and_presence():
-    task = Task("t", "multilabel", ("a", "b"), class_weights=(1.0, 2.0, 3.0, 4.0))
+    task = LearnedTask("t", "multilabel", ("a", "b"), class_weights=(1.0, 2.0, 3.0, 4.0))
     labels = torch.tensor([[0.0, 1.0], [1.0, math.nan]])
-    _, counts = row_losses(task, LOGITS[:2, :2], labels)
+    _, counts = sample_losses(task, LOGITS[:2, :2], labels)
     assert counts.tolist() == [[1.0, 4.0], [3.0, 0.0]]
 
 
 @pytest.mark.parametrize("kind", ["class", "binary", "multilabel", "ordinal"])
 def test_without_any_known_label_the_loss_is_zero_with_finite_gradients(kind):
-    task = Task("t", kind, ("1", "2", "3")[: 2 if kind == "binary" else 3], values=(1.0, 2.0, 3.0))
+    task = LearnedTask("t", kind, ("1", "2", "3")[: 2 if kind == "binary" else 3], values=(1.0, 2.0, 3.0))
     logits = torch.zeros(4, task.outputs, requires_grad=True)
     labels = torch.full((4,), -1) if kind == "class" else torch.full((4, 3) if kind == "multilabel" else (4,), math.nan)
-    loss = weighted_mean(*row_losses(task, logits, labels))
+    loss = weighted_mean(*sample_losses(task, logits, labels))
     loss.backward()
     assert loss.item() == 0
     assert torch.isfinite(logits.grad).all()
 
 
-AGE = Task("age", "ordinal", ("10", "20", "30", "40"), values=(10.0, 20.0, 30.0, 40.0))
+AGE = LearnedTask("age", "ordinal", ("10", "20", "30", "40"), values=(10.0, 20.0, 30.0, 40.0))
 
 
 def test_an_ordinal_head_never_holds_a_later_step_likelier_than_an_earlier_one():
@@ -71,7 +71,7 @@ def test_an_ordinal_prediction_is_the_mean_of_the_values():
 
 def test_the_ordinal_loss_is_that_of_each_step():
     logits = torch.tensor([[2.0, 0.5, -1.0]])
-    each, counts = row_losses(AGE, logits, torch.tensor([26.0]))
+    each, counts = sample_losses(AGE, logits, torch.tensor([26.0]))
     wanted = torch.stack(
         [-logits[0, 0].sigmoid().log(), -logits[0, 1].sigmoid().log(), -(-logits[0, 2]).sigmoid().log()]
     )
@@ -87,7 +87,7 @@ def test_an_ordinal_head_learns_a_number():
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     for _ in range(300):
         optimizer.zero_grad()
-        weighted_mean(*row_losses(AGE, head(features), truth)).backward()
+        weighted_mean(*sample_losses(AGE, head(features), truth)).backward()
         optimizer.step()
     error = (expected_value(AGE, head(features)) - truth).abs().mean()
     assert error < 0.4 * (truth - truth.median()).abs().mean()

@@ -5,10 +5,10 @@ import pytest
 from auxface.encoders import VideoEncoder, build_encoder
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, load_recipe
 
-TASKS = [Task("forged", "binary", ("real", "fake"))]
+TASKS = [LearnedTask("forged", "binary", ("real", "fake"))]
 SMALL = ("encoder.image_size=32", "encoder.num_frames=4", "encoder.width=24", "encoder.depth=1", "encoder.heads=2")
 
 
@@ -47,15 +47,15 @@ def test_layers_near_the_pixels_learn_slower():
     [
         (["encoder.num_frames=5"], "tubelet_size 2 must divide num_frames 5"),
         (["encoder.image_size=40"], "patch_size 16 must divide image_size 40"),
-        (["primary.input=texture"], "primary.input texture is for images; for clips use rgb"),
-        (["auxiliary.input=texture"], "auxiliary.input texture is for images; for clips use rgb"),
-        (["auxiliary.masking=block"], "for clips use tube or random"),
-        (["train.self_blend=forged"], "self_blend blends images; for clips remove it"),
+        (["primary.input=texture"], "primary.input texture is for images; for video clips use rgb"),
+        (["auxiliary.input=texture"], "auxiliary.input texture is for images; for video clips use rgb"),
+        (["auxiliary.masking=block"], "for video clips use tube or random"),
+        (["train.self_blend=forged"], "self_blend blends images; for video clips remove it"),
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
         (["encoder.name=vit_tiny_patch16_224"], "is an image encoder; remove encoder.num_frames, or choose"),
         (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "is an image encoder; remove"),
         (["encoder.num_frames=null"], "tubelet_size is for clips; set num_frames too"),
-        (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips are for encoders of clips"),
+        (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips is for video encoders"),
         (
             ["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"],
             "is a video encoder; set encoder.num_frames",
@@ -82,8 +82,8 @@ def test_what_clips_do_not_have_is_one_sentence(settings, sentence):
     ("settings", "sentence"),
     [
         (["auxiliary.masking=tube"], "for images use random"),
-        (["auxiliary.target=lbp_top"], "lbp_top describes clips; for images use local_binary_pattern"),
-        (["clips.stride=2"], "clips are for encoders of clips, and vit_tiny_patch16_224 sees images"),
+        (["auxiliary.target=lbp_top"], "lbp_top describes video clips; for images use local_binary_pattern"),
+        (["clips.stride=2"], "clips is for video encoders, and vit_tiny_patch16_224 encodes images"),
         (["encoder.tubelet_size=2"], "tubelet_size is for clips"),
     ],
 )

@@ -19,11 +19,11 @@ from auxface.errors import InputError
 from auxface.model.card import model_card
 from auxface.model.directory import default_config
 from auxface.model.scoring import score_images
-from auxface.recipe import Recipe, load_recipe
-from auxface.recipe.auxiliary import AuxiliaryOptions, available
+from auxface.objectives.registry import available
+from auxface.recipe import AuxiliaryOptions, Recipe, load_recipe
 from auxface.training.assembly import assemble
 from auxface.training.calibration import calibrate
-from auxface.training.data_loader import Feed
+from auxface.training.data_loader import DataLoader
 from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 
@@ -98,13 +98,13 @@ def observe(settings, where, folder, monkeypatch):
     if where == "clip":
         return str(clip_sampling(recipe)), build_encoder(recipe.encoder).grid
     seen = {"batches": 0, "decoded": set(), "compiled": 0}
-    batch, compile_block = Feed.batch, nn.Module.compile
+    batch, compile_block = DataLoader.batch, nn.Module.compile
 
     def counted(self, *arguments, **given):
         seen["batches"] += 1
         return batch(self, *arguments, **given)
 
-    monkeypatch.setattr(Feed, "batch", counted)
+    monkeypatch.setattr(DataLoader, "batch", counted)
     monkeypatch.setattr(nn.Module, "compile", lambda self: seen.update(compiled=seen["compiled"] + 1))
     if where == "error":
         try:
@@ -117,9 +117,9 @@ def observe(settings, where, folder, monkeypatch):
     if "reconstruction" in model.auxiliaries:
         decoder = model.auxiliaries["reconstruction"].decoder
         decoder.register_forward_hook(lambda module, given, made: seen["decoded"].add(given[2].shape[1]))
-    run_training(model, parts.feed, parts.validation, folder=folder, device="cpu", training=parts.training)
+    run_training(model, parts.loader, parts.validation, folder=folder, device="cpu", training=parts.training)
     monkeypatch.setattr(nn.Module, "compile", compile_block)
-    monkeypatch.setattr(Feed, "batch", batch)
+    monkeypatch.setattr(DataLoader, "batch", batch)
     logits, abstain = score_images(model, parts.validation.images), recipe.train.abstain_accuracy
     labels, column = parts.validation.labels, recipe.train.group if recipe.train.threshold_per_group else None
     groups = None if column is None else parts.splits["val"].manifest.table[column]

@@ -15,8 +15,8 @@ from auxface.data.synthetic import describe_face, render_face
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model import JointModel
 from auxface.model.directory import SavedModel, default_config, save_model
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
 pytest.importorskip("fastapi")
 
@@ -31,7 +31,7 @@ def as_png(image: np.ndarray) -> bytes:
 def saved() -> SavedModel:
     recipe = Recipe(
         name="little",
-        auxiliary=Auxiliary(
+        auxiliary=ReconstructionOptions(
             target=({"name": "local_binary_pattern", "encoding": "bits"},),
             decoder_width=32,
             decoder_depth=1,
@@ -39,7 +39,9 @@ def saved() -> SavedModel:
         ),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4),
     )
-    model = JointModel(recipe, [Task("mood", "class", ("calm", "glad")), Task("forged", "binary", ("real", "forged"))])
+    model = JointModel(
+        recipe, [LearnedTask("mood", "class", ("calm", "glad")), LearnedTask("forged", "binary", ("real", "forged"))]
+    )
     for head in model.primary.heads:
         head.weight.data *= 40
     return SavedModel(model.eval(), default_config(model))

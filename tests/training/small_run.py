@@ -16,15 +16,15 @@ import pandas as pd
 import torch
 
 from auxface.model import JointModel
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Train
-from auxface.training.data_loader import Feed
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train
+from auxface.training.data_loader import DataLoader
 from auxface.training.loop import run_training
-from auxface.training.sampling import group_shares
+from auxface.training.sampling import make_group_dro
 from auxface.training.selection import Validation
 
 
-class Killing(Feed):
+class Killing(DataLoader):
     loaded = 0
     kill_at = 0
     model = None
@@ -72,18 +72,26 @@ def run(folder, *arguments):
     }
     recipe = Recipe(
         primary_weight=0.3,
-        auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+        auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=drop_path),
         train=Train(**options | {name: float(value) if "." in value else int(value) for name, value in given.items()}),
     )
-    model = JointModel(recipe, [Task("shade", "class", ("dark", "light"))])
+    model = JointModel(recipe, [LearnedTask("shade", "class", ("dark", "light"))])
     Killing.model = model
     images, labels = faces(43, 0)
     shares = None
     if recipe.train.group_dro is not None:
-        shares = group_shares(pd.Series(list("aabac") * 9)[:43], "race", recipe.train.group_dro)
-    feed = Killing(images, labels, 0, recipe.train.images_per_step, "light", 32, shares=shares)
-    run_training(model, feed, Validation(*faces(25, 1)), folder=folder, device="cpu")
+        shares = make_group_dro(pd.Series(list("aabac") * 9)[:43], "race", recipe.train.group_dro)
+    loader = Killing(
+        images=images,
+        labels=labels,
+        seed=0,
+        batch_size=recipe.train.images_per_step,
+        augment="light",
+        size=32,
+        group_dro=shares,
+    )
+    run_training(model, loader, Validation(*faces(25, 1)), folder=folder, device="cpu")
     print(type(model).__name__)
 
 

@@ -4,24 +4,24 @@ import numpy as np
 import torch
 
 from auxface.model import JointModel
-from auxface.objectives import Task, TrainingSet
+from auxface.objectives import LearnedTask, TrainingSet
 from auxface.recipe import load_recipe
 from auxface.training.assembly import Assembly, agree_on_batch_size
-from auxface.training.data_loader import Feed
+from auxface.training.data_loader import DataLoader
 from auxface.training.selection import Validation
 
 
 def test_all_processes_take_the_least_batch_size_that_any_of_them_found():
     recipe = load_recipe("l_ssat", ["encoder.width=32", "encoder.depth=1", "encoder.heads=4", "train.batch_size=8"])
     images, labels = np.zeros((20, 3, 16, 16), np.uint8), {"shade": torch.zeros(20, dtype=torch.int64)}
-    task = Task("shade", "class", ("dark", "light"))
+    task = LearnedTask("shade", "class", ("dark", "light"))
     model = JointModel(recipe, [task])
     training = TrainingSet(SimpleNamespace(), lambda: torch.zeros(0))
-    feed = Feed(images, labels, 0, 8, "none", 16)
-    parts = Assembly(recipe, SimpleNamespace(), (task,), model, feed, Validation(images, labels), training, {})
+    loader = DataLoader(images=images, labels=labels, seed=0, batch_size=8, augment="none", size=16)
+    parts = Assembly(recipe, SimpleNamespace(), (task,), model, loader, Validation(images, labels), training, {})
     accelerator = SimpleNamespace(device="cpu", gather=lambda own: torch.cat([torch.tensor([4]), own]))
     agreed = agree_on_batch_size(parts, accelerator)
-    assert agreed.feed.batch_size == agreed.recipe.train.batch_size == agreed.model.recipe.train.batch_size == 4
-    assert agreed.feed.steps_per_epoch == 5
+    assert agreed.loader.batch_size == agreed.recipe.train.batch_size == agreed.model.recipe.train.batch_size == 4
+    assert agreed.loader.steps_per_epoch == 5
     accelerator.gather = lambda own: torch.cat([own, torch.tensor([16])])
     assert agree_on_batch_size(parts, accelerator) is parts

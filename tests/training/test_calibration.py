@@ -5,11 +5,11 @@ import torch
 from scipy.special import expit, softmax
 
 from auxface.evaluation import choose_threshold
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.training.calibration import calibrate
 
-FORGED = Task("forged", "binary", ("real", "forged"))
-MOOD = Task("mood", "class", ("calm", "glad", "cross"))
+FORGED = LearnedTask("forged", "binary", ("real", "forged"))
+MOOD = LearnedTask("mood", "class", ("calm", "glad", "cross"))
 
 
 def scores_of(seed=0, n=2000):

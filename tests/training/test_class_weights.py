@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
-from auxface.objectives.classification import row_losses
+from auxface.objectives.classification import sample_losses
 from auxface.recipe.load import check_recipe
 from auxface.training.tasks import tasks_for
 
@@ -56,7 +56,7 @@ def test_balanced_weights_of_a_binary_label_and_of_attributes():
 def test_balanced_classes_count_alike_in_the_loss():
     task = task_with("emotion", {"class_weights": "balanced"})
     labels = torch.tensor([0] * 5 + [1] * 2 + [-1])
-    _, counts = row_losses(task, torch.zeros(8, 3), labels)
+    _, counts = sample_losses(task, torch.zeros(8, 3), labels)
     assert float(counts[labels == 0].sum()) == pytest.approx(float(counts[labels == 1].sum()))
     assert float(counts[labels == -1].sum()) == 0
 

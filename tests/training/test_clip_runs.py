@@ -47,7 +47,7 @@ def manifest(tmp_path_factory):
 def run(folder, manifest, stop_in=None):
     """Train; ``stop_in`` names the epoch, from 1, that breaks off before its end is kept."""
     parts = assemble(load_recipe("l_ssat_video", SETTINGS), manifest, "cpu")
-    steps = parts.feed.steps_per_epoch
+    steps = parts.loader.steps_per_epoch
     assert steps == 4
     folder.mkdir(exist_ok=True)
     seen = 0
@@ -58,7 +58,7 @@ def run(folder, manifest, stop_in=None):
         if stop_in is not None and seen == stop_in * steps:
             raise Stopped
 
-    return run_training(parts.model, parts.feed, parts.validation, folder=folder, device="cpu", advance=advance)
+    return run_training(parts.model, parts.loader, parts.validation, folder=folder, device="cpu", advance=advance)
 
 
 @pytest.mark.parametrize(("stop_in", "kept"), [(1, 3), (2, 6), (3, 9)])

@@ -8,20 +8,20 @@ from safetensors.torch import load_file
 from auxface.model import JointModel
 from auxface.model.directory import load_model, save_model
 from auxface.model.scoring import score_images
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Target, Train
-from auxface.training.data_loader import Feed
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
+from auxface.training.data_loader import DataLoader
 from auxface.training.errors import NonFiniteLoss
 from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 from auxface.training.selection import Validation
 
-TASK = Task("shade", "class", ("dark", "light"))
+TASK = LearnedTask("shade", "class", ("dark", "light"))
 
 
 def recipe_for(primary_weight=0.1, target="rgb", **train):
     targets = (Target(name=target or "rgb"),)
-    auxiliary = Auxiliary(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
+    auxiliary = ReconstructionOptions(target=targets, decoder_width=32, decoder_depth=1, decoder_heads=4)
     options = {"epochs": 3, "batch_size": 16, "base_learning_rate": 0.02} | train
     drop_path = options.pop("drop_path", 0.1)
     return Recipe(
@@ -42,7 +42,14 @@ def faces(count=40, seed=0):
 def run(folder, recipe, count=40, epochs_to_break_after=None):
     model = JointModel(recipe, [TASK])
     images, labels = faces(count)
-    feed = Feed(images, labels, recipe.seed, recipe.train.batch_size, recipe.train.augment, 32)
+    loader = DataLoader(
+        images=images,
+        labels=labels,
+        seed=recipe.seed,
+        batch_size=recipe.train.batch_size,
+        augment=recipe.train.augment,
+        size=32,
+    )
     folder.mkdir(exist_ok=True)
 
     class Stopped(Exception):
@@ -53,11 +60,11 @@ def run(folder, recipe, count=40, epochs_to_break_after=None):
     def advance(count, note):
         nonlocal steps
         steps += count
-        if epochs_to_break_after is not None and steps > epochs_to_break_after * feed.steps_per_epoch:
+        if epochs_to_break_after is not None and steps > epochs_to_break_after * loader.steps_per_epoch:
             raise Stopped
 
     try:
-        return run_training(model, feed, Validation(*faces(24, 1)), folder=folder, device="cpu", advance=advance)
+        return run_training(model, loader, Validation(*faces(24, 1)), folder=folder, device="cpu", advance=advance)
     except Stopped:
         return None
 
@@ -118,11 +125,11 @@ def test_the_log_has_a_line_per_epoch_with_every_raw_loss(tmp_path):
 
 def test_every_epoch_has_a_new_order_and_every_image_once():
     images, labels = faces()
-    feed = Feed(images, labels, 0, 16, "none", 32)
-    orders = [torch.cat(list(feed.indices(epoch))) for epoch in range(3)]
+    loader = DataLoader(images=images, labels=labels, seed=0, batch_size=16, augment="none", size=32)
+    orders = [torch.cat(list(loader.indices(epoch))) for epoch in range(3)]
     assert all(torch.equal(order.sort().values, torch.arange(40)) for order in orders)
     assert not torch.equal(orders[0], orders[1])
-    seeds = [feed.batch(torch.arange(4), epoch, torch.device("cpu")).seeds for epoch in range(2)]
+    seeds = [loader.batch(torch.arange(4), epoch, torch.device("cpu")).seeds for epoch in range(2)]
     assert not torch.equal(seeds[0], seeds[1])
 
 

@@ -7,20 +7,20 @@ import torch
 from safetensors.torch import load_file
 
 from auxface.model import JointModel
-from auxface.objectives import Task
-from auxface.recipe import Auxiliary, Encoder, Recipe, Train
-from auxface.training.data_loader import Feed
+from auxface.objectives import LearnedTask
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train
+from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator
 from auxface.training.loop import run_training
 from auxface.training.selection import Validation
 
-TASK = Task("shade", "class", ("dark", "light"))
+TASK = LearnedTask("shade", "class", ("dark", "light"))
 
 
 def run(folder, scale=None, advance=None):
     recipe = Recipe(
         primary_weight=0.3,
-        auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+        auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4),
         train=Train(epochs=3, batch_size=8, base_learning_rate=0.02, precision="fp32", clip_norm=1.0),
     )
@@ -33,10 +33,10 @@ def run(folder, scale=None, advance=None):
         accelerator.native_amp = True
         accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=4)
     folder.mkdir(exist_ok=True)
-    feed = Feed(images, labels, 0, 8, "none", 32)
+    loader = DataLoader(images=images, labels=labels, seed=0, batch_size=8, augment="none", size=32)
     validation = Validation(images[:8], {"shade": labels["shade"][:8]})
     return run_training(
-        JointModel(recipe, [TASK]), feed, validation, folder=folder, accelerator=accelerator, advance=advance
+        JointModel(recipe, [TASK]), loader, validation, folder=folder, accelerator=accelerator, advance=advance
     )
 
 

@@ -11,15 +11,15 @@ from auxface.model.card import model_card
 from auxface.model.config import ModelConfig
 from auxface.model.directory import default_config
 from auxface.model.scoring import pooled_features
-from auxface.objectives import Task, TrainingSet
-from auxface.recipe import Auxiliary, Encoder, Recipe, Scheme, Train
-from auxface.training.data_loader import Feed
+from auxface.objectives import LearnedTask, TrainingSet
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Scheme, Train
+from auxface.training.data_loader import DataLoader
 from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 from auxface.training.selection import Validation
 
-TASK = Task("shade", "class", ("dark", "light"))
-DECODER = Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4)
+TASK = LearnedTask("shade", "class", ("dark", "light"))
+DECODER = ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4)
 
 
 def recipe_with(*, epochs=4, **settings):
@@ -45,7 +45,9 @@ def run(folder, recipe, *, break_after=None):
     model = JointModel(recipe, [TASK])
     training = TrainingSet(manifest, lambda: pooled_features(model, images))
     model.before_training(training)
-    feed = Feed(images, labels, recipe.seed, 8, "none", 32, further=model.views)
+    loader = DataLoader(
+        images=images, labels=labels, seed=recipe.seed, batch_size=8, augment="none", size=32, views=model.views
+    )
     folder.mkdir(exist_ok=True)
 
     class Stopped(Exception):
@@ -61,7 +63,7 @@ def run(folder, recipe, *, break_after=None):
 
     try:
         return run_training(
-            model, feed, Validation(*faces(16, 1)), folder=folder, device="cpu", training=training, advance=advance
+            model, loader, Validation(*faces(16, 1)), folder=folder, device="cpu", training=training, advance=advance
         )
     except Stopped:
         return None
@@ -106,18 +108,18 @@ def test_waiting_for_the_heads_spends_no_patience(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "views"),
     [
-        ({"primary_weight": 0.5}, ("contrast_1", "contrast_2")),
-        ({"primary_weight": 1.0}, ()),
-        ({"scheme": Scheme(kind="alternating")}, ("contrast_1", "contrast_2")),
-        ({"scheme": Scheme(kind="sequential", pretrain_fraction=0.0)}, ()),
-        ({"primary_weight": 0.5, "auxiliaries": {"cluster_contrast": {"weight": 0}}}, ()),
+        ({"primary_weight": 0.5}, 2),
+        ({"primary_weight": 1.0}, 0),
+        ({"scheme": Scheme(kind="alternating")}, 2),
+        ({"scheme": Scheme(kind="sequential", pretrain_fraction=0.0)}, 0),
+        ({"primary_weight": 0.5, "auxiliaries": {"cluster_contrast": {"weight": 0}}}, 0),
     ],
 )
 def test_an_auxiliary_that_never_runs_has_no_views_and_no_clusters(settings, views):
     settings = {"auxiliaries": {"cluster_contrast": {"clusters": "kmeans"}}} | settings
     model = JointModel(recipe_with(**settings), [TASK])
     model.before_training(TrainingSet(Manifest(pd.DataFrame({"shade": ["dark"]}), {}), lambda: torch.empty(0)))
-    assert model.views == views
+    assert len(model.views) == views
     assert (model.auxiliaries["cluster_contrast"].clusters is not None) == bool(views)
 
 

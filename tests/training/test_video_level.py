@@ -12,13 +12,14 @@ from auxface.data.manifest import Manifest
 from auxface.evaluation.video_level import video_level as audited
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
-from auxface.objectives import Task, TrainingSet
+from auxface.objectives import LearnedTask, TrainingSet
+from auxface.objectives.validation_figures import classification_figure
 from auxface.recipe import load_recipe
-from auxface.training.data_loader import Feed
-from auxface.training.selection import selection_value, video_level, video_numbers
+from auxface.training.data_loader import DataLoader
+from auxface.training.selection import video_level, video_numbers
 
-FORGED = Task("forged", "binary", ("real", "fake"))
-EMOTION = Task("emotion", "class", ("happy", "sad", "angry"))
+FORGED = LearnedTask("forged", "binary", ("real", "fake"))
+EMOTION = LearnedTask("emotion", "class", ("happy", "sad", "angry"))
 SMALL = ("encoder.image_size=32", "encoder.num_frames=4", "encoder.width=24", "encoder.depth=1", "encoder.heads=2")
 
 
@@ -55,7 +56,7 @@ def test_it_is_the_audit_s_video_level():
     assert roc_auc_score(wanted["forged"], pooled["forged"][:, 0]) == pytest.approx(
         roc_auc_score(table["true.forged"], table["score.forged.fake"])
     )
-    assert 0 <= selection_value("balanced_accuracy", (FORGED,), pooled, wanted) <= 1
+    assert 0 <= classification_figure("balanced_accuracy", (FORGED,), pooled, wanted) <= 1
 
 
 def test_a_label_that_changes_within_a_video_keeps_its_clips():
@@ -83,10 +84,21 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
     model = JointModel(recipe, [FORGED])
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 3, 40, 40)).astype(np.uint8)
     labels = {"forged": torch.tensor([0.0, 1, 0, 1, 0, 1])}
-    feed = Feed(images, labels, 0, 6, "ssat", 32, mixup=mixup, cutmix=cutmix, further=model.views)
-    batch = feed.batch(torch.arange(6), 0, torch.device("cpu"))
+    loader = DataLoader(
+        images=images,
+        labels=labels,
+        seed=0,
+        batch_size=6,
+        augment="ssat",
+        size=32,
+        mixup=mixup,
+        cutmix=cutmix,
+        views=model.views,
+    )
+    batch = loader.batch(torch.arange(6), 0, torch.device("cpu"))
     assert batch.primary.shape == batch.clean.shape == (6, 4, 3, 32, 32)
-    assert {view.shape for view in batch.views.values()} == {(6, 4, 3, 32, 32)}
+    assert {view.images.shape for view in batch.views.values()} == {(6, 4, 3, 32, 32)}
+    assert {view.affine.shape for view in batch.views.values()} == {(6, 2, 3)}
     if mixup or cutmix:
         assert batch.mixed.primary.shape == batch.primary.shape
     if cutmix:
@@ -97,17 +109,19 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
     training = TrainingSet(rows, lambda: pooled_features(model, images[..., :32, :32]))
     model.before_training(training)
     model.before_epoch(training, 0)
-    loss, _ = model(batch)
+    loss = model(batch).loss
     loss.backward()
     assert torch.isfinite(loss)
     assert model.encoder.patches.weight.grad.abs().sum() > 0
 
 
-def test_what_was_embedded_for_a_look_is_not_trained_on():
+def test_training_works_after_a_reconstruction_without_gradients():
     model = JointModel(load_recipe("l_ssat_video", list(SMALL)), [FORGED])
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 32, 32)).astype(np.uint8)
-    feed = Feed(images, {"forged": torch.tensor([0.0, 1.0])}, 0, 2, "none", 32)
-    batch = feed.batch(torch.arange(2), 0, torch.device("cpu"))
-    model.auxiliaries["reconstruction"].rebuild(model.encoder, batch)
+    loader = DataLoader(
+        images=images, labels={"forged": torch.tensor([0.0, 1.0])}, seed=0, batch_size=2, augment="none", size=32
+    )
+    batch = loader.batch(torch.arange(2), 0, torch.device("cpu"))
+    model.auxiliaries["reconstruction"].reconstruct(model.encoder, batch)
     model(batch)[0].backward()
     assert model.encoder.patches.weight.grad is not None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from auxface.data.random import uniforms
 from auxface.model.joint import JointModel
-from auxface.objectives.classification import row_losses
+from auxface.objectives.classification import sample_losses
 
 ATTACKS = ("fgsm", "pgd")
 BOUNDS = (1, 2, 4)
@@ -68,6 +68,6 @@ def _gradient(model: JointModel, images: Tensor, labels: dict[str, Tensor]) -> T
     logits = model.logits(pixels / 255)
     total = pixels.new_zeros(())
     for task in model.tasks:
-        losses, counts = row_losses(task, logits[task.name], labels[task.name])
+        losses, counts = sample_losses(task, logits[task.name], labels[task.name])
         total = total + (losses * counts).sum()
     return torch.autograd.grad(total, pixels)[0]

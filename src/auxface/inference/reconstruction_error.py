@@ -20,7 +20,7 @@ from auxface.encoders import Mask, VideoEncoder
 from auxface.encoders.masking import hidden_count
 from auxface.model.joint import JointModel
 from auxface.objectives import Batch, Reconstruction
-from auxface.objectives.reconstruction.reconstruction import Rebuilt
+from auxface.objectives.reconstruction.masked_autoencoder import Reconstructed
 from auxface.objectives.reconstruction.targets import target_maps, unpatchify
 from auxface.recipe import Target
 
@@ -66,27 +66,27 @@ def reconstruction_errors(model: JointModel, images: Tensor, *, seed: int = 0) -
     auxiliary = model.auxiliaries["reconstruction"]
     assert isinstance(auxiliary, Reconstruction)
     sums: dict[str, list[Tensor]] = {}
-    last: dict[str, Rebuilt] = {}
+    last: dict[str, Reconstructed] = {}
     for mask in covering_masks(auxiliary.patches, auxiliary.options.mask_ratio, seed):
         device = images.device
         expanded = Mask(*(part.to(device).expand(len(images), -1) for part in (mask.visible, mask.hidden)))
         seeds = torch.zeros(len(images), dtype=torch.int64, device=device)
-        batch = Batch(images.float() / 255, images, {}, seeds)
-        for result in auxiliary.rebuild(model.encoder, batch, expanded):
+        batch = Batch(primary=images.float() / 255, clean=images, labels={}, seeds=seeds)
+        for result in auxiliary.reconstruct(model.encoder, batch, expanded):
             hidden = result.mask.boolean().unsqueeze(-1)
-            error = _patch_errors(result.target, result.wanted, result.predicted, model).unsqueeze(-1)
-            parts = (torch.where(hidden, result.predicted, 0), torch.where(hidden, error, 0), hidden.float())
-            totals = sums.setdefault(result.target.name, [torch.zeros_like(part) for part in parts])
+            error = _patch_errors(result.spec, result.target, result.prediction, model).unsqueeze(-1)
+            parts = (torch.where(hidden, result.prediction, 0), torch.where(hidden, error, 0), hidden.float())
+            totals = sums.setdefault(result.spec.name, [torch.zeros_like(part) for part in parts])
             for total, part in zip(totals, parts, strict=True):
                 total += part
-            last[result.target.name] = result
+            last[result.spec.name] = result
     made = []
     for name, (predicted, error, count) in sums.items():
-        target = last[name].target
+        target = last[name].spec
         made.append(
             ReconstructionError(
                 target,
-                patches_to_image(model, target, last[name].wanted),
+                patches_to_image(model, target, last[name].target),
                 patches_to_image(model, target, predicted / count.clamp(min=1)),
                 (error / count.clamp(min=1)).view(len(images), *model.encoder.grid),
                 _unit(target, auxiliary.options.normalize_target),
@@ -164,8 +164,9 @@ def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence
     assert isinstance(auxiliary, Reconstruction)
     device = next(model.parameters()).device
     clean = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    batch = Batch(clean.float() / 255, clean, {}, torch.tensor(list(seeds), dtype=torch.int64, device=device))
-    results = auxiliary.rebuild(model.encoder, batch)
+    number = torch.tensor(list(seeds), dtype=torch.int64, device=device)
+    batch = Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=number)
+    results = auxiliary.reconstruct(model.encoder, batch)
     hidden = results[0].mask.boolean()
     if isinstance(model.encoder, VideoEncoder):
         part = clean.shape[1] // model.encoder.tubelet // 2
@@ -175,9 +176,9 @@ def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence
     columns: list[tuple[str, Tensor]] = [("image", clean.float() / 255)]
     columns.append(("visible patches", _masked_image(model, clean, hidden)))
     for result in results:
-        name = result.target.name.replace("_", " ")
-        columns.append((f"{name}: target", patches_to_image(model, result.target, result.wanted)))
-        columns.append((f"{name}: reconstructed", patches_to_image(model, result.target, result.predicted)))
+        name = result.spec.name.replace("_", " ")
+        columns.append((f"{name}: target", patches_to_image(model, result.spec, result.target)))
+        columns.append((f"{name}: reconstructed", patches_to_image(model, result.spec, result.prediction)))
     return _draw_grid(columns)
 
 
@@ -207,13 +208,13 @@ def patches_to_image(model: JointModel, target: Target, patches: Tensor) -> Tens
     return maps[:, :1].clamp(0, 1).expand(-1, 3, -1, -1)
 
 
-def _one_frame(result: Rebuilt, encoder: VideoEncoder, part: int) -> Rebuilt:
+def _one_frame(result: Reconstructed, encoder: VideoEncoder, part: int) -> Reconstructed:
     """Return the first frame of one temporal slice of a clip, in the form that an image has."""
     expected, predicted = (
         values.unflatten(1, (encoder.grid[0], -1))[:, part].unflatten(-1, (encoder.tubelet, -1))[..., 0, :]
-        for values in (result.wanted, result.predicted)
+        for values in (result.target, result.prediction)
     )
-    return replace(result, wanted=expected, predicted=predicted)
+    return replace(result, target=expected, prediction=predicted)
 
 
 def _masked_image(model: JointModel, clean: Tensor, hidden: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 from auxface.data.video.clips import recorded_clip
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.recipe import Auxiliary, Recipe, WeightSchedule
+from auxface.recipe import Recipe, ReconstructionOptions, WeightSchedule
 
 _SHOWN = 4
 _GAPS = 4
@@ -135,11 +135,11 @@ def _classes(task: TaskRecord) -> str:
 
 
 def _objectives(recipe: Recipe) -> str:
-    if not recipe.objectives or (recipe.scheme.kind == "joint" and recipe.primary_weight == 1):
+    if not recipe.all_auxiliaries or (recipe.scheme.kind == "joint" and recipe.primary_weight == 1):
         return f"Supervised alone, on {_seen(recipe.primary.input, recipe)}."
     parts = [
-        _auxiliary(options, recipe) if isinstance(options, Auxiliary) else name.replace("_", " ")
-        for name, options in recipe.objectives.items()
+        _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else name.replace("_", " ")
+        for name, options in recipe.all_auxiliaries.items()
     ]
     how = {
         "joint": f"at the same time ({_weights(recipe)})",
@@ -153,7 +153,7 @@ def _objectives(recipe: Recipe) -> str:
     return f"Supervised on {_seen(recipe.primary.input, recipe)} and, {how}, {'; '.join(parts)}.{fused}"
 
 
-def _auxiliary(options: Auxiliary, recipe: Recipe) -> str:
+def _auxiliary(options: ReconstructionOptions, recipe: Recipe) -> str:
     targets = ", ".join(f"{target.name} ({target.encoding})" for target in options.target)
     return (
         f"rebuilding {targets} of {options.mask_ratio:.0%} hidden patches ({options.masking}) from "
@@ -169,4 +169,4 @@ def _weights(recipe: Recipe) -> str:
 
 
 def _seen(kind: str, recipe: Recipe) -> str:
-    return "RGB" if kind == "rgb" else f"the {recipe.seen_texture.name} map"
+    return "RGB" if kind == "rgb" else f"the {recipe.texture_map.name} map"

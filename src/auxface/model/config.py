@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.recipe import Recipe
 
 # A band that reaches past every score ends just above 1.
@@ -49,12 +49,12 @@ class TaskRecord(BaseModel):
             raise ValueError(f"a {self.kind} task needs its classes")
         return self
 
-    def task(self) -> Task:
+    def task(self) -> LearnedTask:
         """The task without what was learned about it."""
-        return Task(self.name, self.kind, self.classes, self.weight, self.values)
+        return LearnedTask(self.name, self.kind, self.classes, self.weight, self.values)
 
 
-def record_of(task: Task, **learned: Any) -> TaskRecord:
+def record_of(task: LearnedTask, **learned: Any) -> TaskRecord:
     """A task's record, with what was ``learned`` of its scores."""
     known = {
         "name": task.name,

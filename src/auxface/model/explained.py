@@ -9,7 +9,7 @@ from torch import Tensor
 from auxface.errors import InputError
 from auxface.model.joint import JointModel
 from auxface.objectives import Batch, Reconstruction
-from auxface.objectives.reconstruction.reconstruction import Rebuilt
+from auxface.objectives.reconstruction.masked_autoencoder import Reconstructed
 
 _BATCH = 64
 
@@ -39,24 +39,24 @@ def explained_variance(
         raise InputError("explained variance needs held-out faces and training faces; one of them is empty")
     sums: dict[str, Tensor] = {}
     for rebuilt in _rebuilt(model, training_images, seed):
-        total = rebuilt.wanted.double().sum(dim=0)
-        sums[rebuilt.target.name] = sums.get(rebuilt.target.name, 0) + total
+        total = rebuilt.target.double().sum(dim=0)
+        sums[rebuilt.spec.name] = sums.get(rebuilt.spec.name, 0) + total
     errors = {name: np.zeros(2) for name in sums}
     for rebuilt in _rebuilt(model, images, seed):
-        name = rebuilt.target.name
+        name = rebuilt.spec.name
         errors[name] += squared_errors(rebuilt, sums[name] / len(training_images))
     return {name: float(1 - left / base) if base else float("nan") for name, (left, base) in errors.items()}
 
 
-def squared_errors(rebuilt: Rebuilt, mean: Tensor) -> tuple[float, float]:
+def squared_errors(rebuilt: Reconstructed, mean: Tensor) -> tuple[float, float]:
     """Squared errors of what was rebuilt and of a mean [N, values], summed over the hidden patches."""
     hidden = rebuilt.mask.boolean().unsqueeze(-1)
-    wanted = rebuilt.wanted.double()
-    left, base = ((guess - wanted).square() * hidden for guess in (rebuilt.predicted.double(), mean))
+    wanted = rebuilt.target.double()
+    left, base = ((guess - wanted).square() * hidden for guess in (rebuilt.prediction.double(), mean))
     return float(left.sum()), float(base.sum())
 
 
-def _rebuilt(model: JointModel, images: np.ndarray, seed: int) -> Iterator[Rebuilt]:
+def _rebuilt(model: JointModel, images: np.ndarray, seed: int) -> Iterator[Reconstructed]:
     auxiliary = model.auxiliaries["reconstruction"]
     assert isinstance(auxiliary, Reconstruction)
     device, was_training = next(model.parameters()).device, model.training
@@ -64,5 +64,7 @@ def _rebuilt(model: JointModel, images: np.ndarray, seed: int) -> Iterator[Rebui
     for start in range(0, len(images), _BATCH):
         clean = torch.from_numpy(np.array(images[start : start + _BATCH])).to(device)
         seeds = torch.arange(start, start + len(clean), device=device) + seed * 1_000_003
-        yield from auxiliary.rebuild(model.encoder, Batch(clean.float() / 255, clean, {}, seeds))
+        yield from auxiliary.reconstruct(
+            model.encoder, Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=seeds)
+        )
     model.train(was_training)

@@ -1,20 +1,22 @@
-"""One encoder learned by several objectives at once (SSAT, Das et al., 2023).
+"""The joint model: one encoder trained by several objectives at once (SSAT, Das et al., 2023).
 
     loss = primary_weight * primary + (1 - primary_weight) * sum of weight * auxiliary
 
-Note that ``primary_weight`` multiplies the *supervised* loss; the published value is 0.1. An objective whose weight is
-zero is not run, and each part draws its first weights from its own seed, so a joint model with ``primary_weight`` 1
-takes exactly the steps of a supervised one.
+``primary_weight`` multiplies the *supervised* loss; the published value is 0.1. An objective of weight zero is not run,
+and each part draws its initial weights from a seed of its own, so a joint model with ``primary_weight`` 1 takes exactly
+the steps of a supervised model.
 """
 
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from auxface.data.augment.views import ViewRequest
 from auxface.encoders import Features, build_encoder
 from auxface.model.balance import (
     LearnedBalance,
@@ -23,23 +25,41 @@ from auxface.model.balance import (
     encoder_is_frozen,
     primary_weight_at,
 )
-from auxface.model.weights import start_encoder
+from auxface.model.weights import load_initial_weights
 from auxface.objectives import (
-    AuxiliaryObjective,
     Batch,
-    Classification,
-    Moment,
+    BuildContext,
+    LearnedTask,
+    Objective,
     Reconstruction,
-    Setting,
-    Task,
+    StepContext,
     TrainingSet,
+    TrainProgress,
 )
-from auxface.objectives.base import check_texture_input
+from auxface.objectives.base import load_resume_state, resume_state
 from auxface.objectives.fusion import FUSIONS
+from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries
+from auxface.objectives.texture_input import check_texture_input
 from auxface.recipe import Recipe
-from auxface.recipe.auxiliary import RECONSTRUCTION, get
+from auxface.recipe.auxiliaries import RECONSTRUCTION
+from auxface.recipe.schema import PRIMARY
 
-_PARTS = {RECONSTRUCTION: 2}
+# Seeds of the parts; other auxiliaries have one from their name.
+_ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)
+
+
+class JointLoss(NamedTuple):
+    """What a forward pass returns.
+
+    Attributes:
+        loss: the weighted sum of all objectives.
+        logs: every objective's own losses before their weights, as ``objective.name``, detached.
+        sample_losses: float32 [B], the primary loss of each image before any weight; None where it did not run.
+    """
+
+    loss: Tensor
+    logs: dict[str, Tensor]
+    sample_losses: Tensor | None
 
 
 class JointModel(nn.Module):
@@ -47,144 +67,115 @@ class JointModel(nn.Module):
 
     Args:
         recipe: what to build.
-        tasks: the labels to learn with their class names.
+        tasks: the labels to learn, with their class names.
 
     Raises:
         InputError: the encoder, an objective or a target of the recipe cannot be built.
     """
 
-    def __init__(self, recipe: Recipe, tasks: Sequence[Task]) -> None:
+    def __init__(self, recipe: Recipe, tasks: Sequence[LearnedTask]) -> None:
         super().__init__()
-        self.recipe = recipe
-        texture = recipe.seen_texture
-        check_texture_input(texture)
-        with _seeded(recipe.seed, 0):
+        self.recipe = recipe = check_auxiliaries(recipe)
+        check_texture_input(recipe.texture_map)
+        with _seeded(recipe.seed, _ENCODER):
             self.encoder = build_encoder(recipe.encoder)
         if recipe.encoder.init_from is not None:
-            start_encoder(self.encoder, recipe.encoder.init_from)
-        setting = Setting(self.encoder, tuple(tasks), texture)
+            load_initial_weights(self.encoder, recipe.encoder.init_from)
+        # The order of the parts is that of the optimizer's parameters, which a resumed run relies on.
         self.auxiliaries = nn.ModuleDict()
-        for name, options in recipe.objectives.items():
-            with _seeded(recipe.seed, _PARTS.get(name) or zlib.crc32(name.encode())):
-                self.auxiliaries[name] = get(name).build(options, setting)
-        with _seeded(recipe.seed, 3):
-            self.fusion = self._make_fusion()
-        seen = texture if recipe.primary.input == "texture" else None
-        with _seeded(recipe.seed, 1):
-            self.primary = Classification(tasks, self._width(), recipe.primary.label_smoothing, seen)
+        self.fusion = self._make_fusion()
+        width = self.encoder.width if self.fusion is None else self.fusion.width
+        assert isinstance(width, int)
+        context = BuildContext(self.encoder, tuple(tasks), recipe.texture_map, width)
+        self.auxiliary_options = recipe.all_auxiliaries
+        for name, options in self.auxiliary_options.items():
+            seed = _RECONSTRUCTION if name == RECONSTRUCTION else zlib.crc32(name.encode())
+            with _seeded(recipe.seed, seed):
+                self.auxiliaries[name] = build_auxiliary(name, options, context)
+        with _seeded(recipe.seed, _PRIMARY):
+            self.primary = build_primary(PRIMARY, recipe.primary, context)
         learned = recipe.primary_weight == "learned"
         self.balance = LearnedBalance(("primary", *self.auxiliaries)) if learned else None
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """The primary tasks in order."""
+    def tasks(self) -> tuple[LearnedTask, ...]:
+        """The labels that the model predicts, in order."""
         return self.primary.tasks
 
-    def forward(self, batch: Batch, moment: Moment | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """One joint loss and, for the log, every objective's raw loss (before its weight).
+    def forward(self, batch: Batch, progress: TrainProgress | None = None) -> JointLoss:
+        """Compute the joint loss of a batch.
 
         Args:
             batch: the images.
-            moment: where the training stands; without it, its beginning.
+            progress: the position of the step; None: the first step of a training.
         """
-        moment = moment or Moment()
-        share = primary_weight_at(self.recipe, moment)
+        context = StepContext(self.encoder, batch.primary, progress)
+        primary_weight = primary_weight_at(self.recipe, context.progress)
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         logs: dict[str, Tensor] = {}
-        if share > 0:
-            loss, each = self.primary(self._see(batch, moment), batch)
-            losses["primary"], weights["primary"] = loss, share
+        sample_losses = None
+        if primary_weight > 0:
+            loss, each, sample_losses = self.primary(self._pooled(batch, context), batch)
+            losses["primary"], weights["primary"] = loss, primary_weight
             logs |= {f"primary.{name}": value for name, value in each.items()}
         for name, auxiliary in self._auxiliaries():
-            weight = (1 - share) * auxiliary_weight_at(self.recipe.objectives[name], moment)
+            weight = (1 - primary_weight) * auxiliary_weight_at(self.auxiliary_options[name], context.progress)
             if weight > 0:
-                loss, each = auxiliary(self.encoder, batch, moment)
-                losses[name], weights[name] = loss * batch.share, weight
-                logs |= {f"{name}.{part}": value * batch.share for part, value in each.items()}
+                loss, each = auxiliary(self.encoder, batch, context)
+                losses[name], weights[name] = loss * batch.scale, weight
+                logs |= {f"{name}.{part}": value * batch.scale for part, value in each.items()}
         if self.balance is not None:
             total, learned = self.balance(losses)
-            return total, logs | {f"weight.{name}": weight for name, weight in learned.items()}
-        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), logs
+            logs |= {f"weight.{name}": weight for name, weight in learned.items()}
+        else:
+            total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        return JointLoss(total, logs, sample_losses)
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
-        """Images in [0, 1], float [B, 3, H, W], to logits per task; nothing is hidden, nothing is left to chance."""
+        """Return the logits of each task for images in [0, 1], float [B, 3, H, W]; nothing is masked or random."""
         return self.primary.logits(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], float [B, 3, H, W], to what the heads read, [B, width]."""
-        return self._fused(self.primary.look_at(self.encoder, images))
+        """Return the features that the primary objective reads, [B, width], for images float [B, 3, H, W] in [0, 1]."""
+        return self._fused(self.primary.encode_images(self.encoder, images))
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """Names of the further views that the auxiliaries ask for, of those that are ever run."""
+    def views(self) -> tuple[ViewRequest, ...]:
+        """The views that the auxiliaries request, of those that run at any step."""
         return tuple(dict.fromkeys(view for _, auxiliary in self._running() for view in auxiliary.views))
 
     def before_training(self, training: TrainingSet) -> None:
-        """Let the auxiliaries make their tables of the training split."""
+        """Let the auxiliaries prepare their tables of the training split."""
         for _, auxiliary in self._running():
             auxiliary.before_training(training)
 
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
-        """Let the auxiliaries renew their tables before an epoch, counted from 0."""
+        """Let the auxiliaries update their tables before an epoch, counted from 0."""
         for _, auxiliary in self._running():
             auxiliary.before_epoch(training, epoch)
 
-    def after_step(self, moment: Moment) -> None:
-        """Let the auxiliaries follow an optimizer step."""
+    def after_step(self, progress: TrainProgress) -> None:
+        """Let the auxiliaries update themselves after an optimizer step."""
         for _, auxiliary in self._running():
-            auxiliary.after_step(self.encoder, moment)
+            auxiliary.after_step(self.encoder, progress)
 
     def objective_state(self) -> dict[str, Tensor]:
-        """What a resumed run needs besides weights, as ``auxiliary/name``; an exported model has no use for it."""
-        return {f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in each.state().items()}
+        """Return what a resumed run needs besides weights, as ``auxiliary/name``; no part of an exported model."""
+        return {
+            f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in resume_state(each).items()
+        }
 
     def load_objective_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what :meth:`objective_state` gave."""
+        """Restore what :meth:`objective_state` returned."""
         for name, auxiliary in self._auxiliaries():
-            own = {key.split("/", 1)[1]: value for key, value in state.items() if key.split("/", 1)[0] == name}
-            if own:
-                auxiliary.load_state(own)
+            prefix = f"{name}/"
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            load_resume_state(auxiliary, own)
 
     def report(self) -> dict[str, float]:
-        """What the auxiliaries found out about the training split, as ``auxiliary.name``."""
+        """Return the auxiliaries' figures about the training split, as ``auxiliary.name``."""
         return {f"{name}.{key}": value for name, each in self._auxiliaries() for key, value in each.report().items()}
-
-    def _see(self, batch: Batch, moment: Moment) -> Tensor:
-        frozen = encoder_is_frozen(self.recipe, moment)
-        if frozen:
-            self.encoder.eval()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            features = self.primary.look(self.encoder, batch)
-        return self._fused(features)
-
-    def _fused(self, features: Features) -> Tensor:
-        if self.fusion is None:
-            return features.pooled
-        reconstruction = self.auxiliaries[RECONSTRUCTION]
-        assert isinstance(reconstruction, Reconstruction)
-        return self.fusion(features.pooled, reconstruction.decoder.whole(features))
-
-    def _width(self) -> int:
-        if self.fusion is None:
-            return self.encoder.width
-        assert isinstance(self.fusion.width, int)
-        return self.fusion.width
-
-    def _make_fusion(self) -> nn.Module | None:
-        if self.recipe.fusion == "none" or self.recipe.auxiliary is None:
-            return None
-        return FUSIONS[self.recipe.fusion](self.encoder.width, self.recipe.auxiliary.decoder_width)
-
-    def _auxiliaries(self) -> Iterator[tuple[str, AuxiliaryObjective]]:
-        for name, auxiliary in self.auxiliaries.items():
-            assert isinstance(auxiliary, AuxiliaryObjective)
-            yield name, auxiliary
-
-    def _running(self) -> Iterator[tuple[str, AuxiliaryObjective]]:
-        for name, auxiliary in self._auxiliaries():
-            if auxiliary_ever_runs(self.recipe, self.recipe.objectives[name]):
-                yield name, auxiliary
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model directory with these weights, without thresholds or calibration.
@@ -200,16 +191,47 @@ class JointModel(nn.Module):
         """Read a model directory.
 
         Raises:
-            InputError: the directory is not one that auxface wrote, or its parts do not fit each other.
+            InputError: auxface did not write the directory, or its files do not fit each other.
         """
         from auxface.model.directory import load_model
 
         return load_model(Path(folder)).model
 
+    def _pooled(self, batch: Batch, context: StepContext) -> Tensor:
+        frozen = encoder_is_frozen(self.recipe, context.progress)
+        if frozen:
+            self.encoder.eval()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            features = self.primary.encode(batch, context)
+        return self._fused(features)
+
+    def _fused(self, features: Features) -> Tensor:
+        if self.fusion is None:
+            return features.pooled
+        reconstruction = self.auxiliaries[RECONSTRUCTION]
+        assert isinstance(reconstruction, Reconstruction)
+        return self.fusion(features.pooled, reconstruction.decoder.decode_full(features))
+
+    def _make_fusion(self) -> nn.Module | None:
+        if self.recipe.fusion == "none" or self.recipe.auxiliary is None:
+            return None
+        with _seeded(self.recipe.seed, _FUSION):
+            return FUSIONS[self.recipe.fusion](self.encoder.width, self.recipe.auxiliary.decoder_width)
+
+    def _auxiliaries(self) -> Iterator[tuple[str, Objective]]:
+        for name, auxiliary in self.auxiliaries.items():
+            assert isinstance(auxiliary, Objective)
+            yield name, auxiliary
+
+    def _running(self) -> Iterator[tuple[str, Objective]]:
+        for name, auxiliary in self._auxiliaries():
+            if auxiliary_ever_runs(self.recipe, self.auxiliary_options[name]):
+                yield name, auxiliary
+
 
 @contextmanager
 def _seeded(seed: int, part: int) -> Iterator[None]:
-    """Draw random weights from (seed, part) and leave the caller's random state as it was."""
+    """Draw initial weights from (seed, part) and leave the caller's random state unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed * 1_000 + part)
         yield

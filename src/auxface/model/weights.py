@@ -86,7 +86,7 @@ _OURS_ALONE = ("mask_patch", "masked_")
 _SHOWN = 4
 
 
-def start_encoder(encoder: MaskableEncoder, source: str | Path) -> None:
+def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
     """Load an encoder's weights; a decoder or classifier beside them is left out.
 
     Positions and patch embeddings of another size are resampled; fixed sine-cosine positions stay as they are. An

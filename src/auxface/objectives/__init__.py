@@ -1,20 +1,25 @@
-"""What is learned: the primary tasks, and auxiliaries such as reconstruction, each a module from batch to loss."""
+"""Objectives: what a model learns, each a module that turns a batch into a loss on the shared encoder."""
 
 from auxface.objectives.base import (
-    AuxiliaryObjective,
     Batch,
-    Moment,
-    Setting,
-    Task,
+    BuildContext,
+    Objective,
+    PrimaryLoss,
+    PrimaryObjective,
+    ResumeOnly,
+    StepContext,
     TrainingSet,
-    expected_value,
-    probabilities,
+    TrainProgress,
 )
 from auxface.objectives.classification import Classification
-from auxface.objectives.reconstruction.reconstruction import Reconstruction
-from auxface.recipe import AuxiliaryOptions, Objective
+from auxface.objectives.contrast.cluster_contrast import ClusterContrast
+from auxface.objectives.learned_task import LearnedTask, expected_value, probabilities
+from auxface.objectives.reconstruction.masked_autoencoder import Reconstruction
+from auxface.objectives.registry import ObjectiveSpec, check_auxiliaries, register
+from auxface.recipe import AuxiliaryOptions
 
 __all__ = [
-    "AuxiliaryObjective", "AuxiliaryOptions", "Batch", "Classification", "Moment", "Objective", "Reconstruction",
-    "Setting", "Task", "TrainingSet", "expected_value", "probabilities",
+    "AuxiliaryOptions", "Batch", "BuildContext", "Classification", "ClusterContrast", "LearnedTask",
+    "Objective", "ObjectiveSpec", "PrimaryLoss", "PrimaryObjective", "Reconstruction", "ResumeOnly", "StepContext",
+    "TrainProgress", "TrainingSet", "check_auxiliaries", "expected_value", "probabilities", "register",
 ]  # fmt: skip

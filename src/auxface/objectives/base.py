@@ -1,227 +1,292 @@
-"""A label that a head learns, and how its logits become probabilities.
+"""The interface of an objective: what it is built from, what it gets in each step, what it returns.
 
-A texture map as an image, for encoders that see texture in place of RGB.
-
-One batch as the objectives see it.
-
-What an auxiliary objective is: a module that turns a batch into a loss, and may follow the training's course.
+An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
+whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs beside the primary
+during training and takes no part in predictions. ``docs/method.md`` shows an auxiliary in thirty lines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auxface import texture
 from auxface.data.augment.mixup import Mixed
+from auxface.data.augment.views import View, ViewRequest
 from auxface.data.manifest import Manifest
-from auxface.encoders import MaskableEncoder
-from auxface.errors import InputError
+from auxface.encoders import Features, MaskableEncoder
+from auxface.objectives.learned_task import LearnedTask
+from auxface.objectives.texture_input import texture_image
 from auxface.recipe import TextureInput
 
 
 @dataclass(frozen=True)
-class Task:
-    """One label that a head learns.
+class TrainProgress:
+    """The position of a step within a training.
 
     Attributes:
-        name: the label's name in the manifest.
-        kind: ``class``, ``binary``, ``multilabel`` or ``ordinal``.
-        classes: class or attribute names in order; binary has (negative, positive); ordinal the values as text.
-        weight: weight among the tasks.
-        values: ordinal alone: the numbers that an answer can be, ascending.
-        class_weights: weight of each class in the loss, of (negative, positive) for a binary task, of the absence of
-            each attribute and then of the presence of each for several; empty: all alike.
-        focal_gamma: exponent of the focal loss; 0: off.
+        step: optimizer steps done before this one.
+        total_steps: optimizer steps of the whole training.
+        epoch: epochs done before this step.
     """
-
-    name: str
-    kind: str
-    classes: tuple[str, ...]
-    weight: float = 1.0
-    values: tuple[float, ...] = ()
-    class_weights: tuple[float, ...] = ()
-    focal_gamma: float = 0.0
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that the head gives: one per class or attribute, one for binary, one per step for ordinal."""
-        if self.kind == "ordinal":
-            return len(self.values) - 1
-        return 1 if self.kind == "binary" else len(self.classes)
-
-
-def probabilities(task: Task, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Logits [B, outputs] to probabilities at a temperature.
-
-    Returns:
-        float32; class: [B, C], softmax; binary [B, 1] and multilabel [B, A]: sigmoid; ordinal: [B, C], the share of
-        each value, which is the difference between the probabilities of exceeding its neighbors.
-    """
-    logits = logits.float() / temperature
-    if task.kind == "class":
-        return logits.softmax(dim=1)
-    if task.kind == "ordinal":
-        above = torch.nn.functional.pad(logits.sigmoid(), (1, 0), value=1.0)
-        return above - torch.nn.functional.pad(above[:, 1:], (0, 1))
-    return logits.sigmoid()
-
-
-def expected_value(task: Task, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """The number that an ordinal task predicts, float32 [B]: the mean of its values by their probabilities."""
-    shares = probabilities(task, logits, temperature)
-    return shares @ torch.tensor(task.values, dtype=torch.float32, device=shares.device)
-
-
-def texture_image(images: Tensor, options: TextureInput) -> Tensor:
-    """Images in [0, 1] to their texture map in [0, 1], both float [B, 3, H, W].
-
-    The image is rounded to 0..255 first, since codes need integers. A map's values are the scalar encoding (code over
-    the largest code). A descriptor with one map fills all three channels with it, one with three gives a channel each,
-    and of any other number the mean fills all three. The encoder standardizes the map as it does an image.
-    """
-    with torch.no_grad():
-        pixels = (images * 255).round().clamp(0, 255).to(torch.uint8)
-        codes = texture.describe(texture.gray(pixels), options.name, **options.parameters)
-        maps = torch.as_tensor(texture.encode_target(codes, options.name, "scalar", **options.parameters)).float()
-        maps = maps if maps.ndim == 4 else maps.unsqueeze(1)
-        maps = maps if maps.shape[1] in (1, 3) else maps.mean(dim=1, keepdim=True)
-        return maps.expand(-1, 3, -1, -1).contiguous()
-
-
-def check_texture_input(options: TextureInput) -> None:
-    """Refuse what cannot be seen as an image.
-
-    Raises:
-        InputError: no such descriptor or parameter, a descriptor of clips, or one without a value for every pixel.
-    """
-    try:
-        descriptor = texture.get(options.name)
-        output = descriptor.describe_output(**options.parameters)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"texture_input: {error.args[0] if error.args else error}") from None
-    if descriptor.input != "image":
-        raise InputError(f"texture_input: {options.name} describes clips; name a descriptor of images")
-    if output.cell != 1:
-        raise InputError(
-            f"texture_input: {options.name} has one value per {output.cell} pixels; name one with a value for each"
-        )
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where a training stands: optimizer steps done, of how many in all."""
 
     step: int = 0
-    steps: int = 1
+    total_steps: int = 1
+    epoch: int = 0
 
     @property
-    def progress(self) -> float:
-        """Share of the training that is done, in [0, 1)."""
-        return self.step / self.steps
+    def fraction(self) -> float:
+        """Fraction of the training that is done, in [0, 1)."""
+        return self.step / self.total_steps
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Views, labels and seeds of B images, or of B clips, which have their frames as a further axis after the first.
+    """Views, labels and seeds of B images or video clips; clips have a frame axis T after the first.
 
     Attributes:
-        primary: float [B, 3, H, W] (clips: [B, T, 3, H, W]) in [0, 1], what the classifier sees.
-        clean: uint8, likewise, same geometry, no photometric change, no erasing; targets come from it.
-        labels: per task; class: int64 [B], -1 unknown; binary, ordinal: float [B], multilabel: float [B, A], NaN
+        primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the view that the primary objective gets.
+        clean: uint8, same shape: the geometry of ``primary`` without photometric change or erasing, for targets.
+        labels: per task. Class: int64 [B], -1 unknown. Binary and ordinal: float [B]; multilabel: float [B, A]; NaN
             unknown.
-        seeds: int64 [B], one per image and epoch; masks are drawn from them.
-        indices: int64 [B], numbers of the images in the training split, for objectives that keep a table of it.
-        views: further views by name, float [B, 3, H, W] in [0, 1], as the objectives asked for.
-        mixed: the primary view with each image joined with another, which the classifier sees in its place; or None.
-        share: of a step taken in parts: images that count, times parts, over images of the step. Means over
-            images are multiplied by it, so that the mean over parts is the mean over the step.
-        counts: of a step taken in parts: per task, what the sum of its losses is divided by; else its own counts.
-        weights: float [B], how much each image counts for the primary objective; None: all alike.
-        row_losses: float32 [B], left behind by the primary objective: each image's loss, before any weight.
+        seeds: int64 [B], one per image and epoch, from which masks are drawn.
+        indices: int64 [B], positions of the images in the training split.
+        views: the views that the objectives requested; of video clips, images have a frame axis after the first.
+        mixed: mixup or CutMix of the primary view, which the primary objective gets instead; None: off.
+        scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
+        label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
+            by the count of its own known labels.
+        weights: float [B], weight of each image in the primary objective; None: equal weights.
     """
 
     primary: Tensor
     clean: Tensor
-    labels: dict[str, Tensor]
+    labels: Mapping[str, Tensor]
     seeds: Tensor
     indices: Tensor | None = None
-    views: dict[str, Tensor] = field(default_factory=dict)
+    views: Mapping[ViewRequest, View] = field(default_factory=dict)
     mixed: Mixed | None = None
-    share: float = 1.0
-    counts: dict[str, float] = field(default_factory=dict)
+    scale: float = 1.0
+    label_counts: Mapping[str, float] = field(default_factory=dict)
     weights: Tensor | None = None
-    row_losses: Tensor | None = None
-    _embedded: dict[tuple[int, bool, bool], Tensor] = field(default_factory=dict, repr=False)
 
-    def embedded(self, encoder: MaskableEncoder, texture: TextureInput | None = None) -> Tensor:
-        """The patch embedding of the primary view, or of its texture map; computed once however many ask for it."""
-        # What was embedded for a look has no gradients, which a training step needs.
-        key = (id(encoder), texture is not None, torch.is_grad_enabled())
+
+class StepContext:
+    """What the objectives of one forward pass share: the progress, and the patch embedding of the primary view.
+
+    Args:
+        encoder: the shared encoder.
+        images: the primary view, float [B, 3, H, W] in [0, 1].
+        progress: the position of the step; None: the first step of a training.
+    """
+
+    def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
+        self.encoder = encoder
+        self.images = images
+        self.progress = progress or TrainProgress()
+        self._embedded: dict[tuple[bool, bool], Tensor] = {}
+
+    def embedding(self, texture: TextureInput | None = None) -> Tensor:
+        """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
+        # An embedding made without gradients is of no use to an objective that needs them.
+        key = (texture is not None, torch.is_grad_enabled())
         if key not in self._embedded:
-            seen = self.primary if texture is None else texture_image(self.primary, texture)
-            self._embedded[key] = encoder.embed(seen)
+            images = self.images if texture is None else texture_image(self.images, texture)
+            self._embedded[key] = self.encoder.embed(images)
         return self._embedded[key]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What an objective is built into.
+class BuildContext:
+    """What an objective is built for.
 
     Attributes:
-        encoder: the shared encoder; only its sizes are read.
-        tasks: the primary tasks.
-        texture: the map that an ``input: texture`` sees.
+        encoder: the shared encoder, for its sizes; an objective that needs a copy of it makes one.
+        tasks: the tasks of the primary objective.
+        texture: the texture map that replaces the image where an ``input`` is ``texture``.
+        feature_width: length of the pooled features that the primary objective gets.
     """
 
     encoder: MaskableEncoder
-    tasks: tuple[Task, ...]
+    tasks: tuple[LearnedTask, ...]
     texture: TextureInput
+    feature_width: int
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The rows that a training sees, in the order of ``Batch.indices``.
+    """The training split, in the order of ``Batch.indices``.
 
     Attributes:
-        manifest: usable rows of the training split.
-        features: gives the encoder's pooled features of every image as it is now, float32 [N, D], on the CPU.
+        manifest: the usable rows.
+        features: returns the encoder's pooled features of every image with the current weights, float32 [N, D], CPU.
     """
 
     manifest: Manifest
     features: Callable[[], Tensor]
 
 
-class AuxiliaryObjective(nn.Module):
-    """A loss on the shared encoder beside the primary one; all hooks but ``forward`` may stay as they are.
+class ResumeOnly(nn.Module):
+    """A module that a resumed run needs and an exported model does not, such as an EMA teacher or a center.
 
-    Attributes:
-        views: names of further views that the batch must carry; see :mod:`auxface.data.augment.views`.
+    The module stays in evaluation mode, has no gradients, and moves to a device with the model. It is part of the
+    checkpoint, but neither of ``parameters()`` nor of ``state_dict()``, so that optimizer, exported weights and their
+    size are those of a model without it. Sharded training (FSDP) shards it as it does the model.
+
+    Args:
+        module: the module; a tensor such as a center is a buffer of a module.
     """
 
-    views: tuple[str, ...] = ()
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        # Within a tuple, since nn.Module registers every module that is set as an attribute.
+        self._held = (module.eval().requires_grad_(False),)
 
-    def forward(self, encoder: MaskableEncoder, batch: Batch, moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss before its weight, and what the log should say, detached scalars by name."""
+    @property
+    def module(self) -> nn.Module:
+        """The module itself."""
+        return self._held[0]
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """Call the module without gradients."""
+        with torch.no_grad():
+            return self.module(*inputs, **options)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ResumeOnly":
+        self.module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+
+class Objective(nn.Module):
+    """A loss on the shared encoder. Only ``forward`` must be written; all other methods do nothing by default.
+
+    Attributes:
+        views: requests for the views that the batch must hold; see :mod:`auxface.data.augment.views`.
+    """
+
+    views: tuple[ViewRequest, ...] = ()
+
+    def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss before its weight.
+
+        Returns:
+            The loss, and scalars for the log by name, detached.
+        """
         raise NotImplementedError
 
     def before_training(self, training: TrainingSet) -> None:
-        """Make tables of the training split, before the first step and again when a run is gone on with."""
+        """Prepare tables of the training split before the first step, and again when a run is resumed."""
 
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
-        """Renew tables before an epoch, counted from 0."""
+        """Update tables before an epoch, counted from 0."""
 
-    def after_step(self, encoder: MaskableEncoder, moment: Moment) -> None:
-        """Follow an optimizer step, as a teacher's moving average does."""
+    def after_step(self, encoder: MaskableEncoder, progress: TrainProgress) -> None:
+        """Update after an optimizer step, for example the moving average of a teacher."""
 
-    def state(self) -> dict[str, Tensor]:
-        """Tensors that a resumed run needs and an exported model does not."""
+    def resume_tensors(self) -> dict[str, Tensor]:
+        """Return tensors that a resumed run needs, besides weights and :class:`ResumeOnly` modules."""
         return {}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave."""
+    def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Restore what :meth:`resume_tensors` returned; not called where that was empty."""
 
     def report(self) -> dict[str, float]:
-        """Figures about the training set that belong into the model's provenance."""
+        """Return figures about the training set for the log and the model's provenance."""
         return {}
+
+
+class PrimaryLoss(NamedTuple):
+    """What the primary objective returns.
+
+    Attributes:
+        loss: scalar.
+        logs: scalars for the log by name, detached.
+        sample_losses: float32 [B], the loss of each image before any weight, detached.
+    """
+
+    loss: Tensor
+    logs: dict[str, Tensor]
+    sample_losses: Tensor
+
+
+class PrimaryObjective(Objective):
+    """The objective that gives the model's predictions, from the pooled features of the whole image.
+
+    Attributes:
+        tasks: the labels that are learned.
+        texture: the texture map that the encoder gets in place of the image; None: the image.
+    """
+
+    tasks: tuple[LearnedTask, ...]
+    texture: TextureInput | None
+
+    def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Compute the loss from the pooled features [B, D]."""
+        raise NotImplementedError
+
+    def logits(self, pooled: Tensor) -> dict[str, Tensor]:
+        """Return the logits of each task, [B, outputs], from the pooled features [B, D]."""
+        raise NotImplementedError
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Return the vectors that represent images outside the model, [B, E], from the pooled features [B, D]."""
+        raise NotImplementedError
+
+    def validation_figure(
+        self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
+    ) -> float | None:
+        """Return the figure of the validation split that selects the weights; higher is better.
+
+        Args:
+            metric: ``train.select_on`` of the recipe.
+            logits: per task, [N, outputs].
+            labels: per task, as in :class:`Batch`.
+
+        Returns:
+            None where the figure cannot be measured.
+        """
+        raise NotImplementedError
+
+    def encode(self, batch: Batch, context: StepContext) -> Features:
+        """Encode the whole primary view of a batch, mixed where the batch is."""
+        if batch.mixed is None:
+            return context.encoder.encode(context.embedding(self.texture))
+        return self.encode_images(context.encoder, batch.mixed.primary)
+
+    def encode_images(self, encoder: MaskableEncoder, images: Tensor) -> Features:
+        """Encode whole images, float [B, 3, H, W] in [0, 1]."""
+        return encoder(images if self.texture is None else texture_image(images, self.texture))
+
+
+def resume_only_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules inside the :class:`ResumeOnly` modules of a model, with their names."""
+    for name, module in model.named_modules():
+        if isinstance(module, ResumeOnly):
+            yield name, module.module
+
+
+def resume_state(objective: Objective) -> dict[str, Tensor]:
+    """Return everything besides weights that a resumed run needs of an objective."""
+    held = {
+        f"{name}.{key}": value
+        for name, module in resume_only_modules(objective)
+        for key, value in module.state_dict().items()
+    }
+    return objective.resume_tensors() | held
+
+
+def load_resume_state(objective: Objective, state: Mapping[str, Tensor]) -> None:
+    """Restore what :func:`resume_state` returned.
+
+    Raises:
+        RuntimeError: the state does not fit the :class:`ResumeOnly` modules.
+    """
+    left = dict(state)
+    for name, module in resume_only_modules(objective):
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): left.pop(key) for key in state if key.startswith(prefix)}
+        module.load_state_dict(own)
+    if left:
+        objective.load_resume_tensors(left)

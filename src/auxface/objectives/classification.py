@@ -1,99 +1,168 @@
-"""From pooled features to the logits of one task.
+"""Classification, the primary objective: a head for each task on the pooled features of the whole image.
 
-The loss of one task for every row: cross-entropy of its kind, class weights, focal loss, unknown labels left out.
-
-The primary objective: a head per task on the features of the whole image.
+The loss is cross-entropy for single labels, binary cross-entropy for binary labels, attributes and the thresholds of an
+ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown labels do not count.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auxface.encoders import Features, MaskableEncoder
-from auxface.objectives.base import Batch, Task, texture_image
-from auxface.recipe import TextureInput
+from auxface.objectives.base import Batch, BuildContext, PrimaryLoss, PrimaryObjective
+from auxface.objectives.learned_task import LearnedTask
+from auxface.objectives.registry import ObjectiveSpec, register
+from auxface.objectives.validation_figures import classification_figure
+from auxface.recipe import Primary, TextureInput
 
+# Thresholds of an ordinal task are spread over -3 .. 3 at first.
 _REACH = 3.0
 
 
-def make_head(task: Task, width: int) -> nn.Module:
-    """A linear layer; for an ordinal task one direction with ordered steps."""
-    if task.kind == "ordinal":
-        return OrderedSteps(width, task.outputs)
-    head = nn.Linear(width, task.outputs)
-    nn.init.trunc_normal_(head.weight, std=0.02)
-    nn.init.zeros_(head.bias)
-    return head
-
-
-class OrderedSteps(nn.Module):
-    """Logits of exceeding each step of a scale: one score against ascending thresholds (McCullagh, 1980).
-
-    The steps share the score's direction, so that a later step is never likelier than an earlier one (as in CORAL, Cao
-    et al., 2020), and their distances are kept positive.
+class Classification(PrimaryObjective):
+    """The primary objective of supervised classification.
 
     Args:
-        width: length of the features.
-        steps: thresholds, one fewer than there are values.
+        tasks: the tasks; each gets a head of its own.
+        width: length of the pooled features.
+        label_smoothing: fraction of the target that is spread over the classes (single labels only).
+        texture: the texture map that the encoder gets in place of the image; None: the image.
     """
 
-    def __init__(self, width: int, steps: int) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[LearnedTask],
+        width: int,
+        *,
+        label_smoothing: float = 0.0,
+        texture: TextureInput | None = None,
+    ) -> None:
         super().__init__()
-        self.score = nn.Linear(width, 1, bias=False)
-        nn.init.trunc_normal_(self.score.weight, std=0.02)
-        apart = 2 * _REACH / max(steps - 1, 1)
-        self.first = nn.Parameter(torch.full((1,), -_REACH if steps > 1 else 0.0))
-        # The inverse of softplus, so that the steps start evenly spread.
-        self.gaps = nn.Parameter(torch.full((steps - 1,), math.log(math.expm1(apart))))
+        self.tasks = tuple(tasks)
+        self.label_smoothing = label_smoothing
+        self.texture = texture
+        # A list, since the name of a label may hold a dot and the name of a module may not.
+        self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [B, D] to logits [B, steps], descending along a row."""
-        gaps = nn.functional.softplus(self.gaps)
-        thresholds = torch.cat([self.first, self.first + gaps.cumsum(dim=0)])
-        return self.score(features) - thresholds
+    def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Compute the weighted sum of the tasks' losses, and each task's loss for the log."""
+        logits, mixed = self.logits(pooled), batch.mixed
+        losses: dict[str, Tensor] = {}
+        per_sample: list[Tensor] = []
+        for task in self.tasks:
+            labels = batch.labels[task.name]
+            each, counts = sample_losses(task, logits[task.name], labels, self.label_smoothing)
+            if mixed is not None:
+                other, others = sample_losses(task, logits[task.name], labels[mixed.partner], self.label_smoothing)
+                share = mixed.share.view(-1, *[1] * (each.ndim - 1))
+                both = torch.maximum(counts, others)
+                each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
+                counts = both
+            per_sample.append(task.weight * _mean_per_sample(each, counts))
+            if batch.weights is not None:
+                counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
+            losses[task.name] = weighted_mean(each, counts, batch.label_counts.get(task.name))
+        total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
+        logs = {name: loss.detach() for name, loss in losses.items()}
+        return PrimaryLoss(total, logs, torch.stack(per_sample).sum(dim=0))
+
+    def logits(self, pooled: Tensor) -> dict[str, Tensor]:
+        """Return the logits of each task, [B, outputs], from the pooled features [B, D]."""
+        return {task.name: head(pooled) for task, head in zip(self.tasks, self.heads, strict=True)}
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Return the pooled features themselves, [B, D]."""
+        return pooled
+
+    def validation_figure(
+        self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
+    ) -> float | None:
+        """Return the mean of a metric over the tasks; see :func:`classification_figure`."""
+        return classification_figure(metric, self.tasks, logits, labels)
 
 
-def row_losses(task: Task, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The loss of each row (and attribute, or step of an ordinal scale), and how much it counts.
+def sample_losses(
+    task: LearnedTask, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Compute the loss of each sample (and attribute, or ordinal threshold), and how much it counts.
 
     Args:
         task: the task.
         logits: [B, outputs].
         labels: class: int64 [B], -1 unknown; binary and ordinal: float [B]; multilabel: float [B, A]; NaN unknown.
-        label_smoothing: share of the target spread over the classes; single labels alone.
+        label_smoothing: fraction of the target that is spread over the classes (single labels only).
 
     Returns:
         Two float32 tensors of one shape, [B] or [B, outputs]; an unknown label counts 0.
     """
     logits = logits.float()
     if task.kind == "class":
-        return _single(task, logits, labels, label_smoothing)
+        return _single_label_losses(task, logits, labels, label_smoothing)
     labels = labels.unsqueeze(1) if labels.ndim == 1 else labels
     known = (~labels.isnan()).float()
     if task.kind == "ordinal":
-        steps = torch.tensor(task.values, device=labels.device)
-        wanted = (labels > (steps[1:] + steps[:-1]) / 2).float()
-        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none"), known.expand_as(logits)
-    wanted = labels.nan_to_num()
-    each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        values = torch.tensor(task.values, device=labels.device)
+        target = (labels > (values[1:] + values[:-1]) / 2).float()
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none"), known.expand_as(logits)
+    target = labels.nan_to_num()
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     if task.focal_gamma:
-        each = each * (wanted - logits.sigmoid()).abs() ** task.focal_gamma
+        each = each * (target - logits.sigmoid()).abs() ** task.focal_gamma
     if task.class_weights:
         absent, present = torch.tensor(task.class_weights, device=logits.device).view(2, -1)
-        known = known * torch.where(wanted > 0.5, present, absent)
+        known = known * torch.where(target > 0.5, present, absent)
     return each, known
 
 
 def weighted_mean(each: Tensor, counts: Tensor, total: float | None = None) -> Tensor:
-    """The mean of ``each`` by ``counts``; 0 where nothing counts. ``total`` replaces the sum of the counts."""
+    """Return the mean of ``each`` weighted by ``counts``, 0 where nothing counts; ``total`` replaces their sum."""
     divisor = counts.sum().clamp(min=1e-6) if total is None else max(total, 1e-6)
     return (each * counts).sum() / divisor
 
 
-def _single(task: Task, logits: Tensor, labels: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
+def make_head(task: LearnedTask, width: int) -> nn.Module:
+    """Make the head of a task: a linear layer, or for an ordinal task :class:`OrderedThresholds`."""
+    if task.kind == "ordinal":
+        return OrderedThresholds(width, task.outputs)
+    head = nn.Linear(width, task.outputs)
+    nn.init.trunc_normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+class OrderedThresholds(nn.Module):
+    """Logits of exceeding each threshold of a scale: one score against ascending thresholds (McCullagh, 1980).
+
+    All thresholds share the direction of the score, so that a higher one is never more likely to be exceeded than a
+    lower one (as in CORAL, Cao et al., 2020). The distances between them are kept positive.
+
+    Args:
+        width: length of the pooled features.
+        thresholds: number of thresholds, one fewer than there are values.
+    """
+
+    def __init__(self, width: int, thresholds: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)
+        nn.init.trunc_normal_(self.score.weight, std=0.02)
+        distance = 2 * _REACH / max(thresholds - 1, 1)
+        self.first = nn.Parameter(torch.full((1,), -_REACH if thresholds > 1 else 0.0))
+        # The inverse of softplus, so that the thresholds are evenly spread at first.
+        self.gaps = nn.Parameter(torch.full((thresholds - 1,), math.log(math.expm1(distance))))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, D] to logits [B, thresholds], descending along a row."""
+        gaps = F.softplus(self.gaps)
+        thresholds = torch.cat([self.first, self.first + gaps.cumsum(dim=0)])
+        return self.score(features) - thresholds
+
+
+def _single_label_losses(
+    task: LearnedTask, logits: Tensor, labels: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
     each = F.cross_entropy(logits, labels, ignore_index=-1, reduction="none", label_smoothing=label_smoothing)
     known = (labels >= 0).float()
     at = labels.clamp(min=0)
@@ -105,64 +174,17 @@ def _single(task: Task, logits: Tensor, labels: Tensor, label_smoothing: float) 
     return each, known
 
 
-class Classification(nn.Module):
-    """Cross-entropy for single labels, binary cross-entropy for the others; unknown labels are left out.
-
-    Args:
-        tasks: the tasks, each with its own head.
-        width: length of the features that the heads read.
-        label_smoothing: for single labels.
-        texture: the map that is seen in place of the image, or None.
-    """
-
-    def __init__(
-        self, tasks: Sequence[Task], width: int, label_smoothing: float = 0.0, texture: TextureInput | None = None
-    ) -> None:
-        super().__init__()
-        self.tasks = tuple(tasks)
-        self.label_smoothing = label_smoothing
-        self.texture = texture
-        # A list, since a label's name may hold a dot, which a module's name may not.
-        self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
-
-    def look(self, encoder: MaskableEncoder, batch: Batch) -> Features:
-        """Encode the whole of what the classifier sees of a batch."""
-        if batch.mixed is None:
-            return encoder.encode(batch.embedded(encoder, self.texture))
-        return self.look_at(encoder, batch.mixed.primary)
-
-    def look_at(self, encoder: MaskableEncoder, images: Tensor) -> Features:
-        """Encode whole images in [0, 1], float [B, 3, H, W]."""
-        return encoder(images if self.texture is None else texture_image(images, self.texture))
-
-    def logits(self, pooled: Tensor) -> dict[str, Tensor]:
-        """Pooled features [B, D] to logits per task, [B, outputs]."""
-        return {task.name: head(pooled) for task, head in zip(self.tasks, self.heads, strict=True)}
-
-    def forward(self, pooled: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the tasks' losses, and each task's own, from pooled features [B, D]."""
-        logits, mixed = self.logits(pooled), batch.mixed
-        losses: dict[str, Tensor] = {}
-        rows: list[Tensor] = []
-        for task in self.tasks:
-            labels = batch.labels[task.name]
-            each, counts = row_losses(task, logits[task.name], labels, self.label_smoothing)
-            if mixed is not None:
-                other, others = row_losses(task, logits[task.name], labels[mixed.partner], self.label_smoothing)
-                share = mixed.share.view(-1, *[1] * (each.ndim - 1))
-                both = torch.maximum(counts, others)
-                each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
-                counts = both
-            rows.append(task.weight * _row_means(each, counts))
-            if batch.weights is not None:
-                counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
-            losses[task.name] = weighted_mean(each, counts, batch.counts.get(task.name))
-        batch.row_losses = torch.stack(rows).sum(dim=0)
-        total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
-        return total, {name: loss.detach() for name, loss in losses.items()}
-
-
-def _row_means(each: Tensor, counts: Tensor) -> Tensor:
-    """Each image's mean loss over what counts of it, float32 [B], without gradients; 0 where nothing does."""
+def _mean_per_sample(each: Tensor, counts: Tensor) -> Tensor:
+    """Return each image's mean loss over what counts of it, float32 [B], without gradients; 0 where nothing counts."""
     each, counts = (part.detach().reshape(len(part), -1) for part in (each, counts))
     return (each * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1e-6)
+
+
+def _build(options: Primary, context: BuildContext) -> Classification:
+    texture = context.texture if options.input == "texture" else None
+    return Classification(
+        context.tasks, context.feature_width, label_smoothing=options.label_smoothing, texture=texture
+    )
+
+
+register(ObjectiveSpec("classification", Primary, _build, role="primary"))

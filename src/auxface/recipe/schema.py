@@ -1,18 +1,27 @@
-"""A recipe as a whole; each section stands in a file of its own, with meaning, bounds and defaults of its fields.
+"""The recipe as a whole: its sections, and the rules between them.
 
-Where the published systems state a value, it is the default (SSAT: Das et al., 2023, arXiv 2310.20704); the others are
-ours and are named so in ``docs/method.md``.
+Each section is a class whose fields have their meaning, bounds and default beside them. Where a published system states
+a value, it is the default (SSAT: Das et al., 2023, arXiv 2310.20704); all other defaults are ours, and
+``docs/method.md`` names them.
 
-The supervised side of a recipe: which labels are learned, and how.
-
-How the losses are weighed against each other, and in which order the objectives are trained.
+Example:
+    >>> from auxface.recipe import load_recipe
+    >>> load_recipe("l_ssat", ["train.epochs=3"]).train.epochs
+    3
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from auxface.recipe.auxiliary import RECONSTRUCTION, Auxiliary, AuxiliaryOptions, Input, TextureInput, read_options
+from auxface.recipe.auxiliaries import (
+    RECONSTRUCTION,
+    AuxiliaryOptions,
+    Input,
+    ReconstructionOptions,
+    TextureInput,
+    read_auxiliary,
+)
 from auxface.recipe.encoder import Clips, Encoder
 from auxface.recipe.optimization import Train
 from auxface.recipe.validation import Fraction, Positive, Strict
@@ -22,37 +31,41 @@ class TaskOptions(Strict):
     """How one label of the manifest is learned."""
 
     classes: tuple[str, ...] = ()
-    """Class names, in order, that the manifest must have; empty: whatever it has."""
+    """Class names in order, which must be those of the manifest; empty: those of the manifest."""
     weight: Positive = 1.0
-    """Weight among the primary tasks."""
+    """Weight among the tasks."""
     class_weights: Literal["balanced"] | dict[str, Positive] = Field(default_factory=dict)
-    """Weight of each class (of several attributes: of its presence) in the loss; ``balanced``: rare classes count as
-    much as common ones in the training split; a class that is not named has 1."""
+    """Weight of each class in the loss (multilabel: of each attribute's presence). ``balanced``: all classes of the
+    training split have the same total weight. A class that is not named has weight 1."""
     focal_gamma: Annotated[float, Field(ge=0)] = 0.0
-    """Exponent of the focal loss (Lin et al., 2017), which plays down what is easy; 0: off."""
+    """Exponent of the focal loss (Lin et al., 2017), which reduces the weight of easy samples; 0: off."""
     bins: Annotated[int, Field(ge=2, le=256)] | None = None
-    """Steps of an ordinal label; empty: one per whole number where the training split has whole numbers, else 20."""
+    """Number of values of an ordinal label; empty: one per whole number where all labels of the training split are
+    whole, else 20."""
 
 
 class Primary(Strict):
-    """The supervised side."""
+    """The primary objective, which is supervised classification."""
 
     input: Input = "rgb"
-    """What the classifier sees: the image, or its texture map (see ``texture_input``)."""
+    """What the classifier gets: the image, or its texture map (see ``texture_input``)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the target spread evenly over the classes (single-label tasks)."""
+    """Fraction of the target that is spread evenly over the classes (single-label tasks)."""
 
+
+PRIMARY = "classification"
+"""Name of the primary objective among the objectives."""
 
 PRETRAIN_FRACTION = 0.5
 
 
 class WeightSchedule(Strict):
-    """A primary weight that changes over the training."""
+    """A primary weight that changes during training."""
 
     start: Fraction
     """Weight of the first step."""
     end: Fraction
-    """Weight that the last step comes to."""
+    """Weight that the last step approaches."""
     shape: Literal["linear", "cosine"] = "linear"
 
 
@@ -60,17 +73,18 @@ PrimaryWeight = Fraction | Literal["learned"] | WeightSchedule
 
 
 class Scheme(Strict):
-    """The order of the objectives; ``scheme: NAME`` will do."""
+    """The order in which the objectives are trained; ``scheme: NAME`` is enough."""
 
     kind: Literal["joint", "sequential", "alternating", "frozen"] = "joint"
-    """``joint``: all at every step. ``sequential``: the auxiliaries, then the primary. ``alternating``: in turn, step
-    by step. ``frozen``: as sequential, but the encoder learns nothing from the primary (a probe)."""
+    """``joint``: all objectives at every step. ``sequential``: the auxiliaries first, then the primary.
+    ``alternating``: auxiliaries and primary by turns, step by step. ``frozen``: as ``sequential``, with the encoder
+    frozen while the primary is trained (a probe)."""
     pretrain_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of the steps spent on the auxiliaries alone; empty: a half (sequential and frozen only)."""
+    """Fraction of the steps that trains the auxiliaries alone; empty: 0.5 (``sequential`` and ``frozen`` only)."""
 
     @property
     def pretraining(self) -> float:
-        """Share of the steps spent on the auxiliaries alone."""
+        """Fraction of the steps that trains the auxiliaries alone."""
         if self.kind not in ("sequential", "frozen"):
             return 0.0
         return PRETRAIN_FRACTION if self.pretrain_fraction is None else self.pretrain_fraction
@@ -83,45 +97,47 @@ class Scheme(Strict):
 
 
 class Recipe(Strict):
-    """Everything that decides a training besides the manifest."""
+    """Everything besides the manifest that determines a training."""
 
     name: str = "recipe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
-    """Labels of the manifest to learn; a list of names will do; empty: all that are not identities."""
+    """Labels of the manifest to learn, with options; a list of names is enough; empty: all labels with classes."""
     primary_weight: PrimaryWeight = 0.1
-    """loss = primary_weight * primary + (1 - primary_weight) * auxiliaries; a number, ``{start, end, shape}``, or
-    ``learned`` (a weight per objective by its uncertainty, Kendall et al., 2018)."""
+    """loss = primary_weight * primary + (1 - primary_weight) * auxiliaries. A number; ``{start, end, shape}``; or
+    ``learned``, a weight for each objective from its uncertainty (Kendall et al., 2018)."""
     primary: Primary = Primary()
-    auxiliary: Auxiliary | None = None
+    auxiliary: ReconstructionOptions | None = None
     """The masked autoencoder."""
     auxiliaries: dict[str, SerializeAsAny[AuxiliaryOptions]] = Field(default_factory=dict)
-    """Further auxiliaries by name, each with its own options."""
+    """Other auxiliaries by name, each with its own options."""
     texture_input: TextureInput | None = None
-    """The map that an ``input: texture`` sees; empty: the Local Directional Pattern."""
+    """The texture map that replaces the image where an ``input`` is ``texture``; empty: the Local Directional
+    Pattern."""
     fusion: Literal["none", "concat", "gated", "cross_attention"] = "none"
-    """How the decoder's features of the whole face join the encoder's before the classifier (our reading of
-    Fusion-SSAT)."""
+    """How the decoder's features of the whole face are combined with the encoder's before the classifier (our reading
+    of Fusion-SSAT)."""
     scheme: Scheme = Scheme()
     encoder: Encoder = Encoder()
     clips: Clips | None = None
-    """For encoders of clips: which clips of a video; empty: five, four frames from one to the next."""
+    """Video encoders only: the clips that are sampled from each video; empty: at most five, with a stride of four
+    frames."""
     train: Train = Train()
 
     @property
-    def objectives(self) -> dict[str, AuxiliaryOptions]:
-        """Every auxiliary by name, the masked autoencoder first."""
+    def all_auxiliaries(self) -> dict[str, AuxiliaryOptions]:
+        """Options of every auxiliary by name, the masked autoencoder first."""
         first = {} if self.auxiliary is None else {RECONSTRUCTION: self.auxiliary}
         return first | self.auxiliaries
 
     @property
-    def seen_texture(self) -> TextureInput:
-        """The map that an ``input: texture`` sees."""
+    def texture_map(self) -> TextureInput:
+        """The texture map that replaces the image where an ``input`` is ``texture``."""
         return self.texture_input or TextureInput()
 
     @property
     def sampled_clips(self) -> Clips:
-        """Which clips of a video are looked at."""
+        """The clips that are sampled from each video."""
         return self.clips or Clips()
 
     @field_validator("tasks", mode="before")
@@ -138,7 +154,7 @@ class Recipe(Strict):
             return value
         if RECONSTRUCTION in value:
             raise ValueError("the masked autoencoder has a section of its own, 'auxiliary'")
-        return {name: read_options(str(name), raw) for name, raw in value.items()}
+        return {name: read_auxiliary(str(name), raw) for name, raw in value.items()}
 
     @field_validator("scheme", mode="before")
     @classmethod
@@ -153,17 +169,17 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
         auxiliary = self.auxiliary
-        if not self.objectives and self.primary_weight != 1:
+        if not self.all_auxiliaries and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
         if self.scheme.kind != "joint":
             if self.primary_weight != 1:
                 raise ValueError(
-                    f"scheme {self.scheme.kind} takes one side at a time and weighs nothing; set primary_weight to 1"
+                    f"scheme {self.scheme.kind} trains one side at a time, without weights; set primary_weight to 1"
                 )
-            if not self.objectives and (self.scheme.kind != "frozen" or self.scheme.pretraining):
+            if not self.all_auxiliaries and (self.scheme.kind != "frozen" or self.scheme.pretraining):
                 raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and the recipe has none")
         if self.fusion != "none" and auxiliary is None:
-            raise ValueError(f"fusion {self.fusion} joins the features of an auxiliary, and the recipe has none")
+            raise ValueError(f"fusion {self.fusion} needs the decoder of 'auxiliary', and the recipe has none")
         inputs = (self.primary.input, auxiliary.input if auxiliary is not None else "rgb")
         if self.texture_input is not None and "texture" not in inputs:
             raise ValueError("texture_input is set, but neither primary.input nor auxiliary.input is texture")
@@ -176,10 +192,10 @@ class Recipe(Strict):
     def _check_clips(self) -> "Recipe":
         if self.encoder.num_frames is None:
             if self.clips is not None:
-                raise ValueError(f"clips are for encoders of clips, and {self.encoder.name} sees images; remove them")
+                raise ValueError(f"clips is for video encoders, and {self.encoder.name} encodes images; remove clips")
             return self
         if self.primary.input == "texture":
-            raise ValueError("primary.input texture is for images; for clips use rgb")
+            raise ValueError("primary.input texture is for images; for video clips use rgb")
         if self.train.self_blend is not None:
-            raise ValueError("train.self_blend blends images; for clips remove it")
+            raise ValueError("train.self_blend blends images; for video clips remove it")
         return self

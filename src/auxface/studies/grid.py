@@ -149,7 +149,7 @@ def _resolve_recipe(
 ) -> Recipe:
     file = folder / method.recipe
     source = str(file) if file.is_file() else method.recipe
-    has_auxiliary = bool(load_recipe(source).objectives)
+    has_auxiliary = bool(load_recipe(source).all_auxiliaries)
     common = {
         key: value
         for key, value in {**study.settings, **data.settings}.items()

@@ -3,7 +3,7 @@
 Nothing is written, except decoded images in the image cache.
 
     assembly = assemble(load_recipe("l_ssat"), read_manifest("faces.parquet"), "cpu")
-    assembly.feed.steps_per_epoch
+    assembly.loader.steps_per_epoch
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ from auxface.data.samples import LoadedSamples, load_samples, load_training_samp
 from auxface.data.shards import ShardImages
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
-from auxface.objectives import Task, TrainingSet
+from auxface.objectives import LearnedTask, TrainingSet
 from auxface.recipe import Recipe
 from auxface.training.batch_size import fitting_batch_size
-from auxface.training.data_loader import Feed
-from auxface.training.sampling import balance_for
+from auxface.training.data_loader import DataLoader
+from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
 from auxface.training.tasks import label_tensors, tasks_for
 
@@ -38,7 +38,7 @@ class Assembly:
         manifest: Rows that are used for training and validation, and rows of other splits.
         tasks: Tasks that the model learns.
         model: Model with its initial weights, on the CPU.
-        feed: Training split.
+        loader: Training split.
         validation: Validation split.
         training: What the objectives may ask about the training split.
         splits: LoadedSamples rows and images of the training and validation splits.
@@ -46,9 +46,9 @@ class Assembly:
 
     recipe: Recipe
     manifest: Manifest
-    tasks: tuple[Task, ...]
+    tasks: tuple[LearnedTask, ...]
     model: JointModel
-    feed: Feed
+    loader: DataLoader
     validation: Validation
     training: TrainingSet
     splits: dict[str, LoadedSamples]
@@ -75,6 +75,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     used = manifest if self_blend is None else real_faces(manifest, self_blend)
     tasks = tasks_for(recipe, used)
     model = JointModel(recipe, tasks)
+    recipe = model.recipe
     readers = {"train": read or load_training_samples, "val": read or load_samples}
     splits = {split: reader(used.only(split), split, recipe) for split, reader in readers.items()}
     if recipe.train.batch_size == "auto":
@@ -84,28 +85,28 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     training = TrainingSet(samples.manifest, lambda: pooled_features(model, samples.images))
     model.before_training(training)
     options = recipe.train
-    balance = balance_for(options, samples.manifest.table, samples.manifest.groups, tasks)
-    feed = Feed(
-        samples.images,
-        label_tensors(samples.manifest, tasks),
-        recipe.seed,
-        options.images_per_step,
-        options.augment,
-        recipe.encoder.image_size,
-        self_blend,
-        options.mixup,
-        options.cutmix,
-        model.views,
-        SampleKeys(samples.manifest),
-        balance.chances,
-        balance.weights,
-        balance.shares,
-        torch.from_numpy(samples.images.shards) if isinstance(samples.images, ShardImages) else None,
+    weights = sample_weights(options, samples.manifest.table, samples.manifest.groups, tasks)
+    loader = DataLoader(
+        images=samples.images,
+        labels=label_tensors(samples.manifest, tasks),
+        seed=recipe.seed,
+        batch_size=options.images_per_step,
+        augment=options.augment,
+        size=recipe.encoder.image_size,
+        self_blend=self_blend,
+        mixup=options.mixup,
+        cutmix=options.cutmix,
+        views=model.views,
+        keys=SampleKeys(samples.manifest),
+        draw_weights=weights.draw,
+        loss_weights=weights.loss,
+        group_dro=weights.group_dro,
+        shards=torch.from_numpy(samples.images.shards) if isinstance(samples.images, ShardImages) else None,
     )
-    return Assembly(recipe, used, tasks, model, feed, _validation(recipe, splits["val"], tasks), training, splits)
+    return Assembly(recipe, used, tasks, model, loader, _validation(recipe, splits["val"], tasks), training, splits)
 
 
-def _validation(recipe: Recipe, samples: LoadedSamples, tasks: tuple[Task, ...]) -> Validation:
+def _validation(recipe: Recipe, samples: LoadedSamples, tasks: tuple[LearnedTask, ...]) -> Validation:
     images, labels = samples.images, label_tensors(samples.manifest, tasks)
     if recipe.train.self_blend is not None:
         images, labels = blend_validation(images, labels, recipe.seed, recipe.train.self_blend)
@@ -119,12 +120,12 @@ def _with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
 
 def agree_on_batch_size(assembly: Assembly, accelerator: Accelerator) -> Assembly:
     """Return the assembly with the smallest batch size that any process found; all processes call it together."""
-    own = torch.tensor([assembly.feed.batch_size], device=accelerator.device)
+    own = torch.tensor([assembly.loader.batch_size], device=accelerator.device)
     smallest = int(torch.as_tensor(accelerator.gather(own)).min())
-    if smallest == assembly.feed.batch_size:
+    if smallest == assembly.loader.batch_size:
         return assembly
     assembly.model.recipe = _with_batch_size(assembly.recipe, smallest)
-    return replace(assembly, recipe=assembly.model.recipe, feed=replace(assembly.feed, batch_size=smallest))
+    return replace(assembly, recipe=assembly.model.recipe, loader=replace(assembly.loader, batch_size=smallest))
 
 
 class SampleKeys(Sequence[str]):

@@ -11,6 +11,7 @@ import torch
 from auxface.device import free_memory
 from auxface.model import JointModel
 from auxface.objectives import Batch
+from auxface.training.data_loader import make_sample_view
 from auxface.training.distributed import resolve_precision
 
 _LARGEST = 256
@@ -60,7 +61,7 @@ def activation_bytes(model: JointModel, *, bf16: bool) -> float:
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=bf16),
     ):
-        loss, _ = model(_blank_batch(model))
+        loss = model(_blank_batch(model)).loss
     del loss
     # The step has changed running statistics.
     model.load_state_dict(state, strict=False)
@@ -77,4 +78,6 @@ def _blank_batch(model: JointModel) -> Batch:
         else torch.zeros((_PROBE, len(task.classes)) if task.kind == "multilabel" else (_PROBE,))
         for task in model.tasks
     }
-    return Batch(primary, clean, labels, seeds, seeds, dict.fromkeys(model.views, primary))
+    size = model.recipe.encoder.image_size
+    views = {request: make_sample_view(request, clean, seeds, size) for request in model.views}
+    return Batch(primary=primary, clean=clean, labels=labels, seeds=seeds, indices=seeds, views=views)

@@ -13,13 +13,13 @@ from auxface.evaluation import (
     fit_temperature,
 )
 from auxface.model.config import LevelThresholdRecord, TaskRecord, record_of
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 
 RULE = "balanced_accuracy"
 
 
 def calibrate(
-    task: Task,
+    task: LearnedTask,
     logits: np.ndarray,
     labels: torch.Tensor,
     *,

@@ -105,9 +105,9 @@ def _uses_all_parameters(recipe: Recipe) -> bool:
     weight, auxiliary = recipe.primary_weight, recipe.auxiliary
     if recipe.scheme.kind != "joint" or not recipe.encoder.name.startswith(("vit_", "deit")):
         return False
-    if not recipe.objectives:
+    if not recipe.all_auxiliaries:
         return True
-    only_reconstruction = auxiliary is not None and len(recipe.objectives) == 1 and not auxiliary.warmup
+    only_reconstruction = auxiliary is not None and len(recipe.all_auxiliaries) == 1 and not auxiliary.warmup
     return only_reconstruction and isinstance(weight, float) and 0 < weight < 1
 
 

@@ -69,25 +69,27 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
     Raises:
         InputError: The loss is NaN or infinite.
     """
-    options, feed = assembly.recipe.train, assembly.feed
+    options, loader = assembly.recipe.train, assembly.loader
     unsharded = deepcopy(assembly.model) if uses_fsdp(accelerator) else None
     model = assembly.model.to(accelerator.device)
     configure_blocks(model, options, accelerator.device, accelerator.mixed_precision)
     if unsharded is not None:
         shard_model(model, accelerator)
     wrapped, prepared = prepare(accelerator, model, make_optimizer(model, options))
-    steps = options.epochs * feed.steps_per_epoch
-    stepper = Stepper(model, wrapped, prepared, accelerator, feed, steps)
+    steps = options.epochs * loader.steps_per_epoch
+    stepper = Stepper(
+        model=model, wrapped=wrapped, optimizer=prepared, accelerator=accelerator, loader=loader, total_steps=steps
+    )
     model.train()
-    order = feed.order(0)
-    loss = float(stepper.take(order[:2], 0, 0)["loss"])
+    order = loader.order(0)
+    loss = float(stepper.train_step(order[:2], 0, 0)["loss"])
     if not np.isfinite(loss):
         raise InputError("the loss of the first step is not finite; check the labels and train.precision")
-    batch = order[: feed.batch_size]
-    stepper.take(batch, 0, 1)
-    step_seconds = min(_seconds(lambda: stepper.take(batch, 0, 2), accelerator) for _ in range(2))
+    batch = order[: loader.batch_size]
+    stepper.train_step(batch, 0, 1)
+    step_seconds = min(_seconds(lambda: stepper.train_step(batch, 0, 2), accelerator) for _ in range(2))
     model.eval()
-    images = torch.from_numpy(assembly.validation.images[: feed.batch_size]).to(accelerator.device).float() / 255
+    images = torch.from_numpy(assembly.validation.images[: loader.batch_size]).to(accelerator.device).float() / 255
     with full_model(model, unsharded) as full, torch.inference_mode():
         scoring_seconds = _seconds(lambda: full.logits(images), accelerator) / len(images)
     validations = -(-options.epochs // options.validate_every)
@@ -97,7 +99,7 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
     return DryRun(
         loss=loss,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        batch_size=feed.batch_size,
+        batch_size=loader.batch_size,
         steps=steps,
         step_seconds=step_seconds,
         hours=seconds / 3600,

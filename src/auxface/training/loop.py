@@ -1,6 +1,6 @@
 """The training loop: epochs of steps, validation, checkpoints, and the best weights kept.
 
-result = run_training(model, feed, validation, folder=Path("runs/a"))
+result = run_training(model, loader, validation, folder=Path("runs/a"))
 result.model, result.best_epoch, result.best_value
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from auxface.model import JointModel
 from auxface.model.balance import primary_is_taught
 from auxface.model.scoring import pooled_features
-from auxface.objectives import Moment, TrainingSet
+from auxface.objectives import TrainingSet, TrainProgress
 from auxface.progress import Advance
 from auxface.training.checkpoint import (
     RunState,
@@ -26,7 +26,7 @@ from auxface.training.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
-from auxface.training.data_loader import Feed
+from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator, mean_over_processes, prepare
 from auxface.training.errors import non_finite_loss, readable_errors
 from auxface.training.fsdp import (
@@ -65,7 +65,7 @@ class TrainingResult:
 
 def run_training(
     model: JointModel,
-    feed: Feed,
+    loader: DataLoader,
     validation: Validation,
     *,
     folder: Path,
@@ -81,7 +81,7 @@ def run_training(
 
     Args:
         model: Model with its initial weights.
-        feed: Training split.
+        loader: Training split.
         validation: Validation split.
         folder: Folder for checkpoints and logs; only the first process writes there.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; ignored if an accelerator is given.
@@ -94,8 +94,8 @@ def run_training(
         InputError: The checkpoint belongs to another model, or memory or disk space ran out.
     """
     accelerator = accelerator or make_accelerator(model.recipe, device)
-    with readable_errors(folder, feed.batch_size, model.recipe.train.accumulate):
-        return _Run(model, feed, validation, folder, accelerator, training, advance).train()
+    with readable_errors(folder, loader.batch_size, model.recipe.train.accumulate):
+        return _Run(model, loader, validation, folder, accelerator, training, advance).train()
 
 
 class _Run:
@@ -104,14 +104,14 @@ class _Run:
     def __init__(
         self,
         model: JointModel,
-        feed: Feed,
+        loader: DataLoader,
         validation: Validation,
         folder: Path,
         accelerator: Accelerator,
         training: TrainingSet | None,
         advance: Advance | None,
     ) -> None:
-        self.model, self.feed, self.validation, self.folder = model, feed, validation, folder
+        self.model, self.loader, self.validation, self.folder = model, loader, validation, folder
         self.accelerator, self.training = accelerator, training
         self.advance = advance if accelerator.is_main_process else None
         self.options = model.recipe.train
@@ -135,8 +135,15 @@ class _Run:
         wrapped, prepared = prepare(accelerator, model, self.optimizer)
         if self.state.scaler and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(self.state.scaler)
-        self.total_steps = self.options.epochs * feed.steps_per_epoch
-        self.stepper = Stepper(model, wrapped, prepared, accelerator, feed, self.total_steps)
+        self.total_steps = self.options.epochs * loader.steps_per_epoch
+        self.stepper = Stepper(
+            model=model,
+            wrapped=wrapped,
+            optimizer=prepared,
+            accelerator=accelerator,
+            loader=loader,
+            total_steps=self.total_steps,
+        )
         totals = {name: torch.tensor(value, device=accelerator.device) for name, value in self.state.sums.items()}
         self.epoch_means = RunningMeans(totals, dict(self.state.summed))
 
@@ -161,17 +168,17 @@ class _Run:
         return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
 
     def _train_epoch(self, logs: RunLogs) -> None:
-        epoch, steps = self.state.epoch, self.feed.steps_per_epoch
+        epoch, steps = self.state.epoch, self.loader.steps_per_epoch
         start = time.perf_counter()
         # A run that is resumed within an epoch has the tables of that epoch from its checkpoint.
         if self.training is not None and not self.state.step_in_epoch:
             self.model.before_epoch(self.training, epoch)
         self.model.train()
         meter = StepMeter()
-        for number, indices in enumerate(self.feed.indices(epoch)):
+        for number, indices in enumerate(self.loader.indices(epoch)):
             if number < self.state.step_in_epoch:
                 continue
-            logged = self.stepper.take(indices, epoch, self.state.step)
+            logged = self.stepper.train_step(indices, epoch, self.state.step)
             if self.average is not None:
                 self.average.update(self.model, self.state.step)
             self.state = replace(self.state, step=self.state.step + 1, step_in_epoch=number + 1)
@@ -206,8 +213,8 @@ class _Run:
         failed = self.stepper.first_failure()
         if failed is None:
             return
-        epoch, number = divmod(failed, self.feed.steps_per_epoch)
-        keys = self.feed.keys_of(self.feed.order(epoch).split(self.feed.batch_size)[number])
+        epoch, number = divmod(failed, self.loader.steps_per_epoch)
+        keys = self.loader.keys_of(self.loader.order(epoch).split(self.loader.batch_size)[number])
         is_main = self.accelerator.is_main_process
         raise non_finite_loss(failed + 1, keys, self.folder, self.accelerator.mixed_precision, write=is_main)
 
@@ -215,9 +222,11 @@ class _Run:
         """Return whether to validate after an epoch, counted from 0; not while the heads have their initial weights."""
         if epoch + 1 == self.options.epochs:
             return True
-        first = epoch * self.feed.steps_per_epoch
-        steps = range(first, first + self.feed.steps_per_epoch)
-        trains_heads = any(primary_is_taught(self.model.recipe, Moment(step, self.total_steps)) for step in steps)
+        first = epoch * self.loader.steps_per_epoch
+        steps = range(first, first + self.loader.steps_per_epoch)
+        trains_heads = any(
+            primary_is_taught(self.model.recipe, TrainProgress(step, self.total_steps)) for step in steps
+        )
         return trains_heads and (epoch + 1) % self.options.validate_every == 0
 
     def _validate(self) -> dict[str, float]:
@@ -232,7 +241,7 @@ class _Run:
 
     def _pooled_features(self) -> Tensor:
         with full_model(self.model, self.unsharded) as model:
-            return pooled_features(model, self.feed.images)
+            return pooled_features(model, self.loader.images)
 
     def _save(self) -> None:
         self._check_finite()
@@ -245,7 +254,7 @@ class _Run:
             "best": self.best,
             "objectives": self.model.objective_state(),
             "average": {} if self.average is None else full_state_dict(self.average.model, keep=is_main),
-            "group_shares": {} if self.feed.shares is None else self.feed.shares.state(),
+            "group_shares": {} if self.loader.group_dro is None else self.loader.group_dro.state_dict(),
         }
         if is_main:
             state = replace(self.state, sums=sums, summed=self.epoch_means.steps, scaler=scaler)
@@ -256,8 +265,8 @@ class _Run:
         self.model.load_objective_state(tensors["objectives"])
         if self.average is not None:
             load_full_state_dict(self.average.model, tensors["average"])
-        if self.feed.shares is not None:
-            self.feed.shares.load_state(tensors["group_shares"])
+        if self.loader.group_dro is not None:
+            self.loader.group_dro.load_state_dict(tensors["group_shares"])
         load_optimizer_tensors(self.model, self.optimizer, tensors["optimizer"])
         self.best = tensors["best"]
 

@@ -5,95 +5,19 @@ A look at the validation split, shared out among the processes without counting 
 From clips to videos: the mean of the scores of a video's clips, as the audit's video level has it.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from scipy.special import expit, softmax
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_curve
 from torch import Tensor
 
 from auxface.evaluation.clusters import VIDEO
 from auxface.model import JointModel
 from auxface.model.scoring import score_images
-from auxface.objectives import Task, expected_value
+from auxface.objectives import LearnedTask
 from auxface.training.distributed import gather_rows
-
-
-def selection_value(metric: str, tasks: tuple[Task, ...], logits: dict[str, np.ndarray], labels: dict) -> float | None:
-    """The mean of a metric over tasks (and, within a multi-label task, over attributes); higher is better.
-
-    Of an ordinal task, ``loss`` is the mean absolute error (negated) and every other metric one less that error as a
-    share of the scale. Balanced accuracy of a binary label is taken at the threshold that is best on these very rows,
-    since that is the threshold that will be stored with the model.
-
-    Args:
-        metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (log loss, negated).
-        tasks: the tasks.
-        logits: per task, [N, outputs].
-        labels: per task, arrays as :func:`auxface.training.tasks.label_tensors` gives them.
-
-    Returns:
-        None when no task can be measured: every label unknown, or of one class alone.
-    """
-    values = [
-        value
-        for task in tasks
-        for value in _task_values(metric, task, logits[task.name], np.asarray(labels[task.name]))
-        if value is not None
-    ]
-    return float(np.mean(values)) if values else None
-
-
-def _task_values(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> list[float | None]:
-    if task.kind == "class":
-        known = labels >= 0
-        return [_value(metric, labels[known], softmax(logits[known], axis=1))]
-    if task.kind == "ordinal":
-        return [_ordinal_value(metric, task, logits, labels)]
-    columns = labels.reshape(len(labels), -1)
-    values: list[float | None] = []
-    for place in range(columns.shape[1]):
-        known = ~np.isnan(columns[:, place])
-        positive = expit(logits[known, place])
-        values.append(_binary_value(metric, columns[known, place].astype(int), positive))
-    return values
-
-
-def _ordinal_value(metric: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> float | None:
-    known = ~np.isnan(labels)
-    if not known.any():
-        return None
-    predicted = expected_value(task, torch.as_tensor(logits[known])).numpy()
-    error = float(np.abs(predicted - labels[known]).mean())
-    return -error if metric == "loss" else 1 - error / (task.values[-1] - task.values[0])
-
-
-def _binary_value(metric: str, labels: np.ndarray, positive: np.ndarray) -> float | None:
-    if metric == "balanced_accuracy" and len(np.unique(labels)) == 2:
-        false_positive, true_positive, _ = roc_curve(labels, positive)
-        return float((true_positive + 1 - false_positive).max() / 2)
-    return _value(metric, labels, np.stack([1 - positive, positive], axis=1))
-
-
-def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float | None:
-    if len(np.unique(labels)) < 2:
-        return None
-    predicted = probabilities.argmax(axis=1)
-    if metric == "loss":
-        return -float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
-    if metric == "accuracy":
-        return float(accuracy_score(labels, predicted))
-    if metric == "macro_f1":
-        return float(f1_score(labels, predicted, average="macro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
-    with warnings.catch_warnings():
-        # A class without validation images has no recall; the mean of the others stands.
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
-        return float(balanced_accuracy_score(labels, predicted))
-
 
 _LEAST = 1e-7
 
@@ -104,7 +28,7 @@ def video_numbers(table: pd.DataFrame) -> np.ndarray:
 
 
 def video_level(
-    tasks: tuple[Task, ...], logits: dict[str, np.ndarray], labels: dict[str, Tensor], videos: np.ndarray
+    tasks: tuple[LearnedTask, ...], logits: dict[str, np.ndarray], labels: dict[str, Tensor], videos: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
     """Logits whose scores are the mean scores of each video's clips, and the labels of the videos.
 
@@ -128,7 +52,7 @@ def video_level(
     return pooled, wanted
 
 
-def _pooled(task: Task, logits: np.ndarray, place: np.ndarray) -> np.ndarray:
+def _pooled(task: LearnedTask, logits: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The logits that give the mean of the scores: of classes their logarithms, of yes and no the log of the odds."""
     rows = torch.as_tensor(logits).double()
     scores = rows.softmax(dim=1) if task.kind == "class" else rows.sigmoid()
@@ -162,4 +86,4 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
     labels = validation.labels
     if validation.videos is not None:
         logits, labels = video_level(model.tasks, logits, labels, validation.videos)
-    return selection_value(model.recipe.train.select_on, model.tasks, logits, labels)
+    return model.primary.validation_figure(model.recipe.train.select_on, logits, labels)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
-from auxface.objectives import Task
+from auxface.objectives import LearnedTask
 from auxface.plugins import nearest
 from auxface.recipe import Recipe, TaskOptions
 
@@ -23,7 +23,7 @@ _MAX_INTEGER_VALUES = 128
 _DEFAULT_BINS = 20
 
 
-def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[Task, ...]:
+def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
     A recipe without tasks gets every class, binary and multilabel label of the manifest. Class weights and the values
@@ -41,7 +41,7 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[Task, ...]:
     requested = recipe.tasks or defaults
     if not requested:
         raise InputError("the manifest has no label to learn; add one with 'auxface prepare table --label NAME'")
-    tasks: list[Task] = []
+    tasks: list[LearnedTask] = []
     for name, options in requested.items():
         if name not in manifest.labels:
             labels = ", ".join(manifest.labels) or "none"
@@ -71,12 +71,12 @@ def _check_options(name: str, label: Label, options: TaskOptions) -> None:
         raise InputError(f"tasks: label '{name}' has {len(label.classes)} class; training needs at least two")
 
 
-def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> Task:
+def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> LearnedTask:
     if label.kind == "ordinal":
         known = manifest.only("train").table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         values = _ordinal_values(known, options.bins, name)
-        return Task(name, "ordinal", tuple(f"{value:g}" for value in values), options.weight, values)
-    task = Task(name, label.kind, label.classes, options.weight, focal_gamma=options.focal_gamma)
+        return LearnedTask(name, "ordinal", tuple(f"{value:g}" for value in values), options.weight, values)
+    task = LearnedTask(name, label.kind, label.classes, options.weight, focal_gamma=options.focal_gamma)
     if not options.class_weights:
         return task
     if isinstance(options.class_weights, Mapping):
@@ -100,7 +100,7 @@ def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[fl
     return tuple(float(value) for value in np.linspace(low, high, bins))
 
 
-def _given_weights(task: Task, weights: Mapping[str, float]) -> tuple[float, ...]:
+def _given_weights(task: LearnedTask, weights: Mapping[str, float]) -> tuple[float, ...]:
     unknown = [name for name in weights if name not in task.classes]
     if unknown:
         raise InputError(
@@ -112,7 +112,7 @@ def _given_weights(task: Task, weights: Mapping[str, float]) -> tuple[float, ...
     return (1.0,) * len(given) + given if task.kind == "multilabel" else given
 
 
-def _balanced_weights(task: Task, labels: Tensor) -> tuple[float, ...]:
+def _balanced_weights(task: LearnedTask, labels: Tensor) -> tuple[float, ...]:
     """Return n / (classes * count of the class) per class, as scikit-learn does; 1 for a class without images."""
     values = labels.numpy().astype(np.float64)
     if task.kind == "class":
@@ -127,7 +127,7 @@ def _inverse_frequencies(counts: np.ndarray) -> tuple[float, ...]:
     return tuple(float(weight) for weight in weights)
 
 
-def label_tensors(manifest: Manifest, tasks: tuple[Task, ...]) -> dict[str, Tensor]:
+def label_tensors(manifest: Manifest, tasks: tuple[LearnedTask, ...]) -> dict[str, Tensor]:
     """Return the labels of every row, per task.
 
     Args:

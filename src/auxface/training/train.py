@@ -168,7 +168,7 @@ def check(
     reader = FirstImages()
     assembly = assemble(resolved, read_manifest(Path(data)), accelerator.device.type, reader)
     assembly = agree_on_batch_size(assembly, accelerator)
-    with readable_errors(Path(), assembly.feed.batch_size, assembly.recipe.train.accumulate):
+    with readable_errors(Path(), assembly.loader.batch_size, assembly.recipe.train.accumulate):
         return dry_run(assembly, accelerator, reader.seconds_per_image)
 
 
@@ -202,12 +202,12 @@ def _start_folder(out: Path, recipe: Recipe, record: RunRecord) -> None:
 
 def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Accelerator) -> SavedModel:
     recipe, is_main = assembly.recipe, accelerator.is_main_process
-    steps = recipe.train.epochs * assembly.feed.steps_per_epoch
+    steps = recipe.train.epochs * assembly.loader.steps_per_epoch
     rejected = write_rejected(assembly.splits, out / "rejected.csv") if is_main else 0
     with progress_bar(f"train {recipe.name}", steps, "steps") if is_main else nullcontext() as advance:
         result = run_training(
             assembly.model,
-            assembly.feed,
+            assembly.loader,
             assembly.validation,
             folder=out,
             training=assembly.training,
@@ -216,7 +216,7 @@ def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Acceler
         )
     config = _configuration(assembly, manifest, result, rejected)
     if is_main:
-        with readable_errors(out, assembly.feed.batch_size, recipe.train.accumulate):
+        with readable_errors(out, assembly.loader.batch_size, recipe.train.accumulate):
             with added_files(out) as temporary:
                 write_model_files(result.model, temporary, config)
             end_growing(out)

@@ -1,157 +1,172 @@
-"""A step's images split over processes and over parts of accumulated gradients, so that the sum stays the same.
+"""One optimizer step, split into micro-batches over accumulated gradients and processes.
 
-Losses are means: over images, or over known labels. A part's own mean would weigh an image by how small its part is,
-so every part divides by what the whole step holds instead. The sum is not the same where the network has batch
-normalization, whose statistics are those of each part.
-
-One optimizer step, in as many parts as the recipe accumulates, on as many processes as there are.
+Losses are means over images or over known labels. The mean of a micro-batch would weight an image by the size of its
+micro-batch, so every micro-batch divides by counts of the whole step instead. The sum over micro-batches then is the
+loss of the whole step. It differs where the network has batch normalization, whose statistics are those of each
+micro-batch.
 """
 
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from auxface.model import JointModel
-from auxface.objectives import Moment, Task
-from auxface.objectives.classification import row_losses
-from auxface.training.data_loader import Feed
-from auxface.training.distributed import gradient_sync
+from auxface.objectives import Batch, LearnedTask, TrainProgress
+from auxface.objectives.classification import sample_losses
+from auxface.training.data_loader import DataLoader
 from auxface.training.fsdp import full_tensor
 from auxface.training.schedule import learning_rate, set_learning_rate
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one process does at once.
-
-    Attributes:
-        indices: int64 [b], numbers of the images; never empty.
-        share: images of the part that count, times parts, over images of the step; 1 where all parts are alike.
-    """
-
-    indices: Tensor
-    share: float
-
-
-def deal(indices: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[Part]:
-    """The parts of one process, ``accumulate`` of them, each with every ``ranks * accumulate``-th image.
-
-    Where a last small step has fewer images than parts, a part holds one that counts for nothing, for every process
-    has to take part in every step.
-    """
-    parts = ranks * accumulate
-    own: list[Part] = []
-    for turn in range(accumulate):
-        some = indices[rank * accumulate + turn :: parts]
-        own.append(Part(some if len(some) else indices[:1], len(some) * parts / len(indices)))
-    return own
-
-
-def label_counts(
-    tasks: tuple[Task, ...], labels: dict[str, Tensor], parts: int, weights: Tensor | None = None
-) -> dict[str, float]:
-    """Per task, what each of ``parts`` parts of a step divides its sum of losses by.
-
-    Args:
-        tasks: the tasks.
-        labels: of all images of the step, per task.
-        parts: of the step, over all processes.
-        weights: float [n], how much each of these images counts; None: all alike.
-    """
-    counts: dict[str, float] = {}
-    for task in tasks:
-        wanted = labels[task.name]
-        counted = row_losses(task, torch.zeros(len(wanted), task.outputs), wanted)[1]
-        if weights is not None:
-            counted = counted * weights.view(-1, *[1] * (counted.ndim - 1))
-        counts[task.name] = float(counted.sum()) / parts
-    return counts
-
 
 _NEVER = 2**62
 
 
-@dataclass
+@dataclass(frozen=True)
+class MicroBatch:
+    """The images that one process handles at once.
+
+    Attributes:
+        indices: int64 [b], positions of the images; never empty.
+        scale: factor of means over the images: the number of images that count, times the number of micro-batches,
+            divided by the images of the step. It is 1 where all micro-batches have the same size.
+    """
+
+    indices: Tensor
+    scale: float
+
+
+@dataclass(kw_only=True)
 class Stepper:
-    """What a step needs; it keeps no state but the first step whose loss was not finite.
+    """Everything that a step needs. It keeps no state but the first step whose loss was not finite.
 
     Attributes:
         model: the model itself.
-        wrapped: the same, as it runs on several processes.
-        optimizer: as the accelerator prepared it.
-        accelerator: of the run.
-        feed: the training images.
-        steps: of the whole run.
-        failed: int64 scalar on the device, the first step (from 0) with a loss that is not finite.
+        wrapped: the model as it runs on several processes.
+        optimizer: the optimizer, prepared by the accelerator.
+        accelerator: the accelerator of the run.
+        loader: the training split.
+        total_steps: optimizer steps of the whole run.
+        failed: int64 scalar on the device, the first step (from 0) whose loss was not finite.
     """
 
     model: JointModel
     wrapped: nn.Module
     optimizer: torch.optim.Optimizer
     accelerator: Accelerator
-    feed: Feed
-    steps: int
+    loader: DataLoader
+    total_steps: int
     failed: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.failed = torch.tensor(_NEVER, device=self.accelerator.device)
 
-    def take(self, indices: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
-        """Learn from the images with these numbers.
+    def train_step(self, indices: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
+        """Take one optimizer step on the images at these positions.
+
+        Args:
+            indices: int64 [n], the images of the step, over all processes.
+            epoch: counted from 0.
+            step: counted from 0 over the whole run.
 
         Returns:
-            The step's loss and every objective's, means over this process's parts, on the device.
+            The loss of the step and every objective's losses: means over this process's micro-batches, on the device.
         """
         options, accelerator = self.model.recipe.train, self.accelerator
         rank, ranks = accelerator.process_index, accelerator.num_processes
-        # Dropout and stochastic depth draw from torch's global state; tied to the step, a resumed run repeats them.
+        # Dropout and stochastic depth use torch's global state. Seeded by the step, a resumed run repeats them.
         torch.manual_seed(((self.model.recipe.seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
-        set_learning_rate(self.optimizer, learning_rate(step, self.steps, options))
-        parts = deal(indices, ranks=ranks, rank=rank, accumulate=options.accumulate)
-        moment = Moment(step, self.steps)
+        set_learning_rate(self.optimizer, learning_rate(step, self.total_steps, options))
+        progress = TrainProgress(step, self.total_steps, epoch)
+        micro_batches = split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=options.accumulate)
         logs: dict[str, Tensor] = {}
-        for number, part in enumerate(parts, start=1):
-            with gradient_sync(accelerator, self.wrapped, enabled=number == len(parts)):
-                loss, each = self._lose(part, indices, epoch, moment)
-                accelerator.backward(loss / len(parts))
+        for number, micro_batch in enumerate(micro_batches, start=1):
+            last = number == len(micro_batches)
+            # Processes exchange gradients after the last micro-batch only.
+            with nullcontext() if last else accelerator.no_sync(self.wrapped):
+                loss, each = self._loss(micro_batch, indices, progress)
+                accelerator.backward(loss / len(micro_batches))
             for name, value in (each | {"loss": loss.detach()}).items():
-                logs[name] = logs.get(name, 0) + value.float() / len(parts)
+                logs[name] = logs.get(name, 0) + value.float() / len(micro_batches)
         if options.clip_norm is not None:
             norm = torch.as_tensor(accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm))
             logs["gradient_norm"] = full_tensor(norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.model.after_step(moment)
-        if self.feed.shares is not None:
-            seen = self.feed.shares.seen.float().to(accelerator.device)
-            self.feed.shares.move(torch.as_tensor(accelerator.reduce(seen, reduction="sum")))
+        self.model.after_step(progress)
+        if self.loader.group_dro is not None:
+            sums = self.loader.group_dro.sums.float().to(accelerator.device)
+            self.loader.group_dro.update(torch.as_tensor(accelerator.reduce(sums, reduction="sum")))
         finite = logs["loss"].isfinite()
         self.failed = torch.where(finite, self.failed, self.failed.clamp(max=step))
         return logs
 
     def first_failure(self) -> int | None:
-        """The first step, from 0, whose loss was not finite on any process; None while all were."""
+        """Return the first step (from 0) whose loss was not finite on any process; None while all were finite."""
         failed = self.accelerator.gather(self.failed.reshape(1))
         assert isinstance(failed, Tensor)
         first = int(failed.min())
         return None if first == _NEVER else first
 
-    def _lose(self, part: Part, indices: Tensor, epoch: int, moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        accelerator = self.accelerator
-        batch = self.feed.batch(part.indices, epoch, accelerator.device)
-        if self.feed.shares is not None:
-            batch.weights = self.feed.shares.weights(part.indices, indices).to(accelerator.device)
-        parts = accelerator.num_processes * self.model.recipe.train.accumulate
-        if parts > 1:
-            labels = {name: values[indices] for name, values in self.feed.labels.items()}
-            weights = self.feed.weights_of(indices, indices)
-            batch.share, batch.counts = part.share, label_counts(self.model.tasks, labels, parts, weights)
-            if not part.share:
-                batch.weights = torch.zeros(len(part.indices), device=accelerator.device)
+    def _loss(
+        self, micro_batch: MicroBatch, indices: Tensor, progress: TrainProgress
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        accelerator, group_dro = self.accelerator, self.loader.group_dro
+        batch = self.loader.batch(micro_batch.indices, progress.epoch, accelerator.device)
+        if group_dro is not None:
+            weights = group_dro.weights(micro_batch.indices, indices)
+            batch = replace(batch, weights=weights.to(accelerator.device))
+        micro_batches = accelerator.num_processes * self.model.recipe.train.accumulate
+        if micro_batches > 1:
+            batch = self._scaled(batch, micro_batch, indices, micro_batches)
         with accelerator.autocast():
-            found = self.wrapped(batch, moment)
-        if self.feed.shares is not None and part.share and batch.row_losses is not None:
-            self.feed.shares.add(part.indices, batch.row_losses.cpu())
-        return found
+            loss, logs, per_sample = self.wrapped(batch, progress)
+        if group_dro is not None and micro_batch.scale and per_sample is not None:
+            group_dro.add(micro_batch.indices, per_sample.cpu())
+        return loss, logs
+
+    def _scaled(self, batch: Batch, micro_batch: MicroBatch, indices: Tensor, micro_batches: int) -> Batch:
+        labels = {name: values[indices] for name, values in self.loader.labels.items()}
+        weights = self.loader.loss_weights_of(indices)
+        counts = label_counts(self.model.tasks, labels, micro_batches, weights)
+        batch = replace(batch, scale=micro_batch.scale, label_counts=counts)
+        if micro_batch.scale:
+            return batch
+        return replace(batch, weights=torch.zeros(len(micro_batch.indices), device=self.accelerator.device))
+
+
+def split_micro_batches(indices: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:
+    """Split the images of a step; return the ``accumulate`` micro-batches of one process.
+
+    Each of the ``ranks * accumulate`` micro-batches takes every ``ranks * accumulate``-th image. Where a step has fewer
+    images than micro-batches, a micro-batch without images gets one of scale 0, since every process must take part in
+    every step.
+    """
+    count = ranks * accumulate
+    own: list[MicroBatch] = []
+    for number in range(accumulate):
+        some = indices[rank * accumulate + number :: count]
+        own.append(MicroBatch(some if len(some) else indices[:1], len(some) * count / len(indices)))
+    return own
+
+
+def label_counts(
+    tasks: tuple[LearnedTask, ...], labels: dict[str, Tensor], micro_batches: int, weights: Tensor | None = None
+) -> dict[str, float]:
+    """Return, per task, the divisor of the sum of losses in each micro-batch of a step.
+
+    Args:
+        tasks: the tasks.
+        labels: labels of all images of the step, per task.
+        micro_batches: number of micro-batches of the step, over all processes.
+        weights: float [n], weight of each image of the step; None: equal weights.
+    """
+    counts: dict[str, float] = {}
+    for task in tasks:
+        known = labels[task.name]
+        counted = sample_losses(task, torch.zeros(len(known), task.outputs), known)[1]
+        if weights is not None:
+            counted = counted * weights.view(-1, *[1] * (counted.ndim - 1))
+        counts[task.name] = float(counted.sum()) / micro_batches
+    return counts

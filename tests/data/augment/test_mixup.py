@@ -1,4 +1,4 @@
-"""Mixup and CutMix: partners, weights, repeatability, and the loss of mixed labels."""
+"""Mixup and CutMix: what is mixed with what, and that labels follow in the same shares."""
 
 import pytest
 import torch
@@ -6,31 +6,31 @@ from torch.nn import functional
 
 from auxface.data.augment.mixup import Mixed, cutmix, mix, mixup
 from auxface.encoders import build_encoder
-from auxface.objectives import Batch, Classification, Task
+from auxface.objectives import Batch, Classification, LearnedTask, StepContext
 from auxface.recipe import Encoder
 
 
 @pytest.fixture
 def constant():
-    """Return eight constant images of different values, so that each pixel shows its origin."""
+    """Eight flat images, each of its own value, so that every pixel says whose it is."""
     return (torch.arange(8) / 8)[:, None, None, None].expand(8, 3, 16, 16).contiguous()
 
 
-def test_mixup_is_a_weighted_mean_with_the_partner(constant):
+def test_mixup_is_the_weighted_mean_with_the_partner(constant):
     mixed = mixup(constant, 3, alpha=0.8)
     assert sorted(mixed.partner.tolist()) == list(range(8))
     expected = mixed.share * constant[:, 0, 0, 0] + (1 - mixed.share) * constant[mixed.partner, 0, 0, 0]
     assert torch.allclose(mixed.primary, expected[:, None, None, None].expand_as(constant))
 
 
-def test_mixup_weights_follow_the_beta_distribution():
+def test_mixup_shares_have_the_moments_of_the_beta_distribution():
     share = mixup(torch.zeros(20_000, 3, 1, 1), 0, alpha=0.4).share.double()
     assert share.mean() == pytest.approx(0.5, abs=0.01)
     # Var of Beta(a, a) is 1 / (4 (2a + 1)).
     assert share.var() == pytest.approx(1 / (4 * 1.8), rel=0.02)
 
 
-def test_cutmix_pastes_a_box_and_counts_its_pixels(constant):
+def test_cutmix_pastes_one_rectangle_and_counts_its_pixels(constant):
     for seed in range(20):
         mixed = cutmix(constant, seed)
         for row in range(8):
@@ -45,7 +45,7 @@ def test_cutmix_pastes_a_box_and_counts_its_pixels(constant):
             assert torch.equal(mixed.primary[row, 0], mixed.primary[row, 2])
 
 
-def test_mixing_is_off_by_default_and_repeatable(constant):
+def test_the_recipe_turns_them_on_and_a_step_repeats_itself(constant):
     seeds = torch.arange(8) + 77
     assert mix(constant, seeds, mixup_alpha=0, cutmix_alpha=0) is None
     first, second = (mix(constant, seeds, mixup_alpha=0.2, cutmix_alpha=1.0) for _ in range(2))
@@ -63,10 +63,10 @@ def test_mixing_is_off_by_default_and_repeatable(constant):
 
 
 @pytest.mark.parametrize("kind", ["class", "binary", "multilabel"])
-def test_the_loss_is_weighted_as_the_images_are(kind):
+def test_the_loss_is_shared_out_as_the_image_is(kind):
     torch.manual_seed(0)
     encoder = build_encoder(Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=2)).eval()
-    task = Task("t", kind, ("a", "b", "c") if kind != "binary" else ("a", "b"))
+    task = LearnedTask("t", kind, ("a", "b", "c") if kind != "binary" else ("a", "b"))
     head = Classification([task], encoder.width)
     primary = torch.rand(4, 3, 16, 16)
     labels = {
@@ -75,8 +75,11 @@ def test_the_loss_is_weighted_as_the_images_are(kind):
         "multilabel": torch.tensor([[0, 1, 1], [1, 0, float("nan")], [1, 1, 1], [0, 0, 0]], dtype=torch.float32),
     }[kind]
     mixed = Mixed(torch.rand(4, 3, 16, 16), torch.tensor([1, 0, 3, 2]), torch.tensor([0.25, 0.5, 1.0, 0.75]))
-    batch = Batch(primary, (primary * 255).to(torch.uint8), {"t": labels}, torch.arange(4), mixed=mixed)
-    loss, _ = head(head.look(encoder, batch).pooled, batch)
+    batch = Batch(
+        primary=primary, clean=(primary * 255).to(torch.uint8), labels={"t": labels}, seeds=torch.arange(4), mixed=mixed
+    )
+    features = head.encode(batch, StepContext(encoder, batch.primary))
+    loss = head(features.pooled, batch).loss
     logits = head.logits(encoder(mixed.primary).pooled)["t"]
     total, counted = 0.0, 0
     for row in range(4):
@@ -94,4 +97,4 @@ def test_the_loss_is_weighted_as_the_images_are(kind):
             total += sum(value for _, value in pair)
             counted += any(known for known, _ in pair)
     assert loss.item() == pytest.approx(float(torch.as_tensor(total).detach()) / counted, rel=1e-5)
-    assert torch.equal(batch.embedded(encoder), encoder.embed(primary))
+    assert torch.equal(StepContext(encoder, batch.primary).embedding(), encoder.embed(primary))

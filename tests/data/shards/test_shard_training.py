@@ -13,10 +13,10 @@ from auxface.data.samples import load_image_samples
 from auxface.data.shards import ShardImages, index_shards, write_shards
 from auxface.data.show import show_data
 from auxface.errors import InputError
-from auxface.recipe import Auxiliary, Encoder, Recipe, Train
-from auxface.training.data_loader import Feed
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train
+from auxface.training.data_loader import DataLoader
 from auxface.training.train import check, resume, train
-from auxface.training.train_step import deal
+from auxface.training.train_step import split_micro_batches
 
 SIDE = 32
 
@@ -38,16 +38,16 @@ def images(place):
     return index_shards(read_manifest(place / "s").only("train"), SIDE)
 
 
-def feed_of(images, **options):
+def loader_of(images, **options):
     settings = {"seed": 3, "batch_size": 5, "augment": "light", "size": SIDE, **options}
     labels = {"class": torch.zeros(len(images))}
-    return Feed(images, labels, shards=torch.from_numpy(images.shards), **settings)
+    return DataLoader(images=images, labels=labels, shards=torch.from_numpy(images.shards), **settings)
 
 
 def recipe(**options):
     return Recipe(
         primary_weight=0.5,
-        auxiliary=Auxiliary(decoder_width=32, decoder_depth=1, decoder_heads=4),
+        auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=SIDE, patch_size=8, width=32, depth=1, heads=4),
         train=Train(**{"epochs": 3, "batch_size": 6, "precision": "fp32", "checkpoint_every": 1, **options}),
     )
@@ -71,8 +71,8 @@ def test_sharded_images_index_as_the_decoded_array(place, images, tmp_path, monk
 @pytest.mark.parametrize("at_once", [1, 2, 16])
 def test_an_epoch_reads_a_few_shards_at_a_time(images, monkeypatch, at_once):
     monkeypatch.setattr("auxface.training.data_loader._SHARDS_AT_ONCE", at_once)
-    feed = feed_of(images)
-    orders = [feed.order(epoch) for epoch in range(4)]
+    loader = loader_of(images)
+    orders = [loader.order(epoch) for epoch in range(4)]
     for order in orders:
         assert sorted(order.tolist()) == list(range(23))
         shards = images.shards[order.numpy()]
@@ -82,20 +82,20 @@ def test_an_epoch_reads_a_few_shards_at_a_time(images, monkeypatch, at_once):
         # A group of shards ends before the next one begins.
         for group, following in pairwise(groups):
             assert max(span[shard][1] for shard in group) < min(span[shard][0] for shard in following)
-    assert torch.equal(orders[1], feed_of(images).order(1))
+    assert torch.equal(orders[1], loader_of(images).order(1))
     assert not torch.equal(orders[0], orders[1])
-    assert not torch.equal(orders[0], feed_of(images, seed=4).order(0))
+    assert not torch.equal(orders[0], loader_of(images, seed=4).order(0))
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
-def test_processes_split_each_batch_without_loss(images, ranks):
-    feed = feed_of(images)
+def test_every_process_does_as_many_batches_and_every_image_comes_once(images, ranks):
+    loader = loader_of(images)
     counted: list[int] = []
-    for indices in feed.indices(2):
-        shares = [deal(indices, ranks=ranks, rank=rank, accumulate=1) for rank in range(ranks)]
+    for indices in loader.indices(2):
+        shares = [split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=1) for rank in range(ranks)]
         assert [len(parts) for parts in shares] == [1] * ranks
-        # A part of share zero holds an image that counts for nothing, so that its process can take part.
-        taken = [number for (part,) in shares if part.share for number in part.indices.tolist()]
+        # A micro-batch of scale 0 holds an image that does not count, so that its process takes part.
+        taken = [number for (part,) in shares if part.scale for number in part.indices.tolist()]
         assert sorted(taken) == sorted(indices.tolist())
         counted += taken
     assert sorted(counted) == list(range(23))
@@ -103,7 +103,7 @@ def test_processes_split_each_batch_without_loss(images, ranks):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(place, tmp_path, monkeypatch):
     unbroken = train(recipe(), place / "s", tmp_path / "a", device="cpu")
-    real, loaded = Feed.batch, []
+    real, loaded = DataLoader.batch, []
 
     def stop(self, *arguments):
         loaded.append(1)
@@ -111,7 +111,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(place, tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return real(self, *arguments)
 
-    monkeypatch.setattr(Feed, "batch", stop)
+    monkeypatch.setattr(DataLoader, "batch", stop)
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), place / "s", tmp_path / "b", device="cpu")
     monkeypatch.undo()

@@ -16,7 +16,7 @@ Example:
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -138,20 +138,3 @@ def contrast_crop(
 
 
 registry.register(ViewMaker("contrast_crop", contrast_crop))
-
-
-VIEWS = {f"contrast_{number}": ViewRequest("contrast_crop", {"number": number}) for number in (1, 2)}
-
-
-def make_further_views(names: Iterable[str], images: Tensor, seeds: Tensor, size: int) -> dict[str, Tensor]:
-    """Make the views of these names, of :data:`VIEWS`, float32 [B, 3, size, size] in 0..1.
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    made: dict[str, Tensor] = {}
-    for name in names:
-        if name not in VIEWS:
-            raise ValueError(f"no view named '{name}'; there are {', '.join(VIEWS)}")
-        made[name] = make_view(VIEWS[name], images, seeds, size).images
-    return made

@@ -1,4 +1,4 @@
-"""Layouts: one file per published data set, with its folder tree, its splits and its labels."""
+"""Published data sets, one file each: how their owners lay them out, and what their labels are."""
 
 from auxface.data.layouts import (
     affectnet,

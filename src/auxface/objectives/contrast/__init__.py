@@ -1,1 +1,1 @@
-"""Contrastive auxiliaries."""
+"""Contrastive auxiliaries, which compare images with each other."""

@@ -1,4 +1,4 @@
-"""Clusters of the training images: from labels that are not to be predicted, or from features; and what they tell."""
+"""Clusters of the training images from labels or features, and the information that they hold about the tasks."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,21 @@ from sklearn.metrics import mutual_info_score
 
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
-from auxface.objectives.base import Task
+from auxface.objectives.learned_task import LearnedTask
 from auxface.plugins import nearest
 
 
-def auxiliary_labels(manifest: Manifest, tasks: Sequence[Task], wanted: Sequence[str] = ()) -> pd.DataFrame:
-    """The columns that clusters may be made of; never a label that is learned.
+def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the columns that define clusters; never a label that is learned.
 
     Args:
         manifest: the training rows.
-        tasks: what is learned.
-        wanted: labels, attributes or group columns by name; empty: every label of a kind with classes. Groups of people
-            are used only when named.
+        tasks: the labels that are learned.
+        names: labels, attributes or group columns; empty: every other label with classes. Group columns are used only
+            where they are named.
 
     Raises:
-        InputError: a wanted name that is learned or unknown, or nothing left.
+        InputError: a name is unknown or is that of a learned label, or no label is left.
     """
     learned = {column for task in tasks for column in _columns(manifest, task.name)} | {task.name for task in tasks}
     offered = {
@@ -32,15 +32,13 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[Task], wanted: Sequence
         if label.kind in ("class", "binary", "multilabel")
         for column in label.columns(name)
     }
-    for name in wanted:
+    for name in names:
         if name in learned:
-            raise InputError(
-                f"auxiliaries.cluster_contrast.labels: '{name}' is learned; its clusters would give it away"
-            )
+            raise InputError(f"auxiliaries.cluster_contrast.labels: '{name}' is learned; clusters need other labels")
         if name not in offered | set(manifest.groups):
             hint = nearest(name, [*offered, *manifest.groups])
             raise InputError(f"auxiliaries.cluster_contrast.labels: the manifest has no label '{name}'{hint}")
-    chosen = [name for name in manifest.table.columns if name in (set(wanted) or offered - learned)]
+    chosen = [name for name in manifest.table.columns if name in (set(names) or offered - learned)]
     if not chosen:
         raise InputError(
             "auxiliaries.cluster_contrast: the manifest has no label besides those that are learned; "
@@ -50,14 +48,14 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[Task], wanted: Sequence
 
 
 def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
-    """Clusters by the k labels of the highest entropy (Tsai et al., 2022): each is one combination of their values.
+    """Cluster by the k labels of the highest entropy (Tsai et al., 2022): each combination of values is a cluster.
 
     Args:
         labels: a column per label, missing where unknown.
-        k: how many labels; all where there are fewer.
+        k: number of labels; all labels where there are fewer.
 
     Returns:
-        int64 [N] and the labels' names. A row with an unknown value among them is a cluster of its own.
+        The clusters, int64 [N], and the names of the labels. A row with an unknown value is a cluster of its own.
     """
     entropies = {name: entropy(pd.factorize(column)[0][column.notna()]) for name, column in labels.items()}
     names = sorted(entropies, key=lambda name: -entropies[name])[:k]
@@ -69,9 +67,9 @@ def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
 
 
 def kmeans_clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Clusters of L2-normalized features [N, D] by k-means (20 iterations, best of 5 starts), int64 [N].
+    """Cluster L2-normalized features [N, D] by k-means (20 iterations, best of 5 starts); returns int64 [N].
 
-    At most half as many clusters as images are made.
+    There are at most half as many clusters as images.
     """
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     count = max(1, min(count, len(features) // 2))
@@ -80,19 +78,22 @@ def kmeans_clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def entropy(values: np.ndarray) -> float:
-    """Entropy of discrete values in nats; 0 for none."""
-    shares = np.unique(values, return_counts=True)[1] / max(len(values), 1)
-    return float(-(shares * np.log(shares)).sum())
+    """Return the entropy of discrete values in nats; 0 for an empty array."""
+    frequencies = np.unique(values, return_counts=True)[1] / max(len(values), 1)
+    return float(-(frequencies * np.log(frequencies)).sum())
 
 
 def information(clusters: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """I(Z;T), which good clusters have much of, and H(Z|T), little; in nats, of clusters Z and a label T, both [N]."""
+    """Return I(Z;T) and H(Z|T) in nats for clusters Z and a label T, both [N].
+
+    Good clusters have a large mutual information and a small conditional entropy (Tsai et al., 2022).
+    """
     shared = float(mutual_info_score(clusters, truth))
     return shared, max(entropy(clusters) - shared, 0.0)
 
 
-def information_report(clusters: np.ndarray, manifest: Manifest, tasks: Sequence[Task]) -> dict[str, float]:
-    """H(Z), and I(Z;T) and H(Z|T) of every task with classes; for attributes, of each."""
+def information_report(clusters: np.ndarray, manifest: Manifest, tasks: Sequence[LearnedTask]) -> dict[str, float]:
+    """Return H(Z), and I(Z;T) and H(Z|T) of every task with classes, or of each attribute of a multilabel task."""
     report = {"entropy": entropy(clusters)}
     for task in tasks:
         if task.kind == "ordinal":

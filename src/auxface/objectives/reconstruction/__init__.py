@@ -1,1 +1,1 @@
-"""Masked reconstruction of RGB or texture."""
+"""The masked autoencoder: decoder, targets and the auxiliary itself."""

@@ -12,19 +12,19 @@ from auxface.encoders.position_embedding import grid_positions
 
 
 class Decoder(nn.Module):
-    """Tokens in their places, a learned token in every hidden place, a few blocks, one linear layer per target.
+    """Transformer blocks over visible and mask tokens, with one linear layer per target.
 
     Args:
         width_in: length of the encoder's tokens.
-        grid: patches down and across; of a clip, time slices before them.
-        outputs: numbers to predict per patch, by target name.
+        grid: rows and columns of patches; for a video clip (time slices, rows, columns).
+        outputs: number of values per patch, by target name.
         width: length of the decoder's tokens.
-        depth: blocks.
-        heads: attention heads.
+        depth: number of blocks.
+        heads: attention heads of a block.
     """
 
     def __init__(
-        self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], width: int, depth: int, heads: int
+        self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], *, width: int, depth: int, heads: int
     ) -> None:
         super().__init__()
         # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
@@ -45,24 +45,25 @@ class Decoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, features: Features, mask: Mask, places: Tensor) -> dict[str, Tensor]:
-        """Predict the patches numbered ``places``, int64 [B, M].
-
-        Encoders that drop hidden patches leave their places to the mask token alone; of encoders that keep a token for
-        every patch, the mask token marks the hidden ones. Prefix tokens take part, without a position.
+        """Predict the targets of the patches numbered ``places``, int64 [B, M].
 
         Returns:
-            Per target [B, M, numbers per patch].
+            Per target [B, M, values].
         """
-        full = self.trunk(features, mask)
+        full = self.forward_features(features, mask)
         chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
         return {name: layer(chosen) for name, layer in self.predict.items()}
 
-    def whole(self, features: Features) -> Tensor:
-        """What the decoder makes of an image of which nothing is hidden, [B, N, width], for fusion."""
-        return self.norm(self.trunk(features, None))
+    def decode_full(self, features: Features) -> Tensor:
+        """Return the decoder's normalized tokens of an image without mask, [B, N, width], for fusion."""
+        return self.norm(self.forward_features(features, None))
 
-    def trunk(self, features: Features, mask: Mask | None) -> Tensor:
-        """The token of every patch after the blocks, [B, N, width]."""
+    def forward_features(self, features: Features, mask: Mask | None) -> Tensor:
+        """Return the token of every patch after the blocks, [B, N, width].
+
+        Where the encoder drops masked patches, the mask token takes their places. Where it keeps a token for every
+        patch, the mask token is added to those of masked patches. Prefix tokens take part without a position.
+        """
         tokens = self.embed(features.tokens)
         if mask is None:
             full = tokens

@@ -1,4 +1,4 @@
-"""What the decoder must rebuild: RGB or an encoded texture map of the clean view, cut into patches."""
+"""Targets of the masked autoencoder: RGB or encoded texture maps of the clean view, cut into patches."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,10 @@ from auxface.texture.tiles import empty_real_maps
 
 
 def patchify(maps: Tensor, patch_size: int) -> Tensor:
-    """[B, C, H, W] to [B, N, patch_size * patch_size * C]: patches row-major, values row, column, channel."""
+    """Cut maps into patches: [B, C, H, W] to [B, N, patch_size * patch_size * C].
+
+    Patches are in row-major order; the values of a patch run by row, column and channel.
+    """
     batch, channels, height, width = maps.shape
     rows, columns = height // patch_size, width // patch_size
     cut = maps.view(batch, channels, rows, patch_size, columns, patch_size)
@@ -19,7 +22,7 @@ def patchify(maps: Tensor, patch_size: int) -> Tensor:
 
 
 def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
-    """The inverse of :func:`patchify`: [B, N, patch_size * patch_size * C] to [B, C, H, W]."""
+    """Invert :func:`patchify`: [B, N, patch_size * patch_size * C] to [B, C, H, W]."""
     batch, _, values = patches.shape
     channels = values // patch_size**2
     cut = patches.view(batch, *grid, patch_size, patch_size, channels)
@@ -27,20 +30,20 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
 
 
 def join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
-    """Patches of every frame, [B * T, N, values], to those of tubelets, [B, T / tubelet * N, tubelet * values].
+    """Join the patches of frames, [B * T, N, values], to tubelets, [B, T / tubelet * N, tubelet * values].
 
-    Tubelets are numbered slice by slice; values run frame by frame within one, as VideoMAE has them.
+    Tubelets are numbered time slice by time slice. The values of a tubelet run frame by frame, as in VideoMAE.
     """
     frames = patches.view(clips, -1, tubelet, *patches.shape[1:])
     return frames.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
 def values_per_patch(target: Target, patch_size: int) -> int:
-    """How many numbers the decoder predicts for one patch.
+    """Return the number of values that the decoder predicts for one patch.
 
     Raises:
-        InputError: no such descriptor, a parameter that it does not take, an encoding that it has not, or cells of a
-            histogram descriptor that do not fit the patch.
+        InputError: an unknown descriptor, parameter or encoding, or a patch size that is not a multiple of the
+            descriptor's cells.
     """
     if target.name == "rgb":
         return 3 * patch_size**2
@@ -52,18 +55,27 @@ def values_per_patch(target: Target, patch_size: int) -> int:
         return channels
     cell = _cell(target)
     if patch_size % cell:
-        raise InputError(f"auxiliary.target {target.name}: cells of {cell} pixels must divide patch_size {patch_size}")
+        raise InputError(
+            f"auxiliary.target {target.name}: its cells of {cell} pixels must divide patch_size {patch_size}"
+        )
     return channels * (patch_size // cell) ** 2
 
 
 def target_patches(
     clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor, places: Tensor | None = None
 ) -> Tensor:
-    """The target of every patch, float32 [B, N, values], from the clean view, uint8 [B, 3, H, W].
+    """Compute the target of every patch from the clean view.
 
-    RGB is standardized with ``mean`` and ``std`` [1, 3, 1, 1]; maps are encoded as ``docs/texture.md`` says. Of clips,
-    uint8 [B, T, 3, H, W], it is the target of every frame, [B * T, N, values]. With ``places``, int64 [B, M], that of
-    these patches alone, [B, M, values].
+    Args:
+        clean: uint8 [B, 3, H, W], or video clips [B, T, 3, H, W].
+        target: which target; texture maps are encoded as ``docs/texture.md`` describes.
+        patch_size: side of a patch in pixels.
+        mean: [1, 3, 1, 1], which standardizes RGB together with ``std``.
+        std: [1, 3, 1, 1].
+        places: int64 [B, M], numbers of patches of images; None: all patches.
+
+    Returns:
+        float32 [B, N, values]; for video clips that of every frame, [B * T, N, values]; with ``places`` [B, M, values].
     """
     frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
     if target.name == "rgb":
@@ -72,13 +84,13 @@ def target_patches(
         gray = torch.as_tensor(texture.gray(frames))
         if describes_clips(target):
             planes = texture.describe(gray.view(*clean.shape[:2], *gray.shape[1:]), target.name, **target.parameters)
-            # [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
+            # [B, planes, T, H, W]: a frame has the codes of its pixels in every plane.
             maps = torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
         else:
             maps = torch.as_tensor(texture.describe(gray, target.name, **target.parameters))
     if places is None:
         return _cut(maps, target, patch_size)
-    # Image by image on a processor: what is not asked for never leaves its cache.
+    # One image at a time on a CPU, so that patches which are not needed never leave its cache.
     group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
     picked = empty_real_maps((*places.shape, values_per_patch(target, patch_size)), maps.device)
     for few, at, room in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
@@ -100,17 +112,17 @@ def _cut(maps: Tensor, target: Target, patch_size: int) -> Tensor:
     if encoded.ndim > 4:
         # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
         encoded = encoded.flatten(3).permute(0, 3, 1, 2)
-    # Bits are moved as bytes; they become numbers once they are in place.
+    # Bits are moved as bytes and converted once they are in place.
     return patchify(encoded.contiguous(), patch_size // _cell(target)).float()
 
 
 def describes_clips(target: Target) -> bool:
-    """Whether a target needs the frames before and after."""
+    """Return whether a target is computed from several frames."""
     return target.name != "rgb" and texture.get(target.name).input == "clip"
 
 
 def target_maps(target: Target) -> int:
-    """Maps that lie side by side in a target's values: 1 for RGB."""
+    """Return the number of maps whose values make up a patch of the target; 1 for RGB."""
     return 1 if target.name == "rgb" else texture.get(target.name).maps(**target.parameters)
 
 
@@ -119,33 +131,35 @@ def _cell(target: Target) -> int:
 
 
 def normalize_patches(patches: Tensor) -> Tensor:
-    """Remove each patch's own mean and variance (He et al., 2022)."""
+    """Normalize each patch by its own mean and variance (He et al., 2022)."""
     mean = patches.mean(dim=-1, keepdim=True)
     variance = patches.var(dim=-1, keepdim=True)
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
-def target_loss(prediction: Tensor, wanted: Tensor, encoding: str, maps: int = 1) -> Tensor:
-    """Mean loss over patches: squared error (scalar), binary cross-entropy (bits), cross-entropy (histogram).
+def target_loss(prediction: Tensor, target: Tensor, encoding: str, maps: int = 1) -> Tensor:
+    """Compute the mean loss over patches.
+
+    The loss is the squared error (scalar), binary cross-entropy (bits) or cross-entropy (histogram).
 
     Args:
         prediction: [B, M, values]; logits for bits and histogram.
-        wanted: the same shape.
+        target: the same shape.
         encoding: ``scalar``, ``bits`` or ``histogram``.
-        maps: histograms that lie side by side in the values, each summing to 1.
+        maps: number of histograms in the values of a patch, each of sum 1.
     """
     prediction = prediction.float()
     if encoding == "scalar":
-        return F.mse_loss(prediction, wanted)
+        return F.mse_loss(prediction, target)
     if encoding == "bits":
-        return F.binary_cross_entropy_with_logits(prediction, wanted)
+        return F.binary_cross_entropy_with_logits(prediction, target)
     shape = (*prediction.shape[:-1], maps, -1)
     log_probability = prediction.view(shape).log_softmax(dim=-1)
-    return -(wanted.view(shape) * log_probability).sum(dim=-1).mean()
+    return -(target.view(shape) * log_probability).sum(dim=-1).mean()
 
 
 def activate(prediction: Tensor, encoding: str, maps: int = 1) -> Tensor:
-    """Raw decoder output to the scale of the target: identity, sigmoid, or softmax per histogram."""
+    """Convert the decoder's output to the scale of the target: identity, sigmoid, or a softmax per histogram."""
     if encoding == "bits":
         return prediction.float().sigmoid()
     if encoding == "histogram":

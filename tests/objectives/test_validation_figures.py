@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from auxface.objectives import Task
-from auxface.training.selection import selection_value
+from auxface.objectives import LearnedTask
+from auxface.objectives.validation_figures import classification_figure
 
 rng = np.random.default_rng(0)
-EMOTION = Task("emotion", "class", ("a", "b", "c"))
-ATTRIBUTES = Task("attributes", "multilabel", ("P", "Q"))
+EMOTION = LearnedTask("emotion", "class", ("a", "b", "c"))
+ATTRIBUTES = LearnedTask("attributes", "multilabel", ("P", "Q"))
 
 
 def macro_f1(labels, predicted):
@@ -15,10 +15,10 @@ def macro_f1(labels, predicted):
 
 
 def test_balanced_accuracy_of_a_binary_label_is_that_of_its_best_threshold():
-    task = Task("forged", "binary", ("real", "forged"))
+    task = LearnedTask("forged", "binary", ("real", "forged"))
     labels, logits = rng.integers(0, 2, 60).astype(float), rng.normal(size=(60, 1))
     best = max(sk.balanced_accuracy_score(labels, logits[:, 0] >= cut) for cut in logits[:, 0])
-    value = selection_value("balanced_accuracy", (task,), {"forged": logits}, {"forged": labels})
+    value = classification_figure("balanced_accuracy", (task,), {"forged": logits}, {"forged": labels})
     assert value == pytest.approx(best)
 
 
@@ -32,16 +32,18 @@ def test_the_mean_over_tasks_and_attributes_equals_scikit_learn():
         emotion = function(labels["emotion"][known], logits["emotion"][known].argmax(axis=1))
         p = function(labels["attributes"][:, 0], logits["attributes"][:, 0] > 0)
         q = function(labels["attributes"][kept, 1], logits["attributes"][kept, 1] > 0)
-        assert selection_value(metric, (EMOTION, ATTRIBUTES), logits, labels) == pytest.approx(np.mean([emotion, p, q]))
+        assert classification_figure(metric, (EMOTION, ATTRIBUTES), logits, labels) == pytest.approx(
+            np.mean([emotion, p, q])
+        )
 
 
 def test_a_better_loss_is_a_higher_value():
     labels = {"emotion": np.array([0, 1, 2, 0])}
     good = {"emotion": np.eye(3)[labels["emotion"]] * 5}
     bad = {"emotion": np.zeros((4, 3))}
-    value = selection_value("loss", (EMOTION,), good, labels)
-    assert value > selection_value("loss", (EMOTION,), bad, labels) == pytest.approx(-np.log(3))
+    value = classification_figure("loss", (EMOTION,), good, labels)
+    assert value > classification_figure("loss", (EMOTION,), bad, labels) == pytest.approx(-np.log(3))
 
 
 def test_one_class_alone_cannot_be_measured():
-    assert selection_value("accuracy", (EMOTION,), {"emotion": np.zeros((4, 3))}, {"emotion": np.ones(4)}) is None
+    assert classification_figure("accuracy", (EMOTION,), {"emotion": np.zeros((4, 3))}, {"emotion": np.ones(4)}) is None

@@ -1,0 +1,147 @@
+"""The auxiliary sections of a recipe: options of the built-in auxiliaries, and of those that other packages add.
+
+An auxiliary is an objective trained beside the primary one. The masked autoencoder has a section of its own,
+``auxiliary``; all others are entries of ``auxiliaries``. This room knows the options of the built-in auxiliaries and
+nothing of the code that runs them. Options of any other name are kept as they are written;
+:func:`auxface.objectives.registry.check_auxiliaries` validates them before a training reads its data.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from auxface.recipe.validation import Count, Depth, Fraction, Heads, Positive, Strict, Width, sentence
+
+RECONSTRUCTION = "reconstruction"
+"""Name of the masked autoencoder among the objectives."""
+
+Input = Literal["rgb", "texture"]
+
+
+class TextureInput(Strict):
+    """The descriptor whose map replaces the image where an ``input`` is ``texture``; a name is enough."""
+
+    name: str = "local_directional_pattern"
+    """A texture descriptor with a value for every pixel."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the descriptor, such as ``k`` or ``radius``."""
+
+
+class AuxiliaryOptions(Strict):
+    """Options that every auxiliary has."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight among the auxiliaries; 0 turns the auxiliary off."""
+    warmup: Fraction = 0.0
+    """Fraction of the steps over which the weight rises linearly from 0."""
+
+
+class Target(Strict):
+    """One target that the decoder reconstructs."""
+
+    name: str = "rgb"
+    """``rgb`` or the name of a texture descriptor."""
+    encoding: Literal["scalar", "bits", "histogram"] = "scalar"
+    """What the decoder predicts of each code; ``rgb`` has only ``scalar``."""
+    weight: Positive = 1.0
+    """Weight among the targets."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the descriptor, such as ``k`` or ``radius``."""
+
+
+class ReconstructionOptions(AuxiliaryOptions):
+    """Options of ``auxiliary``, the masked autoencoder on the shared encoder."""
+
+    input: Input = "rgb"
+    """What is masked and encoded: the image, or its texture map (see ``texture_input``)."""
+    target: tuple[Target, ...] = (Target(),)
+    """What is reconstructed in the masked patches: a name, a mapping, or a list of them."""
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """Fraction of the patches that is masked; exactly round(mask_ratio * patches)."""
+    masking: Literal["random", "block", "tube", "textured", "flat"] = "random"
+    """Which patches are masked. ``random``: any. ``block``: rectangles. ``tube``: the same patches in every frame of a
+    clip. ``textured`` or ``flat``: mostly patches with much or with little texture."""
+    predict: Literal["masked", "all"] = "masked"
+    """The patches on which the decoder's last layer runs: masked patches alone, or all as published. The loss is that
+    of masked patches either way."""
+    decoder_width: Width = 128
+    """Length of the decoder's tokens."""
+    decoder_depth: Depth = 2
+    """Number of decoder blocks."""
+    decoder_heads: Heads = 16
+    """Attention heads of a decoder block; must divide decoder_width."""
+    normalize_target: bool = False
+    """Normalize each patch of a real-valued target by its own mean and variance."""
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return [{"name": item} if isinstance(item, str) else item for item in items]
+
+    @model_validator(mode="after")
+    def _check(self) -> "ReconstructionOptions":
+        if not self.target:
+            raise ValueError("needs at least one target")
+        for target in self.target:
+            if [t.name for t in self.target].count(target.name) > 1:
+                raise ValueError(f"target {target.name} is named twice")
+            if target.name == "rgb" and target.encoding != "scalar":
+                raise ValueError(f"target rgb has no encoding '{target.encoding}'; use scalar")
+        if self.decoder_width % self.decoder_heads:
+            raise ValueError(f"decoder_heads {self.decoder_heads} must divide decoder_width {self.decoder_width}")
+        return self
+
+
+class ClusterContrastOptions(AuxiliaryOptions):
+    """Options of ``auxiliaries.cluster_contrast``, the contrastive loss by clusters."""
+
+    clusters: Literal["labels", "kmeans"] = "labels"
+    """Clusters of images with equal labels, of the manifest's labels that are not learned; or clusters that k-means
+    finds in the encoder's features."""
+    labels: tuple[str, ...] = ()
+    """Labels, attributes or groups that define the clusters; empty: all labels that are not learned."""
+    top_k: Count = 3
+    """How many of the labels define the clusters: those of the highest entropy."""
+    n_clusters: Annotated[int, Field(ge=2, le=100_000)] = 64
+    """Number of k-means clusters."""
+    every: Count = 5
+    """Epochs between two runs of k-means; before the first run each image is a cluster of its own."""
+    loss: Literal["two_view", "cross_view"] = "two_view"
+    """Compare all views with all others, or one view with the other."""
+    temperature: Positive = 0.1
+    """Divisor of the cosine similarities."""
+    projector_width: Width = 128
+    """Length of the embedding that is compared."""
+
+
+class UncheckedOptions(AuxiliaryOptions):
+    """Options of an auxiliary that this room does not know; keys besides ``weight`` and ``warmup`` are not checked."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+BUILT_IN: dict[str, type[AuxiliaryOptions]] = {"cluster_contrast": ClusterContrastOptions}
+
+
+def read_auxiliary(name: str, raw: Any, section: type[AuxiliaryOptions] | None = None) -> AuxiliaryOptions:
+    """Validate the options of one entry of ``auxiliaries``.
+
+    Args:
+        name: the name of the auxiliary.
+        raw: options, a mapping of options, or None for the defaults.
+        section: the class of its options; None: that of a built-in auxiliary, :class:`UncheckedOptions` otherwise.
+
+    Raises:
+        ValueError: an unknown key or a wrong value; the message is one sentence.
+    """
+    if isinstance(raw, AuxiliaryOptions):
+        return raw
+    if not isinstance(raw, Mapping | None):
+        raise ValueError(f"auxiliaries.{name}: expected a mapping of options, not {raw!r}")
+    section = section or BUILT_IN.get(name, UncheckedOptions)
+    try:
+        return section.model_validate(raw or {})
+    except ValidationError as error:
+        raise ValueError(sentence(error, section, f"auxiliaries.{name}")) from None
