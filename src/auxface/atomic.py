@@ -1,4 +1,8 @@
-"""Files that are whole or absent: written beside first, then renamed. Folders are in ``output_folder``."""
+"""Files that are complete or absent: written under a temporary name, then renamed. For folders see ``output_folder``.
+
+with atomic_file(Path("report.html")) as temporary:
+    temporary.write_text(page)
+"""
 
 import os
 import tempfile
@@ -11,32 +15,36 @@ from auxface.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it takes the name ``path`` when the block ends without an error.
+    """Yield a temporary path beside ``path``, which is renamed to ``path`` if the block ends without an error.
 
-    Parent folders are made. The temporary file keeps the suffix of ``path``, since many writers choose a format by it.
+    Parent folders are created. The temporary file has the suffix of ``path``, since many writers choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
-    beside = Path(name)
+    temporary = Path(name)
     try:
-        yield beside
+        yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        beside.chmod(0o666 & ~umask)
-        with beside.open("rb") as written:
+        temporary.chmod(0o666 & ~umask)
+        with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     finally:
         with suppress(FileNotFoundError):
-            beside.unlink()
+            temporary.unlink()
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Stop before any work when the file ``path`` exists and may not be replaced.
+    """Check that the file ``path`` may be written, before any work is done.
+
+    Args:
+        path: Output file.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        InputError: the output exists and ``overwrite`` is false, or it is a folder.
+        InputError: The output exists and ``overwrite`` is false, or it is a folder.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, and the output is a file; choose another output")

@@ -1,87 +1,45 @@
-"""Folders that auxface writes: each keeps a record of its files, and only recorded files are ever replaced or deleted.
+"""Folders that auxface writes: only files that their record names are ever replaced or deleted.
 
-The record is ``.auxface.json``: ``files`` has size and SHA-256 of every file; ``pending`` those of files that are about
-to be renamed into place, so that a kill in the middle leaves nothing unknown; ``growing`` has patterns of names, for
-files that a run appends to or replaces until it ends. A folder below with a record of its own is judged by that one.
+The record is ``.auxface.json``, see ``folder_record``. A subfolder with a record of its own is checked by that record.
 
-    check_output_folder(out, overwrite)          # before any work
-    with written_folder(out) as beside:          # whole or not at all
-        (beside / "report.json").write_text(...)
+    check_output_folder(out, overwrite)             # before any work
+    with written_folder(out) as temporary:          # complete or not at all
+        (temporary / "report.json").write_text(...)
 """
 
-import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from auxface.atomic import atomic_file
 from auxface.errors import InputError
+from auxface.folder_record import (
+    ANYTHING,
+    RECORD,
+    FileState,
+    FolderRecord,
+    file_state,
+    matches,
+    read_record,
+    write_record,
+)
 
-RECORD = ".auxface.json"
-_VERSION = 1
-_ANYTHING = "**"
-# Desktops leave these in every folder that they show. They are never deleted, so they need not stop anything.
-_OF_THE_DESKTOP = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-# What a kill inside of atomic_file leaves: .STEM.RANDOM.SUFFIX beside STEM.SUFFIX.
-_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{6,8}(?P<suffix>\.[^.]*)?")
-
-
-@dataclass(frozen=True)
-class _File:
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What auxface wrote into a folder; names are relative to it, with ``/``."""
-
-    files: dict[str, _File] = field(default_factory=dict)
-    pending: dict[str, _File] = field(default_factory=dict)
-    growing: tuple[str, ...] = ()
-
-    def has_name(self, name: str) -> bool:
-        """Whether auxface writes a file of this name there."""
-        return name in self.files or name in self.pending or any(_fits(name, pattern) for pattern in self.growing)
-
-    def has(self, name: str, path: Path) -> bool:
-        """Whether auxface wrote this file, and it has not changed since."""
-        if path.is_symlink() or not path.is_file():
-            return False
-        known = [files[name] for files in (self.files, self.pending) if name in files]
-        if known:
-            size = path.stat().st_size
-            return any(one.size == size for one in known) and _described(path) in known
-        if name == RECORD or any(_fits(name, pattern) for pattern in self.growing):
-            return True
-        return self.has_leftover(name, path)
-
-    def has_leftover(self, name: str, path: Path) -> bool:
-        """Whether the file is what a kill left of one that auxface was writing there."""
-        temporary = _TEMPORARY.fullmatch(path.name)
-        if temporary is None or path.is_symlink():
-            return False
-        final = name[: -len(path.name)] + temporary["stem"] + (temporary["suffix"] or "")
-        return final == RECORD or self.has_name(final)
+# File managers leave these in every folder that they show. They are never deleted, so they need not stop anything.
+_FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def check_output_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that may not be written, before any work is done.
+    """Check that a folder may be written, before any work is done.
 
     Args:
-        folder: the output; it may be absent or empty.
-        overwrite: whether what auxface wrote there may be replaced.
+        folder: Output folder; it may be absent or empty.
+        overwrite: Whether what auxface wrote there may be replaced.
 
     Raises:
-        InputError: a file of that name; without ``overwrite`` a folder that holds anything; with it a folder that holds
-            a file that auxface did not write or that has changed since.
+        InputError: It is a file; or, without ``overwrite``, it holds anything; or, with ``overwrite``, it holds a file
+            that auxface did not write or that has changed since.
     """
     place = _resolved(folder)
     if not place.exists():
@@ -100,14 +58,14 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
 
 
 def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output folder that holds something that the command reads.
+    """Check that an output folder does not hold anything that the command reads.
 
     Args:
-        folder: the output.
-        inputs: the manifest, its images, models, tables.
+        folder: Output folder.
+        inputs: Manifest, images, models and tables.
 
     Raises:
-        InputError: one of them is inside the folder, or is the folder.
+        InputError: An input is inside the folder, or is the folder.
     """
     place = _resolved(folder)
     if not place.is_dir() or not any(place.iterdir()):
@@ -118,118 +76,118 @@ def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
         if parent not in resolved:
             resolved[parent] = os.path.realpath(parent)
         entry = Path(resolved[parent], name)
-        # A link may lead into the folder.
+        # A symbolic link may lead into the folder.
         if entry.is_relative_to(place) or (entry.is_symlink() and _resolved(entry).is_relative_to(place)):
             raise InputError(f"{folder} holds {path}, which this command reads; choose another output")
 
 
 def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
-    """Refuse to replace files of these names unless auxface wrote them.
+    """Check that files of these names may be replaced: that they are absent, or auxface wrote them.
 
     Raises:
-        InputError: there is one that auxface did not write, or that has changed since.
+        InputError: Auxface did not write one of them, or it has changed since.
     """
     place = _resolved(folder)
-    record = _read(place)
+    record = read_record(place)
     for name in names:
         path = place / name
         links = any(parent.is_symlink() for parent in path.parents if parent != place and parent.is_relative_to(place))
-        if (os.path.lexists(path) or links) and (links or not (record or _Record()).has(name, path)):
+        if (os.path.lexists(path) or links) and (links or not (record or FolderRecord()).wrote(name, path)):
             raise _refusal(folder, place, path, record is not None and record.has_name(name))
 
 
 @contextmanager
 def written_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; when the block ends without an error, its files are what auxface has in ``folder``.
+    """Yield a temporary folder; if the block ends without an error, its files become what auxface has in ``folder``.
 
-    Files that the record names are replaced or deleted; others stay. A folder that does not exist appears whole. In one
-    that exists files appear in the order in which they were written.
+    Files that the record names are replaced or deleted; others stay. A folder that does not exist appears complete. In
+    an existing folder, files appear in the order in which they were written.
 
     Raises:
-        InputError: a file would be replaced that auxface did not write, or that has changed since.
+        InputError: A file would be replaced that auxface did not write, or that has changed since.
     """
     place = _resolved(folder)
-    with _staging(place) as stage:
-        yield stage
-        new = _described_files(stage)
+    with _temporary_folder(place) as temporary:
+        yield temporary
+        new = _written_files(temporary)
         if place.exists():
             refuse_foreign_names(folder, new)
-            record = _read(place) or _Record()
+            record = read_record(place) or FolderRecord()
             old = [name for name in _own_files(place, record) if name not in new]
-            _move(stage, place, new, record)
+            _move(temporary, place, new, record)
             _delete(place, old)
-        _finish(stage, place, _Record(new))
+        _finish(temporary, place, FolderRecord(new))
 
 
 @contextmanager
 def added_files(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; when the block ends without an error, its files are moved into ``folder``.
+    """Yield a temporary folder; if the block ends without an error, its files are moved into ``folder``.
 
     Files of the same names are replaced, whoever wrote them; nothing is deleted.
     """
     place = _resolved(folder)
-    with _staging(place) as stage:
-        yield stage
-        new = _described_files(stage)
-        record = (_read(place) if place.exists() else None) or _Record()
+    with _temporary_folder(place) as temporary:
+        yield temporary
+        new = _written_files(temporary)
+        record = (read_record(place) if place.exists() else None) or FolderRecord()
         if place.exists():
-            _move(stage, place, new, record)
-        _finish(stage, place, _Record(record.files | new, growing=record.growing))
+            _move(temporary, place, new, record)
+        _finish(temporary, place, FolderRecord(record.files | new, growing=record.growing))
 
 
 def begin_growing(folder: Path, patterns: Iterable[str], changing: Iterable[str] | None = None) -> None:
-    """Record that files of these names change until :func:`end_growing`; the folder is made if absent.
+    """Record that files of these names change until :func:`end_growing`; the folder is created if absent.
 
     Args:
-        folder: of a run.
-        patterns: such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` stays within one part of a name.
-        changing: names of recorded files that will change; by default all that fit a pattern.
+        folder: Folder of a run.
+        patterns: Patterns such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` does not match ``/``.
+        changing: Names of recorded files that will change; by default, all that match a pattern.
     """
     place = _resolved(folder)
     place.mkdir(parents=True, exist_ok=True)
-    old, growing = _read(place) or _Record(), tuple(patterns)
+    old, growing = read_record(place) or FolderRecord(), tuple(patterns)
     if changing is None:
-        changing = [name for name in old.files if any(_fits(name, pattern) for pattern in growing)]
+        changing = [name for name in old.files if matches(name, growing)]
     changing = frozenset(changing)
-    files = {name: one for name, one in old.files.items() if name not in changing}
-    _write(place, _Record(files, growing=growing))
+    files = {name: state for name, state in old.files.items() if name not in changing}
+    write_record(place, FolderRecord(files, growing=growing))
 
 
 def end_growing(folder: Path) -> None:
-    """Record every file that grew as it is now."""
+    """Record the final content of every file that was growing."""
     place = _resolved(folder)
-    record = _read(place) or _Record()
+    record = read_record(place) or FolderRecord()
     grown = [name for name in _own_files(place, record) if name != RECORD and name not in record.files]
-    _write(place, _Record(record.files | {name: _described(place / name) for name in grown}))
+    write_record(place, FolderRecord(record.files | {name: file_state(place / name) for name in grown}))
 
 
 def record_files(folder: Path, names: Iterable[str]) -> None:
-    """Record these files of a folder as they are now, where they are not recorded yet; names that grow go on to."""
+    """Record the content of files of a folder that are not recorded yet; growing files keep growing."""
     place = _resolved(folder)
-    record = _read(place) or _Record()
-    new = {name: _described(place / name) for name in names if name not in record.files}
-    _write(place, _Record(record.files | new, growing=record.growing))
+    record = read_record(place) or FolderRecord()
+    new = {name: file_state(place / name) for name in names if name not in record.files}
+    write_record(place, FolderRecord(record.files | new, growing=record.growing))
 
 
 def clear_folder(folder: Path) -> None:
     """Delete the files that the folder's own record names, and the record; everything else stays."""
     place = _resolved(folder)
-    record = _read(place) if place.is_dir() else None
+    record = read_record(place) if place.is_dir() else None
     if record is not None:
         _delete(place, list(_own_files(place, record)))
 
 
 def delete_leftovers(folder: Path) -> None:
-    """Delete what a kill left of files that auxface was writing into the folder itself, not into folders below."""
+    """Delete temporary files that a kill left in the folder itself, not in its subfolders."""
     place = _resolved(folder)
-    record = _read(place) or _Record()
+    record = read_record(place) or FolderRecord()
     for path in place.iterdir():
-        if path.is_file() and record.has_leftover(path.name, path):
+        if path.is_file() and record.left_by_kill(path.name, path):
             path.unlink()
 
 
 def delete_written(folder: Path) -> None:
-    """Delete what auxface wrote in a folder and in the folders below it, and the folders if nothing else is in them."""
+    """Delete what auxface wrote in a folder and its subfolders, and the folders that are then empty."""
     place = _resolved(folder)
     nested: list[Path] = []
     if place.is_dir():
@@ -244,8 +202,8 @@ def _resolved(folder: Path) -> Path:
     return Path(os.path.realpath(folder))
 
 
-def _refusal(folder: Path, place: Path, path: Path, changed: bool) -> InputError:
-    why = "has changed since auxface wrote it" if changed else "is not recorded as written by auxface"
+def _refusal(folder: Path, place: Path, path: Path, has_changed: bool) -> InputError:
+    why = "has changed since auxface wrote it" if has_changed else "is not recorded as written by auxface"
     return InputError(
         f"{folder}: '{path.relative_to(place).as_posix()}' {why}, and --overwrite replaces only what auxface wrote; "
         "move it elsewhere or choose another output"
@@ -253,25 +211,25 @@ def _refusal(folder: Path, place: Path, path: Path, changed: bool) -> InputError
 
 
 def _first_foreign(place: Path) -> tuple[Path, bool] | None:
-    """The first file, here or in a folder below, that is not as auxface wrote it, and whether it only has changed."""
-    record, nested = _read(place), []
+    """Return the first file, here or in a subfolder, that is not as auxface wrote it, and whether it has changed."""
+    record, nested = read_record(place), []
     for path in _files(place, nested):
         name = path.relative_to(place).as_posix()
-        if path.name in _OF_THE_DESKTOP or (record is not None and record.has(name, path)):
+        if path.name in _FILE_MANAGER_FILES or (record is not None and record.wrote(name, path)):
             continue
         return path, record is not None and record.has_name(name)
     return next(filter(None, map(_first_foreign, nested)), None)
 
 
-def _own_files(place: Path, record: _Record) -> Iterator[str]:
+def _own_files(place: Path, record: FolderRecord) -> Iterator[str]:
     for path in _files(place, []):
         name = path.relative_to(place).as_posix()
-        if record.has(name, path):
+        if record.wrote(name, path):
             yield name
 
 
 def _files(folder: Path, nested: list[Path]) -> Iterator[Path]:
-    """Files and links in order of name; folders below that have a record are put into ``nested`` instead."""
+    """Yield files and links in order of name; subfolders with a record of their own are appended to ``nested``."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_dir():
             yield path
@@ -282,35 +240,42 @@ def _files(folder: Path, nested: list[Path]) -> Iterator[Path]:
 
 
 @contextmanager
-def _staging(place: Path) -> Iterator[Path]:
-    """A temporary folder on the same file system: inside of a folder that exists, beside one that does not."""
+def _temporary_folder(place: Path) -> Iterator[Path]:
+    """Yield a temporary folder on the same file system: inside an existing folder, beside an absent one."""
     parent = place if place.exists() else place.parent
     parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=parent))
     try:
-        # One that a kill leaves behind is known as ours.
-        _write(stage, _Record(growing=(_ANYTHING,)))
-        yield stage
+        # The record marks a folder that a kill leaves behind as written by auxface.
+        write_record(temporary, FolderRecord(growing=(ANYTHING,)))
+        yield temporary
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _move(stage: Path, place: Path, new: dict[str, _File], record: _Record) -> None:
-    _write(place, _Record(record.files, pending=new, growing=record.growing))
+def _written_files(temporary: Path) -> dict[str, FileState]:
+    """Return the files of a temporary folder in the order in which they were written."""
+    paths = [path for path in _files(temporary, []) if path != temporary / RECORD]
+    paths.sort(key=lambda path: path.stat().st_mtime_ns)
+    return {path.relative_to(temporary).as_posix(): file_state(path) for path in paths}
+
+
+def _move(temporary: Path, place: Path, new: dict[str, FileState], record: FolderRecord) -> None:
+    write_record(place, FolderRecord(record.files, pending=new, growing=record.growing))
     for name in new:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (stage / name).replace(place / name)
+        (temporary / name).replace(place / name)
 
 
-def _finish(stage: Path, place: Path, record: _Record) -> None:
+def _finish(temporary: Path, place: Path, record: FolderRecord) -> None:
     if place.exists():
-        _write(place, record)
+        write_record(place, record)
         return
-    _write(stage, record)
+    write_record(temporary, record)
     umask = os.umask(0)
     os.umask(umask)
-    stage.chmod(0o777 & ~umask)
-    stage.replace(place)
+    temporary.chmod(0o777 & ~umask)
+    temporary.replace(place)
 
 
 def _delete(place: Path, names: Sequence[str]) -> None:
@@ -323,39 +288,3 @@ def _delete(place: Path, names: Sequence[str]) -> None:
 def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def _described_files(stage: Path) -> dict[str, _File]:
-    """Files of a temporary folder in the order in which they were written."""
-    paths = [path for path in _files(stage, []) if path != stage / RECORD]
-    paths.sort(key=lambda path: path.stat().st_mtime_ns)
-    return {path.relative_to(stage).as_posix(): _described(path) for path in paths}
-
-
-def _described(path: Path) -> _File:
-    with path.open("rb") as content:
-        return _File(path.stat().st_size, hashlib.file_digest(content, "sha256").hexdigest())
-
-
-def _fits(name: str, pattern: str) -> bool:
-    if pattern == _ANYTHING:
-        return True
-    parts, wanted = name.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
-
-
-def _read(place: Path) -> _Record | None:
-    """The record of a folder; None where there is none that can be read."""
-    try:
-        raw = json.loads((place / RECORD).read_text(encoding="utf-8"))
-        if raw["version"] != _VERSION:
-            return None
-        files, pending = ({name: _File(**one) for name, one in raw[key].items()} for key in ("files", "pending"))
-        return _Record(files, pending, tuple(map(str, raw["growing"])))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _write(place: Path, record: _Record) -> None:
-    with atomic_file(place / RECORD) as beside:
-        beside.write_text(json.dumps({"version": _VERSION, **asdict(record)}, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,9 @@
-"""One progress bar for everything slow, on standard error, so that standard output stays for results."""
+"""Progress bars on standard error, so that standard output holds results only.
+
+with progress_bar("decode", len(paths), "images") as advance:
+    for path in paths:
+        advance()
+"""
 
 import os
 import sys
@@ -23,7 +28,7 @@ Advance = Callable[..., None]
 
 
 class _Note(ProgressColumn):
-    """The note of a bar: the one column that gives way where the terminal is narrow."""
+    """Column for the note of a bar; the only one that is shortened on a narrow terminal."""
 
     def __init__(self) -> None:
         super().__init__(Column(no_wrap=False))
@@ -34,9 +39,18 @@ class _Note(ProgressColumn):
 
 @contextmanager
 def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advance]:
-    """Show a bar while the block runs; yields ``advance(steps=1, note=None, total=None)``.
+    """Show a progress bar while the block runs.
 
-    On a terminal the bar moves; elsewhere one line is printed when the block ends.
+    On a terminal the bar moves; elsewhere one line is printed when the block ends. Only the first of several processes
+    shows it.
+
+    Args:
+        description: What is done, at the start of the line.
+        total: Number of steps; 0 if unknown.
+        unit: What is counted, such as ``images``.
+
+    Yields:
+        Function ``advance(steps=1, note=None, total=None)``, to be called after every few steps.
     """
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
@@ -61,16 +75,24 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
 
 @contextmanager
 def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """A bar for callers that report ``(done, total)`` and learn the total only as they go."""
+    """Show a progress bar for work that reports ``(done, total)``, and knows the total only after it has begun.
+
+    Args:
+        description: What is done, at the start of the line.
+        unit: What is counted, such as ``images``.
+
+    Yields:
+        Function ``progress(done, total)``.
+    """
     with ExitStack() as opened:
         advance: Advance | None = None
-        seen = 0
+        reported = 0
 
         def progress(done: int, total: int) -> None:
-            nonlocal seen, advance
-            # Only now, so that what is refused before any work leaves one line and no empty bar.
+            nonlocal reported, advance
+            # The bar appears with the first report, so that an input error before it prints one line and no empty bar.
             advance = advance or opened.enter_context(progress_bar(description, total, unit))
-            advance(done - seen, total=total)
-            seen = done
+            advance(done - reported, total=total)
+            reported = done
 
         yield progress

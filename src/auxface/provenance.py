@@ -1,4 +1,7 @@
-"""Where a result came from: versions, machine kind, commit, time."""
+"""Where a result came from: versions, kind of machine, commit, time.
+
+provenance(recipe_hash="1f0c", seed=0)["machine"]       # '2-core x86_64 Linux, no GPU'
+"""
 
 import os
 import platform
@@ -11,16 +14,17 @@ from typing import Any
 _PACKAGES = ("auxface", "torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 
-def provenance(**more: Any) -> dict[str, Any]:
-    """Versions, machine, commit (when run from a clone) and UTC time, with ``more`` put before them."""
+def provenance(**entries: Any) -> dict[str, Any]:
+    """Return ``entries`` followed by versions, kind of machine, UTC time, and the commit if run from a clone."""
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
     commit = _commit()
-    made = {"versions": versions, "machine": machine_kind(), "created": datetime.now(UTC).isoformat(timespec="seconds")}
-    return more | made | ({"commit": commit} if commit else {})
+    result = entries | {"versions": versions, "machine": machine_kind(), "created": created}
+    return result | ({"commit": commit} if commit else {})
 
 
 def machine_kind() -> str:
-    """The kind of machine in words that name nobody: processor architecture, cores, accelerator."""
+    """Return the kind of machine without names: number of cores, processor architecture, system, GPU."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -34,7 +38,7 @@ def machine_kind() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the clone that this file lies in; None for an installed package."""
+    """Return the commit of the clone that contains this file; None for an installed package."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None

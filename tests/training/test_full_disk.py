@@ -118,5 +118,5 @@ def test_a_disk_that_fills_up_loses_nothing(disk, train, monkeypatch, capsys):
 def test_a_run_that_cannot_even_begin_leaves_nothing(disk, train):
     resize(disk, 4)
     code, told = train(disk / "run")
-    assert (code, told) == (2, "auxface: no space left on the disk; make room and run the command again")
+    assert (code, told) == (2, "auxface: no space left on the disk; free some space and run the command again")
     assert not (disk / "run").exists()

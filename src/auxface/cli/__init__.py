@@ -1,4 +1,4 @@
-"""The ``auxface`` command: one verb per module, no logic."""
+"""The ``auxface`` command: one module per command, which parses, calls one public function and prints."""
 
 from auxface.cli.app import main
 

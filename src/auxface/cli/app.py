@@ -1,10 +1,11 @@
-"""The verbs together, and how errors become exit codes: 2 for bad input, 1 for a fault of ours."""
+"""All commands, and the exit codes: 0 done, 2 bad input, 130 interrupted, 1 an error inside auxface."""
 
 import errno
 import os
 import sys
 
 import typer
+from typer.core import TyperGroup
 
 from auxface import __version__
 from auxface.cli import (
@@ -24,9 +25,23 @@ from auxface.cli import (
 )
 from auxface.errors import InputError
 
+_ORDER = (
+    *("demo", "prepare", "data", "train", "evaluate", "audit", "predict", "explain", "export", "serve"),
+    *("study", "texture", "doctor"),
+)
+
+
+class _Commands(TyperGroup):
+    """Commands in the order of work, where Typer would list those with subcommands last."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        return sorted(self.commands, key=_ORDER.index)
+
+
 app = typer.Typer(
     name="auxface",
-    help="Train face models on a task and on rebuilding local texture; measure them by group; put them to use.",
+    help="Train face models on a task and on local texture, measure them by group, and use them.",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -47,26 +62,27 @@ app.command(name="texture")(texture.command)
 app.command(name="doctor")(doctor.command)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"auxface {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-# Typer carries its own copy of click in some versions and imports the package in others.
-_Usage: type[Exception] = typer.BadParameter.__mro__[2]
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Some versions of Typer import click, others contain a copy of it.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line and exit with its code."""
+    # The layouts are subcommands of prepare; to find them is to import them all.
     if "prepare" in sys.argv[1:2]:
         prepare.add_layouts()
     try:
@@ -74,16 +90,16 @@ def main() -> None:
     except InputError as error:
         _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print("auxface: stopped", file=sys.stderr)
+        print("auxface: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL:
             raise
-        _fail("no space left on the disk; make room and run the command again")
-    except _Usage as error:
+        _fail("no space left on the disk; free some space and run the command again")
+    except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)
             sys.exit(2)
@@ -91,6 +107,6 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(sentence: str) -> None:
-    print(f"auxface: {' '.join(sentence.split())}", file=sys.stderr)
+def _fail(message: str) -> None:
+    print(f"auxface: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

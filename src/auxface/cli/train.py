@@ -12,18 +12,18 @@ from auxface.errors import InputError
 
 if TYPE_CHECKING:
     from auxface.model.directory import SavedModel
-    from auxface.training.dry_run import Rehearsal
+    from auxface.training.dry_run import DryRun
 
 
 def command(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe file, or the name of a packaged recipe: l_ssat.")
+        str | None, typer.Argument(help="Recipe file, or name of a packaged recipe such as l_ssat.")
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The manifest, or a folder of shards.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The model directory to make.")] = None,
-    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with the run in this folder.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Manifest, or folder of shards.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Model directory to write.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Resume the interrupted run in this folder.")] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Build everything, take one step, say how long the whole will take.")
+        bool, typer.Option("--check", help="Train one step and estimate time and memory of the run; write nothing.")
     ] = False,
     settings: Set = None,
     seed: Seed = None,
@@ -34,41 +34,44 @@ def command(
     """Train a model on a manifest and write its directory."""
     if resume is not None:
         if recipe is not None or out is not None or settings or seed is not None or overwrite or check:
-            raise InputError("--resume takes the recipe from the run's folder; give no other argument but --data")
-        from auxface.training import train as verb
+            raise InputError("--resume reads the recipe from the run's folder; give it with --data, --device or --json")
+        from auxface.training import train as training
 
-        _tell(resume, verb.resume(resume, data=data, device=device), as_json)
+        _print_result(resume, training.resume(resume, data=data, device=device), as_json)
         return
     if recipe is None or data is None or (out is None and not check):
         raise InputError("train needs RECIPE, --data and --out (or --resume FOLDER alone)")
-    from auxface.training import train as verb
+    from auxface.training import train as training
 
     if check:
-        _tell_check(verb.check(recipe, data, overrides=settings or (), seed=seed, device=device), as_json)
+        _print_check(training.check(recipe, data, overrides=settings or (), seed=seed, device=device), as_json)
         return
     assert out is not None
-    saved = verb.train(recipe, data, out, overrides=settings or (), seed=seed, device=device, overwrite=overwrite)
-    _tell(out, saved, as_json)
+    saved = training.train(recipe, data, out, overrides=settings or (), seed=seed, device=device, overwrite=overwrite)
+    _print_result(out, saved, as_json)
 
 
-def _tell_check(found: "Rehearsal", as_json: bool) -> None:
+def _print_check(result: "DryRun", as_json: bool) -> None:
     from auxface.training.distributed import is_main_rank
 
     if not is_main_rank():
         return
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(asdict(result)))
         return
-    minutes = found.hours * 60
-    time = f"{found.hours:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes" if minutes >= 2 else "two minutes"
+    minutes = result.hours * 60
+    if minutes >= 90:
+        duration = f"{result.hours:.1f} hours"
+    else:
+        duration = f"{minutes:.0f} minutes" if minutes >= 2 else "two minutes"
     typer.echo(
-        f"all is well: {found.parameters / 1e6:.1f} million parameters, loss {found.loss:.3f} on two samples, "
-        f"{found.steps} steps of {found.batch_size} images at {found.step_seconds:.2f} s, "
-        f"{found.memory_gib:.1f} GiB; the whole will take about {time} on this machine"
+        f"ready to train: {result.parameters / 1e6:.1f} million parameters, loss {result.loss:.3f} on two images, "
+        f"{result.steps} steps of {result.batch_size} images at {result.step_seconds:.2f} s, "
+        f"{result.memory_gib:.1f} GiB; the run takes about {duration} on this machine"
     )
 
 
-def _tell(out: Path, saved: "SavedModel", as_json: bool) -> None:
+def _print_result(out: Path, saved: "SavedModel", as_json: bool) -> None:
     from auxface.training.distributed import is_main_rank
 
     if not is_main_rank():
