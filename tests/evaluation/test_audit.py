@@ -1,266 +1,150 @@
-"""The audit as a whole: splitting and merging, videos, damage, the matrix, comparisons."""
+"""The function and command ``audit``: files in, a report folder out; exit code 2 and one line for bad input."""
 
 import json
-import subprocess
 import sys
-from dataclasses import replace
+from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from made import emotion_samples, emotion_scores, forged_predictions
-from sklearn.metrics import roc_auc_score
+from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
-from auxface.evaluation import (
-    Predictions,
-    TableError,
-    Task,
-    audit_tables,
-    cross_dataset,
-    join_conditions,
-    merge_predictions,
-    split_conditions,
+from auxface.cli import main
+from auxface.errors import InputError
+from auxface.evaluation import join_conditions, write_predictions
+from auxface.evaluation.audit import audit
+from auxface.output_folder import written_folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The command line, in this process: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["auxface", "audit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return SimpleNamespace(returncode=ended.value.code, stdout=captured.out, stderr=captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    write_predictions(forged_predictions(n=400), folder / "a.parquet")
+    write_predictions(forged_predictions(n=400, skill=2.5), folder / "b.parquet")
+    return folder
+
+
+def test_one_table_gives_a_page_json_and_csv_files(run, tables, tmp_path):
+    done = run(tables / "a.parquet", "--out", tmp_path / "audit", "--resamples", 100, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads((tmp_path / "audit" / "report.json").read_text())
+    assert report["method"]["files"]["a"][0]["file"] == "a.parquet"
+    assert 0 < (tmp_path / "audit" / "report.html").stat().st_size < 3_000_000
+    models = pd.read_csv(tmp_path / "audit" / "csv" / "models.csv")
+    value = models.query("metric == 'auc' and unit == 'sample'")["value"].item()
+    assert value == pytest.approx(report["tasks"]["forged"]["overall"]["auc"]["value"])
+    again = run(tables / "a.parquet", "--out", tmp_path / "audit")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+def test_two_tables_are_compared(run, tables, tmp_path):
+    done = run(
+        tables / "a.parquet", tables / "b.parquet", "--names", "ours,theirs", "-o", tmp_path / "x", "--resamples", 100
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ours" in done.stdout
+    assert "theirs" in done.stdout
+    report = json.loads((tmp_path / "x" / "report.json").read_text())
+    assert set(report["models"]) == {"ours", "theirs"}
+    assert any(item["metric"] == "auc" and item["p_holm"] is not None for item in report["comparisons"]["forged"])
+
+
+def test_a_bad_table_gives_one_line_and_no_files(run, tables, tmp_path):
+    frame = forged_predictions(n=50).frame
+    frame.assign(**{"score.forged.forged": 2.0}).to_parquet(tmp_path / "logits.parquet")
+    done = run(tmp_path / "logits.parquet", "--out", tmp_path / "audit")
+    assert done.returncode == 2
+    assert done.stderr.startswith("auxface: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "outside [0, 1]" in done.stderr
+    assert not (tmp_path / "audit").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"names": ["x"]}, "1 names for 2 tables"),
+        ({"names": ["x", "x"]}, "both called 'x'"),
+        ({"tasks": ["age"]}, "no task 'age'"),
+        ({"split": "val"}, "no row of split 'val'"),
+        ({"baseline": "z"}, "no model is called 'z'"),
+        ({"matrix": True}, "the training set of its model is not stored"),
+        ({"validation": ["a.parquet"]}, "1 validation tables for 2 models"),
+    ],
 )
-from auxface.evaluation.clusters import cluster_codes
-from auxface.evaluation.compare import same_task
+def test_options_that_do_not_match_are_refused(tables, tmp_path, more, sentence):
+    more = {name: [tables / v for v in value] if name == "validation" else value for name, value in more.items()}
+    with pytest.raises(InputError, match=sentence):
+        audit([tables / "a.parquet", tables / "b.parquet"], tmp_path / "x", resamples=100, **more)
+    assert not (tmp_path / "x").exists()
 
 
-def numbers(entry, path=()):
-    """Every number of a report by its path."""
-    if isinstance(entry, dict):
-        for name, value in entry.items():
-            yield from numbers(value, (*path, name))
-    elif isinstance(entry, list):
-        for place, value in enumerate(entry):
-            yield from numbers(value, (*path, place))
-    elif isinstance(entry, int | float):
-        yield path, float(entry)
+def test_a_split_must_be_chosen_if_there_are_several(tmp_path):
+    table = forged_predictions(n=400)
+    table.frame.loc[:199, "split"] = "val"
+    write_predictions(table, tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"several splits \(test, val\); choose one with --split"):
+        audit(tmp_path / "t.csv", tmp_path / "x")
+    found = audit(tmp_path / "t.csv", tmp_path / "x", split="test", validation=[tmp_path / "t.csv"], resamples=100)
+    assert found.models["t"].rows == 200
+    assert found.models["t"].tasks["forged"].operating_points
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_splitting_a_table_in_any_way_and_merging_changes_nothing(seed):
-    table = forged_predictions(n=500, videos=60)
-    table.frame.loc[::7, "group.race"] = None
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(table.frame))
-    cuts = np.sort(generator.integers(0, len(order), 3))
-    parts = [
-        Predictions(table.frame.iloc[rows], table.tasks, {"no_face": 1}, table.provenance)
-        for rows in np.split(order, cuts)
-    ]
-    merged = merge_predictions(parts)
-    assert merged.left_out == {"no_face": 4}
-    merged.left_out = table.left_out
-    one, other = (dict(numbers(audit_tables({"m": t}, resamples=50).to_dict())) for t in (table, merged))
-    assert one.keys() == other.keys()
-    for path, value in one.items():
-        assert other[path] == pytest.approx(value, abs=1e-9), path
+def test_a_matrix_of_training_and_test_sets(tmp_path):
+    paths = []
+    for seed, (train, test) in enumerate([("ff", "ff"), ("ff", "celeb"), ("celeb", "ff"), ("celeb", "celeb")]):
+        table = forged_predictions(n=300, videos=40, seed=seed)
+        table.frame["dataset"] = test
+        table.provenance["trained_on"] = train
+        paths.append(tmp_path / f"{train}-{test}.parquet")
+        write_predictions(table, paths[-1])
+    found = audit(paths, tmp_path / "x", matrix=True, resamples=100)
+    cells = {(train, test) for train, model in found.models.items() for test in model.tasks["forged"].datasets}
+    assert cells == {("ff", "ff"), ("ff", "celeb"), ("celeb", "ff"), ("celeb", "celeb")}
+    assert "Across datasets" in (tmp_path / "x" / "report.html").read_text()
 
 
-def test_the_same_seed_gives_the_same_report_and_another_seed_other_intervals():
-    table = forged_predictions(n=300, videos=40)
-    first, again, other = (audit_tables({"m": table}, resamples=50, seed=s).to_dict() for s in (0, 0, 1))
-    assert first == again
-    assert first["tasks"]["forged"]["overall"]["auc"]["low"] != other["tasks"]["forged"]["overall"]["auc"]["low"]
-    assert first["tasks"]["forged"]["overall"]["auc"]["value"] == other["tasks"]["forged"]["overall"]["auc"]["value"]
+def test_robustness_is_read_from_one_table(tmp_path):
+    samples = emotion_samples(200, 60)
+    write_predictions(emotion_scores(samples, 2.0, 0), tmp_path / "m.parquet")
+    curves = {"fog": {k: emotion_scores(samples, 2.0 - 0.3 * k, 0) for k in (1, 2)}}
+    write_predictions(join_conditions(curves), tmp_path / "corrupted.parquet")
+    found = audit(tmp_path / "m.parquet", tmp_path / "x", robustness=[tmp_path / "corrupted.parquet"], resamples=100)
+    assert list(found.models["m"].tasks["emotion"].robustness["fog"]) == [1, 2]
+    with pytest.raises(InputError, match="pass it as robustness"):
+        audit(tmp_path / "corrupted.parquet", tmp_path / "y")
 
 
-def test_videos_are_whole_keys_so_that_repeated_names_never_merge():
-    table = forged_predictions(n=2000, videos=100)  # each video name occurs as original and as swap
-    videos = audit_tables({"m": table}, resamples=50).models["m"].tasks["forged"].videos
-    frame = table.frame
-    by_video = frame.groupby(["dataset", "method", "source", "video"])[["true.forged", "score.forged.forged"]].mean()
-    assert videos.overall["auc"].n == len(by_video) == 100
-    assert frame["video"].nunique() == 50
-    expected = roc_auc_score(by_video["true.forged"], by_video["score.forged.forged"])
-    assert videos.overall["auc"].value == pytest.approx(expected)
+def test_overwrite_replaces_an_audit_and_nothing_else(run, tables, tmp_path):
+    out, few = tmp_path / "audit", ("--resamples", 100, "--overwrite")
+    for _ in range(2):
+        assert run(tables / "a.parquet", "--out", out, *few).returncode == 0
+    (out / "csv" / "thesis.tex").write_text("mine")
+    page = (out / "report.html").read_bytes()
+    refused = run(tables / "b.parquet", "--out", out, *few)
+    assert (refused.returncode, "csv/thesis.tex" in refused.stderr) == (2, True)
+    assert (out / "csv" / "thesis.tex").read_text() == "mine"
+    assert (out / "report.html").read_bytes() == page
 
 
-def test_a_truth_that_changes_within_a_video_has_no_video_level():
-    table = forged_predictions(n=400, videos=20)
-    table.frame.loc[0, "true.forged"] = 1 - table.frame.loc[0, "true.forged"]
-    assert audit_tables({"m": table}, resamples=50).models["m"].tasks["forged"].videos is None
-
-
-def test_clusters_are_videos_else_sources_else_rows():
-    frame = forged_predictions(n=200, videos=20).frame
-    (codes,), kinds = cluster_codes([frame])
-    assert kinds == ("video",)
-    assert len(np.unique(codes)) == frame.groupby(["method", "source", "video"]).ngroups
-    frame["video"] = ""
-    (codes,), kinds = cluster_codes([frame])
-    assert kinds == ("source",)
-    assert len(np.unique(codes)) == frame["source"].nunique()
-    (codes,), kinds = cluster_codes([frame.drop(columns=["source"])])
-    assert kinds == ("row",)
-    assert len(np.unique(codes)) == 200
-
-
-def damaged(samples, skill, seed):
-    return {
-        name: {severity: emotion_scores(samples, skill - drop * severity, seed) for severity in (1, 2, 3)}
-        for name, drop in (("fog", 0.2), ("snow", 0.4), ("h264", 0.1))
-    }
-
-
-def test_mean_corruption_error_follows_its_definition_and_codecs_have_no_part_in_it():
-    samples = emotion_samples(400, 80)
-    tables = {"base": emotion_scores(samples, 1.5, 1), "ours": emotion_scores(samples, 2.5, 2)}
-    robustness = {"base": damaged(samples, 1.5, 1), "ours": damaged(samples, 2.5, 2)}
-    found = audit_tables(tables, robustness=robustness, baseline="base", resamples=50)
-    ours, base = (found.models[name].tasks["emotion"] for name in ("ours", "base"))
-
-    def error(model, corruption):
-        return sum(1 - model.robustness[corruption][severity]["accuracy"].value for severity in (1, 2, 3))
-
-    expected = np.mean([error(ours, name) / error(base, name) for name in ("fog", "snow")])
-    assert ours.robustness_summary["mean_corruption_error"].value == pytest.approx(expected)
-    assert ours.robustness_summary["mean_corruption_error"].more["corruptions"] == 2
-    assert base.robustness_summary["mean_corruption_error"].value == pytest.approx(1)
-    added = [
-        (error(ours, name) - 3 * (1 - ours.overall["accuracy"].value))
-        / (error(base, name) - 3 * (1 - base.overall["accuracy"].value))
-        for name in ("fog", "snow")
-    ]
-    relative = ours.robustness_summary["relative_mean_corruption_error"].value
-    assert relative == pytest.approx(np.mean(added))
-
-
-def test_groups_under_damage_are_measured_as_such_tables_would_be_alone():
-    samples = emotion_samples(400, 80)
-    table, curves = emotion_scores(samples, 2.0, 1), damaged(samples, 2.0, 1)
-    found = audit_tables({"m": table}, robustness={"m": curves}, resamples=50).models["m"].tasks["emotion"]
-    alone = audit_tables({"m": curves["snow"][3]}, resamples=50).models["m"].tasks["emotion"]
-    there = found.robustness_groups["snow"][3]
-    assert there.gaps["age_group"] == alone.gaps["age_group"]
-    assert there.groups["age_group"] == alone.groups["age_group"]
-    assert found.robustness["snow"][3] == alone.overall
-
-
-def test_groups_of_attributes_under_damage_are_compared_by_decisions():
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"source": [str(number) for number in range(300)], "group.age": ["old", "young"] * 150})
-    for name in ("Smiling", "Young"):
-        frame[f"true.a.{name}"] = rng.integers(0, 2, 300)
-        frame[f"score.a.{name}"] = np.clip(0.3 * frame[f"true.a.{name}"] + rng.uniform(0, 0.7, 300), 0, 1)
-    table = Predictions(frame, (Task("a", "multilabel", ("Smiling", "Young"), {"Smiling": 0.5, "Young": 0.5}),))
-    found = audit_tables({"m": table}, robustness={"m": {"fog": {1: table}}}, resamples=50).models["m"].tasks["a"]
-    damaged = found.robustness_groups["fog"][1].groups["age"]
-    assert found.robustness["fog"][1] == found.overall
-    for level in ("old", "young"):
-        assert damaged[level]["balanced_accuracy"] == found.groups["age"][level]["balanced_accuracy"]
-        assert "average_precision" not in damaged[level]
-
-
-def test_conditions_survive_being_one_table():
-    samples = emotion_samples(60, 10)
-    curves = damaged(samples, 2.0, 1) | {"codec": {"c23": emotion_scores(samples, 1.0, 4)}}
-    back = split_conditions(join_conditions(curves))
-    assert {name: list(steps) for name, steps in back.items()} == {name: list(steps) for name, steps in curves.items()}
-    assert back["codec"]["c23"].frame["true.emotion"].tolist() == samples["true.emotion"].tolist()
-
-
-def test_the_matrix_measures_each_test_set_as_if_alone():
-    parts = {(train, test): forged_predictions(n=600, videos=60, seed=seed) for seed, (train, test) in
-             enumerate([("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")])}  # fmt: skip
-    found = audit_tables(cross_dataset(parts), resamples=50)
-    for (train, test), table in parts.items():
-        value = found.models[train].tasks["forged"].datasets[test]["auc"].value
-        expected = roc_auc_score(table.frame["true.forged"], table.frame["score.forged.forged"])
-        assert value == pytest.approx(expected)
-    assert found.models["a"].provenance["trained_on"] == "a"
-
-
-def test_paired_differences_see_what_separate_intervals_do_not():
-    one = forged_predictions(n=4000, videos=120)
-    other = Predictions(one.frame.copy(), one.tasks)
-    true, score = one.frame["true.forged"], one.frame["score.forged.forged"]
-    other.frame["score.forged.forged"] = np.clip(score - 0.01 * true, 0, 1)
-    found = audit_tables({"one": one, "other": other}, resamples=300)
-    first, second = (found.models[name].tasks["forged"].overall["auc"] for name in ("one", "other"))
-    (item,) = [c for c in found.comparisons if c.metric == "auc" and not c.group]
-    assert first.low < second.value < first.high
-    assert item.difference.low > 0
-    assert item.difference.value == pytest.approx(first.value - second.value)
-    assert item.p_holm < 0.05
-
-
-def test_models_are_compared_on_the_samples_that_both_scored():
-    one = forged_predictions(n=400, videos=60)
-    other = Predictions(one.frame.copy(), one.tasks)
-    other.frame.loc[:99, "score.forged.forged"] = np.nan
-    found = audit_tables({"one": one, "other": other}, resamples=50)
-    for item in found.comparisons:
-        assert item.difference.value in (None, 0.0)
-        assert item.p in (None, 1.0)
-    assert "one and other are compared on the 300 samples of forged that both scored." in found.notes
-
-
-def test_classes_in_another_order_are_the_same_question_unless_their_order_says_which_is_positive():
-    one = emotion_scores(emotion_samples(), 1.0, 0)
-    task = one.tasks[0]
-    turned = Predictions(one.frame, (replace(task, classes=tuple(reversed(task.classes))),))
-    found = audit_tables({"one": one, "turned": turned}, resamples=50).comparisons
-    assert {item.metric for item in found} >= {"accuracy", "balanced_accuracy", "macro_f1"}
-    assert all(item.difference.value == 0 for item in found if not item.group)
-    assert not same_task(Task("t", "class", ("a", "b")), Task("t", "class", ("b", "a")))
-
-
-def test_gaps_of_two_models_are_compared_by_group():
-    one, other = forged_predictions(n=2000), forged_predictions(n=2000, skill=2.0)
-    found = audit_tables({"one": one, "other": other}, resamples=100)
-    (item,) = [c for c in found.comparisons if (c.metric, c.group) == ("balanced_accuracy_difference", "race")]
-    one, other = (
-        found.models[name].tasks["forged"].gaps["race"]["balanced_accuracy_difference"] for name in ("one", "other")
-    )
-    assert item.difference.value == pytest.approx(one.value - other.value)
-
-
-def test_a_validation_table_chooses_thresholds_and_operating_points():
-    table, validation = forged_predictions(n=3000), forged_predictions(n=3000, seed=7)
-    bare = Predictions(table.frame, (type(table.tasks[0])("forged", "binary", ("real", "forged")),))
-    found = audit_tables({"m": bare}, validation={"m": validation}, resamples=50).models["m"].tasks["forged"]
-    assert found.task.threshold_rule == "balanced_accuracy on the validation table"
-    point = found.operating_points["fpr=0.01"]
-    true, score = validation.frame["true.forged"], validation.frame["score.forged.forged"]
-    assert (score[true == 0] >= point.threshold).mean() <= 0.01
-    said = table.frame["score.forged.forged"] >= point.threshold
-    rate = said[table.frame["true.forged"] == 0].mean()
-    assert point.rates["false_positive_rate"].value == pytest.approx(rate)
-    assert found.temperature > 0
-    assert "fpr=0.001" in found.operating_points
-
-
-def test_names_of_models_that_do_not_exist_are_refused():
-    table = forged_predictions(n=100)
-    with pytest.raises(TableError, match="baseline: no model is called 'x'"):
-        audit_tables({"m": table}, baseline="x")
-    with pytest.raises(TableError, match="no table was given"):
-        audit_tables({})
-
-
-def test_evaluation_stands_alone():
-    code = (
-        "import sys, auxface.evaluation\n"
-        "loaded = {name.split('.')[0] for name in sys.modules}\n"
-        "assert not loaded & {'torch', 'timm', 'torchvision', 'pydantic', 'typer', 'matplotlib'}, loaded\n"
-        "own = {'.'.join(name.split('.')[:2]) for name in sys.modules if name.startswith('auxface.')}\n"
-        "assert own == {'auxface.evaluation'}, own\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_report_is_plain_json_in_the_documented_shape():
-    report = audit_tables({"m": forged_predictions(n=300)}, resamples=50).to_dict()
-    assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert {"tasks", "left_out", "provenance"} <= report.keys()
-    task = report["tasks"]["forged"]
-    assert {"overall", "groups", "gaps", "robustness"} <= task.keys()
-    assert {"value", "low", "high", "n"} <= task["overall"]["auc"].keys()
-    assert task["groups"]["race"]["Black"]["accuracy"]["n"] > 0
-    missing = task["overall"]["tpr_at_fpr_0.001"]
-    assert missing["value"] is None
-    assert missing["why"]
+def test_an_audit_does_not_replace_the_folder_of_its_table(run, tables, tmp_path):
+    with written_folder(tmp_path / "test") as beside:
+        (beside / "a.parquet").write_bytes((tables / "a.parquet").read_bytes())
+    refused = run(tmp_path / "test" / "a.parquet", "--out", tmp_path / "test", "--overwrite")
+    assert (refused.returncode, "which this command reads" in refused.stderr) == (2, True)
+    assert (tmp_path / "test" / "a.parquet").exists()

@@ -1,7 +1,6 @@
-"""Whether 95% intervals hold the truth 95 times in a hundred: simulated samples of a population that is known.
+"""Coverage of 95% intervals: how often they hold the true value of a simulated population.
 
-Run with ``pytest -m slow tests/evaluation/test_coverage.py -s``; the figures are printed and stand in
-docs/evaluation.md.
+Run with ``pytest -m slow tests/evaluation/test_coverage.py -s``; it prints the figures of docs/evaluation.md.
 """
 
 import numpy as np
@@ -24,7 +23,7 @@ CHECKED = (
     "selection_rate", "auc", "average_precision", "equal_error_rate", "brier_score", "accuracy of group a",
     "accuracy of group b", "difference of two models in AUC",
 )  # fmt: skip
-# Maxima, distances and step functions of few samples have intervals that are rather too wide.
+# Intervals of maxima, distances and step functions of few samples are conservative.
 AT_LEAST = (
     "expected_calibration_error", "demographic_parity_difference", "equalized_odds_difference", "worst_group_accuracy",
 )  # fmt: skip
@@ -33,7 +32,7 @@ AT_LEAST = (
 def simulate(
     seed: int, clusters: int, frames: int, spread: float, positives: float = 0.5
 ) -> tuple[Predictions, Predictions]:
-    """Two models on ``clusters`` videos of ``frames`` frames; ``spread`` is how much a video's luck varies."""
+    """Return two models on ``clusters`` videos of ``frames`` frames; ``spread`` is the standard deviation by video."""
     generator = np.random.default_rng(seed)
     video = np.repeat(np.arange(clusters), frames)
     true = (generator.random(clusters) < positives).astype(int)[video]
@@ -68,7 +67,7 @@ def figures(
 def coverage(
     clusters: int, frames: int, spread: float, *, positives: float = 0.5, by_row: bool = False, tables: int = TABLES
 ) -> dict[str, float]:
-    """Share of tables whose interval holds the population's value, by metric."""
+    """Return the share of tables whose interval holds the value of the population, by metric."""
     large = simulate(10**6, POPULATION, 1, spread, positives)
     truth = {name: draws.values[0] for name, draws in figures(large, np.arange(POPULATION), 1, 0).items()}
     held: dict[str, list[bool]] = {}
@@ -94,7 +93,7 @@ def coverage(
 @pytest.mark.parametrize(
     ("clusters", "frames", "spread"), [(300, 1, 0.0), (100, 12, 0.8), (1200, 1, 0.0), (1200, 3, 0.8)]
 )
-def test_intervals_hold_the_truth_93_to_97_times_in_a_hundred(clusters, frames, spread):
+def test_intervals_cover_the_true_value_93_to_97_percent(clusters, frames, spread):
     shares = coverage(clusters, frames, spread)
     # 2,000 tables know a share of 95% to one point, twice its standard error.
     outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.97}
@@ -109,8 +108,8 @@ def test_intervals_hold_the_truth_93_to_97_times_in_a_hundred(clusters, frames, 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("levels", [2, 4, 12])
-def test_equally_served_levels_are_called_unlike_one_time_in_twenty_at_most(levels):
-    """Levels that differ in nothing: how often the gap exceeds ``by_chance``, and its interval leaves out nought."""
+def test_equal_levels_are_significant_one_time_in_twenty(levels):
+    """Levels of equal performance: how often the gap exceeds ``by_chance``, so that its interval excludes 0."""
     beyond: list[bool] = []
     values: list[float] = []
     for seed in range(400):
@@ -127,12 +126,12 @@ def test_equally_served_levels_are_called_unlike_one_time_in_twenty_at_most(leve
         assert gap.low is not None
         beyond.append(gap.low > 0)
         values.append(gap.value)
-    print(f"\n{levels} equal levels: mean gap {np.mean(values):.3f}, called unlike {np.mean(beyond):.1%}")
+    print(f"\n{levels} equal levels: mean gap {np.mean(values):.3f}, significant in {np.mean(beyond):.1%}")
     assert np.mean(beyond) <= 0.08
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_resampling_rows_of_videos_is_far_too_sure():
+def test_resampling_rows_of_videos_is_too_narrow():
     shares = coverage(100, 12, 0.8, by_row=True, tables=1000)
     assert max(shares[name] for name in ("accuracy", "balanced_accuracy", "auc", "average_precision")) < 0.8

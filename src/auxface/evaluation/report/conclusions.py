@@ -86,4 +86,4 @@ def gap_significance(metric: str, value: float, by_chance: object) -> str:
 
 
 def _ends(metric: str, low: float, high: float) -> str:
-    return f"{format_difference(metric, low)} to {format_difference(metric, high)}"
+    return f"{format_difference(metric, low).removesuffix(' points')} to {format_difference(metric, high)}"

@@ -1,4 +1,4 @@
-"""Every metric against scikit-learn, torchmetrics and fairlearn on random tables with ties and weights."""
+"""Metrics against scikit-learn, torchmetrics and fairlearn on random tables with ties and weights."""
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ def dense(cluster):
 
 @quick
 @given(binary_samples())
-def test_ranking_equals_scikit_learn_on_the_data_and_on_every_weighted_resample(samples):
+def test_ranking_equals_scikit_learn_on_every_resample(samples):
     true, score, cluster = samples
     cluster = dense(cluster)
     draw = draw_resamples(int(cluster.max()) + 1, 6, 0)
@@ -107,8 +107,8 @@ def test_calibration_equals_torchmetrics_and_scikit_learn(samples):
     found = compute(CALIBRATION, true, None, score, cluster=cluster, resampling=draw)
     for column in range(4):
         repeated = np.repeat(np.arange(len(true)), draw.weights[:, column][cluster].astype(int))
-        wanted = expected_calibration_error(true[repeated], score[repeated])
-        assert found["expected_calibration_error"][0, column] == pytest.approx(wanted)
+        expected = expected_calibration_error(true[repeated], score[repeated])
+        assert found["expected_calibration_error"][0, column] == pytest.approx(expected)
         assert found["brier_score"][0, column] == pytest.approx(brier_score(true[repeated], score[repeated]))
 
 
@@ -141,29 +141,31 @@ def test_gaps_equal_fairlearn_and_the_published_formulas(seed):
     overall = measure(table, task, whole(table), cluster, draw).levels[""]
     found = {name: draws.values[0] for name, draws in gaps(levels, overall).items()}
     true, group = table.frame["true.t"], table.frame["group.g"]
-    said = (table.frame["score.t.yes"] >= 0.5).astype(int)
+    predicted = (table.frame["score.t.yes"] >= 0.5).astype(int)
     for name in ("demographic_parity", "equalized_odds", "equal_opportunity"):
         for form in ("difference", "ratio"):
-            wanted = getattr(fairlearn, f"{name}_{form}")(true, said, sensitive_features=group)
-            assert found[f"{name}_{form}"] == pytest.approx(wanted), name
+            expected = getattr(fairlearn, f"{name}_{form}")(true, predicted, sensitive_features=group)
+            assert found[f"{name}_{form}"] == pytest.approx(expected), name
     precision = fairlearn.MetricFrame(
-        metrics=sklearn.precision_score, y_true=true, y_pred=said, sensitive_features=group
+        metrics=sklearn.precision_score, y_true=true, y_pred=predicted, sensitive_features=group
     )
     assert found["predictive_parity_difference"] == pytest.approx(precision.difference())
     assert found["predictive_parity_ratio"] == pytest.approx(precision.ratio())
-    accuracy = fairlearn.MetricFrame(metrics=sklearn.accuracy_score, y_true=true, y_pred=said, sensitive_features=group)
+    accuracy = fairlearn.MetricFrame(
+        metrics=sklearn.accuracy_score, y_true=true, y_pred=predicted, sensitive_features=group
+    )
     assert found["worst_group_accuracy"] == pytest.approx(accuracy.group_min())
     parts = [group == level for level in sorted(group.unique())]
-    false_alarm = [said[rows & (true == 0)].mean() for rows in parts]
-    assert found["F_FPR"] == pytest.approx(sum(abs(rate - said[true == 0].mean()) for rate in false_alarm))
-    assert found["F_OAE"] == pytest.approx(np.ptp([(said == true)[rows].mean() for rows in parts]))
-    said_k = [[(said[rows] == k).mean() for rows in parts] for k in (0, 1)]
-    assert found["F_DP"] == pytest.approx(max(np.ptp(row) for row in said_k))
-    given = [[(said[rows & (true == y)] == k).mean() for rows in parts] for k in (0, 1) for y in (0, 1)]
+    false_alarm = [predicted[rows & (true == 0)].mean() for rows in parts]
+    assert found["F_FPR"] == pytest.approx(sum(abs(rate - predicted[true == 0].mean()) for rate in false_alarm))
+    assert found["F_OAE"] == pytest.approx(np.ptp([(predicted == true)[rows].mean() for rows in parts]))
+    rate_of = [[(predicted[rows] == k).mean() for rows in parts] for k in (0, 1)]
+    assert found["F_DP"] == pytest.approx(max(np.ptp(row) for row in rate_of))
+    given = [[(predicted[rows & (true == y)] == k).mean() for rows in parts] for k in (0, 1) for y in (0, 1)]
     assert found["F_MEO"] == pytest.approx(max(np.ptp(row) for row in given))
 
 
-def test_small_and_one_class_groups_say_why_and_keep_their_count():
+def test_small_and_one_class_levels_have_a_reason_and_count():
     table = grouped_table(0, levels=2)
     group = table.frame["group.g"].to_numpy(dtype=object)
     group[:12] = "few"
@@ -177,7 +179,7 @@ def test_small_and_one_class_groups_say_why_and_keep_their_count():
     assert found["0"]["accuracy"].value is not None
 
 
-def test_rates_carry_the_samples_they_are_made_of_and_a_zero_has_an_honest_interval():
+def test_rates_count_their_own_samples_and_zero_has_an_interval():
     true = np.array([0] * 40 + [1] * 400)
     frame = pd.DataFrame({"true.t": true, "score.t.yes": np.where(true == 1, 0.9, 0.1)})
     task = Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
@@ -190,7 +192,7 @@ def test_rates_carry_the_samples_they_are_made_of_and_a_zero_has_an_honest_inter
     assert overall["tpr_at_fpr_0.01"].why == "40 negative samples; 100 are needed"
 
 
-def test_one_class_ties_and_unscored_rows_are_measured_where_they_can_be():
+def test_one_class_and_unscored_rows_keep_what_is_defined():
     frame = pd.DataFrame({"true.t": [1] * 50, "score.t.yes": [0.5] * 48 + [np.nan] * 2})
     audited = audit_tables({"m": Predictions(frame, (Task("t", "binary", ("no", "yes")),))}, resamples=100)
     found = audited.models["m"].tasks["t"]

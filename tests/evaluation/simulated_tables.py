@@ -1,4 +1,4 @@
-"""Made predictions: samples of people, a model with a given skill, weaker for some groups."""
+"""Simulated predictions: samples of people, and models of a given skill that are weaker for some groups."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ EMOTIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "a
 
 
 def emotion_samples(n: int = 800, people: int = 160, seed: int = 0) -> pd.DataFrame:
-    """Key, groups and truth; skin tone and age group belong to a person."""
+    """Return key, groups and truth; skin tone and age group belong to a person."""
     generator = np.random.default_rng(seed)
     person = generator.integers(0, people, n)
     tone = generator.integers(1, 11, people)[person]
@@ -31,7 +31,7 @@ def emotion_samples(n: int = 800, people: int = 160, seed: int = 0) -> pd.DataFr
 
 
 def emotion_scores(samples: pd.DataFrame, skill: float, seed: int, noise: int = 0, bias: float = 0.08) -> Predictions:
-    """Scores of a model: the higher ``skill``, the better; darker tones and single people are harder."""
+    """Return scores of a model: the higher ``skill``, the better; darker tones and some people are harder."""
     shared = np.random.default_rng(99)
     own = np.random.default_rng(seed)
     people, person = np.unique(samples["source"], return_inverse=True)
@@ -51,7 +51,7 @@ def emotion_scores(samples: pd.DataFrame, skill: float, seed: int, noise: int = 
 
 
 def forged_predictions(n: int = 4000, videos: int = 200, seed: int = 0, skill: float = 1.5) -> Predictions:
-    """Frames of real and forged videos; the frames of one video share most of their luck."""
+    """Return frames of real and forged videos; most of the noise is common to the frames of one video."""
     generator = np.random.default_rng(seed)
     video = generator.integers(0, videos, n)
     forged = (np.arange(videos) % 2)[video]

@@ -1,4 +1,4 @@
-"""The page's colors as color-blind people see them: series stay apart, and none leans on color alone."""
+"""The page's colors for color-blind readers: series differ in color and in marker, and contrast with the background."""
 
 import re
 from itertools import combinations
@@ -35,7 +35,7 @@ def seen(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("cones", SEEN)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_series_stay_apart(theme, cones):
+def test_series_differ_for_color_blind_readers(theme, cones):
     lab = seen(themes()[theme], SEEN[cones])
     apart = {pair: float(np.linalg.norm(lab[pair[0]] - lab[pair[1]])) for pair in combinations(range(SERIES), 2)}
     # A difference of about 2.3 can just be seen side by side; the first four, which most reports use, need more.
@@ -45,7 +45,7 @@ def test_series_stay_apart(theme, cones):
 
 
 @pytest.mark.parametrize(("theme", "paper"), [("light", "fdfcfa"), ("dark", "16181b")])
-def test_series_stand_out_from_the_paper(theme, paper):
+def test_series_have_contrast_to_the_background(theme, paper):
     """WCAG 2: graphics need a contrast of 3 to 1."""
 
     def luminance(rgb: np.ndarray) -> np.ndarray:
@@ -57,5 +57,5 @@ def test_series_stand_out_from_the_paper(theme, paper):
         assert (max(light, ground) + 0.05) / (min(light, ground) + 0.05) >= 3
 
 
-def test_no_series_leans_on_its_color_alone():
+def test_every_series_has_its_own_marker():
     assert len(set(MARKERS)) == SERIES

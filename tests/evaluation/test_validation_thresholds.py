@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import forged_predictions
+from simulated_tables import forged_predictions
 from sklearn.metrics import balanced_accuracy_score
 
 from auxface.evaluation import (
@@ -21,7 +21,7 @@ from auxface.evaluation.header import parse_tasks
 
 
 def shifted(seed):
-    """Scores of one gender are shifted, so that one threshold serves the genders unlike."""
+    """Return scores that are shifted for one gender, so that one threshold performs differently by gender."""
     table = forged_predictions(n=3000, videos=300, seed=seed)
     score = table.frame["score.forged.forged"].to_numpy()
     male = (table.frame["group.gender"] == "Male").to_numpy()
@@ -35,7 +35,7 @@ def found():
     return table, validation, audit_tables({"m": table}, validation={"m": validation}, resamples=100)
 
 
-def test_thresholds_are_the_rules_on_each_levels_validation_rows_and_figures_are_sklearns(found):
+def test_level_thresholds_come_from_their_validation_rows(found):
     table, validation, audit = found
     own = audit.models["m"].tasks["forged"].group_thresholds["gender"]
     decided = np.zeros(len(table.frame))
@@ -44,11 +44,11 @@ def test_thresholds_are_the_rules_on_each_levels_validation_rows_and_figures_are
         assert threshold == choose_threshold(rows["true.forged"], rows["score.forged.forged"])
         here = (table.frame["group.gender"] == level).to_numpy()
         decided[here] = table.frame["score.forged.forged"][here] >= threshold
-    wanted = balanced_accuracy_score(table.frame["true.forged"], decided)
-    assert own.overall["balanced_accuracy"].value == pytest.approx(wanted)
+    expected = balanced_accuracy_score(table.frame["true.forged"], decided)
+    assert own.overall["balanced_accuracy"].value == pytest.approx(expected)
 
 
-def test_they_narrow_the_gap_that_one_threshold_makes_and_say_what_they_need(found, tmp_path):
+def test_level_thresholds_narrow_the_gap_and_need_the_group(found, tmp_path):
     task = found[2].models["m"].tasks["forged"]
     own, name = task.group_thresholds["gender"], "equalized_odds_difference"
     assert own.gaps[name].value < task.gaps["gender"][name].value / 2
@@ -59,7 +59,7 @@ def test_they_narrow_the_gap_that_one_threshold_makes_and_say_what_they_need(fou
     assert "csv/group_thresholds.csv" in page
 
 
-def test_a_table_that_carries_them_is_decided_by_them_and_the_page_says_whom_it_must_know(found, tmp_path):
+def test_stored_level_thresholds_are_used_and_noted(found, tmp_path):
     table, _, audit = found
     own = audit.models["m"].tasks["forged"].group_thresholds["gender"]
     task = table.task("forged")
@@ -79,25 +79,25 @@ def test_a_table_that_carries_them_is_decided_by_them_and_the_page_says_whom_it_
     assert any("the gender of every sample at test time" in note for note in again.notes)
 
 
-def test_whoever_states_no_level_is_decided_by_the_one_threshold():
+def test_rows_without_a_level_use_the_common_threshold():
     table = shifted(0)
     task = replace(table.task("forged"), level_thresholds=LevelThresholds("gender", {"forged": {"Male": 0.0}}))
     table.frame["group.gender"] = np.where(np.arange(3000) < 1500, "Male", None)
     alone = audit_tables({"m": replace(table, tasks=(task,))}, resamples=50).models["m"].tasks["forged"]
     score = table.frame["score.forged.forged"]
-    wanted = ((np.arange(3000) < 1500) | (score >= task.threshold("forged"))).mean()
-    assert alone.overall["selection_rate"].value == pytest.approx(wanted)
+    expected = ((np.arange(3000) < 1500) | (score >= task.threshold("forged"))).mean()
+    assert alone.overall["selection_rate"].value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("entry", [3, {"group": "g"}, {"group": "g", "thresholds": {"forged": {"a": 2}}},
                                    {"group": "g", "thresholds": {"forged": 0.5}}])  # fmt: skip
-def test_thresholds_that_are_none_are_refused(entry):
+def test_invalid_level_thresholds_are_refused(entry):
     task = {"kind": "binary", "classes": ["real", "forged"], "level_thresholds": entry}
     with pytest.raises(TableError, match="forged"):
         parse_tasks({"tasks": {"forged": task}}, Path("t.parquet"))
 
 
-def test_a_level_that_validation_hardly_knows_keeps_the_one_threshold():
+def test_a_level_rare_in_validation_keeps_the_common_threshold():
     table, validation = shifted(0), shifted(1)
     validation.frame = validation.frame[
         (validation.frame["group.race"] != "Asian")

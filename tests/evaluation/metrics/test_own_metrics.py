@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import MetricFrame
-from made import forged_predictions
+from simulated_tables import forged_predictions
 from sklearn.metrics import fbeta_score, matthews_corrcoef, mean_absolute_error, roc_auc_score
 
 from auxface.evaluation import (
@@ -78,7 +78,7 @@ def test_any_function_becomes_a_metric(registered):
 
 
 def test_a_function_sees_the_rows_of_each_resample(registered):
-    registered(metric_from_function("own_accuracy", lambda true, said: (true == said).mean(), bounds=(0, 1)))
+    registered(metric_from_function("own_accuracy", lambda true, predicted: (true == predicted).mean(), bounds=(0, 1)))
     found = audit_tables({"m": forged_predictions(n=500)}, resamples=200).models["m"].tasks["forged"]
     own, ours = found.gaps["race"]["own_accuracy_difference"], found.gaps["race"]["accuracy_difference"]
     assert (own.value, own.more["by_chance"]) == pytest.approx((ours.value, ours.more["by_chance"]))
@@ -86,7 +86,7 @@ def test_a_function_sees_the_rows_of_each_resample(registered):
 
 
 def test_a_function_that_raises_leaves_a_reason(registered):
-    def refuse(true, said):
+    def refuse(true, predicted):
         raise ValueError("needs three classes")
 
     registered(metric_from_function("refused", refuse))
@@ -102,14 +102,14 @@ def test_names_of_built_in_metrics_are_refused(registered):
 
 def test_by_group_equals_fairlearn():
     table = forged_predictions(n=2000)
-    true, said = table.frame["true.forged"], (table.frame["score.forged.forged"] >= 0.5).astype(int)
+    true, predicted = table.frame["true.forged"], (table.frame["score.forged.forged"] >= 0.5).astype(int)
     race, video = table.frame["group.race"], table.frame["method"] + table.frame["video"]
 
-    def f2(true, said):
-        return fbeta_score(true, said, beta=2)
+    def f2(true, predicted):
+        return fbeta_score(true, predicted, beta=2)
 
-    found = metric_by_group(f2, true, said, group=race, cluster=video, bounds=(0, 1), resamples=100)
-    theirs = MetricFrame(metrics=f2, y_true=true, y_pred=said, sensitive_features=race)
+    found = metric_by_group(f2, true, predicted, group=race, cluster=video, bounds=(0, 1), resamples=100)
+    theirs = MetricFrame(metrics=f2, y_true=true, y_pred=predicted, sensitive_features=race)
     assert found.overall.value == pytest.approx(theirs.overall)
     frame = found.to_frame()
     assert frame["value"].to_dict() == pytest.approx(theirs.by_group.to_dict())

@@ -1,4 +1,4 @@
-"""Tables on disk: what is written is read again; what is broken or hostile gets one sentence."""
+"""Tables on disk: round trips, and errors for invalid or hostile files."""
 
 import json
 from contextlib import suppress
@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import emotion_samples, emotion_scores, forged_predictions
+from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
 from auxface.evaluation import Predictions, TableError, Task, audit_tables, read_predictions, write_predictions
 from auxface.evaluation import io as storage
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_what_is_written_is_read_again(tmp_path, suffix):
+def test_a_table_is_read_as_it_was_written(tmp_path, suffix):
     table = forged_predictions(n=200)
     table.frame.loc[3, "group.race"] = None
     table.tasks = (Task("forged", "binary", ("real", "forged"), {"forged": 0.4}, "equal_error", (0.3, 0.5)),)
@@ -39,7 +39,7 @@ def test_a_bare_table_of_any_model_is_enough(tmp_path, suffix):
     assert audit_tables({"m": found}, resamples=50).models["m"].tasks["emotion"].overall["accuracy"].n == 100
 
 
-def test_tasks_are_read_off_the_columns(tmp_path):
+def test_tasks_are_inferred_from_columns(tmp_path):
     frame = pd.DataFrame(
         {"true.a": [0, 1], "score.a.yes": [0.2, 0.9], "true.b.x": [0, 1], "score.b.x": [0.1, 0.2], "true.b.y": [1, 1],
          "score.b.y": [0.3, 0.2], "true.age": [31, 20], "predicted.age": [30.0, 22.0]}
@@ -75,7 +75,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_table_gets_a_sentence(tmp_path, name):
+def test_invalid_parquet_tables_are_refused(tmp_path, name):
     change, sentence = BROKEN[name]
     broken(change).to_parquet(tmp_path / "t.parquet", index=False)
     with pytest.raises(TableError, match=sentence) as caught:
@@ -85,14 +85,14 @@ def test_a_broken_table_gets_a_sentence(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "lists"])
-def test_a_broken_csv_gets_a_sentence(tmp_path, name):
+def test_invalid_csv_tables_are_refused(tmp_path, name):
     change, sentence = BROKEN[name]
     broken(change).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(TableError, match=sentence):
         read_predictions(tmp_path / "t.csv")
 
 
-def test_scores_for_some_classes_only_are_refused_and_none_at_all_are_counted(tmp_path):
+def test_partly_scored_rows_are_refused_unscored_ones_counted(tmp_path):
     table = emotion_scores(emotion_samples(60), 2.0, 0)
     columns = [name for name in table.frame if name.startswith("score.")]
     table.frame.loc[4, columns] = np.nan
@@ -115,7 +115,7 @@ def test_scores_for_some_classes_only_are_refused_and_none_at_all_are_counted(tm
     [("t.parquet", b"PAR1 but not really"), ("t.parquet", b""), ("t.csv", b""), ("t.csv", b"\xff\xfe\x00a,b\n"),
      ("t.csv", b"a,b\n1,2\n"), ("t.txt", b"hello")],
 )  # fmt: skip
-def test_what_is_no_table_gets_a_sentence(tmp_path, name, content):
+def test_files_that_are_no_table_are_refused_by_name(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TableError, match=name):
         read_predictions(tmp_path / name)
@@ -143,14 +143,14 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=range(len(HEADERS)))
-def test_a_broken_header_gets_a_sentence(tmp_path, header):
+def test_invalid_headers_are_refused(tmp_path, header):
     table = pa.Table.from_pandas(forged_predictions(n=40).frame, preserve_index=False)
     pq.write_table(table.replace_schema_metadata({b"auxface": header.encode()}), tmp_path / "t.parquet")
     with pytest.raises(TableError, match=r"t\.parquet"):
         read_predictions(tmp_path / "t.parquet")
 
 
-def test_a_table_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+def test_too_large_a_table_is_refused_before_it_is_read(tmp_path, monkeypatch):
     write_predictions(forged_predictions(n=4000), tmp_path / "t.parquet")
     monkeypatch.setattr(storage, "MOST_BYTES", 100_000)
     with pytest.raises(TableError, match="4,000 rows would take"):
@@ -159,7 +159,7 @@ def test_a_table_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_pat
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from([".parquet", ".csv"]), st.integers(0, 2**32 - 1))
-def test_mutated_files_give_a_table_or_a_sentence(tmp_path_factory, suffix, seed):
+def test_mutated_files_give_a_table_or_a_table_error(tmp_path_factory, suffix, seed):
     folder = tmp_path_factory.mktemp("mutated")
     generator = np.random.default_rng(seed)
     path = folder / f"t{suffix}"

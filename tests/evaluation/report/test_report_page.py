@@ -1,4 +1,4 @@
-"""The page: what it says, that it needs no network, and how it stands in a real browser."""
+"""The page: its sentences, its files, no network, and its layout in a browser."""
 
 import html
 import json
@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from made import emotion_samples, emotion_scores, forged_predictions
+from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
 from auxface.evaluation import Figure, Section, TableError, audit_tables, cross_dataset, write_report
 from auxface.evaluation.report.conclusions import TERMS
@@ -40,7 +40,7 @@ def pages(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["one", "three", "matrix"])
-def test_the_page_is_one_file_without_network_and_names_only_csvs_that_exist(pages, name):
+def test_the_page_needs_no_network_and_its_csv_files_exist(pages, name):
     page = (pages / name / "report.html").read_text()
     assert len(page) < 3_000_000
     assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", page)
@@ -53,7 +53,7 @@ def test_the_page_is_one_file_without_network_and_names_only_csvs_that_exist(pag
     assert written - files <= {"csv/attribute_groups.csv", "csv/attribute_gaps.csv", "csv/comparisons.csv"}
 
 
-def test_the_page_opens_with_five_questions_and_escapes_what_it_is_given(pages):
+def test_the_page_opens_with_five_questions_and_escapes_html(pages):
     page = (pages / "one" / "report.html").read_text()
     opening = page[: page.index("<h2>Metrics")]
     for question in ("How good?", "How certain?", "For whom is it worst?", "How robust?", "What was excluded?"):
@@ -63,7 +63,7 @@ def test_the_page_opens_with_five_questions_and_escapes_what_it_is_given(pages):
     assert "Counting them as errors" in opening
 
 
-def test_confidence_is_of_the_true_value(pages):
+def test_the_interval_is_said_to_hold_the_true_value(pages):
     """The interval holds the population's value 95 times in 100, another table's figure far less often."""
     page = (pages / "one" / "report.html").read_text()
     opening = page[: page.index("<h2>Metrics")]
@@ -81,14 +81,14 @@ def test_terms_are_defined_once_before_their_use(pages, name):
     assert page.index(TERMS) < first_section
 
 
-def test_a_group_that_cannot_be_measured_stands_on_the_page_with_its_reason(tmp_path):
+def test_the_page_says_why_a_level_is_not_measured(tmp_path):
     table = forged_predictions(n=600)
     table.frame.loc[:9, "group.race"] = "Few"
     write_report(audit_tables({"m": table}, resamples=50), tmp_path, title="t")
     assert "not measurable: only 10 samples, fewer than 30" in (tmp_path / "report.html").read_text()
 
 
-def test_sections_of_the_caller_stand_on_the_page_and_only_take_images(tmp_path):
+def test_sections_are_shown_and_their_figures_are_png(tmp_path):
     found = audit_tables({"m": forged_predictions(n=200)}, resamples=50)
     with pytest.raises(TableError, match="not a PNG"):
         write_report(found, tmp_path, title="t", sections_after=[Section("S", "x", (Figure(b"GIF", "c", "a"),))])
@@ -114,18 +114,18 @@ def browser():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
 @pytest.mark.parametrize("name", ["one", "three", "matrix"])
-def test_in_a_real_browser(pages, browser, name, width, scheme):
+def test_the_page_fits_and_loads_nothing_in_a_browser(pages, browser, name, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    messages, requests = [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto((pages / name / "report.html").as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert not said
-    assert all(url.startswith(("file:", "data:")) for url in asked)
-    assert len(asked) == 1
+    assert not messages
+    assert all(url.startswith(("file:", "data:")) for url in requests)
+    assert len(requests) == 1
     headings = page.locator("h1, h2").all_inner_texts()
     assert "Method" in headings
     assert {"one": "Scores and thresholds", "three": "Robustness", "matrix": "Across datasets"}[name] in headings
