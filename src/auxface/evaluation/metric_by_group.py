@@ -80,7 +80,7 @@ def metric_by_group(
     """
     true, given = np.asarray(y_true), np.asarray(y)
     clusters = np.arange(len(true)) if cluster is None else pd.factorize(np.asarray(cluster))[0]
-    partition = by_column("group", pd.Series(group).reset_index(drop=True))
+    partition = by_column("group", pd.Series(np.asarray(group, dtype=object)))
     if not len(true) or {len(given), len(clusters), len(partition.code)} != {len(true)}:
         raise ValueError(
             f"y_true, y, group and cluster must have the same length and at least one sample; they have {len(true)}, "

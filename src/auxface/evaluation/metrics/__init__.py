@@ -23,7 +23,7 @@ PRIMARY: dict[Kind, str] = {
     "ordinal": "mean_absolute_error",
 }
 # Groups and corruptions are compared by decisions; the primary metric of a binary task does not rest on one.
-_DECISION: dict[Kind, str] = PRIMARY | {"binary": "balanced_accuracy"}
+_DECISION: dict[Kind, str] = {**PRIMARY, "binary": "balanced_accuracy"}
 
 
 def decision_metric(kind: Kind) -> str:

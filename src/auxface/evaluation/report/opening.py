@@ -159,8 +159,8 @@ def _worst_for(name: str, audited: TaskAudit) -> Sentence:
     value, group, level, estimate = worst(levels, key=lambda item: item[0] or 0.0)
     figure = format_value(metric, value)
     text = (
-        f"{name} is worst for {words(group)} {level}, with {_article(title)} of {figure}{interval_text(metric, estimate)} on "
-        f"{estimate.n:,} samples"
+        f"{name} is worst for {words(group)} {level}, with {_article(title)} of {figure}"
+        f"{interval_text(metric, estimate)} on {estimate.n:,} samples"
     )
     gap = audited.gaps[group].get(f"{metric}_difference")
     if gap is None or gap.value is None or gap.more is None:
