@@ -3,11 +3,13 @@
 import dataclasses
 import sys
 import types
+from contextlib import ExitStack
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from auxface import plugins
+from auxface.data.augment.views import registry as views
 from auxface.data.corruptions.registry import registry as corruptions
 from auxface.data.layouts.registry import registry as layouts
 from auxface.encoders.registry import registry as families
@@ -15,13 +17,15 @@ from auxface.errors import InputError
 from auxface.plugins import Registry, nearest
 from auxface.texture.registry import registry as descriptors
 
-REGISTRIES = (descriptors, layouts, families, corruptions)
+REGISTRIES = (descriptors, layouts, families, corruptions, views)
 each = pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.group)
 
 
 @pytest.fixture(autouse=True)
 def isolated():
-    with descriptors.isolated(), layouts.isolated(), families.isolated(), corruptions.isolated():
+    with ExitStack() as stack:
+        for registry in REGISTRIES:
+            stack.enter_context(registry.isolated())
         yield
 
 

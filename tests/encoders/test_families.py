@@ -94,8 +94,8 @@ def test_every_encoder_trains_in_a_joint_step(name, small, tmp_path):
         decode = model.auxiliaries["reconstruction"].decoder
         predicted, other = decode(once, mask, mask.hidden), decode(leaked, mask, mask.hidden)
         assert torch.equal(predicted[LDP.name], other[LDP.name])
-        seen = torch.where(hidden, batch.primary, torch.rand_like(batch.primary))
-        assert not torch.equal(once.tokens, encoder(seen, mask).tokens)
+        changed = torch.where(hidden, batch.primary, torch.rand_like(batch.primary))
+        assert not torch.equal(once.tokens, encoder(changed, mask).tokens)
 
     if small:
         model.save_pretrained(tmp_path / "model")

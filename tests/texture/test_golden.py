@@ -1,4 +1,4 @@
-"""Every entry of the golden file, through the public functions alone."""
+"""Every entry of the golden file, through the public functions."""
 
 from functools import cache
 from pathlib import Path
@@ -76,17 +76,17 @@ def check(key: str, as_tensor: bool) -> None:
     if as_tensor:
         maps = maps.numpy()
     assert isinstance(maps, np.ndarray)
-    wanted = golden()[key]
-    if target.get("target") == "scalar" and maps.ndim == wanted.ndim + 1:
+    expected = golden()[key]
+    if target.get("target") == "scalar" and maps.ndim == expected.ndim + 1:
         maps = maps[0]
-    assert maps.shape == wanted.shape
+    assert maps.shape == expected.shape
     allowed = tolerance(target, name, parameters)
     if allowed is None:
         assert not np.issubdtype(maps.dtype, np.floating)
-        np.testing.assert_array_equal(maps.astype(np.int64), wanted.astype(np.int64))
+        np.testing.assert_array_equal(maps.astype(np.int64), expected.astype(np.int64))
     else:
-        np.testing.assert_array_equal(np.isnan(maps), np.isnan(wanted))
-        np.testing.assert_allclose(np.nan_to_num(maps), np.nan_to_num(wanted), **allowed)
+        np.testing.assert_array_equal(np.isnan(maps), np.isnan(expected))
+        np.testing.assert_allclose(np.nan_to_num(maps), np.nan_to_num(expected), **allowed)
 
 
 @pytest.mark.parametrize("key", keys() or [pytest.param("", marks=pytest.mark.skip("the golden file is not here"))])

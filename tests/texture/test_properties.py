@@ -53,7 +53,7 @@ def test_adding_a_constant_keeps_the_maps(name: str, parameters: dict, image: np
 @settings(max_examples=15, deadline=None)
 @given(image=images(high=200), constant=st.integers(1, 55), window=st.sampled_from([3, 5, 7]))
 def test_adding_a_constant_keeps_the_phases(image: np.ndarray, constant: int, window: int) -> None:
-    # The threshold is put where no sum of a few whole numbers times cosines lies.
+    # The threshold is a value that no sum of a few integers times cosines takes.
     eps = 0.012345
     one = maps(image, "local_phase_quantization", window=window, eps=eps)
     other = maps(image + np.uint8(constant), "local_phase_quantization", window=window, eps=eps)
@@ -139,8 +139,8 @@ def test_valid_maps_are_the_interior_of_reflect(image: np.ndarray) -> None:
         ("local_derivative_pattern", {}, 2),
         ("census_transform", {"window": 7}, 3),
     ):
-        whole, inside = maps(image, name, **parameters), maps(image, name, border="valid", **parameters)
-        np.testing.assert_array_equal(inside, whole[..., radius:-radius, radius:-radius])
+        complete, inside = maps(image, name, **parameters), maps(image, name, border="valid", **parameters)
+        np.testing.assert_array_equal(inside, complete[..., radius:-radius, radius:-radius])
 
 
 @settings(max_examples=15, deadline=None)
@@ -171,12 +171,12 @@ def test_a_flat_image_has_the_code_of_ties(value: int, rows: int, columns: int) 
 def test_maps_do_not_depend_on_the_batch(name: str, split: int) -> None:
     shape = (7, 4, 30, 33) if texture.get(name).input == "clip" else (7, 61, 47)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(split))
-    whole = texture.describe(images, name)
+    complete = texture.describe(images, name)
     parts = torch.cat([texture.describe(part, name) for part in images.split(split)])
     turned = texture.describe(images.transpose(-1, -2).contiguous().transpose(-1, -2), name)
     allowed = 1e-3 if name == "gabor_magnitude" else 0
-    torch.testing.assert_close(parts, whole, rtol=0, atol=allowed)
-    torch.testing.assert_close(turned, whole, rtol=0, atol=allowed)
+    torch.testing.assert_close(parts, complete, rtol=0, atol=allowed)
+    torch.testing.assert_close(turned, complete, rtol=0, atol=allowed)
 
 
 @pytest.mark.slow

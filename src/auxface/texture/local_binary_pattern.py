@@ -126,14 +126,14 @@ def _circle_codes(tile: Tile, points: int, radius: float) -> Tensor:
     pixels = tile.cast(torch.int16)
     center = tile.at(0, 0, pixels)
     reader = BilinearReader(tile, scale=1, bias=HALF_STEP)
-    sample, whole = tile.empty(torch.float64), tile.empty(torch.int16)
+    sample, integer = tile.empty(torch.float64), tile.empty(torch.int16)
     for i, offset in sorted(enumerate(offsets(points, radius)), key=lambda item: item[1]):
         (row, row_rest), (column, column_rest) = (divmod(q, UNIT) for q in offset)
         if row_rest or column_rest:
             # A sample is at least an integer exactly if its integer part is.
-            reached = torch.ge(whole.copy_(reader.read(offset, out=sample)), center, out=whole)
+            reached = torch.ge(integer.copy_(reader.read(offset, out=sample)), center, out=integer)
         else:
-            reached = torch.ge(tile.at(row, column, pixels), center, out=whole)
+            reached = torch.ge(tile.at(row, column, pixels), center, out=integer)
         packer.put(i, reached)
     return packer.code()
 

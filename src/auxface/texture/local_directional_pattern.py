@@ -109,14 +109,14 @@ def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
     """Return the k-th largest key at every pixel, by inserting each key into the sorted list of the k largest."""
     best = [tile.empty(keys[0].dtype).copy_(keys[0])]
     smaller = tile.empty(keys[0].dtype)
-    for seen, key in enumerate(keys[1:], start=1):
+    for number, key in enumerate(keys[1:], start=1):
         if len(best) < k:
             best.append(torch.minimum(best[-1], key, out=tile.empty(key.dtype)))
             lowest = len(best) - 2
         else:
             lowest = k - 1
         # Places that the remaining keys can no longer push down to place k need not be sorted.
-        highest = max(0, k - (len(keys) - seen))
+        highest = max(0, k - (len(keys) - number))
         for place in range(lowest, highest - 1, -1):
             candidate = key if place == 0 else torch.minimum(best[place - 1], key, out=smaller)
             torch.maximum(best[place], candidate, out=best[place])
