@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-import auxface.objectives.registry
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +14,7 @@ import torch
 
 import auxface.data.layouts.registry
 import auxface.encoders.registry
+import auxface.objectives.registry
 import auxface.texture.registry
 from auxface import plugins, texture
 from auxface.data.layouts.registry import get_layout, resolve_options

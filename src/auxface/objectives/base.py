@@ -2,7 +2,7 @@
 
 An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
 whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs beside the primary
-during training and takes no part in predictions. ``docs/method.md`` shows an auxiliary in thirty lines.
+during training and takes no part in predictions. ``docs/extending.md`` has an auxiliary in thirty lines.
 """
 
 from collections.abc import Callable, Iterator, Mapping
