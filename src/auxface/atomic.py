@@ -1,7 +1,8 @@
 """Files that are complete or absent: written under a temporary name, then renamed. For folders see ``output_folder``.
 
-with atomic_file(Path("report.html")) as temporary:
-    temporary.write_text(page)
+Example:
+    with atomic_file(Path("report.html")) as temporary:
+        temporary.write_text(page)
 """
 
 import os

@@ -4,6 +4,7 @@
 place, so that a kill in the middle leaves no unknown file. ``growing`` holds patterns of names, for files that a run
 appends to or replaces until it ends.
 
+Example:
     record = read_record(folder) or FolderRecord()
     record.wrote("report.json", folder / "report.json")
 """

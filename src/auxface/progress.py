@@ -1,8 +1,9 @@
 """Progress bars on standard error, so that standard output holds results only.
 
-with progress_bar("decode", len(paths), "images") as advance:
-    for path in paths:
-        advance()
+Example:
+    with progress_bar("decode", len(paths), "images") as advance:
+        for path in paths:
+            advance()
 """
 
 import os

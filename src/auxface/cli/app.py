@@ -26,8 +26,19 @@ from auxface.cli import (
 from auxface.errors import InputError
 
 _ORDER = (
-    *("demo", "prepare", "data", "train", "evaluate", "audit", "predict", "explain", "export", "serve"),
-    *("study", "texture", "doctor"),
+    "demo",
+    "prepare",
+    "data",
+    "train",
+    "evaluate",
+    "audit",
+    "predict",
+    "explain",
+    "export",
+    "serve",
+    "study",
+    "texture",
+    "doctor",
 )
 
 

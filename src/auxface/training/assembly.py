@@ -2,6 +2,7 @@
 
 Nothing is written, except decoded images in the image cache.
 
+Example:
     assembly = assemble(load_recipe("l_ssat"), read_manifest("faces.parquet"), "cpu")
     assembly.loader.steps_per_epoch
 """

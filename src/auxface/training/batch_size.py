@@ -3,6 +3,7 @@
 The activations that a step keeps for its backward pass grow in proportion to the batch. They are counted on four images
 with torch's saved-tensor hooks, and extrapolated.
 
+Example:
     batch_size = fitting_batch_size(model, "cuda", image_count=20_000)
 """
 

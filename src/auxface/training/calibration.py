@@ -1,4 +1,9 @@
-"""What the validation split says about a model's scores: temperature, thresholds and abstain band."""
+"""Temperature, thresholds and abstain band of a task, chosen on the validation split.
+
+Example:
+    record = calibrate(task, logits, labels, abstain_accuracy=0.95)
+    record.temperature, record.thresholds
+"""
 
 import numpy as np
 import pandas as pd
@@ -26,43 +31,48 @@ def calibrate(
     abstain_accuracy: float | None = None,
     groups: pd.Series | None = None,
 ) -> TaskRecord:
-    """Fit a temperature, then choose thresholds and an abstain band on the calibrated scores.
+    """Fit a temperature (Guo et al., 2017), then choose thresholds and an abstain band on the calibrated scores.
 
     Args:
-        task: the task.
-        logits: of the validation split, [N, outputs].
-        labels: of the validation split, as :func:`auxface.training.tasks.label_tensors` gives them.
-        abstain_accuracy: how often answers outside the band must be right (class and binary tasks); None: no band.
-        groups: levels of the validation split by the group that its name says, [N], each of which gets a threshold of
-            its own (binary and multilabel tasks); None: one threshold for all.
+        task: Task.
+        logits: Logits of the validation split, [N, outputs].
+        labels: Labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
+        abstain_accuracy: Accuracy that answers outside the band must have (class and binary tasks); None for no band.
+        groups: Level of each row, [N], named after the group; each level gets its own threshold (binary and multilabel
+            tasks). None for one threshold for all.
 
     Returns:
-        The record for ``config.json``. A class that the validation split lacks keeps the threshold 0.5.
+        The task's record in ``config.json``. A class without validation images keeps the threshold 0.5.
     """
-    wanted = labels.numpy()
+    target = labels.numpy()
     if task.kind == "class":
-        known = wanted >= 0
-        temperature = _temperature(logits[known], wanted[known])
+        known = target >= 0
+        temperature = _temperature(logits[known], target[known])
         scores = softmax(logits[known] / temperature, axis=1)
-        band = _confidence_band(scores, wanted[known], abstain_accuracy)
+        band = _confidence_band(scores, target[known], abstain_accuracy)
         return record_of(task, temperature=temperature, abstain=band)
     if task.kind == "ordinal":
-        known = ~np.isnan(wanted)
+        known = ~np.isnan(target)
         steps = np.convolve(task.values, [0.5, 0.5], mode="valid")
-        above = (wanted[known, None] > steps).astype(int)
+        above = (target[known, None] > steps).astype(int)
         return record_of(task, temperature=_temperature(logits[known].ravel(), above.ravel()))
-    columns = wanted.reshape(len(wanted), -1)
+    return _calibrate_attributes(task, logits, target.reshape(len(target), -1), abstain_accuracy, groups)
+
+
+def _calibrate_attributes(
+    task: LearnedTask, logits: np.ndarray, columns: np.ndarray, abstain_accuracy: float | None, groups: pd.Series | None
+) -> TaskRecord:
+    """Calibrate a binary task (one column) or a multilabel task (a column per attribute)."""
     known = ~np.isnan(columns)
     temperature = _temperature(logits[known], columns[known].astype(int))
     names = task.classes if task.kind == "multilabel" else task.classes[1:]
     thresholds, by_level = {}, {}
-    for place, name in enumerate(names):
-        here = known[:, place]
-        truth, scores = columns[here, place].astype(int), expit(logits[here, place] / temperature)
+    for number, name in enumerate(names):
+        rows = known[:, number]
+        truth, scores = columns[rows, number].astype(int), expit(logits[rows, number] / temperature)
         thresholds[name] = _threshold(truth, scores)
         if groups is not None:
-            by_level[name] = choose_level_thresholds(truth, scores, groups[here])[0]
-    own = None if groups is None else LevelThresholdRecord(group=str(groups.name), thresholds=by_level)
+            by_level[name] = choose_level_thresholds(truth, scores, groups[rows])[0]
     band = None
     if task.kind == "binary" and abstain_accuracy is not None and known.any():
         scores, threshold = expit(logits[known] / temperature), thresholds[task.classes[1]]
@@ -73,16 +83,16 @@ def calibrate(
         thresholds=thresholds,
         threshold_rule=RULE,
         abstain=band,
-        level_thresholds=own,
+        level_thresholds=None if groups is None else LevelThresholdRecord(group=str(groups.name), thresholds=by_level),
     )
 
 
 def _confidence_band(
-    scores: np.ndarray, wanted: np.ndarray, abstain_accuracy: float | None
+    scores: np.ndarray, target: np.ndarray, abstain_accuracy: float | None
 ) -> tuple[float, float] | None:
-    if abstain_accuracy is None or not len(wanted):
+    if abstain_accuracy is None or not len(target):
         return None
-    right = (scores.argmax(axis=1) == wanted).astype(int)
+    right = (scores.argmax(axis=1) == target).astype(int)
     return 0.0, choose_abstain_confidence(right, scores.max(axis=1), accuracy=abstain_accuracy)
 
 

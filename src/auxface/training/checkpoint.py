@@ -3,6 +3,7 @@
 Each checkpoint is a folder named after its step, which appears complete by a rename. The newest two are kept, so a
 process that is killed at any moment leaves at least one.
 
+Example:
     save_checkpoint(folder, {"model": weights, "optimizer": optimizer_tensors(model, optimizer)}, RunState(step=500))
     state, _ = load_checkpoint(folder, restore)
 """

@@ -1,8 +1,9 @@
 """Processes, devices and precision of a run, on Accelerate: works under ``torchrun`` and ``accelerate launch``.
 
-accelerator = make_accelerator(recipe, "auto")
-model, optimizer = prepare(accelerator, model, optimizer)
-losses = mean_over_processes(accelerator, losses)
+Example:
+    accelerator = make_accelerator(recipe, "auto")
+    model, optimizer = prepare(accelerator, model, optimizer)
+    losses = mean_over_processes(accelerator, losses)
 """
 
 import os

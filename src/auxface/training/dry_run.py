@@ -1,8 +1,9 @@
 """``auxface train --check``: build everything, train one step on two images, estimate the time of the whole run.
 
-reader = FirstImages()
-assembly = assemble(recipe, manifest, "cpu", reader)
-print(dry_run(assembly, accelerator, reader.seconds_per_image).hours)
+Example:
+    reader = FirstImages()
+    assembly = assemble(recipe, manifest, "cpu", reader)
+    print(dry_run(assembly, accelerator, reader.seconds_per_image).hours)
 """
 
 import os

@@ -1,7 +1,8 @@
 """The errors that end a run, with what to do about them.
 
-with readable_errors(folder, batch_size=64, accumulate=1):
-    ...                                       # an exhausted memory or disk becomes an InputError
+Example:
+    with readable_errors(folder, batch_size=64, accumulate=1):
+        ...                                       # an exhausted memory or disk becomes an InputError
 """
 
 import errno

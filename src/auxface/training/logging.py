@@ -1,9 +1,10 @@
 """Logs of a run: ``log.jsonl`` (a line per epoch), ``steps.jsonl`` (a line every few steps), TensorBoard on request.
 
-with RunLogs(folder, after_step=0, tensorboard=False, is_main=True) as logs:
-    logs.step(20, loss=0.7, images_per_second=310.0)
-    logs.epoch(1, 20, loss=0.8)
-curve = read_log(folder / "log.jsonl")
+Example:
+    with RunLogs(folder, after_step=0, tensorboard=False, is_main=True) as logs:
+        logs.step(20, loss=0.7, images_per_second=310.0)
+        logs.epoch(1, 20, loss=0.8)
+    curve = read_log(folder / "log.jsonl")
 """
 
 import json

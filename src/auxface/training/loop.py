@@ -1,7 +1,8 @@
 """The training loop: epochs of steps, validation, checkpoints, and the best weights kept.
 
-result = run_training(model, loader, validation, folder=Path("runs/a"))
-result.model, result.best_epoch, result.best_value
+Example:
+    result = run_training(model, loader, validation, folder=Path("runs/a"))
+    result.model, result.best_epoch, result.best_value
 """
 
 import time

@@ -1,7 +1,8 @@
 """``run.json``: what a run was started with, so that it can be resumed by its folder alone.
 
-write_record(folder, RunRecord(data="/data/faces.parquet", manifest_hash=manifest.hash, images={"train": 900}))
-manifest = read_same_manifest(folder, read_record(folder), data=None)
+Example:
+    write_record(folder, RunRecord(data="/data/faces.parquet", manifest_hash=manifest.hash, images={"train": 900}))
+    manifest = read_same_manifest(folder, read_record(folder), data=None)
 """
 
 import json

@@ -1,6 +1,7 @@
 """The learning rate of every step: linear warmup, then half a cosine (Loshchilov and Hutter, 2017).
 
-set_learning_rate(optimizer, learning_rate(step, total_steps, recipe.train))
+Example:
+    set_learning_rate(optimizer, learning_rate(step, total_steps, recipe.train))
 """
 
 import math

@@ -1,7 +1,8 @@
 """Tasks of a recipe on a manifest, and the manifest's label columns as tensors.
 
-tasks = tasks_for(recipe, manifest)
-labels = label_tensors(manifest.only("train"), tasks)
+Example:
+    tasks = tasks_for(recipe, manifest)
+    labels = label_tensors(manifest.only("train"), tasks)
 """
 
 from collections.abc import Mapping

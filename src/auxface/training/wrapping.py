@@ -2,6 +2,7 @@
 
 The names of weights do not change.
 
+Example:
     configure_blocks(model, recipe.train, torch.device("cuda"), "bf16")
 """
 
