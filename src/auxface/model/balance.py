@@ -1,4 +1,7 @@
-"""Weights of the objectives during training: from the recipe, or learned."""
+"""Weights of the objectives during training: from the recipe, or learned.
+
+Weights from the ratio of gradients are in :mod:`auxface.model.gradient_meter`.
+"""
 
 import math
 
@@ -6,26 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from auxface.objectives import TrainProgress
-from auxface.recipe import AuxiliaryOptions, Recipe, WeightSchedule
+from auxface.recipe import AuxiliaryOptions, Recipe
 
 
 def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
-    """Return the weight of the primary objective; the auxiliaries together have the rest.
+    """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries have the rest.
 
-    Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. With learned weights it is
-    0.5, since :class:`LearnedBalance` weights both sides.
+    Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
+    ``gradient`` find their own weights; here they have 0.5, since both sides are trained.
     """
     scheme = recipe.scheme
     if scheme.kind == "alternating":
         return float(progress.step % 2)
     if scheme.kind in ("sequential", "frozen"):
         return 0.0 if progress.fraction < scheme.pretraining else 1.0
-    weight = recipe.primary_weight
-    if isinstance(weight, WeightSchedule):
+    balance = recipe.balance
+    if balance.kind == "schedule":
+        assert balance.start is not None
+        assert balance.end is not None
         done = progress.fraction
-        done = done if weight.shape == "linear" else 0.5 * (1 - math.cos(math.pi * done))
-        return weight.start + (weight.end - weight.start) * done
-    return 0.5 if isinstance(weight, str) else weight
+        done = done if balance.shape == "linear" else 0.5 * (1 - math.cos(math.pi * done))
+        return balance.start + (balance.end - balance.start) * done
+    return recipe.primary_weight if balance.kind == "fixed" else 0.5
 
 
 def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> float:
@@ -45,7 +50,10 @@ def auxiliary_ever_runs(recipe: Recipe, options: AuxiliaryOptions) -> bool:
     scheme = recipe.scheme
     if scheme.kind == "alternating":
         return options.weight > 0
-    trained = scheme.pretraining > 0 if scheme.kind in ("sequential", "frozen") else recipe.primary_weight != 1
+    if scheme.kind in ("sequential", "frozen"):
+        trained = scheme.pretraining > 0
+    else:
+        trained = recipe.balance.kind != "fixed" or recipe.primary_weight != 1
     return trained and options.weight > 0
 
 
@@ -58,7 +66,8 @@ class LearnedBalance(nn.Module):
     """Weight the objectives by their learned uncertainty (Kendall, Gal and Cipolla, 2018).
 
     Each objective has a log variance s, initially 0. Its loss L becomes exp(-s) L + s / 2, which is smallest at
-    exp(s) = 2 L, so that an objective with a larger loss gets a smaller weight.
+    exp(s) = 2 L, so that an objective with a larger loss gets a smaller weight. An auxiliary's own weight and warm-up
+    multiply the whole term.
 
     Args:
         objectives: names of the objectives, including the primary.
@@ -69,11 +78,17 @@ class LearnedBalance(nn.Module):
         self.objectives = objectives
         self.log_variances = nn.Parameter(torch.zeros(len(objectives)))
 
-    def forward(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the losses by name, and the weight of each."""
+    def forward(self, losses: dict[str, Tensor], factors: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of the losses by name, and the weight of each.
+
+        Args:
+            losses: scalars.
+            factors: of each loss, the recipe's weight and warm-up; 1 for the primary.
+        """
         positions = [self.objectives.index(name) for name in losses]
         log_variance = self.log_variances[torch.tensor(positions, device=self.log_variances.device)]
         raw = torch.stack([loss.float() for loss in losses.values()])
-        total = ((-log_variance).exp() * raw + log_variance / 2).sum()
-        weights = (-log_variance.detach()).exp()
+        factor = torch.tensor([factors[name] for name in losses], device=raw.device)
+        total = (factor * ((-log_variance).exp() * raw + log_variance / 2)).sum()
+        weights = factor * (-log_variance.detach()).exp()
         return total, dict(zip(losses, weights, strict=True))

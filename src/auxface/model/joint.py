@@ -8,7 +8,7 @@ the steps of a supervised model.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from auxface.model.balance import (
     encoder_is_frozen,
     primary_weight_at,
 )
+from auxface.model.gradient_meter import GradientMeter, is_measured
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import (
     Batch,
@@ -46,6 +47,7 @@ from auxface.recipe.schema import PRIMARY
 
 # Seeds of the parts; other auxiliaries have one from their name.
 _ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)
+_PRIMARY_NAME, _METER = "primary", "gradient_meter"
 
 
 class JointLoss(NamedTuple):
@@ -94,8 +96,10 @@ class JointModel(nn.Module):
                 self.auxiliaries[name] = build_auxiliary(name, options, context)
         with _seeded(recipe.seed, _PRIMARY):
             self.primary = build_primary(PRIMARY, recipe.primary, context)
-        learned = recipe.primary_weight == "learned"
-        self.balance = LearnedBalance(("primary", *self.auxiliaries)) if learned else None
+        objectives = (_PRIMARY_NAME, *self.auxiliaries)
+        self.balance = LearnedBalance(objectives) if recipe.balance.kind == "learned" else None
+        self.gradient_meter: GradientMeter | None = GradientMeter(objectives)
+        self._weights: dict[str, float] = {}
 
     @property
     def tasks(self) -> tuple[LearnedTask, ...]:
@@ -110,27 +114,61 @@ class JointModel(nn.Module):
             progress: the position of the step; None: the first step of a training.
         """
         context = StepContext(self.encoder, batch.primary, progress)
-        primary_weight = primary_weight_at(self.recipe, context.progress)
+        factors = self._factors(context.progress)
         losses: dict[str, Tensor] = {}
-        weights: dict[str, float] = {}
         logs: dict[str, Tensor] = {}
         sample_losses = None
-        if primary_weight > 0:
+        if factors[_PRIMARY_NAME] > 0:
             loss, each, sample_losses = self.primary(self._pooled(batch, context), batch)
-            losses["primary"], weights["primary"] = loss, primary_weight
-            logs |= {f"primary.{name}": value for name, value in each.items()}
+            losses[_PRIMARY_NAME] = loss
+            logs |= {f"{_PRIMARY_NAME}.{name}": value for name, value in each.items()}
         for name, auxiliary in self._auxiliaries():
-            weight = (1 - primary_weight) * auxiliary_weight_at(self.auxiliary_options[name], context.progress)
-            if weight > 0:
+            if factors[name] > 0:
                 loss, each = auxiliary(self.encoder, batch, context)
-                losses[name], weights[name] = loss * batch.scale, weight
+                losses[name] = loss * batch.scale
                 logs |= {f"{name}.{part}": value * batch.scale for part, value in each.items()}
-        if self.balance is not None:
-            total, learned = self.balance(losses)
-            logs |= {f"weight.{name}": weight for name, weight in learned.items()}
-        else:
-            total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        if self._measures(losses, context.progress):
+            assert self.gradient_meter is not None
+            self.gradient_meter.accumulate(losses, self.encoder.shared_parameters())
+        total, weights = self._weighted(losses, factors)
+        if len(losses) > 1:
+            logs |= {f"{name}.weight": weight for name, weight in weights.items()}
+            logs |= {f"{name}.weighted": weights[name] * loss.detach() for name, loss in losses.items()}
         return JointLoss(total, logs, sample_losses)
+
+    def _factors(self, progress: TrainProgress) -> dict[str, float]:
+        """Return what the recipe says of each objective's weight at a step; an objective at 0 is not run."""
+        balance, scheme = self.recipe.balance.kind, self.recipe.scheme.kind
+        primary = primary_weight_at(self.recipe, progress)
+        free = scheme == "joint" and balance in ("learned", "gradient")
+        rest = 1.0 if free else 1 - primary
+        factors = {_PRIMARY_NAME: 1.0 if free else primary}
+        for name, options in self.auxiliary_options.items():
+            factors[name] = rest * auxiliary_weight_at(options, progress)
+        return factors
+
+    def _weighted(self, losses: dict[str, Tensor], factors: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of the losses, and the weight of each."""
+        if self.balance is not None:
+            total, weights = self.balance(losses, factors)
+        else:
+            fixed = {name: factors[name] for name in losses}
+            if self.recipe.balance.kind == "gradient":
+                assert self.gradient_meter is not None
+                ratio = self.recipe.balance.ratio
+                for name in fixed:
+                    if name != _PRIMARY_NAME:
+                        fixed[name] = self.gradient_meter.weight(name, ratio=ratio * factors[name])
+            total = torch.stack([fixed[name] * loss for name, loss in losses.items()]).sum()
+            weights = {name: loss.new_tensor(fixed[name], dtype=torch.float32) for name, loss in losses.items()}
+        self._weights = {}
+        if len(losses) > 1 and self.gradient_meter is not None and self.gradient_meter.is_accumulating:
+            self._weights = {name: float(weight) for name, weight in weights.items()}
+        return total, weights
+
+    def _measures(self, losses: dict[str, Tensor], progress: TrainProgress) -> bool:
+        measured = self.gradient_meter is not None and self.training and torch.is_grad_enabled()
+        return measured and _PRIMARY_NAME in losses and len(losses) > 1 and is_measured(progress.step)
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits of each task for images in [0, 1], float [B, 3, H, W]; nothing is masked or random."""
@@ -155,19 +193,33 @@ class JointModel(nn.Module):
         for _, auxiliary in self._running():
             auxiliary.before_epoch(training, epoch)
 
-    def after_step(self, progress: TrainProgress) -> None:
-        """Let the auxiliaries update themselves after an optimizer step."""
+    def after_step(
+        self, progress: TrainProgress, reduce: Callable[[Tensor], Tensor] | None = None
+    ) -> dict[str, float]:
+        """Let the auxiliaries update themselves after an optimizer step.
+
+        Args:
+            progress: the position of the step.
+            reduce: sums a tensor over processes.
+
+        Returns:
+            Gradient ratios and cosines where the step measured them, for the log.
+        """
         for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, progress)
+        return {} if self.gradient_meter is None else self.gradient_meter.finish(self._weights, reduce)
 
     def objective_state(self) -> dict[str, Tensor]:
         """Return what a resumed run needs besides weights, as ``auxiliary/name``; no part of an exported model."""
-        return {
+        state = {
             f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in resume_state(each).items()
         }
+        return state if self.gradient_meter is None else state | {_METER: self.gradient_meter.state()}
 
     def load_objective_state(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`objective_state` returned."""
+        if self.gradient_meter is not None and _METER in state:
+            self.gradient_meter.load_state(state[_METER])
         for name, auxiliary in self._auxiliaries():
             prefix = f"{name}/"
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -59,17 +59,34 @@ PRIMARY = "classification"
 PRETRAIN_FRACTION = 0.5
 
 
-class WeightSchedule(Strict):
-    """A primary weight that changes during training."""
+class Balance(Strict):
+    """How the losses of the objectives are weighted; ``balance: NAME`` is enough."""
 
-    start: Fraction
-    """Weight of the first step."""
-    end: Fraction
-    """Weight that the last step approaches."""
+    kind: Literal["fixed", "schedule", "learned", "gradient"] = "fixed"
+    """``fixed``: the published sum, ``primary_weight`` * primary + (1 - ``primary_weight``) * auxiliaries.
+    ``schedule``: the same, with a primary weight from ``start`` to ``end``. ``learned``: a weight for each objective
+    from its uncertainty (Kendall et al., 2018). ``gradient``: the auxiliary's weight is set so that the norm of its
+    gradient is ``ratio`` times that of the primary's, on the last block that both passes share."""
+    start: Fraction | None = None
+    """``schedule``: primary weight of the first step."""
+    end: Fraction | None = None
+    """``schedule``: primary weight that the last step approaches."""
     shape: Literal["linear", "cosine"] = "linear"
+    """``schedule``: the curve between the two."""
+    ratio: Positive = 0.3
+    """``gradient``: norm of each auxiliary's gradient over the primary's, each times its weight. An auxiliary's own
+    ``weight`` and ``warmup`` multiply it."""
 
-
-PrimaryWeight = Fraction | Literal["learned"] | WeightSchedule
+    @model_validator(mode="after")
+    def _check(self) -> "Balance":
+        fields = {"schedule": ("start", "end", "shape"), "gradient": ("ratio",)}
+        allowed = ("kind", *fields.get(self.kind, ()))
+        for name in self.model_fields_set:
+            if name not in allowed and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"balance {self.kind} does not use {name}; remove it")
+        if self.kind == "schedule" and (self.start is None or self.end is None):
+            raise ValueError("balance schedule needs start and end, the primary weights of first and last step")
+        return self
 
 
 class Scheme(Strict):
@@ -103,9 +120,10 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
     """Labels of the manifest to learn, with options; a list of names is enough; empty: all labels with classes."""
-    primary_weight: PrimaryWeight = 0.1
-    """loss = primary_weight * primary + (1 - primary_weight) * auxiliaries. A number; ``{start, end, shape}``; or
-    ``learned``, a weight for each objective from its uncertainty (Kendall et al., 2018)."""
+    balance: Balance = Balance()
+    """How the losses are weighted; a bare number means ``fixed`` with this ``primary_weight``."""
+    primary_weight: Fraction = 0.1
+    """Balance ``fixed``: loss = primary_weight * primary + (1 - primary_weight) * auxiliaries."""
     primary: Primary = Primary()
     auxiliary: ReconstructionOptions | None = None
     """The masked autoencoder."""
@@ -140,6 +158,19 @@ class Recipe(Strict):
         """The clips that are sampled from each video."""
         return self.clips or Clips()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_number(cls, value: Any) -> Any:
+        balance = value.get("balance") if isinstance(value, dict) else None
+        if isinstance(balance, (int, float)) and not isinstance(balance, bool):
+            return value | {"balance": {}, "primary_weight": balance}
+        return value
+
+    @field_validator("balance", mode="before")
+    @classmethod
+    def _balance(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
     @field_validator("tasks", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
@@ -169,12 +200,15 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
         auxiliary = self.auxiliary
+        if not self.all_auxiliaries and self.balance.kind != "fixed":
+            raise ValueError(f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; use fixed")
         if not self.all_auxiliaries and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
         if self.scheme.kind != "joint":
-            if self.primary_weight != 1:
+            if self.primary_weight != 1 or self.balance.kind != "fixed":
                 raise ValueError(
-                    f"scheme {self.scheme.kind} trains one side at a time, without weights; set primary_weight to 1"
+                    f"scheme {self.scheme.kind} trains one side at a time, without weights; set primary_weight to 1 and"
+                    " balance to fixed"
                 )
             if not self.all_auxiliaries and (self.scheme.kind != "frozen" or self.scheme.pretraining):
                 raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and the recipe has none")
