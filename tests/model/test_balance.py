@@ -7,7 +7,7 @@ from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.balance import LearnedBalance, auxiliary_weight_at, encoder_is_frozen, primary_weight_at
 from auxface.objectives import Batch, LearnedTask, TrainProgress
-from auxface.recipe import AuxiliaryOptions, Encoder, Recipe, ReconstructionOptions, Scheme, WeightSchedule, load_recipe
+from auxface.recipe import AuxiliaryOptions, Balance, Encoder, Recipe, ReconstructionOptions, Scheme, load_recipe
 
 SMALL = ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4)
 
@@ -42,9 +42,9 @@ def taught(model, progress):
 
 
 def test_a_schedule_goes_from_start_to_end():
-    line = weights_of(recipe_with(primary_weight=WeightSchedule(start=0.9, end=0.1)))
+    line = weights_of(recipe_with(balance=Balance(kind="schedule", start=0.9, end=0.1)))
     assert line == pytest.approx([0.9 - 0.1 * step for step in range(8)])
-    curve = weights_of(recipe_with(primary_weight=WeightSchedule(start=0, end=1, shape="cosine")))
+    curve = weights_of(recipe_with(balance=Balance(kind="schedule", start=0, end=1, shape="cosine")))
     assert curve[0] == 0
     assert curve[4] == pytest.approx(0.5)
     assert curve == sorted(curve)
@@ -88,32 +88,48 @@ def test_a_warmup_rises_from_zero_and_a_weight_of_zero_is_not_run():
 def test_learned_weights_minimize_the_sum_where_kendall_says():
     balance = LearnedBalance(("a", "b"))
     losses = {"a": torch.tensor(0.2), "b": torch.tensor(3.0)}
-    total, weights = balance(losses)
+    factors = {"a": 1.0, "b": 1.0}
+    total, weights = balance(losses, factors)
     torch.testing.assert_close(total, torch.tensor(3.2))
     optimizer = torch.optim.Adam(balance.parameters(), lr=0.05)
     for _ in range(500):
         optimizer.zero_grad()
-        balance(losses)[0].backward()
+        balance(losses, factors)[0].backward()
         optimizer.step()
-    _, weights = balance(losses)
+    _, weights = balance(losses, factors)
     torch.testing.assert_close(balance.log_variances.exp(), torch.tensor([0.4, 6.0]), rtol=1e-2, atol=1e-3)
     assert weights["a"] == pytest.approx(1 / 0.4, rel=1e-2)
 
 
 def test_a_learned_balance_is_learned_and_logged():
-    model = model_of(primary_weight="learned")
+    model = model_of(balance=Balance(kind="learned"))
     _, logs = taught(model, TrainProgress())
     assert model.balance.log_variances.grad.abs().min() > 0
-    assert logs["weight.primary"] == logs["weight.reconstruction"] == 1
+    assert logs["primary.weight"] == logs["reconstruction.weight"] == 1
     assert math.isfinite(logs["reconstruction.rgb"])
+
+
+def test_learned_weights_honor_weight_and_warmup():
+    options = SMALL.model_copy(update={"weight": 0.5, "warmup": 0.5})
+    _, logs = taught(model_of(balance=Balance(kind="learned"), auxiliary=options), TrainProgress(2, 8))
+    assert (logs["primary.weight"], logs["reconstruction.weight"]) == (1, 0.25)
+
+
+def test_a_bare_number_is_the_published_weight():
+    assert load_recipe("l_ssat", ["balance=0.3"]) == load_recipe("l_ssat", ["balance=fixed", "primary_weight=0.3"])
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
         (["primary_weight=2"], r"primary_weight: .*less than or equal to 1"),
-        (["primary_weight=lerned"], r"primary_weight"),
-        (["primary_weight={strat: 0.1, end: 1}"], r"did you mean 'primary_weight.start'"),
+        (["primary_weight=much"], r"primary_weight"),
+        (["balance=lerned"], r"balance.kind"),
+        (["balance={kind: schedule, strat: 0.1, end: 1}"], r"did you mean 'balance.start'"),
+        (["balance={kind: schedule, start: 0.1}"], r"balance schedule needs start and end"),
+        (["balance={kind: learned, ratio: 0.5}"], r"balance learned does not use ratio"),
+        (["auxiliary=null", "primary_weight=1", "balance=gradient"], r"the recipe has none; use fixed"),
+        (["scheme=sequential", "primary_weight=1", "balance=gradient"], r"trains one side at a time"),
         (["scheme=sequential"], r"scheme sequential trains one side at a time.*set primary_weight to 1"),
         (["scheme=sequentially"], r"scheme.kind"),
         (["scheme.pretrain_fraction=0.3"], r"scheme: scheme joint has no pre-training"),

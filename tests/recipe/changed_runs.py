@@ -18,7 +18,7 @@ ALONE = (*VIT, "tasks=[kind]", "auxiliary=null", "primary_weight=1")
 TEXTURE = (*RGB, "auxiliary.input=texture")
 CLUSTERS = (*ALONE, "primary_weight=0.5", "auxiliaries.cluster_contrast.projector_width=16")
 KMEANS = (*CLUSTERS, "auxiliaries.cluster_contrast.clusters=kmeans", "auxiliaries.cluster_contrast.every=1")
-SCHEDULE = (*RGB, "primary_weight={start: 0.2, end: 0.8}")
+SCHEDULE = (*RGB, "balance={kind: schedule, start: 0.2, end: 0.8}")
 GROUPS = (*ALONE, "train.sampling=group_balanced", "train.group=where")
 AGE = (*ALONE, "tasks=[age]")
 BLENDED = (*ALONE, "tasks=[]", "tasks={forged: {}}", "train.self_blend=forged")
@@ -35,9 +35,12 @@ CHANGES = {
     "Recipe.texture_input": (TEXTURE, ("texture_input=local_binary_pattern",), W),
     "Recipe.fusion": (RGB, ("fusion=concat",), W),
     "Recipe.clips": (CLIPS, ("clips={stride: 3}",), "clip"),
-    "WeightSchedule.start": (SCHEDULE, ("primary_weight.start=0.5",), W),
-    "WeightSchedule.end": (SCHEDULE, ("primary_weight.end=0.5",), W),
-    "WeightSchedule.shape": (SCHEDULE, ("primary_weight.shape=cosine",), W),
+    "Recipe.balance": (RGB, ("balance=gradient",), W),
+    "Balance.kind": (RGB, ("balance.kind=learned",), W),
+    "Balance.start": (SCHEDULE, ("balance.start=0.5",), W),
+    "Balance.end": (SCHEDULE, ("balance.end=0.5",), W),
+    "Balance.shape": (SCHEDULE, ("balance.shape=cosine",), W),
+    "Balance.ratio": ((*RGB, "balance={kind: gradient}"), ("balance.ratio=3",), W),
     "Scheme.kind": ((*RGB, "primary_weight=1"), ("scheme=alternating",), W),
     "Scheme.pretrain_fraction": (
         (*RGB, "primary_weight=1", "scheme=sequential"), ("scheme={kind: sequential, pretrain_fraction: 0.25}",), W

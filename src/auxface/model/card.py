@@ -8,7 +8,7 @@ from typing import Any
 
 from auxface.data.video.clips import recorded_clip
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.recipe import Recipe, ReconstructionOptions, WeightSchedule
+from auxface.recipe import Recipe, ReconstructionOptions
 
 _SHOWN = 4
 _GAPS = 4
@@ -135,7 +135,7 @@ def _classes(task: TaskRecord) -> str:
 
 
 def _objectives(recipe: Recipe) -> str:
-    if not recipe.all_auxiliaries or (recipe.scheme.kind == "joint" and recipe.primary_weight == 1):
+    if not recipe.all_auxiliaries or (recipe.scheme.kind == "joint" and recipe.balance.kind == "fixed" and recipe.primary_weight == 1):
         return f"Supervised alone, on {_seen(recipe.primary.input, recipe)}."
     parts = [
         _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else name.replace("_", " ")
@@ -162,10 +162,12 @@ def _auxiliary(options: ReconstructionOptions, recipe: Recipe) -> str:
 
 
 def _weights(recipe: Recipe) -> str:
-    weight = recipe.primary_weight
-    if isinstance(weight, WeightSchedule):
-        return f"primary weight from {weight.start:g} to {weight.end:g}, {weight.shape}"
-    return "weights learned" if isinstance(weight, str) else f"primary weight {weight:g}, auxiliaries {1 - weight:g}"
+    balance, weight = recipe.balance, recipe.primary_weight
+    if balance.kind == "schedule":
+        return f"primary weight from {balance.start:g} to {balance.end:g}, {balance.shape}"
+    if balance.kind == "gradient":
+        return f"auxiliary gradient held at {balance.ratio:g} times that of the task"
+    return "weights learned" if balance.kind == "learned" else f"primary weight {weight:g}, auxiliaries {1 - weight:g}"
 
 
 def _seen(kind: str, recipe: Recipe) -> str:

@@ -10,10 +10,10 @@ from auxface.recipe.auxiliaries import (
 from auxface.recipe.encoder import Clips, Encoder
 from auxface.recipe.load import load_recipe, recipe_names
 from auxface.recipe.optimization import SelfBlend, Train
-from auxface.recipe.schema import Primary, Recipe, Scheme, TaskOptions, WeightSchedule
+from auxface.recipe.schema import Balance, Primary, Recipe, Scheme, TaskOptions
 
 __all__ = [
     "AuxiliaryOptions", "Clips", "ClusterContrastOptions", "Encoder", "Primary", "Recipe", "ReconstructionOptions",
-    "Scheme", "SelfBlend", "Target", "TaskOptions", "TextureInput", "Train", "WeightSchedule", "load_recipe",
+    "Balance", "Scheme", "SelfBlend", "Target", "TaskOptions", "TextureInput", "Train", "load_recipe",
     "recipe_names",
 ]  # fmt: skip

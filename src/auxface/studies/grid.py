@@ -16,7 +16,7 @@ from auxface.recipe.load import recipe_hash
 from auxface.studies.definition import Method, Study, StudyData
 
 GROUP = "$group"
-_AUXILIARY_KEYS = ("auxiliary", "auxiliaries", "primary_weight")
+_AUXILIARY_KEYS = ("auxiliary", "auxiliaries", "primary_weight", "balance")
 
 
 @dataclass(frozen=True)
