@@ -106,7 +106,9 @@ def test_the_meter_is_in_the_resume_state_and_not_in_the_weights():
     one_step(model, 0)
     again = joint_model(balance=Balance(kind="gradient"))
     again.load_objective_state(model.objective_state())
-    assert again.gradient_meter.weight("reconstruction", ratio=1) == model.gradient_meter.weight("reconstruction", ratio=1)
+    assert again.gradient_meter.weight("reconstruction", ratio=1) == model.gradient_meter.weight(
+        "reconstruction", ratio=1
+    )
     assert not any("meter" in name for name in model.state_dict())
 
 

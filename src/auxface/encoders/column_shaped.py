@@ -52,6 +52,11 @@ class ColumnShapedEncoder(MaskableEncoder):
         pooled = self.vit.fc_norm(self.vit.pool(tokens))
         return Features(tokens=tokens[:, prefix:], pooled=pooled, prefix=tokens[:, :prefix])
 
+    @property
+    def last_stage(self) -> nn.Module:
+        """The last transformer block."""
+        return self.vit.blocks[-1]
+
     def _blocks(self, tokens: Tensor, mask: Mask | None) -> Tensor:
         rotary = getattr(self.vit, "rope", None)
         if rotary is None:

@@ -73,6 +73,14 @@ class HierarchicalEncoder(MaskableEncoder):
         with self._masked_statistics.active():
             return self(images)
 
+    @property
+    def last_stage(self) -> nn.Module:
+        """The last stage as timm names it; where that has no weights, the last part of the backbone that has some."""
+        info = getattr(self.backbone, "feature_info", None)
+        named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
+        candidates = [*named, *reversed(list(self.backbone.children()))]
+        return next(module for module in candidates if any(True for _ in module.parameters()))
+
     def train(self, mode: bool = True) -> "HierarchicalEncoder":
         """Switch between training and evaluation."""
         if self.training and not mode:

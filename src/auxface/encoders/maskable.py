@@ -88,3 +88,13 @@ class MaskableEncoder(nn.Module):
         Batch norms keep their running statistics apart from those of the classifier's images.
         """
         return self(images)
+
+    @property
+    def last_stage(self) -> nn.Module:
+        """The last block or stage, which complete and masked images both pass through; default: the last part with
+        weights."""
+        return next(child for child in reversed(list(self.children())) if any(True for _ in child.parameters()))
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Return the trainable parameters of the last stage, on which gradients of objectives are compared."""
+        return [parameter for parameter in self.last_stage.parameters() if parameter.requires_grad]

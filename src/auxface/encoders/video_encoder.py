@@ -106,6 +106,11 @@ class VideoEncoder(MaskableEncoder):
         """Return the parameter groups by layer, as timm models do, for ``train.layer_decay``."""
         return {"stem": r"^patches", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^pooled_norm", (99999,))]}
 
+    @property
+    def last_stage(self) -> nn.Module:
+        """The last transformer block."""
+        return self.blocks[-1]
+
     def embed(self, images: Tensor) -> Tensor:
         """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens with positions, [B, N, D].
 

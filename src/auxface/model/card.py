@@ -135,7 +135,9 @@ def _classes(task: TaskRecord) -> str:
 
 
 def _objectives(recipe: Recipe) -> str:
-    if not recipe.all_auxiliaries or (recipe.scheme.kind == "joint" and recipe.balance.kind == "fixed" and recipe.primary_weight == 1):
+    if not recipe.all_auxiliaries or (
+        recipe.scheme.kind == "joint" and recipe.balance.kind == "fixed" and recipe.primary_weight == 1
+    ):
         return f"Supervised alone, on {_seen(recipe.primary.input, recipe)}."
     parts = [
         _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else name.replace("_", " ")

@@ -193,9 +193,7 @@ class JointModel(nn.Module):
         for _, auxiliary in self._running():
             auxiliary.before_epoch(training, epoch)
 
-    def after_step(
-        self, progress: TrainProgress, reduce: Callable[[Tensor], Tensor] | None = None
-    ) -> dict[str, float]:
+    def after_step(self, progress: TrainProgress, reduce: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
         """Let the auxiliaries update themselves after an optimizer step.
 
         Args:

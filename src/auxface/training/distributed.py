@@ -103,7 +103,7 @@ def _join_restarted_group(device: str) -> None:
 
 def _uses_all_parameters(recipe: Recipe) -> bool:
     """Return whether every parameter certainly gets a gradient in every step; searching for others costs time."""
-    weight, auxiliary = recipe.primary_weight, recipe.auxiliary
+    fixed, auxiliary = recipe.balance.kind == "fixed", recipe.auxiliary
     if recipe.scheme.kind != "joint" or not recipe.encoder.name.startswith(("vit_", "deit")):
         return False
     if not recipe.all_auxiliaries:

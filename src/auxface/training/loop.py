@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.balance import primary_is_taught
 from auxface.model.scoring import pooled_features
@@ -118,6 +119,11 @@ class _Run:
         self.options = model.recipe.train
         # The order of these steps matters: copies before the blocks are configured, sharding before the optimizer is
         # made, the checkpoint before Accelerate wraps them.
+        if uses_fsdp(accelerator):
+            if model.recipe.balance.kind == "gradient":
+                raise InputError("balance gradient needs full weights on every process; with FSDP use fixed or learned")
+            # Sharded parameters have no gradient before the backward pass ends.
+            model.gradient_meter = None
         self.unsharded = deepcopy(model) if uses_fsdp(accelerator) else None
         model.to(accelerator.device)
         self.average = WeightAverage(model, self.options.ema) if self.options.ema is not None else None
