@@ -109,7 +109,7 @@ def _uses_all_parameters(recipe: Recipe) -> bool:
     if not recipe.all_auxiliaries:
         return True
     only_reconstruction = auxiliary is not None and len(recipe.all_auxiliaries) == 1 and not auxiliary.warmup
-    return only_reconstruction and isinstance(weight, float) and 0 < weight < 1
+    return only_reconstruction and (not fixed or 0 < recipe.primary_weight < 1)
 
 
 def prepare(
