@@ -35,7 +35,6 @@ CHANGES = {
     "Recipe.texture_input": (TEXTURE, ("texture_input=local_binary_pattern",), W),
     "Recipe.fusion": (RGB, ("fusion=concat",), W),
     "Recipe.clips": (CLIPS, ("clips={stride: 3}",), "clip"),
-    "Recipe.balance": (RGB, ("balance=gradient",), W),
     "Balance.kind": (RGB, ("balance.kind=learned",), W),
     "Balance.start": (SCHEDULE, ("balance.start=0.5",), W),
     "Balance.end": (SCHEDULE, ("balance.end=0.5",), W),
