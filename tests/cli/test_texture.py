@@ -1,4 +1,4 @@
-"""``auxface texture``: the sheet, the codes of one descriptor, and what is refused."""
+"""``auxface texture``: the sheet, the codes of one descriptor, and refused input."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from auxface.cli import main
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
-    """The command in this process: exit code, standard output, standard error, files made."""
+    """Runs the command in this process: exit code, standard output, standard error, files written."""
     Image.fromarray(astronaut()[40:100, 180:260]).save(tmp_path / "face.png")
     monkeypatch.chdir(tmp_path)
 
@@ -25,9 +25,9 @@ def run(monkeypatch, capsys, tmp_path):
         before = set(os.listdir(tmp_path))
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        made = set(os.listdir(tmp_path)) - before
-        return SimpleNamespace(code=ended.value.code or 0, out=said.out, err=said.err, made=made)
+        captured = capsys.readouterr()
+        written = set(os.listdir(tmp_path)) - before
+        return SimpleNamespace(code=ended.value.code or 0, out=captured.out, err=captured.err, written=written)
 
     return call
 
@@ -45,83 +45,85 @@ def panel(sheet: str, place: int) -> np.ndarray:
     return pixels[28 : 28 + 180 : 3, left : left + 240 : 3]
 
 
-def stretched(values: np.ndarray) -> np.ndarray:
+def contrast_stretched(values: np.ndarray) -> np.ndarray:
     low, high = int(values.min()), int(values.max())
     return np.round((values.astype(float) - low) * (255 / (high - low)))
 
 
-def test_the_sheet_of_all_descriptors(run) -> None:
+def test_the_default_sheet_shows_all_descriptors(run) -> None:
     done = run("face.png", "-o", "sheet.png")
     assert (done.code, done.err) == (0, "")
     images = [name for name, found in texture.available().items() if found.input == "image"]
     assert f"{len(images)} descriptors" in done.out
-    np.testing.assert_array_equal(panel("sheet.png", 0), stretched(gray()))
-    np.testing.assert_array_equal(panel("sheet.png", 1), stretched(np.asarray(texture.local_binary_pattern(gray()))))
+    np.testing.assert_array_equal(panel("sheet.png", 0), contrast_stretched(gray()))
+    np.testing.assert_array_equal(
+        panel("sheet.png", 1), contrast_stretched(np.asarray(texture.local_binary_pattern(gray())))
+    )
     with Image.open("sheet.png") as sheet:
         # The image, twelve descriptors and two variants fill three rows of five.
         assert sheet.size == (5 * 250 + 10, 3 * 208 + 10)
 
 
-def test_the_sheet_of_one_descriptor(run) -> None:
+def test_a_sheet_of_one_descriptor_takes_its_parameters(run) -> None:
     done = run("face.png", "-o", "one.png", "--descriptor", "local_directional_pattern", "--set", "k=5")
     assert (done.code, done.out) == (0, "one.png: 1 descriptor\n")
     codes = np.asarray(texture.local_directional_pattern(gray(), k=5))
-    np.testing.assert_array_equal(panel("one.png", 1), stretched(codes))
+    np.testing.assert_array_equal(panel("one.png", 1), contrast_stretched(codes))
 
 
-def test_the_codes_of_one_descriptor(run) -> None:
+def test_npy_holds_the_codes_of_the_descriptor(run) -> None:
     settings = ("--set", "points=16", "--set", "radius=2")
     done = run("face.png", "--descriptor", "local_binary_pattern", "--npy", "c.npy", *settings)
-    assert (done.code, done.made) == (0, {"c.npy"})
+    assert (done.code, done.written) == (0, {"c.npy"})
     assert done.out == "c.npy: local_binary_pattern, int32 60 x 80\n"
-    wanted = texture.local_binary_pattern(gray(), points=16, radius=2)
-    np.testing.assert_array_equal(np.load("c.npy", allow_pickle=False), wanted)
+    expected = texture.local_binary_pattern(gray(), points=16, radius=2)
+    np.testing.assert_array_equal(np.load("c.npy", allow_pickle=False), expected)
 
 
 CENSUS = ("face.png", "-o", "s.png", "--descriptor", "census_transform")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (("face.png",), "nothing to make"),
+        (("face.png",), "no output"),
         (("face.png", "--npy", "c.npy"), "name it with --descriptor"),
         (("missing.png", "-o", "s.png"), "missing.png"),
-        (("face.png", "-o", "s.jpg"), "the sheet is a PNG"),
-        (("face.png", "--descriptor", "census_transform", "--npy", "c.txt"), "written as .npy"),
+        (("face.png", "-o", "s.jpg"), "must end in .png"),
+        (("face.png", "--descriptor", "census_transform", "--npy", "c.txt"), "must end in .npy"),
         (("face.png", "-o", "s.png", "--descriptor", "census"), "did you mean 'census_transform'"),
         (("face.png", "-o", "s.png", "--set", "window=5"), "name it with --descriptor"),
         ((*CENSUS, "--set", "window"), "key=value"),
         ((*CENSUS, "--set", "window=4"), "odd number 3 to 7"),
         ((*CENSUS, "--set", "widow=5"), "did you mean 'window'"),
-        ((*CENSUS, "--set", "window=[1"), "not a readable value"),
+        ((*CENSUS, "--set", "window=[1"), "not valid YAML"),
         (("face.png", "-o", "s.png", "--descriptor", "lbp_top"), "describes clips"),
         (("text.png", "-o", "s.png"), "text.png"),
         (("tiny.png", "-o", "s.png"), "sides of at least"),
         (("face.png", "-o", "taken.png"), "--overwrite"),
     ],
 )
-def test_what_is_refused(run, arguments: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_refused_and_writes_nothing(run, arguments: tuple[str, ...], message: str) -> None:
     Path("text.png").write_text("no image")
     Path("taken.png").write_text("here already")
     Image.new("L", (9, 9)).save("tiny.png")
     done = run(*arguments)
-    assert (done.code, done.out, done.made) == (2, "", set())
+    assert (done.code, done.out, done.written) == (2, "", set())
     assert done.err.startswith("auxface: ")
     assert done.err.count("\n") == 1
-    assert said in done.err
+    assert message in done.err
     assert Path("taken.png").read_text() == "here already"
 
 
-def test_an_output_is_replaced_where_asked(run) -> None:
+def test_overwrite_replaces_an_output(run) -> None:
     Path("sheet.png").write_text("old")
     assert run("face.png", "-o", "sheet.png", "--descriptor", "census_transform", "--overwrite").code == 0
     with Image.open("sheet.png") as sheet:
         assert sheet.format == "PNG"
 
 
-def test_a_face_of_the_real_packs(run, shared_data: Path) -> None:
+def test_sheet_and_codes_of_a_photographed_face(run, shared_data: Path) -> None:
     image = min((shared_data / "identity_orl").rglob("*.jpg"))
     done = run(str(image), "-o", "sheet.png", "--descriptor", "local_directional_pattern", "--npy", "codes.npy")
-    assert (done.code, done.made) == (0, {"sheet.png", "codes.npy"})
+    assert (done.code, done.written) == (0, {"sheet.png", "codes.npy"})
     assert (np.unpackbits(np.load("codes.npy")[..., None], axis=-1).sum(-1) == 3).all()

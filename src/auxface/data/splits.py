@@ -1,4 +1,7 @@
-"""Splits for data whose owners give none: by a hash of the source, so that no source is ever in two."""
+"""Split data whose owners give no splits: by a hash of the source, so that every source is in one split.
+
+split_by_source(["ann", "ann", "bob", "cem"], (0.5, 0.25, 0.25))
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,13 +12,19 @@ from auxface.data.manifest import SPLITS
 from auxface.errors import InputError
 
 DEFAULT = "0.7,0.15,0.15"
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Usual names of splits, in lower case, to the manifest's names."""
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
     """Read ``train,val,test`` fractions such as ``0.7,0.15,0.15``.
 
     Raises:
-        InputError: not three numbers from 0 that add up to 1.
+        InputError: not three non-negative numbers that add up to 1.
     """
     try:
         values = tuple(float(part) for part in str(text).split(","))
@@ -27,42 +36,45 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 
 
 def split_by_source(sources: Iterable[object], fractions: tuple[float, float, float]) -> pd.Series:
-    """A split for each row, the same for all rows of one source.
+    """Return a split for each row; all rows of a source have the same.
 
-    A source keeps its split when others are added, since only its own name decides; in small data a split that would be
-    empty takes the source nearest to its interval.
+    The split depends on a hash of the source's name only, so a source keeps it when others are added. In small data, a
+    split that would be empty gets the source whose hash is nearest to its interval.
 
     Args:
         sources: the source of each row.
-        fractions: shares of train, val and test.
+        fractions: fractions of train, val and test.
     """
     rows = pd.Series(list(sources), dtype=object).astype(str)
-    place = {source: _place(source) for source in rows.unique()}
+    position = {source: _hash_fraction(source) for source in rows.unique()}
     bounds = (0.0, fractions[0], fractions[0] + fractions[1], 1.0)
+    nonempty = [i for i in range(3) if fractions[i] > 0]
     chosen = {
-        source: next((i for i in range(3) if fractions[i] > 0 and at < bounds[i + 1]), _last(fractions))
-        for source, at in place.items()
+        source: next((i for i in nonempty if at < bounds[i + 1]), nonempty[-1]) for source, at in position.items()
     }
-    wanted = [i for i in range(3) if fractions[i] > 0]
-    for empty in (i for i in wanted if i not in chosen.values()):
+    for empty in (i for i in nonempty if i not in chosen.values()):
         counts = pd.Series(chosen).value_counts()
         spare = [source for source in chosen if counts[chosen[source]] > 1]
         if spare:
             middle = (bounds[empty] + bounds[empty + 1]) / 2
-            chosen[min(spare, key=lambda source: (abs(place[source] - middle), source))] = empty
+            chosen[min(spare, key=lambda source: (abs(position[source] - middle), source))] = empty
     return rows.map({source: SPLITS[i] for source, i in chosen.items()})
 
 
-def cut_validation(splits: pd.Series, sources: pd.Series, fraction: float) -> pd.Series:
-    """Move whole sources from train to val, for data whose owners give training and test sets alone.
+def _hash_fraction(source: str) -> float:
+    return int.from_bytes(hashlib.sha256(source.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
+
+
+def split_validation(splits: pd.Series, sources: pd.Series, fraction: float) -> pd.Series:
+    """Move whole sources from train to val, for data whose owners publish training and test sets only.
 
     Args:
         splits: train or test for each row.
         sources: the source of each row.
-        fraction: share of the training sources that becomes val.
+        fraction: fraction of the training sources that becomes val, 0 <= fraction < 1.
 
     Raises:
-        InputError: a fraction outside 0 <= fraction < 1.
+        InputError: a fraction outside its range.
     """
     if not 0 <= fraction < 1:
         raise InputError(f"val_fraction {fraction} must be at least 0 and less than 1")
@@ -71,11 +83,3 @@ def cut_validation(splits: pd.Series, sources: pd.Series, fraction: float) -> pd
     if training.any():
         result[training] = split_by_source(sources[training], (1 - fraction, fraction, 0.0)).to_numpy()
     return result
-
-
-def _last(fractions: tuple[float, float, float]) -> int:
-    return max(i for i in range(3) if fractions[i] > 0)
-
-
-def _place(source: str) -> float:
-    return int.from_bytes(hashlib.sha256(source.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64

@@ -1,4 +1,8 @@
-"""Texture maps of one image: a sheet of all descriptors, or the codes of one."""
+"""Draw the texture maps of one image on a sheet, or write the codes of one descriptor.
+
+texture_sheet(Path("face.png"), Path("sheet.png"))
+texture_codes(Path("face.png"), Path("codes.npy"), "local_binary_pattern", settings=["points=16", "radius=2"])
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,34 +16,34 @@ from auxface.data.images.decode import UnreadableImage, read_image
 from auxface.errors import InputError
 
 COLUMNS = (5, 4, 6, 3)
-# Pixels: narrowest panel, white between panels, room for a title.
+# In pixels: minimum width of a panel, space between panels, height of a title.
 PANEL, GAP, TITLE = 192, 10, 28
-# Shown beside the defaults on a sheet of all descriptors.
+# Drawn after the defaults on a sheet of all descriptors.
 VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("uniform pattern, 16 points", "local_binary_pattern", {"points": 16, "radius": 2, "method": "uniform"}),
     ("weber excitation", "weber_local_descriptor", {"output": "excitation"}),
 )
-# A sheet shows an image, it does not archive it: above this side it is reduced first, by whole steps.
+# Larger images are subsampled by an integer step first.
 SHEET_SIDE = 512
 
 
 def texture_codes(
     image: Path, out: Path, descriptor: str, *, settings: Iterable[str] = (), overwrite: bool = False
 ) -> np.ndarray:
-    """Write the maps of one descriptor as a .npy file and return them.
+    """Write the codes of one descriptor as a .npy file and return them.
 
     Args:
-        image: an image; color becomes gray by ITU-R 601 in integers.
-        out: the file to write, as ``numpy.load`` reads it without pickle.
+        image: an image file; color is converted to gray by ITU-R 601 in integers.
+        out: the file to write; ``numpy.load`` reads it without pickle.
         descriptor: a name of ``auxface.texture.available()``.
-        settings: parameters such as ``points=16``.
-        overwrite: replace ``out`` where it exists.
+        settings: parameters of the descriptor, such as ``points=16``.
+        overwrite: replace ``out`` if it exists.
 
     Raises:
         InputError: an unreadable image, an unknown descriptor or parameter, or an output that exists.
     """
     if out.suffix != ".npy":
-        raise InputError(f"{out}: codes are written as .npy; name the file so")
+        raise InputError(f"{out}: the name of a file of codes must end in .npy")
     refuse_existing(out, overwrite)
     maps = _describe(_gray(image), image, descriptor, read_settings(settings))
     with atomic_file(out) as beside:
@@ -55,14 +59,14 @@ def texture_sheet(
     settings: Iterable[str] = (),
     overwrite: bool = False,
 ) -> list[str]:
-    """Write a PNG with the image and the map of every descriptor (or of one), named; return the names shown.
+    """Write a PNG with the image and the titled map of every descriptor (or of one); return the descriptors' names.
 
     Args:
-        image: an image; above 512 pixels it is reduced first.
+        image: an image file; above 512 pixels it is subsampled first.
         out: the PNG file to write.
-        descriptor: show this one alone; default: all that take an image.
+        descriptor: draw this one only; default: all descriptors of images.
         settings: parameters of ``descriptor``.
-        overwrite: replace ``out`` where it exists.
+        overwrite: replace ``out`` if it exists.
 
     Raises:
         InputError: an unreadable or too small image, an unknown descriptor or parameter, or an output that exists.
@@ -70,11 +74,11 @@ def texture_sheet(
     from auxface import texture
 
     if out.suffix.lower() != ".png":
-        raise InputError(f"{out}: the sheet is a PNG; name the file so")
+        raise InputError(f"{out}: the name of a sheet must end in .png")
     refuse_existing(out, overwrite)
     parameters = read_settings(settings)
     if parameters and descriptor is None:
-        raise InputError("--set changes one descriptor; name it with --descriptor")
+        raise InputError("--set is a parameter of one descriptor; name it with --descriptor")
     gray = _gray(image)
     step = -(-max(gray.shape) // SHEET_SIDE)
     gray = np.ascontiguousarray(gray[::step, ::step])
@@ -92,10 +96,10 @@ def texture_sheet(
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """``key=value`` pairs, values as YAML reads them.
+    """Parse ``key=value`` pairs, with values in YAML.
 
     Raises:
-        InputError: no ``=``, or a value that cannot be read.
+        InputError: no ``=``, or a value that is not valid YAML.
     """
     parameters: dict[str, Any] = {}
     for item in settings:
@@ -105,7 +109,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
         try:
             parameters[name] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise InputError(f"--set {item}: '{text}' is not a readable value") from None
+            raise InputError(f"--set {item}: '{text}' is not valid YAML") from None
     return parameters
 
 
@@ -132,20 +136,20 @@ def _describe(gray: np.ndarray, image: Path, name: str, parameters: dict[str, An
 
 
 def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
-    """One map to look at: cells by the share of their strongest orientation, several maps by their mean."""
+    """Return one map for display: of cells the fraction of the strongest orientation, of several maps the mean."""
     if name == "histogram_of_oriented_gradients":
         return maps.max(axis=tuple(range(2, maps.ndim)))
     return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))
 
 
 def _draw(panels: list[tuple[str, np.ndarray]], path: Path) -> None:
-    """Panels in rows, every pixel of a map drawn as a square of whole pixels."""
+    """Draw panels in rows; each pixel of a map becomes a square of an integer number of pixels."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = panels[0][1].shape
     scale = -(-PANEL // width)
     height, width = height * scale, width * scale
-    # As few empty places in the last row as can be.
+    # The number of columns with the fewest empty places in the last row.
     columns = min(len(panels), min(COLUMNS, key=lambda count: -len(panels) % count))
     rows = -(-len(panels) // columns)
     sheet = Image.new("L", (columns * (width + GAP) + GAP, rows * (height + TITLE) + GAP), 255)

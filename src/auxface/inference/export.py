@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
-from auxface.data.layouts.tree import files_under
+from auxface.data.layouts.files import list_files
 from auxface.data.manifest import read_manifest
 from auxface.data.samples import load_samples
 from auxface.errors import InputError
@@ -272,7 +272,7 @@ def _calibration_images(path: Path, recipe: Recipe) -> np.ndarray:
     if recipe.encoder.num_frames is not None:
         raise InputError(f"{path}: a model of video clips is calibrated on videos; name a manifest")
     images = []
-    for file in files_under(path):
+    for file in list_files(path):
         try:
             images.append(fit_square(read_image(file), size).transpose(2, 0, 1))
         except UnreadableImage:

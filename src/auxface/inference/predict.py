@@ -15,7 +15,7 @@ from PIL import Image
 
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.tree import files_under
+from auxface.data.layouts.files import list_files
 from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.device import check_device
 from auxface.errors import InputError
@@ -117,7 +117,7 @@ def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
         if isinstance(item, str) and is_url(item):
             yield item
         elif Path(item).is_dir():
-            found = list(files_under(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
+            found = list(list_files(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
             if not found:
                 raise InputError(f"{item}: the folder has no images or videos")
             yield from found

@@ -149,7 +149,7 @@ def test_large_files_and_special_files_are_refused(tmp_path, colors):
         read_image(tmp_path / "none.png")
     with pytest.raises(UnreadableImage, match="not a file"):
         read_image(tmp_path)
-    with pytest.raises(UnreadableImage, match="bad name"):
+    with pytest.raises(UnreadableImage, match="invalid name"):
         read_image(tmp_path / "a\0b.png")
     import os
 

@@ -1,4 +1,4 @@
-"""The owners' own list files, where this machine has them, and values worked out by hand where it has not."""
+"""The official list files, where this machine has them, and values worked out by hand."""
 
 import json
 import shutil
@@ -32,16 +32,16 @@ def test_celeba_reads_the_official_lists(shared_data, tmp_path):
     assert (first["source"], first["split"], first["frame"], first["gender"]) == ("2880", "train", 1, "Female")
 
 
-def test_faceforensics_official_splits_cover_every_original_once(shared_data, tmp_path):
+def test_faceforensics_official_splits_cover_all_originals(shared_data, tmp_path):
     shutil.copytree(shared_data / "annotations" / "faceforensics" / "splits", tmp_path / "splits")
     ids = [f"{number:03d}" for number in range(1000)]
     for name in ids:
         text(tmp_path / f"original_sequences/youtube/raw/videos/{name}.mp4", "")
     text(tmp_path / "manipulated_sequences/Deepfakes/raw/videos/953_974.mp4", "")
     listing = read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"])
-    # The other 999 forgeries were not downloaded, which is said and not passed over.
+    # The other 999 forgeries were not downloaded, which is reported.
     assert len(listing.excluded) == 999
-    assert {left.reason for left in listing.excluded} == {"no such file, though the split files name it"}
+    assert {one.reason for one in listing.excluded} == {"no such file; the split files list it"}
     table = listing.table
     assert Counter(table["split"]) == {"train": 720, "val": 140, "test": 141}
     assert table.groupby("source")["split"].nunique().max() == 1
@@ -53,7 +53,7 @@ def test_faceforensics_official_splits_cover_every_original_once(shared_data, tm
         read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"])
 
 
-def test_rafdb_official_counts(shared_data, tmp_path):
+def test_rafdb_has_the_official_counts(shared_data, tmp_path):
     shutil.copytree(shared_data / "annotations" / "rafdb" / "EmoLabel", tmp_path / "EmoLabel")
     (tmp_path / "Image" / "aligned").mkdir(parents=True)
     table = read("rafdb", tmp_path, val_fraction=0.0).table
@@ -62,7 +62,7 @@ def test_rafdb_official_counts(shared_data, tmp_path):
     assert Counter(table["emotion"])["happiness"] == 4772 + 1185
 
 
-def test_fairface_official_lists_and_a_copy_spoiled_by_a_spreadsheet(shared_data, tmp_path):
+def test_fairface_refuses_ages_that_became_dates(shared_data, tmp_path):
     for file in (shared_data / "annotations" / "fairface").glob("*.csv"):
         shutil.copy(file, tmp_path / file.name)
     for part in ("train", "val"):
@@ -70,14 +70,14 @@ def test_fairface_official_lists_and_a_copy_spoiled_by_a_spreadsheet(shared_data
     listing = read("fairface", tmp_path)
     assert Counter(listing.table["split"])["test"] == 10954
     assert listing.groups == ("gender", "race", "age_group")
-    spoiled = tmp_path / "fairface_label_val.csv"
-    spoiled.chmod(0o644)
-    spoiled.write_text(spoiled.read_text().replace("3-9", "9-Mar"))
+    changed = tmp_path / "fairface_label_val.csv"
+    changed.chmod(0o644)
+    changed.write_text(changed.read_text().replace("3-9", "9-Mar"))
     with pytest.raises(InputError, match="row 1 has age '9-Mar'"):
         read("fairface", tmp_path)
 
 
-def test_lfw_official_pairs(shared_data, tmp_path):
+def test_lfw_has_the_official_pairs(shared_data, tmp_path):
     shutil.copy(shared_data / "annotations" / "lfw" / "pairs.txt", tmp_path / "pairs.txt")
     (tmp_path / "lfw").mkdir()
     pairs = read("lfw", tmp_path).extra_tables["pairs"]
@@ -85,11 +85,11 @@ def test_lfw_official_pairs(shared_data, tmp_path):
     assert pairs.groupby("fold")["same"].agg(["size", "sum"]).to_numpy().tolist() == [[600, 300]] * 10
 
 
-def test_celebdf_leaves_out_what_shares_an_original_with_the_official_test_list(shared_data, tmp_path):
+def test_celebdf_excludes_sources_of_the_official_test_list(shared_data, tmp_path):
     layout_trees.celebdf(tmp_path)
     listing = read("celebdf", tmp_path)
-    # Number 0's forgery and number 1's original are not in the list, but what they share with it is.
-    assert sorted(left.path.rsplit("/", 1)[1] for left in listing.excluded) == ["id0_0001.mp4", "id0_id1_0000.mp4"]
+    # Number 0's forgery and number 1's original are not on the list, but share a source with it.
+    assert sorted(one.path.rsplit("/", 1)[1] for one in listing.excluded) == ["id0_0001.mp4", "id0_id1_0000.mp4"]
     assert listing.table.groupby("source")["split"].nunique().max() == 1
     assert len(read("celebdf", tmp_path, source="video").table) == 24
     official = shared_data / "annotations" / "celebdf" / "List_of_testing_videos.txt"
@@ -98,14 +98,14 @@ def test_celebdf_leaves_out_what_shares_an_original_with_the_official_test_list(
     shutil.copyfile(official, tmp_path / "List_of_testing_videos.txt")
     (tmp_path / official.read_text().split()[1]).unlink()
     listing = read("celebdf", tmp_path)
-    assert [left.reason for left in listing.excluded if left.status == "unreadable"] == [
-        "no such file, though List_of_testing_videos.txt names it"
+    assert [one.reason for one in listing.excluded if one.status == "unreadable"] == [
+        "no such file; List_of_testing_videos.txt lists it"
     ]
     table = listing.table
     assert Counter(table.loc[table["split"] == "test", "forged"]) == {0: 177, 1: 340}
 
 
-def test_dfdc_official_metadata(shared_data, tmp_path):
+def test_dfdc_reads_the_official_metadata(shared_data, tmp_path):
     shutil.copy(shared_data / "annotations" / "dfdc" / "metadata.json", tmp_path / "metadata.json")
     table = read("dfdc", tmp_path).table
     assert Counter(table["forged"]) == {1: 323, 0: 77}
@@ -113,14 +113,14 @@ def test_dfdc_official_metadata(shared_data, tmp_path):
     assert (forgery["source"], forgery["forged"]) == ("vudstovrck", 1)
 
 
-def test_utkface_names(shared_data, tmp_path):
+def test_utkface_labels_come_from_file_names(shared_data, tmp_path):
     names = (shared_data / "annotations" / "utkface" / "filenames_head.txt").read_text().splitlines()
     odd = "55_0_0_20170116232725357jpg.chip.jpg"
     for name in [*names, odd, "61_1_20170109142408075.jpg.chip.jpg"]:
         (tmp_path / name).touch()
     listing = read("utkface", tmp_path)
     assert len(listing.table) == len({*names, odd})
-    assert [left.path.rsplit("/", 1)[1] for left in listing.excluded] == ["61_1_20170109142408075.jpg.chip.jpg"]
+    assert [one.path.rsplit("/", 1)[1] for one in listing.excluded] == ["61_1_20170109142408075.jpg.chip.jpg"]
     row = listing.table[listing.table["source"] == "10_0_0_20170110215927291"].iloc[0]
     assert (row["age"], row["gender"], row["race"], row["age_group"]) == (10, "Male", "White", "10-19")
 
@@ -128,7 +128,7 @@ def test_utkface_names(shared_data, tmp_path):
 @pytest.mark.parametrize(
     ("age", "group"), [(0, "0-2"), (2, "0-2"), (3, "3-9"), (9, "3-9"), (10, "10-19"), (116, "70+")]
 )
-def test_age_groups(age, group):
+def test_age_groups_have_the_bounds_of_fairface(age, group):
     assert age_group(age) == group
 
 
@@ -143,11 +143,11 @@ def test_age_groups(age, group):
         ({"contempt": "2"}, "contempt"),
     ],
 )
-def test_fer_plus_majority(votes, emotion):
+def test_fer_plus_takes_the_majority(votes, emotion):
     assert majority(votes) == emotion
 
 
-def test_fer2013_images_are_the_pixels_of_the_file_and_fer_plus_replaces_the_labels(tmp_path):
+def test_fer2013_writes_the_pixels_and_takes_fer_plus_labels(tmp_path):
     from PIL import Image
 
     layout_trees.fer2013(tmp_path)
@@ -165,7 +165,7 @@ def test_fer2013_images_are_the_pixels_of_the_file_and_fer_plus_replaces_the_lab
     assert "majority" in plus.excluded[0].reason
 
 
-def test_fer2013_folders_with_official_usage_in_the_file_names(tmp_path):
+def test_fer2013_folders_take_the_split_from_file_names(tmp_path):
     for emotion in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"):
         image(tmp_path / f"train/{emotion}/Training_1{emotion}.jpg")
         image(tmp_path / f"test/{emotion}/PublicTest_2{emotion}.jpg")
@@ -173,17 +173,17 @@ def test_fer2013_folders_with_official_usage_in_the_file_names(tmp_path):
     assert Counter(read("fer2013", tmp_path).table["split"]) == {"train": 7, "val": 7, "test": 7}
 
 
-def test_affectnet_seven_classes_leave_contempt_out(tmp_path):
+def test_affectnet_with_seven_classes_excludes_contempt(tmp_path):
     layout_trees.affectnet(tmp_path)
     listing = read("affectnet", tmp_path, classes="7")
     assert len(listing.table) == 24 - 3 + 3
     assert "contempt" not in listing.labels["emotion"].classes
     assert listing.table["valence"].eq(0.25).all()
     (tmp_path / "train_set/annotations/0_exp.npy").write_bytes(b"\x80\x04.")
-    assert [left.status for left in read("affectnet", tmp_path).excluded] == ["unreadable"]
+    assert [one.status for one in read("affectnet", tmp_path).excluded] == ["unreadable"]
 
 
-def test_folder_sources_by_pattern_stay_together_and_stray_folders_are_refused(tmp_path):
+def test_folder_keeps_the_sources_of_a_pattern_together(tmp_path):
     for person in range(12):
         for shot in range(3):
             image(tmp_path / f"{'sad' if person % 2 else 'happy'}/p{person}_{shot}.png")
@@ -191,18 +191,18 @@ def test_folder_sources_by_pattern_stay_together_and_stray_folders_are_refused(t
     assert table["source"].nunique() == 12
     assert table.groupby("source")["split"].nunique().max() == 1
     (tmp_path / "train").mkdir()
-    with pytest.raises(InputError, match="'happy' stands beside train"):
+    with pytest.raises(InputError, match="'happy' is beside train"):
         read("folder", tmp_path)
 
 
-def test_folder_refuses_a_class_that_was_not_named(tmp_path):
+def test_folder_refuses_an_unlisted_class(tmp_path):
     layout_trees.folder(tmp_path)
     assert read("folder", tmp_path, classes="sad,happy").labels["class"].classes == ("sad", "happy")
     with pytest.raises(InputError, match="'sad' is not one of the classes"):
         read("folder", tmp_path, classes="happy,angry")
 
 
-def test_ckplus_neutral_frames_come_from_the_start(tmp_path):
+def test_ckplus_takes_neutral_frames_from_the_start(tmp_path):
     layout_trees.ckplus(tmp_path)
     listing = read("ckplus", tmp_path, neutral_frames=1)
     one = listing.table[listing.table["video"] == "S002_001"]
@@ -210,7 +210,7 @@ def test_ckplus_neutral_frames_come_from_the_start(tmp_path):
     assert "neutral" not in read("ckplus", tmp_path).labels["emotion"].classes
 
 
-def test_df40_frames_of_an_ff_pair_share_a_source_in_both_directions(tmp_path):
+def test_df40_both_swaps_of_a_pair_share_a_source(tmp_path):
     for split, name in (("DF40_train", "000_003"), ("DF40_train", "003_000"), ("DF40", "900_901")):
         image(tmp_path / f"{split}/simswap/ff/frames/{name}/0.png")
     image(tmp_path / "DF40/heygen/real/a/0.png")
@@ -220,12 +220,12 @@ def test_df40_frames_of_an_ff_pair_share_a_source_in_both_directions(tmp_path):
     assert list(table["method"]) == ["simswap", "simswap", "", "simswap"]
 
 
-def test_dfdc_test_set_says_is_fake(tmp_path):
+def test_dfdc_reads_is_fake_of_the_test_set(tmp_path):
     about = {"a.mp4": {"is_fake": 1, "original": "b.mp4", "split": "test"}, "b.mp4": {"is_fake": 0, "split": "test"}}
     text(tmp_path / "metadata.json", json.dumps(about))
     table = read("dfdc", tmp_path).table
     assert list(table["forged"]) == [1, 0]
     assert list(table["split"]) == ["test", "test"]
     text(tmp_path / "metadata.json", json.dumps({"a.mp4": {"split": "test"}}))
-    with pytest.raises(InputError, match=r"metadata\.json: expected a label"):
+    with pytest.raises(InputError, match=r"metadata\.json: expected label"):
         read("dfdc", tmp_path)

@@ -83,7 +83,7 @@ def test_class_order_and_binary_words_are_given(pack, tmp_path):
         (["sex"], {"split": "sex"}, "row 1 has sex 'm'; expected train, val or test"),
         (["sex"], {"split_fractions": "0.5,0.5"}, "three numbers"),
         (["sex"], {"source": "hat"}, "more than one split"),
-        (["sex"], {"frame": "sex"}, "row 1 has sex 'm'; expected a whole number"),
+        (["sex"], {"frame": "sex"}, "row 1 has sex 'm'; expected an integer"),
     ],
 )
 def test_bad_options_give_one_line_and_write_nothing(pack, tmp_path, label, options, message):

@@ -1,4 +1,10 @@
-"""One image, from an untrusted file to uint8 RGB: right, or refused with a reason."""
+"""Decode an untrusted image file to uint8 RGB, or refuse it with a reason.
+
+try:
+    image = read_image(Path("face.jpg"))  # uint8 [H, W, 3]
+except UnreadableImage as error:
+    print(f"face.jpg: {error}")
+"""
 
 import io
 import stat
@@ -10,35 +16,36 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 DECODE_VERSION = 1
-"""Raised whenever the pixels that :func:`read_image` or :func:`fit_square` make change; caches are keyed by it."""
+"""Increased whenever the output of :func:`read_image` or :func:`fit_square` changes; part of every cache key."""
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES: tuple[str, ...] = (
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
 )  # fmt: skip
 MAX_PIXELS = 100_000_000
-# What Pillow says of a damaged tag names no file; every refusal here does.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 MAX_BYTES = 256 * 1024 * 1024
+# Pillow's warnings about corrupt tags do not name the file; the errors here do.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(Exception):
-    """A file that is not a usable image; the message is the reason, a short phrase."""
+    """A file that is not a readable image; the message is the reason, a short phrase."""
 
 
 def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """Decode an image as a person would see it, uint8 [H, W, 3] RGB in 0..255.
+    """Decode an image as a viewer displays it, uint8 [H, W, 3] RGB in 0..255.
 
-    The EXIF turn is applied; gray, palette, CMYK and YCbCr become RGB; 16 bits are scaled to 8; transparency is laid
-    over white; of an animation the first frame is taken. Color profiles are not applied, as everywhere in the field.
+    The EXIF orientation is applied; gray, palette, CMYK and YCbCr are converted to RGB; 16 bits are scaled to 8;
+    transparent pixels are composed over white; of an animation the first frame is read. Color profiles are not applied,
+    as is usual for training data.
 
     Args:
         source: a file, or the bytes of one.
-        max_pixels: larger images are refused from their header, before any memory is taken.
+        max_pixels: larger images are refused by their header, before memory is allocated.
         max_bytes: larger files are refused unread.
 
     Raises:
-        UnreadableImage: no such file, not an image, truncated, or over a bound.
+        UnreadableImage: no such file, not an image, truncated, or too large.
     """
     data = source if isinstance(source, bytes) else read_bytes(Path(source), max_bytes)
     if not data:
@@ -53,7 +60,7 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
             if width == 0 or height == 0:
                 raise UnreadableImage("an image without pixels")
             image.load()
-            return _to_rgb(_turned(image))
+            return _to_rgb(_oriented(image))
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -62,18 +69,18 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
         raise UnreadableImage(f"more than {max_pixels / 1e6:.0f} megapixels") from None
     except MemoryError:
         raise UnreadableImage("too large for this machine's memory") from None
-    # Decoders meet bytes that nobody foresaw and raise nearly anything; each such file is one counted, named image.
+    # Decoders raise nearly any exception on unforeseen bytes; each such file is counted and listed as unreadable.
     except Exception as error:
         truncated = isinstance(error, EOFError | struct.error) or "truncated" in str(error)
-        raise UnreadableImage("truncated" if truncated else "damaged image") from None
+        raise UnreadableImage("truncated" if truncated else "corrupt image") from None
 
 
 def fit_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The central square, resized with antialiasing (triangle filter), uint8 [size, size, 3].
+    """Return the central square of an image, resized with antialiasing (triangle filter), uint8 [size, size, 3].
 
     Args:
         pixels: uint8 [H, W, 3].
-        size: side of the result in pixels. The shorter side of the pixels becomes ``size``.
+        size: side of the result in pixels; the shorter side of the image is resized to it.
     """
     height, width = pixels.shape[:2]
     if height == width == size:
@@ -98,27 +105,31 @@ def shorter_side(path: Path) -> int | None:
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """The bytes of a regular file, or UnreadableImage with the reason."""
+    """Return the bytes of a regular file.
+
+    Raises:
+        UnreadableImage: no such file, no permission, not a regular file, or more than ``max_bytes``.
+    """
     try:
-        about = path.stat()
-        # A pipe or a device would block or never end.
-        if not stat.S_ISREG(about.st_mode):
+        status = path.stat()
+        # Reading a pipe or a device could block or never end.
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableImage("not a file")
-        if about.st_size > max_bytes:
-            raise UnreadableImage(f"file of {about.st_size / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
+        if status.st_size > max_bytes:
+            raise UnreadableImage(f"file of {status.st_size / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
         return path.read_bytes()
     except FileNotFoundError:
         raise UnreadableImage("no such file") from None
     except PermissionError:
         raise UnreadableImage("no permission to read it") from None
     except (OSError, ValueError) as error:
-        raise UnreadableImage(f"cannot be opened ({getattr(error, 'strerror', None) or 'bad name'})") from None
+        raise UnreadableImage(f"cannot be opened ({getattr(error, 'strerror', None) or 'invalid name'})") from None
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _oriented(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image) or image
-    # Damaged EXIF says nothing about the pixels, which have been decoded by now.
+    # Corrupt EXIF data does not affect the pixels, which are already decoded.
     except Exception:
         return image
 

@@ -1,4 +1,4 @@
-"""Published data sets, one file each: how their owners lay them out, and what their labels are."""
+"""Layouts: one file per published data set, with its folder tree, its splits and its labels."""
 
 from auxface.data.layouts import (
     affectnet,

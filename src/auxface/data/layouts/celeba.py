@@ -1,12 +1,12 @@
-"""``celeba``: CelebFaces Attributes (Liu et al., 2015): 40 attributes, identities, the official partition."""
+"""Layout ``celeba``: CelebFaces Attributes (Liu et al., 2015): 40 attributes, identities, the official partition."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from auxface.data.layouts.files import read_lines, require_file, require_folder
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.layouts.tree import need_file, need_folder, read_lines
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 
@@ -27,11 +27,11 @@ _SPLITS = {"0": "train", "1": "val", "2": "test"}
 
 
 def read(root: Path, *, images: str = "aligned") -> Listing:
-    """Read the folder ``root``; see docs/data.md for the tree."""
-    folder = need_folder(root, _FOLDERS[images], "celeba")
-    partition = _pairs(need_file(root, ("list_eval_partition.txt", "Eval/list_eval_partition.txt"), "celeba"))
-    identity = _pairs(need_file(root, ("identity_CelebA.txt", "Anno/identity_CelebA.txt"), "celeba"))
-    attributes = _attributes(need_file(root, ("list_attr_celeba.txt", "Anno/list_attr_celeba.txt"), "celeba"))
+    """Read the folder ``root``; docs/data.md shows its tree."""
+    folder = require_folder(root, _FOLDERS[images], "celeba")
+    partition = _pairs(require_file(root, ("list_eval_partition.txt", "Eval/list_eval_partition.txt"), "celeba"))
+    identity = _pairs(require_file(root, ("identity_CelebA.txt", "Anno/identity_CelebA.txt"), "celeba"))
+    attributes = _attributes(require_file(root, ("list_attr_celeba.txt", "Anno/list_attr_celeba.txt"), "celeba"))
 
     table = attributes.join(partition.rename("split")).join(identity.rename("identity"))
     for column, file in (("split", "list_eval_partition.txt"), ("identity", "identity_CelebA.txt")):
@@ -61,32 +61,32 @@ def read(root: Path, *, images: str = "aligned") -> Listing:
 def _pairs(path: Path) -> pd.Series:
     parts = [line.split() for line in read_lines(path)]
     if any(len(part) != 2 for part in parts):
-        raise InputError(f"{path}: every line must be a file name and a number")
+        raise InputError(f"{path}: every line must have a file name and a number")
     return pd.Series([part[1] for part in parts], index=[part[0] for part in parts])
 
 
 def _attributes(path: Path) -> pd.DataFrame:
     lines = read_lines(path)
     if len(lines) < 3 or tuple(lines[1].split()) != ATTRIBUTES:
-        raise InputError(f"{path}: its second line must name the 40 attributes in their official order")
+        raise InputError(f"{path}: line 2 must name the 40 attributes in their official order")
     rows = [line.split() for line in lines[2:]]
     if str(len(rows)) != lines[0].strip():
         raise InputError(
-            f"{path}: its first line says {lines[0].strip()} images, it lists {len(rows)}; it is cut short"
+            f"{path}: line 1 announces {lines[0].strip()} images, the file lists {len(rows)}; it is truncated"
         )
     values = np.array([row[1:] for row in rows if len(row) == 41])
     if len(values) != len(rows) or not np.isin(values, ("-1", "1")).all():
-        raise InputError(f"{path}: every line must be a file name and 40 values of -1 or 1")
+        raise InputError(f"{path}: every line must have a file name and 40 values of -1 or 1")
     names = [row[0] for row in rows]
     odd = next((name for name in names if not Path(name).stem.isdigit()), None)
     if odd is not None:
-        raise InputError(f"{path}: '{odd}' is not an image's name; expected names such as 000001.jpg")
+        raise InputError(f"{path}: '{odd}' is not a valid image name; expected names such as 000001.jpg")
     return pd.DataFrame((values == "1").astype(np.int64), index=names, columns=list(ATTRIBUTES))
 
 
 layout = Layout(
     "celeba",
-    "CelebA: 40 attributes and identities, official partition; by gender and age group",
+    "CelebA: 40 attributes and identities, official partition; groups gender and age group",
     read,
-    (Option("images", str, "aligned", "which images", tuple(_FOLDERS)),),
+    (Option("images", str, "aligned", "which version of the images", tuple(_FOLDERS)),),
 )

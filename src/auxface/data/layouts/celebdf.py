@@ -1,8 +1,8 @@
-"""``celebdf``: Celeb-DF, versions 1 and 2 (Li et al., 2020): celebrity videos and face swaps between them.
+"""Layout ``celebdf``: Celeb-DF, versions 1 and 2 (Li et al., 2020): celebrity videos and face swaps between them.
 
 A forged video ``id0_id1_0003`` is the real video ``id0_0003`` with the face of id1, so ``id0_0003`` is its source. The
-official test list holds forgeries whose source is outside of it: what shares a source with the test split is left out
-of training, and said so, unless each video is made its own source.
+official test list has forgeries whose original is not on the list. Videos that share a source with the test split are
+excluded from training, and counted, unless ``source="video"`` makes each video its own source.
 """
 
 import re
@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.layouts.faceforensics import FORGED
+from auxface.data.layouts.files import list_files, read_lines, require_file, require_folder
 from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_file, need_folder, read_lines
-from auxface.data.splits import cut_validation
+from auxface.data.splits import split_validation
 from auxface.errors import InputError
 
 _FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
@@ -22,15 +22,15 @@ _TEST = "List_of_testing_videos.txt"
 
 def read(root: Path, *, source: str = "original", val_fraction: float = 0.15) -> Listing:
     """Read the folder ``root`` of either version."""
-    test = _test_list(need_file(root, (_TEST,), "celebdf"))
+    test = _test_list(require_file(root, (_TEST,), "celebdf"))
     rows = []
     for folder, forged in _FOLDERS.items():
-        for path in files_under(need_folder(root, (folder,), "celebdf"), (".mp4",)):
+        for path in list_files(require_folder(root, (folder,), "celebdf"), (".mp4",)):
             name = f"{folder}/{path.name}"
             own = path.stem if folder != "YouTube-real" else f"youtube_{path.stem}"
             swap = re.fullmatch(r"(id\d+)_(id\d+)_(\d+)", path.stem)
             if forged and swap is None:
-                raise InputError(f"{path}: a forged video is named such as id0_id1_0003.mp4")
+                raise InputError(f"{path}: the name of a forged video must be like id0_id1_0003.mp4")
             original = f"{swap[1]}_{swap[3]}" if forged and swap and source == "original" else own
             rows.append(
                 {"path": str(path), "split": "test" if name in test else "train", "source": original, "video": own}
@@ -38,16 +38,16 @@ def read(root: Path, *, source: str = "original", val_fraction: float = 0.15) ->
             )
     missing = [name for name in test if not (root / name).is_file()]
     if not rows or len(missing) == len(test):
-        raise InputError(f"{root}: not one video of {_TEST} is there")
+        raise InputError(f"{root}: none of the videos of {_TEST} exists")
     table = pd.DataFrame(rows).assign(dataset="celebdf", frame=0)
     rest = table["split"] == "train"
     leaks = rest & table["source"].isin(table.loc[~rest, "source"])
     excluded = [
-        Excluded(str(row.path), "duplicate", f"its original {row.source} is also behind the official test list")
+        Excluded(str(row.path), "duplicate", f"its original {row.source} is also the source of a test video")
         for row in table[leaks].itertuples()
-    ] + [Excluded(str(root / name), "unreadable", f"no such file, though {_TEST} names it") for name in missing]
+    ] + [Excluded(str(root / name), "unreadable", f"no such file; {_TEST} lists it") for name in missing]
     table = table[~leaks].reset_index(drop=True)
-    table["split"] = cut_validation(table["split"], table["source"], val_fraction)
+    table["split"] = split_validation(table["split"], table["source"], val_fraction)
     return Listing(table, {"forged": FORGED}, excluded=tuple(excluded), boundary=root)
 
 
@@ -56,8 +56,8 @@ def _test_list(path: Path) -> dict[str, int]:
     for line in read_lines(path):
         parts = line.split()
         if len(parts) != 2 or parts[0] not in "01" or parts[1].split("/")[0] not in _FOLDERS:
-            raise InputError(f"{path}: '{line}' is not 0 or 1 and a video such as Celeb-real/id0_0001.mp4")
-        # Here 1 is real: the folder says the same, and is what is used.
+            raise InputError(f"{path}: line '{line}' must have 0 or 1 and a video such as Celeb-real/id0_0001.mp4")
+        # In this file 1 means real. The label is taken from the folder, which agrees.
         test[parts[1]] = int(parts[0])
     return test
 
@@ -67,7 +67,9 @@ layout = Layout(
     "Celeb-DF v1 or v2: real and forged videos, official test list",
     read,
     (
-        Option("source", str, "original", "what splits must not cross", ("original", "video")),
-        Option("val_fraction", float, 0.15, "share of the training sources that becomes validation"),
+        Option(
+            "source", str, "original", "source of a forgery: its original, or the video itself", ("original", "video")
+        ),
+        Option("val_fraction", float, 0.15, "fraction of the training sources that becomes validation"),
     ),
 )

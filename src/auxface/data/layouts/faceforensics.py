@@ -1,7 +1,7 @@
-"""``faceforensics``: FaceForensics++ (Rössler et al., 2019) with FaceShifter and Google's DeepFakeDetection videos.
+"""Layout ``faceforensics``: FaceForensics++ (Rössler et al., 2019), FaceShifter and Google's DeepFakeDetection.
 
-A forged video ``000_003`` shows the clip of 000 with the face of 003. The official splits never part such a pair, so
-the pair is the source of both originals and of both forgeries: no identity crosses splits.
+A forged video ``000_003`` shows video 000 with the face of 003. The official splits keep such a pair together, so the
+pair is the source of both originals and both forgeries, and no identity is in two splits.
 """
 
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from auxface.data.layouts.files import list_files, require_file, require_folder
 from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_file, need_folder
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 
@@ -46,21 +46,21 @@ def read(
 
 
 def _missing(table: pd.DataFrame, places: dict[str, tuple[str, str]]) -> list[Excluded]:
-    """The videos that the split files name and that were not downloaded: a partial copy is not taken for whole."""
-    reason = "no such file, though the split files name it"
-    found: list[Excluded] = []
+    """Return the videos that the split files list and that do not exist, so that a partial copy is reported."""
+    reason = "no such file; the split files list it"
+    excluded: list[Excluded] = []
     for method, rows in table.groupby("method"):
         folder, have = Path(rows["path"].iloc[0]).parent, set(rows["video"])
         pairs = [pair.split("_") for _, pair in places.values()]
-        ways = {f"{one}_{other}" for one, other in pairs} | {f"{other}_{one}" for one, other in pairs}
-        wanted = ways if method else set(places)
-        found += [Excluded(str(folder / f"{name}.mp4"), "unreadable", reason) for name in sorted(wanted - have)]
-    return found
+        names = {f"{one}_{other}" for one, other in pairs} | {f"{other}_{one}" for one, other in pairs}
+        expected = names if method else set(places)
+        excluded += [Excluded(str(folder / f"{name}.mp4"), "unreadable", reason) for name in sorted(expected - have)]
+    return excluded
 
 
 def _videos(root: Path, folder: str, compression: str) -> list[Path]:
     places = [f"{folder}/{name}/videos" for name in _COMPRESSIONS[compression]]
-    found = list(files_under(need_folder(root, places, "faceforensics"), (".mp4",)))
+    found = list(list_files(require_folder(root, places, "faceforensics"), (".mp4",)))
     if not found:
         raise InputError(f"{root}: there are no videos in {places[0]}")
     return found
@@ -82,15 +82,17 @@ def _forgeries(root: Path, compression: str, method: str) -> list[dict[str, obje
     rows = []
     for path in _videos(root, f"manipulated_sequences/{method}", compression):
         if len(path.stem.split("_")) != 2:
-            raise InputError(f"{path}: a forged video is named after its two originals, such as 000_003.mp4")
+            raise InputError(
+                f"{path}: the name of a forged video must be that of its two originals, such as 000_003.mp4"
+            )
         mask = masks / path.name
         rows.append(_row(path, path.stem, method, 1, mask=str(mask) if mask.is_file() else ""))
     return rows
 
 
 def _dfd(root: Path, compression: str) -> list[dict[str, object]]:
-    # Its owners give no splits, and its 28 actors are swapped with each other throughout: no cut keeps identities
-    # apart, so all of it is for testing.
+    # There are no official splits, and all of its 28 actors are swapped with each other: no split separates identities,
+    # so all videos are test videos.
     masks = root / "manipulated_sequences" / _DFD / "masks" / "videos"
     rows = [
         _row(path, f"actor {path.stem.split('_')[0]}", "", 0, "test")
@@ -104,11 +106,11 @@ def _dfd(root: Path, compression: str) -> list[dict[str, object]]:
 
 
 def _read_splits(root: Path, folder: Path | None) -> dict[str, tuple[str, str]]:
-    """Each original's split and pair."""
+    """Return the split and the pair of each original."""
     places: dict[str, tuple[str, str]] = {}
     for split in ("train", "val", "test"):
         names = (f"{split}.json",) if folder else (f"splits/{split}.json", f"dataset/splits/{split}.json")
-        file = need_file(folder or root, names, "faceforensics")
+        file = require_file(folder or root, names, "faceforensics")
         try:
             pairs = [(str(first), str(second)) for first, second in json.loads(file.read_text())]
         except (ValueError, TypeError):
@@ -116,7 +118,7 @@ def _read_splits(root: Path, folder: Path | None) -> dict[str, tuple[str, str]]:
         for pair in pairs:
             for video in pair:
                 if video in places:
-                    raise InputError(f"{file}: video {video} is in two pairs; the official files have it once")
+                    raise InputError(f"{file}: video {video} is in two pairs; the official files list it once")
                 places[video] = (split, "_".join(sorted(pair)))
     return places
 
@@ -129,7 +131,7 @@ def _place(table: pd.DataFrame, youtube: pd.Series, places: dict[str, tuple[str,
             raise InputError(f"{table.at[row, 'path']}: video {video} is in none of the official split files")
         first = known[0]
         if any(place != first for place in known):
-            raise InputError(f"{table.at[row, 'path']}: its two originals are not a pair of the official split files")
+            raise InputError(f"{table.at[row, 'path']}: its two originals are not a pair in the official split files")
         assert first is not None
         table.at[row, "split"], table.at[row, "source"] = first
 
@@ -139,8 +141,14 @@ layout = Layout(
     "FaceForensics++: real and forged videos by method, official splits, masks where downloaded",
     read,
     (
-        Option("compression", str, "c23", "quality of the videos", tuple(_COMPRESSIONS)),
-        Option("methods", tuple, METHODS[:4], "forgery methods; DeepFakeDetection is for testing alone", METHODS),
+        Option("compression", str, "c23", "compression level of the videos", tuple(_COMPRESSIONS)),
+        Option(
+            "methods",
+            tuple,
+            METHODS[:4],
+            "forgery methods; all videos of DeepFakeDetection are in the test split",
+            METHODS,
+        ),
         Option("splits", str, None, "folder with train.json, val.json and test.json; default ROOT/splits"),
     ),
 )

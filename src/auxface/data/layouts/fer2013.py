@@ -1,4 +1,4 @@
-"""``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with its labels or those of FER+."""
+"""Layout ``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with its labels or FER+'s."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import pandas as pd
 from PIL import Image
 
 from auxface.atomic import atomic_file
+from auxface.data.layouts.files import list_files, read_rows, require_file, require_folder
 from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_file, need_folder, read_rows
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 
@@ -26,18 +26,20 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
     """Read ``fer2013.csv`` (its images are written as PNG files), or the folders ``train/angry`` and so on."""
     if labels == "fer" and not any((root / name).is_file() for name in _CSV) and (root / "train").is_dir():
         return _folders(root)
-    source = need_file(root, _CSV, "fer2013")
-    plus = read_rows(need_file(root, _PLUS, "fer2013"), ("Usage", *PLUS_CLASSES)) if labels == "ferplus" else None
+    source = require_file(root, _CSV, "fer2013")
+    plus = read_rows(require_file(root, _PLUS, "fer2013"), ("Usage", *PLUS_CLASSES)) if labels == "ferplus" else None
     folder = Path(images) if images else root / "images"
     rows = read_rows(source, ("emotion", "pixels", "Usage"))
     if plus is not None and len(plus) != len(rows):
         raise InputError(
-            f"{root}: {source.name} has {len(rows)} rows and fer2013new.csv {len(plus)}; they must be equal"
+            f"{root}: {source.name} has {len(rows)} rows and fer2013new.csv {len(plus)}; the numbers must be equal"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); give a place with images=FOLDER") from None
+        raise InputError(
+            f"{folder}: the folder cannot be created ({error.strerror}); name another one with --images"
+        ) from None
 
     kept, excluded = [], []
     for number, row in enumerate(rows):
@@ -55,16 +57,16 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
                 Image.fromarray(pixels).save(beside)
         kept.append({"path": str(path), "split": _SPLITS[row["Usage"]], "source": path.stem, "emotion": emotion})
     if not kept:
-        raise InputError(f"{source}: not one row can be used ({excluded[0].reason})")
+        raise InputError(f"{source}: none of the rows can be used ({excluded[0].reason})")
     classes = CLASSES if plus is None else PLUS_CLASSES
     table = pd.DataFrame(kept).assign(dataset="fer2013", video="", method="", frame=0)
     return Listing(table, {"emotion": Label("class", classes)}, excluded=tuple(excluded))
 
 
 def majority(votes: dict[str, str]) -> str | None:
-    """The emotion with more than half of the votes, or None (FER+: Barsoum et al., 2016, majority voting).
+    """Return the emotion with more than half of the votes, or None (FER+: Barsoum et al., 2016, majority voting).
 
-    Single votes are taken as slips and dropped; a majority for "unknown" or "not a face" is none.
+    Single votes are removed as outliers. A majority for "unknown" or "not a face" gives None.
     """
     names = (*PLUS_CLASSES, "unknown", "NF")
     counts = np.array([int(votes.get(name) or 0) for name in names])
@@ -74,20 +76,20 @@ def majority(votes: dict[str, str]) -> str | None:
 
 
 def _folders(root: Path) -> Listing:
-    need_folder(root, ("test",), "fer2013")
+    require_folder(root, ("test",), "fer2013")
     rows = []
     for name, split in _FOLDERS.items():
         if not (root / name).is_dir():
             continue
         for emotion in CLASSES:
-            folder = need_folder(root, (f"{name}/{emotion}",), "fer2013")
-            for path in files_under(folder):
-                # One published copy folds both official tests into one folder and keeps them apart by file name.
+            folder = require_folder(root, (f"{name}/{emotion}",), "fer2013")
+            for path in list_files(folder):
+                # One published copy has both official test sets in one folder; the file names distinguish them.
                 usage = re.match(r"(Training|PublicTest|PrivateTest)_", path.name)
                 chosen = _SPLITS[usage[1]] if usage else split
                 rows.append({"path": str(path), "split": chosen, "source": path.stem, "emotion": emotion})
     if not rows:
-        raise InputError(f"{root}: there are no images under train/angry and its like")
+        raise InputError(f"{root}: there are no images in folders such as train/angry")
     table = pd.DataFrame(rows).assign(dataset="fer2013", video="", method="")
     table["source"] = table["split"] + "/" + table["emotion"] + "/" + table["source"]
     table["frame"] = table.groupby("source").cumcount()
@@ -116,8 +118,12 @@ layout = Layout(
     read,
     (
         Option(
-            "labels", str, "fer", "fer: the original labels; ferplus: majority of fer2013new.csv", ("fer", "ferplus")
+            "labels",
+            str,
+            "fer",
+            "fer: original labels; ferplus: majority vote in fer2013new.csv",
+            ("fer", "ferplus"),
         ),
-        Option("images", str, None, "folder for the PNG files that fer2013.csv becomes; default ROOT/images"),
+        Option("images", str, None, "folder for the images of fer2013.csv as PNG files; default: ROOT/images"),
     ),
 )

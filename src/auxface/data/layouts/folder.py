@@ -1,4 +1,4 @@
-"""``folder``: images or videos in one folder per class, with or without one folder per split above."""
+"""Layout ``folder``: images or videos in one folder per class, optionally inside one folder per split."""
 
 import re
 from pathlib import Path
@@ -6,18 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.images.decode import SUFFIXES
+from auxface.data.layouts.files import list_files, require_root
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_root
 from auxface.data.manifest import Label
-from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
 from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.errors import InputError
-
-_SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 
 
 def read(
@@ -30,20 +24,23 @@ def read(
     split_fractions: str = DEFAULT,
 ) -> Listing:
     """Read ``ROOT/CLASS/...`` or ``ROOT/SPLIT/CLASS/...``; every option is described in :data:`layout`."""
-    need_root(root, "folder")
-    splits = {folder.name: _SPLITS[folder.name.lower()] for folder in _folders(root) if folder.name.lower() in _SPLITS}
-    strays = [folder.name for folder in _folders(root) if folder.name not in splits]
+    require_root(root, "folder")
+    folders = [folder.name for folder in _folders(root)]
+    splits = {name: SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES}
+    strays = [name for name in folders if name not in splits]
     if splits and strays:
-        raise InputError(f"{root}: '{strays[0]}' stands beside {', '.join(splits)}; expected classes inside the splits")
+        raise InputError(
+            f"{root}: folder '{strays[0]}' is beside {', '.join(splits)}; expected classes inside the splits"
+        )
     places = [(root / name, split) for name, split in splits.items()] or [(root, "")]
     found = [
         {"path": str(path), "split": split, label: folder.name, "inside": path.relative_to(root).as_posix()}
         for place, split in places
         for folder in _folders(place)
-        for path in files_under(folder, (*SUFFIXES, *VIDEO_SUFFIXES))
+        for path in list_files(folder, (*SUFFIXES, *VIDEO_SUFFIXES))
     ]
     if not found:
-        raise InputError(f"{root}: there are no images or videos in folders named after their classes")
+        raise InputError(f"{root}: there are no images or videos; expected ROOT/CLASS/FILE or ROOT/SPLIT/CLASS/FILE")
     table = pd.DataFrame(found)
     names = _classes(classes, sorted(table[label].unique()), root)
 
@@ -67,9 +64,7 @@ def _classes(given: str | None, found: list[str], root: Path) -> tuple[str, ...]
         if name not in names:
             raise InputError(f"{root}: the folder '{name}' is not one of the classes {', '.join(names)}")
     if len(names) < 2:
-        raise InputError(
-            f"{root}: only the class '{', '.join(names)}' was found; expected a folder for each of two or more"
-        )
+        raise InputError(f"{root}: only class '{', '.join(names)}' was found; expected two or more class folders")
     return names
 
 
@@ -79,7 +74,7 @@ def _sources(inside: pd.Series, pattern: str) -> pd.Series:
     except re.error as error:
         raise InputError(f"source_pattern '{pattern}': not a regular expression ({error})") from None
     if expression.groups < 1:
-        raise InputError(f"source_pattern '{pattern}': needs a group in parentheses that holds the source")
+        raise InputError(f"source_pattern '{pattern}': expected a group in parentheses that matches the source")
     matches = [expression.search(text) for text in inside]
     for text, match in zip(inside, matches, strict=True):
         if match is None:
@@ -89,13 +84,13 @@ def _sources(inside: pd.Series, pattern: str) -> pd.Series:
 
 layout = Layout(
     "folder",
-    "one folder per class, below one per split if there are any; images or videos",
+    "images or videos in one folder per class, optionally inside one folder per split",
     read,
     (
         Option("label", str, "class", "name of the label"),
-        Option("classes", str, None, "class names in order, with commas; otherwise the folders' in sorted order"),
-        Option("source_pattern", str, None, "regular expression; its group names the source in class/file.jpg"),
-        Option("dataset", str, None, "name of the data set; otherwise the folder's"),
-        Option("split_fractions", str, DEFAULT, "train,val,test where there are no split folders, drawn by source"),
+        Option("classes", str, None, "class names in order, separated by commas; default: the folder names, sorted"),
+        Option("source_pattern", str, None, "regular expression for CLASS/FILE; its group is the source"),
+        Option("dataset", str, None, "name of the data set; default: the folder's name"),
+        Option("split_fractions", str, DEFAULT, "train,val,test if there are no split folders, split by source"),
     ),
 )

@@ -1,11 +1,11 @@
-"""``lfw``: Labeled Faces in the Wild (Huang et al., 2007): identities, and the 6,000 verification pairs of View 2."""
+"""Layout ``lfw``: Labeled Faces in the Wild (Huang et al., 2007): identities and the 6,000 pairs of View 2."""
 
 from pathlib import Path
 
 import pandas as pd
 
+from auxface.data.layouts.files import list_files, read_lines, require_file, require_folder
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_file, need_folder, read_lines
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 
@@ -14,13 +14,13 @@ _FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-deepfunneled/lfw-dee
 
 def read(root: Path, *, only_pairs: bool = True) -> Listing:
     """Read the images and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
-    folder = need_folder(root, _FOLDERS, "lfw")
-    pairs = _pairs(need_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
+    folder = require_folder(root, _FOLDERS, "lfw")
+    pairs = _pairs(require_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
     if only_pairs:
         sides = [pairs[[f"source_{side}", f"frame_{side}"]].set_axis(["source", "frame"], axis=1) for side in "ab"]
         table = pd.concat(sides).drop_duplicates().sort_values(["source", "frame"]).reset_index(drop=True)
     else:
-        found = [(path.parent.name, path.stem.rsplit("_", 1)[-1]) for path in files_under(folder, (".jpg",))]
+        found = [(path.parent.name, path.stem.rsplit("_", 1)[-1]) for path in list_files(folder, (".jpg",))]
         rows = [{"source": name, "frame": int(number)} for name, number in found if number.isdigit()]
         if not rows:
             raise InputError(f"{folder}: there are no images such as Aaron_Eckhart/Aaron_Eckhart_0001.jpg")
@@ -46,7 +46,9 @@ def _pairs(path: Path) -> pd.DataFrame:
     except (ValueError, IndexError, ZeroDivisionError):
         raise wrong from None
     if len(rows) != folds * each * 2:
-        raise InputError(f"{path}: it announces {folds} folds of 2 x {each} pairs and has {len(rows)}; it is cut short")
+        raise InputError(
+            f"{path}: line 1 announces {folds} folds of 2 x {each} pairs, the file has {len(rows)}; it is truncated"
+        )
     for row in rows:
         if "/" in row[1] + row[3] or ".." in (row[1], row[3]):
             raise wrong
@@ -55,7 +57,7 @@ def _pairs(path: Path) -> pd.DataFrame:
 
 layout = Layout(
     "lfw",
-    "LFW: identities, with the verification pairs beside the manifest; for testing alone",
+    "LFW: identities, verification pairs beside the manifest; all images are in the test split",
     read,
-    (Option("only_pairs", bool, True, "read only the images that the pairs name"),),
+    (Option("only_pairs", bool, True, "only the images in pairs.txt"),),
 )

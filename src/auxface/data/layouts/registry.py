@@ -1,8 +1,8 @@
-"""What a layout is, and which ones there are.
+"""What a layout is, and the registry of layouts.
 
-A layout reads one published data set as its owners publish it and says what each image is. It opens list files and
-lists folders; it decodes nothing. Other packages add theirs by an entry point in the group ``auxface.layouts`` that
-names a :class:`Layout`.
+A layout reads one published data set as its owners publish it and describes each image. It reads list files and lists
+folders; it decodes no image. Other packages add layouts by an entry point in the group ``auxface.layouts`` that names a
+:class:`Layout`.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ from auxface.plugins import Registry, nearest
 
 @dataclass(frozen=True)
 class Option:
-    """A setting of a layout, for the command line and for Python.
+    """An option of a layout, for the command line and for Python.
 
     Attributes:
         name: a Python name; on the command line ``--`` and dashes.
         type: ``str``, ``int``, ``float``, ``bool``, or ``tuple`` for text that may be given several times.
-        default: its value when not given.
+        default: value if the option is not given.
         help: one line.
-        choices: the values allowed; empty: any.
+        choices: allowed values; empty: any.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Excluded:
     """A file of the data set that gets no row.
 
     Attributes:
-        path: of the file.
-        status: how the account counts it: ``unreadable`` (no usable label) or ``duplicate`` (it would leak).
+        path: the file.
+        status: how it is counted: ``unreadable`` (no usable label or no such file) or ``duplicate`` (it would leak).
         reason: a short phrase.
     """
 
@@ -53,17 +53,17 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a layout found.
+    """The images or videos of a data set, as its layout found them.
 
     Attributes:
-        table: a row per image or video with the manifest's columns, labels and groups; ``path`` is absolute or starts
-            from the working directory. Optional ``mask``: an image or video, as long as its row's, that is not black
-            where a face was forged.
-        labels: label name to what it is.
-        groups: columns that are groups of people.
-        excluded: what the layout found but cannot give a row, and why; counted and listed.
-        extra_tables: tables of the data set's own protocol, such as verification pairs, by name.
-        boundary: the folder that links must not leave, or None where the user named every path.
+        table: one row per image or video with the manifest's columns, labels and groups; ``path`` is absolute or
+            relative to the working directory. Optional column ``mask``: an image or video, as long as its row's, that
+            is not black where a face was forged.
+        labels: label name to its description.
+        groups: columns that are demographic groups.
+        excluded: files that get no row, with reasons; they are counted and listed.
+        extra_tables: name to a table of the data set's protocol, such as pairs; written beside the manifest.
+        boundary: the folder that links must not leave; None if the user named every path.
     """
 
     table: pd.DataFrame
@@ -76,13 +76,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one published data set becomes rows.
+    """How one published data set is read.
 
     Attributes:
         name: as on the command line.
         summary: one line: what it reads.
         read: ``read(root, **options) -> Listing``; raises InputError that names the missing or wrong file.
-        options: its settings.
+        options: its options.
     """
 
     name: str
@@ -98,10 +98,10 @@ get_layout = registry.get
 
 
 def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a layout with defaults filled in.
+    """Return all options of a layout: the given values, and defaults for the others.
 
     Raises:
-        InputError: an option that the layout has not, or a value that is not allowed.
+        InputError: an unknown option, or a value that is not allowed.
     """
     known = {option.name: option for option in layout.options}
     for name in given:
@@ -113,5 +113,5 @@ def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
         choices = known[name].choices
         for item in value if isinstance(value, tuple | list) else (value,):
             if choices and item is not None and item not in choices:
-                raise InputError(f"layout {layout.name}: {name} '{item}' is not one of {', '.join(choices)}")
+                raise InputError(f"layout {layout.name}: {name} '{item}' must be one of {', '.join(choices)}")
     return values

@@ -1,4 +1,4 @@
-"""``synthetic``: faces rendered on the spot, as PNG files; ``root`` is the folder that they are written to."""
+"""Layout ``synthetic``: rendered faces; ``root`` is the folder to which they are written as PNG files."""
 
 from pathlib import Path
 
@@ -34,15 +34,15 @@ def read(
     refuse_foreign_names(root, names)
     tied = Bias(bias_label, bias_group, bias) if bias else None
     faces = render_faces(count, seed=seed, size=size, bias=tied, splits=parse_fractions(split_fractions))
-    with added_files(root) as beside:
+    with added_files(root) as folder:
         for name, image in zip(names, faces.images, strict=True):
-            Image.fromarray(image).save(beside / name, compress_level=1)
+            Image.fromarray(image).save(folder / name, compress_level=1)
     paths = [str(root / name) for name in names]
-    return drawn(faces.table.assign(path=paths, dataset="synthetic", video="", method=""), root)
+    return rendered_listing(faces.table.assign(path=paths, dataset="synthetic", video="", method=""), root)
 
 
-def drawn(table: pd.DataFrame, root: Path) -> Listing:
-    """The listing of drawn faces, still or moving: its labels and groups."""
+def rendered_listing(table: pd.DataFrame, root: Path) -> Listing:
+    """Return the listing of rendered images or videos, with its labels and groups."""
     from auxface.data.synthetic import ATTRIBUTES, EMOTIONS
 
     labels = {
@@ -55,15 +55,15 @@ def drawn(table: pd.DataFrame, root: Path) -> Listing:
 
 layout = Layout(
     "synthetic",
-    "faces rendered into ROOT: emotion, attributes, forged; by skin tone and age group",
+    "faces rendered into ROOT: emotion, attributes, forged; groups skin tone and age group",
     read,
     (
         Option("count", int, 4000, "number of images"),
-        Option("seed", int, 0, "another seed is another population"),
+        Option("seed", int, 0, "seed; each gives a different population"),
         Option("size", int, 64, "side in pixels, 32 to 512"),
-        Option("bias", float, 0.0, "0..1: how far bias_label follows bias_group in the training split alone"),
-        Option("bias_label", str, "Smiling", "an attribute, forged, or emotion=NAME"),
-        Option("bias_group", str, "skin_tone", "skin_tone or age_group"),
-        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test shares of the people"),
+        Option("bias", float, 0.0, "0 to 1: dependence of bias_label on bias_group, in the training split only"),
+        Option("bias_label", str, "Smiling", "label of the bias: an attribute, forged, or emotion=NAME"),
+        Option("bias_group", str, "skin_tone", "group of the bias: skin_tone or age_group"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
     ),
 )

@@ -1,4 +1,4 @@
-"""``synthetic_clips``: videos of rendered faces, as H.264 files; ``root`` is the folder that they are written to."""
+"""Layout ``synthetic_clips``: videos of rendered faces; ``root`` is the folder to which they are written as H.264."""
 
 from functools import partial
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.layouts.synthetic import drawn
+from auxface.data.layouts.synthetic import rendered_listing
 from auxface.data.parallel import in_order
 from auxface.data.splits import parse_fractions
 from auxface.data.video.h264 import write_video
@@ -44,23 +44,25 @@ def read(
         return describe_clip(number, seed=seed, splits=splits)[1]
 
     rows: list[dict[str, object]] = []
-    with added_files(root) as beside, progress_bar("render clips", count, "videos") as advance:
-        for row in in_order(partial(write, folder=beside), range(count)):
+    with added_files(root) as folder, progress_bar("render clips", count, "videos") as advance:
+        for row in in_order(partial(write, folder=folder), range(count)):
             rows.append(row)
             advance(1)
     table = pd.DataFrame(rows)
-    return drawn(table.assign(path=[str(root / name) for name in names], dataset="synthetic_clips", method=""), root)
+    return rendered_listing(
+        table.assign(path=[str(root / name) for name in names], dataset="synthetic_clips", method=""), root
+    )
 
 
 layout = Layout(
     "synthetic_clips",
-    "videos of faces rendered into ROOT: emotion, attributes, forged (the skin flickers); by skin tone and age group",
+    "videos of faces rendered into ROOT: emotion, attributes, forged (the skin flickers); groups as synthetic",
     read,
     (
-        Option("count", int, 200, "number of videos, two of each person: one real, one forged"),
-        Option("seed", int, 0, "another seed is another population"),
+        Option("count", int, 200, "number of videos, two per person: one real, one forged"),
+        Option("seed", int, 0, "seed; each gives a different population"),
         Option("size", int, 64, "side in pixels, even, 32 to 512"),
-        Option("length", int, 64, "frames of a video, 25 a second"),
-        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test shares of the people"),
+        Option("length", int, 64, "number of frames in a video, at 25 per second"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
     ),
 )

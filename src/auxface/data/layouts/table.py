@@ -1,6 +1,8 @@
-"""``table``: any CSV or Parquet list of images, with labels and groups named on the command line.
+"""Layout ``table``: any CSV or Parquet list of images, with labels and groups named by the user.
 
-Labels from columns of text: what the user said they are, or what their values make plain.
+    auxface prepare table labels.csv --label gender --label age:ordinal --group race -o faces.parquet
+
+A label is written ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``; without a kind it is inferred from the values.
 """
 
 import os
@@ -15,145 +17,9 @@ import pyarrow.parquet as pq
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import KEY, Label, LabelKind
-from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
+from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
 from auxface.errors import InputError
 from auxface.plugins import nearest
-
-
-@dataclass(frozen=True)
-class LabelSpec:
-    """A label as the user wrote it: ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``.
-
-    Attributes:
-        name: of the label; also of its column, except for ``multilabel``.
-        kind: empty where it is left to the values.
-        classes: in order; empty where they are left to the values. For ``multilabel`` the columns.
-    """
-
-    name: str
-    kind: LabelKind | None = None
-    classes: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The table's columns that it reads."""
-        return self.classes if self.kind == "multilabel" else (self.name,)
-
-
-def parse_label(text: str) -> LabelSpec:
-    """Read one label specification.
-
-    Raises:
-        InputError: an unknown kind, or classes where the kind has none.
-    """
-    name, colon, rest = text.partition(":")
-    kind, equals, listed = rest.partition("=")
-    kinds = get_args(LabelKind)
-    if not name or (colon and kind not in kinds):
-        raise InputError(f"label '{text}': expected NAME or NAME:KIND with a KIND of {', '.join(kinds)}")
-    if not colon:
-        return LabelSpec(name)
-    classes = tuple(item.strip() for item in listed.split(",")) if equals else ()
-    if equals and (len(set(classes)) != len(classes) or not all(classes)):
-        raise InputError(f"label '{text}': its classes must be different names")
-    if kind in ("ordinal", "identity") and classes:
-        raise InputError(f"label '{text}': kind {kind} has no classes")
-    if kind == "multilabel" and not classes:
-        raise InputError(f"label '{text}': say which columns it is made of, as {name}:multilabel=COLUMN,COLUMN")
-    if kind == "binary" and classes and len(classes) != 2:
-        raise InputError(f"label '{text}': binary has two classes, negative first")
-    if kind == "class" and len(classes) == 1:
-        raise InputError(f"label '{text}': one class leaves nothing to learn")
-    return LabelSpec(name, kind, classes)  # pyright: ignore[reportArgumentType]
-
-
-def read_label(table: pd.DataFrame, spec: LabelSpec, where: str) -> tuple[Label, dict[str, pd.Series]]:
-    """The label that a specification makes of a table, and its columns.
-
-    Without a kind, text becomes ``class`` with its distinct values in sorted order, and a column of 0 and 1 becomes
-    ``binary``; other numbers could be classes or amounts, so they are refused with both ways to say it.
-
-    Args:
-        table: every cell text or None.
-        spec: of :func:`parse_label`; its columns are in the table.
-        where: name of the table, for errors.
-
-    Raises:
-        InputError: a value that the label cannot hold.
-    """
-    kind = spec.kind or _infer(table[spec.name], spec.name, where)
-    if kind == "multilabel":
-        columns = {column: _zero_one(table[column], column, (), where) for column in spec.classes}
-        return Label("multilabel", spec.classes), columns
-    column = table[spec.name]
-    if kind == "binary":
-        classes = spec.classes or (f"not {spec.name}", spec.name)
-        return Label("binary", classes), {spec.name: _zero_one(column, spec.name, spec.classes, where)}
-    if kind == "ordinal":
-        return Label("ordinal"), {spec.name: _numbers(column, spec.name, where)}
-    if kind == "identity":
-        return Label("identity"), {spec.name: column}
-    found = sorted(column.dropna().unique(), key=_natural)
-    classes = spec.classes or tuple(found)
-    unknown = [value for value in found if value not in classes]
-    if unknown:
-        row = int((column == unknown[0]).to_numpy().argmax())
-        raise InputError(f"{where}: row {row + 1} has {spec.name} '{unknown[0]}'; expected {', '.join(classes)}")
-    if len(classes) < 2:
-        raise InputError(f"{where}: label '{spec.name}' has {len(classes)} class(es); at least two are needed")
-    return Label("class", classes), {spec.name: column}
-
-
-def _infer(column: pd.Series, name: str, where: str) -> LabelKind:
-    values = column.dropna()
-    if values.empty:
-        raise InputError(f"{where}: label '{name}' is empty in every row")
-    if pd.to_numeric(values, errors="coerce").isna().any():
-        return "class"
-    if set(values) <= {"0", "1"}:
-        return "binary"
-    raise InputError(
-        f"{where}: label '{name}' holds numbers; write {name}:ordinal for an amount or {name}:class for classes"
-    )
-
-
-def _zero_one(column: pd.Series, name: str, classes: tuple[str, ...], where: str) -> pd.Series:
-    present = set(column.dropna())
-    meaning = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
-    if classes and present <= set(classes):
-        meaning = {classes[0]: 0, classes[1]: 1}
-    # In CelebA's own coding -1 is no; beside a 0 it could mean unknown, so then it is refused.
-    elif present <= {"-1", "1"}:
-        meaning = {"-1": 0, "1": 1}
-    unknown = [value for value in present if value not in meaning]
-    if unknown:
-        row = int((column == sorted(unknown)[0]).to_numpy().argmax())
-        expected = " or ".join(classes) if classes else "0 or 1"
-        raise InputError(f"{where}: row {row + 1} has {name} '{column.iloc[row]}'; expected {expected}, or nothing")
-    return column.map(meaning).astype("Int64")
-
-
-def _numbers(column: pd.Series, name: str, where: str) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & column.notna()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise InputError(f"{where}: row {row + 1} has {name} '{column.iloc[row]}'; expected a number")
-    return numbers.astype("float64")
-
-
-def _natural(value: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(value), value)
-    except ValueError:
-        return (1, 0.0, value)
-
-
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 
 
 def read(
@@ -171,21 +37,21 @@ def read(
     dataset_column: str | None = None,
     split_fractions: str = DEFAULT,
 ) -> Listing:
-    """Read the table at ``root``; every option is described in :data:`layout`."""
+    """Read the table at ``root``; the options are described in :data:`layout`."""
     table = read_text_table(root)
     name = str(root)
     folder = Path(os.path.abspath(root)).parent
     rows = pd.DataFrame({"path": [str(folder / text) for text in _filled(table, path, name)]})
 
-    # A column named as the manifest names it is taken without being asked for.
+    # A column with the manifest's own name is used without an option.
     columns = {"source": source, "video": video, "frame": frame, "method": method, "dataset": dataset_column}
-    taken = {key: given or key for key, given in columns.items() if given or key in table}
+    used = {key: given or key for key, given in columns.items() if given or key in table}
     for key, default in (("dataset", dataset or folder.name), ("method", ""), ("video", "")):
-        named = key in taken and not (key == "dataset" and dataset)
-        rows[key] = _column(table, taken[key], name).fillna("") if named else default
-    rows["source"] = _filled(table, taken.get("source", path), name)
-    if "frame" in taken:
-        rows["frame"] = _whole_numbers(_filled(table, taken["frame"], name), taken["frame"], name)
+        from_column = key in used and not (key == "dataset" and dataset)
+        rows[key] = _column(table, used[key], name).fillna("") if from_column else default
+    rows["source"] = _filled(table, used.get("source", path), name)
+    if "frame" in used:
+        rows["frame"] = _integers(_filled(table, used["frame"], name), used["frame"], name)
     else:
         rows["frame"] = rows.groupby(list(KEY[:-1]), sort=False).cumcount()
 
@@ -205,14 +71,14 @@ def read(
         for column in values:
             rows[column] = values[column]
     for column in group:
-        # A column may be both: a label keeps the type that it was read as.
+        # A column may be a label and a group; then it keeps the label's type.
         if column not in rows:
             rows[column] = _column(table, column, name)
     return Listing(rows, labels, tuple(dict.fromkeys(group)))
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
-    """A CSV or Parquet table with every cell as text, or None where it is empty.
+    """Return a CSV, TSV or Parquet table with every cell as text, or None if it is empty.
 
     Raises:
         InputError: no such file, or not a readable table.
@@ -261,12 +127,12 @@ def _filled(table: pd.DataFrame, column: str, name: str) -> pd.Series:
     return values
 
 
-def _whole_numbers(values: pd.Series, column: str, name: str) -> pd.Series:
+def _integers(values: pd.Series, column: str, name: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     wrong = numbers.isna() | (numbers % 1 != 0)
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        raise InputError(f"{name}: row {row + 1} has {column} '{values.iloc[row]}'; expected a whole number")
+        raise InputError(f"{name}: row {row + 1} has {column} '{values.iloc[row]}'; expected an integer")
     return numbers.astype("int64")
 
 
@@ -278,21 +144,152 @@ def _splits(values: pd.Series, column: str, name: str) -> pd.Series:
     return splits
 
 
+@dataclass(frozen=True)
+class LabelSpec:
+    """A label as the user wrote it: ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``.
+
+    Attributes:
+        name: of the label; also of its column, except for ``multilabel``.
+        kind: None if it is to be inferred from the values.
+        classes: in order; empty if they are to be inferred. For ``multilabel`` the columns.
+    """
+
+    name: str
+    kind: LabelKind | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The table's columns that it reads."""
+        return self.classes if self.kind == "multilabel" else (self.name,)
+
+
+def parse_label(text: str) -> LabelSpec:
+    """Parse one label specification.
+
+    Raises:
+        InputError: an unknown kind, or classes that the kind cannot have.
+    """
+    name, colon, rest = text.partition(":")
+    kind, equals, listed = rest.partition("=")
+    kinds = get_args(LabelKind)
+    if not name or (colon and kind not in kinds):
+        raise InputError(f"label '{text}': expected NAME or NAME:KIND with a KIND of {', '.join(kinds)}")
+    if not colon:
+        return LabelSpec(name)
+    classes = tuple(item.strip() for item in listed.split(",")) if equals else ()
+    if equals and (len(set(classes)) != len(classes) or not all(classes)):
+        raise InputError(f"label '{text}': its classes must be different, non-empty names")
+    if kind in ("ordinal", "identity") and classes:
+        raise InputError(f"label '{text}': kind {kind} has no classes")
+    if kind == "multilabel" and not classes:
+        raise InputError(f"label '{text}': name its columns, as {name}:multilabel=COLUMN,COLUMN")
+    if kind == "binary" and classes and len(classes) != 2:
+        raise InputError(f"label '{text}': kind binary has two classes, the negative one first")
+    if kind == "class" and len(classes) == 1:
+        raise InputError(f"label '{text}': kind class needs at least two classes")
+    return LabelSpec(name, kind, classes)  # pyright: ignore[reportArgumentType]
+
+
+def read_label(table: pd.DataFrame, spec: LabelSpec, where: str) -> tuple[Label, dict[str, pd.Series]]:
+    """Return the label of a specification, and its columns as the manifest holds them.
+
+    Without a kind, text becomes ``class`` with its distinct values in sorted order, and a column of 0 and 1 becomes
+    ``binary``. Other numbers could be classes or quantities, so they are refused.
+
+    Args:
+        table: every cell text or None.
+        spec: of :func:`parse_label`; its columns are in the table.
+        where: name of the table, for messages.
+
+    Raises:
+        InputError: a value that the label cannot hold.
+    """
+    kind = spec.kind or _infer_kind(table[spec.name], spec.name, where)
+    if kind == "multilabel":
+        columns = {column: _zero_one(table[column], column, (), where) for column in spec.classes}
+        return Label("multilabel", spec.classes), columns
+    column = table[spec.name]
+    if kind == "binary":
+        classes = spec.classes or (f"not {spec.name}", spec.name)
+        return Label("binary", classes), {spec.name: _zero_one(column, spec.name, spec.classes, where)}
+    if kind == "ordinal":
+        return Label("ordinal"), {spec.name: _numbers(column, spec.name, where)}
+    if kind == "identity":
+        return Label("identity"), {spec.name: column}
+    found = sorted(column.dropna().unique(), key=_number_then_text)
+    classes = spec.classes or tuple(found)
+    unknown = [value for value in found if value not in classes]
+    if unknown:
+        row = int((column == unknown[0]).to_numpy().argmax())
+        raise InputError(f"{where}: row {row + 1} has {spec.name} '{unknown[0]}'; expected {', '.join(classes)}")
+    if len(classes) < 2:
+        raise InputError(f"{where}: label '{spec.name}' has {len(classes)} class(es); at least two are needed")
+    return Label("class", classes), {spec.name: column}
+
+
+def _infer_kind(column: pd.Series, name: str, where: str) -> LabelKind:
+    values = column.dropna()
+    if values.empty:
+        raise InputError(f"{where}: label '{name}' is empty in every row")
+    if pd.to_numeric(values, errors="coerce").isna().any():
+        return "class"
+    if set(values) <= {"0", "1"}:
+        return "binary"
+    raise InputError(
+        f"{where}: label '{name}' holds numbers; write {name}:ordinal for a quantity or {name}:class for classes"
+    )
+
+
+def _zero_one(column: pd.Series, name: str, classes: tuple[str, ...], where: str) -> pd.Series:
+    present = set(column.dropna())
+    meaning = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
+    if classes and present <= set(classes):
+        meaning = {classes[0]: 0, classes[1]: 1}
+    # CelebA codes "no" as -1. Beside a 0 it could mean unknown, so that is refused.
+    elif present <= {"-1", "1"}:
+        meaning = {"-1": 0, "1": 1}
+    unknown = [value for value in present if value not in meaning]
+    if unknown:
+        row = int((column == sorted(unknown)[0]).to_numpy().argmax())
+        expected = " or ".join(classes) if classes else "0 or 1"
+        raise InputError(
+            f"{where}: row {row + 1} has {name} '{column.iloc[row]}'; expected {expected}, or an empty cell"
+        )
+    return column.map(meaning).astype("Int64")
+
+
+def _numbers(column: pd.Series, name: str, where: str) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = numbers.isna() & column.notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise InputError(f"{where}: row {row + 1} has {name} '{column.iloc[row]}'; expected a number")
+    return numbers.astype("float64")
+
+
+def _number_then_text(value: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(value), value)
+    except ValueError:
+        return (1, 0.0, value)
+
+
 layout = Layout(
     "table",
     "a CSV or Parquet list of images; relative paths start from its folder",
     read,
     (
         Option("label", tuple, (), "NAME, NAME:KIND, NAME:KIND=class,class or NAME:multilabel=COLUMN,COLUMN"),
-        Option("group", tuple, (), "column that says which group of people a row belongs to"),
-        Option("path", str, "path", "column of the images"),
-        Option("split", str, None, "column with train, val or test; 'split' where the table has it"),
-        Option("source", str, None, "column that splits must not cross: person, original video or photograph"),
-        Option("video", str, None, "column that names the video of a frame"),
-        Option("frame", str, None, "column with the frame's number"),
+        Option("group", tuple, (), "column with a demographic group"),
+        Option("path", str, "path", "column with the image files"),
+        Option("split", str, None, "column with train, val or test; default: column 'split' if there is one"),
+        Option("source", str, None, "column with the person or original video, which stays in one split"),
+        Option("video", str, None, "column with the name of a frame's video"),
+        Option("frame", str, None, "column with the frame number"),
         Option("method", str, None, "column with the forgery method"),
-        Option("dataset", str, None, "name of the data set; otherwise the folder's"),
-        Option("dataset_column", str, None, "column with the data set's name"),
-        Option("split_fractions", str, DEFAULT, "train,val,test where there is no split column, drawn by source"),
+        Option("dataset", str, None, "name of the data set; default: the folder's name"),
+        Option("dataset_column", str, None, "column with the name of the data set"),
+        Option("split_fractions", str, DEFAULT, "train,val,test if there is no split column, split by source"),
     ),
 )

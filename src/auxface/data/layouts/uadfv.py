@@ -1,12 +1,12 @@
-"""``uadfv``: UADFV (Li, Chang and Lyu, 2018): 49 real videos and a face swap of each."""
+"""Layout ``uadfv``: UADFV (Li, Chang and Lyu, 2018): 49 real videos and a face swap of each."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from auxface.data.layouts.faceforensics import FORGED
+from auxface.data.layouts.files import list_files, require_folder
 from auxface.data.layouts.registry import Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_folder
 from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 
@@ -15,7 +15,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
     """Read ``real/0000.mp4`` and ``fake/0000_fake.mp4``; a forgery's source is the real video of the same number."""
     rows = []
     for folder, forged in (("real", 0), ("fake", 1)):
-        for path in files_under(need_folder(root, (folder,), "uadfv"), (".mp4",)):
+        for path in list_files(require_folder(root, (folder,), "uadfv"), (".mp4",)):
             source = path.stem.removesuffix("_fake")
             if not source.isdigit() or path.stem.endswith("_fake") != bool(forged):
                 raise InputError(f"{path}: expected real/0000.mp4 or fake/0000_fake.mp4")
@@ -32,5 +32,5 @@ layout = Layout(
     "uadfv",
     "UADFV: 49 real videos and 49 forgeries; no official split",
     read,
-    (Option("split_fractions", str, DEFAULT, "train,val,test, drawn by the original"),),
+    (Option("split_fractions", str, DEFAULT, "train,val,test, split by original video"),),
 )

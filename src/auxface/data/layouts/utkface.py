@@ -1,12 +1,12 @@
-"""``utkface``: UTKFace (Zhang, Song and Qi, 2017): age, gender and race from the file name."""
+"""Layout ``utkface``: UTKFace (Zhang, Song and Qi, 2017): age, gender and race from the file name."""
 
 import re
 from pathlib import Path
 
 import pandas as pd
 
+from auxface.data.layouts.files import list_files, require_root
 from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
-from auxface.data.layouts.tree import files_under, need_root
 from auxface.data.manifest import Label
 from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
@@ -14,15 +14,15 @@ from auxface.errors import InputError
 GENDERS: tuple[str, ...] = ("Male", "Female")
 RACES: tuple[str, ...] = ("White", "Black", "Asian", "Indian", "Others")
 AGE_GROUPS: tuple[str, ...] = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
-# One published name lacks the dot before "jpg".
+# One of the published file names lacks the dot before "jpg".
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.jpg)*", re.IGNORECASE)
 
 
 def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read every image below ``root`` (one folder, or the three parts of the originals)."""
-    need_root(root, "utkface")
+    """Read every image below ``root``: one folder, or the three parts of the original images."""
+    require_root(root, "utkface")
     rows, excluded = [], []
-    for path in files_under(root, (".jpg",)):
+    for path in list_files(root, (".jpg",)):
         found = _NAME.fullmatch(path.name)
         if found is None:
             reason = "its name is not age_gender_race_date.jpg, so it has no labels"
@@ -40,7 +40,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
             }
         )
     if not rows:
-        raise InputError(f"{root}: no image is named as UTKFace names them, such as 25_1_2_20170116174525125.jpg")
+        raise InputError(f"{root}: no image has a UTKFace name such as 25_1_2_20170116174525125.jpg")
     table = pd.DataFrame(rows).assign(dataset="utkface", video="", method="")
     table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
     table["frame"] = table.groupby("source").cumcount()
@@ -54,7 +54,7 @@ def read(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
 
 
 def age_group(age: int) -> str:
-    """The bin of an age in years, with FairFace's bounds."""
+    """Return the bin of an age in years, with FairFace's bounds."""
     if age < 10:
         return "0-2" if age < 3 else "3-9"
     return "70+" if age >= 70 else f"{age // 10 * 10}-{age // 10 * 10 + 9}"

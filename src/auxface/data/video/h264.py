@@ -1,9 +1,11 @@
-"""What an image looks like after H.264, as the first frame of a video compressed at a constant rate factor.
+"""Encode H.264: videos as files, and single images as the corruption that video compression causes.
 
-FaceForensics++ (Rössler et al., 2019) names its compressed videos c23 and c40 after x264's rate factor. A lone image
-is coded within itself; a video's later frames also lean on the ones before, so that they lose a little less or more.
+FaceForensics++ (Rössler et al., 2019) names its compressed videos c23 and c40 after x264's constant rate factor. A
+single image is coded as a key frame; the later frames of a video are predicted from earlier ones, so they lose slightly
+less or more.
 
-Frames to an H.264 file, one at a time.
+    write_video(Path("clip.mp4"), frames)   # uint8 [H, W, 3] each
+    worse = compress_h264(images, 40)       # uint8 [B, 3, H, W]
 """
 
 from collections.abc import Iterable
@@ -19,11 +21,11 @@ from auxface.atomic import atomic_file
 from auxface.errors import InputError
 
 RATE_FACTORS = (23, 40)
-"""Light and strong compression, as the field reports them."""
+"""Light and strong compression, as publications on forgery detection report them."""
 
 
 def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
-    """Images after x264 at a constant rate factor, each by itself.
+    """Return images after x264 at a constant rate factor, each encoded alone.
 
     Args:
         images: uint8 [B, 3, H, W], RGB.
@@ -37,30 +39,31 @@ def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
         ValueError: a rate factor outside 0..51.
     """
     if not 0 <= rate_factor <= 51:
-        raise ValueError(f"an H.264 rate factor lies in 0..51, not {rate_factor}")
+        raise ValueError(f"an H.264 rate factor must be from 0 to 51, not {rate_factor}")
     rows = images.permute(0, 2, 3, 1).cpu().numpy()
     if not len(rows):
         return images.clone()
     height, width = rows.shape[1:3]
-    # 4:2:0 color needs even sides.
+    # 4:2:0 chroma subsampling needs even sides.
     padded = np.pad(rows, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    changed = np.stack([_one(np.ascontiguousarray(image), rate_factor) for image in padded])
-    return torch.from_numpy(changed[:, :height, :width].copy()).permute(0, 3, 1, 2).contiguous().to(images.device)
+    compressed = np.stack([_compress_one(np.ascontiguousarray(image), rate_factor) for image in padded])
+    result = torch.from_numpy(compressed[:, :height, :width].copy())
+    return result.permute(0, 3, 1, 2).contiguous().to(images.device)
 
 
-def _one(image: np.ndarray, rate_factor: int) -> np.ndarray:
+def _compress_one(image: np.ndarray, rate_factor: int) -> np.ndarray:
     import av
 
     encoder: Any = _codec("libx264", "w")
     encoder.height, encoder.width = image.shape[:2]
     encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
-    # One thread, so that the bytes are the same on every machine.
+    # One thread: the bytes are then the same on every machine.
     encoder.options = {"crf": str(rate_factor), "threads": "1"}
     frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
     frame.pts = 0
     packets = [*encoder.encode(frame), *encoder.encode(None)]
     decoder: Any = _codec("h264", "r")
-    frames = [made for packet in packets for made in decoder.decode(packet)] + list(decoder.decode(None))
+    frames = [decoded for packet in packets for decoded in decoder.decode(packet)] + list(decoder.decode(None))
     return frames[0].to_ndarray(format="rgb24")
 
 
@@ -71,15 +74,17 @@ def _codec(name: str, mode: str) -> Any:
     try:
         return av.CodecContext.create(name, mode)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except (FFmpegError, ValueError) as error:
-        raise InputError(f"H.264 needs an FFmpeg with {name}, which this one lacks ({error}); leave h264 out") from None
+        raise InputError(
+            f"H.264 needs an FFmpeg with {name}; the installed one lacks it ({error}); omit the corruption h264"
+        ) from None
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rate_factor: int = 18) -> None:
-    """Write an MP4 of frames of one size, whole or not at all; the same frames give the same bytes.
+    """Write an MP4 file completely or not at all; equal frames give equal bytes.
 
     Args:
-        path: the file to make.
-        frames: uint8 [H, W, 3] RGB with even sides; at least one.
+        path: the file to write.
+        frames: uint8 [H, W, 3] RGB, all of one size with even sides; at least one.
         rate: frames per second.
         rate_factor: constant rate factor of x264, 0 (lossless) to 51.
 
@@ -91,13 +96,13 @@ def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rat
         from av.error import FFmpegError
     except ImportError:
         raise InputError("videos are written with PyAV, which is not installed; pip install 'auxface[video]'") from None
-    with atomic_file(path) as beside:
+    with atomic_file(path) as temporary:
         try:
-            with av.open(str(beside), "w", format="mp4") as container:
+            with av.open(str(temporary), "w", format="mp4") as container:
                 stream = container.add_stream("libx264", rate=rate)
                 stream.pix_fmt = "yuv420p"
-                # More threads cut a frame elsewhere on every machine; x264's macroblock tree was seen to write the same
-                # frames in several ways.
+                # The number of threads changes the bytes, and x264's macroblock tree was observed to give different
+                # bytes for equal frames.
                 stream.options = {"crf": str(rate_factor), "threads": "1", "x264-params": "mbtree=0"}
                 for number, frame in enumerate(frames):
                     if number == 0:
