@@ -1,4 +1,4 @@
-"""Contract of every registered corruption, and the few that have an oracle."""
+"""The contract of every registered corruption, and known values of those that have an oracle."""
 
 import io
 from itertools import pairwise
@@ -32,7 +32,7 @@ def psnr(a, b):
     return -10 * torch.log10(((a.float() - b.float()) / 255).square().mean()).item()
 
 
-def test_the_fifteen_are_there():
+def test_the_published_fifteen_are_registered():
     assert set(THE_FIFTEEN) <= set(corruptions())
     assert {"gaussian_blur", "jpeg_quality", "resize", "occlusion_eyes", "occlusion_mouth", "occlusion_random"} <= set(
         corruptions()
@@ -41,7 +41,7 @@ def test_the_fifteen_are_there():
 
 @pytest.mark.parametrize("name", corruptions())
 class TestEveryCorruption:
-    def test_keeps_shape_and_input(self, faces, name):
+    def test_corruption_keeps_shape_and_input(self, faces, name):
         for height, width in ((64, 64), (40, 56), (16, 16)):
             before = faces[:2, :, :height, :width].contiguous()
             copy = before.clone()
@@ -51,17 +51,17 @@ class TestEveryCorruption:
             assert torch.equal(before, copy)
             assert not torch.equal(after, before)
 
-    def test_damage_grows(self, faces, name):
+    def test_corruption_grows_with_severity(self, faces, name):
         quality = [psnr(corrupt(faces, name, severity, seeds(len(faces))), faces) for severity in SEVERITIES]
         if name == "elastic_transform":  # its published constants turn from coarse to fine after 2
             assert quality[1] < quality[0], quality
             assert quality[4] < quality[3] < quality[2], quality
             return
         assert quality[-1] < quality[0] - 1, quality
-        # One decibel of play, since the published steps of snow, frost and fog trade one kind of damage for another.
+        # A tolerance of 1 dB, since the published levels of snow, frost and fog change several parameters at once.
         assert all(later < earlier + 1.0 for earlier, later in pairwise(quality)), quality
 
-    def test_each_image_stands_alone(self, faces, name):
+    def test_corruption_ignores_the_rest_of_the_batch(self, faces, name):
         numbers = seeds(len(faces), 100)
         for severity in (1, 4):
             together = corrupt(faces, name, severity, numbers)
@@ -70,10 +70,10 @@ class TestEveryCorruption:
             turned = corrupt(faces.flip(0), name, severity, numbers.flip(0)).flip(0)
             assert torch.equal(together, turned)
 
-    def test_same_seed_same_image(self, faces, name):
+    def test_equal_seeds_give_equal_corruption(self, faces, name):
         assert torch.equal(corrupt(faces, name, 3, seeds(12)), corrupt(faces, name, 3, seeds(12)))
 
-    def test_empty_batch(self, faces, name):
+    def test_an_empty_batch_is_returned(self, faces, name):
         assert corrupt(faces[:0], name, 2, seeds(0)).shape == (0, 3, 64, 64)
 
 
@@ -84,11 +84,11 @@ RANDOM = (
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_random_ones_follow_the_seed(faces, name):
+def test_random_corruptions_depend_on_the_seed(faces, name):
     assert not torch.equal(corrupt(faces, name, 3, seeds(12)), corrupt(faces, name, 3, seeds(12, 1000)))
 
 
-def test_bad_calls_say_so(faces):
+def test_invalid_arguments_are_refused(faces):
     with pytest.raises(ValueError, match=r"unknown corruption 'rain'.*expected one of brightness, contrast,"):
         corrupt(faces, "rain", 1, seeds(12))
     for severity in (0, 6):
@@ -116,7 +116,7 @@ def test_shot_noise_has_poisson_variance():
     assert noise.var().item() == pytest.approx(0.4 / 60, rel=0.05)
 
 
-def test_impulse_noise_hits_the_published_share():
+def test_impulse_noise_has_the_published_amount():
     gray = torch.full((4, 3, 64, 64), 100, dtype=torch.uint8)
     hit = corrupt(gray, "impulse_noise", 5, seeds(4))
     assert (hit != 100).float().mean().item() == pytest.approx(0.27, abs=0.01)
@@ -141,7 +141,7 @@ def test_jpeg_equals_pillow(faces):
         assert np.abs(theirs.astype(int) - compressed.astype(int)).mean() < 1.0
 
 
-def test_contrast_and_brightness_by_hand():
+def test_contrast_and_brightness_have_known_values():
     halves = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     halves[..., 16:] = 200
     flat = corrupt(halves, "contrast", 1, seeds(1))
@@ -159,7 +159,7 @@ def test_brightness_keeps_hue():
     assert r == pytest.approx(120 + 0.3 * 255, abs=1)
 
 
-def test_occlusion_covers_its_part_only(faces):
+def test_occlusion_covers_its_region_only(faces):
     for name, rows in (("occlusion_eyes", slice(20, 38)), ("occlusion_mouth", slice(37, 59))):
         changed = (corrupt(faces, name, 5, seeds(12)) != faces).any(1).float().mean(0)
         outside = changed.clone()
@@ -168,7 +168,7 @@ def test_occlusion_covers_its_part_only(faces):
         assert outside.max() == 0
 
 
-def test_random_occlusion_covers_the_stated_share():
+def test_random_occlusion_covers_the_stated_area():
     black = torch.zeros(8, 3, 64, 64, dtype=torch.uint8)
     for severity, share in ((1, 0.05), (3, 0.2), (5, 0.4)):
         covered = (corrupt(black, "occlusion_random", severity, seeds(8)) > 0).any(1).float().mean().item()

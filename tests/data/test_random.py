@@ -16,20 +16,20 @@ def splitmix64(state: int) -> int:
 
 
 @given(INT64, st.integers(0, 5))
-def test_equals_splitmix64_in_plain_integers(seed, stream):
+def test_uniforms_equal_splitmix64_in_integers(seed, stream):
     start = splitmix64(seed + 0xD1342543DE82EF95 * (stream + 1))
     expected = [(splitmix64(start + 0x9E3779B97F4A7C15 * i) >> 40) / 2**24 for i in (1, 2, 3)]
     assert uniforms(torch.tensor([seed]), 3, stream=stream)[0].tolist() == expected
 
 
 @given(st.lists(INT64, min_size=2, max_size=6), st.integers(1, 20))
-def test_a_row_depends_on_its_own_seed_and_not_on_how_many_are_asked_for(seeds, count):
+def test_a_row_depends_on_its_own_seed_only(seeds, count):
     together = uniforms(torch.tensor(seeds), 20)
     for row, seed in enumerate(seeds):
         assert torch.equal(uniforms(torch.tensor([seed]), count)[0], together[row, :count])
 
 
-def test_looks_uniform_and_uncorrelated_over_samples_epochs_and_streams():
+def test_numbers_are_uniform_and_uncorrelated():
     indices = torch.arange(20_000)
     columns = [
         uniforms(sample_seeds(seed, epoch, indices), 2, stream=stream)

@@ -1,4 +1,4 @@
-"""Many independent pieces of work on all cores, results in order, little of it in memory at once."""
+"""Apply a function to many items with a pool of threads, in order and with bounded memory."""
 
 import os
 from collections import deque
@@ -16,12 +16,16 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, from a pool of threads.
 
-    Threads are enough: decoding, resizing, detection and hashing all let go of the interpreter.
+    Threads are sufficient, since decoding, resizing, detection and hashing release the global interpreter lock.
 
     Args:
-        function: called in a thread; what it raises is raised here.
-        items: read only as far as the pool has room, so it may be endless.
-        workers: threads; default one per core.
+        function: called in a thread; its exceptions are raised here.
+        items: read as the pool has room, at most 8 per worker in advance, so it may be endless.
+        workers: number of threads; by default one per processor core.
+
+    Example:
+        >>> list(in_order(str.upper, ["a", "b", "c"], workers=2))
+        ['A', 'B', 'C']
     """
     count = workers or os.cpu_count() or 1
     items = iter(items)

@@ -1,7 +1,12 @@
-"""Random numbers that depend on counters alone: the same on every device, in every batch split, in every order.
+"""Counter-based random numbers: equal on every device, for every batch size and in every order.
 
-A number is a hash of (seed, stream, position), made with the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) in
-wrapping int64 arithmetic. No generator has state, so nothing has to be saved to resume a run.
+A number is a hash of (seed, stream, position), computed with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)
+in wrapping int64 arithmetic. There is no generator state, so none has to be saved to resume a run.
+
+Example:
+    >>> seeds = sample_seeds(seed=0, epoch=3, indices=torch.tensor([7, 8]))
+    >>> uniforms(seeds, 4, stream=1).shape
+    torch.Size([2, 4])
 """
 
 import math
@@ -9,27 +14,43 @@ import math
 import torch
 from torch import Tensor
 
-
-def _signed(value: int) -> int:
-    value &= 0xFFFFFFFFFFFFFFFF
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
 _GOLDEN = 0x9E3779B97F4A7C15
-_FIRST = _signed(0xBF58476D1CE4E5B9)
-_SECOND = _signed(0x94D049BB133111EB)
+_FIRST = 0xBF58476D1CE4E5B9 - 2**64
+_SECOND = 0x94D049BB133111EB - 2**64
 _STREAM = 0xD1342543DE82EF95
 
 
-def _shifted(x: Tensor, bits: int) -> Tensor:
-    # torch shifts int64 arithmetically; the hash needs zeros from the left.
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+def uniforms(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
+    """Return uniform numbers in [0, 1), float32 [B, count], multiples of 2**-24.
+
+    Args:
+        seeds: int64 [B], one per sample. A row of the result depends on its own seed only.
+        count: numbers per sample. A larger count does not change the first numbers.
+        stream: separates the uses of one seed (crop, flip, mask, ...); different streams are independent.
+    """
+    return _shifted(_hash(seeds, count, stream), 40).to(torch.float32) * 2.0**-24
 
 
-def _mix(x: Tensor) -> Tensor:
-    x = (x ^ _shifted(x, 30)) * _FIRST
-    x = (x ^ _shifted(x, 27)) * _SECOND
-    return x ^ _shifted(x, 31)
+def sample_seeds(seed: int, epoch: int, indices: Tensor) -> Tensor:
+    """Return a seed for each sample in an epoch of a run, int64 [B].
+
+    Args:
+        seed: seed of the run.
+        epoch: number of the epoch.
+        indices: int64 [B], indices of the samples in the data set.
+    """
+    run = _mix(torch.full((1,), _signed(seed), dtype=torch.int64, device=indices.device))
+    return _mix(_mix(indices.to(torch.int64) + run) + _signed(_GOLDEN * (epoch + 1)))
+
+
+def normals(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
+    """Return standard normal numbers, float32 [B, count] (Box and Muller, 1958); arguments as for :func:`uniforms`."""
+    half = (count + 1) // 2
+    chance = uniforms(seeds, 2 * half, stream=stream)
+    # 1 - u is never zero, so the logarithm is finite.
+    radius = (-2 * (1 - chance[:, :half]).log()).sqrt()
+    angle = 2 * math.pi * chance[:, half:]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, :count]
 
 
 def _hash(seeds: Tensor, count: int, stream: int) -> Tensor:
@@ -38,34 +59,17 @@ def _hash(seeds: Tensor, count: int, stream: int) -> Tensor:
     return _mix(start[:, None] + steps)
 
 
-def uniforms(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Uniform numbers in [0, 1), float32 [B, count], multiples of 2**-24.
-
-    Args:
-        seeds: int64 [B], one per sample. A row of the result depends on its own seed only.
-        count: numbers per sample. The first numbers do not change when more are asked for.
-        stream: separates uses of one seed (crop, flip, mask, ...): different streams are independent.
-    """
-    return _shifted(_hash(seeds, count, stream), 40).to(torch.float32) * 2.0**-24
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shifted(x, 30)) * _FIRST
+    x = (x ^ _shifted(x, 27)) * _SECOND
+    return x ^ _shifted(x, 31)
 
 
-def sample_seeds(seed: int, epoch: int, indices: Tensor) -> Tensor:
-    """A seed for every (run seed, epoch, sample), int64 [B].
-
-    Args:
-        seed: seed of the run.
-        epoch: number of the epoch.
-        indices: int64 [B], the samples' numbers in the data set.
-    """
-    run = _mix(torch.full((1,), _signed(seed), dtype=torch.int64, device=indices.device))
-    return _mix(_mix(indices.to(torch.int64) + run) + _signed(_GOLDEN * (epoch + 1)))
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    # torch shifts int64 arithmetically; the hash needs zeros from the left.
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def normals(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Standard normal numbers, float32 [B, count] (Box and Muller, 1958); arguments as for :func:`uniforms`."""
-    half = (count + 1) // 2
-    chance = uniforms(seeds, 2 * half, stream=stream)
-    # 1 - u is never zero, so the logarithm is finite.
-    radius = (-2 * (1 - chance[:, :half]).log()).sqrt()
-    angle = 2 * math.pi * chance[:, half:]
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, :count]
+def _signed(value: int) -> int:
+    value &= 0xFFFFFFFFFFFFFFFF
+    return value - (1 << 64) if value >= 1 << 63 else value

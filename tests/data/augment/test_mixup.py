@@ -1,4 +1,4 @@
-"""Mixup and CutMix: what is mixed with what, and that labels follow in the same shares."""
+"""Mixup and CutMix: partners, weights, repeatability, and the loss of mixed labels."""
 
 import pytest
 import torch
@@ -12,25 +12,25 @@ from auxface.recipe import Encoder
 
 @pytest.fixture
 def constant():
-    """Eight flat images, each of its own value, so that every pixel says whose it is."""
+    """Return eight constant images of different values, so that each pixel shows its origin."""
     return (torch.arange(8) / 8)[:, None, None, None].expand(8, 3, 16, 16).contiguous()
 
 
-def test_mixup_is_the_weighted_mean_with_the_partner(constant):
+def test_mixup_is_a_weighted_mean_with_the_partner(constant):
     mixed = mixup(constant, 3, alpha=0.8)
     assert sorted(mixed.partner.tolist()) == list(range(8))
     expected = mixed.share * constant[:, 0, 0, 0] + (1 - mixed.share) * constant[mixed.partner, 0, 0, 0]
     assert torch.allclose(mixed.primary, expected[:, None, None, None].expand_as(constant))
 
 
-def test_mixup_shares_have_the_moments_of_the_beta_distribution():
+def test_mixup_weights_follow_the_beta_distribution():
     share = mixup(torch.zeros(20_000, 3, 1, 1), 0, alpha=0.4).share.double()
     assert share.mean() == pytest.approx(0.5, abs=0.01)
     # Var of Beta(a, a) is 1 / (4 (2a + 1)).
     assert share.var() == pytest.approx(1 / (4 * 1.8), rel=0.02)
 
 
-def test_cutmix_pastes_one_rectangle_and_counts_its_pixels(constant):
+def test_cutmix_pastes_a_box_and_counts_its_pixels(constant):
     for seed in range(20):
         mixed = cutmix(constant, seed)
         for row in range(8):
@@ -45,7 +45,7 @@ def test_cutmix_pastes_one_rectangle_and_counts_its_pixels(constant):
             assert torch.equal(mixed.primary[row, 0], mixed.primary[row, 2])
 
 
-def test_the_recipe_turns_them_on_and_a_step_repeats_itself(constant):
+def test_mixing_is_off_by_default_and_repeatable(constant):
     seeds = torch.arange(8) + 77
     assert mix(constant, seeds, mixup_alpha=0, cutmix_alpha=0) is None
     first, second = (mix(constant, seeds, mixup_alpha=0.2, cutmix_alpha=1.0) for _ in range(2))
@@ -63,7 +63,7 @@ def test_the_recipe_turns_them_on_and_a_step_repeats_itself(constant):
 
 
 @pytest.mark.parametrize("kind", ["class", "binary", "multilabel"])
-def test_the_loss_is_shared_out_as_the_image_is(kind):
+def test_the_loss_is_weighted_as_the_images_are(kind):
     torch.manual_seed(0)
     encoder = build_encoder(Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=2)).eval()
     task = LearnedTask("t", kind, ("a", "b", "c") if kind != "binary" else ("a", "b"))

@@ -1,4 +1,4 @@
-"""Color changes against Pillow, image by image; blur against SciPy; JPEG against Pillow's codec."""
+"""Color operations and JPEG against Pillow, blur against SciPy."""
 
 import io
 
@@ -17,7 +17,7 @@ from auxface.data.synthetic import render_faces
 @pytest.fixture(scope="module")
 def faces():
     images = render_faces(6, seed=21, size=64).images
-    # Photographs rarely use the whole range; autocontrast must have something to do.
+    # A reduced range of values, so that autocontrast has an effect.
     return np.clip(images.astype(np.float32) * 0.7 + 30, 0, 255).astype(np.uint8)
 
 
@@ -55,21 +55,21 @@ def enhanced(kind):
         ("sharpness", 0.9, -1, lambda image: ImageEnhance.Sharpness(image).enhance(0.19), 1.6),
     ],
 )
-def test_randaugment_changes_colors_as_pillow_does(faces, operation, strength, sign, theirs, tolerance):
+def test_color_operations_equal_pillow(faces, operation, strength, sign, theirs, tolerance):
     made = ours(operation, faces, strength, float(sign))
     for pixels, result in zip(faces, made):
         expected = np.asarray(theirs(Image.fromarray(pixels))).astype(float)
         assert np.abs(result - expected).max() <= tolerance
 
 
-def test_solarize_add_by_hand():
+def test_solarize_add_has_known_values():
     ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
     made = ours("solarize_add", ramp, 0.9)[0, :, :, 0].ravel()
     expected = [min(255, value + 99) if value < 128 else value for value in range(256)]
     assert np.abs(made - expected).max() < 0.01
 
 
-def test_jitter_is_brightness_contrast_saturation_in_this_order(faces):
+def test_jitter_equals_its_three_operations_in_order(faces):
     factors = torch.tensor([[1.1, 0.8, 1.2]] * len(faces))
     made = photometric.jitter(tensor(faces) * 0.8, factors)
     step = photometric.scale_brightness(tensor(faces) * 0.8, factors[:, 0])
@@ -79,7 +79,7 @@ def test_jitter_is_brightness_contrast_saturation_in_this_order(faces):
     assert torch.allclose(photometric.jitter(tensor(faces), torch.ones(len(faces), 3)), tensor(faces), atol=1e-6)
 
 
-def test_flat_images_come_through_every_change():
+def test_constant_images_give_finite_results():
     for level in (0, 128, 255):
         flat = np.full((1, 8, 8, 3), level, np.uint8)
         for operation in OPERATIONS:
@@ -94,7 +94,7 @@ def test_blur_equals_scipy_away_from_the_edge(faces, sigma):
     assert np.abs(made - expected)[:, :, inside, inside].max() < 2e-3
 
 
-def test_erasing_puts_noise_into_the_box_alone():
+def test_erasing_changes_the_box_only():
     images, noise = torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8)
     erased = photometric.erase(images, torch.tensor([[2.0, 1.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]]), noise)
     assert erased[0, 0, 1:5, 2:5].min() == 1
@@ -112,7 +112,7 @@ def test_jpeg_equals_pillows_codec(faces, quality, side):
         Image.fromarray(image).save(buffer, "JPEG", quality=quality)
         theirs = np.asarray(Image.open(buffer)).astype(float)
         damage = np.abs(theirs - image).mean()
-        # Coefficients that fall between two steps go either way in integer and in floating-point transforms.
+        # Integer and floating-point transforms round coefficients halfway between two steps differently.
         assert np.abs(result - theirs).mean() < max(0.95, 0.2 * damage)
         assert np.abs(result - image).mean() == pytest.approx(damage, rel=0.1, abs=0.15)
 

@@ -1,4 +1,4 @@
-"""Self-blended images: forged where said, a face still, only where the mask says, and usable from a recipe."""
+"""Self-blended images: labels, masks, dependence on the seed, manifests and recipes."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ def faces():
     return torch.from_numpy(render_faces(48, seed=3, size=64).images).permute(0, 3, 1, 2).contiguous()
 
 
-def test_a_share_is_forged_and_the_rest_is_untouched(faces):
+def test_a_fraction_is_forged_and_the_rest_unchanged(faces):
     many = faces.repeat(20, 1, 1, 1)
     done = self_blend(many, torch.arange(len(many)), fraction=0.3)
     assert done.forged.float().mean().item() == pytest.approx(0.3, abs=0.06)
@@ -28,7 +28,7 @@ def test_a_share_is_forged_and_the_rest_is_untouched(faces):
     assert done.images.dtype == torch.uint8
 
 
-def test_a_forgery_is_still_the_same_face_with_the_border_of_one_source(faces):
+def test_a_forgery_stays_near_the_face_it_is_made_of(faces):
     done = self_blend(faces, torch.arange(len(faces)), fraction=1.0)
     assert done.forged.all()
     difference = (done.images.float() - faces.float()).abs().mean((1, 2, 3))
@@ -36,7 +36,7 @@ def test_a_forgery_is_still_the_same_face_with_the_border_of_one_source(faces):
     masks = done.masks[:, 0]
     assert masks.min() >= 0
     assert masks.max() <= 1
-    # Within the face: the corners are never swapped, the middle of the face nearly always is.
+    # The mask covers the middle of the face in nearly every image and the corners in none.
     assert masks[:, :4, :4].max() < 0.35
     assert (masks[:, 28:44, 24:40].mean((1, 2)) > 0.15).float().mean() > 0.9
     levels = masks.amax((1, 2))
@@ -44,16 +44,16 @@ def test_a_forgery_is_still_the_same_face_with_the_border_of_one_source(faces):
     assert levels.max() > 0.9
 
 
-def test_outside_the_mask_the_outer_image_is_left(faces):
+def test_pixels_outside_the_mask_are_unchanged(faces):
     done = self_blend(faces, torch.arange(len(faces)), fraction=1.0)
     outside = done.masks[:, 0] < 1e-6
     same = (done.images == faces).all(1)
-    # Where the inner face is the changed one, the outside is the image itself.
+    # If the inner face is the changed one, pixels outside the mask are those of the image.
     untouched = torch.stack([same[row][outside[row]].all() for row in range(len(faces)) if outside[row].any()])
     assert 0.25 < untouched.float().mean() < 0.75
 
 
-def test_a_row_depends_on_its_seed_alone(faces):
+def test_a_row_depends_on_its_own_seed_only(faces):
     seeds = torch.arange(48) * 7
     together = self_blend(faces, seeds)
     apart = [self_blend(faces[row : row + 1], seeds[row : row + 1]) for row in range(12)]
@@ -80,16 +80,16 @@ def test_a_manifest_of_real_faces_gets_the_label():
     assert made.table["forged"].tolist() == [0] * 6
 
 
-def test_known_forgeries_stay_in_the_test_split_alone():
+def test_forgeries_stay_in_the_test_split_only():
     made = real_faces(manifest([0, 1, 0, None, 1, 0]), SelfBlend())
     assert made.table["path"].tolist() == ["0.png", "2.png", "4.png", "5.png"]
-    with pytest.raises(InputError, match="split 'val' has no row with forged 0"):
+    with pytest.raises(InputError, match="split 'val' has no real face"):
         real_faces(manifest([0, 1, 1, 1, 1, 0]), SelfBlend())
-    with pytest.raises(InputError, match="expected a binary one"):
+    with pytest.raises(InputError, match="expected a binary label"):
         real_faces(Manifest(manifest().table, {"smiling": Label("ordinal")}), SelfBlend(label="smiling"))
 
 
-def test_labels_follow_the_images_and_validation_is_fixed(faces):
+def test_labels_follow_images_and_validation_is_fixed(faces):
     labels = {"forged": torch.zeros(48), "smiling": torch.ones(48)}
     images, made = blend_batch(faces, labels, torch.arange(48), SelfBlend())
     changed = (images != faces).flatten(1).any(1)
@@ -102,7 +102,7 @@ def test_labels_follow_the_images_and_validation_is_fixed(faces):
     assert not np.array_equal(first[0], blend_validation(faces.numpy(), labels, 6, SelfBlend())[0])
 
 
-def test_recipe_spellings():
+def test_a_recipe_names_the_label_of_self_blending():
     assert Recipe(primary_weight=1, train={"self_blend": "fake"}).train.self_blend == SelfBlend(label="fake")
     with pytest.raises(ValueError, match="not among the tasks"):
         Recipe(primary_weight=1, tasks=["smiling"], train={"self_blend": {}})

@@ -1,4 +1,4 @@
-"""What is said of a face is seen in it: measured on images that differ in one thing alone."""
+"""Each part of a description shows in the image: measured on images that differ in one part only."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -36,7 +36,7 @@ def luminance(pixels):
 
 
 def place(u, v, size=SIZE):
-    """Column and row of a point of the head that faces the camera."""
+    """Return column and row of a point of a head that faces the camera."""
     return round(size / 2 + u * 0.44 * size), round(size / 2 + (v + STILL.shift_y) * 0.44 * size)
 
 
@@ -46,7 +46,7 @@ def patch(pixels, u, v, half=3):
 
 
 @pytest.mark.parametrize("size", [32, 64, 75, 224])
-def test_any_size(size):
+def test_faces_render_at_any_size(size):
     drawn = render_face(FaceDescription(), size)
     assert drawn.shape == (size, size, 3)
     assert drawn.dtype == np.uint8
@@ -54,33 +54,33 @@ def test_any_size(size):
 
 
 @pytest.mark.parametrize("size", [31, 513])
-def test_sizes_beyond_are_refused(size):
+def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(InputError, match=f"size {size}"):
         render_face(FaceDescription(), size)
 
 
-def test_drawing_twice_gives_the_same_image():
+def test_rendering_is_deterministic():
     face, _ = describe_face(2, seed=9)
     assert np.array_equal(render_face(face, 64), render_face(face, 64))
 
 
-def test_the_same_face_at_two_sizes():
+def test_sizes_show_the_same_face():
     face, _ = describe_face(5, seed=9)
     large = render_face(face, 128).reshape(64, 2, 64, 2, 3).mean((1, 3))
     small = render_face(face, 64).astype(float)
     assert np.corrcoef(large.ravel(), small.ravel())[0, 1] > 0.98
 
 
-def test_skin_follows_the_scale():
+def test_skin_follows_the_monk_scale():
     lit = [
         luminance(patch(image(identity=replace(PERSON, skin_tone=tone)), 0.36, 0.3, 6)).mean() for tone in SKIN_TONES
     ]
-    # Monk's first three swatches are equally light; from there each is darker than the one before.
+    # The first three tones of the scale are equally light; each of the others is darker than the one before.
     assert np.ptp(lit[:3]) < 6
     assert all(lighter - darker > 3 for lighter, darker in pairwise(lit[2:]))
 
 
-def test_skin_carries_texture_and_age_adds_to_it():
+def test_older_skin_has_more_texture():
     def roughness(age_group):
         cheek = luminance(patch(image(256, identity=replace(PERSON, age_group=age_group)), 0.36, 0.3, 14))
         smooth = np.apply_along_axis(lambda line: np.convolve(line, np.ones(9) / 9, "same"), 1, cheek)
@@ -90,7 +90,7 @@ def test_skin_carries_texture_and_age_adds_to_it():
     assert roughness("senior") > 1.2 * roughness("young")
 
 
-def test_each_person_has_their_own_skin():
+def test_people_differ_in_skin_texture():
     ours, theirs = (patch(image(160, identity=replace(PERSON, texture=seed)), 0.36, 0.3, 10) for seed in (1, 2))
     assert np.abs(ours - theirs).mean() > 1.0
 
@@ -112,7 +112,7 @@ def test_turning_the_head_moves_the_nose():
     assert darkest_column(-18) + 6 < darkest_column(0) < darkest_column(18) - 6
 
 
-def test_glasses_are_seen_at_their_rims():
+def test_glasses_change_the_image_at_their_rims():
     bare, worn = image(), image(style=Style(glasses="square"))
     changed = np.abs(bare - worn).mean(2)
     column, row = place(0.318, -0.07)
@@ -122,7 +122,7 @@ def test_glasses_are_seen_at_their_rims():
     assert changed[row + 22 :].max() < 3
 
 
-def test_hats_lipstick_earrings_beards_and_baldness_are_seen_where_they_are():
+def test_worn_things_and_hair_change_their_place():
     bare = image()
     hat = image(style=Style(hat="beanie", hat_color=(0.5, 0.02, 0.02)))
     assert patch(hat, 0.0, -0.8)[..., 0].mean() > 2 * patch(hat, 0.0, -0.8)[..., 1].mean()
@@ -138,7 +138,7 @@ def test_hats_lipstick_earrings_beards_and_baldness_are_seen_where_they_are():
     assert luminance(patch(bald, 0.0, -0.8)).mean() > 1.5 * luminance(patch(bare, 0.0, -0.8)).mean()
 
 
-def test_hair_colors_are_told_apart():
+def test_hair_colors_differ_in_brightness():
     light = {
         color: luminance(patch(image(identity=replace(PERSON, hair_color=color)), 0.0, -0.9)).mean()
         for color in ("black", "brown", "blond")
@@ -161,7 +161,7 @@ def test_a_smile_lifts_the_corners():
     assert mouth_rows(-0.9) > mouth_rows(0.0) + 2
 
 
-def test_emotions_differ_from_each_other_more_than_their_noise():
+def test_emotions_differ_by_more_than_noise():
     drawn = [image(64, expression=typical_expression(emotion))[14:60, 14:50] for emotion in EMOTIONS]
     for i, one in enumerate(drawn):
         for other in drawn[:i]:
@@ -197,7 +197,7 @@ class TestForgery:
     donor = Identity(skin_tone="monk_05", texture=99, iris="blue", nose_width=1.0, jaw=1.0)
 
     @pytest.mark.parametrize(("region", "top", "bottom"), [("eyes", 25, 60), ("mouth", 58, 95), ("face", 8, 95)])
-    def test_changes_its_region_alone(self, region, top, bottom):
+    def test_forgery_changes_its_region_only(self, region, top, bottom):
         forgery = Forgery(self.donor, region=region, color=(1.06, 1.0, 0.95))
         changed = np.abs(image(forgery=forgery) - image()).mean(2)
         outside = changed.copy()
@@ -205,7 +205,7 @@ class TestForgery:
         assert outside.max() == 0
         assert (changed[top:bottom] > 2).mean() > 0.1
 
-    def test_leaves_a_softer_patch_of_another_color(self):
+    def test_forgery_is_softer_and_of_another_color(self):
         person = replace(PERSON, age_group="senior")
         forgery = Forgery(replace(person, texture=3), region="face", color=(1.08, 1.0, 0.92), softness=2.0)
         real, fake = (
@@ -215,7 +215,7 @@ class TestForgery:
         assert np.diff(luminance(fake), axis=1).std() < 0.75 * np.diff(luminance(real), axis=1).std()
         assert fake[..., 0].mean() / fake[..., 2].mean() > 1.08 * real[..., 0].mean() / real[..., 2].mean()
 
-    def test_donors_do_not_contradict_the_labels(self):
+    def test_donors_have_the_labels_of_the_person(self):
         for index in range(300):
             face, row = describe_face(index, seed=4)
             if face.forgery is not None:

@@ -17,11 +17,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Kernel:
-    """A filter for scaling.
+    """A filter for resizing.
 
     Attributes:
-        weight: of a pixel at a distance, in pixels of the coarser grid.
-        mode: what torch calls it.
+        weight: function of the distance in pixels of the coarser grid.
+        mode: the name of the filter in ``torch.nn.functional.interpolate``.
     """
 
     weight: Callable[[Tensor], Tensor]
@@ -35,48 +35,48 @@ def _cubic(distance: Tensor) -> Tensor:
 
 
 TRIANGLE = Kernel(lambda distance: (1 - distance).clamp(min=0), "bilinear")
-"""What "bilinear with antialiasing" means; never overshoots, so it makes no texture."""
+"""Bilinear with antialiasing; it never overshoots, so it adds no texture."""
 CUBIC = Kernel(_cubic, "bicubic")
-"""Keys' (1981) cubic with a = -0.5, as Pillow's bicubic."""
+"""The cubic of Keys (1981) with a = -0.5, as in Pillow's bicubic."""
 
 
 def random_boxes(chance: Tensor, size: int, *, area: tuple[float, float], ratio: tuple[float, float]) -> Tensor:
-    """A random rectangle inside each image, float32 [B, 4]: left, top, width, height in pixels.
+    """Return a random box inside each image, float32 [B, 4]: left, top, width, height in pixels.
 
     Args:
-        chance: [B, 4] uniform numbers.
-        size: side of the images.
-        area: range of the share of the image that is kept.
-        ratio: range of width / height, drawn evenly in its logarithm (Szegedy et al., 2015).
+        chance: [B, 4] uniform numbers in [0, 1).
+        size: side of the images in pixels.
+        area: smallest and largest fraction of the image that the box covers.
+        ratio: smallest and largest width / height, uniform in the logarithm (Szegedy et al., 2015).
     """
     kept = area[0] + (area[1] - area[0]) * chance[:, 0]
     low, high = torch.tensor(ratio, device=chance.device).log()
     shape = torch.exp(low + (high - low) * chance[:, 1]).sqrt()
-    # Where the shape does not fit into the image it is cut to it, as a redraw would need state.
+    # A box that is larger than the image is cut. Drawing again, as torchvision does, would need a random state.
     width = (kept.sqrt() * shape).clamp(max=1) * size
     height = (kept.sqrt() / shape).clamp(max=1) * size
     return torch.stack([chance[:, 2] * (size - width), chance[:, 3] * (size - height), width, height], 1)
 
 
 def whole_pixels(boxes: Tensor, size: int) -> Tensor:
-    """Boxes of :func:`random_boxes` rounded to pixels of the image, at least one of them, int64 [B, 4]."""
+    """Round the boxes of :func:`random_boxes` to whole pixels, at least one in each direction, int64 [B, 4]."""
     start = boxes[:, :2].round().clamp(max=size - 1)
     length = torch.minimum(boxes[:, 2:].round().clamp(min=1), size - start)
     return torch.cat([start, length], 1).long()
 
 
 def crop_resize(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kernel: Kernel = TRIANGLE) -> Tensor:
-    """Cut a box from each image and scale it, antialiased, uint8 [B, C, size, size].
+    """Crop a box from each image and resize it with antialiasing, uint8 [B, C, size, size].
 
-    What lies beside the box is not looked at, and gray levels are rounded between the two passes, as Pillow and
-    torchvision do. Processors and other devices agree to within one or two levels.
+    As in Pillow and torchvision, pixels outside the box have no effect, and values are rounded between the horizontal
+    and the vertical pass. Results on the CPU and on other devices differ by at most two gray levels.
 
     Args:
         images: uint8 [B, C, S, S].
-        boxes: int64 [B, 4] left, top, width, height in pixels.
-        flipped: bool [B], mirrored left to right.
-        size: side of the result.
-        kernel: how pixels between others are made.
+        boxes: int64 [B, 4]: left, top, width, height in pixels.
+        flipped: bool [B], whether to mirror the result left to right.
+        size: side of the result in pixels.
+        kernel: the resizing filter.
     """
     if images.device.type == "cpu":
         return _crop_bytes(images, boxes, flipped, size, kernel)
@@ -94,9 +94,9 @@ def crop_map(boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
 
 
 def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kernel: Kernel) -> Tensor:
-    """On a processor torch scales bytes several times faster than floats, if a pixel's channels lie together.
+    """Crop and resize on the CPU, where torch resizes bytes several times faster than floats if channels are last.
 
-    OpenCV puts them together and apart again in a tenth of the time that torch takes for it.
+    OpenCV interleaves and separates the channels in a tenth of the time that torch takes.
     """
     source = images.numpy()
     result = np.empty((*source.shape[:2], size, size), np.uint8)
@@ -110,7 +110,7 @@ def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
 
 
 def resize(images: Tensor, size: int, kernel: Kernel = TRIANGLE) -> Tensor:
-    """Scale whole images, antialiased, float32 [B, C, size, size]."""
+    """Resize whole images with antialiasing, float32 [B, C, size, size]."""
     source = images.shape[-1]
     whole = torch.tensor([[0, 0, source, source]], device=images.device)
     matrix = _weights(whole[:, 0], whole[:, 2], source, size, kernel)[0]
@@ -118,7 +118,7 @@ def resize(images: Tensor, size: int, kernel: Kernel = TRIANGLE) -> Tensor:
 
 
 def _scaled(images: Tensor, boxes: Tensor, size: int, kernel: Kernel) -> Tensor:
-    """Scaling along an axis is linear, so each image is multiplied by one weight matrix per axis."""
+    """Crop and resize on any device: each image is multiplied by one matrix of weights per axis."""
     source = images.shape[-1]
     across = _weights(boxes[:, 0], boxes[:, 2], source, size, kernel)
     down = _weights(boxes[:, 1], boxes[:, 3], source, size, kernel)
@@ -129,7 +129,7 @@ def _scaled(images: Tensor, boxes: Tensor, size: int, kernel: Kernel) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, source: int, size: int, kernel: Kernel) -> Tensor:
-    """Weight of each source pixel in each result pixel, [B, size, source]; rows sum to one."""
+    """Return the weight of each source pixel in each pixel of the result, [B, size, source]; rows sum to 1."""
     start, length = start[:, None, None], length[:, None, None]
     step = length / size
     centers = start + (torch.arange(size, device=start.device)[None, :, None] + 0.5) * step
@@ -140,20 +140,20 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, kernel: Kern
 
 
 def shift_flip(images: Tensor, across: Tensor, down: Tensor, flipped: Tensor) -> Tensor:
-    """Move each image by whole pixels, repeating its edge, then mirror it where asked; no pixel value changes.
+    """Shift each image by whole pixels, repeating its edge, then mirror it if requested; keeps all pixel values.
 
     Args:
-        images: [B, C, H, W] of any type.
-        across: int64 [B], to the left.
-        down: int64 [B], upwards.
-        flipped: bool [B].
+        images: [B, C, H, W] of any dtype.
+        across: int64 [B], number of pixels to the left.
+        down: int64 [B], number of pixels upwards.
+        flipped: bool [B], whether to mirror left to right.
     """
     height, width = images.shape[2:]
     columns = (torch.arange(width, device=images.device) + across[:, None]).clamp(0, width - 1)
     columns = torch.where(flipped[:, None], columns.flip(1), columns)
     rows = (torch.arange(height, device=images.device) + down[:, None]).clamp(0, height - 1)
     which = torch.arange(len(images), device=images.device)[:, None, None]
-    # Indexing puts the channels last.
+    # Advanced indexing moves the channels to the end.
     return images[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
@@ -166,14 +166,16 @@ def shift_flip_map(across: Tensor, down: Tensor, flipped: Tensor, width: int) ->
 
 
 def affine(*, turn: Tensor, shear_x: Tensor, shear_y: Tensor, move_x: Tensor, move_y: Tensor) -> Tensor:
-    """Affine maps from result to source, both in -1..1 about the middle, float32 [B, 3, 3].
+    """Return affine maps from result to source for :func:`warp`, float32 [B, 3, 3].
+
+    Positions are normalized: -1 and 1 are the edges of the image, 0 its middle.
 
     Args:
-        turn: [B] radians.
+        turn: [B] rotation in radians.
         shear_x: [B] horizontal shift per unit of height.
         shear_y: [B] vertical shift per unit of width.
-        move_x: [B] share of the width.
-        move_y: [B] share of the height.
+        move_x: [B] shift as a fraction of the width.
+        move_y: [B] shift as a fraction of the height.
     """
     one, zero = torch.ones_like(turn), torch.zeros_like(turn)
     cos, sin = turn.cos(), turn.sin()
@@ -183,19 +185,19 @@ def affine(*, turn: Tensor, shear_x: Tensor, shear_y: Tensor, move_x: Tensor, mo
 
 
 def warp(images: Tensor, maps: Tensor, fill: float) -> Tensor:
-    """Move each image by an affine map, bilinear, float32 [B, C, H, W].
+    """Apply an affine map to each image with bilinear interpolation, float32 [B, C, H, W].
 
     Args:
         images: float [B, C, H, W].
-        maps: [B, 3, 3] of :func:`affine`.
-        fill: value where the source has no pixel.
+        maps: [B, 3, 3], see :func:`affine`.
+        fill: value outside the source.
     """
     grid = functional.affine_grid(maps[:, :2], list(images.shape), align_corners=False)
     return functional.grid_sample(images - fill, grid, padding_mode="zeros", align_corners=False) + fill
 
 
 def warp_map(maps: Tensor, size: int) -> Tensor:
-    """Return the map of :func:`warp` from result to source in pixels, float32 [B, 3, 3], for square images."""
+    """Convert the maps of :func:`warp` to pixel coordinates, float32 [B, 3, 3], for square images of side ``size``."""
     half = size / 2
     to_unit = torch.tensor([[1 / half, 0, -1], [0, 1 / half, -1], [0, 0, 1]], device=maps.device)
     to_pixels = torch.tensor([[half, 0, half], [0, half, half], [0, 0, 1]], device=maps.device)

@@ -1,6 +1,7 @@
-"""Mixup and CutMix: two images in one, for the classifier alone, so that texture targets stay those of one face.
+"""Mixup and CutMix: combine each image with another image of the batch.
 
-Partners come from the same batch, so this is the one change of images that depends on who else is in it.
+Only the classifier receives mixed images; texture targets are computed from unmixed ones. Mixing is the only
+augmentation of an image that depends on the other images of the batch.
 """
 
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch in which each image is joined with another of the same batch.
+    """A batch in which each image is mixed with another image of the batch.
 
     The loss of a row is ``share * loss(own label) + (1 - share) * loss(label of partner)``.
 
     Attributes:
-        primary: float32 [B, 3, H, W].
-        partner: int64 [B], the row that each was joined with.
-        share: float32 [B], how much of the row's own image is left, 0..1.
+        primary: float32 [B, 3, H, W] in 0..1, the mixed images.
+        partner: int64 [B], the row that each row is mixed with.
+        share: float32 [B] in 0..1, the fraction of the row's own image.
     """
 
     primary: Tensor
@@ -28,13 +29,15 @@ class Mixed:
 
 
 def mix(primary: Tensor, seeds: Tensor, *, mixup_alpha: float, cutmix_alpha: float) -> Mixed | None:
-    """What the recipe asks for: one of the two, in turn by chance where both are on, or None where neither is.
+    """Apply mixup or CutMix to a batch; return None if both are off.
+
+    If both are on, one of them is chosen with probability 1/2, by the seed of the first row.
 
     Args:
         primary: float [B, 3, H, W], the primary view.
-        seeds: int64 [B], the samples' own.
-        mixup_alpha: see :func:`mixup`; 0: off.
-        cutmix_alpha: see :func:`cutmix`; 0: off.
+        seeds: int64 [B], seeds of the rows.
+        mixup_alpha: see :func:`mixup`; 0 for off.
+        cutmix_alpha: see :func:`cutmix`; 0 for off.
     """
     if not mixup_alpha and not cutmix_alpha:
         return None
@@ -48,8 +51,8 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
 
     Args:
         primary: float [B, 3, H, W], the primary view.
-        seed: of the step.
-        alpha: of the Beta(alpha, alpha) distribution that the shares are drawn from.
+        seed: of the training step.
+        alpha: the shares are drawn from Beta(alpha, alpha).
 
     Raises:
         ValueError: alpha is not positive.
@@ -60,12 +63,12 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
 
 
 def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
-    """Put a rectangle of another image into each (Yun et al., 2019); the share counts the pixels that are left.
+    """Paste a box of another image into each (Yun et al., 2019); the share is the fraction of pixels kept.
 
     Args:
         primary: float [B, 3, H, W], the primary view.
-        seed: of the step.
-        alpha: of the Beta(alpha, alpha) distribution that the rectangles' areas are drawn from.
+        seed: of the training step.
+        alpha: the kept areas are drawn from Beta(alpha, alpha).
 
     Raises:
         ValueError: alpha is not positive.
@@ -87,7 +90,7 @@ def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
 
 def _draw(primary: Tensor, seed: int, alpha: float) -> tuple[Tensor, Tensor]:
     if alpha <= 0:
-        raise ValueError(f"alpha must be positive, not {alpha}")
+        raise ValueError(f"alpha must be greater than 0, not {alpha}")
     random = np.random.default_rng([seed, 0])
     partner = torch.from_numpy(random.permutation(len(primary))).to(primary.device)
     share = torch.from_numpy(random.beta(alpha, alpha, len(primary)).astype(np.float32)).to(primary.device)

@@ -1,8 +1,8 @@
-"""RandAugment (Cubuk et al., 2020) with the operations and strengths that SSAT trained with, on a batch at once.
+"""RandAugment (Cubuk et al., 2020) with the operations and magnitudes of SSAT, for a batch at once.
 
-Two operations per image, each done half of the time, at magnitude 9 (standard deviation 0.5) of 10, the kind in which
-a higher magnitude always changes more. Operations that move pixels are returned as one affine map, so that both views
-of an image can share it.
+Each image gets two operations, each with probability 1/2, at magnitude 9 of 10 (standard deviation 0.5). A higher
+magnitude always changes the image more. Operations that move pixels are returned as one affine map, which both views of
+an image use.
 """
 
 import math
@@ -29,17 +29,19 @@ OPERATIONS: tuple[str, ...] = (
 )  # fmt: skip
 LAYERS = 2
 CHANCES = 5 * LAYERS
+"""Uniform numbers that :func:`choose_operations` needs per image."""
 _MAGNITUDE, _SPREAD = 9.0, 0.5
 
 
 def choose_operations(chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What happens to each image.
+    """Choose the operations of each image.
 
     Args:
-        chance: [B, CHANCES] uniform numbers.
+        chance: [B, CHANCES] uniform numbers in [0, 1).
 
     Returns:
-        int64 [B, 2] numbers in :data:`OPERATIONS` (-1: nothing); float32 [B, 2] strengths 0..1; float32 [B, 2] signs.
+        Indices into :data:`OPERATIONS`, int64 [B, 2], -1 for no operation; strengths in 0..1, float32 [B, 2]; and
+        signs, -1 or 1, float32 [B, 2].
     """
     done, which, sign, first, second = chance.view(len(chance), LAYERS, 5).unbind(2)
     operations = torch.where(done < 0.5, (which * len(OPERATIONS)).long(), -1)
@@ -50,7 +52,7 @@ def choose_operations(chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def movement(operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
-    """The movements among the operations, first to last, as one affine map, float32 [B, 3, 3]."""
+    """Return the operations that move pixels, in order, as one affine map for ``warp``, float32 [B, 3, 3]."""
     amount = strength * signs
 
     def of(name: str, largest: float) -> Tensor:
@@ -65,13 +67,13 @@ def movement(operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
 
 
 def recolor(images: Tensor, operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
-    """Do the operations that change colors, first to last.
+    """Apply the operations that change colors, in order, float [B, 3, H, W] in 0..1.
 
     Args:
         images: float [B, 3, H, W] in 0..1.
         operations: see :func:`choose_operations`.
-        strength: the same.
-        signs: the same.
+        strength: see :func:`choose_operations`.
+        signs: see :func:`choose_operations`.
     """
     images = images.clone()
     for layer in range(LAYERS):

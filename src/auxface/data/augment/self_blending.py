@@ -1,14 +1,12 @@
-"""Self-blended images (Shiohara and Yamasaki, 2022): forgeries made of one real face, on the fly.
+"""Self-blended images (Shiohara and Yamasaki, 2022): train a forgery detector on real faces only.
 
-A copy of the face is changed a little in color and sharpness, moved by a pixel or two, and blended back under a soft
-mask. What is left are the traces that all face swaps share: a seam, and two statistics in one image. As the cut faces
-have a fixed frame, the mask is drawn around the middle of the image and bent at random, where the paper takes the
-hull of 68 landmarks.
+A copy of a real face is changed slightly in color and sharpness, shifted by one or two pixels, and blended back into
+the image with a soft mask. This leaves the traces that face swaps have in common: a seam, and two image statistics in
+one image. The paper builds the mask from the hull of 68 landmarks. Face crops have a fixed frame, so here the mask is a
+randomly deformed ellipse around the middle of the image.
 
-A deepfake training set from real faces alone: which images are blended with themselves, and what they are called.
-
-Training images are blended anew in every epoch, validation images once, so that weights, threshold and calibration
-are chosen without a single real forgery. The test split stays what it is.
+Training images are blended anew in every epoch and validation images once. Weights, thresholds and calibration are
+thus chosen without any real forgery. The test split is not changed.
 """
 
 import math
@@ -31,16 +29,17 @@ from auxface.recipe import SelfBlend
 _SHARES = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
 _STREAM = 7
 _WAVES = 5
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Blended:
-    """A batch in which some images were blended with themselves.
+    """A batch in which some images are blended with themselves.
 
     Attributes:
-        images: uint8 [B, 3, S, S], to make views of.
-        forged: bool [B].
-        masks: float32 [B, 1, S, S] in 0..1, how much of each pixel is blended in; zero where not forged.
+        images: uint8 [B, 3, S, S] RGB.
+        forged: bool [B], whether the image is blended.
+        masks: float32 [B, 1, S, S] in 0..1, the weight of the inner face in each pixel; 0 in images that are real.
     """
 
     images: Tensor
@@ -49,13 +48,13 @@ class Blended:
 
 
 def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blended:
-    """Turn a share of real face images into forgeries of themselves; the others come back unchanged.
+    """Blend a fraction of real face images with themselves; the other images stay unchanged.
 
-    Views are made afterwards, so that both views, and every texture target, show the forgery.
+    Call this before views are made, so that both views and all texture targets show the forgery.
 
     Args:
-        images: uint8 [B, 3, S, S], real faces, cut by one setting.
-        seeds: int64 [B]; a row depends on its own seed alone.
+        images: uint8 [B, 3, S, S] RGB, real faces, all cropped with the same settings.
+        seeds: int64 [B]; a row depends on its own seed only.
         fraction: probability that an image is blended.
     """
     chance = uniforms(seeds, 20 + 2 * _WAVES, stream=_STREAM)
@@ -72,7 +71,7 @@ def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blend
 def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     size = images.shape[-1]
     changed = _change(images, chance[:, :6])
-    # Either the inner or the outer face is the changed one.
+    # Either the inner or the outer face is the one that was changed.
     swap = (chance[:, 6] < 0.5)[:, None, None, None]
     inner, outer = torch.where(swap, images, changed), torch.where(swap, changed, images)
 
@@ -85,7 +84,7 @@ def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     masks = warp(masks, maps, 0.0)
 
     masks = blur(masks, size * (0.01 + 0.05 * chance[:, 13]))
-    # The frame itself is never part of the swapped face.
+    # The mask reaches its largest value inside the face, never at the border of the image.
     masks = masks / masks.amax((2, 3), keepdim=True).clamp(min=1e-6)
     shares = torch.tensor(_SHARES, device=masks.device)[(chance[:, 14] * len(_SHARES)).long()]
     masks = masks * shares[:, None, None, None]
@@ -93,7 +92,7 @@ def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _change(images: Tensor, chance: Tensor) -> Tensor:
-    """Other colors, and sharper or coarser: what another camera and another encoder would have done."""
+    """Change the colors, and sharpen or soften the image, as another camera or codec would."""
     size = images.shape[-1]
     changed = jitter(images, 0.8 + 0.4 * chance[:, :3])
     shift = 0.08 * (2 * chance[:, 3:6] - 1)
@@ -104,11 +103,11 @@ def _change(images: Tensor, chance: Tensor) -> Tensor:
 
 
 def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
-    """Soft-edged, bent discs over the face, float32 [B, 1, S, S]."""
+    """Return randomly deformed ellipses with soft borders, float32 [B, 1, S, S]."""
     at = (torch.arange(size, device=chance.device) + 0.5) / size * 2 - 1
     y, x = at[None, :, None], at[None, None, :]
     wide = (0.42 + 0.2 * chance[:, 0])[:, None, None]
-    # Some masks are of the lower face alone, as swaps of the mouth are.
+    # Some masks cover the lower face only, like those of lip-sync forgeries.
     high = (0.38 + 0.37 * chance[:, 1])[:, None, None]
     middle = (0.1 + 0.3 * (chance[:, 2] - 0.3))[:, None, None]
     angle = torch.atan2((y - middle) / high, x / wide)
@@ -121,43 +120,49 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
     return functional.relu(torch.tanh((reach - distance) * 8))[:, None]
 
 
-_CHUNK = 256
-
-
 def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
-    """The manifest to train on: with the label, and without known forgeries outside the test split.
+    """Return the manifest for training: with the label, and outside the test split without forgeries.
 
-    A manifest that lacks the label is taken to hold real faces alone. Rows whose label is unknown are left out too.
+    If the manifest has no such label, all its rows are assumed to be real. Rows with a missing label are removed too.
+
+    Args:
+        manifest: the manifest.
+        options: the section ``train.self_blend`` of the recipe.
 
     Raises:
-        InputError: the label is not binary, or a split has no real face.
+        InputError: the label is not binary, or the training or validation split has no real face.
     """
     name = options.label
     if name not in manifest.labels:
         if name in manifest.table:
-            raise InputError(f"train.self_blend: the manifest has a column '{name}' that is not a label")
+            raise InputError(
+                f"train.self_blend: column '{name}' of the manifest is not a label; set train.self_blend.label to "
+                "another name"
+            )
         real = manifest.table.assign(**{name: pd.array([0] * len(manifest.table), dtype="Int64")})
         return replace(manifest, table=real, labels={**manifest.labels, name: Label("binary", ("real", "fake"))})
     if manifest.labels[name].kind != "binary":
-        raise InputError(f"train.self_blend: label '{name}' is {manifest.labels[name].kind}; expected a binary one")
+        raise InputError(
+            f"train.self_blend: label '{name}' has kind {manifest.labels[name].kind}; expected a binary label"
+        )
     table = manifest.table
     kept = (table["split"] == "test") | (table[name] == 0).fillna(False).astype(bool)
     for split in ("train", "val"):
         if (table["split"] == split).any() and not (kept & (table["split"] == split)).any():
-            raise InputError(f"train.self_blend: split '{split}' has no row with {name} 0, a real face, to blend")
+            raise InputError(f"train.self_blend: split '{split}' has no real face ({name} 0) to blend; add real faces")
     return replace(manifest, table=table[kept].reset_index(drop=True))
 
 
 def blend_batch(
     images: Tensor, labels: Mapping[str, Tensor], seeds: Tensor, options: SelfBlend
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Blend a share of real images with themselves, and label those as forged; the other labels stay.
+    """Blend a fraction of real images with themselves and return them with updated labels.
 
     Args:
-        images: uint8 [B, 3, S, S], all real.
-        labels: per task, among them a float [B] that is named ``options.label``.
-        seeds: int64 [B]; a row depends on its own seed alone.
-        options: the recipe's section.
+        images: uint8 [B, 3, S, S] RGB, all real.
+        labels: labels per task; the float [B] named ``options.label`` is replaced.
+        seeds: int64 [B]; a row depends on its own seed only.
+        options: the section ``train.self_blend`` of the recipe.
     """
     blended = self_blend(images, seeds, fraction=options.fraction)
     return blended.images, {**labels, options.label: blended.forged.float()}
@@ -166,13 +171,13 @@ def blend_batch(
 def blend_validation(
     images: np.ndarray, labels: Mapping[str, Tensor], seed: int, options: SelfBlend
 ) -> tuple[np.ndarray, dict[str, Tensor]]:
-    """The validation split with a fixed share of its images blended with themselves.
+    """Blend a fraction of the validation images with themselves and return them with updated labels.
 
     Args:
-        images: uint8 [N, 3, S, S], all real.
-        labels: per task, of length N.
-        seed: of the run; the same images are blended whenever it is the same.
-        options: the recipe's section.
+        images: uint8 [N, 3, S, S] RGB, all real.
+        labels: labels per task, of length N; the one named ``options.label`` is replaced.
+        seed: of the run; equal seeds give equal images.
+        options: the section ``train.self_blend`` of the recipe.
     """
     seeds = sample_seeds(seed, -1, torch.arange(len(images)))
     result = np.empty(images.shape, np.uint8)

@@ -1,4 +1,4 @@
-"""A collection of faces: the same from any count and worker, splits disjoint, labels free of groups unless tied."""
+"""Collections of synthetic faces: independent of count and workers, disjoint splits, labels independent of groups."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from auxface.errors import InputError
 
 
 def table_of(count, **how):
-    """The table without the cost of rendering."""
+    """Return the table of a collection without rendering it."""
     return pd.DataFrame([describe_face(index, **how)[1] for index in range(count)])
 
 
@@ -39,7 +39,7 @@ def small():
     return render_faces(24, seed=7, size=48, workers=1)
 
 
-def test_the_table_has_what_was_promised(small):
+def test_the_table_has_the_documented_columns(small):
     assert small.images.shape == (24, 48, 48, 3)
     assert small.images.dtype == np.uint8
     assert list(small.table.columns) == [
@@ -52,7 +52,7 @@ def test_the_table_has_what_was_promised(small):
     assert len(ATTRIBUTES) >= 10
 
 
-def test_same_seed_same_faces_other_seed_other_faces(small):
+def test_equal_seeds_give_equal_faces(small):
     again = render_faces(24, seed=7, size=48, workers=1)
     assert np.array_equal(again.images, small.images)
     pd.testing.assert_frame_equal(again.table, small.table)
@@ -60,7 +60,7 @@ def test_same_seed_same_faces_other_seed_other_faces(small):
     assert not any(np.array_equal(a, b) for a, b in zip(other.images, small.images))
 
 
-def test_a_larger_collection_begins_with_the_smaller(small):
+def test_face_i_does_not_depend_on_the_count(small):
     part = render_faces(7, seed=7, size=48, workers=1)
     assert np.array_equal(part.images, small.images[:7])
     pd.testing.assert_frame_equal(part.table, small.table.iloc[:7])
@@ -81,13 +81,13 @@ def test_no_person_is_in_two_splits(free):
     assert not free.duplicated(["source", "frame"]).any()
 
 
-def test_people_keep_what_is_theirs(free):
+def test_labels_of_a_person_are_constant(free):
     of_a_person = ["skin_tone", "age_group", "Young", "Big_Nose", "Big_Lips", "Bushy_Eyebrows", "Goatee", "No_Beard"]
     assert (free.groupby("source")[of_a_person].nunique() == 1).all(axis=None)
 
 
 @pytest.mark.parametrize("splits", [(0.7, 0.1, 0.2), (0.5, 0.25, 0.25), (1.0, 0.0, 0.0)])
-def test_splits_hold_their_shares_at_any_count(splits):
+def test_splits_have_their_fractions_at_any_count(splits):
     for count in (60, 400, 1200):
         shares = table_of(count, seed=5, splits=splits).split.value_counts(normalize=True)
         for name, share in zip(("train", "val", "test"), splits):
@@ -99,8 +99,8 @@ def test_every_tone_and_emotion_is_equally_frequent(free):
     assert free.emotion.value_counts(normalize=True).between(0.11, 0.14).all()
 
 
-def test_labels_do_not_know_the_skin_tone(free):
-    # Labels of a person count people, of whom there are a quarter: chance alone ties them twice as much.
+def test_labels_are_independent_of_skin_tone(free):
+    # Labels of a person have a quarter as many independent values, so random association is twice as large.
     people = free.drop_duplicates("source")
     for label in ("emotion", "forged", "Smiling", "Eyeglasses", "Wearing_Hat", "Mouth_Slightly_Open"):
         assert cramers_v(free.skin_tone, free[label]) < 0.08, label
@@ -109,7 +109,7 @@ def test_labels_do_not_know_the_skin_tone(free):
 
 
 @pytest.mark.parametrize("label", ["Smiling", "emotion=happy", "Eyeglasses", "forged", "Goatee", "Bangs"])
-def test_bias_ties_the_label_in_training_only(free, label):
+def test_bias_changes_the_training_split_only(free, label):
     def has(table):
         return (table.emotion == "happy") if label == "emotion=happy" else table[label] == 1
 
@@ -130,11 +130,11 @@ def test_bias_ties_the_label_in_training_only(free, label):
     assert previous == pytest.approx(1.0)
 
 
-def test_bias_of_no_strength_is_no_bias():
+def test_a_bias_of_strength_zero_changes_nothing():
     pd.testing.assert_frame_equal(table_of(80, seed=4, bias=Bias("Smiling", strength=0.0)), table_of(80, seed=4))
 
 
-def test_bias_takes_another_group_and_its_favored_levels():
+def test_bias_accepts_a_group_and_favored_levels():
     bias = Bias("Wearing_Hat", group="age_group", strength=1.0, favored=("senior",))
     table = table_of(400, seed=6, bias=bias)
     train = table[table.split == "train"]
@@ -151,7 +151,7 @@ def test_bias_takes_another_group_and_its_favored_levels():
         ({"label": "Young", "group": "age_group"}, "cannot tie Young to age_group"),
     ],
 )
-def test_bad_bias_is_refused(wrong, says):
+def test_an_invalid_bias_is_refused(wrong, says):
     with pytest.raises(InputError, match=says):
         Bias(**wrong)
 
@@ -166,6 +166,6 @@ def test_bad_bias_is_refused(wrong, says):
         ({"count": 4, "splits": (0.5, 0.1, 0.1)}, "splits must be three numbers"),
     ],
 )
-def test_bad_calls_are_refused(wrong, says):
+def test_invalid_arguments_are_refused(wrong, says):
     with pytest.raises(InputError, match=says):
         render_faces(**wrong)
