@@ -6,9 +6,18 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("auxface.texture", "auxface.encoders")
+PACKAGES = (
+    "auxface.texture",
+    "auxface.encoders",
+    "auxface.data.augment",
+    "auxface.data.corruptions",
+    "auxface.data.synthetic",
+)
 MODULES = [
     "auxface.plugins",
+    "auxface.doctor",
+    "auxface.data.random",
+    "auxface.data.parallel",
     *PACKAGES,
     *(
         module.name

@@ -4,6 +4,7 @@ A number is a hash of (seed, stream, position), computed with the finalizer of S
 in wrapping int64 arithmetic. There is no generator state, so none has to be saved to resume a run.
 
 Example:
+    >>> import torch
     >>> seeds = sample_seeds(seed=0, epoch=3, indices=torch.tensor([7, 8]))
     >>> uniforms(seeds, 4, stream=1).shape
     torch.Size([2, 4])

@@ -57,7 +57,7 @@ class Classification(PrimaryObjective):
             each, counts = sample_losses(task, logits[task.name], labels, self.label_smoothing)
             if mixed is not None:
                 other, others = sample_losses(task, logits[task.name], labels[mixed.partner], self.label_smoothing)
-                share = mixed.share.view(-1, *[1] * (each.ndim - 1))
+                share = mixed.weight.view(-1, *[1] * (each.ndim - 1))
                 both = torch.maximum(counts, others)
                 each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
                 counts = both

@@ -19,15 +19,15 @@ def constant():
 def test_mixup_is_a_weighted_mean_with_the_partner(constant):
     mixed = mixup(constant, 3, alpha=0.8)
     assert sorted(mixed.partner.tolist()) == list(range(8))
-    expected = mixed.share * constant[:, 0, 0, 0] + (1 - mixed.share) * constant[mixed.partner, 0, 0, 0]
+    expected = mixed.weight * constant[:, 0, 0, 0] + (1 - mixed.weight) * constant[mixed.partner, 0, 0, 0]
     assert torch.allclose(mixed.primary, expected[:, None, None, None].expand_as(constant))
 
 
 def test_mixup_weights_follow_the_beta_distribution():
-    share = mixup(torch.zeros(20_000, 3, 1, 1), 0, alpha=0.4).share.double()
-    assert share.mean() == pytest.approx(0.5, abs=0.01)
+    weight = mixup(torch.zeros(20_000, 3, 1, 1), 0, alpha=0.4).weight.double()
+    assert weight.mean() == pytest.approx(0.5, abs=0.01)
     # Var of Beta(a, a) is 1 / (4 (2a + 1)).
-    assert share.var() == pytest.approx(1 / (4 * 1.8), rel=0.02)
+    assert weight.var() == pytest.approx(1 / (4 * 1.8), rel=0.02)
 
 
 def test_cutmix_pastes_a_box_and_counts_its_pixels(constant):
@@ -39,7 +39,7 @@ def test_cutmix_pastes_a_box_and_counts_its_pixels(constant):
             assert bool((own | theirs).all())
             if mixed.partner[row] == row:
                 continue
-            assert mixed.share[row] == pytest.approx(own.float().mean().item(), abs=1e-6)
+            assert mixed.weight[row] == pytest.approx(own.float().mean().item(), abs=1e-6)
             rows, columns = theirs.any(1), theirs.any(0)
             assert torch.equal(theirs, rows[:, None] & columns[None, :])
             assert torch.equal(mixed.primary[row, 0], mixed.primary[row, 2])
@@ -85,7 +85,7 @@ def test_the_loss_is_weighted_as_the_images_are(kind):
     for row in range(4):
         for column in range(logits.shape[1] if kind == "multilabel" else 1):
             pair = []
-            for at, share in ((row, mixed.share[row]), (int(mixed.partner[row]), 1 - mixed.share[row])):
+            for at, weight in ((row, mixed.weight[row]), (int(mixed.partner[row]), 1 - mixed.weight[row])):
                 if kind == "class":
                     known = labels[at] >= 0
                     value = functional.cross_entropy(logits[row], labels[at]) if known else 0.0
@@ -93,7 +93,7 @@ def test_the_loss_is_weighted_as_the_images_are(kind):
                     truth = labels[at] if kind == "binary" else labels[at, column]
                     known = not truth.isnan()
                     value = functional.binary_cross_entropy_with_logits(logits[row, column], truth) if known else 0.0
-                pair.append((bool(known), share * value))
+                pair.append((bool(known), weight * value))
             total += sum(value for _, value in pair)
             counted += any(known for known, _ in pair)
     assert loss.item() == pytest.approx(float(torch.as_tensor(total).detach()) / counted, rel=1e-5)

@@ -15,17 +15,17 @@ from torch import Tensor
 class Mixed:
     """A batch in which each image is mixed with another image of the batch.
 
-    The loss of a row is ``share * loss(own label) + (1 - share) * loss(label of partner)``.
+    The loss of a row is ``weight * loss(own label) + (1 - weight) * loss(label of partner)``.
 
     Attributes:
         primary: float32 [B, 3, H, W] in 0..1, the mixed images.
         partner: int64 [B], the row that each row is mixed with.
-        share: float32 [B] in 0..1, the fraction of the row's own image.
+        weight: float32 [B] in 0..1, the fraction of the row's own image.
     """
 
     primary: Tensor
     partner: Tensor
-    share: Tensor
+    weight: Tensor
 
 
 def mix(primary: Tensor, seeds: Tensor, *, mixup_alpha: float, cutmix_alpha: float) -> Mixed | None:
@@ -52,18 +52,18 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
     Args:
         primary: float [B, 3, H, W], the primary view.
         seed: of the training step.
-        alpha: the shares are drawn from Beta(alpha, alpha).
+        alpha: the weights are drawn from Beta(alpha, alpha).
 
     Raises:
         ValueError: alpha is not positive.
     """
-    partner, share = _draw(primary, seed, alpha)
-    weight = share[:, None, None, None]
-    return Mixed(weight * primary + (1 - weight) * primary[partner], partner, share)
+    partner, weight = _draw(primary, seed, alpha)
+    each = weight[:, None, None, None]
+    return Mixed(each * primary + (1 - each) * primary[partner], partner, weight)
 
 
 def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
-    """Paste a box of another image into each (Yun et al., 2019); the share is the fraction of pixels kept.
+    """Paste a box of another image into each (Yun et al., 2019); the weight is the fraction of pixels kept.
 
     Args:
         primary: float [B, 3, H, W], the primary view.
@@ -73,10 +73,10 @@ def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
     Raises:
         ValueError: alpha is not positive.
     """
-    partner, share = _draw(primary, seed, alpha)
+    partner, weight = _draw(primary, seed, alpha)
     height, width = primary.shape[2:]
     middle = torch.from_numpy(np.random.default_rng([seed, 1]).random((len(primary), 2), np.float32)).to(primary.device)
-    half = (1 - share).sqrt() / 2
+    half = (1 - weight).sqrt() / 2
     inside = []
     for length, at in ((height, middle[:, 0]), (width, middle[:, 1])):
         low = ((at - half) * length).round().clamp(0, length)[:, None]
@@ -93,5 +93,5 @@ def _draw(primary: Tensor, seed: int, alpha: float) -> tuple[Tensor, Tensor]:
         raise ValueError(f"alpha must be greater than 0, not {alpha}")
     random = np.random.default_rng([seed, 0])
     partner = torch.from_numpy(random.permutation(len(primary))).to(primary.device)
-    share = torch.from_numpy(random.beta(alpha, alpha, len(primary)).astype(np.float32)).to(primary.device)
-    return partner, share
+    weight = torch.from_numpy(random.beta(alpha, alpha, len(primary)).astype(np.float32)).to(primary.device)
+    return partner, weight

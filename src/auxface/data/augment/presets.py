@@ -4,6 +4,7 @@ Both views of an image share every movement of pixels. Color changes, noise, com
 view only, so that a reconstruction target never contains what augmentation added.
 
 Example:
+    >>> import torch
     >>> images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
     >>> views = make_views(images, torch.arange(4), "light", size=32)
     >>> views.primary.shape, views.clean.dtype, views.affine.shape

@@ -8,6 +8,7 @@ Coordinates are continuous and count pixels from the upper left corner of an ima
 pixel in column c and row r covers c to c + 1 and r to r + 1, so its center is at (c + 0.5, r + 0.5).
 
 Example:
+    >>> import torch
     >>> images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
     >>> request = ViewRequest("contrast_crop", {"number": 2})
     >>> view = make_view(request, images, torch.arange(4), size=32)
