@@ -143,7 +143,7 @@ def test_evaluate_without_a_model_and_on_the_split_that_chose_it(refused, sixty,
     assert "this model was selected on split 'test'" in said
 
 
-def test_a_table_that_cannot_be_measured_is_bad_input_of_evaluate_too(refused, sixty, model, tmp_path):
+def test_an_invalid_table_is_bad_input_of_evaluate(refused, sixty, model, tmp_path):
     manifest = read_manifest(sixty)
     table = manifest.table.assign(skin_tone=[f"{'x' * 300}{row}" for row in range(len(manifest.table))])
     table["path"] = [str(manifest.root / path) for path in table["path"]]

@@ -102,7 +102,7 @@ def test_onnx_and_torch_give_the_same(run, clips, clip_model, tmp_path):
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
-def test_strips_that_prepare_cut_are_trained_on_and_their_stride_is_kept(run, clips, tmp_path):
+def test_clips_that_prepare_wrote_keep_their_stride(run, clips, tmp_path):
     source = read_manifest(clips)
     source.table.assign(path=[str(path) for path in source.paths()]).to_csv(tmp_path / "list.csv", index=False)
     words = ["--frames", 2, "--frame-choice", "clips", "--clip-length", 4, "--clip-stride", 3, "--out", "crops"]

@@ -118,7 +118,7 @@ def site(tmp_path):
     return folder
 
 
-def test_an_installed_package_adds_a_descriptor_an_objective_and_a_layout(site, tmp_path):
+def test_an_installed_package_extends_three_registries(site, tmp_path):
     (tmp_path / "extended.yaml").write_text(RECIPE)
     paths = os.pathsep.join([str(site), *(path for path in sys.path if path)])
     done = subprocess.run(

@@ -51,7 +51,7 @@ def test_train_evaluate_predict(run, sixty, small, tmp_path):
     assert second["reason"]
 
 
-def test_a_broken_image_among_many_is_counted_and_listed_and_training_goes_on(run, small, tmp_path):
+def test_an_unreadable_image_is_listed_and_training_continues(run, small, tmp_path):
     for number in range(24):
         split = "train" if number < 12 else "val" if number < 18 else "test"
         Image.new("RGB", (32, 32), (number * 9, 40, 90)).save(tmp_path / f"{number}.png")

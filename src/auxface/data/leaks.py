@@ -5,6 +5,8 @@ image is represented by the low DCT frequencies of its 16 x 16 gray thumbnail (a
 median of the manifest: faces that were cropped in the same way resemble each other, and only the difference from that
 common image identifies a copy. Crops and mirror images are not found.
 
+Example::
+
     pairs = find_near_duplicates(np.stack([thumbnail(image) for image in images]))
     leaks = find_leaks(manifest.table, pairs)
 """

@@ -3,6 +3,8 @@
 The file is Parquet with a JSON header under the schema's metadata key ``auxface``, or CSV with the same header in
 ``NAME.json`` beside it. docs/formats.md describes the format.
 
+Example::
+
     manifest = read_manifest(Path("faces.parquet"))
     manifest.labels["emotion"].classes   # ("neutral", "happy", ...)
     manifest.only("val").paths()         # files of the validation split

@@ -1,8 +1,10 @@
 """Load the images or clips that a recipe's encoder takes from a manifest. This module alone decides which of the two.
 
-samples = load_samples(manifest.only("train"), "train", recipe)
-samples.images    # uint8 [N, 3, S, S], or clips [N, T, 3, S, S]
-samples.manifest  # the N rows that could be read
+Example::
+
+    samples = load_samples(manifest.only("train"), "train", recipe)
+    samples.images    # uint8 [N, 3, S, S], or clips [N, T, 3, S, S]
+    samples.manifest  # the N rows that could be read
 """
 
 from dataclasses import dataclass, replace
@@ -15,13 +17,16 @@ import pandas as pd
 from auxface.atomic import atomic_file
 from auxface.data.augment.presets import UNCROPPED
 from auxface.data.images.cache import load_images, training_side
+from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.shards import index_shards, is_sharded
-from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips
-from auxface.data.video.frames import is_video
+from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips, read_clips, recorded_clip
+from auxface.data.video.frames import UnreadableVideo, is_video
 from auxface.errors import InputError
 from auxface.progress import progress_steps
 from auxface.recipe import Recipe
+
+_MAX_FIRST = 8
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,9 @@ def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples
 def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
     """Load the training rows as :func:`load_samples` does, with images large enough to crop views from.
 
-    A training view is a crop. Cut from an image that was first shrunk to the input size of the encoder, it has to be
-    enlarged again and has less fine detail than an image at evaluation. See
-    :func:`auxface.data.images.cache.training_side` for the size that is used instead. Clips and shards keep the input
-    size of the encoder.
+    A training view is a crop. Taken from an image that was first reduced to the input size of the encoder, it would be
+    enlarged again and have less fine detail than an image at evaluation. Images are therefore decoded at
+    :func:`auxface.data.images.cache.training_side`; clips and shards at the input size of the encoder.
 
     Raises:
         InputError: see :func:`load_image_samples` and :func:`load_clip_samples`.
@@ -70,6 +74,47 @@ def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> Load
     if recipe.encoder.num_frames is not None or is_sharded(manifest) or recipe.train.augment in UNCROPPED:
         return load_samples(manifest, name, recipe)
     return load_image_samples(manifest, name, training_side(manifest.paths(), size))
+
+
+def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[LoadedSamples, int]:
+    """Read the first few images or clips of a manifest for a dry run, without a cache.
+
+    Args:
+        manifest: the rows.
+        name: name of the data in messages.
+        recipe: its encoder determines image size, number of frames and sampling.
+
+    Returns:
+        all rows, with the images that were read repeated in place of the others; and the number of images read.
+
+    Raises:
+        InputError: none of the first files can be read.
+    """
+    size = recipe.encoder.image_size
+    sampling = None if recipe.encoder.num_frames is None else clip_sampling(recipe)
+    images: list[np.ndarray] = []
+    reason = ""
+    if sampling is not None:
+        sampling.check(manifest)
+    elif is_sharded(manifest):
+        images = list(np.asarray(load_image_samples(manifest, name, size).images[:_MAX_FIRST]))
+    for path in [] if images else manifest.paths()[:_MAX_FIRST]:
+        try:
+            if sampling is None:
+                images.append(fit_square(read_image(path), size).transpose(2, 0, 1))
+            else:
+                images += [clip for _, clip in read_clips(path, sampling) if clip is not None]
+        except (UnreadableImage, UnreadableVideo) as error:
+            reason = f"{path}: {error}"
+    if not images:
+        kind = "images" if sampling is None else "videos"
+        raise InputError(f"none of the first {_MAX_FIRST} {kind} of split '{name}' can be read ({reason})")
+    if sampling is not None and not recorded_clip(manifest.crop):
+        # The largest possible number of clips of every video.
+        repeated = manifest.table.index.repeat(sampling.per_video)
+        manifest = replace(manifest, table=manifest.table.loc[repeated].reset_index(drop=True))
+    rows = np.arange(len(manifest.table)) % len(images)
+    return LoadedSamples(manifest, np.stack(images)[rows], manifest.table.iloc[:0]), len(images)
 
 
 def clip_sampling(recipe: Recipe) -> ClipSampling:

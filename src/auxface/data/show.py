@@ -1,7 +1,9 @@
 """Inspect a manifest: count splits, classes and groups; find leaks, near-duplicates and unreadable images.
 
-facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
-facts["leaks"]["pairs"]  # near-duplicate images in different splits
+Example::
+
+    facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
+    facts["leaks"]["pairs"]  # near-duplicate images in different splits
 """
 
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 """Split data whose owners give no splits: by a hash of the source, so that every source is in one split.
 
-split_by_source(["ann", "ann", "bob", "cem"], (0.5, 0.25, 0.25))
+Example::
+
+    split_by_source(["ann", "ann", "bob", "cem"], (0.5, 0.25, 0.25))
 """
 
 import hashlib

@@ -1,7 +1,9 @@
 """Draw the texture maps of one image on a sheet, or write the codes of one descriptor.
 
-texture_sheet(Path("face.png"), Path("sheet.png"))
-texture_codes(Path("face.png"), Path("codes.npy"), "local_binary_pattern", settings=["points=16", "radius=2"])
+Example::
+
+    texture_sheet(Path("face.png"), Path("sheet.png"))
+    texture_codes(Path("face.png"), Path("codes.npy"), "local_binary_pattern", settings=["points=16", "radius=2"])
 """
 
 from collections.abc import Iterable

@@ -10,19 +10,14 @@ import os
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
-from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.manifest import Manifest
-from auxface.data.samples import LoadedSamples, clip_sampling, load_image_samples
-from auxface.data.shards import is_sharded
-from auxface.data.video.clips import read_clips, recorded_clip
-from auxface.data.video.frames import UnreadableVideo
+from auxface.data.samples import LoadedSamples, load_first_samples
 from auxface.device import peak_memory
 from auxface.errors import InputError
 from auxface.recipe import Recipe
@@ -32,8 +27,6 @@ from auxface.training.fsdp import full_model, shard_model, uses_fsdp
 from auxface.training.optimizer import make_optimizer
 from auxface.training.train_step import Stepper
 from auxface.training.wrapping import configure_blocks
-
-_MAX_READ = 8
 
 
 @dataclass(frozen=True)
@@ -127,44 +120,8 @@ class FirstImages:
         self.seconds_per_image = 0.0
 
     def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
-        """Return all rows of a split, with the images that were read repeated in place of the others.
-
-        Args:
-            manifest: Rows of the split.
-            name: Name of the split.
-            recipe: Recipe.
-
-        Raises:
-            InputError: None of the images can be read.
-        """
+        """Return :func:`auxface.data.samples.load_first_samples` and measure the time."""
         start = time.perf_counter()
-        images: list[np.ndarray] = []
-        reason = ""
-        is_video = recipe.encoder.num_frames is not None
-        if is_video:
-            clip_sampling(recipe).check(manifest)
-        if is_sharded(manifest) and not is_video:
-            images = list(np.asarray(load_image_samples(manifest, name, recipe.encoder.image_size).images[:_MAX_READ]))
-        for path in [] if images else manifest.paths()[:_MAX_READ]:
-            try:
-                images += _read_clips(path, recipe) if is_video else [_read_image(path, recipe.encoder.image_size)]
-            except (UnreadableImage, UnreadableVideo) as error:
-                reason = f"{path}: {error}"
-        if not images:
-            what = "videos" if is_video else "images"
-            raise InputError(f"none of the first {_MAX_READ} {what} of split '{name}' can be read ({reason})")
-        self.seconds_per_image = (time.perf_counter() - start) / len(images)
-        if is_video and not recorded_clip(manifest.crop):
-            # The largest possible number of clips of every video.
-            repeated = manifest.table.index.repeat(recipe.sampled_clips.per_video)
-            manifest = replace(manifest, table=manifest.table.loc[repeated].reset_index(drop=True))
-        rows = len(manifest.table)
-        return LoadedSamples(manifest, np.stack(images)[np.arange(rows) % len(images)], manifest.table.iloc[:0])
-
-
-def _read_image(path: Path, size: int) -> np.ndarray:
-    return fit_square(read_image(path), size).transpose(2, 0, 1)
-
-
-def _read_clips(path: Path, recipe: Recipe) -> list[np.ndarray]:
-    return [clip for _, clip in read_clips(path, clip_sampling(recipe)) if clip is not None]
+        samples, count = load_first_samples(manifest, name, recipe)
+        self.seconds_per_image = (time.perf_counter() - start) / count
+        return samples

@@ -1,10 +1,12 @@
 """Detect faces, choose among them and crop them, by settings that are stored in the manifest and in the model.
 
-from auxface.data.faces import FaceCropper, FaceSettings
-from auxface.data.images.decode import read_image
+Example::
 
-cropper = FaceCropper(FaceSettings(detector="haar"))
-faces = cropper.crop(read_image(path))  # [(Face, uint8 [224, 224, 3]), ...]
+    from auxface.data.faces import FaceCropper, FaceSettings
+    from auxface.data.images.decode import read_image
+
+    cropper = FaceCropper(FaceSettings(detector="haar"))
+    faces = cropper.crop(read_image(path))  # [(Face, uint8 [224, 224, 3]), ...]
 """
 
 from auxface.data.faces.cropper import FaceCropper

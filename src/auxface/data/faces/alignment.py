@@ -3,6 +3,8 @@
 The standard points are those in use since ArcFace (Deng et al., 2019); the similarity transform is that of Umeyama
 (1991).
 
+Example::
+
     [face] = choose_faces(faces, "largest", image.shape[:2])
     crop = warp(image, crop_transform(face, settings, image.shape[:2]), settings.size)
 """

@@ -1,7 +1,9 @@
 """Detect faces with YuNet (Wu, Peng and Yu, 2023; five landmarks) or OpenCV's Haar cascade (no download).
 
-detect = make_detector("haar")
-faces = detect(image)  # uint8 [H, W, 3] RGB to a list of Face, best first
+Example::
+
+    detect = make_detector("haar")
+    faces = detect(image)  # uint8 [H, W, 3] RGB to a list of Face, best first
 """
 
 import hashlib

@@ -4,6 +4,8 @@ The cache key covers every path with its size and modification time, the image s
 changed files are decoded again. Deleting the folder costs time and changes no result. An interrupted run resumes at its
 last saved row: rows are decoded in order, and the number of finished rows is saved after the images themselves.
 
+Example::
+
     images = load_images(read_manifest(Path("faces.parquet")), size=112).array  # uint8 [N, 3, 112, 112]
 """
 

@@ -1,9 +1,11 @@
 """Decode an untrusted image file to uint8 RGB, or refuse it with a reason.
 
-try:
-    image = read_image(Path("face.jpg"))  # uint8 [H, W, 3]
-except UnreadableImage as error:
-    print(f"face.jpg: {error}")
+Example::
+
+    try:
+        image = read_image(Path("face.jpg"))  # uint8 [H, W, 3]
+    except UnreadableImage as error:
+        print(f"face.jpg: {error}")
 """
 
 import io

@@ -1,5 +1,7 @@
 """Layout ``table``: any CSV or Parquet list of images, with labels and groups named by the user.
 
+Example::
+
     auxface prepare table labels.csv --label gender --label age:ordinal --group race -o faces.parquet
 
 A label is written ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``; without a kind it is inferred from the values.

@@ -1,8 +1,10 @@
 """Open each file of a data set once: check that it can be read, crop faces, extract frames, and account for it.
 
-processor = FileProcessor(cropper=FaceCropper(FaceSettings()), crops=Path("crops"))
-with Journal(Path(".journal"), settings) as journal:
-    results = list(processor.process_all(files, journal))
+Example::
+
+    processor = FileProcessor(cropper=FaceCropper(FaceSettings()), crops=Path("crops"))
+    with Journal(Path(".journal"), settings) as journal:
+        results = list(processor.process_all(files, journal))
 """
 
 import hashlib

@@ -1,7 +1,9 @@
 """Extract frames, or clips of one tracked face, from a video.
 
-for frame in extract_frames(path, None, FrameSettings(count=32), FaceCropper(FaceSettings())):
-    ...  # frame.status, frame.number, frame.image: uint8 [224, 224, 3]
+Example::
+
+    for frame in extract_frames(path, None, FrameSettings(count=32), FaceCropper(FaceSettings())):
+        ...  # frame.status, frame.number, frame.image: uint8 [224, 224, 3]
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,9 +1,11 @@
 """A journal of finished files, written line by line, so that an interrupted run resumes and a second one skips them.
 
-with Journal(Path(".faces.parquet.journal"), settings) as journal:
-    if journal.find(path) is None:
-        state = file_state(path)
-        journal.add(path, state, process(path))
+Example::
+
+    with Journal(Path(".faces.parquet.journal"), settings) as journal:
+        if journal.find(path) is None:
+            state = file_state(path)
+            journal.add(path, state, process(path))
 """
 
 import hashlib

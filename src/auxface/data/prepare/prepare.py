@@ -1,9 +1,11 @@
 """Prepare a data set: read it as its owners publish it and write a manifest of the images that can be used.
 
-from auxface.data.prepare.prepare import prepare
+Example::
 
-account = prepare("folder", Path("faces"), out=Path("faces.parquet"))
-account["usable"]
+    from auxface.data.prepare.prepare import prepare
+
+    account = prepare("folder", Path("faces"), out=Path("faces.parquet"))
+    account["usable"]
 """
 
 import hashlib

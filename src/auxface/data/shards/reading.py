@@ -1,8 +1,10 @@
 """Read shards in an order that depends on (seed, epoch) only, partitioned over processes and their workers.
 
-for sample in read_shards(Path("shards"), "train", size=112, epoch=3):
-    ...  # sample.image is uint8 [3, 112, 112]
-loader = DataLoader(ShardDataset(Path("shards"), "train", size=112), 64, num_workers=2, collate_fn=list)
+Example::
+
+    for sample in read_shards(Path("shards"), "train", size=112, epoch=3):
+        ...  # sample.image is uint8 [3, 112, 112]
+    loader = DataLoader(ShardDataset(Path("shards"), "train", size=112), 64, num_workers=2, collate_fn=list)
 """
 
 import json

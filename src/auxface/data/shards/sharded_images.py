@@ -3,6 +3,8 @@
 A tar file is not compressed, so an image is a byte range at a known offset. Any number of processes may read from the
 same shards, whatever the number of shards.
 
+Example::
+
     images = index_shards(read_manifest(Path("shards")), size=112)
     batch = images[[3, 1, 4]]  # uint8 [3, 3, 112, 112]
 """

@@ -4,6 +4,8 @@ A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the nu
 ``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last: a folder without it is
 incomplete.
 
+Example::
+
     write_shards(Path("faces.parquet"), Path("shards"))
 """
 

@@ -3,6 +3,8 @@
 All randomness depends on the seed alone, so the frames of a clip share crop, flip, color, noise and erasing, and an
 augmentation adds no flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
 
+Example::
+
     frames, frame_seeds = flatten_frames(batch, seeds)
     views = unflatten_frames(augment(frames, frame_seeds), batch)
 """

@@ -4,6 +4,8 @@ A row of the manifest is a video, from which several clips are sampled, or an im
 below each other, as ``prepare --frame-choice clips`` writes it. The cache works as in
 :mod:`auxface.data.images.cache`; an interrupted run resumes at its last saved row.
 
+Example::
+
     sampling = ClipSampling(frames=8, stride=4, per_video=2, size=112)
     clips = load_clips(read_manifest(Path("videos.parquet")), sampling).array  # uint8 [N, 8, 3, 112, 112]
 """

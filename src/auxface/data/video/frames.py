@@ -4,6 +4,8 @@ The packets' timestamps are listed first, without decoding, so frames are counte
 frame rate or a wrong header. Before each chosen frame the reader seeks to the nearest key frame where that saves
 decoding.
 
+Example::
+
     index = index_video(path)
     for number, frame in read_frames(path, index, uniform_frames(len(index), 32)):
         ...  # frame is uint8 [H, W, 3] RGB

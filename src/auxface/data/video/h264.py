@@ -4,6 +4,8 @@ FaceForensics++ (Rössler et al., 2019) names its compressed videos c23 and c40 
 single image is coded as a key frame; the later frames of a video are predicted from earlier ones, so they lose slightly
 less or more.
 
+Example::
+
     write_video(Path("clip.mp4"), frames)   # uint8 [H, W, 3] each
     worse = compress_h264(images, 40)       # uint8 [B, 3, H, W]
 """
