@@ -71,11 +71,7 @@ def test_workers_and_processes_partition_the_split(manifest, tmp_path, monkeypat
         monkeypatch.setenv("RANK", str(rank))
         data = ShardDataset(tmp_path / "s", "train", size=16)
         data.set_epoch(3)
-        rows += [
-            sample.row
-            for batch in DataLoader(images=data, labels=4, num_workers=2, collate_fn=list)
-            for sample in batch
-        ]
+        rows += [sample.row for batch in DataLoader(data, 4, num_workers=2, collate_fn=list) for sample in batch]
     assert sorted(rows) == sorted(rows_of(tmp_path / "s"))
 
 
