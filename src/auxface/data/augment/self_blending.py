@@ -26,7 +26,7 @@ from auxface.data.random import sample_seeds, uniforms
 from auxface.errors import InputError
 from auxface.recipe import SelfBlend
 
-_SHARES = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+_BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
 _STREAM = 7
 _WAVES = 5
 _CHUNK = 256
@@ -86,8 +86,8 @@ def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     masks = blur(masks, size * (0.01 + 0.05 * chance[:, 13]))
     # The mask reaches its largest value inside the face, never at the border of the image.
     masks = masks / masks.amax((2, 3), keepdim=True).clamp(min=1e-6)
-    shares = torch.tensor(_SHARES, device=masks.device)[(chance[:, 14] * len(_SHARES)).long()]
-    masks = masks * shares[:, None, None, None]
+    ratios = torch.tensor(_BLEND_RATIOS, device=masks.device)[(chance[:, 14] * len(_BLEND_RATIOS)).long()]
+    masks = masks * ratios[:, None, None, None]
     return masks * inner + (1 - masks) * outer, masks
 
 
