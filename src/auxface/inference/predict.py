@@ -15,7 +15,6 @@ from PIL import Image
 
 from auxface.data.faces.settings import DetectorName
 from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.files import list_files
 from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.device import check_device
 from auxface.errors import InputError
@@ -117,6 +116,9 @@ def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
         if isinstance(item, str) and is_url(item):
             yield item
         elif Path(item).is_dir():
+            # Imports pandas, which no prediction for an image needs.
+            from auxface.data.layouts.files import list_files
+
             found = list(list_files(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
             if not found:
                 raise InputError(f"{item}: the folder has no images or videos")
@@ -135,7 +137,7 @@ def _predict_videos(
 
 def _output_path(folder: Path, number: int, name: str) -> Path:
     """Return a path without suffix that no other input has."""
-    # Imports pandas, which no prediction without ``out`` needs.
+    # Imports pandas, which no prediction for an image needs.
     from auxface.data.prepare.file_processing import safe_name
 
     return folder / f"{number:05d}-{safe_name(Path(name).stem)}"

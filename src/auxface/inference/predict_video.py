@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from auxface.data.images.decode import fit_square
-from auxface.data.video.frames import UnreadableVideo, VideoIndex, clip_frames, index_video, read_frames
+from auxface.data.video.frames import UnreadableVideo, VideoIndex, clip_frames, index_video, read_frames, recorded_clip
 from auxface.inference.answers import Answer, answers_from_scores, calibrated_scores
 from auxface.inference.face_tracks import Box, Track, Tracker
 from auxface.inference.prediction import NO_FACE, Face, VideoPrediction
@@ -133,9 +133,6 @@ def _predict_clips(
 
 def _stride(config: ModelConfig) -> int:
     """Return the distance between the frames of a clip, as in the clips that the model was trained on."""
-    # Imports pandas, which no image needs.
-    from auxface.data.video.clips import recorded_clip
-
     return recorded_clip(config.crop).get("stride", config.recipe.sampled_clips.stride)
 
 

@@ -6,7 +6,7 @@ What an audit found, for the model card: figures with intervals, groups, gaps.
 from collections.abc import Mapping
 from typing import Any
 
-from auxface.data.video.clips import recorded_clip
+from auxface.data.video.frames import recorded_clip
 from auxface.model.config import ModelConfig, TaskRecord
 from auxface.recipe import Recipe, ReconstructionOptions
 

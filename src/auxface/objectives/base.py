@@ -7,7 +7,7 @@ during training and takes no part in predictions. ``docs/extending.md`` has an a
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from auxface.data.augment.mixup import Mixed
 from auxface.data.augment.views import View, ViewRequest
-from auxface.data.manifest import Manifest
 from auxface.encoders import Features, MaskableEncoder
 from auxface.objectives.learned_task import LearnedTask
 from auxface.objectives.texture_input import texture_image
 from auxface.recipe import TextureInput
+
+if TYPE_CHECKING:
+    from auxface.data.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class TrainingSet:
         features: returns the encoder's pooled features of every image with the current weights, float32 [N, D], CPU.
     """
 
-    manifest: Manifest
+    manifest: "Manifest"
     features: Callable[[], Tensor]
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from auxface.objectives.base import Batch, BuildContext, PrimaryLoss, PrimaryObjective
 from auxface.objectives.learned_task import LearnedTask
 from auxface.objectives.registry import ObjectiveSpec, register
-from auxface.objectives.validation_figures import classification_figure
 from auxface.recipe import Primary, TextureInput
 
 # Thresholds of an ordinal task are spread over -3 .. 3 at first.
@@ -80,7 +79,10 @@ class Classification(PrimaryObjective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the mean of a metric over the tasks; see :func:`classification_figure`."""
+        """Return the mean of a metric over the tasks; see :func:`~.validation_figures.classification_figure`."""
+        # Imports scikit-learn, which inference does not need.
+        from auxface.objectives.validation_figures import classification_figure
+
         return classification_figure(metric, self.tasks, logits, labels)
 
 

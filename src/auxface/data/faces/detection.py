@@ -20,7 +20,6 @@ import numpy as np
 
 from auxface.atomic import atomic_file
 from auxface.data.faces.settings import DetectorName
-from auxface.data.images.cache import cache_folder
 from auxface.errors import InputError
 
 URL = (
@@ -82,6 +81,9 @@ def yunet_weights(given: Path | None = None) -> Path:
         if not named.is_file():
             raise InputError(f"{named}: no such file; expected YuNet's weights, an ONNX file")
         return named
+    # Imports pandas, which a named file does not need.
+    from auxface.data.images.cache import cache_folder
+
     kept = cache_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"
     if not (kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == SHA256):
         data = _download()

@@ -24,7 +24,7 @@ from auxface.data.images.cache import Progress, cache_folder, cache_key, make_on
 from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, read_image
 from auxface.data.manifest import Manifest
 from auxface.data.parallel import in_order
-from auxface.data.video.frames import UnreadableVideo, clip_frames, index_video, is_video, read_frames
+from auxface.data.video.frames import UnreadableVideo, clip_frames, index_video, is_video, read_frames, recorded_clip
 from auxface.errors import InputError
 
 SAVE_EVERY = 32
@@ -76,14 +76,6 @@ class LoadedClips:
     rows: np.ndarray
     first: np.ndarray
     rejected: pd.DataFrame
-
-
-def recorded_clip(crop: object) -> dict[str, int]:
-    """Return ``length`` and ``stride`` of the clips in a manifest, from its crop header; empty if it has none."""
-    clip = crop.get("clip") if isinstance(crop, dict) else None
-    if not isinstance(clip, dict):
-        return {}
-    return {str(name): value for name, value in clip.items() if isinstance(value, int)}
 
 
 def load_clips(

@@ -201,6 +201,14 @@ def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[i
     return [list(range(start, start + span, stride)) for start in starts]
 
 
+def recorded_clip(crop: object) -> dict[str, int]:
+    """Return ``length`` and ``stride`` of the clips in a manifest, from its crop header; empty if it has none."""
+    clip = crop.get("clip") if isinstance(crop, dict) else None
+    if not isinstance(clip, dict):
+        return {}
+    return {str(name): value for name, value in clip.items() if isinstance(value, int)}
+
+
 @contextmanager
 def _open(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     try:

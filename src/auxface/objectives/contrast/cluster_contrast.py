@@ -1,22 +1,25 @@
 """Contrast by clusters: views of one image, and of images in one cluster, get similar features (Tsai et al., 2022).
 
-Clusters come from labels that are not learned, or from k-means on the encoder's own features.
+Clusters come from labels that are not learned, or from k-means on the encoder's own features. Inference loads this
+module too, so pandas, scikit-learn and pytorch-metric-learning are imported where they are used.
 """
 
 import functools
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
 from auxface.encoders import MaskableEncoder
 from auxface.objectives.base import Batch, BuildContext, Objective, StepContext, TrainingSet
-from auxface.objectives.contrast.clusters import auxiliary_labels, information_report, kmeans_clusters, top_k_entropy
 from auxface.objectives.contrast.gather import broadcast_first, gather_rows
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ClusterContrastOptions
+
+if TYPE_CHECKING:
+    from pytorch_metric_learning.losses import SupConLoss
 
 
 class ClusterContrast(Objective):
@@ -48,6 +51,8 @@ class ClusterContrast(Objective):
         if self.options.clusters == "kmeans":
             self._set_clusters(torch.arange(len(training.manifest.table)))
         else:
+            from auxface.objectives.contrast.clusters import auxiliary_labels, top_k_entropy
+
             labels = auxiliary_labels(training.manifest, self.tasks, self.options.labels)
             numbers, _ = top_k_entropy(labels, self.options.top_k)
             self._set_clusters(torch.from_numpy(numbers))
@@ -55,6 +60,8 @@ class ClusterContrast(Objective):
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
         """Run k-means again every ``every`` epochs."""
         if self.options.clusters == "kmeans" and epoch and epoch % self.options.every == 0:
+            from auxface.objectives.contrast.clusters import kmeans_clusters
+
             features = training.features()
             numbers = torch.from_numpy(kmeans_clusters(features.numpy(), self.options.n_clusters, epoch))
             # Features that differ by rounding may be clustered differently on two processes.
@@ -86,10 +93,12 @@ class ClusterContrast(Objective):
         self._set_clusters(tensors["clusters"])
 
     def report(self) -> dict[str, float]:
-        """Return the information that the clusters hold about each task; see :func:`information_report`."""
+        """Return the information that the clusters hold about each task; see :func:`~.clusters.information_report`."""
         if self.clusters is None or self.training_set is None:
             return {}
         if self._report is None:
+            from auxface.objectives.contrast.clusters import information_report
+
             self._report = information_report(self.clusters.numpy(), self.training_set.manifest, self.tasks)
         return self._report
 
@@ -132,7 +141,9 @@ LOSSES = {"two_view": two_view, "cross_view": cross_view}
 
 
 @functools.cache
-def _supervised_contrast(temperature: float) -> SupConLoss:
+def _supervised_contrast(temperature: float) -> "SupConLoss":
+    from pytorch_metric_learning.losses import SupConLoss
+
     return SupConLoss(temperature=temperature)
 
 
