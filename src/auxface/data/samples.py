@@ -20,7 +20,7 @@ from auxface.data.images.cache import load_images, training_side
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.shards import index_shards, is_sharded
-from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips, read_clips, recorded_clip
+from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips, read_clips
 from auxface.data.video.frames import UnreadableVideo, is_video
 from auxface.errors import InputError
 from auxface.progress import progress_steps
