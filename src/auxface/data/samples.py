@@ -21,7 +21,7 @@ from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.shards import index_shards, is_sharded
 from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips, read_clips
-from auxface.data.video.frames import UnreadableVideo, is_video
+from auxface.data.video.frames import UnreadableVideo, is_video, recorded_clip
 from auxface.errors import InputError
 from auxface.progress import progress_steps
 from auxface.recipe import Recipe
