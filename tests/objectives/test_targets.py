@@ -1,13 +1,19 @@
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from auxface import texture
+from auxface.encoders import build_encoder
 from auxface.errors import InputError
+from auxface.objectives import Batch, Reconstruction, StepContext
 from auxface.objectives.reconstruction.targets import (
     activate,
+    bits_per_code,
     normalize_patches,
     patchify,
     target_loss,
@@ -15,7 +21,7 @@ from auxface.objectives.reconstruction.targets import (
     unpatchify,
     values_per_patch,
 )
-from auxface.recipe import Target
+from auxface.recipe import Encoder, ReconstructionOptions, Target
 
 MEAN = torch.full((1, 3, 1, 1), 0.5)
 STD = torch.full((1, 3, 1, 1), 0.25)
@@ -89,9 +95,12 @@ def test_losses_equal_torch_and_have_their_minimum_at_the_target():
     bits = (wanted > 0.5).float()
     by_hand = -(bits * guess.sigmoid().log() + (1 - bits) * (1 - guess.sigmoid()).log()).mean()
     torch.testing.assert_close(target_loss(guess, bits, "bits"), by_hand)
+    torch.testing.assert_close(target_loss(guess, bits, "bits", bits=3), 3 * by_hand)
     shares = wanted.view(2, 3, 2, 3).softmax(dim=-1)
-    entropy = -(shares * shares.log()).sum(dim=-1).mean()
-    torch.testing.assert_close(target_loss(shares.log().flatten(-2), shares.flatten(-2), "histogram", 2), entropy)
+    perfect = target_loss(shares.log().flatten(-2), shares.flatten(-2), "histogram", maps=2)
+    torch.testing.assert_close(perfect, torch.tensor(0.0), atol=1e-6, rtol=0)
+    even = target_loss(torch.zeros(2, 3, 6), shares.flatten(-2), "histogram", maps=2)
+    torch.testing.assert_close(even, (shares * (3 * shares).log()).sum(dim=-1).mean())
     torch.testing.assert_close(activate(shares.log().flatten(-2), "histogram", 2), shares.flatten(-2))
 
 
@@ -112,3 +121,57 @@ def test_normalized_patches_have_no_mean_and_unit_variance():
 def test_a_target_that_does_not_exist_is_one_sentence(target):
     with pytest.raises(InputError, match=r"auxiliary\.target"):
         values_per_patch(target, 8)
+
+
+def test_a_code_has_as_many_bits_as_its_descriptor_says():
+    assert bits_per_code(Target(name="local_binary_pattern", encoding="bits")) == 8
+    assert bits_per_code(Target(name="local_binary_pattern")) == 1
+
+
+def test_a_coarse_target_is_that_of_the_reduced_image():
+    clean = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    coarse = Target(name="local_binary_pattern", encoding="bits", scale=2)
+    gray = torch.as_tensor(texture.gray(clean)).float().unsqueeze(1)
+    reduced = F.avg_pool2d(gray, 2).round().to(torch.uint8)
+    plain = Target(name="local_binary_pattern", encoding="bits")
+    expected = target_patches(reduced.expand(-1, 3, -1, -1).contiguous(), plain, 4, MEAN, STD)
+    torch.testing.assert_close(target_patches(clean, coarse, 8, MEAN, STD), expected)
+    assert expected.shape[-1] == values_per_patch(coarse, 8)
+    places = torch.tensor([[3, 0], [5, 15]])
+    picked = target_patches(clean, coarse, 8, MEAN, STD, places)
+    torch.testing.assert_close(picked, expected.gather(1, places.unsqueeze(-1).expand(-1, -1, expected.shape[-1])))
+
+
+def test_a_smooth_target_equals_a_gaussian_filter_of_scipy():
+    clean = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8)
+    gray = texture.gray(clean).numpy()[0].astype(float)
+    smooth = gaussian_filter(gray, 1.0, mode="nearest", truncate=3.0).round().clip(0, 255).astype("uint8")
+    plain = Target(name="local_binary_pattern")
+    expected = target_patches(torch.from_numpy(smooth).expand(1, 3, 24, 24).contiguous(), plain, 8, MEAN, STD)
+    found = target_patches(clean, Target(name="local_binary_pattern", smooth=1.0), 8, MEAN, STD)
+    assert (found != expected).float().mean() < 0.01
+
+
+def test_a_scale_that_does_not_divide_the_patch_is_refused():
+    with pytest.raises(InputError, match="scale 3 must divide patch_size 8"):
+        values_per_patch(Target(name="local_binary_pattern", scale=3), 8)
+
+
+def test_targets_of_several_scales_have_names_of_their_own():
+    targets = ({"name": "local_binary_pattern", "scale": scale, "smooth": 1.5} for scale in (1, 2))
+    keys = [target.key for target in ReconstructionOptions(target=list(targets)).target]
+    assert keys == ["local_binary_pattern_smooth1_5", "local_binary_pattern_scale2_smooth1_5"]
+
+
+def test_a_shuffled_target_is_that_of_the_next_face():
+    encoder = build_encoder(Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4))
+    options = ReconstructionOptions(decoder_width=16, decoder_depth=1, decoder_heads=2, target="local_binary_pattern")
+    model = Reconstruction(options, encoder)
+    control = Reconstruction(options.model_copy(update={"shuffle": True}), encoder)
+    control.load_state_dict(model.state_dict())
+    clean = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    batch = Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=torch.arange(4))
+    other = dataclasses.replace(batch, clean=clean.roll(1, dims=0))
+    context = StepContext(encoder, batch.primary)
+    assert control(encoder, batch, context)[0] == model(encoder, other, context)[0]
+    assert control(encoder, batch, context)[0] != model(encoder, batch, context)[0]

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from auxface.objectives import LearnedTask, expected_value, probabilities
-from auxface.objectives.classification import make_head, sample_losses, weighted_mean
+from auxface.objectives import Batch, LearnedTask, expected_value, probabilities
+from auxface.objectives.classification import Classification, make_head, sample_losses, weighted_mean
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 3, generator=GENERATOR)
@@ -91,3 +91,20 @@ def test_an_ordinal_head_learns_a_number():
         optimizer.step()
     error = (expected_value(AGE, head(features)) - truth).abs().mean()
     assert error < 0.4 * (truth - truth.median()).abs().mean()
+
+
+def test_label_smoothing_acts_on_binary_tasks():
+    labels = torch.tensor([1.0, 0.0, float("nan")])
+    each, counts = sample_losses(LearnedTask("t", "binary", ("no", "yes")), LOGITS[:3, :1], labels, 0.2)
+    expected = F.binary_cross_entropy_with_logits(LOGITS[:2, :1], torch.tensor([[0.9], [0.1]]), reduction="none")
+    torch.testing.assert_close(each[:2], expected)
+    assert counts.flatten().tolist() == [1, 1, 0]
+
+
+def test_the_primary_loss_is_the_mean_over_tasks():
+    tasks = [LearnedTask(name, "class", ("a", "b", "c"), weight=weight) for name, weight in (("s", 1.0), ("t", 3.0))]
+    model = Classification(tasks, 5)
+    clean = torch.zeros(6, 3, 8, 8, dtype=torch.uint8)
+    batch = Batch(primary=clean.float(), clean=clean, labels={"s": LABELS, "t": LABELS.flip(0)}, seeds=torch.arange(6))
+    found = model(torch.randn(6, 5, generator=GENERATOR), batch)
+    torch.testing.assert_close(found.loss, (found.logs["s"] + 3 * found.logs["t"]) / 4)

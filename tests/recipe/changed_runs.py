@@ -63,9 +63,12 @@ CHANGES = {
     "ReconstructionOptions.decoder_width": (RGB, ("auxiliary.decoder_width=32",), W),
     "ReconstructionOptions.decoder_depth": (RGB, ("auxiliary.decoder_depth=2",), W),
     "ReconstructionOptions.decoder_heads": (RGB, ("auxiliary.decoder_heads=4",), W),
+    "ReconstructionOptions.shuffle": (RGB, ("auxiliary.shuffle=true",), W),
     "ReconstructionOptions.normalize_target": (RGB, ("auxiliary.normalize_target=true",), W),
     "Target.name": (CODES, ("auxiliary.target={name: census_transform, encoding: bits}",), W),
     "Target.encoding": (CODES, ("auxiliary.target={name: local_binary_pattern, encoding: histogram}",), W),
+    "Target.smooth": (CODES, ("auxiliary.target={name: local_binary_pattern, encoding: bits, smooth: 1}",), W),
+    "Target.scale": (CODES, ("auxiliary.target={name: local_binary_pattern, encoding: bits, scale: 2}",), W),
     "Target.weight": (
         (*RGB, "auxiliary.target=[rgb, local_binary_pattern]"),
         ("auxiliary.target=[{name: rgb, weight: 5}, local_binary_pattern]",),

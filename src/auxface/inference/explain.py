@@ -182,7 +182,7 @@ def _explain_face(scorer: TorchScorer, face: Face, crop: np.ndarray, record: Tas
     attention = attention_rollout(model, images)
     reconstructions = tuple(
         ReconstructionMap(
-            result.target.name,
+            result.target.key,
             _to_uint8(result.target_image[0]),
             _to_uint8(result.reconstruction[0]),
             result.error[0].float().cpu().numpy(),

@@ -107,8 +107,8 @@ def reconstruction_error_maps(
     for start in range(0, len(images), _BATCH):
         batch = torch.from_numpy(np.array(images[start : start + _BATCH])).to(device)
         for result in reconstruction_errors(model, batch, seed=seed):
-            parts.setdefault(result.target.name, []).append(result.error.float().cpu().numpy())
-            units[result.target.name] = result.unit
+            parts.setdefault(result.target.key, []).append(result.error.float().cpu().numpy())
+            units[result.target.key] = result.unit
         if advance is not None:
             advance(len(batch))
     return [Maps(np.concatenate(errors), name, units[name]) for name, errors in parts.items()]

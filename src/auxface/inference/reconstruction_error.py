@@ -76,10 +76,10 @@ def reconstruction_errors(model: JointModel, images: Tensor, *, seed: int = 0) -
             hidden = result.mask.boolean().unsqueeze(-1)
             error = _patch_errors(result.spec, result.target, result.prediction, model).unsqueeze(-1)
             parts = (torch.where(hidden, result.prediction, 0), torch.where(hidden, error, 0), hidden.float())
-            totals = sums.setdefault(result.spec.name, [torch.zeros_like(part) for part in parts])
+            totals = sums.setdefault(result.spec.key, [torch.zeros_like(part) for part in parts])
             for total, part in zip(totals, parts, strict=True):
                 total += part
-            last[result.spec.name] = result
+            last[result.spec.key] = result
     made = []
     for name, (predicted, error, count) in sums.items():
         target = last[name].spec
@@ -176,7 +176,7 @@ def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence
     columns: list[tuple[str, Tensor]] = [("image", clean.float() / 255)]
     columns.append(("visible patches", _masked_image(model, clean, hidden)))
     for result in results:
-        name = result.spec.name.replace("_", " ")
+        name = result.spec.key.replace("_", " ")
         columns.append((f"{name}: target", patches_to_image(model, result.spec, result.target)))
         columns.append((f"{name}: reconstructed", patches_to_image(model, result.spec, result.prediction)))
     return _draw_grid(columns)
@@ -190,22 +190,26 @@ def patches_to_image(model: JointModel, target: Target, patches: Tensor) -> Tens
     """
     encoder = model.encoder
     grid = (encoder.grid[-2], encoder.grid[-1])
+    side = encoder.patch_size // target.scale
     if target.name == "rgb":
-        maps = unpatchify(patches, grid, encoder.patch_size) * encoder.std + encoder.mean
-        return maps.clamp(0, 1)
+        maps = unpatchify(patches, grid, side) * encoder.std + encoder.mean
+        return _enlarge(maps.clamp(0, 1), target.scale)
     count = target_maps(target)
     if target.encoding == "histogram":
         bins = patches[..., : patches.shape[-1] // count]
         expected = (bins * torch.linspace(0, 1, bins.shape[-1], device=bins.device)).sum(dim=-1)
-        side = encoder.patch_size
-        maps = expected.view(-1, 1, *grid).repeat_interleave(side, 2).repeat_interleave(side, 3)
+        maps = _enlarge(expected.view(-1, 1, *grid), side)
     else:
-        maps = unpatchify(patches, grid, encoder.patch_size)
+        maps = unpatchify(patches, grid, side)
         maps = maps[:, : maps.shape[1] // count]
         if target.encoding == "bits":
             weights = 2.0 ** torch.arange(maps.shape[1], device=maps.device)
             maps = (maps * (weights / weights.sum()).view(1, -1, 1, 1)).sum(dim=1, keepdim=True)
-    return maps[:, :1].clamp(0, 1).expand(-1, 3, -1, -1)
+    return _enlarge(maps[:, :1].clamp(0, 1), target.scale).expand(-1, 3, -1, -1)
+
+
+def _enlarge(maps: Tensor, factor: int) -> Tensor:
+    return maps.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
 def _one_frame(result: Reconstructed, encoder: VideoEncoder, part: int) -> Reconstructed:

@@ -40,10 +40,10 @@ def explained_variance(
     sums: dict[str, Tensor] = {}
     for rebuilt in _rebuilt(model, training_images, seed):
         total = rebuilt.target.double().sum(dim=0)
-        sums[rebuilt.spec.name] = sums.get(rebuilt.spec.name, 0) + total
+        sums[rebuilt.spec.key] = sums.get(rebuilt.spec.key, 0) + total
     errors = {name: np.zeros(2) for name in sums}
     for rebuilt in _rebuilt(model, images, seed):
-        name = rebuilt.spec.name
+        name = rebuilt.spec.key
         errors[name] += squared_errors(rebuilt, sums[name] / len(training_images))
     return {name: float(1 - left / base) if base else float("nan") for name, (left, base) in errors.items()}
 

@@ -27,7 +27,7 @@ class Classification(PrimaryObjective):
     Args:
         tasks: the tasks; each gets a head of its own.
         width: length of the pooled features.
-        label_smoothing: fraction of the target that is spread over the classes (single labels only).
+        label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
         texture: the texture map that the encoder gets in place of the image; None: the image.
     """
 
@@ -64,9 +64,11 @@ class Classification(PrimaryObjective):
             if batch.weights is not None:
                 counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
             losses[task.name] = weighted_mean(each, counts, batch.label_counts.get(task.name))
-        total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum()
+        # The mean over tasks: their number does not change how much the primary objective counts.
+        divisor = sum(task.weight for task in self.tasks)
+        total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum() / divisor
         logs = {name: loss.detach() for name, loss in losses.items()}
-        return PrimaryLoss(total, logs, torch.stack(per_sample).sum(dim=0))
+        return PrimaryLoss(total, logs, torch.stack(per_sample).sum(dim=0) / divisor)
 
     def logits(self, pooled: Tensor) -> dict[str, Tensor]:
         """Return the logits of each task, [B, outputs], from the pooled features [B, D]."""
@@ -95,7 +97,7 @@ def sample_losses(
         task: the task.
         logits: [B, outputs].
         labels: class: int64 [B], -1 unknown; binary and ordinal: float [B]; multilabel: float [B, A]; NaN unknown.
-        label_smoothing: fraction of the target that is spread over the classes (single labels only).
+        label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
 
     Returns:
         Two float32 tensors of one shape, [B] or [B, outputs]; an unknown label counts 0.
@@ -110,7 +112,8 @@ def sample_losses(
         target = (labels > (values[1:] + values[:-1]) / 2).float()
         return F.binary_cross_entropy_with_logits(logits, target, reduction="none"), known.expand_as(logits)
     target = labels.nan_to_num()
-    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    smoothing = label_smoothing if task.kind == "binary" else 0.0
+    each = F.binary_cross_entropy_with_logits(logits, target * (1 - smoothing) + smoothing / 2, reduction="none")
     if task.focal_gamma:
         each = each * (target - logits.sigmoid()).abs() ** task.focal_gamma
     if task.class_weights:

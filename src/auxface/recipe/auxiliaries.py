@@ -48,6 +48,18 @@ class Target(Strict):
     """Weight among the targets."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the descriptor, such as ``k`` or ``radius``."""
+    smooth: Annotated[float, Field(ge=0, le=16)] = 0.0
+    """Standard deviation in pixels of a Gaussian that is applied before the descriptor; 0: none."""
+    scale: Annotated[int, Field(ge=1, le=16)] = 1
+    """The descriptor is computed on an image reduced by this factor, which must divide the patch size. Several targets
+    of one descriptor with different ``scale`` or ``smooth`` are a multi-scale texture."""
+
+    @property
+    def key(self) -> str:
+        """The name of the target in logs and in the decoder; with scale and smoothing where they are set."""
+        scale = f"_scale{self.scale}" if self.scale > 1 else ""
+        smooth = f"_smooth{self.smooth:g}".replace(".", "_") if self.smooth else ""
+        return f"{self.name}{scale}{smooth}"
 
 
 class ReconstructionOptions(AuxiliaryOptions):
@@ -73,6 +85,9 @@ class ReconstructionOptions(AuxiliaryOptions):
     """Attention heads of a decoder block; must divide decoder_width."""
     normalize_target: bool = False
     """Normalize each patch of a real-valued target by its own mean and variance."""
+    shuffle: bool = False
+    """Reconstruct the target of another image of the batch: a control without any texture to learn, which separates
+    the effect of texture from that of regularization."""
 
     @field_validator("target", mode="before")
     @classmethod
@@ -85,8 +100,8 @@ class ReconstructionOptions(AuxiliaryOptions):
         if not self.target:
             raise ValueError("needs at least one target")
         for target in self.target:
-            if [t.name for t in self.target].count(target.name) > 1:
-                raise ValueError(f"target {target.name} is named twice")
+            if [t.key for t in self.target].count(target.key) > 1:
+                raise ValueError(f"target {target.name} is named twice, with equal scale and smooth")
             if target.name == "rgb" and target.encoding != "scalar":
                 raise ValueError(f"target rgb has no encoding '{target.encoding}'; use scalar")
         if self.decoder_width % self.decoder_heads:

@@ -33,7 +33,7 @@ class TaskOptions(Strict):
     classes: tuple[str, ...] = ()
     """Class names in order, which must be those of the manifest; empty: those of the manifest."""
     weight: Positive = 1.0
-    """Weight among the tasks."""
+    """Weight among the tasks; the primary loss is the weighted mean of the tasks' losses."""
     class_weights: Literal["balanced"] | dict[str, Positive] = Field(default_factory=dict)
     """Weight of each class in the loss (multilabel: of each attribute's presence). ``balanced``: all classes of the
     training split have the same total weight. A class that is not named has weight 1."""
@@ -50,7 +50,8 @@ class Primary(Strict):
     input: Input = "rgb"
     """What the classifier gets: the image, or its texture map (see ``texture_input``)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Fraction of the target that is spread evenly over the classes (single-label tasks)."""
+    """Fraction of the target that is spread evenly over the classes (class and binary tasks; not
+    the attributes of multilabel tasks, which are mostly rare)."""
 
 
 PRIMARY = "classification"

@@ -18,6 +18,7 @@ from auxface.objectives.base import Batch, BuildContext, Objective, StepContext
 from auxface.objectives.reconstruction.decoder import Decoder
 from auxface.objectives.reconstruction.targets import (
     activate,
+    bits_per_code,
     describes_clips,
     join_frames,
     normalize_patches,
@@ -72,7 +73,7 @@ class Reconstruction(Objective):
         self.texture = (texture or TextureInput()) if options.input == "texture" else None
         self.patches = math.prod(encoder.grid)
         self.tubelet = encoder.tubelet if isinstance(encoder, VideoEncoder) else 1
-        self.outputs = {t.name: self.tubelet * values_per_patch(t, encoder.patch_size) for t in options.target}
+        self.outputs = {t.key: self.tubelet * values_per_patch(t, encoder.patch_size) for t in options.target}
         video_target = next((t.name for t in options.target if describes_clips(t)), None)
         if video_target is not None and not clip:
             raise InputError(
@@ -96,12 +97,14 @@ class Reconstruction(Objective):
         else:
             everywhere = self.decoder(features, mask, self._all_patches(batch))
             predictions = {name: _patches_at(values, mask.hidden) for name, values in everywhere.items()}
+        # The images of a micro-batch are in random order, so that the next one is any other face.
+        clean = batch.clean.roll(1, dims=0) if self.options.shuffle else batch.clean
         losses: dict[str, Tensor] = {}
         for spec in self.options.target:
             with torch.no_grad():
-                target = self.make_target(encoder, batch.clean, spec, mask.hidden)
-            losses[spec.name] = target_loss(predictions[spec.name], target, spec.encoding, self._maps(spec))
-        weights = {spec.name: spec.weight for spec in self.options.target}
+                target = self.make_target(encoder, clean, spec, mask.hidden)
+            losses[spec.key] = self._loss(predictions[spec.key], target, spec)
+        weights = {spec.key: spec.weight for spec in self.options.target}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum() / sum(weights.values())
         return total, {name: loss.detach() for name, loss in losses.items()}
 
@@ -115,7 +118,7 @@ class Reconstruction(Objective):
             Reconstructed(
                 spec=spec,
                 target=self.make_target(encoder, batch.clean, spec),
-                prediction=activate(predictions[spec.name], spec.encoding, self._maps(spec)),
+                prediction=activate(predictions[spec.key], spec.encoding, self._maps(spec)),
                 mask=mask,
             )
             for spec in self.options.target
@@ -154,6 +157,9 @@ class Reconstruction(Objective):
 
     def _all_patches(self, batch: Batch) -> Tensor:
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
+
+    def _loss(self, prediction: Tensor, target: Tensor, spec: Target) -> Tensor:
+        return target_loss(prediction, target, spec.encoding, maps=self._maps(spec), bits=bits_per_code(spec))
 
     def _maps(self, spec: Target) -> int:
         return self.tubelet * target_maps(spec)

@@ -1,5 +1,7 @@
 """Targets of the masked autoencoder: RGB or encoded texture maps of the clean view, cut into patches."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,7 +48,8 @@ def values_per_patch(target: Target, patch_size: int) -> int:
             descriptor's cells.
     """
     if target.name == "rgb":
-        return 3 * patch_size**2
+        return 3 * (_coarse_patch(target, patch_size)) ** 2
+    patch_size = _coarse_patch(target, patch_size)
     try:
         channels = texture.target_channels(target.name, target.encoding, **target.parameters)
     except (KeyError, TypeError, ValueError) as error:
@@ -78,10 +81,11 @@ def target_patches(
         float32 [B, N, values]; for video clips that of every frame, [B * T, N, values]; with ``places`` [B, M, values].
     """
     frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
+    patch_size = _coarse_patch(target, patch_size)
     if target.name == "rgb":
-        maps = (frames.float() / 255 - mean) / std
+        maps = (_coarsen(frames, target).float() / 255 - mean) / std
     else:
-        gray = torch.as_tensor(texture.gray(frames))
+        gray = _coarsen(torch.as_tensor(texture.gray(frames)).unsqueeze(1), target).squeeze(1)
         if describes_clips(target):
             planes = texture.describe(gray.view(*clean.shape[:2], *gray.shape[1:]), target.name, **target.parameters)
             # [B, planes, T, H, W]: a frame has the codes of its pixels in every plane.
@@ -92,12 +96,37 @@ def target_patches(
         return _cut(maps, target, patch_size)
     # One image at a time on a CPU, so that patches which are not needed never leave its cache.
     group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
-    picked = empty_real_maps((*places.shape, values_per_patch(target, patch_size)), maps.device)
+    picked = empty_real_maps((*places.shape, values_per_patch(target, patch_size * target.scale)), maps.device)
     for few, at, room in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
         patches = _cut(few, target, patch_size)
         rows = at + patches.shape[1] * torch.arange(len(at), device=at.device)[:, None]
         torch.index_select(patches.flatten(0, 1), 0, rows.flatten(), out=room.view(-1, patches.shape[2]))
     return picked
+
+
+def _coarse_patch(target: Target, patch_size: int) -> int:
+    """Return the side of a patch on the target's own grid of pixels."""
+    if patch_size % target.scale:
+        raise InputError(f"auxiliary.target {target.name}: scale {target.scale} must divide patch_size {patch_size}")
+    return patch_size // target.scale
+
+
+def _coarsen(images: Tensor, target: Target) -> Tensor:
+    """Smooth uint8 images [B, C, H, W] and reduce them to the target's own grid of pixels, as uint8."""
+    if not target.smooth and target.scale == 1:
+        return images
+    made = images.float()
+    if target.smooth:
+        reach = math.ceil(3 * target.smooth)
+        steps = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
+        kernel = torch.exp(-0.5 * (steps / target.smooth) ** 2)
+        kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+        made = F.pad(made, (reach, reach, reach, reach), mode="replicate")
+        made = F.conv2d(made, kernel[:, :, None, :], groups=images.shape[1])
+        made = F.conv2d(made, kernel[:, :, :, None], groups=images.shape[1])
+    if target.scale > 1:
+        made = F.avg_pool2d(made, target.scale)
+    return made.round().clamp(0, 255).to(torch.uint8)
 
 
 def _cut(maps: Tensor, target: Target, patch_size: int) -> Tensor:
@@ -126,6 +155,13 @@ def target_maps(target: Target) -> int:
     return 1 if target.name == "rgb" else texture.get(target.name).maps(**target.parameters)
 
 
+def bits_per_code(target: Target) -> int:
+    """Return the number of bits of a code; 1 where the target is not encoded as bits."""
+    if target.encoding != "bits":
+        return 1
+    return texture.target_channels(target.name, "bits", **target.parameters) // target_maps(target)
+
+
 def _cell(target: Target) -> int:
     return texture.get(target.name).describe_output(**target.parameters).cell
 
@@ -137,25 +173,30 @@ def normalize_patches(patches: Tensor) -> Tensor:
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
-def target_loss(prediction: Tensor, target: Tensor, encoding: str, maps: int = 1) -> Tensor:
+def target_loss(prediction: Tensor, target: Tensor, encoding: str, *, maps: int = 1, bits: int = 1) -> Tensor:
     """Compute the mean loss over patches.
 
-    The loss is the squared error (scalar), binary cross-entropy (bits) or cross-entropy (histogram).
+    Scalar: the squared error, averaged over values. Bits: the binary cross-entropy, summed over the bits of a code and
+    averaged over codes, which is the negative log-likelihood of a code in nats. Histogram: the Kullback-Leibler
+    divergence from the target, averaged over histograms; its gradient is that of the cross-entropy, and it is 0 for a
+    perfect prediction.
 
     Args:
         prediction: [B, M, values]; logits for bits and histogram.
         target: the same shape.
         encoding: ``scalar``, ``bits`` or ``histogram``.
         maps: number of histograms in the values of a patch, each of sum 1.
+        bits: number of bits of a code.
     """
     prediction = prediction.float()
     if encoding == "scalar":
         return F.mse_loss(prediction, target)
     if encoding == "bits":
-        return F.binary_cross_entropy_with_logits(prediction, target)
+        return bits * F.binary_cross_entropy_with_logits(prediction, target)
     shape = (*prediction.shape[:-1], maps, -1)
     log_probability = prediction.view(shape).log_softmax(dim=-1)
-    return -(target.view(shape) * log_probability).sum(dim=-1).mean()
+    target = target.view(shape)
+    return (torch.special.xlogy(target, target) - target * log_probability).sum(dim=-1).mean()
 
 
 def activate(prediction: Tensor, encoding: str, maps: int = 1) -> Tensor:
