@@ -1,10 +1,10 @@
-"""How strongly the auxiliaries of a study act on the encoder, beside the task, before anything is learned.
+"""Measure the gradient of a study's auxiliaries on the encoder, relative to the supervised task's, before training.
 
 python benchmarks/auxiliary_gradient.py STUDY.yaml --data-root FOLDER [--batches 8]
 
-Prints, for every data set and method with an auxiliary, the norm of the auxiliaries' gradient on the encoder over that
-of the task's, each with its weight in the loss: the mean over the study's seeds and BATCHES batches of initial weights,
-with the least and the largest. 1 is as strong as the task.
+For every data set and method with an auxiliary, prints the ratio of two norms: the gradient of the weighted auxiliary
+losses on the encoder, and the gradient of the weighted task loss. The mean, minimum and maximum are over the study's
+seeds and BATCHES batches each, at the initial weights. A ratio of 1 means gradients of equal size.
 """
 
 import json
@@ -29,34 +29,34 @@ CPU = torch.device("cpu")
 
 def main(study: Path, data_root: Annotated[Path, typer.Option()], batches: int = 8):
     """Measure the runs of STUDY whose manifests are in DATA_ROOT."""
-    found: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
     for run in plan_runs(read_study(study), study.parent):
         if run.recipe.all_auxiliaries:
-            parts = assemble(run.recipe, read_manifest(data_root / run.data.manifest), "cpu")
-            steps = list(parts.loader.indices(0))[:batches]
-            ratios = [ratio(parts, indices) for indices in steps]
-            found.setdefault(f"{run.data.name}, {run.method}", []).extend(ratios)
-    shown = {
-        name: {"mean": round(mean(values), 3), "least": round(min(values), 3), "most": round(max(values), 3)}
-        for name, values in found.items()
+            assembly = assemble(run.recipe, read_manifest(data_root / run.data.manifest), "cpu")
+            steps = list(assembly.loader.indices(0))[:batches]
+            found = [gradient_ratio(assembly, indices) for indices in steps]
+            ratios.setdefault(f"{run.data.name}, {run.method}", []).extend(found)
+    summary = {
+        name: {"mean": round(mean(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+        for name, values in ratios.items()
     }
-    print(json.dumps({"ratio": shown, **provenance(batches=batches)}, indent=1))
+    print(json.dumps({"ratio": summary, **provenance(batches=batches)}, indent=1))
 
 
-def ratio(parts: Assembly, indices: Tensor) -> float:
-    """The ratio of gradient norms on one batch: the task's gradient is the whole one less the auxiliaries'."""
-    model, start = parts.model.train(), TrainProgress()
+def gradient_ratio(assembly: Assembly, indices: Tensor) -> float:
+    """Return the ratio of gradient norms on one batch; the task's gradient is the total minus the auxiliaries'."""
+    model, start = assembly.model.train(), TrainProgress()
     encoder = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
-    weight = 1 - primary_weight_at(parts.recipe, start)
+    weight = 1 - primary_weight_at(assembly.recipe, start)
     losses = [
         weight
-        * auxiliary_weight_at(parts.recipe.all_auxiliaries[name], start)
+        * auxiliary_weight_at(assembly.recipe.all_auxiliaries[name], start)
         * auxiliary(model.encoder, batch, StepContext(model.encoder, batch.primary, start))[0]
-        for batch in [parts.loader.batch(indices, 0, CPU)]
+        for batch in [assembly.loader.batch(indices, 0, CPU)]
         for name, auxiliary in model.auxiliaries.items()
     ]
     auxiliaries = _gradient(torch.stack(losses).sum(), encoder)
-    task = _gradient(model(parts.loader.batch(indices, 0, CPU), start)[0], encoder) - auxiliaries
+    task = _gradient(model(assembly.loader.batch(indices, 0, CPU), start)[0], encoder) - auxiliaries
     return float(auxiliaries.norm() / task.norm())
 
 
