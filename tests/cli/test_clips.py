@@ -105,7 +105,7 @@ def test_onnx_and_torch_give_the_same(run, clips, clip_model, tmp_path):
 def test_clips_that_prepare_wrote_keep_their_stride(run, clips, tmp_path):
     source = read_manifest(clips)
     source.table.assign(path=[str(path) for path in source.paths()]).to_csv(tmp_path / "list.csv", index=False)
-    words = ["--frames", 2, "--frame-choice", "clips", "--clip-length", 4, "--clip-stride", 3, "--out", "crops"]
+    words = ["--frames", 2, "--frame-choice", "clips", "--clip-length", 4, "--clip-stride", 3, "--crops", "crops"]
     prepared = run("prepare", "table", "list.csv", "--label", "forged:binary", *words, "-o", "strips.parquet")
     assert prepared.code == 0, prepared.err
     fitting = [*WORDS, "--set", "encoder.num_frames=4", "--set", "tasks=[forged]"]

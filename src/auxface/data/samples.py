@@ -151,7 +151,10 @@ def load_image_samples(manifest: Manifest, name: str, size: int) -> LoadedSample
         first, count = loaded.rejected.iloc[0], len(manifest.table)
         hint = ""
         if is_video(str(first["path"])):
-            hint = "; extract frames with 'auxface prepare ... --frames', or train on clips with recipe l_ssat_video"
+            hint = (
+                "; extract frames with 'auxface prepare ... --frames 32 --crops FOLDER', or train on clips with "
+                "recipe l_ssat_video"
+            )
         raise InputError(
             f"none of the {count} images of '{name}' can be read ({first['path']}: {first['reason']}){hint}"
         )

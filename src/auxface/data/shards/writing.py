@@ -95,7 +95,7 @@ def write_shards(
     if videos.any():
         raise InputError(
             f"{table['path'][videos].iloc[0]}: a video; shards hold images: extract frames first, with "
-            "'auxface prepare ... --frames'"
+            "'auxface prepare ... --frames 32 --crops FOLDER'"
         )
     plan = {"version": VERSION, "manifest": opened.hash, "samples": samples, "seed": seed}
     parts: list[tuple[str, str, np.ndarray]] = []
