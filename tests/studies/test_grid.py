@@ -130,3 +130,8 @@ def test_every_packaged_study_can_be_planned(path):
     assert study.name == path.stem
     found = plan_runs(study, path.parent)
     assert len({(run.data.name, run.row, run.label_fraction, run.recipe.seed) for run in found}) == len(found)
+    # The study file and the page state the number of runs.
+    assert f"{len(found)} runs" in path.read_text(encoding="utf-8").split("\nname:")[0]
+    page = (STUDIES.parent / "docs" / "studies.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| [`{path.stem}`]"))
+    assert row.endswith(f"| {len(found)} |")
