@@ -1,4 +1,4 @@
-"""Only what auxface wrote is replaced: on the level of the folder, without a model."""
+"""Output folders: only what auxface wrote is replaced."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def contents(folder):
 
 @pytest.fixture
 def out(tmp_path):
-    """A folder that auxface wrote: a page and a table below."""
+    """A folder that auxface wrote, with a page, and a table in a subfolder."""
     write(tmp_path / "out", page="old", csv__table="1")
     return tmp_path / "out"
 
@@ -54,7 +54,7 @@ def refused(folder, name):
     assert contents(folder) == before
 
 
-def test_an_output_that_exists_needs_overwrite(out):
+def test_an_existing_output_needs_overwrite(out):
     with pytest.raises(InputError, match=r"exists already.*--overwrite"):
         check_output_folder(out, overwrite=False)
     check_output_folder(out, overwrite=True)
@@ -78,7 +78,7 @@ def test_a_changed_file_is_refused_by_name(out):
     refused(out, "page")
 
 
-def test_a_file_that_was_put_in_a_new_place_is_refused(out):
+def test_a_renamed_file_is_refused(out):
     (out / "page").rename(out / "page2")
     refused(out, "page2")
 
@@ -97,7 +97,7 @@ def test_links_are_refused_and_never_followed(out, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 9}', '{"version": 1, "files": {"a": 3}}'])
-def test_a_record_that_cannot_be_read_records_nothing(out, text):
+def test_an_invalid_record_records_nothing(out, text):
     (out / ".auxface.json").write_text(text)
     refused(out, ".auxface.json")
     clear_folder(out)
@@ -113,13 +113,13 @@ def test_a_record_cannot_name_files_elsewhere(out, tmp_path):
     assert contents(tmp_path) == {"thesis.tex": "mine"}
 
 
-def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
+def test_a_file_where_a_folder_is_expected_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="is a file"):
         check_output_folder(tmp_path / "out", overwrite=True)
 
 
-def test_a_folder_below_with_a_record_is_no_obstacle(out):
+def test_a_subfolder_with_a_record_of_its_own_is_kept(out):
     write(out / "test", report="r")
     check_output_folder(out, overwrite=True)
     write(out, page="new")
@@ -129,7 +129,7 @@ def test_a_folder_below_with_a_record_is_no_obstacle(out):
         check_output_folder(out, overwrite=True)
 
 
-def test_a_file_that_came_during_the_work_is_kept(out):
+def test_a_file_created_during_the_work_is_kept(out):
     with written_folder(out) as beside:
         (beside / "page").write_text("new")
         (out / "notes.txt").write_text("mine")
@@ -139,7 +139,7 @@ def test_a_file_that_came_during_the_work_is_kept(out):
     assert contents(out) == {"page": "mine", "notes.txt": "mine"}
 
 
-def test_a_fault_leaves_what_was_there(out, tmp_path):
+def test_an_error_leaves_the_folder_unchanged(out, tmp_path):
     for folder in (out, tmp_path / "absent"):
         with pytest.raises(ZeroDivisionError):
             write_after(folder, lambda: 1 / 0)
@@ -149,7 +149,7 @@ def test_a_fault_leaves_what_was_there(out, tmp_path):
 
 
 @pytest.mark.parametrize("moved", [0, 1, 2])
-def test_a_kill_between_two_files_leaves_nothing_unknown(out, monkeypatch, moved):
+def test_a_kill_between_two_files_leaves_no_unknown_file(out, monkeypatch, moved):
     names = iter(range(10))
     replace = type(out).replace
 
@@ -168,7 +168,7 @@ def test_a_kill_between_two_files_leaves_nothing_unknown(out, monkeypatch, moved
     assert contents(out) == {"page": "last"}
 
 
-def test_what_a_killed_writer_left_is_known(out):
+def test_files_left_by_a_kill_are_known(out):
     beside = written_folder(out)
     (beside.__enter__() / "half").write_text("half")  # a kill runs no clean-up
     (out / ".page.abcd_123").write_text("half")
@@ -176,7 +176,7 @@ def test_what_a_killed_writer_left_is_known(out):
     beside.gen.close()
 
 
-def test_growing_files_are_known_while_a_run_lasts(tmp_path):
+def test_growing_files_may_change_during_a_run(tmp_path):
     run = tmp_path / "run"
     begin_growing(run, ["log.jsonl", "checkpoint/[0-9][0-9]/state.json"])
     for text in ("a", "ab"):
@@ -192,7 +192,7 @@ def test_growing_files_are_known_while_a_run_lasts(tmp_path):
     assert contents(run) == {"checkpoint/07/notes.txt": "mine"}
 
 
-def test_files_that_grew_may_not_change_after_the_end(tmp_path):
+def test_growing_files_may_not_change_after_a_run(tmp_path):
     begin_growing(tmp_path, ["log.jsonl"])
     (tmp_path / "log.jsonl").write_text("a")
     (tmp_path / "notes.txt").write_text("mine")
@@ -206,7 +206,7 @@ def test_files_that_grew_may_not_change_after_the_end(tmp_path):
     check_output_folder(tmp_path, overwrite=True)
 
 
-def test_added_files_replace_their_names_and_delete_nothing(out):
+def test_added_files_replace_equal_names_and_delete_nothing(out):
     (out / "notes.txt").write_text("mine")
     with added_files(out) as beside:
         (beside / "page").write_text("new")
@@ -232,7 +232,7 @@ def test_inputs_inside_an_output_are_refused(out, tmp_path):
     refuse_inputs_inside(tmp_path / "absent", [tmp_path / "absent" / "page"])
 
 
-def test_a_link_to_a_folder_stays_a_link(out, tmp_path):
+def test_a_link_to_an_output_folder_stays_a_link(out, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(out)
     check_output_folder(link, overwrite=True)
@@ -243,7 +243,7 @@ def test_a_link_to_a_folder_stays_a_link(out, tmp_path):
     refused(link, "notes.txt")
 
 
-def test_the_working_folder_can_be_an_output(tmp_path, monkeypatch):
+def test_the_current_folder_can_be_an_output(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     here = type(tmp_path)(".")
@@ -255,14 +255,14 @@ def test_the_working_folder_can_be_an_output(tmp_path, monkeypatch):
     refused(here, "notes.txt")
 
 
-def test_files_of_the_desktop_stop_nothing_and_stay(out):
+def test_files_of_file_managers_are_ignored_and_kept(out):
     (out / ".DS_Store").write_text("d")
     check_output_folder(out, overwrite=True)
     write(out, page="new")
     assert contents(out) == {"page": "new", ".DS_Store": "d"}
 
 
-def test_deleting_a_run_keeps_what_is_not_ours(out, tmp_path):
+def test_deleting_a_run_keeps_files_of_others(out, tmp_path):
     write(out / "test", report="r")
     (out / "test" / "notes.txt").write_text("mine")
     delete_written(out)
@@ -273,7 +273,7 @@ def test_deleting_a_run_keeps_what_is_not_ours(out, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_new_folder_has_the_rights_of_any_other(tmp_path):
+def test_a_new_folder_has_default_permissions(tmp_path):
     os.mkdir(tmp_path / "plain")
     write(tmp_path / "new", page="p")
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode

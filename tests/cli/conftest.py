@@ -35,7 +35,7 @@ def sixty(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(sixty, tmp_path_factory) -> Path:
-    """A small L-SSAT model of emotion and of whether a face is forged."""
+    """A small L-SSAT model of the tasks emotion and forged."""
     folder = tmp_path_factory.mktemp("model") / "run"
     train("l_ssat", sixty, folder, overrides=[*SMALL, "tasks=[emotion, forged]"], device="cpu")
     return folder
@@ -43,7 +43,7 @@ def model(sixty, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
-    """The command line in this process, in an empty folder: exit code, standard output, standard error."""
+    """Run the command line in this process, in an empty folder; return exit code, output, errors and new files."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments) -> SimpleNamespace:
@@ -51,30 +51,30 @@ def run(monkeypatch, capsys, tmp_path):
         before = set(os.listdir(tmp_path))
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        # A journal lets a second run go on; it is no result.
+        captured = capsys.readouterr()
+        # A journal, with which a second run resumes, is not an output.
         made = {name for name in set(os.listdir(tmp_path)) - before if not name.endswith(".journal")}
-        return SimpleNamespace(code=ended.value.code, out=said.out, err=said.err, made=made)
+        return SimpleNamespace(code=ended.value.code, out=captured.out, err=captured.err, made=made)
 
     return call
 
 
 @pytest.fixture
 def refused(run):
-    """Runs a command that must fail with exit code 2 and one sentence, leaving nothing behind; gives the sentence."""
+    """Run a command that must fail with exit code 2 and one message, and write nothing; return the message."""
 
     def call(*arguments) -> str:
         done = run(*arguments)
-        sentences = [line for line in done.err.splitlines() if line.startswith("auxface: ")]
-        assert (done.code, done.out, len(sentences)) == (2, "", 1), done.err
+        messages = [line for line in done.err.splitlines() if line.startswith("auxface: ")]
+        assert (done.code, done.out, len(messages)) == (2, "", 1), done.err
         assert "Traceback" not in done.err
         assert done.made == set()
-        return sentences[0]
+        return messages[0]
 
     return call
 
 
 @pytest.fixture(scope="session")
 def small() -> list[str]:
-    """Command line settings of a model that trains in a second."""
+    """Command line options of a model that trains in a second."""
     return [word for setting in SMALL for word in ("--set", setting)]

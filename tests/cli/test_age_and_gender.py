@@ -1,4 +1,4 @@
-"""Two primary tasks at once, one of them a number, through every verb: faces named as UTKFace names them."""
+"""A class task and an ordinal task together, through every command, on faces named as in UTKFace."""
 
 import json
 
@@ -14,7 +14,7 @@ COUNT = 160
 
 
 def draw_faces(root):
-    """The brighter, the older; the upper half is red for one gender and blue for the other."""
+    """Faces whose brightness is the age, and the color of whose upper half is the gender."""
     rng = np.random.default_rng(0)
     root.mkdir()
     for number in range(COUNT):
@@ -58,7 +58,7 @@ def test_age_and_gender_from_file_names_to_figures(run, faces, small, tmp_path):
     assert overall["mean_absolute_error"]["low"] < distance.mean() < overall["mean_absolute_error"]["high"]
     for limit in (1, 5):
         assert overall[f"cumulative_score_{limit}"]["value"] == pytest.approx((distance <= limit).mean())
-    # Both are learned: far better than the training split's mean age, and than a coin.
+    # Both tasks are learned: better than predicting the mean age, and than a random class.
     guess = (table["true.age"] - ages.mean()).abs().mean()
     assert distance.mean() < 0.6 * guess
     assert tasks["gender"]["overall"]["balanced_accuracy"]["value"] > 0.8
@@ -74,8 +74,8 @@ def test_age_and_gender_from_file_names_to_figures(run, faces, small, tmp_path):
     assert answers["gender"]["class"] in ("Male", "Female")
 
 
-def test_an_option_that_a_number_does_not_take_is_one_sentence(run, refused, faces, small):
+def test_class_weights_of_an_ordinal_label_are_refused(run, refused, faces, small):
     assert run("prepare", "utkface", faces, "-o", "faces.parquet").code == 0
-    said = refused("train", "l_ssat", "--data", "faces.parquet", "--out", "model", *small, "--set",
+    message = refused("train", "l_ssat", "--data", "faces.parquet", "--out", "model", *small, "--set",
                    "tasks={age: {class_weights: balanced}}")  # fmt: skip
-    assert "'age' is ordinal; class_weights" in said
+    assert "'age' is ordinal; class_weights" in message

@@ -1,4 +1,4 @@
-"""Clips by the public commands: written as H.264, trained on, measured by video, predicted, exported."""
+"""Video clips through the commands: rendered as H.264, trained on, evaluated by video, predicted, exported."""
 
 import json
 
@@ -56,7 +56,7 @@ def clip_model(clips, tmp_path_factory):
 def test_train_evaluate_predict(run, clips, tmp_path):
     checked = run("train", "l_ssat_video", "--data", clips, *WORDS, "--check", "--device", "cpu", "--json")
     assert checked.code == 0, checked.err
-    # 12 videos of 3 clips, two epochs of batches of 12.
+    # 12 videos with 3 clips each, two epochs, batches of 12.
     assert json.loads(checked.out)["steps"] == 6
     trained = run("train", "l_ssat_video", "--data", clips, "--out", "model", *WORDS, "--device", "cpu")
     assert trained.code == 0, trained.err
@@ -77,7 +77,7 @@ def test_train_evaluate_predict(run, clips, tmp_path):
     predicted = run("predict", "model", video, "--json", "--out", "p", "--overlay")
     assert predicted.code == 0, predicted.err
     (answer,) = json.loads(predicted.out)
-    # The verdict on a video is the mean over its clips, as the table of predictions has them.
+    # The prediction of a video is the mean over its clips in the table of predictions.
     rows = table[table["video"] == f"clip_{video.stem}"]
     assert len(rows) == 3
     score = answer["video"]["tasks"]["forged"]["probabilities"]["fake"]
@@ -87,7 +87,7 @@ def test_train_evaluate_predict(run, clips, tmp_path):
     assert {path.suffix for path in (tmp_path / "p" / "overlay").iterdir()} == {".mp4"}
 
 
-def test_onnx_and_torch_give_the_same(run, clips, clip_model, tmp_path):
+def test_onnx_and_torch_give_equal_predictions(run, clips, clip_model, tmp_path):
     done = run("export", clip_model, "-o", "x.onnx", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["num_frames"] == 8
@@ -119,7 +119,7 @@ def test_clips_that_prepare_wrote_keep_their_stride(run, clips, tmp_path):
     assert frames == [6, 7, 8]
 
 
-def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp_path):
+def test_wrong_inputs_of_video_models_are_refused(run, refused, clips, sixty, clip_model, tmp_path):
     assert "none of the clips of the" in refused("train", "l_ssat_video", "--data", sixty, "--out", "m", *WORDS)
     small = ["--set", "encoder.image_size=32", "--set", "tasks=[forged]"]
     sentence = refused("train", "l_ssat", "--data", clips, "--out", "m", *small)
@@ -140,7 +140,7 @@ def test_wrong_inputs_of_clip_models(run, refused, clips, sixty, clip_model, tmp
 
 
 @pytest.mark.slow
-def test_the_hair_of_held_out_people_is_told_from_clips(tmp_path):
+def test_a_video_model_predicts_hair_of_held_out_people(tmp_path):
     """Chance is 0.5; the budget is ten seconds. All tasks are learned in tests/model/test_presets_learn.py."""
     options = {"count": 200, "seed": 3, "size": 32, "length": 6, "split_fractions": "0.6,0.2,0.2"}
     prepare("synthetic_clips", tmp_path / "videos", out=tmp_path / "clips.parquet", options=options)

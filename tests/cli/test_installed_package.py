@@ -1,4 +1,4 @@
-"""A package beside auxface: found by its entry points alone, and used by recipes, layouts and targets."""
+"""An installed package adds objects by entry points, for recipes, layouts and targets."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 CODE = '''
-"""A texture descriptor, an auxiliary objective and a layout of somebody else's."""
+"""A texture descriptor, an auxiliary objective and a layout of another package."""
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,7 @@ print(json.dumps(sorted(json.loads(Path("run/log.jsonl").read_text().splitlines(
 
 @pytest.fixture
 def site(tmp_path):
-    """A folder as pip would leave it: the module, and the metadata with its entry points."""
+    """A folder as pip installs a package: the module, and the metadata with its entry points."""
     folder = tmp_path / "site"
     metadata = folder / "face_extras-1.0.dist-info"
     metadata.mkdir(parents=True)

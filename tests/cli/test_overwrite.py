@@ -1,4 +1,4 @@
-"""``--overwrite`` of commands that train and measure: what auxface wrote is replaced, and nothing else."""
+"""``--overwrite`` of the commands that train, evaluate and predict replaces only what auxface wrote."""
 
 import shutil
 
@@ -17,7 +17,7 @@ FEW = {"corruptions": (), "resamples": 20, "device": "cpu", "overwrite": True}
 
 @pytest.fixture
 def trained(sixty, small):
-    """Trains a small model into a folder, over what is there."""
+    """Train a small model into a folder with ``overwrite``."""
     settings = [item for item in small if not item.startswith(("--set", "auxiliary."))] + ["tasks=[emotion]"]
     return lambda out: train("supervised", sixty, out, overrides=settings, device="cpu", overwrite=True)
 
@@ -33,7 +33,7 @@ def refused(call, out, name):
     assert snapshot(out) == before
 
 
-def test_a_run_with_its_evaluation_is_replaced_and_nothing_else(trained, sixty, tmp_path):
+def test_overwrite_replaces_a_run_and_nothing_else(trained, sixty, tmp_path):
     out = tmp_path / "run"
     trained(out)
     evaluate(out, sixty, out / "test", **FEW)
@@ -49,7 +49,7 @@ def test_a_run_with_its_evaluation_is_replaced_and_nothing_else(trained, sixty, 
     refused(trained, out, r"'README\.md' has changed")
 
 
-def test_a_killed_run_is_replaced_but_not_the_files_beside_it(trained, tmp_path, monkeypatch):
+def test_overwrite_replaces_a_killed_run_and_nothing_else(trained, tmp_path, monkeypatch):
     out = tmp_path / "run"
 
     def kill(*_):
@@ -69,9 +69,9 @@ def test_a_killed_run_is_replaced_but_not_the_files_beside_it(trained, tmp_path,
     assert (out / "model.safetensors").exists()
 
 
-def test_training_does_not_replace_its_data(trained, sixty, tmp_path):
+def test_overwrite_does_not_replace_the_training_data(trained, sixty, tmp_path):
     images = len(list((sixty.parent / "images").iterdir()))
-    # The images were rendered by auxface and are recorded; they are read all the same.
+    # The images were written by auxface, but they are an input.
     refused(trained, sixty.parent / "images", "which this command reads")
     refused(trained, sixty.parent, "is not recorded as written by auxface")
     assert len(list((sixty.parent / "images").iterdir())) == images
@@ -79,7 +79,7 @@ def test_training_does_not_replace_its_data(trained, sixty, tmp_path):
     refused(trained, tmp_path / "link", "is not recorded as written by auxface")
 
 
-def test_an_evaluation_replaces_itself_and_nothing_else(model, sixty, tmp_path):
+def test_overwrite_replaces_an_evaluation_and_nothing_else(model, sixty, tmp_path):
     def call(out):
         evaluate(model, sixty, out, **FEW)
 
@@ -93,12 +93,12 @@ def test_an_evaluation_replaces_itself_and_nothing_else(model, sixty, tmp_path):
     refused(call, out, r"'validation\.parquet' has changed")
 
 
-def test_an_evaluation_does_not_replace_its_model(model, sixty, tmp_path):
+def test_overwrite_does_not_replace_the_evaluated_model(model, sixty, tmp_path):
     shutil.copytree(model, tmp_path / "run")
     refused(lambda out: evaluate(out, sixty, out, **FEW), tmp_path / "run", "which this command reads")
 
 
-def test_predictions_replace_themselves_and_nothing_else(model, sixty, tmp_path):
+def test_overwrite_replaces_predictions_and_nothing_else(model, sixty, tmp_path):
     def call(out):
         predict(model, sorted((sixty.parent / "images").glob("*.png"))[:2], out=out, faces="whole", overwrite=True)
 
@@ -110,7 +110,7 @@ def test_predictions_replace_themselves_and_nothing_else(model, sixty, tmp_path)
     refused(call, out, r"'notes\.txt'")
 
 
-def test_a_predictor_is_added_to_a_folder_of_the_user(model, tmp_path):
+def test_a_predictor_is_added_to_an_existing_folder(model, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     Predictor.from_pretrained(model, device="cpu").save_pretrained(tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "mine"

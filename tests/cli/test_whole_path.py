@@ -1,4 +1,4 @@
-"""Every verb of the path on 60 faces, by its public command."""
+"""Train, evaluate and predict on 60 faces, with the commands."""
 
 import json
 
@@ -69,13 +69,13 @@ def test_an_unreadable_image_is_listed_and_training_continues(run, small, tmp_pa
     assert rejected["reason"].str.len().gt(3).all()
 
 
-def test_several_models_are_measured_side_by_side(run, sixty, model):
+def test_several_models_are_evaluated_together(run, sixty, model):
     done = run("evaluate", model, "--data", sixty, "--out", "e", "--corruption", "none", "--resamples", 100, "--json")
     assert done.code == 0, done.err
     assert set(json.loads(done.out)["tasks"]) == {"emotion", "forged"}
 
 
-def test_json_is_the_only_thing_on_standard_output(run, sixty, small):
+def test_json_is_all_of_standard_output(run, sixty, small):
     done = run(
         "train", "supervised", "--data", sixty, "--out", "m", *_supervised(small), "--set", "tasks=[emotion]", "--json"
     )

@@ -1,4 +1,4 @@
-"""A small training for the tests of killed and shared runs: ``python small_run.py FOLDER [key=value ...]``.
+"""A small training run for tests of killed and distributed runs: ``python small_run.py FOLDER [key=value ...]``.
 
 Further runs of the same processes follow after ``then``: ``python small_run.py FOLDER ... then FOLDER ...``.
 

@@ -11,7 +11,7 @@ from auxface.training.data_loader import DataLoader
 from auxface.training.selection import Validation
 
 
-def test_all_processes_take_the_least_batch_size_that_any_of_them_found():
+def test_processes_agree_on_the_smallest_batch_size():
     recipe = load_recipe("l_ssat", ["encoder.width=32", "encoder.depth=1", "encoder.heads=4", "train.batch_size=8"])
     images, labels = np.zeros((20, 3, 16, 16), np.uint8), {"shade": torch.zeros(20, dtype=torch.int64)}
     task = LearnedTask("shade", "class", ("dark", "light"))

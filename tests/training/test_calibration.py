@@ -18,7 +18,7 @@ def scores_of(seed=0, n=2000):
     return (2 * truth - 1 + generator.normal(0, 1.5, n))[:, None].astype(np.float32), truth
 
 
-def test_answers_outside_the_band_are_right_as_often_as_the_recipe_asks():
+def test_answers_outside_the_band_have_the_asked_accuracy():
     logits, truth = scores_of()
     labels = torch.from_numpy(truth).float()
     labels[:100] = torch.nan
@@ -32,7 +32,7 @@ def test_answers_outside_the_band_are_right_as_often_as_the_recipe_asks():
     assert 0.1 < ((score < low) | (score >= high)).mean() < 0.9
 
 
-def test_a_choice_of_several_has_a_least_confidence():
+def test_a_class_task_gets_a_minimum_confidence():
     generator = np.random.default_rng(1)
     truth = generator.integers(-1, 3, 2000)
     logits = generator.normal(0, 1, (2000, 3)).astype(np.float32)
@@ -46,7 +46,7 @@ def test_a_choice_of_several_has_a_least_confidence():
     assert (score.argmax(axis=1) == truth[known])[kept].mean() == pytest.approx(0.8, abs=0.02)
 
 
-def test_each_level_of_a_group_has_the_threshold_of_its_own_rows():
+def test_each_level_gets_the_threshold_of_its_own_rows():
     logits, truth = scores_of()
     groups = pd.Series(np.repeat(["a", "b", None, "few"], (990, 980, 10, 20)), name="who")
     logits[groups == "b"] += 2
@@ -54,16 +54,16 @@ def test_each_level_of_a_group_has_the_threshold_of_its_own_rows():
     labels[:100] = torch.nan
     record = calibrate(FORGED, logits, labels, groups=groups)
     score, known = expit(logits[:, 0] / record.temperature), np.arange(2000) >= 100
-    wanted = {
+    expected = {
         level: choose_threshold(truth[known & (groups == level)], score[known & (groups == level)])
         for level in ("a", "b")
     }
     assert record.level_thresholds is not None
     assert record.level_thresholds.group == "who"
-    assert record.level_thresholds.thresholds == {"forged": wanted}
+    assert record.level_thresholds.thresholds == {"forged": expected}
     assert record.thresholds["forged"] == choose_threshold(truth[known], score[known])
 
 
-def test_without_a_wish_there_is_no_band():
+def test_there_is_no_abstain_band_by_default():
     logits, truth = scores_of(n=100)
     assert calibrate(FORGED, logits, torch.from_numpy(truth).float()).abstain is None

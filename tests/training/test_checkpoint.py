@@ -29,7 +29,7 @@ def test_the_two_newest_are_kept_and_the_newest_is_loaded(tmp_path):
     assert torch.equal(loaded["model"]["weight"], torch.full((4,), 15.0))
 
 
-def test_a_damaged_newest_gives_way_to_the_one_before_and_says_so(tmp_path):
+def test_a_corrupt_checkpoint_is_skipped_with_a_warning(tmp_path):
     save_checkpoint(tmp_path, tensors(5), RunState(step=5))
     newest = save_checkpoint(tmp_path, tensors(10), RunState(step=10))
     weights = newest / "model.safetensors"
@@ -39,7 +39,7 @@ def test_a_damaged_newest_gives_way_to_the_one_before_and_says_so(tmp_path):
     assert state.step == 5
 
 
-def test_a_fault_in_the_middle_of_writing_leaves_the_previous_whole(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "checkpoint", tensors(5), RunState(step=5))
 
     def full(tensors, path):
@@ -47,14 +47,14 @@ def test_a_fault_in_the_middle_of_writing_leaves_the_previous_whole(tmp_path, mo
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(module.safetensors.torch, "save_file", full)
-    told = r"no space left on the disk; the checkpoint .*000000005 is complete.*--resume"
-    with pytest.raises(InputError, match=told), readable_errors(tmp_path, 16, 1):
+    message = r"no space left on the disk; the checkpoint .*000000005 is complete.*--resume"
+    with pytest.raises(InputError, match=message), readable_errors(tmp_path, 16, 1):
         save_checkpoint(tmp_path / "checkpoint", tensors(10), RunState(step=10))
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["000000005"]
     assert newest_checkpoint(tmp_path / "checkpoint").name == "000000005"
 
 
-def test_a_file_of_the_user_outlives_its_checkpoint(tmp_path):
+def test_a_users_file_in_a_checkpoint_folder_is_kept(tmp_path):
     save_checkpoint(tmp_path, tensors(5), RunState(step=5))
     (tmp_path / "000000005" / "notes.txt").write_text("mine")
     for step in (10, 5, 15, 20):
@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         load_checkpoint(tmp_path, lambda tensors: model.load_state_dict(tensors["model"]) and None)
 
 
-def test_an_optimizer_comes_back_by_the_names_of_its_parameters():
+def test_optimizer_state_is_restored_by_parameter_name():
     models = [nn.Linear(3, 2), nn.Linear(3, 2)]
     optimizers = [torch.optim.AdamW(model.parameters(), lr=0.1) for model in models]
     models[0](torch.ones(1, 3)).sum().backward()
@@ -82,9 +82,9 @@ def test_an_optimizer_comes_back_by_the_names_of_its_parameters():
     assert all(torch.equal(saved[key], again[key]) for key in saved)
 
 
-def test_out_of_memory_says_what_to_change(tmp_path):
-    told = r"batch_size 64 and train.accumulate 2; set train.accumulate=4"
-    with pytest.raises(InputError, match=told), readable_errors(tmp_path, 64, 2):
+def test_an_out_of_memory_error_names_the_settings_to_change(tmp_path):
+    message = r"batch_size 64 and train.accumulate 2; set train.accumulate=4"
+    with pytest.raises(InputError, match=message), readable_errors(tmp_path, 64, 2):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     with pytest.raises(RuntimeError, match="shapes"), readable_errors(tmp_path, 64, 2):
         raise RuntimeError("shapes do not fit")

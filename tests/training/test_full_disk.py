@@ -1,4 +1,4 @@
-"""A disk that is really full: a small file system in memory."""
+"""Training on a full disk: a small file system in memory."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ def resize(place, kilobytes):
 
 
 def fill(place, but_for):
-    """Leave a file system that many free kilobytes, for logs."""
+    """Fill a file system except for some kilobytes, for logs."""
     free = os.statvfs(place)
     (place / "filling").write_bytes(bytes(free.f_bavail * free.f_bsize - but_for * 1024))
 
@@ -84,29 +84,29 @@ def checkpoints(out):
     return sorted(path.name for path in (out / "checkpoint").iterdir())
 
 
-def test_a_disk_that_fills_up_loses_nothing(disk, train, monkeypatch, capsys):
+def test_a_run_resumes_after_the_disk_was_full(disk, train, monkeypatch, capsys):
     assert train(disk / "free")[0] == 0
     each = kilobytes(disk / "free" / "checkpoint") // 2
     shutil.rmtree(disk / "free")
 
-    # The third checkpoint has no room beside the first two.
+    # The third checkpoint does not fit beside the first two.
     resize(disk, 2 * each + each // 2)
-    code, told = train(disk / "run")
+    code, message = train(disk / "run")
     assert code == 2
-    assert "no space left on the disk; the checkpoint" in told
-    assert told.endswith(f"is complete; free some space and resume with 'auxface train --resume {disk / 'run'}'")
+    assert "no space left on the disk; the checkpoint" in message
+    assert message.endswith(f"is complete; free some space and resume with 'auxface train --resume {disk / 'run'}'")
     assert checkpoints(disk / "run") == ["000000002", "000000004"]
     resize(disk, 16 * each)
     assert command(monkeypatch, capsys, "train", "--resume", disk / "run")[0] == 0
     assert checkpoints(disk / "run") == ["000000004", "000000006"]
 
-    # The model itself has none.
+    # The model does not fit.
     before = {name: value.clone() for name, value in load_file(disk / "run" / "model.safetensors").items()}
     (disk / "run" / "model.safetensors").unlink()
     fill(disk, but_for=24)
-    code, told = command(monkeypatch, capsys, "train", "--resume", disk / "run")
+    code, message = command(monkeypatch, capsys, "train", "--resume", disk / "run")
     assert code == 2
-    assert "no space left on the disk; the checkpoint" in told
+    assert "no space left on the disk; the checkpoint" in message
     kept = {path.name for path in (disk / "run").iterdir() if path.suffix == ".safetensors" or path.name[0] == "."}
     assert kept == {".auxface.json"}
     (disk / "filling").unlink()
@@ -115,8 +115,8 @@ def test_a_disk_that_fills_up_loses_nothing(disk, train, monkeypatch, capsys):
     assert all((again[name] == value).all() for name, value in before.items())
 
 
-def test_a_run_that_cannot_even_begin_leaves_nothing(disk, train):
+def test_a_run_that_cannot_start_leaves_no_files(disk, train):
     resize(disk, 4)
-    code, told = train(disk / "run")
-    assert (code, told) == (2, "auxface: no space left on the disk; free some space and run the command again")
+    code, message = train(disk / "run")
+    assert (code, message) == (2, "auxface: no space left on the disk; free some space and run the command again")
     assert not (disk / "run").exists()

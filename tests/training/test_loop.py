@@ -73,7 +73,7 @@ def same(one, two):
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
-def test_one_seed_gives_identical_weights_and_another_gives_others(tmp_path):
+def test_the_seed_determines_the_weights(tmp_path):
     first = run(tmp_path / "a", recipe_for())
     second = run(tmp_path / "b", recipe_for())
     other = run(tmp_path / "c", recipe_for().model_copy(update={"seed": 1}))
@@ -81,17 +81,17 @@ def test_one_seed_gives_identical_weights_and_another_gives_others(tmp_path):
     assert not same(first.model, other.model)
 
 
-def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
-    unbroken = run(tmp_path / "a", recipe_for(epochs=4))
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    uninterrupted = run(tmp_path / "a", recipe_for(epochs=4))
     assert run(tmp_path / "b", recipe_for(epochs=4), epochs_to_break_after=2) is None
     resumed = run(tmp_path / "b", recipe_for(epochs=4))
-    assert same(unbroken.model, resumed.model)
-    assert (unbroken.best_epoch, unbroken.best_value) == (resumed.best_epoch, resumed.best_value)
+    assert same(uninterrupted.model, resumed.model)
+    assert (uninterrupted.best_epoch, uninterrupted.best_value) == (resumed.best_epoch, resumed.best_value)
     logs = [read_log(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
     assert logs[0].equals(logs[1])
 
 
-def test_a_joint_run_with_all_weight_on_the_primary_is_the_supervised_run(tmp_path):
+def test_primary_weight_one_equals_supervised_training(tmp_path):
     one = run(tmp_path / "a", recipe_for(primary_weight=1.0)).model.state_dict()
     two = run(tmp_path / "b", recipe_for(primary_weight=1.0, target=None)).model.state_dict()
     assert all(torch.equal(value, one[name]) for name, value in two.items())
@@ -113,7 +113,7 @@ def test_each_model_overfits_32_faces(tmp_path, weight, target):
     assert log["loss"].iloc[-1] < 0.9 * log["loss"].iloc[0]
 
 
-def test_the_log_has_a_line_per_epoch_with_every_raw_loss(tmp_path):
+def test_the_log_has_every_unweighted_loss_per_epoch(tmp_path):
     run(tmp_path / "a", recipe_for())
     log = read_log(tmp_path / "a" / "log.jsonl")
     assert log["epoch"].tolist() == [1, 2, 3]
@@ -123,7 +123,7 @@ def test_the_log_has_a_line_per_epoch_with_every_raw_loss(tmp_path):
     assert "val.balanced_accuracy" in log
 
 
-def test_every_epoch_has_a_new_order_and_every_image_once():
+def test_every_epoch_is_a_new_permutation_of_the_images():
     images, labels = faces()
     loader = DataLoader(images=images, labels=labels, seed=0, batch_size=16, augment="none", size=32)
     orders = [torch.cat(list(loader.indices(epoch))) for epoch in range(3)]
@@ -133,19 +133,19 @@ def test_every_epoch_has_a_new_order_and_every_image_once():
     assert not torch.equal(seeds[0], seeds[1])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
+def test_a_non_finite_loss_stops_the_run_and_names_the_step(tmp_path):
     recipe = recipe_for(base_learning_rate=1e9, epochs=5)
     with pytest.raises(NonFiniteLoss, match="not finite at step") as caught:
         run(tmp_path / "a", recipe)
-    told = json.loads((tmp_path / "a" / "nonfinite.json").read_text())
-    assert f"at step {told['step']} " in str(caught.value)
-    assert 0 < len(told["keys"]) <= 16
+    written = json.loads((tmp_path / "a" / "nonfinite.json").read_text())
+    assert f"at step {written['step']} " in str(caught.value)
+    assert 0 < len(written["keys"]) <= 16
     kept = sorted((tmp_path / "a" / "checkpoint").glob("*/model.safetensors"))
     assert all(torch.isfinite(value).all() for path in kept for value in load_file(path).values())
 
 
 @pytest.mark.parametrize("option", [{"checkpoint_activations": True}, {"accumulate": 2}, {"attention": "plain"}])
-def test_the_same_step_in_another_way_gives_the_same_weights(tmp_path, option):
+def test_options_of_execution_do_not_change_the_weights(tmp_path, option):
     plain = run(tmp_path / "a", recipe_for(epochs=1, precision="fp32", clip_norm=1.0, drop_path=0.0))
     other = run(tmp_path / "b", recipe_for(epochs=1, precision="fp32", clip_norm=1.0, drop_path=0.0, **option))
     for name, value in plain.model.state_dict().items():
@@ -153,7 +153,7 @@ def test_the_same_step_in_another_way_gives_the_same_weights(tmp_path, option):
             torch.testing.assert_close(other.model.state_dict()[name], value, atol=2e-5, rtol=0)
 
 
-def test_the_average_is_what_is_validated_and_kept(tmp_path):
+def test_averaged_weights_are_validated_and_saved(tmp_path):
     trained = run(tmp_path / "a", recipe_for(ema=0.9, epochs=2))
     newest = max((tmp_path / "a" / "checkpoint").iterdir())
     saved = {name: load_file(newest / f"{name}.safetensors") for name in ("model", "average", "best")}
@@ -162,7 +162,7 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path):
     assert torch.equal(trained.model.state_dict()[name], saved["best"][name])
 
 
-def test_a_run_stops_when_patience_is_spent(tmp_path):
+def test_a_run_without_improvement_stops_after_its_patience(tmp_path):
     recipe = recipe_for(epochs=50, base_learning_rate=1e-9, min_learning_rate=0.0, patience=2)
     trained = run(tmp_path / "a", recipe)
     assert trained.best_epoch == 1
@@ -176,5 +176,5 @@ def test_a_model_trained_in_bf16_scores_in_fp32(tmp_path):
     images, _ = faces(9, 2)
     alone = score_images(load_model(tmp_path / "model").model, images, batch_size=1)["shade"]
     for size in (1, 2, 9):
-        # What calibration reads after training is what a saved model answers.
+        # Calibration after training reads the scores that the saved model returns.
         np.testing.assert_allclose(score_images(trained, images, batch_size=size)["shade"], alone, rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""fp16 with its loss scale. Accelerate has it on GPUs alone; torch's own parts of it run on a processor too."""
+"""fp16 and its loss scale, on a CPU: Accelerate supports fp16 on GPUs only, torch's scaler runs on both."""
 
 import json
 
@@ -44,7 +44,7 @@ def newest(folder):
     return max((folder / "checkpoint").iterdir())
 
 
-def test_a_loss_scale_is_undone_before_clipping_and_kept_over_a_stop(tmp_path):
+def test_gradients_are_unscaled_before_clipping_and_scale_saved(tmp_path):
     plain, scaled = run(tmp_path / "fp32"), run(tmp_path / "fp16", 2.0**10)
     for (name, one), two in zip(plain.model.state_dict().items(), scaled.model.state_dict().values(), strict=True):
         if not name.endswith("qkv.bias"):
@@ -53,11 +53,11 @@ def test_a_loss_scale_is_undone_before_clipping_and_kept_over_a_stop(tmp_path):
     class Stopped(Exception):
         pass
 
-    told = []
+    reported = []
 
     def stop(steps, note):
-        told.append(steps)
-        if told == [0, 3, 3]:
+        reported.append(steps)
+        if reported == [0, 3, 3]:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -66,14 +66,14 @@ def test_a_loss_scale_is_undone_before_clipping_and_kept_over_a_stop(tmp_path):
     run(tmp_path / "broken", 2.0**3)
     scales = [json.loads((newest(tmp_path / name) / "state.json").read_text())["scaler"] for name in ("fp16", "broken")]
     assert scales[0] == scales[1]
-    # Nine steps, and every fourth without an overflow doubles it.
+    # Every fourth of the nine steps doubles the scale, since none overflows.
     assert scales[0]["scale"] == 2.0**12
     for file in ("model", "optimizer"):
         saved = [load_file(newest(tmp_path / name) / f"{file}.safetensors") for name in ("fp16", "broken")]
         assert all(torch.equal(value, saved[1][name]) for name, value in saved[0].items())
 
 
-def test_a_scale_that_overflows_is_halved_until_steps_are_taken(tmp_path):
+def test_an_overflowing_loss_scale_is_halved(tmp_path):
     trained = run(tmp_path / "a", 2.0**30)
     assert all(torch.isfinite(value).all() for value in trained.model.state_dict().values())
     scale = json.loads((newest(tmp_path / "a") / "state.json").read_text())["scaler"]["scale"]

@@ -10,7 +10,7 @@ from auxface.training.optimizer import make_optimizer
 from auxface.training.schedule import learning_rate, set_learning_rate
 
 
-def test_the_rate_rises_from_zero_and_falls_along_a_half_cosine():
+def test_the_learning_rate_warms_up_and_follows_a_half_cosine():
     options = Train(batch_size=128, base_learning_rate=1e-3, min_learning_rate=1e-6, warmup_fraction=0.1)
     rates = [learning_rate(step, 100, options) for step in range(100)]
     assert rates[0] == 0
@@ -21,7 +21,7 @@ def test_the_rate_rises_from_zero_and_falls_along_a_half_cosine():
     assert all(a > b for a, b in pairwise(rates[10:]))
 
 
-def test_layers_nearer_to_the_pixels_learn_slower():
+def test_layer_decay_lowers_the_rate_of_early_layers():
     encoder = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=2)
     model = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(192, 2)})
     optimizer = make_optimizer(model, Train(layer_decay=0.5))
@@ -33,7 +33,7 @@ def test_layers_nearer_to_the_pixels_learn_slower():
     assert rates[id(encoder.patch_embed.proj.weight)] == pytest.approx(0.025)
 
 
-def test_vectors_take_no_weight_decay_and_frozen_parameters_no_part():
+def test_vectors_have_no_weight_decay_and_frozen_ones_no_group():
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     model[2].weight.requires_grad_(False)
     decayed, free = make_optimizer(model, Train()).param_groups

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: killed and gone on with, and shared between two."""
+"""Runs in new processes: killed and resumed, on two processes, with sharded weights."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from safetensors.torch import load_file
 
 SCRIPT = str(Path(__file__).with_name("small_run.py"))
 ALONE = [sys.executable]
-SHARED_OUT = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
 GROUPS = ("epochs=1", "group_dro=0.5")
 FILES = ("model", "optimizer", "average", "best")
 
 
-def start(folder, *arguments, launcher=ALONE, asking=()):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | dict(asking)
+def start(folder, *arguments, launcher=ALONE, variables=()):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | dict(variables)
     command = [*launcher, SCRIPT, str(folder), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
@@ -39,7 +39,7 @@ def differences(one, two):
 
 
 def without_key_biases(folder, file="model"):
-    """Their gradient is zero but for rounding, since softmax does not see them, and Adam makes any gradient large."""
+    """Return the weights without key biases, whose exact gradient is zero: Adam turns its rounding into full steps."""
     weights = load_file(last(folder) / f"{file}.safetensors")
     for name in [name for name in weights if name.endswith("qkv.bias")]:
         query, _, value = weights[name].chunk(3)
@@ -53,7 +53,7 @@ def epochs(folder):
 
 
 def start_all(folder, launcher=ALONE):
-    """A run with clipped gradients, one with weighted groups and one with random depth, in the same processes."""
+    """Start runs with clipped gradients, with group DRO and with stochastic depth, in the same processes."""
     groups, depth = ("then", str(folder / "groups"), *GROUPS), ("then", str(folder / "depth"), "drop_path=0.2")
     folder.mkdir()
     done = start(folder / "clipped", *CLIPPED, *groups, *depth, launcher=launcher)
@@ -61,7 +61,7 @@ def start_all(folder, launcher=ALONE):
     return folder
 
 
-# A process spends most of its time on imports, so all tests share two launches.
+# A new process spends most of its time on imports, so all tests share two launches.
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     return start_all(tmp_path_factory.mktemp("processes") / "alone")
@@ -77,7 +77,7 @@ def two(tmp_path_factory):
     return start_all(tmp_path_factory.mktemp("processes") / "two", TWO)
 
 
-def test_twelve_steps_equal_five_a_kill_and_seven(tmp_path, alone):
+def test_a_killed_run_resumes_to_identical_weights(tmp_path, alone):
     arguments = ("checkpoint_every=5", "drop_path=0.2")
     killed = start(tmp_path / "broken", *arguments, "kill_at=7")
     assert killed.returncode == -signal.SIGKILL
@@ -88,7 +88,7 @@ def test_twelve_steps_equal_five_a_kill_and_seven(tmp_path, alone):
     assert epochs(alone / "depth") == epochs(tmp_path / "broken")
 
 
-def assert_equal_but_for_rounding(first, second):
+def assert_equal_up_to_rounding(first, second):
     for file in ("model", "average", "best"):
         weights = [without_key_biases(folder, file) for folder in (first, second)]
         assert weights[0].keys() == weights[1].keys()
@@ -99,36 +99,36 @@ def assert_equal_but_for_rounding(first, second):
 
 
 # 43 images in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
-def test_two_processes_equal_one_with_the_same_steps(alone, two):
-    assert_equal_but_for_rounding(alone / "clipped", two / "clipped")
+def test_two_processes_take_the_steps_of_one(alone, two):
+    assert_equal_up_to_rounding(alone / "clipped", two / "clipped")
 
 
-def test_weights_shared_out_over_two_processes_make_the_steps_of_one_which_can_go_on_from_them(tmp_path, one):
+def test_one_process_resumes_a_sharded_run_with_the_same_steps(tmp_path, one):
     arguments = (*CLIPPED, "checkpoint_every=5")
     broken = start(
-        tmp_path / "two", *arguments, "kill_at=13", "kill_rank=1", "accumulate=2", launcher=TWO, asking=SHARED_OUT
+        tmp_path / "two", *arguments, "kill_at=13", "kill_rank=1", "accumulate=2", launcher=TWO, variables=FSDP
     )
     assert "Signal 9" in broken.stderr, broken.stderr
     assert broken.stdout.split() == ["FSDPJointModel"]
     assert last(tmp_path / "two").name == "000000005"
     assert start(tmp_path / "two", *arguments).returncode == 0
-    assert_equal_but_for_rounding(one, tmp_path / "two")
+    assert_equal_up_to_rounding(one, tmp_path / "two")
 
 
 @pytest.mark.slow
-def test_a_run_with_weights_shared_out_goes_on_from_a_kill_exactly(tmp_path, one):
+def test_a_killed_sharded_run_resumes_to_identical_weights(tmp_path, one):
     arguments = (*CLIPPED, "checkpoint_every=5")
-    unbroken = start(tmp_path / "unbroken", *arguments, launcher=TWO, asking=SHARED_OUT)
-    assert unbroken.returncode == 0, unbroken.stderr
-    killed = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=TWO, asking=SHARED_OUT)
+    uninterrupted = start(tmp_path / "uninterrupted", *arguments, launcher=TWO, variables=FSDP)
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
+    killed = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=TWO, variables=FSDP)
     assert "Signal 9" in killed.stderr
     assert last(tmp_path / "broken").name == "000000005"
-    assert start(tmp_path / "broken", *arguments, launcher=TWO, asking=SHARED_OUT).returncode == 0
-    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
-    assert_equal_but_for_rounding(one, tmp_path / "unbroken")
+    assert start(tmp_path / "broken", *arguments, launcher=TWO, variables=FSDP).returncode == 0
+    assert list(differences(tmp_path / "uninterrupted", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert_equal_up_to_rounding(one, tmp_path / "uninterrupted")
 
 
-def test_two_processes_move_the_shares_of_groups_as_one_does(alone, two):
+def test_two_processes_update_group_weights_as_one(alone, two):
     first, second = (load_file(last(folder / "groups") / "group_shares.safetensors") for folder in (alone, two))
     assert first["log_shares"].exp().std() > 0.01
     torch.testing.assert_close(first["log_shares"], second["log_shares"], rtol=0, atol=1e-5)
@@ -137,7 +137,7 @@ def test_two_processes_move_the_shares_of_groups_as_one_does(alone, two):
 
 
 @pytest.mark.slow
-def test_accelerate_shares_out_the_weights_by_the_configuration_of_the_documentation(tmp_path, one):
+def test_the_documented_accelerate_configuration_shards_weights(tmp_path, one):
     of_many = (Path(__file__).parents[2] / "docs" / "cluster.yaml").read_text()
     of_one = re.sub(r"num_machines: \d+", "num_machines: 1", re.sub(r"num_processes: \d+", "num_processes: 2", of_many))
     (tmp_path / "cluster.yaml").write_text(of_one)
@@ -145,31 +145,33 @@ def test_accelerate_shares_out_the_weights_by_the_configuration_of_the_documenta
     launched = start(tmp_path / "two", *CLIPPED, launcher=[*command, "--main_process_port", "0"])
     assert launched.returncode == 0, launched.stderr
     assert launched.stdout.count("FSDPJointModel") == 2
-    assert_equal_but_for_rounding(one, tmp_path / "two")
+    assert_equal_up_to_rounding(one, tmp_path / "two")
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_from_a_kill_exactly(tmp_path):
+def test_two_killed_processes_resume_to_identical_weights(tmp_path):
     arguments = ("checkpoint_every=5", "drop_path=0.2")
-    assert start(tmp_path / "unbroken", *arguments, launcher=TWO).returncode == 0
-    # The other process does not wait for it: the launcher ends well within the limit of start().
+    assert start(tmp_path / "uninterrupted", *arguments, launcher=TWO).returncode == 0
+    # The other process does not wait for the killed one: the launcher ends within the time limit of start().
     killed = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=TWO)
     assert killed.returncode != 0
     assert "Signal 9" in killed.stderr
     assert last(tmp_path / "broken").name == "000000005"
     assert start(tmp_path / "broken", *arguments, launcher=TWO).returncode == 0
-    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert list(differences(tmp_path / "uninterrupted", tmp_path / "broken")) == [0, 0, 0, 0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asking", [{}, SHARED_OUT], ids=["whole", "shared_out"])
-def test_the_elastic_restart_of_torchrun_goes_on_from_the_checkpoint(tmp_path, asking):
+@pytest.mark.parametrize("variables", [{}, FSDP], ids=["full", "sharded"])
+def test_torchrun_restarts_from_the_checkpoint(tmp_path, variables):
     arguments = ("checkpoint_every=5",)
-    assert start(tmp_path / "unbroken", *arguments, launcher=TWO, asking=asking).returncode == 0
+    assert start(tmp_path / "uninterrupted", *arguments, launcher=TWO, variables=variables).returncode == 0
     restarting = [*TWO, "--max-restarts", "1"]
-    restarted = start(tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=restarting, asking=asking)
+    restarted = start(
+        tmp_path / "broken", *arguments, "kill_at=7", "kill_rank=1", launcher=restarting, variables=variables
+    )
     assert restarted.returncode == 0, restarted.stderr
-    assert list(differences(tmp_path / "unbroken", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert list(differences(tmp_path / "uninterrupted", tmp_path / "broken")) == [0, 0, 0, 0]
 
 
 @pytest.mark.slow

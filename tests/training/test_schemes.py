@@ -1,4 +1,4 @@
-"""What the log says, what is validated and what is kept when objectives take turns; clusters in a resumed run."""
+"""Logs, validation and best weights when objectives alternate; clusters in a resumed run."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def faces(count=32, seed=0):
 
 
 def run(folder, recipe, *, break_after=None):
-    """Train on 32 faces, four steps an epoch; ``break_after`` steps the run is cut off and gives None."""
+    """Train on 32 faces, four steps per epoch; interrupt after ``break_after`` steps and return None."""
     images, labels = faces()
     table = pd.DataFrame({"shade": ["dark", "light"] * 16, "kind": list("abcd") * 8})
     manifest = Manifest(table, {"shade": Label("class", ("dark", "light")), "kind": Label("class", tuple("abcd"))})
@@ -73,17 +73,17 @@ def epochs_of(folder):
     return read_log(folder / "log.jsonl")
 
 
-def test_a_loss_is_divided_by_the_steps_that_had_it(tmp_path):
+def test_a_logged_loss_is_the_mean_over_steps_that_have_it(tmp_path):
     run(tmp_path / "run", recipe_with(scheme=Scheme(kind="alternating"), epochs=1))
     (entry,) = epochs_of(tmp_path / "run").to_dict("records")
-    # Two steps of each kind: the mean of all four is the mean of both means.
+    # Of four steps, two train each objective.
     assert entry["loss"] == pytest.approx((entry["primary.shade"] + entry["reconstruction.rgb"]) / 2, rel=1e-5)
-    (told,) = read_log(tmp_path / "run" / "steps.jsonl").to_dict("records")
-    assert told["primary.shade"] == pytest.approx(entry["primary.shade"])
+    (logged,) = read_log(tmp_path / "run" / "steps.jsonl").to_dict("records")
+    assert logged["primary.shade"] == pytest.approx(entry["primary.shade"])
 
 
 @pytest.mark.parametrize("kind", ["sequential", "frozen"])
-def test_heads_that_have_learned_nothing_are_neither_validated_nor_kept(tmp_path, kind):
+def test_untrained_heads_are_not_validated(tmp_path, kind):
     trained = run(tmp_path / "run", recipe_with(scheme=Scheme(kind=kind, pretrain_fraction=0.5)))
     log = epochs_of(tmp_path / "run")
     assert log["val.balanced_accuracy"].isna().tolist() == [True, True, False, False]
@@ -92,13 +92,13 @@ def test_heads_that_have_learned_nothing_are_neither_validated_nor_kept(tmp_path
     assert trained.best_epoch in (3, 4)
 
 
-def test_an_epoch_that_teaches_the_heads_at_its_end_is_validated(tmp_path):
+def test_an_epoch_that_trains_heads_at_its_end_is_validated(tmp_path):
     trained = run(tmp_path / "run", recipe_with(scheme=Scheme(kind="sequential", pretrain_fraction=0.9), epochs=2))
     assert trained.best_epoch == 2
     assert trained.best_value is not None
 
 
-def test_waiting_for_the_heads_spends_no_patience(tmp_path):
+def test_epochs_before_the_heads_train_use_no_patience(tmp_path):
     recipe = recipe_with(scheme=Scheme(kind="sequential", pretrain_fraction=0.5), epochs=6)
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"patience": 1})})
     trained = run(tmp_path / "run", recipe)
@@ -115,7 +115,7 @@ def test_waiting_for_the_heads_spends_no_patience(tmp_path):
         ({"primary_weight": 0.5, "auxiliaries": {"cluster_contrast": {"weight": 0}}}, 0),
     ],
 )
-def test_an_auxiliary_that_never_runs_has_no_views_and_no_clusters(settings, views):
+def test_an_auxiliary_of_weight_zero_has_no_views_or_clusters(settings, views):
     settings = {"auxiliaries": {"cluster_contrast": {"clusters": "kmeans"}}} | settings
     model = JointModel(recipe_with(**settings), [TASK])
     model.before_training(TrainingSet(Manifest(pd.DataFrame({"shade": ["dark"]}), {}), lambda: torch.empty(0)))
@@ -129,17 +129,17 @@ def contrasting(clusters, epochs=4):
 
 
 @pytest.mark.parametrize("clusters", ["labels", "kmeans"])
-def test_what_clusters_tell_stands_in_the_log_and_in_the_card(tmp_path, clusters):
+def test_cluster_information_is_in_the_log_and_the_card(tmp_path, clusters):
     trained = run(tmp_path / "run", contrasting(clusters, epochs=3))
     log = epochs_of(tmp_path / "run")
     known, left = (log[f"cluster_contrast.{name}.shade"] for name in ("mutual_information", "conditional_entropy"))
     np.testing.assert_allclose(log["cluster_contrast.entropy"], known + left, rtol=1e-6)
     if clusters == "labels":
-        # Kinds a and c are dark, b and d light: they tell all of ln 2, and keep ln 2 more.
+        # Kinds a and c are dark, b and d light: of ln 4 nats, ln 2 are shared with the label and ln 2 are not.
         np.testing.assert_allclose(known, np.log(2))
         np.testing.assert_allclose(left, np.log(2))
     else:
-        # A cluster for each image until the first k-means, before the third epoch.
+        # Each image is its own cluster until the first k-means, before the third epoch.
         np.testing.assert_allclose(log["cluster_contrast.entropy"].iloc[:2], np.log(32))
         assert log["cluster_contrast.entropy"].iloc[2] <= np.log(4) + 1e-9
     config: ModelConfig = default_config(trained.model).model_copy(
@@ -150,7 +150,7 @@ def test_what_clusters_tell_stands_in_the_log_and_in_the_card(tmp_path, clusters
     assert "objectives" not in card.split("## Provenance")[1]
 
 
-def test_a_card_without_figures_of_auxiliaries_has_no_line_for_them(tmp_path):
+def test_a_card_without_auxiliary_figures_has_no_section(tmp_path):
     config = default_config(JointModel(recipe_with(), [TASK]))
     card = model_card(config.model_copy(update={"provenance": {"objectives": {}, "seed": 0}}))
     assert "objectives" not in card
@@ -158,14 +158,14 @@ def test_a_card_without_figures_of_auxiliaries_has_no_line_for_them(tmp_path):
 
 
 @pytest.mark.parametrize("break_after", [8, 12])
-def test_resumed_cluster_contrast_equals_unbroken(tmp_path, break_after):
-    # k-means runs before the third epoch, of which step 8 is the last before and 12 the last.
-    unbroken = run(tmp_path / "a", contrasting("kmeans", epochs=5))
+def test_resumed_cluster_contrast_equals_an_uninterrupted_run(tmp_path, break_after):
+    # k-means runs before the third epoch, that is after step 8; step 12 is the last of that epoch.
+    uninterrupted = run(tmp_path / "a", contrasting("kmeans", epochs=5))
     assert run(tmp_path / "b", contrasting("kmeans", epochs=5), break_after=break_after) is None
     resumed = run(tmp_path / "b", contrasting("kmeans", epochs=5))
-    weights = [trained.model.state_dict() for trained in (unbroken, resumed)]
+    weights = [trained.model.state_dict() for trained in (uninterrupted, resumed)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-    state = [trained.model.objective_state()["cluster_contrast/clusters"] for trained in (unbroken, resumed)]
+    state = [trained.model.objective_state()["cluster_contrast/clusters"] for trained in (uninterrupted, resumed)]
     assert torch.equal(*state)
     logs = [epochs_of(tmp_path / name).drop(columns="seconds") for name in "ab"]
     pd.testing.assert_frame_equal(*logs)

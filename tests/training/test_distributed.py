@@ -9,14 +9,14 @@ from auxface.training.fsdp import check_fsdp_options, uses_fsdp
 
 
 @pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
-def test_other_engines_are_refused(monkeypatch, kind):
+def test_deepspeed_and_megatron_are_refused(monkeypatch, kind):
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
     with pytest.raises(InputError, match=f"{kind}.*distributed_type: FSDP.*MULTI_GPU"):
         make_accelerator(load_recipe("l_ssat"), "cpu")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("FSDP_VERSION", "1", "set fsdp_version: 2"),
         ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params"),
@@ -24,20 +24,20 @@ def test_other_engines_are_refused(monkeypatch, kind):
         ("ACCELERATE_USE_PARALLELIZM_CONFIG", "true", "parallelizm_config"),
     ],
 )
-def test_what_would_be_without_effect_beside_fsdp_is_refused(monkeypatch, name, value, told):
+def test_fsdp_settings_without_effect_are_refused(monkeypatch, name, value, message):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         make_accelerator(load_recipe("l_ssat"), "cpu")
 
 
-def test_a_single_process_keeps_its_weights_whole_and_the_wish_for_the_next(monkeypatch):
+def test_a_single_process_does_not_shard_its_weights(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert not uses_fsdp(make_accelerator(load_recipe("l_ssat"), "cpu"))
     assert os.environ["ACCELERATE_USE_FSDP"] == "true"
 
 
-def test_fp16_is_refused_where_it_would_be_fp32_in_silence_or_beside_fsdp(monkeypatch):
+def test_fp16_is_refused_on_cpu_and_with_fsdp(monkeypatch):
     with pytest.raises(InputError, match=r"fp16 needs a GPU.*bf16, fp32 or auto"):
         make_accelerator(load_recipe("l_ssat", ["train.precision=fp16"]), "cpu")
     check_fsdp_options("fp16")

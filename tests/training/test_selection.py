@@ -1,4 +1,4 @@
-"""Clips to videos in validation: the same figure as the audit's video level; and batches of clips."""
+"""Validation of videos, which equals the video level of an audit; batches of clips."""
 
 import numpy as np
 import pandas as pd
@@ -31,20 +31,20 @@ def clips_of_videos(seed=0, videos=12):
     return video, {name: values.astype(np.float32) for name, values in logits.items()}, labels
 
 
-def test_a_video_s_score_is_the_mean_of_its_clips_scores():
+def test_a_video_score_is_the_mean_of_its_clip_scores():
     video, logits, labels = clips_of_videos()
-    pooled, wanted = video_level((FORGED, EMOTION), logits, labels, video)
+    pooled, targets = video_level((FORGED, EMOTION), logits, labels, video)
     for at, number in enumerate(np.unique(video)):
         rows = video == number
         assert expit(pooled["forged"][at, 0]) == pytest.approx(expit(logits["forged"][rows, 0]).mean(), abs=1e-5)
         mean = softmax(logits["emotion"][rows], axis=1).mean(axis=0)
         np.testing.assert_allclose(softmax(pooled["emotion"][at]), mean, atol=1e-5)
-        assert (wanted["forged"][at], wanted["emotion"][at]) == (number % 2, number % 3)
+        assert (targets["forged"][at], targets["emotion"][at]) == (number % 2, number % 3)
 
 
-def test_it_is_the_audit_s_video_level():
+def test_video_level_equals_that_of_an_audit():
     video, logits, labels = clips_of_videos(seed=3)
-    pooled, wanted = video_level((FORGED,), logits, labels, video)
+    pooled, targets = video_level((FORGED,), logits, labels, video)
     columns = {"dataset": "d", "method": "", "source": "s", "video": [f"v{n:02d}" for n in video], "split": "val"}
     columns |= {"frame": np.arange(len(video)), "true.forged": labels["forged"].numpy().astype(int)}
     frame = pd.DataFrame(columns | {"score.forged.fake": expit(logits["forged"][:, 0])})
@@ -53,22 +53,22 @@ def test_it_is_the_audit_s_video_level():
     assert found is not None
     table = found[0].frame.sort_values("video")
     np.testing.assert_allclose(expit(pooled["forged"][:, 0]), table["score.forged.fake"], atol=1e-5)
-    assert roc_auc_score(wanted["forged"], pooled["forged"][:, 0]) == pytest.approx(
+    assert roc_auc_score(targets["forged"], pooled["forged"][:, 0]) == pytest.approx(
         roc_auc_score(table["true.forged"], table["score.forged.fake"])
     )
-    assert 0 <= classification_figure("balanced_accuracy", (FORGED,), pooled, wanted) <= 1
+    assert 0 <= classification_figure("balanced_accuracy", (FORGED,), pooled, targets) <= 1
 
 
 def test_a_label_that_changes_within_a_video_keeps_its_clips():
     video, logits, labels = clips_of_videos()
     labels["emotion"] = torch.arange(len(video)) % 3
-    pooled, wanted = video_level((FORGED, EMOTION), logits, labels, video)
+    pooled, targets = video_level((FORGED, EMOTION), logits, labels, video)
     assert len(pooled["forged"]) == len(np.unique(video))
     assert np.array_equal(pooled["emotion"], logits["emotion"])
-    assert torch.equal(wanted["emotion"], labels["emotion"])
+    assert torch.equal(targets["emotion"], labels["emotion"])
 
 
-def test_videos_are_told_apart_by_dataset_method_source_and_video():
+def test_a_video_is_dataset_method_source_and_video():
     table = pd.DataFrame(
         {"dataset": list("aaab"), "method": ["", "x", "", ""], "source": "s", "video": "v", "frame": range(4)}
     )
@@ -76,7 +76,7 @@ def test_videos_are_told_apart_by_dataset_method_source_and_video():
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.0, 0.0), (0.4, 0.0), (0.0, 1.0)])
-def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
+def test_a_clip_batch_has_mixed_images_and_requested_views(mixup, cutmix):
     recipe = load_recipe(
         "l_ssat_video",
         [*SMALL, "auxiliaries={cluster_contrast: {weight: 0.5, clusters: kmeans}}", "train.augment=ssat"],
@@ -102,7 +102,7 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
     if mixup or cutmix:
         assert batch.mixed.primary.shape == batch.primary.shape
     if cutmix:
-        # The same hole in every frame.
+        # CutMix replaces the same rectangle in every frame.
         changed = (batch.mixed.primary != batch.primary).any(dim=2)
         assert (changed.float().mean(dim=(2, 3)).std(dim=1) < 0.02).all()
     rows = Manifest(pd.DataFrame({"path": [str(number) for number in range(6)]}), {})
@@ -115,7 +115,7 @@ def test_a_step_on_clips_with_mixing_and_further_views(mixup, cutmix):
     assert model.encoder.patches.weight.grad.abs().sum() > 0
 
 
-def test_training_works_after_a_reconstruction_without_gradients():
+def test_training_works_after_reconstruct_without_gradients():
     model = JointModel(load_recipe("l_ssat_video", list(SMALL)), [FORGED])
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 32, 32)).astype(np.uint8)
     loader = DataLoader(

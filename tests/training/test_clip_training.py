@@ -1,4 +1,4 @@
-"""A run on clips of real H.264 files that is stopped and gone on with."""
+"""A run on clips from H.264 files that is interrupted and resumed."""
 
 import pytest
 import torch
@@ -45,36 +45,36 @@ def manifest(tmp_path_factory):
 
 
 def run(folder, manifest, stop_in=None):
-    """Train; ``stop_in`` names the epoch, from 1, that breaks off before its end is kept."""
+    """Train; stop at the end of epoch ``stop_in``, counted from 1, before its checkpoint is written."""
     parts = assemble(load_recipe("l_ssat_video", SETTINGS), manifest, "cpu")
     steps = parts.loader.steps_per_epoch
     assert steps == 4
     folder.mkdir(exist_ok=True)
-    seen = 0
+    done = 0
 
     def advance(count, note):
-        nonlocal seen
-        seen += count
-        if stop_in is not None and seen == stop_in * steps:
+        nonlocal done
+        done += count
+        if stop_in is not None and done == stop_in * steps:
             raise Stopped
 
     return run_training(parts.model, parts.loader, parts.validation, folder=folder, device="cpu", advance=advance)
 
 
 @pytest.mark.parametrize(("stop_in", "kept"), [(1, 3), (2, 6), (3, 9)])
-def test_a_resumed_run_on_clips_equals_an_unbroken_one(manifest, tmp_path, stop_in, kept):
-    unbroken = run(tmp_path / "a", manifest)
+def test_a_resumed_run_on_clips_equals_an_uninterrupted_one(manifest, tmp_path, stop_in, kept):
+    uninterrupted = run(tmp_path / "a", manifest)
     with pytest.raises(Stopped):
         run(tmp_path / "b", manifest, stop_in)
-    # A checkpoint every three steps, of the four of an epoch: the run goes on in the middle of one.
+    # An epoch has four steps and a checkpoint is written every three: the run resumes within an epoch.
     newest = newest_checkpoint(tmp_path / "b" / "checkpoint")
     assert newest is not None
     assert int(newest.name) == kept
     resumed = run(tmp_path / "b", manifest)
-    ours, theirs = unbroken.model.state_dict(), resumed.model.state_dict()
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
-    assert (unbroken.best_epoch, unbroken.best_value) == (resumed.best_epoch, resumed.best_value)
+    first, second = uninterrupted.model.state_dict(), resumed.model.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert (uninterrupted.best_epoch, uninterrupted.best_value) == (resumed.best_epoch, resumed.best_value)
     logs = [read_log(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
     assert logs[0].equals(logs[1])
     assert logs[0]["reconstruction.local_directional_pattern"].gt(0).all()

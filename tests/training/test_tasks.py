@@ -1,4 +1,4 @@
-"""Class weights that a recipe asks for, read off the manifest's training split."""
+"""Class weights of a recipe, computed on the training split."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ EMOTIONS = ("happy", "sad", "fear")
 TABLE = pd.DataFrame(
     {
         "split": ["train"] * 8 + ["val"] * 4,
-        # In the training split there is no fear; elsewhere fear alone, which must not count.
+        # The training split has no fear; the validation split has only fear, which must not count.
         "emotion": ["happy"] * 5 + ["sad"] * 2 + [None] + ["fear"] * 4,
         "forged": [1, 0, 0, 0, 0, 0, 0, np.nan, 1, 1, 1, 1],
         "hat": [1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1],
@@ -39,21 +39,21 @@ def task_with(name, options):
     return task
 
 
-def test_balanced_weights_of_classes_are_those_of_scikit_learn_on_the_training_split():
+def test_balanced_weights_equal_those_of_scikit_learn():
     known = TABLE["emotion"][:7].to_numpy()
     happy, sad = compute_class_weight("balanced", classes=np.array(["happy", "sad"]), y=known)
     weights = task_with("emotion", {"class_weights": "balanced"}).class_weights
-    # Three classes of which one has no image: a third for each, and 1 for the empty one.
+    # One of three classes has no image: its weight is 1, those of the others are as if all three had images.
     assert weights == pytest.approx((happy * 2 / 3, sad * 2 / 3, 1))
 
 
-def test_balanced_weights_of_a_binary_label_and_of_attributes():
+def test_binary_and_multilabel_weights_are_balanced():
     assert task_with("forged", {"class_weights": "balanced"}).class_weights == pytest.approx((7 / 12, 7 / 2))
     absent_then_present = (8 / 12, 7 / 2, 8 / 4, 7 / 12)
     assert task_with("worn", {"class_weights": "balanced"}).class_weights == pytest.approx(absent_then_present)
 
 
-def test_balanced_classes_count_alike_in_the_loss():
+def test_balanced_classes_have_equal_weight_in_the_loss():
     task = task_with("emotion", {"class_weights": "balanced"})
     labels = torch.tensor([0] * 5 + [1] * 2 + [-1])
     _, counts = sample_losses(task, torch.zeros(8, 3), labels)
@@ -61,7 +61,7 @@ def test_balanced_classes_count_alike_in_the_loss():
     assert float(counts[labels == -1].sum()) == 0
 
 
-def test_given_weights_are_by_name_and_the_rest_is_one():
+def test_class_weights_are_given_by_name_and_default_to_one():
     assert task_with("emotion", {"class_weights": {"sad": 3}}).class_weights == (1, 3, 1)
     assert task_with("worn", {"class_weights": {"beard": 2}}).class_weights == (1, 1, 1, 2)
     with pytest.raises(
