@@ -1,10 +1,10 @@
 """Two processes on two cores against one process on one core: ``python benchmarks/processes.py [--setting tiny16]``.
 
-The joint step (L-SSAT) of ``step.py``, each process with its own core, thread and batch, gradients exchanged as in a
-training; with ``--fsdp`` weights shared out. Three ways take turns in one run: one process alone while the other
-sleeps; both at the same time, each for itself, which is what the machine can give; both together, as ``torchrun`` would
-have them. Each round gives the ratio of images per second to one process alone; the round with the highest is the one
-least disturbed by other programs.
+The joint step (L-SSAT) of ``step.py``. Each process has its own core, thread and batch, and gradients are exchanged as
+in training; with ``--fsdp`` weights are sharded. Three variants alternate: one process alone, while the other is idle; two
+independent processes, which is the limit of the machine; two processes that exchange gradients, as under ``torchrun``.
+Each round gives the images per second divided by those of one process alone. The round with the highest ratio is the
+one least disturbed by other programs.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from auxface.training.schedule import set_learning_rate
 
 
 def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int, port: int) -> None:
-    """What each process does; the first one prints."""
+    """Run the benchmark in one of the two processes; the first one prints."""
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank]})
     torch.set_num_threads(1)
     os.environ |= {
@@ -37,15 +37,15 @@ def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int,
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": str(port),
     }
-    alone, together = (stepping(setting, bf16, joined) for joined in (False, True))
+    alone, together = (make_step(setting, bf16, exchange) for exchange in (False, True))
     for step in (alone, together):
         step()
-    found: dict[str, list[float]] = {"each for itself": [], "together": []}
+    found: dict[str, list[float]] = {"independent": [], "exchanging gradients": []}
     milliseconds: list[float] = []
     for _ in range(rounds):
         single = timed(alone, steps if rank == 0 else 0)
         milliseconds.append(1000 * single / steps)
-        for name, step in (("each for itself", alone), ("together", together)):
+        for name, step in (("independent", alone), ("exchanging gradients", together)):
             found[name].append(2 * single / timed(step, steps))
     if rank == 0:
         print(f"one process: {min(milliseconds):.0f} ms per step of {setting.batch} images")
@@ -56,25 +56,25 @@ def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int,
     distributed.destroy_process_group()
 
 
-def stepping(setting: Setting, bf16: bool, joined: bool) -> Callable[[], None]:
-    """A joint step on images that are there already, with gradients exchanged where ``joined``."""
+def make_step(setting: Setting, bf16: bool, exchange: bool) -> Callable[[], None]:
+    """Return a joint step on images in memory, which exchanges gradients if ``exchange``."""
     model = our_model(setting, bf16, 0.1, LDP, precision="bf16" if bf16 else "fp32")
     accelerator = make_accelerator(model.recipe, "cpu")
-    if joined and uses_fsdp(accelerator):
+    if exchange and uses_fsdp(accelerator):
         shard_model(model, accelerator)
     optimizer = make_optimizer(model, model.recipe.train)
     set_learning_rate(optimizer, 1e-4)
-    return joint_step(prepare(accelerator, model, optimizer)[0] if joined else model, optimizer, setting, bf16)
+    return joint_step(prepare(accelerator, model, optimizer)[0] if exchange else model, optimizer, setting, bf16)
 
 
 def timed(step: Callable[[], None], steps: int) -> float:
-    """Wall seconds, from when both processes begin to when both are done."""
+    """Return the wall time in seconds from the start of both processes to the end of both."""
     distributed.barrier()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(steps):
         step()
     distributed.barrier()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def main() -> None:

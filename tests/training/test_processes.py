@@ -94,8 +94,9 @@ def assert_equal_up_to_rounding(first, second):
         assert weights[0].keys() == weights[1].keys()
         assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-5) for name in weights[0])
     assert list(differences(first, second))[FILES.index("optimizer")] < 1e-5
-    for mine, others in zip(epochs(first), epochs(second), strict=True):
-        assert mine == pytest.approx(others, abs=1e-5)
+    for full, sharded in zip(epochs(first), epochs(second), strict=True):
+        # The ratios of gradients are not measured with sharded weights.
+        assert {key: full[key] for key in sharded} == pytest.approx(sharded, abs=1e-5)
 
 
 # 43 images in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
