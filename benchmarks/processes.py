@@ -1,10 +1,10 @@
 """Two processes on two cores against one process on one core: ``python benchmarks/processes.py [--setting tiny16]``.
 
-The joint step (L-SSAT) of ``step.py``. Each process has its own core, thread and batch, and gradients are exchanged as
-in training; with ``--fsdp`` weights are sharded. Three variants alternate: one process alone, while the other is idle; two
-independent processes, which is the limit of the machine; two processes that exchange gradients, as under ``torchrun``.
-Each round gives the images per second divided by those of one process alone. The round with the highest ratio is the
-one least disturbed by other programs.
+The joint step (L-SSAT) of ``step.py``. Each process has its own core, thread and batch, and gradients are exchanged
+as in training; with ``--fsdp`` weights are sharded. Three variants alternate: one process alone, while the other is
+idle; two independent processes, which is the limit of the machine; two processes that exchange gradients, as under
+``torchrun``. Each round gives the images per second divided by those of one process alone. The round with the highest
+ratio is the one least disturbed by other programs.
 """
 
 import argparse

@@ -7,9 +7,10 @@
     cores         = images per second of one GPU / images per second of one decoding thread
 
 ``--step-ms`` replaces the first line by the measured step of one GPU (``step.py --setting base16``, with the same
-``--batch``). Each GPU keeps its own batch (weak scaling). The backward pass is two thirds of a step; ``--overlap`` is the
-fraction of it that overlaps communication. Operations are those of the matrices alone: two per multiplication and
-addition, three times the forward pass. Slow processes, limits of a storage server and validation are not part of the model.
+``--batch``). Each GPU keeps its own batch (weak scaling). The backward pass is two thirds of a step; ``--overlap`` is
+the fraction of it that overlaps communication. Operations are those of the matrices alone: two per multiplication and
+addition, three times the forward pass. Slow processes, limits of a storage server and validation are not part of the
+model.
 """
 
 import argparse
@@ -102,10 +103,8 @@ def main() -> None:
         communication = all_reduce(gpus, gradients, *rates, options.per_node, options.latency * 1e-6)
         step_time = step + max(0.0, communication - options.overlap * step * 2 / 3)
         rate = gpus * options.batch / step_time
-        print(
-            f"| {gpus} | {1e3 * communication:.2f} | {1e3 * step_time:.2f} | {rate:,.0f} | {100 * step / step_time:.0f} "
-            f"% | {rate * options.file / 1e3:,.0f} | {rate / gpus / options.decoding:.1f} |"
-        )
+        speed = f"{1e3 * communication:.2f} | {1e3 * step_time:.2f} | {rate:,.0f} | {100 * step / step_time:.0f} %"
+        print(f"| {gpus} | {speed} | {rate * options.file / 1e3:,.0f} | {rate / gpus / options.decoding:.1f} |")
 
 
 if __name__ == "__main__":
