@@ -1,11 +1,11 @@
-"""Images per second: torch, compiled, ONNX Runtime in float and in 8-bit integers; and what `Predictor` costs on top.
+"""Measure images per second with torch, torch.compile and ONNX Runtime (float and 8-bit), and the cost of `Predictor`.
 
     python benchmarks/inference.py MODEL [--seconds 10] [--threads 0] [--no-compile] [--images FOLDER]
 
-All in one run, call by call in turns, so that a busy machine slows them alike; what counts are the ratios of medians.
-The session's rows are given float batches that are ready. ``Predictor over arrays`` is given a list of uint8 images
-at the model's own size: its overhead is stacking, turning to float, calibration, and typed answers. ``Predictor over
-files`` (with ``--images``) also reads, decodes and resizes. No faces are sought in either.
+All variants are measured in turns within one run, so that other load on the machine slows them equally; the ratios of
+the medians are meaningful. torch and ONNX Runtime are given prepared float batches. ``Predictor over arrays`` is given
+uint8 images of the model's input size: its overhead is stacking, conversion to float, calibration and answers.
+``Predictor over files`` (with ``--images``) also reads, decodes and resizes. Neither detects faces.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from auxface.model.directory import load_model
 
 
 def rates(runs, batch, seconds):
-    """Images per second of each, by the median of calls in turns."""
+    """Return the images per second of each variant, from the median time of its calls."""
     spent = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -40,10 +40,10 @@ def rates(runs, batch, seconds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
-    parser.add_argument("--seconds", type=float, default=10, help="for each batch size, all rows together")
+    parser.add_argument("--seconds", type=float, default=10, help="for each batch size, all variants together")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--images", type=Path, help="a folder of cropped faces")
+    parser.add_argument("--images", type=Path, help="a folder of face crops")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

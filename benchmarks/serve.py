@@ -1,12 +1,11 @@
-"""Requests that a server answers: 64 clients at once, faces of different requests scored together or one at a time.
+"""Measure the throughput of a server with 64 concurrent clients, with and without shared batches.
 
     python benchmarks/serve.py MODEL --images FOLDER [--seconds 60] [--load 60] [--workers 1] [--batch 32]
 
-Two servers that differ in ``--batch`` alone run side by side and are asked in turns of three seconds, so that a busy
-machine slows them alike. Beside the answers per second stands the processor time of an answer, which a busy machine
-changes little. ``bare`` is the model alone, without a server: batching across requests cannot gain more than the model
-gains from batches. ``load`` is the batched server under a steady load; refusals (429, 503) are counted apart from
-failures, of which there must be none. Clients and servers share the processor.
+Two servers that differ only in ``--batch`` run side by side and are measured in turns of three seconds, so that other
+load on the machine slows both equally. The CPU time per response depends less on other load than the responses per
+second. ``model_alone`` is the model without a server: shared batches cannot gain more than the model gains from batches.
+``load`` is the server with shared batches under steady load. Clients and servers share the CPU.
 """
 
 import argparse
@@ -51,7 +50,7 @@ async def client(port, images, number, end, times, statuses):
 
 
 class Server:
-    """A server process, and what was seen of its answers."""
+    """A server process, and the times and statuses of its responses."""
 
     def __init__(self, model, workers, batch, clients):
         command = [sys.executable, "-m", "auxface", "serve", model, "--port", "0", "--workers", str(workers)]
@@ -61,35 +60,35 @@ class Server:
         self.clear()
 
     def clear(self):
-        self.times, self.statuses, self.wall, self.busy = [], Counter(), 0.0, 0.0
+        self.times, self.statuses, self.wall, self.cpu = [], Counter(), 0.0, 0.0
 
     def warm(self, images):
         for _ in range(100):
-            self.ask(images, 0.3, 2)
+            self.measure(images, 0.3, 2)
             if self.statuses[200]:
                 return self.clear()
-        raise SystemExit(f"the server does not answer: {dict(self.statuses)}")
+        raise SystemExit(f"the server does not respond: {dict(self.statuses)}")
 
-    def ask(self, images, seconds, clients):
-        start, busy = time.perf_counter(), self.processor()
+    def measure(self, images, seconds, clients):
+        start, cpu = time.perf_counter(), self.cpu_seconds()
 
-        async def everyone():
+        async def run_clients():
             end = start + seconds
-            given = (self.times, self.statuses)
-            await asyncio.gather(*(client(self.port, images, n, end, *given) for n in range(clients)))
+            records = (self.times, self.statuses)
+            await asyncio.gather(*(client(self.port, images, n, end, *records) for n in range(clients)))
 
-        asyncio.run(everyone())
+        asyncio.run(run_clients())
         self.wall += time.perf_counter() - start
-        self.busy += self.processor() - busy
+        self.cpu += self.cpu_seconds() - cpu
 
-    def processor(self):
+    def cpu_seconds(self):
         root = psutil.Process(self.process.pid)
         return sum(sum(one.cpu_times()[:2]) for one in [root, *root.children(recursive=True)])
 
-    def found(self):
+    def summary(self):
         return {
-            "answers_per_second": round(len(self.times) / self.wall, 1),
-            "processor_ms_per_answer": round(1000 * self.busy / max(1, len(self.times)), 2),
+            "responses_per_second": round(len(self.times) / self.wall, 1),
+            "cpu_ms_per_response": round(1000 * self.cpu / max(1, len(self.times)), 2),
             "p50_ms": round(1000 * float(np.percentile(self.times, 50))),
             "p99_ms": round(1000 * float(np.percentile(self.times, 99))),
             "statuses": {str(key): value for key, value in self.statuses.items()},
@@ -100,8 +99,8 @@ class Server:
         self.process.wait()
 
 
-def bare(model, batch, seconds=6.0):
-    """Processor time of an image in the model alone, in batches against one at a time, and how many times less."""
+def model_alone(model, batch, seconds=6.0):
+    """Return the CPU time per image of the model alone, in batches and one at a time, and their ratio."""
     from auxface.inference.predictor import Predictor
 
     scorer = Predictor.from_pretrained(model, faces="whole", warn=lambda sentence: None).scorer
@@ -109,15 +108,15 @@ def bare(model, batch, seconds=6.0):
     images = np.random.default_rng(0).integers(0, 256, (batch or scorer.batch_size, 3, size, size), np.uint8)
     spent, end = {1: [], len(images): []}, time.perf_counter() + seconds
     while time.perf_counter() < end or not spent[len(images)]:
-        for step, held in spent.items():
+        for batch_size, times in spent.items():
             start = time.process_time()
-            scorer.score_images(images, batch_size=step)
-            held.append((time.process_time() - start) / len(images))
-    single, several = (1000 * float(np.median(held)) for held in spent.values())
+            scorer.score_images(images, batch_size=batch_size)
+            times.append((time.process_time() - start) / len(images))
+    single, several = (1000 * float(np.median(times)) for times in spent.values())
     return {
         "batch": len(images),
-        "processor_ms_single": round(single, 2),
-        "processor_ms_batched": round(several, 2),
+        "cpu_ms_single": round(single, 2),
+        "cpu_ms_batched": round(several, 2),
         "ratio": round(single / several, 2),
     }
 
@@ -130,26 +129,28 @@ def main():
     parser.add_argument("--load", type=float, default=60, help="seconds of steady load")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--batch", type=int, default=0, help="of the batched server; 0: its default")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="--batch of the server with shared batches; 0: its default"
+    )
     arguments = parser.parse_args()
     images = [path.read_bytes() for path in sorted(arguments.images.rglob("*.*"))[:200]]
-    alone = bare(arguments.model, arguments.batch)
+    alone = model_alone(arguments.model, arguments.batch)
     servers = [Server(arguments.model, arguments.workers, batch, arguments.clients) for batch in (arguments.batch, 1)]
-    report = {"clients": arguments.clients, "workers": arguments.workers, "bare": alone}
+    report = {"clients": arguments.clients, "workers": arguments.workers, "model_alone": alone}
     try:
         for server in servers:
             server.warm(images)
         for _ in range(round(arguments.seconds / (2 * TURN))):
             for server in servers:
-                server.ask(images, TURN, arguments.clients)
-        several, single = (server.found() for server in servers)
+                server.measure(images, TURN, arguments.clients)
+        several, single = (server.summary() for server in servers)
         report |= {"batched": several, "single": single}
-        for name, better in (("answers_per_second", 1), ("processor_ms_per_answer", -1)):
+        for name, better in (("responses_per_second", 1), ("cpu_ms_per_response", -1)):
             report[f"ratio of {name}"] = round((several[name] / single[name]) ** better, 2)
         if arguments.load:
             servers[0].clear()
-            servers[0].ask(images, arguments.load, arguments.clients)
-            report["load"] = {"seconds": arguments.load} | servers[0].found()
+            servers[0].measure(images, arguments.load, arguments.clients)
+            report["load"] = {"seconds": arguments.load} | servers[0].summary()
     finally:
         for server in servers:
             server.stop()

@@ -135,7 +135,7 @@ def _patch_errors(target: Target, expected: Tensor, predicted: Tensor, model: Jo
 
 def _unit(target: Target, normalized: bool) -> str:
     if target.encoding == "bits":
-        return "bits per bit of code (1: uninformed)"
+        return "bits per bit of code (1: random guessing)"
     if target.encoding == "histogram":
         return "bits (KL divergence of histograms)"
     if target.name == "rgb" and not normalized:
