@@ -4,8 +4,8 @@
 
 Two servers that differ only in ``--batch`` run side by side and are measured in turns of three seconds, so that other
 load on the machine slows both equally. The CPU time per response depends less on other load than the responses per
-second. ``model_alone`` is the model without a server: shared batches cannot gain more than the model gains from batches.
-``load`` is the server with shared batches under steady load. Clients and servers share the CPU.
+second. ``model_alone`` is the model without a server: shared batches cannot gain more than the model gains from
+batches. ``load`` is the server with shared batches under steady load. Clients and servers share the CPU.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument(
-        "--batch", type=int, default=0, help="--batch of the server with shared batches; 0: its default"
+        "--batch", type=int, default=0, help="of the server with shared batches; 0: its default"
     )
     arguments = parser.parse_args()
     images = [path.read_bytes() for path in sorted(arguments.images.rglob("*.*"))[:200]]
