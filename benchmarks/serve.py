@@ -129,9 +129,7 @@ def main():
     parser.add_argument("--load", type=float, default=60, help="seconds of steady load")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument(
-        "--batch", type=int, default=0, help="of the server with shared batches; 0: its default"
-    )
+    parser.add_argument("--batch", type=int, default=0, help="of the server with shared batches; 0: its default")
     arguments = parser.parse_args()
     images = [path.read_bytes() for path in sorted(arguments.images.rglob("*.*"))[:200]]
     alone = model_alone(arguments.model, arguments.batch)
