@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -89,3 +92,13 @@ def test_a_file_that_is_not_a_recipe_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"x\.yaml"):
         load_recipe(path)
+
+
+def test_reading_recipes_loads_neither_torch_nor_timm():
+    code = (
+        "import sys; from auxface.recipe import load_recipe, recipe_names\n"
+        "for name in recipe_names(): load_recipe(name)\n"
+        "print([name for name in ('torch', 'timm', 'accelerate', 'auxface.objectives') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

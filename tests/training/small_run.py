@@ -3,7 +3,8 @@
 Further runs of the same processes follow after ``then``: ``python small_run.py FOLDER ... then FOLDER ...``.
 
 ``kill_at=K`` kills the process with SIGKILL when it loads its K-th batch, unless a checkpoint was there at the start;
-``kill_rank=R`` names the process of several that dies. The model's class is printed at the end or before the kill.
+``kill_rank=R`` names the process of several that dies. ``teacher=1`` adds an auxiliary with an EMA teacher. The model's
+class is printed at the end or before the kill.
 """
 
 import os
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from toy_teacher import TOY_TEACHER
 
 from auxface.model import JointModel
 from auxface.objectives import LearnedTask
+from auxface.objectives.registry import register
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train
 from auxface.training.data_loader import DataLoader
 from auxface.training.loop import run_training
@@ -45,6 +48,7 @@ def faces(count, seed):
 
 def main():
     torch.set_num_threads(1)
+    register(TOY_TEACHER)
     arguments = sys.argv[1:]
     while "then" in arguments:
         at = arguments.index("then")
@@ -61,6 +65,7 @@ def run(folder, *arguments):
     folder.mkdir(exist_ok=True)
     if os.environ.get("RANK", "0") == rank and not any(folder.glob("checkpoint/*/state.json")):
         Killing.kill_at = kill_at
+    auxiliaries = {"toy_teacher": {}} if given.pop("teacher", "") else {}
     group = "race" if "group_dro" in given else None
     options = {
         "group": group,
@@ -72,6 +77,7 @@ def run(folder, *arguments):
     }
     recipe = Recipe(
         primary_weight=0.3,
+        auxiliaries=auxiliaries,
         auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=drop_path),
         train=Train(**options | {name: float(value) if "." in value else int(value) for name, value in given.items()}),

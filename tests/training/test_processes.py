@@ -18,6 +18,7 @@ FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
 GROUPS = ("epochs=1", "group_dro=0.5")
+TEACHER = ("epochs=1", "teacher=1")
 FILES = ("model", "optimizer", "average", "best")
 
 
@@ -55,8 +56,9 @@ def epochs(folder):
 def start_all(folder, launcher=ALONE):
     """Start runs with clipped gradients, with group DRO and with stochastic depth, in the same processes."""
     groups, depth = ("then", str(folder / "groups"), *GROUPS), ("then", str(folder / "depth"), "drop_path=0.2")
+    teacher = ("then", str(folder / "teacher"), *TEACHER)
     folder.mkdir()
-    done = start(folder / "clipped", *CLIPPED, *groups, *depth, launcher=launcher)
+    done = start(folder / "clipped", *CLIPPED, *groups, *depth, *teacher, launcher=launcher)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -135,6 +137,25 @@ def test_two_processes_update_group_weights_as_one(alone, two):
     torch.testing.assert_close(first["log_shares"], second["log_shares"], rtol=0, atol=1e-5)
     first, second = (without_key_biases(folder / "groups") for folder in (alone, two))
     assert all(torch.allclose(first[name], second[name], rtol=0, atol=1e-5) for name in first)
+
+
+def assert_same_teacher(first, second):
+    states = [load_file(last(folder) / "objectives.safetensors") for folder in (first, second)]
+    names = [name for name in states[0] if name.startswith("toy_teacher/") and not name.endswith("qkv.bias")]
+    assert len(names) > 10
+    for name in names:
+        torch.testing.assert_close(states[0][name], states[1][name], rtol=0, atol=1e-5)
+
+
+def test_two_processes_update_a_teacher_as_one_does(alone, two):
+    assert_same_teacher(alone / "teacher", two / "teacher")
+
+
+@pytest.mark.slow
+def test_a_teacher_is_sharded_with_the_model(tmp_path, alone):
+    sharded = start(tmp_path / "sharded", *TEACHER, launcher=TWO, variables=FSDP)
+    assert sharded.returncode == 0, sharded.stderr
+    assert_same_teacher(alone / "teacher", tmp_path / "sharded")
 
 
 @pytest.mark.slow

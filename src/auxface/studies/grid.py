@@ -10,6 +10,7 @@ from typing import Any
 
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
+from auxface.objectives import check_auxiliaries
 from auxface.plugins import nearest
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
@@ -161,7 +162,8 @@ def _resolve_recipe(
             f"{study.name}: a setting has the value '{GROUP}', but data '{data.name}' has no group; add 'group: COLUMN'"
         )
     replaced = {key: data.group if value == GROUP else value for key, value in settings.items()}
-    return load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in replaced.items()])
+    resolved = load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in replaced.items()])
+    return check_auxiliaries(resolved, str(source))
 
 
 def _combinations(method: Method) -> Iterator[dict[str, Any]]:

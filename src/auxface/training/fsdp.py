@@ -28,6 +28,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from auxface.errors import InputError
 from auxface.model import JointModel
+from auxface.objectives.base import resume_only_modules
 from auxface.training.wrapping import transformer_blocks
 
 _REQUEST = "ACCELERATE_USE_FSDP"
@@ -89,7 +90,8 @@ def fsdp_hidden_from_accelerate() -> Iterator[None]:
 def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
     """Shard every parameter over the processes, in place: each transformer block by itself, the rest together.
 
-    The names of weights do not change. Optimizers must be made afterwards.
+    Modules that only a resumed run needs (:class:`auxface.objectives.ResumeOnly`) are sharded in the same way. The
+    names of weights do not change. Optimizers must be made afterwards.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
@@ -97,6 +99,8 @@ def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
         if not isinstance(block, nn.ModuleList | nn.ModuleDict):
             fully_shard(block, mesh=mesh, reshard_after_forward=reshard)
     fully_shard(model, mesh=mesh, reshard_after_forward=reshard)
+    for _, module in resume_only_modules(model):
+        shard_model(module, accelerator)
 
 
 def full_state_dict(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:

@@ -36,6 +36,7 @@ from auxface.training.fsdp import (
     full_state_dict,
     full_tensors,
     load_full_state_dict,
+    shard_like,
     shard_model,
     uses_fsdp,
 )
@@ -166,7 +167,7 @@ class _Run:
         model = self.model
         if self.unsharded is not None:
             model = self.unsharded.to(self.accelerator.device)
-            model.load_objective_state(self.model.objective_state())
+            model.load_objective_state(full_tensors(self.model.objective_state()))
         model.load_state_dict(self.best)
         seconds = time.perf_counter() - start
         return TrainingResult(model.eval(), self.state.best_epoch, self.state.best_value, seconds)
@@ -259,7 +260,7 @@ class _Run:
             "model": full_state_dict(self.model, keep=is_main),
             "optimizer": full_tensors(optimizer_tensors(self.model, self.optimizer), keep=is_main),
             "best": self.best,
-            "objectives": self.model.objective_state(),
+            "objectives": full_tensors(self.model.objective_state(), keep=is_main),
             "average": {} if self.average is None else full_state_dict(self.average.model, keep=is_main),
             "group_shares": {} if self.loader.group_dro is None else self.loader.group_dro.state_dict(),
         }
@@ -269,7 +270,8 @@ class _Run:
 
     def _restore(self, tensors: dict[str, dict[str, Tensor]]) -> None:
         load_full_state_dict(self.model, tensors["model"])
-        self.model.load_objective_state(tensors["objectives"])
+        state = self.model.objective_state()
+        self.model.load_objective_state({k: shard_like(v, state.get(k)) for k, v in tensors["objectives"].items()})
         if self.average is not None:
             load_full_state_dict(self.average.model, tensors["average"])
         if self.loader.group_dro is not None:

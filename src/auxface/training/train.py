@@ -21,6 +21,7 @@ from auxface.device import check_device
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import SavedModel, write_model_files
 from auxface.model.scoring import score_images
+from auxface.objectives import check_auxiliaries
 from auxface.output_folder import (
     added_files,
     begin_growing,
@@ -175,7 +176,8 @@ def check(
 
 def _resolve(recipe: str | Path | Recipe, overrides: Iterable[str], seed: int | None) -> Recipe:
     settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
-    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+    resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+    return check_auxiliaries(resolved, resolved.name if isinstance(recipe, Recipe) else str(recipe))
 
 
 def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> Assembly:
