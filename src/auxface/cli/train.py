@@ -85,11 +85,14 @@ def _print_result(out: Path, saved: "SavedModel", as_json: bool) -> None:
         "value": selection.value,
         "unreadable": saved.config.provenance["unreadable"],
         "seconds": saved.config.provenance["training_seconds"],
+        "auxiliary_effect": saved.config.provenance.get("auxiliary_effect"),
     }
     if as_json:
         typer.echo(json.dumps(result))
         return
     value = "not measurable" if selection.value is None else f"{selection.value:.3f}"
     typer.echo(f"{out}: weights of epoch {selection.epoch}, {result['chosen_by']} {value}, {result['seconds']:.0f} s")
+    if result["auxiliary_effect"]:
+        typer.echo(result["auxiliary_effect"])
     if result["unreadable"]:
         typer.echo(f"{result['unreadable']} images could not be read; they are listed in {out / 'rejected.csv'}")

@@ -70,6 +70,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
     lines += [f"Encoder {encoder.name}{patch}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
+    if made.get("auxiliary_effect"):
+        lines += [str(made["auxiliary_effect"])]
     if config.selection is not None:
         value = "not measurable" if config.selection.value is None else f"{config.selection.value:.4f}"
         lines += [

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -206,6 +207,23 @@ class JointModel(nn.Module):
         for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, progress)
         return {} if self.gradient_meter is None else self.gradient_meter.finish(self._weights, reduce)
+
+    @torch.no_grad()
+    def validation_logs(self, images: np.ndarray) -> dict[str, float]:
+        """Return the auxiliaries' figures of held-out images, as ``val.auxiliary.name``; restores the training mode.
+
+        Args:
+            images: uint8 [N, 3, S, S] or [N, T, 3, S, S] at the encoder's input size.
+        """
+        training = self.training
+        self.eval()
+        logs = {
+            f"val.{name}.{key}": value
+            for name, auxiliary in self._running()
+            for key, value in auxiliary.validation_logs(self.encoder, images).items()
+        }
+        self.train(training)
+        return logs
 
     def objective_state(self) -> dict[str, Tensor]:
         """Return what a resumed run needs besides weights, as ``auxiliary/name``; no part of an exported model."""

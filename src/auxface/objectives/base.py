@@ -124,10 +124,15 @@ class TrainingSet:
     Attributes:
         manifest: the usable rows.
         features: returns the encoder's pooled features of every image with the current weights, float32 [N, D], CPU.
+        augmented: yields clean views of some of the images as training has them, uint8 [B, 3, H, W] or
+            [B, T, 3, H, W]; None where there are no images.
+        plain: yields the same images as validation has them; None where there are no images.
     """
 
     manifest: "Manifest"
     features: Callable[[], Tensor]
+    augmented: Callable[[], Iterator[Tensor]] | None = None
+    plain: Callable[[], Iterator[Tensor]] | None = None
 
 
 class ResumeOnly(nn.Module):
@@ -193,6 +198,15 @@ class Objective(nn.Module):
 
     def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore what :meth:`resume_tensors` returned; not called where that was empty."""
+
+    def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
+        """Return figures of held-out images for the log.
+
+        Args:
+            encoder: the shared encoder, in evaluation mode.
+            images: uint8 [N, 3, S, S] or [N, T, 3, S, S].
+        """
+        return {}
 
     def report(self) -> dict[str, float]:
         """Return figures about the training set for the log and the model's provenance."""

@@ -7,16 +7,20 @@ Example:
     assembly.loader.steps_per_epoch
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
+from auxface.data.augment.presets import make_views
 from auxface.data.augment.self_blending import blend_validation, real_faces
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.samples import LoadedSamples, load_samples, load_training_samples
 from auxface.data.shards import ShardImages
+from auxface.data.video.clip_batches import flatten_frames, unflatten_frames
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask, TrainingSet
@@ -26,6 +30,9 @@ from auxface.training.data_loader import DataLoader
 from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
 from auxface.training.tasks import label_tensors, tasks_for
+
+# Training images that the objectives' constant predictions are fitted to.
+_VIEWS, _VIEWS_AT_ONCE = 512, 64
 
 Reader = Callable[[Manifest, str, Recipe], LoadedSamples]
 
@@ -83,8 +90,6 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         found = fitting_batch_size(model, device, image_count=len(splits["train"].images))
         recipe = model.recipe = _with_batch_size(recipe, found)
     samples = splits["train"]
-    training = TrainingSet(samples.manifest, lambda: pooled_features(model, samples.images))
-    model.before_training(training)
     options = recipe.train
     weights = sample_weights(options, samples.manifest.table, samples.manifest.groups, tasks)
     loader = DataLoader(
@@ -104,7 +109,32 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         group_dro=weights.group_dro,
         shards=torch.from_numpy(samples.images.shards) if isinstance(samples.images, ShardImages) else None,
     )
+    training = TrainingSet(
+        samples.manifest,
+        lambda: pooled_features(model, samples.images),
+        augmented=lambda: _augmented_views(loader),
+        plain=lambda: _plain_views(loader),
+    )
+    model.before_training(training)
     return Assembly(recipe, used, tasks, model, loader, _validation(recipe, splits["val"], tasks), training, splits)
+
+
+def _augmented_views(loader: DataLoader) -> Iterator[Tensor]:
+    """Yield clean views of at most 512 training images, as the first epoch has them."""
+    for indices in _some(loader).split(_VIEWS_AT_ONCE):
+        yield loader.batch(indices, 0, torch.device("cpu")).clean
+
+
+def _plain_views(loader: DataLoader) -> Iterator[Tensor]:
+    """Yield the same images without augmentation, at the input size."""
+    for indices in _some(loader).split(_VIEWS_AT_ONCE):
+        images = torch.from_numpy(np.ascontiguousarray(loader.images[indices.numpy()]))
+        frames, seeds = flatten_frames(images, indices)
+        yield unflatten_frames(make_views(frames, seeds, "none", size=loader.size).clean, images)
+
+
+def _some(loader: DataLoader) -> Tensor:
+    return torch.from_numpy(np.unique(np.linspace(0, len(loader.images) - 1, _VIEWS).astype(np.int64)))
 
 
 def _validation(recipe: Recipe, samples: LoadedSamples, tasks: tuple[LearnedTask, ...]) -> Validation:

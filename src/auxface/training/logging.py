@@ -118,7 +118,12 @@ class TensorBoardCurves:
 
 def read_log(path: Path) -> pd.DataFrame:
     """Read ``log.jsonl`` or ``steps.jsonl`` as a table with a row per entry; values that an entry lacks are NaN."""
-    return pd.DataFrame([json.loads(line) for line in _complete_lines(path)])
+    return pd.DataFrame(read_entries(path))
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """Read the entries of ``log.jsonl`` or ``steps.jsonl``; none where the file does not exist."""
+    return [json.loads(line) for line in _complete_lines(path)]
 
 
 def _complete_lines(path: Path) -> list[str]:

@@ -240,12 +240,13 @@ class _Run:
     def _validate(self) -> dict[str, float]:
         with full_model(self.evaluated, self.unsharded) as model:
             value = validate(model, self.validation, self.accelerator)
+            logs = model.validation_logs(self.validation.images)
         if value is None or self.state.best_value is None or value > self.state.best_value:
             self.best = _copy_weights(self.evaluated)
             self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, looks_since_best=0)
         else:
             self.state = replace(self.state, looks_since_best=self.state.looks_since_best + 1)
-        return {} if value is None else {f"val.{self.options.select_on}": value}
+        return logs if value is None else logs | {f"val.{self.options.select_on}": value}
 
     def _pooled_features(self) -> Tensor:
         with full_model(self.model, self.unsharded) as model:

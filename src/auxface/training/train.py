@@ -35,11 +35,13 @@ from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
 from auxface.training.assembly import Assembly, agree_on_batch_size, assemble
+from auxface.training.auxiliary_effect import describe_effect
 from auxface.training.calibration import calibrate
 from auxface.training.checkpoint import checkpoint_patterns
 from auxface.training.distributed import is_restart, make_accelerator
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
 from auxface.training.errors import readable_errors
+from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
 from auxface.training.run_record import (
     RunRecord,
@@ -217,7 +219,7 @@ def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Acceler
             accelerator=accelerator,
             advance=advance,
         )
-    config = _configuration(assembly, manifest, result, rejected)
+    config = _configuration(assembly, manifest, result, rejected, out)
     if is_main:
         with readable_errors(out, assembly.loader.batch_size, recipe.train.accumulate):
             with added_files(out) as temporary:
@@ -226,7 +228,9 @@ def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Acceler
     return SavedModel(result.model, config)
 
 
-def _configuration(assembly: Assembly, manifest: Manifest, result: TrainingResult, rejected: int) -> ModelConfig:
+def _configuration(
+    assembly: Assembly, manifest: Manifest, result: TrainingResult, rejected: int, out: Path
+) -> ModelConfig:
     """Calibrate the model on the validation split and return the content of ``config.json``."""
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
     logits = score_images(result.model, validation.images)
@@ -256,6 +260,7 @@ def _configuration(assembly: Assembly, manifest: Manifest, result: TrainingResul
             images=assembly.image_counts(),
             unreadable=rejected,
             objectives=result.model.report(),
+            auxiliary_effect=describe_effect(read_entries(out / "log.jsonl")),
             training_seconds=round(result.seconds, 1),
         ),
     )

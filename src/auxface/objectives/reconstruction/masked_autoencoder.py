@@ -5,8 +5,10 @@ targets of the masked patches. Targets come from the clean view.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,8 @@ from auxface.encoders import Mask, MaskableEncoder
 from auxface.encoders.masking import make_mask
 from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
-from auxface.objectives.base import Batch, BuildContext, Objective, StepContext
+from auxface.objectives.base import Batch, BuildContext, Objective, StepContext, TrainingSet
+from auxface.objectives.reconstruction.constant_prediction import ConstantPrediction, fit_constant
 from auxface.objectives.reconstruction.decoder import Decoder
 from auxface.objectives.reconstruction.targets import (
     activate,
@@ -30,6 +33,9 @@ from auxface.objectives.reconstruction.targets import (
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ReconstructionOptions, Target, TextureInput
 from auxface.recipe.auxiliaries import RECONSTRUCTION
+
+_BATCH, _VALIDATED = 64, 256
+_SMALLEST_LOSS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,10 @@ class Reconstruction(Objective):
         clip = len(encoder.grid) == 3
         _check_input(options, clip)
         self.options = options
+        # Within a tuple, so that the encoder is no part of this module.
+        self._encoder = (encoder,)
+        self._constants: dict[str, ConstantPrediction] = {}
+        self._plain_constants: dict[str, ConstantPrediction] = {}
         self.texture = (texture or TextureInput()) if options.input == "texture" else None
         self.patches = math.prod(encoder.grid)
         self.tubelet = encoder.tubelet if isinstance(encoder, VideoEncoder) else 1
@@ -100,13 +110,47 @@ class Reconstruction(Objective):
         # The images of a micro-batch are in random order, so that the next one is any other face.
         clean = batch.clean.roll(1, dims=0) if self.options.shuffle else batch.clean
         losses: dict[str, Tensor] = {}
+        logs: dict[str, Tensor] = {}
         for spec in self.options.target:
             with torch.no_grad():
                 target = self.make_target(encoder, clean, spec, mask.hidden)
             losses[spec.key] = self._loss(predictions[spec.key], target, spec)
+            if spec.key in self._constants:
+                constant = self._constants[spec.key].expected_loss(mask.hidden)
+                logs[f"skill.{spec.key}"] = 1 - losses[spec.key].detach() / constant.clamp(min=_SMALLEST_LOSS)
         weights = {spec.key: spec.weight for spec in self.options.target}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum() / sum(weights.values())
-        return total, {name: loss.detach() for name, loss in losses.items()}
+        return total, {name: loss.detach() for name, loss in losses.items()} | logs
+
+    def before_training(self, training: TrainingSet) -> None:
+        """Fit the constant predictions with which skill is measured, to augmented and to plain training images."""
+        if training.augmented is not None and training.plain is not None:
+            self._constants = self._fit_constants(training.augmented)
+            self._plain_constants = self._fit_constants(training.plain)
+
+    @torch.no_grad()
+    def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
+        """Return the skill of each target on at most 256 of the images, evenly spread: ``skill.TARGET``."""
+        if not self._plain_constants or not len(images):
+            return {}
+        device = encoder.mean.device
+        chosen = np.unique(np.linspace(0, len(images) - 1, _VALIDATED).astype(int))
+        sums = {spec.key: torch.zeros(2, dtype=torch.float64) for spec in self.options.target}
+        for start in range(0, len(chosen), _BATCH):
+            rows = chosen[start : start + _BATCH]
+            clean = torch.from_numpy(np.array(images[rows])).to(device)
+            seeds = torch.from_numpy(rows).to(device)
+            batch = Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=seeds)
+            mask = self.mask(encoder, batch)
+            features = encoder.encode(StepContext(encoder, batch.primary).embedding(self.texture), mask)
+            predictions = self.decoder(features, mask, mask.hidden)
+            clean = clean.roll(1, dims=0) if self.options.shuffle else clean
+            for spec in self.options.target:
+                target = self.make_target(encoder, clean, spec, mask.hidden)
+                own = self._loss(predictions[spec.key], target, spec)
+                constant = self._plain_constants[spec.key].loss_on(target, mask.hidden)
+                sums[spec.key] += len(rows) * torch.stack([own, constant]).double().cpu()
+        return {f"skill.{key}": float(1 - own / max(constant, _SMALLEST_LOSS)) for key, (own, constant) in sums.items()}
 
     @torch.no_grad()
     def reconstruct(self, encoder: MaskableEncoder, batch: Batch, mask: Mask | None = None) -> list[Reconstructed]:
@@ -157,6 +201,18 @@ class Reconstruction(Objective):
 
     def _all_patches(self, batch: Batch) -> Tensor:
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
+
+    @torch.no_grad()
+    def _fit_constants(self, views: Callable[[], Iterator[Tensor]]) -> dict[str, ConstantPrediction]:
+        return {
+            spec.key: fit_constant(
+                (self.make_target(self._encoder[0], clean, spec) for clean in views()),
+                spec.encoding,
+                maps=self._maps(spec),
+                bits=bits_per_code(spec),
+            )
+            for spec in self.options.target
+        }
 
     def _loss(self, prediction: Tensor, target: Tensor, spec: Target) -> Tensor:
         return target_loss(prediction, target, spec.encoding, maps=self._maps(spec), bits=bits_per_code(spec))

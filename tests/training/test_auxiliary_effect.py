@@ -1,0 +1,56 @@
+"""The sentence about an auxiliary appears exactly when it is true."""
+
+import json
+
+import pytest
+
+from auxface.data.prepare.prepare import prepare
+from auxface.training.auxiliary_effect import describe_effect
+from auxface.training.train import train
+
+RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"
+
+
+@pytest.mark.parametrize(
+    ("entries", "begin"),
+    [
+        ([{RATIO: 0.3, SKILL: 0.2}], "The auxiliary acted"),
+        ([{RATIO: 0.04, SKILL: 0.2}], "The auxiliary hardly acted"),
+        ([{RATIO: 0.3, SKILL: 0.01}], "The auxiliary hardly acted"),
+        ([{RATIO: 0.3}], "The auxiliary acted"),
+        # The first half of the epochs and all but the last skill do not count.
+        ([{RATIO: 9.0, SKILL: 0.5}, {RATIO: 0.01}], "The auxiliary hardly acted"),
+        ([{RATIO: 0.01, SKILL: -1.0}, {RATIO: 0.2, SKILL: 0.4}], "The auxiliary acted"),
+        ([{RATIO: 0.3, SKILL: 0.0, "val.reconstruction.skill.lbp": 0.1}], "The auxiliary acted"),
+    ],
+)
+def test_the_sentence_follows_ratio_and_skill(entries, begin):
+    assert describe_effect(entries).split(":")[0] == begin
+
+
+def test_the_sentence_names_its_figures():
+    sentence = describe_effect([{RATIO: 0.2, SKILL: 0.5}, {RATIO: 0.4, SKILL: 0.25}])
+    assert "0.4 times that of the task" in sentence
+    assert "0.25 (rgb)" in sentence
+
+
+def test_a_supervised_run_has_no_such_sentence():
+    assert describe_effect([{"primary.emotion": 1.0, "val.balanced_accuracy": 0.5}]) is None
+
+
+def test_a_run_logs_weight_ratio_cosine_and_skill(tmp_path):
+    options = {"count": 60, "seed": 0, "size": 32}
+    prepare("synthetic", tmp_path / "images", out=tmp_path / "faces.parquet", options=options)
+    small = ["encoder.image_size=32", "encoder.width=32", "encoder.depth=1", "encoder.heads=2", "train.epochs=1"]
+    small += ["auxiliary.decoder_width=16", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=2"]
+    small += ["train.batch_size=16", "tasks=[emotion]", "balance=gradient"]
+    saved = train("l_ssat", tmp_path / "faces.parquet", tmp_path / "run", overrides=small, device="cpu")
+    [entry] = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    target = "local_directional_pattern"
+    expected = {f"reconstruction.{name}" for name in ("weight", "weighted", "gradient_ratio", "cosine", target)}
+    expected |= {f"reconstruction.skill.{target}", f"val.reconstruction.skill.{target}", "primary.weight"}
+    assert expected <= entry.keys()
+    assert entry[f"reconstruction.skill.{target}"] < 0.5
+    sentence = describe_effect([entry])
+    assert saved.config.provenance["auxiliary_effect"] == sentence
+    assert sentence in (tmp_path / "run" / "README.md").read_text()
