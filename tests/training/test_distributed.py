@@ -1,11 +1,17 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from auxface.errors import InputError
+from auxface.model import JointModel
+from auxface.objectives import LearnedTask
 from auxface.recipe import load_recipe
 from auxface.training.distributed import make_accelerator
-from auxface.training.fsdp import check_fsdp_options, uses_fsdp
+from auxface.training.fsdp import check_fsdp_options, unsharded_copy, uses_fsdp
+
+TASK = LearnedTask("shade", "class", ("dark", "light"))
+SMALL = ("encoder.image_size=32", "encoder.width=32", "encoder.depth=1", "encoder.heads=2")
 
 
 @pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
@@ -44,3 +50,22 @@ def test_fp16_is_refused_on_cpu_and_with_fsdp(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(InputError, match="fp16 does not work with FSDP"):
         check_fsdp_options("fp16")
+
+
+def test_a_model_to_be_sharded_measures_no_gradient_ratios(monkeypatch):
+    model = JointModel(load_recipe("l_ssat", SMALL), [TASK])
+    accelerator = SimpleNamespace(num_processes=2)
+    assert unsharded_copy(model, accelerator) is None
+    assert model.gradient_meter is not None
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    copy = unsharded_copy(model, accelerator)
+    assert copy is not None
+    assert copy.gradient_meter is model.gradient_meter is None
+    assert copy.state_dict().keys() == model.state_dict().keys()
+
+
+def test_a_gradient_balance_is_refused_with_fsdp(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    model = JointModel(load_recipe("l_ssat", [*SMALL, "balance.kind=gradient"]), [TASK])
+    with pytest.raises(InputError, match="with FSDP use fixed or learned"):
+        unsharded_copy(model, SimpleNamespace(num_processes=2))

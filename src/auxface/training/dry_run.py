@@ -9,7 +9,6 @@ Example:
 import os
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ from auxface.errors import InputError
 from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
 from auxface.training.distributed import prepare
-from auxface.training.fsdp import full_model, shard_model, uses_fsdp
+from auxface.training.fsdp import full_model, shard_model, unsharded_copy
 from auxface.training.optimizer import make_optimizer
 from auxface.training.train_step import Stepper
 from auxface.training.wrapping import configure_blocks
@@ -64,7 +63,7 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
         InputError: The loss is NaN or infinite.
     """
     options, loader = assembly.recipe.train, assembly.loader
-    unsharded = deepcopy(assembly.model) if uses_fsdp(accelerator) else None
+    unsharded = unsharded_copy(assembly.model, accelerator)
     model = assembly.model.to(accelerator.device)
     configure_blocks(model, options, accelerator.device, accelerator.mixed_precision)
     if unsharded is not None:

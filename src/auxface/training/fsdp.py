@@ -17,6 +17,7 @@ Example:
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 import torch.distributed as distributed
@@ -85,6 +86,22 @@ def fsdp_hidden_from_accelerate() -> Iterator[None]:
     finally:
         if request is not None:
             os.environ[_REQUEST] = request
+
+
+def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | None:
+    """Return a copy of a model before it is sharded, for :func:`full_model`; None if it will not be sharded.
+
+    Ratios of gradients are not measured with sharded weights, which have no gradient before the backward pass ends.
+
+    Raises:
+        InputError: The recipe balances the objectives by these ratios.
+    """
+    if not uses_fsdp(accelerator):
+        return None
+    if model.recipe.balance.kind == "gradient":
+        raise InputError("balance gradient needs full weights on every process; with FSDP use fixed or learned")
+    model.gradient_meter = None
+    return deepcopy(model)
 
 
 def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
@@ -174,8 +191,8 @@ def full_model(model: JointModel, unsharded: JointModel | None) -> Iterator[Join
 
     Args:
         model: Model that is trained.
-        unsharded: Copy of the model from before it was sharded, kept in CPU memory, which receives the full weights;
-            None if the model is not sharded, in which case the model itself is yielded.
+        unsharded: Copy in CPU memory that receives the full weights, from :func:`unsharded_copy`; None if the model is
+            not sharded, in which case the model itself is yielded.
     """
     if unsharded is None:
         yield model

@@ -6,7 +6,6 @@ Example:
 """
 
 import time
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.balance import primary_is_taught
 from auxface.model.scoring import pooled_features
@@ -38,7 +36,7 @@ from auxface.training.fsdp import (
     load_full_state_dict,
     shard_like,
     shard_model,
-    uses_fsdp,
+    unsharded_copy,
 )
 from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
@@ -120,12 +118,7 @@ class _Run:
         self.options = model.recipe.train
         # The order of these steps matters: copies before the blocks are configured, sharding before the optimizer is
         # made, the checkpoint before Accelerate wraps them.
-        if uses_fsdp(accelerator):
-            if model.recipe.balance.kind == "gradient":
-                raise InputError("balance gradient needs full weights on every process; with FSDP use fixed or learned")
-            # Sharded parameters have no gradient before the backward pass ends.
-            model.gradient_meter = None
-        self.unsharded = deepcopy(model) if uses_fsdp(accelerator) else None
+        self.unsharded = unsharded_copy(model, accelerator)
         model.to(accelerator.device)
         self.average = WeightAverage(model, self.options.ema) if self.options.ema is not None else None
         self.evaluated = model if self.average is None else self.average.model
