@@ -44,12 +44,12 @@ def test_perturbation_does_not_depend_on_the_batch(saved, images, labels):
     assert [step.severity for step in steps if step.name == "h264"] == ["c23", "c40"]
     assert [step.severity for step in steps if step.name == "pgd"] == ["1/255", "2/255", "4/255"]
     for step in steps:
-        whole = step.apply(images, 0)
-        assert whole.dtype == torch.uint8
-        assert whole.shape == images.shape
-        assert not torch.equal(whole[:7], images[:7]), step.name
+        changed = step.apply(images, 0)
+        assert changed.dtype == torch.uint8
+        assert changed.shape == images.shape
+        assert not torch.equal(changed[:7], images[:7]), step.name
         if step.name not in ("fgsm", "pgd"):  # a gradient's last digits depend on the batch
-            assert torch.equal(step.apply(images[3:5], 3), whole[3:5]), step.name
+            assert torch.equal(step.apply(images[3:5], 3), changed[3:5]), step.name
 
 
 def test_clips_are_perturbed_frame_by_frame(images):

@@ -144,10 +144,10 @@ def test_log_contains_only_the_hash_of_an_image(client, face, caplog):
     with caplog.at_level(logging.DEBUG):
         body = client.post("/predict", files={"file": ("my secret name.png", face)}).json()
         client.post("/predict", files={"file": ("my secret name.png", face[:99])})
-    said = "\n".join(record.getMessage() for record in caplog.records)
-    assert body["input"] in said
-    assert "secret" not in said
-    assert "calm" not in said
+    log = "\n".join(record.getMessage() for record in caplog.records)
+    assert body["input"] in log
+    assert "secret" not in log
+    assert "calm" not in log
 
 
 def test_pages_load_nothing_from_other_sites(client):
