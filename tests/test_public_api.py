@@ -71,3 +71,20 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_example_of_the_package_runs():
     assert doctest.testmod(auxface).attempted >= 2
     assert doctest.testmod(auxface).failed == 0
+
+
+# In this order: an example reads the files that those before it write.
+EXAMPLES = (
+    *("prepare", "show_data", "write_shards", "texture_sheet", "train", "evaluate", "audit", "predict", "explain"),
+    *("export", "Predictor", "JointModel", "demo", "doctor", "study", "study_report", "serve_model"),
+)
+
+
+def test_the_examples_of_the_functions_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {*EXAMPLES} == {*auxface.__all__} - {"evaluation", "texture"}
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
+    for name in EXAMPLES:
+        (example,) = finder.find(getattr(auxface, name), name, globs={})
+        assert example.examples, name
+        assert runner.run(example).failed == 0, name

@@ -79,6 +79,11 @@ def demo(
 
     Raises:
         InputError: the output exists and ``overwrite`` is false.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> result = auxface.demo(Path("runs/demo"))  # doctest: +SKIP
     """
     check_output_folder(out, overwrite)
     begin_growing(out, _OWN)

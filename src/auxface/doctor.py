@@ -19,6 +19,11 @@ def doctor() -> dict[str, Any]:
     Returns:
         ``versions`` (package to version), ``machine`` (kind of processor and accelerator), ``commit`` (in a clone
         only), and ``optional``: per extra of the package ``ready``, or the command that installs it.
+
+    Example:
+        >>> import auxface
+        >>> sorted(auxface.doctor()["optional"])
+        ['export', 'serve', 'tensorboard', 'video']
     """
     report = provenance()
     del report["created"]

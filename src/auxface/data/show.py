@@ -134,6 +134,13 @@ def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = Fals
 
     Raises:
         InputError: not a manifest, a manifest of shards, or an output that exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> inspection = auxface.show_data(Path("faces.parquet"))
+        >>> sorted(inspection.splits), len(inspection.leaks.sources)
+        (['test', 'train', 'val'], 0)
     """
     if out is not None:
         refuse_existing(out, overwrite)

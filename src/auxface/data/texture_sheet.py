@@ -72,6 +72,12 @@ def texture_sheet(
 
     Raises:
         InputError: an unreadable or too small image, an unknown descriptor or parameter, or an output that exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> auxface.texture_sheet(next(Path("faces").glob("*.png")), Path("sheet.png"), "local_binary_pattern")
+        ['local_binary_pattern']
     """
     from auxface import texture
 

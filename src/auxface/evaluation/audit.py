@@ -59,6 +59,13 @@ def audit(
 
     Raises:
         InputError: a table that cannot be read or measured, options that do not match, an output that exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> audit = auxface.audit(Path("report/predictions.parquet"), Path("audit"), resamples=100)
+        >>> sorted(path.name for path in Path("audit").glob("report.*"))
+        ['report.html', 'report.json']
     """
     check_output_folder(out, overwrite)
     paths = [tables] if isinstance(tables, Path) else list(tables)

@@ -82,6 +82,14 @@ def evaluate(
     Raises:
         InputError: A model was selected on this split; the manifest lacks a label; a perturbation is unknown or applies
             to none of the models; a table cannot be measured; or the output exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> model, data = Path("runs/a"), Path("faces.parquet")
+        >>> audit = auxface.evaluate(model, data, Path("report"), corruptions=(), resamples=100)
+        >>> Path("report/report.html").exists()
+        True
     """
     check_output_folder(out, overwrite)
     check_device(device)

@@ -113,6 +113,13 @@ def explain(
 
     Raises:
         InputError: The image shows no face, the model is an exported file, or the output exists or is not a PNG.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> explanation, = auxface.explain("runs/a", next(Path("faces").glob("*.png")), Path("explanation.png"))
+        >>> explanation.task
+        'emotion'
     """
     from auxface.inference.explanation_figure import explanation_figure
 

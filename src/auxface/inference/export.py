@@ -64,6 +64,13 @@ def export(
     Raises:
         InputError: A package is not installed, the model cannot be exported, the suffix of ``out`` does not match the
             format, or ``out`` exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> metadata = auxface.export("runs/a", Path("model.onnx"))
+        >>> metadata["bytes"] == Path("model.onnx").stat().st_size
+        True
     """
     if out.suffix != f".{format}":
         raise InputError(f"{out}: the name of a file of format {format} must end in .{format}")

@@ -66,6 +66,14 @@ def predict(
     Raises:
         InputError: There is no input, a folder is empty, the model is invalid, this machine lacks the device, or the
             output exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> prediction, = auxface.predict("runs/a", [next(Path("faces").glob("*.png"))])
+        >>> answer = prediction.faces[0].tasks["emotion"]
+        >>> 0 < answer.probability <= 1
+        True
     """
     if not inputs:
         raise InputError("name at least one image, video or folder")

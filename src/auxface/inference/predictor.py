@@ -84,6 +84,14 @@ class Predictor:
 
     Raises:
         InputError: The face detector cannot be loaded.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> predictor = auxface.Predictor.from_pretrained("runs/a")
+        >>> prediction = predictor(next(Path("faces").glob("*.png")))
+        >>> len(prediction.faces)
+        1
     """
 
     def __init__(

@@ -74,6 +74,12 @@ class JointModel(nn.Module):
 
     Raises:
         InputError: the encoder, an objective or a target of the recipe cannot be built.
+
+    Example:
+        >>> import auxface
+        >>> model = auxface.JointModel.from_pretrained("runs/a")
+        >>> [task.name for task in model.tasks]
+        ['emotion']
     """
 
     def __init__(self, recipe: Recipe, tasks: Sequence[LearnedTask]) -> None:

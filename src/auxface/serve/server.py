@@ -30,6 +30,11 @@ def serve_model(
 
     Raises:
         InputError: FastAPI or uvicorn is not installed, the model cannot be loaded, or the address is not available.
+
+    Example:
+        >>> import auxface
+        >>> from auxface.serve.settings import Settings
+        >>> auxface.serve_model(Settings(model="runs/a"), port=8000)  # doctest: +SKIP
     """
     try:
         import fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]

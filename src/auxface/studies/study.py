@@ -89,6 +89,11 @@ def study(
 
     Raises:
         InputError: an invalid study or recipe, a missing manifest, or another study running in ``out``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> auxface.study(Path("studies/texture_targets_cpu.yaml"), Path("runs/study"), budget="25m")  # doctest: +SKIP
     """
     limit = None if budget is None else parse_budget(budget)
     started = time.monotonic()

@@ -48,6 +48,11 @@ def study_report(
 
     Raises:
         InputError: a folder without results or of another study, missing predictions, or an output file that exists.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> analysis = auxface.study_report(Path("runs/study"), Path("study.html"))  # doctest: +SKIP
     """
     for path in (out, *([markdown] if markdown else [])):
         refuse_existing(path, overwrite)

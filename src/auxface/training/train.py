@@ -95,7 +95,7 @@ def train(
 
     Example:
         >>> import auxface
-        >>> small = ["encoder.image_size=32", "encoder.patch_size=8", "encoder.width=32", "encoder.depth=1"]
+        >>> small = ["encoder.image_size=64", "encoder.patch_size=16", "encoder.width=32", "encoder.depth=1"]
         >>> small += ["encoder.heads=2", "train.epochs=1", "tasks=[emotion]"]
         >>> saved = auxface.train("supervised", "faces.parquet", "runs/a", overrides=small, device="cpu")
         >>> saved.config.selection.split, saved.config.selection.metric

@@ -79,6 +79,14 @@ def prepare(
 
     Raises:
         InputError: a wrong or partial data set, a wrong option, an output that exists, or no usable image.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> options = {"count": 60, "size": 64}
+        >>> counts = auxface.prepare("synthetic", Path("faces"), out=Path("faces.parquet"), options=options)
+        >>> counts["usable"]
+        60
     """
     out = Path(out)
     chosen = get_layout(layout)

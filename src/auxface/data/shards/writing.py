@@ -84,6 +84,12 @@ def write_shards(
 
     Raises:
         InputError: not a manifest of images, no readable image, or a folder that holds something else.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import auxface
+        >>> auxface.write_shards(Path("faces.parquet"), Path("shards"), samples=100)
+        ShardCounts(shards=3, samples=60, unreadable=0)
     """
     opened = read_manifest(manifest)
     refuse_shards(opened, manifest)
