@@ -62,7 +62,7 @@ def test_h264_error_grows_with_the_rate_factor(images):
     errors = [(compress_h264(images, factor).float() - images.float()).abs().mean() for factor in (0, 23, 40)]
     assert errors[0] < errors[1] < errors[2]
     assert compress_h264(images[:, :, :31, :17], 23).shape == (8, 3, 31, 17)
-    with pytest.raises(ValueError, match=r"0\.\.51"):
+    with pytest.raises(ValueError, match="from 0 to 51"):
         compress_h264(images, 52)
 
 
