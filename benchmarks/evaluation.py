@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from auxface.evaluation import Predictions, Task, audit_tables, read_predictions, write_predictions
+from auxface.evaluation import Predictions, ScoredTask, audit_tables, read_predictions, write_predictions
 
 RESAMPLES = 1000
 
@@ -38,7 +38,7 @@ def table(rows: int, videos: int = 5000, groups: int = 12) -> Predictions:
             "score.forged.forged": (1 / (1 + np.exp(-logit))).astype(np.float32),
         }
     )
-    return Predictions(frame, (Task("forged", "binary", ("real", "forged"), {"forged": 0.5}, "simulated"),))
+    return Predictions(frame, (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}, "simulated"),))
 
 
 def speed() -> None:

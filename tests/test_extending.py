@@ -20,7 +20,7 @@ from auxface import plugins, texture
 from auxface.data.layouts.registry import get_layout, resolve_options
 from auxface.encoders import build_encoder, random_mask
 from auxface.errors import InputError
-from auxface.evaluation import METRICS, Predictions, Task, audit_tables, register_metric
+from auxface.evaluation import METRICS, Predictions, ScoredTask, audit_tables, register_metric
 from auxface.model import JointModel
 from auxface.objectives import Batch, LearnedTask
 from auxface.recipe import Encoder, Recipe
@@ -128,7 +128,7 @@ def test_the_example_metric_is_part_of_an_audit():
         true = np.array([0, 0, 1, 1, 0, 1, 0, 1] * 10)
         score = np.where(np.arange(80) % 8 == 7, 1 - true, true) * 0.8 + 0.1
         frame = pd.DataFrame({"true.smile": true, "score.smile.smiling": score})
-        table = Predictions(frame, (Task("smile", "binary", ("neutral", "smiling"), {"smiling": 0.5}),))
+        table = Predictions(frame, (ScoredTask("smile", "binary", ("neutral", "smiling"), {"smiling": 0.5}),))
         found = audit_tables({"ours": table}, resamples=100).models["ours"].tasks["smile"].overall["kappa"]
         assert found.value == pytest.approx(0.75)
         assert found.low < 0.75 < found.high

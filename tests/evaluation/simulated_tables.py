@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation import Predictions, Task
+from auxface.evaluation import Predictions, ScoredTask
 
 EMOTIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 
@@ -47,7 +47,7 @@ def emotion_scores(samples: pd.DataFrame, skill: float, seed: int, noise: int = 
     for place, name in enumerate(EMOTIONS):
         frame[f"score.emotion.{name}"] = score[:, place]
     facts = {"model": "made", "seed": seed}
-    return Predictions(frame, (Task("emotion", "class", EMOTIONS),), {"unreadable": 3, "no_face": 2}, facts)
+    return Predictions(frame, (ScoredTask("emotion", "class", EMOTIONS),), {"unreadable": 3, "no_face": 2}, facts)
 
 
 def forged_predictions(n: int = 4000, videos: int = 200, seed: int = 0, skill: float = 1.5) -> Predictions:
@@ -74,5 +74,5 @@ def forged_predictions(n: int = 4000, videos: int = 200, seed: int = 0, skill: f
             "score.forged.forged": score,
         }
     )
-    task = Task("forged", "binary", ("real", "forged"), {"forged": 0.5}, "balanced_accuracy")
+    task = ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}, "balanced_accuracy")
     return Predictions(frame, (task,), {"no_face": 37}, {"model": "made"})

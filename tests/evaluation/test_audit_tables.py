@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 
 from auxface.evaluation import (
     Predictions,
+    ScoredTask,
     TableError,
-    Task,
     audit_tables,
     cross_dataset,
     join_conditions,
@@ -146,7 +146,7 @@ def test_corrupted_groups_of_attributes_have_no_ranking():
     for name in ("Smiling", "Young"):
         frame[f"true.a.{name}"] = rng.integers(0, 2, 300)
         frame[f"score.a.{name}"] = np.clip(0.3 * frame[f"true.a.{name}"] + rng.uniform(0, 0.7, 300), 0, 1)
-    table = Predictions(frame, (Task("a", "multilabel", ("Smiling", "Young"), {"Smiling": 0.5, "Young": 0.5}),))
+    table = Predictions(frame, (ScoredTask("a", "multilabel", ("Smiling", "Young"), {"Smiling": 0.5, "Young": 0.5}),))
     found = audit_tables({"m": table}, robustness={"m": {"fog": {1: table}}}, resamples=50).models["m"].tasks["a"]
     corrupted = found.robustness_groups["fog"][1].groups["age"]
     assert found.robustness["fog"][1] == found.overall
@@ -206,7 +206,7 @@ def test_order_of_classes_matters_only_for_two_classes():
     found = audit_tables({"one": one, "turned": turned}, resamples=50).comparisons
     assert {item.metric for item in found} >= {"accuracy", "balanced_accuracy", "macro_f1"}
     assert all(item.difference.value == 0 for item in found if not item.group)
-    assert not same_task(Task("t", "class", ("a", "b")), Task("t", "class", ("b", "a")))
+    assert not same_task(ScoredTask("t", "class", ("a", "b")), ScoredTask("t", "class", ("b", "a")))
 
 
 def test_gaps_of_two_models_are_compared_by_group():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from auxface.evaluation import Predictions, Task
+from auxface.evaluation import Predictions, ScoredTask
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
 from auxface.evaluation.intervals import Draws, draw_resamples
@@ -17,7 +17,7 @@ from auxface.evaluation.metrics.classification import DECISIONS
 TABLES = 2000
 RESAMPLES = 400
 POPULATION = 2_000_000
-TASK = Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
+TASK = ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
 CHECKED = (
     "accuracy", "balanced_accuracy", "macro_f1", "true_positive_rate", "false_positive_rate", "precision",
     "selection_rate", "auc", "average_precision", "equal_error_rate", "brier_score", "accuracy of group a",

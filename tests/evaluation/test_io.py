@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
-from auxface.evaluation import Predictions, TableError, Task, audit_tables, read_predictions, write_predictions
+from auxface.evaluation import Predictions, ScoredTask, TableError, audit_tables, read_predictions, write_predictions
 from auxface.evaluation import io as storage
 
 
@@ -20,7 +20,7 @@ from auxface.evaluation import io as storage
 def test_a_table_is_read_as_it_was_written(tmp_path, suffix):
     table = forged_predictions(n=200)
     table.frame.loc[3, "group.race"] = None
-    table.tasks = (Task("forged", "binary", ("real", "forged"), {"forged": 0.4}, "equal_error", (0.3, 0.5)),)
+    table.tasks = (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.4}, "equal_error", (0.3, 0.5)),)
     write_predictions(table, tmp_path / f"t{suffix}")
     back = read_predictions(tmp_path / f"t{suffix}")
     assert (back.tasks, back.left_out, back.provenance) == (table.tasks, table.left_out, table.provenance)

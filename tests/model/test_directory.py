@@ -5,7 +5,9 @@ import safetensors.torch
 import torch
 
 from auxface.errors import InputError
+from auxface.evaluation.task import Task
 from auxface.model import JointModel
+from auxface.model.config import TaskRecord
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
@@ -83,3 +85,19 @@ def test_a_directory_that_is_not_a_model_is_refused_in_a_sentence(folder, spoil,
     spoil(folder)
     with pytest.raises(InputError, match=sentence):
         JointModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        LearnedTask("mood", "class", ("calm", "glad"), weight=2.0),
+        LearnedTask("age", "ordinal", ("1", "2", "3"), values=(1.0, 2.0, 3.0)),
+    ],
+)
+def test_a_record_converts_to_every_form_of_a_task(task):
+    record = TaskRecord.of(task, temperature=1.5)
+    assert record.learned_task() == task
+    scored = record.scored_task()
+    assert (scored.name, scored.kind) == (task.name, task.kind)
+    assert isinstance(scored, Task)
+    assert scored.score_columns() == [f"score.{task.name}.{name}" for name in task.classes if task.kind == "class"]

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from auxface.evaluation import Predictions, Task, write_predictions
+from auxface.evaluation import Predictions, ScoredTask, write_predictions
 from auxface.studies.definition import Study
 from auxface.studies.results_file import append_result, predictions_path
 
@@ -97,11 +97,11 @@ def made() -> Callable[..., list[tuple[dict, Path]]]:
                     predicted = np.where(right, true, (true + generator.integers(1, 3, n)) % 3)
                     for place, label in enumerate(CLASSES):
                         frame[f"score.face.{label}"] = np.where(predicted == place, 0.8, 0.1)
-                    table = Predictions(frame, (Task("face", "class", CLASSES),))
+                    table = Predictions(frame, (ScoredTask("face", "class", CLASSES),))
                     if ordinal:
                         numbers = frame.drop(columns=[f"score.face.{label}" for label in CLASSES])
                         numbers = numbers.assign(**{"true.face": true, "predicted.face": predicted})
-                        table = Predictions(numbers, (Task("face", "ordinal"),))
+                        table = Predictions(numbers, (ScoredTask("face", "ordinal"),))
                     key = f"{name}-{method}-{seed}" + (f"-{fraction}" if fraction < 1 else "")
                     place = predictions_path(folder, key)
                     write_predictions(table, folder / "made.parquet")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from auxface.errors import InputError
-from auxface.evaluation import Predictions, Task, read_predictions, write_predictions
+from auxface.evaluation import Predictions, ScoredTask, read_predictions, write_predictions
 from auxface.studies.definition import read_plan, write_plan
 from auxface.studies.results_file import append_result, lock_results, merge_results, predictions_path, read_results
 
@@ -22,7 +22,7 @@ def test_appended_results_are_read_with_hashed_source_names(tmp_path, line):
     }
     frame = pd.DataFrame(rows | {"true.face": ["calm", "glad", "glad"]})
     frame = frame.assign(**{"score.face.calm": [0.9, 0.2, 0.4], "score.face.glad": [0.1, 0.8, 0.6]})
-    write_predictions(Predictions(frame, (Task("face", "class", ("calm", "glad")),)), tmp_path / "t.parquet")
+    write_predictions(Predictions(frame, (ScoredTask("face", "class", ("calm", "glad")),)), tmp_path / "t.parquet")
     append_result(tmp_path, line("a", "faces", "x", 0), tmp_path / "t.parquet")
     append_result(tmp_path, line("b", "faces", "x", 1))
     assert list(read_results(tmp_path)) == ["a", "b"]

@@ -48,7 +48,7 @@ def test_video_level_equals_that_of_an_audit():
     columns = {"dataset": "d", "method": "", "source": "s", "video": [f"v{n:02d}" for n in video], "split": "val"}
     columns |= {"frame": np.arange(len(video)), "true.forged": labels["forged"].numpy().astype(int)}
     frame = pd.DataFrame(columns | {"score.forged.fake": expit(logits["forged"][:, 0])})
-    task = evaluation.Task("forged", "binary", ("real", "fake"))
+    task = evaluation.ScoredTask("forged", "binary", ("real", "fake"))
     found = audited(evaluation.Predictions(frame, (task,)), task)
     assert found is not None
     table = found[0].frame.sort_values("video")

@@ -5,7 +5,7 @@ nothing else of auxface. ``docs/evaluation.md`` explains every number.
 
 >>> import pandas as pd
 >>> frame = pd.DataFrame({"true.forged": [0, 0, 1, 1], "score.forged.forged": [0.1, 0.6, 0.4, 0.9]})
->>> table = Predictions(frame, (Task("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
+>>> table = Predictions(frame, (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
 >>> audit_tables({"ours": table}, resamples=100).models["ours"].tasks["forged"].overall["auc"].value
 0.75
 """
@@ -34,8 +34,8 @@ from auxface.evaluation.metrics.verification import pair_similarity, recall_at_k
 from auxface.evaluation.predictions import (
     LevelThresholds,
     Predictions,
+    ScoredTask,
     TableError,
-    Task,
     cross_dataset,
     merge_predictions,
 )
@@ -64,7 +64,7 @@ __all__ = [
     "Predictions",
     "Section",
     "TableError",
-    "Task",
+    "ScoredTask",
     "TaskAudit",
     "audit_tables",
     "brier_score",

@@ -20,8 +20,8 @@ from auxface.evaluation.metrics.classification import confusion
 from auxface.evaluation.predictions import (
     ASSUMED,
     Predictions,
+    ScoredTask,
     TableError,
-    Task,
     attribute_samples,
     predicted_classes,
     task_samples,
@@ -71,7 +71,7 @@ def audit_tables(
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"true.t": [0, 1] * 50, "score.t.yes": np.linspace(0, 1, 100)})
     >>> frame["group.sex"] = ["F", "M"] * 50
-    >>> table = Predictions(frame, (Task("t", "binary", ("no", "yes"), {"yes": 0.5}),))
+    >>> table = Predictions(frame, (ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}),))
     >>> found = audit_tables({"ours": table}, resamples=200).models["ours"].tasks["t"]
     >>> found.overall["accuracy"].value, found.groups["sex"]["F"]["accuracy"].why
     (0.5, 'only one class occurs: no')
@@ -194,7 +194,7 @@ class _Run:
 
 def _audit_task(
     table: Predictions,
-    task: Task,
+    task: ScoredTask,
     cluster: np.ndarray,
     draw: Resampling,
     advance: Callable[[], None] = lambda: None,
@@ -217,7 +217,7 @@ def _audit_task(
     return result, overall, by_group
 
 
-def _add_counts(result: TaskAudit, table: Predictions, task: Task) -> None:
+def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None:
     """Add what needs no resamples: counts, the confusion matrix, the reliability diagram."""
     if task.kind == "multilabel":
         parts = [attribute_samples(table, task, name) for name in task.classes]
@@ -302,6 +302,6 @@ def _level_threshold_note(name: str, table: Predictions, group: str) -> str:
     )
 
 
-def _lacks_threshold(task: Task) -> bool:
+def _lacks_threshold(task: ScoredTask) -> bool:
     needed = task.classes[1:] if task.kind == "binary" else task.classes if task.kind == "multilabel" else ()
     return any(name not in task.thresholds for name in needed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation.predictions import KEY, Predictions, TableError, Task, text_of
+from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, TableError, text_of
 
 # A group with more levels is an identifier, not a group.
 MOST_LEVELS = 256
@@ -29,7 +29,7 @@ def check_predictions(predictions: Predictions, where: str = "predictions") -> N
 
     >>> frame = pd.DataFrame({"true.a": [0, 1], "score.a.yes": [0.2, 7.0]})
     >>> try:
-    ...     check_predictions(Predictions(frame, (Task("a", "binary", ("no", "yes")),)))
+    ...     check_predictions(Predictions(frame, (ScoredTask("a", "binary", ("no", "yes")),)))
     ... except TableError as error:
     ...     print(str(error)[:61])
     predictions: row 2 of 'score.a.yes' holds 7, outside [0, 1] (
@@ -95,7 +95,7 @@ def _check_keys(frame: pd.DataFrame, where: str) -> None:
         )
 
 
-def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
+def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
     columns = task.score_columns()
     direct = f"predicted.{task.name}"
     if task.kind == "ordinal" and direct in frame.columns:
@@ -137,7 +137,7 @@ def _check_scores(task: Task, frame: pd.DataFrame, where: str) -> None:
         )
 
 
-def _check_truth(task: Task, frame: pd.DataFrame, where: str) -> None:
+def _check_truth(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
     present = [name for name in task.true_columns() if name in frame.columns]
     if not present:
         raise TableError(

@@ -16,7 +16,7 @@ from auxface.evaluation.groups import Partition, by_group, whole
 from auxface.evaluation.intervals import Draws, Estimate, Resampling
 from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics import decision_metric
-from auxface.evaluation.predictions import KEY, Predictions, Task, scored_rows
+from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, scored_rows
 
 # Sums in another order differ by at most this much, which is no difference.
 _ROUNDING = 1e-12
@@ -115,7 +115,7 @@ def compare(
     return holm(found), notes
 
 
-def same_task(first: Task, second: Task) -> bool:
+def same_task(first: ScoredTask, second: ScoredTask) -> bool:
     """Return whether two tasks have the same kind and classes.
 
     The order of classes matters only if there are two, because the second is the positive one.
@@ -177,7 +177,9 @@ class _Side:
         return measure(self.part(), task, partition, self.cluster[self.rows], resampling).levels
 
 
-def _compared(task: Task, first: str, second: str, sides: list[_Side], resampling: Resampling) -> list[Comparison]:
+def _compared(
+    task: ScoredTask, first: str, second: str, sides: list[_Side], resampling: Resampling
+) -> list[Comparison]:
     one, other = (side.metrics(resampling) for side in sides)
     found = [
         _comparison(task.name, metric, first, second, one[metric], other[metric]) for metric in one if metric in other

@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from auxface.evaluation.predictions import Kind, LevelThresholds, Predictions, TableError, Task
+from auxface.evaluation.predictions import LevelThresholds, Predictions, ScoredTask, TableError
+from auxface.evaluation.task import Kind
 
 VERSION = 1
 _KINDS = get_args(Kind)
@@ -37,7 +38,7 @@ def parse_header(text: bytes, where: Path) -> dict[str, Any]:
     return header
 
 
-def parse_tasks(header: dict[str, Any], where: Path) -> tuple[Task, ...]:
+def parse_tasks(header: dict[str, Any], where: Path) -> tuple[ScoredTask, ...]:
     """Return the tasks of a header.
 
     Raises:
@@ -85,7 +86,7 @@ def dump_header(predictions: Predictions) -> str:
     return json.dumps(header, sort_keys=True)
 
 
-def _parse_task(name: str, entry: Any, where: Path) -> Task:
+def _parse_task(name: str, entry: Any, where: Path) -> ScoredTask:
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind not in _KINDS:
         raise TableError(f"{where}: task '{name}' in the header has kind {kind!r}; use one of {', '.join(_KINDS)}")
@@ -111,7 +112,7 @@ def _parse_task(name: str, entry: Any, where: Path) -> Task:
         raise TableError(f"{where}: 'abstain' of task '{name}' in the header must be [low, high] with low <= high")
     rule = entry.get("threshold_rule")
     by_level = _parse_level_thresholds(name, entry.get("level_thresholds"), where)
-    return Task(name, kind, classes, thresholds, None if rule is None else str(rule), abstain, by_level)  # pyright: ignore[reportArgumentType]
+    return ScoredTask(name, kind, classes, thresholds, None if rule is None else str(rule), abstain, by_level)  # pyright: ignore[reportArgumentType]
 
 
 def _parse_level_thresholds(name: str, entry: Any, where: Path) -> LevelThresholds | None:

@@ -4,7 +4,7 @@
 >>> from auxface.evaluation.groups import whole
 >>> from auxface.evaluation.intervals import draw_resamples
 >>> frame = pd.DataFrame({"true.t": [0, 1] * 50, "score.t.yes": np.linspace(0, 1, 100)})
->>> table = Predictions(frame, (Task("t", "binary", ("no", "yes")),))
+>>> table = Predictions(frame, (ScoredTask("t", "binary", ("no", "yes")),))
 >>> draws = measure(table, table.tasks[0], whole(table), np.arange(100), draw_resamples(100, 200, seed=0)).levels[""]
 >>> draws["accuracy"].estimate().value
 0.5
@@ -23,7 +23,7 @@ from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled
 from auxface.evaluation.predictions import (
     Predictions,
     Samples,
-    Task,
+    ScoredTask,
     attribute_samples,
     predicted_classes,
     task_samples,
@@ -45,7 +45,7 @@ class Measured:
 
 def measure(
     predictions: Predictions,
-    task: Task,
+    task: ScoredTask,
     partition: Partition,
     cluster: np.ndarray,
     resampling: Resampling,
@@ -89,7 +89,7 @@ class _Level:
 
 
 def _measure_single(
-    task: Task,
+    task: ScoredTask,
     samples: Samples,
     partition: Partition,
     cluster: np.ndarray,
@@ -131,7 +131,7 @@ def _measure_single(
 
 
 def _describe(
-    task: Task,
+    task: ScoredTask,
     samples: Samples,
     where: np.ndarray,
     cluster: np.ndarray,

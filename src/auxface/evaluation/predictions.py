@@ -1,7 +1,7 @@
 """The predictions table: truth, scores and groups of each sample, and the arrays that one task is measured on.
 
 >>> frame = pd.DataFrame({"true.forged": [0, 1], "score.forged.forged": [0.2, 0.9]})
->>> table = Predictions(frame, (Task("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
+>>> table = Predictions(frame, (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
 >>> samples = task_samples(table, table.tasks[0])
 >>> predicted_classes(table.tasks[0], samples).tolist()
 [0, 1]
@@ -9,12 +9,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-Kind = Literal["class", "binary", "multilabel", "ordinal"]
+from auxface.evaluation.task import Task
 
 KEY: tuple[str, ...] = ("dataset", "method", "source", "video", "frame")
 ASSUMED = "assumed"
@@ -43,8 +43,8 @@ class LevelThresholds:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a model predicts: kind, classes and thresholds.
+class ScoredTask(Task):
+    """A task with the thresholds that turn its scores into decisions.
 
     Attributes:
         name: the task, as in ``true.<name>``.
@@ -59,9 +59,6 @@ class Task:
         level_thresholds: replace ``thresholds`` for the levels of a group; None: one threshold for all samples.
     """
 
-    name: str
-    kind: Kind
-    classes: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     threshold_rule: str | None = None
     abstain: tuple[float, float] | None = None
@@ -71,10 +68,10 @@ class Task:
         """Return the threshold of class ``name``, 0.5 if none is stored."""
         return float(self.thresholds.get(name, 0.5))
 
-    def alone(self, attribute: str) -> "Task":
+    def alone(self, attribute: str) -> "ScoredTask":
         """Return one attribute of a multi-label task as a binary task."""
         threshold = {attribute: self.threshold(attribute)}
-        return Task(
+        return ScoredTask(
             attribute,
             "binary",
             (f"not {attribute}", attribute),
@@ -108,7 +105,7 @@ class Predictions:
     """
 
     frame: pd.DataFrame
-    tasks: tuple[Task, ...]
+    tasks: tuple[ScoredTask, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -116,7 +113,7 @@ class Predictions:
         """Return the names of the groups."""
         return [name.removeprefix("group.") for name in self.frame.columns if str(name).startswith("group.")]
 
-    def task(self, name: str) -> Task:
+    def task(self, name: str) -> ScoredTask:
         """Return the task called ``name``.
 
         Raises:
@@ -156,7 +153,7 @@ class Samples:
     threshold: np.ndarray | None = None
 
 
-def task_samples(predictions: Predictions, task: Task) -> Samples:
+def task_samples(predictions: Predictions, task: ScoredTask) -> Samples:
     """Return the samples of a class, binary or ordinal task."""
     frame = predictions.frame
     truth = frame[f"true.{task.name}"]
@@ -168,7 +165,7 @@ def task_samples(predictions: Predictions, task: Task) -> Samples:
     return _samples(_class_codes(truth, task.classes), score, np.int64)
 
 
-def attribute_samples(predictions: Predictions, task: Task, attribute: str) -> Samples | None:
+def attribute_samples(predictions: Predictions, task: ScoredTask, attribute: str) -> Samples | None:
     """Return the samples of one attribute of a multi-label task; None if the table has no truth for it."""
     truth = f"true.{task.name}.{attribute}"
     if truth not in predictions.frame.columns:
@@ -178,7 +175,7 @@ def attribute_samples(predictions: Predictions, task: Task, attribute: str) -> S
     return _with_threshold(found, task.alone(attribute), predictions.frame)
 
 
-def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
+def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
     """Return which rows have a truth and all scores of a task (multi-label: of any attribute), bool [rows]."""
     kept = np.zeros(len(predictions.frame), dtype=bool)
     parts = [attribute_samples(predictions, task, name) for name in task.classes] if task.kind == "multilabel" else []
@@ -188,14 +185,14 @@ def scored_rows(predictions: Predictions, task: Task) -> np.ndarray:
     return kept
 
 
-def predicted_classes(task: Task, samples: Samples) -> np.ndarray:
+def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
     """Return the predicted class index, int64 [N]: at the threshold for a binary task, else of the highest score."""
     if task.kind == "binary":
         return (samples.score >= samples.threshold).astype(np.int64)
     return samples.score.argmax(axis=1)
 
 
-def _with_threshold(samples: Samples, task: Task, frame: pd.DataFrame) -> Samples:
+def _with_threshold(samples: Samples, task: ScoredTask, frame: pd.DataFrame) -> Samples:
     """Return the samples of a binary task with the threshold of each: that of its level, else that of the task."""
     positive, own = task.classes[1], task.level_thresholds
     threshold = np.full(len(samples.rows), task.threshold(positive))
@@ -226,7 +223,7 @@ def _class_codes(column: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
     return lookup[codes]
 
 
-def _ordinal_score(frame: pd.DataFrame, task: Task) -> np.ndarray:
+def _ordinal_score(frame: pd.DataFrame, task: ScoredTask) -> np.ndarray:
     direct = f"predicted.{task.name}"
     if direct in frame.columns:
         return _numbers(frame[direct])

@@ -9,7 +9,7 @@ import numpy as np
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.metrics.calibration import Bin
-from auxface.evaluation.predictions import Task
+from auxface.evaluation.predictions import ScoredTask
 
 Estimates = dict[str, Estimate]
 Severity = int | str
@@ -88,7 +88,7 @@ class TaskAudit:
         unscored: rows with a truth and no score.
     """
 
-    task: Task
+    task: ScoredTask
     overall: Estimates
     groups: dict[str, dict[str, Estimates]] = field(default_factory=dict)
     gaps: dict[str, Estimates] = field(default_factory=dict)

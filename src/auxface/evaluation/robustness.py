@@ -13,7 +13,7 @@ from auxface.evaluation.intervals import Draws, Resampling
 from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.metrics.ranking import RANKING
-from auxface.evaluation.predictions import Predictions, Task
+from auxface.evaluation.predictions import Predictions, ScoredTask
 from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit, estimates
 
 # The 15 of Hendrycks and Dietterich (2019). Codecs, occlusions and attacks have curves but do not enter the means.
@@ -50,7 +50,7 @@ def measure_corrupted(
 
 
 def summarize(
-    task: Task,
+    task: ScoredTask,
     clean: LevelDraws,
     curves: Curves,
     *,

@@ -18,7 +18,7 @@ from auxface.evaluation.predictions import (
     ASSUMED,
     LevelThresholds,
     Predictions,
-    Task,
+    ScoredTask,
     attribute_samples,
     task_samples,
 )
@@ -31,7 +31,7 @@ RATES = ("true_positive_rate", "false_positive_rate", "precision", "accuracy", "
 _TINY = 1e-7
 
 
-def with_thresholds(task: Task, validation: Predictions) -> Task:
+def with_thresholds(task: ScoredTask, validation: Predictions) -> ScoredTask:
     """Return the task with thresholds chosen on a validation table, if it has none or only assumed ones.
 
     An attribute or task of which the validation table has one class only keeps 0.5.
@@ -45,7 +45,7 @@ def with_thresholds(task: Task, validation: Predictions) -> Task:
         thresholds[name] = 0.5
         if samples is not None and len(np.unique(samples.true)) == 2:
             thresholds[name] = choose_threshold(samples.true, samples.score, rule=DEFAULT_RULE)
-    return Task(task.name, task.kind, task.classes, thresholds, f"{DEFAULT_RULE} on the validation table")
+    return ScoredTask(task.name, task.kind, task.classes, thresholds, f"{DEFAULT_RULE} on the validation table")
 
 
 def measure_operating_points(
@@ -67,7 +67,7 @@ def measure_operating_points(
         if rule.startswith("fpr=") and negatives * float(rule.removeprefix("fpr=")) < 1:
             continue
         threshold = choose_threshold(samples.true, samples.score, rule=rule)
-        chosen = Task(task.name, task.kind, task.classes, {task.classes[1]: threshold}, rule)
+        chosen = ScoredTask(task.name, task.kind, task.classes, {task.classes[1]: threshold}, rule)
         found = measure(table, chosen, whole(table), cluster, resampling, DECISIONS).levels[""]
         audited.operating_points[rule] = OperatingPoint(threshold, estimates({name: found[name] for name in RATES}))
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from auxface.evaluation.clusters import VIDEO, column_codes, combine_codes
-from auxface.evaluation.predictions import Predictions, Task, task_samples
+from auxface.evaluation.predictions import Predictions, ScoredTask, task_samples
 
 
-def video_level(predictions: Predictions, task: Task) -> tuple[Predictions, np.ndarray] | None:
+def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions, np.ndarray] | None:
     """Return a table with a row per video that has a truth and a score, and the position of one frame of each.
 
     A video is identified by dataset, method, source and video together. Its score is the mean of its frames' scores;

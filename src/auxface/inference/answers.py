@@ -75,12 +75,12 @@ def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
 
 def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
     """Return probabilities at the stored temperature, float32 [N, outputs], of logits [N, outputs]."""
-    return probabilities(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+    return probabilities(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 
 def ordinal_values(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
     """Return the expected value of an ordinal task, float32 [N], at the stored temperature, of logits [N, outputs]."""
-    return expected_value(task.task(), torch.as_tensor(logits), task.temperature).numpy()
+    return expected_value(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 
 def forgery_note(task: TaskRecord) -> str | None:

@@ -95,14 +95,14 @@ def _saliency_section(
     return evaluation.Section(f"Mean saliency maps of {name}", text, tuple(figures), None, files)
 
 
-def _explained_outputs(table: evaluation.Predictions, task: evaluation.Task) -> np.ndarray:
+def _explained_outputs(table: evaluation.Predictions, task: evaluation.ScoredTask) -> np.ndarray:
     """Return the index of the logit of each row's prediction, int64 [N]."""
     if task.kind in ("binary", "ordinal"):
         return np.zeros(len(table.frame), dtype=np.int64)
     return table.frame[task.score_columns()].to_numpy(float).argmax(axis=1)
 
 
-def _by_class(table: evaluation.Predictions, task: evaluation.Task) -> list[FaceSet]:
+def _by_class(table: evaluation.Predictions, task: evaluation.ScoredTask) -> list[FaceSet]:
     if task.kind not in ("class", "binary"):
         return []
     labels = table.frame[f"true.{task.name}"]

@@ -152,7 +152,7 @@ class ExternalOnnx:
 
     def _to_logits(self, task: TaskRecord, parts: list[np.ndarray]) -> np.ndarray:
         if not parts:
-            return np.zeros((0, task.task().outputs), np.float32)
+            return np.zeros((0, task.learned_task().outputs), np.float32)
         values = np.concatenate(parts)
         # Decided once, on the unchanged images, which are scored first.
         if self._probabilities.setdefault(task.name, _are_probabilities(task, values)):

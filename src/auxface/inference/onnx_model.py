@@ -84,7 +84,7 @@ class OnnxModel:
             if advance is not None:
                 advance(len(batch))
         if not collected:
-            return {task.name: np.zeros((0, task.task().outputs), np.float32) for task in self.config.tasks}
+            return {task.name: np.zeros((0, task.learned_task().outputs), np.float32) for task in self.config.tasks}
         return {
             task.name: np.concatenate(parts) for task, parts in zip(self.config.tasks, zip(*collected), strict=True)
         }

@@ -127,30 +127,13 @@ def predictions_table(
     columns |= {f"group.{name}": manifest.table[name] for name in manifest.groups}
     for task in config.tasks:
         columns |= _true_columns(task, manifest.table) | _score_columns(task, logits[task.name])
-    tasks = tuple(
-        evaluation.Task(
-            task.name,
-            task.kind,
-            # An ordinal task has one column with its expected value in place of a score per class.
-            () if task.kind == "ordinal" else task.classes,
-            task.thresholds,
-            task.threshold_rule,
-            task.abstain,
-            _level_thresholds(task),
-        )
-        for task in config.tasks
-    )
+    tasks = tuple(task.scored_task() for task in config.tasks)
     return evaluation.Predictions(pd.DataFrame(columns), tasks, excluded or {}, provenance or {})
 
 
 def _provenance(model: EvaluatedModel, manifest: Manifest, data: Path) -> dict[str, Any]:
     facts = provenance(model=model.name, recipe_hash=model.config.provenance.get("recipe_hash"), manifest=data.name)
     return facts | {"manifest_hash": manifest.hash} | dict(model.facts)
-
-
-def _level_thresholds(task: TaskRecord) -> evaluation.LevelThresholds | None:
-    record = task.level_thresholds
-    return None if record is None else evaluation.LevelThresholds(record.group, record.thresholds)
 
 
 def _true_columns(task: TaskRecord, table: pd.DataFrame) -> dict[str, object]:

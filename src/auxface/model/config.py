@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from auxface.evaluation import LevelThresholds, ScoredTask
+from auxface.evaluation.task import Kind
 from auxface.objectives import LearnedTask
 from auxface.recipe import Recipe
 
@@ -26,7 +28,7 @@ class TaskRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
-    kind: Literal["class", "binary", "multilabel", "ordinal"]
+    kind: Kind
     classes: Annotated[tuple[str, ...], Field(max_length=100_000)]
     weight: Annotated[float, Field(gt=0)] = 1.0
     values: Annotated[tuple[float, ...], Field(max_length=256)] = ()
@@ -49,21 +51,35 @@ class TaskRecord(BaseModel):
             raise ValueError(f"a {self.kind} task needs its classes")
         return self
 
-    def task(self) -> LearnedTask:
-        """The task without what was learned about it."""
+    @classmethod
+    def of(cls, task: LearnedTask, **calibration: Any) -> "TaskRecord":
+        """Return the record of a task, with the fields that calibration chose."""
+        return cls(
+            name=task.name,
+            kind=task.kind,
+            classes=task.classes,
+            weight=task.weight,
+            values=task.values,
+            **calibration,
+        )
+
+    def learned_task(self) -> LearnedTask:
+        """Return the task as the model learned it, without the options of its loss."""
         return LearnedTask(self.name, self.kind, self.classes, self.weight, self.values)
 
-
-def record_of(task: LearnedTask, **learned: Any) -> TaskRecord:
-    """A task's record, with what was ``learned`` of its scores."""
-    known = {
-        "name": task.name,
-        "kind": task.kind,
-        "classes": task.classes,
-        "weight": task.weight,
-        "values": task.values,
-    }
-    return TaskRecord(**known, **learned)
+    def scored_task(self) -> ScoredTask:
+        """Return the task as a predictions table has it."""
+        levels = self.level_thresholds
+        return ScoredTask(
+            name=self.name,
+            kind=self.kind,
+            # An ordinal task has one column with its expected value instead of a score per class.
+            classes=() if self.kind == "ordinal" else self.classes,
+            thresholds=self.thresholds,
+            threshold_rule=self.threshold_rule,
+            abstain=self.abstain,
+            level_thresholds=None if levels is None else LevelThresholds(levels.group, levels.thresholds),
+        )
 
 
 class Selection(BaseModel):

@@ -16,7 +16,7 @@ from torch import Tensor
 from auxface.atomic import atomic_file
 from auxface.errors import InputError
 from auxface.model.card import model_card
-from auxface.model.config import ModelConfig, record_of
+from auxface.model.config import ModelConfig, TaskRecord
 from auxface.model.joint import JointModel
 from auxface.output_folder import added_files
 
@@ -42,7 +42,7 @@ class SavedModel:
 
 def default_config(model: JointModel) -> ModelConfig:
     """A configuration for a model of which nothing was measured: no threshold, no calibration, no selection."""
-    tasks = [record_of(task) for task in model.tasks]
+    tasks = [TaskRecord.of(task) for task in model.tasks]
     return ModelConfig(recipe=model.recipe, tasks=tuple(tasks))
 
 
@@ -144,7 +144,9 @@ def load_model(folder: Path) -> SavedModel:
 def _built(config: ModelConfig, path: Path) -> JointModel:
     encoder = config.recipe.encoder.model_copy(update={"pretrained": False, "init_from": None})
     try:
-        return JointModel(config.recipe.model_copy(update={"encoder": encoder}), [task.task() for task in config.tasks])
+        return JointModel(
+            config.recipe.model_copy(update={"encoder": encoder}), [task.learned_task() for task in config.tasks]
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     # A stranger's numbers reach deep into libraries, which raise nearly anything.

@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from auxface.evaluation.task import Task
+
 
 @dataclass(frozen=True)
-class LearnedTask:
+class LearnedTask(Task):
     """One label that a model learns.
 
     Attributes:
@@ -22,9 +24,6 @@ class LearnedTask:
         focal_gamma: exponent of the focal loss; 0: off.
     """
 
-    name: str
-    kind: str
-    classes: tuple[str, ...]
     weight: float = 1.0
     values: tuple[float, ...] = ()
     class_weights: tuple[float, ...] = ()

@@ -24,7 +24,7 @@ from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, draw_resam
 from auxface.evaluation.io import read_predictions
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS, decision_metric
-from auxface.evaluation.predictions import Predictions, TableError, Task
+from auxface.evaluation.predictions import Predictions, ScoredTask, TableError
 from auxface.studies.definition import Study
 from auxface.studies.grid import expand_methods, row_name
 from auxface.studies.ranks import Ranks, rank_methods
@@ -101,7 +101,7 @@ class DataAnalysis:
     """
 
     name: str
-    task: Task
+    task: ScoredTask
     label_fraction: float
     methods: dict[str, MethodSummary]
     baselines: Mapping[str, Mapping[str, float]]
@@ -271,7 +271,7 @@ def _predictions(folder: Path, record: RunRecord) -> Predictions:
         raise InputError(f"{error}; remove the run's line from {folder} to run it again") from None
 
 
-def _summarize(name: str, fraction: float, by_seed: _Seeds, task: Task) -> MethodSummary:
+def _summarize(name: str, fraction: float, by_seed: _Seeds, task: ScoredTask) -> MethodSummary:
     seeds = sorted(by_seed)
     runs = [by_seed[seed] for seed in seeds]
     overall = {metric: mean_over_seeds([run.overall[metric] for run in runs]).estimate for metric in runs[0].overall}
@@ -311,7 +311,7 @@ def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple
 
 
 def _compare_with_baseline(
-    study: Study, data: str, task: Task, measured: Mapping[str, _Seeds]
+    study: Study, data: str, task: ScoredTask, measured: Mapping[str, _Seeds]
 ) -> tuple[list[StudyComparison], list[StudyComparison]]:
     """Compare every method with its baseline: in the study's metric, and in the gap of every group."""
     comparisons: list[StudyComparison] = []

@@ -17,7 +17,7 @@ from auxface.evaluation import (
     choose_threshold,
     fit_temperature,
 )
-from auxface.model.config import LevelThresholdRecord, TaskRecord, record_of
+from auxface.model.config import LevelThresholdRecord, TaskRecord
 from auxface.objectives import LearnedTask
 
 RULE = "balanced_accuracy"
@@ -50,12 +50,12 @@ def calibrate(
         temperature = _temperature(logits[known], target[known])
         scores = softmax(logits[known] / temperature, axis=1)
         band = _confidence_band(scores, target[known], abstain_accuracy)
-        return record_of(task, temperature=temperature, abstain=band)
+        return TaskRecord.of(task, temperature=temperature, abstain=band)
     if task.kind == "ordinal":
         known = ~np.isnan(target)
         steps = np.convolve(task.values, [0.5, 0.5], mode="valid")
         above = (target[known, None] > steps).astype(int)
-        return record_of(task, temperature=_temperature(logits[known].ravel(), above.ravel()))
+        return TaskRecord.of(task, temperature=_temperature(logits[known].ravel(), above.ravel()))
     return _calibrate_attributes(task, logits, target.reshape(len(target), -1), abstain_accuracy, groups)
 
 
@@ -77,7 +77,7 @@ def _calibrate_attributes(
     if task.kind == "binary" and abstain_accuracy is not None and known.any():
         scores, threshold = expit(logits[known] / temperature), thresholds[task.classes[1]]
         band = choose_abstain_band(columns[known].astype(int), scores, threshold=threshold, accuracy=abstain_accuracy)
-    return record_of(
+    return TaskRecord.of(
         task,
         temperature=temperature,
         thresholds=thresholds,

@@ -77,6 +77,8 @@ def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> 
         known = manifest.only("train").table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         values = _ordinal_values(known, options.bins, name)
         return LearnedTask(name, "ordinal", tuple(f"{value:g}" for value in values), options.weight, values)
+    # Refused by the caller; no head learns people.
+    assert label.kind != "identity"
     task = LearnedTask(name, label.kind, label.classes, options.weight, focal_gamma=options.focal_gamma)
     if not options.class_weights:
         return task

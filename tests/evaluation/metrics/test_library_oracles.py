@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from auxface.evaluation import Predictions, Task, audit_tables, brier_score, expected_calibration_error
+from auxface.evaluation import Predictions, ScoredTask, audit_tables, brier_score, expected_calibration_error
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
 from auxface.evaluation.intervals import draw_resamples
@@ -127,7 +127,7 @@ def grouped_table(seed, levels=4, n=400):
     true = generator.integers(0, 2, n)
     score = np.clip(0.5 + 0.3 * (true - 0.5) + 0.05 * group + generator.normal(0, 0.25, n), 0, 1)
     frame = pd.DataFrame({"group.g": group.astype(str), "true.t": true, "score.t.yes": score})
-    return Predictions(frame, (Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given"),))
+    return Predictions(frame, (ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}, "given"),))
 
 
 @quick
@@ -182,7 +182,7 @@ def test_small_and_one_class_levels_have_a_reason_and_count():
 def test_rates_count_their_own_samples_and_zero_has_an_interval():
     true = np.array([0] * 40 + [1] * 400)
     frame = pd.DataFrame({"true.t": true, "score.t.yes": np.where(true == 1, 0.9, 0.1)})
-    task = Task("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
+    task = ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}, "given")
     overall = audit_tables({"m": Predictions(frame, (task,))}, resamples=200).models["m"].tasks["t"].overall
     alarms = overall["false_positive_rate"]
     assert (alarms.value, alarms.n) == (0.0, 40)
@@ -194,7 +194,7 @@ def test_rates_count_their_own_samples_and_zero_has_an_interval():
 
 def test_one_class_and_unscored_rows_keep_what_is_defined():
     frame = pd.DataFrame({"true.t": [1] * 50, "score.t.yes": [0.5] * 48 + [np.nan] * 2})
-    audited = audit_tables({"m": Predictions(frame, (Task("t", "binary", ("no", "yes")),))}, resamples=100)
+    audited = audit_tables({"m": Predictions(frame, (ScoredTask("t", "binary", ("no", "yes")),))}, resamples=100)
     found = audited.models["m"].tasks["t"]
     assert found.unscored == 2
     assert found.overall["auc"].why == "no negative sample"
@@ -211,7 +211,7 @@ def test_multilabel_means_and_ordinal_distances():
     )
     age = generator.integers(0, 90, 300)
     frame["true.age"], frame["predicted.age"] = age, age + generator.normal(0, 4, 300)
-    tasks = (Task("a", "multilabel", ("0", "1", "2")), Task("age", "ordinal"))
+    tasks = (ScoredTask("a", "multilabel", ("0", "1", "2")), ScoredTask("age", "ordinal"))
     found = audit_tables({"m": Predictions(frame, tasks)}, resamples=100).models["m"].tasks
     means = found["a"].overall
     balanced = [sklearn.balanced_accuracy_score(true[:, k], score[:, k] >= 0.5) for k in range(3)]
