@@ -103,7 +103,12 @@ def learnable(
             known, scoring = (_targets(part, target, patch_size, advance) for part in (fitted, scored))
             place_mean = known[~torch.from_numpy(selects)].mean(dim=0)
             sides = [_split(part - place_mean, target, patch_size, side) for part in (known, scoring)]
-            features = [torch.cat([part, around], dim=1) for part, (around, _) in zip(rgb, sides, strict=True)]
+            # Colors and targets have units of their own: each of the two counts as one variable of variance 1.
+            color, mean_target = (part[rows].std() + 1e-6 for part in (rgb[0], sides[0][0]))
+            features = [
+                torch.cat([part / color, around / mean_target], dim=1)
+                for part, (around, _) in zip(rgb, sides, strict=True)
+            ]
             r2 = _ridge_r2(
                 (features[0][rows], sides[0][1][rows]),
                 (features[0][~rows], sides[0][1][~rows]),
@@ -115,19 +120,18 @@ def learnable(
 
 def _ridge_r2(fit: tuple[Tensor, Tensor], select: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> float:
     """Held-out explained variance at the penalty that is best on the selection faces; each part is (x, y)."""
-    scale = fit[0].std(dim=0).clamp(min=1e-6)
-    x = fit[0] / scale
+    x = fit[0]
     values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
     values, vectors = values.clamp(min=0).float(), vectors.float()
     moments = vectors.T @ (x.T @ fit[1] / len(x))
-    projected = select[0] / scale @ vectors
+    projected = select[0] @ vectors
     best, best_error = moments, float("inf")
     for relative in RELATIVE_PENALTIES:
         coefficients = moments / (values + relative * values.mean())[:, None]
         error = float((projected @ coefficients - select[1]).square().sum())
         if error < best_error:
             best, best_error = coefficients, error
-    left = (score[0] / scale @ vectors @ best - score[1]).square().sum()
+    left = (score[0] @ vectors @ best - score[1]).square().sum()
     base = score[1].square().sum()
     return float(1 - left / base) if base > 0 else float("nan")
 
