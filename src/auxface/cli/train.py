@@ -61,13 +61,13 @@ def _print_check(result: "DryRun", as_json: bool) -> None:
         return
     minutes = result.hours * 60
     if minutes >= 90:
-        duration = f"{result.hours:.1f} hours"
+        duration = f"about {result.hours:.1f} hours"
     else:
-        duration = f"{minutes:.0f} minutes" if minutes >= 2 else "two minutes"
+        duration = f"about {minutes:.0f} minutes" if minutes >= 2 else "less than two minutes"
     typer.echo(
         f"ready to train: {result.parameters / 1e6:.1f} million parameters, loss {result.loss:.3f} on two images, "
         f"{result.steps} steps of {result.batch_size} images at {result.step_seconds:.2f} s, "
-        f"{result.memory_gib:.1f} GiB; the run takes about {duration} on this machine"
+        f"{result.memory_gib:.1f} GiB; the run takes {duration} on this machine"
     )
 
 
