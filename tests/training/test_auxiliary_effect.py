@@ -16,7 +16,7 @@ RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"
     [
         ([{RATIO: 0.3, SKILL: 0.2}], "The auxiliary acted"),
         ([{RATIO: 0.04, SKILL: 0.2}], "The auxiliary hardly acted"),
-        ([{RATIO: 0.3, SKILL: 0.01}], "The auxiliary hardly acted"),
+        ([{RATIO: 0.3, SKILL: 0.01}], "The auxiliary did not learn its target"),
         ([{RATIO: 0.3}], "The auxiliary acted"),
         # The first half of the epochs and all but the last skill do not count.
         ([{RATIO: 9.0, SKILL: 0.5}, {RATIO: 0.01}], "The auxiliary hardly acted"),

@@ -25,9 +25,10 @@ def describe_effect(entries: Iterable[Mapping[str, Any]]) -> str | None:
         entries: the entries of ``log.jsonl``, one per epoch.
 
     Returns:
-        A sentence that begins with "The auxiliary acted", or with "The auxiliary hardly acted" where the mean gradient
-        ratio over the second half of the epochs is below 0.05 or the last skill on validation images of every target
-        is below 0.02. None where neither was measured, as in a supervised run.
+        A sentence that begins with "The auxiliary acted"; with "The auxiliary hardly acted" where the mean gradient
+        ratio over the second half of the epochs is below 0.05; or with "The auxiliary did not learn its target" where
+        the last skill on validation images of every target is below 0.02. None where neither was measured, as in a
+        supervised run.
     """
     epochs = list(entries)
     ratios = [_mean(epoch, lambda name: name.endswith(_RATIO)) for epoch in epochs[len(epochs) // 2 :]]
@@ -42,10 +43,13 @@ def describe_effect(entries: Iterable[Mapping[str, Any]]) -> str | None:
     if skills:
         named = ", ".join(f"{value:.2f} ({name.replace('_', ' ')})" for name, value in skills.items())
         parts.append(f"its skill on validation images was {named}")
-    weak = (ratio is not None and ratio < LEAST_RATIO) or (bool(skills) and max(skills.values()) < LEAST_SKILL)
-    begin = "The auxiliary hardly acted" if weak else "The auxiliary acted"
-    limits = f" (limits: ratio {LEAST_RATIO}, skill {LEAST_SKILL})" if weak else ""
-    return f"{begin}: {', and '.join(parts)}{limits}."
+    if ratio is not None and ratio < LEAST_RATIO:
+        begin, limit = "The auxiliary hardly acted", f" (a ratio below {LEAST_RATIO} is negligible)"
+    elif skills and max(skills.values()) < LEAST_SKILL:
+        begin, limit = "The auxiliary did not learn its target", " (0 is the skill of the best constant)"
+    else:
+        begin, limit = "The auxiliary acted", ""
+    return f"{begin}: {', and '.join(parts)}{limit}."
 
 
 def _mean(epoch: Mapping[str, Any], chosen: Any) -> float | None:
