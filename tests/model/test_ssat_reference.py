@@ -44,8 +44,9 @@ def plain_step(model, batch, primary_weight=0.1, mask_ratio=0.75, side=8, count=
         scores = [head(seen[0, 0]) for head in model.primary.heads]
         smooth = torch.full((3,), 0.1 / 3)
         smooth[batch.labels["emotion"][number]] += 0.9
-        primary.append(-(smooth * scores[0].log_softmax(0)).sum())
-        primary[-1] = primary[-1] + F.binary_cross_entropy_with_logits(scores[1][0], batch.labels["forged"][number])
+        emotion = -(smooth * scores[0].log_softmax(0)).sum()
+        forged = F.binary_cross_entropy_with_logits(scores[1][0], 0.9 * batch.labels["forged"][number] + 0.05)
+        primary.append((emotion + forged) / 2)
 
         hidden = random_mask(batch.seeds[number : number + 1], count, mask_ratio).boolean()[0]
         seen = run(encoder.blocks, encoder.norm, torch.cat([first, tokens[~hidden]])[None])
