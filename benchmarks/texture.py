@@ -195,11 +195,11 @@ def measure_memory(names: list[str]) -> None:
 
 
 def fraction_of_step(names: list[str], rounds: int) -> None:
-    """Print the processor time of ``target_patches`` for the hidden three quarters of the patches, and that of a joint
+    """Print the processor time of computing the target of the hidden three quarters of the patches, and that of a joint
     step with this target: ViT-tiny/16, 16 images of 224."""
     from step import SETTINGS, data, our_step
 
-    from auxface.objectives.reconstruction.targets import target_patches
+    from auxface.objectives.reconstruction.targets import PatchTarget
     from auxface.recipe import Target
 
     torch.set_num_threads(1)
@@ -215,7 +215,7 @@ def fraction_of_step(names: list[str], rounds: int) -> None:
             continue
         encoding = found.describe_output().encodings[:2][-1]
         target = Target(name=name, encoding=encoding)
-        compute_target = partial(target_patches, images, target, setting.patch, mean, std, hidden)
+        compute_target = partial(PatchTarget(target, setting.patch).compute, images, mean, std, hidden)
         made, stepped = compare(compute_target, our_step(setting, False, target=target), rounds)
         print(
             f"| {name} | {encoding} | {1e3 * made:.1f} | {1e3 * stepped:.0f} | {100 * made / stepped:.2f} % |",

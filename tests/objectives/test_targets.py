@@ -12,14 +12,12 @@ from auxface.encoders import build_encoder
 from auxface.errors import InputError
 from auxface.objectives import Batch, Reconstruction, StepContext
 from auxface.objectives.reconstruction.targets import (
+    PatchTarget,
     activate,
-    bits_per_code,
     normalize_patches,
     patchify,
     target_loss,
-    target_patches,
     unpatchify,
-    values_per_patch,
 )
 from auxface.recipe import Encoder, ReconstructionOptions, Target
 
@@ -44,7 +42,7 @@ def test_patches_are_row_major_with_channels_last():
 def test_rgb_is_standardized():
     clean = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     wanted = patchify((clean.float() / 255 - 0.5) / 0.25, 4)
-    torch.testing.assert_close(target_patches(clean, Target(), 4, MEAN, STD), wanted)
+    torch.testing.assert_close(PatchTarget(Target(), 4).compute(clean, MEAN, STD), wanted)
 
 
 @pytest.mark.parametrize("encoding", ["scalar", "bits"])
@@ -56,8 +54,8 @@ def test_texture_is_computed_on_the_whole_gray_image(encoding):
         maps = codes[:, None].float() / 255
     else:
         maps = torch.stack([(codes.long() >> bit) & 1 for bit in range(8)], dim=1).float()
-    found = target_patches(clean, target, 8, MEAN, STD)
-    assert found.shape == (2, 4, values_per_patch(target, 8))
+    found = PatchTarget(target, 8).compute(clean, MEAN, STD)
+    assert found.shape == (2, 4, PatchTarget(target, 8).values)
     torch.testing.assert_close(found, patchify(maps, 8))
 
 
@@ -75,16 +73,16 @@ def test_texture_is_computed_on_the_whole_gray_image(encoding):
 def test_targets_of_some_places_are_those_rows_of_all(target):
     clean = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     places = torch.tensor([[3, 0], [1, 2], [2, 2]])
-    everything = target_patches(clean, target, 16, MEAN, STD)
-    some = target_patches(clean, target, 16, MEAN, STD, places)
+    everything = PatchTarget(target, 16).compute(clean, MEAN, STD)
+    some = PatchTarget(target, 16).compute(clean, MEAN, STD, places)
     assert torch.equal(some, everything.gather(1, places[..., None].expand(-1, -1, everything.shape[2])))
 
 
 def test_histogram_targets_sum_to_one_per_patch():
     clean = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     target = Target(name="local_directional_pattern", encoding="histogram")
-    found = target_patches(clean, target, 8, MEAN, STD)
-    assert found.shape == (2, 4, values_per_patch(target, 8))
+    found = PatchTarget(target, 8).compute(clean, MEAN, STD)
+    assert found.shape == (2, 4, PatchTarget(target, 8).values)
     torch.testing.assert_close(found.sum(dim=-1), torch.ones(2, 4))
 
 
@@ -120,12 +118,12 @@ def test_normalized_patches_have_no_mean_and_unit_variance():
 )
 def test_a_target_that_does_not_exist_is_one_sentence(target):
     with pytest.raises(InputError, match=r"auxiliary\.target"):
-        values_per_patch(target, 8)
+        PatchTarget(target, 8)
 
 
 def test_a_code_has_as_many_bits_as_its_descriptor_says():
-    assert bits_per_code(Target(name="local_binary_pattern", encoding="bits")) == 8
-    assert bits_per_code(Target(name="local_binary_pattern")) == 1
+    assert PatchTarget(Target(name="local_binary_pattern", encoding="bits"), 8).bits == 8
+    assert PatchTarget(Target(name="local_binary_pattern"), 8).bits == 1
 
 
 def test_a_coarse_target_is_that_of_the_reduced_image():
@@ -134,11 +132,11 @@ def test_a_coarse_target_is_that_of_the_reduced_image():
     gray = torch.as_tensor(texture.gray(clean)).float().unsqueeze(1)
     reduced = F.avg_pool2d(gray, 2).round().to(torch.uint8)
     plain = Target(name="local_binary_pattern", encoding="bits")
-    expected = target_patches(reduced.expand(-1, 3, -1, -1).contiguous(), plain, 4, MEAN, STD)
-    torch.testing.assert_close(target_patches(clean, coarse, 8, MEAN, STD), expected)
-    assert expected.shape[-1] == values_per_patch(coarse, 8)
+    expected = PatchTarget(plain, 4).compute(reduced.expand(-1, 3, -1, -1).contiguous(), MEAN, STD)
+    torch.testing.assert_close(PatchTarget(coarse, 8).compute(clean, MEAN, STD), expected)
+    assert expected.shape[-1] == PatchTarget(coarse, 8).values
     places = torch.tensor([[3, 0], [5, 15]])
-    picked = target_patches(clean, coarse, 8, MEAN, STD, places)
+    picked = PatchTarget(coarse, 8).compute(clean, MEAN, STD, places)
     torch.testing.assert_close(picked, expected.gather(1, places.unsqueeze(-1).expand(-1, -1, expected.shape[-1])))
 
 
@@ -147,14 +145,14 @@ def test_a_smooth_target_equals_a_gaussian_filter_of_scipy():
     gray = texture.gray(clean).numpy()[0].astype(float)
     smooth = gaussian_filter(gray, 1.0, mode="nearest", truncate=3.0).round().clip(0, 255).astype("uint8")
     plain = Target(name="local_binary_pattern")
-    expected = target_patches(torch.from_numpy(smooth).expand(1, 3, 24, 24).contiguous(), plain, 8, MEAN, STD)
-    found = target_patches(clean, Target(name="local_binary_pattern", smooth=1.0), 8, MEAN, STD)
+    expected = PatchTarget(plain, 8).compute(torch.from_numpy(smooth).expand(1, 3, 24, 24).contiguous(), MEAN, STD)
+    found = PatchTarget(Target(name="local_binary_pattern", smooth=1.0), 8).compute(clean, MEAN, STD)
     assert (found != expected).float().mean() < 0.01
 
 
 def test_a_scale_that_does_not_divide_the_patch_is_refused():
     with pytest.raises(InputError, match="scale 3 must divide patch_size 8"):
-        values_per_patch(Target(name="local_binary_pattern", scale=3), 8)
+        PatchTarget(Target(name="local_binary_pattern", scale=3), 8)
 
 
 def test_targets_of_several_scales_have_names_of_their_own():

@@ -22,9 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from auxface import texture
 from auxface.errors import InputError
-from auxface.objectives.reconstruction.targets import target_patches, values_per_patch
+from auxface.objectives.reconstruction.targets import PatchTarget
 from auxface.progress import Advance, progress_bar
 from auxface.recipe import Target
 
@@ -75,15 +74,13 @@ def learnable(
         InputError: an unknown descriptor, parameter or encoding, faces with fewer than 5 x 5 patches, or fewer than
             eight faces to fit or two to score.
     """
-    chosen = list(targets)
+    chosen = [PatchTarget(target, patch_size) for target in targets]
     side = train_images.shape[-1] // patch_size
     if side < 2 * REACH + 1:
         raise InputError(
             f"faces of {train_images.shape[-1]} pixels have {side} x {side} patches of {patch_size} pixels; at least "
             f"{2 * REACH + 1} x {2 * REACH + 1} are needed: use larger faces or smaller patches"
         )
-    for target in chosen:
-        values_per_patch(target, patch_size)
     fitted, scored = _spread(train_images), _spread(held_out_images)
     if len(fitted) < 8 or len(scored) < 2:
         raise InputError(
@@ -100,9 +97,9 @@ def learnable(
         rgb = [part @ vectors for part in rgb]
         found: list[Learnable] = []
         for target in chosen:
-            known, scoring = (_targets(part, target, patch_size, advance) for part in (fitted, scored))
+            known, scoring = (_targets(part, target, advance) for part in (fitted, scored))
             place_mean = known[~torch.from_numpy(selects)].mean(dim=0)
-            sides = [_split(part - place_mean, target, patch_size, side) for part in (known, scoring)]
+            sides = [_split(part - place_mean, target.channels, side) for part in (known, scoring)]
             # Colors and targets have units of their own: each of the two counts as one variable of variance 1.
             color, mean_target = (part[rows].std() + 1e-6 for part in (rgb[0], sides[0][0]))
             features = [
@@ -114,7 +111,7 @@ def learnable(
                 (features[0][~rows], sides[0][1][~rows]),
                 (features[1], sides[1][1]),
             )
-            found.append(Learnable(target, r2, len(fitted), len(scored)))
+            found.append(Learnable(target.spec, r2, len(fitted), len(scored)))
     return found
 
 
@@ -169,20 +166,19 @@ def _surroundings(faces: Tensor, patch_size: int) -> Tensor:
     return torch.cat([cut[:, :, inner, inner][:, :, near].flatten(1), pooled[:, :, outer].flatten(1)], dim=1)
 
 
-def _targets(images: np.ndarray, target: Target, patch_size: int, advance: Advance) -> Tensor:
+def _targets(images: np.ndarray, target: PatchTarget, advance: Advance) -> Tensor:
     """The target of every patch, [faces, patches, values]."""
     half = torch.full((1, 3, 1, 1), 0.5)
     parts: list[Tensor] = []
     for start in range(0, len(images), _BATCH):
         clean = torch.from_numpy(np.array(images[start : start + _BATCH]))
-        parts.append(target_patches(clean, target, patch_size, half, half))
+        parts.append(target.compute(clean, half, half))
         advance(1)
     return torch.cat(parts)
 
 
-def _split(patches: Tensor, target: Target, patch_size: int, side: int) -> tuple[Tensor, Tensor]:
+def _split(patches: Tensor, channels: int, side: int) -> tuple[Tensor, Tensor]:
     """Of every inner patch, the mean target of each patch around it and its own target, two times [rows, values]."""
-    channels = 3 if target.name == "rgb" else texture.target_channels(target.name, target.encoding, **target.parameters)
     means = patches.unflatten(2, (-1, channels)).mean(dim=2).view(len(patches), side, side, channels)
     reach = 2 * REACH + 1
     windows = means.unfold(1, reach, 1).unfold(2, reach, 1).flatten(4)

@@ -19,17 +19,7 @@ from auxface.errors import InputError
 from auxface.objectives.base import Batch, BuildContext, Objective, StepContext, TrainingSet
 from auxface.objectives.reconstruction.constant_prediction import ConstantPrediction, fit_constant
 from auxface.objectives.reconstruction.decoder import Decoder
-from auxface.objectives.reconstruction.targets import (
-    activate,
-    bits_per_code,
-    describes_clips,
-    join_frames,
-    normalize_patches,
-    target_loss,
-    target_maps,
-    target_patches,
-    values_per_patch,
-)
+from auxface.objectives.reconstruction.targets import PatchTarget, patches_at
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ReconstructionOptions, Target, TextureInput
 from auxface.recipe.auxiliaries import RECONSTRUCTION
@@ -82,13 +72,13 @@ class Reconstruction(Objective):
         self._plain_constants: dict[str, ConstantPrediction] = {}
         self.texture = (texture or TextureInput()) if options.input == "texture" else None
         self.patches = math.prod(encoder.grid)
-        self.tubelet = encoder.tubelet if isinstance(encoder, VideoEncoder) else 1
-        self.outputs = {t.key: self.tubelet * values_per_patch(t, encoder.patch_size) for t in options.target}
-        video_target = next((t.name for t in options.target if describes_clips(t)), None)
-        if video_target is not None and not clip:
-            raise InputError(
-                f"auxiliary.target {video_target} describes video clips; for images use local_binary_pattern"
-            )
+        tubelet = encoder.tubelet if isinstance(encoder, VideoEncoder) else 1
+        self.targets = tuple(
+            PatchTarget(spec, encoder.patch_size, tubelet=tubelet, normalize=options.normalize_target)
+            for spec in options.target
+        )
+        self.outputs = {target.key: target.values for target in self.targets}
+        _check_targets(self.targets, clip)
         self.decoder = Decoder(
             encoder.width,
             encoder.grid,
@@ -106,19 +96,19 @@ class Reconstruction(Objective):
             predictions = self.decoder(features, mask, mask.hidden)
         else:
             everywhere = self.decoder(features, mask, self._all_patches(batch))
-            predictions = {name: _patches_at(values, mask.hidden) for name, values in everywhere.items()}
+            predictions = {name: patches_at(values, mask.hidden) for name, values in everywhere.items()}
         # The images of a micro-batch are in random order, so that the next one is any other face.
         clean = batch.clean.roll(1, dims=0) if self.options.shuffle else batch.clean
         losses: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
-        for spec in self.options.target:
+        for target in self.targets:
             with torch.no_grad():
-                target = self.make_target(encoder, clean, spec, mask.hidden)
-            losses[spec.key] = self._loss(predictions[spec.key], target, spec)
-            if spec.key in self._constants:
-                constant = self._constants[spec.key].expected_loss(mask.hidden)
-                logs[f"skill.{spec.key}"] = 1 - losses[spec.key].detach() / constant.clamp(min=_SMALLEST_LOSS)
-        weights = {spec.key: spec.weight for spec in self.options.target}
+                values = target.compute(clean, encoder.mean, encoder.std, mask.hidden)
+            losses[target.key] = target.loss(predictions[target.key], values)
+            if target.key in self._constants:
+                constant = self._constants[target.key].expected_loss(mask.hidden)
+                logs[f"skill.{target.key}"] = 1 - losses[target.key].detach() / constant.clamp(min=_SMALLEST_LOSS)
+        weights = {target.key: target.spec.weight for target in self.targets}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum() / sum(weights.values())
         return total, {name: loss.detach() for name, loss in losses.items()} | logs
 
@@ -135,7 +125,7 @@ class Reconstruction(Objective):
             return {}
         device = encoder.mean.device
         chosen = np.unique(np.linspace(0, len(images) - 1, _VALIDATED).astype(int))
-        sums = {spec.key: torch.zeros(2, dtype=torch.float64) for spec in self.options.target}
+        sums = {target.key: torch.zeros(2, dtype=torch.float64) for target in self.targets}
         for start in range(0, len(chosen), _BATCH):
             rows = chosen[start : start + _BATCH]
             clean = torch.from_numpy(np.array(images[rows])).to(device)
@@ -145,11 +135,11 @@ class Reconstruction(Objective):
             features = encoder.encode(StepContext(encoder, batch.primary).embedding(self.texture), mask)
             predictions = self.decoder(features, mask, mask.hidden)
             clean = clean.roll(1, dims=0) if self.options.shuffle else clean
-            for spec in self.options.target:
-                target = self.make_target(encoder, clean, spec, mask.hidden)
-                own = self._loss(predictions[spec.key], target, spec)
-                constant = self._plain_constants[spec.key].loss_on(target, mask.hidden)
-                sums[spec.key] += len(rows) * torch.stack([own, constant]).double().cpu()
+            for target in self.targets:
+                values = target.compute(clean, encoder.mean, encoder.std, mask.hidden)
+                own = target.loss(predictions[target.key], values)
+                constant = self._plain_constants[target.key].loss_on(values, mask.hidden)
+                sums[target.key] += len(rows) * torch.stack([own, constant]).double().cpu()
         return {f"skill.{key}": float(1 - own / max(constant, _SMALLEST_LOSS)) for key, (own, constant) in sums.items()}
 
     @torch.no_grad()
@@ -160,65 +150,33 @@ class Reconstruction(Objective):
         predictions = self.decoder(features, mask, self._all_patches(batch))
         return [
             Reconstructed(
-                spec=spec,
-                target=self.make_target(encoder, batch.clean, spec),
-                prediction=activate(predictions[spec.key], spec.encoding, self._maps(spec)),
+                spec=target.spec,
+                target=target.compute(batch.clean, encoder.mean, encoder.std),
+                prediction=target.activate(predictions[target.key]),
                 mask=mask,
             )
-            for spec in self.options.target
+            for target in self.targets
         ]
 
     def mask(self, encoder: MaskableEncoder, batch: Batch) -> Mask:
         """Draw the mask of a batch from its seeds."""
         return make_mask(self.options.masking, batch.seeds, encoder.grid, self.options.mask_ratio, lambda: batch.clean)
 
-    def make_target(
-        self, encoder: MaskableEncoder, clean: Tensor, spec: Target, places: Tensor | None = None
-    ) -> Tensor:
-        """Compute a target from the clean view, normalized where the recipe says so.
-
-        Args:
-            encoder: the shared encoder.
-            clean: uint8 [B, 3, H, W] or [B, T, 3, H, W].
-            spec: which target.
-            places: int64 [B, M], numbers of the patches; None: all patches.
-
-        Returns:
-            float32 [B, M, values], or [B, N, values] for all patches.
-        """
-        clip = clean.ndim == 5
-        sizes = (spec, encoder.patch_size, encoder.mean, encoder.std)
-        target = target_patches(clean, *sizes, places=None if clip else places)
-        if clip:
-            target = join_frames(target, len(clean), self.tubelet)
-            target = target if places is None else _patches_at(target, places)
-        if not self.options.normalize_target or spec.encoding != "scalar":
-            return target
-        if clip and spec.name == "rgb":
-            # VideoMAE normalizes each color channel by itself.
-            return normalize_patches(target.unflatten(-1, (-1, 3)).transpose(-1, -2)).transpose(-1, -2).flatten(-2)
-        return normalize_patches(target)
-
     def _all_patches(self, batch: Batch) -> Tensor:
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
 
     @torch.no_grad()
     def _fit_constants(self, views: Callable[[], Iterator[Tensor]]) -> dict[str, ConstantPrediction]:
+        encoder = self._encoder[0]
         return {
-            spec.key: fit_constant(
-                (self.make_target(self._encoder[0], clean, spec) for clean in views()),
-                spec.encoding,
-                maps=self._maps(spec),
-                bits=bits_per_code(spec),
+            target.key: fit_constant(
+                (target.compute(clean, encoder.mean, encoder.std) for clean in views()),
+                target.spec.encoding,
+                maps=target.maps,
+                bits=target.bits,
             )
-            for spec in self.options.target
+            for target in self.targets
         }
-
-    def _loss(self, prediction: Tensor, target: Tensor, spec: Target) -> Tensor:
-        return target_loss(prediction, target, spec.encoding, maps=self._maps(spec), bits=bits_per_code(spec))
-
-    def _maps(self, spec: Target) -> int:
-        return self.tubelet * target_maps(spec)
 
 
 def _check_input(options: ReconstructionOptions, clip: bool) -> None:
@@ -230,8 +188,10 @@ def _check_input(options: ReconstructionOptions, clip: bool) -> None:
         raise InputError("auxiliary.input texture is for images; for video clips use rgb")
 
 
-def _patches_at(patches: Tensor, places: Tensor) -> Tensor:
-    return patches.gather(1, places.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+def _check_targets(targets: tuple[PatchTarget, ...], clip: bool) -> None:
+    video_target = next((target.spec.name for target in targets if target.is_video), None)
+    if video_target is not None and not clip:
+        raise InputError(f"auxiliary.target {video_target} describes video clips; for images use local_binary_pattern")
 
 
 def _build(options: ReconstructionOptions, context: BuildContext) -> Reconstruction:

@@ -1,4 +1,13 @@
-"""Targets of the masked autoencoder: RGB or encoded texture maps of the clean view, cut into patches."""
+"""Targets of the masked autoencoder: RGB or encoded texture maps of the clean view, cut into patches.
+
+Example:
+    >>> target = PatchTarget(Target(name="local_binary_pattern", encoding="bits"), patch_size=8)
+    >>> target.values, target.bits
+    (512, 8)
+    >>> images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    >>> target.compute(images, torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)).shape
+    torch.Size([2, 16, 512])
+"""
 
 import math
 
@@ -12,165 +21,146 @@ from auxface.recipe import Target
 from auxface.texture.tiles import empty_real_maps
 
 
-def patchify(maps: Tensor, patch_size: int) -> Tensor:
-    """Cut maps into patches: [B, C, H, W] to [B, N, patch_size * patch_size * C].
-
-    Patches are in row-major order; the values of a patch run by row, column and channel.
-    """
-    batch, channels, height, width = maps.shape
-    rows, columns = height // patch_size, width // patch_size
-    cut = maps.view(batch, channels, rows, patch_size, columns, patch_size)
-    return cut.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, patch_size * patch_size * channels)
-
-
-def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
-    """Invert :func:`patchify`: [B, N, patch_size * patch_size * C] to [B, C, H, W]."""
-    batch, _, values = patches.shape
-    channels = values // patch_size**2
-    cut = patches.view(batch, *grid, patch_size, patch_size, channels)
-    return cut.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, grid[0] * patch_size, grid[1] * patch_size)
-
-
-def join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
-    """Join the patches of frames, [B * T, N, values], to tubelets, [B, T / tubelet * N, tubelet * values].
-
-    Tubelets are numbered time slice by time slice. The values of a tubelet run frame by frame, as in VideoMAE.
-    """
-    frames = patches.view(clips, -1, tubelet, *patches.shape[1:])
-    return frames.transpose(2, 3).flatten(3).flatten(1, 2)
-
-
-def values_per_patch(target: Target, patch_size: int) -> int:
-    """Return the number of values that the decoder predicts for one patch.
-
-    Raises:
-        InputError: an unknown descriptor, parameter or encoding, or a patch size that is not a multiple of the
-            descriptor's cells.
-    """
-    if target.name == "rgb":
-        return 3 * (_coarse_patch(target, patch_size)) ** 2
-    patch_size = _coarse_patch(target, patch_size)
-    try:
-        channels = texture.target_channels(target.name, target.encoding, **target.parameters)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"auxiliary.target: {error.args[0] if error.args else error}") from None
-    if target.encoding == "histogram":
-        return channels
-    cell = _cell(target)
-    if patch_size % cell:
-        raise InputError(
-            f"auxiliary.target {target.name}: its cells of {cell} pixels must divide patch_size {patch_size}"
-        )
-    return channels * (patch_size // cell) ** 2
-
-
-def target_patches(
-    clean: Tensor, target: Target, patch_size: int, mean: Tensor, std: Tensor, places: Tensor | None = None
-) -> Tensor:
-    """Compute the target of every patch from the clean view.
+class PatchTarget:
+    """One target for patches of one size: how it is computed, encoded and compared with a prediction.
 
     Args:
-        clean: uint8 [B, 3, H, W], or video clips [B, T, 3, H, W].
-        target: which target; texture maps are encoded as ``docs/texture.md`` describes.
+        spec: the recipe section.
         patch_size: side of a patch in pixels.
-        mean: [1, 3, 1, 1], which standardizes RGB together with ``std``.
-        std: [1, 3, 1, 1].
-        places: int64 [B, M], numbers of patches of images; None: all patches.
+        tubelet: frames of one token; 1 for images.
+        normalize: normalize each patch by its own mean and variance (``scalar`` encoding only).
 
-    Returns:
-        float32 [B, N, values]; for video clips that of every frame, [B * T, N, values]; with ``places`` [B, M, values].
+    Attributes:
+        key: name of the target in logs and in the decoder.
+        channels: values of one pixel, or of one cell of a histogram descriptor.
+        values: values of one patch or tubelet, which is what the decoder predicts.
+        maps: number of histograms, or of maps, in the values of a patch.
+        bits: number of bits of a code; 1 where the target is not encoded as bits.
+        is_video: whether the target is computed from several frames.
+
+    Raises:
+        InputError: an unknown descriptor, parameter or encoding, or a patch size that is not a multiple of the scale or
+            of the descriptor's cells.
     """
-    frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
-    patch_size = _coarse_patch(target, patch_size)
-    if target.name == "rgb":
-        maps = (_coarsen(frames, target).float() / 255 - mean) / std
-    else:
-        gray = _coarsen(torch.as_tensor(texture.gray(frames)).unsqueeze(1), target).squeeze(1)
-        if describes_clips(target):
-            planes = texture.describe(gray.view(*clean.shape[:2], *gray.shape[1:]), target.name, **target.parameters)
-            # [B, planes, T, H, W]: a frame has the codes of its pixels in every plane.
-            maps = torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
+
+    def __init__(self, spec: Target, patch_size: int, *, tubelet: int = 1, normalize: bool = False) -> None:
+        if patch_size % spec.scale:
+            raise InputError(f"auxiliary.target {spec.name}: scale {spec.scale} must divide patch_size {patch_size}")
+        self.spec, self.key = spec, spec.key
+        self.tubelet = tubelet
+        self.normalize = normalize and spec.encoding == "scalar"
+        self._patch = patch_size // spec.scale
+        self._cell, self.channels, self.bits, self.is_video = 1, 3, 1, False
+        if spec.name != "rgb":
+            self._resolve_descriptor()
+        self.maps = tubelet * target_maps(spec)
+        cells = 1 if spec.encoding == "histogram" else (self._patch // self._cell) ** 2
+        self.values = tubelet * self.channels * cells
+
+    def _resolve_descriptor(self) -> None:
+        spec = self.spec
+        try:
+            descriptor = texture.get(spec.name)
+            self._parameters = descriptor.complete(spec.parameters)
+            self._output = descriptor.describe_output(**self._parameters)
+            self.channels = texture.target_channels(spec.name, spec.encoding, **spec.parameters)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"auxiliary.target: {error.args[0] if error.args else error}") from None
+        self._describe = descriptor.function
+        self._range = None if self._output.is_code else (self._output.low, self._output.high)
+        self._cell = self._output.cell
+        self.is_video = descriptor.input == "clip"
+        if spec.encoding == "bits":
+            self.bits = self.channels // self._output.maps
+        if spec.encoding != "histogram" and self._patch % self._cell:
+            raise InputError(
+                f"auxiliary.target {spec.name}: its cells of {self._cell} pixels must divide patch_size {self._patch}"
+            )
+
+    def compute(self, clean: Tensor, mean: Tensor, std: Tensor, places: Tensor | None = None) -> Tensor:
+        """Compute the target of patches from the clean view.
+
+        Args:
+            clean: uint8 [B, 3, H, W], or video clips [B, T, 3, H, W].
+            mean: [1, 3, 1, 1], which standardizes RGB together with ``std``.
+            std: [1, 3, 1, 1].
+            places: int64 [B, M], numbers of patches; None: all patches.
+
+        Returns:
+            float32 [B, N, values], or [B, M, values] for ``places``.
+        """
+        if clean.ndim == 4:
+            patches = self._patches(self._maps(clean, mean, std), places)
         else:
-            maps = torch.as_tensor(texture.describe(gray, target.name, **target.parameters))
-    if places is None:
-        return _cut(maps, target, patch_size)
-    # One image at a time on a CPU, so that patches which are not needed never leave its cache.
-    group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
-    picked = empty_real_maps((*places.shape, values_per_patch(target, patch_size * target.scale)), maps.device)
-    for few, at, room in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
-        patches = _cut(few, target, patch_size)
-        rows = at + patches.shape[1] * torch.arange(len(at), device=at.device)[:, None]
-        torch.index_select(patches.flatten(0, 1), 0, rows.flatten(), out=room.view(-1, patches.shape[2]))
-    return picked
+            frames = self._patches(self._maps(clean, mean, std), None)
+            patches = _join_frames(frames, len(clean), self.tubelet)
+            patches = patches if places is None else patches_at(patches, places)
+        if not self.normalize:
+            return patches
+        if clean.ndim == 5 and self.spec.name == "rgb":
+            # VideoMAE normalizes each color channel by itself.
+            return normalize_patches(patches.unflatten(-1, (-1, 3)).transpose(-1, -2)).transpose(-1, -2).flatten(-2)
+        return normalize_patches(patches)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the mean loss over patches; see :func:`target_loss`."""
+        return target_loss(prediction, target, self.spec.encoding, maps=self.maps, bits=self.bits)
+
+    def activate(self, prediction: Tensor) -> Tensor:
+        """Convert the decoder's output to the scale of the target; see :func:`activate`."""
+        return activate(prediction, self.spec.encoding, self.maps)
+
+    def _maps(self, clean: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        """Return RGB or the descriptor's maps of every frame, [frames, ..., H, W]."""
+        frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
+        if self.spec.name == "rgb":
+            return (_coarsen(frames, self.spec).float() / 255 - mean) / std
+        gray = _coarsen(torch.as_tensor(texture.gray(frames)).unsqueeze(1), self.spec).squeeze(1)
+        if not self.is_video:
+            return torch.as_tensor(self._describe(gray, **self._parameters))
+        planes = self._describe(gray.view(*clean.shape[:2], *gray.shape[1:]), **self._parameters)
+        # [B, planes, T, H, W]: a frame has the codes of its pixels in every plane.
+        return torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
+
+    def _patches(self, maps: Tensor, places: Tensor | None) -> Tensor:
+        if places is None:
+            return self._cut(maps)
+        # One image at a time on a CPU, so that patches which are not needed never leave its cache.
+        group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
+        picked = empty_real_maps((*places.shape, self.values), maps.device)
+        for few, at, part in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
+            patches = self._cut(few)
+            rows = at + patches.shape[1] * torch.arange(len(at), device=at.device)[:, None]
+            torch.index_select(patches.flatten(0, 1), 0, rows.flatten(), out=part.view(-1, patches.shape[2]))
+        return picked
+
+    def _cut(self, maps: Tensor) -> Tensor:
+        """Encode maps and cut them into patches, [B, N, values]."""
+        if self.spec.name == "rgb":
+            return patchify(maps, self._patch)
+        encoded = torch.as_tensor(
+            texture.encode(
+                maps,
+                self.spec.encoding,
+                n_codes=self._output.n_codes,
+                patch=self._patch if self.spec.encoding == "histogram" else None,
+                maps=self._output.maps,
+                value_range=self._range,
+            )
+        )
+        if self.spec.encoding == "histogram":
+            return encoded.flatten(1, 2).float()
+        if encoded.ndim > 4:
+            # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
+            encoded = encoded.flatten(3).permute(0, 3, 1, 2)
+        encoded = encoded if encoded.ndim == 4 else encoded.unsqueeze(1)
+        # Bits are moved as bytes and converted once they are in place.
+        return patchify(encoded.contiguous(), self._patch // self._cell).float()
 
 
-def _coarse_patch(target: Target, patch_size: int) -> int:
-    """Return the side of a patch on the target's own grid of pixels."""
-    if patch_size % target.scale:
-        raise InputError(f"auxiliary.target {target.name}: scale {target.scale} must divide patch_size {patch_size}")
-    return patch_size // target.scale
-
-
-def _coarsen(images: Tensor, target: Target) -> Tensor:
-    """Smooth uint8 images [B, C, H, W] and reduce them to the target's own grid of pixels, as uint8."""
-    if not target.smooth and target.scale == 1:
-        return images
-    made = images.float()
-    if target.smooth:
-        reach = math.ceil(3 * target.smooth)
-        steps = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
-        kernel = torch.exp(-0.5 * (steps / target.smooth) ** 2)
-        kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
-        made = F.pad(made, (reach, reach, reach, reach), mode="replicate")
-        made = F.conv2d(made, kernel[:, :, None, :], groups=images.shape[1])
-        made = F.conv2d(made, kernel[:, :, :, None], groups=images.shape[1])
-    if target.scale > 1:
-        made = F.avg_pool2d(made, target.scale)
-    return made.round().clamp(0, 255).to(torch.uint8)
-
-
-def _cut(maps: Tensor, target: Target, patch_size: int) -> Tensor:
-    """Encode a target's maps and cut them into patches, [B, N, values]."""
-    if target.name == "rgb":
-        return patchify(maps, patch_size)
-    if target.encoding == "histogram":
-        patch = {"patch": patch_size}
-        encoded = texture.encode_target(maps, target.name, "histogram", **patch, **target.parameters)
-        return torch.as_tensor(encoded).flatten(1, 2).float()
-    encoded = torch.as_tensor(texture.encode_target(maps, target.name, target.encoding, **target.parameters))
-    if encoded.ndim > 4:
-        # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
-        encoded = encoded.flatten(3).permute(0, 3, 1, 2)
-    # Bits are moved as bytes and converted once they are in place.
-    return patchify(encoded.contiguous(), patch_size // _cell(target)).float()
-
-
-def describes_clips(target: Target) -> bool:
-    """Return whether a target is computed from several frames."""
-    return target.name != "rgb" and texture.get(target.name).input == "clip"
-
-
-def target_maps(target: Target) -> int:
-    """Return the number of maps whose values make up a patch of the target; 1 for RGB."""
-    return 1 if target.name == "rgb" else texture.get(target.name).maps(**target.parameters)
-
-
-def bits_per_code(target: Target) -> int:
-    """Return the number of bits of a code; 1 where the target is not encoded as bits."""
-    if target.encoding != "bits":
-        return 1
-    return texture.target_channels(target.name, "bits", **target.parameters) // target_maps(target)
-
-
-def _cell(target: Target) -> int:
-    return texture.get(target.name).describe_output(**target.parameters).cell
-
-
-def normalize_patches(patches: Tensor) -> Tensor:
-    """Normalize each patch by its own mean and variance (He et al., 2022)."""
-    mean = patches.mean(dim=-1, keepdim=True)
-    variance = patches.var(dim=-1, keepdim=True)
-    return (patches - mean) / (variance + 1e-6).sqrt()
+def target_maps(spec: Target) -> int:
+    """Return the number of maps whose values make up a patch; 1 for RGB."""
+    return 1 if spec.name == "rgb" else texture.get(spec.name).maps(**spec.parameters)
 
 
 def target_loss(prediction: Tensor, target: Tensor, encoding: str, *, maps: int = 1, bits: int = 1) -> Tensor:
@@ -206,3 +196,61 @@ def activate(prediction: Tensor, encoding: str, maps: int = 1) -> Tensor:
     if encoding == "histogram":
         return prediction.float().view(*prediction.shape[:-1], maps, -1).softmax(dim=-1).flatten(-2)
     return torch.as_tensor(prediction).float()
+
+
+def normalize_patches(patches: Tensor) -> Tensor:
+    """Normalize each patch by its own mean and variance (He et al., 2022)."""
+    mean = patches.mean(dim=-1, keepdim=True)
+    variance = patches.var(dim=-1, keepdim=True)
+    return (patches - mean) / (variance + 1e-6).sqrt()
+
+
+def patchify(maps: Tensor, patch_size: int) -> Tensor:
+    """Cut maps into patches: [B, C, H, W] to [B, N, patch_size * patch_size * C].
+
+    Patches are in row-major order; the values of a patch run by row, column and channel.
+    """
+    batch, channels, height, width = maps.shape
+    rows, columns = height // patch_size, width // patch_size
+    cut = maps.view(batch, channels, rows, patch_size, columns, patch_size)
+    return cut.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, patch_size * patch_size * channels)
+
+
+def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """Invert :func:`patchify`: [B, N, patch_size * patch_size * C] to [B, C, H, W]."""
+    batch, _, values = patches.shape
+    channels = values // patch_size**2
+    cut = patches.view(batch, *grid, patch_size, patch_size, channels)
+    return cut.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, grid[0] * patch_size, grid[1] * patch_size)
+
+
+def patches_at(patches: Tensor, places: Tensor) -> Tensor:
+    """Return the patches [B, M, values] at some places, int64 [B, M], of all patches [B, N, values]."""
+    return patches.gather(1, places.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+
+
+def _join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
+    """Join the patches of frames, [B * T, N, values], to tubelets, [B, T / tubelet * N, tubelet * values].
+
+    Tubelets are numbered time slice by time slice. The values of a tubelet run frame by frame, as in VideoMAE.
+    """
+    frames = patches.view(clips, -1, tubelet, *patches.shape[1:])
+    return frames.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
+def _coarsen(images: Tensor, spec: Target) -> Tensor:
+    """Smooth uint8 images [B, C, H, W] and reduce them to the target's own grid of pixels, as uint8."""
+    if not spec.smooth and spec.scale == 1:
+        return images
+    made = images.float()
+    if spec.smooth:
+        reach = math.ceil(3 * spec.smooth)
+        steps = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
+        kernel = torch.exp(-0.5 * (steps / spec.smooth) ** 2)
+        kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+        made = F.pad(made, (reach, reach, reach, reach), mode="replicate")
+        made = F.conv2d(made, kernel[:, :, None, :], groups=images.shape[1])
+        made = F.conv2d(made, kernel[:, :, :, None], groups=images.shape[1])
+    if spec.scale > 1:
+        made = F.avg_pool2d(made, spec.scale)
+    return made.round().clamp(0, 255).to(torch.uint8)
