@@ -17,7 +17,7 @@ import typer
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
 from auxface.data.samples import load_image_samples
-from auxface.model.explained import explained_variance
+from auxface.model.explained_variance import explained_variance
 from auxface.provenance import provenance
 from auxface.training.train import train
 

@@ -11,7 +11,7 @@ import torch
 from auxface.encoders import build_encoder, random_mask
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.transformers_format import from_transformers, save_mae, to_transformers
+from auxface.model.convert_vitmae import from_vitmae, save_vitmae, to_vitmae
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import Batch, LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
@@ -66,7 +66,7 @@ def batch_of(count=3, size=32):
 def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path):
     transformers = pytest.importorskip("transformers")
     ours, batch = randomized(joint(normalize)), batch_of()
-    save_mae(ours, tmp_path / "mae")
+    save_vitmae(ours, tmp_path / "mae")
     theirs, report = transformers.ViTMAEForPreTraining.from_pretrained(tmp_path / "mae", output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
@@ -80,7 +80,7 @@ def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path
     output.loss.backward()
     torch.testing.assert_close(loss, output.loss, rtol=1e-5, atol=1e-5)
 
-    gradients = from_transformers(
+    gradients = from_vitmae(
         {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in theirs.named_parameters()}
     )
     compared = {name: p.grad for name, p in ours.named_parameters() if p.grad is not None}
@@ -92,8 +92,8 @@ def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path
 
 def test_round_trip_there_and_back():
     ours = randomized(joint())
-    weights, _ = to_transformers(ours)
-    back = from_transformers(weights)
+    weights, _ = to_vitmae(ours)
+    back = from_vitmae(weights)
     mine = {name: value for name, value in ours.state_dict().items() if not name.startswith("primary.")}
     assert back.keys() == mine.keys()
     for name, value in mine.items():
@@ -110,10 +110,10 @@ def test_round_trip_back_and_there(tmp_path):
     theirs.save_pretrained(tmp_path / "theirs")
     written = safetensors.torch.load_file(tmp_path / "theirs" / "model.safetensors")
     ours = joint()
-    missing, unexpected = ours.load_state_dict(from_transformers(written), strict=False)
+    missing, unexpected = ours.load_state_dict(from_vitmae(written), strict=False)
     assert all(name.startswith("primary.") for name in missing)
     assert not unexpected
-    save_mae(ours, tmp_path / "again")
+    save_vitmae(ours, tmp_path / "again")
     again = transformers.ViTMAEForPreTraining.from_pretrained(tmp_path / "again")
     for (name, value), (other, same) in zip(theirs.state_dict().items(), again.state_dict().items(), strict=True):
         assert name == other
@@ -126,7 +126,7 @@ def test_round_trip_back_and_there(tmp_path):
 def test_an_encoder_starts_from_a_public_mae_checkpoint(tmp_path):
     # The published names, as facebook/vit-mae-base has them, written without transformers.
     saved = randomized(joint())
-    save_mae(saved, tmp_path / "mae")
+    save_vitmae(saved, tmp_path / "mae")
     names = set(safetensors.torch.load_file(tmp_path / "mae" / "model.safetensors"))
     assert "vit.encoder.layer.0.attention.attention.query.weight" in names
     assert "decoder.decoder_layers.0.intermediate.dense.weight" in names
@@ -141,7 +141,7 @@ def test_an_encoder_starts_from_a_public_mae_checkpoint(tmp_path):
 
 
 def test_a_model_that_was_started_does_not_need_its_start_again(tmp_path):
-    save_mae(joint(), tmp_path / "mae")
+    save_vitmae(joint(), tmp_path / "mae")
     started = joint(encoder=SMALL.model_copy(update={"init_from": str(tmp_path / "mae")}))
     started.save_pretrained(tmp_path / "model")
     (tmp_path / "mae" / "model.safetensors").unlink()
@@ -211,7 +211,7 @@ def test_what_does_not_fit_is_named(tmp_path, change, sentence):
 
 
 def test_pickles_and_absent_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="names no such file"):
+    with pytest.raises(InputError, match=r"no such file; encoder\.init_from"):
         load_initial_weights(build_encoder(SMALL), tmp_path / "nowhere")
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
     for source in (tmp_path, tmp_path / "pytorch_model.bin"):
@@ -223,10 +223,10 @@ def test_pickles_and_absent_files_are_refused(tmp_path):
 
 
 def test_only_a_plain_mae_can_be_written():
-    with pytest.raises(InputError, match="rebuilds RGB alone"):
-        to_transformers(joint(target="local_directional_pattern"))
-    with pytest.raises(InputError, match="no plain Vision Transformer"):
-        to_transformers(joint(encoder=Encoder(name="resnet10t", image_size=64)))
+    with pytest.raises(InputError, match="reconstructs RGB alone"):
+        to_vitmae(joint(target="local_directional_pattern"))
+    with pytest.raises(InputError, match="a plain Vision Transformer"):
+        to_vitmae(joint(encoder=Encoder(name="resnet10t", image_size=64)))
 
 
 def test_the_converters_do_not_import_transformers():

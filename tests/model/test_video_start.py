@@ -8,7 +8,8 @@ import torch
 from auxface.encoders import build_encoder
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.transformers_format import save_mae, save_videomae
+from auxface.model.convert_videomae import save_videomae
+from auxface.model.convert_vitmae import save_vitmae
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import Batch, LearnedTask, StepContext
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
@@ -82,9 +83,9 @@ def test_transformers_reads_what_save_videomae_writes_and_loses_as_much(tmp_path
 
 
 def test_only_a_videomae_can_be_written(tmp_path):
-    with pytest.raises(InputError, match="sees images; VideoMAE sees clips"):
+    with pytest.raises(InputError, match="is an image encoder; VideoMAE"):
         save_videomae(joint(IMAGE), tmp_path / "out")
-    with pytest.raises(InputError, match="rebuilds RGB alone"):
+    with pytest.raises(InputError, match="reconstructs RGB alone"):
         save_videomae(joint(CLIP, target="lbp_top"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -95,7 +96,7 @@ def test_weights_of_images_are_inflated(source, tmp_path):
     if source == "auxface":
         images.save_pretrained(tmp_path / "start")
     elif source == "transformers":
-        save_mae(images, tmp_path / "start")
+        save_vitmae(images, tmp_path / "start")
     else:
         (tmp_path / "start").mkdir()
         weights = {name: value.clone() for name, value in images.encoder.vit.state_dict().items()}
@@ -137,7 +138,7 @@ def test_a_model_of_clips_starts_another_one(tmp_path):
 
 def test_what_does_not_fit_is_named(tmp_path):
     joint(CLIP).save_pretrained(tmp_path / "clips")
-    with pytest.raises(InputError, match="weights of clips fit no encoder of images"):
+    with pytest.raises(InputError, match="weights of a video encoder do not fit"):
         load_initial_weights(build_encoder(IMAGE), tmp_path / "clips")
     with pytest.raises(InputError, match=r"of another shape: 'patches.weight' is 48x3x2x8x8, expected 48x3x4x8x8"):
         load_initial_weights(build_encoder(CLIP.model_copy(update={"tubelet_size": 4})), tmp_path / "clips")

@@ -1,4 +1,4 @@
-"""The joint model: one encoder, a primary objective, auxiliaries; and the directory that holds it."""
+"""The joint model of encoder, primary objective and auxiliaries, and the directory that stores it."""
 
 from auxface.model.joint import JointModel
 

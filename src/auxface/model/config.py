@@ -1,4 +1,4 @@
-"""The ``config.json`` of a model directory: everything that using the model needs besides its weights."""
+"""The ``config.json`` of a model directory: everything besides the weights that predictions need."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,12 +9,12 @@ from auxface.evaluation.task import Kind
 from auxface.objectives import LearnedTask
 from auxface.recipe import Recipe
 
-# A band that reaches past every score ends just above 1.
+# An abstain band that covers every score ends just above 1.
 Probability = Annotated[float, Field(ge=0, le=1.001)]
 
 
 class LevelThresholdRecord(BaseModel):
-    """Thresholds by class and level of a group, in place of one for everybody."""
+    """Thresholds by class and level of a group, which replace the one threshold for all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -23,7 +23,7 @@ class LevelThresholdRecord(BaseModel):
 
 
 class TaskRecord(BaseModel):
-    """A task with what was learned about its scores on the validation split."""
+    """A task with the calibration, thresholds and abstain band that were chosen on the validation split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -32,16 +32,16 @@ class TaskRecord(BaseModel):
     classes: Annotated[tuple[str, ...], Field(max_length=100_000)]
     weight: Annotated[float, Field(gt=0)] = 1.0
     values: Annotated[tuple[float, ...], Field(max_length=256)] = ()
-    """Ordinal: the numbers that an answer can be; the prediction is their mean by probability."""
+    """Ordinal: the numbers that can be predicted; the prediction is their mean, weighted by probability."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Logits are divided by it before softmax or sigmoid."""
+    """Divisor of the logits before softmax or sigmoid."""
     thresholds: dict[str, float] = Field(default_factory=dict)
-    """Binary: {positive class: t}; multilabel: {attribute: t}; a score at or above t is a yes."""
+    """Binary: {positive class: t}; multilabel: {attribute: t}. A score of at least t is positive."""
     threshold_rule: str | None = None
     abstain: tuple[Probability, Probability] | None = None
-    """[low, high): a binary score, or the probability of the likeliest class, in this band gets no answer."""
+    """[low, high): the model abstains where a binary score, or the probability of the top class, is in this band."""
     level_thresholds: LevelThresholdRecord | None = None
-    """Of people whose group is known, as in ``auxface evaluate``; nobody else's."""
+    """Used where the group of a sample is known, as in ``auxface evaluate``."""
 
     @model_validator(mode="after")
     def _check(self) -> "TaskRecord":
@@ -83,7 +83,7 @@ class TaskRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """Which look at which split chose these weights."""
+    """Which epoch's validation selected these weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,7 +94,7 @@ class Selection(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """The whole file."""
+    """The content of ``config.json``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,5 +104,5 @@ class ModelConfig(BaseModel):
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
     video_rule: Literal["mean", "median", "max"] = "mean"
-    """How the scores of a video's frames become the video's."""
+    """How the scores of frames are combined to the score of a video."""
     provenance: dict[str, Any] = Field(default_factory=dict)

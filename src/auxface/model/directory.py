@@ -1,4 +1,4 @@
-"""Writing and reading a model directory: ``model.safetensors``, ``config.json``, ``README.md``; never a pickle."""
+"""Write and read a model directory: ``model.safetensors``, ``config.json`` and ``README.md``; never a pickle."""
 
 import os
 import re
@@ -41,7 +41,7 @@ class SavedModel:
 
 
 def default_config(model: JointModel) -> ModelConfig:
-    """A configuration for a model of which nothing was measured: no threshold, no calibration, no selection."""
+    """Return the configuration of a model without thresholds, calibration and selection."""
     tasks = [TaskRecord.of(task) for task in model.tasks]
     return ModelConfig(recipe=model.recipe, tasks=tuple(tasks))
 
@@ -49,37 +49,43 @@ def default_config(model: JointModel) -> ModelConfig:
 def save_model(
     model: JointModel, folder: Path, config: ModelConfig | None = None, report: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model directory; an audit's ``report.json`` goes into its card.
+    """Write a model directory.
 
-    In a folder that exists, the files of a model directory are replaced and all others stay.
+    In a folder that exists, the files of a model directory are replaced and all others are kept.
+
+    Args:
+        model: the model.
+        folder: the model directory.
+        config: its configuration; None: one without thresholds and calibration.
+        report: an audit's ``report.json``, for the model card.
     """
     config = default_config(model) if config is None else config
-    with added_files(folder) as beside:
-        write_model_files(model, beside, config, report)
+    with added_files(folder) as temporary:
+        write_model_files(model, temporary, config, report)
 
 
 def write_model_files(
     model: JointModel, folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the three files into a folder that exists, each whole or not at all, the configuration last.
+    """Write the three files into an existing folder, each atomically, the configuration last.
 
     Raises:
-        OSError: the disk is full, or another fault of it.
+        OSError: a file cannot be written, for example because the disk is full.
     """
     weights = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
-    with atomic_file(folder / WEIGHTS) as beside:
-        write_weights(weights, beside)
-    with atomic_file(folder / CARD) as beside:
-        beside.write_text(model_card(config, report), encoding="utf-8")
-    with atomic_file(folder / CONFIG) as beside:
-        beside.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    with atomic_file(folder / WEIGHTS) as temporary:
+        write_weights(weights, temporary)
+    with atomic_file(folder / CARD) as temporary:
+        temporary.write_text(model_card(config, report), encoding="utf-8")
+    with atomic_file(folder / CONFIG) as temporary:
+        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file.
 
     Raises:
-        OSError: the disk is full, or another fault of it; with its number, which safetensors only names.
+        OSError: the file cannot be written. It has the error number, which safetensors only mentions in its message.
     """
     try:
         safetensors.torch.save_file(dict(tensors), path)
@@ -94,7 +100,7 @@ def read_config(folder: Path) -> ModelConfig:
     """Read and check ``config.json`` alone.
 
     Raises:
-        InputError: no such file, or it is not a configuration of this format.
+        InputError: there is no such file, or it is not a configuration of this format.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -113,10 +119,10 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Read a model directory. Nothing is downloaded and nothing in it is executed.
+    """Read a model directory. Nothing is downloaded and nothing in the directory is executed.
 
-    The model is first laid out without memory and compared with the header of the weights, so that a stranger's
-    configuration cannot ask for more memory than the weights that came with it.
+    The model is first built without memory and compared with the header of the weights, so that an untrusted
+    configuration cannot request more memory than its weights take.
 
     Raises:
         InputError: a file is missing or broken, the weights do not fit the configuration, or there are more than
@@ -136,7 +142,7 @@ def load_model(folder: Path) -> SavedModel:
         raise InputError(_unreadable(path, error)) from None
     broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
     if broken is not None:
-        raise InputError(f"{path}: tensor '{broken}' holds numbers that are not finite; the training failed")
+        raise InputError(f"{path}: tensor '{broken}' contains NaN or infinite values; the training failed")
     model.load_state_dict(weights)
     return SavedModel(model.eval(), config)
 
@@ -149,7 +155,7 @@ def _built(config: ModelConfig, path: Path) -> JointModel:
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    # A stranger's numbers reach deep into libraries, which raise nearly anything.
+    # Untrusted values reach deep into libraries, which raise errors of many types.
     except Exception as error:
         raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error})") from None
 
@@ -170,34 +176,35 @@ def _header(path: Path) -> dict[str, tuple[torch.dtype | None, tuple[int, ...]]]
 
 
 def _compare(
-    wanted: dict[str, tuple[torch.dtype, tuple[int, ...]]],
+    expected: dict[str, tuple[torch.dtype, tuple[int, ...]]],
     have: dict[str, tuple[torch.dtype | None, tuple[int, ...]]],
     path: Path,
 ) -> None:
-    shapes = [{name: shape for name, (_, shape) in side.items()} for side in (wanted, have)]
-    wrong = sorted(name for name in wanted.keys() | have.keys() if shapes[0].get(name) != shapes[1].get(name))
+    shapes = [{name: shape for name, (_, shape) in side.items()} for side in (expected, have)]
+    wrong = sorted(name for name in expected.keys() | have.keys() if shapes[0].get(name) != shapes[1].get(name))
     if wrong:
         name = wrong[0]
         raise InputError(
             f"{path}: the weights do not fit {CONFIG} ({len(wrong)} tensors differ; '{name}' has shape "
             f"{shapes[1].get(name, 'none')}, expected {shapes[0].get(name, 'none')})"
         )
-    for name, (dtype, _) in wanted.items():
+    for name, (dtype, _) in expected.items():
         found = have[name][0]
         if found != dtype and not (found in _FLOATS and dtype in _FLOATS):
             raise InputError(f"{path}: tensor '{name}' is of type {found or 'unknown'}, expected {dtype}")
-    count = sum(torch.Size(shape).numel() for _, shape in wanted.values())
+    count = sum(torch.Size(shape).numel() for _, shape in expected.values())
     if count > MAX_PARAMETERS:
-        raise InputError(f"{path}: a model of {count / 1e9:.1f} billion numbers; at most {MAX_PARAMETERS / 1e9:.0f}")
+        most = f"{MAX_PARAMETERS / 1e9:.0f} billion"
+        raise InputError(f"{path}: a model of {count / 1e9:.1f} billion parameters; at most {most} are read")
 
 
 def _refuse_link(path: Path) -> None:
-    """A link may stay inside the directory, or lead to the blobs of a Hugging Face cache, which lays models out so."""
+    """Allow links within the directory, and to the blobs of a Hugging Face cache, which stores models in this way."""
     allowed = [path.parent.resolve()]
     if path.parent.parent.name == "snapshots":
         allowed.append(path.parent.parent.parent.resolve() / "blobs")
     if not any(path.resolve().is_relative_to(folder) for folder in allowed):
-        raise InputError(f"{path}: a link that leaves the model directory")
+        raise InputError(f"{path}: a link to a place outside the model directory")
 
 
 def _unreadable(path: Path, error: Exception) -> str:

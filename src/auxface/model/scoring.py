@@ -1,4 +1,4 @@
-"""A model over many images: logits, nothing else, in fp32 whatever the model was trained in."""
+"""Logits and pooled features of many images, computed in fp32 whatever precision the model was trained in."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,32 +11,34 @@ from auxface.data.augment.presets import make_views
 from auxface.model.joint import JointModel
 
 _BATCH = 128
-_MANY = 64
+_LARGEST = 64
 _PIXELS = 8 * 224**2
 
 
 def suitable_batch(device: str, size: int) -> int:
-    """How many images at a time answer fastest.
+    """Return the batch size with the highest throughput.
+
+    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but every core needs an
+    image. Other devices need large batches.
 
     Args:
-        device: ``cpu``, where a batch of more pixels than those of 8 images of 224 leaves the caches (but every core
-            should have an image); or another, which needs many images to be busy at all.
+        device: ``cpu``, ``cuda`` or ``mps``.
         size: side of the model's input in pixels.
     """
     if device != "cpu":
-        return _MANY
-    return min(_MANY, max(_PIXELS // size**2, os.cpu_count() or 1))
+        return _LARGEST
+    return min(_LARGEST, max(_PIXELS // size**2, os.cpu_count() or 1))
 
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Compute in fp32 inside the block, so that a score does not depend on the other images of its batch.
 
-    Autocast is off, and so is TF32 in the convolutions of a GPU, which torch turns on by itself. Who wants speed
-    instead calls ``torch.set_float32_matmul_precision("high")``; then TF32 stays.
+    Autocast is off, and so is TF32 in the convolutions of a GPU, which torch enables by default. Call
+    ``torch.set_float32_matmul_precision("high")`` to keep TF32.
     """
     with torch.autocast(device.type, enabled=False):
-        if device.type != "cuda" or _less_is_asked():
+        if device.type != "cuda" or _lower_precision_is_set():
             yield
             return
         now = torch.backends.cudnn
@@ -44,10 +46,10 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
 
 
-def _less_is_asked() -> bool:
+def _lower_precision_is_set() -> bool:
     try:
         return torch.get_float32_matmul_precision() != "highest"
-    # Torch does not read by this name what was set by one of its newer names.
+    # Torch cannot read by this name a precision that was set by one of its newer names.
     except RuntimeError:
         return True
 
@@ -61,20 +63,20 @@ def score_images(
     transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Logits per task, float32 [N, outputs], computed in fp32 on the model's own device, in evaluation mode.
+    """Return the logits of each task, float32 [N, outputs], computed in fp32 in evaluation mode.
 
-    Batches of any size give the same logits but for rounding in fp32 (see :func:`full_precision`).
+    Batches of any size give the same logits up to rounding in fp32; see :func:`full_precision`.
 
     Args:
-        model: the model; its training mode is restored afterwards.
+        model: the model, on its device; its training mode is restored afterwards.
         images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
-        batch_size: images, or frames of clips, at a time; a clip at least.
-        transform: changes a uint8 batch before it is scored; also gets the number of its first image.
-        advance: told how many images were done.
+        batch_size: number of images, or of frames of clips, per batch; at least one clip.
+        transform: function of (uint8 batch, position of its first image) that returns the batch to be scored.
+        advance: called with the number of images done.
     """
     device = next(model.parameters()).device
     was_training = model.training
-    # Only where it changes something: a walk through all modules costs as much as a small image.
+    # Only where needed: visiting all modules takes as long as scoring a small image.
     if was_training:
         model.eval()
     collected: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
@@ -99,10 +101,10 @@ def score_images(
 
 @torch.inference_mode()
 def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
-    """What the heads would read of every image, float32 [N, D] on the CPU; the training mode is restored afterwards.
+    """Return the features that the heads read of every image, float32 [N, D], on the CPU.
 
     Args:
-        model: the model.
+        model: the model; its training mode is restored afterwards.
         images: uint8 [N, 3, S, S], resized to the model's input size where they have another; or clips
             [N, T, 3, S, S] at that size.
     """
@@ -119,7 +121,7 @@ def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
         with full_precision(device):
             parts.append(model.pooled(batch.float() / 255).float().cpu())
     model.train(was_training)
-    # Cloned, since what is made in inference mode cannot be used outside of it in every way.
+    # Cloned, since tensors made in inference mode cannot take part in gradients.
     return torch.cat(parts).clone()
 
 

@@ -1,6 +1,7 @@
-"""First weights of an encoder from a local file: an auxface model, transformers' ViTMAE or VideoMAE, timm's names.
+"""Initial weights of an encoder from a local file: an auxface model, ViTMAE, VideoMAE, or a timm model.
 
-Weights of images for an encoder of clips (Carreira and Zisserman, 2017).
+ViTMAE and VideoMAE are read in the format of the transformers library. Weights of an image encoder are inflated for a
+video encoder (Carreira and Zisserman, 2017).
 """
 
 import math
@@ -17,29 +18,83 @@ from torch import Tensor
 from auxface.encoders import MaskableEncoder
 from auxface.encoders.video_encoder import VideoEncoder, inflate
 from auxface.errors import InputError
-from auxface.model.transformers_format import from_transformers, from_videomae
+from auxface.model.convert_videomae import from_videomae
+from auxface.model.convert_vitmae import from_vitmae
 
+WEIGHTS = "model.safetensors"
+_ENCODER = "encoder."
+# Prefixes of weights in a checkpoint that do not belong to the encoder.
+_NO_ENCODER = (
+    "auxiliaries.",
+    "primary.",
+    "fusion.",
+    "balance.",
+    "decoder.",
+    "head.",
+    "classifier.",
+    "mask_token",
+)
+_AUXFACE_ONLY = ("mask_patch", "masked_")
+_SHOWN = 4
 _VIT = "vit."
 _PATCHES = "patch_embed.proj."
-# A clip has neither class token nor learned positions.
-_LEFT_OUT = ("cls_token", "reg_token", "pos_embed", "dist_token")
+# A video encoder has neither class token nor learned positions.
+_DROPPED = ("cls_token", "reg_token", "pos_embed", "dist_token")
+
+
+def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
+    """Load weights into an encoder; the weights of a decoder or classifier in the file are ignored.
+
+    Positions and patch embeddings of another size are resampled. Fixed sine-cosine positions are kept. A video encoder
+    accepts weights of an image encoder too; see :func:`inflate_weights`.
+
+    Args:
+        encoder: the encoder.
+        source: a folder with ``model.safetensors``, or a safetensors file.
+
+    Raises:
+        InputError: there is no such file, it can only be read as a pickle, or its weights do not fit. The message names
+            missing and unexpected weights.
+    """
+    path = _weights_file(Path(source))
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+    found = _fitted(encoder, _encoder_names(encoder, weights))
+    expected = encoder.state_dict()
+    shapes = [
+        f"'{name}' is {_by(value.shape)}, expected {_by(expected[name].shape)}"
+        for name, value in found.items()
+        if name in expected and value.shape != expected[name].shape
+    ]
+    missing = [name for name in expected if name not in found and not _is_auxface_only(name)]
+    unexpected = [name for name in found if name not in expected]
+    problems = [
+        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise InputError(f"{path}: its weights do not fit the encoder ({'; '.join(problems)})")
+    encoder.load_state_dict(found, strict=False)
 
 
 def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dict[str, Tensor]:
-    """Weights of a Vision Transformer of images, ``vit.*``, under the names of an encoder of clips.
+    """Convert the weights of an image Vision Transformer, ``vit.*``, to those of a video encoder.
 
-    The patch embedding is repeated over the frames of a tubelet and divided by their number, so that a clip that stands
-    still is embedded as its image is. Blocks and norms are copied. Class token and positions are left out: clips are
-    pooled by their mean and have positions of their own. A name that is not known stays as it is.
+    The patch embedding is repeated over the frames of a tubelet and divided by their number, so that a clip of equal
+    frames is embedded as its image. Blocks and norms are copied. Class token and positions are dropped: clips are
+    pooled by their mean and have their own positions. Unknown names are kept.
 
     Args:
-        weights: of the image's encoder.
-        encoder: whose tubelet and patch sizes are wanted.
+        weights: weights of the image encoder.
+        encoder: the video encoder, for its tubelet and patch sizes.
     """
     found: dict[str, Tensor] = {}
     for name, value in weights.items():
         bare = name.removeprefix(_VIT)
-        if bare in _LEFT_OUT:
+        if bare in _DROPPED:
             continue
         if bare == _PATCHES + "weight" and value.ndim == 4:
             side = [encoder.patch_size] * 2
@@ -52,76 +107,21 @@ def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dic
 
 
 def with_both_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with the norm of tokens for that of the mean, or the other way round, where one of them lacks.
+    """Copy the norm of tokens to that of pooled features, or the reverse, where one of them is missing.
 
-    A masked autoencoder of VideoMAE has the first alone, a classifier the second, an image's encoder one of them.
+    A VideoMAE autoencoder has the first alone, a VideoMAE classifier the second, an image encoder one of them.
     """
     filled = dict(weights)
     for kind in ("weight", "bias"):
         one, other = f"norm.{kind}", f"pooled_norm.{kind}"
-        for lacking, there in ((one, other), (other, one)):
-            if lacking not in filled and there in filled:
-                filled[lacking] = filled[there].clone()
+        for missing, present in ((one, other), (other, one)):
+            if missing not in filled and present in filled:
+                filled[missing] = filled[present].clone()
     return filled
 
 
 def _named(bare: str) -> str:
     return bare.replace(_PATCHES, "patches.").replace("fc_norm.", "pooled_norm.")
-
-
-WEIGHTS = "model.safetensors"
-_ENCODER = "encoder."
-# Parts of a checkpoint that are no part of an encoder.
-_NO_ENCODER = (
-    "auxiliaries.",
-    "primary.",
-    "fusion.",
-    "balance.",
-    "decoder.",
-    "head.",
-    "classifier.",
-    "mask_token",
-)
-_OURS_ALONE = ("mask_patch", "masked_")
-_SHOWN = 4
-
-
-def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
-    """Load an encoder's weights; a decoder or classifier beside them is left out.
-
-    Positions and patch embeddings of another size are resampled; fixed sine-cosine positions stay as they are. An
-    encoder of clips takes weights of images too, see :func:`auxface.model.weights.inflate_weights`.
-
-    Args:
-        encoder: gets the weights.
-        source: a directory with ``model.safetensors``, or a safetensors file.
-
-    Raises:
-        InputError: no such file, no weights that can be read without a pickle, or weights that do not fit; missing and
-            unexpected names are told.
-    """
-    path = _weights_file(Path(source))
-    try:
-        weights = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
-    found = _fitted(encoder, _encoder_names(encoder, weights))
-    wanted = encoder.state_dict()
-    shapes = [
-        f"'{name}' is {_by(value.shape)}, expected {_by(wanted[name].shape)}"
-        for name, value in found.items()
-        if name in wanted and value.shape != wanted[name].shape
-    ]
-    missing = [name for name in wanted if name not in found and not _is_ours_alone(name)]
-    unexpected = [name for name in found if name not in wanted]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-        if names
-    ]
-    if problems:
-        raise InputError(f"{path}: its weights do not fit the encoder ({'; '.join(problems)})")
-    encoder.load_state_dict(found, strict=False)
 
 
 def _weights_file(source: Path) -> Path:
@@ -131,17 +131,19 @@ def _weights_file(source: Path) -> Path:
     if not path.is_file() or path.name in pickles:
         if pickles:
             raise InputError(
-                f"{source}: {pickles[0]} is a pickle, which can run code and is not read; save it once as safetensors "
+                f"{source}: {pickles[0]} is a pickle, which can run code and is not read; save it as safetensors "
                 "(with transformers: from_pretrained(...).save_pretrained(...))"
             )
-        raise InputError(f"{path}: encoder.init_from names no such file; expected {WEIGHTS} or a safetensors file")
+        raise InputError(
+            f"{path}: no such file; encoder.init_from must name a folder with {WEIGHTS} or a safetensors file"
+        )
     return path
 
 
 def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that belong to an encoder, under the names of ours."""
+    """Return the weights that belong to an encoder, under its own names."""
     if any("embeddings.patch_embeddings." in name for name in weights):
-        weights = from_videomae(_whole(weights)) if _are_of_clips(weights) else from_transformers(weights)
+        weights = from_videomae(_with_prefix(weights)) if _are_video_weights(weights) else from_vitmae(weights)
     elif not any(name.startswith(_ENCODER) for name in weights):
         inner = "vit" if hasattr(encoder, "vit") or isinstance(encoder, VideoEncoder) else "backbone"
         weights = {
@@ -152,11 +154,13 @@ def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict
 
 
 def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with positions and patch embedding of the encoder's own sizes."""
+    """Resample positions and patch embedding to the encoder's sizes."""
     if isinstance(encoder, VideoEncoder):
         return with_both_norms(inflate_weights(weights, encoder))
     if weights.get("patches.weight", torch.empty(0)).ndim == 5:
-        raise InputError("encoder.init_from: weights of clips fit no encoder of images; name an encoder of clips")
+        raise InputError(
+            "encoder.init_from: weights of a video encoder do not fit an image encoder; choose a video encoder"
+        )
     vit = getattr(encoder, "vit", None)
     if vit is None:
         return weights
@@ -177,19 +181,19 @@ def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, T
     return fitted
 
 
-def _are_of_clips(weights: dict[str, Tensor]) -> bool:
+def _are_video_weights(weights: dict[str, Tensor]) -> bool:
     return any(name.endswith("patch_embeddings.projection.weight") and v.ndim == 5 for name, v in weights.items())
 
 
-def _whole(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names of a whole VideoMAE, also of a checkpoint that holds its encoder alone."""
+def _with_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add the prefix that the weights of a checkpoint with the encoder alone lack."""
     if any(name.startswith("videomae.") for name in weights):
         return weights
     return {f"videomae.{name}": value for name, value in weights.items()}
 
 
-def _is_ours_alone(name: str) -> bool:
-    return any(part.startswith(_OURS_ALONE) for part in name.split("."))
+def _is_auxface_only(name: str) -> bool:
+    return any(part.startswith(_AUXFACE_ONLY) for part in name.split("."))
 
 
 def _by(shape: torch.Size) -> str:

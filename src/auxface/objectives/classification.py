@@ -47,7 +47,7 @@ class Classification(PrimaryObjective):
         self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Compute the weighted sum of the tasks' losses, and each task's loss for the log."""
+        """Compute the weighted mean of the tasks' losses, and each task's loss for the log."""
         logits, mixed = self.logits(pooled), batch.mixed
         losses: dict[str, Tensor] = {}
         per_sample: list[Tensor] = []

@@ -7,7 +7,7 @@ import torch
 from auxface.encoders import Mask
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.explained import explained_variance, squared_errors
+from auxface.model.explained_variance import explained_variance, squared_errors
 from auxface.objectives import Batch, LearnedTask, StepContext
 from auxface.objectives.reconstruction.masked_autoencoder import Reconstructed
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
@@ -92,7 +92,7 @@ def test_training_explains_more_of_faces_that_were_not_seen():
 
 
 def test_what_rebuilds_nothing_and_no_faces_are_refused():
-    with pytest.raises(InputError, match="rebuilds nothing"):
+    with pytest.raises(InputError, match="reconstructs nothing"):
         explained_variance(model_of(LDP, auxiliary=None, primary_weight=1), faces(1, 0), faces(1, 0))
     with pytest.raises(InputError, match="one of them is empty"):
         explained_variance(model_of(LDP), faces(1, 0), faces(1, 0)[:0])
