@@ -141,7 +141,7 @@ def test_wrong_inputs_of_video_models_are_refused(run, refused, clips, sixty, cl
 
 @pytest.mark.slow
 def test_a_video_model_predicts_hair_of_held_out_people(tmp_path):
-    """Chance is 0.5; the budget is ten seconds. All tasks are learned in tests/model/test_presets_learn.py."""
+    """Chance is 0.5; the budget is ten seconds. All tasks are learned in tests/model/test_recipes_learn.py."""
     options = {"count": 200, "seed": 3, "size": 32, "length": 6, "split_fractions": "0.6,0.2,0.2"}
     prepare("synthetic_clips", tmp_path / "videos", out=tmp_path / "clips.parquet", options=options)
     settings = SETTINGS | {

@@ -50,7 +50,7 @@ def test_a_schedule_goes_from_start_to_end():
     assert curve == sorted(curve)
 
 
-def test_schemes_take_one_side_at_a_time():
+def test_schemes_train_one_side_at_a_time():
     alternating = recipe_with(primary_weight=1, scheme=Scheme(kind="alternating"))
     assert weights_of(alternating) == [0, 1] * 4
     sequential = recipe_with(primary_weight=1, scheme=Scheme(kind="sequential", pretrain_fraction=0.25))
@@ -73,12 +73,12 @@ def test_schemes_take_one_side_at_a_time():
         ("frozen", 4, {"primary"}),
     ],
 )
-def test_what_a_step_teaches(kind, step, parts):
+def test_each_scheme_trains_its_own_parts(kind, step, parts):
     model = model_of(primary_weight=0.1 if kind == "joint" else 1, scheme=Scheme(kind=kind))
     assert taught(model, TrainProgress(step, 8))[0] == parts
 
 
-def test_a_warmup_rises_from_zero_and_a_weight_of_zero_is_not_run():
+def test_warmup_rises_from_zero_and_weight_zero_is_not_run():
     options = AuxiliaryOptions(weight=0.5, warmup=0.25)
     assert [auxiliary_weight_at(options, TrainProgress(step, 8)) for step in range(4)] == [0, 0.25, 0.5, 0.5]
     model = model_of(auxiliary=SMALL.model_copy(update={"weight": 0.0}))
@@ -138,7 +138,7 @@ def test_a_bare_number_is_the_published_weight():
         (["texture_input=local_binary_pattern"], r"neither primary.input nor auxiliary.input is texture"),
     ],
 )
-def test_what_would_have_no_effect_is_refused(settings, sentence):
+def test_options_without_effect_are_refused(settings, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         load_recipe("l_ssat", settings)
     assert "\n" not in str(caught.value)

@@ -53,7 +53,7 @@ def test_a_model_is_added_to_a_folder_of_the_user(model, tmp_path):
     assert JointModel.from_pretrained(tmp_path).recipe == model.recipe
 
 
-def test_weights_said_to_be_pretrained_are_not_fetched_again(model, folder):
+def test_a_saved_pretrained_model_loads_without_download(model, folder):
     config = json.loads((folder / "config.json").read_text())
     config["recipe"]["encoder"]["pretrained"] = True
     (folder / "config.json").write_text(json.dumps(config))
@@ -81,7 +81,7 @@ def spoil_config(folder, change):
         (lambda f: safetensors.torch.save_file({"x": torch.zeros(1)}, f / "model.safetensors"), "do not fit"),
     ],
 )
-def test_a_directory_that_is_not_a_model_is_refused_in_a_sentence(folder, spoil, sentence):
+def test_a_directory_that_is_no_model_is_refused(folder, spoil, sentence):
     spoil(folder)
     with pytest.raises(InputError, match=sentence):
         JointModel.from_pretrained(folder)

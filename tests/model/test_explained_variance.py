@@ -43,7 +43,7 @@ def test_squared_errors_by_hand():
     assert squared_errors(Reconstructed(LDP, wanted, predicted, mask), mean) == (5.0, 6.0)
 
 
-def test_rebuilding_the_target_explains_all_the_mean_explains_none_and_worse_is_negative(monkeypatch):
+def test_r2_is_one_for_the_target_and_zero_for_the_mean(monkeypatch):
     model = model_of(Target(name="rgb"))
     seen, held_out = faces(10, 0), faces(6, 1)
     auxiliary = model.auxiliaries["reconstruction"]
@@ -68,7 +68,7 @@ def test_rebuilding_the_target_explains_all_the_mean_explains_none_and_worse_is_
     assert with_predictions(lambda r: (mean + r.target) / 2) == pytest.approx(0.75, abs=1e-5)
 
 
-def test_training_explains_more_of_faces_that_were_not_seen():
+def test_training_raises_r2_on_held_out_faces():
     model = model_of(LDP, Target(name="rgb"), seed=1)
     seen, held_out = faces(96, 0), faces(32, 1)
     before = explained_variance(model, held_out, seen)
@@ -91,7 +91,7 @@ def test_training_explains_more_of_faces_that_were_not_seen():
     assert explained_variance(model, held_out, seen, seed=1) != after
 
 
-def test_what_rebuilds_nothing_and_no_faces_are_refused():
+def test_a_model_without_reconstruction_is_refused():
     with pytest.raises(InputError, match="reconstructs nothing"):
         explained_variance(model_of(LDP, auxiliary=None, primary_weight=1), faces(1, 0), faces(1, 0))
     with pytest.raises(InputError, match="one of them is empty"):

@@ -101,7 +101,7 @@ def test_a_gradient_balance_holds_its_ratio():
     assert ratios[3] is None
 
 
-def test_the_meter_is_in_the_resume_state_and_not_in_the_weights():
+def test_the_meter_is_resume_state_and_no_weight():
     model = joint_model(balance=Balance(kind="gradient"))
     one_step(model, 0)
     again = joint_model(balance=Balance(kind="gradient"))

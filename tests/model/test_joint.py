@@ -35,7 +35,7 @@ def batch_of(count=6, seed=0):
     return Batch(primary=clean.float() / 255, clean=clean, labels=labels, seeds=torch.arange(count) + 100 * seed)
 
 
-def test_with_all_weight_on_the_primary_every_step_is_the_supervised_one():
+def test_primary_weight_one_equals_supervised_training():
     one, two = joint(primary_weight=1.0), supervised()
     optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-3) for model in (one, two)]
     for step in range(4):
@@ -57,13 +57,13 @@ def test_the_decoder_changes_no_prediction():
         assert torch.equal(logits, before[name])
 
 
-def test_the_log_has_raw_losses_and_the_loss_is_their_convex_sum():
+def test_the_loss_is_the_convex_sum_of_the_logged_losses():
     loss, logs, _ = joint()(batch_of())
     primary = (logs["primary.emotion"] + logs["primary.forged"]) / 2
     torch.testing.assert_close(loss.detach(), 0.1 * primary + 0.9 * logs["reconstruction.rgb"])
 
 
-def test_unknown_labels_are_left_out_of_the_loss():
+def test_unknown_labels_do_not_count_in_the_loss():
     model, batch = supervised(), batch_of(6)
     batch.labels["emotion"][3:] = -1
     batch.labels["forged"][3:] = math.nan
@@ -80,7 +80,7 @@ def test_unknown_labels_are_left_out_of_the_loss():
         torch.testing.assert_close(logs[name], value)
 
 
-def test_a_batch_without_any_known_label_has_loss_zero_and_finite_gradients():
+def test_a_batch_without_labels_has_loss_zero():
     model, batch = supervised(), batch_of()
     batch.labels["emotion"][:] = -1
     batch.labels["forged"][:] = math.nan

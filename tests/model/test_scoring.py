@@ -63,7 +63,7 @@ def test_scores_are_fp32_inside_autocast(model, images):
         torch.testing.assert_close(pooled_features(model, images), features, rtol=0, atol=TOLERANCE)
 
 
-def test_convolutions_on_a_gpu_use_no_tf32_unless_asked(tf32):
+def test_convolutions_on_a_gpu_use_tf32_only_on_request(tf32):
     device = torch.device("cuda")
     with full_precision(device):
         assert not torch.backends.cudnn.allow_tf32

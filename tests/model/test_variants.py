@@ -61,12 +61,12 @@ def test_many_maps_are_averaged():
         ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "has no parameter 'k'"),
     ],
 )
-def test_what_is_no_image_is_refused(settings, sentence):
+def test_texture_inputs_that_are_no_image_are_refused(settings, sentence):
     with pytest.raises(InputError, match=sentence):
         joint(input="texture", texture_input=TextureInput(**settings))
 
 
-def test_each_side_sees_what_its_input_says():
+def test_each_input_is_rgb_or_texture_as_configured():
     """A change of brightness of all pixels by one leaves texture alone and RGB not."""
     dark = batch_of()
     dark.clean.clamp_(0, 250)
@@ -105,7 +105,7 @@ def test_one_view_is_embedded_once(name):
 
 @pytest.mark.parametrize("target", ["rgb", "local_directional_pattern", "histogram_of_oriented_gradients"])
 @pytest.mark.parametrize("masking", ["random", "block", "textured", "flat"])
-def test_predicting_all_patches_or_the_hidden_ones_has_the_same_loss(target, masking):
+def test_predict_all_and_predict_masked_have_the_same_loss(target, masking):
     losses = [joint(target=target, masking=masking, predict=predict)(batch_of())[1] for predict in ("masked", "all")]
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
 
@@ -115,7 +115,7 @@ def test_tubes_are_for_clips():
         joint(masking="tube")
 
 
-def test_targets_share_a_trunk_and_are_averaged_by_weight():
+def test_targets_share_a_decoder_and_are_averaged_by_weight():
     targets = [{"name": "rgb", "weight": 3}, {"name": "local_directional_pattern", "encoding": "bits"}]
     model = joint(target=targets)
     loss, logs, _ = model(batch_of())
@@ -126,7 +126,7 @@ def test_targets_share_a_trunk_and_are_averaged_by_weight():
 
 
 @pytest.mark.parametrize("fusion", ["concat", "gated", "cross_attention"])
-def test_fused_scores_are_the_same_every_time_and_use_the_decoder(fusion, tmp_path):
+def test_fused_scores_are_repeatable_and_use_the_decoder(fusion, tmp_path):
     model = joint(fusion=fusion).eval()
     images = batch_of().primary
     before = model.logits(images)["t"]
@@ -142,7 +142,7 @@ def test_fused_scores_are_the_same_every_time_and_use_the_decoder(fusion, tmp_pa
 
 
 @pytest.mark.parametrize("fusion", ["concat", "gated", "cross_attention"])
-def test_the_classifier_teaches_the_fused_decoder_and_every_part_of_the_fusion(fusion):
+def test_the_classifier_trains_every_part_of_the_fusion(fusion):
     model = JointModel(
         Recipe(
             primary_weight=1,
@@ -158,7 +158,7 @@ def test_the_classifier_teaches_the_fused_decoder_and_every_part_of_the_fusion(f
     assert all(p.grad is None for p in model.auxiliaries["reconstruction"].decoder.predict.parameters())
 
 
-def test_a_gate_that_is_open_or_shut_lets_one_side_through():
+def test_a_saturated_gate_passes_one_side():
     model = joint(fusion="gated")
     pooled, tokens = torch.randn(3, 32), torch.randn(3, 16, 32)
     with torch.no_grad():

@@ -40,7 +40,7 @@ EMOTION = LearnedTask("emotion", "class", ("happy", "sad"))
 ATTRIBUTES = LearnedTask("attributes", "multilabel", ("Smiling", "Hat", "Young"))
 
 
-def test_labels_that_are_learned_numbers_and_groups_make_no_clusters_unless_named():
+def test_learned_labels_and_unnamed_groups_define_no_clusters():
     assert list(auxiliary_labels(MANIFEST, [EMOTION])) == ["Smiling", "Hat", "Young"]
     assert list(auxiliary_labels(MANIFEST, [ATTRIBUTES])) == ["emotion"]
     assert list(auxiliary_labels(MANIFEST, [EMOTION], ["skin_tone", "Hat"])) == ["Hat", "skin_tone"]
@@ -55,12 +55,12 @@ def test_labels_that_are_learned_numbers_and_groups_make_no_clusters_unless_name
         ([EMOTION, ATTRIBUTES], [], "clusters=kmeans"),
     ],
 )
-def test_what_would_give_the_answer_away_is_refused(tasks, wanted, sentence):
+def test_clusters_of_learned_labels_are_refused(tasks, wanted, sentence):
     with pytest.raises(InputError, match=sentence):
         auxiliary_labels(MANIFEST, tasks, wanted)
 
 
-def test_clusters_are_the_combinations_of_the_labels_of_the_highest_entropy():
+def test_clusters_combine_the_labels_of_highest_entropy():
     numbers, names = top_k_entropy(TABLE[["Smiling", "Hat", "Young"]], 2)
     assert sorted(names) == ["Hat", "Smiling"]
     assert len(set(numbers)) == 4
@@ -93,7 +93,7 @@ def test_the_report_names_every_task_and_attribute():
     assert report["entropy"] == pytest.approx(math.log(2))
 
 
-def test_kmeans_finds_what_is_apart_whatever_the_length():
+def test_kmeans_finds_directions_of_any_length():
     rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(3), 20)
     features = (np.eye(8)[truth] + 0.05 * rng.normal(size=(60, 8))) * rng.uniform(1, 9, (60, 1))

@@ -19,7 +19,7 @@ def drawn(seed=0, count=8, width=6):
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.1, 0.5])
-def test_two_view_is_supervised_contrast_of_pytorch_metric_learning(temperature):
+def test_two_view_equals_pytorch_metric_learnings_supcon(temperature):
     first, second = drawn()
     wanted = SupConLoss(temperature=temperature)(torch.cat([first, second]), CLUSTERS.repeat(2))
     torch.testing.assert_close(two_view(first, second, CLUSTERS, temperature), wanted)
@@ -31,14 +31,14 @@ def test_two_view_of_images_that_share_no_cluster_is_nt_xent():
     torch.testing.assert_close(two_view(first, second, torch.arange(8), 0.2), wanted)
 
 
-def test_cross_view_of_images_that_share_no_cluster_is_the_cross_entropy_of_finding_oneself():
+def test_cross_view_without_shared_clusters_is_infonce():
     first, second = (torch.nn.functional.normalize(z, dim=1) for z in drawn(2))
     scores, own = first @ second.T / 0.3, torch.arange(8)
     wanted = (torch.nn.functional.cross_entropy(scores, own) + torch.nn.functional.cross_entropy(scores.T, own)) / 2
     torch.testing.assert_close(cross_view(first, second, own, 0.3), wanted)
 
 
-def test_equal_embeddings_tell_nothing():
+def test_equal_embeddings_have_the_loss_of_chance():
     same = torch.ones(8, 5)
     assert two_view(same, same, CLUSTERS, 0.1).item() == pytest.approx(math.log(15), abs=1e-5)
     assert cross_view(same, same, CLUSTERS, 0.1).item() == pytest.approx(math.log(8), abs=1e-5)

@@ -30,7 +30,7 @@ def test_predictions_of_chosen_places_are_those_of_all_places(decoder):
         torch.testing.assert_close(values, wanted)
 
 
-def test_the_order_of_visible_tokens_is_that_of_the_mask(decoder):
+def test_visible_tokens_have_the_order_of_the_mask(decoder):
     mask = random_mask(torch.tensor([1, 2]), 12, 0.5)
     seen = features(6)
     order = torch.randperm(6)
@@ -41,7 +41,7 @@ def test_the_order_of_visible_tokens_is_that_of_the_mask(decoder):
     )
 
 
-def test_a_token_for_every_place_is_used_everywhere_and_hidden_places_are_marked(decoder):
+def test_mask_tokens_are_added_where_all_tokens_are_given(decoder):
     mask = random_mask(torch.tensor([1, 2]), 12, 0.75)
     seen = features(12, prefix=0)
     before = decoder(seen, mask, mask.hidden)["rgb"]

@@ -86,7 +86,7 @@ def test_histogram_targets_sum_to_one_per_patch():
     torch.testing.assert_close(found.sum(dim=-1), torch.ones(2, 4))
 
 
-def test_losses_equal_torch_and_have_their_minimum_at_the_target():
+def test_target_losses_equal_torch_and_are_least_at_the_target():
     wanted = torch.rand(2, 3, 6)
     guess = torch.randn(2, 3, 6)
     torch.testing.assert_close(target_loss(guess, wanted, "scalar"), F.mse_loss(guess, wanted))

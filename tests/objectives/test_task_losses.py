@@ -40,7 +40,7 @@ def test_weights_of_attributes_are_of_absence_and_presence():
 
 
 @pytest.mark.parametrize("kind", ["class", "binary", "multilabel", "ordinal"])
-def test_without_any_known_label_the_loss_is_zero_with_finite_gradients(kind):
+def test_unknown_labels_give_zero_loss_and_finite_gradients(kind):
     task = LearnedTask("t", kind, ("1", "2", "3")[: 2 if kind == "binary" else 3], values=(1.0, 2.0, 3.0))
     logits = torch.zeros(4, task.outputs, requires_grad=True)
     labels = torch.full((4,), -1) if kind == "class" else torch.full((4, 3) if kind == "multilabel" else (4,), math.nan)
@@ -53,7 +53,7 @@ def test_without_any_known_label_the_loss_is_zero_with_finite_gradients(kind):
 AGE = LearnedTask("age", "ordinal", ("10", "20", "30", "40"), values=(10.0, 20.0, 30.0, 40.0))
 
 
-def test_an_ordinal_head_never_holds_a_later_step_likelier_than_an_earlier_one():
+def test_ordinal_thresholds_stay_ordered():
     head = make_head(AGE, 5)
     torch.nn.init.normal_(head.gaps, std=3)
     logits = head(torch.randn(50, 5) * 4)

@@ -14,7 +14,7 @@ def macro_f1(labels, predicted):
     return sk.f1_score(labels, predicted, average="macro")
 
 
-def test_balanced_accuracy_of_a_binary_label_is_that_of_its_best_threshold():
+def test_binary_balanced_accuracy_is_at_the_best_threshold():
     task = LearnedTask("forged", "binary", ("real", "forged"))
     labels, logits = rng.integers(0, 2, 60).astype(float), rng.normal(size=(60, 1))
     best = max(sk.balanced_accuracy_score(labels, logits[:, 0] >= cut) for cut in logits[:, 0])

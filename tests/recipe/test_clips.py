@@ -54,7 +54,7 @@ def test_layers_near_the_pixels_learn_slower():
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
         (["encoder.name=vit_tiny_patch16_224"], "is an image encoder; remove encoder.num_frames, or choose"),
         (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "is an image encoder; remove"),
-        (["encoder.num_frames=null"], "tubelet_size is for clips; set num_frames too"),
+        (["encoder.num_frames=null"], "tubelet_size is for video encoders; set num_frames too"),
         (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips is for video encoders"),
         (
             ["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"],
@@ -72,7 +72,7 @@ def test_layers_near_the_pixels_learn_slower():
         (["auxiliary.target=lbp_topp"], "did you mean 'lbp_top'"),
     ],
 )
-def test_what_clips_do_not_have_is_one_sentence(settings, sentence):
+def test_options_that_clips_lack_are_refused(settings, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         JointModel(load_recipe("l_ssat_video", settings), TASKS)
     assert "\n" not in str(caught.value)
@@ -84,7 +84,7 @@ def test_what_clips_do_not_have_is_one_sentence(settings, sentence):
         (["auxiliary.masking=tube"], "for images use random"),
         (["auxiliary.target=lbp_top"], "lbp_top describes video clips; for images use local_binary_pattern"),
         (["clips.stride=2"], "clips is for video encoders, and vit_tiny_patch16_224 encodes images"),
-        (["encoder.tubelet_size=2"], "tubelet_size is for clips"),
+        (["encoder.tubelet_size=2"], "tubelet_size is for video encoders"),
     ],
 )
 def test_images_have_no_clips(settings, sentence):

@@ -155,12 +155,12 @@ def given(tmp_path_factory):
     return path
 
 
-def test_every_key_has_a_change():
+def test_every_recipe_key_has_a_test_case():
     assert sorted(CHANGES) == sorted(keys())
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_a_changed_key_is_seen(key, tmp_path, monkeypatch, given):
+def test_every_changed_key_changes_the_result(key, tmp_path, monkeypatch, given):
     base, change, where = CHANGES[key]
     change = tuple(each.replace("given.safetensors", str(given)) for each in change)
 
@@ -179,7 +179,7 @@ def test_a_changed_key_is_seen(key, tmp_path, monkeypatch, given):
 
 
 @pytest.mark.parametrize("where", ["weights", "log", "files", "built", "decoded", "batches"])
-def test_without_a_change_nothing_is_seen(where, tmp_path, monkeypatch):
+def test_equal_recipes_give_equal_results(where, tmp_path, monkeypatch):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     assert observe(changed_runs.RGB, where, tmp_path / "one", monkeypatch) == observe(

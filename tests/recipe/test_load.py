@@ -26,7 +26,7 @@ def test_published_defaults():
     assert recipe.primary.label_smoothing == 0.1
 
 
-def test_set_changes_one_key_and_reads_numbers_as_a_person_means_them():
+def test_set_changes_one_key_and_reads_1e_3_as_a_number():
     recipe = load_recipe("l_ssat", ["train.epochs=3", "train.base_learning_rate=1e-3", "tasks=[gender]"])
     assert recipe.train.epochs == 3
     assert recipe.train.base_learning_rate == 0.001

@@ -120,7 +120,7 @@ def test_micro_batches_update_group_weights_as_one_batch():
 def test_contradictory_group_options_are_refused():
     table = pd.DataFrame({"race": ["a", "b", "b"], "shade": ["dark", "light", "dark"]})
     assert sample_weights(Train(group="race", group_dro=0.01), table, ("race",), TASKS).group_dro is not None
-    with pytest.raises(ValueError, match="both weigh the groups"):
+    with pytest.raises(ValueError, match="both weight the groups"):
         Train(group="race", group_dro=0.01, reweight_group=True)
     with pytest.raises(ValueError, match=r"need train\.group"):
         Train(group_dro=0.01)

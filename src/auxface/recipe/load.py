@@ -1,4 +1,4 @@
-"""From a recipe file, the recipes that it builds on, and ``--set a.b=c`` to one checked recipe."""
+"""Load a recipe from a file, the recipes it builds on, and settings such as ``--set a.b=c``."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ _LARGEST_FILE = 1_000_000
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of the recipes that come with the package."""
+    """Return the names of the packaged recipes."""
     folder = resources.files("auxface") / "recipes"
     return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
 
@@ -28,13 +28,12 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        source: a YAML file, or the name of a packaged recipe (``l_ssat``, ``recipes/l_ssat.yaml``) where no such file
-            exists.
+        source: a YAML file; or the name of a packaged recipe, ``l_ssat`` or ``recipes/l_ssat.yaml``.
         overrides: settings such as ``train.epochs=3``; the value is read as YAML.
 
     Raises:
-        InputError: no such recipe, YAML that cannot be read, an unknown key (with the nearest known one), a value of
-            the wrong kind or out of range.
+        InputError: there is no such recipe, it is not valid YAML, a key is unknown (the message names the nearest), or
+            a value has the wrong type or is out of range.
     """
     raw = _read(source, seen=())
     for item in overrides:
@@ -43,10 +42,10 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def check_recipe(raw: Mapping[str, Any], name: str) -> Recipe:
-    """Validate plain data as a recipe; ``name`` begins the error sentence.
+    """Validate a mapping as a recipe; error messages begin with ``name``.
 
     Raises:
-        InputError: an unknown key, a wrong kind of value, or a value out of range.
+        InputError: a key is unknown, or a value has the wrong type or is out of range.
     """
     try:
         return Recipe.model_validate(raw)
@@ -55,25 +54,25 @@ def check_recipe(raw: Mapping[str, Any], name: str) -> Recipe:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """SHA-256 of the resolved recipe, whatever the order of its keys."""
+    """Return the SHA-256 of a recipe; the order of its keys does not matter."""
     return hashlib.sha256(json.dumps(recipe.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None) -> dict[str, Any]:
     text, where, key = _text(source, folder)
     if key in seen:
-        raise InputError(f"{source}: recipes build on each other in a circle ({' -> '.join((*seen, key))})")
+        raise InputError(f"{source}: the recipes refer to each other in a circle ({' -> '.join((*seen, key))})")
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"{source}: not readable YAML ({' '.join(str(error).split())})") from None
+        raise InputError(f"{source}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(raw, dict):
-        raise InputError(f"{source}: a recipe is a mapping of keys to values")
+        raise InputError(f"{source}: expected a mapping of keys to values")
     below = raw.pop("base", None)
     if below is None:
         return raw
     if not isinstance(below, str):
-        raise InputError(f"{source}: base must name a recipe")
+        raise InputError(f"{source}: base must be the name of a recipe")
     return _merge(_read(below, (*seen, key), where), raw)
 
 
@@ -81,7 +80,9 @@ def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, st
     path = Path(source) if folder is None or Path(source).is_absolute() else folder / source
     if path.is_file():
         if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"{source}: larger than any recipe ({path.stat().st_size} bytes)")
+            raise InputError(
+                f"{source}: {path.stat().st_size} bytes are too many for a recipe; at most {_LARGEST_FILE}"
+            )
         try:
             return path.read_text(encoding="utf-8"), path.parent, str(path.resolve())
         except (OSError, UnicodeDecodeError):
@@ -108,7 +109,7 @@ def _override(raw: dict[str, Any], item: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise InputError(f"--set {item}: '{text}' is not a readable value") from None
+        raise InputError(f"--set {item}: '{text}' is not valid YAML") from None
     if isinstance(value, str):
         value = _number(value)
     place = raw
@@ -120,7 +121,7 @@ def _override(raw: dict[str, Any], item: str) -> None:
 
 
 def _number(text: str) -> str | float:
-    """YAML 1.1 reads 1e-3 as a string; a person means the number."""
+    """Convert numbers such as 1e-3, which YAML 1.1 reads as strings."""
     try:
         return float(text)
     except ValueError:

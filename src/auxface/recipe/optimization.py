@@ -1,4 +1,4 @@
-"""The optimization section of a recipe."""
+"""The section ``train`` of a recipe: optimization, augmentation, sampling, precision and selection."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,78 +10,80 @@ BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(union
 
 
 class SelfBlend(Strict):
-    """Forgeries made on the fly of real faces (Shiohara and Yamasaki, 2022); ``self_blend: LABEL`` will do."""
+    """Forgeries made during training from real faces (Shiohara and Yamasaki, 2022); ``self_blend: LABEL`` is enough."""
 
     label: str = "forged"
-    """The binary label that says forged; added, all real, where the manifest lacks it."""
+    """The binary label of forgeries; where the manifest lacks it, it is added and all faces are real."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Share of the images that is blended with itself."""
+    """Fraction of the images that are blended with themselves."""
 
 
 class Train(Strict):
-    """The optimization."""
+    """How a model is trained."""
 
     epochs: Count = 100
     batch_size: BatchSize = 64
-    """Images per step, over all processes; ``auto``: the largest that fits the memory, up to 256."""
+    """Images per step, over all processes; ``auto``: the largest number that fits into memory, up to 256."""
     accumulate: Count = 1
-    """Parts that a step's images are taken in, for less memory. The gradient is that of the whole step for encoders
-    without batch normalization; batch norms see the statistics of each part alone, which is another step."""
+    """Micro-batches per step, to save memory. The gradient is that of the whole step for encoders without batch
+    normalization; batch normalization uses the statistics of each micro-batch, so the step differs."""
     base_learning_rate: Positive = 1e-3
-    """Per 256 images of batch: the rate is base_learning_rate * batch_size / 256."""
+    """Peak learning rate per 256 images: the peak is base_learning_rate * batch_size / 256."""
     min_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
     warmup_fraction: Fraction = 0.05
-    """Share of the steps over which the rate rises linearly from 0."""
+    """Fraction of the steps over which the learning rate rises linearly from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Each layer of the encoder learns this much slower than the one above it (Bao et al., 2022); 1: all alike."""
+    """Factor of the learning rate from each layer of the encoder to the one below it (Bao et al., 2022); 1: equal
+    rates."""
     clip_norm: Positive | None = None
-    """Largest norm of the gradient; empty: no clipping."""
+    """Largest norm of the gradient; larger gradients are clipped. Empty: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Validate and keep a moving average of the weights with this decay; empty: the weights themselves."""
+    """Decay of a moving average of the weights, which is validated and saved; empty: the weights themselves are."""
     augment: Literal["none", "light", "ssat", "forensic"] = "light"
     self_blend: SelfBlend | None = None
-    """Learn a forgery label from real faces alone; known forgeries are left out of training and validation."""
+    """Learn a forgery label from real faces only; known forgeries are excluded from training and validation."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of mixup (Zhang et al., 2018) for the classifier's view; 0: off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one."""
+    """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one of
+    them."""
     group: str | None = None
-    """Group column that ``sampling``, ``reweight_group``, ``group_dro`` and ``threshold_per_group`` read; no other
-    reaches the training."""
+    """Group column for ``sampling``, ``reweight_group``, ``group_dro`` and ``threshold_per_group``; no other group
+    column is read in training."""
     sampling: Literal["uniform", "group_balanced", "class_balanced"] = "uniform"
-    """``uniform``: every image once an epoch; else draws with replacement, each group (or class) equally often."""
+    """``uniform``: every image once per epoch. Otherwise images are drawn with replacement, each group (or class)
+    equally often."""
     reweight_group: bool = False
-    """Each group counts alike in the primary objective, however small it is."""
+    """Give each group the same total weight in the primary objective, whatever its size."""
     group_dro: Positive | None = None
-    """Step size of group DRO (Sagawa et al., 2020): the worse a group fares, the more it counts in the primary
-    objective. 0.01 is the published one; wants strong weight_decay or few epochs. Empty: off."""
+    """Step size of group DRO (Sagawa et al., 2020): groups with larger losses get larger weights in the primary
+    objective. The published value is 0.01; it needs strong weight_decay or few epochs. Empty: off."""
     threshold_per_group: bool = False
-    """Choose a threshold for each level of the group on the validation split (binary and multilabel tasks), used where
-    the group is known at test time, as in ``auxface evaluate``; ``predict``, which is told none, has one for all."""
+    """Choose a threshold for each level of the group on the validation split (binary and multilabel tasks). It is used
+    where the group is known, as in ``auxface evaluate``; ``predict`` uses one threshold for all."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: bf16 where the device computes in it (GPUs and processors with bf16 units), else fp32; ``fp16`` is for
-    GPUs alone."""
+    """``auto``: bf16 on devices with bf16 units, fp32 otherwise. ``fp16`` is for GPUs only."""
     attention: Literal["auto", "fused", "plain"] = "auto"
-    """``auto``: plain in bf16 on a processor, where it is faster, else fused."""
+    """``auto``: plain in bf16 on a CPU, where it is faster, and fused otherwise."""
     compile: bool = False
-    """Compile the transformer blocks (torch.compile); pays in long runs alone."""
+    """Compile the transformer blocks with torch.compile; worthwhile in long runs only."""
     checkpoint_activations: bool = False
-    """Compute activations again when gradients need them: about a third slower, a fraction of the memory."""
+    """Recompute activations in the backward pass: about a third slower, with a fraction of the memory."""
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss"] = "balanced_accuracy"
-    """Validation figure that chooses the checkpoint (the mean over the tasks)."""
+    """Validation figure that selects the weights: its mean over the tasks."""
     abstain_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Scores between which the model does not answer, chosen at the end so that this share of the other answers is
-    right on the validation split (class and binary tasks). Empty: it always answers."""
+    """Accuracy that the model must reach on the validation split where it answers (class and binary tasks). The scores
+    at which it abstains are chosen after training. Empty: it always answers."""
     validate_every: Count = 1
-    """Epochs between two looks at the validation split."""
+    """Epochs between two validations."""
     patience: Count | None = None
-    """Stop after this many looks in a row without a better figure; empty: go through all epochs."""
+    """Stop after this many validations in a row without improvement; empty: train all epochs."""
     checkpoint_every: Count = 500
-    """Steps between two checkpoints; one is written after every epoch too."""
+    """Steps between two checkpoints; a checkpoint is also written after every epoch."""
     tensorboard: bool = False
-    """Write TensorBoard curves beside the log (needs the extra ``tensorboard``)."""
+    """Write TensorBoard curves beside the log; needs the extra ``tensorboard``."""
 
     @field_validator("self_blend", mode="before")
     @classmethod
@@ -90,8 +92,8 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _check_group(self) -> "Train":
-        weighs = self.reweight_group or self.group_dro is not None or self.sampling == "group_balanced"
-        reads = weighs or self.threshold_per_group
+        weights = self.reweight_group or self.group_dro is not None or self.sampling == "group_balanced"
+        reads = weights or self.threshold_per_group
         if reads != (self.group is not None):
             raise ValueError(
                 "sampling group_balanced, reweight_group, group_dro and threshold_per_group need train.group"
@@ -100,9 +102,9 @@ class Train(Strict):
                 "threshold_per_group"
             )
         if self.threshold_per_group and self.abstain_accuracy is not None:
-            raise ValueError("an abstain band lies around one threshold; set threshold_per_group or abstain_accuracy")
+            raise ValueError("an abstain band needs one threshold; set either threshold_per_group or abstain_accuracy")
         if self.reweight_group and self.group_dro is not None:
-            raise ValueError("reweight_group and group_dro both weigh the groups; set one")
+            raise ValueError("reweight_group and group_dro both weight the groups; set one")
         return self
 
     @property

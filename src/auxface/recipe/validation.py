@@ -1,7 +1,4 @@
-"""What every section of a recipe shares: no unknown key, no change after reading, and the bounds of its numbers.
-
-What pydantic found wrong, as one sentence that names the key and, for an unknown one, the nearest.
-"""
+"""Shared parts of the recipe's sections: a strict base class, types with bounds, and error messages of one sentence."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin
@@ -19,18 +16,18 @@ Heads = Annotated[int, Field(ge=1, le=128)]
 
 
 class Strict(BaseModel):
-    """A section of a recipe."""
+    """A section of a recipe: unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def sentence(error: ValidationError, model: type[BaseModel], above: str = "") -> str:
-    """The first problem of a validation; unknown keys come first, since they explain most of the others.
+    """Return the first error of a validation as a sentence that names the key; unknown keys come first.
 
     Args:
         error: what ``model.model_validate`` raised.
-        model: the model that was validated.
-        above: where the model stands in the recipe, such as ``auxiliaries.cluster_contrast``.
+        model: the section that was validated.
+        above: key of the section in the recipe, such as ``auxiliaries.cluster_contrast``.
     """
     problems = error.errors()
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
@@ -50,7 +47,7 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
 
 
 def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """The parts of a location that a person wrote (pydantic also names the members of unions), and the section."""
+    """Return the keys in an error's location, without pydantic's names of union members, and the section."""
     path: list[str] = []
     annotation: Any = model
     for part in location:

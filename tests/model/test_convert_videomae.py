@@ -141,7 +141,7 @@ def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
     assert ours.encoder.patches.weight.grad.abs().sum() > 0
 
 
-def test_an_inflated_embedding_makes_of_a_still_clip_what_the_image_s_makes_of_a_frame():
+def test_an_inflated_embedding_of_a_still_clip_is_the_images():
     image = build_encoder(Encoder(image_size=32, patch_size=8, width=48, depth=1, heads=4)).vit.patch_embed.proj
     clip = VideoEncoder(**SIZES).patches
     clip.load_state_dict({"weight": inflate(image.weight.detach(), 2), "bias": image.bias.detach()})
@@ -150,7 +150,7 @@ def test_an_inflated_embedding_makes_of_a_still_clip_what_the_image_s_makes_of_a
     torch.testing.assert_close(moving[:, :, 1], image(frame), rtol=1e-4, atol=1e-5)
 
 
-def test_what_does_not_fit_a_clip_is_told():
+def test_targets_that_do_not_fit_clips_are_refused():
     with pytest.raises(InputError, match="for video clips use tube or random"):
         Clips(masking="block")
     with pytest.raises(InputError, match="for video clips use rgb"):

@@ -90,7 +90,7 @@ def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path
         assert (gradient - gradients[name]).abs().max() < 1e-5, name
 
 
-def test_round_trip_there_and_back():
+def test_vitmae_to_auxface_and_back_is_exact():
     ours = randomized(joint())
     weights, _ = to_vitmae(ours)
     back = from_vitmae(weights)
@@ -100,7 +100,7 @@ def test_round_trip_there_and_back():
         assert torch.equal(back[name], value), name
 
 
-def test_round_trip_back_and_there(tmp_path):
+def test_auxface_to_vitmae_and_back_is_exact(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=192, image_size=32)
     config |= dict(patch_size=8, decoder_hidden_size=32, decoder_num_hidden_layers=2, decoder_num_attention_heads=4)
@@ -140,7 +140,7 @@ def test_an_encoder_starts_from_a_public_mae_checkpoint(tmp_path):
     )
 
 
-def test_a_model_that_was_started_does_not_need_its_start_again(tmp_path):
+def test_a_saved_model_does_not_need_its_initial_weights(tmp_path):
     save_vitmae(joint(), tmp_path / "mae")
     started = joint(encoder=SMALL.model_copy(update={"init_from": str(tmp_path / "mae")}))
     started.save_pretrained(tmp_path / "model")

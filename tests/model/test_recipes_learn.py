@@ -127,7 +127,7 @@ def test_the_figures_are_those_of_scikit_learn():
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_every_preset_learns_every_kind_of_task(tmp_path):
+def test_every_image_recipe_learns_every_kind_of_task(tmp_path):
     """Better than chance: than all 999 ways of dealing people's labels out anew. Some fifteen minutes on one core."""
     data = tmp_path / "faces.parquet"
     prepare("synthetic", tmp_path / "faces", out=data, options={"count": FACES, "seed": 3, "size": SIZE})
@@ -142,7 +142,7 @@ def test_every_preset_learns_every_kind_of_task(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_the_preset_of_clips_learns_every_kind_of_task(tmp_path):
+def test_the_video_recipe_learns_every_kind_of_task(tmp_path):
     """The same of H.264 files of four frames; long, since emotions are learned only after the flicker is."""
     data = tmp_path / "clips.parquet"
     options = {"count": CLIPS, "seed": 3, "size": SIZE, "length": 4}

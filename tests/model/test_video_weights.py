@@ -66,7 +66,7 @@ def test_an_encoder_starts_from_a_public_videomae(kind, tmp_path):
             torch.testing.assert_close(features.tokens, inner(seen).last_hidden_state, rtol=1e-4, atol=1e-4)
 
 
-def test_transformers_reads_what_save_videomae_writes_and_loses_as_much(tmp_path):
+def test_transformers_reads_save_videomae_with_the_same_loss(tmp_path):
     transformers = pytest.importorskip("transformers")
     ours = joint(CLIP, normalize_target=True, masking="tube")
     save_videomae(ours, tmp_path / "out")
@@ -116,7 +116,7 @@ def test_weights_of_images_are_inflated(source, tmp_path):
     assert torch.equal(encoder.pooled_norm.weight, vit.norm.weight)
 
 
-def test_patches_of_another_size_are_resampled_before_they_are_inflated(tmp_path):
+def test_patches_are_resampled_before_they_are_inflated(tmp_path):
     larger = build_encoder(Encoder(**SIZES | {"patch_size": 16}))
     safetensors.torch.save_file(
         {name: value.clone() for name, value in larger.vit.state_dict().items()}, tmp_path / "large.safetensors"
@@ -127,7 +127,7 @@ def test_patches_of_another_size_are_resampled_before_they_are_inflated(tmp_path
     torch.testing.assert_close(encoder.patches.weight.sum(dim=2), resampled)
 
 
-def test_a_model_of_clips_starts_another_one(tmp_path):
+def test_a_video_model_initializes_another(tmp_path):
     first = joint(CLIP, seed=1)
     first.save_pretrained(tmp_path / "first")
     second = joint(CLIP.model_copy(update={"init_from": str(tmp_path / "first"), "num_frames": 8}), seed=2)
