@@ -1,9 +1,9 @@
-"""How much of the texture of faces a small L-SSAT model rebuilds where it cannot see them.
+"""Measure how much of the texture of masked patches a small L-SSAT model reconstructs.
 
-python benchmarks/reconstruction.py ROOT --layout utkface [--task gender] [--epochs 20] [--size 64] [--faces 4000]
+    python benchmarks/reconstruction.py ROOT --layout utkface [--task gender] [--epochs 20] [--size 64] [--faces 4000]
 
-Prepares a data set, trains, and prints R² of every rebuilt target on hidden patches of the test split, over the mean of
-training faces in the same place: 0 is what that mean knows.
+Prepares a data set, trains, and prints R² of every target on masked patches of the test split, relative to the mean of
+training faces at the same place: 0 is as good as that mean.
 """
 
 import json
@@ -32,7 +32,7 @@ def main(
     faces: int = 4000,
     seed: int = 0,
 ):
-    """Train RECIPE for EPOCHS on a data set under ROOT; R² on up to FACES test faces, with means of as many."""
+    """Train RECIPE for EPOCHS on a data set under ROOT; print R² on up to FACES test faces, with means of as many."""
     with TemporaryDirectory() as folder:
         data = Path(folder) / "faces.parquet"
         prepare(layout, root, out=data)
@@ -48,13 +48,13 @@ def main(
             "auxiliary.decoder_heads=4",
             "train.batch_size=32",
             "train.base_learning_rate=0.008",
-            # What is rebuilt are faces as they lie in the images; and the last weights, not those best at the task.
+            # Targets without augmentation; the last weights are kept, not those that are best at the task.
             "train.augment=none",
             f"train.validate_every={epochs}",
         ]
-        begun = time.perf_counter()
+        start = time.perf_counter()
         saved = train(recipe, data, Path(folder) / "run", overrides=settings, seed=seed, device="cpu")
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         manifest = read_manifest(data)
         seen, held_out = (
             np.asarray(load_image_samples(manifest.only(split), split, size).images[:faces])
@@ -64,8 +64,8 @@ def main(
         untrained = explained_variance(
             type(saved.model)(saved.model.recipe, saved.model.tasks), held_out, seen, seed=seed
         )
-    made = provenance(seconds=round(seconds), test_faces=len(held_out), training_faces=len(seen))
-    print(json.dumps({"explained": found, "explained_untrained": untrained, **made}, indent=1))
+    facts = provenance(seconds=round(seconds), test_faces=len(held_out), training_faces=len(seen))
+    print(json.dumps({"explained": found, "explained_untrained": untrained, **facts}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Speed of the joint step: ``python benchmarks/step.py [--setting tiny16|tiny8|base16] [--profile] [--ratios]``.
+"""Measure the speed of the joint step against a step built from the transformers library.
 
-The peer is the joint step as one would build it from public parts: transformers' ViTMAE for the masked pass and its ViT
-for the full pass, with shared weights, the same sizes, AdamW, the same data already on the device. Ours and the peer
-take steps in turn, so that a busy machine slows both; the figure is the ratio of their median times, each at its faster
-precision. ``--ratios``: the joint step against the supervised one. ``--profile``: where a step's time goes.
+    python benchmarks/step.py [--setting tiny16|tiny8|base16] [--profile] [--ratios]
+
+The peer is a joint step made of public parts: transformers' ViTMAE for the masked pass and its ViT for the full pass,
+with shared weights, the same sizes, AdamW, and the same data on the device. Both take steps alternately, so that other
+load slows both. The result is the ratio of their median times, each at its faster precision. ``--ratios`` compares the
+joint step with a supervised one. ``--profile`` measures the parts of a step.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +52,7 @@ Step = Callable[[], object]
 
 
 class Peer(nn.Module):
-    """ViTMAE and ViT of transformers on one set of weights."""
+    """ViTMAE and ViT of transformers with shared weights."""
 
     def __init__(self, setting: Setting) -> None:
         from transformers import ViTConfig, ViTMAEConfig, ViTMAEForPreTraining, ViTModel
@@ -128,14 +131,16 @@ def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target =
 
 
 def joint_step(model: nn.Module, optimizer: torch.optim.Optimizer, setting: Setting, bf16: bool) -> Step:
-    """A step of our model, or of what several processes have of it, on pixels that are on the device already."""
+    """Return a step of a model, which may be wrapped for several processes, on pixels that are on the device."""
     pixels, labels = data(setting)
     seeds = torch.arange(setting.batch, device=DEVICE)
     batch = Batch(primary=pixels.float() / 255, clean=pixels, labels={"label": labels}, seeds=seeds)
+    # The first steps and every 25th measure gradients; the median is that of the others.
+    numbers = count()
 
     def step() -> None:
         with autocast(bf16):
-            loss = model(batch, TrainProgress()).loss
+            loss = model(batch, TrainProgress(next(numbers), 1000)).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -144,7 +149,7 @@ def joint_step(model: nn.Module, optimizer: torch.optim.Optimizer, setting: Sett
 
 
 def seconds(step: Step) -> float:
-    """Wall time on a GPU, processor time over all threads elsewhere, since other programs share the processor."""
+    """Return the wall time of a step on a GPU, or its CPU time over all threads, since other programs share the CPU."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
         begun = time.perf_counter()
@@ -156,8 +161,8 @@ def seconds(step: Step) -> float:
     return time.process_time() - begun
 
 
-def in_turn(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """Median seconds of each, taken in turn."""
+def alternate(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each step; the steps alternate."""
     for step in steps.values():
         step()
     taken: dict[str, list[float]] = {name: [] for name in steps}
@@ -173,7 +178,7 @@ def against_peer(setting: Setting, rounds: int) -> None:
         steps |= {f"peer {word}": peer_step(setting, bf16), f"ours {word}": our_step(setting, bf16)}
     steps["ours bf16, fused attention"] = our_step(setting, True, attention="fused")
     steps["ours bf16, LDP as bits"] = our_step(setting, True, target=LDP)
-    found = in_turn(steps, rounds)
+    found = alternate(steps, rounds)
     print("| step | ms | images per second of that time |\n|---|---|---|")
     for name, each in found.items():
         print(f"| {name} | {1000 * each:.0f} | {setting.batch / each:.1f} |")
@@ -185,7 +190,7 @@ def against_supervised(setting: Setting, rounds: int) -> None:
     for word, bf16 in (("fp32", False), ("bf16", True)):
         steps = {"supervised": our_step(setting, bf16, 1.0)}
         steps |= {predict: our_step(setting, bf16, target=LDP, predict=predict) for predict in ("masked", "all")}
-        found = in_turn(steps, rounds)
+        found = alternate(steps, rounds)
         shares = {name: found[name] / found["supervised"] for name in ("masked", "all")}
         print(
             f"joint step (LDP) against supervised step, {word}: {shares['masked']:.2f} where masked patches alone are "
@@ -194,7 +199,7 @@ def against_supervised(setting: Setting, rounds: int) -> None:
 
 
 def profile(setting: Setting, bf16: bool, rounds: int) -> None:
-    """Forward and backward of each part by itself, and the optimizer."""
+    """Print the time of forward and backward of each part, and of the optimizer."""
     model = our_model(setting, bf16, 0.1, LDP)
     optimizer = make_optimizer(model, model.recipe.train)
     pixels, labels = data(setting)
@@ -224,10 +229,10 @@ def profile(setting: Setting, bf16: bool, rounds: int) -> None:
         "full pass": learned(lambda: encoder.encode(embedded).pooled),
         "masked pass": learned(lambda: encoder.encode(embedded, mask).tokens),
         "decoder": learned(decode),
-        "texture target (LDP, bits)": lambda: reconstruction._wanted(encoder, pixels, LDP),
+        "texture target (LDP, bits)": lambda: reconstruction.targets[0].compute(pixels, encoder.mean, encoder.std),
         "optimizer": optimizer.step,
     }
-    found = in_turn(steps, rounds)
+    found = alternate(steps, rounds)
     total = sum(found.values())
     print("| part | ms | share |\n|---|---|---|")
     for name, each in found.items():
