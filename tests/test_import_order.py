@@ -12,7 +12,7 @@ FILES += sorted(path for path in PACKAGE.rglob("__init__.py") if path.parent != 
 
 # From bottom to top; docs/architecture.md explains each package. A file imports from its own layer or a lower one.
 LAYERS = (
-    ("errors", "atomic", "progress", "provenance", "plugins", "device", "folder_record", "output_folder"),
+    ("errors", "task", "atomic", "progress", "provenance", "plugins", "device", "folder_record", "output_folder"),
     ("texture",),
     ("evaluation",),
     ("recipe",),

@@ -5,11 +5,11 @@ import safetensors.torch
 import torch
 
 from auxface.errors import InputError
-from auxface.evaluation.task import Task
 from auxface.model import JointModel
 from auxface.model.config import TaskRecord
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
+from auxface.task import Task
 
 
 @pytest.fixture

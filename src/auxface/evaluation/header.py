@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from auxface.evaluation.predictions import LevelThresholds, Predictions, ScoredTask, TableError
-from auxface.evaluation.task import Kind
+from auxface.task import Kind
 
 VERSION = 1
 _KINDS = get_args(Kind)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation.task import Task
+from auxface.task import Task
 
 KEY: tuple[str, ...] = ("dataset", "method", "source", "video", "frame")
 ASSUMED = "assumed"

@@ -1,13 +1,15 @@
 """The ``config.json`` of a model directory: everything besides the weights that predictions need."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from auxface.evaluation import LevelThresholds, ScoredTask
-from auxface.evaluation.task import Kind
 from auxface.objectives import LearnedTask
 from auxface.recipe import Recipe
+from auxface.task import Kind
+
+if TYPE_CHECKING:
+    from auxface.evaluation import ScoredTask
 
 # An abstain band that covers every score ends just above 1.
 Probability = Annotated[float, Field(ge=0, le=1.001)]
@@ -67,8 +69,11 @@ class TaskRecord(BaseModel):
         """Return the task as the model learned it, without the options of its loss."""
         return LearnedTask(self.name, self.kind, self.classes, self.weight, self.values)
 
-    def scored_task(self) -> ScoredTask:
+    def scored_task(self) -> "ScoredTask":
         """Return the task as a predictions table has it."""
+        # Loads pandas and scikit-learn, which a prediction does not need.
+        from auxface.evaluation import LevelThresholds, ScoredTask
+
         levels = self.level_thresholds
         return ScoredTask(
             name=self.name,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from auxface.evaluation.task import Task
+from auxface.task import Task
 
 
 @dataclass(frozen=True)

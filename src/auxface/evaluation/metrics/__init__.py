@@ -11,7 +11,7 @@ from auxface.evaluation.metrics.classification import ABSTENTION, DECISIONS
 from auxface.evaluation.metrics.metric import Metric
 from auxface.evaluation.metrics.ordinal import ORDINAL
 from auxface.evaluation.metrics.ranking import RANKING
-from auxface.evaluation.task import Kind
+from auxface.task import Kind
 
 _BUILT_IN = {metric.name: metric for metric in (*DECISIONS, *RANKING, *CALIBRATION, *ABSTENTION, *ORDINAL)}
 METRICS: dict[str, Metric] = dict(_BUILT_IN)

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from auxface.evaluation.intervals import IntervalRule, Resampling, percentile
-from auxface.evaluation.task import Kind
+from auxface.task import Kind
 
 # The samples that a metric is computed from. "predicted positive" are the alarms of a binary decision.
 Subset = Literal["all", "positive", "negative", "predicted positive"]
