@@ -40,7 +40,7 @@ def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> f
     return options.weight * progress.fraction / options.warmup
 
 
-def primary_is_taught(recipe: Recipe, progress: TrainProgress) -> bool:
+def primary_is_trained(recipe: Recipe, progress: TrainProgress) -> bool:
     """Return whether a step trains the heads; before the first such step their predictions are random."""
     return primary_weight_at(recipe, progress) > 0
 

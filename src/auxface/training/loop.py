@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from auxface.model import JointModel
-from auxface.model.balance import primary_is_taught
+from auxface.model.balance import primary_is_trained
 from auxface.model.scoring import pooled_features
 from auxface.objectives import TrainingSet, TrainProgress
 from auxface.progress import Advance
@@ -226,7 +226,7 @@ class _Run:
         first = epoch * self.loader.steps_per_epoch
         steps = range(first, first + self.loader.steps_per_epoch)
         trains_heads = any(
-            primary_is_taught(self.model.recipe, TrainProgress(step, self.total_steps)) for step in steps
+            primary_is_trained(self.model.recipe, TrainProgress(step, self.total_steps)) for step in steps
         )
         return trains_heads and (epoch + 1) % self.options.validate_every == 0
 
