@@ -25,7 +25,7 @@ from PIL import Image
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.cache import load_images
 from auxface.data.images.decode import SUFFIXES, fit_square, read_image
-from auxface.data.layouts.files import list_files
+from auxface.data.layouts.registry import list_files
 from auxface.data.manifest import read_manifest
 from auxface.data.parallel import in_order
 from auxface.data.prepare.prepare import prepare

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import auxface.data.layouts.registry
-import auxface.encoders.registry
+import auxface.encoders.maskable
 import auxface.objectives.registry
 import auxface.texture.registry
 from auxface import plugins, texture
@@ -29,7 +29,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding=
 REGISTRIES = {
     "descriptors": auxface.texture.registry.registry,
     "layouts": auxface.data.layouts.registry.registry,
-    "encoders": auxface.encoders.registry.registry,
+    "encoders": auxface.encoders.maskable.registry,
     "objectives": auxface.objectives.registry.registry,
 }
 

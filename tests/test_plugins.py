@@ -12,7 +12,7 @@ from auxface import plugins
 from auxface.data.augment.views import registry as views
 from auxface.data.corruptions.registry import registry as corruptions
 from auxface.data.layouts.registry import registry as layouts
-from auxface.encoders.registry import registry as families
+from auxface.encoders.maskable import registry as families
 from auxface.errors import InputError
 from auxface.plugins import Registry, nearest
 from auxface.texture.registry import registry as descriptors

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from auxface.encoders import build_encoder, random_mask
+from auxface.encoders.maskable import family_of
 from auxface.encoders.masking import Mask
-from auxface.encoders.registry import family_of
 from auxface.recipe import Encoder
 
 SMALL = Encoder(image_size=32, patch_size=8, width=24, depth=2, heads=3)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from auxface.encoders import build_encoder, random_mask
+from auxface.encoders.maskable import Family, families, family_of, register, registry
 from auxface.encoders.masking import Mask
-from auxface.encoders.registry import Family, families, family_of, register, registry
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.objectives import Batch, LearnedTask

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from auxface.encoders import build_encoder
-from auxface.encoders.timm_weights import cached_weights
+from auxface.encoders.timm_model import cached_weights
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from auxface.data.random import sample_seeds
-from auxface.inference.adversarial import attack, can_be_attacked
+from auxface.inference.perturbations import attack, can_be_attacked
 from auxface.objectives.classification import sample_losses
 
 EIGHT = torch.arange(8)

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from auxface.errors import InputError
-from auxface.inference.explain import explain_image
-from auxface.inference.explanation_figure import explanation_figure
+from auxface.inference.explain import explain_image, explanation_figure
 from auxface.inference.predictor import Predictor, TorchScorer
 
 

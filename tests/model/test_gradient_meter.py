@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auxface.model import JointModel
-from auxface.model.gradient_meter import EVERY, GradientMeter, is_measured
+from auxface.model.balance import EVERY, GradientMeter, is_measured
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Balance, Encoder, Recipe, ReconstructionOptions
 

@@ -9,7 +9,7 @@ from auxface import texture
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.objectives import Batch, LearnedTask
-from auxface.objectives.texture_input import texture_image
+from auxface.objectives.batch import texture_image
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, TextureInput, load_recipe, recipe_names
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)

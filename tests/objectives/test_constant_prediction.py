@@ -7,7 +7,7 @@ import torch
 from torch.distributions import kl_divergence
 from torch.distributions.categorical import Categorical
 
-from auxface.objectives.reconstruction.constant_prediction import fit_constant
+from auxface.objectives.reconstruction.masked_autoencoder import fit_constant
 
 GENERATOR = torch.Generator().manual_seed(0)
 PLACES = torch.tensor([[0, 1]])

@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auxface.objectives.contrast.cluster_contrast import LOSSES
-from auxface.objectives.contrast.gather import broadcast_first, gather_rows
+from auxface.objectives.contrast.cluster_contrast import LOSSES, broadcast_first, gather_rows
 
 SCRIPT = Path(__file__).with_name("contrast_process.py")
 

@@ -20,7 +20,7 @@ from auxface.objectives import (
     TrainProgress,
     check_auxiliaries,
 )
-from auxface.objectives.base import load_resume_state, resume_state
+from auxface.objectives.objective import load_resume_state, resume_state
 from auxface.objectives.registry import available, get, register
 from auxface.recipe import AuxiliaryOptions, Encoder, Recipe, TextureInput
 from auxface.recipe.auxiliaries import read_auxiliary

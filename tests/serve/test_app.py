@@ -12,8 +12,8 @@ from PIL import Image
 from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor
 from auxface.serve.app import create_app
-from auxface.serve.batcher import Batcher
 from auxface.serve.page_content import card_page, to_html
+from auxface.serve.request_handler import Batcher
 from auxface.serve.settings import Settings
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from auxface.errors import InputError
-from auxface.studies.budget import PendingRun, expected_seconds, next_run, parse_budget
 from auxface.studies.definition import Study
-from auxface.studies.grid import plan_runs
+from auxface.studies.grid import PendingRun, expected_seconds, next_run, parse_budget, plan_runs
 
 RUNS = plan_runs(
     Study.model_validate(

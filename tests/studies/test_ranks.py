@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from auxface.studies.ranks import critical_difference, critical_difference_diagram, rank_methods
+from auxface.studies.statistics import critical_difference, critical_difference_diagram, rank_methods
 
 # Demšar (2006), table 5(a): q at 5% for k = 2 to 10 methods.
 Q = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from auxface.evaluation.intervals import Draws
-from auxface.studies.seed_means import difference_over_seeds, mean_over_seeds
+from auxface.studies.statistics import difference_over_seeds, mean_over_seeds
 
 
 def draws_of(values, n=1000, clusters=500, why=None):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from auxface.data.prepare.prepare import prepare
-from auxface.training.auxiliary_effect import describe_effect
+from auxface.training.logging import describe_effect
 from auxface.training.train import train
 
 RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"

@@ -9,11 +9,11 @@ from sklearn.metrics import roc_auc_score
 
 from auxface import evaluation
 from auxface.data.manifest import Manifest
-from auxface.evaluation.video_level import video_level as audited
+from auxface.evaluation.clusters import video_level as audited
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask, TrainingSet
-from auxface.objectives.validation_figures import classification_figure
+from auxface.objectives.learned_task import classification_figure
 from auxface.recipe import load_recipe
 from auxface.training.data_loader import DataLoader
 from auxface.training.selection import video_level, video_numbers

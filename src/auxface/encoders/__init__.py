@@ -2,9 +2,8 @@
 
 from auxface.encoders.column_shaped import ColumnShapedEncoder
 from auxface.encoders.hierarchical import HierarchicalEncoder
-from auxface.encoders.maskable import Features, MaskableEncoder
+from auxface.encoders.maskable import Family, Features, MaskableEncoder, build_encoder, families, register
 from auxface.encoders.masking import Mask, random_mask
-from auxface.encoders.registry import Family, build_encoder, families, register
 from auxface.encoders.video_encoder import VideoEncoder, inflate
 
 __all__ = [

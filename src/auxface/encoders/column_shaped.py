@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auxface.encoders.maskable import Features, MaskableEncoder
+from auxface.encoders.maskable import Family, Features, MaskableEncoder, register
 from auxface.encoders.masking import Mask
 from auxface.encoders.position_embedding import sincos_positions
-from auxface.encoders.registry import Family, register
 from auxface.encoders.timm_model import Refused, create, is_column_shaped
 from auxface.errors import InputError
 from auxface.recipe import Encoder

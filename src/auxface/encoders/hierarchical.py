@@ -3,22 +3,78 @@
 The tokens are the positions of the last feature map. A patch is the area of one position: a square whose side is the
 total stride. A hidden patch is replaced by a learned image patch before the model, so that no hidden pixel reaches any
 layer.
+
+Separate batch-norm statistics for masked and complete images.
+
+In evaluation a batch norm uses the running statistics of its training inputs. A joint step encodes complete and masked
+images, whose features are distributed differently, and one running average would fit neither (Xie et al., 2020, report
+the same of clean and adversarial images). The weights are shared; only the running statistics are kept twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from auxface.encoders.maskable import Features, MaskableEncoder
-from auxface.encoders.masked_batch_norm import MaskedStatistics
+from auxface.encoders.maskable import Family, Features, MaskableEncoder, register
 from auxface.encoders.masking import Mask
-from auxface.encoders.registry import Family, register
 from auxface.encoders.timm_model import Refused, create, is_column_shaped, sizes_near
 from auxface.errors import InputError
 from auxface.recipe import Encoder
+
+_RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class MaskedStatistics:
+    """A second set of running statistics for every batch norm of a model.
+
+    Args:
+        model: its batch norms, if it has any, get the buffers ``masked_running_mean``, ``masked_running_var`` and
+            ``masked_num_batches_tracked``.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._norms = [
+            module
+            for module in model.modules()
+            if isinstance(module, _BatchNorm) and module.track_running_stats and module.running_mean is not None
+        ]
+        for norm in self._norms:
+            for name in _RUNNING:
+                norm.register_buffer(f"masked_{name}", getattr(norm, name).clone())
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Read and update the statistics of masked images inside a ``with`` block."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def copy_if_unused(self) -> None:
+        """Copy the statistics of masked images to batch norms that were never trained on complete images.
+
+        Synchronizes with the device; called when the model changes from training to evaluation.
+        """
+        for norm in self._norms:
+            own: Tensor = norm.num_batches_tracked  # pyright: ignore[reportAssignmentType]
+            masked: Tensor = norm.masked_num_batches_tracked  # pyright: ignore[reportAssignmentType]
+            if not own.is_meta and int(own) == 0 and int(masked) > 0:
+                with torch.no_grad():
+                    norm.running_mean.copy_(norm.masked_running_mean)  # pyright: ignore
+                    norm.running_var.copy_(norm.masked_running_var)  # pyright: ignore
+
+    def _swap(self) -> None:
+        for norm in self._norms:
+            buffers = norm._buffers
+            for name in _RUNNING:
+                buffers[name], buffers[f"masked_{name}"] = buffers[f"masked_{name}"], buffers[name]
+
 
 # Layers of timm heads that widen the pooled features; here pooled features are as wide as the tokens.
 _WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from auxface.evaluation.checks import check_predictions
-from auxface.evaluation.clusters import Clusters, cluster_codes
+from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_column, crossed_partitions, single_partitions, whole
@@ -28,13 +28,12 @@ from auxface.evaluation.predictions import (
 )
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit, estimates
 from auxface.evaluation.robustness import Conditions, Curves, measure_corrupted, summarize
-from auxface.evaluation.validation_thresholds import (
+from auxface.evaluation.thresholds import (
     measure_calibrated,
     measure_group_thresholds,
     measure_operating_points,
     with_thresholds,
 )
-from auxface.evaluation.video_level import video_level
 
 # A confusion matrix of more classes than this is not kept.
 MOST_CONFUSED = 200

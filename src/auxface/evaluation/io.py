@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auxface.evaluation.checks import check_predictions
-from auxface.evaluation.header import dump_header, parse_header, parse_origin, parse_tasks
-from auxface.evaluation.infer_schema import infer_tasks
+from auxface.evaluation.header import dump_header, infer_tasks, parse_header, parse_origin, parse_tasks
 from auxface.evaluation.predictions import KEY, Predictions, TableError, text_of
 from auxface.evaluation.results import Severity
 

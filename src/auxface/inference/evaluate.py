@@ -18,12 +18,18 @@ from auxface.data.samples import load_samples
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
-from auxface.inference.adversarial import ATTACKS, can_be_attacked
-from auxface.inference.evaluated_models import EvaluatedModel, check_model, load_models, unknown_classes
 from auxface.inference.explanation_sections import LabeledFaces, explanation_sections
-from auxface.inference.perturbations import perturbation_names
+from auxface.inference.perturbations import ATTACKS, can_be_attacked, perturbation_names
 from auxface.inference.reconstruction_error import reconstruction_figure
-from auxface.inference.score_split import Conditions, score_split, score_validation
+from auxface.inference.score_split import (
+    Conditions,
+    EvaluatedModel,
+    check_model,
+    load_models,
+    score_split,
+    score_validation,
+    unknown_classes,
+)
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance

@@ -19,15 +19,13 @@ from torch import Tensor, nn
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
-from auxface.data.layouts.files import list_files
+from auxface.data.layouts.registry import list_files
 from auxface.data.manifest import read_manifest
 from auxface.data.samples import load_samples
 from auxface.errors import InputError
-from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, import_onnxruntime
-from auxface.inference.quantization import quantize
+from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, import_onnxruntime, quantize
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.model.directory import SavedModel
-from auxface.model.hub import fetch_model
+from auxface.model.directory import SavedModel, fetch_model
 from auxface.progress import progress_bar
 from auxface.recipe import Recipe
 

@@ -1,7 +1,7 @@
 """Faces followed through a video: each track joins the boxes and logits of one face.
 
 :class:`Tracker` matches the boxes of each frame with those of the frame before by overlap. For a clip of consecutive
-frames, ``auxface.data.faces.tracking`` follows one face instead.
+frames, ``auxface.data.faces.cropper`` follows one face instead.
 
     tracker = Tracker()
     for frame, seconds, boxes, logits in detections:    # in order

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from auxface.inference.explanation_figure import heat_map
+from auxface.inference.explain import heat_map
 from auxface.inference.reconstruction_error import reconstruction_errors
 from auxface.inference.saliency import attention_rollout, input_gradients
 from auxface.model.joint import JointModel
@@ -21,7 +21,7 @@ _BATCH = 32
 _COLUMNS = 6
 
 # (left, top, right, bottom) as fractions of the sides of a face crop. A patch belongs to the first region that holds
-# its center. Eyes and mouth are the regions that auxface.data.corruptions.occlusion covers.
+# its center. Eyes and mouth are the regions that auxface.data.corruptions.digital covers.
 REGIONS = {
     "eyes": (0.11, 0.32, 0.89, 0.58),
     "mouth": (0.20, 0.59, 0.80, 0.91),

@@ -125,7 +125,7 @@ def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
             yield item
         elif Path(item).is_dir():
             # Imports pandas, which no prediction for an image needs.
-            from auxface.data.layouts.files import list_files
+            from auxface.data.layouts.registry import list_files
 
             found = list(list_files(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
             if not found:

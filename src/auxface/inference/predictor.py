@@ -31,8 +31,7 @@ from auxface.inference.preprocessing import (
     to_rgb,
 )
 from auxface.model.config import ModelConfig
-from auxface.model.directory import SavedModel
-from auxface.model.hub import fetch_model
+from auxface.model.directory import SavedModel, fetch_model
 from auxface.model.scoring import score_images, suitable_batch
 
 _CHUNK = 64
@@ -187,7 +186,7 @@ class Predictor:
         Raises:
             InputError: The predictor was loaded from an exported file, or the hub refuses or cannot be reached.
         """
-        from auxface.model.hub import push_model
+        from auxface.model.directory import push_model
 
         return push_model(self._torch_scorer().model, self.config, name, report=report, private=private, token=token)
 

@@ -1,9 +1,27 @@
-"""Weights of the objectives during training: from the recipe, or learned.
+"""Weights of the objectives during training, and how strongly each objective acts on the encoder.
 
-Weights from the ratio of gradients are in :mod:`auxface.model.gradient_meter`.
+How strongly an objective acts is measured by its gradient on the last block or stage that the whole and the masked pass
+share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm of
+this gradient over the norm of the primary's, each times its weight; its **cosine** is that of the angle between them. Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches and
+processes.
+
+Balance ``gradient`` sets each auxiliary's weight from the running means of the measured norms, so that the ratio stays
+at the value in the recipe. The idea of weighting tasks by gradient norms is that of GradNorm (Chen et al., 2018); here
+the ratio is prescribed, not learned.
+
+Example:
+    >>> meter = GradientMeter(("primary", "reconstruction"))
+    >>> shared = torch.nn.Parameter(torch.ones(2))
+    >>> meter.accumulate({"primary": 4 * shared.sum(), "reconstruction": shared.sum()}, [shared])
+    >>> logs = meter.finish({"primary": 1.0, "reconstruction": 2.0})
+    >>> logs["reconstruction.gradient_ratio"], logs["reconstruction.cosine"]
+    (0.5, 1.0)
+    >>> meter.weight("reconstruction", ratio=0.3)
+    1.2
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -92,3 +110,101 @@ class LearnedBalance(nn.Module):
         total = (factor * ((-log_variance).exp() * raw + log_variance / 2)).sum()
         weights = factor * (-log_variance.detach()).exp()
         return total, dict(zip(losses, weights, strict=True))
+
+
+EVERY = 25
+"""A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
+DECAY = 0.9
+"""Weight of the past in the running means, per measurement."""
+_MOST = 1e4
+
+
+def is_measured(step: int) -> bool:
+    """Return whether gradients are measured at a step, counted from 0."""
+    return step % EVERY == 0 or (step < EVERY and step & (step - 1) == 0)
+
+
+class GradientMeter:
+    """Running norms of the objectives' gradients.
+
+    Args:
+        objectives: names of the objectives, the primary first.
+    """
+
+    def __init__(self, objectives: Sequence[str]) -> None:
+        self.objectives = tuple(objectives)
+        # Per objective: exponential mean of its norms, and the weight of the measurements in it.
+        self._means = torch.zeros(len(self.objectives), 2, dtype=torch.float64)
+        self._gradients: dict[str, Tensor] = {}
+
+    def accumulate(self, losses: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> None:
+        """Add the gradients of one micro-batch, before its backward pass; the graph is kept."""
+        for name, loss in losses.items():
+            parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            flat = torch.cat(
+                [
+                    (torch.zeros_like(parameter) if part is None else part).detach().float().flatten()
+                    for part, parameter in zip(parts, parameters, strict=True)
+                ]
+            )
+            self._gradients[name] = flat if name not in self._gradients else self._gradients[name] + flat
+
+    @property
+    def is_accumulating(self) -> bool:
+        """Whether gradients were accumulated since the last :meth:`finish`."""
+        return bool(self._gradients)
+
+    def finish(
+        self, weights: Mapping[str, float], reduce: Callable[[Tensor], Tensor] | None = None
+    ) -> dict[str, float]:
+        """Take the accumulated gradients into the running means and return the figures of the step.
+
+        Args:
+            weights: the weights that the step used.
+            reduce: sums a tensor over processes; every process must call this in the same steps.
+
+        Returns:
+            Per auxiliary ``NAME.gradient_ratio`` and ``NAME.cosine``; nothing where no gradient was accumulated. A
+            cosine is absent where one of the gradients is zero.
+        """
+        if not self._gradients:
+            return {}
+        gradients = {
+            name: (flat if reduce is None else reduce(flat)).double() for name, flat in self._gradients.items()
+        }
+        self._gradients = {}
+        norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
+        if not all(torch.isfinite(torch.tensor(list(norms.values())))):
+            # The loss is checked elsewhere; a running mean must not be lost to one overflow in fp16.
+            return {}
+        for name, norm in norms.items():
+            row = self._means[self.objectives.index(name)]
+            row.mul_(DECAY).add_(torch.tensor([norm, 1.0], dtype=torch.float64), alpha=1 - DECAY)
+        primary = self.objectives[0]
+        logs: dict[str, float] = {}
+        for name in norms:
+            if name == primary or not norms.get(primary):
+                continue
+            logs[f"{name}.gradient_ratio"] = weights[name] * norms[name] / (weights[primary] * norms[primary])
+            if norms[name]:
+                dot = float(gradients[name] @ gradients[primary])
+                logs[f"{name}.cosine"] = dot / (norms[name] * norms[primary])
+        return logs
+
+    def weight(self, name: str, *, ratio: float) -> float:
+        """Return the weight at which an auxiliary's gradient has ``ratio`` times the norm of the primary's.
+
+        It is 0 before the first measurement, which is that of the first step, and at most 10,000.
+        """
+        primary, own = self._means[0], self._means[self.objectives.index(name)]
+        if not float(primary[1]) or not float(own[1]):
+            return 0.0
+        return min(_MOST, ratio * float(primary[0] / primary[1]) / max(float(own[0] / own[1]), 1e-30))
+
+    def state(self) -> Tensor:
+        """Return the running means, float64 [objectives, 2]; a resumed run needs them."""
+        return self._means.clone()
+
+    def load_state(self, state: Tensor) -> None:
+        """Restore what :meth:`state` returned."""
+        self._means.copy_(state)

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from auxface.data.augment.views import ViewRequest
 from auxface.encoders import Features, build_encoder
 from auxface.model.balance import (
+    GradientMeter,
     LearnedBalance,
     auxiliary_ever_runs,
     auxiliary_weight_at,
     encoder_is_frozen,
+    is_measured,
     primary_weight_at,
 )
-from auxface.model.gradient_meter import GradientMeter, is_measured
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import (
     Batch,
@@ -38,10 +39,10 @@ from auxface.objectives import (
     TrainingSet,
     TrainProgress,
 )
-from auxface.objectives.base import load_resume_state, resume_state
+from auxface.objectives.batch import check_texture_input
 from auxface.objectives.fusion import FUSIONS
+from auxface.objectives.objective import load_resume_state, resume_state
 from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries
-from auxface.objectives.texture_input import check_texture_input
 from auxface.recipe import Recipe
 from auxface.recipe.auxiliaries import RECONSTRUCTION
 from auxface.recipe.schema import PRIMARY

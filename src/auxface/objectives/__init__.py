@@ -1,19 +1,10 @@
 """Objectives: what a model learns, each a module that turns a batch into a loss on the shared encoder."""
 
-from auxface.objectives.base import (
-    Batch,
-    BuildContext,
-    Objective,
-    PrimaryLoss,
-    PrimaryObjective,
-    ResumeOnly,
-    StepContext,
-    TrainingSet,
-    TrainProgress,
-)
+from auxface.objectives.batch import Batch, StepContext, TrainProgress
 from auxface.objectives.classification import Classification
 from auxface.objectives.contrast.cluster_contrast import ClusterContrast
 from auxface.objectives.learned_task import LearnedTask, expected_value, probabilities
+from auxface.objectives.objective import BuildContext, Objective, PrimaryLoss, PrimaryObjective, ResumeOnly, TrainingSet
 from auxface.objectives.reconstruction.masked_autoencoder import Reconstruction
 from auxface.objectives.registry import ObjectiveSpec, check_auxiliaries, register
 from auxface.recipe import AuxiliaryOptions

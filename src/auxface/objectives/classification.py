@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auxface.objectives.base import Batch, BuildContext, PrimaryLoss, PrimaryObjective
+from auxface.objectives.batch import Batch
 from auxface.objectives.learned_task import LearnedTask
+from auxface.objectives.objective import BuildContext, PrimaryLoss, PrimaryObjective
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import Primary, TextureInput
 
@@ -83,7 +84,7 @@ class Classification(PrimaryObjective):
     ) -> float | None:
         """Return the mean of a metric over the tasks; see :func:`~.validation_figures.classification_figure`."""
         # Imports scikit-learn, which inference does not need.
-        from auxface.objectives.validation_figures import classification_figure
+        from auxface.objectives.learned_task import classification_figure
 
         return classification_figure(metric, self.tasks, logits, labels)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from auxface.errors import InputError
-from auxface.objectives.base import BuildContext, Objective, PrimaryObjective
+from auxface.objectives.objective import BuildContext, Objective, PrimaryObjective
 from auxface.plugins import Registry
 from auxface.recipe import AuxiliaryOptions, Recipe
 from auxface.recipe.auxiliaries import UncheckedOptions, read_auxiliary

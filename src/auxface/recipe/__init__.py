@@ -7,10 +7,9 @@ from auxface.recipe.auxiliaries import (
     Target,
     TextureInput,
 )
-from auxface.recipe.encoder import Clips, Encoder
 from auxface.recipe.load import load_recipe, recipe_names
-from auxface.recipe.optimization import SelfBlend, Train
 from auxface.recipe.schema import Balance, Primary, Recipe, Scheme, TaskOptions
+from auxface.recipe.sections import Clips, Encoder, SelfBlend, Train
 
 __all__ = [
     "AuxiliaryOptions", "Clips", "ClusterContrastOptions", "Encoder", "Primary", "Recipe", "ReconstructionOptions",

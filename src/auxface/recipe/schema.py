@@ -22,8 +22,7 @@ from auxface.recipe.auxiliaries import (
     TextureInput,
     read_auxiliary,
 )
-from auxface.recipe.encoder import Clips, Encoder
-from auxface.recipe.optimization import Train
+from auxface.recipe.sections import Clips, Encoder, Train
 from auxface.recipe.validation import Fraction, Positive, Strict
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from auxface.inference.explain import Explanation
-from auxface.inference.explanation_figure import heat_map
+from auxface.inference.explain import Explanation, heat_map
 
 RETRY_SECONDS = 1
 _LAYER_SIDE = 384

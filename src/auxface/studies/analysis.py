@@ -27,9 +27,15 @@ from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import Predictions, ScoredTask, TableError
 from auxface.studies.definition import Study
 from auxface.studies.grid import expand_methods, row_name
-from auxface.studies.ranks import Ranks, rank_methods
 from auxface.studies.results_file import DONE, RunRecord, predictions_path
-from auxface.studies.seed_means import ONE_SEED, difference_over_seeds, mean_over_seeds, student_interval
+from auxface.studies.statistics import (
+    ONE_SEED,
+    Ranks,
+    difference_over_seeds,
+    mean_over_seeds,
+    rank_methods,
+    student_interval,
+)
 
 Estimates = dict[str, Estimate]
 

@@ -3,7 +3,7 @@
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, StudyComparison
-from auxface.studies.ranks import SIGNIFICANCE
+from auxface.studies.statistics import SIGNIFICANCE
 
 NOT_SIGNIFICANT = "no significant difference"
 NOT_TESTED = "not tested"

@@ -27,9 +27,8 @@ from auxface.output_folder import delete_written
 from auxface.plugins import nearest
 from auxface.progress import progress_bar
 from auxface.provenance import machine_kind
-from auxface.studies.budget import PendingRun, next_run, parse_budget
 from auxface.studies.definition import Study, StudyData, read_study, write_plan
-from auxface.studies.grid import Run, hash_rows, plan_runs, select_runs
+from auxface.studies.grid import PendingRun, Run, hash_rows, next_run, parse_budget, plan_runs, select_runs
 from auxface.studies.results_file import DONE, FAILED, RunRecord, append_result, lock_results, read_results
 from auxface.studies.training_subsets import drop_labels, subsample_levels
 from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, execute_run

@@ -20,8 +20,8 @@ from auxface.studies.conclusions import conclusions, gap_verdict, ranks_sentence
 from auxface.studies.definition import read_plan
 from auxface.studies.markdown_tables import markdown_tables
 from auxface.studies.page_tables import data_section, label_fraction_curves
-from auxface.studies.ranks import critical_difference_diagram
 from auxface.studies.results_file import merge_results
+from auxface.studies.statistics import critical_difference_diagram
 
 
 def study_report(

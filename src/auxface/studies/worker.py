@@ -22,8 +22,8 @@ from auxface.inference.evaluate import evaluate
 from auxface.output_folder import begin_growing
 from auxface.recipe import Recipe
 from auxface.studies.results_file import DONE, FAILED
+from auxface.training.checkpoint import has_record
 from auxface.training.logging import read_log
-from auxface.training.run_record import has_record
 from auxface.training.train import resume, train
 
 RESULT_FILE, LOG_FILE, TEST_FOLDER = "result.json", "output.log", "test"

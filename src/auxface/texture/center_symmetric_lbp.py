@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.gray_images import GrayImages
-from auxface.texture.parameter_checks import require_number
+from auxface.texture.gray_images import GrayImages, require_number
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import EIGHT, Tile, apply_kernel
 

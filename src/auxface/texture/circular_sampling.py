@@ -1,4 +1,4 @@
-"""Samples on a circle around every pixel, read by bilinear interpolation in exact arithmetic.
+"""Circular patterns: samples on a circle around every pixel, and codes made of one bit per sample.
 
 Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 24(7), 2002. Offsets are rounded to 1e-5 pixels, so that samples are integer
 multiples of 1e-10 and comparisons with the center do not depend on rounding.
@@ -6,9 +6,18 @@ multiples of 1e-10 and comparisons with the center do not depend on rounding.
 Example:
     >>> offsets(points=4, radius=1)
     [(0, 100000), (-100000, 0), (0, -100000), (100000, 0)]
+
+Codes are mapped to rotation-invariant and uniform codes (Ojala, Pietikäinen and Mäenpää, 2002), or to ``nri_uniform``
+(Ahonen, Hadid and Pietikäinen, IEEE TPAMI 28(12), 2006).
+
+Example:
+    >>> map_codes(torch.tensor([0b00000110, 0b01010101]), points=8, method="uniform")
+    tensor([2, 9], dtype=torch.uint8)
 """
 
+import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -82,3 +91,116 @@ class BilinearReader:
 
     def _weights(self, fraction: int) -> tuple[float, float]:
         return (UNIT - fraction) * self._scale / UNIT, fraction * self._scale / UNIT
+
+
+METHODS = ("default", "ror", "uniform", "nri_uniform")
+# Up to this many samples a table of all codes fits the cache.
+TABLE_POINTS = 16
+WORD = 15
+
+
+def n_codes(points: int, method: str) -> int:
+    """Return the number of codes of a method."""
+    if method == "uniform":
+        return points + 2
+    if method == "nri_uniform":
+        return points * (points - 1) + 3
+    return 1 << points
+
+
+def code_dtype(points: int, method: str) -> torch.dtype:
+    """Return the dtype of the maps of a method: uint8 where its codes fit, else int32."""
+    return torch.uint8 if n_codes(points, method) <= 256 else torch.int32
+
+
+def plain_code(bits: Sequence[bool], method: str) -> int:
+    """Return the code of one pixel from its bits, counter-clockwise from East: the definition of the methods."""
+    points, ones = len(bits), sum(bits)
+    changes = sum(bits[i] != bits[i - 1] for i in range(points))
+    if method == "default":
+        return sum(1 << i for i in range(points) if bits[i])
+    if method == "ror":
+        return min(sum(1 << i for i in range(points) if bits[(i + turn) % points]) for turn in range(points))
+    if method == "uniform":
+        return ones if changes <= 2 else points + 1
+    if ones in (0, points):
+        return 0 if ones == 0 else points * (points - 1) + 1
+    first_one = next(i for i in range(points) if bits[i] and not bits[i - 1])
+    return points * (points - 1) + 2 if changes > 2 else 1 + (ones - 1) * points + (points - first_one) % points
+
+
+def map_codes(code: Tensor, points: int, method: str) -> Tensor:
+    """Map default codes (int16 or int32, any shape) to the codes of another method."""
+    if method == "default":
+        return code
+    if points <= TABLE_POINTS and not torch.compiler.is_compiling():
+        table = _table(points, method, code.device)
+        return table.index_select(0, code.reshape(-1).to(torch.int32)).reshape(code.shape)
+    return _compute_codes(code.to(torch.int32), points, method)
+
+
+class BitPacker:
+    """Collects one bit per sample in 16-bit words of 15 bits each: narrow, and without the sign bit.
+
+    Args:
+        tile: its buffers hold the words.
+        points: number of bits.
+    """
+
+    def __init__(self, tile: Tile, points: int) -> None:
+        self._words = [tile.empty(torch.int16).zero_() for _ in range(-(-points // WORD))]
+        self._tile = tile
+
+    def put(self, bit: int, values: Tensor) -> None:
+        """Set a bit to ``values`` (int16, 0 or 1); each bit once."""
+        self._words[bit // WORD].add_(values, alpha=1 << (bit % WORD))
+
+    def code(self) -> Tensor:
+        """Return the codes: int16 up to 15 samples, int32 above."""
+        if len(self._words) == 1:
+            return self._words[0]
+        code = self._tile.empty(torch.int32).copy_(self._words[0])
+        wide = self._tile.empty(torch.int32)
+        for index, word in enumerate(self._words[1:], start=1):
+            code.bitwise_or_(wide.copy_(word).bitwise_left_shift_(index * WORD))
+        return code
+
+
+@functools.lru_cache(maxsize=64)
+def _table(points: int, method: str, device: torch.device) -> Tensor:
+    mapped = _compute_codes(torch.arange(1 << points, dtype=torch.int32), points, method)
+    return mapped.to(code_dtype(points, method)).to(device)
+
+
+def _compute_codes(code: Tensor, points: int, method: str) -> Tensor:
+    """Map int32 codes of up to 31 bits."""
+    if method == "ror":
+        smallest = code.clone()
+        for turn in range(1, points):
+            smallest = torch.minimum(smallest, _rotate_left(code, turn, points))
+        return smallest
+    turned = _rotate_left(code, 1, points)
+    changes, ones = _count_bits(code ^ turned), _count_bits(code)
+    if method == "uniform":
+        return torch.where(changes <= 2, ones, points + 1)
+    # The first 1 of a run of ones is the only bit of code & ~turned; the bits below it count its place.
+    start = _count_bits((code & ~turned) - 1)
+    turns = points - start
+    turns = torch.where(turns == points, 0, turns)
+    uniform = 1 + (ones - 1) * points + turns
+    uniform = torch.where(ones == 0, 0, torch.where(ones == points, points * (points - 1) + 1, uniform))
+    return torch.where(changes <= 2, uniform, points * (points - 1) + 2)
+
+
+def _rotate_left(code: Tensor, turn: int, points: int) -> Tensor:
+    keep = (1 << (points - turn)) - 1
+    return ((code & keep) << turn) | (code >> (points - turn))
+
+
+def _count_bits(code: Tensor) -> Tensor:
+    """Return the number of ones in each int32, counted in pairs, then fours, then bytes."""
+    pairs = code - ((code >> 1) & 0x55555555)
+    fours = (pairs & 0x33333333) + ((pairs >> 2) & 0x33333333)
+    octets = (fours + (fours >> 4)) & 0x0F0F0F0F
+    halves = octets + (octets >> 8)
+    return (halves + (halves >> 16)) & 0x3F

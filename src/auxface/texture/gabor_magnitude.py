@@ -16,8 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.gray_images import GrayImages, read_images
-from auxface.texture.parameter_checks import require_border, require_integer, require_number, require_size
+from auxface.texture.gray_images import (
+    GrayImages,
+    read_images,
+    require_border,
+    require_integer,
+    require_number,
+    require_size,
+)
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import Buffers, empty_real_maps, mirrored, tile_spans
 

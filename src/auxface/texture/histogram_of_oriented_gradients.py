@@ -9,9 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.gradient_table import ZERO, all_gradients, as_table, gradient_index
-from auxface.texture.gray_images import GrayImages, read_images
-from auxface.texture.parameter_checks import require_integer
+from auxface.texture.gray_images import (
+    ZERO,
+    GrayImages,
+    all_gradients,
+    as_table,
+    gradient_index,
+    read_images,
+    require_integer,
+)
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import Buffers, tile_spans
 

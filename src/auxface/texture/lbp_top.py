@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from auxface.texture.circular_sampling import support
-from auxface.texture.gray_images import GrayImages, read_clips
+from auxface.texture.gray_images import GrayImages, read_clips, require_border, require_size
 from auxface.texture.local_binary_pattern import (
     check_circle,
     circle_maps,
     pattern_output,
     plain_local_binary_pattern,
 )
-from auxface.texture.parameter_checks import require_border, require_size
 from auxface.texture.registry import Descriptor, Output, register
 
 

@@ -15,16 +15,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture import binary_codes
-from auxface.texture.binary_codes import BitPacker, code_dtype, map_codes, n_codes, plain_code
-from auxface.texture.circular_sampling import HALF_STEP, UNIT, BilinearReader, offsets, support
-from auxface.texture.gray_images import GrayImages, read_images
+from auxface.texture.circular_sampling import (
+    HALF_STEP,
+    UNIT,
+    BilinearReader,
+    BitPacker,
+    code_dtype,
+    map_codes,
+    n_codes,
+    offsets,
+    plain_code,
+    support,
+)
+from auxface.texture.circular_sampling import METHODS as CODE_METHODS
+from auxface.texture.gray_images import (
+    GrayImages,
+    read_images,
+    require_border,
+    require_integer,
+    require_number,
+    require_size,
+)
 from auxface.texture.local_binary_pattern_skimage import skimage_pattern
-from auxface.texture.parameter_checks import require_border, require_integer, require_number, require_size
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import EIGHT, Tile, map_pixels
 
-METHODS = (*binary_codes.METHODS, "var")
+METHODS = (*CODE_METHODS, "var")
 MAX_POINTS = 31
 
 

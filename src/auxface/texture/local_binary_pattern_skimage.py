@@ -7,8 +7,7 @@ and sum is rounded on its own in double precision. Nothing here may therefore be
 import torch
 from torch import Tensor
 
-from auxface.texture.binary_codes import code_dtype, map_codes
-from auxface.texture.circular_sampling import UNIT, Offset, offsets, support
+from auxface.texture.circular_sampling import UNIT, Offset, code_dtype, map_codes, offsets, support
 from auxface.texture.tiles import tile_spans
 
 BYTES_PER_PIXEL = 96

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.gray_images import GrayImages, read_images
-from auxface.texture.parameter_checks import require_border, require_size
+from auxface.texture.gray_images import GrayImages, read_images, require_border, require_size
 
 # Large enough that a tile's work outweighs the cost of the calls, small enough for a third-level cache.
 CACHE_BYTES = 12 << 20

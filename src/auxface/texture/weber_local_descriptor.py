@@ -10,9 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.gradient_table import all_gradients, as_table, gradient_index
-from auxface.texture.gray_images import GrayImages
-from auxface.texture.parameter_checks import require_integer, require_number
+from auxface.texture.gray_images import (
+    GrayImages,
+    all_gradients,
+    as_table,
+    gradient_index,
+    require_integer,
+    require_number,
+)
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import EIGHT, Tile, apply_kernel
 

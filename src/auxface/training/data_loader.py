@@ -12,7 +12,7 @@ from auxface.data.augment.presets import make_views
 from auxface.data.augment.self_blending import blend_batch
 from auxface.data.augment.views import View, ViewRequest, make_view
 from auxface.data.random import sample_seeds
-from auxface.data.video.clip_batches import flatten_frames, frames_to_channels, unflatten_frames
+from auxface.data.video.clips import flatten_frames, frames_to_channels, unflatten_frames
 from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
 from auxface.training.sampling import GroupDRO

@@ -22,10 +22,9 @@ from auxface.errors import InputError
 from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
 from auxface.training.distributed import prepare
-from auxface.training.fsdp import full_model, shard_model, unsharded_copy
+from auxface.training.fsdp import configure_blocks, full_model, shard_model, unsharded_copy
 from auxface.training.optimizer import make_optimizer
 from auxface.training.train_step import Stepper
-from auxface.training.wrapping import configure_blocks
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator, mean_over_processes, prepare
 from auxface.training.errors import non_finite_loss, readable_errors
 from auxface.training.fsdp import (
+    configure_blocks,
     full_model,
     full_state_dict,
     full_tensors,
@@ -42,7 +43,6 @@ from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_
 from auxface.training.optimizer import WeightAverage, make_optimizer
 from auxface.training.selection import Validation, validate
 from auxface.training.train_step import Stepper
-from auxface.training.wrapping import configure_blocks
 
 _LOG_EVERY = 20
 

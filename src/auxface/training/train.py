@@ -35,22 +35,21 @@ from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
 from auxface.training.assembly import Assembly, agree_on_batch_size, assemble
-from auxface.training.auxiliary_effect import describe_effect
-from auxface.training.calibration import calibrate
-from auxface.training.checkpoint import checkpoint_patterns
-from auxface.training.distributed import is_restart, make_accelerator
-from auxface.training.dry_run import DryRun, FirstImages, dry_run
-from auxface.training.errors import readable_errors
-from auxface.training.logging import read_entries
-from auxface.training.loop import TrainingResult, run_training
-from auxface.training.run_record import (
+from auxface.training.checkpoint import (
     RunRecord,
     check_image_counts,
+    checkpoint_patterns,
     has_record,
     read_record,
     read_same_manifest,
     write_record,
 )
+from auxface.training.distributed import is_restart, make_accelerator
+from auxface.training.dry_run import DryRun, FirstImages, dry_run
+from auxface.training.errors import readable_errors
+from auxface.training.logging import describe_effect, read_entries
+from auxface.training.loop import TrainingResult, run_training
+from auxface.training.selection import calibrate
 
 # Files of a run that change, or appear and disappear, until it ends.
 _GROWING = (

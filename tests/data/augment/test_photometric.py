@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from auxface.data.augment import photometric
 from auxface.data.augment.photometric import compress_jpeg
-from auxface.data.augment.randaugment import OPERATIONS, recolor
+from auxface.data.augment.presets import OPERATIONS, recolor
 from auxface.data.synthetic import render_faces
 
 

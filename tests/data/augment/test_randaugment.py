@@ -8,7 +8,7 @@ from PIL import Image
 from auxface.data.augment.geometry import (
     warp,
 )
-from auxface.data.augment.randaugment import CHANCES, OPERATIONS, choose_operations, movement
+from auxface.data.augment.presets import CHANCES, OPERATIONS, choose_operations, movement
 from auxface.data.random import uniforms
 from auxface.data.synthetic import render_faces
 

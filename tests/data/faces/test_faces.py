@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from auxface.data.faces import Face, FaceCropper, FaceSettings, make_detector
 from auxface.data.faces.alignment import STANDARD_POINTS, box_iou, choose_faces, crop_transform, similarity, warp
+from auxface.data.faces.cropper import track_face
 from auxface.data.faces.detection import SHA256, yunet_weights
-from auxface.data.faces.tracking import track_face
 from auxface.data.images.decode import read_image
 from auxface.errors import InputError
 

@@ -17,8 +17,15 @@ from auxface.data.random import sample_seeds
 from auxface.data.samples import load_clip_samples, load_image_samples
 from auxface.data.synthetic import describe_clip, render_clip
 from auxface.data.video import clips as clips_module
-from auxface.data.video.clip_batches import flatten_frames, frames_to_channels, per_frame, unflatten_frames
-from auxface.data.video.clips import ClipSampling, load_clips, read_clips
+from auxface.data.video.clips import (
+    ClipSampling,
+    flatten_frames,
+    frames_to_channels,
+    load_clips,
+    per_frame,
+    read_clips,
+    unflatten_frames,
+)
 from auxface.data.video.frames import stream_frames
 from auxface.data.video.h264 import write_video
 from auxface.errors import InputError

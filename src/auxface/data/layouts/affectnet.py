@@ -9,8 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from auxface.data.layouts.files import list_files, read_rows, require_file, require_folder
-from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
+from auxface.data.layouts.registry import (
+    Excluded,
+    Layout,
+    Listing,
+    Option,
+    list_files,
+    read_rows,
+    require_file,
+    require_folder,
+)
 from auxface.data.manifest import Label
 from auxface.data.parallel import in_order
 from auxface.data.splits import split_validation

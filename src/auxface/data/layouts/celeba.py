@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from auxface.data.layouts.files import read_lines, require_file, require_folder
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, read_lines, require_file, require_folder
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 

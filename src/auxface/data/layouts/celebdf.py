@@ -11,8 +11,16 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.layouts.faceforensics import FORGED
-from auxface.data.layouts.files import list_files, read_lines, require_file, require_folder
-from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
+from auxface.data.layouts.registry import (
+    Excluded,
+    Layout,
+    Listing,
+    Option,
+    list_files,
+    read_lines,
+    require_file,
+    require_folder,
+)
 from auxface.data.splits import split_validation
 from auxface.errors import InputError
 

@@ -12,8 +12,7 @@ import pandas as pd
 
 from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.faceforensics import FORGED
-from auxface.data.layouts.files import list_files, require_root
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, list_files, require_root
 from auxface.data.splits import split_validation
 from auxface.errors import InputError
 

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from auxface.data.layouts.faceforensics import FORGED
-from auxface.data.layouts.files import require_root
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, require_root
 from auxface.data.splits import DEFAULT, parse_fractions, split_by_source, split_validation
 from auxface.errors import InputError
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.layouts.files import list_files, require_file, require_folder
-from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option, list_files, require_file, require_folder
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.layouts.files import read_rows, require_file, require_folder
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, read_rows, require_file, require_folder
 from auxface.data.manifest import Label
 from auxface.data.splits import split_validation
 from auxface.errors import InputError

@@ -8,8 +8,16 @@ import pandas as pd
 from PIL import Image
 
 from auxface.atomic import atomic_file
-from auxface.data.layouts.files import list_files, read_rows, require_file, require_folder
-from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
+from auxface.data.layouts.registry import (
+    Excluded,
+    Layout,
+    Listing,
+    Option,
+    list_files,
+    read_rows,
+    require_file,
+    require_folder,
+)
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.files import list_files, require_root
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, list_files, require_root
 from auxface.data.manifest import Label
 from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
 from auxface.data.video.frames import VIDEO_SUFFIXES, is_video

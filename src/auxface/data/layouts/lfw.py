@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.layouts.files import list_files, read_lines, require_file, require_folder
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, list_files, read_lines, require_file, require_folder
 from auxface.data.manifest import Label
 from auxface.errors import InputError
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from auxface.data.layouts.faceforensics import FORGED
-from auxface.data.layouts.files import list_files, require_folder
-from auxface.data.layouts.registry import Layout, Listing, Option
+from auxface.data.layouts.registry import Layout, Listing, Option, list_files, require_folder
 from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.layouts.files import list_files, require_root
-from auxface.data.layouts.registry import Excluded, Layout, Listing, Option
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option, list_files, require_root
 from auxface.data.manifest import Label
 from auxface.data.splits import DEFAULT, parse_fractions, split_by_source
 from auxface.errors import InputError

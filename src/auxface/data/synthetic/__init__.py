@@ -8,7 +8,13 @@ Example:
     ['split', 'source', 'frame', 'emotion', 'skin_tone']
 """
 
-from auxface.data.synthetic.batch_rendering import SyntheticFaces, render_faces
+from auxface.data.synthetic.batch_rendering import (
+    CLIPS_PER_SOURCE,
+    SyntheticFaces,
+    describe_clip,
+    render_clip,
+    render_faces,
+)
 from auxface.data.synthetic.collection import IMAGES_PER_SOURCE, Bias, attributes_of, describe_face
 from auxface.data.synthetic.description import (
     AGE_GROUPS,
@@ -24,7 +30,6 @@ from auxface.data.synthetic.description import (
 )
 from auxface.data.synthetic.population import typical_expression
 from auxface.data.synthetic.render import render_face
-from auxface.data.synthetic.rendered_clips import CLIPS_PER_SOURCE, describe_clip, render_clip
 
 __all__ = [
     "AGE_GROUPS",

@@ -28,8 +28,7 @@ from auxface.data.synthetic.eyes import paint_brows, paint_eyes
 from auxface.data.synthetic.hair import covers_ears, paint_back_hair, paint_beard, paint_front_hair
 from auxface.data.synthetic.mouth import paint_mouth
 from auxface.data.synthetic.relief import raise_relief
-from auxface.data.synthetic.shading import develop, shade
-from auxface.data.synthetic.skin import paint_skin, skin_color
+from auxface.data.synthetic.skin import develop, paint_skin, shade, skin_color
 from auxface.data.synthetic.surface import Surface, head_surface
 from auxface.errors import InputError
 

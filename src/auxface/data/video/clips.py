@@ -1,4 +1,4 @@
-"""Decode the clips of a manifest once, into a cached, memory-mapped uint8 array with one row per clip.
+"""Batches of video clips: decoded once into a memory-mapped array, and passed through functions of images.
 
 A row of the manifest is a video, from which several clips are sampled, or an image that holds the frames of one clip
 below each other, as ``prepare --frame-choice clips`` writes it. The cache works as in
@@ -8,16 +8,27 @@ Example::
 
     sampling = ClipSampling(frames=8, stride=4, per_video=2, size=112)
     clips = load_clips(read_manifest(Path("videos.parquet")), sampling).array  # uint8 [N, 8, 3, 112, 112]
+
+Apply functions of images to batches that may hold clips: each frame is an image with its clip's seed.
+
+All randomness depends on the seed alone, so the frames of a clip share crop, flip, color, noise and erasing, and an
+augmentation adds no flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
+
+Example::
+
+    frames, frame_seeds = flatten_frames(batch, seeds)
+    views = unflatten_frames(augment(frames, frame_seeds), batch)
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from auxface.atomic import atomic_file
 from auxface.data.images.cache import Progress, cache_folder, cache_key, make_once
@@ -208,3 +219,47 @@ def _read_strip(path: Path, sampling: ClipSampling) -> np.ndarray:
         raise UnreadableImage(f"an image, not a video or a clip of {sampling.frames} frames below each other")
     frames = np.split(image, sampling.frames)
     return np.stack([fit_square(frame, sampling.size) for frame in frames]).transpose(0, 3, 1, 2)
+
+
+Corrupt = Callable[[Tensor, int], Tensor]
+"""(images uint8 [B, 3, H, W], index of the first) -> the same shape and dtype."""
+
+
+def flatten_frames(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the frames of a batch and a seed for each frame.
+
+    Args:
+        samples: images [B, 3, S, S] or clips [B, T, 3, S, S].
+        seeds: [B].
+
+    Returns:
+        images and seeds as they are; of clips the frames [B * T, 3, S, S] and each clip's seed T times.
+    """
+    frames = samples.flatten(0, -4)
+    return frames, seeds.repeat_interleave(len(frames) // len(seeds))
+
+
+def unflatten_frames(frames: Tensor, samples: Tensor) -> Tensor:
+    """Return frames in the batch shape (images or clips) of the ``samples`` that they were flattened from."""
+    return frames.unflatten(0, samples.shape[:-3])
+
+
+def per_frame(corrupt: Corrupt) -> Corrupt:
+    """Return a function of images or clips that applies a function of images to every frame.
+
+    Frames are numbered consecutively, clip after clip.
+    """
+
+    def corrupt_samples(samples: Tensor, start: int) -> Tensor:
+        frames = samples.flatten(0, -4)
+        return unflatten_frames(corrupt(frames, start * (len(frames) // len(samples))), samples)
+
+    return corrupt_samples
+
+
+def frames_to_channels(samples: Tensor) -> Tensor:
+    """Return clips [B, T, 3, H, W] as images of 3 T channels, for functions that treat all channels equally.
+
+    Images are returned as they are.
+    """
+    return samples.flatten(1, -3)

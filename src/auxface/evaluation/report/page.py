@@ -1,6 +1,8 @@
 """The report of an audit: one HTML page, one JSON file, and a CSV file for every figure.
 
 >>> write_report(audit, Path("report"), title="Ours")  # doctest: +SKIP
+
+The CSV files of a report: the numbers behind every figure of the page, as plain tables.
 """
 
 import base64
@@ -12,13 +14,113 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import put_file
 from auxface.evaluation.predictions import TableError
-from auxface.evaluation.report.csv_export import csv_tables
-from auxface.evaluation.results import Audit
+from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
 
 if TYPE_CHECKING:
     from auxface.evaluation.report.task_view import TaskView
+
+
+_Rows = dict[str, list[dict[str, object]]]
+
+
+def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
+    """Return file name without suffix (such as models, groups, gaps, robustness, comparisons) to table."""
+    rows: _Rows = {}
+    for model, audited in audit.models.items():
+        _add_excluded(rows, audited, {"model": model})
+        for task, found in audited.tasks.items():
+            where: dict[str, object] = {"model": model, "task": task}
+            _add(rows, found, where, "sample")
+            if found.videos is not None:
+                _add(rows, found.videos, where, "video")
+            _add_robustness(rows, found, where)
+            _add_calibration(rows, found, where)
+            for attribute, alone in found.attributes.items():
+                _add(rows, alone, where | {"attribute": attribute}, "sample", "attribute_")
+    for item in audit.comparisons:
+        facts = {"task": item.task, "metric": item.metric, "group": item.group}
+        facts |= {"first": item.first, "second": item.second}
+        rows.setdefault("comparisons", []).append(facts | _flat(item.difference) | {"p": item.p, "p_holm": item.p_holm})
+    tables = {name: pd.DataFrame(found) for name, found in rows.items() if found}
+    if curves:
+        tables["training"] = pd.concat([frame.assign(model=name) for name, frame in curves.items()], ignore_index=True)
+    return tables
+
+
+def _add(rows: _Rows, found: TaskAudit, where: dict[str, object], unit: str, prefix: str = "") -> None:
+    """Add the metrics of samples or of videos; those of single attributes go into files of their own."""
+    where = where | {"unit": unit}
+    _put(rows, f"{prefix}models", found.overall, where)
+    for group, levels in found.groups.items():
+        for level, estimates in levels.items():
+            _put(rows, f"{prefix}groups", estimates, where | {"group": group, "level": level})
+    for group, estimates in found.gaps.items():
+        _put(rows, f"{prefix}gaps", estimates, where | {"group": group}, "gap")
+    for dataset, estimates in found.datasets.items():
+        _put(rows, f"{prefix}datasets", estimates, where | {"dataset": dataset})
+    if found.confusion is not None:
+        for true, counts in zip(found.task.classes, found.confusion):
+            for predicted, count in zip(found.task.classes, counts):
+                facts: dict[str, object] = {"true": true, "predicted": predicted, "count": int(count)}
+                rows.setdefault(f"{prefix}confusion", []).append(where | facts)
+
+
+def _add_robustness(rows: _Rows, found: TaskAudit, where: dict[str, object]) -> None:
+    for corruption, steps in found.robustness.items():
+        for severity, estimates in steps.items():
+            _put(rows, "robustness", estimates, where | {"corruption": corruption, "severity": severity})
+    for corruption, steps in found.robustness_groups.items():
+        for severity, by_group in steps.items():
+            at: dict[str, object] = where | {"corruption": corruption, "severity": severity}
+            for group, levels in by_group.groups.items():
+                for level, estimates in levels.items():
+                    _put(rows, "robustness_groups", estimates, at | {"group": group, "level": level})
+            for group, estimates in by_group.gaps.items():
+                _put(rows, "robustness_gaps", estimates, at | {"group": group}, "gap")
+    _put(rows, "robustness_summary", found.robustness_summary, where)
+
+
+def _add_calibration(rows: _Rows, found: TaskAudit, where: dict[str, object]) -> None:
+    for part in found.reliability:
+        rows.setdefault("reliability", []).append(where | vars(part))
+    for rule, point in found.operating_points.items():
+        _put(rows, "operating_points", point.rates, where | {"rule": rule, "threshold": point.threshold})
+    for group, own in found.group_thresholds.items():
+        at: dict[str, object] = where | {"group": group}
+        for level, threshold in own.thresholds.items():
+            facts: dict[str, object] = {"metric": "threshold", "level": level, "value": threshold}
+            rows.setdefault("group_thresholds", []).append(at | facts)
+        _put(rows, "group_thresholds", own.overall, at)
+        _put(rows, "group_thresholds", own.gaps, at)
+    _put(rows, "calibrated", found.calibrated, where | {"temperature": found.temperature})
+
+
+def _add_excluded(rows: _Rows, audited: ModelAudit, where: dict[str, object]) -> None:
+    for reason, count in audited.left_out.items():
+        facts: dict[str, object] = {"task": "", "metric": "", "reason": reason, "count": count, "value": None}
+        rows.setdefault("left_out", []).append(where | facts)
+    for task, found in audited.tasks.items():
+        own: dict[str, object] = where | {"task": task}
+        facts = {"metric": "", "reason": "no score", "count": found.unscored, "value": None}
+        if found.unscored:
+            rows.setdefault("left_out", []).append(own | facts)
+        for metric, estimate in found.counted_as_errors.items():
+            facts = {"metric": metric, "reason": "counting them as errors", "count": estimate.n}
+            rows.setdefault("left_out", []).append(own | facts | {"value": estimate.value})
+
+
+def _put(
+    rows: _Rows, file: str, found: Mapping[str, Estimate], where: dict[str, object], column: str = "metric"
+) -> None:
+    for name, estimate in found.items():
+        rows.setdefault(file, []).append(where | {column: name} | _flat(estimate))
+
+
+def _flat(estimate: Estimate) -> dict[str, object]:
+    return estimate.to_dict() | {"why": estimate.why or ""}
 
 
 Curves = Mapping[str, pd.DataFrame]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric, format_value, table_metrics
 from auxface.evaluation.report.charts import IntervalChart
 from auxface.evaluation.report.conclusions import comparison_sentence
-from auxface.evaluation.report.confusion_panels import Confusion, Matrix, confusion_panel, matrix_panel
 from auxface.evaluation.report.corruption_panels import (
     CorruptedGaps,
     CurvePanel,
@@ -19,11 +18,15 @@ from auxface.evaluation.report.corruption_panels import (
 from auxface.evaluation.report.formatting import Cell, interval_text, metric_cell, words
 from auxface.evaluation.report.group_panels import (
     TRADE_HEADINGS,
+    Confusion,
     GroupPanel,
+    Matrix,
     PointRow,
     TradeRow,
     attribute_chart,
+    confusion_panel,
     group_panels,
+    matrix_panel,
     point_metrics,
     point_rows,
     trade_rows,

@@ -1,4 +1,4 @@
-"""The interface of an objective: what it is built from, what it gets in each step, what it returns.
+"""The interface of an objective: what it is built from, and what it returns.
 
 An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
 whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs beside the primary
@@ -6,98 +6,21 @@ during training and takes no part in predictions. ``docs/extending.md`` has an a
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auxface.data.augment.mixup import Mixed
-from auxface.data.augment.views import View, ViewRequest
+from auxface.data.augment.views import ViewRequest
 from auxface.encoders import Features, MaskableEncoder
+from auxface.objectives.batch import Batch, StepContext, TrainProgress, texture_image
 from auxface.objectives.learned_task import LearnedTask
-from auxface.objectives.texture_input import texture_image
 from auxface.recipe import TextureInput
 
 if TYPE_CHECKING:
     from auxface.data.manifest import Manifest
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """The position of a step within a training.
-
-    Attributes:
-        step: optimizer steps done before this one.
-        total_steps: optimizer steps of the whole training.
-        epoch: epochs done before this step.
-    """
-
-    step: int = 0
-    total_steps: int = 1
-    epoch: int = 0
-
-    @property
-    def fraction(self) -> float:
-        """Fraction of the training that is done, in [0, 1)."""
-        return self.step / self.total_steps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Views, labels and seeds of B images or video clips; clips have a frame axis T after the first.
-
-    Attributes:
-        primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the view that the primary objective gets.
-        clean: uint8, same shape: the geometry of ``primary`` without photometric change or erasing, for targets.
-        labels: per task. Class: int64 [B], -1 unknown. Binary and ordinal: float [B]; multilabel: float [B, A]; NaN
-            unknown.
-        seeds: int64 [B], one per image and epoch, from which masks are drawn.
-        indices: int64 [B], positions of the images in the training split.
-        views: the views that the objectives requested; of video clips, images have a frame axis after the first.
-        mixed: mixup or CutMix of the primary view, which the primary objective gets instead; None: off.
-        scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
-        label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
-            by the count of its own known labels.
-        weights: float [B], weight of each image in the primary objective; None: equal weights.
-    """
-
-    primary: Tensor
-    clean: Tensor
-    labels: Mapping[str, Tensor]
-    seeds: Tensor
-    indices: Tensor | None = None
-    views: Mapping[ViewRequest, View] = field(default_factory=dict)
-    mixed: Mixed | None = None
-    scale: float = 1.0
-    label_counts: Mapping[str, float] = field(default_factory=dict)
-    weights: Tensor | None = None
-
-
-class StepContext:
-    """What the objectives of one forward pass share: the progress, and the patch embedding of the primary view.
-
-    Args:
-        encoder: the shared encoder.
-        images: the primary view, float [B, 3, H, W] in [0, 1].
-        progress: the position of the step; None: the first step of a training.
-    """
-
-    def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
-        self.encoder = encoder
-        self.images = images
-        self.progress = progress or TrainProgress()
-        self._embedded: dict[tuple[bool, bool], Tensor] = {}
-
-    def embedding(self, texture: TextureInput | None = None) -> Tensor:
-        """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
-        # An embedding made without gradients is of no use to an objective that needs them.
-        key = (texture is not None, torch.is_grad_enabled())
-        if key not in self._embedded:
-            images = self.images if texture is None else texture_image(self.images, texture)
-            self._embedded[key] = self.encoder.embed(images)
-        return self._embedded[key]
 
 
 @dataclass(frozen=True)

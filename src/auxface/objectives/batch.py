@@ -1,0 +1,130 @@
+"""What objectives get in each step: the batch, the progress of the training, and what one forward pass shares.
+
+Where an ``input`` is ``texture``, the encoder or the classifier gets a texture map in place of the image.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from auxface import texture
+from auxface.data.augment.mixup import Mixed
+from auxface.data.augment.views import View, ViewRequest
+from auxface.encoders import MaskableEncoder
+from auxface.errors import InputError
+from auxface.recipe import TextureInput
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """The position of a step within a training.
+
+    Attributes:
+        step: optimizer steps done before this one.
+        total_steps: optimizer steps of the whole training.
+        epoch: epochs done before this step.
+    """
+
+    step: int = 0
+    total_steps: int = 1
+    epoch: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of the training that is done, in [0, 1)."""
+        return self.step / self.total_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Views, labels and seeds of B images or video clips; clips have a frame axis T after the first.
+
+    Attributes:
+        primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the view that the primary objective gets.
+        clean: uint8, same shape: the geometry of ``primary`` without photometric change or erasing, for targets.
+        labels: per task. Class: int64 [B], -1 unknown. Binary and ordinal: float [B]; multilabel: float [B, A]; NaN
+            unknown.
+        seeds: int64 [B], one per image and epoch, from which masks are drawn.
+        indices: int64 [B], positions of the images in the training split.
+        views: the views that the objectives requested; of video clips, images have a frame axis after the first.
+        mixed: mixup or CutMix of the primary view, which the primary objective gets instead; None: off.
+        scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
+        label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
+            by the count of its own known labels.
+        weights: float [B], weight of each image in the primary objective; None: equal weights.
+    """
+
+    primary: Tensor
+    clean: Tensor
+    labels: Mapping[str, Tensor]
+    seeds: Tensor
+    indices: Tensor | None = None
+    views: Mapping[ViewRequest, View] = field(default_factory=dict)
+    mixed: Mixed | None = None
+    scale: float = 1.0
+    label_counts: Mapping[str, float] = field(default_factory=dict)
+    weights: Tensor | None = None
+
+
+class StepContext:
+    """What the objectives of one forward pass share: the progress, and the patch embedding of the primary view.
+
+    Args:
+        encoder: the shared encoder.
+        images: the primary view, float [B, 3, H, W] in [0, 1].
+        progress: the position of the step; None: the first step of a training.
+    """
+
+    def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
+        self.encoder = encoder
+        self.images = images
+        self.progress = progress or TrainProgress()
+        self._embedded: dict[tuple[bool, bool], Tensor] = {}
+
+    def embedding(self, texture_input: TextureInput | None = None) -> Tensor:
+        """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
+        # An embedding made without gradients is of no use to an objective that needs them.
+        key = (texture_input is not None, torch.is_grad_enabled())
+        if key not in self._embedded:
+            images = self.images if texture_input is None else texture_image(self.images, texture_input)
+            self._embedded[key] = self.encoder.embed(images)
+        return self._embedded[key]
+
+
+def texture_image(images: Tensor, options: TextureInput) -> Tensor:
+    """Convert images to their texture maps; both are float [B, 3, H, W] in [0, 1].
+
+    Images are rounded to 0..255 first, since codes need integers. The values of a map are the scalar encoding (code
+    divided by the largest code). A descriptor with one map fills all three channels with it; one with three maps fills
+    one channel with each; any other number of maps is averaged. The encoder standardizes a map as it does an image.
+    """
+    with torch.no_grad():
+        pixels = (images * 255).round().clamp(0, 255).to(torch.uint8)
+        codes = texture.describe(texture.gray(pixels), options.name, **options.parameters)
+        maps = torch.as_tensor(texture.encode_target(codes, options.name, "scalar", **options.parameters)).float()
+        maps = maps if maps.ndim == 4 else maps.unsqueeze(1)
+        maps = maps if maps.shape[1] in (1, 3) else maps.mean(dim=1, keepdim=True)
+        return maps.expand(-1, 3, -1, -1).contiguous()
+
+
+def check_texture_input(options: TextureInput) -> None:
+    """Check that a texture map can replace an image.
+
+    Raises:
+        InputError: an unknown descriptor or parameter, a descriptor of video clips, or a descriptor that has no value
+            for every pixel.
+    """
+    try:
+        descriptor = texture.get(options.name)
+        output = descriptor.describe_output(**options.parameters)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"texture_input: {error.args[0] if error.args else error}") from None
+    if descriptor.input != "image":
+        raise InputError(f"texture_input: {options.name} describes video clips; use a descriptor of images")
+    if output.cell != 1:
+        raise InputError(
+            f"texture_input: {options.name} has one value per {output.cell} pixels; use a descriptor with a value for "
+            "every pixel"
+        )
