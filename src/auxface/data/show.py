@@ -5,7 +5,7 @@ Example::
     facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
     facts["leaks"]["pairs"]  # near-duplicate images in different splits
 
-Render the facts about a manifest as one HTML file that needs no network, for small screens and dark mode too.
+The page is one HTML file that needs no network, for small screens and dark mode too.
 """
 
 import base64

@@ -4,11 +4,10 @@ The tokens are the positions of the last feature map. A patch is the area of one
 total stride. A hidden patch is replaced by a learned image patch before the model, so that no hidden pixel reaches any
 layer.
 
-Separate batch-norm statistics for masked and complete images.
-
-In evaluation a batch norm uses the running statistics of its training inputs. A joint step encodes complete and masked
-images, whose features are distributed differently, and one running average would fit neither (Xie et al., 2020, report
-the same of clean and adversarial images). The weights are shared; only the running statistics are kept twice.
+Batch-norm statistics of masked and of complete images are separate. In evaluation a batch norm uses the running
+statistics of its training inputs. A joint step encodes complete and masked images, whose features are distributed
+differently, and one running average would fit neither (Xie et al., 2020, report the same of clean and adversarial
+images). The weights are shared; only the running statistics are kept twice.
 """
 
 from collections.abc import Iterator, Sequence

@@ -10,9 +10,7 @@ Example:
     >>> encoder(images, random_mask(torch.tensor([1, 2]), patches=16, mask_ratio=0.75)).tokens.shape
     torch.Size([2, 4, 24])
 
-Families of encoders by the model names that they accept, and :func:`build_encoder`, which builds one for a recipe.
-
-Example:
+Families are registered with the model names that they accept; :func:`build_encoder` builds an encoder for a recipe:
     >>> from auxface.encoders import build_encoder
     >>> from auxface.recipe import Encoder
     >>> encoder = build_encoder(Encoder(name="vit_tiny_patch16_224", image_size=64))

@@ -1,8 +1,7 @@
 """timm models and their pretrained weights, with an :class:`auxface.errors.InputError` for what can be wrong.
 
-timm's pretrained weights: found in the local cache, or an error within seconds if they cannot be downloaded.
-
-timm itself retries for minutes before it reports that there is no network.
+Pretrained weights are found in the local cache, or there is an error within seconds if they cannot be downloaded: timm
+itself retries for minutes before it reports that there is no network.
 """
 
 import re

@@ -8,7 +8,7 @@ Rows of one cluster are not independent, so the bootstrap of :mod:`~auxface.eval
 >>> codes.tolist(), used
 ([0, 0, 1], ('source',))
 
-Predictions by video: one row per video, whose score is the mean over its frames.
+Predictions by video have one row per video, whose score is the mean over its frames.
 """
 
 from collections.abc import Sequence

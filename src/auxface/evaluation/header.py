@@ -4,8 +4,6 @@
 >>> header = parse_header(b'{"tasks": {"forged": {"kind": "binary", "classes": ["real", "forged"]}}}', Path("t.json"))
 >>> parse_tasks(header, Path("t.json"))[0].classes
 ('real', 'forged')
-
-The tasks of a table without a header, inferred from the names of its columns.
 """
 
 import json

@@ -3,9 +3,8 @@
 >>> choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9]))
 0.5
 
-What is chosen on a validation table and measured on the test table: thresholds, operating points, a temperature.
-
-:func:`~auxface.evaluation.audit_tables` calls these for every model that has a table in its argument ``validation``.
+:func:`~auxface.evaluation.audit_tables` chooses thresholds, operating points and a temperature for every model that has
+a table in its argument ``validation``.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@
 
 :func:`explain` draws the explanations of an image file to a PNG.
 
-Figures of explanations: heat maps over a face, and a PNG with all maps of several faces.
+A figure holds the heat maps of several faces as one PNG:
 
 png = explanation_figure(explain_image(predictor, "photo.jpg"))
 """

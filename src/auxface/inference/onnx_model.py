@@ -3,7 +3,7 @@
 model = OnnxModel(Path("x.onnx"))
 model.score_images(images)    # logits per task
 
-8-bit quantization of an ONNX file, with ONNX Runtime's own tools.
+A file is quantized with ONNX Runtime's own tools:
 
 quantize(Path("x.onnx"), static=True, images=images)
 """

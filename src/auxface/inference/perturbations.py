@@ -6,9 +6,8 @@ Each perturbation changes a batch of images before the model scores it.
     for perturbation in perturbations(names, seeds, severities=(1, 3, 5)):
         changed = perturbation.apply(images, 0)
 
-Adversarial attacks: the smallest changes of pixels that raise a model's loss the most.
-
-FGSM (Goodfellow, Shlens and Szegedy, 2015) and PGD (Madry et al., 2018), with bounds in steps of 1/255.
+Adversarial attacks are FGSM (Goodfellow, Shlens and Szegedy, 2015) and PGD (Madry et al., 2018), with bounds in steps
+of 1/255.
 
     attacked = attack(model, images, labels, seeds, name="pgd", bound=2)
 """

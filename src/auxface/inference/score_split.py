@@ -3,7 +3,7 @@
 samples = load_samples(manifest.only("test"), "test", model.config.recipe)
 clean, conditions = score_split(model, samples, Path("faces.parquet"), "test", perturbed=("fog",), seed=0)
 
-The models of one evaluation: model directories and ONNX files, loaded, checked, and scored in the same way.
+Model directories and ONNX files are loaded, checked and scored in the same way:
 
 [model] = load_models({"run": Path("runs/x")}, [], "auto")
 check_model(model, manifest, "test")

@@ -1,6 +1,6 @@
 """Model directories: ``model.safetensors``, ``config.json`` and ``README.md``, on disk and on the Hugging Face Hub.
 
-Model directories on the Hugging Face Hub; its library is imported only when it is used.
+No pickle is read or written. The library of the Hub is imported only when it is used.
 """
 
 import os

@@ -1,6 +1,6 @@
 """A label that a model learns: its logits as probabilities and numbers, and its validation figure.
 
-Validation figures of classification: the one number by which an epoch's weights are selected.
+The validation figure is the one number by which an epoch's weights are selected.
 """
 
 import warnings

@@ -1,6 +1,6 @@
 """The sections ``encoder``, ``clips`` and ``train`` of a recipe.
 
-The section ``train`` of a recipe: optimization, augmentation, sampling, precision and selection.
+``train`` holds optimization, augmentation, sampling, precision and selection.
 """
 
 from typing import Annotated, Any, Literal

@@ -5,9 +5,8 @@ handler.open()
 prediction = await handler.predict(upload)
 handler.close()
 
-Score the faces of concurrent requests in shared batches.
-
-While the model is busy, faces that arrive form the next batch; no request waits for others.
+Faces of concurrent requests are scored in shared batches: while the model is busy, faces that arrive form the next
+batch; no request waits for others.
 
     batcher = Batcher(scorer)
     logits = batcher.submit(images).result()

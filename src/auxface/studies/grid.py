@@ -1,6 +1,6 @@
 """Expand a study into its runs, in the order of execution, and fit them into a time budget.
 
-Fit runs into a time budget: parse the budget, predict how long a run takes, choose the next run.
+How long a run takes is predicted from those that are done.
 """
 
 import hashlib

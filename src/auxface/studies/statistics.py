@@ -10,9 +10,8 @@ The variance of the mean is the sum of two parts:
 The interval is Student's, with the degrees of freedom of such a sum (Satterthwaite, 1946). The interaction of seeds and
 samples is counted in both parts, so the interval is slightly too wide rather than too narrow.
 
-Compare several methods over several data sets by mean ranks: Friedman's test and Nemenyi's critical difference.
-
-Demšar (2006), "Statistical Comparisons of Classifiers over Multiple Data Sets".
+Several methods are compared over several data sets by mean ranks, with Friedman's test and Nemenyi's critical
+difference: Demšar (2006), "Statistical Comparisons of Classifiers over Multiple Data Sets".
 """
 
 from collections.abc import Mapping, Sequence

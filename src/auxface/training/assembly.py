@@ -6,10 +6,9 @@ Example:
     assembly = assemble(load_recipe("l_ssat"), read_manifest("faces.parquet"), "cpu")
     assembly.loader.steps_per_epoch
 
-``train.batch_size=auto``: the largest batch that fits into memory, found without running out of it.
-
-The activations that a step keeps for its backward pass grow in proportion to the batch. They are counted on four images
-with torch's saved-tensor hooks, and extrapolated.
+``train.batch_size=auto`` finds the largest batch that fits into memory without running out of it. The activations that
+a step keeps for its backward pass grow in proportion to the batch. They are counted on four images with torch's
+saved-tensor hooks, and extrapolated.
 
 Example:
     batch_size = fitting_batch_size(model, "cuda", image_count=20_000)

@@ -6,10 +6,8 @@ Example:
         logs.epoch(1, 20, loss=0.8)
     curve = read_log(folder / "log.jsonl")
 
-Whether an auxiliary did anything: one sentence from the log of a run.
-
-The gradient ratio says how strongly the auxiliary acted on the encoder, the skill on validation images whether it
-learned its target. See :mod:`auxface.model.balance` and
+One sentence says whether an auxiliary did anything. The gradient ratio says how strongly the auxiliary acted on the
+encoder, the skill on validation images whether it learned its target. See :mod:`auxface.model.balance` and
 :mod:`auxface.objectives.reconstruction.masked_autoencoder`.
 
 Example:

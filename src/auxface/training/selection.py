@@ -6,9 +6,8 @@ videos: the mean of the scores of a video's clips, as at the video level of an a
 Example:
     value = validate(model, Validation(images, labels), accelerator)
 
-Temperature, thresholds and abstain band of a task, chosen on the validation split.
+The temperature, the thresholds and the abstain band of each task are stored with the model:
 
-Example:
     record = calibrate(task, logits, labels, abstain_accuracy=0.95)
     record.temperature, record.thresholds
 """

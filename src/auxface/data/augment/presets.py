@@ -10,11 +10,9 @@ Example:
     >>> views.primary.shape, views.clean.dtype, views.affine.shape
     (torch.Size([4, 3, 32, 32]), torch.uint8, torch.Size([4, 2, 3]))
 
-RandAugment (Cubuk et al., 2020) with the operations and magnitudes of SSAT, for a batch at once.
-
-Each image gets two operations, each with probability 1/2, at magnitude 9 of 10 (standard deviation 0.5). A higher
-magnitude always changes the image more. Operations that move pixels are returned as one affine map, which both views of
-an image use.
+RandAugment (Cubuk et al., 2020) has the operations and magnitudes of SSAT. Each image gets two operations, each with
+probability 1/2, at magnitude 9 of 10 (standard deviation 0.5). A higher magnitude always changes the image more.
+Operations that move pixels are returned as one affine map, which both views of an image use.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Digital corruptions (Hendrycks and Dietterich, 2019), and occlusion of parts of a face.
 
-Occlusion of parts of a face crop; the eyes are assumed at 45% of the height and the mouth at 75%.
+Occlusion assumes the eyes at 45% of the height of a face crop and the mouth at 75%.
 """
 
 import io

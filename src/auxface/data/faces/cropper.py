@@ -1,6 +1,6 @@
 """Crop faces from one image, or from the frames of a clip with one face tracked through them.
 
-Track one face through the frames of a clip, with a square whose position and size change smoothly.
+In a clip, the square around the face changes its position and size smoothly.
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 A layout reads one published data set as its owners publish it and describes each image. It reads list files and lists
 folders; it decodes no image. Other packages add layouts by an entry point in the group ``auxface.layouts`` that names a
 :class:`Layout`.
-
-Find and read the files of a data set, with an error that names what is missing.
 """
 
 import csv

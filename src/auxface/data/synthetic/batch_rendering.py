@@ -5,11 +5,10 @@ Example:
     >>> faces.images.shape, len(faces.table)
     ((4, 32, 32, 3), 4)
 
-Synthetic video clips of faces that move a little; in a forged clip the texture of the face flickers.
-
-A clip has its own skin pattern (pores, freckles, blotches), sharpness and tone. A real clip keeps them. A forged clip
-draws new ones for every frame, like a video that was forged frame by frame. Single frames of real and forged clips have
-the same distribution, so only the flicker separates them.
+In a video clip the face moves a little; in a forged clip its texture flickers. A clip has its own skin pattern (pores,
+freckles, blotches), sharpness and tone. A real clip keeps them. A forged clip draws new ones for every frame, like a
+video that was forged frame by frame. Single frames of real and forged clips have the same distribution, so only the
+flicker separates them.
 
 Example:
     >>> frames = list(render_clip(1, frames=2, size=32))

@@ -1,6 +1,7 @@
 """The skin: its color (tone, blotches, freckles, moles) and its shading by light.
 
-Shading: normals from the height, key and ambient light, occlusion, highlights, and the tone curve of the camera.
+Shading consists of normals from the height, key and ambient light, occlusion, highlights, and the tone curve of the
+camera.
 """
 
 import math

@@ -9,10 +9,9 @@ Example::
     sampling = ClipSampling(frames=8, stride=4, per_video=2, size=112)
     clips = load_clips(read_manifest(Path("videos.parquet")), sampling).array  # uint8 [N, 8, 3, 112, 112]
 
-Apply functions of images to batches that may hold clips: each frame is an image with its clip's seed.
-
-All randomness depends on the seed alone, so the frames of a clip share crop, flip, color, noise and erasing, and an
-augmentation adds no flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
+A function of images is applied to a batch of clips frame by frame, each with its clip's seed. All randomness depends
+on the seed alone, so the frames of a clip share crop, flip, color, noise and erasing, and an augmentation adds no
+flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
 
 Example::
 

@@ -1,6 +1,6 @@
 """Groups, attributes, thresholds and confusion matrices on the page.
 
-Matrices with shaded cells: the confusion matrix, and training sets against test sets.
+Of several training sets and test sets there is a matrix too.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,6 @@
 """The report of an audit: one HTML page, one JSON file, and a CSV file for every figure.
 
 >>> write_report(audit, Path("report"), title="Ours")  # doctest: +SKIP
-
-The CSV files of a report: the numbers behind every figure of the page, as plain tables.
 """
 
 import base64

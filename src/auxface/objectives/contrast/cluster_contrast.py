@@ -3,7 +3,7 @@
 Clusters come from labels that are not learned, or from k-means on the encoder's own features. Inference loads this
 module too, so pandas, scikit-learn and pytorch-metric-learning are imported where they are used.
 
-Tensors of all processes, for losses that compare each image with every other image of a step.
+The loss compares each image with every other image of a step, on all processes.
 """
 
 import functools

@@ -3,10 +3,9 @@
 Patches of the primary view, or of its texture map, are masked; the encoder gets the rest; a light decoder predicts
 targets of the masked patches. Targets come from the clean view.
 
-The best constant prediction of a target, which is what a reconstruction has to beat.
-
-The constant is the mean target of training faces at each place of the grid. **Skill** is 1 - loss / loss of the
-constant: 1 for a perfect prediction, 0 for one that is no better than the constant, below 0 for a worse one.
+A reconstruction has to be better than the best constant prediction. The constant is the mean target of training faces
+at each place of the grid. **Skill** is 1 - loss / loss of the constant: 1 for a perfect prediction, 0 for one that is
+no better than the constant, below 0 for a worse one.
 
     >>> targets = torch.tensor([[[0.0], [1.0]], [[0.0], [3.0]]])  # two faces, two places, one value
     >>> constant = fit_constant([targets], "scalar")
