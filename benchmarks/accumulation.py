@@ -35,7 +35,7 @@ def main(
     """Measure an encoder on the training split of MANIFEST."""
     recipe = load_recipe("supervised", [f"tasks=[{task}]", f"encoder.name={encoder}", *(settings or [])])
     assembly = assemble(recipe, read_manifest(manifest), "cpu")
-    steps = list(assembly.loader.indices(0))[:batches]
+    steps = list(assembly.loader.draws(0))[:batches]
     found = [round(relative_difference(assembly, step, micro_batches), 6) for step in steps]
     print(json.dumps({"difference": found, **provenance(encoder=encoder, micro_batches=micro_batches)}, indent=1))
 
@@ -49,7 +49,7 @@ def relative_difference(assembly: Assembly, step: Tensor, micro_batches: int) ->
     accumulated = torch.zeros_like(full)
     for part in split_micro_batches(step, ranks=1, rank=0, accumulate=micro_batches):
         counts = label_counts(assembly.tasks, labels, micro_batches)
-        batch = replace(loader.batch(part.indices, 0, CPU), scale=part.scale, label_counts=counts)
+        batch = replace(loader.batch(part.draws, 0, CPU), scale=part.scale, label_counts=counts)
         accumulated += _gradient(model(batch)[0] / micro_batches, parameters)
     return float((accumulated - full).norm() / full.norm())
 

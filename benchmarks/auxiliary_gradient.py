@@ -33,7 +33,7 @@ def main(study: Path, data_root: Annotated[Path, typer.Option()], batches: int =
     for run in plan_runs(read_study(study), study.parent):
         if run.recipe.all_auxiliaries:
             assembly = assemble(run.recipe, read_manifest(data_root / run.data.manifest), "cpu")
-            steps = list(assembly.loader.indices(0))[:batches]
+            steps = list(assembly.loader.draws(0))[:batches]
             found = [gradient_ratio(assembly, indices) for indices in steps]
             ratios.setdefault(f"{run.data.name}, {run.method}", []).extend(found)
     summary = {

@@ -112,7 +112,7 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
                 def make(indices: torch.Tensor) -> int:
                     return len(loader.batch(indices, 0, torch.device("cpu")).primary)
 
-                batches = loader.indices(0)
+                batches = loader.draws(0)
                 return sum(in_order(make, batches, workers=workers) if workers > 1 else map(make, batches))
 
             found = medians({"ImageFolder and PIL": pil, "auxface": ours})

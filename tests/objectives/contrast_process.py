@@ -55,9 +55,9 @@ def take_steps(loss, rank, ranks):
         (part,) = split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=1)
         labels = {"shade": loader.labels["shade"][indices]}
         counts = label_counts(model.tasks, labels, ranks)
-        batch = replace(loader.batch(part.indices, 0, torch.device("cpu")), scale=part.scale, label_counts=counts)
+        batch = replace(loader.batch(part.draws, 0, torch.device("cpu")), scale=part.scale, label_counts=counts)
         if not part.scale:
-            batch = replace(batch, weights=torch.zeros(len(part.indices)))
+            batch = replace(batch, weights=torch.zeros(len(part.draws)))
         total = wrapped(batch, TrainProgress()).loss
         total.backward()
         value = total.detach()

@@ -126,7 +126,7 @@ def test_the_log_has_every_unweighted_loss_per_epoch(tmp_path):
 def test_every_epoch_is_a_new_permutation_of_the_images():
     images, labels = faces()
     loader = DataLoader(images=images, labels=labels, seed=0, batch_size=16, augment="none", size=32)
-    orders = [torch.cat(list(loader.indices(epoch))) for epoch in range(3)]
+    orders = [torch.cat(list(loader.draws(epoch))) for epoch in range(3)]
     assert all(torch.equal(order.sort().values, torch.arange(40)) for order in orders)
     assert not torch.equal(orders[0], orders[1])
     seeds = [loader.batch(torch.arange(4), epoch, torch.device("cpu")).seeds for epoch in range(2)]

@@ -25,8 +25,8 @@ def test_micro_batches_hold_each_image_once_with_mean_scale_one(count, ranks, ac
         for part in split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=accumulate)
     ]
     assert len(parts) == ranks * accumulate
-    assert all(len(part.indices) for part in parts)
-    real = torch.cat([part.indices for part in parts if part.scale])
+    assert all(len(part.draws) for part in parts)
+    real = torch.cat([part.draws for part in parts if part.scale])
     assert torch.equal(real.sort().values, indices)
     assert sum(part.scale for part in parts) / len(parts) == pytest.approx(1)
 
@@ -52,9 +52,9 @@ def gradients(encoder: Encoder, accumulate: int) -> tuple[dict[str, torch.Tensor
     model.zero_grad()
     for part in split_micro_batches(indices, ranks=1, rank=0, accumulate=accumulate):
         counts = label_counts(TASKS, labels, accumulate)
-        batch = replace(loader.batch(part.indices, 0, device), scale=part.scale, label_counts=counts)
+        batch = replace(loader.batch(part.draws, 0, device), scale=part.scale, label_counts=counts)
         if not part.scale:
-            batch = replace(batch, weights=torch.zeros(len(part.indices)))
+            batch = replace(batch, weights=torch.zeros(len(part.draws)))
         (model(batch)[0] / accumulate).backward()
     return whole, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -73,7 +73,7 @@ def test_docs_say_that_batch_norm_makes_accumulation_differ():
     difference = sum(float((parts[name] - whole[name]).square().sum()) for name in whole)
     assert difference > 0.05**2 * sum(float(gradient.square().sum()) for gradient in whole.values())
     root = Path(__file__).parents[2]
-    for file in ("docs/training.md", "src/auxface/recipe/optimization.py"):
+    for file in ("docs/training.md", "src/auxface/recipe/sections.py"):
         text = " ".join((root / file).read_text(encoding="utf-8").split())
         told = text[text.index("accumulate") :]
         assert "batch normalization" in told[:600], file

@@ -38,7 +38,7 @@ def sample_seeds(seed: int, epoch: int, indices: Tensor) -> Tensor:
     Args:
         seed: seed of the run.
         epoch: number of the epoch.
-        indices: int64 [B], indices of the samples in the data set.
+        indices: int64 [B], indices of the samples in the data set; a sample that is used again has another index.
     """
     run = _mix(torch.full((1,), _signed(seed), dtype=torch.int64, device=indices.device))
     return _mix(_mix(indices.to(torch.int64) + run) + _signed(_GOLDEN * (epoch + 1)))

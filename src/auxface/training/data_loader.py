@@ -1,4 +1,8 @@
-"""Batches of the training split, whose order, views and masks depend on (seed, epoch, image) alone."""
+"""Batches of the training split, whose order, views and masks depend on (seed, epoch, draw) alone.
+
+A draw is one use of an image in an epoch, numbered by :func:`~auxface.training.sampling.number_draws`. Where every
+image is drawn once, the number of a draw is the position of its image.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +19,7 @@ from auxface.data.random import sample_seeds
 from auxface.data.video.clips import flatten_frames, frames_to_channels, unflatten_frames
 from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
-from auxface.training.sampling import GroupDRO
+from auxface.training.sampling import GroupDRO, number_draws
 
 # How many shards are read side by side.
 _SHARDS_AT_ONCE = 16
@@ -84,15 +88,20 @@ class DataLoader:
             return (turns[self.shards] // _SHARDS_AT_ONCE + mixed).argsort(stable=True)
         return torch.randperm(len(self.images), generator=generator)
 
-    def indices(self, epoch: int) -> Iterator[Tensor]:
-        """Yield the positions of each step's images."""
-        yield from self.order(epoch).split(self.batch_size)
+    def draws(self, epoch: int) -> Iterator[Tensor]:
+        """Yield the draws of each step, int64 [n]."""
+        yield from number_draws(self.order(epoch), len(self.images)).split(self.batch_size)
 
-    def batch(self, indices: Tensor, epoch: int, device: torch.device) -> Batch:
-        """Load, augment and label the images at these positions."""
+    def positions(self, draws: Tensor) -> Tensor:
+        """Return the positions of the images of these draws, int64 [n]."""
+        return draws % len(self.images)
+
+    def batch(self, draws: Tensor, epoch: int, device: torch.device) -> Batch:
+        """Load, augment and label the images of these draws; the position of an image is its first draw."""
+        indices = self.positions(draws)
         images = torch.from_numpy(np.ascontiguousarray(self.images[indices.numpy()])).to(device, non_blocking=True)
-        drawn = sample_seeds(self.seed, epoch, indices)
-        seeds = drawn.to(device)
+        host_seeds = sample_seeds(self.seed, epoch, draws)
+        seeds = host_seeds.to(device)
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
         if self.self_blend is not None:
             images, labels = blend_batch(images, labels, seeds, self.self_blend)
@@ -107,12 +116,12 @@ class DataLoader:
             seeds=seeds,
             indices=indices.to(device),
             views={request: make_sample_view(request, images, seeds, self.size) for request in self.views},
-            mixed=self._mixed(primary, drawn),
+            mixed=self._mixed(primary, host_seeds),
             weights=None if weights is None else weights.to(device),
         )
 
     def loss_weights_of(self, indices: Tensor) -> Tensor | None:
-        """Return the weight of each image of a step in the primary objective, float32 [n]; None: equal weights."""
+        """Return the weights of the images at these positions in the primary objective, float32 [n], or None."""
         if self.group_dro is not None:
             return self.group_dro.weights(indices, indices)
         return None if self.loss_weights is None else self.loss_weights[indices]
@@ -121,10 +130,10 @@ class DataLoader:
         """Return the names of the images at these positions."""
         return [str(self.keys[number]) if len(self.keys) else str(number) for number in indices.tolist()]
 
-    def _mixed(self, primary: Tensor, drawn: Tensor) -> Mixed | None:
+    def _mixed(self, primary: Tensor, seeds: Tensor) -> Mixed | None:
         if not self.mixup and not self.cutmix:
             return None
-        mixed = mix(frames_to_channels(primary), drawn, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
+        mixed = mix(frames_to_channels(primary), seeds, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix)
         return None if mixed is None else replace(mixed, primary=mixed.primary.view_as(primary))
 
 

@@ -77,7 +77,7 @@ def run_training(
 ) -> TrainingResult:
     """Train to the end of the recipe and return the model with its best weights.
 
-    A run with a checkpoint in ``folder/checkpoint`` is resumed. Every random choice depends on (seed, epoch, image) or
+    A run with a checkpoint in ``folder/checkpoint`` is resumed. Every random choice depends on (seed, epoch, draw) or
     (seed, step), so a resumed run takes the same steps as an uninterrupted one.
 
     Args:
@@ -176,14 +176,14 @@ class _Run:
             self.model.before_epoch(self.training, epoch)
         self.model.train()
         meter = StepMeter()
-        for number, indices in enumerate(self.loader.indices(epoch)):
+        for number, draws in enumerate(self.loader.draws(epoch)):
             if number < self.state.step_in_epoch:
                 continue
-            logged = self.stepper.train_step(indices, epoch, self.state.step)
+            logged = self.stepper.train_step(draws, epoch, self.state.step)
             if self.average is not None:
                 self.average.update(self.model, self.state.step)
             self.state = replace(self.state, step=self.state.step + 1, step_in_epoch=number + 1)
-            meter.add(logged, len(indices))
+            meter.add(logged, len(draws))
             self.epoch_means.add(logged)
             is_last = number + 1 == steps
             if (number + 1) % _LOG_EVERY == 0 or is_last:

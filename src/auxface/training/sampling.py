@@ -71,6 +71,27 @@ def sample_weights(
     return SampleWeights(draw, loss, dro)
 
 
+def number_draws(order: Tensor, images: int) -> Tensor:
+    """Number the draws of an epoch, so that an image that is drawn again gets other views and masks.
+
+    A draw is numbered position + images * (how often the image was drawn before). Without repetitions the numbers are
+    the positions themselves.
+
+    Args:
+        order: int64 [N], positions of the images in the order in which they are drawn.
+        images: number of images of the training split.
+
+    Example:
+        >>> number_draws(torch.tensor([2, 0, 2, 2]), images=3).tolist()
+        [2, 0, 5, 8]
+    """
+    by_image = order.argsort(stable=True)
+    ordered = order[by_image]
+    repeats = torch.empty_like(order)
+    repeats[by_image] = torch.arange(len(order)) - torch.searchsorted(ordered, ordered)
+    return order + images * repeats
+
+
 def inverse_frequency(values: pd.Series) -> Tensor:
     """Weight rows so that each value has the same total, float64 [N], 1 on average; unknown values have weight 1."""
     counts = values.map(values.value_counts())

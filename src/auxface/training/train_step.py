@@ -28,12 +28,12 @@ class MicroBatch:
     """The images that one process handles at once.
 
     Attributes:
-        indices: int64 [b], positions of the images; never empty.
+        draws: int64 [b], numbered as in :func:`~auxface.training.sampling.number_draws`; never empty.
         scale: factor of means over the images: the number of images that count, times the number of micro-batches,
             divided by the images of the step. It is 1 where all micro-batches have the same size.
     """
 
-    indices: Tensor
+    draws: Tensor
     scale: float
 
 
@@ -62,11 +62,11 @@ class Stepper:
     def __post_init__(self) -> None:
         self.failed = torch.tensor(_NEVER, device=self.accelerator.device)
 
-    def train_step(self, indices: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
-        """Take one optimizer step on the images at these positions.
+    def train_step(self, draws: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
+        """Take one optimizer step on the images of these draws.
 
         Args:
-            indices: int64 [n], the images of the step, over all processes.
+            draws: int64 [n], the draws of the step, over all processes.
             epoch: counted from 0.
             step: counted from 0 over the whole run.
 
@@ -79,13 +79,13 @@ class Stepper:
         torch.manual_seed(((self.model.recipe.seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
         set_learning_rate(self.optimizer, learning_rate(step, self.total_steps, options))
         progress = TrainProgress(step, self.total_steps, epoch)
-        micro_batches = split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=options.accumulate)
+        micro_batches = split_micro_batches(draws, ranks=ranks, rank=rank, accumulate=options.accumulate)
         logs: dict[str, Tensor] = {}
         for number, micro_batch in enumerate(micro_batches, start=1):
             last = number == len(micro_batches)
             # Processes exchange gradients after the last micro-batch only.
             with nullcontext() if last else accelerator.no_sync(self.wrapped):
-                loss, each = self._loss(micro_batch, indices, progress)
+                loss, each = self._loss(micro_batch, self.loader.positions(draws), progress)
                 accelerator.backward(loss / len(micro_batches))
             for name, value in (each | {"loss": loss.detach()}).items():
                 logs[name] = logs.get(name, 0) + value.float() / len(micro_batches)
@@ -117,9 +117,10 @@ class Stepper:
         self, micro_batch: MicroBatch, indices: Tensor, progress: TrainProgress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         accelerator, group_dro = self.accelerator, self.loader.group_dro
-        batch = self.loader.batch(micro_batch.indices, progress.epoch, accelerator.device)
+        own = self.loader.positions(micro_batch.draws)
+        batch = self.loader.batch(micro_batch.draws, progress.epoch, accelerator.device)
         if group_dro is not None:
-            weights = group_dro.weights(micro_batch.indices, indices)
+            weights = group_dro.weights(own, indices)
             batch = replace(batch, weights=weights.to(accelerator.device))
         micro_batches = accelerator.num_processes * self.model.recipe.train.accumulate
         if micro_batches > 1:
@@ -127,7 +128,7 @@ class Stepper:
         with accelerator.autocast():
             loss, logs, per_sample = self.wrapped(batch, progress)
         if group_dro is not None and micro_batch.scale and per_sample is not None:
-            group_dro.add(micro_batch.indices, per_sample.cpu())
+            group_dro.add(own, per_sample.cpu())
         return loss, logs
 
     def _scaled(self, batch: Batch, micro_batch: MicroBatch, indices: Tensor, micro_batches: int) -> Batch:
@@ -137,10 +138,10 @@ class Stepper:
         batch = replace(batch, scale=micro_batch.scale, label_counts=counts)
         if micro_batch.scale:
             return batch
-        return replace(batch, weights=torch.zeros(len(micro_batch.indices), device=self.accelerator.device))
+        return replace(batch, weights=torch.zeros(len(micro_batch.draws), device=self.accelerator.device))
 
 
-def split_micro_batches(indices: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:
+def split_micro_batches(draws: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:
     """Split the images of a step; return the ``accumulate`` micro-batches of one process.
 
     Each of the ``ranks * accumulate`` micro-batches takes every ``ranks * accumulate``-th image. Where a step has fewer
@@ -150,8 +151,8 @@ def split_micro_batches(indices: Tensor, *, ranks: int, rank: int, accumulate: i
     count = ranks * accumulate
     own: list[MicroBatch] = []
     for number in range(accumulate):
-        some = indices[rank * accumulate + number :: count]
-        own.append(MicroBatch(some if len(some) else indices[:1], len(some) * count / len(indices)))
+        some = draws[rank * accumulate + number :: count]
+        own.append(MicroBatch(some if len(some) else draws[:1], len(some) * count / len(draws)))
     return own
 
 

@@ -91,11 +91,11 @@ def test_an_epoch_reads_a_few_shards_at_a_time(images, monkeypatch, at_once):
 def test_every_process_does_as_many_batches_and_every_image_comes_once(images, ranks):
     loader = loader_of(images)
     counted: list[int] = []
-    for indices in loader.indices(2):
+    for indices in loader.draws(2):
         shares = [split_micro_batches(indices, ranks=ranks, rank=rank, accumulate=1) for rank in range(ranks)]
         assert [len(parts) for parts in shares] == [1] * ranks
         # A micro-batch of scale 0 holds an image that does not count, so that its process takes part.
-        taken = [number for (part,) in shares if part.scale for number in part.indices.tolist()]
+        taken = [number for (part,) in shares if part.scale for number in part.draws.tolist()]
         assert sorted(taken) == sorted(indices.tolist())
         counted += taken
     assert sorted(counted) == list(range(23))
