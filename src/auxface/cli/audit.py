@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from auxface.cli.options import Json, Out, Overwrite
+from auxface.cli.options import Json, Out, Overwrite, Resamples
 
 Clusters = Literal["auto", "source", "row"]
 
@@ -35,9 +35,8 @@ def command(
         Clusters,
         typer.Option("--cluster", help="What is resampled: auto (videos, else sources, else rows), source or row."),
     ] = "auto",
-    resamples: Annotated[
-        int, typer.Option("--resamples", help="Number of bootstrap resamples.", min=100, max=100_000)
-    ] = 1000,
+    *,
+    resamples: Resamples,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
     title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     overwrite: Overwrite = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auxface.cli.options import Data, Device, Json, Out, Overwrite
+from auxface.cli.options import Data, Device, Json, Out, Overwrite, Resamples
 
 
 def command(
@@ -48,9 +48,8 @@ def command(
             max=10_000,
         ),
     ] = 0,
-    resamples: Annotated[
-        int, typer.Option("--resamples", help="Number of bootstrap resamples.", min=100, max=100_000)
-    ] = 1000,
+    *,
+    resamples: Resamples,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap, corruptions and masks.", min=0)] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,

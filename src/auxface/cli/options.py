@@ -16,3 +16,27 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing output; in a folder, only what auxface wrote there.")
 ]
+
+
+class _DefaultResamples:
+    """The library's default, imported when it is read: the evaluation package would slow the start of every command."""
+
+    def __call__(self) -> int:
+        from auxface.evaluation.intervals import RESAMPLES
+
+        return RESAMPLES
+
+    def __str__(self) -> str:
+        return str(self())
+
+
+Resamples = Annotated[
+    int,
+    typer.Option(
+        "--resamples",
+        help="Number of bootstrap resamples.",
+        min=100,
+        max=100_000,
+        default_factory=_DefaultResamples(),
+    ),
+]

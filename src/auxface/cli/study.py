@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from auxface.cli.options import Device, Json, Overwrite
+from auxface.cli.options import Device, Json, Overwrite, Resamples
 
 _RUN = "run"
 
@@ -88,9 +88,8 @@ def report(
     markdown: Annotated[
         Path | None, typer.Option("--markdown", help="Also write the tables to this Markdown file.")
     ] = None,
-    resamples: Annotated[
-        int, typer.Option("--resamples", help="Number of bootstrap resamples.", min=100, max=100_000)
-    ] = 1000,
+    *,
+    resamples: Resamples,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,

@@ -11,6 +11,7 @@ from typing import TypeVar
 from auxface import evaluation
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, TableError
+from auxface.evaluation.intervals import RESAMPLES
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance as measured_by
@@ -30,7 +31,7 @@ def audit(
     baseline: str | None = None,
     matrix: bool = False,
     clusters: evaluation.Clusters = "auto",
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     title: str | None = None,
     overwrite: bool = False,

@@ -13,7 +13,7 @@ from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_column, crossed_partitions, single_partitions, whole
-from auxface.evaluation.intervals import CONFIDENCE, Draws, Resampling, draw_resamples
+from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Resampling, draw_resamples
 from auxface.evaluation.measure import MINIMUM_GROUP, LevelDraws, count_missing_as_errors, measure
 from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
 from auxface.evaluation.metrics.classification import confusion
@@ -46,7 +46,7 @@ def audit_tables(
     baseline: str | None = None,
     validation: Mapping[str, Predictions] | None = None,
     clusters: Clusters = "auto",
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:

@@ -26,6 +26,8 @@ from scipy import sparse, stats
 from scipy.special import expit, logit
 
 CONFIDENCE = 0.95
+RESAMPLES = 1000
+"""Default number of bootstrap resamples."""
 # The share of resamples on which a metric must be defined before an interval is given.
 MINIMUM_FINITE = 0.9
 # Resamples whose quantiles are closer than this are all equal, up to rounding.

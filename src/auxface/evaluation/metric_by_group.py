@@ -11,7 +11,7 @@ import pandas as pd
 
 from auxface.evaluation.fairness import metric_gaps
 from auxface.evaluation.groups import NOT_STATED, by_column
-from auxface.evaluation.intervals import Draws, Estimate, draw_resamples
+from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, draw_resamples
 from auxface.evaluation.measure import MINIMUM_GROUP
 from auxface.evaluation.metrics.metric import Metric, MetricInput, metric_from_function
 
@@ -51,7 +51,7 @@ def metric_by_group(
     cluster: Sequence[object] | np.ndarray | None = None,
     higher_is_better: bool = True,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> MetricByGroup:
     """Return any metric for each level of a group, with 95% intervals that respect clusters.

@@ -18,6 +18,7 @@ from auxface.data.samples import load_samples
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
+from auxface.evaluation.intervals import RESAMPLES
 from auxface.inference.explanation_sections import LabeledFaces, explanation_sections
 from auxface.inference.perturbations import ATTACKS, can_be_attacked, perturbation_names
 from auxface.inference.reconstruction_error import reconstruction_figure
@@ -51,7 +52,7 @@ def evaluate(
     baseline: str | None = None,
     validation: bool = True,
     explain: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,

@@ -20,7 +20,7 @@ from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import Comparison, holm
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
-from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, draw_resamples
+from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Estimate, draw_resamples
 from auxface.evaluation.io import read_predictions
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS, decision_metric
@@ -158,7 +158,7 @@ def analyze_study(
     results: Iterable[tuple[RunRecord, Path]],
     planned: int,
     *,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> StudyAnalysis:

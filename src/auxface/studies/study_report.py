@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from auxface.atomic import atomic_file, refuse_existing
+from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.metrics import METRICS
 from auxface.progress import progress_steps
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
@@ -29,7 +30,7 @@ def study_report(
     out: Path,
     *,
     markdown: Path | None = None,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     overwrite: bool = False,
 ) -> StudyAnalysis:
