@@ -18,6 +18,7 @@ MODULES = [
     "auxface.doctor",
     "auxface.data.random",
     "auxface.data.parallel",
+    "auxface.training.sampling",
     *PACKAGES,
     *(
         module.name

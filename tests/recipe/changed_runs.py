@@ -126,6 +126,7 @@ CHANGES = {
     "Train.cutmix": (ALONE, ("train.cutmix=1",), W),
     "Train.group": (GROUPS, ("train.group=when",), W),
     "Train.sampling": (ALONE, ("train.sampling=class_balanced",), W),
+    "Train.labeled_per_batch": ((*ALONE, "tasks=[posed]"), ("train.labeled_per_batch=0.75",), W),
     "Train.reweight_group": (GROUPS, ("train.reweight_group=true",), W),
     "Train.group_dro": (GROUPS, ("train.group_dro=0.5",), W),
     "Train.threshold_per_group": ((*GROUPS, "tasks=[forged]"), ("train.threshold_per_group=true",), "records"),

@@ -74,10 +74,12 @@ def manifest():
         table[name] = ""
     table["frame"] = np.arange(ROWS)
     table.loc[::4, "forged"] = 1.0
+    table["posed"] = table["forged"].where(table["frame"] % 5 != 1)
     labels = {
         "kind": Label("class", ("a", "b")),
         "where": Label("class", ("n", "s")),
         "forged": Label("binary", ("real", "fake")),
+        "posed": Label("binary", ("no", "yes")),
         "age": Label("ordinal"),
     }
     return Manifest(table, labels, ("where", "when"))

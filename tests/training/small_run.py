@@ -23,7 +23,7 @@ from auxface.objectives.registry import register
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train
 from auxface.training.data_loader import DataLoader
 from auxface.training.loop import run_training
-from auxface.training.sampling import make_group_dro
+from auxface.training.sampling import LabeledMixture, make_group_dro
 from auxface.training.selection import Validation
 
 
@@ -85,7 +85,7 @@ def run(folder, *arguments):
     model = JointModel(recipe, [LearnedTask("shade", "class", ("dark", "light"))])
     Killing.model = model
     images, labels = faces(43, 0)
-    shares = None
+    shares, ratio = None, recipe.train.labeled_per_batch
     if recipe.train.group_dro is not None:
         shares = make_group_dro(pd.Series(list("aabac") * 9)[:43], "race", recipe.train.group_dro)
     loader = Killing(
@@ -96,6 +96,7 @@ def run(folder, *arguments):
         augment="light",
         size=32,
         group_dro=shares,
+        mixture=None if ratio is None else LabeledMixture(labels["shade"] >= 0, ratio),
     )
     run_training(model, loader, Validation(*faces(25, 1)), folder=folder, device="cpu")
     print(type(model).__name__)

@@ -19,6 +19,7 @@ TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-p
 CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
 GROUPS = ("epochs=1", "group_dro=0.5")
 TEACHER = ("epochs=1", "teacher=1")
+MIXED = ("epochs=2", "labeled_per_batch=0.75")
 FILES = ("model", "optimizer", "average", "best")
 
 
@@ -54,11 +55,11 @@ def epochs(folder):
 
 
 def start_all(folder, launcher=ALONE):
-    """Start runs with clipped gradients, with group DRO and with stochastic depth, in the same processes."""
+    """Start runs with clipped gradients, group DRO, stochastic depth and fixed label ratios, in the same processes."""
     groups, depth = ("then", str(folder / "groups"), *GROUPS), ("then", str(folder / "depth"), "drop_path=0.2")
-    teacher = ("then", str(folder / "teacher"), *TEACHER)
+    teacher, mixed = ("then", str(folder / "teacher"), *TEACHER), ("then", str(folder / "mixed"), *MIXED)
     folder.mkdir()
-    done = start(folder / "clipped", *CLIPPED, *groups, *depth, *teacher, launcher=launcher)
+    done = start(folder / "clipped", *CLIPPED, *groups, *depth, *teacher, *mixed, launcher=launcher)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -90,6 +91,16 @@ def test_a_killed_run_resumes_to_identical_weights(tmp_path, alone):
     assert epochs(alone / "depth") == epochs(tmp_path / "broken")
 
 
+def test_a_killed_run_with_a_label_ratio_resumes_exactly(tmp_path, alone):
+    arguments = (*MIXED, "checkpoint_every=2")
+    killed = start(tmp_path / "broken", *arguments, "kill_at=4")
+    assert killed.returncode == -signal.SIGKILL
+    assert last(tmp_path / "broken").name == "000000002"
+    assert start(tmp_path / "broken", *arguments).returncode == 0
+    assert list(differences(alone / "mixed", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert epochs(alone / "mixed") == epochs(tmp_path / "broken")
+
+
 def assert_equal_up_to_rounding(first, second):
     for file in ("model", "average", "best"):
         weights = [without_key_biases(folder, file) for folder in (first, second)]
@@ -104,6 +115,10 @@ def assert_equal_up_to_rounding(first, second):
 # 43 images in steps of 12: the last step of an epoch has 7, four for one process and three for the other.
 def test_two_processes_take_the_steps_of_one(alone, two):
     assert_equal_up_to_rounding(alone / "clipped", two / "clipped")
+
+
+def test_two_processes_keep_the_label_ratio(alone, two):
+    assert_equal_up_to_rounding(alone / "mixed", two / "mixed")
 
 
 def test_one_process_resumes_a_sharded_run_with_the_same_steps(tmp_path, one):

@@ -142,6 +142,10 @@ class Train(Strict):
     sampling: Literal["uniform", "group_balanced", "class_balanced"] = "uniform"
     """``uniform``: every image once per epoch. Otherwise images are drawn with replacement, each group (or class)
     equally often."""
+    labeled_per_batch: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Fraction of the images of each step that are labeled, the others being unlabeled; an image is labeled if the
+    label of one task is known. Every image is drawn at least once per epoch, and the rarer kind several times. Empty:
+    the fraction is that of the training split, and varies between steps."""
     reweight_group: bool = False
     """Give each group the same total weight in the primary objective, whatever its size."""
     group_dro: Positive | None = None
@@ -192,6 +196,18 @@ class Train(Strict):
             raise ValueError("an abstain band needs one threshold; set either threshold_per_group or abstain_accuracy")
         if self.reweight_group and self.group_dro is not None:
             raise ValueError("reweight_group and group_dro both weight the groups; set one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_labeled(self) -> "Train":
+        if self.labeled_per_batch is None:
+            return self
+        if self.sampling != "uniform":
+            raise ValueError(
+                f"labeled_per_batch and sampling {self.sampling} both decide how often an image is drawn; set one"
+            )
+        if self.self_blend is not None:
+            raise ValueError("self_blend labels every image, so labeled_per_batch has no effect; remove it")
         return self
 
     @property

@@ -184,6 +184,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         draw_weights=weights.draw,
         loss_weights=weights.loss,
         group_dro=weights.group_dro,
+        mixture=weights.mixture,
         shards=torch.from_numpy(samples.images.shards) if isinstance(samples.images, ShardImages) else None,
     )
     training = TrainingSet(

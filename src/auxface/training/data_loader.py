@@ -19,7 +19,7 @@ from auxface.data.random import sample_seeds
 from auxface.data.video.clips import flatten_frames, frames_to_channels, unflatten_frames
 from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
-from auxface.training.sampling import GroupDRO, number_draws
+from auxface.training.sampling import GroupDRO, LabeledMixture, number_draws
 
 # How many shards are read side by side.
 _SHARDS_AT_ONCE = 16
@@ -47,6 +47,7 @@ class DataLoader:
             once per epoch.
         loss_weights: float32 [N], weight of each image in the primary objective; None: equal weights.
         group_dro: weights of the groups, which follow their losses; None: off.
+        mixture: the labeled and unlabeled images of each step; None: no fixed numbers. Excludes ``draw_weights``.
         shards: int64 [N], the shard that each image is read from. An epoch then reads a few shards at a time, in random
             order, and mixes their images. None: all images are mixed.
     """
@@ -65,6 +66,7 @@ class DataLoader:
     draw_weights: Tensor | None = None
     loss_weights: Tensor | None = None
     group_dro: GroupDRO | None = None
+    mixture: LabeledMixture | None = None
     shards: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -73,20 +75,32 @@ class DataLoader:
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps per epoch; a smaller last batch counts."""
+        if self.mixture is not None:
+            return self.mixture.steps_per_epoch(self.batch_size)
         return -(-len(self.images) // self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
-        """Return the positions of an epoch's images in order, int64 [N]: a permutation, or draws by weight."""
+        """Return the positions of an epoch's images in order, int64.
+
+        A permutation of all images; or N draws by weight; or, with a mixture, whole steps in which some images are
+        drawn several times.
+        """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        if self.mixture is not None:
+            return self.mixture.order(self.batch_size, lambda positions: self._one_pass(positions, generator))
         if self.draw_weights is not None:
             drawn = torch.rand(len(self.images), generator=generator, dtype=torch.float64)
             cumulative = self.draw_weights.double().cumsum(0)
             return torch.searchsorted(cumulative, drawn * cumulative[-1]).clamp(max=len(self.images) - 1)
-        if self.shards is not None:
-            turns = torch.randperm(int(self.shards.max()) + 1, generator=generator)
-            mixed = torch.rand(len(self.images), generator=generator, dtype=torch.float64)
-            return (turns[self.shards] // _SHARDS_AT_ONCE + mixed).argsort(stable=True)
-        return torch.randperm(len(self.images), generator=generator)
+        return self._one_pass(torch.arange(len(self.images)), generator)
+
+    def _one_pass(self, positions: Tensor, generator: torch.Generator) -> Tensor:
+        """Return positions in random order; of shards, those of a few shards at a time."""
+        if self.shards is None:
+            return positions[torch.randperm(len(positions), generator=generator)]
+        turns = torch.randperm(int(self.shards.max()) + 1, generator=generator)
+        mixed = torch.rand(len(positions), generator=generator, dtype=torch.float64)
+        return positions[(turns[self.shards[positions]] // _SHARDS_AT_ONCE + mixed).argsort(stable=True)]
 
     def draws(self, epoch: int) -> Iterator[Tensor]:
         """Yield the draws of each step, int64 [n]."""

@@ -1,10 +1,13 @@
-"""Sampling and weights of the training images, for groups and classes that are rare or fare badly.
+"""Sampling and weights of the training images, for rare groups and classes, and for few labels.
 
-Three ways: draw images of rare groups or classes more often, weight them in the loss, or group DRO (group
+Three ways for groups: draw images of rare groups or classes more often, weight them in the loss, or group DRO (group
 distributionally robust optimization, Sagawa et al., 2020), in which the group with the largest loss counts most. Group
 labels take part in training here alone, and only where the recipe names their column.
+
+Few labels: every step takes a fixed number of labeled and of unlabeled images (:class:`LabeledMixture`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,17 +29,21 @@ class SampleWeights:
             epoch.
         loss: float32 [N], weight of each image in the primary objective, 1 on average; None: equal weights.
         group_dro: weights of the groups, which follow their losses; None: off.
+        mixture: the labeled and unlabeled images of each step; None: no fixed numbers.
     """
 
     draw: Tensor | None = None
     loss: Tensor | None = None
     group_dro: "GroupDRO | None" = None
+    mixture: "LabeledMixture | None" = None
 
 
 def sample_weights(
     options: Train, table: pd.DataFrame, groups: tuple[str, ...], tasks: tuple[LearnedTask, ...]
 ) -> SampleWeights:
     """Return the weights that a recipe requests.
+
+    Weights in the loss are those of the labeled images; an image without a label has no primary loss.
 
     Args:
         options: the recipe section.
@@ -45,7 +52,8 @@ def sample_weights(
         tasks: the tasks; ``class_balanced`` balances the first one with single labels.
 
     Raises:
-        InputError: the column is not a group column of the manifest, or no task has classes to balance.
+        InputError: the column is not a group column of the manifest, no task has classes to balance, or all images
+            are labeled (or none is) and the recipe sets ``labeled_per_batch``.
     """
     if options.group is not None and options.group not in groups:
         raise InputError(
@@ -63,12 +71,21 @@ def sample_weights(
         if single is None:
             raise InputError("train.sampling class_balanced needs a task of kind class or binary")
         draw = inverse_frequency(table[single.name])
+    labeled = labeled_rows(table, tasks)
     if options.reweight_group:
-        loss = inverse_frequency(table[options.group]).float()
-    dro = None
+        loss = inverse_frequency(table[options.group].where(labeled)).float()
+    dro = mixture = None
     if options.group is not None and options.group_dro is not None:
-        dro = make_group_dro(table[options.group], options.group, options.group_dro)
-    return SampleWeights(draw, loss, dro)
+        dro = make_group_dro(table[options.group].where(labeled), options.group, options.group_dro)
+    if options.labeled_per_batch is not None:
+        mixture = LabeledMixture(torch.from_numpy(labeled.to_numpy(copy=True)), options.labeled_per_batch)
+    return SampleWeights(draw, loss, dro, mixture)
+
+
+def labeled_rows(table: pd.DataFrame, tasks: tuple[LearnedTask, ...]) -> pd.Series:
+    """Return for each row whether the label of at least one task is known, bool [N]."""
+    columns = [column for task in tasks for column in (task.classes if task.kind == "multilabel" else (task.name,))]
+    return table[columns].notna().any(axis=1)
 
 
 def number_draws(order: Tensor, images: int) -> Tensor:
@@ -100,6 +117,67 @@ def inverse_frequency(values: pd.Series) -> Tensor:
     weights[known] *= known.sum() / max(weights[known].sum(), 1e-12)
     weights[~known] = 1
     return torch.from_numpy(weights)
+
+
+class LabeledMixture:
+    """A fixed number of labeled and of unlabeled images in every step.
+
+    An epoch has as many steps as it takes to draw every image at least once. The images of the side that would be
+    exhausted earlier, usually the labeled ones, are drawn again, in a new order each time. All steps are full.
+
+    Args:
+        labeled: bool [N], whether a label of each image is known.
+        ratio: fraction of the images of a step that are labeled.
+
+    Raises:
+        InputError: all images are labeled, or none is.
+
+    Example:
+        >>> mixture = LabeledMixture(torch.tensor([True, False, False, False]), 0.5)
+        >>> mixture.steps_per_epoch(2)
+        3
+        >>> mixture.order(2, one_pass=lambda positions: positions)
+        tensor([0, 1, 0, 2, 0, 3])
+    """
+
+    def __init__(self, labeled: Tensor, ratio: float) -> None:
+        self.sides = (torch.where(labeled)[0], torch.where(~labeled)[0])
+        self.ratio = ratio
+        if not all(map(len, self.sides)):
+            raise InputError(
+                "train.labeled_per_batch needs labeled and unlabeled training images; "
+                f"{len(self.sides[0])} of {len(labeled)} are labeled. Remove the key, or add images with --unlabeled"
+            )
+
+    def counts(self, batch_size: int) -> tuple[int, int]:
+        """Return the numbers of labeled and of unlabeled images in a step; at least one of each.
+
+        Raises:
+            InputError: the batch size is 1.
+        """
+        if batch_size < 2:
+            raise InputError("train.labeled_per_batch needs a train.batch_size of 2 or more")
+        labeled = min(max(round(self.ratio * batch_size), 1), batch_size - 1)
+        return labeled, batch_size - labeled
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Return the steps in which every image is drawn at least once."""
+        return max(-(-len(side) // count) for side, count in zip(self.sides, self.counts(batch_size), strict=True))
+
+    def order(self, batch_size: int, one_pass: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the positions of an epoch's images, int64 [steps * batch_size], labeled images first in each step.
+
+        Args:
+            batch_size: images per step.
+            one_pass: function that returns positions, int64 [n], in a new random order.
+        """
+        steps = self.steps_per_epoch(batch_size)
+        columns: list[Tensor] = []
+        for side, count in zip(self.sides, self.counts(batch_size), strict=True):
+            passes = [one_pass(side) for _ in range(-(-steps * count // len(side)))]
+            columns.append(torch.cat(passes)[: steps * count].view(steps, count))
+        # Micro-batches take every n-th image of a step, so each of them gets its part of either side.
+        return torch.cat(columns, dim=1).flatten()
 
 
 class GroupDRO:
@@ -179,6 +257,6 @@ def make_group_dro(column: pd.Series, name: str, step_size: float) -> GroupDRO:
     codes, levels = pd.factorize(column, sort=True)
     if len(levels) < 2:
         raise InputError(
-            f"train.group_dro: '{name}' has {len(levels)} group in the training split; expected two or more"
+            f"train.group_dro: '{name}' has {len(levels)} group among the labeled training images; expected two or more"
         )
     return GroupDRO(torch.from_numpy(codes.astype(np.int64)), len(levels), step_size)
