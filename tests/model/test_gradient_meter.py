@@ -18,8 +18,9 @@ def losses_of(point, **scales):
 
 def joint_model(**settings):
     encoder = Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4)
-    auxiliary = ReconstructionOptions(decoder_width=16, decoder_depth=1, decoder_heads=2)
-    return JointModel(Recipe(auxiliary=auxiliary, encoder=encoder, **settings), [LearnedTask("t", "class", ("x", "y"))])
+    decoder = ReconstructionOptions(decoder_width=16, decoder_depth=1, decoder_heads=2)
+    settings = {"auxiliary": decoder} | settings
+    return JointModel(Recipe(encoder=encoder, **settings), [LearnedTask("t", "class", ("x", "y"))])
 
 
 def batch_of(count=8):
@@ -48,15 +49,24 @@ def test_ratio_and_cosine_are_those_of_the_vectors():
     assert logs["b.cosine"] == pytest.approx(-4 / 5)
 
 
-def test_micro_batches_and_processes_add_up():
+def test_gradients_are_averaged_over_micro_batches():
     whole, parts = GradientMeter(NAMES[:2]), GradientMeter(NAMES[:2])
     point = torch.nn.Parameter(torch.zeros(2))
     whole.accumulate(losses_of(point, primary=[2.0, 2.0], a=[1.0, -1.0]), [point])
-    parts.accumulate(losses_of(point, primary=[0.5, 1.0], a=[1.0, 0.0]), [point])
-    parts.accumulate(losses_of(point, primary=[0.5, 0.0], a=[-0.5, -0.5]), [point])
+    parts.accumulate(losses_of(point, primary=[2.0, 4.0], a=[4.0, 0.0]), [point])
+    parts.accumulate(losses_of(point, primary=[2.0, 0.0], a=[-2.0, -2.0]), [point])
     weights = {"primary": 1.0, "a": 1.0}
-    # The second of two processes holds the same gradients.
-    assert parts.finish(weights, lambda tensor: 2 * tensor) == pytest.approx(whole.finish(weights))
+    assert parts.finish(weights) == pytest.approx(whole.finish(weights))
+    torch.testing.assert_close(parts.state(), whole.state())
+
+
+def test_gradients_are_averaged_over_processes():
+    meter, point = GradientMeter(NAMES[:2]), torch.nn.Parameter(torch.zeros(2))
+    meter.accumulate(losses_of(point, primary=[2.0, 0.0], a=[0.0, 1.0]), [point])
+    other = iter([torch.tensor([0.0, 2.0]), torch.tensor([0.0, 5.0])])
+    logs = meter.finish({"primary": 1.0, "a": 1.0}, lambda own: (own + next(other)) / 2)
+    assert logs["a.gradient_ratio"] == pytest.approx(3 / 2**0.5)
+    assert logs["a.cosine"] == pytest.approx(1 / 2**0.5)
 
 
 def test_the_weight_follows_the_running_means():
@@ -85,20 +95,32 @@ def test_first_steps_and_every_25th_are_measured():
 
 @pytest.mark.parametrize("kind", ["fixed", "learned", "gradient"])
 def test_ratio_and_cosine_are_logged_under_every_balance(kind):
-    logs = one_step(joint_model(balance=Balance(kind=kind)), 0)
+    model = joint_model(balance=Balance(kind=kind))
+    # The weight of balance gradient is known after the first measurement.
+    one_step(model, 0)
+    logs = one_step(model, 1)
     assert -1 <= logs["reconstruction.cosine"] <= 1
-    assert logs["reconstruction.gradient_ratio"] >= 0
+    assert logs["reconstruction.gradient_ratio"] > 0
+    assert ("reconstruction.set_ratio" in logs) == (kind == "gradient")
     for part in ("primary", "reconstruction"):
-        assert {f"{part}.weight", f"{part}.weighted"} <= logs.keys()
+        loss, weight, weighted = (logs[f"{part}.{name}"] for name in ("loss", "weight", "weighted"))
+        torch.testing.assert_close(weighted, weight * loss)
 
 
 def test_a_gradient_balance_holds_its_ratio():
     model = joint_model(balance=Balance(kind="gradient", ratio=0.7))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     ratios = [one_step(model, step, optimizer).get("reconstruction.gradient_ratio") for step in range(30)]
-    assert ratios[0] == 0
+    assert ratios[0] is None
     assert ratios[25] == pytest.approx(0.7, rel=0.3)
     assert ratios[3] is None
+
+
+def test_the_set_ratio_follows_weight_and_warmup():
+    auxiliary = ReconstructionOptions(decoder_width=16, decoder_depth=1, decoder_heads=2, weight=0.5, warmup=0.5)
+    model = joint_model(balance=Balance(kind="gradient", ratio=0.8), auxiliary=auxiliary)
+    assert one_step(model, 25)["reconstruction.set_ratio"] == pytest.approx(0.8 * 0.5 * 0.5)
+    assert one_step(model, 75)["reconstruction.set_ratio"] == pytest.approx(0.8 * 0.5)
 
 
 def test_the_meter_is_resume_state_and_no_weight():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from auxface.data.prepare.prepare import prepare
-from auxface.training.logging import describe_effect
+from auxface.training.auxiliary_effect import describe_effect, effect_warnings, last_figures
 from auxface.training.train import train
 
 RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"
@@ -18,6 +18,7 @@ RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"
         ([{RATIO: 0.04, SKILL: 0.2}], "The auxiliary hardly acted"),
         ([{RATIO: 0.3, SKILL: 0.01}], "The auxiliary did not learn its target"),
         ([{RATIO: 0.3}], "The auxiliary acted"),
+        ([{SKILL: 0.3}], "The auxiliary learned its target"),
         # The first half of the epochs and all but the last skill do not count.
         ([{RATIO: 9.0, SKILL: 0.5}, {RATIO: 0.01}], "The auxiliary hardly acted"),
         ([{RATIO: 0.01, SKILL: -1.0}, {RATIO: 0.2, SKILL: 0.4}], "The auxiliary acted"),
@@ -30,8 +31,30 @@ def test_the_sentence_follows_ratio_and_skill(entries, begin):
 
 def test_the_sentence_names_its_figures():
     sentence = describe_effect([{RATIO: 0.2, SKILL: 0.5}, {RATIO: 0.4, SKILL: 0.25}])
-    assert "0.4 times that of the task" in sentence
+    assert "had 0.4 times the norm of the task's gradient" in sentence
     assert "0.25 (rgb)" in sentence
+
+
+def test_each_of_several_auxiliaries_has_a_sentence():
+    sentences = describe_effect([{RATIO: 0.2, SKILL: 0.5, "cluster_contrast.gradient_ratio": 0.01}])
+    assert "The auxiliary reconstruction acted: " in sentences
+    assert "The auxiliary cluster contrast hardly acted: " in sentences
+
+
+@pytest.mark.parametrize(
+    ("ratio", "skill", "warned"),
+    [(0.049, 0.5, ["ratio was 0.049"]), (0.05, 0.02, []), (0.3, 0.019, ["0.019, below 0.02"]), (0.01, 0.0, ["", ""])],
+)
+def test_a_low_ratio_or_skill_is_warned_about(ratio, skill, warned):
+    found = effect_warnings([{RATIO: ratio, SKILL: skill}])
+    assert len(found) == len(warned)
+    assert all(text in warning for text, warning in zip(warned, found, strict=True))
+
+
+def test_the_last_figures_are_those_last_measured():
+    entries = [{RATIO: 0.2, SKILL: 0.5, "reconstruction.weight": 0.9, "loss": 3.0}, {"reconstruction.weight": 0.8}]
+    figures = {"weight": 0.8, "gradient_ratio": 0.2, "val.skill.rgb": 0.5}
+    assert last_figures(entries) == {"reconstruction": figures}
 
 
 def test_a_supervised_run_has_no_such_sentence():

@@ -37,7 +37,7 @@ def command(
             raise InputError("--resume reads the recipe from the run's folder; give it with --data, --device or --json")
         from auxface.training import train as training
 
-        _print_result(resume, training.resume(resume, data=data, device=device), as_json)
+        _print_result(resume, training.resume(resume, data=data, device=device, warn=_warn), as_json)
         return
     if recipe is None or data is None or (out is None and not check):
         raise InputError("train needs RECIPE, --data and --out (or --resume FOLDER alone)")
@@ -47,8 +47,14 @@ def command(
         _print_check(training.check(recipe, data, overrides=settings or (), seed=seed, device=device), as_json)
         return
     assert out is not None
-    saved = training.train(recipe, data, out, overrides=settings or (), seed=seed, device=device, overwrite=overwrite)
+    saved = training.train(
+        recipe, data, out, overrides=settings or (), seed=seed, device=device, overwrite=overwrite, warn=_warn
+    )
     _print_result(out, saved, as_json)
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
 
 
 def _print_check(result: "DryRun", as_json: bool) -> None:

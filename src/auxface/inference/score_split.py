@@ -156,7 +156,8 @@ def _matches(label: Label, task: TaskRecord) -> bool:
 def _load_folder(name: str, folder: Path, device: str) -> EvaluatedModel:
     saved = load_model(folder)
     model = saved.model.to(resolve_device(device)).eval()
-    facts = {key: saved.config.provenance[key] for key in ("trained_on", "seed") if key in saved.config.provenance}
+    known = saved.config.provenance
+    facts = {key: known[key] for key in ("trained_on", "seed", "auxiliary_effect") if known.get(key) is not None}
     if saved.config.selection is not None:
         facts["chosen_on"] = saved.config.selection.split
     return EvaluatedModel(name, saved.config, partial(score_images, model), model, folder, facts)

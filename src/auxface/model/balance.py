@@ -137,9 +137,11 @@ class GradientMeter:
         # Per objective: exponential mean of its norms, and the weight of the measurements in it.
         self._means = torch.zeros(len(self.objectives), 2, dtype=torch.float64)
         self._gradients: dict[str, Tensor] = {}
+        self._micro_batches = 0
 
     def accumulate(self, losses: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> None:
         """Add the gradients of one micro-batch, before its backward pass; the graph is kept."""
+        self._micro_batches += 1
         for name, loss in losses.items():
             parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             flat = torch.cat(
@@ -162,18 +164,18 @@ class GradientMeter:
 
         Args:
             weights: the weights that the step used.
-            reduce: sums a tensor over processes; every process must call this in the same steps.
+            reduce: averages a tensor over processes; every process must call this in the same steps.
 
         Returns:
             Per auxiliary ``NAME.gradient_ratio`` and ``NAME.cosine``; nothing where no gradient was accumulated. A
-            cosine is absent where one of the gradients is zero.
+            ratio is absent where the weight is zero, as in the first step of balance ``gradient``; a cosine where one
+            of the gradients is zero.
         """
         if not self._gradients:
             return {}
-        gradients = {
-            name: (flat if reduce is None else reduce(flat)).double() for name, flat in self._gradients.items()
-        }
-        self._gradients = {}
+        means = {name: flat / self._micro_batches for name, flat in self._gradients.items()}
+        gradients = {name: (mean if reduce is None else reduce(mean)).double() for name, mean in means.items()}
+        self._gradients, self._micro_batches = {}, 0
         norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
         if not all(torch.isfinite(torch.tensor(list(norms.values())))):
             # The loss is checked elsewhere; a running mean must not be lost to one overflow in fp16.
@@ -186,7 +188,8 @@ class GradientMeter:
         for name in norms:
             if name == primary or not norms.get(primary):
                 continue
-            logs[f"{name}.gradient_ratio"] = weights[name] * norms[name] / (weights[primary] * norms[primary])
+            if weights[name]:
+                logs[f"{name}.gradient_ratio"] = weights[name] * norms[name] / (weights[primary] * norms[primary])
             if norms[name]:
                 dot = float(gradients[name] @ gradients[primary])
                 logs[f"{name}.cosine"] = dot / (norms[name] * norms[primary])

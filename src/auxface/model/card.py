@@ -40,7 +40,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
             f"Weights of epoch {config.selection.epoch}, selected by {config.selection.metric} on the "
             f"{config.selection.split} split ({value})."
         ]
-    lines += ["", *_auxiliary_figures(facts.get("objectives", {})), *_measured(report or {})]
+    lines += ["", *_last_figures(facts.get("auxiliaries")), *_training_split_figures(facts.get("objectives"))]
+    lines += _measured(report or {})
     lines += ["## Limits", ""]
     lines += [
         "Scores are valid for images like those of the training data. Before using the model on people, measure it by "
@@ -48,7 +49,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         "is, or whether an image is genuine; it returns scores.",
         "",
     ]
-    known = {key: value for key, value in facts.items() if key != "objectives"}
+    known = {key: value for key, value in facts.items() if key not in ("objectives", "auxiliaries")}
     lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)
 
@@ -99,7 +100,26 @@ def _level_thresholds(config: ModelConfig) -> list[str]:
     ]
 
 
-def _auxiliary_figures(figures: object) -> list[str]:
+def _last_figures(auxiliaries: object) -> list[str]:
+    """Return the section on the auxiliaries' last logged figures; empty where there are none."""
+    rows = [
+        f"| {_words(name)} | {_words(figure).replace('.', ', ')} | {value:.4g} |"
+        for name, figures in (auxiliaries if isinstance(auxiliaries, Mapping) else {}).items()
+        for figure, value in (figures if isinstance(figures, Mapping) else {}).items()
+        if isinstance(value, (int, float))
+    ]
+    if not rows:
+        return []
+    head = [
+        "Means over the last epoch in which each was measured:",
+        "",
+        "| auxiliary | figure | value |",
+        "|---|---|---|",
+    ]
+    return [*head, *rows, ""]
+
+
+def _training_split_figures(figures: object) -> list[str]:
     """Return the section on the auxiliaries' figures about the training split; empty where there are none."""
     known = figures if isinstance(figures, Mapping) else {}
     rows = [

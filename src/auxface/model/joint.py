@@ -139,7 +139,8 @@ class JointModel(nn.Module):
             assert self.gradient_meter is not None
             self.gradient_meter.accumulate(losses, self.encoder.shared_parameters())
         total, weights = self._weighted(losses, factors)
-        if len(losses) > 1:
+        if any(self._running()):
+            logs |= {f"{name}.loss": loss.detach() for name, loss in losses.items()}
             logs |= {f"{name}.weight": weight for name, weight in weights.items()}
             logs |= {f"{name}.weighted": weights[name] * loss.detach() for name, loss in losses.items()}
         return JointLoss(total, logs, sample_losses)
@@ -206,14 +207,19 @@ class JointModel(nn.Module):
 
         Args:
             progress: the position of the step.
-            reduce: sums a tensor over processes.
+            reduce: averages a tensor over processes.
 
         Returns:
-            Gradient ratios and cosines where the step measured them, for the log.
+            Gradient ratios and cosines where the step measured them, for the log; under balance ``gradient`` also the
+            ratios to be held, as ``NAME.set_ratio``.
         """
         for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, progress)
-        return {} if self.gradient_meter is None else self.gradient_meter.finish(self._weights, reduce)
+        logs = {} if self.gradient_meter is None else self.gradient_meter.finish(self._weights, reduce)
+        if not logs or self.recipe.balance.kind != "gradient":
+            return logs
+        ratio, factors = self.recipe.balance.ratio, self._factors(progress)
+        return logs | {f"{name}.set_ratio": ratio * factors[name] for name in self.auxiliaries if factors[name] > 0}
 
     @torch.no_grad()
     def validation_logs(self, images: np.ndarray) -> dict[str, float]:

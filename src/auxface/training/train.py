@@ -8,7 +8,8 @@ Example:
     saved = resume("runs/a")
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
 from auxface.training.assembly import Assembly, agree_on_batch_size, assemble
+from auxface.training.auxiliary_effect import describe_effect, effect_warnings, last_figures
 from auxface.training.checkpoint import (
     RunRecord,
     check_image_counts,
@@ -47,7 +49,7 @@ from auxface.training.checkpoint import (
 from auxface.training.distributed import is_restart, make_accelerator
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
 from auxface.training.errors import readable_errors
-from auxface.training.logging import describe_effect, read_entries
+from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
 from auxface.training.selection import calibrate
 
@@ -71,6 +73,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> SavedModel:
     """Train a model and write its directory.
 
@@ -84,6 +87,7 @@ def train(
         seed: Seed that replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overwrite: Replace what auxface wrote in ``out``.
+        warn: Called with a text on each auxiliary that hardly acted or did not learn its target.
 
     Returns:
         The model with its best weights, and its configuration.
@@ -102,7 +106,7 @@ def train(
     """
     data, out = Path(data), Path(out)
     if is_restart() and has_record(out):
-        return resume(out, device=device)
+        return resume(out, device=device, warn=warn)
     check_output_folder(out, overwrite)
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
@@ -113,10 +117,16 @@ def train(
     if accelerator.is_main_process:
         _start_folder(out, assembly.recipe, RunRecord(str(data.resolve()), manifest.hash, assembly.image_counts()))
     accelerator.wait_for_everyone()
-    return _run(assembly, manifest, out, accelerator)
+    return _run(assembly, manifest, out, accelerator, warn)
 
 
-def resume(out: str | Path, *, data: str | Path | None = None, device: str = "auto") -> SavedModel:
+def resume(
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    device: str = "auto",
+    warn: Callable[[str], None] = warnings.warn,
+) -> SavedModel:
     """Resume an interrupted run from its last checkpoint and train to the end of its recipe.
 
     On the same machine and device the result equals that of an uninterrupted run bit for bit.
@@ -125,6 +135,7 @@ def resume(out: str | Path, *, data: str | Path | None = None, device: str = "au
         out: Folder of the run.
         data: Path of the manifest if it has moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        warn: As for :func:`train`.
 
     Returns:
         The model with its best weights, and its configuration.
@@ -142,7 +153,7 @@ def resume(out: str | Path, *, data: str | Path | None = None, device: str = "au
     check_image_counts(out, record, assembly.image_counts())
     if accelerator.is_main_process:
         begin_growing(out, _GROWING)
-    return _run(assembly, manifest, out, accelerator)
+    return _run(assembly, manifest, out, accelerator, warn)
 
 
 def check(
@@ -204,7 +215,9 @@ def _start_folder(out: Path, recipe: Recipe, record: RunRecord) -> None:
         raise
 
 
-def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Accelerator) -> SavedModel:
+def _run(
+    assembly: Assembly, manifest: Manifest, out: Path, accelerator: Accelerator, warn: Callable[[str], None]
+) -> SavedModel:
     recipe, is_main = assembly.recipe, accelerator.is_main_process
     steps = recipe.train.epochs * assembly.loader.steps_per_epoch
     rejected = write_rejected(assembly.splits, out / "rejected.csv") if is_main else 0
@@ -224,6 +237,8 @@ def _run(assembly: Assembly, manifest: Manifest, out: Path, accelerator: Acceler
             with added_files(out) as temporary:
                 write_model_files(result.model, temporary, config)
             end_growing(out)
+        for text in effect_warnings(read_entries(out / "log.jsonl")):
+            warn(text)
     return SavedModel(result.model, config)
 
 
@@ -232,6 +247,7 @@ def _configuration(
 ) -> ModelConfig:
     """Calibrate the model on the validation split and return the content of ``config.json``."""
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
+    entries = read_entries(out / "log.jsonl")
     logits = score_images(result.model, validation.images)
     column = recipe.train.group if recipe.train.threshold_per_group else None
     groups = None if column is None else assembly.splits["val"].manifest.table[column]
@@ -259,7 +275,8 @@ def _configuration(
             images=assembly.image_counts(),
             unreadable=rejected,
             objectives=result.model.report(),
-            auxiliary_effect=describe_effect(read_entries(out / "log.jsonl")),
+            auxiliary_effect=describe_effect(entries),
+            auxiliaries=last_figures(entries),
             training_seconds=round(result.seconds, 1),
         ),
     )

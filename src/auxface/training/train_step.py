@@ -94,7 +94,7 @@ class Stepper:
             logs["gradient_norm"] = full_tensor(norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        measured = self.model.after_step(progress, self._sum_over_processes)
+        measured = self.model.after_step(progress, self._mean_over_processes)
         logs |= {name: torch.tensor(value, device=accelerator.device) for name, value in measured.items()}
         if self.loader.group_dro is not None:
             sums = self.loader.group_dro.sums.float().to(accelerator.device)
@@ -103,8 +103,8 @@ class Stepper:
         self.failed = torch.where(finite, self.failed, self.failed.clamp(max=step))
         return logs
 
-    def _sum_over_processes(self, tensor: Tensor) -> Tensor:
-        return torch.as_tensor(self.accelerator.reduce(tensor, reduction="sum"))
+    def _mean_over_processes(self, tensor: Tensor) -> Tensor:
+        return torch.as_tensor(self.accelerator.reduce(tensor, reduction="mean"))
 
     def first_failure(self) -> int | None:
         """Return the first step (from 0) whose loss was not finite on any process; None while all were finite."""

@@ -5,11 +5,21 @@ import json
 import re
 import shutil
 
+import pandas as pd
 import pytest
 from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
 from auxface.evaluation import Figure, Section, TableError, audit_tables, cross_dataset, write_report
 from auxface.evaluation.report.conclusions import TERMS
+
+
+def training_log(*, auxiliary):
+    """A log of three epochs, as training writes it."""
+    log = pd.DataFrame({"epoch": [1, 2, 3], "loss": [2.0, 1.5, 1.2], "val.balanced_accuracy": [0.2, 0.4, 0.5]})
+    columns = {"gradient_ratio": 0.3, "set_ratio": 0.3, "cosine": 0.1, "loss": 4.0, "weighted": 1.0, "weight": 0.25}
+    columns = {f"reconstruction.{name}": value for name, value in columns.items()}
+    columns |= {"reconstruction.skill.rgb": 0.4, "val.reconstruction.skill.rgb": 0.3, "primary.weighted": 1.9}
+    return log.assign(**columns) if auxiliary else log
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +42,11 @@ def pages(tmp_path_factory):
         }
         for name in tables
     }
+    for name in ("ssat", "l_ssat"):
+        tables[name].provenance["auxiliary_effect"] = f"The auxiliary acted: as that of {name} does."
     found = audit_tables(tables, robustness=robustness, baseline="supervised", resamples=100)
-    write_report(found, folder / "three", title="Three models")
+    logs = {name: training_log(auxiliary=name != "supervised") for name in tables}
+    write_report(found, folder / "three", title="Three models", curves=logs)
     parts = {(a, b): forged_predictions(n=600, seed=ord(a) + ord(b)) for a in "xy" for b in "xyz"}
     write_report(audit_tables(cross_dataset(parts), resamples=100), folder / "matrix", title="Across")
     return folder
@@ -70,6 +83,28 @@ def test_the_interval_is_said_to_hold_the_true_value(pages):
     figures = json.loads((pages / "one" / "report.json").read_text())["tasks"]["forged"]["overall"]["auc"]
     assert f"The true value of AUC lies between {figures['low']:.3f} and {figures['high']:.3f} (95% conf" in opening
     assert "times in 20" not in page
+
+
+def test_the_page_says_whether_the_auxiliary_acted(pages):
+    page = html.unescape((pages / "three" / "report.html").read_text())
+    panel = page[page.index("<h2>Did the auxiliary do anything?") : page.index("<h2>Training")]
+    assert [f"that of {name} does." in panel for name in ("supervised", "ssat", "l_ssat")] == [False, True, True]
+    titles = re.findall(r"<h3>(.*?)</h3>", panel)
+    assert titles == [
+        "gradient ratio (dashed: set value)",
+        "cosine of the gradients",
+        "validation skill, rgb (dashed: training)",
+        "loss",
+        "weighted loss (dashed: task)",
+        "weight",
+    ]
+    rest = page[page.index("<h2>Training") :]
+    assert [f"<h3>{title}</h3>" in rest for title in ("loss", "validation balanced accuracy")] == [True, True]
+    assert "cosine" not in rest
+
+
+def test_a_supervised_model_has_no_panel_on_auxiliaries(pages):
+    assert "Did the auxiliary" not in (pages / "one" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["one", "three"])

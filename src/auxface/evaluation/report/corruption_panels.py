@@ -1,9 +1,7 @@
-"""Curves on the page: metrics over severities of corruptions, gaps under corruption, training and reliability."""
+"""Curves on the page: metrics over severities of corruptions, gaps under corruption, and reliability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
 
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, format_value
@@ -169,36 +167,8 @@ def _wider(after: Estimate | None, before: Estimate | None) -> bool:
     return bool(after and before and after.low is not None and before.value is not None and after.low > before.value)
 
 
-_NOT_SERIES = {"epoch", "step", "seconds", "learning_rate", "model"}
 # Bins with fewer samples are too noisy to draw.
 _SHOWN_BIN = 10
-
-
-def training_curves(curves: Mapping[str, pd.DataFrame], models: Sequence[str]) -> list[CurvePanel]:
-    """Return one small chart per series of a training log: validation metrics first, then losses."""
-    names = [*models, *(name for name in curves if name not in models)]
-    series = dict.fromkeys(
-        str(column)
-        for frame in curves.values()
-        for column in frame.columns
-        if column not in _NOT_SERIES and pd.api.types.is_numeric_dtype(frame[column])
-    )
-    panels = []
-    for name in sorted(series, key=lambda item: (not item.startswith("val."), list(series).index(item))):
-        known = {
-            model: frame[frame[name].notna()]
-            for model, frame in curves.items()
-            if name in frame.columns and frame[name].notna().any()
-        }
-        lines = [_training_line(names.index(model), frame, name) for model, frame in known.items()]
-        if lines:
-            unit = "epoch" if any("epoch" in frame for frame in curves.values()) else "step"
-            metric = name.removeprefix("val.")
-            title = f"validation {metric.replace('_', ' ')}" if name.startswith("val.") else metric.replace("_", " ")
-            share = name.startswith("val.") and metric in METRICS and METRICS[metric].percent
-            svg = line_chart(f"training-{name}", lines, x_label=unit, percent=share, marked=False)
-            panels.append(CurvePanel(title, svg, f"{title} over {unit}s of {len(lines)} models"))
-    return panels
 
 
 def reliability_diagram(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> CurvePanel | None:
@@ -222,8 +192,3 @@ def reliability_diagram(task: str, found: Mapping[str, TaskAudit], places: Seque
     )
     bins = "; ".join(f"{places[line.place]}: {len(line.x)} bins" for line in lines)
     return CurvePanel("Frequency against score", svg, f"Observed frequency against score, by bins of score. {bins}")
-
-
-def _training_line(place: int, frame: pd.DataFrame, name: str) -> Line:
-    x = frame["epoch"] if "epoch" in frame else frame["step"] if "step" in frame else pd.Series(range(len(frame)))
-    return Line(place, x.to_numpy(float).tolist(), frame[name].to_numpy(float).tolist())

@@ -213,8 +213,8 @@ def render(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from auxface.evaluation.report.conclusions import TERMS
-    from auxface.evaluation.report.corruption_panels import training_curves
     from auxface.evaluation.report.task_view import task_view
+    from auxface.evaluation.report.training_panels import auxiliary_panel, training_curves
 
     environment = Environment(
         loader=PackageLoader("auxface.evaluation"),
@@ -226,13 +226,16 @@ def render(
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     names = list(dict.fromkeys(task for model in audit.models.values() for task in model.tasks))
     views: list[TaskView] = [task_view(audit, name) for name in names]
+    auxiliary = auxiliary_panel(audit, curves)
+    omitted = frozenset() if auxiliary is None else auxiliary.columns
     return environment.get_template("report.html.j2").render(
         title=title,
         audit=audit,
         models=list(audit.models),
         terms=TERMS,
         tasks=views,
-        training=training_curves(curves, list(audit.models)) if curves else [],
+        auxiliary=auxiliary,
+        training=training_curves(curves, list(audit.models), omitted) if curves else [],
         before=before,
         after=after,
         files=files,

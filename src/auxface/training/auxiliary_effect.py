@@ -1,0 +1,135 @@
+"""Whether an auxiliary did anything: its figures, a sentence and warnings from the log of a run.
+
+The gradient ratio says how strongly an auxiliary acted on the encoder, the skill on validation images whether it
+learned its target. Both are defined in :mod:`auxface.model.balance` and
+:mod:`auxface.objectives.reconstruction.masked_autoencoder`.
+
+Example:
+    >>> entries = [{"reconstruction.gradient_ratio": 0.31, "val.reconstruction.skill.rgb": 0.62}]
+    >>> describe_effect(entries).split(":")[0]
+    'The auxiliary acted'
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+LEAST_RATIO = 0.05
+LEAST_SKILL = 0.02
+_RATIO, _SKILL = ".gradient_ratio", ".skill."
+_FIGURES = ("loss", "weight", "weighted", "gradient_ratio", "set_ratio", "cosine")
+
+Entries = Sequence[Mapping[str, Any]]
+"""The entries of ``log.jsonl``, one per epoch."""
+
+
+@dataclass(frozen=True)
+class AuxiliaryEffect:
+    """What one auxiliary did in a run.
+
+    Attributes:
+        name: the auxiliary's name.
+        ratio: mean gradient ratio over the second half of the epochs; None where it was not measured.
+        skills: last skill on validation images, by target; empty where it was not measured.
+    """
+
+    name: str
+    ratio: float | None
+    skills: Mapping[str, float]
+
+    @property
+    def is_negligible(self) -> bool:
+        """Whether the gradient ratio is below 0.05."""
+        return self.ratio is not None and self.ratio < LEAST_RATIO
+
+    @property
+    def is_unlearned(self) -> bool:
+        """Whether the skill of every target is below 0.02."""
+        return bool(self.skills) and max(self.skills.values()) < LEAST_SKILL
+
+
+def auxiliary_effects(entries: Entries) -> list[AuxiliaryEffect]:
+    """Return the effect of each auxiliary of which a gradient ratio or a skill was measured."""
+    names: dict[str, None] = {}
+    for key in dict.fromkeys(key for entry in entries for key in entry):
+        if key.endswith(_RATIO):
+            names[key.removesuffix(_RATIO)] = None
+        elif key.startswith("val.") and _SKILL in key:
+            names[key.removeprefix("val.").partition(_SKILL)[0]] = None
+    late = entries[len(entries) // 2 :]
+    effects = []
+    for name in names:
+        ratios = [entry[f"{name}{_RATIO}"] for entry in late if f"{name}{_RATIO}" in entry]
+        skills = _last(entries, f"val.{name}{_SKILL}")
+        if ratios or skills:
+            effects.append(AuxiliaryEffect(name, fmean(ratios) if ratios else None, skills))
+    return effects
+
+
+def describe_effect(entries: Entries) -> str | None:
+    """Describe the effect of the auxiliaries of a run, in one sentence each.
+
+    Returns:
+        A sentence that begins with "The auxiliary acted"; with "The auxiliary hardly acted" where the mean gradient
+        ratio over the second half of the epochs is below 0.05; with "The auxiliary did not learn its target" where the
+        last skill on validation images of every target is below 0.02; or with "The auxiliary learned its target" where
+        the ratio was not measured. None where neither was measured, as in a supervised run.
+    """
+    effects = auxiliary_effects(entries)
+    return " ".join(_sentence(effect, alone=len(effects) == 1) for effect in effects) or None
+
+
+def _sentence(effect: AuxiliaryEffect, *, alone: bool) -> str:
+    parts: list[str] = []
+    if effect.ratio is not None:
+        parts.append(
+            "in the second half of the epochs, its gradient on the last stage of the encoder had "
+            f"{effect.ratio:.2g} times the norm of the task's gradient"
+        )
+    if effect.skills:
+        named = ", ".join(f"{value:.2f} ({target.replace('_', ' ')})" for target, value in effect.skills.items())
+        parts.append(f"its last skill on validation images was {named}")
+    if effect.is_negligible:
+        verb, limit = "hardly acted", f" (a ratio below {LEAST_RATIO} is negligible)"
+    elif effect.is_unlearned:
+        verb, limit = "did not learn its target", " (0 is the skill of the best constant prediction)"
+    else:
+        verb, limit = "learned its target" if effect.ratio is None else "acted", ""
+    subject = "The auxiliary" if alone else f"The auxiliary {effect.name.replace('_', ' ')}"
+    return f"{subject} {verb}: {', and '.join(parts)}{limit}."
+
+
+def effect_warnings(entries: Entries) -> list[str]:
+    """Return a warning, with what to change, for each auxiliary that hardly acted or did not learn its target."""
+    warnings: list[str] = []
+    for effect in auxiliary_effects(entries):
+        if effect.is_negligible:
+            warnings.append(
+                f"{effect.name}: the gradient ratio was {effect.ratio:.2g}, below {LEAST_RATIO}, so this run does not "
+                "test the auxiliary; set balance=gradient"
+            )
+        if effect.is_unlearned:
+            warnings.append(
+                f"{effect.name}: the skill on validation images was {max(effect.skills.values()):.3f}, below "
+                f"{LEAST_SKILL}; train longer, or choose a target that can be predicted from visible patches"
+            )
+    return warnings
+
+
+def last_figures(entries: Entries) -> dict[str, dict[str, float]]:
+    """Return the last logged figures of each auxiliary: losses, weight, gradient ratio, cosine, skills."""
+    return {
+        effect.name: {
+            **{key: value for key, value in _last(entries, f"{effect.name}.").items() if key in _FIGURES},
+            **{f"skill.{key}": value for key, value in _last(entries, f"{effect.name}{_SKILL}").items()},
+            **{f"val.skill.{key}": value for key, value in effect.skills.items()},
+        }
+        for effect in auxiliary_effects(entries)
+    }
+
+
+def _last(entries: Entries, prefix: str) -> dict[str, float]:
+    """Return the last value of each key with a prefix, by the rest of the key."""
+    merged = {key: value for entry in entries for key, value in entry.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): float(value) for key, value in merged.items()}
