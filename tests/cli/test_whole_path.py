@@ -18,6 +18,9 @@ def test_train_evaluate_predict(run, sixty, small, tmp_path):
     saved = load_model(tmp_path / "model")
     assert saved.config.selection.split == "val"
     assert [task.name for task in saved.config.tasks] == ["emotion"]
+    # Four steps teach no target.
+    assert f"{saved.config.provenance['auxiliary_effect']}\n" in trained.out
+    assert "warning: reconstruction: the skill on validation images was -" in trained.err
 
     measured = run("evaluate", "model", "--data", sixty, "--split", "test", "--out", "model/test", "--resamples", 100)
     assert measured.code == 0, measured.err

@@ -1,5 +1,6 @@
 """``evaluate``: perturbations, attacks, exported files, mean maps, missed faces, class orders."""
 
+import html
 import json
 from dataclasses import replace
 
@@ -69,6 +70,13 @@ def test_report_names_training_data_and_machine(measured):
     assert report["provenance"]["trained_on"] == "synthetic"
     assert report["provenance"]["chosen_on"] == "val"
     assert {"versions", "machine", "created"} <= set(report["method"]["measured_by"])
+
+
+def test_the_page_repeats_the_sentence_of_training(measured, trained):
+    sentence = json.loads((trained / "config.json").read_text())["provenance"]["auxiliary_effect"]
+    assert sentence.startswith("The auxiliary ")
+    assert sentence in html.unescape((measured[0] / "report.html").read_text())
+    assert "gradient ratio</h3>" in (measured[0] / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

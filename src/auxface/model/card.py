@@ -49,7 +49,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         "is, or whether an image is genuine; it returns scores.",
         "",
     ]
-    known = {key: value for key, value in facts.items() if key not in ("objectives", "auxiliaries")}
+    known = {key: value for key, value in facts.items() if key not in ("objectives", "auxiliaries", "auxiliary_effect")}
     lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)
 

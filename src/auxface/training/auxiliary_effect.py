@@ -91,9 +91,9 @@ def _sentence(effect: AuxiliaryEffect, *, alone: bool) -> str:
         named = ", ".join(f"{value:.2f} ({target.replace('_', ' ')})" for target, value in effect.skills.items())
         parts.append(f"its last skill on validation images was {named}")
     if effect.is_negligible:
-        verb, limit = "hardly acted", f" (a ratio below {LEAST_RATIO} is negligible)"
+        verb, limit = "hardly acted", f"; a ratio below {LEAST_RATIO} is negligible"
     elif effect.is_unlearned:
-        verb, limit = "did not learn its target", " (0 is the skill of the best constant prediction)"
+        verb, limit = "did not learn its target", "; 0 is the skill of the best constant prediction"
     else:
         verb, limit = "learned its target" if effect.ratio is None else "acted", ""
     subject = "The auxiliary" if alone else f"The auxiliary {effect.name.replace('_', ' ')}"

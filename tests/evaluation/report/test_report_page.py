@@ -94,7 +94,7 @@ def test_the_page_says_whether_the_auxiliary_acted(pages):
         "gradient ratio (dashed: set value)",
         "cosine of the gradients",
         "validation skill, rgb (dashed: training)",
-        "loss",
+        "auxiliary loss",
         "weighted loss (dashed: task)",
         "weight",
     ]

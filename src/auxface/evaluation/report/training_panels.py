@@ -79,7 +79,7 @@ def training_curves(curves: Curves, models: Sequence[str], omitted: Collection[s
         lines = _lines(column, curves, names)
         if lines:
             metric = column.removeprefix("val.")
-            title = f"validation {_words(metric)}" if column.startswith("val.") else _words(metric)
+            title = f"{'validation ' if column.startswith('val.') else ''}{_words(metric).replace('.', ': ')}"
             percent = column.startswith("val.") and metric in METRICS and METRICS[metric].percent
             panels.append(_panel(f"training-{column}", title, lines, curves, percent=percent))
     return panels
@@ -100,7 +100,7 @@ def _auxiliary_charts(curves: Curves) -> Iterator[_Chart]:
             skill = f"{name}.{_SKILL}{target}"
             title = f"{prefix}validation skill, {_words(target)}"
             yield _Chart(title, f"val.{skill}", skill, "training")
-        yield _Chart(f"{prefix}loss", f"{name}.loss")
+        yield _Chart(f"{prefix}auxiliary loss", f"{name}.loss")
         yield _Chart(f"{prefix}weighted loss", f"{name}.weighted", "primary.weighted", "task")
         yield _Chart(f"{prefix}weight", f"{name}.weight", "primary.weight", "task")
 
