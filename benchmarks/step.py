@@ -24,8 +24,8 @@ from auxface.data.augment.presets import make_views
 from auxface.model import JointModel
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
-from auxface.training.fsdp import configure_blocks
 from auxface.training.optimizer import make_optimizer
+from auxface.training.performance import configure_blocks
 from auxface.training.schedule import set_learning_rate
 
 

@@ -147,7 +147,7 @@ def test_a_killed_sharded_run_resumes_to_identical_weights(tmp_path, one):
 
 
 def test_two_processes_update_group_weights_as_one(alone, two):
-    first, second = (load_file(last(folder / "groups") / "group_shares.safetensors") for folder in (alone, two))
+    first, second = (load_file(last(folder / "groups") / "group_dro.safetensors") for folder in (alone, two))
     assert first["log_shares"].exp().std() > 0.01
     torch.testing.assert_close(first["log_shares"], second["log_shares"], rtol=0, atol=1e-5)
     first, second = (without_key_biases(folder / "groups") for folder in (alone, two))

@@ -1,4 +1,4 @@
-"""Validation of videos, which equals the video level of an audit; batches of clips."""
+"""Selection of the best epoch; validation of videos, which equals the video level of an audit; batches of clips."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from auxface.objectives import LearnedTask, TrainingSet
 from auxface.objectives.learned_task import classification_figure
 from auxface.recipe import load_recipe
 from auxface.training.data_loader import DataLoader
-from auxface.training.selection import video_level, video_numbers
+from auxface.training.selection import is_better, video_level, video_numbers
 
 FORGED = LearnedTask("forged", "binary", ("real", "fake"))
 EMOTION = LearnedTask("emotion", "class", ("happy", "sad", "angry"))
@@ -29,6 +29,18 @@ def clips_of_videos(seed=0, videos=12):
     logits = {"forged": random.normal(0, 3, (len(video), 1)), "emotion": random.normal(0, 2, (len(video), 3))}
     labels = {"forged": torch.from_numpy((video % 2).astype(np.float32)), "emotion": torch.from_numpy(video % 3)}
     return video, {name: values.astype(np.float32) for name, values in logits.items()}, labels
+
+
+def test_an_equal_figure_keeps_the_earlier_epoch():
+    assert is_better(0.8, 0.7)
+    assert not is_better(0.8, 0.8)
+    assert not is_better(0.7, 0.8)
+
+
+def test_the_later_epoch_is_kept_if_a_figure_is_missing():
+    assert is_better(None, None)
+    assert is_better(None, 0.8)
+    assert is_better(0.1, None)
 
 
 def test_a_video_score_is_the_mean_of_its_clip_scores():

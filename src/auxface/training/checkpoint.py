@@ -35,7 +35,7 @@ from auxface.errors import InputError
 from auxface.model.directory import write_weights
 from auxface.training.fsdp import shard_like
 
-TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_shares")
+TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_dro")
 _KEPT = 2
 _STATE = "state.json"
 _DIGITS = 9
@@ -51,7 +51,7 @@ class RunState:
         step_in_epoch: Steps done of the current epoch.
         best_value: Best validation figure so far, or None.
         best_epoch: Epoch of the best figure, counted from 1; 0 before the first validation.
-        looks_since_best: Validations since the best figure.
+        validations_since_best: Validations since the best figure.
         sums: Sums of the scalars that the steps of the current epoch have logged.
         summed: Number of steps in each sum.
         scaler: State of the fp16 loss scale; empty without one.
@@ -62,7 +62,7 @@ class RunState:
     step_in_epoch: int = 0
     best_value: float | None = None
     best_epoch: int = 0
-    looks_since_best: int = 0
+    validations_since_best: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     summed: dict[str, int] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)

@@ -22,8 +22,9 @@ from auxface.errors import InputError
 from auxface.recipe import Recipe
 from auxface.training.assembly import Assembly
 from auxface.training.distributed import prepare
-from auxface.training.fsdp import configure_blocks, full_model, shard_model, unsharded_copy
+from auxface.training.fsdp import full_model, shard_model, unsharded_copy
 from auxface.training.optimizer import make_optimizer
+from auxface.training.performance import configure_blocks
 from auxface.training.train_step import Stepper
 
 

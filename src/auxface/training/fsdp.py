@@ -1,4 +1,4 @@
-"""Sharded weights (FSDP; Zhao et al., 2023), and how transformer blocks run.
+"""Sharded weights (FSDP; Zhao et al., 2023).
 
 Each process keeps a shard of every weight, gradient and optimizer moment, and gathers the weights of a transformer
 block while that block runs. The launcher requests it through the environment, as ``accelerate launch`` does with
@@ -12,20 +12,12 @@ Example:
     if uses_fsdp(accelerator):
         shard_model(model, accelerator)         # before the optimizer is made
     weights = full_state_dict(model)            # all processes call it together
-
-How transformer blocks run: attention kernel, compilation, activation checkpointing.
-
-The names of weights do not change.
-
-Example:
-    configure_blocks(model, recipe.train, torch.device("cuda"), "bf16")
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
 
 import torch
 import torch.distributed as distributed
@@ -34,46 +26,10 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.utils.checkpoint import checkpoint
 
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.objectives.objective import resume_only_modules
-from auxface.recipe import Train
-
-
-def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
-    """Set the attention kernel, compilation and activation checkpointing of every block of encoder and decoder.
-
-    Args:
-        model: Model on its device; changed in place.
-        options: Section ``train`` of the recipe.
-        device: Device on which the model is trained.
-        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
-    """
-    # In bf16 on a CPU, torch's fused attention falls back to a slow path; see docs/performance.md.
-    is_slow_fused = device.type == "cpu" and precision == "bf16"
-    plain = options.attention == "plain" or (options.attention == "auto" and is_slow_fused)
-    for module in model.modules():
-        if isinstance(getattr(module, "fused_attn", None), bool):
-            module.fused_attn = not plain  # pyright: ignore[reportArgumentType]
-    for block in transformer_blocks(model):
-        if options.checkpoint_activations:
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-        if options.compile:
-            block.compile()
-
-
-def transformer_blocks(model: nn.Module) -> list[nn.Module]:
-    """Return the repeated blocks of encoder and decoder, or the stages of hierarchical encoders."""
-    blocks: list[nn.Module] = []
-    for name, module in model.named_modules():
-        is_list = name.rpartition(".")[2] in ("blocks", "stages", "layers")
-        is_inside = any(module is part for block in blocks for part in block.modules())
-        if is_list and isinstance(module, nn.Sequential | nn.ModuleList) and not is_inside:
-            blocks.extend(module)
-    return blocks
-
 
 _REQUEST = "ACCELERATE_USE_FSDP"
 _REFUSED = {
@@ -161,6 +117,17 @@ def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=reshard)
     for _, module in resume_only_modules(model):
         shard_model(module, accelerator)
+
+
+def transformer_blocks(model: nn.Module) -> list[nn.Module]:
+    """Return the repeated blocks of encoder and decoder, or the stages of hierarchical encoders."""
+    blocks: list[nn.Module] = []
+    for name, module in model.named_modules():
+        is_list = name.rpartition(".")[2] in ("blocks", "stages", "layers")
+        is_inside = any(module is part for block in blocks for part in block.modules())
+        if is_list and isinstance(module, nn.Sequential | nn.ModuleList) and not is_inside:
+            blocks.extend(module)
+    return blocks
 
 
 def full_state_dict(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:

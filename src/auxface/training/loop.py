@@ -30,7 +30,6 @@ from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator, mean_over_processes, prepare
 from auxface.training.errors import non_finite_loss, readable_errors
 from auxface.training.fsdp import (
-    configure_blocks,
     full_model,
     full_state_dict,
     full_tensors,
@@ -41,7 +40,8 @@ from auxface.training.fsdp import (
 )
 from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
-from auxface.training.selection import Validation, validate
+from auxface.training.performance import configure_blocks
+from auxface.training.selection import Validation, is_better, validate
 from auxface.training.train_step import Stepper
 
 _LOG_EVERY = 20
@@ -166,7 +166,7 @@ class _Run:
         return TrainingResult(model.eval(), self.state.best_epoch, self.state.best_value, seconds)
 
     def _is_out_of_patience(self) -> bool:
-        return self.options.patience is not None and self.state.looks_since_best >= self.options.patience
+        return self.options.patience is not None and self.state.validations_since_best >= self.options.patience
 
     def _train_epoch(self, logs: RunLogs) -> None:
         epoch, steps = self.state.epoch, self.loader.steps_per_epoch
@@ -234,11 +234,11 @@ class _Run:
         with full_model(self.evaluated, self.unsharded) as model:
             value = validate(model, self.validation, self.accelerator)
             logs = model.validation_logs(self.validation.images)
-        if value is None or self.state.best_value is None or value > self.state.best_value:
+        if is_better(value, self.state.best_value):
             self.best = _copy_weights(self.evaluated)
-            self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, looks_since_best=0)
+            self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, validations_since_best=0)
         else:
-            self.state = replace(self.state, looks_since_best=self.state.looks_since_best + 1)
+            self.state = replace(self.state, validations_since_best=self.state.validations_since_best + 1)
         return logs if value is None else logs | {f"val.{self.options.select_on}": value}
 
     def _pooled_features(self) -> Tensor:
@@ -256,7 +256,7 @@ class _Run:
             "best": self.best,
             "objectives": full_tensors(self.model.objective_state(), keep=is_main),
             "average": {} if self.average is None else full_state_dict(self.average.model, keep=is_main),
-            "group_shares": {} if self.loader.group_dro is None else self.loader.group_dro.state_dict(),
+            "group_dro": {} if self.loader.group_dro is None else self.loader.group_dro.state_dict(),
         }
         if is_main:
             state = replace(self.state, sums=sums, summed=self.epoch_means.steps, scaler=scaler)
@@ -269,7 +269,7 @@ class _Run:
         if self.average is not None:
             load_full_state_dict(self.average.model, tensors["average"])
         if self.loader.group_dro is not None:
-            self.loader.group_dro.load_state_dict(tensors["group_shares"])
+            self.loader.group_dro.load_state_dict(tensors["group_dro"])
         load_optimizer_tensors(self.model, self.optimizer, tensors["optimizer"])
         self.best = tensors["best"]
 

@@ -36,6 +36,7 @@ from auxface.objectives import LearnedTask
 from auxface.training.distributed import gather_rows
 
 _MIN_PROBABILITY = 1e-7
+_THRESHOLD_RULE = "balanced_accuracy"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,18 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
     if validation.videos is not None:
         logits, labels = video_level(model.tasks, logits, labels, validation.videos)
     return model.primary.validation_figure(model.recipe.train.select_on, logits, labels)
+
+
+def is_better(value: float | None, best: float | None) -> bool:
+    """Return whether the weights of an epoch replace the best weights so far.
+
+    At equal figures the earlier epoch is kept. Where a figure could not be measured, the later epoch is kept.
+
+    Args:
+        value: validation figure of the epoch; None if it could not be measured.
+        best: validation figure of the best weights so far; None before the first validation, or if not measured.
+    """
+    return value is None or best is None or value > best
 
 
 def video_numbers(table: pd.DataFrame) -> np.ndarray:
@@ -113,9 +126,6 @@ def _mean_score_logits(task: LearnedTask, logits: np.ndarray, video_of: np.ndarr
     sums.index_add_(0, torch.as_tensor(video_of), scores)
     mean = (sums / torch.as_tensor(counts)[:, None]).clamp(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
     return (mean.log() if task.kind == "class" else mean.logit()).float().numpy()
-
-
-RULE = "balanced_accuracy"
 
 
 def calibrate(
@@ -176,7 +186,7 @@ def _calibrate_attributes(
         task,
         temperature=temperature,
         thresholds=thresholds,
-        threshold_rule=RULE,
+        threshold_rule=_THRESHOLD_RULE,
         abstain=band,
         level_thresholds=None if groups is None else LevelThresholdRecord(group=str(groups.name), thresholds=by_level),
     )
@@ -196,4 +206,4 @@ def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    return float(choose_threshold(labels, scores, rule=RULE)) if len(np.unique(labels)) > 1 else 0.5
+    return float(choose_threshold(labels, scores, rule=_THRESHOLD_RULE)) if len(np.unique(labels)) > 1 else 0.5

@@ -1,0 +1,117 @@
+"""Speed and memory of a step: attention kernel, compilation, activation checkpointing, automatic batch size.
+
+``train.batch_size=auto`` finds the largest batch that fits into memory without running out of it. The activations that
+a step keeps for its backward pass grow in proportion to the batch. They are counted on four images with torch's
+saved-tensor hooks, and extrapolated.
+
+Example::
+
+    batch_size = fitting_batch_size(model, "cuda", image_count=20_000)
+    configure_blocks(model, recipe.train, torch.device("cuda"), "bf16")
+"""
+
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from auxface.device import free_memory
+from auxface.model import JointModel
+from auxface.objectives import Batch
+from auxface.recipe import Train
+from auxface.training.data_loader import make_sample_view
+from auxface.training.distributed import resolve_precision
+from auxface.training.fsdp import transformer_blocks
+
+_LARGEST_BATCH = 256
+_COUNTED_IMAGES = 4
+# The rest is for views, targets and temporary results, which the backward pass does not need.
+_USABLE_FRACTION = 0.5
+
+
+def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
+    """Set the attention kernel, compilation and activation checkpointing of every block of encoder and decoder.
+
+    The names of weights do not change.
+
+    Args:
+        model: Model on its device; changed in place.
+        options: Section ``train`` of the recipe.
+        device: Device on which the model is trained.
+        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
+    """
+    # In bf16 on a CPU, torch's fused attention falls back to a slow path; see docs/performance.md.
+    is_slow_fused = device.type == "cpu" and precision == "bf16"
+    plain = options.attention == "plain" or (options.attention == "auto" and is_slow_fused)
+    for module in model.modules():
+        if isinstance(getattr(module, "fused_attn", None), bool):
+            module.fused_attn = not plain  # pyright: ignore[reportArgumentType]
+    for block in transformer_blocks(model):
+        if options.checkpoint_activations:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        if options.compile:
+            block.compile()
+
+
+def fitting_batch_size(
+    model: JointModel, device: str, *, image_count: int, available_bytes: float | None = None
+) -> int:
+    """Return the largest batch size that fits into half of the free memory.
+
+    Args:
+        model: Model on the CPU.
+        device: Device on which it will be trained: ``cpu``, ``cuda`` or ``mps``.
+        image_count: Number of training images; the batch is at most an eighth of it.
+        available_bytes: Free memory; None to ask the device.
+
+    Returns:
+        A power of two from 1 to 256.
+    """
+    options = model.recipe.train
+    weight_bytes = sum(p.numel() * 4 for p in model.parameters() if p.requires_grad)
+    # Weights, gradients and AdamW's two moments; the moving average and the best weights where they are kept.
+    fixed_bytes = weight_bytes * (4 + 2)
+    available = free_memory(device) if available_bytes is None else available_bytes
+    per_image = activation_bytes(model, bf16=resolve_precision(options, device) != "no")
+    in_memory = max((available * _USABLE_FRACTION - fixed_bytes) / per_image, 1) * options.accumulate
+    limit = min(in_memory, _LARGEST_BATCH, max(image_count // 8, 1))
+    return 2 ** int(limit).bit_length() // 2
+
+
+def activation_bytes(model: JointModel, *, bf16: bool) -> float:
+    """Return the bytes per image that a joint step keeps for its backward pass."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    state = {name: value.clone() for name, value in model.state_dict().items() if value.numel() < 2**20}
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=bf16),
+    ):
+        loss = model(_blank_batch(model)).loss
+    del loss
+    # The step has changed running statistics.
+    model.load_state_dict(state, strict=False)
+    return sum(size for pointer, size in kept.items() if pointer not in weights) / _COUNTED_IMAGES
+
+
+def _blank_batch(model: JointModel) -> Batch:
+    clean = torch.zeros(_COUNTED_IMAGES, *model.recipe.encoder.sample_shape, dtype=torch.uint8)
+    primary = clean.float() / 255
+    seeds = torch.arange(_COUNTED_IMAGES)
+    labels = {
+        task.name: torch.zeros(_COUNTED_IMAGES, dtype=torch.int64)
+        if task.kind == "class"
+        else torch.zeros((_COUNTED_IMAGES, len(task.classes)) if task.kind == "multilabel" else (_COUNTED_IMAGES,))
+        for task in model.tasks
+    }
+    size = model.recipe.encoder.image_size
+    views = {request: make_sample_view(request, clean, seeds, size) for request in model.views}
+    return Batch(primary=primary, clean=clean, labels=labels, seeds=seeds, indices=seeds, views=views)
