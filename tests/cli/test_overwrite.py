@@ -69,6 +69,23 @@ def test_overwrite_replaces_a_killed_run_and_nothing_else(trained, tmp_path, mon
     assert (out / "model.safetensors").exists()
 
 
+def test_a_file_put_beside_a_run_in_training_is_kept(trained, tmp_path, monkeypatch):
+    out, write = tmp_path / "run", module._configuration
+
+    def configure(*arguments):
+        (out / "README.md").write_text("mine")
+        return write(*arguments)
+
+    monkeypatch.setattr(module, "_configuration", configure)
+    with pytest.raises(InputError, match=r"'README\.md' is not recorded.*train --resume"):
+        trained(out)
+    monkeypatch.undo()
+    assert (out / "README.md").read_text() == "mine"
+    (out / "README.md").rename(tmp_path / "README.md")
+    resume(out, device="cpu")
+    assert (out / "model.safetensors").exists()
+
+
 def test_overwrite_does_not_replace_the_training_data(trained, sixty, tmp_path):
     images = len(list((sixty.parent / "images").iterdir()))
     # The images were written by auxface, but they are an input.

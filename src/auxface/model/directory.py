@@ -27,6 +27,7 @@ from auxface.output_folder import added_files
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+MODEL_FILES = (WEIGHTS, CONFIG, CARD)
 MAX_PARAMETERS = 3_000_000_000
 _LARGEST_CONFIG = 20_000_000
 _FLOATS = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})

@@ -19,8 +19,9 @@ from accelerate import Accelerator
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
+from auxface.errors import InputError
 from auxface.model.config import ModelConfig, Selection
-from auxface.model.directory import SavedModel, write_model_files
+from auxface.model.directory import MODEL_FILES, SavedModel, write_model_files
 from auxface.model.scoring import score_images
 from auxface.objectives import check_auxiliaries
 from auxface.output_folder import (
@@ -29,6 +30,7 @@ from auxface.output_folder import (
     check_output_folder,
     clear_folder,
     end_growing,
+    refuse_foreign_names,
     refuse_inputs_inside,
 )
 from auxface.progress import progress_bar
@@ -234,6 +236,10 @@ def _run(
     config = _configuration(assembly, manifest, result, rejected, out)
     if is_main:
         with readable_errors(out, assembly.loader.batch_size, recipe.train.accumulate):
+            try:
+                refuse_foreign_names(out, MODEL_FILES)
+            except InputError as error:
+                raise InputError(f"{error} (move it, then run: auxface train --resume {out})") from None
             with added_files(out) as temporary:
                 write_model_files(result.model, temporary, config)
             end_growing(out)

@@ -162,6 +162,22 @@ def test_an_existing_output_is_refused_first(pack, tmp_path):
         run(pack, tmp_path / "a.txt")
 
 
+def test_files_of_others_beside_a_manifest_are_kept(pack, tmp_path):
+    (tmp_path / "a.rejected.csv").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"a\.rejected\.csv would be replaced"):
+            run(pack, tmp_path / "a.parquet", overwrite=overwrite)
+    assert (tmp_path / "a.rejected.csv").read_text() == "mine"
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def test_a_manifest_does_not_replace_its_source(pack):
+    before = (pack / "labels.csv").read_bytes()
+    with pytest.raises(InputError, match="this command reads"):
+        run(pack, pack / "labels.csv", overwrite=True)
+    assert (pack / "labels.csv").read_bytes() == before
+
+
 def test_a_second_run_opens_changed_files_only(pack, tmp_path, monkeypatch):
     run(pack, tmp_path / "a.parquet")
     before = read_manifest(tmp_path / "a.parquet").hash

@@ -96,8 +96,11 @@ def prepare(
     refuse_existing(out, overwrite)
     if crops is None and (faces or frames):
         raise InputError("cropping faces and extracting frames need a folder for the images; name one with --crops")
+    if out.resolve() == Path(root).resolve():
+        raise InputError(f"{out} is the list that this command reads; choose another output")
     cropper = FaceCropper(faces, weights) if faces else None
     listing = chosen.read(Path(root), **values)
+    _refuse_foreign_tables(out, listing)
 
     table = listing.table.reset_index(drop=True)
     table["path"] = [os.path.abspath(path) for path in table["path"]]
@@ -117,7 +120,7 @@ def prepare(
     }
 
     results: list[FileResult] = []
-    with Journal(out.with_name(f".{out.name}.journal"), settings) as journal:
+    with Journal(_journal_file(out), settings) as journal:
         for result in processor.process_all(files, journal):
             results.append(result)
             if progress is not None:
@@ -136,6 +139,22 @@ def count_leaks(manifest: Path) -> int:
     """Return the number of pairs of near-duplicate images in different splits of a prepared manifest."""
     listed = leaks_file(manifest)
     return len(pd.read_csv(listed)) if listed.is_file() else 0
+
+
+def _journal_file(manifest: Path) -> Path:
+    return manifest.with_name(f".{manifest.name}.journal")
+
+
+def _refuse_foreign_tables(out: Path, listing: Listing) -> None:
+    """Refuse to replace a file beside the manifest that no earlier run of ``prepare`` wrote."""
+    if _journal_file(out).is_file():
+        return
+    for name in ("rejected.csv", "account.json", "leaks.csv", *(f"{name}.csv" for name in listing.extra_tables)):
+        path = out.with_name(f"{out.stem}.{name}")
+        if os.path.lexists(path):
+            raise InputError(
+                f"{path} would be replaced, and no earlier run wrote it; move it elsewhere or choose another output"
+            )
 
 
 def _input_files(table: pd.DataFrame) -> list[InputFile]:
