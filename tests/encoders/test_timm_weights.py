@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from auxface.encoders import build_encoder
-from auxface.encoders.timm_model import cached_weights
+from auxface.encoders.pretrained import timm_weights
 from auxface.errors import InputError
 from auxface.recipe import Encoder
 
@@ -61,7 +61,7 @@ def test_a_server_with_any_status_is_reachable(cache, monkeypatch):
         raise urllib.error.HTTPError(request.full_url, 403, "Forbidden", None, None)
 
     monkeypatch.setattr(urllib.request, "urlopen", forbid)
-    assert cached_weights(NAME) is None
+    assert timm_weights(NAME) is None
 
 
 def test_a_model_without_published_weights_is_an_error(cache):

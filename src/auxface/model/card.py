@@ -32,6 +32,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
     lines += [f"Encoder {encoder.name}{patch}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
+    lines += _initial_weights(facts.get("initial_weights"))
     if facts.get("auxiliary_effect"):
         lines += [str(facts["auxiliary_effect"])]
     if config.selection is not None:
@@ -49,7 +50,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         "is, or whether an image is genuine; it returns scores.",
         "",
     ]
-    known = {key: value for key, value in facts.items() if key not in ("objectives", "auxiliaries", "auxiliary_effect")}
+    shown = ("objectives", "auxiliaries", "auxiliary_effect", "initial_weights")
+    known = {key: value for key, value in facts.items() if key not in shown}
     lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)
 
@@ -88,6 +90,16 @@ def _figure(one: Mapping[str, Any]) -> str:
 
 def _words(name: object) -> str:
     return str(name).replace("_", " ")
+
+
+def _initial_weights(start: object) -> list[str]:
+    if not isinstance(start, Mapping) or "source" not in start:
+        return []
+    if start["source"] == "random":
+        return ["Random initial weights."]
+    details = [f"license {start['license']}"] if "license" in start else []
+    details += [f"SHA-256 {start['sha256']}"] if "sha256" in start else []
+    return [f"Initial weights: {start['source']}" + (f" ({', '.join(details)})" if details else "") + "."]
 
 
 def _level_thresholds(config: ModelConfig) -> list[str]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
 from auxface.encoders import Features, build_encoder
+from auxface.encoders.pretrained import initial_weights_file
 from auxface.model.balance import (
     GradientMeter,
     LearnedBalance,
@@ -89,8 +90,9 @@ class JointModel(nn.Module):
         check_texture_input(recipe.texture_map)
         with _seeded(recipe.seed, _ENCODER):
             self.encoder = build_encoder(recipe.encoder)
-        if recipe.encoder.init_from is not None:
-            load_initial_weights(self.encoder, recipe.encoder.init_from)
+        initial = initial_weights_file(recipe.encoder)
+        if initial is not None:
+            load_initial_weights(self.encoder, initial)
         # The order of the parts is that of the optimizer's parameters, which a resumed run relies on.
         self.auxiliaries = nn.ModuleDict()
         self.fusion = self._make_fusion()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from auxface.recipe.validation import Count, Depth, Fraction, Heads, Positive, Strict, Width
 
 CLIPS = "videomae_"
+PACKAGED, PACKAGED_ENCODER = "packaged", "efficientnet_lite0"
 
 
 class Encoder(Strict):
@@ -22,7 +23,8 @@ class Encoder(Strict):
     """Start from timm's weights of that name; needs network or a local cache."""
     init_from: str | None = None
     """Start from local weights: an auxface model directory, a folder of transformers' ViTMAE or VideoMAE, or a
-    safetensors file. Weights of an image encoder are inflated for a video encoder."""
+    safetensors file. Weights of an image encoder are inflated for a video encoder. ``packaged``: ImageNet weights of
+    ``efficientnet_lite0`` from the optional extra ``weights``; name, mean and std are then theirs."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 112
     """Side of the square image in pixels."""
     patch_size: Annotated[int, Field(ge=2, le=64)] | None = None
@@ -62,6 +64,9 @@ class Encoder(Strict):
     def _name_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if data.get("init_from") == PACKAGED:
+            half = (0.5, 0.5, 0.5)
+            return {"name": PACKAGED_ENCODER, "mean": half, "std": half, **data}
         if "name" not in data:
             return {"patch_size": 8, **data}
         if str(data["name"]).startswith(CLIPS):

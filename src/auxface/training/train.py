@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
+from auxface.encoders.pretrained import weights_record
 from auxface.errors import InputError
 from auxface.model.config import ModelConfig, Selection
 from auxface.model.directory import MODEL_FILES, SavedModel, write_model_files
@@ -280,6 +281,7 @@ def _configuration(
             seed=recipe.seed,
             images=assembly.image_counts(),
             unreadable=rejected,
+            initial_weights=weights_record(recipe.encoder),
             objectives=result.model.report(),
             auxiliary_effect=describe_effect(entries),
             auxiliaries=last_figures(entries),
