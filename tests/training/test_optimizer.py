@@ -1,13 +1,20 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import nn
 
-from auxface.recipe import Train
+from auxface.model import JointModel
+from auxface.model.balance import primary_weight_at
+from auxface.objectives import LearnedTask, TrainProgress
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Scheme, Train
+from auxface.training.data_loader import DataLoader
+from auxface.training.distributed import make_accelerator, prepare
 from auxface.training.optimizer import make_optimizer
 from auxface.training.schedule import learning_rate, set_learning_rate
+from auxface.training.train_step import Stepper
 
 
 def test_the_learning_rate_warms_up_and_follows_a_half_cosine():
@@ -19,6 +26,51 @@ def test_the_learning_rate_warms_up_and_follows_a_half_cosine():
     assert rates[55] == pytest.approx((5e-4 + 1e-6) / 2)
     assert rates[99] == pytest.approx(1e-6, abs=1e-6)
     assert all(a > b for a, b in pairwise(rates[10:]))
+
+
+@pytest.mark.parametrize("pretraining", [0.5, 0.07, 0.3])
+def test_each_phase_has_its_own_warmup_and_schedule(pretraining):
+    """The second phase begins where the weights of the objectives change, and neither phase depends on the other."""
+    options = Train(batch_size=256, base_learning_rate=1e-3, min_learning_rate=1e-6, warmup_fraction=0.1)
+    recipe = Recipe(
+        primary_weight=1,
+        auxiliary=ReconstructionOptions(),
+        scheme=Scheme(kind="frozen", pretrain_fraction=pretraining),
+        train=options,
+    )
+    weights = [primary_weight_at(recipe, TrainProgress(step, 100)) for step in range(100)]
+    rates = [learning_rate(step, 100, options, pretraining=pretraining) for step in range(100)]
+    first = weights.index(1.0)
+    assert rates[:first] == [learning_rate(step, first, options) for step in range(first)]
+    assert rates[first:] == [learning_rate(step, 100 - first, options) for step in range(100 - first)]
+    assert rates[first] == 0
+    assert max(rates[first:]) == pytest.approx(1e-3, rel=0.01)
+
+
+def test_a_step_of_the_second_phase_has_its_own_rate():
+    """The stepper passes the scheme of the recipe on: the first step of a probe is one of warmup."""
+    recipe = Recipe(
+        primary_weight=1,
+        auxiliary=ReconstructionOptions(decoder_width=16, decoder_depth=1, decoder_heads=2),
+        scheme="sequential",
+        encoder=Encoder(image_size=32, patch_size=8, width=16, depth=1, heads=2),
+        train=Train(batch_size=2, base_learning_rate=0.1, warmup_fraction=0.2, precision="fp32"),
+    )
+    model = JointModel(recipe, [LearnedTask("shade", "class", ("dark", "light"))])
+    images = np.zeros((2, 3, 32, 32), np.uint8)
+    labels = {"shade": torch.tensor([0, 1])}
+    loader = DataLoader(images=images, labels=labels, seed=0, batch_size=2, augment="none", size=32)
+    accelerator = make_accelerator(recipe, "cpu")
+    wrapped, optimizer = prepare(accelerator, model, make_optimizer(model, recipe.train))
+    stepper = Stepper(
+        model=model, wrapped=wrapped, optimizer=optimizer, accelerator=accelerator, loader=loader, total_steps=100
+    )
+    rates = []
+    for step in (5, 10, 50, 55, 60):
+        stepper.train_step(torch.arange(2), 0, step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    peak = 0.1 * 2 / 256
+    assert rates == pytest.approx([peak / 2, peak, 0, peak / 2, peak])
 
 
 def test_layer_decay_lowers_the_rate_of_early_layers():

@@ -123,7 +123,8 @@ class Train(Strict):
     """Peak learning rate per 256 images: the peak is base_learning_rate * batch_size / 256."""
     min_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
     warmup_fraction: Fraction = 0.05
-    """Fraction of the steps over which the learning rate rises linearly from 0."""
+    """Fraction of the steps (of each phase of the schemes ``sequential`` and ``frozen``) over which the learning rate
+    rises linearly from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0

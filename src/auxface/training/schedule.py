@@ -1,7 +1,9 @@
 """The learning rate of every step: linear warmup, then half a cosine (Loshchilov and Hutter, 2017).
 
+Under the schemes ``sequential`` and ``frozen`` each phase has a warmup and a half cosine of its own.
+
 Example:
-    set_learning_rate(optimizer, learning_rate(step, total_steps, recipe.train))
+    set_learning_rate(optimizer, learning_rate(step, total_steps, recipe.train, pretraining=recipe.scheme.pretraining))
 """
 
 import math
@@ -11,7 +13,7 @@ import torch
 from auxface.recipe import Train
 
 
-def learning_rate(step: int, total_steps: int, options: Train) -> float:
+def learning_rate(step: int, total_steps: int, options: Train, *, pretraining: float = 0.0) -> float:
     """Return the learning rate of a step.
 
     The peak is ``base_learning_rate`` times the images per step, divided by 256 (Goyal et al., 2017).
@@ -20,12 +22,26 @@ def learning_rate(step: int, total_steps: int, options: Train) -> float:
         step: Step, from 0 to ``total_steps - 1``.
         total_steps: Steps of the whole run.
         options: Section ``train`` of the recipe.
+        pretraining: Fraction of the steps that is a phase of its own, before the rest; 0: there is one phase.
     """
+    first = _steps_of_pretraining(total_steps, pretraining)
+    if step < first:
+        return _rate_in_phase(step, first, options)
+    return _rate_in_phase(step - first, total_steps - first, options)
+
+
+def _steps_of_pretraining(total_steps: int, pretraining: float) -> int:
+    """Return the first step whose fraction of the run is at least ``pretraining``, as the objectives change there."""
+    first = int(pretraining * total_steps)
+    return first if first / total_steps >= pretraining else first + 1
+
+
+def _rate_in_phase(step: int, steps: int, options: Train) -> float:
     peak = options.base_learning_rate * options.images_per_step / 256
-    warmup_steps = options.warmup_fraction * total_steps
+    warmup_steps = options.warmup_fraction * steps
     if step < warmup_steps:
         return peak * step / warmup_steps
-    progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
+    progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
     return options.min_learning_rate + (peak - options.min_learning_rate) * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -77,7 +77,8 @@ class Stepper:
         rank, ranks = accelerator.process_index, accelerator.num_processes
         # Dropout and stochastic depth use torch's global state. Seeded by the step, a resumed run repeats them.
         torch.manual_seed(((self.model.recipe.seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
-        set_learning_rate(self.optimizer, learning_rate(step, self.total_steps, options))
+        pretraining = self.model.recipe.scheme.pretraining
+        set_learning_rate(self.optimizer, learning_rate(step, self.total_steps, options, pretraining=pretraining))
         progress = TrainProgress(step, self.total_steps, epoch)
         micro_batches = split_micro_batches(draws, ranks=ranks, rank=rank, accumulate=options.accumulate)
         logs: dict[str, Tensor] = {}
