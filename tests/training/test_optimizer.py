@@ -3,9 +3,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import timm
+import timm.optim
 import torch
 from torch import nn
 
+from auxface.encoders import build_encoder
 from auxface.model import JointModel
 from auxface.model.balance import primary_weight_at
 from auxface.objectives import LearnedTask, TrainProgress
@@ -83,6 +85,36 @@ def test_layer_decay_lowers_the_rate_of_early_layers():
     assert rates[id(encoder.blocks[1].mlp.fc1.weight)] == pytest.approx(0.1)
     assert rates[id(encoder.blocks[0].mlp.fc1.bias)] == pytest.approx(0.05)
     assert rates[id(encoder.patch_embed.proj.weight)] == pytest.approx(0.025)
+
+
+def test_the_mask_patch_has_the_rate_of_the_first_layer():
+    encoder = build_encoder(Encoder(name="test_resnet", image_size=64, output_stride=16))
+    optimizer = make_optimizer(nn.ModuleDict({"encoder": encoder, "head": nn.Linear(8, 2)}), Train(layer_decay=0.5))
+    scale = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
+    first = scale[id(encoder.backbone.conv1[0].weight)]
+    assert first < 0.5
+    assert scale[id(encoder.mask_patch)] == first
+
+
+@pytest.mark.parametrize(
+    ("name", "undecayed"),
+    [
+        ("deit3_small_patch16_224", ("cls_token", "pos_embed")),
+        ("swinv2_tiny_window8_256", ("layers.0.blocks.0.attn.cpb_mlp.0.weight", "layers.0.blocks.0.attn.logit_scale")),
+    ],
+)
+def test_names_of_timm_have_no_weight_decay(name, undecayed):
+    depth = {"depth": 1} if name.startswith("deit") else {"depths": (1, 1, 1, 1)}
+    encoder = timm.create_model(name, num_classes=0, **depth)
+    assert set(undecayed) <= encoder.no_weight_decay()
+    decay = {
+        id(p): group["weight_decay"]
+        for group in make_optimizer(nn.ModuleDict({"a": nn.ModuleDict({"vit": encoder})}), Train()).param_groups
+        for p in group["params"]
+    }
+    assert [decay[id(encoder.get_parameter(each))] for each in undecayed] == [0, 0]
+    expected = timm.optim.param_groups_weight_decay(encoder, 0.05, no_weight_decay_list=encoder.no_weight_decay())
+    assert all(decay[id(p)] == group["weight_decay"] for group in expected for p in group["params"])
 
 
 def test_vectors_have_no_weight_decay_and_frozen_ones_no_group():

@@ -6,6 +6,7 @@ Example:
     average.update(model, step)                     # after every optimizer step
 """
 
+import fnmatch
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from auxface.encoders.hierarchical import HierarchicalEncoder
 from auxface.model import JointModel
 from auxface.recipe import Train
 from auxface.training.fsdp import local_shard
@@ -22,18 +24,19 @@ from auxface.training.fsdp import local_shard
 def make_optimizer(model: nn.Module, options: Train) -> torch.optim.AdamW:
     """Return AdamW for the trainable parameters of a model, with a learning rate of 0 until it is set.
 
-    Biases, norms and other vectors have no weight decay (Dosovitskiy et al., 2021). With ``layer_decay`` below 1, the
+    Biases, norms and other vectors have no weight decay (Dosovitskiy et al., 2021), nor do the parameters that a timm
+    model names in ``no_weight_decay()``, such as learned positions and class tokens. With ``layer_decay`` below 1, the
     learning rate of an encoder layer falls with its distance from the output (Clark et al., 2020; Bao et al., 2022).
     The ``scale`` of each parameter group multiplies the learning rate of the step.
     """
-    scales = dict(_layer_scales(model, options.layer_decay))
+    scales, undecayed = _layer_scales(model, options.layer_decay), set(_without_weight_decay(model))
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        scale, is_matrix = scales.get(name, 1.0), parameter.ndim > 1
-        decay = options.weight_decay if is_matrix else 0.0
-        group = groups.setdefault((scale, is_matrix), {"params": [], "weight_decay": decay, "scale": scale})
+        scale, is_decayed = scales.get(name, 1.0), parameter.ndim > 1 and name not in undecayed
+        decay = options.weight_decay if is_decayed else 0.0
+        group = groups.setdefault((scale, is_decayed), {"params": [], "weight_decay": decay, "scale": scale})
         group["params"].append(parameter)
     ordered = [groups[key] for key in sorted(groups, key=lambda key: (-key[0], not key[1]))]
     # The fused step reads and writes each tensor once; only newer versions of torch have one for MPS.
@@ -41,9 +44,19 @@ def make_optimizer(model: nn.Module, options: Train) -> torch.optim.AdamW:
     return torch.optim.AdamW(ordered, lr=0.0, betas=options.betas, fused=fused)
 
 
-def _layer_scales(model: nn.Module, layer_decay: float) -> Iterator[tuple[str, float]]:
+def _without_weight_decay(model: nn.Module) -> Iterator[str]:
+    for prefix, module in model.named_modules():
+        patterns: Any = getattr(module, "no_weight_decay", tuple)()
+        names = [name for name, _ in module.named_parameters()] if patterns else []
+        for pattern in patterns:
+            yield from (f"{prefix}.{name}".removeprefix(".") for name in fnmatch.filter(names, pattern))
+
+
+def _layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
+    """Return the factor of the learning rate of each parameter that has a layer."""
+    scales: dict[str, float] = {}
     if layer_decay == 1:
-        return
+        return scales
     for prefix, module in model.named_modules():
         matcher = getattr(module, "group_matcher", None)
         if matcher is None:
@@ -51,7 +64,13 @@ def _layer_scales(model: nn.Module, layer_decay: float) -> Iterator[tuple[str, f
         layer_of: Any = group_parameters(module, matcher(coarse=False), reverse=True)
         layers = {name: int(layer) for name, layer in layer_of.items()}
         last = max(layers.values())
-        yield from ((f"{prefix}.{name}", layer_decay ** (last - layer)) for name, layer in layers.items())
+        scales |= {f"{prefix}.{name}": layer_decay ** (last - layer) for name, layer in layers.items()}
+    for prefix, module in model.named_modules():
+        if isinstance(module, HierarchicalEncoder):
+            # The learned patch is part of the image, below the first layer that timm knows.
+            inside = [scale for name, scale in scales.items() if name.startswith(f"{prefix}.")]
+            scales[f"{prefix}.mask_patch"] = min(inside, default=1.0)
+    return scales
 
 
 class WeightAverage:
