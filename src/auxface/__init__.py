@@ -6,6 +6,7 @@ Data:
     prepare         Write the manifest of a published data set, a table or a folder of images.
     show_data       Describe a manifest: counts, leaks between splits and a contact sheet.
     write_shards    Pack a manifest and its images into shards for training on many machines.
+    merge_manifests Join manifests whose labels differ.
     texture_sheet   Draw every texture map of an image.
 
 Models:
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from auxface import evaluation, texture
+    from auxface.data.merge import merge_manifests
     from auxface.data.prepare.prepare import prepare
     from auxface.data.shards.writing import write_shards
     from auxface.data.show import show_data
@@ -74,6 +76,7 @@ __all__ = [
     "evaluation",
     "explain",
     "export",
+    "merge_manifests",
     "predict",
     "prepare",
     "serve_model",
@@ -96,6 +99,7 @@ _MODULES = {
     "evaluate": "auxface.inference.evaluate",
     "explain": "auxface.inference.explain",
     "export": "auxface.inference.export",
+    "merge_manifests": "auxface.data.merge",
     "predict": "auxface.inference.predict",
     "prepare": "auxface.data.prepare.prepare",
     "serve_model": "auxface.serve.server",

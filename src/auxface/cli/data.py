@@ -1,4 +1,4 @@
-"""``auxface data``: inspect a manifest, or write it as shards."""
+"""``auxface data``: inspect a manifest, write it as shards, or merge manifests."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from auxface.cli.options import Json, Out, Overwrite
 
-app = typer.Typer(help="Inspect a manifest, or write its images as shards.", no_args_is_help=True)
+app = typer.Typer(help="Inspect a manifest, write its images as shards, or merge manifests.", no_args_is_help=True)
 
 ManifestFile = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest (.parquet or .csv).")]
 
@@ -58,3 +58,29 @@ def shard(
         typer.echo(json.dumps({"shards": written.shards, "samples": written.samples, "unreadable": written.unreadable}))
         return
     typer.echo(f"{out}: {written.samples} images in {written.shards} shards, {written.unreadable} unreadable")
+
+
+@app.command()
+def merge(
+    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests (.parquet or .csv).")],
+    out: Out,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Join manifests whose labels may differ; a label that a manifest does not have is unknown in its rows."""
+    from auxface.data.merge import merge_manifests
+
+    merged = merge_manifests(manifests, out, overwrite=overwrite)
+    known = dict(merged.known_labels)
+    if as_json:
+        excluded = {name: list(groups) for name, groups in merged.excluded_groups.items()}
+        typer.echo(json.dumps({"rows": dict(merged.rows), "known_labels": known, "excluded_groups": excluded}))
+        return
+    rows = ", ".join(f"{count} of {name}" for name, count in merged.rows.items())
+    typer.echo(f"{out}: {sum(merged.rows.values())} rows ({rows})")
+    typer.echo("known labels: " + ", ".join(f"{name} {count}" for name, count in known.items()))
+    for name, groups in merged.excluded_groups.items():
+        typer.echo(
+            f"groups of {name} that are unknown in {out}, because another manifest has labels of these names: "
+            + ", ".join(groups)
+        )

@@ -12,6 +12,7 @@ Example::
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,6 +126,13 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
             manifest.table.to_csv(temporary, index=False)
     else:
         raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
+
+
+def relative_path(path: str, manifest: Path) -> str:
+    """Return an absolute path relative to a manifest if it is below its folder, so that both can be moved together."""
+    folder = os.path.abspath(manifest.parent)
+    inside = os.path.commonpath([folder, path]) == folder
+    return Path(os.path.relpath(path, folder)).as_posix() if inside else path
 
 
 def read_manifest(path: Path, *, allow_leaks: bool = False) -> Manifest:

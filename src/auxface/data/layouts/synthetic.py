@@ -24,6 +24,7 @@ def read(
     bias_label: str = "Smiling",
     bias_group: str = "skin_tone",
     split_fractions: str = "0.7,0.1,0.2",
+    dataset: str = "synthetic",
 ) -> Listing:
     """Render ``count`` faces into ``root``; every option is described in :data:`layout`."""
     from auxface.data.synthetic import Bias, render_faces
@@ -38,7 +39,7 @@ def read(
         for name, image in zip(names, faces.images, strict=True):
             Image.fromarray(image).save(folder / name, compress_level=1)
     paths = [str(root / name) for name in names]
-    return rendered_listing(faces.table.assign(path=paths, dataset="synthetic", video="", method=""), root)
+    return rendered_listing(faces.table.assign(path=paths, dataset=dataset, video="", method=""), root)
 
 
 def rendered_listing(table: pd.DataFrame, root: Path) -> Listing:
@@ -65,5 +66,6 @@ layout = Layout(
         Option("bias_label", str, "Smiling", "label of the bias: an attribute, forged, or emotion=NAME"),
         Option("bias_group", str, "skin_tone", "group of the bias: skin_tone or age_group"),
         Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
+        Option("dataset", str, "synthetic", "name of the data set, which keeps its people apart from those of another"),
     ),
 )

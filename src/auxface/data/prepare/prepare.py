@@ -24,7 +24,7 @@ from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.decode import DECODE_VERSION
 from auxface.data.layouts import Listing, get_layout, resolve_options
 from auxface.data.leaks import decode_thumbnail, find_leaks, find_near_duplicates
-from auxface.data.manifest import COLUMNS, KEY, Manifest, check_manifest, write_manifest
+from auxface.data.manifest import COLUMNS, KEY, Manifest, check_manifest, relative_path, write_manifest
 from auxface.data.prepare.file_processing import (
     STATUSES,
     FileProcessor,
@@ -194,7 +194,7 @@ def _write(
 
     rows = _usable_rows(listing, table, results)
     leaks = _leaks(rows, results)
-    rows["path"] = [_relative(path, out) for path in rows["path"]]
+    rows["path"] = [relative_path(path, out) for path in rows["path"]]
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(out.with_name(f"{out.stem}.rejected.csv")) as temporary:
         pd.DataFrame(rejected, columns=["path", "reason", "status", "split"]).to_csv(temporary, index=False)
@@ -249,10 +249,3 @@ def _leaks(rows: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
             "likeness": pairs["likeness"].round(4),
         }
     )
-
-
-def _relative(path: str, out: Path) -> str:
-    """Return a path relative to the manifest if it is below its folder, so that both can be moved together."""
-    folder = os.path.abspath(out.parent)
-    inside = os.path.commonpath([folder, path]) == folder
-    return Path(os.path.relpath(path, folder)).as_posix() if inside else path
