@@ -12,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
-from auxface.evaluation import Predictions, ScoredTask, TableError, audit_tables, read_predictions, write_predictions
-from auxface.evaluation import io as storage
+from auxface.evaluation import (
+    Predictions,
+    ScoredTask,
+    TableError,
+    audit_tables,
+    read_predictions,
+    table_files,
+    write_predictions,
+)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -152,7 +159,7 @@ def test_invalid_headers_are_refused(tmp_path, header):
 
 def test_too_large_a_table_is_refused_before_it_is_read(tmp_path, monkeypatch):
     write_predictions(forged_predictions(n=4000), tmp_path / "t.parquet")
-    monkeypatch.setattr(storage, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(table_files, "MOST_BYTES", 100_000)
     with pytest.raises(TableError, match="4,000 rows would take"):
         read_predictions(tmp_path / "t.parquet")
 

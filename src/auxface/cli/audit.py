@@ -2,18 +2,41 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from auxface.cli.options import Json, Out, Overwrite, Resamples
-
-Clusters = Literal["auto", "source", "row"]
+from auxface.errors import InputError
 
 
 def command(
-    tables: Annotated[list[Path], typer.Argument(help="Predictions (.parquet or .csv), one file per model.")],
+    tables: Annotated[
+        list[Path], typer.Argument(help="Predictions (Parquet, CSV, JSON lines, Excel), one file per model.")
+    ],
     out: Out,
+    true: Annotated[str | None, typer.Option("--true", help="Column of the true label.")] = None,
+    score: Annotated[str | None, typer.Option("--score", help="Column of the score of the positive class.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", help="Column of a group. Repeatable.")] = None,
+    positive: Annotated[
+        str | None, typer.Option("--positive", help="Value of the true label that a high score stands for.")
+    ] = None,
+    predicted: Annotated[
+        str | None, typer.Option("--predicted", help="Column of decisions, with or without scores.")
+    ] = None,
+    score_for: Annotated[
+        list[str] | None, typer.Option("--score-for", help="CLASS=COLUMN: the score of a class. Repeatable.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Score from which a sample counts as positive.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Kind of the task: class, binary, ordinal or verification.")
+    ] = None,
+    weight: Annotated[str | None, typer.Option("--weight", help="Column of sample weights.")] = None,
+    clean_levels: Annotated[
+        bool, typer.Option("--clean-levels", help="Join levels that differ by blanks or capital letters alone.")
+    ] = False,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Measure only this task. Repeatable.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Measure only the rows of this split.")] = None,
@@ -32,8 +55,10 @@ def command(
     ] = None,
     matrix: Annotated[bool, typer.Option("--matrix", help="Cross-dataset matrix: one row per training set.")] = False,
     cluster: Annotated[
-        Clusters,
-        typer.Option("--cluster", help="What is resampled: auto (videos, else sources, else rows), source or row."),
+        str,
+        typer.Option(
+            "--cluster", help="What is resampled: auto (videos, else sources, else rows), source, row or a column."
+        ),
     ] = "auto",
     *,
     resamples: Resamples,
@@ -49,6 +74,16 @@ def command(
     found = audit(
         tables,
         out,
+        true=true,
+        score=score,
+        groups=group or (),
+        positive=positive,
+        predicted=predicted,
+        score_for=_pairs(score_for or []),
+        threshold=threshold,
+        kind=kind,
+        weight=weight,
+        clean_levels=clean_levels,
         names=None if names is None else [name.strip() for name in names.split(",")],
         tasks=task,
         split=split,
@@ -56,7 +91,7 @@ def command(
         robustness=robustness or (),
         baseline=baseline,
         matrix=matrix,
-        clusters=cluster,
+        cluster=cluster,
         resamples=resamples,
         seed=seed,
         title=title,
@@ -68,3 +103,11 @@ def command(
     for line in audit_lines(found):
         typer.echo(line)
     typer.echo(f"report: {out / 'report.html'}")
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = dict(one.split("=", 1) for one in given if "=" in one)
+    if len(pairs) < len(given):
+        wrong = next((one for one in given if "=" not in one), given[0])
+        raise InputError(f"--score-for {wrong} must be CLASS=COLUMN, once per class")
+    return pairs

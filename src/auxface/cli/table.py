@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from auxface.evaluation import Audit, Estimate, TaskAudit
 from auxface.evaluation.groups import CROSS
-from auxface.evaluation.metrics import decision_metric, table_metrics
+from auxface.evaluation.metrics import table_metrics
 
 _COLUMNS = 4
 
@@ -41,7 +41,7 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _widest(audited: TaskAudit) -> str | None:
-    metric = decision_metric(audited.task.kind)
+    metric = audited.decision_metric
     known = [
         (gap.value, group, gap)
         for group, gaps in audited.gaps.items()

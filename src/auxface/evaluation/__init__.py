@@ -12,6 +12,7 @@ nothing else of auxface. ``docs/evaluation.md`` explains every number.
 
 from auxface.evaluation.audit_tables import audit_tables
 from auxface.evaluation.clusters import Clusters
+from auxface.evaluation.columns import Columns
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import (
@@ -51,6 +52,7 @@ from auxface.evaluation.thresholds import (
 __all__ = [
     "Audit",
     "Clusters",
+    "Columns",
     "Comparison",
     "Curves",
     "Estimate",

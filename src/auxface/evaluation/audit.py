@@ -5,13 +5,18 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+
+import pandas as pd
 
 from auxface import evaluation
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, TableError
+from auxface.evaluation.infer_tasks import KINDS
 from auxface.evaluation.intervals import RESAMPLES
+from auxface.evaluation.predictions import text_of
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance as measured_by
@@ -19,18 +24,31 @@ from auxface.provenance import provenance as measured_by
 Found = TypeVar("Found")
 
 
+Table = Path | str | pd.DataFrame
+
+
 def audit(
-    tables: Path | Sequence[Path],
-    out: Path,
+    tables: Table | Sequence[Table],
+    out: Path | str | None = None,
     *,
+    true: str | None = None,
+    score: str | None = None,
+    predicted: str | None = None,
+    score_for: Mapping[str, str] | None = None,
+    groups: str | Sequence[str] = (),
+    cluster: str = "auto",
+    positive: str | float | None = None,
+    clean_levels: bool = False,
+    weight: str | None = None,
+    threshold: float | None = None,
+    kind: str | None = None,
     names: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
     split: str | None = None,
-    validation: Sequence[Path] = (),
-    robustness: Sequence[Path] = (),
+    validation: Sequence[Table] = (),
+    robustness: Sequence[Table] = (),
     baseline: str | None = None,
     matrix: bool = False,
-    clusters: evaluation.Clusters = "auto",
     resamples: int = RESAMPLES,
     seed: int = 0,
     title: str | None = None,
@@ -38,9 +56,23 @@ def audit(
 ) -> evaluation.Audit:
     """Measure tables of predictions; write report.html, report.json and a CSV file for every figure.
 
+    A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. Of other tables the
+    columns are named by ``true`` to ``weight``; those not named are recognized where their names leave one reading.
+
     Args:
-        tables: Parquet or CSV files with ``true.*`` and ``score.*`` columns, one per model.
-        out: the folder to create.
+        tables: files (Parquet, CSV, JSON lines, Excel) or data frames, one per model.
+        out: the folder to create; None: nothing is written.
+        true: column of the true label.
+        score: column of the score of the positive class.
+        predicted: column of decisions, which replace those of scores and threshold.
+        score_for: class to the column of its score.
+        groups: columns of groups.
+        cluster: what is resampled: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
+        positive: value of the true label that counts as positive and that a high score stands for.
+        clean_levels: join levels that differ by blanks or capital letters alone.
+        weight: column of sample weights.
+        threshold: score from which a sample counts as positive.
+        kind: ``class``, ``binary``, ``ordinal`` or ``verification``, where the values leave several.
         names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
             training sets, which may repeat.
         tasks: names of the tasks to measure; None: all.
@@ -52,7 +84,6 @@ def audit(
         baseline: the model that mean corruption errors are relative to.
         matrix: join the tables of one training set into one model, whose test sets are the values of ``dataset``. The
             training set is the name in ``names``, else ``trained_on`` in the provenance of the table.
-        clusters: what is resampled: ``auto`` (videos, else sources, else rows), ``source`` or ``row``.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples.
         title: title of the page.
@@ -67,64 +98,95 @@ def audit(
         >>> audit = auxface.audit(Path("report/predictions.parquet"), Path("audit"), resamples=100)
         >>> sorted(path.name for path in Path("audit").glob("report.*"))
         ['report.html', 'report.json']
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"fake": [0, 1, 0, 1] * 25, "p": [0.1, 0.9, 0.4, 0.3] * 25, "sex": list("FFMM") * 25})
+        >>> audit = auxface.audit(frame, true="fake", score="p", groups=["sex"], resamples=100)
+        >>> audit.models["table"].tasks["fake"].groups["sex"]["F"]["accuracy"].value
+        1.0
     """
-    check_output_folder(out, overwrite)
-    paths = [tables] if isinstance(tables, Path) else list(tables)
-    if not paths:
+    given = [tables] if isinstance(tables, Path | str | pd.DataFrame) else list(tables)
+    given = [Path(one) if isinstance(one, str) else one for one in given]
+    out = None if out is None else Path(out)
+    if out is not None:
+        check_output_folder(out, overwrite)
+        refuse_inputs_inside(out, [Path(one) for one in [*given, *validation, *robustness] if _is_file(one)])
+    if not given:
         raise InputError("no table was given; expected at least one file with columns true.TASK and score.TASK.CLASS")
-    refuse_inputs_inside(out, [*paths, *validation, *robustness])
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"--kind {kind} is not known; use one of {', '.join(KINDS)}")
+    columns = evaluation.Columns(
+        true, score, predicted, dict(score_for or {}), (groups,) if isinstance(groups, str) else tuple(groups), cluster,
+        None if positive is None else text_of(positive), clean_levels, weight, threshold, kind,
+    )  # fmt: skip
     try:
-        read = [_only_tasks(_only_split(evaluation.read_predictions(path), split, path), tasks, path) for path in paths]
-        called = _names(paths, read, names=names, matrix=matrix)
-        models, files = _models(paths, read, called, matrix=matrix)
+        read = [
+            _only_tasks(_only_split(evaluation.read_predictions(one, columns), split, one), tasks, one) for one in given
+        ]
+        called = _names(given, read, names=names, matrix=matrix)
+        models, files = _models(given, read, called, matrix=matrix)
         with progress_steps("intervals", "parts") as progress:
             found = evaluation.audit_tables(
                 models,
-                robustness=_beside(robustness, models, "robustness", evaluation.read_conditions),
+                robustness=_beside(
+                    robustness, models, "robustness", lambda one: evaluation.read_conditions(one, columns)
+                ),
                 baseline=baseline,
-                validation=_beside(validation, models, "validation", _read_validation),
-                clusters=clusters,
+                validation=_beside(validation, models, "validation", lambda one: _read_validation(one, columns)),
+                clusters=cluster if cluster in ("source", "row") else "auto",
                 resamples=resamples,
                 seed=seed,
                 progress=progress,
             )
         found.method["files"] = files
         found.method["measured_by"] = measured_by()
-        with written_folder(out) as beside:
-            evaluation.write_report(found, beside, title=title or f"Audit of {', '.join(models)}")
+        if out is not None:
+            with written_folder(out) as beside:
+                evaluation.write_report(found, beside, title=title or f"Audit of {', '.join(models)}")
     except TableError as error:
         raise InputError(str(error)) from None
     return found
 
 
-def _only_split(table: Predictions, split: str | None, path: Path) -> Predictions:
+def _is_file(table: Table) -> bool:
+    return not isinstance(table, pd.DataFrame)
+
+
+def _name(table: Table) -> str:
+    return str(table) if _is_file(table) else "the table"
+
+
+def _only_split(table: Predictions, split: str | None, path: Table) -> Predictions:
     if "split" not in table.frame.columns:
         if split is not None:
-            raise InputError(f"{path}: no column 'split', so --split {split} cannot be applied; remove the option")
+            raise InputError(
+                f"{_name(path)}: no column 'split', so --split {split} cannot be applied; remove the option"
+            )
         return table
     have = sorted(map(str, table.frame["split"].dropna().unique()))
     if split is None:
         if len(have) > 1:
-            raise InputError(f"{path}: holds rows of several splits ({', '.join(have)}); choose one with --split")
+            raise InputError(
+                f"{_name(path)}: holds rows of several splits ({', '.join(have)}); choose one with --split"
+            )
         return table
     if split not in have:
-        raise InputError(f"{path}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
+        raise InputError(f"{_name(path)}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
     rows = table.frame["split"].astype(str) == split
-    return Predictions(table.frame[rows].reset_index(drop=True), table.tasks, table.left_out, table.provenance)
+    return replace(table, frame=table.frame[rows].reset_index(drop=True))
 
 
-def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Path) -> Predictions:
+def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Table) -> Predictions:
     if not tasks:
         return table
     have = [task.name for task in table.tasks]
     for name in tasks:
         if name not in have:
-            raise InputError(f"{path}: no task '{name}' (it has: {', '.join(have)})")
-    return Predictions(table.frame, tuple(map(table.task, tasks)), table.left_out, table.provenance)
+            raise InputError(f"{_name(path)}: no task '{name}' (it has: {', '.join(have)})")
+    return replace(table, tasks=tuple(map(table.task, tasks)))
 
 
 def _names(
-    paths: Sequence[Path], read: Sequence[Predictions], *, names: Sequence[str] | None, matrix: bool
+    paths: Sequence[Table], read: Sequence[Predictions], *, names: Sequence[str] | None, matrix: bool
 ) -> list[str]:
     if names:
         if len(names) != len(paths):
@@ -139,14 +201,21 @@ def _names(
         for path, name in zip(paths, trained, strict=True):
             if not name:
                 raise InputError(
-                    f"{path}: the training set of its model is not stored in the table; give it with --names"
+                    f"{_name(path)}: the training set of its model is not stored in the table; give it with --names"
                 )
         return trained
-    for depth in range(1, 1 + max(len(path.parts) for path in paths)):
-        tails = ["/".join((*path.parts[-depth:-1], path.stem)) for path in paths]
+    files = [path for path in paths if isinstance(path, Path)]
+    tails = []
+    for depth in range(1, 1 + max((len(path.parts) for path in files), default=0)):
+        tails = ["/".join((*path.parts[-depth:-1], path.stem)) for path in files]
         if len(set(tails)) == len(tails):
-            return tails
-    raise InputError(f"the table {_repeated([str(path) for path in paths])} is given twice")
+            break
+    else:
+        if files:
+            raise InputError(f"the table {_repeated([str(path) for path in files])} is given twice")
+    named, frames = iter(tails), len(paths) - len(files)
+    numbers = iter(["table"] if frames == 1 else [f"table {place + 1}" for place in range(frames)])
+    return [next(named) if isinstance(path, Path) else next(numbers) for path in paths]
 
 
 def _trained_on(table: Predictions) -> str:
@@ -160,29 +229,30 @@ def _repeated(names: Sequence[str]) -> str:
 
 
 def _models(
-    paths: Sequence[Path], read: Sequence[Predictions], called: Sequence[str], *, matrix: bool
+    paths: Sequence[Table], read: Sequence[Predictions], called: Sequence[str], *, matrix: bool
 ) -> tuple[dict[str, Predictions], dict[str, list[dict[str, str]]]]:
     """Return the models by name, and the files of each."""
     files: dict[str, list[dict[str, str]]] = {}
     rows: dict[str, list[Predictions]] = {}
     for path, table, name in zip(paths, read, called, strict=True):
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        files.setdefault(name, []).append({"file": path.name, "sha256": digest})
+        if isinstance(path, Path):
+            with path.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            files.setdefault(name, []).append({"file": path.name, "sha256": digest})
         stored = table.provenance.get("trained_on")
         # Several datasets stay a list, so that the matrix frames each of them.
         trained = {"trained_on": stored if stored and name == _trained_on(table) else name}
         provenance = table.provenance | (trained if matrix else {})
-        rows.setdefault(name, []).append(Predictions(table.frame, table.tasks, table.left_out, provenance))
+        rows.setdefault(name, []).append(replace(table, provenance=provenance))
     if matrix:
         for path, table in zip(paths, read, strict=True):
             if "dataset" not in table.frame.columns:
-                raise InputError(f"{path}: no column 'dataset'; the matrix needs it as the name of the test set")
+                raise InputError(f"{_name(path)}: no column 'dataset'; the matrix needs it as the name of the test set")
     return {name: evaluation.merge_predictions(parts) for name, parts in rows.items()}, files
 
 
 def _beside(
-    paths: Sequence[Path], models: Mapping[str, Predictions], what: str, read: Callable[[Path], Found]
+    paths: Sequence[Table], models: Mapping[str, Predictions], what: str, read: Callable[[Table], Found]
 ) -> dict[str, Found]:
     """Return a further table per model, in the same order; no table at all is allowed."""
     if paths and len(paths) != len(models):
@@ -192,7 +262,7 @@ def _beside(
     return {name: read(path) for name, path in zip(models, paths)}
 
 
-def _read_validation(path: Path) -> Predictions:
-    table = evaluation.read_predictions(path)
+def _read_validation(path: Table, columns: evaluation.Columns) -> Predictions:
+    table = evaluation.read_predictions(path, columns)
     several = "split" in table.frame.columns and table.frame["split"].nunique() > 1
     return _only_split(table, "val" if several else None, path)

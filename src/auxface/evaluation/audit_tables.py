@@ -3,12 +3,12 @@
 Example: see :func:`audit_tables`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from auxface.evaluation.checks import check_predictions
+from auxface.evaluation.checks import check_predictions, duplicate_note
 from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
 from auxface.evaluation.fairness import gaps
@@ -37,6 +37,8 @@ from auxface.evaluation.thresholds import (
 
 # A confusion matrix of more classes than this is not kept.
 MOST_CONFUSED = 200
+# Below this AUC, scores probably stand for the other class.
+_INVERTED = 0.3
 
 
 def audit_tables(
@@ -72,7 +74,7 @@ def audit_tables(
     >>> frame["group.sex"] = ["F", "M"] * 50
     >>> table = Predictions(frame, (ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}),))
     >>> found = audit_tables({"ours": table}, resamples=200).models["ours"].tasks["t"]
-    >>> found.overall["accuracy"].value, found.groups["sex"]["F"]["accuracy"].why
+    >>> found.overall["accuracy"].value, found.groups["sex"]["F"]["balanced_accuracy"].why
     (0.5, 'only one class occurs: no')
     """
     if not tables:
@@ -130,7 +132,7 @@ def audit_tables(
         "clusters": list(kinds),
         "minimum_group": MINIMUM_GROUP,
     }
-    return Audit({run.name: run.result() for run in runs}, comparisons, _notes(tables) + notes, method)
+    return Audit({run.name: run.result() for run in runs}, comparisons, _notes(runs) + notes, method)
 
 
 @dataclass
@@ -229,7 +231,7 @@ def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None
         return
     if len(task.classes) <= MOST_CONFUSED:
         result.confusion = confusion(samples.true, predicted_classes(task, samples), len(task.classes))
-    if are_probabilities(samples.score):
+    if samples.scored and are_probabilities(samples.score):
         result.reliability = reliability_bins(samples.true, samples.score)
 
 
@@ -267,17 +269,25 @@ def _with_thresholds(table: Predictions, validation: Predictions | None) -> Pred
         return table
     known = {task.name for task in validation.tasks}
     tasks = tuple(with_thresholds(task, validation) if task.name in known else task for task in table.tasks)
-    return Predictions(table.frame, tasks, table.left_out, table.provenance)
+    return replace(table, tasks=tasks)
 
 
 def _datasets(table: Predictions) -> list[str]:
     return list(map(str, table.frame["dataset"].dropna().unique())) if "dataset" in table.frame.columns else []
 
 
-def _notes(tables: Mapping[str, Predictions]) -> list[str]:
+def _notes(runs: Sequence[_Run]) -> list[str]:
     notes = []
-    for name, table in tables.items():
-        assumed = [task.name for task in table.tasks if task.threshold_rule == ASSUMED or _lacks_threshold(task)]
+    for run in runs:
+        name, table = run.name, run.table
+        notes += [f"{name}: {note}" if len(runs) > 1 else note for note in [*table.notes, *duplicate_note(table)]]
+        notes += [_inverted_note(name, found) for found in run.audited.values() if _is_inverted(found)]
+        assumed = [
+            task.name
+            for task in table.tasks
+            if (task.threshold_rule == ASSUMED or _lacks_threshold(task))
+            and f"predicted.{task.name}" not in table.frame.columns
+        ]
         if assumed:
             notes.append(
                 f"{name}: no threshold is stored for {', '.join(assumed)}. 0.5 is assumed, and every metric of a "
@@ -286,6 +296,20 @@ def _notes(tables: Mapping[str, Predictions]) -> list[str]:
         for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
             notes.append(_level_threshold_note(name, table, group))
     return notes
+
+
+def _is_inverted(found: TaskAudit) -> bool:
+    auc = found.overall.get("auc")
+    return auc is not None and auc.value is not None and auc.value < _INVERTED
+
+
+def _inverted_note(name: str, found: TaskAudit) -> str:
+    negative, positive = found.task.classes
+    return (
+        f"{name}: the AUC of {found.task.name} is {found.overall['auc'].value:.3f}, so a high score stands for "
+        f"{negative}, not for {positive}. If this is not what the model means, name the class of a high score with "
+        "--positive, or pass 1 minus the score."
+    )
 
 
 def _level_threshold_note(name: str, table: Predictions, group: str) -> str:

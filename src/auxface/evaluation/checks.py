@@ -42,16 +42,21 @@ def check_predictions(predictions: Predictions, where: str = "predictions") -> N
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise TableError(f"{where}: column '{repeated[0]}' occurs twice")
-    _check_plain(frame, where)
+    check_plain(frame, where)
     _check_keys(frame, where)
+    _check_weights(frame, where)
     _check_names(predictions, where)
     for task in predictions.tasks:
         _check_scores(task, frame, where)
         _check_truth(task, frame, where)
 
 
-def _check_plain(frame: pd.DataFrame, where: str) -> None:
-    """Refuse lists, dictionaries and other values that cannot be compared or counted."""
+def check_plain(frame: pd.DataFrame, where: str) -> None:
+    """Raise an error if a column holds lists or other values that cannot be compared or counted.
+
+    Raises:
+        TableError: a column does.
+    """
     for name in frame.columns:
         column = frame[name]
         if column.dtype != object:
@@ -95,8 +100,68 @@ def _check_keys(frame: pd.DataFrame, where: str) -> None:
         )
 
 
+def duplicate_note(predictions: Predictions) -> list[str]:
+    """Return a note on the rows that repeat an earlier row in every column, if the table has no key.
+
+    Rows with coarse scores repeat without being duplicates, so only a table whose scores seldom repeat has the note.
+    """
+    frame = predictions.frame
+    scores = [name for name in frame.columns if str(name).startswith("score.")]
+    if all(name in frame.columns for name in KEY) or not scores:
+        return []
+    if max(frame[name].nunique() for name in scores) < 0.1 * len(frame):
+        return []
+    count = int(frame.duplicated().sum())
+    if not count:
+        return []
+    return [
+        f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} an earlier row in every column. All are measured. "
+        f"If they are the same samples, remove them. The columns {', '.join(KEY)} identify a sample."
+    ]
+
+
+def _check_weights(frame: pd.DataFrame, where: str) -> None:
+    if "weight" in frame.columns:
+        weight = pd.to_numeric(frame["weight"], errors="coerce").to_numpy(float, na_value=np.nan)
+        wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+        if len(wrong) or not weight.sum():
+            row = int(wrong[0]) + 1 if len(wrong) else 1
+            raise TableError(f"{where}: row {row} of 'weight' is not a number of at least 0, or all weights are 0")
+
+
+def _check_decisions(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
+    for name in (f"predicted.{one.removeprefix('true.')}" for one in task.true_columns()):
+        if name not in frame.columns:
+            continue
+        values = {text_of(value) for value in frame[name].dropna().unique()} - {""}
+        known = set(task.classes) if task.kind == "class" else {"0", "1"}
+        if values - known:
+            value = _shortened(sorted(values - known)[0], _SHOWN_VALUE)
+            expected = _shortened(", ".join(sorted(known)), _SHOWN_EXPECTED)
+            raise TableError(f"{where}: '{name}' holds '{value}'; expected one of {expected}")
+
+
+def _range_hint(score: np.ndarray) -> str:
+    """Return what scores outside [0, 1] may be."""
+    low, high = float(np.nanmin(score)), float(np.nanmax(score))
+    if np.isinf(score).any():
+        return "expected a probability; leave the field empty if the sample was not scored"
+    if low >= -1 and high <= 1:
+        return (
+            "if they are similarities of pairs, add --kind verification; otherwise move them to [0, 1], such as "
+            "(1 + s) / 2"
+        )
+    if low >= 0 and 2 < high <= 100:
+        return "if they are percentages, divide them by 100; expected probabilities"
+    return "expected probabilities, not logits; apply a sigmoid or softmax to logits"
+
+
 def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
     columns = task.score_columns()
+    if task.kind != "ordinal":
+        _check_decisions(task, frame, where)
+        if not any(name in frame.columns for name in columns) and f"predicted.{task.name}" in frame.columns:
+            return
     direct = f"predicted.{task.name}"
     if task.kind == "ordinal" and direct in frame.columns:
         columns = []
@@ -125,7 +190,7 @@ def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
             row = int(np.flatnonzero(outside)[0])
             raise TableError(
                 f"{where}: row {row + 1} of '{name}' holds {score[row]:g}, outside [0, 1] ({int(outside.sum())} rows "
-                "do); expected probabilities, not logits"
+                f"do); {_range_hint(score)}"
             )
         absent += np.isnan(score)
     partly = (absent > 0) & (absent < len(columns))

@@ -27,7 +27,8 @@ VIDEO = ("dataset", "method", "source", "video")
 def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Return the cluster of each row, numbered jointly over several tables.
 
-    A cluster is a video (:data:`VIDEO`) where the row names one, else a source of a dataset, else the row itself.
+    A cluster is the value of the column ``cluster``, else a video (:data:`VIDEO`) where the row names one, else a
+    source of a dataset, else the row itself.
     Numbers follow the sorted names, so they do not depend on the order of rows.
 
     Args:
@@ -36,17 +37,19 @@ def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tupl
             correct only if no two rows show the same person or video.
 
     Returns:
-        Per table int64 [N] cluster numbers, which begin at 0 and have no gaps; and which of "video", "source" and
-        "row" were used.
+        Per table int64 [N] cluster numbers, which begin at 0 and have no gaps; and which of "cluster",
+        "video", "source" and "row" were used.
     """
     lengths = [len(frame) for frame in frames]
-    columns = {name: column_codes(frames, name) for name in VIDEO}
-    video = (columns["video"] > 0) & (by == "auto")
-    source = ~video & (columns["source"] > 0) & (by != "row")
+    columns = {name: column_codes(frames, name) for name in (*VIDEO, "cluster")}
+    named = (columns["cluster"] > 0) & (by == "auto")
+    video = ~named & (columns["video"] > 0) & (by == "auto")
+    source = ~named & ~video & (columns["source"] > 0) & (by != "row")
     parts = {
+        "cluster": (named, [columns["cluster"]]),
         "video": (video, [columns[name] for name in VIDEO]),
         "source": (source, [columns["dataset"], columns["source"]]),
-        "row": (~video & ~source, []),
+        "row": (~named & ~video & ~source, []),
     }
     if parts["row"][0].any():
         parts["row"][1].extend(_rows(frames))
@@ -104,8 +107,9 @@ def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
 def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions, np.ndarray] | None:
     """Return a table with a row per video that has a truth and a score, and the position of one frame of each.
 
-    A video is identified by dataset, method, source and video together. Its score is the mean of its frames' scores;
-    truth and groups are those of its frames. A group in which frames of one video disagree is not stated there.
+    A video is identified by dataset, method, source and video together. Its score is the mean of its frames' scores,
+    its decision the most frequent one; truth and groups are those of its frames. A group in which frames of one video
+    disagree is not stated there.
 
     Args:
         predictions: a checked table.
@@ -131,9 +135,15 @@ def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions
     videos = frame.iloc[rows[first]].reset_index(drop=True)
     for name in predictions.groups():
         videos[f"group.{name}"] = _common_level(frame[f"group.{name}"].iloc[rows], code, first)
-    for place, name in enumerate(task.score_columns()):
-        column = score if score.ndim == 1 else score[:, place]
-        videos[name] = np.bincount(code, weights=column) / count
+    means = [np.bincount(code, weights=column) / count for column in score.reshape(len(score), -1).T]
+    if samples.scored:
+        for name, mean in zip(task.score_columns(), means):
+            videos[name] = mean
+    if samples.decided is not None:
+        decided = samples.decided[named]
+        shares = [np.bincount(code, weights=decided == place) for place in range(len(task.classes))]
+        most = np.argmax(shares, axis=0)
+        videos[f"predicted.{task.name}"] = most if task.kind == "binary" else np.array(task.classes)[most]
     return Predictions(videos, (task,)), rows[first]
 
 

@@ -50,7 +50,7 @@ def by_column(name: str, column: pd.Series) -> Partition:
     """Return one level per value of a column [N], in natural order (2 before 10)."""
     codes, values = pd.factorize(column)
     texts = [text_of(value) for value in values]
-    stated = sorted(set(texts) - {""}, key=_natural)
+    stated = sorted(set(texts) - {""}, key=natural_order)
     places = {text: place for place, text in enumerate(stated)} | {"": len(stated)}
     rank = np.array([places[text] for text in texts] + [len(stated)], dtype=np.int64)
     code = rank[codes]
@@ -82,7 +82,49 @@ def crossed_partitions(predictions: Predictions) -> list[Partition]:
     return [crossed(a, b) for a, b in pairs if len(a.levels) * len(b.levels) <= MOST_CROSSED]
 
 
-def _natural(text: str) -> tuple[tuple[int, float, str], ...]:
+def dirty_levels(frame: pd.DataFrame) -> list[str]:
+    """Return a note per group with levels that differ by blanks or capital letters alone."""
+    notes = []
+    for name, spellings in _spellings(frame).items():
+        several = [found for found in spellings.values() if len(found) > 1]
+        if several:
+            shown = "; ".join(", ".join(f"'{one}'" for one in found) for found in several[:5])
+            notes.append(
+                f"Levels of {name.removeprefix('group.')} differ by blanks or capital letters alone: {shown}. They are "
+                "measured as different levels; --clean-levels joins them."
+            )
+    return notes
+
+
+def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table with such levels joined under their most frequent spelling, and a note per group."""
+    frame, notes = frame.copy(deep=False), []
+    for name, spellings in _spellings(frame).items():
+        joined = {one: next(iter(found)).strip() for found in spellings.values() for one in found}
+        changed = [one for one, to in joined.items() if one != to]
+        if changed:
+            column = frame[name].astype(object).map(text_of, na_action="ignore")
+            frame[name] = column.map(joined, na_action="ignore")
+            shown = ", ".join(f"'{one}' to '{joined[one]}'" for one in changed[:10])
+            notes.append(f"Levels of {name.removeprefix('group.')} were joined: {shown}.")
+    return frame, notes
+
+
+def _spellings(frame: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """Return group column to plain name to the spellings of a level, the most frequent first."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in map(str, frame.columns):
+        if name.startswith("group."):
+            by_plain = found.setdefault(name, {})
+            for value in frame[name].value_counts().index:
+                text = text_of(value)
+                if text.strip():
+                    by_plain.setdefault(" ".join(text.split()).casefold(), []).append(text)
+    return found
+
+
+def natural_order(text: str) -> tuple[tuple[int, float, str], ...]:
+    """Return the sort key of a name by which 2 comes before 10."""
     parts: list[tuple[int, float, str]] = []
     number = ""
     for letter in text:

@@ -4,72 +4,75 @@
 >>> write_predictions(predictions, "predictions.csv")  # doctest: +SKIP
 """
 
-import csv
 import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auxface.evaluation.checks import check_predictions
-from auxface.evaluation.header import dump_header, infer_tasks, parse_header, parse_origin, parse_tasks
-from auxface.evaluation.predictions import KEY, Predictions, TableError, text_of
+from auxface.evaluation.checks import check_plain, check_predictions
+from auxface.evaluation.columns import CONDITION, Columns, rename_columns, unused_note, used_columns
+from auxface.evaluation.groups import clean_levels, dirty_levels
+from auxface.evaluation.header import dump_header, parse_header, parse_origin, parse_tasks
+from auxface.evaluation.infer_tasks import infer_tasks
+from auxface.evaluation.predictions import Predictions, ScoredTask, TableError, text_of
 from auxface.evaluation.results import Severity
+from auxface.evaluation.table_files import HEADER, TableFile, read_table
 
-# A table that would take more memory is not read.
-MOST_BYTES = 8 * 2**30
-_HEADER = b"auxface"
-_PREFIXES = ("group.", "true.", "score.", "predicted.")
-_UNREADABLE = (
-    pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, OSError, UnicodeError, ValueError,
-    OverflowError, KeyError, csv.Error,
-)  # fmt: skip
-# Columns of a table of predictions on corrupted images.
-CONDITION = ("corruption", "severity")
+DEFAULT = Columns()
 
 
-def read_predictions(path: str | os.PathLike[str]) -> Predictions:
+def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Columns = DEFAULT) -> Predictions:
     """Return a checked predictions table.
 
     Args:
-        path: a Parquet file, whose schema metadata may hold a JSON header under the key ``auxface``, or a CSV file with
-            the same JSON in ``NAME.json`` beside it. Without a header the tasks are inferred from the columns and a
-            threshold of 0.5 is assumed; ``threshold_rule`` is then ``"assumed"``.
+        path: a Parquet file, whose schema metadata may hold a JSON header under the key ``auxface``; a CSV file with
+            the same JSON in ``NAME.json`` beside it; any other table that
+            :func:`~auxface.evaluation.table_files.read_table` reads; or a data frame. Without a header the tasks are
+            inferred from the columns and a threshold of 0.5 is assumed; ``threshold_rule`` is then ``"assumed"``.
+        columns: which columns hold what, for tables with names of their own.
 
     Raises:
-        TableError: the file is missing, is neither Parquet nor CSV, would take more than :data:`MOST_BYTES` of memory,
-            or holds a table that cannot be measured.
+        TableError: the file is missing, is no table, would take too much memory, or holds a table that cannot be
+            measured; or its columns leave several readings.
     """
-    predictions = _read(Path(path))
+    predictions = _read(path, columns)
     present = [name for name in CONDITION if name in predictions.frame.columns]
     if present:
         raise TableError(
-            f"{path}: it has a column '{present[0]}', so it holds predictions on corrupted images; pass it "
+            f"{_name(path)}: it has a column '{present[0]}', so it holds predictions on corrupted images; pass it "
             "as robustness (--robustness)"
         )
-    check_predictions(predictions, str(path))
+    check_predictions(predictions, _name(path))
     return predictions
 
 
-def read_conditions(path: str | os.PathLike[str]) -> dict[str, dict[Severity, Predictions]]:
+def read_conditions(
+    path: str | os.PathLike[str] | pd.DataFrame, columns: Columns = DEFAULT
+) -> dict[str, dict[Severity, Predictions]]:
     """Return checked predictions on corrupted images: corruption to severity to table.
 
     Args:
         path: a table as for :func:`read_predictions`, with the additional columns ``corruption`` and ``severity``.
+        columns: which columns hold what.
 
     Raises:
         TableError: as :func:`read_predictions`; a row without a corruption or severity.
     """
-    conditions = split_conditions(_read(Path(path)), str(path))
+    conditions = split_conditions(_read(path, columns), _name(path))
     for corruption, steps in conditions.items():
         for severity, table in steps.items():
-            check_predictions(table, f"{path}, {corruption} {severity}")
+            check_predictions(table, f"{_name(path)}, {corruption} {severity}")
     return conditions
+
+
+def _name(table: str | os.PathLike[str] | pd.DataFrame) -> str:
+    return "the table" if isinstance(table, pd.DataFrame) else str(table)
 
 
 def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) -> None:
@@ -87,7 +90,7 @@ def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) ->
     if path.suffix.lower() != ".parquet":
         raise TableError(f"{path}: the name of a predictions table must end in .parquet or .csv")
     table = pa.Table.from_pandas(predictions.frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _HEADER: header})
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), HEADER: header})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     put_file(path, sink.getvalue())
@@ -158,78 +161,46 @@ def put_file(path: Path, content: bytes | pa.Buffer) -> None:
             os.unlink(name)
 
 
-def _read(path: Path) -> Predictions:
-    if not path.is_file():
-        raise TableError(f"{path}: no such file; expected a predictions table (.parquet or .csv)")
-    try:
-        frame, header = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
-    except TableError:
-        raise
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise TableError(f"{path}: cannot be read as a table ({reason}); expected a .parquet or .csv file") from None
-    tasks = parse_tasks(header, path) if header.get("tasks") else infer_tasks(frame, str(path))
-    return Predictions(frame, tasks, *parse_origin(header, path))
+def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Predictions:
+    """Return a table under the names of auxface, with its tasks."""
+    if isinstance(table, pd.DataFrame):
+        where = "the table"
+        frame = table.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)
+        found = TableFile(frame)
+    else:
+        where = str(table)
+        found = read_table(Path(table), lambda names: used_columns(names, columns, where), parse_header)
+        if not len(found.frame.columns):
+            raise TableError(
+                f"{where}: no column true.TASK; a table needs columns true.TASK and score.TASK.CLASS, or name them "
+                f"with --true COLUMN --score COLUMN (columns: {', '.join(found.skipped[:20])})"
+            )
+    check_plain(found.frame, where)
+    frame, notes = rename_columns(found.frame, columns, where)
+    moved = False
+    notes = [*found.notes, *notes, *unused_note(found.skipped)]
+    left_out, provenance = parse_origin(found.header, Path(where))
+    if found.header.get("tasks"):
+        if columns.positive is not None or columns.kind is not None:
+            raise TableError(
+                f"{where}: --positive and --kind cannot be applied; the header of the table states the tasks"
+            )
+        tasks = parse_tasks(found.header, Path(where))
+    else:
+        inferred = infer_tasks(frame, where, kind=columns.kind, positive=columns.positive)
+        frame, tasks, moved = inferred.frame, inferred.tasks, inferred.moved
+        notes += inferred.notes
+    if columns.threshold is not None:
+        threshold = (1 + columns.threshold) / 2 if moved else columns.threshold
+        tasks = tuple(_at_threshold(task, threshold, where) for task in tasks)
+    frame, level_notes = clean_levels(frame) if columns.clean_levels else (frame, dirty_levels(frame))
+    return Predictions(frame, tasks, left_out, provenance, notes + level_notes)
 
 
-def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    file = pq.ParquetFile(path)
-    schema = file.schema_arrow
-    used = [name for name in schema.names if _is_ours(name)]
-    repeated = {name for name in used if used.count(name) > 1}
-    if repeated:
-        raise TableError(f"{path}: column '{min(repeated)}' occurs twice")
-    _check_size(path, file.metadata.num_rows, len(used), _uncompressed(file.metadata, set(used)))
-    # Text columns repeat few values: as dictionaries, ten million rows take a few hundred megabytes.
-    words = [name for name in used if _is_text(schema.field(name).type)]
-    table = pq.read_table(path, columns=used, read_dictionary=words)
-    return table.to_pandas(), parse_header((schema.metadata or {}).get(_HEADER, b"{}"), path)
-
-
-def _read_csv(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    _check_size(path, 0, 0, path.stat().st_size)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        names = next(csv.reader(file), [])
-    repeated = {name for name in names if names.count(name) > 1 and _is_ours(name)}
-    if repeated:
-        raise TableError(f"{path}: column '{min(repeated)}' occurs twice")
-    used = [name for name in names if _is_ours(name)]
-    if not used:
-        raise TableError(f"{path}: no column true.TASK; a table needs columns true.TASK and score.TASK.CLASS")
-    texts = {*KEY, *CONDITION} - {"frame"}
-    words: dict[Any, Any] = {name: "category" for name in used if name in texts or name.startswith("group.")}
-    beside = path.with_suffix(".json")
-    header = parse_header(beside.read_bytes(), beside) if beside.is_file() else {}
-    # "None" and "NA" are valid names of classes and levels; only an empty field is missing.
-    frame = pd.read_csv(path, usecols=used, dtype=words, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-    for name in texts & set(used):
-        if frame[name].isna().any():
-            frame[name] = frame[name].cat.add_categories([""]).fillna("")
-    return frame, header
-
-
-def _is_ours(name: str) -> bool:
-    return name in (*KEY, *CONDITION, "split") or name.startswith(_PREFIXES)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
-    total = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for place in range(row_group.num_columns):
-            column = row_group.column(place)
-            total += column.total_uncompressed_size if column.path_in_schema in used else 0
-    return total
-
-
-def _check_size(path: Path, rows: int, columns: int, size: int) -> None:
-    needed = max(size, rows * columns * 8)
-    if needed > MOST_BYTES:
-        raise TableError(
-            f"{path}: {rows:,} rows would take {needed / 2**30:.0f} GB of memory; the limit is "
-            f"{MOST_BYTES // 2**30} GB. Keep fewer tasks, or a sample of the rows"
-        )
+def _at_threshold(task: ScoredTask, threshold: float, where: str) -> ScoredTask:
+    if not 0 <= threshold <= 1:
+        raise TableError(f"{where}: --threshold {threshold:g} is outside [0, 1]")
+    names = task.classes[1:] if task.kind == "binary" else task.classes if task.kind == "multilabel" else ()
+    if not names:
+        return task
+    return replace(task, thresholds=dict.fromkeys(names, threshold), threshold_rule="given", level_thresholds=None)

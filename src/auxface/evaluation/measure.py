@@ -53,7 +53,8 @@ def measure(
 ) -> Measured:
     """Measure a task per level of a partition.
 
-    A level of a group with fewer than :data:`MINIMUM_GROUP` samples, or with one class, has no values and says why.
+    A level of a group with fewer than :data:`MINIMUM_GROUP` samples has no values and says why. A level with one class
+    has those that need one class only, such as the accuracy.
 
     Args:
         predictions: a checked table.
@@ -80,12 +81,13 @@ class _Level:
     """The samples of one level: their number and that of their clusters by subset, and why it is not measured.
 
     Subsets are "all"; where there are classes "rarest class" (clusters alone: of the class that has the fewest); with
-    two classes also "positive", "negative" and "predicted positive".
+    two classes also "positive", "negative" and "predicted positive". ``only_class`` is the class if only one occurs.
     """
 
     sizes: Mapping[str, int]
     clusters: Mapping[str, int]
     why: str | None
+    only_class: str | None = None
 
 
 def _measure_single(
@@ -115,8 +117,13 @@ def _measure_single(
         resampling=resampling,
         skip=np.array([level.why is not None for level in levels], dtype=bool),
         abstain=task.abstain,
+        weight=samples.weight,
     )
-    applicable = [metric for metric in metrics if metric.applies(task.kind, len(task.classes))]
+    applicable = [
+        metric
+        for metric in metrics
+        if metric.applies(task.kind, len(task.classes)) and (samples.scored or not metric.needs_scores)
+    ]
     values: dict[str, Resampled] = {}
     for family in dict.fromkeys(metric.family for metric in applicable):
         values |= family([metric for metric in applicable if metric.family is family], data)
@@ -157,9 +164,7 @@ def _describe(
         why = "no samples"
     elif is_group and len(where) < MINIMUM_GROUP:
         why = f"only {len(where)} samples, fewer than {MINIMUM_GROUP}"
-    elif is_group and len(by_class) == 1:
-        why = f"only one class occurs: {task.classes[next(iter(by_class))]}"
-    return _Level(sizes, clusters, why)
+    return _Level(sizes, clusters, why, task.classes[next(iter(by_class))] if len(by_class) == 1 else None)
 
 
 def _draws(metric: Metric, resampled: Resampled, place: int, level: _Level) -> Draws:
@@ -169,12 +174,18 @@ def _draws(metric: Metric, resampled: Resampled, place: int, level: _Level) -> D
         level.sizes[metric.samples],
         level.clusters[metric.samples],
         None if units is None else level.clusters.get(units),
-        why=level.why or _too_few_samples(metric, level) or resampled.why.get(place),
+        why=level.why or _one_class(metric, level) or _too_few_samples(metric, level) or resampled.why.get(place),
         no_interval=_too_few_clusters(metric, level),
         rule=metric.rule,
         unfolded=None if resampled.unfolded is None or level.why else resampled.unfolded[place],
         bounds=metric.bounds,
     )
+
+
+def _one_class(metric: Metric, level: _Level) -> str | None:
+    if level.only_class is None or metric.units != "rarest class":
+        return None
+    return f"only one class occurs: {level.only_class}"
 
 
 def _too_few_samples(metric: Metric, level: _Level) -> str | None:
@@ -199,7 +210,6 @@ def _attribute_means(
     attributes: Mapping[str, dict[str, LevelDraws]], levels: tuple[str, ...], metrics: Sequence[Metric]
 ) -> dict[str, LevelDraws]:
     """Return means over the attributes that can be measured in every level that has any, so that levels compare."""
-    usable = [level for level in levels if any(_is_measured(measured[level]) for measured in attributes.values())]
     found: dict[str, LevelDraws] = {}
     for level in levels:
         found[level] = {}
@@ -208,6 +218,9 @@ def _attribute_means(
                 metric.name not in measured[level] for measured in attributes.values()
             ):
                 continue
+            usable = [
+                one for one in levels if any(measured[one][metric.name].why is None for measured in attributes.values())
+            ]
             kept = [
                 measured[level][metric.name]
                 for measured in attributes.values()
@@ -229,10 +242,6 @@ def _attribute_means(
                 why = every[0].why or "no attribute can be measured in every level"
                 found[level][metric.name] = Draws(np.full(len(every[0].values), np.nan), n, clusters, why=why)
     return found
-
-
-def _is_measured(metrics: LevelDraws) -> bool:
-    return any(draws.why is None for draws in metrics.values())
 
 
 def count_missing_as_errors(overall: Mapping[str, Estimate], missing: int) -> dict[str, Estimate]:

@@ -98,16 +98,20 @@ class Predictions:
 
     Attributes:
         frame: a row per sample: key columns :data:`KEY` and ``split`` where known, ``group.<name>``, ``true.<task>`` or
-            ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1].
+            ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1]. ``predicted.<task>`` holds decisions
+            that replace those of scores and thresholds; without scores it is enough. ``weight`` holds sample weights,
+            ``cluster`` what is resampled in place of videos and sources.
         tasks: the tasks that the columns belong to.
         left_out: number of samples that have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
         provenance: origin of the scores: model, manifest hash, seed, versions, machine.
+        notes: what a reader should know about the file that the table was read from.
     """
 
     frame: pd.DataFrame
     tasks: tuple[ScoredTask, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def groups(self) -> list[str]:
         """Return the names of the groups."""
@@ -143,6 +147,9 @@ class Samples:
         unlabeled: number of rows without a truth.
         unscored: number of rows with a truth and no score.
         threshold: float64 [N], the score from which each counts as positive; None unless the task is binary.
+        decided: int64 [N], the class of each in ``predicted.<task>``; None if scores and thresholds decide.
+        scored: whether the table has scores; else ``score`` is 1 for the decided class and 0 for others.
+        weight: float64 [N], sample weights; None if all are equal.
     """
 
     rows: np.ndarray
@@ -151,6 +158,9 @@ class Samples:
     unlabeled: int
     unscored: int
     threshold: np.ndarray | None = None
+    decided: np.ndarray | None = None
+    scored: bool = True
+    weight: np.ndarray | None = None
 
 
 def task_samples(predictions: Predictions, task: ScoredTask) -> Samples:
@@ -158,11 +168,19 @@ def task_samples(predictions: Predictions, task: ScoredTask) -> Samples:
     frame = predictions.frame
     truth = frame[f"true.{task.name}"]
     if task.kind == "ordinal":
-        return _samples(_numbers(truth), _ordinal_score(frame, task), np.float64)
-    score = np.stack([_numbers(frame[name]) for name in task.score_columns()], axis=1)
-    if task.kind == "binary":
-        return _with_threshold(_samples(_numbers(truth), score[:, 0], np.int64), task, frame)
-    return _samples(_class_codes(truth, task.classes), score, np.int64)
+        return _samples(frame, _numbers(truth), _ordinal_score(frame, task), np.float64)
+    binary = task.kind == "binary"
+    decided = None
+    if f"predicted.{task.name}" in frame.columns:
+        column = frame[f"predicted.{task.name}"]
+        decided = _numbers(column) if binary else _class_codes(column, task.classes)
+    true = _numbers(truth) if binary else _class_codes(truth, task.classes)
+    columns = [name for name in task.score_columns() if name in frame.columns]
+    score = np.stack([_numbers(frame[name]) for name in columns], axis=1) if columns else None
+    if binary:
+        score = None if score is None else score[:, 0]
+        return _with_threshold(_samples(frame, true, score, np.int64, decided), task, frame)
+    return _samples(frame, true, score, np.int64, decided, classes=len(task.classes))
 
 
 def attribute_samples(predictions: Predictions, task: ScoredTask, attribute: str) -> Samples | None:
@@ -170,8 +188,10 @@ def attribute_samples(predictions: Predictions, task: ScoredTask, attribute: str
     truth = f"true.{task.name}.{attribute}"
     if truth not in predictions.frame.columns:
         return None
-    score = _numbers(predictions.frame[f"score.{task.name}.{attribute}"])
-    found = _samples(_numbers(predictions.frame[truth]), score, np.int64)
+    decisions, scores = f"predicted.{task.name}.{attribute}", f"score.{task.name}.{attribute}"
+    decided = _numbers(predictions.frame[decisions]) if decisions in predictions.frame.columns else None
+    score = _numbers(predictions.frame[scores]) if scores in predictions.frame.columns or decided is None else None
+    found = _samples(predictions.frame, _numbers(predictions.frame[truth]), score, np.int64, decided)
     return _with_threshold(found, task.alone(attribute), predictions.frame)
 
 
@@ -186,7 +206,9 @@ def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
 
 
 def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
-    """Return the predicted class index, int64 [N]: at the threshold for a binary task, else of the highest score."""
+    """Return the predicted class index, int64 [N]: as decided, else at the threshold, else of the highest score."""
+    if samples.decided is not None:
+        return samples.decided
     if task.kind == "binary":
         return (samples.score >= samples.threshold).astype(np.int64)
     return samples.score.argmax(axis=1)
@@ -204,12 +226,42 @@ def _with_threshold(samples: Samples, task: ScoredTask, frame: pd.DataFrame) -> 
     return replace(samples, threshold=threshold)
 
 
-def _samples(true: np.ndarray, score: np.ndarray, dtype: type) -> Samples:
+def without_decisions(predictions: Predictions, task: ScoredTask) -> Predictions:
+    """Return the table without the decisions of a task, so that scores and thresholds decide."""
+    names = [name for name in predictions.frame.columns if name == f"predicted.{task.name}"]
+    return replace(predictions, frame=predictions.frame.drop(columns=names)) if names else predictions
+
+
+def _samples(
+    frame: pd.DataFrame,
+    true: np.ndarray,
+    score: np.ndarray | None,
+    dtype: type,
+    decided: np.ndarray | None = None,
+    classes: int = 0,
+) -> Samples:
+    """Return the rows that have a truth and what a decision needs; without scores, decisions stand in their place."""
+    is_scored = score is not None
+    if score is None:
+        assert decided is not None
+        score = decided
+        if classes:
+            score = np.where(np.isnan(decided)[:, None], np.nan, decided[:, None] == np.arange(classes))
     labeled = ~np.isnan(true)
-    scored = ~np.isnan(score.reshape(len(score), -1)).any(axis=1)
-    rows = np.flatnonzero(labeled & scored)
-    unlabeled, unscored = int((~labeled).sum()), int((labeled & ~scored).sum())
-    return Samples(rows, true[rows].astype(dtype), score[rows], unlabeled, unscored)
+    known = ~np.isnan(score.reshape(len(score), -1)).any(axis=1)
+    if decided is not None:
+        known &= ~np.isnan(decided)
+    rows = np.flatnonzero(labeled & known)
+    return Samples(
+        rows,
+        true[rows].astype(dtype),
+        score[rows],
+        int((~labeled).sum()),
+        int((labeled & ~known).sum()),
+        decided=None if decided is None else decided[rows].astype(np.int64),
+        scored=is_scored,
+        weight=frame["weight"].to_numpy(float)[rows] if "weight" in frame.columns else None,
+    )
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
@@ -263,7 +315,9 @@ def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
         for name, value in first.provenance.items()
         if all(part.provenance.get(name) == value for part in parts)
     }
-    return Predictions(pd.concat([part.frame for part in parts], ignore_index=True), first.tasks, left_out, provenance)
+    frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    return Predictions(frame, first.tasks, left_out, provenance, notes)
 
 
 def cross_dataset(tables: Mapping[tuple[str, str], Predictions]) -> dict[str, Predictions]:
@@ -278,6 +332,6 @@ def cross_dataset(tables: Mapping[tuple[str, str], Predictions]) -> dict[str, Pr
     for (train, test), table in tables.items():
         frame = table.frame.assign(dataset=test)
         rows.setdefault(train, []).append(
-            Predictions(frame, table.tasks, table.left_out, table.provenance | {"trained_on": train})
+            replace(table, frame=frame, provenance=table.provenance | {"trained_on": train})
         )
     return {train: merge_predictions(parts) for train, parts in rows.items()}

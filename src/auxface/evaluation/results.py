@@ -8,6 +8,7 @@ import numpy as np
 
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.intervals import Draws, Estimate
+from auxface.evaluation.metrics import PRIMARY, decision_metric
 from auxface.evaluation.metrics.calibration import Bin
 from auxface.evaluation.predictions import ScoredTask
 
@@ -107,6 +108,21 @@ class TaskAudit:
     confusion: np.ndarray | None = None
     unlabeled: int = 0
     unscored: int = 0
+
+    @property
+    def primary_metric(self) -> str:
+        """The metric by which models are ranked: that of the kind, or the next one that these samples have."""
+        kind = self.task.kind
+        return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
+
+    @property
+    def decision_metric(self) -> str:
+        """The metric by which groups and corruptions are compared: that of the kind; of one class the accuracy."""
+        return self._first_measured(decision_metric(self.task.kind), "accuracy")
+
+    def _first_measured(self, *names: str) -> str:
+        known = [name for name in names if name in self.overall]
+        return next((name for name in known if self.overall[name].value is not None), known[0])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of ``report.json``; optional parts that were not measured are absent."""

@@ -27,6 +27,7 @@ from auxface.evaluation.predictions import (
     ScoredTask,
     attribute_samples,
     task_samples,
+    without_decisions,
 )
 from auxface.evaluation.results import GroupThresholds, OperatingPoint, TaskAudit, estimates
 
@@ -206,7 +207,7 @@ def with_thresholds(task: ScoredTask, validation: Predictions) -> ScoredTask:
     for name in names:
         samples = task_samples(validation, task) if task.kind == "binary" else attribute_samples(validation, task, name)
         thresholds[name] = 0.5
-        if samples is not None and len(np.unique(samples.true)) == 2:
+        if samples is not None and samples.scored and len(np.unique(samples.true)) == 2:
             thresholds[name] = choose_threshold(samples.true, samples.score, rule=DEFAULT_RULE)
     return ScoredTask(task.name, task.kind, task.classes, thresholds, f"{DEFAULT_RULE} on the validation table")
 
@@ -223,7 +224,8 @@ def measure_operating_points(
     if task.kind != "binary":
         return
     samples = task_samples(validation, task)
-    if len(np.unique(samples.true)) < 2:
+    table = without_decisions(table, task)
+    if len(np.unique(samples.true)) < 2 or not samples.scored or not _has_scores(table, task):
         return
     negatives = int((samples.true == 0).sum())
     for rule in OPERATING_POINTS:
@@ -243,7 +245,7 @@ def measure_calibrated(
     if task.kind not in ("binary", "class"):
         return
     samples = task_samples(validation, task)
-    if len(np.unique(samples.true)) < 2:
+    if len(np.unique(samples.true)) < 2 or not samples.scored or not _has_scores(table, task):
         return
     temperature = fit_temperature(_logits(samples.score), samples.true)
     score = np.stack([table.frame[name].to_numpy(float, na_value=np.nan) for name in task.score_columns()], axis=1)
@@ -253,6 +255,10 @@ def measure_calibrated(
     other = Predictions(table.frame.assign(**columns), table.tasks)
     audited.calibrated = estimates(measure(other, task, whole(other), cluster, resampling, CALIBRATION).levels[""])
     audited.temperature = temperature
+
+
+def _has_scores(table: Predictions, task: ScoredTask) -> bool:
+    return all(name in table.frame.columns for name in task.score_columns())
 
 
 def _logits(score: np.ndarray) -> np.ndarray:
@@ -272,6 +278,9 @@ def measure_group_thresholds(
     if task.kind != "binary" or task.level_thresholds is not None:
         return
     samples = task_samples(validation, task)
+    table = without_decisions(table, task)
+    if not samples.scored or not _has_scores(table, task):
+        return
     for group in table.groups():
         if group not in validation.groups():
             continue

@@ -175,7 +175,8 @@ def test_small_and_one_class_levels_have_a_reason_and_count():
     assert found["few"]["accuracy"].value is None
     assert found["few"]["accuracy"].why == "only 12 samples, fewer than 30"
     assert found["few"]["accuracy"].n == 12
-    assert found["positives"]["accuracy"].why == "only one class occurs: yes"
+    assert found["positives"]["balanced_accuracy"].why == "only one class occurs: yes"
+    assert found["positives"]["accuracy"].value == found["positives"]["true_positive_rate"].value == 0.75
     assert found["0"]["accuracy"].value is not None
 
 
@@ -197,7 +198,7 @@ def test_one_class_and_unscored_rows_keep_what_is_defined():
     audited = audit_tables({"m": Predictions(frame, (ScoredTask("t", "binary", ("no", "yes")),))}, resamples=100)
     found = audited.models["m"].tasks["t"]
     assert found.unscored == 2
-    assert found.overall["auc"].why == "no negative sample"
+    assert found.overall["auc"].why == "only one class occurs: yes"
     assert found.overall["accuracy"].value == 1.0
     assert found.counted_as_errors["accuracy"].value == pytest.approx(48 / 50)
 

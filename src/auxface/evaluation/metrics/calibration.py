@@ -132,8 +132,9 @@ def from_bins(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampl
         return {}
     confidence, correct = _confidence(data.true, data.score)
     cell = data.level * BINS + _bin_of(confidence, BINS)
-    excess = data.resampling.sums(cell, data.cluster, data.levels * BINS, confidence - correct)
-    count = data.resampling.sums(data.level, data.cluster, data.levels)
+    weight = np.ones(len(confidence)) if data.weight is None else data.weight
+    excess = data.resampling.sums(cell, data.cluster, data.levels * BINS, weight * (confidence - correct))
+    count = data.resampling.sums(data.level, data.cluster, data.levels, weight)
     sign = np.sign(np.asarray(excess.sum(axis=1))).reshape(data.levels, BINS)
     folded: dict[str, list[np.ndarray]] = {metric.name: [] for metric in metrics}
     signed: list[np.ndarray] = []
@@ -194,6 +195,7 @@ CALIBRATION = (
         _calibration_error,
         higher_is_better=False,
         rule=debiased_student,
+        needs_scores=True,
         units=None,
         column={"class": 50, "binary": 80, "multilabel": 40},
     ),
@@ -207,6 +209,7 @@ CALIBRATION = (
         higher_is_better=False,
         unit="",
         bounds=(0.0, np.inf),
+        needs_scores=True,
         units=None,
     ),
 )

@@ -36,7 +36,12 @@ def from_counts(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resam
     hit = data.true == data.predicted
     cells = data.levels * data.classes
     tables = [
-        data.resampling.sums((data.level * data.classes + column)[rows], data.cluster[rows], cells)
+        data.resampling.sums(
+            (data.level * data.classes + column)[rows],
+            data.cluster[rows],
+            cells,
+            None if data.weight is None else data.weight[rows],
+        )
         for column, rows in ((data.true, slice(None)), (data.predicted, slice(None)), (data.true, hit))
     ]
     parts: dict[str, list[np.ndarray]] = {metric.name: [] for metric in metrics}
@@ -194,6 +199,7 @@ ABSTENTION = (
         ("class", "binary"),
         mean_over_samples,
         _answered_share,
+        needs_scores=True,
     ),
     Metric(
         "accuracy_when_answered",
@@ -202,5 +208,6 @@ ABSTENTION = (
         ("class", "binary"),
         mean_over_samples,
         _accuracy_when_answered,
+        needs_scores=True,
     ),
 )

@@ -45,6 +45,7 @@ class MetricInput:
         resampling: the resamples.
         skip: levels that are not measured and need no values, bool [levels]; None: every level is measured.
         abstain: (low, high): scores at which the model gives no answer; None: it always answers.
+        weight: sample weights, float64 [N]; None: all are equal.
     """
 
     true: np.ndarray
@@ -57,6 +58,7 @@ class MetricInput:
     resampling: Resampling
     skip: np.ndarray | None = None
     abstain: tuple[float, float] | None = None
+    weight: np.ndarray | None = None
 
     def measured_levels(self) -> list[int]:
         """Return the levels that need values."""
@@ -100,6 +102,7 @@ class Metric:
         digits: decimals of a plain number.
         bounds: the possible range.
         rule: the interval rule.
+        needs_scores: whether decisions without scores cannot have it.
         two_classes: a ``class`` task has it only if there are two classes.
         samples: the samples that it is computed from; their number is ``n``.
         units: independent units behind the interval: the clusters of ``samples``, the clusters of the ``rarest class``,
@@ -122,6 +125,7 @@ class Metric:
     digits: int = 3
     bounds: tuple[float, float] = (0.0, 1.0)
     rule: IntervalRule = percentile
+    needs_scores: bool = False
     two_classes: bool = False
     samples: Subset = "all"
     units: Literal["samples", "rarest class"] | None = "samples"
@@ -169,6 +173,8 @@ def mean_over_samples(metrics: Sequence[Metric], data: MetricInput) -> dict[str,
         parts = metric.compute(data)
         if parts is not None:
             above, below = parts
+            if data.weight is not None:
+                above, below = above * data.weight, data.weight if below is None else below * data.weight
             values = data.resampling.ratios(above, below, level=data.level, levels=data.levels, cluster=data.cluster)
             found[metric.name] = Resampled(values)
     return found
@@ -240,6 +246,10 @@ def per_resample(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resa
     found = {}
     for metric in metrics:
         values, why = np.full((data.levels, width), np.nan), {}
+        if data.weight is not None:
+            why = dict.fromkeys(range(data.levels), f"{metric.name} is a function that takes no sample weights")
+            found[metric.name] = Resampled(values, why=why)
+            continue
         for place in data.measured_levels():
             rows = np.flatnonzero(data.level == place)
             for column in range(width):

@@ -77,14 +77,15 @@ def _one_level(
     metrics: Sequence[Metric], data: MetricInput, rows: np.ndarray, positive: np.ndarray, score: np.ndarray
 ) -> dict[str, np.ndarray]:
     cluster, resampling = data.cluster[rows], data.resampling
+    weight = np.ones(len(rows)) if data.weight is None else data.weight[rows]
     _, step = np.unique(-score, return_inverse=True)
     steps = int(step.max(initial=0)) + 1
-    exact = _compute(metrics, RocCurve(*(_cumulated(step, steps, chosen) for chosen in (positive, ~positive))))
+    sides = (positive, ~positive)
+    exact = _compute(metrics, RocCurve(*(_cumulated(step, steps, weight * chosen) for chosen in sides)))
     if steps > STEPS:
         step = _coarse(step, steps)
         steps = int(step.max()) + 1
-    hits = resampling.sums(step[positive], cluster[positive], steps)
-    alarms = resampling.sums(step[~positive], cluster[~positive], steps)
+    hits, alarms = (resampling.sums(step[chosen], cluster[chosen], steps, weight[chosen]) for chosen in sides)
     parts = []
     for part in resampling.chunks(steps, budget=1_000_000):
         weights = resampling.columns(part)
@@ -100,9 +101,9 @@ def _compute(metrics: Sequence[Metric], curve: RocCurve) -> dict[str, np.ndarray
         return {metric.name: metric.compute(curve) for metric in metrics}
 
 
-def _cumulated(step: np.ndarray, steps: int, chosen: np.ndarray) -> np.ndarray:
-    """Return how many chosen samples lie at or above every score step, float64 [steps, 1]."""
-    return np.cumsum(np.bincount(step, weights=chosen.astype(float), minlength=steps))[:, None]
+def _cumulated(step: np.ndarray, steps: int, weight: np.ndarray) -> np.ndarray:
+    """Return the weight of the samples at or above every score step, float64 [steps, 1]."""
+    return np.cumsum(np.bincount(step, weights=weight, minlength=steps))[:, None]
 
 
 def _coarse(step: np.ndarray, steps: int) -> np.ndarray:
@@ -153,6 +154,7 @@ def _tpr_record(rate: float, column: int) -> Metric:
         ("class", "binary"),
         from_roc,
         partial(_tpr_at_fpr, rate=rate),
+        needs_scores=True,
         two_classes=True,
         units="rarest class",
         minimum={"positive": 1, "negative": round(1 / rate)},
@@ -171,6 +173,7 @@ RANKING = (
         _auc,
         unit="",
         rule=logit_student,
+        needs_scores=True,
         two_classes=True,
         units="rarest class",
         minimum={"positive": 1, "negative": 1},
@@ -186,6 +189,7 @@ RANKING = (
         _average_precision,
         unit="",
         rule=logit_student,
+        needs_scores=True,
         two_classes=True,
         units="rarest class",
         minimum={"positive": 1},
@@ -201,6 +205,7 @@ RANKING = (
         _equal_error_rate,
         higher_is_better=False,
         rule=logit_student,
+        needs_scores=True,
         two_classes=True,
         units="rarest class",
         minimum={"positive": 1, "negative": 1},

@@ -6,7 +6,7 @@ once, in :data:`TERMS`.
 """
 
 from auxface.evaluation.compare import Comparison
-from auxface.evaluation.metrics import METRICS, decision_metric
+from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.report.formatting import format_difference, words
 from auxface.evaluation.results import TaskAudit
 
@@ -66,7 +66,7 @@ def gap_comparison_sentence(item: Comparison) -> str:
 
 def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
     """Return what the gap of one model in the decision metric shows; "" if the group has no gap."""
-    metric = decision_metric(audited.task.kind)
+    metric = audited.decision_metric
     gap, title = audited.gaps.get(group, {}).get(f"{metric}_difference"), METRICS[metric].title
     if gap is None or gap.value is None or gap.more is None:
         return f"{model}: the gap in {title} is not measured: {gap.why}." if gap is not None and gap.why else ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics import METRICS, decision_metric, format_value
+from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.report.charts import Line, line_chart
 from auxface.evaluation.report.formatting import (
     EMPTY,
@@ -54,7 +54,7 @@ class CorruptedGaps:
 
 def corruption_curves(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[CurvePanel]:
     """Return one small chart per corruption, all with the same axis."""
-    metric = decision_metric(next(iter(found.values())).task.kind)
+    metric = next(iter(found.values())).decision_metric
     steps: dict[str, list[Severity]] = {}
     for audited in found.values():
         for corruption, own in audited.robustness.items():
@@ -104,7 +104,7 @@ def corruption_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) ->
     if not summaries:
         return None
     names = [name for name in _SUMMARIES if any(name in own for own in summaries.values())]
-    metric = decision_metric(next(iter(found.values())).task.kind)
+    metric = next(iter(found.values())).decision_metric
     rows = []
     for model, own in summaries.items():
         cells = [
@@ -126,7 +126,7 @@ def corrupted_gaps(found: Mapping[str, TaskAudit]) -> list[CorruptedGaps]:
     """Return per model the gap of every group on clean images and at the highest severity of each corruption."""
     panels = []
     for model, audited in found.items():
-        metric = decision_metric(audited.task.kind)
+        metric = audited.decision_metric
         name = f"{metric}_difference"
         groups = tuple(
             dict.fromkeys(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric
+from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.report.charts import IntervalChart, interval_chart
 from auxface.evaluation.report.conclusions import gap_comparison_sentence, gap_sentence
 from auxface.evaluation.report.formatting import EMPTY, Cell, metric_cell, ratio_cell, value_cell, words
@@ -56,7 +56,7 @@ def group_panels(
 def attribute_chart(found: Mapping[str, TaskAudit], places: Sequence[str]) -> IntervalChart | None:
     """Return a chart of the attributes of a multi-label task; None for other kinds."""
     first = next(iter(found.values()))
-    metric = PRIMARY[first.task.kind]
+    metric = first.primary_metric
     levels = {
         name: {
             model: audited.attributes[name].overall[metric]
@@ -71,7 +71,7 @@ def attribute_chart(found: Mapping[str, TaskAudit], places: Sequence[str]) -> In
 def _group(
     group: str, found: Mapping[str, TaskAudit], places: Sequence[str], comparisons: Sequence[Comparison]
 ) -> GroupPanel:
-    metric = decision_metric(next(iter(found.values())).task.kind)
+    metric = next(iter(found.values())).decision_metric
     names = dict.fromkeys(level for audited in found.values() for level in audited.groups.get(group, {}))
     levels: dict[str, dict[str, Estimate]] = {
         level: {
@@ -248,12 +248,12 @@ def matrix_panel(audit: Audit, task: str, found: Mapping[str, TaskAudit]) -> Mat
     tests = tuple(dict.fromkeys(name for audited in found.values() for name in audited.datasets))
     if not tests:
         return None
-    metric = PRIMARY[next(iter(found.values())).task.kind]
+    metric = next(iter(found.values())).primary_metric
     values = [
         estimate.value
         for audited in found.values()
         for estimates in audited.datasets.values()
-        if (estimate := estimates[metric]).value is not None
+        if metric in estimates and (estimate := estimates[metric]).value is not None
     ]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     rows = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
-from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric, format_value
+from auxface.evaluation.metrics import METRICS, PRIMARY, format_value
 from auxface.evaluation.report.conclusions import gap_significance, is_significant
 from auxface.evaluation.report.formatting import (
     capitalized,
@@ -46,7 +46,9 @@ def best_model(audit: Audit, task: str) -> str:
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     best = next(iter(found))
     for name, audited in found.items():
-        metric = PRIMARY[audited.task.kind]
+        metric = found[best].primary_metric
+        if metric not in audited.overall:
+            continue
         value, record = audited.overall[metric].value, found[best].overall[metric].value
         if value is not None and (record is None or METRICS[metric].better(value, record)):
             best = name
@@ -55,13 +57,15 @@ def best_model(audit: Audit, task: str) -> str:
 
 def _how_good(audit: Audit, task: str, name: str) -> Sentence:
     audited = audit.models[name].tasks[task]
-    metric = PRIMARY[audited.task.kind]
+    metric = audited.primary_metric
     estimate, title = audited.overall[metric], METRICS[metric].title
     figure = format_value(metric, estimate.value)
     if estimate.value is None:
         return Sentence("How good?", "–", f"The {title} of {name} cannot be measured: {estimate.why}.")
     classes = audited.task.classes
+    kind = audited.task.kind if metric == PRIMARY[audited.task.kind] else "other"
     text = {
+        "other": f"{name} has {_article(title)} of {figure} on {estimate.n:,} samples",
         "class": f"{name} predicts {words(task)} with an accuracy of {figure} on {estimate.n:,} samples",
         "binary": (
             f"{name} has an AUC of {figure}: it scores {_article(words(classes[-1]))} sample above "
@@ -71,7 +75,7 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
         ),
         "multilabel": f"{name} has a balanced accuracy of {figure}, averaged over {len(classes)} attributes",
         "ordinal": f"{name} has a mean absolute error of {figure} on {estimate.n:,} samples",
-    }[audited.task.kind]
+    }[kind]
     others = [
         f"{other} {format_value(metric, model.tasks[task].overall[metric].value)}"
         for other, model in audit.models.items()
@@ -87,6 +91,8 @@ def _article(name: str) -> str:
 
 def _at_threshold(audited: TaskAudit) -> str:
     """Return the balanced accuracy of a binary decision, or the accuracy of always predicting the largest class."""
+    if audited.primary_metric != PRIMARY[audited.task.kind]:
+        return ""
     if audited.task.kind == "binary" and audited.overall["balanced_accuracy"].value is not None:
         threshold, own = audited.task.threshold(audited.task.classes[1]), audited.task.level_thresholds
         at = f"at the threshold {threshold:.3g}" if own is None else f"with a threshold for each {words(own.group)}"
@@ -101,8 +107,8 @@ def _at_threshold(audited: TaskAudit) -> str:
 
 
 def _by_video(audited: TaskAudit) -> str:
-    metric = PRIMARY[audited.task.kind]
-    if audited.videos is None or audited.videos.overall[metric].value is None:
+    metric = audited.primary_metric
+    if audited.videos is None or metric not in audited.videos.overall or audited.videos.overall[metric].value is None:
         return ""
     found = audited.videos.overall[metric]
     value = f"{format_value(metric, found.value)}{interval_text(metric, found)}"
@@ -111,7 +117,7 @@ def _by_video(audited: TaskAudit) -> str:
 
 def _how_certain(audit: Audit, task: str, name: str) -> Sentence:
     audited = audit.models[name].tasks[task]
-    metric = PRIMARY[audited.task.kind]
+    metric = audited.primary_metric
     estimate, title = audited.overall[metric], METRICS[metric].title
     if estimate.low is None or estimate.high is None:
         return Sentence("How certain?", "–", f"No interval of the {title} can be given: {estimate.why}.")
@@ -140,11 +146,12 @@ def _other(item: Comparison, name: str) -> str:
 
 def _cluster_name(audit: Audit) -> str:
     kinds = audit.method["clusters"]
-    return {"video": "videos", "source": "sources", "row": "samples"}[kinds[0]] if len(kinds) == 1 else "clusters"
+    names = {"video": "videos", "source": "sources", "row": "samples"}
+    return names.get(kinds[0], "clusters") if len(kinds) == 1 else "clusters"
 
 
 def _worst_for(name: str, audited: TaskAudit) -> Sentence:
-    metric = decision_metric(audited.task.kind)
+    metric = audited.decision_metric
     question, title = "For whom is it worst?", METRICS[metric].title
     levels = [
         (estimates[metric].value, group, level, estimates[metric])
@@ -174,7 +181,7 @@ def _worst_for(name: str, audited: TaskAudit) -> Sentence:
 
 
 def _how_robust(name: str, audited: TaskAudit) -> Sentence:
-    metric = decision_metric(audited.task.kind)
+    metric = audited.decision_metric
     question, title = "How robust?", METRICS[metric].title
     worst = _worst_corruption(audited, metric, attacks=False) or _worst_corruption(audited, metric, attacks=True)
     clean = audited.overall[metric].value

@@ -195,10 +195,23 @@ def write_report(
         tables |= section.files
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
     for name, table in tables.items():
-        put_file(folder / "csv" / f"{name}.csv", table.to_csv(index=False).encode())
+        put_file(folder / "csv" / f"{name}.csv", _without_formulas(table).to_csv(index=False).encode())
     put_file(folder / "report.json", (json.dumps(audit.to_dict(), indent=1, allow_nan=False) + "\n").encode())
     put_file(folder / "report.html", page.encode())
     return folder / "report.html"
+
+
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with an apostrophe before texts that a spreadsheet program would run as a formula."""
+
+    def safe(value: object) -> object:
+        return (
+            f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in tuple("=+-@") and value.strip() else value
+        )
+
+    table = table.rename(columns=safe)
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    return table.assign(**{str(name): table[name].map(safe) for name in texts})
 
 
 def render(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from auxface.evaluation.metrics import METRICS, PRIMARY, decision_metric, format_value, table_metrics
+from auxface.evaluation.metrics import METRICS, format_value, table_metrics
 from auxface.evaluation.report.charts import IntervalChart
 from auxface.evaluation.report.conclusions import comparison_sentence
 from auxface.evaluation.report.corruption_panels import (
@@ -95,7 +95,7 @@ def task_view(audit: Audit, task: str) -> TaskView:
     ]
     best = best_model(audit, task)
     own = [item for item in audit.comparisons if item.task == task]
-    primary = PRIMARY[first.task.kind]
+    primary = first.primary_metric
     return TaskView(
         name=task,
         kind=first.task.kind,
@@ -106,7 +106,7 @@ def task_view(audit: Audit, task: str) -> TaskView:
         matrix=matrix_panel(audit, task, found),
         groups=group_panels(found, places, own),
         curves=corruption_curves(task, found, places),
-        decision_metric=METRICS[decision_metric(first.task.kind)].title,
+        decision_metric=METRICS[first.decision_metric].title,
         summary=corruption_summary(found, places),
         corrupted_gaps=corrupted_gaps(found),
         confusion=confusion_panel(best, found[best]),

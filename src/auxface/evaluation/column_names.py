@@ -1,0 +1,98 @@
+"""The names that people give to the columns of a predictions table, and what a column of such a name holds.
+
+>>> named_like(["Y True", "file"], TRUE), class_scores(["P(a)", "p_b"], ["a", "b"])
+(['Y True'], {'a': 'P(a)', 'b': 'p_b'})
+"""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from auxface.evaluation.infer_tasks import to_numbers
+from auxface.evaluation.predictions import text_of
+
+# Names in lower case, with "_" for every run of other characters.
+TRUE = {
+    "y_true", "ytrue", "true", "truth", "label", "labels", "target", "targets", "gt", "ground_truth", "groundtruth",
+    "true_label", "true_class", "actual", "y", "class", "is_fake", "gold", "expected",
+}  # fmt: skip
+SCORE = {
+    "y_score", "yscore", "score", "scores", "prob", "probs", "probability", "proba", "y_prob", "y_proba", "p",
+    "pred_score", "pred_prob", "pred_proba", "predicted_prob", "predicted_probability", "prediction_score",
+    "y_pred_proba", "y_pred_prob", "model_score", "similarity", "cosine", "cosine_similarity", "sim",
+}  # fmt: skip
+# Decisions or scores, whichever the values are.
+EITHER = {
+    "pred", "preds", "prediction", "predictions", "predicted", "y_pred", "ypred", "y_hat", "yhat", "output", "outputs",
+    "pred_label", "predicted_label", "predicted_class", "pred_class", "decision", "model_output",
+}  # fmt: skip
+_STEMS = ("prob", "probs", "proba", "probability", "p", "score", "scores", "y_prob", "y_proba", "y_score", "pred",
+          "pred_prob", "softmax", "output")  # fmt: skip
+GROUP_WORDS = {
+    "sex", "gender", "race", "ethnicity", "ethnic", "age", "agegroup", "skin", "skintone", "fitzpatrick", "monk",
+    "region", "country", "nationality", "group", "demographic",
+}  # fmt: skip
+VIDEO = {"video", "video_id", "video_name", "video_path", "video_file", "videoid", "clip", "clip_id", "clip_name"}
+SOURCE = {
+    "source", "source_id", "subject", "subject_id", "person", "person_id", "identity", "identity_id", "participant",
+    "participant_id", "speaker", "speaker_id", "actor", "actor_id", "user_id", "patient_id", "celebrity",
+}  # fmt: skip
+
+
+def named_like(names: Sequence[str], known: set[str]) -> list[str]:
+    """Return the columns whose name is one of the known ones, whatever its capital letters, blanks and signs."""
+    return [name for name in names if plain_name(name) in known]
+
+
+def plain_name(name: str) -> str:
+    """Return a name in lower case, with "_" between its words."""
+    return re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")
+
+
+def class_scores(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """Return class to column for columns such as prob_happy, P(happy) or happy that name values of the truth."""
+    if not 2 <= len(labels) <= 200:
+        return {}
+    places = {plain_name(label): label for label in labels}
+    found: dict[str, str] = {}
+    extra: dict[str, str] = {}
+    for name in names:
+        plain = plain_name(name)
+        parts = {plain} | {plain.removeprefix(f"{stem}_") for stem in _STEMS} | {
+            plain.removesuffix(f"_{stem}") for stem in _STEMS
+        }  # fmt: skip
+        label = next((places[part] for part in sorted(parts, key=len) if part in places), None)
+        if label is not None:
+            found.setdefault(label, name)
+        elif parts - {plain} and len(parts) > 1:
+            extra[min(parts - {plain}, key=len)] = name
+    # A class that never occurs has a score of its own too: prob_disgust in a table without disgust.
+    if len(found) >= 2 and len(labels) > 2:
+        found |= {name: column for name, column in extra.items() if name not in found}
+    return found if len(found) >= 2 or (found and len(labels) == 2) else {}
+
+
+def named_like_scores(free: Sequence[str]) -> list[str]:
+    """Return the columns whose name begins or ends like that of a score, such as prob_fake or fake_score."""
+    return [
+        name
+        for name in free
+        if any(plain_name(name).startswith(f"{stem}_") or plain_name(name).endswith(f"_{stem}") for stem in _STEMS)
+        and plain_name(name) not in EITHER
+    ]
+
+
+def holds_decisions(column: pd.Series, labels: Sequence[str]) -> bool | None:
+    """Return whether a column holds decisions; False: scores; None: neither."""
+    numbers = to_numbers(column)
+    values = set(map(text_of, column.dropna().unique()))
+    if numbers is None or values <= set(labels):
+        return True
+    known = numbers.dropna()
+    return not (len(known) and known.between(0, 1).all() and not known.isin([0, 1]).all())
+
+
+def is_numeric(column: pd.Series) -> bool:
+    """Return whether a column holds numbers, also as text."""
+    return to_numbers(column) is not None

@@ -1,0 +1,332 @@
+"""Which columns of a table hold truth, scores, decisions and groups: named by the caller or recognized.
+
+Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.NAME``) need no options. In other tables
+the names that people use are recognized where they leave one reading; what was recognized is a note of the result.
+
+>>> frame = pd.DataFrame({"y_true": [0, 1, 1], "y_score": [0.2, 0.4, 0.9], "sex": ["F", "M", "F"]})
+>>> renamed, notes = rename_columns(frame, Columns(), "t.csv")
+>>> list(renamed), notes[0]
+(['true.y_true', 'score.y_true', 'group.sex'], "Recognized: truth 'y_true', score 'y_score', groups 'sex'.")
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.column_names import (
+    EITHER,
+    GROUP_WORDS,
+    SCORE,
+    SOURCE,
+    TRUE,
+    VIDEO,
+    class_scores,
+    holds_decisions,
+    is_numeric,
+    named_like,
+    named_like_scores,
+    plain_name,
+)  # fmt: skip
+from auxface.evaluation.infer_tasks import to_numbers
+from auxface.evaluation.predictions import KEY, TableError, text_of
+
+# Columns of a table of predictions on corrupted images.
+CONDITION = ("corruption", "severity")
+_PREFIXES = ("group.", "true.", "score.", "predicted.")
+_OURS = (*KEY, *CONDITION, "split")
+
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+# A recognized group has at most this many levels; --group names a column that has more.
+_MOST_LEVELS = 50
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that is not written by auxface, and how to read them; unset ones are recognized.
+
+    Attributes:
+        true: column of the true label.
+        score: column of the score of the positive class.
+        predicted: column of the decisions; they replace those of scores and thresholds.
+        score_for: class to the column of its score.
+        groups: columns of groups.
+        cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the column whose values are the
+            clusters.
+        positive: value of the truth that counts as positive, and that a high score stands for.
+        clean_levels: join levels that differ by blanks or capital letters.
+        weight: column of sample weights.
+        threshold: score from which a sample counts as positive.
+        kind: kind of the task (``class``, ``binary``, ``ordinal``), or ``verification`` for similarities of pairs.
+    """
+
+    true: str | None = None
+    score: str | None = None
+    predicted: str | None = None
+    score_for: Mapping[str, str] = field(default_factory=dict)
+    groups: Sequence[str] = ()
+    cluster: str = "auto"
+    positive: str | None = None
+    clean_levels: bool = False
+    weight: str | None = None
+    threshold: float | None = None
+    kind: str | None = None
+
+    def named(self) -> list[str]:
+        """Return the columns that the caller named."""
+        given = [self.true, self.score, self.predicted, self.weight, *self.score_for.values(), *self.groups]
+        return [name for name in (*given, self.cluster_column) if name is not None]
+
+    @property
+    def cluster_column(self) -> str | None:
+        """The column of the clusters; None if they follow a rule."""
+        return None if self.cluster in ("auto", "source", "row") else self.cluster
+
+
+def is_ours(name: str) -> bool:
+    """Return whether a column belongs to the tables of auxface."""
+    return name in _OURS or name.startswith(_PREFIXES)
+
+
+def has_our_names(names: Sequence[str], columns: Columns) -> bool:
+    """Return whether the truth of a table is named as in the tables of auxface."""
+    return columns.true is None and any(name.startswith("true.") for name in names)
+
+
+def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str]:
+    """Return the columns of a table that are read: of a table of auxface its own and the named ones, else all."""
+    if not has_our_names(names, columns):
+        return [name for name in names if name]
+    named = {find_column(name, names, where) for name in columns.named()}
+    return [name for name in names if is_ours(name) or name in named]
+
+
+def find_column(name: str, names: Sequence[str], where: str) -> str:
+    """Return the column that the caller named; capital letters and blanks may differ if that leaves one column.
+
+    Raises:
+        TableError: there is none; the message names the nearest.
+    """
+    if name in names:
+        return name
+    same = [one for one in names if plain_name(one) == plain_name(name)]
+    if len(same) == 1:
+        return same[0]
+    near = get_close_matches(plain_name(name), [plain_name(one) for one in names], n=1)
+    hint = next((f"; did you mean '{one}'?" for one in names if near and plain_name(one) == near[0]), "")
+    raise TableError(f"{where}: no column '{name}'{hint} (columns: {_listed(names)})")
+
+
+def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table with the column names of auxface, and notes on what was recognized and not used.
+
+    Raises:
+        TableError: no truth or no score is found, or several are possible.
+    """
+    names = [str(name) for name in frame.columns]
+    found = _Found({}, [])
+    named = {
+        name: find_column(name, names, where) for name in columns.named()
+    }  # what the caller wrote to the name in the table
+    if has_our_names(names, columns):
+        found.renamed = {name: name for name in names if is_ours(name)}
+        _check_truth_options(columns, names, where)
+    else:
+        _find_truth(frame, columns, named, found, where)
+        found.renamed |= {name: name for name in names if name in _OURS and name not in found.renamed}
+        if not columns.groups:
+            _find_groups(frame, found)
+    for name in columns.groups:
+        found.renamed[named[name]] = f"group.{named[name].removeprefix('group.')}"
+    chosen = frame[list(found.renamed)].rename(columns=found.renamed)
+    if columns.weight is not None:
+        chosen["weight"] = _weights(frame[named[columns.weight]], named[columns.weight], where)
+    if columns.cluster_column is not None:
+        chosen["cluster"] = _clusters(frame[named[columns.cluster_column]])
+    elif not has_our_names(names, columns):
+        _find_clusters(frame, chosen, found)
+    notes = [] if not found.said else [f"Recognized: {', '.join(found.said)}."]
+    skipped = [name for name in names if name not in found.renamed and name not in named.values()]
+    return chosen, notes + unused_note([name for name in skipped if name not in found.used])
+
+
+def unused_note(names: Sequence[str]) -> list[str]:
+    """Return a note on the columns that were not used; none if all were."""
+    shown = [name for name in names if not name.startswith(("Unnamed:", "__index_level_"))]
+    return [f"Columns that were not used: {_listed(shown)}."] if shown else []
+
+
+@dataclass
+class _Found:
+    """Columns by their new name, what was recognized in words, and columns used beside these."""
+
+    renamed: dict[str, str]
+    said: list[str]
+    used: set[str] = field(default_factory=set)
+
+
+def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> None:
+    given = {"--score": columns.score, "--score-for": columns.score_for, "--predicted": columns.predicted}
+    for option, value in given.items():
+        if value:
+            task = next(name for name in names if name.startswith("true."))
+            raise TableError(f"{where}: {option} needs --true, such as --true {task}; or leave out both")
+
+
+def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:
+    """Add the truth, the scores and the decisions of a table with names of its own."""
+    free = [name for name in map(str, frame.columns) if name not in named.values()]
+    true = named[columns.true] if columns.true else _one(named_like(free, TRUE))
+    if true is None:
+        raise TableError(_several_readings(frame, columns, where, "the true label"))
+    task = true.removeprefix("true.") or true
+    free = [name for name in free if name != true]
+    scores = {label: named[name] for label, name in columns.score_for.items()}
+    single = named[columns.score] if columns.score else None
+    predicted = named[columns.predicted] if columns.predicted else None
+    labels = list(dict.fromkeys(map(text_of, frame[true].dropna().unique())))
+    if not columns.true:
+        found.said.append(f"truth '{true}'")
+    if not scores and single is None:
+        scores = class_scores([name for name in free if is_numeric(frame[name])], labels)
+        if len(scores) == 1:
+            single, scores = next(iter(scores.values())), {}
+        either = {name: holds_decisions(frame[name], labels) for name in named_like(free, EITHER)}
+        if not scores and single is None:
+            own = [name for name in named_like(free, SCORE) if is_numeric(frame[name])]
+            candidates = own or [name for name, decides in either.items() if decides is False]
+            candidates += [] if own else [name for name in named_like_scores(free) if name not in candidates]
+            single = _one(candidates)
+            if len(candidates) > 1:
+                raise TableError(_several_readings(frame, columns, where, "the score"))
+        decided = [name for name, decides in either.items() if decides]
+        if predicted is None and len(decided) == 1:
+            predicted = decided[0]
+            found.said.append(f"decisions '{predicted}'")
+        if not scores and single is None and predicted is None:
+            raise TableError(_several_readings(frame, columns, where, "the score"))
+        if scores:
+            found.said.append("scores " + ", ".join(f"'{name}'" for name in scores.values()))
+        elif single is not None:
+            found.said.insert(1, f"score '{single}'")
+    found.renamed[true] = f"true.{task}"
+    if set(labels) <= {"0", "1"} and set(scores) == {"0", "1"}:
+        # The score of class 0 is the complement of that of class 1.
+        found.used.add(scores["0"])
+        single, scores = scores["1"], {}
+    if single is not None:
+        found.renamed[single] = f"score.{task}"
+    found.renamed |= {name: f"score.{task}.{label}" for label, name in scores.items()}
+    if predicted is not None:
+        found.renamed[predicted] = f"predicted.{task}"
+
+
+def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
+    groups = []
+    for name in map(str, frame.columns):
+        words = set(plain_name(name).split("_"))
+        if (
+            name in found.renamed
+            or name in found.used
+            or not words & GROUP_WORDS
+            or words & {"pred", "predicted", "prob"}
+        ):
+            continue
+        column = frame[name]
+        numbers = to_numbers(column)
+        whole = numbers is None or bool((numbers.dropna() % 1 == 0).all())
+        if whole and 2 <= column.nunique() <= _MOST_LEVELS:
+            groups.append(name)
+            found.renamed[name] = f"group.{name}"
+    if groups:
+        found.said.append("groups " + ", ".join(f"'{name}'" for name in groups))
+
+
+def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:
+    """Add ``video`` and ``source`` columns where names say so and values repeat."""
+    for target, known in (("video", VIDEO), ("source", SOURCE)):
+        name = _one([name for name in named_like(list(map(str, frame.columns)), known)])
+        if name is None or (name in found.renamed and name != target):
+            continue
+        values = _clusters(frame[name])
+        if values.nunique() < len(values):
+            chosen[target] = values
+            found.used.add(name)
+            folder = "the folders of " if len(frame[name].unique()) > values.nunique() else ""
+            found.said.append(f"{'videos' if target == 'video' else 'sources'} {folder}'{name}'")
+        elif target in chosen:
+            del chosen[target]
+
+
+def _clusters(column: pd.Series) -> pd.Series:
+    """Return the cluster of each row as text; for paths of images that never repeat, their folder."""
+    values = column.map(text_of, na_action="ignore").astype(object)
+    known = values.dropna()
+    paths = known.astype(str).str.replace("\\", "/", regex=False)
+    if (
+        len(known)
+        and known.is_unique
+        and paths.map(lambda one: PurePosixPath(str(one)).suffix.lower() in _IMAGES).all()
+    ):
+        folders = paths.map(lambda one: str(PurePosixPath(str(one)).parent))
+        if folders.nunique() > 1:
+            values = values.where(values.isna(), folders.reindex(values.index))
+    return values.where(values.notna(), "")
+
+
+def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
+    numbers = to_numbers(column)
+    if numbers is None:
+        raise TableError(f"{where}: the weights in '{name}' must be numbers")
+    values = numbers.to_numpy(float, na_value=np.nan)
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(wrong):
+        row = int(wrong[0])
+        raise TableError(
+            f"{where}: row {row + 1} of '{name}' holds {values[row]:g}; a weight is a number of at least 0"
+        )
+    if not values.sum():
+        raise TableError(f"{where}: all weights in '{name}' are 0")
+    return pd.Series(values, index=column.index)
+
+
+def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: str) -> str:
+    """Return the message for a table whose names do not tell what its columns are, with the options spelled out."""
+    names = [str(name) for name in frame.columns]
+    free = [name for name in names if name not in columns.named() and name not in (*KEY, "split")]
+    trues = named_like(free, TRUE)
+    scores = [*named_like(free, SCORE), *named_like_scores(free), *named_like(free, EITHER)]
+    numeric = [name for name in free if is_numeric(frame[name])]
+    binary = [name for name in free if frame[name].nunique() == 2]
+    true = columns.true or next(iter([*trues, *binary]), "COLUMN")
+    score = columns.score or next(
+        (one for one in [*scores, *numeric] if one != true and is_numeric(frame[one])), "COLUMN"
+    )
+    parts = ["--true", true, "--score", score]
+    for name in free:
+        if set(plain_name(name).split("_")) & GROUP_WORDS and name not in (true, score):
+            parts += ["--group", name]
+    cluster = next((name for name in free if plain_name(name) in VIDEO | SOURCE), None)
+    parts += [] if cluster is None else ["--cluster", cluster]
+    several = {"the true label": trues, "the score": list(dict.fromkeys(scores))}[what]
+    why = f"{what} may be {' or '.join(map(repr, several))}"
+    if len(several) < 2:
+        why = f"no column is named like {what}"
+        why = f"no column true.TASK, and {why}" if what == "the true label" else why
+    return (
+        f"{where}: {why}. Columns: {_listed(names)}. Name them with options, such as: {shlex.join(parts)} "
+        "(--predicted COLUMN for decisions without scores)"
+    )
+
+
+def _one(names: Sequence[str]) -> str | None:
+    return names[0] if len(names) == 1 else None
+
+
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    shown = [name if len(name) <= 60 else name[:60] + "..." for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

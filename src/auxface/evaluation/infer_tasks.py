@@ -1,0 +1,286 @@
+"""The tasks of a table without a header: their kinds, classes and decisions, from names and values of its columns.
+
+>>> frame = pd.DataFrame({"true.a": ["y", "n"], "score.a": ["0,2", "0,9"]})
+>>> found = infer_tasks(frame, positive="y")
+>>> found.tasks[0].kind, found.tasks[0].classes, found.frame["score.a.y"].tolist()
+('binary', ('n', 'y'), [0.2, 0.9])
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.groups import natural_order
+from auxface.evaluation.predictions import ASSUMED, ScoredTask, TableError, text_of
+
+KINDS = ("class", "binary", "ordinal", "verification")
+# Rows of a class without a score are unlabeled up to this share of the table; above it the table is refused.
+_MOST_UNKNOWN = 0.1
+# Decisions and truths that are whole numbers are classes up to this many values.
+_MOST_CLASSES = 20
+
+
+@dataclass
+class Inferred:
+    """A table with 0 and 1 as the truth of binary tasks, its tasks, and what a reader should know.
+
+    ``moved``: similarities s in [-1, 1] became (1 + s) / 2.
+    """
+
+    frame: pd.DataFrame
+    tasks: tuple[ScoredTask, ...]
+    notes: list[str] = field(default_factory=list)
+    moved: bool = False
+
+
+def infer_tasks(
+    frame: pd.DataFrame, where: str = "predictions", *, kind: str | None = None, positive: str | None = None
+) -> Inferred:
+    """Return the tasks that columns ``true.*``, ``score.*``, ``predicted.*`` describe; thresholds of 0.5 are assumed.
+
+    ``true.T`` with one ``score.T.P`` (or ``score.T``) is ``binary`` with positive class P. With several scores it is a
+    ``class`` task, or ``ordinal`` if most truths are numbers that are no class. ``true.T.A`` with ``score.T.A`` for
+    every A is ``multilabel``. ``true.T`` with ``predicted.T`` alone is decided by these predictions: ``ordinal`` if
+    they are numbers on a scale, else ``binary`` or ``class``.
+
+    Args:
+        frame: the table.
+        where: its name in messages.
+        kind: kind of the task, one of :data:`KINDS`, where the values leave several.
+        positive: the value of the truth that counts as positive.
+
+    Raises:
+        TableError: no truth, a truth without scores and predictions, or a positive value that is not known.
+    """
+    truths = [str(name).removeprefix("true.") for name in frame.columns if str(name).startswith("true.")]
+    scores = [str(name).removeprefix("score.") for name in frame.columns if str(name).startswith("score.")]
+    if not truths:
+        raise TableError(
+            f"{where}: no column true.TASK; a table needs columns true.TASK and score.TASK.CLASS, or name them with "
+            "--true COLUMN --score COLUMN"
+        )
+    found = Inferred(frame.copy(deep=False), ())
+    for name in frame.columns:
+        if str(name).startswith(("score.", "true.", "predicted.")):
+            numbers = to_numbers(frame[name])
+            found.frame[name] = frame[name] if numbers is None else numbers
+    attributes: dict[str, list[str]] = {}
+    for truth in truths:
+        own = [score.removeprefix(f"{truth}.") for score in scores if _owner(score, truths) == truth]
+        if own or f"predicted.{truth}" in frame.columns or (truth in scores and "." not in truth):
+            task = _Columns(truth, own, kind, positive, where)
+            found.tasks += (task.infer(found),)
+        elif truth in scores:
+            name, attribute = truth.split(".", 1)
+            attributes.setdefault(name, []).append(attribute)
+        else:
+            raise TableError(
+                f"{where}: column 'true.{truth}' has no scores; add columns score.{truth}.CLASS in [0, 1], or "
+                f"predicted.{truth} with decisions"
+            )
+    for name, classes in attributes.items():
+        found.tasks += (ScoredTask(name, "multilabel", tuple(classes), dict.fromkeys(classes, 0.5), ASSUMED),)
+    return found
+
+
+def to_numbers(column: pd.Series) -> pd.Series | None:
+    """Return a column as numbers; None if it holds anything else.
+
+    ``Decimal``, ``True``, ``"0.5"``, ``"0,5"`` and ``"50%"`` are numbers.
+
+    >>> to_numbers(pd.Series(["0,5", "50%", None])).tolist()
+    [0.5, 0.5, nan]
+    """
+    if pd.api.types.is_bool_dtype(column):
+        return column.astype("Float64").astype(float)
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    plain = column.astype(object).where(column.notna(), np.nan)
+    try:
+        return pd.to_numeric(plain).astype(float)
+    except (TypeError, ValueError):
+        pass
+    texts = plain.dropna().map(lambda value: value.strip() if isinstance(value, str) else value)
+    if not texts.map(lambda value: isinstance(value, str)).all():
+        return None
+    percent = texts.str.endswith("%")
+    numbers = pd.to_numeric(texts.str.removesuffix("%").str.strip().str.replace(",", "."), errors="coerce")
+    if numbers.isna().any() or not len(numbers):
+        return None
+    return (numbers / np.where(percent, 100, 1)).reindex(column.index)
+
+
+def _owner(score: str, truths: list[str]) -> str:
+    """Return the truth that a score belongs to: the longest that it begins with, because names may hold dots."""
+    return max((truth for truth in truths if score.startswith(f"{truth}.")), key=len, default="")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of one task, and what the caller said about it."""
+
+    name: str
+    scored: list[str]
+    kind: str | None
+    positive: str | None
+    where: str
+
+    def infer(self, found: Inferred) -> ScoredTask:
+        truth, decisions = found.frame[f"true.{self.name}"], f"predicted.{self.name}"
+        alone = f"score.{self.name}" in found.frame.columns
+        if not self.scored and not alone:
+            return self._from_decisions(found, truth)
+        if alone and not self.scored:
+            if self._is_scale(truth, found.frame[f"score.{self.name}"]) and decisions not in found.frame.columns:
+                found.frame = found.frame.rename(columns={f"score.{self.name}": decisions})
+                return ScoredTask(self.name, "ordinal")
+            return self._binary(found, truth, None)
+        if len(self.scored) == 1:
+            return self._binary(found, truth, self.scored[0])
+        return self._of_classes(found, truth)
+
+    def _from_decisions(self, found: Inferred, truth: pd.Series) -> ScoredTask:
+        decided = found.frame[f"predicted.{self.name}"]
+        if self._is_scale(truth, decided):
+            return ScoredTask(self.name, "ordinal")
+        values = {text_of(value) for column in (truth, decided) for value in column.dropna().unique()} - {""}
+        if self.positive is not None or (self.kind != "class" and values <= {"0", "1"}):
+            return self._binary(found, truth, None)
+        classes = tuple(sorted(values, key=natural_order))
+        if len(classes) == 2:
+            found.notes.append(f"{self.name}: rates are those of the class '{classes[1]}'; --positive names another.")
+        return ScoredTask(self.name, "class", classes)
+
+    def _is_scale(self, truth: pd.Series, predicted: pd.Series) -> bool:
+        """Return whether truth and prediction are numbers on a scale, such as ages, and not classes."""
+        if self.kind is not None:
+            return self.kind == "ordinal"
+        if not (pd.api.types.is_numeric_dtype(truth) and pd.api.types.is_numeric_dtype(predicted)):
+            return False
+        values = np.unique(np.concatenate([truth.dropna().to_numpy(float), predicted.dropna().to_numpy(float)]))
+        few = truth.nunique() <= 2 and predicted.dropna().between(0, 1).all()
+        if few or self.positive is not None or truth.dropna().isin([0, 1]).all():
+            return False
+        whole = bool(len(values)) and bool((values % 1 == 0).all())
+        return not (whole and len(values) <= _MOST_CLASSES and np.ptp(values) < 2 * len(values))
+
+    def _binary(self, found: Inferred, truth: pd.Series, named: str | None) -> ScoredTask:
+        """Return a binary task; its truth, and its decisions, become 0 and 1 in the table."""
+        positive = self._positive(truth, named)
+        score, decisions = f"score.{self.name}", f"predicted.{self.name}"
+        values = sorted({text_of(value) for value in truth.dropna().unique()} - {""}, key=natural_order)
+        shown = named or {"verification": "same"}.get(self.kind or "", positive)
+        others = [value for value in values if value != positive]
+        negative = others[0] if len(others) == 1 and not named else f"not {shown}"
+        if self.kind == "verification":
+            negative = "different"
+        elif not named and not others:
+            negative = {"1": "0", "0": "1"}.get(positive, negative)
+        found.frame[f"true.{self.name}"] = _equals(truth, positive)
+        if len(others) > 1:
+            found.notes.append(f"{self.name}: {', '.join(others[:10])} count as one negative class.")
+        if decisions in found.frame.columns:
+            decided = found.frame[decisions]
+            strange = sorted({text_of(value) for value in decided.dropna().unique()} - {*values, positive, ""})
+            if strange and not (set(strange) <= {"0", "1"} and set(values) <= {"0", "1"}):
+                raise TableError(
+                    f"{self.where}: 'predicted.{self.name}' holds '{strange[0][:60]}'; expected the values of the "
+                    f"truth: {_quoted(values)}"
+                )
+            found.frame[decisions] = _equals(decided, positive)
+        if score in found.frame.columns:
+            found.frame = found.frame.rename(columns={score: f"{score}.{shown}"})
+        if self.kind == "verification" and f"{score}.{shown}" in found.frame.columns:
+            _move_similarities(found, f"{score}.{shown}")
+        return ScoredTask(self.name, "binary", (negative, shown), {shown: 0.5}, ASSUMED)
+
+    def _positive(self, truth: pd.Series, named: str | None) -> str:
+        values = sorted({text_of(value) for value in truth.dropna().unique()} - {""}, key=natural_order)
+        column = f"{self.where}: '{'true.' + self.name}'"
+        if self.positive is not None:
+            same = [value for value in values if value.strip().lower() == self.positive.strip().lower()]
+            number = {"true": "1", "false": "0"}.get(self.positive.strip().lower())
+            if not same and number in values and set(values) <= {"0", "1"}:
+                return number
+            if len(same) == 1 or self.positive in values:
+                return self.positive if self.positive in values else same[0]
+            if len(values) == 1 or not values:
+                return self.positive
+            raise TableError(f"{column} holds {_quoted(values)}; --positive {self.positive} names none of them")
+        if set(values) <= {"0", "1"}:
+            return "1"
+        if named is not None and named in values and len(values) <= 2:
+            return named
+        if pd.api.types.is_numeric_dtype(truth) and len(values) != 2:
+            odd = next(value for value in values if value not in ("0", "1"))
+            raise TableError(
+                f"{column} holds '{odd}'; expected 0 or 1, with 1 for what a high score stands for. For several "
+                "classes give a score column per class; for a number on a scale --kind ordinal"
+            )
+        if len(values) > 2:
+            raise TableError(
+                f"{column} holds {_quoted(values)}; expected two values beside one score. Give a score column per "
+                f"class (--score-for CLASS=COLUMN), or the positive value: --positive {_shell(values[0][:60])}"
+            )
+        raise TableError(
+            f"{column} holds {_quoted(values)}; expected 0 or 1. Name the value that a high score stands for: "
+            + " or ".join(f"--positive {_shell(value)}" for value in values)
+        )
+
+    def _of_classes(self, found: Inferred, truth: pd.Series) -> ScoredTask:
+        column = f"true.{self.name}"
+        texts = truth.map(text_of, na_action="ignore")
+        unknown = truth.notna() & ~texts.isin([*self.scored, ""])
+        share = float(unknown.mean()) if len(truth) else 0.0
+        numeric = pd.api.types.is_numeric_dtype(truth) and to_numbers(pd.Series(self.scored, dtype=object)) is not None
+        decided = found.frame.get(f"predicted.{self.name}")
+        scale = decided is not None and not set(map(text_of, decided.dropna().unique())) <= set(self.scored)
+        if self.kind == "ordinal" or (self.kind is None and numeric and (share > 0.5 or scale)):
+            return ScoredTask(self.name, "ordinal", tuple(self.scored))
+        if 0 < share <= _MOST_UNKNOWN:
+            names = sorted(set(texts[unknown]), key=natural_order)
+            count = int(unknown.sum())
+            found.notes.append(
+                f"{self.name}: {count:,} {'row has' if count == 1 else 'rows have'} the class {_quoted(names)}, which "
+                f"has no score column; {'it counts' if count == 1 else 'they count'} as unlabeled."
+            )
+            found.frame[column] = truth.astype(object).where(~unknown)
+        if self.positive is not None and len(self.scored) == 2:
+            if self.positive not in self.scored:
+                raise TableError(f"{self.where}: --positive {self.positive} is not a class of {self.name}")
+            return ScoredTask(self.name, "class", tuple(sorted(self.scored, key=lambda one: one == self.positive)))
+        return ScoredTask(self.name, "class", tuple(self.scored))
+
+
+def _equals(column: pd.Series, value: str) -> pd.Series:
+    """Return 1 where a column holds the value, 0 where another, missing where nothing."""
+    known = column.notna() & (column.astype(object) != "")
+    texts = column.astype(object).map(text_of, na_action="ignore")
+    return (texts == value).astype(float).where(known)
+
+
+def _move_similarities(found: Inferred, score: str) -> None:
+    """Move similarities in [-1, 1] to [0, 1]."""
+    values: Any = found.frame[score]
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 or low < -1 or high > 1:
+        return
+    found.moved = True
+    found.frame[score] = (values + 1) / 2
+    found.notes.append(
+        "Similarities s in [-1, 1] are shown as (1 + s) / 2, thresholds too. The false positive rate is the false "
+        "match rate (FMR); one minus the true positive rate is the false non-match rate (FNMR)."
+    )
+
+
+def _quoted(values: list[str], most: int = 8) -> str:
+    shown = [f"'{value if len(value) <= 60 else value[:60] + '...'}'" for value in values[:most]]
+    if len(values) > most:
+        return ", ".join(shown) + f" and {len(values) - most} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def _shell(value: str) -> str:
+    return f"'{value}'" if " " in value else value

@@ -1,0 +1,249 @@
+"""Any table file as a data frame: Parquet, CSV with any separator and encoding, JSON lines, Excel, compressed or not.
+
+The kind of a file follows from its content, not its name. Text is UTF-8, UTF-16 or, if it is neither, Windows-1252. The
+separator is the one of ``, ; tab |`` that the header line holds most often.
+
+>>> separator("a;b;c"), separator("'a, b'|c|d")
+(';', '|')
+"""
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import json
+import lzma
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auxface.evaluation.predictions import TableError
+
+# A table that would take more memory is not read.
+MOST_BYTES = 8 * 2**30
+# The key of the JSON header in the schema metadata of a Parquet file.
+HEADER = b"auxface"
+EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of these compressed"
+# Columns of text in the tables of auxface; "001" stays "001".
+_TEXTS = {"dataset", "method", "source", "video", "corruption", "severity"}
+_SEPARATORS = (",", ";", "\t", "|")
+_OPEN: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_UNREADABLE = (
+    pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, OSError, UnicodeError, ValueError, EOFError,
+    OverflowError, KeyError, csv.Error, lzma.LZMAError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+@dataclass
+class TableFile:
+    """The content of a table file.
+
+    Attributes:
+        frame: the columns that were read, under their names without blanks at the ends.
+        header: the JSON header of a table of auxface; empty for other tables.
+        skipped: names of the columns that were not read.
+        notes: what a reader should know, such as a guessed encoding.
+    """
+
+    frame: pd.DataFrame
+    header: dict[str, Any] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
+    """Return the table in a file.
+
+    Args:
+        path: the file.
+        used: returns the columns to read from all names; other columns take no memory.
+        parse: parses the JSON header of a Parquet file, or of a file beside a CSV file.
+
+    Raises:
+        TableError: the file is missing, is not a table, repeats a column or would take more than :data:`MOST_BYTES`.
+    """
+    if not path.is_file():
+        raise TableError(f"{path}: no such file; {EXPECTED}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+        if start.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+            return _read_parquet(path, used, parse)
+        if start.startswith(b"PK\x03\x04"):
+            return _read_excel(path, used)
+        for magic, opened in _OPEN.items():
+            if start.startswith(magic):
+                with opened(path) as file:
+                    return _read_text(path, io.BytesIO(_limited(file, path)), used)
+        _check_size(path, 0, 0, path.stat().st_size)
+        with path.open("rb") as file:
+            found = _read_text(path, file, used)
+    except TableError:
+        raise
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TableError(f"{path}: cannot be read as a table ({reason}); {EXPECTED}") from None
+    beside = path.with_suffix(".json")
+    if beside != path and beside.is_file() and _is_header(beside):
+        found.header = parse(beside.read_bytes(), beside)
+    return found
+
+
+def separator(line: str) -> str:
+    """Return the separator of a header line; a comma if it holds none. Quoted text does not count."""
+    quote = next((letter for letter in line if letter in "\"'"), '"')
+    plain = "".join(line.split(quote)[::2])
+    return max(_SEPARATORS, key=lambda one: (plain.count(one), -_SEPARATORS.index(one)))
+
+
+def _limited(file: BinaryIO, path: Path) -> bytes:
+    content = file.read(MOST_BYTES + 1)
+    _check_size(path, 0, 0, len(content))
+    return content
+
+
+def _is_header(path: Path) -> bool:
+    """Return whether the JSON file beside a CSV file is its header; any other file of that name is ignored."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("tasks"), dict) and "version" in found
+
+
+def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
+    file = pq.ParquetFile(path)
+    schema = file.schema_arrow
+    # Lists, such as embeddings, take much memory; a list as a truth or a group is refused later.
+    simple = [
+        one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
+    ]
+    stripped = {name.strip(): name for name in simple}
+    names = [stripped[name] for name in used(list(stripped))]
+    _check_repeated(path, schema.names, names)
+    _check_size(path, file.metadata.num_rows, len(names), _uncompressed(file.metadata, set(names)))
+    # Text columns repeat few values: as dictionaries, ten million rows take a few hundred megabytes.
+    words = [name for name in names if _is_text(schema.field(name).type)]
+    frame = pq.read_table(path, columns=names, read_dictionary=words).to_pandas()
+    skipped = [name for name in schema.names if name not in names and not name.startswith("__index_level_")]
+    frame.columns = [str(name).strip() for name in frame.columns]
+    return TableFile(frame, parse((schema.metadata or {}).get(HEADER, b"{}"), path), skipped)
+
+
+def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]]) -> TableFile:
+    """Return a table of JSON lines, of a JSON list of objects, or of separated values."""
+    start = file.read(1 << 16)
+    file.seek(0)
+    encoding, notes = _encoding(file, start)
+    text = start.decode(encoding, errors="ignore").lstrip("\ufeff")
+    if text.lstrip()[:1] in ("{", "["):
+        content = file.read().decode(encoding).lstrip("\ufeff")
+        lines = [json.loads(row) for row in content.splitlines() if row.strip()] if text.lstrip()[0] == "{" else None
+        return _chosen(path, pd.DataFrame(json.loads(content) if lines is None else lines), used, notes)
+    line = text.splitlines()[0] if text.splitlines() else ""
+    between = separator(line)
+    # Several header lines begin with a blank after the separator where a program pads its columns.
+    padded = line.count(between) > 0 and line.count(between + " ") == line.count(between)
+    given = next(csv.reader([line], delimiter=between, skipinitialspace=padded), [])
+    names = [name.strip() for name in given]
+    if given and all(_is_number(name) for name in names):
+        raise TableError(f"{path}: the first line holds numbers; expected a header line with the names of the columns")
+    chosen = used(names)
+    _check_repeated(path, names, chosen)
+    if not chosen:
+        return TableFile(pd.DataFrame(), {}, names, notes)
+    # "None" and "NA" are valid names of classes and levels; only an empty field is missing.
+    unique = [name if name in chosen else f"column {place}" for place, name in enumerate(names)]
+    frame = pd.read_csv(
+        file, sep=between, names=unique, usecols=chosen, header=0, encoding=encoding, keep_default_na=False,
+        na_values=[""], skipinitialspace=padded, dtype=_as_categories(chosen),
+    )  # fmt: skip
+    frame.columns = [names[place] for place in sorted(names.index(name) for name in chosen)]
+    for name in _TEXTS & set(frame.columns):
+        if frame[name].isna().any():
+            frame[name] = frame[name].cat.add_categories([""]).fillna("")
+    return TableFile(frame, {}, [name for name in names if name and name not in chosen], notes)
+
+
+def _as_categories(names: list[str]) -> Any:
+    """Return the type of the columns that repeat few texts, which take less memory as categories."""
+    return {name: "category" for name in names if name.startswith("group.") or name in _TEXTS}
+
+
+def _encoding(file: BinaryIO, start: bytes) -> tuple[str, list[str]]:
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16", []
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while block := file.read(1 << 24):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "cp1252", ["The table is not UTF-8; its text was read as Windows-1252."]
+    finally:
+        file.seek(0)
+    return "utf-8-sig", []
+
+
+def _read_excel(path: Path, used: Callable[[list[str]], list[str]]) -> TableFile:
+    if "xl/workbook.xml" not in zipfile.ZipFile(path).namelist():
+        raise TableError(f"{path}: a zip archive; unpack it, {EXPECTED}")
+    try:
+        frame = pd.read_excel(path, keep_default_na=False, na_values=[""])
+    except ImportError:
+        raise TableError(
+            f"{path}: Excel tables need openpyxl: pip install 'auxface[excel]', or save the sheet as CSV"
+        ) from None
+    return _chosen(path, frame, used, [])
+
+
+def _chosen(path: Path, frame: pd.DataFrame, used: Callable[[list[str]], list[str]], notes: list[str]) -> TableFile:
+    frame.columns = [str(name).strip() for name in frame.columns]
+    names = list(frame.columns)
+    chosen = used(names)
+    _check_repeated(path, names, chosen)
+    return TableFile(frame[chosen], {}, [name for name in names if name not in chosen], notes)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _check_repeated(path: Path, names: list[str], chosen: list[str]) -> None:
+    repeated = sorted({name for name in chosen if names.count(name) > 1})
+    if repeated:
+        raise TableError(f"{path}: column '{repeated[0]}' occurs twice")
+
+
+def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
+    total = 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for place in range(row_group.num_columns):
+            column = row_group.column(place)
+            total += column.total_uncompressed_size if column.path_in_schema in used else 0
+    return total
+
+
+def _check_size(path: Path, rows: int, columns: int, size: int) -> None:
+    needed = max(size, rows * columns * 8)
+    if needed > MOST_BYTES:
+        raise TableError(
+            f"{path}: {rows:,} rows would take {needed / 2**30:.0f} GB of memory; the limit is "
+            f"{MOST_BYTES // 2**30} GB. Keep fewer tasks, or a sample of the rows"
+        )

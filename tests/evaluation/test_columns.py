@@ -1,0 +1,208 @@
+"""Tables of any program: formats, column names, decisions, weights; and refusals that spell out the options."""
+
+import bz2
+import gzip
+import json
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    roc_auc_score,
+)
+
+import auxface
+from auxface.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def frame():
+    generator = np.random.default_rng(0)
+    true = generator.integers(0, 2, 120)
+    score = np.round(1 / (1 + np.exp(-(2 * true - 1 + generator.normal(0, 1.5, 120)))), 4)
+    return pd.DataFrame({"y": true, "p": score, "sex": generator.choice(["F", "M"], 120)})
+
+
+def task_of(table, **options):
+    (model,) = auxface.audit(table, resamples=100, **options).models.values()
+    (task,) = model.tasks.values()
+    return task
+
+
+def auc_of(table, **options):
+    return task_of(table, **options).overall["auc"].value
+
+
+def written(frame, path):
+    """Write the frame as the suffix says; "c.csv" has semicolons and decimal commas in Windows-1252."""
+    texts = {
+        "a.tsv": frame.to_csv(index=False, sep="\t").encode("utf-16"),
+        "b.csv": gzip.compress(frame.to_csv(index=False).encode()),
+        "b.bz2": bz2.compress(frame.to_csv(index=False, sep="|").encode()),
+        "c.csv": frame.assign(sex="ä").to_csv(index=False, sep=";", decimal=",").encode("cp1252"),
+        "d.json": json.dumps(frame.to_dict("records")).encode(),
+        "e.jsonl": frame.to_json(orient="records", lines=True).encode("utf-8-sig"),
+        "f.csv": frame.assign(p=[f"{100 * p:.2f}%" for p in frame["p"]]).to_csv(index=True).encode(),
+    }
+    path.write_bytes(texts[path.name])
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "b.csv", "b.bz2", "c.csv", "d.json", "e.jsonl", "f.csv"])
+def test_formats_give_one_result(frame, tmp_path, name):
+    written(frame, tmp_path / name)
+    assert auc_of(tmp_path / name) == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+
+
+def test_excel_is_read_where_its_reader_is_installed(frame, tmp_path):
+    pytest.importorskip("openpyxl", reason="openpyxl (the extra 'excel') is not installed")
+    frame.to_excel(tmp_path / "t.xlsx", index=False)
+    assert auc_of(tmp_path / "t.xlsx") == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+
+
+def test_frames_with_decimals_categories_and_booleans(frame):
+    odd = frame.assign(y=frame["y"].astype(bool), p=[Decimal(str(p)) for p in frame["p"]])
+    odd["sex"] = odd["sex"].astype("category")
+    expected = roc_auc_score(frame["y"], frame["p"])
+    assert auc_of(odd) == pytest.approx(expected)
+    assert auc_of(frame.assign(p=frame["p"].astype(str).astype("category"))) == pytest.approx(expected)
+
+
+def test_an_unrelated_json_file_beside_the_table_is_ignored(frame, tmp_path):
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for text in ('{"name": "a config"}', "not JSON", "[1, 2]"):
+        (tmp_path / "t.json").write_text(text)
+        assert auc_of(tmp_path / "t.csv") == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+
+
+NAMES = [
+    ({"y": "y_true", "p": "y_score"}, "binary"),
+    ({"y": "label", "p": "pred"}, "binary"),
+    ({"y": "Ground Truth", "p": "Probability"}, "binary"),
+    ({"y": "target", "p": "prob_1"}, "binary"),
+    ({"y": "is_fake", "p": "fake_prob"}, "binary"),
+]
+
+
+@pytest.mark.parametrize(("names", "kind"), NAMES)
+def test_names_that_people_use_are_recognized(frame, names, kind):
+    found = auxface.audit(frame.rename(columns=names), resamples=100)
+    task = found.models["table"].tasks[names["y"]]
+    assert task.task.kind == kind
+    assert task.overall["auc"].value == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+    assert list(task.groups) == ["sex"]
+    assert f"truth '{names['y']}', score '{names['p']}'" in found.notes[0]
+
+
+@pytest.mark.parametrize("form", ["prob_{}", "P({})", "{}", "{}_score"])
+def test_a_score_per_class_is_recognized(form):
+    generator = np.random.default_rng(1)
+    names = ["happy", "sad", "very angry"]
+    score = generator.dirichlet([1, 1, 1], 90)
+    table = pd.DataFrame(score, columns=[form.format(name) for name in names])
+    table["label"] = generator.choice(names, 90)
+    task = task_of(table)
+    assert (task.task.kind, sorted(task.task.classes)) == ("class", names)
+    assert task.overall["accuracy"].value == np.mean(table["label"] == np.array(names)[score.argmax(axis=1)])
+
+
+AMBIGUOUS = [
+    ({"y": "label", "sex": "target"}, r"label' or 'target'.*Columns: label, p, target.*--true label --score p"),
+    ({"y": "a", "p": "b", "sex": "gender"}, r"no column is named like.*--true a --score b --group gender"),
+]
+
+
+@pytest.mark.parametrize(("names", "sentence"), AMBIGUOUS)
+def test_several_readings_are_refused_with_the_options(frame, names, sentence):
+    with pytest.raises(InputError, match=sentence):
+        auxface.audit(frame.rename(columns=names))
+    with pytest.raises(InputError, match="the score may be 'p' or 'score'"):
+        auxface.audit(frame.assign(score=0.5))
+
+
+def test_a_column_that_is_absent_names_the_nearest(frame):
+    with pytest.raises(InputError, match="no column 'sexx'; did you mean 'sex'"):
+        auxface.audit(frame, true="y", score="p", groups=["sexx"])
+
+
+def test_the_positive_value_decides_the_direction(frame):
+    named = frame.assign(y=np.where(frame["y"] == 1, "fake", "real"))
+    with pytest.raises(InputError, match="--positive fake or --positive real"):
+        auxface.audit(named)
+    expected = roc_auc_score(frame["y"], frame["p"])
+    assert auc_of(named, positive="fake") == pytest.approx(expected)
+    assert auc_of(named, positive="real") == pytest.approx(1 - expected)
+    assert auc_of(frame.assign(y=frame["y"] + 1), positive=2) == pytest.approx(expected)
+
+
+def test_inverted_scores_get_a_hint(frame):
+    notes = auxface.audit(frame.assign(p=1 - frame["p"]), resamples=100).notes
+    assert any("a high score stands for 0, not for 1" in note for note in notes)
+    assert not any("stands for" in note for note in auxface.audit(frame, resamples=100).notes)
+
+
+def test_decisions_replace_those_of_the_threshold(frame):
+    decided = (frame["p"] >= 0.7).astype(int)
+    task = task_of(frame.assign(y_pred=decided))
+    assert task.overall["accuracy"].value == pytest.approx(accuracy_score(frame["y"], decided))
+    assert task.overall["auc"].value == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+    assert task_of(frame, threshold=0.7).overall["accuracy"].value == task.overall["accuracy"].value
+    alone = task_of(frame[["y", "sex"]].assign(y_pred=decided))
+    assert alone.overall["balanced_accuracy"].value == pytest.approx(balanced_accuracy_score(frame["y"], decided))
+    assert "auc" not in alone.overall
+
+
+def test_ages_are_numbers_and_class_numbers_are_classes():
+    generator = np.random.default_rng(2)
+    age = generator.integers(1, 90, 200)
+    table = pd.DataFrame({"true.age": age, "predicted.age": age + generator.normal(0, 3, 200)})
+    assert task_of(table).task.kind == "ordinal"
+    code = generator.integers(0, 7, 200)
+    table = pd.DataFrame({"true.code": code, "predicted.code": generator.permutation(code)})
+    assert task_of(table).task.kind == "class"
+    assert task_of(table, kind="ordinal").task.kind == "ordinal"
+
+
+def test_weighted_metrics_equal_scikit_learns(frame):
+    weight = np.random.default_rng(3).uniform(0, 3, len(frame))
+    found = task_of(frame.assign(w=weight), weight="w").overall
+    y, p, decided = frame["y"], frame["p"], frame["p"] >= 0.5
+    expected = {
+        "accuracy": accuracy_score(y, decided, sample_weight=weight),
+        "balanced_accuracy": balanced_accuracy_score(y, decided, sample_weight=weight),
+        "auc": roc_auc_score(y, p, sample_weight=weight),
+        "average_precision": average_precision_score(y, p, sample_weight=weight),
+        "brier_score": brier_score_loss(y, p, sample_weight=weight),
+    }
+    assert {name: found[name].value for name in expected} == pytest.approx(expected)
+
+
+def test_weights_that_are_no_weights_are_refused(frame):
+    with pytest.raises(InputError, match="row 1 of 'w' holds -1"):
+        auxface.audit(frame.assign(w=-1), weight="w")
+
+
+def test_the_folders_of_frame_paths_are_clusters(frame):
+    paths = [f"/data/{place // 4:03d}/{place % 4}.png" for place in range(len(frame))]
+    found = auxface.audit(frame.assign(path=paths), cluster="path", resamples=100)
+    assert found.models["table"].clusters == 30
+    assert auxface.audit(frame.assign(subject=np.arange(120) // 3), resamples=100).models["table"].clusters == 40
+
+
+def test_similarities_are_measured_as_verification(frame):
+    table = frame.rename(columns={"y": "same", "p": "cosine"}).assign(cosine=2 * frame["p"] - 1)
+    with pytest.raises(InputError, match="--kind verification"):
+        auxface.audit(table, true="same", score="cosine")
+    task = task_of(table, true="same", score="cosine", kind="verification", threshold=0.2)
+    assert task.task.classes == ("different", "same")
+    assert task.overall["accuracy"].value == accuracy_score(table["same"], table["cosine"] >= 0.2)
+
+
+def test_a_table_without_a_header_line_is_refused(frame, tmp_path):
+    frame[["y", "p"]].to_csv(tmp_path / "t.csv", index=False, header=False)
+    with pytest.raises(InputError, match="first line holds numbers; expected a header line"):
+        auxface.audit(tmp_path / "t.csv")
