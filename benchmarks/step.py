@@ -1,20 +1,21 @@
 """Measure the speed of the joint step against a step built from the transformers library.
 
-    python benchmarks/step.py [--setting tiny16|tiny8|base16] [--profile] [--ratios]
+    python benchmarks/step.py [--setting tiny16|tiny8|small8|base16] [--profile] [--ratios] [--measuring]
 
 The peer is a joint step made of public parts: transformers' ViTMAE for the masked pass and its ViT for the full pass,
 with shared weights, the same sizes, AdamW, and the same data on the device. Both take steps alternately, so that other
 load slows both. The result is the ratio of their median times, each at its faster precision. ``--ratios`` compares the
-joint step with a supervised one. ``--profile`` measures the parts of a step.
+joint step with a supervised one. ``--profile`` measures the parts of a step. ``--measuring`` measures how much training
+time the gradient ratios take: steps with and without the measurement alternate on one model.
 """
 
 import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, repeat
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch import nn
 
 from auxface.data.augment.presets import make_views
 from auxface.model import JointModel
+from auxface.model.balance import EVERY
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
 from auxface.training.optimizer import make_optimizer
@@ -44,6 +46,7 @@ class Setting:
 SETTINGS = {
     "tiny16": Setting("vit_tiny_patch16_224", 192, 3, 224, 16, 16),
     "tiny8": Setting("vit_tiny_patch16_224", 192, 3, 64, 8, 64),
+    "small8": Setting("vit_tiny_patch16_224", 96, 3, 64, 8, 64),
     "base16": Setting("vit_base_patch16_224", 768, 12, 224, 16, 8),
 }
 RGB, LDP = Target(), Target(name="local_directional_pattern", encoding="bits")
@@ -116,7 +119,7 @@ def our_model(
     setting: Setting, bf16: bool, weight: float, target: Target, predict: str = "masked", **train: object
 ) -> JointModel:
     auxiliary = ReconstructionOptions(target=(target,), predict=predict) if weight < 1 else None  # pyright: ignore[reportArgumentType]
-    encoder = Encoder(name=setting.name, image_size=setting.side, patch_size=setting.patch)
+    encoder = Encoder(name=setting.name, image_size=setting.side, patch_size=setting.patch, width=setting.width)
     recipe = Recipe(primary_weight=weight, auxiliary=auxiliary, encoder=encoder, train=Train(**train))  # pyright: ignore[reportArgumentType]
     model = JointModel(recipe, [LearnedTask("label", "class", ("a", "b"))]).to(DEVICE)
     configure_blocks(model, recipe.train, DEVICE, "bf16" if bf16 else "no")
@@ -130,17 +133,19 @@ def our_step(setting: Setting, bf16: bool, weight: float = 0.1, target: Target =
     return joint_step(model, optimizer, setting, bf16)
 
 
-def joint_step(model: nn.Module, optimizer: torch.optim.Optimizer, setting: Setting, bf16: bool) -> Step:
+def joint_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, setting: Setting, bf16: bool, numbers: Iterable[int] = ()
+) -> Step:
     """Return a step of a model, which may be wrapped for several processes, on pixels that are on the device."""
     pixels, labels = data(setting)
     seeds = torch.arange(setting.batch, device=DEVICE)
     batch = Batch(primary=pixels.float() / 255, clean=pixels, labels={"label": labels}, seeds=seeds)
     # The first steps and every 25th measure gradients; the median is that of the others.
-    numbers = count()
+    numbered = iter(numbers or count())
 
     def step() -> None:
         with autocast(bf16):
-            loss = model(batch, TrainProgress(next(numbers), 1000)).loss
+            loss = model(batch, TrainProgress(next(numbered), 1000)).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -198,6 +203,35 @@ def against_supervised(setting: Setting, rounds: int) -> None:
         )
 
 
+def cost_of_measuring(setting: Setting, rounds: int) -> None:
+    for word, bf16 in (("fp32", False), ("bf16", True)):
+        model = our_model(setting, bf16, 0.1, LDP)
+        optimizer = make_optimizer(model, model.recipe.train)
+        set_learning_rate(optimizer, 1e-4)
+        numbers = {"measured": EVERY, "not measured": EVERY + 1}
+        found = alternate(
+            {name: measured_step(model, optimizer, setting, bf16, number) for name, number in numbers.items()}, rounds
+        )
+        more = found["measured"] / found["not measured"] - 1
+        print(
+            f"{word}: a step that measures gradients takes {more:.0%} longer than {1000 * found['not measured']:.0f} "
+            f"ms, which is {more / EVERY:.1%} of training time, since one step in {EVERY} is measured"
+        )
+
+
+def measured_step(
+    model: JointModel, optimizer: torch.optim.Optimizer, setting: Setting, bf16: bool, number: int
+) -> Step:
+    """Return a joint step that always has the same number, and so either always measures gradients or never does."""
+    take, progress = joint_step(model, optimizer, setting, bf16, repeat(number)), TrainProgress(number, 1000)
+
+    def step() -> None:
+        take()
+        model.after_step(progress)
+
+    return step
+
+
 def profile(setting: Setting, bf16: bool, rounds: int) -> None:
     """Print the time of forward and backward of each part, and of the optimizer."""
     model = our_model(setting, bf16, 0.1, LDP)
@@ -246,6 +280,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--ratios", action="store_true")
+    parser.add_argument("--measuring", action="store_true")
     options = parser.parse_args()
     where = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{platform.machine()}, {where}, torch {torch.__version__}")
@@ -256,6 +291,8 @@ def main() -> None:
             profile(setting, True, options.rounds)
         elif options.ratios:
             against_supervised(setting, options.rounds)
+        elif options.measuring:
+            cost_of_measuring(setting, options.rounds)
         else:
             against_peer(setting, options.rounds)
 

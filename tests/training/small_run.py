@@ -66,6 +66,7 @@ def run(folder, *arguments):
     if os.environ.get("RANK", "0") == rank and not any(folder.glob("checkpoint/*/state.json")):
         Killing.kill_at = kill_at
     auxiliaries = {"toy_teacher": {}} if given.pop("teacher", "") else {}
+    balance = given.pop("balance", 0.3)
     group = "race" if "group_dro" in given else None
     options = {
         "group": group,
@@ -76,7 +77,7 @@ def run(folder, *arguments):
         "ema": 0.9,
     }
     recipe = Recipe(
-        primary_weight=0.3,
+        balance=balance,
         auxiliaries=auxiliaries,
         auxiliary=ReconstructionOptions(decoder_width=32, decoder_depth=1, decoder_heads=4),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=2, heads=4, drop_path=drop_path),

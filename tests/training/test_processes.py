@@ -20,6 +20,7 @@ CLIPPED = ("clip_norm=0.5", "layer_decay=0.8")
 GROUPS = ("epochs=1", "group_dro=0.5")
 TEACHER = ("epochs=1", "teacher=1")
 MIXED = ("epochs=2", "labeled_per_batch=0.75")
+BALANCED = ("epochs=2", "balance=gradient")
 FILES = ("model", "optimizer", "average", "best")
 
 
@@ -55,11 +56,12 @@ def epochs(folder):
 
 
 def start_all(folder, launcher=ALONE):
-    """Start runs with clipped gradients, group DRO, stochastic depth and fixed label ratios, in the same processes."""
+    """Start runs with clipped gradients, group DRO, stochastic depth and other options, in the same processes."""
     groups, depth = ("then", str(folder / "groups"), *GROUPS), ("then", str(folder / "depth"), "drop_path=0.2")
     teacher, mixed = ("then", str(folder / "teacher"), *TEACHER), ("then", str(folder / "mixed"), *MIXED)
+    balanced = ("then", str(folder / "balanced"), *BALANCED)
     folder.mkdir()
-    done = start(folder / "clipped", *CLIPPED, *groups, *depth, *teacher, *mixed, launcher=launcher)
+    done = start(folder / "clipped", *CLIPPED, *groups, *depth, *teacher, *mixed, *balanced, launcher=launcher)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -101,6 +103,14 @@ def test_a_killed_run_with_a_label_ratio_resumes_exactly(tmp_path, alone):
     assert epochs(alone / "mixed") == epochs(tmp_path / "broken")
 
 
+def test_a_killed_run_with_held_gradients_resumes_exactly(tmp_path, alone):
+    arguments = (*BALANCED, "checkpoint_every=3")
+    assert start(tmp_path / "broken", *arguments, "kill_at=5").returncode == -signal.SIGKILL
+    assert start(tmp_path / "broken", *arguments).returncode == 0
+    assert list(differences(alone / "balanced", tmp_path / "broken")) == [0, 0, 0, 0]
+    assert epochs(alone / "balanced") == epochs(tmp_path / "broken")
+
+
 def assert_equal_up_to_rounding(first, second):
     for file in ("model", "average", "best"):
         weights = [without_key_biases(folder, file) for folder in (first, second)]
@@ -119,6 +129,13 @@ def test_two_processes_take_the_steps_of_one(alone, two):
 
 def test_two_processes_keep_the_label_ratio(alone, two):
     assert_equal_up_to_rounding(alone / "mixed", two / "mixed")
+
+
+def test_two_processes_hold_the_gradient_ratio_of_one(alone, two):
+    assert_equal_up_to_rounding(alone / "balanced", two / "balanced")
+    meters = [load_file(last(folder / "balanced") / "objectives.safetensors") for folder in (alone, two)]
+    torch.testing.assert_close(meters[0]["gradient_meter"], meters[1]["gradient_meter"], rtol=1e-4, atol=0)
+    assert epochs(alone / "balanced")[-1]["reconstruction.gradient_ratio"] > 0
 
 
 def test_one_process_resumes_a_sharded_run_with_the_same_steps(tmp_path, one):
