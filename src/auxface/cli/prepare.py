@@ -16,13 +16,63 @@ app = typer.Typer(
 )
 
 FaceCut = Literal["none", "crop", "align"]
-DetectorName = Literal["yunet", "haar"]
-Which = Literal["largest", "central", "mask", "all"]
-Choice = Literal["uniform", "first", "clips"]
 Duplicates = Literal["drop", "keep"]
 
-
 _REQUIRED = inspect.Parameter.empty
+
+
+def add_layouts() -> None:
+    """Add one command per registered layout; called only for ``prepare``, since it imports all layouts."""
+    from auxface.data.layouts import layouts
+
+    shared = _shared_parameters()
+    for name, layout in layouts().items():
+        app.command(name=name, help=layout.summary)(_command(layout, shared))
+
+
+def _shared_parameters() -> dict[str, inspect.Parameter]:
+    """Return the parameters that every layout has, by flag; their defaults are those of the settings."""
+    from auxface.data.faces.settings import DetectorName, FaceSettings, Which
+    from auxface.data.video.frames import Choice, FrameSettings
+
+    faces, frames = FaceSettings(), FrameSettings()
+    return dict(
+        (
+            _shared("out", Path, _REQUIRED, "--out", "The manifest to write (.parquet or .csv)."),
+            _shared("crops", Path | None, None, "--crops", "Folder for the images that --faces and --frames write."),
+            _shared(
+                "faces", FaceCut, "none", "--faces", "none: already cropped; crop: box with margin; align: 5 landmarks."
+            ),
+            _shared("detector", DetectorName, faces.detector, "--detector", "Face detector; haar needs no download."),
+            _shared(
+                "weights",
+                Path | None,
+                None,
+                "--weights",
+                "YuNet's ONNX file; default: a download, checked by its hash.",
+            ),
+            _shared(
+                "which",
+                Which,
+                faces.which,
+                "--which",
+                "Which of several faces; mask: the forged one, else the largest.",
+            ),
+            _shared("face_size", int, faces.size, "--size", "Side of the face crops in pixels."),
+            _shared("margin", float, faces.margin, "--margin", "Context around the face, relative to its size."),
+            _shared("frames", int | None, None, "--frames", "Number of frames (or clips) to extract per video.", min=1),
+            _shared(
+                "frame_choice", Choice, frames.choice, "--frame-choice", "Which frames; first: the first with a face."
+            ),
+            _shared("clip_length", int, frames.length, "--clip-length", "Number of frames in a clip."),
+            _shared(
+                "clip_stride", int, frames.stride, "--clip-stride", "Distance between consecutive frames of a clip."
+            ),
+            _shared("duplicates", Duplicates, "drop", "--duplicates", "What to do with image files of equal bytes."),
+            ("--overwrite", _parameter("overwrite", Overwrite, False)),
+            ("--json", _parameter("as_json", Json, False)),
+        )
+    )
 
 
 def _parameter(name: str, annotation: Any, default: Any = _REQUIRED) -> inspect.Parameter:
@@ -35,49 +85,22 @@ def _shared(name: str, kind: Any, default: Any, flag: str, text: str, **more: An
     return flag, _parameter(name, Annotated[kind, typer.Option(*flags, help=text, **more)], default)
 
 
-_ROOT = _parameter(
-    "root",
-    Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set, or the list of layout 'table'.")],
-)
-_SHARED: tuple[tuple[str, inspect.Parameter], ...] = (
-    _shared("out", Path, _REQUIRED, "--out", "The manifest to write (.parquet or .csv)."),
-    _shared("crops", Path | None, None, "--crops", "Folder for the images that --faces and --frames write."),
-    _shared("faces", FaceCut, "none", "--faces", "none: already cropped; crop: box with margin; align: 5 landmarks."),
-    _shared("detector", DetectorName, "yunet", "--detector", "Face detector; haar needs no download."),
-    _shared("weights", Path | None, None, "--weights", "YuNet's ONNX file; default: a download, checked by its hash."),
-    _shared("which", Which, "mask", "--which", "Which of several faces; mask: the forged one, else the largest."),
-    _shared("face_size", int, 224, "--size", "Side of the face crops in pixels."),
-    _shared("margin", float, 0.3, "--margin", "Context around the face, relative to its size."),
-    _shared("frames", int | None, None, "--frames", "Number of frames (or clips) to extract per video.", min=1),
-    _shared("frame_choice", Choice, "uniform", "--frame-choice", "Which frames; first: the first with a face."),
-    _shared("clip_length", int, 16, "--clip-length", "Number of frames in a clip."),
-    _shared("clip_stride", int, 4, "--clip-stride", "Distance between consecutive frames of a clip."),
-    _shared("duplicates", Duplicates, "drop", "--duplicates", "What to do with image files of equal bytes."),
-    ("--overwrite", _parameter("overwrite", Overwrite, False)),
-    ("--json", _parameter("as_json", Json, False)),
-)
-
-
-def add_layouts() -> None:
-    """Add one command per registered layout; called only for ``prepare``, since it imports all layouts."""
-    from auxface.data.layouts import layouts
-
-    for name, layout in layouts().items():
-        app.command(name=name, help=layout.summary)(_command(layout))
-
-
-def _command(layout: Any) -> Callable[..., None]:
+def _command(layout: Any, shared: dict[str, inspect.Parameter]) -> Callable[..., None]:
     """Return a function whose signature has the shared options and the layout's own; a layout's own flag wins."""
     own_flags = {_flag(option.name) for option in layout.options}
-    defaults = {parameter.name: parameter.default for _, parameter in _SHARED}
+    defaults = {parameter.name: parameter.default for parameter in shared.values()}
 
     def run(**given: Any) -> None:
         own = {option.name: given.pop(f"layout_{option.name}") for option in layout.options}
         own = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
         _run(layout.name, own, **(defaults | given))
 
-    shared = [parameter for flag, parameter in _SHARED if flag not in own_flags]
-    parameters = [_ROOT, *shared, *(_own_parameter(option) for option in layout.options)]
+    root = _parameter(
+        "root",
+        Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set, or the list of layout 'table'.")],
+    )
+    remaining = [parameter for flag, parameter in shared.items() if flag not in own_flags]
+    parameters = [root, *remaining, *(_own_parameter(option) for option in layout.options)]
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
@@ -106,13 +129,13 @@ def _run(
     out: Path,
     crops: Path | None,
     faces: FaceCut,
-    detector: DetectorName,
+    detector: Any,
     weights: Path | None,
-    which: Which,
+    which: Any,
     face_size: int,
     margin: float,
     frames: int | None,
-    frame_choice: Choice,
+    frame_choice: Any,
     clip_length: int,
     clip_stride: int,
     duplicates: Duplicates,

@@ -7,13 +7,14 @@ import typer
 
 from auxface.cli.options import Device
 from auxface.cli.predict import DetectorFlag, FacesFlag, WeightsFlag
+from auxface.serve.settings import Settings
 
 
 def command(
     model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 127.0.0.1: this machine only; 0.0.0.0: all.")
-    ] = "127.0.0.1",
+    ] = Settings.host,
     port: Annotated[int, typer.Option("--port", help="0: any free port.", min=0, max=65535)] = 8000,
     workers: Annotated[
         int, typer.Option("--workers", help="Number of processes, each with the model.", min=1, max=64)
@@ -24,11 +25,21 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", help="The model's audit: a report.html, or the folder with it.")
     ] = None,
-    max_megabytes: Annotated[float, typer.Option("--max-megabytes", help="Largest upload.", min=0.01)] = 32.0,
-    max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Largest image.", min=0.01)] = 50.0,
-    max_frames: Annotated[int, typer.Option("--max-frames", help="Most frames to score per video.", min=1)] = 300,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", help="Longest time per request.", min=0.1)] = 30.0,
-    queue: Annotated[int, typer.Option("--queue", help="Most unfinished requests per process.", min=1)] = 64,
+    max_megabytes: Annotated[
+        float, typer.Option("--max-megabytes", help="Largest upload.", min=0.01)
+    ] = Settings.max_bytes / 2**20,
+    max_megapixels: Annotated[
+        float, typer.Option("--max-megapixels", help="Largest image.", min=0.01)
+    ] = Settings.max_pixels / 1e6,
+    max_frames: Annotated[
+        int, typer.Option("--max-frames", help="Most frames to score per video.", min=1)
+    ] = Settings.max_frames,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", help="Longest time per request.", min=0.1)
+    ] = Settings.max_seconds,
+    queue: Annotated[
+        int, typer.Option("--queue", help="Most unfinished requests per process.", min=1)
+    ] = Settings.queue,
     batch: Annotated[
         int | None, typer.Option("--batch", help="Most faces of different requests per batch; by device.", min=1)
     ] = None,
@@ -39,7 +50,6 @@ def command(
 ) -> None:
     """Serve a model: an HTTP API and a web page."""
     from auxface.serve.server import serve_model
-    from auxface.serve.settings import Settings
 
     settings = Settings(
         model=model,
