@@ -45,8 +45,12 @@ def test_image_gets_the_answer_of_the_predictor(client, predictor, face):
 def test_explanation_has_all_layers(client, face):
     body = client.post("/explain?task=forged", files={"file": face}).json()
     names = [layer["name"] for layer in body["layers"]]
-    assert names[:3] == ["photograph", "attention", "gradients"]
-    assert names[3:] == ["local_binary_pattern", "local_binary_pattern.rebuilt", "local_binary_pattern.surprise"]
+    assert names[:3] == ["crop", "attention", "gradients"]
+    assert names[3:] == [
+        "local_binary_pattern",
+        "local_binary_pattern.reconstruction",
+        "local_binary_pattern.reconstruction_error",
+    ]
     assert all(layer["image"].startswith("data:image/png;base64,") for layer in body["layers"])
 
 

@@ -83,7 +83,7 @@ def test_slider_moves_through_the_views_by_keyboard(page, face):
     for _ in range(5):
         page.keyboard.press("ArrowRight")
         titles.append(page.locator("#layer-title").inner_text())
-    assert titles == ["Photograph", "Attention", "Gradients", "Texture", "Texture reconstructed", "Texture error"]
+    assert titles == ["Face crop", "Attention", "Gradients", "Texture", "Texture reconstructed", "Texture error"]
     assert slider.get_attribute("aria-valuetext").startswith("Texture error.")
     opacities = page.eval_on_selector_all("#layers img", "all => all.map(one => getComputedStyle(one).opacity)")
     assert set(opacities) == {"1"}

@@ -84,14 +84,16 @@ class Explanation:
     reconstructions: tuple[ReconstructionMap, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return box, answers and maps, without images, as plain JSON. ``surprise`` holds the reconstruction errors."""
+        """Return box, answers and maps, without images, as plain JSON."""
         return {
             "face": self.face.to_dict(),
             "task": self.task,
             "output": self.output,
             "attention": None if self.attention is None else self.attention.tolist(),
             "gradients": self.gradients.tolist(),
-            "surprise": {one.name: {"unit": one.unit, "patches": one.error.tolist()} for one in self.reconstructions},
+            "reconstruction_error": {
+                one.name: {"unit": one.unit, "patches": one.error.tolist()} for one in self.reconstructions
+            },
         }
 
 

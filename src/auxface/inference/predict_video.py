@@ -83,8 +83,8 @@ def _frames_at_rate(times: np.ndarray, rate: float, limit: int) -> list[int]:
     """Return frame numbers at a constant rate per second; every frame for a rate of 0."""
     count = len(times)
     if rate > 0 and times[-1] > 0:
-        moments = np.arange(0, times[-1] + 1e-9, 1 / rate)
-        numbers = np.unique(np.searchsorted(times, moments[: 10 * limit]).clip(max=count - 1))
+        timestamps = np.arange(0, times[-1] + 1e-9, 1 / rate)
+        numbers = np.unique(np.searchsorted(times, timestamps[: 10 * limit]).clip(max=count - 1))
     else:
         numbers = np.arange(count)
     if len(numbers) > limit:

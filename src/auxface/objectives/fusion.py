@@ -28,12 +28,12 @@ class Concatenation(nn.Module):
         self.width = width + decoder_width
 
     def forward(self, pooled: Tensor, decoded: Tensor) -> Tensor:
-        """Pooled features [B, D] and decoder tokens [B, N, E] to [B, D + E]."""
+        """Fuse pooled features [B, D] and decoder tokens [B, N, E] to [B, D + E]."""
         return torch.cat([pooled, decoded.mean(dim=1)], dim=1)
 
 
 class Gate(nn.Module):
-    """Mix both by a learned gate per feature: g * encoder + (1 - g) * decoder. Arguments as above."""
+    """Weight both with a learned gate per feature: g * encoder + (1 - g) * decoder. Arguments as above."""
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class Gate(nn.Module):
         self.gate = nn.Linear(2 * width, width)
 
     def forward(self, pooled: Tensor, decoded: Tensor) -> Tensor:
-        """Pooled features [B, D] and decoder tokens [B, N, E] to [B, D]."""
+        """Fuse pooled features [B, D] and decoder tokens [B, N, E] to [B, D]."""
         other = self.project(decoded.mean(dim=1))
         gate = self.gate(torch.cat([pooled, other], dim=1)).sigmoid()
         return gate * pooled + (1 - gate) * other
 
 
 class CrossAttention(nn.Module):
-    """Add what the encoder's features attend to among the decoder's tokens. Arguments as above."""
+    """Add the result of cross-attention from the encoder's features to the decoder's tokens. Arguments as above."""
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()
@@ -57,18 +57,17 @@ class CrossAttention(nn.Module):
         self.heads = max(1, width // _HEAD_WIDTH)
         while width % self.heads:
             self.heads -= 1
-        # These names are part of saved weights.
-        self.ask = nn.Linear(width, width)
-        self.offer = nn.Linear(decoder_width, 2 * width)
-        self.answer = nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(decoder_width, 2 * width)
+        self.projection = nn.Linear(width, width)
 
     def forward(self, pooled: Tensor, decoded: Tensor) -> Tensor:
-        """Pooled features [B, D] and decoder tokens [B, N, E] to [B, D]."""
+        """Fuse pooled features [B, D] and decoder tokens [B, N, E] to [B, D]."""
         batch, patches = decoded.shape[:2]
-        query = self.ask(pooled).view(batch, 1, self.heads, -1).transpose(1, 2)
-        key, value = self.offer(decoded).view(batch, patches, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query = self.query(pooled).view(batch, 1, self.heads, -1).transpose(1, 2)
+        key, value = self.key_value(decoded).view(batch, patches, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(query, key, value)
-        return pooled + self.answer(attended.transpose(1, 2).reshape(batch, -1))
+        return pooled + self.projection(attended.transpose(1, 2).reshape(batch, -1))
 
 
 FUSIONS = {"concat": Concatenation, "gated": Gate, "cross_attention": CrossAttention}

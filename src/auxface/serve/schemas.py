@@ -155,7 +155,7 @@ def explanation_layers(explanation: Explanation) -> list[Layer]:
     def add(name: str, title: str, caption: str, image: np.ndarray) -> None:
         layers.append(Layer(name=name, title=title, caption=caption, image=_png(image, side)))
 
-    add("photograph", "Photograph", "The face crop that was given to the model.", face)
+    add("crop", "Face crop", "The face crop that was given to the model.", face)
     if explanation.attention is not None:
         caption = "Attention rollout: how much each patch contributes to the features through all layers."
         add("attention", "Attention", caption, heat_map(face, explanation.attention))
@@ -168,10 +168,10 @@ def explanation_layers(explanation: Explanation) -> list[Layer]:
             caption = f"The {name} of the face: the target of the auxiliary task."
             add(result.name, title, caption, result.target)
         caption = f"The {name}, each patch reconstructed from the other patches while it was hidden."
-        add(f"{result.name}.rebuilt", f"{title} reconstructed", caption, result.reconstruction)
+        add(f"{result.name}.reconstruction", f"{title} reconstructed", caption, result.reconstruction)
         low, high = float(result.error.min()), float(result.error.max())
         caption = f"Reconstruction error of the {name}; {low:.2g} to {high:.2g} {result.unit}."
-        add(f"{result.name}.surprise", f"{title} error", caption, heat_map(face, result.error))
+        add(f"{result.name}.reconstruction_error", f"{title} error", caption, heat_map(face, result.error))
     return layers
 
 
