@@ -97,3 +97,11 @@ def test_texture_targets_come_from_the_clean_view():
     after = model(other).logs
     assert before["reconstruction.local_directional_pattern"] != after["reconstruction.local_directional_pattern"]
     assert before["primary.emotion"] == after["primary.emotion"]
+
+
+def test_a_model_states_the_size_of_its_decoder():
+    recipe = Recipe(
+        auxiliary=ReconstructionOptions(), encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
+    )
+    options = JointModel(recipe, [LearnedTask("smile", "binary", ("no", "yes"))]).recipe.auxiliary
+    assert (options.decoder_width, options.decoder_depth, options.decoder_heads) == (128, 2, 16)

@@ -3,9 +3,12 @@ import sys
 import pytest
 import torch
 
-from auxface.encoders import Features, Mask, random_mask
+from auxface.encoders import Features, Mask, build_encoder, random_mask
 from auxface.encoders.position_embedding import grid_positions, sinusoid_positions
-from auxface.objectives.reconstruction.decoder import Decoder
+from auxface.errors import InputError
+from auxface.objectives import Reconstruction
+from auxface.objectives.reconstruction.decoder import Decoder, decoder_size
+from auxface.recipe import Encoder, ReconstructionOptions
 
 
 @pytest.fixture
@@ -16,6 +19,39 @@ def decoder():
 
 def features(count, prefix=1):
     return Features(torch.randn(2, count, 12), torch.randn(2, 12), torch.randn(2, prefix, 12))
+
+
+@pytest.mark.parametrize(
+    ("options", "published", "millions"),
+    [
+        ({"name": "vit_tiny_patch16_224"}, (128, 2, 16), 0.521),
+        ({"name": "vit_small_patch16_224"}, (128, 2, 16), 0.545),
+        ({"name": "vit_base_patch16_224"}, (512, 8, 16), 26.008),
+        ({"name": "vit_large_patch16_224", "depth": 1}, (512, 8, 16), None),
+        ({"name": "vit_huge_patch14_224", "depth": 1}, (512, 8, 16), None),
+        ({"name": "videomae_small", "depth": 1}, (192, 4, 3), None),
+        ({"name": "videomae_base", "depth": 1}, (384, 4, 6), None),
+        ({"name": "videomae_large", "depth": 1}, (512, 4, 8), None),
+        ({"name": "videomae_huge", "depth": 1}, (640, 4, 8), None),
+    ],
+)
+def test_the_decoder_has_the_published_size(options, published, millions):
+    """Sizes of SSAT (millions of trainable parameters at 224 pixels) and of VideoMAE."""
+    with torch.device("meta"):
+        encoder = build_encoder(Encoder(image_size=224, positions=None, **{"depth": 1} | options))
+        assert decoder_size(ReconstructionOptions(), encoder) == published
+        if millions is not None:
+            made = Reconstruction(ReconstructionOptions(), encoder)
+            assert sum(p.numel() for p in made.parameters()) / 1e6 == pytest.approx(millions, abs=6e-4)
+
+
+def test_an_explicit_decoder_size_wins():
+    with torch.device("meta"):
+        base = build_encoder(Encoder(name="vit_base_patch16_224", depth=1, image_size=224))
+    assert decoder_size(ReconstructionOptions(decoder_depth=3), base) == (512, 3, 16)
+    assert decoder_size(ReconstructionOptions(decoder_width=24), base) == (24, 8, 8)
+    with pytest.raises(InputError, match="decoder_heads 3 must divide the decoder's width 512"):
+        decoder_size(ReconstructionOptions(decoder_heads=3), base)
 
 
 def test_predictions_of_chosen_places_are_those_of_all_places(decoder):

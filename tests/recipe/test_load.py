@@ -63,7 +63,10 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         (["auxiliary.mask_ratio=1"], r"auxiliary.mask_ratio: .*less than 1"),
         (["encoder.patch_size=9"], r"patch_size 9 must divide image_size 112"),
         (["auxiliary=null"], r"without an auxiliary, primary_weight must be 1"),
-        (["auxiliary.decoder_width=100"], r"decoder_heads 16 must divide decoder_width 100"),
+        (
+            ["auxiliary.decoder_width=100", "auxiliary.decoder_heads=16"],
+            r"decoder_heads 16 must divide decoder_width 100",
+        ),
         (["auxiliary.target=[rgb, rgb]"], r"target rgb is named twice"),
         (["train.epochs"], r"--set train.epochs: write it as key=value"),
     ],

@@ -84,6 +84,7 @@ class VideoEncoder(MaskableEncoder):
         self.grid = (frames // tubelet, side, side)  # pyright: ignore[reportAttributeAccessIssue]
         self.frames = frames
         self.tubelet = tubelet
+        self.heads = heads
         size = (tubelet, patch_size, patch_size)
         self.patches = nn.Conv3d(3, width, kernel_size=size, stride=size)
         self.positions: Tensor

@@ -98,7 +98,7 @@ def _config(model: "JointModel") -> dict[str, Any]:
     if not isinstance(auxiliary, Reconstruction) or list(auxiliary.outputs) != ["rgb"]:
         raise InputError("VideoMAE reconstructs RGB alone; this model does not")
     block: Any = encoder.blocks[0]
-    options = auxiliary.options
+    decoder = auxiliary.decoder
     return {
         "architectures": ["VideoMAEForPreTraining"],
         "model_type": "videomae",
@@ -115,9 +115,9 @@ def _config(model: "JointModel") -> dict[str, Any]:
         "num_frames": encoder.frames,
         "tubelet_size": encoder.tubelet,
         "use_mean_pooling": False,
-        "decoder_hidden_size": options.decoder_width,
-        "decoder_num_hidden_layers": options.decoder_depth,
-        "decoder_num_attention_heads": options.decoder_heads,
-        "decoder_intermediate_size": 4 * options.decoder_width,
-        "norm_pix_loss": options.normalize_target,
+        "decoder_hidden_size": decoder.width,
+        "decoder_num_hidden_layers": len(decoder.blocks),
+        "decoder_num_attention_heads": decoder.heads,
+        "decoder_intermediate_size": 4 * decoder.width,
+        "norm_pix_loss": auxiliary.options.normalize_target,
     }

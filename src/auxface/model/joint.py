@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
-from auxface.encoders import Features, build_encoder
+from auxface.encoders import Features, MaskableEncoder, build_encoder
 from auxface.encoders.pretrained import initial_weights_file
 from auxface.model.balance import (
     GradientMeter,
@@ -43,6 +43,7 @@ from auxface.objectives import (
 from auxface.objectives.batch import check_texture_input
 from auxface.objectives.fusion import FUSIONS
 from auxface.objectives.objective import load_resume_state, resume_state
+from auxface.objectives.reconstruction.decoder import decoder_size
 from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries
 from auxface.recipe import Recipe
 from auxface.recipe.auxiliaries import RECONSTRUCTION
@@ -93,6 +94,7 @@ class JointModel(nn.Module):
         initial = initial_weights_file(recipe.encoder)
         if initial is not None:
             load_initial_weights(self.encoder, initial)
+        recipe = self.recipe = _with_decoder_size(recipe, self.encoder)
         # The order of the parts is that of the optimizer's parameters, which a resumed run relies on.
         self.auxiliaries = nn.ModuleDict()
         self.fusion = self._make_fusion()
@@ -299,7 +301,8 @@ class JointModel(nn.Module):
         if self.recipe.fusion == "none" or self.recipe.auxiliary is None:
             return None
         with _seeded(self.recipe.seed, _FUSION):
-            return FUSIONS[self.recipe.fusion](self.encoder.width, self.recipe.auxiliary.decoder_width)
+            decoder_width = decoder_size(self.recipe.auxiliary, self.encoder).width
+            return FUSIONS[self.recipe.fusion](self.encoder.width, decoder_width)
 
     def _auxiliaries(self) -> Iterator[tuple[str, Objective]]:
         for name, auxiliary in self.auxiliaries.items():
@@ -310,6 +313,15 @@ class JointModel(nn.Module):
         for name, auxiliary in self._auxiliaries():
             if auxiliary_ever_runs(self.recipe, self.auxiliary_options[name]):
                 yield name, auxiliary
+
+
+def _with_decoder_size(recipe: Recipe, encoder: MaskableEncoder) -> Recipe:
+    """Return the recipe with the size of the decoder written out, so that a saved model states it."""
+    if recipe.auxiliary is None:
+        return recipe
+    size = decoder_size(recipe.auxiliary, encoder)
+    fields = {f"decoder_{name}": value for name, value in size._asdict().items()}
+    return recipe.model_copy(update={"auxiliary": recipe.auxiliary.model_copy(update=fields)})
 
 
 @contextmanager

@@ -77,11 +77,13 @@ class ReconstructionOptions(AuxiliaryOptions):
     predict: Literal["masked", "all"] = "masked"
     """The patches on which the decoder's last layer runs: masked patches alone, or all as published. The loss is that
     of masked patches either way."""
-    decoder_width: Width = 128
-    """Length of the decoder's tokens."""
-    decoder_depth: Depth = 2
+    decoder_width: Width | None = None
+    """Length of the decoder's tokens. Empty, here and in the next two: the published size for the encoder. Of a Vision
+    Transformer of at least 768 numbers per token (B, L, H): 512, 8 blocks; of others: 128, 2 blocks; 16 heads each
+    (SSAT). Of a video encoder: half its width and heads, 4 blocks (VideoMAE)."""
+    decoder_depth: Depth | None = None
     """Number of decoder blocks."""
-    decoder_heads: Heads = 16
+    decoder_heads: Heads | None = None
     """Attention heads of a decoder block; must divide decoder_width."""
     normalize_target: bool = False
     """Normalize each patch of a real-valued target by its own mean and variance."""
@@ -104,7 +106,7 @@ class ReconstructionOptions(AuxiliaryOptions):
                 raise ValueError(f"target {target.name} is named twice, with equal scale and smooth")
             if target.name == "rgb" and target.encoding != "scalar":
                 raise ValueError(f"target rgb has no encoding '{target.encoding}'; use scalar")
-        if self.decoder_width % self.decoder_heads:
+        if self.decoder_width and self.decoder_heads and self.decoder_width % self.decoder_heads:
             raise ValueError(f"decoder_heads {self.decoder_heads} must divide decoder_width {self.decoder_width}")
         return self
 

@@ -1,14 +1,57 @@
-"""The light decoder of a masked autoencoder (He et al., 2022)."""
+"""The light decoder of a masked autoencoder (He et al., 2022), and its published sizes."""
 
+import math
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from auxface.encoders.maskable import Features
+from auxface.encoders.hierarchical import HierarchicalEncoder
+from auxface.encoders.maskable import Features, MaskableEncoder
 from auxface.encoders.masking import Mask
 from auxface.encoders.position_embedding import grid_positions
+from auxface.encoders.video_encoder import VideoEncoder
+from auxface.errors import InputError
+from auxface.recipe import ReconstructionOptions
+
+# Encoders of this width or more have the large decoder: B, L and H of SSAT.
+_WIDE = 768
+
+
+class DecoderSize(NamedTuple):
+    """Length of the decoder's tokens, number of blocks, and attention heads of a block."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> DecoderSize:
+    """Return the size of the decoder: what the recipe sets, and else the published size for the encoder.
+
+    Hierarchical encoders, for which no size is published, have the small decoder whatever their width, since their
+    grid is coarse. Where the recipe sets a width that the published heads do not divide, there are fewer heads.
+
+    Raises:
+        InputError: the heads do not divide the width.
+    """
+    if isinstance(encoder, VideoEncoder):
+        heads = encoder.heads // 2 if encoder.heads % 2 == 0 else encoder.heads
+        # Positions need an even length; all published widths are even multiples of the heads.
+        published = DecoderSize(2 * heads * math.ceil(encoder.width / 4 / heads), 4, heads)
+    elif encoder.width >= _WIDE and not isinstance(encoder, HierarchicalEncoder):
+        published = DecoderSize(512, 8, 16)
+    else:
+        published = DecoderSize(128, 2, 16)
+    width, depth = options.decoder_width or published.width, options.decoder_depth or published.depth
+    heads = options.decoder_heads or math.gcd(published.heads, width)
+    if width % heads:
+        raise InputError(
+            f"auxiliary.decoder_heads {heads} must divide the decoder's width {width}; set auxiliary.decoder_width too"
+        )
+    return DecoderSize(width, depth, heads)
 
 
 class Decoder(nn.Module):
@@ -27,6 +70,7 @@ class Decoder(nn.Module):
         self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], *, width: int, depth: int, heads: int
     ) -> None:
         super().__init__()
+        self.width, self.heads = width, heads
         # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
         clip = len(grid) == 3
         self.embed = nn.Linear(width_in, width, bias=not clip)

@@ -27,7 +27,7 @@ from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
 from auxface.objectives.batch import Batch, StepContext
 from auxface.objectives.objective import BuildContext, Objective, TrainingSet
-from auxface.objectives.reconstruction.decoder import Decoder
+from auxface.objectives.reconstruction.decoder import Decoder, decoder_size
 from auxface.objectives.reconstruction.targets import PatchTarget, patches_at, target_loss
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ReconstructionOptions, Target, TextureInput
@@ -154,14 +154,8 @@ class Reconstruction(Objective):
         )
         self.outputs = {target.key: target.values for target in self.targets}
         _check_targets(self.targets, clip)
-        self.decoder = Decoder(
-            encoder.width,
-            encoder.grid,
-            self.outputs,
-            width=options.decoder_width,
-            depth=options.decoder_depth,
-            heads=options.decoder_heads,
-        )
+        size = decoder_size(options, encoder)
+        self.decoder = Decoder(encoder.width, encoder.grid, self.outputs, **size._asdict())
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the weighted mean of the targets' losses, and each target's loss for the log."""
