@@ -3,34 +3,35 @@
 Every command of ``auxface`` has a function of the same name here, loaded when it is first used.
 
 Data:
-    prepare         Write the manifest of a published data set, a table or a folder of images.
-    show_data       Describe a manifest: counts, leaks between splits and a contact sheet.
-    write_shards    Pack a manifest and its images into shards for training on many machines.
-    merge_manifests Join manifests whose labels differ.
-    texture_sheet   Draw every texture map of an image.
+    prepare            Write the manifest of a published data set, a table or a folder of images.
+    show_data          Describe a manifest: counts, leaks between splits and a contact sheet.
+    write_shards       Pack a manifest and its images into shards for training on many machines.
+    merge_manifests    Join manifests whose labels differ.
+    texture_sheet      Draw every texture map of an image.
+    texture_learnable  Measure how well each reconstruction target can be predicted.
 
 Models:
-    train           Train a model on a manifest and write its directory.
-    evaluate        Measure models on a split: predictions and a report by group.
-    predict         Predict the classes of images and videos.
-    explain         Draw the parts of an image that an answer depends on.
-    export          Write a model as an ONNX file.
-    serve_model     Serve a model as an HTTP API with a web page.
-    Predictor       A model directory that predicts images, as an object.
-    JointModel      Encoder, heads and auxiliary objectives, as a torch module.
+    train              Train a model on a manifest and write its directory.
+    evaluate           Measure models on a split: predictions and a report by group.
+    predict            Predict the classes of images and videos.
+    explain            Draw the parts of an image that an answer depends on.
+    export             Write a model as an ONNX file.
+    serve_model        Serve a model as an HTTP API with a web page.
+    Predictor          A model directory that predicts images, as an object.
+    JointModel         Encoder, heads and auxiliary objectives, as a torch module.
 
 Measurements:
-    audit           Measure anybody's table of predictions by group.
-    study           Train a grid of recipes and seeds, and compare the models with intervals.
-    study_report    Write the report of a study from its finished runs.
+    audit              Measure anybody's table of predictions by group.
+    study              Train a grid of recipes and seeds, and compare the models with intervals.
+    study_report       Write the report of a study from its finished runs.
 
 Installation:
-    demo            Train and compare three models on synthetic faces.
-    doctor          Report versions, machine and optional parts.
+    demo               Train and compare three models on synthetic faces.
+    doctor             Report versions, machine and optional parts.
 
 Libraries, each usable alone:
-    texture         Texture descriptors (LBP, LDP, ...) as batched tensor operations, on torch alone.
-    evaluation      Metrics, intervals and fairness gaps of prediction tables, without torch.
+    texture            Texture descriptors (LBP, LDP, ...) as batched tensor operations, on torch alone.
+    evaluation         Metrics, intervals and fairness gaps of prediction tables, without torch.
 
 Example:
     >>> import auxface
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from auxface.inference.predict import predict
     from auxface.inference.predictor import Predictor
     from auxface.model import JointModel
+    from auxface.objectives.reconstruction.learnable import texture_learnable
     from auxface.serve.server import serve_model
     from auxface.studies.study import study
     from auxface.studies.study_report import study_report
@@ -84,6 +86,7 @@ __all__ = [
     "study",
     "study_report",
     "texture",
+    "texture_learnable",
     "texture_sheet",
     "train",
     "write_shards",
@@ -106,6 +109,7 @@ _MODULES = {
     "show_data": "auxface.data.show",
     "study": "auxface.studies.study",
     "study_report": "auxface.studies.study_report",
+    "texture_learnable": "auxface.objectives.reconstruction.learnable",
     "texture_sheet": "auxface.data.texture_sheet",
     "train": "auxface.training.train",
     "write_shards": "auxface.data.shards.writing",

@@ -1,5 +1,6 @@
-"""``auxface texture``: the sheet, the codes of one descriptor, and refused input."""
+"""``auxface texture``: the sheet, the codes of one descriptor, measured targets, and refused input."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -127,3 +128,35 @@ def test_sheet_and_codes_of_a_photographed_face(run, shared_data: Path) -> None:
     done = run(str(image), "-o", "sheet.png", "--descriptor", "local_directional_pattern", "--npy", "codes.npy")
     assert (done.code, done.written) == (0, {"sheet.png", "codes.npy"})
     assert (np.unpackbits(np.load("codes.npy")[..., None], axis=-1).sum(-1) == 3).all()
+
+
+LBP_BITS = "{name: local_binary_pattern, encoding: bits}"
+
+
+def test_sheet_is_the_default_subcommand(run) -> None:
+    assert run("sheet", "face.png", "-o", "a.png").out.split(":")[1] == run("face.png", "-o", "b.png").out.split(":")[1]
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_learnable_prints_and_writes_a_sorted_table(run, sixty: Path) -> None:
+    options = ("--size", "40", "--target", LBP_BITS, "--target", "rgb", "-o", "table.csv")
+    done = run("learnable", str(sixty), *options)
+    assert (done.code, done.written) == (0, {"table.csv"})
+    lines = done.out.splitlines()
+    assert [line.split()[1] for line in lines[1:3]] == ["rgb", "local_binary_pattern"]
+    assert "faces fitted (train)" in lines[3]
+    assert Path("table.csv").read_text().startswith("name,encoding,")
+    assert "--overwrite" in run("learnable", str(sixty), *options).err
+
+
+def test_learnable_prints_one_json_document(run, sixty: Path) -> None:
+    done = run("learnable", str(sixty), "--size", "40", "--target", "rgb", "--faces", "20", "--json")
+    [found] = json.loads(done.out)
+    assert (found["name"], found["faces"]) == ("rgb", 20)
+    assert found["r2"] <= 1
+
+
+def test_learnable_refuses_what_is_no_manifest(run) -> None:
+    done = run("learnable", "face.png")
+    assert (done.code, done.out) == (2, "")
+    assert "must end in .parquet or .csv" in done.err

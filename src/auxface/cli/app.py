@@ -69,7 +69,7 @@ app.command(name="explain")(explain.command)
 app.command(name="export")(export.command)
 app.command(name="serve")(serve.command)
 app.add_typer(study.app, name="study")
-app.command(name="texture")(texture.command)
+app.add_typer(texture.app, name="texture")
 app.command(name="doctor")(doctor.command)
 
 

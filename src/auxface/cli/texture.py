@@ -1,14 +1,35 @@
-"""``auxface texture``: draw texture maps, or write the codes of one descriptor."""
+"""``auxface texture``: draw texture maps, write the codes of one descriptor, or measure targets."""
 
+import json
+from math import isnan
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from auxface.cli.options import Overwrite
+from auxface.cli.options import Json, Overwrite
+
+_SHEET = "sheet"
 
 
-def command(
+class _DefaultToSheet(TyperGroup):
+    """Makes ``auxface texture IMAGE`` short for ``auxface texture sheet IMAGE``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {*self.commands, "-h", "--help"}
+        return super().parse_args(ctx, [_SHEET, *args] if args and args[0] not in known else args)
+
+
+app = typer.Typer(
+    cls=_DefaultToSheet,
+    help="Draw the texture maps of an image: auxface texture IMAGE -o SHEET.png; or measure reconstruction targets.",
+    no_args_is_help=True,
+)
+
+
+@app.command(name=_SHEET)
+def sheet(
     image: Annotated[Path, typer.Argument(help="An image file.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The sheet to write (.png).")] = None,
     descriptor: Annotated[str | None, typer.Option("--descriptor", help="Only this descriptor.")] = None,
@@ -32,3 +53,41 @@ def command(
     if out is not None:
         names = texture_sheet(image, out, descriptor, settings=settings or (), overwrite=overwrite)
         typer.echo(f"{out}: {len(names)} descriptor{'s' if len(names) > 1 else ''}")
+
+
+@app.command()
+def learnable(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest (.parquet or .csv).")],
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="A target as in a recipe: a name, or '{name: local_directional_pattern, encoding: bits, smooth: 2}'. "
+            "Repeatable.",
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option("--size", help="Side of the faces in pixels.", min=8, max=4096)] = 64,
+    patch_size: Annotated[int, typer.Option("--patch-size", help="Side of a patch in pixels.", min=1, max=256)] = 8,
+    faces: Annotated[int, typer.Option("--faces", help="Largest number of faces of each split.", min=1)] = 2000,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The table to write (.csv).")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how much of each target of a hidden patch the patches around it predict, on held-out faces."""
+    from auxface.objectives.reconstruction.learnable import texture_learnable
+
+    found = texture_learnable(
+        manifest, out, targets=targets or (), size=size, patch_size=patch_size, faces=faces, overwrite=overwrite
+    )
+    if as_json:
+        typer.echo(json.dumps([one.to_dict() for one in found]))
+        return
+    width = max(len(one.target.name) for one in found)
+    typer.echo(f"R2    {'target':{width}}  encoding   smooth  scale")
+    for one in found:
+        target = one.target
+        r2 = "  n/a" if isnan(one.r2) else f"{one.r2:5.3f}"
+        typer.echo(f"{r2} {target.name:{width}}  {target.encoding:9}  {target.smooth:6g}  {target.scale:5d}")
+    typer.echo(f"{found[0].faces} faces fitted (train), {found[0].held_out} scored (val)")
+    if out is not None:
+        typer.echo(f"table: {out}")

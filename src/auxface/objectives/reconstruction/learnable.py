@@ -15,27 +15,53 @@ fitted. A target with a value near 0 is noise to the auxiliary; training on it t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
+import yaml
+from pydantic import ValidationError
 from torch import Tensor
 
+from auxface.atomic import atomic_file, refuse_existing
+from auxface.data.manifest import Manifest, read_manifest
+from auxface.data.samples import load_image_samples
 from auxface.errors import InputError
 from auxface.objectives.reconstruction.targets import PatchTarget
 from auxface.progress import Advance, progress_bar
 from auxface.recipe import Target
+from auxface.recipe.validation import sentence
 
+LDP, LBP = "local_directional_pattern", "local_binary_pattern"
+DEFAULT_TARGETS = (
+    Target(name="rgb"),
+    Target(name=LBP, encoding="bits"),
+    Target(name=LBP, encoding="histogram"),
+    Target(name=LDP, encoding="bits"),
+    Target(name=LDP, encoding="bits", smooth=2),
+    Target(name=LDP, encoding="bits", smooth=2, scale=2),
+    Target(name=LDP, encoding="histogram"),
+    Target(name=LDP),
+    Target(name="histogram_of_oriented_gradients"),
+)
+"""The targets that :func:`texture_learnable` compares by default."""
 REACH = 2
 """Patches on each side of the hidden one that the regression uses: 5 x 5 - 1 = 24 patches."""
 RELATIVE_PENALTIES = tuple(10.0**power for power in range(-4, 3))
 """Ridge penalties that are tried, as multiples of the mean eigenvalue of the features' covariance."""
 MOST_FACES = 2000
+"""Default number of faces that are fitted at most, and of faces that are scored."""
 COMPONENTS = 512
 """Principal components of the RGB values that the regression uses."""
+TARGET_COMPONENTS = 32
+"""Principal components of each surrounding patch's mean target that the regression uses."""
 _SELECTION = 0.25
 _BATCH = 64
+_HOW = "write it as in a recipe: a name, or {name: local_directional_pattern, encoding: bits, smooth: 2}"
 
 
 @dataclass(frozen=True)
@@ -45,7 +71,8 @@ class Learnable:
     Attributes:
         target: the target.
         r2: explained variance on held-out faces, over the mean of the fitted faces at the same place; 1 is perfect, 0
-            no better than that mean. Bits and histograms are scored as probabilities.
+            no better than that mean, nan if the target is the same in all scored faces. Bits and histograms are scored
+            as probabilities.
         faces: number of faces fitted, penalty selection included.
         held_out: number of faces scored.
     """
@@ -55,33 +82,123 @@ class Learnable:
     faces: int
     held_out: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the target's name, encoding, smooth, scale and parameters, then the other attributes, None for nan."""
+        target = self.target.model_dump(include={"name", "encoding", "smooth", "scale", "parameters"})
+        r2 = None if np.isnan(self.r2) else self.r2
+        return target | {"r2": r2, "faces": self.faces, "held_out": self.held_out}
+
+
+def texture_learnable(
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    targets: Iterable[Target | str] = (),
+    size: int = 64,
+    patch_size: int = 8,
+    faces: int = MOST_FACES,
+    overwrite: bool = False,
+) -> list[Learnable]:
+    """Measure how much of each target of a hidden patch the patches around it predict, on the faces of a manifest.
+
+    Faces of the split ``train`` are fitted, faces of the split ``val`` are scored. The labels are not read.
+
+    Args:
+        data: a manifest of images, or a folder of shards.
+        out: a CSV file for the results.
+        targets: targets as in a recipe's ``auxiliary.target``, also as YAML text, such as ``rgb`` or
+            ``{name: local_directional_pattern, encoding: bits, smooth: 2}``. Default: :data:`DEFAULT_TARGETS`.
+        size: side of the faces in pixels, which is the input size of the encoder.
+        patch_size: side of a patch in pixels; must divide ``size``.
+        faces: at most this many faces of each split are used, evenly spread over its rows.
+        overwrite: replace ``out`` if it exists.
+
+    Returns:
+        One result per target, the most predictable first.
+
+    Raises:
+        InputError: an unusable manifest, target or size, too few faces, or an output that exists.
+
+    Example:
+        >>> import auxface
+        >>> found = auxface.texture_learnable("faces.parquet", targets=["rgb", "local_binary_pattern"], size=40)
+        >>> [one.target.name for one in found]
+        ['rgb', 'local_binary_pattern']
+    """
+    chosen = [read_target(target) for target in targets] or list(DEFAULT_TARGETS)
+    if size % patch_size:
+        raise InputError(f"patch size {patch_size} must divide size {size}")
+    if out is not None:
+        refuse_existing(Path(out), overwrite)
+    manifest = read_manifest(Path(data))
+    images = [
+        load_image_samples(_spread_rows(manifest.only(split), faces), split, size).images for split in ("train", "val")
+    ]
+    found = learnable(*images, chosen, patch_size=patch_size, faces=faces)
+    found.sort(key=lambda one: -np.nan_to_num(one.r2, nan=-np.inf))
+    if out is not None:
+        with atomic_file(Path(out)) as temporary:
+            pd.DataFrame([one.to_dict() for one in found]).to_csv(temporary, index=False)
+    return found
+
+
+def read_target(target: Target | str) -> Target:
+    """Return a target that is written as in a recipe: a name, or a mapping in YAML.
+
+    Raises:
+        InputError: text that is not valid YAML, an unknown key or a wrong value.
+    """
+    if isinstance(target, Target):
+        return target
+    try:
+        raw = yaml.safe_load(target)
+        return Target.model_validate({"name": raw} if isinstance(raw, str) else raw)
+    except yaml.YAMLError:
+        raise InputError(f"target '{target}' is not valid YAML; {_HOW}") from None
+    except ValidationError as error:
+        raise InputError(f"target '{target}': {sentence(error, Target)}; {_HOW}") from None
+
+
+def _spread_rows(manifest: Manifest, most: int) -> Manifest:
+    table = manifest.table
+    return replace(manifest, table=table.iloc[_places(len(table), most)].reset_index(drop=True))
+
 
 def learnable(
-    train_images: np.ndarray, held_out_images: np.ndarray, targets: Iterable[Target], *, patch_size: int
+    train_images: np.ndarray,
+    held_out_images: np.ndarray,
+    targets: Iterable[Target],
+    *,
+    patch_size: int,
+    faces: int = MOST_FACES,
 ) -> list[Learnable]:
     """Return how well each target of a hidden patch is predicted from the patches around it.
 
     Args:
-        train_images: uint8 [N, 3, S, S]; at most ``MOST_FACES`` of them, evenly spread, are used.
-        held_out_images: uint8 [M, 3, S, S], other faces at the same size; likewise.
+        train_images: uint8 [N, 3, S, S].
+        held_out_images: uint8 [M, 3, S, S], other faces at the same size.
         targets: of images, not of video clips.
         patch_size: side of a patch in pixels; a face needs at least 5 x 5 patches.
+        faces: at most this many of each, evenly spread, are used.
 
     Returns:
         One result per target, in the given order.
 
     Raises:
-        InputError: an unknown descriptor, parameter or encoding, faces with fewer than 5 x 5 patches, or fewer than
-            eight faces to fit or two to score.
+        InputError: an unknown descriptor, parameter or encoding, a target of video clips, faces with fewer than 5 x 5
+            patches, or fewer than eight faces to fit or two to score.
     """
     chosen = [PatchTarget(target, patch_size) for target in targets]
+    for target in chosen:
+        if target.is_video:
+            raise InputError(f"target {target.spec.name} describes video clips; for images use local_binary_pattern")
     side = train_images.shape[-1] // patch_size
     if side < 2 * REACH + 1:
         raise InputError(
             f"faces of {train_images.shape[-1]} pixels have {side} x {side} patches of {patch_size} pixels; at least "
             f"{2 * REACH + 1} x {2 * REACH + 1} are needed: use larger faces or smaller patches"
         )
-    fitted, scored = _spread(train_images), _spread(held_out_images)
+    fitted, scored = (np.asarray(part[_places(len(part), faces)]) for part in (train_images, held_out_images))
     if len(fitted) < 8 or len(scored) < 2:
         raise InputError(
             f"{len(fitted)} faces to fit and {len(scored)} to score are too few; at least 8 and 2 are needed"
@@ -93,13 +210,15 @@ def learnable(
     with progress_bar("measure targets", sum(batches) * (1 + len(chosen)), "batches") as advance:
         rgb = [_surrounding_rgb(part, mean, patch_size, advance) for part in (fitted, scored)]
         rows = torch.from_numpy(np.repeat(~selects, (side - 2 * REACH) ** 2))
-        vectors = torch.linalg.eigh(rgb[0][rows].T @ rgb[0][rows])[1][:, -COMPONENTS:]
+        vectors = _principal(rgb[0][rows], COMPONENTS)
         rgb = [part @ vectors for part in rgb]
         found: list[Learnable] = []
         for target in chosen:
             known, scoring = (_targets(part, target, advance) for part in (fitted, scored))
             place_mean = known[~torch.from_numpy(selects)].mean(dim=0)
             sides = [_split(part - place_mean, target.channels, side) for part in (known, scoring)]
+            if target.channels > TARGET_COMPONENTS:
+                sides = _reduce(sides, rows, target.channels)
             # Colors and targets have units of their own: each of the two counts as one variable of variance 1.
             color, mean_target = (part[rows].std() + 1e-6 for part in (rgb[0], sides[0][0]))
             features = [
@@ -133,10 +252,23 @@ def _ridge_r2(fit: tuple[Tensor, Tensor], select: tuple[Tensor, Tensor], score: 
     return float(1 - left / base) if base > 0 else float("nan")
 
 
-def _spread(images: np.ndarray) -> np.ndarray:
-    if len(images) <= MOST_FACES:
-        return np.asarray(images)
-    return np.asarray(images[np.linspace(0, len(images) - 1, MOST_FACES).astype(int)])
+def _principal(rows: Tensor, count: int) -> Tensor:
+    """Return the leading principal directions of rows, as columns."""
+    if len(rows) < rows.shape[1]:
+        return torch.linalg.svd(rows, full_matrices=False).Vh[:count].T
+    return torch.linalg.eigh(rows.T @ rows)[1][:, -count:]
+
+
+def _reduce(sides: list[tuple[Tensor, Tensor]], rows: Tensor, channels: int) -> list[tuple[Tensor, Tensor]]:
+    """Project the mean target of each surrounding patch on the leading principal components of the fitted rows."""
+    means = sides[0][0][rows].unflatten(1, (channels, -1)).transpose(1, 2).flatten(0, 1)
+    vectors = _principal(means, TARGET_COMPONENTS)
+    return [((around.unflatten(1, (channels, -1)).transpose(1, 2) @ vectors).flatten(1), own) for around, own in sides]
+
+
+def _places(count: int, most: int) -> np.ndarray:
+    """Return at most ``most`` positions of ``count`` items, evenly spread."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def _surrounding_rgb(images: np.ndarray, mean: Tensor, patch_size: int, advance: Advance) -> Tensor:
