@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auxface.model import JointModel
-from auxface.model.balance import EVERY, GradientMeter, is_measured
+from auxface.model.balance import DECAY, EVERY, GradientMeter, is_measured
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Balance, Encoder, Recipe, ReconstructionOptions
 
@@ -75,8 +75,25 @@ def test_the_weight_follows_the_running_means():
     for scale in (4.0, 1.0):
         meter.accumulate(losses_of(point, primary=[2.0], a=[scale]), [point])
         meter.finish({"primary": 1.0, "a": 1.0})
-    mean = (0.9 * 0.1 * 4 + 0.1 * 1) / (0.9 * 0.1 + 0.1)
+    mean = 4 ** (DECAY / (1 + DECAY))
     assert meter.weight("a", ratio=0.5) == pytest.approx(0.5 * 2 / mean)
+
+
+def test_the_weight_follows_a_norm_that_falls_steeply():
+    """In the first epoch of a masked autoencoder the norm can fall by two orders of magnitude."""
+    meter, point = GradientMeter(NAMES[:2]), torch.nn.Parameter(torch.zeros(1))
+    for scale in (*[100.0] * 6, 10.0, *[1.0] * 6):
+        meter.accumulate(losses_of(point, primary=[1.0], a=[scale]), [point])
+        meter.finish({"primary": 1.0, "a": 1.0})
+    assert 0.5 < meter.weight("a", ratio=1) <= 1
+
+
+def test_a_norm_of_zero_leaves_the_running_means_alone():
+    meter, point = GradientMeter(NAMES[:2]), torch.nn.Parameter(torch.zeros(1))
+    for scale in (2.0, 0.0):
+        meter.accumulate(losses_of(point, primary=[1.0], a=[scale]), [point])
+        meter.finish({"primary": 1.0, "a": 1.0})
+    assert meter.weight("a", ratio=1) == pytest.approx(0.5)
 
 
 def test_an_overflow_leaves_the_running_means_alone():

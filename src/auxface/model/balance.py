@@ -6,9 +6,9 @@ of this gradient over the norm of the primary's, each times its weight; its **co
 them. Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches
 and processes.
 
-Balance ``gradient`` sets each auxiliary's weight from the running means of the measured norms, so that the ratio stays
-at the value in the recipe. The idea of weighting tasks by gradient norms is that of GradNorm (Chen et al., 2018); here
-the ratio is prescribed, not learned.
+Balance ``gradient`` sets each auxiliary's weight from the running geometric means of the measured norms, so that the
+ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms is that of GradNorm (Chen et al.,
+2018); here the ratio is prescribed, not learned.
 
 Example:
     >>> meter = GradientMeter(("primary", "reconstruction"))
@@ -115,7 +115,7 @@ class LearnedBalance(nn.Module):
 
 EVERY = 25
 """A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
-DECAY = 0.9
+DECAY = 0.7
 """Weight of the past in the running means, per measurement."""
 _MOST = 1e4
 
@@ -134,7 +134,8 @@ class GradientMeter:
 
     def __init__(self, objectives: Sequence[str]) -> None:
         self.objectives = tuple(objectives)
-        # Per objective: exponential mean of its norms, and the weight of the measurements in it.
+        # Per objective: exponential mean of its norms' logarithms, and the weight of the measurements in it. A norm can
+        # fall by two orders of magnitude in the first epoch, which an arithmetic mean would follow only epochs later.
         self._means = torch.zeros(len(self.objectives), 2, dtype=torch.float64)
         self._gradients: dict[str, Tensor] = {}
         self._micro_batches = 0
@@ -182,7 +183,8 @@ class GradientMeter:
             return {}
         for name, norm in norms.items():
             row = self._means[self.objectives.index(name)]
-            row.mul_(DECAY).add_(torch.tensor([norm, 1.0], dtype=torch.float64), alpha=1 - DECAY)
+            if norm:
+                row.mul_(DECAY).add_(torch.tensor([math.log(norm), 1.0], dtype=torch.float64), alpha=1 - DECAY)
         primary = self.objectives[0]
         logs: dict[str, float] = {}
         for name in norms:
@@ -203,7 +205,7 @@ class GradientMeter:
         primary, own = self._means[0], self._means[self.objectives.index(name)]
         if not float(primary[1]) or not float(own[1]):
             return 0.0
-        return min(_MOST, ratio * float(primary[0] / primary[1]) / max(float(own[0] / own[1]), 1e-30))
+        return min(_MOST, ratio * math.exp(min(float(primary[0] / primary[1] - own[0] / own[1]), 100.0)))
 
     def state(self) -> Tensor:
         """Return the running means, float64 [objectives, 2]; a resumed run needs them."""
