@@ -1,13 +1,21 @@
 """The constant prediction that skill is measured against, with values worked out by hand."""
 
 import math
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.distributions import kl_divergence
 from torch.distributions.categorical import Categorical
 
-from auxface.objectives.reconstruction.masked_autoencoder import fit_constant
+from auxface.data.manifest import Manifest
+from auxface.encoders import build_encoder
+from auxface.objectives import Batch, StepContext, TrainingSet
+from auxface.objectives.reconstruction.masked_autoencoder import Reconstruction, fit_constant
+from auxface.objectives.reconstruction.targets import activate
+from auxface.recipe import Encoder, ReconstructionOptions, Target
 
 GENERATOR = torch.Generator().manual_seed(0)
 PLACES = torch.tensor([[0, 1]])
@@ -55,3 +63,32 @@ def test_on_its_own_faces_the_constant_has_its_expected_loss(encoding, maps, bit
 def test_without_a_face_there_is_no_constant():
     with pytest.raises(ValueError, match="no training face"):
         fit_constant([], "scalar")
+
+
+@pytest.mark.parametrize(("encoding", "maps", "bits"), [("scalar", 1, 1), ("bits", 1, 4), ("histogram", 2, 1)])
+def test_the_start_is_the_mean_over_faces_and_places(encoding, maps, bits):
+    targets = torch.rand(8, 2, 8, generator=GENERATOR)
+    if encoding == "histogram":
+        targets = targets.view(8, 2, 2, 4).softmax(dim=-1).flatten(-2)
+    start = fit_constant(batches_of(targets), encoding, maps=maps, bits=bits).start()
+    torch.testing.assert_close(activate(start[None, None], encoding, maps)[0, 0], targets.mean(dim=(0, 1)))
+
+
+@pytest.mark.parametrize("encoding", ["bits", "histogram"])
+def test_the_decoder_of_a_texture_starts_near_the_constant(encoding):
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8))
+    images = images // 4 + 3 * torch.linspace(0, 40, 32).byte()
+    manifest = Manifest(pd.DataFrame(), {}, root=Path())
+    training = TrainingSet(
+        manifest, lambda: torch.empty(0), augmented=lambda: iter([images]), plain=lambda: iter([images])
+    )
+    encoder = build_encoder(Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=2))
+    target = Target(name="local_directional_pattern", encoding=encoding)
+    options = ReconstructionOptions(target=(target,), decoder_width=16, decoder_depth=1, decoder_heads=2)
+    auxiliary = Reconstruction(options, encoder)
+    batch = Batch(primary=images / 255, clean=images, labels={}, seeds=torch.arange(20))
+    before = auxiliary(encoder, batch, StepContext(encoder, batch.primary))[0].item()
+    auxiliary.before_training(training)
+    loss, logs = auxiliary(encoder, batch, StepContext(encoder, batch.primary))
+    assert loss.item() < before
+    assert logs["skill.local_directional_pattern"] > -0.5

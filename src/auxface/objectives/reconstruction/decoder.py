@@ -98,6 +98,13 @@ class Decoder(nn.Module):
         chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
         return {name: layer(chosen) for name, layer in self.predict.items()}
 
+    @torch.no_grad()
+    def start_at(self, name: str, output: Tensor) -> None:
+        """Set the bias of a target's last layer, so that its initial predictions are around ``output``, [values]."""
+        bias = self.predict[name].bias
+        assert isinstance(bias, Tensor)
+        bias.copy_(output)
+
     def decode_full(self, features: Features) -> Tensor:
         """Return the decoder's normalized tokens of an image without mask, [B, N, width], for fusion."""
         return self.norm(self.forward_features(features, None))

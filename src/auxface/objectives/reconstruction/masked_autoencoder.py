@@ -33,7 +33,7 @@ from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ReconstructionOptions, Target, TextureInput
 from auxface.recipe.auxiliaries import RECONSTRUCTION
 
-_SMALLEST = 1e-6
+_SMALLEST, _RAREST = 1e-6, 1e-4
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class ConstantPrediction:
     def expected_loss(self, places: Tensor) -> Tensor:
         """Return the expected loss at these places, int64 [B, M], on faces like those it was fitted to."""
         return self.loss.to(places.device)[places].mean()
+
+    def start(self) -> Tensor:
+        """Return the decoder's output, float32 [values], for the mean target over all places."""
+        mean = self.mean.mean(dim=0)
+        if self.encoding == "bits":
+            return torch.logit(mean, eps=_RAREST)
+        return mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else mean
 
     def loss_on(self, target: Tensor, places: Tensor) -> Tensor:
         """Return the loss of the constant on given targets, float32 [B, M, values], at these places, int64 [B, M]."""
@@ -182,10 +189,18 @@ class Reconstruction(Objective):
         return total, {name: loss.detach() for name, loss in losses.items()} | logs
 
     def before_training(self, training: TrainingSet) -> None:
-        """Fit the constant predictions with which skill is measured, to augmented and to plain training images."""
+        """Fit the constant predictions with which skill is measured, to augmented and to plain training images.
+
+        The decoder starts from them: the bias of a texture target's last layer becomes the mean target over all places.
+        From a bias of zero, hundreds of steps would teach the decoder this mean alone, with gradients far larger than
+        those of anything that the encoder can learn. RGB keeps the published start, since its mean is near zero.
+        """
         if training.augmented is not None and training.plain is not None:
             self._constants = self._fit_constants(training.augmented)
             self._plain_constants = self._fit_constants(training.plain)
+            for target in self.targets:
+                if target.spec.name != "rgb":
+                    self.decoder.start_at(target.key, self._constants[target.key].start())
 
     @torch.no_grad()
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
