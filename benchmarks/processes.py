@@ -22,7 +22,7 @@ from step import LDP, SETTINGS, Setting, joint_step, our_model
 from auxface.training.distributed import make_accelerator, prepare
 from auxface.training.fsdp import shard_model, uses_fsdp
 from auxface.training.optimizer import make_optimizer
-from auxface.training.schedule import set_learning_rate
+from auxface.training.train_step import set_learning_rate
 
 
 def one_of_two(rank: int, setting: Setting, bf16: bool, rounds: int, steps: int, port: int) -> None:

@@ -28,7 +28,7 @@ from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
 from auxface.training.optimizer import make_optimizer
 from auxface.training.performance import configure_blocks
-from auxface.training.schedule import set_learning_rate
+from auxface.training.train_step import set_learning_rate
 
 
 @dataclass(frozen=True)

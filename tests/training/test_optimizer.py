@@ -15,13 +15,13 @@ from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Scheme, Train
 from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator, prepare
 from auxface.training.optimizer import make_optimizer
-from auxface.training.schedule import learning_rate, set_learning_rate
-from auxface.training.train_step import Stepper
+from auxface.training.schedule import learning_rates
+from auxface.training.train_step import Stepper, set_learning_rate
 
 
 def test_the_learning_rate_warms_up_and_follows_a_half_cosine():
     options = Train(batch_size=128, base_learning_rate=1e-3, min_learning_rate=1e-6, warmup_fraction=0.1)
-    rates = [learning_rate(step, 100, options) for step in range(100)]
+    rates = learning_rates(100, options)
     assert rates[0] == 0
     assert rates[5] == pytest.approx(2.5e-4)
     assert rates[10] == max(rates) == pytest.approx(5e-4)
@@ -41,10 +41,10 @@ def test_each_phase_has_its_own_warmup_and_schedule(pretraining):
         train=options,
     )
     weights = [primary_weight_at(recipe, TrainProgress(step, 100)) for step in range(100)]
-    rates = [learning_rate(step, 100, options, pretraining=pretraining) for step in range(100)]
+    rates = learning_rates(100, options, pretraining=pretraining)
     first = weights.index(1.0)
-    assert rates[:first] == [learning_rate(step, first, options) for step in range(first)]
-    assert rates[first:] == [learning_rate(step, 100 - first, options) for step in range(100 - first)]
+    assert rates[:first] == learning_rates(first, options)
+    assert rates[first:] == learning_rates(100 - first, options)
     assert rates[first] == 0
     assert max(rates[first:]) == pytest.approx(1e-3, rel=0.01)
 

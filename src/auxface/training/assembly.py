@@ -20,7 +20,6 @@ from auxface.data.augment.self_blending import blend_validation, real_faces
 from auxface.data.manifest import KEY, Manifest
 from auxface.data.samples import LoadedSamples, load_samples, load_training_samples
 from auxface.data.shards import ShardImages
-from auxface.data.video.clips import flatten_frames, unflatten_frames
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask, TrainingSet
@@ -157,8 +156,7 @@ def _plain_views(loader: DataLoader) -> Iterator[Tensor]:
     """Yield the same images without augmentation, at the input size."""
     for indices in _some(loader).split(_VIEWS_AT_ONCE):
         images = torch.from_numpy(np.ascontiguousarray(loader.images[indices.numpy()]))
-        frames, seeds = flatten_frames(images, indices)
-        yield unflatten_frames(make_views(frames, seeds, "none", size=loader.size).clean, images)
+        yield make_views(images, indices, "none", size=loader.size).clean
 
 
 def _some(loader: DataLoader) -> Tensor:

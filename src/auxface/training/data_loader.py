@@ -119,18 +119,16 @@ class DataLoader:
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
         if self.self_blend is not None:
             images, labels = blend_batch(images, labels, seeds, self.self_blend)
-        frames, frame_seeds = flatten_frames(images, seeds)
-        pair = make_views(frames, frame_seeds, self.augment, size=self.size)
-        primary = unflatten_frames(pair.primary, images)
+        pair = make_views(images, seeds, self.augment, size=self.size)
         weights = self.loss_weights_of(indices)
         return Batch(
-            primary=primary,
-            clean=unflatten_frames(pair.clean, images),
+            primary=pair.primary,
+            clean=pair.clean,
             labels=labels,
             seeds=seeds,
             indices=indices.to(device),
             views={request: make_sample_view(request, images, seeds, self.size) for request in self.views},
-            mixed=self._mixed(primary, host_seeds),
+            mixed=self._mixed(pair.primary, host_seeds),
             weights=None if weights is None else weights.to(device),
         )
 

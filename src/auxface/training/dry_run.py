@@ -71,7 +71,12 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
     wrapped, prepared = prepare(accelerator, model, make_optimizer(model, options))
     steps = options.epochs * loader.steps_per_epoch
     stepper = Stepper(
-        model=model, wrapped=wrapped, optimizer=prepared, accelerator=accelerator, loader=loader, total_steps=steps
+        model=model,
+        wrapped=wrapped,
+        optimizer=prepared,
+        accelerator=accelerator,
+        loader=loader,
+        total_steps=max(steps, 3),
     )
     model.train()
     order = loader.order(0)

@@ -3,31 +3,28 @@
 Under the schemes ``sequential`` and ``frozen`` each phase has a warmup and a half cosine of its own.
 
 Example:
-    set_learning_rate(optimizer, learning_rate(step, total_steps, recipe.train, pretraining=recipe.scheme.pretraining))
+    >>> rates = learning_rates(10, Train(batch_size=256, base_learning_rate=0.1, warmup_fraction=0.2))
+    >>> rates[0], rates[1], rates[2]
+    (0.0, 0.05, 0.1)
 """
 
 import math
 
-import torch
-
 from auxface.recipe import Train
 
 
-def learning_rate(step: int, total_steps: int, options: Train, *, pretraining: float = 0.0) -> float:
-    """Return the learning rate of a step.
+def learning_rates(total_steps: int, options: Train, *, pretraining: float = 0.0) -> list[float]:
+    """Return the learning rate of each step of a run.
 
     The peak is ``base_learning_rate`` times the images per step, divided by 256 (Goyal et al., 2017).
 
     Args:
-        step: Step, from 0 to ``total_steps - 1``.
         total_steps: Steps of the whole run.
         options: Section ``train`` of the recipe.
         pretraining: Fraction of the steps that is a phase of its own, before the rest; 0: there is one phase.
     """
     first = _steps_of_pretraining(total_steps, pretraining)
-    if step < first:
-        return _rate_in_phase(step, first, options)
-    return _rate_in_phase(step - first, total_steps - first, options)
+    return [_rate_in_phase(step, steps, options) for steps in (first, total_steps - first) for step in range(steps)]
 
 
 def _steps_of_pretraining(total_steps: int, pretraining: float) -> int:
@@ -43,9 +40,3 @@ def _rate_in_phase(step: int, steps: int, options: Train) -> float:
         return peak * step / warmup_steps
     progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
     return options.min_learning_rate + (peak - options.min_learning_rate) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group to ``rate`` times the group's ``scale``."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]

@@ -18,7 +18,7 @@ from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.objectives.classification import sample_losses
 from auxface.training.data_loader import DataLoader
 from auxface.training.fsdp import full_tensor
-from auxface.training.schedule import learning_rate, set_learning_rate
+from auxface.training.schedule import learning_rates
 
 _NEVER = 2**62
 
@@ -48,6 +48,7 @@ class Stepper:
         accelerator: the accelerator of the run.
         loader: the training split.
         total_steps: optimizer steps of the whole run.
+        learning_rates: learning rate of each step.
         failed: int64 scalar on the device, the first step (from 0) whose loss was not finite.
     """
 
@@ -57,9 +58,12 @@ class Stepper:
     accelerator: Accelerator
     loader: DataLoader
     total_steps: int
+    learning_rates: list[float] = field(init=False)
     failed: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
+        recipe = self.model.recipe
+        self.learning_rates = learning_rates(self.total_steps, recipe.train, pretraining=recipe.scheme.pretraining)
         self.failed = torch.tensor(_NEVER, device=self.accelerator.device)
 
     def train_step(self, draws: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
@@ -77,8 +81,7 @@ class Stepper:
         rank, ranks = accelerator.process_index, accelerator.num_processes
         # Dropout and stochastic depth use torch's global state. Seeded by the step, a resumed run repeats them.
         torch.manual_seed(((self.model.recipe.seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
-        pretraining = self.model.recipe.scheme.pretraining
-        set_learning_rate(self.optimizer, learning_rate(step, self.total_steps, options, pretraining=pretraining))
+        set_learning_rate(self.optimizer, self.learning_rates[step])
         progress = TrainProgress(step, self.total_steps, epoch)
         micro_batches = split_micro_batches(draws, ranks=ranks, rank=rank, accumulate=options.accumulate)
         logs: dict[str, Tensor] = {}
@@ -140,6 +143,12 @@ class Stepper:
         if micro_batch.scale:
             return batch
         return replace(batch, weights=torch.zeros(len(micro_batch.draws), device=self.accelerator.device))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every parameter group to ``rate`` times the group's ``scale``."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
 
 
 def split_micro_batches(draws: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:

@@ -131,17 +131,16 @@ def test_frames_of_a_clip_share_every_augmentation(preset):
     clips = image.expand(-1, 5, -1, -1, -1).contiguous()
     for epoch in range(6):
         seeds = sample_seeds(1, epoch, torch.arange(2))
-        views = make_views(*flatten_frames(clips, seeds), preset, size=32)
-        for view in (views.primary, views.clean):
-            still = unflatten_frames(view, clips)
+        views = make_views(clips, seeds, preset, size=32)
+        assert views.affine.shape == (2, 2, 3)
+        for still in (views.primary, views.clean):
             assert still.shape == (2, 5, 3, 32, 32)
             assert all(torch.equal(still[:, 0], still[:, at]) for at in range(1, 5))
         if preset != "none":
             # A frame is changed as an image with the clip's seed would be.
             alone = make_views(image[:, 0], seeds, preset, size=32)
-            torch.testing.assert_close(
-                alone.primary, unflatten_frames(views.primary, clips)[:, 0], rtol=1e-4, atol=1e-5
-            )
+            torch.testing.assert_close(alone.primary, views.primary[:, 0], rtol=1e-4, atol=1e-5)
+            assert torch.equal(alone.affine, views.affine)
 
 
 def test_functions_of_clips_leave_images_as_they_are():

@@ -156,10 +156,11 @@ class Views:
 def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> Views:
     """Make the primary and the clean view of a batch.
 
-    A row of the views depends on its own image and seed only: not on the device, the batch or the order.
+    A row of the views depends on its own image and seed only: not on the device, the batch or the order. All frames of
+    a video clip are augmented equally.
 
     Args:
-        images: uint8 [B, 3, S, S] RGB.
+        images: uint8 [B, 3, S, S] RGB, or video clips [B, T, 3, S, S].
         seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
         preset: ``none`` (for evaluation: nothing random), ``light``, ``ssat`` or ``forensic``.
         size: side of the views in pixels.
@@ -169,9 +170,16 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> View
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown preset '{preset}'; expected {', '.join(PRESETS)}")
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be uint8 [B, 3, S, S], not {images.dtype} {list(images.shape)}")
-    return PRESETS[preset](images, seeds, size)
+    if images.dtype != torch.uint8 or images.ndim not in (4, 5) or images.shape[-3] != 3:
+        found = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"images must be uint8 [B, 3, S, S] or [B, T, 3, S, S], not {found}")
+    if images.ndim == 4:
+        return PRESETS[preset](images, seeds, size)
+    clips, frames = images.shape[:2]
+    views = PRESETS[preset](images.flatten(0, 1), seeds.repeat_interleave(frames), size)
+    return Views(
+        views.primary.unflatten(0, (clips, frames)), views.clean.unflatten(0, (clips, frames)), views.affine[::frames]
+    )
 
 
 def _none(images: Tensor, seeds: Tensor, size: int) -> Views:
