@@ -20,6 +20,10 @@ def command(
         str | None, typer.Argument(help="Recipe file, or name of a packaged recipe such as l_ssat.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Manifest, or folder of shards.")] = None,
+    unlabeled: Annotated[
+        list[Path] | None,
+        typer.Option("--unlabeled", help="Manifest whose training images are used without labels. Repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Model directory to write.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Resume the interrupted run in this folder.")] = None,
     check: Annotated[
@@ -34,21 +38,36 @@ def command(
     """Train a model on a manifest and write its directory."""
     if resume is not None:
         if recipe is not None or out is not None or settings or seed is not None or overwrite or check:
-            raise InputError("--resume reads the recipe from the run's folder; give it with --data, --device or --json")
+            raise InputError(
+                "--resume reads the recipe from the run's folder; give it with --data, --unlabeled, --device or --json"
+            )
         from auxface.training import train as training
 
-        _print_result(resume, training.resume(resume, data=data, device=device, warn=_warn), as_json)
+        _print_result(
+            resume, training.resume(resume, data=data, device=device, unlabeled=unlabeled or (), warn=_warn), as_json
+        )
         return
     if recipe is None or data is None or (out is None and not check):
         raise InputError("train needs RECIPE, --data and --out (or --resume FOLDER alone)")
     from auxface.training import train as training
 
     if check:
-        _print_check(training.check(recipe, data, overrides=settings or (), seed=seed, device=device), as_json)
+        result = training.check(
+            recipe, data, overrides=settings or (), seed=seed, device=device, unlabeled=unlabeled or ()
+        )
+        _print_check(result, as_json)
         return
     assert out is not None
     saved = training.train(
-        recipe, data, out, overrides=settings or (), seed=seed, device=device, overwrite=overwrite, warn=_warn
+        recipe,
+        data,
+        out,
+        overrides=settings or (),
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        unlabeled=unlabeled or (),
+        warn=_warn,
     )
     _print_result(out, saved, as_json)
 

@@ -126,7 +126,7 @@ def join_manifests(parts: Mapping[str, Manifest]) -> Manifest:
             continue
         elif pd.api.types.infer_dtype(table[column], skipna=True).startswith("mixed"):
             table[column] = table[column].map(str, na_action="ignore")
-    _check_rows(table, {name: len(part.table) for name, part in parts.items()})
+    _check_rows(table, {name: part.table.index for name, part in parts.items()})
     return Manifest(table, labels, groups, parts[first].crop)
 
 
@@ -199,10 +199,10 @@ def _crop(part: Manifest) -> str:
     return "no crop" if part.crop is None else ", ".join(f"{key} {value}" for key, value in part.crop.items())
 
 
-def _check_rows(table: pd.DataFrame, rows: Mapping[str, int]) -> None:
+def _check_rows(table: pd.DataFrame, rows: Mapping[str, pd.Index]) -> None:
     """Check that the manifests share no sample and no file, and that every source is in one split."""
-    files = np.repeat(np.arange(len(rows)), list(rows.values()))
-    within = np.concatenate([np.arange(count) for count in rows.values()])
+    files = np.repeat(np.arange(len(rows)), list(map(len, rows.values())))
+    within = np.concatenate(list(rows.values()))
 
     def place(row: int) -> str:
         return f"{[*rows][files[row]]}: row {within[row] + 1}"

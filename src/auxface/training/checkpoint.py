@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ from auxface.data.manifest import Manifest, read_manifest
 from auxface.errors import InputError
 from auxface.model.directory import write_weights
 from auxface.training.fsdp import shard_like
+from auxface.training.unlabeled import read_unlabeled
 
 TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_dro")
 _KEPT = 2
@@ -210,11 +211,13 @@ class RunRecord:
         data: Absolute path of the manifest.
         manifest_hash: Hash of the manifest's header and rows.
         images: Number of usable images per split.
+        unlabeled: Absolute paths of the manifests of unlabeled images, and their hashes.
     """
 
     data: str
     manifest_hash: str
     images: dict[str, int]
+    unlabeled: dict[str, str] = field(default_factory=dict)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
@@ -255,12 +258,38 @@ def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Ma
     """
     path = Path(record.data) if data is None else data
     manifest = read_manifest(path)
-    if manifest.hash != record.manifest_hash:
+    _check_hash(path, manifest, record.manifest_hash, folder)
+    return manifest
+
+
+def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str | Path]) -> dict[str, Manifest]:
+    """Read the manifests of unlabeled images with which a run was started, and check that they are unchanged.
+
+    Args:
+        folder: Folder of the run.
+        record: Record of the run.
+        unlabeled: Paths of the manifests, in their order, if they have moved since; empty for the recorded paths.
+
+    Raises:
+        InputError: Another number of manifests, or one is missing or has changed.
+    """
+    paths = [str(path) for path in unlabeled] or [*record.unlabeled]
+    if len(paths) != len(record.unlabeled):
+        raise InputError(
+            f"{folder} was started with {len(record.unlabeled)} manifests of unlabeled images; {len(paths)} given"
+        )
+    manifests = read_unlabeled(paths)
+    for (path, manifest), expected in zip(manifests.items(), record.unlabeled.values(), strict=True):
+        _check_hash(Path(path), manifest, expected, folder)
+    return manifests
+
+
+def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> None:
+    if manifest.hash != expected:
         raise InputError(
             f"{path}: not the manifest with which {folder} was started (its rows or header have changed); "
             "restore the old one, or start a new run"
         )
-    return manifest
 
 
 def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) -> None:

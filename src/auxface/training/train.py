@@ -9,10 +9,11 @@ Example:
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from accelerate import Accelerator
 
@@ -47,6 +48,7 @@ from auxface.training.checkpoint import (
     has_record,
     read_record,
     read_same_manifest,
+    read_same_unlabeled,
     write_record,
 )
 from auxface.training.distributed import is_restart, make_accelerator
@@ -55,6 +57,7 @@ from auxface.training.errors import readable_errors
 from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
 from auxface.training.selection import calibrate
+from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
 
 # Files of a run that change, or appear and disappear, until it ends.
 _GROWING = (
@@ -76,11 +79,13 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    unlabeled: Sequence[str | Path] = (),
     warn: Callable[[str], None] = warnings.warn,
 ) -> SavedModel:
     """Train a model and write its directory.
 
-    The best weights, the temperature and the thresholds are chosen on the validation split. The test split is not read.
+    The best weights, the temperature and the thresholds are chosen on the validation split. The test split is not read,
+    except to search near-duplicates of unlabeled images, which are written to ``leaks.csv``.
 
     Args:
         recipe: Recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe.
@@ -90,7 +95,9 @@ def train(
         seed: Seed that replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overwrite: Replace what auxface wrote in ``out``.
-        warn: Called with a text on each auxiliary that hardly acted or did not learn its target.
+        unlabeled: Manifests whose training images are trained on without their labels.
+        warn: Called with a text on each auxiliary that hardly acted or did not learn its target, and on unlabeled
+            images that are small or near-duplicates of validation or test images.
 
     Returns:
         The model with its best weights, and its configuration.
@@ -114,13 +121,28 @@ def train(
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
     accelerator = make_accelerator(resolved, device)
-    manifest = read_manifest(data)
-    refuse_inputs_inside(out, [data, *manifest.paths()])
-    assembly = _assemble(resolved, manifest, accelerator)
+    manifest, others = read_manifest(data), read_unlabeled(unlabeled)
+    pooled = add_unlabeled(str(data), manifest, others, resolved)
+    refuse_inputs_inside(out, [data, *map(Path, others), *pooled.paths()])
+    assembly = _assemble(resolved, pooled, accelerator)
+    record = RunRecord(
+        str(data.resolve()),
+        manifest.hash,
+        assembly.image_counts(),
+        {str(Path(name).resolve()): other.hash for name, other in others.items()},
+    )
     if accelerator.is_main_process:
-        _start_folder(out, assembly.recipe, RunRecord(str(data.resolve()), manifest.hash, assembly.image_counts()))
+        leaks = unlabeled_leaks(pooled, assembly.splits, others, resolved)
+        _start_folder(out, assembly.recipe, record, leaks)
+        for text in small_unlabeled(others, resolved):
+            warn(text)
+        if len(leaks):
+            warn(
+                f"{leaks['path'].nunique()} unlabeled images are near-duplicates of validation or test images; "
+                f"{out / LEAKS_FILE} lists them"
+            )
     accelerator.wait_for_everyone()
-    return _run(assembly, manifest, out, accelerator, warn)
+    return _run(assembly, record, out, accelerator, warn)
 
 
 def resume(
@@ -128,6 +150,7 @@ def resume(
     *,
     data: str | Path | None = None,
     device: str = "auto",
+    unlabeled: Sequence[str | Path] = (),
     warn: Callable[[str], None] = warnings.warn,
 ) -> SavedModel:
     """Resume an interrupted run from its last checkpoint and train to the end of its recipe.
@@ -138,25 +161,27 @@ def resume(
         out: Folder of the run.
         data: Path of the manifest if it has moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        unlabeled: Paths of the manifests of unlabeled images if they have moved, in their order.
         warn: As for :func:`train`.
 
     Returns:
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: No run was started there, or its manifest or images have changed.
+        InputError: No run was started there, or its manifests or images have changed.
     """
     out = Path(out)
     check_device(device)
     record = read_record(out)
     manifest = read_same_manifest(out, record, None if data is None else Path(data))
     resolved = load_recipe(out / "recipe.yaml")
+    pooled = add_unlabeled(str(data or record.data), manifest, read_same_unlabeled(out, record, unlabeled), resolved)
     accelerator = make_accelerator(resolved, device)
-    assembly = _assemble(resolved, manifest, accelerator)
+    assembly = _assemble(resolved, pooled, accelerator)
     check_image_counts(out, record, assembly.image_counts())
     if accelerator.is_main_process:
         begin_growing(out, _GROWING)
-    return _run(assembly, manifest, out, accelerator, warn)
+    return _run(assembly, record, out, accelerator, warn)
 
 
 def check(
@@ -166,6 +191,7 @@ def check(
     overrides: Iterable[str] = (),
     seed: int | None = None,
     device: str = "auto",
+    unlabeled: Sequence[str | Path] = (),
 ) -> DryRun:
     """Train one step on two images, and estimate the time and memory of the whole run; write nothing.
 
@@ -175,6 +201,7 @@ def check(
         overrides: As for :func:`train`.
         seed: As for :func:`train`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        unlabeled: As for :func:`train`; near-duplicates are not searched.
 
     Raises:
         InputError: As :func:`train` raises.
@@ -183,7 +210,8 @@ def check(
     resolved = _resolve(recipe, overrides, seed)
     accelerator = make_accelerator(resolved, device)
     reader = FirstImages()
-    assembly = assemble(resolved, read_manifest(Path(data)), accelerator.device.type, reader)
+    pooled = add_unlabeled(str(data), read_manifest(Path(data)), read_unlabeled(unlabeled), resolved)
+    assembly = assemble(resolved, pooled, accelerator.device.type, reader)
     assembly = agree_on_batch_size(assembly, accelerator)
     with readable_errors(Path(), assembly.loader.batch_size, assembly.recipe.train.accumulate):
         return dry_run(assembly, accelerator, reader.seconds_per_image)
@@ -202,7 +230,7 @@ def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> A
     return agree_on_batch_size(assembly, accelerator)
 
 
-def _start_folder(out: Path, recipe: Recipe, record: RunRecord) -> None:
+def _start_folder(out: Path, recipe: Recipe, record: RunRecord, leaks: pd.DataFrame) -> None:
     """Write the files from which the run can be resumed, or nothing."""
     clear_folder(out)
     try:
@@ -210,6 +238,8 @@ def _start_folder(out: Path, recipe: Recipe, record: RunRecord) -> None:
         with added_files(out) as temporary:
             (temporary / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
             write_record(temporary, record)
+            if len(leaks):
+                leaks.to_csv(temporary / LEAKS_FILE, index=False)
     except OSError:
         # A half-written start could neither be resumed nor started again without --overwrite.
         clear_folder(out)
@@ -219,7 +249,7 @@ def _start_folder(out: Path, recipe: Recipe, record: RunRecord) -> None:
 
 
 def _run(
-    assembly: Assembly, manifest: Manifest, out: Path, accelerator: Accelerator, warn: Callable[[str], None]
+    assembly: Assembly, record: RunRecord, out: Path, accelerator: Accelerator, warn: Callable[[str], None]
 ) -> SavedModel:
     recipe, is_main = assembly.recipe, accelerator.is_main_process
     steps = recipe.train.epochs * assembly.loader.steps_per_epoch
@@ -234,7 +264,7 @@ def _run(
             accelerator=accelerator,
             advance=advance,
         )
-    config = _configuration(assembly, manifest, result, rejected, out)
+    config = _configuration(assembly, record, result, rejected, out)
     if is_main:
         with readable_errors(out, assembly.loader.batch_size, recipe.train.accumulate):
             try:
@@ -250,7 +280,7 @@ def _run(
 
 
 def _configuration(
-    assembly: Assembly, manifest: Manifest, result: TrainingResult, rejected: int, out: Path
+    assembly: Assembly, record: RunRecord, result: TrainingResult, rejected: int, out: Path
 ) -> ModelConfig:
     """Calibrate the model on the validation split and return the content of ``config.json``."""
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
@@ -276,7 +306,8 @@ def _configuration(
         ),
         provenance=provenance(
             recipe_hash=recipe_hash(recipe),
-            manifest_hash=manifest.hash,
+            manifest_hash=record.manifest_hash,
+            unlabeled_manifest_hashes=list(record.unlabeled.values()),
             trained_on=_dataset_names(assembly),
             seed=recipe.seed,
             images=assembly.image_counts(),

@@ -1,0 +1,131 @@
+"""Unlabeled training images: the training rows of other manifests (``auxface train --unlabeled``).
+
+Labels and groups of these rows are ignored. A source that they share with the validation or test split is an error, and
+near-duplicates of validation and test images are listed.
+
+Example:
+    others = read_unlabeled(["celeba.parquet"])
+    pooled = add_unlabeled("utkface.parquet", read_manifest("utkface.parquet"), others, recipe)
+    small_unlabeled(others, recipe)       # manifests whose images are smaller than the encoder's input
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from auxface.data.images.decode import shorter_side
+from auxface.data.leaks import find_near_duplicates, thumbnail
+from auxface.data.manifest import COLUMNS, Manifest, read_manifest
+from auxface.data.merge import join_manifests
+from auxface.data.samples import LoadedSamples, load_samples
+from auxface.errors import InputError
+from auxface.progress import progress_bar
+from auxface.recipe import Recipe
+
+LEAKS_FILE = "leaks.csv"
+_MEASURED = 64
+
+
+def read_unlabeled(paths: Iterable[str | Path]) -> dict[str, Manifest]:
+    """Read manifests whose training images are used without labels, by their paths.
+
+    Raises:
+        InputError: a manifest is not valid, is named twice, or has no training rows.
+    """
+    manifests: dict[str, Manifest] = {}
+    for path in map(str, paths):
+        if path in manifests:
+            raise InputError(f"--unlabeled names {path} twice; name it once")
+        manifests[path] = read_manifest(Path(path))
+        splits = manifests[path].table["split"]
+        if not (splits == "train").any():
+            raise InputError(
+                f"{path}: no rows in split 'train' (it has: {', '.join(sorted(splits.unique()))}); only training rows "
+                "become unlabeled training images"
+            )
+    return manifests
+
+
+def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifest], recipe: Recipe) -> Manifest:
+    """Return a manifest with the training rows of others, without their labels and groups; paths are absolute.
+
+    Args:
+        name: file of the manifest, for messages.
+        manifest: rows with labels.
+        unlabeled: manifests by file. Without any, the manifest is returned as it is.
+        recipe: recipe.
+
+    Raises:
+        InputError: a sample, file or source is shared, faces were cropped in another way, images are in shards, or the
+            recipe labels every training image itself.
+    """
+    if not unlabeled:
+        return manifest
+    if recipe.train.self_blend is not None:
+        raise InputError("train.self_blend labels every training image; train without --unlabeled, or without it")
+    parts = {name: manifest}
+    for other, part in unlabeled.items():
+        rows = part.table.loc[part.table["split"] == "train", list(COLUMNS)]
+        parts[f"{other} (--unlabeled)"] = replace(part, table=rows, labels={}, groups=())
+    return join_manifests(parts)
+
+
+def small_unlabeled(unlabeled: Mapping[str, Manifest], recipe: Recipe) -> list[str]:
+    """Return a warning for each manifest whose images are smaller than the encoder's input, so texture is missing."""
+    warnings: list[str] = []
+    for name, manifest in unlabeled.items():
+        paths = manifest.paths()
+        sides = [side for path in paths[:: max(1, len(paths) // _MEASURED)] if (side := shorter_side(path)) is not None]
+        size = recipe.encoder.image_size
+        if sides and np.median(sides) < size:
+            warnings.append(
+                f"{name}: most images are {np.median(sides):.0f} pixels or smaller, and encoder.image_size is {size}; "
+                "enlarged images lack fine texture"
+            )
+    return warnings
+
+
+def unlabeled_leaks(
+    pooled: Manifest, splits: Mapping[str, LoadedSamples], unlabeled: Mapping[str, Manifest], recipe: Recipe
+) -> pd.DataFrame:
+    """Return the unlabeled training images that are near-duplicates of validation or test images.
+
+    Test images are read for this alone. Videos are not compared.
+
+    Args:
+        pooled: result of :func:`add_unlabeled`.
+        splits: usable images of the training and validation splits.
+        unlabeled: manifests by file.
+        recipe: recipe.
+
+    Returns:
+        columns path, other_path, other_split and likeness, in descending order of likeness.
+    """
+    compared = dict(splits)
+    if recipe.encoder.num_frames is not None or not unlabeled:
+        compared = {}
+    elif (pooled.table["split"] == "test").any():
+        compared["test"] = load_samples(pooled.only("test"), "test", recipe)
+    added = {os.path.abspath(path) for manifest in unlabeled.values() for path in manifest.paths()}
+    rows: list[tuple[str, str]] = []
+    thumbnails: list[np.ndarray] = []
+    with progress_bar("compare", sum(len(part.images) for part in compared.values()), "images") as advance:
+        for split, part in compared.items():
+            for path, image in zip(part.manifest.table["path"], part.images, strict=True):
+                if split != "train" or path in added:
+                    rows.append((path, split))
+                    thumbnails.append(thumbnail(np.ascontiguousarray(image.transpose(1, 2, 0))))
+                advance(1)
+    found: list[tuple[str, str, str, float]] = []
+    if thumbnails:
+        pairs = find_near_duplicates(np.stack(thumbnails))
+        for first, second, likeness in pairs.to_numpy():
+            # Training images come first, so the first image of a pair between splits is the training image.
+            (path, split), other = rows[int(first)], rows[int(second)]
+            if split == "train" != other[1]:
+                found.append((path, *other, round(float(likeness), 4)))
+    return pd.DataFrame(found, columns=["path", "other_path", "other_split", "likeness"])
