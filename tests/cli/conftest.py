@@ -1,44 +1,10 @@
 import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from auxface.cli import main
-from auxface.data.prepare.prepare import prepare
-from auxface.training.train import train
-
-SMALL = (
-    "encoder.image_size=32",
-    "encoder.patch_size=8",
-    "encoder.width=32",
-    "encoder.depth=1",
-    "encoder.heads=2",
-    "auxiliary.decoder_width=16",
-    "auxiliary.decoder_depth=1",
-    "auxiliary.decoder_heads=2",
-    "train.epochs=1",
-    "train.batch_size=16",
-    "train.augment=none",
-)
-
-
-@pytest.fixture(scope="session")
-def sixty(tmp_path_factory) -> Path:
-    """A manifest of 60 synthetic faces."""
-    folder = tmp_path_factory.mktemp("sixty")
-    options = {"count": 60, "seed": 0, "size": 32}
-    prepare("synthetic", folder / "images", out=folder / "faces.parquet", options=options)
-    return folder / "faces.parquet"
-
-
-@pytest.fixture(scope="session")
-def model(sixty, tmp_path_factory) -> Path:
-    """A small L-SSAT model of the tasks emotion and forged."""
-    folder = tmp_path_factory.mktemp("model") / "run"
-    train("l_ssat", sixty, folder, overrides=[*SMALL, "tasks=[emotion, forged]"], device="cpu")
-    return folder
 
 
 @pytest.fixture
@@ -75,6 +41,6 @@ def refused(run):
 
 
 @pytest.fixture(scope="session")
-def small() -> list[str]:
+def small(small_settings) -> list[str]:
     """Command line options of a model that trains in a second."""
-    return [word for setting in SMALL for word in ("--set", setting)]
+    return [word for setting in small_settings for word in ("--set", setting)]

@@ -40,14 +40,14 @@ def test_a_list_without_readable_images_is_refused(refused, tmp_path):
     assert "a.png" in message
 
 
-def test_predict_without_readable_inputs_is_refused(run, model, tmp_path):
+def test_predict_without_readable_inputs_is_refused(run, trained, tmp_path):
     (tmp_path / "a.jpg").write_text("not an image")
-    done = run("predict", model, "a.jpg")
+    done = run("predict", trained, "a.jpg")
     assert done.code == 2
     assert done.err.splitlines()[-1] == "auxface: none of the inputs could be read (a.jpg: not an image)"
 
 
-def test_an_empty_split_is_refused(refused, sixty, model, tmp_path, small):
+def test_an_empty_split_is_refused(refused, sixty, trained, tmp_path, small):
     manifest = read_manifest(sixty)
     table = manifest.table[manifest.table["split"] == "train"].copy()
     table["path"] = [str(manifest.root / path) for path in table["path"]]
@@ -56,7 +56,7 @@ def test_an_empty_split_is_refused(refused, sixty, model, tmp_path, small):
         written.replace_schema_metadata({b"auxface": json.dumps(header(manifest)).encode()}), tmp_path / "m.parquet"
     )
     assert "no rows in split 'val'" in refused("train", "l_ssat", "--data", "m.parquet", "--out", "run", *small)
-    message = refused("evaluate", model, "--data", "m.parquet", "--split", "test", "--out", "e")
+    message = refused("evaluate", trained, "--data", "m.parquet", "--split", "test", "--out", "e")
     assert "no rows in split 'test'" in message
 
 
@@ -89,11 +89,11 @@ def test_a_misspelled_recipe_suggests_the_nearest(refused, sixty, tmp_path):
     assert "did you mean" in refused("train", "l_sat", "--data", sixty, "--out", "run")
 
 
-def test_an_existing_output_is_refused_and_unchanged(refused, sixty, model, tmp_path, small):
+def test_an_existing_output_is_refused_and_unchanged(refused, sixty, trained, tmp_path, small):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "kept.txt").write_text("mine")
     assert "run exists already" in refused("train", "l_ssat", "--data", sixty, "--out", "run", *small)
-    assert "run exists already" in refused("evaluate", model, "--data", sixty, "--out", "run")
+    assert "run exists already" in refused("evaluate", trained, "--data", sixty, "--out", "run")
     assert "run exists already" in refused("demo", "--out", "run")
     assert (tmp_path / "run" / "kept.txt").read_text() == "mine"
 
@@ -104,13 +104,13 @@ def test_a_folder_without_a_model_is_refused(refused, sixty, tmp_path):
     assert "not a model directory" in refused("predict", "empty", "a.jpg")
 
 
-def test_evaluate_refuses_labels_unknown_to_the_model(refused, model, tmp_path, run):
+def test_evaluate_refuses_labels_unknown_to_the_model(refused, trained, tmp_path, run):
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     Image.new("RGB", (32, 32), (9, 9, 9)).save(tmp_path / "b.png")
     table = {"path": ["a.png", "b.png"], "split": ["test", "test"], "emotion": ["glad", "cross"]}
     pd.DataFrame(table).to_csv(tmp_path / "list.csv", index=False)
     assert run("prepare", "table", "list.csv", "--label", "emotion", "-o", "m.parquet").code == 0
-    assert "emotion" in refused("evaluate", model, "--data", "m.parquet", "--out", "e")
+    assert "emotion" in refused("evaluate", trained, "--data", "m.parquet", "--out", "e")
 
 
 def test_an_unknown_option_file_or_device_is_refused(refused, sixty):
@@ -128,13 +128,13 @@ def test_an_unknown_option_file_or_device_is_refused(refused, sixty):
         (["--onnx", "gone.onnx"], "gone.onnx: no such file"),
     ],
 )
-def test_evaluate_refuses_invalid_options(refused, sixty, model, more, expected):
-    assert expected in refused("evaluate", model, "--data", sixty, "--out", "e", *more)
+def test_evaluate_refuses_invalid_options(refused, sixty, trained, more, expected):
+    assert expected in refused("evaluate", trained, "--data", sixty, "--out", "e", *more)
 
 
-def test_evaluate_refuses_no_model_and_the_selection_split(refused, sixty, model, tmp_path):
+def test_evaluate_refuses_no_model_and_the_selection_split(refused, sixty, trained, tmp_path):
     assert "no model to evaluate" in refused("evaluate", "--data", sixty, "--out", "e")
-    shutil.copytree(model, tmp_path / "cheat")
+    shutil.copytree(trained, tmp_path / "cheat")
     path = tmp_path / "cheat" / "config.json"
     config = json.loads(path.read_text())
     config["selection"]["split"] = "test"
@@ -143,11 +143,11 @@ def test_evaluate_refuses_no_model_and_the_selection_split(refused, sixty, model
     assert "this model was selected on split 'test'" in message
 
 
-def test_an_invalid_table_is_bad_input_of_evaluate(refused, sixty, model, tmp_path):
+def test_an_invalid_table_is_bad_input_of_evaluate(refused, sixty, trained, tmp_path):
     manifest = read_manifest(sixty)
     table = manifest.table.assign(skin_tone=[f"{'x' * 300}{row}" for row in range(len(manifest.table))])
     table["path"] = [str(manifest.root / path) for path in table["path"]]
     written = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {b"auxface": json.dumps(header(manifest)).encode()}
     pq.write_table(written.replace_schema_metadata(metadata), tmp_path / "m.parquet")
-    assert "skin_tone" in refused("evaluate", model, "--data", "m.parquet", "--out", "e", "--corruption", "none")
+    assert "skin_tone" in refused("evaluate", trained, "--data", "m.parquet", "--out", "e", "--corruption", "none")

@@ -72,8 +72,8 @@ def test_an_unreadable_image_is_listed_and_training_continues(run, small, tmp_pa
     assert rejected["reason"].str.len().gt(3).all()
 
 
-def test_several_models_are_evaluated_together(run, sixty, model):
-    done = run("evaluate", model, "--data", sixty, "--out", "e", "--corruption", "none", "--resamples", 100, "--json")
+def test_several_models_are_evaluated_together(run, sixty, trained):
+    done = run("evaluate", trained, "--data", sixty, "--out", "e", "--corruption", "none", "--resamples", 100, "--json")
     assert done.code == 0, done.err
     assert set(json.loads(done.out)["tasks"]) == {"emotion", "forged"}
 

@@ -76,3 +76,11 @@ def forged_predictions(n: int = 4000, videos: int = 200, seed: int = 0, skill: f
     )
     task = ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}, "balanced_accuracy")
     return Predictions(frame, (task,), {"no_face": 37}, {"model": "made"})
+
+
+def scored_samples(seed: int, n: int = 80, steps: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Return true labels, 0 or 1 with both present, and scores in steps, so that some are equal."""
+    generator = np.random.default_rng(seed)
+    true = generator.integers(0, 2, n)
+    true[:2] = [0, 1]
+    return true, np.round(np.clip(0.5 + 0.2 * (true - 0.5) + generator.normal(0, 0.2, n), 0, 1) * steps) / steps

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_tables import scored_samples
 from sklearn.metrics import balanced_accuracy_score
 
 from auxface.evaluation import (
@@ -16,17 +17,10 @@ quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def samples(seed, n=80, steps=20):
-    generator = np.random.default_rng(seed)
-    true = generator.integers(0, 2, n)
-    true[:2] = [0, 1]
-    return true, np.round(np.clip(0.5 + 0.2 * (true - 0.5) + generator.normal(0, 0.2, n), 0, 1) * steps) / steps
-
-
 @quick
 @given(seeds)
 def test_thresholds_are_optimal(seed):
-    true, score = samples(seed)
+    true, score = scored_samples(seed)
     candidates = [*np.unique(score), 1.1]
     best = max(balanced_accuracy_score(true, score >= t) for t in candidates)
     chosen = choose_threshold(true, score)
@@ -47,7 +41,7 @@ def test_a_threshold_needs_both_classes_and_a_known_rule():
 @quick
 @given(seeds, st.sampled_from([0.7, 0.9, 1.0]))
 def test_predictions_outside_the_band_reach_the_accuracy(seed, accuracy):
-    true, score = samples(seed)
+    true, score = scored_samples(seed)
     low, high = choose_abstain_band(true, score, threshold=0.5, accuracy=accuracy)
     assert low <= 0.5 <= high
     yes, no = score >= high, score < low

@@ -1,16 +1,13 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from auxface.data.prepare.prepare import prepare
 from auxface.data.synthetic import describe_face, render_face
 from auxface.model import JointModel
 from auxface.model.directory import SavedModel, default_config, save_model
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
-from auxface.training.train import train
 
 SIZE = 32
 TASKS = (
@@ -90,31 +87,17 @@ def clip(faces, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def sixty(tmp_path_factory) -> Path:
-    """A manifest of 60 synthetic faces."""
-    folder = tmp_path_factory.mktemp("sixty")
-    options = {"count": 60, "seed": 0, "size": 32}
-    prepare("synthetic", folder / "images", out=folder / "faces.parquet", options=options)
-    return folder / "faces.parquet"
+def eight_images() -> torch.Tensor:
+    """Eight smooth random images, uint8 [8, 3, 32, 32]."""
+    smooth = torch.rand(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    return (torch.nn.functional.interpolate(smooth, size=SIZE, mode="bicubic").clamp(0, 1) * 255).round().byte()
 
 
 @pytest.fixture(scope="session")
-def trained(sixty, tmp_path_factory) -> Path:
-    """The directory of a small L-SSAT model trained on the tasks emotion and forged."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    settings = [
-        "encoder.image_size=32",
-        "encoder.patch_size=8",
-        "encoder.width=32",
-        "encoder.depth=1",
-        "encoder.heads=2",
-        "auxiliary.decoder_width=16",
-        "auxiliary.decoder_depth=1",
-        "auxiliary.decoder_heads=2",
-        "train.epochs=1",
-        "train.batch_size=16",
-        "train.augment=none",
-        "tasks=[emotion, forged]",
-    ]
-    train("l_ssat", sixty, folder, overrides=settings, device="cpu")
-    return folder
+def eight_labels() -> dict[str, torch.Tensor]:
+    """Labels of the three tasks of ``saved``; the last image has none."""
+    return {
+        "mood": torch.tensor([0, 1, 2, 0, 1, 2, 0, -1]),
+        "forged": torch.tensor([0.0, 1.0] * 3 + [1.0, torch.nan]),
+        "has": torch.tensor([[1.0, 0.0]] * 7 + [[torch.nan, torch.nan]]),
+    }

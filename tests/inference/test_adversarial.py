@@ -11,23 +11,6 @@ from auxface.objectives.classification import sample_losses
 EIGHT = torch.arange(8)
 
 
-@pytest.fixture(scope="module")
-def images():
-    generator = torch.Generator().manual_seed(0)
-    smooth = torch.rand(8, 3, 4, 4, generator=generator)
-    return (torch.nn.functional.interpolate(smooth, size=32, mode="bicubic").clamp(0, 1) * 255).round().byte()
-
-
-@pytest.fixture(scope="module")
-def labels():
-    marks = torch.tensor([[1.0, 0.0]] * 7 + [[torch.nan, torch.nan]])
-    return {
-        "mood": torch.tensor([0, 1, 2, 0, 1, 2, 0, -1]),
-        "forged": torch.tensor([0.0, 1.0] * 3 + [1.0, torch.nan]),
-        "has": marks,
-    }
-
-
 def loss(model, images, labels):
     with torch.no_grad():
         logits = model.logits(images.float() / 255)
@@ -36,32 +19,32 @@ def loss(model, images, labels):
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd"])
-def test_attack_raises_the_loss_within_its_bound(saved, images, labels, name):
+def test_attack_raises_the_loss_within_its_bound(saved, eight_images, eight_labels, name):
     model, seeds = saved.model, sample_seeds(0, 0, EIGHT)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    losses = [loss(model, images, labels)]
+    losses = [loss(model, eight_images, eight_labels)]
     with torch.inference_mode():  # as in scoring
         for bound in (1, 4):
-            found = attack(model, images, labels, seeds, name=name, bound=bound)
-            assert (found.int() - images.int()).abs().max() <= bound
-            losses.append(loss(model, found, labels))
+            found = attack(model, eight_images, eight_labels, seeds, name=name, bound=bound)
+            assert (found.int() - eight_images.int()).abs().max() <= bound
+            losses.append(loss(model, found, eight_labels))
     assert losses[0] < losses[1] < losses[2]
     if name == "fgsm":
-        assert torch.equal(found[7], images[7])
+        assert torch.equal(found[7], eight_images[7])
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_pgd_raises_the_loss_more_than_noise(saved, images, labels):
+def test_pgd_raises_the_loss_more_than_noise(saved, eight_images, eight_labels):
     model, seeds = saved.model, sample_seeds(0, 0, EIGHT)
-    noise = torch.randint(-4, 5, images.shape, generator=torch.Generator().manual_seed(1))
-    noisy = (images.int() + noise).clamp(0, 255).byte()
-    found = attack(model, images, labels, seeds, name="pgd", bound=4)
-    assert loss(model, found, labels) > loss(model, noisy, labels)
+    noise = torch.randint(-4, 5, eight_images.shape, generator=torch.Generator().manual_seed(1))
+    noisy = (eight_images.int() + noise).clamp(0, 255).byte()
+    found = attack(model, eight_images, eight_labels, seeds, name="pgd", bound=4)
+    assert loss(model, found, eight_labels) > loss(model, noisy, eight_labels)
     assert can_be_attacked(model)
 
 
-def test_same_seed_gives_the_same_attack(saved, images, labels):
+def test_same_seed_gives_the_same_attack(saved, eight_images, eight_labels):
     seeds = sample_seeds(5, 0, EIGHT)
-    one, two = (attack(saved.model, images, labels, seeds, name="pgd", bound=2) for _ in range(2))
+    one, two = (attack(saved.model, eight_images, eight_labels, seeds, name="pgd", bound=2) for _ in range(2))
     assert np.array_equal(one.numpy(), two.numpy())

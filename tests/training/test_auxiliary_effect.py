@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from auxface.data.prepare.prepare import prepare
 from auxface.training.auxiliary_effect import describe_effect, effect_warnings, last_figures
 from auxface.training.train import train
 
@@ -61,19 +61,23 @@ def test_a_supervised_run_has_no_such_sentence():
     assert describe_effect([{"primary.emotion": 1.0, "val.balanced_accuracy": 0.5}]) is None
 
 
-def test_a_run_logs_weight_ratio_cosine_and_skill(tmp_path):
-    options = {"count": 60, "seed": 0, "size": 32}
-    prepare("synthetic", tmp_path / "images", out=tmp_path / "faces.parquet", options=options)
-    small = ["encoder.image_size=32", "encoder.width=32", "encoder.depth=1", "encoder.heads=2", "train.epochs=1"]
-    small += ["auxiliary.decoder_width=16", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=2"]
-    small += ["train.batch_size=16", "tasks=[emotion]", "balance=gradient"]
-    saved = train("l_ssat", tmp_path / "faces.parquet", tmp_path / "run", overrides=small, device="cpu")
+def test_a_run_logs_weight_ratio_cosine_and_skill(tmp_path, sixty, small_settings):
+    settings = [*small_settings, "tasks=[emotion]", "balance=gradient", "train.tensorboard=true"]
+    warned: list[str] = []
+    saved = train("l_ssat", sixty, tmp_path / "run", overrides=settings, device="cpu", warn=warned.append)
     [entry] = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
     target = "local_directional_pattern"
-    expected = {f"reconstruction.{name}" for name in ("weight", "weighted", "gradient_ratio", "cosine", target)}
-    expected |= {f"reconstruction.skill.{target}", f"val.reconstruction.skill.{target}", "primary.weight"}
+    figures = {"loss", "weight", "weighted", "gradient_ratio", "set_ratio", "cosine", f"skill.{target}"}
+    expected = {f"reconstruction.{name}" for name in figures} | {f"val.reconstruction.skill.{target}"}
     assert expected <= entry.keys()
+    curves = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Tags()["scalars"]
+    assert {f"epoch/{name.replace('.', '/')}" for name in expected} <= set(curves)
+    assert saved.config.provenance["auxiliaries"]["reconstruction"].keys() == figures | {f"val.skill.{target}"}
     assert entry[f"reconstruction.skill.{target}"] < 0.5
     sentence = describe_effect([entry])
     assert saved.config.provenance["auxiliary_effect"] == sentence
-    assert sentence in (tmp_path / "run" / "README.md").read_text()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert sentence in card
+    assert f"| reconstruction | gradient ratio | {entry['reconstruction.gradient_ratio']:.4g} |" in card
+    assert warned == effect_warnings([entry])
+    assert "below 0.02" in warned[-1]

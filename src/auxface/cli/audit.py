@@ -1,6 +1,5 @@
 """The command ``auxface audit``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +67,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Measure any model from a table of its predictions; write report.html, report.json and CSV files."""
-    from auxface.cli.table import audit_lines
+    from auxface.cli.table import print_audit
     from auxface.evaluation.audit import audit
 
     found = audit(
@@ -97,12 +96,7 @@ def command(
         title=title,
         overwrite=overwrite,
     )
-    if as_json:
-        typer.echo(json.dumps(found.to_dict()))
-        return
-    for line in audit_lines(found):
-        typer.echo(line)
-    typer.echo(f"report: {out / 'report.html'}")
+    print_audit(found, out / "report.html", as_json=as_json)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The command ``auxface demo``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +18,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Render faces, train three models on them and write a report: about four minutes on two processor cores."""
-    from auxface.cli.table import audit_lines
+    from auxface.cli.table import print_audit
     from auxface.demo import demo
 
     done = demo(out, faces=faces, epochs=epochs, seed=seed, device=device, overwrite=overwrite)
-    if as_json:
-        typer.echo(json.dumps(done.audit.to_dict()))
-        return
-    for line in audit_lines(done.audit):
-        typer.echo(line)
-    typer.echo(f"report: {done.page}")
+    print_audit(done.audit, done.page, as_json=as_json)

@@ -1,6 +1,5 @@
 """The command ``auxface evaluate``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +55,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Measure models on a split; write predictions, report.html, report.json and CSV files."""
-    from auxface.cli.table import audit_lines
+    from auxface.cli.table import print_audit
     from auxface.inference.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
 
     models = models or []
@@ -76,12 +75,7 @@ def command(
         device=device,
         overwrite=overwrite,
     )
-    if as_json:
-        typer.echo(json.dumps(audit.to_dict()))
-        return
-    for line in audit_lines(audit):
-        typer.echo(line)
-    typer.echo(f"report: {out / 'report.html'}")
+    print_audit(audit, out / "report.html", as_json=as_json)
 
 
 def _named(models: list[Path]) -> dict[str, Path]:

@@ -1,6 +1,10 @@
 """The results of an audit as text for a terminal."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+
+import typer
 
 from auxface.evaluation import Audit, Estimate, TaskAudit
 from auxface.evaluation.groups import CROSS
@@ -9,7 +13,17 @@ from auxface.evaluation.metrics import table_metrics
 _COLUMNS = 4
 
 
-def audit_lines(audit: Audit) -> Iterator[str]:
+def print_audit(audit: Audit, page: Path, *, as_json: bool) -> None:
+    """Print an audit as one JSON document, or as tables with the path of its page."""
+    if as_json:
+        typer.echo(json.dumps(audit.to_dict()))
+        return
+    for line in _lines(audit):
+        typer.echo(line)
+    typer.echo(f"report: {page}")
+
+
+def _lines(audit: Audit) -> Iterator[str]:
     """Yield the lines of a small table per task: metrics with 95% intervals, then the widest gap of each model."""
     tasks = dict.fromkeys(task for model in audit.models.values() for task in model.tasks)
     width = max(map(len, audit.models))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_tables import scored_samples
 from sklearn.metrics import roc_curve
 
 from auxface.evaluation import (
@@ -16,17 +17,10 @@ quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def samples(seed, n=80, steps=20):
-    generator = np.random.default_rng(seed)
-    true = generator.integers(0, 2, n)
-    true[:2] = [0, 1]
-    return true, np.round(np.clip(0.5 + 0.2 * (true - 0.5) + generator.normal(0, 0.2, n), 0, 1) * steps) / steps
-
-
 @quick
 @given(seeds)
 def test_tar_at_far_is_a_point_of_the_roc_curve(seed):
-    same, similarity = samples(seed, n=200)
+    same, similarity = scored_samples(seed, n=200)
     alarm, hit, _ = roc_curve(same, similarity, drop_intermediate=False)
     for far in (0.02, 0.1, 1.0):
         assert tar_at_far(same, similarity, far) == pytest.approx(hit[alarm <= far + 1e-9].max())
