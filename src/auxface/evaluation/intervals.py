@@ -169,7 +169,7 @@ def logit_student(draws: "Draws") -> tuple[float, float]:
 
 
 def debiased_student(draws: "Draws") -> tuple[float, float]:
-    """Return Student's interval about the value minus the bias that resampling adds, which noise added once already.
+    """Return Student's interval around the bias-corrected value; the resamples give the bias and the standard error.
 
     The standard error is that of the resamples or of ``draws.unfolded``, whichever is larger. The estimate of the bias
     is too small where the true value lies near its bound, so the lower end subtracts it twice. Without

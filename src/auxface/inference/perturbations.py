@@ -37,10 +37,10 @@ _STREAM = 0x61747461
 def attack(
     model: JointModel, images: Tensor, labels: dict[str, Tensor], seeds: Tensor, *, name: str, bound: int
 ) -> Tensor:
-    """Return images attacked through the sum of the losses of all tasks, rounded to whole pixel values.
+    """Return adversarial images: within a bound, pixels change so that the summed loss of all tasks increases.
 
     ``fgsm`` takes one step along the sign of the gradient. ``pgd`` takes ten steps of a quarter of the bound from a
-    random start, each projected back into the bound.
+    random start, each projected back into the bound. Results are rounded to whole pixel values.
 
     Args:
         model: In evaluation mode; the gradients of its parameters are not changed.

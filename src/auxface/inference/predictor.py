@@ -1,4 +1,4 @@
-"""A trained model as an object that answers for images.
+"""The predictor: a trained model that predicts the classes of faces in images.
 
 predictor = Predictor.from_pretrained("runs/x")
 prediction = predictor("photo.jpg")

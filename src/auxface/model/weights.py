@@ -154,7 +154,7 @@ def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict
 
 
 def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Resample positions and patch embedding to the encoder's sizes."""
+    """Resize position and patch embeddings to the encoder."""
     if isinstance(encoder, VideoEncoder):
         return with_both_norms(inflate_weights(weights, encoder))
     if weights.get("patches.weight", torch.empty(0)).ndim == 5:

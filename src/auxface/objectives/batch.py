@@ -49,7 +49,7 @@ class Batch:
         seeds: int64 [B], one per image and epoch, from which masks are drawn.
         indices: int64 [B], positions of the images in the training split.
         views: the views that the objectives requested; of video clips, images have a frame axis after the first.
-        mixed: mixup or CutMix of the primary view, which the primary objective gets instead; None: off.
+        mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if off.
         scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
         label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
             by the count of its own known labels.

@@ -181,7 +181,7 @@ def _single_label_losses(
 
 
 def _mean_per_sample(each: Tensor, counts: Tensor) -> Tensor:
-    """Return each image's mean loss over what counts of it, float32 [B], without gradients; 0 where nothing counts."""
+    """Return the mean loss of each image over its known labels, float32 [B], without gradients; 0 if none is known."""
     each, counts = (part.detach().reshape(len(part), -1) for part in (each, counts))
     return (each * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1e-6)
 

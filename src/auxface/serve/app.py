@@ -173,7 +173,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Return every error as JSON with a reason."""
+    """Register handlers that return every error as JSON with a ``reason``."""
 
     @app.exception_handler(RequestError)
     async def rejected(_: Request, error: RequestError) -> JSONResponse:

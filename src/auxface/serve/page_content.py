@@ -1,4 +1,4 @@
-"""Content of the web page that the server makes: the model card as HTML, and synthetic faces to try.
+"""Generated content of the web page: the model card as HTML, and synthetic sample faces.
 
 html = card_page(config, report)
 png = SampleFaces(6)[0]

@@ -1,4 +1,4 @@
-"""From an upload to an answer: decoding and detection in threads, and scores in batches of concurrent requests.
+"""Request handling: decode uploads and detect faces in threads, score faces of concurrent requests in batches.
 
 handler = RequestHandler(predictor, settings)
 handler.open()

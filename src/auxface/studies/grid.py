@@ -132,7 +132,7 @@ def select_runs(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
 
 
 def expand_methods(study: Study) -> dict[str, Method]:
-    """Return each method under the names that its varied settings give it in the results."""
+    """Return the methods by their names in the results: one name per combination of varied settings."""
     return {
         _method_name(name, values): method for name, method in study.methods.items() for values in _combinations(method)
     }

@@ -230,7 +230,7 @@ _TOP, _STEP, _BAR = 46, 20, 9
 
 
 def critical_difference_diagram(ranks: Ranks) -> str:
-    """Return Demšar's diagram as an SVG element: mean ranks on an axis, bars over methods without a difference.
+    """Return Demšar's diagram as an SVG element: mean ranks; bars connect methods without a significant difference.
 
     The best rank is at the left. Colors and fonts come from the page's style sheet.
     """

@@ -271,7 +271,7 @@ def all_gradients() -> tuple[np.ndarray, np.ndarray]:
 
 
 def gradient_index(first: Tensor, second: Tensor, *, out: Tensor) -> Tensor:
-    """Return the index of gradients in a table.
+    """Return the index of each gradient in a lookup table of all gradients.
 
     Args:
         first: int16 components from -255 to 255.

@@ -50,7 +50,7 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
 
 @contextmanager
 def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[None]:
-    """Replace errors of memory, disk space and compilation inside the block by an :class:`InputError`.
+    """Convert out-of-memory, disk-space and compiler errors inside the block to :class:`InputError`.
 
     Args:
         folder: Folder of the run.

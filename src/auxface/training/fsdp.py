@@ -88,12 +88,12 @@ def fsdp_hidden_from_accelerate() -> Iterator[None]:
 
 
 def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | None:
-    """Return a copy of a model before it is sharded, for :func:`full_model`; None if it will not be sharded.
+    """Return an unsharded copy of the model for :func:`full_model`; None if the run does not shard its weights.
 
-    Ratios of gradients are not measured with sharded weights, which have no gradient before the backward pass ends.
+    Gradient ratios are not measured with sharded weights: their gradients exist only after the backward pass.
 
     Raises:
-        InputError: The recipe balances the objectives by these ratios.
+        InputError: The recipe uses the balance ``gradient``, which needs these ratios.
     """
     if not uses_fsdp(accelerator):
         return None

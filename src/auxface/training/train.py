@@ -231,7 +231,7 @@ def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> A
 
 
 def _start_folder(out: Path, recipe: Recipe, record: RunRecord, leaks: pd.DataFrame) -> None:
-    """Write the files from which the run can be resumed, or nothing."""
+    """Write the recipe and the record that resuming needs; leave no files if writing fails."""
     clear_folder(out)
     try:
         begin_growing(out, _GROWING)

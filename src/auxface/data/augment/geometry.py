@@ -165,23 +165,23 @@ def shift_flip_map(across: Tensor, down: Tensor, flipped: Tensor, width: int) ->
     return torch.stack([x_scale, zero, x_start, zero, one, down.float(), zero, zero, one], 1).view(-1, 3, 3)
 
 
-def affine(*, turn: Tensor, shear_x: Tensor, shear_y: Tensor, move_x: Tensor, move_y: Tensor) -> Tensor:
-    """Return affine maps from result to source for :func:`warp`, float32 [B, 3, 3].
+def affine(*, rotation: Tensor, shear_x: Tensor, shear_y: Tensor, translate_x: Tensor, translate_y: Tensor) -> Tensor:
+    """Return output-to-source affine maps for :func:`warp`, float32 [B, 3, 3].
 
     Positions are normalized: -1 and 1 are the edges of the image, 0 its middle.
 
     Args:
-        turn: [B] rotation in radians.
+        rotation: [B] angle in radians.
         shear_x: [B] horizontal shift per unit of height.
         shear_y: [B] vertical shift per unit of width.
-        move_x: [B] shift as a fraction of the width.
-        move_y: [B] shift as a fraction of the height.
+        translate_x: [B] shift as a fraction of the width.
+        translate_y: [B] shift as a fraction of the height.
     """
-    one, zero = torch.ones_like(turn), torch.zeros_like(turn)
-    cos, sin = turn.cos(), turn.sin()
-    rotation = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], 1)
-    other = torch.stack([one, shear_x, 2 * move_x, shear_y, one, 2 * move_y, zero, zero, one], 1)
-    return rotation.view(-1, 3, 3) @ other.view(-1, 3, 3)
+    one, zero = torch.ones_like(rotation), torch.zeros_like(rotation)
+    cos, sin = rotation.cos(), rotation.sin()
+    rotated = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], 1)
+    other = torch.stack([one, shear_x, 2 * translate_x, shear_y, one, 2 * translate_y, zero, zero, one], 1)
+    return rotated.view(-1, 3, 3) @ other.view(-1, 3, 3)
 
 
 def warp(images: Tensor, maps: Tensor, fill: float) -> Tensor:

@@ -88,8 +88,8 @@ def movement(operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
         return torch.where(operations == OPERATIONS.index(name), amount * largest, 0.0)
 
     parts = {
-        "turn": of("rotate", math.radians(30)), "shear_x": of("shear_x", 0.3), "shear_y": of("shear_y", 0.3),
-        "move_x": of("translate_x", 0.45), "move_y": of("translate_y", 0.45),
+        "rotation": of("rotate", math.radians(30)), "shear_x": of("shear_x", 0.3), "shear_y": of("shear_y", 0.3),
+        "translate_x": of("translate_x", 0.45), "translate_y": of("translate_y", 0.45),
     }  # fmt: skip
     first, second = (affine(**{name: values[:, layer] for name, values in parts.items()}) for layer in range(LAYERS))
     return first @ second

@@ -11,7 +11,7 @@ from auxface.data.corruptions.registry import PUBLISHED_SIZE
 
 
 def scale_of(images: Tensor) -> float:
-    """Return the factor from lengths in images of 224 pixels to lengths in these images."""
+    """Return the shorter side divided by 224, which scales published lengths."""
     return min(images.shape[-2:]) / PUBLISHED_SIZE
 
 

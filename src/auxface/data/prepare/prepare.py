@@ -1,4 +1,4 @@
-"""Prepare a data set: read it as its owners publish it and write a manifest of the images that can be used.
+"""Prepare a data set: read it in its published form, check its files and write a manifest of the usable images.
 
 Example::
 

@@ -137,7 +137,7 @@ class Surface:
 
 
 def head_surface(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
-    """Return the unpainted surface of a head in the pose of a scene, for an image of ``resolution`` squared pixels."""
+    """Return the unpainted surface of a head in the pose of a scene, ``resolution`` x ``resolution`` pixels."""
     pixel = 1.0 / (UNIT * scene.zoom * resolution)
     steps = ((np.arange(resolution) + 0.5 - resolution / 2) * pixel).astype(np.float32)
     x, y = np.meshgrid(steps - np.float32(scene.shift_x), steps - np.float32(scene.shift_y))
