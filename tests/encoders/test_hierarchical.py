@@ -1,9 +1,13 @@
 """Hierarchical encoders: replaced patches, and separate batch-norm statistics."""
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 from auxface.encoders import build_encoder, random_mask
+from auxface.encoders.alignment import find_alignment
+from auxface.encoders.masking import Mask
 from auxface.recipe import Encoder
 
 
@@ -41,3 +45,59 @@ def test_a_model_trained_only_with_masks_evaluates_with_theirs():
     assert not torch.equal(norm.running_mean, norm.masked_running_mean)
     encoder.eval()
     assert torch.equal(norm.running_mean, norm.masked_running_mean)
+
+
+def center_of_token(encoder, mask):
+    """Center of mass of the absolute gradient of the middle token, from the center of its patch, in patches."""
+    side, count = encoder.patch_size, encoder.grid[0]
+    middle = count // 2
+    images = torch.rand(1, 3, encoder.image_size, encoder.image_size, requires_grad=True)
+    token = encoder(images, mask).tokens[0, middle * count + middle]
+    (gradient,) = torch.autograd.grad(token @ torch.randn(len(token)), images)
+    weight = gradient.abs().sum((0, 1))
+    at = torch.arange(len(weight)) + 0.5
+    return [float((weight.sum(axis) * at).sum() / weight.sum()) / side - middle - 0.5 for axis in (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "off"), [("resnet18", 352, -0.49), ("efficientnet_lite0", 416, -0.45), ("tf_mixnet_s", 416, 0.4)]
+)
+def test_tokens_of_masked_images_are_centered_on_patches(name, size, off):
+    """Nothing is hidden here but one corner, far from the middle token."""
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name=name, image_size=size, patch_size=None)).eval()
+    for norm in encoder.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.ones_(norm.weight)  # timm starts some at 0, which takes their layers out of the network.
+    mask = Mask(torch.arange(1, encoder.grid[0] ** 2)[None], torch.zeros(1, 1, dtype=torch.int64))
+    before = center_of_token(encoder, None)
+    assert before == pytest.approx([off, off], abs=0.15)
+    assert center_of_token(encoder, mask) == pytest.approx([0, 0], abs=0.12)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
+def test_complete_images_have_the_logits_of_timm(name):
+    torch.manual_seed(0)
+    encoder = build_encoder(Encoder(name=name, image_size=64, patch_size=None)).eval()
+    images = torch.rand(2, 3, 64, 64)
+    plain = encoder.backbone.forward_features((images - encoder.mean) / encoder.std)
+    mask = random_mask(torch.arange(2), 4, 0.5)
+    assert encoder(images, mask).tokens.shape == (2, 4, plain.shape[1])
+    assert torch.equal(encoder(images).tokens, plain.flatten(2).mT)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("resnet18", 64, ("layer3", True)),
+        ("tf_efficientnet_lite0", 64, ("blocks.4", False)),
+        ("convnext_atto", 64, None),
+        ("swin_tiny_patch4_window7_224", 224, None),
+        ("resnet18d", 64, None),
+    ],
+)
+def test_only_models_off_their_patches_are_aligned(name, size, expected):
+    """Patchifying layers are centered; the shortcut of a resnet18d is centered and its main path is not."""
+    model = timm.create_model(name, num_classes=0).eval()
+    found = find_alignment(model, image_size=size, side=size // 32)
+    assert (None if found is None else (found.stage, found.before)) == expected

@@ -2,7 +2,7 @@
 
 The tokens are the positions of the last feature map. A patch is the area of one position: a square whose side is the
 total stride. A hidden patch is replaced by a learned image patch before the model, so that no hidden pixel reaches any
-layer.
+layer. Tokens of masked images are centered on their patches, see :mod:`auxface.encoders.alignment`.
 
 Batch-norm statistics of masked and of complete images are separate. In evaluation a batch norm uses the running
 statistics of its training inputs. A joint step encodes complete and masked images, whose features are distributed
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from auxface.encoders.alignment import PatchAlignment, find_alignment
 from auxface.encoders.maskable import Family, Features, MaskableEncoder, register
 from auxface.encoders.masking import Mask
 from auxface.encoders.timm_model import Refused, create, is_column_shaped, sizes_near
@@ -88,6 +89,9 @@ class HierarchicalEncoder(MaskableEncoder):
         mean: channel means of images in [0, 1].
         std: channel standard deviations.
 
+    Attributes:
+        alignment: how tokens of masked images are moved onto their patches; None: they are there.
+
     Raises:
         ValueError: the last feature map is not a square of at least two by two positions, or its side does not
             divide the image's.
@@ -99,6 +103,8 @@ class HierarchicalEncoder(MaskableEncoder):
             for name in _WIDENING:
                 if hasattr(backbone, name):
                     setattr(backbone, name, nn.Identity())
+        training = backbone.training
+        backbone.eval()
         tokens = _tokens_of_blank_image(backbone, image_size)
         side = round(tokens.shape[1] ** 0.5)
         if side**2 != tokens.shape[1] or image_size % side:
@@ -106,6 +112,8 @@ class HierarchicalEncoder(MaskableEncoder):
         if side < 2:
             raise ValueError("its last feature map is a single position")
         super().__init__((side, side), tokens.shape[2], image_size // side, mean, std)
+        self.alignment = find_alignment(backbone, image_size=image_size, side=side)
+        backbone.train(training)
         self.backbone: Any = backbone
         self.mask_patch = nn.Parameter(torch.empty(1, 3, self.patch_size, self.patch_size))
         nn.init.normal_(self.mask_patch, std=0.02)
@@ -121,7 +129,7 @@ class HierarchicalEncoder(MaskableEncoder):
         if mask is None:
             return self._features(embedded)
         with self._masked_statistics.active():
-            return self._features(self._replace_hidden(embedded, mask))
+            return self._features(self._replace_hidden(embedded, mask), self.alignment)
 
     def forward_auxiliary(self, images: Tensor) -> Features:
         """Encode complete images; batch norms use and update the statistics of masked images."""
@@ -149,8 +157,12 @@ class HierarchicalEncoder(MaskableEncoder):
         patches = self.mask_patch.to(images.dtype).repeat(1, 1, rows, columns)
         return torch.where(hidden.reshape(-1, 1, rows * side, columns * side), patches, images)
 
-    def _features(self, images: Tensor) -> Features:
-        features = self.backbone.forward_features(images)
+    def _features(self, images: Tensor, alignment: PatchAlignment | None = None) -> Features:
+        if alignment is None:
+            features = self.backbone.forward_features(images)
+        else:
+            with alignment.padding(self.backbone):
+                features = alignment.crop(self.backbone.forward_features(images))
         prefix, tokens = _tokens(self.backbone, features)
         pooled = (
             tokens.mean(dim=1) if self._widened else self.backbone.forward_head(features, pre_logits=True).flatten(1)
@@ -170,11 +182,7 @@ def _tokens(backbone: Any, features: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _tokens_of_blank_image(backbone: nn.Module, image_size: int) -> Tensor:
-    training = backbone.training
-    backbone.eval()
-    tokens = _tokens(backbone, backbone.forward_features(torch.zeros(1, 3, image_size, image_size)))[1]  # pyright: ignore
-    backbone.train(training)
-    return tokens
+    return _tokens(backbone, backbone.forward_features(torch.zeros(1, 3, image_size, image_size)))[1]  # pyright: ignore
 
 
 def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
