@@ -41,11 +41,11 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Check that the file ``path`` may be written, before any work is done.
 
     Args:
-        path: Output file.
-        overwrite: Whether an existing file may be replaced.
+        path: output file.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        InputError: The output exists and ``overwrite`` is false, or it is a folder.
+        InputError: the output exists and ``overwrite`` is false, or it is a folder.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, and the output is a file; choose another output")

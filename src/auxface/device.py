@@ -43,7 +43,7 @@ def check_device(device: str) -> None:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: The name is unknown, or torch finds no such device.
+        InputError: the name is unknown, or torch finds no such device.
     """
     import torch
 

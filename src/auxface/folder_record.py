@@ -31,8 +31,8 @@ class FileState:
     """Content of a file.
 
     Attributes:
-        size: Bytes.
-        sha256: Hash of the content.
+        size: bytes.
+        sha256: hash of the content.
     """
 
     size: int
@@ -50,9 +50,9 @@ class FolderRecord:
     """What auxface wrote into a folder; names are relative to it, with ``/``.
 
     Attributes:
-        files: Complete files.
-        pending: Files that are being renamed into place.
-        growing: Patterns of names of files that still change.
+        files: complete files.
+        pending: files that are being renamed into place.
+        growing: patterns of names of files that still change.
     """
 
     files: dict[str, FileState] = field(default_factory=dict)

@@ -35,11 +35,11 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
     """Check that a folder may be written, before any work is done.
 
     Args:
-        folder: Output folder; it may be absent or empty.
-        overwrite: Whether what auxface wrote there may be replaced.
+        folder: output folder; it may be absent or empty.
+        overwrite: whether what auxface wrote there may be replaced.
 
     Raises:
-        InputError: It is a file; or, without ``overwrite``, it holds anything; or, with ``overwrite``, it holds a file
+        InputError: it is a file; or, without ``overwrite``, it holds anything; or, with ``overwrite``, it holds a file
             that auxface did not write or that has changed since.
     """
     place = _resolved(folder)
@@ -62,11 +62,11 @@ def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
     """Check that an output folder does not hold anything that the command reads.
 
     Args:
-        folder: Output folder.
-        inputs: Manifest, images, models and tables.
+        folder: output folder.
+        inputs: manifest, images, models and tables.
 
     Raises:
-        InputError: An input is inside the folder, or is the folder.
+        InputError: an input is inside the folder, or is the folder.
     """
     place = _resolved(folder)
     if not place.is_dir() or not any(place.iterdir()):
@@ -86,7 +86,7 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
     """Check that files of these names may be replaced: that they are absent, or auxface wrote them.
 
     Raises:
-        InputError: Auxface did not write one of them, or it has changed since.
+        InputError: auxface did not write one of them, or it has changed since.
     """
     place = _resolved(folder)
     record = read_record(place)
@@ -105,7 +105,7 @@ def written_folder(folder: Path) -> Iterator[Path]:
     an existing folder, files appear in the order in which they were written.
 
     Raises:
-        InputError: A file would be replaced that auxface did not write, or that has changed since.
+        InputError: a file would be replaced that auxface did not write, or that has changed since.
     """
     place = _resolved(folder)
     with _temporary_folder(place) as temporary:
@@ -140,9 +140,9 @@ def begin_growing(folder: Path, patterns: Iterable[str], changing: Iterable[str]
     """Record that files of these names change until :func:`end_growing`; the folder is created if absent.
 
     Args:
-        folder: Folder of a run.
-        patterns: Patterns such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` does not match ``/``.
-        changing: Names of recorded files that will change; by default, all that match a pattern.
+        folder: folder of a run.
+        patterns: patterns such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` does not match ``/``.
+        changing: names of recorded files that will change; by default, all that match a pattern.
     """
     place = _resolved(folder)
     place.mkdir(parents=True, exist_ok=True)

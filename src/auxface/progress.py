@@ -46,9 +46,9 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
     shows it.
 
     Args:
-        description: What is done, at the start of the line.
-        total: Number of steps; 0 if unknown.
-        unit: What is counted, such as ``images``.
+        description: what is done, at the start of the line.
+        total: number of steps; 0 if unknown.
+        unit: what is counted, such as ``images``.
 
     Yields:
         Function ``advance(steps=1, note=None, total=None)``, to be called after every few steps.
@@ -79,8 +79,8 @@ def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, 
     """Show a progress bar for work that reports ``(done, total)``, and knows the total only after it has begun.
 
     Args:
-        description: What is done, at the start of the line.
-        unit: What is counted, such as ``images``.
+        description: what is done, at the start of the line.
+        unit: what is counted, such as ``images``.
 
     Yields:
         Function ``progress(done, total)``.

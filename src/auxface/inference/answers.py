@@ -24,13 +24,13 @@ class Answer:
     """A model's answer to one task for one face.
 
     Attributes:
-        answer: The class name; for a multi-label task, the names of the attributes that are present; None if the model
+        answer: the class name; for a multi-label task, the names of the attributes that are present; None if the model
             abstained.
-        probability: Probability of the answered class; None for multi-label and ordinal tasks.
-        probabilities: Calibrated probability in [0, 1] of every class or attribute; for a binary task, of both classes.
-        threshold: The stored threshold of a binary task; one per attribute for a multi-label task; else None.
-        abstained: Whether the score lies in the model's abstain band.
-        value: The expected value of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
+        probability: probability of the answered class; None for multi-label and ordinal tasks.
+        probabilities: calibrated probability in [0, 1] of every class or attribute; for a binary task, of both classes.
+        threshold: the stored threshold of a binary task; one per attribute for a multi-label task; else None.
+        abstained: whether the score lies in the model's abstain band.
+        value: the expected value of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
     """
 
     answer: str | list[str] | None

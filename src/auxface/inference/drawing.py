@@ -43,8 +43,8 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
 
     Args:
         image: uint8 RGB [H, W, 3]; not changed.
-        faces: The faces to draw.
-        numbers: The number of each face, which decides its color; by default its index.
+        faces: the faces to draw.
+        numbers: the number of each face, which decides its color; by default its index.
 
     Returns:
         uint8 RGB [H, W, 3].
@@ -68,7 +68,7 @@ def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.nda
 
     Args:
         image: uint8 RGB [H, W, 3].
-        faces: The faces of the image.
+        faces: the faces of the image.
 
     Returns:
         The image and its faces, unchanged if the image is large enough.
@@ -125,9 +125,9 @@ def write_overlay_video(prediction: VideoPrediction, out: Path, advance: Callabl
     """Write the video as H.264 MP4 with boxes and labels, without sound, in constant memory.
 
     Args:
-        prediction: The prediction; its source is read again.
-        out: The file to write.
-        advance: Called with the number of frames written.
+        prediction: the prediction; its source is read again.
+        out: the file to write.
+        advance: called with the number of frames written.
 
     Raises:
         InputError: PyAV has no H.264 encoder on this machine, or the source can no longer be read.
@@ -175,7 +175,7 @@ def prediction_figure(prediction: Prediction) -> "Figure":
     """Return a matplotlib figure of a prediction's image with boxes and labels.
 
     Raises:
-        InputError: The input can no longer be read.
+        InputError: the input can no longer be read.
     """
     from matplotlib.figure import Figure
 

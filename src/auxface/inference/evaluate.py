@@ -62,32 +62,32 @@ def evaluate(
     """Score a split with one or several models; write predictions, the report page, report.json and CSV files.
 
     Args:
-        models: A model directory or ``.onnx`` file; or several by name, for a side-by-side report.
-        data: The manifest.
-        out: The folder to write: ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
+        models: a model directory or ``.onnx`` file; or several by name, for a side-by-side report.
+        data: the manifest.
+        out: the folder to write: ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
             ``validation.parquet`` (with a validation split); for several models ``predictions.NAME.parquet`` and so on.
-        onnx: Further exported files. A file that auxface did not export takes size, crop, normalization and classes
+        onnx: further exported files. A file that auxface did not export takes size, crop, normalization and classes
             from the first model directory, see :class:`~auxface.inference.external_onnx.ExternalOnnx`.
-        split: The split to score.
-        corruptions: Names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`. Empty:
+        split: the split to score.
+        corruptions: names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`. Empty:
             none.
-        severities: Severities, 1 to 5, of the perturbations that have them.
-        baseline: The model that mean corruption errors are relative to.
-        validation: Whether to score the manifest's validation split too, if it has one. It chooses operating points,
+        severities: severities, 1 to 5, of the perturbations that have them.
+        baseline: the model that mean corruption errors are relative to.
+        validation: whether to score the manifest's validation split too, if it has one. It chooses operating points,
             thresholds per group, and the threshold of a model that stores none.
-        explain: Number of faces over which saliency maps and reconstruction errors are averaged; 0: none.
-        resamples: Bootstrap resamples behind each interval.
-        seed: Seed of the bootstrap, the perturbations and the masks.
+        explain: number of faces over which saliency maps and reconstruction errors are averaged; 0: none.
+        resamples: bootstrap resamples behind each interval.
+        seed: seed of the bootstrap, the perturbations and the masks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: Replace what auxface wrote in ``out``.
-        title: Title of the page.
-        sections: Sections to show before the others.
+        overwrite: replace what auxface wrote in ``out``.
+        title: title of the page.
+        sections: sections to show before the others.
 
     Returns:
         The audit that the report shows.
 
     Raises:
-        InputError: A model was selected on this split; the manifest lacks a label; a perturbation is unknown or applies
+        InputError: a model was selected on this split; the manifest lacks a label; a perturbation is unknown or applies
             to none of the models; a table cannot be measured; or the output exists.
 
     Example:

@@ -51,7 +51,7 @@ class ReconstructionMap:
         target: uint8 [S, S, 3].
         reconstruction: uint8 [S, S, 3]; each patch as reconstructed while it was hidden.
         error: float32 [rows, columns], in ``unit``.
-        unit: Unit of the error.
+        unit: unit of the error.
     """
 
     name: str
@@ -66,13 +66,13 @@ class Explanation:
     """The explanation of one face for one task.
 
     Attributes:
-        face: Box and answers.
+        face: box and answers.
         image: uint8 [S, S, 3], the face crop that was given to the model.
-        task: The task whose answer the gradients explain.
-        output: The class whose logit the gradients are taken of.
+        task: the task whose answer the gradients explain.
+        output: the class whose logit the gradients are taken of.
         attention: float32 [rows, columns], summing to 1; None for encoders without attention over patches.
         gradients: float32 [rows, columns], summing to 1.
-        reconstructions: One per target of the model's auxiliary task; empty for a model without reconstruction.
+        reconstructions: one per target of the model's auxiliary task; empty for a model without reconstruction.
     """
 
     face: Face
@@ -113,19 +113,19 @@ def explain(
     """Explain the answers for each face of an image (at most six) and draw the explanations to a PNG.
 
     Args:
-        model: A model directory or a hub name.
-        image: Path of the image.
-        out: The PNG to write.
-        task: The task to explain; by default the first.
-        face: Index of the one face to explain, from 0; by default all faces.
-        faces: See :class:`auxface.Predictor`.
-        detector: See :class:`auxface.Predictor`.
-        weights: See :class:`auxface.Predictor`.
+        model: a model directory or a hub name.
+        image: path of the image.
+        out: the PNG to write.
+        task: the task to explain; by default the first.
+        face: index of the one face to explain, from 0; by default all faces.
+        faces: see :class:`auxface.Predictor`.
+        detector: see :class:`auxface.Predictor`.
+        weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: Replace ``out`` if it exists.
+        overwrite: replace ``out`` if it exists.
 
     Raises:
-        InputError: The image shows no face, the model is an exported file, or the output exists or is not a PNG.
+        InputError: the image shows no face, the model is an exported file, or the output exists or is not a PNG.
 
     Example:
         >>> from pathlib import Path
@@ -158,14 +158,14 @@ def explain_image(
     """Return the explanations of the faces of one image, from left to right.
 
     Args:
-        predictor: A predictor of a model directory; an exported file has no gradients.
-        image: Anything that a predictor accepts as an image.
-        task: The task to explain; by default the first.
-        face: Index of the one face to explain, from 0; by default all faces.
-        seed: Seed of the noise and the masks.
+        predictor: a predictor of a model directory; an exported file has no gradients.
+        image: anything that a predictor accepts as an image.
+        task: the task to explain; by default the first.
+        face: index of the one face to explain, from 0; by default all faces.
+        seed: seed of the noise and the masks.
 
     Raises:
-        InputError: The model is an exported file, the task or face does not exist, or the image has no face or cannot
+        InputError: the model is an exported file, the task or face does not exist, or the image has no face or cannot
             be read.
     """
     if not isinstance(predictor.scorer, TorchScorer):
@@ -245,7 +245,7 @@ def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] 
     Args:
         image: uint8 [S, S, 3].
         values: float [rows, columns].
-        limits: The values of the darkest and the brightest color, for several maps on one scale; by default the minimum
+        limits: the values of the darkest and the brightest color, for several maps on one scale; by default the minimum
             and the 99.5th percentile of ``values``.
 
     Returns:

@@ -43,12 +43,12 @@ def explanation_sections(
     """Return a section on saliency and, for a model with reconstruction, one on reconstruction errors.
 
     Args:
-        name: Name of the model.
-        model: In evaluation mode.
-        faces: A few hundred faces of the split.
-        prefix: Prefix of the names of the CSV files; empty for a report of one model.
-        resamples: Bootstrap resamples behind each interval.
-        seed: Seed of masks and resamples.
+        name: name of the model.
+        model: in evaluation mode.
+        faces: a few hundred faces of the split.
+        prefix: prefix of the names of the CSV files; empty for a report of one model.
+        resamples: bootstrap resamples behind each interval.
+        seed: seed of masks and resamples.
     """
     reconstructs = "reconstruction" in model.auxiliaries
     total = (len(faces.table.tasks) + reconstructs) * len(faces.images)

@@ -48,19 +48,19 @@ def export(
     """Write a model as an ONNX file or a torch.export program.
 
     Args:
-        model: A model directory or a hub name.
-        out: The file to write, ``.onnx`` or ``.pt2``.
+        model: a model directory or a hub name.
+        out: the file to write, ``.onnx`` or ``.pt2``.
         format: ``onnx`` or ``pt2``.
         int8: ``dynamic`` or ``static``: quantize matrix products to 8-bit integers, see :func:`export_model`.
-        calibrate: Images for ``static``: a manifest, whose validation rows are read, or a folder of face crops. At most
+        calibrate: images for ``static``: a manifest, whose validation rows are read, or a folder of face crops. At most
             256 images are used.
-        overwrite: Replace ``out`` if it exists.
+        overwrite: replace ``out`` if it exists.
 
     Returns:
         The file's metadata (without ``config``), and its size under ``bytes``.
 
     Raises:
-        InputError: A package is not installed, the model cannot be exported, the suffix of ``out`` does not match the
+        InputError: a package is not installed, the model cannot be exported, the suffix of ``out`` does not match the
             format, or ``out`` exists.
 
     Example:
@@ -94,15 +94,15 @@ def export_model(
     """Write a loaded model as an ONNX file or a torch.export program that accepts any batch size.
 
     Args:
-        saved: The model.
-        out: The file to write.
+        saved: the model.
+        out: the file to write.
         format: ``onnx``, or ``pt2`` for :func:`torch.export.load`.
         int8: 8-bit integer weights, with activations quantized at run time (``dynamic``) or by ranges measured on
             images (``static``). Evaluate the result by group before using it.
         calibration: uint8 [N, 3, S, S], needed for ``static``.
 
     Raises:
-        InputError: A package is not installed, the encoder cannot be exported, or the options contradict each other.
+        InputError: a package is not installed, the encoder cannot be exported, or the options contradict each other.
     """
     if format not in ("onnx", "pt2"):
         raise InputError(f"format '{format}': expected onnx or pt2")
@@ -127,7 +127,7 @@ class ExportedModel(nn.Module):
     """A model as it is exported: from images to the calibrated scores and logits of every task.
 
     Args:
-        saved: The model. Normalization, and the texture map of a model that classifies texture, are part of the module.
+        saved: the model. Normalization, and the texture map of a model that classifies texture, are part of the module.
     """
 
     def __init__(self, saved: SavedModel) -> None:

@@ -28,12 +28,12 @@ def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -
     """Open an ONNX file that auxface exported, or any other.
 
     Args:
-        path: The file.
-        reference: Configuration of a model with the same tasks; needed for a file that auxface did not export.
+        path: the file.
+        reference: configuration of a model with the same tasks; needed for a file that auxface did not export.
         device: ``cuda`` for the CUDA provider; any other value for the CPU provider.
 
     Raises:
-        InputError: The file cannot be run, or a file that auxface did not export has no ``reference`` or does not
+        InputError: the file cannot be run, or a file that auxface did not export has no ``reference`` or does not
             match it.
     """
     session = open_session(Path(path), device)
@@ -60,18 +60,18 @@ class ExternalOnnx:
     else of the reference recipe. ``classes`` in the metadata (a JSON list) gives the order of the outputs.
 
     Args:
-        path: The file, for messages.
-        session: See :func:`auxface.inference.onnx_model.open_session`.
-        reference: Configuration of a model with the same tasks.
+        path: the file, for messages.
+        session: see :func:`auxface.inference.onnx_model.open_session`.
+        reference: configuration of a model with the same tasks.
 
     Attributes:
-        config: The reference's configuration for the tasks found, without its thresholds and calibration.
-        size: Side of the images in pixels.
+        config: the reference's configuration for the tasks found, without its thresholds and calibration.
+        size: side of the images in pixels.
         mean: float32 [3].
         std: float32 [3].
 
     Raises:
-        InputError: The inputs or outputs do not match.
+        InputError: the inputs or outputs do not match.
     """
 
     def __init__(self, path: Path, session: Any, reference: ModelConfig) -> None:
@@ -106,7 +106,7 @@ class ExternalOnnx:
         """Return logits per task, float32 [N, outputs], as :func:`auxface.model.scoring.score_images` does.
 
         Raises:
-            InputError: The file fails on these images, or an output has the wrong number of values.
+            InputError: the file fails on these images, or an output has the wrong number of values.
         """
         step = self._fixed_batch or batch_size
         collected: dict[str, list[np.ndarray]] = {task.name: [] for task, _ in self._outputs}

@@ -24,10 +24,10 @@ class Track:
     """One face in a video. All lists have one entry per frame in which the face was found.
 
     Attributes:
-        frames: Frame numbers, ascending.
-        seconds: Times of the frames, from the start of the video.
-        boxes: Boxes (x, y, width, height) in pixels.
-        logits: Logits [outputs] per task.
+        frames: frame numbers, ascending.
+        seconds: times of the frames, from the start of the video.
+        boxes: boxes (x, y, width, height) in pixels.
+        logits: logits [outputs] per task.
     """
 
     frames: list[int] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Tracker:
     """Joins the boxes of successive frames to tracks, the pairs with the largest overlap first.
 
     Args:
-        patience: A face that was not detected for this many seconds starts a new track.
+        patience: a face that was not detected for this many seconds starts a new track.
     """
 
     def __init__(self, patience: float = 1.0) -> None:

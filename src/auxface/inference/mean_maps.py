@@ -38,7 +38,7 @@ class Maps:
     Attributes:
         values: float32 [N, rows, columns].
         kind: ``attention rollout`` or ``gradients``; for reconstruction errors, the name of the target.
-        unit: Unit of the values.
+        unit: unit of the values.
     """
 
     values: np.ndarray
@@ -64,11 +64,11 @@ def saliency_maps(
     """Return attention rollout if the encoder has attention over its patches, else gradients of the given outputs.
 
     Args:
-        model: In evaluation mode.
+        model: in evaluation mode.
         images: uint8 [N, 3, S, S].
-        task: The task whose logits the gradients are taken of.
+        task: the task whose logits the gradients are taken of.
         outputs: int64 [N], the index of the logit for each face, such as that of the predicted class.
-        advance: Called with the number of faces done.
+        advance: called with the number of faces done.
     """
     device = next(model.parameters()).device
     collected, rollout = np.zeros((len(images), *model.encoder.grid), np.float32), True
@@ -93,10 +93,10 @@ def reconstruction_error_maps(
     """Return the reconstruction error of each patch while hidden, one result per target.
 
     Args:
-        model: In evaluation mode.
+        model: in evaluation mode.
         images: uint8 [N, 3, S, S].
-        seed: Seed of the masks.
-        advance: Called with the number of faces done.
+        seed: seed of the masks.
+        advance: called with the number of faces done.
 
     Returns:
         Empty for a model without reconstruction.
@@ -131,7 +131,7 @@ def mean_map_figure(images: np.ndarray, maps: np.ndarray, sets: Sequence[FaceSet
     Args:
         images: uint8 [N, 3, S, S].
         maps: float [N, rows, columns].
-        sets: The sets to show; empty ones are skipped.
+        sets: the sets to show; empty ones are skipped.
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -35,18 +35,18 @@ class OnnxModel:
     """An exported model that returns logits for images.
 
     Args:
-        path: An ``.onnx`` file that ``auxface export`` wrote.
+        path: an ``.onnx`` file that ``auxface export`` wrote.
         device: ``cuda`` for the CUDA provider; any other value for the CPU provider.
-        threads: Threads of one run; 0: as many as torch uses.
+        threads: threads of one run; 0: as many as torch uses.
 
     Attributes:
-        config: The configuration in the file's metadata, as in a model directory.
-        session: The ONNX Runtime session.
-        one_by_one: Whether every image is run alone, because the quantization depends on the batch.
-        batch_size: The batch size with the highest throughput.
+        config: the configuration in the file's metadata, as in a model directory.
+        session: the ONNX Runtime session.
+        one_by_one: whether every image is run alone, because the quantization depends on the batch.
+        batch_size: the batch size with the highest throughput.
 
     Raises:
-        InputError: The file does not exist or was not exported by auxface, or ONNX Runtime is not installed or cannot
+        InputError: the file does not exist or was not exported by auxface, or ONNX Runtime is not installed or cannot
             run it.
     """
 
@@ -75,9 +75,9 @@ class OnnxModel:
 
         Args:
             images: uint8 [N, 3, S, S] at the model's input size.
-            batch_size: Images per batch; by default :attr:`batch_size`. Ignored if images are run one by one.
-            transform: Applied to a uint8 batch, with the index of its first image, before it is scored.
-            advance: Called with the number of images done.
+            batch_size: images per batch; by default :attr:`batch_size`. Ignored if images are run one by one.
+            transform: applied to a uint8 batch, with the index of its first image, before it is scored.
+            advance: called with the number of images done.
         """
         names = [LOGITS + task.name for task in self.config.tasks]
         collected: list[list[np.ndarray]] = []
@@ -102,7 +102,7 @@ def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
     """Return an ONNX Runtime session of a file; the arguments are those of :class:`OnnxModel`.
 
     Raises:
-        InputError: The file does not exist, is too large or cannot be run, or ONNX Runtime is not installed.
+        InputError: the file does not exist, is too large or cannot be run, or ONNX Runtime is not installed.
     """
     runtime = import_onnxruntime()
     if not path.is_file():
@@ -129,7 +129,7 @@ def import_onnxruntime() -> Any:
     """Return the module ``onnxruntime``.
 
     Raises:
-        InputError: It is not installed.
+        InputError: it is not installed.
     """
     try:
         import onnxruntime
@@ -161,8 +161,8 @@ def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> N
     coarsen the others. The heads stay in floating point: they are small, and the scores are their outputs.
 
     Args:
-        path: The file, which is read and replaced.
-        static: Whether the ranges of activations are measured on images in advance, rather than at run time.
+        path: the file, which is read and replaced.
+        static: whether the ranges of activations are measured on images in advance, rather than at run time.
         images: uint8 [N, 3, S, S], for ``static``.
     """
     import onnx

@@ -43,13 +43,13 @@ def attack(
     random start, each projected back into the bound. Results are rounded to whole pixel values.
 
     Args:
-        model: In evaluation mode; the gradients of its parameters are not changed.
+        model: in evaluation mode; the gradients of its parameters are not changed.
         images: uint8 [B, 3, S, S].
-        labels: Labels per task, as objectives take them. An image without a label for a task is attacked through its
+        labels: labels per task, as objectives take them. An image without a label for a task is attacked through its
             other tasks.
         seeds: int64 [B], seeds of the random start.
-        name: One of :data:`ATTACKS`.
-        bound: Largest change of any pixel, in steps of 1/255.
+        name: one of :data:`ATTACKS`.
+        bound: largest change of any pixel, in steps of 1/255.
 
     Returns:
         uint8 [B, 3, S, S].
@@ -106,9 +106,9 @@ class Perturbation:
     """One perturbation at one strength.
 
     Attributes:
-        name: Its name, such as ``gaussian_noise``.
+        name: its name, such as ``gaussian_noise``.
         severity: 1 to 5, or the usual name of the strength: ``c23`` and ``c40`` for H.264, ``1/255`` for an attack.
-        apply: Takes a uint8 batch [B, 3, S, S] or [B, T, 3, S, S] and the index of its first sample; returns the
+        apply: takes a uint8 batch [B, 3, S, S] or [B, T, 3, S, S] and the index of its first sample; returns the
             perturbed batch. All frames of a clip are perturbed with one seed.
     """
 
@@ -121,7 +121,7 @@ def perturbation_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return names with sets expanded, in order, without repetition; ``none`` adds nothing.
 
     Raises:
-        InputError: A name is unknown.
+        InputError: a name is unknown.
     """
     known = (*corruptions(), H264, *ATTACKS)
     found: list[str] = []
@@ -148,12 +148,12 @@ def perturbations(
     """Yield every named perturbation at every strength.
 
     Args:
-        names: As :func:`perturbation_names` returns them.
+        names: as :func:`perturbation_names` returns them.
         seeds: int64 [N], one per image.
-        severities: Severities of the corruptions that have them; codecs and attacks have strengths of their own.
-        model: The model that is attacked. Attacks are skipped if it is None or cannot be attacked (see
+        severities: severities of the corruptions that have them; codecs and attacks have strengths of their own.
+        model: the model that is attacked. Attacks are skipped if it is None or cannot be attacked (see
             :func:`~auxface.inference.perturbations.can_be_attacked`).
-        labels: Labels per task of all N images; needed with ``model``.
+        labels: labels per task of all N images; needed with ``model``.
     """
     for name in names:
         if name in ATTACKS:

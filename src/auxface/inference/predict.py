@@ -50,21 +50,21 @@ def predict(
     videos with boxes and labels to ``overlay/``.
 
     Args:
-        model: A model directory, an exported ``.onnx`` file, or a hub name.
-        inputs: Images, videos, folders of both (searched recursively), and with ``allow_urls`` URLs of images.
-        out: The folder to write.
-        overlay: Whether to draw images and videos; needs ``out``.
-        overwrite: Replace what auxface wrote in ``out``.
-        faces: See :class:`auxface.Predictor`.
-        detector: See :class:`auxface.Predictor`.
-        weights: See :class:`auxface.Predictor`.
-        frames_per_second: Frames to score per second of video; 0: every frame.
-        allow_urls: Whether URLs are fetched.
+        model: a model directory, an exported ``.onnx`` file, or a hub name.
+        inputs: images, videos, folders of both (searched recursively), and with ``allow_urls`` URLs of images.
+        out: the folder to write.
+        overlay: whether to draw images and videos; needs ``out``.
+        overwrite: replace what auxface wrote in ``out``.
+        faces: see :class:`auxface.Predictor`.
+        detector: see :class:`auxface.Predictor`.
+        weights: see :class:`auxface.Predictor`.
+        frames_per_second: frames to score per second of video; 0: every frame.
+        allow_urls: whether URLs are fetched.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        warn: Called with a text on each difference from training; by default the text goes to standard error.
+        warn: called with a text on each difference from training; by default the text goes to standard error.
 
     Raises:
-        InputError: There is no input, a folder is empty, the model is invalid, this machine lacks the device, or the
+        InputError: there is no input, a folder is empty, the model is invalid, this machine lacks the device, or the
             output exists.
 
     Example:

@@ -41,11 +41,11 @@ def predict_video(
     """Predict for one video, in constant memory.
 
     Args:
-        predictor: The model. A model of video clips scores as many clips as its recipe states.
-        path: Path of the video.
-        frames_per_second: Frames to score per second of video; 0: every frame. A model of video clips ignores it.
-        max_frames: Largest number of frames to score; of a longer video, frames spread evenly are scored.
-        advance: Called with the number of frames scored, and once with ``total``.
+        predictor: the model. A model of video clips scores as many clips as its recipe states.
+        path: path of the video.
+        frames_per_second: frames to score per second of video; 0: every frame. A model of video clips ignores it.
+        max_frames: largest number of frames to score; of a longer video, frames spread evenly are scored.
+        advance: called with the number of frames scored, and once with ``total``.
 
     Returns:
         The prediction; without faces and with the reason if the video cannot be read or shows no face.

@@ -38,10 +38,10 @@ class Prediction:
     """The prediction for one input.
 
     Attributes:
-        input: Path or URL of the input, or its position among the inputs.
-        faces: All faces, from left to right.
-        reason: Why ``faces`` is empty; None if it is not.
-        source: The input itself, for :meth:`plot`.
+        input: path or URL of the input, or its position among the inputs.
+        faces: all faces, from left to right.
+        reason: why ``faces`` is empty; None if it is not.
+        source: the input itself, for :meth:`plot`.
     """
 
     input: str
@@ -84,7 +84,7 @@ class Prediction:
         """Return a matplotlib figure of the image with boxes and labels.
 
         Raises:
-            InputError: The input can no longer be read.
+            InputError: the input can no longer be read.
         """
         from auxface.inference.drawing import prediction_figure
 
@@ -96,14 +96,14 @@ class VideoPrediction(Prediction):
     """The prediction for one video. ``faces`` has one face per track: its largest box and the answers of the track.
 
     Attributes:
-        tasks: Answers for the video: per task, the stored rule over frames, in each frame the largest face.
-        rule: How the scores of frames are combined: ``mean``, ``median`` or ``max``.
-        tracks: One track per face, in the order of ``faces``.
-        scores: Calibrated probabilities [frames, outputs] per task, for each track.
-        names: Names of the score columns per task.
-        scored_frames: Number of frames that were scored, out of ``frames``.
-        frames: Number of frames in the video.
-        seconds: Duration of the video.
+        tasks: answers for the video: per task, the stored rule over frames, in each frame the largest face.
+        rule: how the scores of frames are combined: ``mean``, ``median`` or ``max``.
+        tracks: one track per face, in the order of ``faces``.
+        scores: calibrated probabilities [frames, outputs] per task, for each track.
+        names: names of the score columns per task.
+        scored_frames: number of frames that were scored, out of ``frames``.
+        frames: number of frames in the video.
+        seconds: duration of the video.
     """
 
     tasks: dict[str, Answer] = field(default_factory=dict)

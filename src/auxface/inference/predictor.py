@@ -54,7 +54,7 @@ class TorchScorer:
     """The model of a model directory, on a device.
 
     Args:
-        saved: The model and its configuration.
+        saved: the model and its configuration.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
@@ -73,16 +73,16 @@ class Predictor:
     """Predicts for every face in images. Use :meth:`from_pretrained` to load a model.
 
     Args:
-        scorer: The model.
+        scorer: the model.
         faces: ``auto``: find and crop faces if the model was trained on cropped faces; ``crop``: always find and crop
             faces; ``whole``: take the central square of each image as one face.
         detector: ``yunet`` or ``haar``, in place of the detector recorded with the model.
-        weights: File with YuNet's weights, in place of ``AUXFACE_YUNET`` or the downloaded file.
-        allow_urls: Whether http and https URLs are fetched.
-        warn: Called with a text on each difference from training; by default :func:`warnings.warn`.
+        weights: file with YuNet's weights, in place of ``AUXFACE_YUNET`` or the downloaded file.
+        allow_urls: whether http and https URLs are fetched.
+        warn: called with a text on each difference from training; by default :func:`warnings.warn`.
 
     Raises:
-        InputError: The face detector cannot be loaded.
+        InputError: the face detector cannot be loaded.
 
     Example:
         >>> from pathlib import Path
@@ -129,17 +129,17 @@ class Predictor:
         """Load a model directory, an exported ``.onnx`` file, or a model of the Hugging Face Hub.
 
         Args:
-            model: Path of a directory or file, or a hub name ``owner/name``.
+            model: path of a directory or file, or a hub name ``owner/name``.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-            revision: Branch, tag or commit of a hub name.
-            faces: See the class.
-            detector: See the class.
-            weights: See the class.
-            allow_urls: See the class.
-            warn: See the class.
+            revision: branch, tag or commit of a hub name.
+            faces: see the class.
+            detector: see the class.
+            weights: see the class.
+            allow_urls: see the class.
+            warn: see the class.
 
         Raises:
-            InputError: The model does not exist, is invalid, or cannot be downloaded.
+            InputError: the model does not exist, is invalid, or cannot be downloaded.
         """
         scorer: Scorer
         if str(model).endswith(".onnx"):
@@ -162,11 +162,11 @@ class Predictor:
         In a folder that exists, files of the same names are replaced and all others stay.
 
         Args:
-            folder: Where to write.
-            report: Contents of an audit's ``report.json``, for the model card.
+            folder: where to write.
+            report: contents of an audit's ``report.json``, for the model card.
 
         Raises:
-            InputError: The predictor was loaded from an exported file, which cannot be written as a model directory.
+            InputError: the predictor was loaded from an exported file, which cannot be written as a model directory.
         """
         from auxface.model.directory import save_model
 
@@ -179,12 +179,12 @@ class Predictor:
 
         Args:
             name: ``owner/name``.
-            report: Contents of an audit's ``report.json``, for the model card.
-            private: Whether a new repository is private.
-            token: Access token; by default the one that ``hf auth login`` stored.
+            report: contents of an audit's ``report.json``, for the model card.
+            private: whether a new repository is private.
+            token: access token; by default the one that ``hf auth login`` stored.
 
         Raises:
-            InputError: The predictor was loaded from an exported file, or the hub refuses or cannot be reached.
+            InputError: the predictor was loaded from an exported file, or the hub refuses or cannot be reached.
         """
         from auxface.model.directory import push_model
 
@@ -198,7 +198,7 @@ class Predictor:
         An image that cannot be read or shows no face gives a prediction without faces and with the reason.
 
         Args:
-            image: A path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 RGB tensor [3, H, W]; or
+            image: a path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 RGB tensor [3, H, W]; or
                 a sequence or any other iterable of these.
 
         Returns:

@@ -39,13 +39,13 @@ def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
     """Return an image as a uint8 RGB array [H, W, 3].
 
     Args:
-        image: A path; encoded bytes; a PIL image; a uint8 RGB array [H, W, 3]; a uint8 RGB tensor [3, H, W]; or, with
+        image: a path; encoded bytes; a PIL image; a uint8 RGB array [H, W, 3]; a uint8 RGB tensor [3, H, W]; or, with
             ``allow_urls``, an http or https URL. OpenCV reads images as BGR: reverse the channels first.
-        allow_urls: Whether a URL is fetched.
+        allow_urls: whether a URL is fetched.
 
     Raises:
-        UnreadableImage: The file, URL or bytes do not hold an image.
-        InputError: An array or tensor has another shape or dtype, or ``image`` is of another type.
+        UnreadableImage: the file, URL or bytes do not hold an image.
+        InputError: an array or tensor has another shape or dtype, or ``image`` is of another type.
     """
     if isinstance(image, str) and is_url(image):
         if not allow_urls:
@@ -77,7 +77,7 @@ def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_
     """Return the bytes at a URL, within limits of size and time.
 
     Raises:
-        UnreadableImage: The server does not answer in time, answers with an error, or sends more than ``max_bytes``.
+        UnreadableImage: the server does not answer in time, answers with an error, or sends more than ``max_bytes``.
     """
     end = time.monotonic() + seconds
     parts: list[bytes] = []
@@ -123,7 +123,7 @@ class FaceCrop:
     """One face of an image as the model is given it.
 
     Attributes:
-        box: The face's box (x, y, width, height) in pixels of the image.
+        box: the face's box (x, y, width, height) in pixels of the image.
         pixels: uint8 RGB [S, S, 3] at the model's input size.
     """
 
@@ -173,17 +173,17 @@ def make_face_extractor(
     """Return the function that crops faces from images for a model.
 
     Args:
-        crop: How the model's training faces were cropped (``crop`` in its config); None if the images were used as
+        crop: how the model's training faces were cropped (``crop`` in its config); None if the images were used as
             they were.
-        size: Side of the model's input in pixels.
+        size: side of the model's input in pixels.
         faces: ``auto``: as in training; ``crop``: detect and crop faces, even if training used whole images;
             ``whole``: take the central square as one face.
-        detector: Replaces the recorded detector.
-        weights: File with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
-        warn: Called with a text on each difference from training.
+        detector: replaces the recorded detector.
+        weights: file with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
+        warn: called with a text on each difference from training.
 
     Raises:
-        InputError: A setting is invalid, or the detector cannot be loaded.
+        InputError: a setting is invalid, or the detector cannot be loaded.
     """
     if faces not in get_args(FacesMode):
         raise InputError(f"faces must be one of {', '.join(get_args(FacesMode))}; found '{faces}'")
@@ -214,7 +214,7 @@ def recorded_settings(crop: dict[str, Any] | None) -> FaceSettings | None:
     """Return the face settings in a model's config, or None if no faces were cropped.
 
     Raises:
-        InputError: The settings are invalid.
+        InputError: the settings are invalid.
     """
     if not crop or "detector" not in crop:
         return None

@@ -34,12 +34,12 @@ class ReconstructionError:
     """One target of B faces: its reconstruction from the visible patches, and the error of each patch.
 
     Attributes:
-        target: The reconstruction target.
+        target: the reconstruction target.
         target_image: float [B, 3, S, S] in [0, 1], the target as an image.
         reconstruction: float [B, 3, S, S] in [0, 1]; each patch as reconstructed while hidden, averaged over the masks
             that hide it.
         error: float [B, rows, columns], averaged in the same way, in ``unit``.
-        unit: Unit of the error.
+        unit: unit of the error.
     """
 
     target: Target
@@ -54,9 +54,9 @@ def reconstruction_errors(model: JointModel, images: Tensor, *, seed: int = 0) -
     """Hide every patch at least once, under several masks, and measure the error of its reconstruction.
 
     Args:
-        model: In evaluation mode.
+        model: in evaluation mode.
         images: uint8 [B, 3, S, S].
-        seed: Seed of the masks.
+        seed: seed of the masks.
 
     Returns:
         One result per target; empty for a model without reconstruction.
@@ -101,9 +101,9 @@ def covering_masks(patches: int, mask_ratio: float, seed: int) -> list[Mask]:
     A window moves evenly over a random order of the patches, so that every patch is hidden about equally often.
 
     Args:
-        patches: Number of patches.
-        mask_ratio: Fraction of patches that each mask hides.
-        seed: Seed of the order.
+        patches: number of patches.
+        mask_ratio: fraction of patches that each mask hides.
+        seed: seed of the order.
 
     Returns:
         Masks of one row each.
@@ -150,10 +150,10 @@ def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence
     The reconstruction is the raw decoder output for every patch, hidden or visible; nothing of the target is pasted in.
 
     Args:
-        model: A joint model.
+        model: a joint model.
         images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S], of which a frame near the
             middle is shown.
-        seeds: One per image; they decide which patches are hidden.
+        seeds: one per image; they decide which patches are hidden.
 
     Returns:
         The PNG; None for a model without reconstruction.

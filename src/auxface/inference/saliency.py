@@ -29,7 +29,7 @@ def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
     token, the mean over all patches.
 
     Args:
-        model: In evaluation mode.
+        model: in evaluation mode.
         images: float [B, 3, S, S] in [0, 1].
 
     Returns:
@@ -62,11 +62,11 @@ def input_gradients(model: JointModel, images: Tensor, task: str, output: int, *
     For a task with several logits, the gradients are those of the log-probability.
 
     Args:
-        model: In evaluation mode; the gradients of its parameters are not changed.
+        model: in evaluation mode; the gradients of its parameters are not changed.
         images: float [B, 3, S, S] in [0, 1].
-        task: Name of the task.
-        output: Index of the logit.
-        seed: Seed of the noise.
+        task: name of the task.
+        output: index of the logit.
+        seed: seed of the noise.
 
     Returns:
         float32 [B, rows, columns], summing to 1.

@@ -45,13 +45,13 @@ class EvaluatedModel:
     """One model under evaluation.
 
     Attributes:
-        name: Its name in the report.
-        config: Tasks, thresholds, crop and provenance.
-        score: Takes uint8 images [N, 3, S, S], ``transform`` and ``advance`` as
+        name: its name in the report.
+        config: tasks, thresholds, crop and provenance.
+        score: takes uint8 images [N, 3, S, S], ``transform`` and ``advance`` as
             :func:`~auxface.model.scoring.score_images` does; returns logits per task.
-        model: The model with gradients; None for an exported file.
-        folder: The model directory; None for an exported file.
-        facts: Provenance for the report.
+        model: the model with gradients; None for an exported file.
+        folder: the model directory; None for an exported file.
+        facts: provenance for the report.
     """
 
     name: str
@@ -82,13 +82,13 @@ def load_models(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -
     """Load every model.
 
     Args:
-        models: Model directories or ``.onnx`` files by name.
-        onnx: Further ``.onnx`` files, named after their file names. A file that auxface did not export takes crop,
+        models: model directories or ``.onnx`` files by name.
+        onnx: further ``.onnx`` files, named after their file names. A file that auxface did not export takes crop,
             size and classes from the first model directory.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: There is no model, a model cannot be loaded, or two have the same name.
+        InputError: there is no model, a model cannot be loaded, or two have the same name.
     """
     files = {name: path for name, path in models.items() if path.suffix.lower() == ".onnx"}
     folders = {name: path for name, path in models.items() if name not in files}
@@ -110,7 +110,7 @@ def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
     classes (see :func:`unknown_classes`). For a multi-label task, the manifest may have further attributes.
 
     Raises:
-        InputError: The model was selected on this split, or its tasks do not match.
+        InputError: the model was selected on this split, or its tasks do not match.
     """
     name, config = model.name, model.config
     if config.selection is not None and config.selection.split == split != "val":
@@ -192,13 +192,13 @@ def score_split(
     """Return a model's predictions for the samples of a split, unchanged and under perturbations.
 
     Args:
-        model: The model.
-        samples: The samples, with their images at the model's input size.
-        data: The manifest's path.
-        split: The name of the split.
-        perturbed: Names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`.
-        severities: Severities of the perturbations that have them.
-        seed: Seed of the perturbations.
+        model: the model.
+        samples: the samples, with their images at the model's input size.
+        data: the manifest's path.
+        split: the name of the split.
+        perturbed: names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`.
+        severities: severities of the perturbations that have them.
+        seed: seed of the perturbations.
     """
     config, count = model.config, len(samples.images)
     labels = None if model.model is None else label_tensors(samples.manifest, model.model.tasks)
@@ -234,8 +234,8 @@ def missed_by_prepare(manifest: Path, split: str) -> dict[str, int]:
     not counted.
 
     Args:
-        manifest: The manifest's path.
-        split: The name of the split.
+        manifest: the manifest's path.
+        split: the name of the split.
     """
     path = manifest.with_name(f"{manifest.stem}.rejected.csv")
     if not path.is_file():
@@ -264,11 +264,11 @@ def predictions_table(
     has a missing true label.
 
     Args:
-        config: The model's configuration.
-        manifest: The manifest, with its rows in the order of the logits.
-        logits: Logits [N, outputs] per task.
-        excluded: Number of samples without a score, by reason.
-        provenance: Where the scores come from.
+        config: the model's configuration.
+        manifest: the manifest, with its rows in the order of the logits.
+        logits: logits [N, outputs] per task.
+        excluded: number of samples without a score, by reason.
+        provenance: where the scores come from.
     """
     columns: dict[str, object] = {name: manifest.table[name] for name in (*KEY, "split")}
     columns |= {f"group.{name}": manifest.table[name] for name in manifest.groups}

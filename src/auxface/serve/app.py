@@ -70,7 +70,7 @@ def load_predictor(settings: Settings) -> Predictor:
     """Return the predictor for the settings.
 
     Raises:
-        InputError: The model, detector or device is not available.
+        InputError: the model, detector or device is not available.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)

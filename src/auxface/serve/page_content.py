@@ -45,8 +45,8 @@ def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> s
     The text comes from the configuration of a model that may be a stranger's, so all of it is escaped.
 
     Args:
-        config: The model's configuration.
-        report: Content of an audit's ``report.json``, whose figures are shown.
+        config: the model's configuration.
+        report: content of an audit's ``report.json``, whose figures are shown.
     """
     return _PAGE.format(title=escape(f"Model card: {config.recipe.name}"), body=to_html(model_card(config, report)))
 
@@ -88,7 +88,7 @@ class SampleFaces:
     """Synthetic faces as PNG files, each rendered when it is first requested.
 
     Args:
-        count: Number of faces.
+        count: number of faces.
     """
 
     def __init__(self, count: int) -> None:
@@ -100,7 +100,7 @@ class SampleFaces:
         """Return a face as PNG.
 
         Raises:
-            IndexError: There is no such face.
+            IndexError: there is no such face.
         """
         if not 0 <= number < self.count:
             raise IndexError(number)

@@ -47,8 +47,8 @@ class Batcher:
     """A thread that runs the model on all waiting faces, up to a maximum. It is a scorer itself.
 
     Args:
-        scorer: The model.
-        max_faces: Largest number of faces in a shared batch; a request with more is scored alone. None: as many as suit
+        scorer: the model.
+        max_faces: largest number of faces in a shared batch; a request with more is scored alone. None: as many as suit
             the model's device.
     """
 
@@ -128,12 +128,12 @@ class RequestHandler:
     """Handles uploads within the limits of the settings, with its own threads.
 
     Args:
-        predictor: The model.
-        settings: The limits.
+        predictor: the model.
+        settings: the limits.
 
     Attributes:
-        can_explain: Whether the model has gradients; an exported file has none.
-        unfinished: Number of requests that were accepted and not yet answered.
+        can_explain: whether the model has gradients; an exported file has none.
+        unfinished: number of requests that were accepted and not yet answered.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -160,7 +160,7 @@ class RequestHandler:
         """Return the prediction for an image or video.
 
         Raises:
-            RequestError: With status 413, 422 or 503.
+            RequestError: with status 413, 422 or 503.
         """
         if upload.kind == "video":
             return await self._run(self._slow_threads, self._predict_video, upload)
@@ -170,7 +170,7 @@ class RequestHandler:
         """Return the explanation of one face of an image.
 
         Raises:
-            RequestError: With status 415 for a video, else 413, 422 or 503.
+            RequestError: with status 415 for a video, else 413, 422 or 503.
         """
         if upload.kind == "video":
             raise RequestError(415, "a video cannot be explained; send one of its frames as an image")

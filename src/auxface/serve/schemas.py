@@ -20,7 +20,7 @@ class RequestError(Exception):
 
     Args:
         status: HTTP status code.
-        reason: Why, in one sentence.
+        reason: why, in one sentence.
     """
 
     def __init__(self, status: int, reason: str) -> None:

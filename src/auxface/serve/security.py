@@ -29,8 +29,8 @@ class SecurityMiddleware:
     """Rejects requests without the token, and requests to a local server under another host name; adds headers.
 
     Args:
-        app: The application.
-        settings: Its token and host.
+        app: the application.
+        settings: its token and host.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

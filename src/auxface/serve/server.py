@@ -22,11 +22,11 @@ def serve_model(
     """Serve a model until the process is stopped.
 
     Args:
-        settings: The model and the limits.
-        port: Port to listen on; 0: any free port.
-        workers: Number of processes. Each holds the model, has an equal share of the cores, and applies the limits on
+        settings: the model and the limits.
+        port: port to listen on; 0: any free port.
+        workers: number of processes. Each holds the model, has an equal share of the cores, and applies the limits on
             its own.
-        ready: Called with the server's URL once the model is loaded and the port is open.
+        ready: called with the server's URL once the model is loaded and the port is open.
 
     Raises:
         InputError: FastAPI or uvicorn is not installed, the model cannot be loaded, or the address is not available.

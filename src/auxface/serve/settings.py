@@ -21,22 +21,22 @@ class Settings:
     """The model and the limits of a server.
 
     Attributes:
-        model: A model directory, an exported ``.onnx`` file, or a hub name.
-        host: Address to listen on.
-        token: Token that clients must send as ``Authorization: Bearer TOKEN``; None: no token.
-        report: The model's audit: ``report.html`` or the folder that holds it.
-        max_bytes: Largest upload in bytes.
-        max_pixels: Largest image, or frame of a video, in pixels.
-        max_frames: Largest number of frames that are scored of a video.
-        max_seconds: Longest time for one request, including the upload.
-        queue: Largest number of unfinished requests per process; further requests are refused.
-        batch: Largest number of faces of different requests that are scored together; None: as many as suit the device.
-        faces: See :class:`auxface.Predictor`.
-        detector: See :class:`auxface.Predictor`.
-        weights: See :class:`auxface.Predictor`.
+        model: a model directory, an exported ``.onnx`` file, or a hub name.
+        host: address to listen on.
+        token: token that clients must send as ``Authorization: Bearer TOKEN``; None: no token.
+        report: the model's audit: ``report.html`` or the folder that holds it.
+        max_bytes: largest upload in bytes.
+        max_pixels: largest image, or frame of a video, in pixels.
+        max_frames: largest number of frames that are scored of a video.
+        max_seconds: longest time for one request, including the upload.
+        queue: largest number of unfinished requests per process; further requests are refused.
+        batch: largest number of faces of different requests that are scored together; None: as many as suit the device.
+        faces: see :class:`auxface.Predictor`.
+        detector: see :class:`auxface.Predictor`.
+        weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: Threads of the model per process; 0: as many as cores.
-        samples: Number of synthetic faces that the page offers.
+        threads: threads of the model per process; 0: as many as cores.
+        samples: number of synthetic faces that the page offers.
     """
 
     model: str

@@ -26,8 +26,8 @@ class Upload:
     """A complete uploaded file.
 
     Attributes:
-        data: Its bytes, kept in memory only.
-        kind: Its type, recognized by its first bytes.
+        data: its bytes, kept in memory only.
+        kind: its type, recognized by its first bytes.
     """
 
     data: bytes
@@ -43,7 +43,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
     """Return the file of a request: its body, or the form field ``file``.
 
     Raises:
-        RequestError: With status 400, 408, 413, 415 or 422.
+        RequestError: with status 400, 408, 413, 415 or 422.
     """
     try:
         async with asyncio.timeout(settings.max_seconds):

@@ -41,14 +41,14 @@ class Assembly:
     """Everything that a run needs.
 
     Attributes:
-        recipe: Recipe, with the batch size as a number.
-        manifest: Rows that are used for training and validation, and rows of other splits.
-        tasks: Tasks that the model learns.
-        model: Model with its initial weights, on the CPU.
-        loader: Training split.
-        validation: Validation split.
-        training: What the objectives may ask about the training split.
-        splits: Rows and images of the training and validation splits.
+        recipe: recipe, with the batch size as a number.
+        manifest: rows that are used for training and validation, and rows of other splits.
+        tasks: tasks that the model learns.
+        model: model with its initial weights, on the CPU.
+        loader: training split.
+        validation: validation split.
+        training: what the objectives may ask about the training split.
+        splits: rows and images of the training and validation splits.
     """
 
     recipe: Recipe
@@ -69,14 +69,14 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     """Build the model, read the images (or clips), and let the objectives prepare their tables.
 
     Args:
-        recipe: Recipe.
-        manifest: Manifest.
+        recipe: recipe.
+        manifest: manifest.
         device: ``cpu``, ``cuda`` or ``mps``, for ``train.batch_size=auto``.
-        read: Function of (rows of a split, name of the split, recipe) that returns the usable images. By default,
+        read: function of (rows of a split, name of the split, recipe) that returns the usable images. By default,
             training images are large enough to crop from, and validation images have the input size.
 
     Raises:
-        InputError: The recipe, manifest or images are not usable.
+        InputError: the recipe, manifest or images are not usable.
     """
     self_blend = recipe.train.self_blend
     used = manifest if self_blend is None else real_faces(manifest, self_blend)
@@ -133,7 +133,7 @@ class SampleKeys(Sequence[str]):
     """The sample keys of a manifest as ``dataset/method/source/video/frame``, built when they are read.
 
     Args:
-        manifest: Rows whose keys these are.
+        manifest: rows whose keys these are.
     """
 
     def __init__(self, manifest: Manifest) -> None:

@@ -47,15 +47,15 @@ class RunState:
     """Counters of a run, the content of ``state.json``.
 
     Attributes:
-        step: Optimizer steps done.
-        epoch: Epochs done.
-        step_in_epoch: Steps done of the current epoch.
-        best_value: Best validation figure so far, or None.
-        best_epoch: Epoch of the best figure, counted from 1; 0 before the first validation.
-        validations_since_best: Validations since the best figure.
-        sums: Sums of the scalars that the steps of the current epoch have logged.
-        summed: Number of steps in each sum.
-        scaler: State of the fp16 loss scale; empty without one.
+        step: optimizer steps done.
+        epoch: epochs done.
+        step_in_epoch: steps done of the current epoch.
+        best_value: best validation figure so far, or None.
+        best_epoch: epoch of the best figure, counted from 1; 0 before the first validation.
+        validations_since_best: validations since the best figure.
+        sums: sums of the scalars that the steps of the current epoch have logged.
+        summed: number of steps in each sum.
+        scaler: state of the fp16 loss scale; empty without one.
     """
 
     step: int = 0
@@ -73,15 +73,15 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
     """Write the checkpoint of a step, and delete all but the newest two.
 
     Args:
-        folder: Folder for the checkpoints of a run.
-        tensors: Tensors per file: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of ``TENSORS``.
-        state: Counters.
+        folder: folder for the checkpoints of a run.
+        tensors: tensors per file: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of ``TENSORS``.
+        state: counters.
 
     Returns:
         The folder of the checkpoint.
 
     Raises:
-        OSError: The disk is full or failed; earlier checkpoints are unchanged.
+        OSError: the disk is full or failed; earlier checkpoints are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{state.step:0{_DIGITS}d}"
@@ -113,15 +113,15 @@ def load_checkpoint(
     """Load the newest checkpoint; if it is corrupt, warn and load the previous one.
 
     Args:
-        folder: Folder of the checkpoints of a run.
-        restore: Function that loads tensors per file into model and optimizer; it may raise KeyError, ValueError or
+        folder: folder of the checkpoints of a run.
+        restore: function that loads tensors per file into model and optimizer; it may raise KeyError, ValueError or
             RuntimeError.
 
     Returns:
         The counters, and the tensors per file.
 
     Raises:
-        InputError: No checkpoint in the folder is readable and belongs to this model.
+        InputError: no checkpoint in the folder is readable and belongs to this model.
     """
     reasons: list[str] = []
     for place in _newest_first(folder):
@@ -163,7 +163,7 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
     """Load the result of :func:`optimizer_tensors` into an optimizer.
 
     Raises:
-        KeyError: A tensor belongs to a parameter that the model lacks.
+        KeyError: a tensor belongs to a parameter that the model lacks.
     """
     parameters = dict(model.named_parameters())
     numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
@@ -208,10 +208,10 @@ class RunRecord:
     """The data of a run.
 
     Attributes:
-        data: Absolute path of the manifest.
-        manifest_hash: Hash of the manifest's header and rows.
-        images: Number of usable images per split.
-        unlabeled: Absolute paths of the manifests of unlabeled images, and their hashes.
+        data: absolute path of the manifest.
+        manifest_hash: hash of the manifest's header and rows.
+        images: number of usable images per split.
+        unlabeled: absolute paths of the manifests of unlabeled images, and their hashes.
     """
 
     data: str
@@ -235,7 +235,7 @@ def read_record(folder: Path) -> RunRecord:
     """Read ``run.json`` from a run's folder.
 
     Raises:
-        InputError: No run was started there, or the file is not a valid record.
+        InputError: no run was started there, or the file is not a valid record.
     """
     if not has_record(folder):
         raise InputError(f"{folder}: no run to resume ({_FILE} is missing); start one with 'auxface train RECIPE'")
@@ -249,12 +249,12 @@ def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Ma
     """Read the manifest with which a run was started, and check that it is unchanged.
 
     Args:
-        folder: Folder of the run.
-        record: Record of the run.
-        data: Path of the manifest if it has moved since; None for the recorded path.
+        folder: folder of the run.
+        record: record of the run.
+        data: path of the manifest if it has moved since; None for the recorded path.
 
     Raises:
-        InputError: The manifest is missing, or its header or rows have changed.
+        InputError: the manifest is missing, or its header or rows have changed.
     """
     path = Path(record.data) if data is None else data
     manifest = read_manifest(path)
@@ -266,12 +266,12 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
     """Read the manifests of unlabeled images with which a run was started, and check that they are unchanged.
 
     Args:
-        folder: Folder of the run.
-        record: Record of the run.
-        unlabeled: Paths of the manifests, in their order, if they have moved since; empty for the recorded paths.
+        folder: folder of the run.
+        record: record of the run.
+        unlabeled: paths of the manifests, in their order, if they have moved since; empty for the recorded paths.
 
     Raises:
-        InputError: Another number of manifests, or one is missing or has changed.
+        InputError: another number of manifests, or one is missing or has changed.
     """
     paths = [str(path) for path in unlabeled] or [*record.unlabeled]
     if len(paths) != len(record.unlabeled):
@@ -296,12 +296,12 @@ def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) 
     """Check that as many images are usable as when the run was started; other numbers would change the order.
 
     Args:
-        folder: Folder of the run.
-        record: Record of the run.
-        images: Number of usable images per split now.
+        folder: folder of the run.
+        record: record of the run.
+        images: number of usable images per split now.
 
     Raises:
-        InputError: The number of a split differs.
+        InputError: the number of a split differs.
     """
     for split, count in images.items():
         if record.images.get(split) != count:

@@ -31,7 +31,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     """Return an accelerator for the device and the recipe's precision, over the processes that the launcher started.
 
     Args:
-        recipe: Recipe.
+        recipe: recipe.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
@@ -65,7 +65,7 @@ def resolve_precision(options: Train, device: str) -> str:
     """Return Accelerate's name of a recipe's precision; ``auto`` is bf16 where the device computes in it, else fp32.
 
     Args:
-        options: Section ``train`` of the recipe.
+        options: section ``train`` of the recipe.
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
@@ -130,9 +130,9 @@ def gather_rows(accelerator: Accelerator, rows: Tensor, total: int) -> Tensor:
     """Gather rows that are split over processes as rank, rank + ranks, ..., in their original order.
 
     Args:
-        accelerator: Accelerator of the run.
+        accelerator: accelerator of the run.
         rows: [n, ...], rows of this process.
-        total: Number of rows over all processes.
+        total: number of rows over all processes.
 
     Returns:
         [total, ...] on every process.

@@ -33,13 +33,13 @@ class DryRun:
     """Result of a dry run.
 
     Attributes:
-        loss: Loss of the step on two images.
-        parameters: Number of trainable parameters.
-        batch_size: Images per step.
-        steps: Steps of the whole run.
-        step_seconds: Time of one step of a whole batch, measured.
-        hours: Estimated time of reading, training and validation.
-        memory_gib: Peak memory so far.
+        loss: loss of the step on two images.
+        parameters: number of trainable parameters.
+        batch_size: images per step.
+        steps: steps of the whole run.
+        step_seconds: time of one step of a whole batch, measured.
+        hours: estimated time of reading, training and validation.
+        memory_gib: peak memory so far.
     """
 
     loss: float
@@ -55,12 +55,12 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
     """Train one step on two images, then time steps of the whole batch and validation; write nothing.
 
     Args:
-        assembly: Model and data; the model is changed.
-        accelerator: Accelerator of the run.
-        seconds_per_image: Time to read an image from disk.
+        assembly: model and data; the model is changed.
+        accelerator: accelerator of the run.
+        seconds_per_image: time to read an image from disk.
 
     Raises:
-        InputError: The loss is NaN or infinite.
+        InputError: the loss is NaN or infinite.
     """
     options, loader = assembly.recipe.train, assembly.loader
     unsharded = unsharded_copy(assembly.model, accelerator)
@@ -117,7 +117,7 @@ class FirstImages:
     """Reader of the first few images (or clips) of a split, which writes no cache; for :func:`assemble`.
 
     Attributes:
-        seconds_per_image: Time to read an image (or clip) of the last split that was read.
+        seconds_per_image: time to read an image (or clip) of the last split that was read.
     """
 
     def __init__(self) -> None:

@@ -29,11 +29,11 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
     """Return the error of a loss that is NaN or infinite.
 
     Args:
-        step: Step, counted from 1.
-        keys: Keys of the step's images.
-        folder: Folder of the run.
+        step: step, counted from 1.
+        keys: keys of the step's images.
+        folder: folder of the run.
         precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
-        write: Write all keys to ``nonfinite.json`` in the folder; one process does.
+        write: write all keys to ``nonfinite.json`` in the folder; one process does.
     """
     if write:
         with atomic_file(folder / "nonfinite.json") as temporary:
@@ -53,12 +53,12 @@ def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[
     """Convert out-of-memory, disk-space and compiler errors inside the block to :class:`InputError`.
 
     Args:
-        folder: Folder of the run.
-        batch_size: Images per step.
-        accumulate: Micro-batches per step.
+        folder: folder of the run.
+        batch_size: images per step.
+        accumulate: micro-batches per step.
 
     Raises:
-        InputError: Memory or disk space ran out, or the compiler failed; the message names the settings to change.
+        InputError: memory or disk space ran out, or the compiler failed; the message names the settings to change.
     """
     try:
         yield

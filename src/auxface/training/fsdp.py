@@ -58,7 +58,7 @@ def check_fsdp_options(precision: str) -> None:
         precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
 
     Raises:
-        InputError: The launcher requests FSDP version 1, a setting that would have no effect, or fp16.
+        InputError: the launcher requests FSDP version 1, a setting that would have no effect, or fp16.
     """
     if not fsdp_is_requested():
         return
@@ -93,7 +93,7 @@ def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | 
     Gradient ratios are not measured with sharded weights: their gradients exist only after the backward pass.
 
     Raises:
-        InputError: The recipe uses the balance ``gradient``, which needs these ratios.
+        InputError: the recipe uses the balance ``gradient``, which needs these ratios.
     """
     if not uses_fsdp(accelerator):
         return None
@@ -150,7 +150,7 @@ def full_tensors(tensors: dict[str, Tensor], *, keep: bool = True) -> dict[str, 
     All processes call it together, with the same names in the same order.
 
     Args:
-        tensors: Sharded or full tensors.
+        tensors: sharded or full tensors.
         keep: False on a process that does not need the result; it then gets an empty result.
 
     Returns:
@@ -178,7 +178,7 @@ def load_full_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
     """Load full weights into a model, sharded or not.
 
     Raises:
-        RuntimeError: Names or shapes differ.
+        RuntimeError: names or shapes differ.
     """
     state = model.state_dict()
     model.load_state_dict({name: shard_like(value, state.get(name)) for name, value in weights.items()})
@@ -200,8 +200,8 @@ def full_model(model: JointModel, unsharded: JointModel | None) -> Iterator[Join
     All processes enter the block together; inside, each may call the model any number of times.
 
     Args:
-        model: Model that is trained.
-        unsharded: Copy in CPU memory that receives the full weights, from :func:`unsharded_copy`; None if the model is
+        model: model that is trained.
+        unsharded: copy in CPU memory that receives the full weights, from :func:`unsharded_copy`; None if the model is
             not sharded, in which case the model itself is yielded.
     """
     if unsharded is None:

@@ -27,10 +27,10 @@ class RunLogs:
     """All logs of a run.
 
     Args:
-        folder: Folder of the run.
-        after_step: Steps done so far; later entries of existing logs are dropped, since a resumed run writes them
+        folder: folder of the run.
+        after_step: steps done so far; later entries of existing logs are dropped, since a resumed run writes them
             again.
-        tensorboard: Write TensorBoard event files too.
+        tensorboard: write TensorBoard event files too.
         is_main: False on all processes but the first, which then write nothing.
     """
 
@@ -66,8 +66,8 @@ class JsonLines:
     """A file of JSON lines that is appended to; each line is flushed, so that a killed run keeps it.
 
     Args:
-        path: The file.
-        after_step: Lines of an existing file with a later ``step`` are dropped.
+        path: the file.
+        after_step: lines of an existing file with a later ``step`` are dropped.
     """
 
     def __init__(self, path: Path, after_step: int = 0) -> None:
@@ -90,8 +90,8 @@ class TensorBoardCurves:
     """TensorBoard event files.
 
     Args:
-        folder: Folder for the files.
-        after_step: Points from this step on are dropped, since a resumed run writes them again.
+        folder: folder for the files.
+        after_step: points from this step on are dropped, since a resumed run writes them again.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -141,8 +141,8 @@ class RunningMeans:
     Each scalar is divided by the number of steps that logged it, since not every objective runs in every step.
 
     Attributes:
-        totals: Sums per name, float32 scalars.
-        steps: Number of steps in each sum.
+        totals: sums per name, float32 scalars.
+        steps: number of steps in each sum.
     """
 
     totals: dict[str, Tensor] = field(default_factory=dict)
@@ -165,10 +165,10 @@ class StepMeter:
     """Losses, speed and memory over the last few steps; the device is synchronized only when they are read.
 
     Attributes:
-        steps: Steps since the last reading.
-        images: Images since the last reading, over all processes.
-        means: Means of the scalars that the steps logged.
-        since: Time of the last reading.
+        steps: steps since the last reading.
+        images: images since the last reading, over all processes.
+        means: means of the scalars that the steps logged.
+        since: time of the last reading.
     """
 
     steps: int = 0

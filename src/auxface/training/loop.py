@@ -52,10 +52,10 @@ class TrainingResult:
     """Result of a run.
 
     Attributes:
-        model: Model with its best weights, in evaluation mode.
-        best_epoch: Epoch of the best weights, counted from 1.
-        best_value: Their validation figure; None if it could not be measured.
-        seconds: Duration of training, without earlier parts of a resumed run.
+        model: model with its best weights, in evaluation mode.
+        best_epoch: epoch of the best weights, counted from 1.
+        best_value: their validation figure; None if it could not be measured.
+        seconds: duration of training, without earlier parts of a resumed run.
     """
 
     model: JointModel
@@ -81,18 +81,18 @@ def run_training(
     (seed, step), so a resumed run takes the same steps as an uninterrupted one.
 
     Args:
-        model: Model with its initial weights.
-        loader: Training split.
-        validation: Validation split.
-        folder: Folder for checkpoints and logs; only the first process writes there.
+        model: model with its initial weights.
+        loader: training split.
+        validation: validation split.
+        folder: folder for checkpoints and logs; only the first process writes there.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; ignored if an accelerator is given.
-        training: What the objectives may ask about the training split, for objectives that do.
-        accelerator: See :func:`auxface.training.distributed.make_accelerator`.
-        advance: Function of (steps done, note) that shows progress.
+        training: what the objectives may ask about the training split, for objectives that do.
+        accelerator: see :func:`auxface.training.distributed.make_accelerator`.
+        advance: function of (steps done, note) that shows progress.
 
     Raises:
-        NonFiniteLoss: The loss became NaN or infinite.
-        InputError: The checkpoint belongs to another model, or memory or disk space ran out.
+        NonFiniteLoss: the loss became NaN or infinite.
+        InputError: the checkpoint belongs to another model, or memory or disk space ran out.
     """
     accelerator = accelerator or make_accelerator(model.recipe, device)
     with readable_errors(folder, loader.batch_size, model.recipe.train.accumulate):

@@ -80,11 +80,11 @@ class WeightAverage:
     random initial weights.
 
     Args:
-        model: Model that is trained.
-        decay: Fraction of the average that a step keeps, in (0, 1).
+        model: model that is trained.
+        decay: fraction of the average that a step keeps, in (0, 1).
 
     Attributes:
-        model: Copy of the model with the averaged weights, for validation and saving.
+        model: copy of the model with the averaged weights, for validation and saving.
     """
 
     def __init__(self, model: JointModel, decay: float) -> None:

@@ -36,9 +36,9 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
     The names of weights do not change.
 
     Args:
-        model: Model on its device; changed in place.
-        options: Section ``train`` of the recipe.
-        device: Device on which the model is trained.
+        model: model on its device; changed in place.
+        options: section ``train`` of the recipe.
+        device: device on which the model is trained.
         precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
     """
     # In bf16 on a CPU, torch's fused attention falls back to a slow path; see docs/performance.md.
@@ -60,10 +60,10 @@ def fitting_batch_size(
     """Return the largest batch size that fits into half of the free memory.
 
     Args:
-        model: Model on the CPU.
-        device: Device on which it will be trained: ``cpu``, ``cuda`` or ``mps``.
-        image_count: Number of training images; the batch is at most an eighth of it.
-        available_bytes: Free memory; None to ask the device.
+        model: model on the CPU.
+        device: device on which it will be trained: ``cpu``, ``cuda`` or ``mps``.
+        image_count: number of training images; the batch is at most an eighth of it.
+        available_bytes: free memory; None to ask the device.
 
     Returns:
         A power of two from 1 to 256.

@@ -19,9 +19,9 @@ def learning_rates(total_steps: int, options: Train, *, pretraining: float = 0.0
     The peak is ``base_learning_rate`` times the images per step, divided by 256 (Goyal et al., 2017).
 
     Args:
-        total_steps: Steps of the whole run.
-        options: Section ``train`` of the recipe.
-        pretraining: Fraction of the steps that is a phase of its own, before the rest; 0: there is one phase.
+        total_steps: steps of the whole run.
+        options: section ``train`` of the recipe.
+        pretraining: fraction of the steps that is a phase of its own, before the rest; 0: there is one phase.
     """
     first = _steps_of_pretraining(total_steps, pretraining)
     return [_rate_in_phase(step, steps, options) for steps in (first, total_steps - first) for step in range(steps)]

@@ -44,8 +44,8 @@ class Validation:
     """The validation split.
 
     Attributes:
-        images: Images uint8 [N, 3, S, S], or clips [N, T, 3, S, S].
-        labels: Labels per task, of length N.
+        images: images uint8 [N, 3, S, S], or clips [N, T, 3, S, S].
+        labels: labels per task, of length N.
         videos: int64 [N], number of the video of each clip, to measure videos; None to measure each image or clip.
     """
 
@@ -58,9 +58,9 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
     """Return the figure by which the recipe selects weights; all processes call it together.
 
     Args:
-        model: Model with full weights.
-        validation: Validation split.
-        accelerator: Accelerator of the run.
+        model: model with full weights.
+        validation: validation split.
+        accelerator: accelerator of the run.
 
     Returns:
         The figure, the same on every process, higher for a better model; None if it cannot be measured.
@@ -100,9 +100,9 @@ def video_level(
     A task whose label changes within a video keeps its clips.
 
     Args:
-        tasks: Tasks.
-        logits: Logits of every clip per task, [N, outputs].
-        labels: Labels of every clip per task, of length N.
+        tasks: tasks.
+        logits: logits of every clip per task, [N, outputs].
+        labels: labels of every clip per task, of length N.
         videos: int64 [N], see :func:`video_numbers`.
     """
     _, first, video_of = np.unique(videos, return_index=True, return_inverse=True)
@@ -139,11 +139,11 @@ def calibrate(
     """Fit a temperature (Guo et al., 2017), then choose thresholds and an abstain band on the calibrated scores.
 
     Args:
-        task: Task.
-        logits: Logits of the validation split, [N, outputs].
-        labels: Labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
-        abstain_accuracy: Accuracy that answers outside the band must have (class and binary tasks); None for no band.
-        groups: Level of each row, [N], named after the group; each level gets its own threshold (binary and multilabel
+        task: task.
+        logits: logits of the validation split, [N, outputs].
+        labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
+        abstain_accuracy: accuracy that answers outside the band must have (class and binary tasks); None for no band.
+        groups: level of each row, [N], named after the group; each level gets its own threshold (binary and multilabel
             tasks). None for one threshold for all.
 
     Returns:

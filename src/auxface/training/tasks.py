@@ -31,11 +31,11 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     of an ordinal task are computed on the training split.
 
     Args:
-        recipe: Recipe.
-        manifest: All splits.
+        recipe: recipe.
+        manifest: all splits.
 
     Raises:
-        InputError: The manifest has no label of that name, the label's kind cannot be trained, the recipe names other
+        InputError: the manifest has no label of that name, the label's kind cannot be trained, the recipe names other
             classes, or an option does not apply to that kind of label.
     """
     defaults = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind in _DEFAULT_KINDS}
@@ -134,8 +134,8 @@ def label_tensors(manifest: Manifest, tasks: tuple[LearnedTask, ...]) -> dict[st
     """Return the labels of every row, per task.
 
     Args:
-        manifest: Rows.
-        tasks: Tasks whose labels are returned.
+        manifest: rows.
+        tasks: tasks whose labels are returned.
 
     Returns:
         Class labels as int64 [N], -1 unknown; binary and ordinal labels as float32 [N] and multilabel labels as float32

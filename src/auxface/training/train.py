@@ -88,22 +88,22 @@ def train(
     except to search near-duplicates of unlabeled images, which are written to ``leaks.csv``.
 
     Args:
-        recipe: Recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe.
-        data: Manifest (``.parquet`` or ``.csv``), or a folder of shards.
-        out: Model directory to write.
-        overrides: Settings that replace recipe keys, such as ``"train.epochs=3"``.
-        seed: Seed that replaces the recipe's.
+        recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe.
+        data: manifest (``.parquet`` or ``.csv``), or a folder of shards.
+        out: model directory to write.
+        overrides: settings that replace recipe keys, such as ``"train.epochs=3"``.
+        seed: seed that replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: Replace what auxface wrote in ``out``.
-        unlabeled: Manifests whose training images are trained on without their labels.
-        warn: Called with a text on each auxiliary that hardly acted or did not learn its target, and on unlabeled
+        overwrite: replace what auxface wrote in ``out``.
+        unlabeled: manifests whose training images are trained on without their labels.
+        warn: called with a text on each auxiliary that hardly acted or did not learn its target, and on unlabeled
             images that are small or near-duplicates of validation or test images.
 
     Returns:
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: The recipe, manifest, images or output are not usable (raised before anything is written), the loss
+        InputError: the recipe, manifest, images or output are not usable (raised before anything is written), the loss
             became NaN or infinite, or memory or disk space ran out.
 
     Example:
@@ -158,17 +158,17 @@ def resume(
     On the same machine and device the result equals that of an uninterrupted run bit for bit.
 
     Args:
-        out: Folder of the run.
-        data: Path of the manifest if it has moved; None for the path with which the run was started.
+        out: folder of the run.
+        data: path of the manifest if it has moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        unlabeled: Paths of the manifests of unlabeled images if they have moved, in their order.
-        warn: As for :func:`train`.
+        unlabeled: paths of the manifests of unlabeled images if they have moved, in their order.
+        warn: as for :func:`train`.
 
     Returns:
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: No run was started there, or its manifests or images have changed.
+        InputError: no run was started there, or its manifests or images have changed.
     """
     out = Path(out)
     check_device(device)
@@ -196,15 +196,15 @@ def check(
     """Train one step on two images, and estimate the time and memory of the whole run; write nothing.
 
     Args:
-        recipe: As for :func:`train`.
-        data: As for :func:`train`.
-        overrides: As for :func:`train`.
-        seed: As for :func:`train`.
+        recipe: as for :func:`train`.
+        data: as for :func:`train`.
+        overrides: as for :func:`train`.
+        seed: as for :func:`train`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        unlabeled: As for :func:`train`; near-duplicates are not searched.
+        unlabeled: as for :func:`train`; near-duplicates are not searched.
 
     Raises:
-        InputError: As :func:`train` raises.
+        InputError: as :func:`train` raises.
     """
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
