@@ -18,7 +18,9 @@ MODULES = [
     "auxface.doctor",
     "auxface.data.random",
     "auxface.data.parallel",
+    "auxface.training.auxiliary_effect",
     "auxface.training.sampling",
+    "auxface.training.schedule",
     *PACKAGES,
     *(
         module.name
