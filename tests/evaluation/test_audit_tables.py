@@ -135,7 +135,8 @@ def test_corrupted_groups_equal_an_audit_of_that_table_alone():
     found = audit_tables({"m": table}, robustness={"m": curves}, resamples=50).models["m"].tasks["emotion"]
     alone = audit_tables({"m": curves["snow"][3]}, resamples=50).models["m"].tasks["emotion"]
     there = found.robustness_groups["snow"][3]
-    assert there.gaps["age_group"] == alone.gaps["age_group"]
+    ends = [{name: (gap.value, gap.low) for name, gap in one.gaps["age_group"].items()} for one in (there, alone)]
+    assert ends[0] == ends[1]
     assert there.groups["age_group"] == alone.groups["age_group"]
     assert found.robustness["snow"][3] == alone.overall
 
@@ -212,11 +213,54 @@ def test_order_of_classes_matters_only_for_two_classes():
 def test_gaps_of_two_models_are_compared_by_group():
     one, other = forged_predictions(n=2000), forged_predictions(n=2000, skill=2.0)
     found = audit_tables({"one": one, "other": other}, resamples=100)
-    (item,) = [c for c in found.comparisons if (c.metric, c.group) == ("balanced_accuracy_difference", "race")]
-    one, other = (
-        found.models[name].tasks["forged"].gaps["race"]["balanced_accuracy_difference"] for name in ("one", "other")
-    )
-    assert item.difference.value == pytest.approx(one.value - other.value)
+    items = [c for c in found.comparisons if (c.metric, c.group) == ("balanced_accuracy_difference", "race")]
+    one, other = (found.models[name].tasks["forged"].groups["race"] for name in ("one", "other"))
+    largest = max(one, key=lambda level: one[level]["accuracy"].n)
+    assert {item.level for item in items} == set(one) - {largest}
+    for item in items:
+        ahead = {name: one[name]["balanced_accuracy"].value - other[name]["balanced_accuracy"].value for name in one}
+        assert item.reference == largest
+        assert item.difference.value == pytest.approx(ahead[item.level] - ahead[largest])
+
+
+def test_levels_count_the_same_by_frame_and_by_video():
+    """Fifteen videos of Black people, of 20 frames each or of one: the level is treated equally."""
+    table = forged_predictions(n=4000)
+    found = audit_tables({"m": table}, resamples=100).models["m"].tasks["forged"]
+    frames, videos = (one.groups["race"] for one in (found, found.videos))
+    for level, by_frame in frames.items():
+        assert by_frame["accuracy"].clusters == videos[level]["accuracy"].n == videos[level]["accuracy"].clusters
+        assert (by_frame["accuracy"].why is None) == (videos[level]["accuracy"].why is None)
+
+
+def test_few_clusters_widen_intervals_and_leave_gaps():
+    table = forged_predictions(n=4000, videos=400)
+    few = table.frame["source"].isin(sorted(table.frame["source"].unique())[:4])
+    table.frame["group.race"] = np.where(few, "Few", table.frame["group.race"])
+    found = audit_tables({"m": table}, resamples=100).models["m"].tasks["forged"]
+    own = found.groups["race"]["Few"]
+    assert own["true_positive_rate"].clusters < 10
+    widths = {
+        level: row["true_positive_rate"].high - row["true_positive_rate"].low
+        for level, row in found.groups["race"].items()
+    }
+    assert widths["Few"] == max(widths.values()) > 0.4
+    assert "Few" not in str(found.gaps["race"]["balanced_accuracy_difference"].more)
+    assert "4 of 5 levels" not in str(found.gaps["race"])
+
+
+def test_many_groups_of_noise_need_a_larger_gap():
+    table = forged_predictions(n=1000, videos=1000)
+    generator = np.random.default_rng(1)
+    for place in range(12):
+        table.frame[f"group.noise{place}"] = generator.choice(["a", "b"], 1000)
+    found = audit_tables({"m": table}, resamples=200).models["m"].tasks["forged"]
+    gaps = [found.gaps[name]["balanced_accuracy_difference"] for name in found.gaps if "×" not in name]
+    factors = {round(gap.more["by_chance_of_all"] / gap.more["by_chance"], 6) for gap in gaps}
+    assert len(factors) == 1
+    # Of 14 nearly independent differences of two normal means, the largest exceeds 2.9 standard errors once in twenty.
+    assert 1.3 < factors.pop() < 1.75
+    assert {gap.more["gaps"] for gap in gaps} == {14}
 
 
 def test_validation_chooses_thresholds_and_operating_points():

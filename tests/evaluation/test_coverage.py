@@ -12,6 +12,7 @@ from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
 from auxface.evaluation.intervals import Draws, draw_resamples
 from auxface.evaluation.measure import measure
+from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.classification import DECISIONS
 
 TABLES = 2000
@@ -93,10 +94,10 @@ def coverage(
 @pytest.mark.parametrize(
     ("clusters", "frames", "spread"), [(300, 1, 0.0), (100, 12, 0.8), (1200, 1, 0.0), (1200, 3, 0.8)]
 )
-def test_intervals_cover_the_true_value_93_to_97_percent(clusters, frames, spread):
+def test_intervals_cover_the_true_value(clusters, frames, spread):
     shares = coverage(clusters, frames, spread)
-    # 2,000 tables know a share of 95% to one point, twice its standard error.
-    outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.97}
+    # 2,000 tables know a share of 95% to one point, twice its standard error. Shrinking makes rates a little cautious.
+    outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.985}
     assert not outside
     for name in AT_LEAST:
         assert shares[name] >= 0.93, name
@@ -135,3 +136,58 @@ def test_equal_levels_are_significant_one_time_in_twenty(levels):
 def test_resampling_rows_of_videos_is_too_narrow():
     shares = coverage(100, 12, 0.8, by_row=True, tables=1000)
     assert max(shares[name] for name in ("accuracy", "balanced_accuracy", "auc", "average_precision")) < 0.8
+
+
+FEW = ("accuracy", "balanced_accuracy", "true_positive_rate", "false_positive_rate", "selection_rate", "precision",
+       "auc", "average_precision", "equal_error_rate")  # fmt: skip
+# Levels; positive and negative videos of each; frames of each video; standard deviation by video.
+FEW_CLUSTERS = [(2, 3, 30, 40, 0.8), (2, 6, 6, 40, 0.8), (2, 10, 10, 40, 1.5), (10, 10, 10, 12, 0.8),
+                (2, 5, 60, 1, 0.0), (2, 12, 60, 1, 0.0), (4, 12, 60, 1, 0.0)]  # fmt: skip
+
+
+def equal_levels(
+    seed: int, *, levels: int, positive: int, negative: int, frames: int, spread: float
+) -> tuple[Predictions, np.ndarray]:
+    """Return a table whose levels have equal true performance, and the video of each row."""
+    generator = np.random.default_rng(seed)
+    true = np.tile(np.repeat([1, 0], [positive, negative]), levels)
+    video = np.repeat(np.arange(len(true)), frames)
+    logit = 2 * true[video] - 1 + generator.normal(0, spread, len(true))[video] + generator.normal(0, 0.9, len(video))
+    level = np.repeat(np.arange(levels), positive + negative)[video].astype(str)
+    frame = pd.DataFrame({"group.g": level, "true.t": true[video], "score.t.yes": 1 / (1 + np.exp(-logit))})
+    return Predictions(frame, (TASK,)), video
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("levels", "positive", "negative", "frames", "spread"), FEW_CLUSTERS)
+def test_few_clusters_keep_coverage_and_false_alarms(levels, positive, negative, frames, spread):
+    """Few videos or few positives: the interval of a level holds the true value; equal levels are not significant."""
+    metrics = [METRICS[name] for name in FEW]
+    sizes = {"levels": levels, "positive": positive, "negative": negative, "frames": frames, "spread": spread}
+    many = 100_000 // (positive + negative)
+    large, rows = equal_levels(
+        10**6, levels=1, positive=many * positive, negative=many * negative, frames=1, spread=spread
+    )
+    whole_table = measure(large, TASK, whole(large), rows, draw_resamples(len(rows), 1, 0), metrics).levels[""]
+    truth = {name: draws.values[0] for name, draws in whole_table.items()}
+    held: dict[str, list[bool]] = {}
+    alarms: dict[str, list[bool]] = {}
+    for seed in range(600):
+        table, video = equal_levels(seed, **sizes)
+        draw = draw_resamples(int(video.max()) + 1, 300, seed + 10**7)
+        found = measure(table, TASK, by_group(table, "g"), video, draw, metrics).levels
+        for name, draws in found["0"].items():
+            estimate = draws.estimate()
+            assert estimate.low is not None
+            assert estimate.high is not None
+            held.setdefault(name, []).append(estimate.low <= truth[name] <= estimate.high)
+        overall = measure(table, TASK, whole(table), video, draw, metrics).levels[""]
+        for name, draws in gaps(found, overall).items():
+            if name.endswith("_difference") and draws.estimate().low is not None:
+                alarms.setdefault(name, []).append((draws.estimate().low or 0.0) > 0)
+    print(f"\n{sizes}, 600 tables:", {name: f"{np.mean(values):.1%}" for name, values in held.items()})
+    print("  significant:", {name: f"{np.mean(values):.1%}" for name, values in alarms.items()})
+    # 600 tables know a share of 95% to 1.8 points, twice its standard error.
+    assert min(np.mean(values) for values in held.values()) >= 0.93 - 0.015
+    assert max((np.mean(values) for values in alarms.values()), default=0.0) <= 0.075

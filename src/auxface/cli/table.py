@@ -68,7 +68,7 @@ def _widest(audited: TaskAudit) -> str | None:
         return None
     value, group, gap = max(known, key=lambda item: item[0])
     more = gap.more or {}
-    chance = more.get("by_chance")
+    chance = more.get("by_chance_of_all", more.get("by_chance"))
     limit = f"; expected under equal performance: up to {chance:.3f}" if isinstance(chance, float) else ""
     return (
         f"widest gap in {metric.replace('_', ' ')} {value:.3f} ({group}: best {more['best']}, worst {more['worst']}"

@@ -11,10 +11,10 @@ import numpy as np
 from auxface.evaluation.checks import check_predictions, duplicate_note
 from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
-from auxface.evaluation.fairness import gaps
-from auxface.evaluation.groups import by_column, crossed_partitions, single_partitions, whole
+from auxface.evaluation.fairness import MINIMUM_IN_GAP, factor_for_all, gaps
+from auxface.evaluation.groups import CROSS, by_column, crossed_partitions, single_partitions, whole
 from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Resampling, draw_resamples
-from auxface.evaluation.measure import MINIMUM_GROUP, LevelDraws, count_missing_as_errors, measure
+from auxface.evaluation.measure import MINIMUM_CLUSTERS, LevelDraws, count_missing_as_errors, measure
 from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
 from auxface.evaluation.metrics.classification import confusion
 from auxface.evaluation.predictions import (
@@ -97,6 +97,7 @@ def audit_tables(
     )
     for run in runs:
         run.measure(count)
+    _correct_for_all(runs)
     curves: dict[tuple[str, str], Curves] = {}
     by_name = {run.name: run for run in runs}
     for (key, table), code in zip(corrupted.items(), codes[len(tables) :]):
@@ -130,7 +131,8 @@ def audit_tables(
         "seed": seed,
         "confidence": CONFIDENCE,
         "clusters": list(kinds),
-        "minimum_group": MINIMUM_GROUP,
+        "minimum_clusters": MINIMUM_CLUSTERS,
+        "minimum_clusters_in_gaps": MINIMUM_IN_GAP,
     }
     return Audit({run.name: run.result() for run in runs}, comparisons, _notes(runs) + notes, method)
 
@@ -216,6 +218,29 @@ def _audit_task(
             _add_group(result.attributes[name], partition.name, levels, on_all.attributes[name][""])
         advance()
     return result, overall, by_group
+
+
+def _correct_for_all(runs: Sequence[_Run]) -> None:
+    """Add ``by_chance_of_all`` to the gaps in the decision metric, which the page names in sentences.
+
+    The family of a single group are all single groups, of every task and model; that of crossed groups are all.
+    """
+    every = [
+        (found, group, f"{found.decision_metric}_difference", run.gaps[task][group])
+        for run in runs
+        for task, found in run.audited.items()
+        for group in found.gaps
+    ]
+    for crossed in (False, True):
+        family = [item for item in every if crossed or CROSS not in item[1]]
+        draws = [measured[name] for _, _, name, measured in family if name in measured]
+        factor = factor_for_all(draws)
+        for found, group, name, _ in family:
+            gap = found.gaps[group].get(name)
+            chance = None if gap is None or gap.more is None else gap.more.get("by_chance")
+            if gap is not None and isinstance(chance, float) and crossed == (CROSS in group):
+                more = (gap.more or {}) | {"by_chance_of_all": chance * factor, "gaps": len(draws)}
+                found.gaps[group][name] = replace(gap, more=more)
 
 
 def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 from scipy import stats
 
 from auxface.evaluation.clusters import column_codes, combine_codes
-from auxface.evaluation.fairness import gaps
-from auxface.evaluation.groups import Partition, by_group, whole
+from auxface.evaluation.fairness import gaps, in_gaps
+from auxface.evaluation.groups import NOT_STATED, Partition, by_group, whole
 from auxface.evaluation.intervals import Draws, Estimate, Resampling
 from auxface.evaluation.measure import LevelDraws, measure
-from auxface.evaluation.metrics import decision_metric
+from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, scored_rows
 
 # Sums in another order differ by at most this much, which is no difference.
@@ -35,6 +35,9 @@ class Comparison:
         p: two-sided p-value for a difference of 0; None without an interval.
         p_holm: p corrected by Holm (1979) for all pairs of models, tasks and groups in this metric.
         group: the group whose gap is compared; "" for a metric of all samples.
+        level: of a gap in the decision metric: ``difference`` is that of the two models at this level minus that at
+            ``reference``.
+        reference: the level with the most samples.
     """
 
     task: str
@@ -45,11 +48,14 @@ class Comparison:
     p: float | None
     p_holm: float | None = None
     group: str = ""
+    level: str = ""
+    reference: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the entry of ``report.json``."""
         facts: dict[str, object] = {"metric": self.metric, "first": self.first, "second": self.second}
         facts |= {"group": self.group} if self.group else {}
+        facts |= {"level": self.level, "reference": self.reference} if self.level else {}
         return facts | {"difference": self.difference.to_dict(), "p": self.p, "p_holm": self.p_holm}
 
 
@@ -169,6 +175,13 @@ class _Side:
             return self.group_gaps[group]
         return gaps(self._measure(by_group(self.part(), group), resampling), overall)
 
+    def levels(self, group: str, metric: str, resampling: Resampling) -> dict[str, Draws]:
+        """Return one metric of every level of a group."""
+        task = self.table.task(self.task)
+        partition = by_group(self.part(), group)
+        found = measure(self.part(), task, partition, self.cluster[self.rows], resampling, [METRICS[metric]]).levels
+        return {level: metrics[metric] for level, metrics in found.items() if metric in metrics}
+
     def part(self) -> Predictions:
         return Predictions(self.table.frame.iloc[self.rows], self.table.tasks)
 
@@ -189,11 +202,49 @@ def _compared(
         if group not in sides[1].table.groups():
             continue
         ours, theirs = (side.gaps(group, overall, resampling) for side, overall in zip(sides, (one, other)))
-        for name in (f"{metric}_difference", f"worst_group_{metric}", "equalized_odds_difference"):
+        found += _level_comparisons(task, metric, first, second, sides, group, resampling)
+        for name in (f"worst_group_{metric}", "equalized_odds_difference"):
             if name in ours and name in theirs:
                 # A maximum is biased upwards by the same amount on both sides, so the difference needs no mirroring.
                 found.append(_comparison(task.name, name, first, second, ours[name], theirs[name], group))
     return found
+
+
+def _level_comparisons(
+    task: ScoredTask, metric: str, first: str, second: str, sides: list[_Side], group: str, resampling: Resampling
+) -> list[Comparison]:
+    """Compare the difference of two models at each level with that at the level that has the most samples.
+
+    A signed difference of differences on the same resamples has far more power than the difference of two gaps, each of
+    which is the largest difference of its levels.
+    """
+    ours, theirs = (side.levels(group, metric, resampling) for side in sides)
+    usable = [
+        level
+        for level in ours
+        if level != NOT_STATED and level in theirs and in_gaps(ours[level]) and in_gaps(theirs[level])
+    ]
+    if len(usable) < 2:
+        return []
+    reference = max(usable, key=lambda level: ours[level].n)
+    differences = {
+        level: Draws(
+            ours[level].values - theirs[level].values,
+            min(ours[level].n, theirs[level].n),
+            min(ours[level].degrees(), theirs[level].degrees()) + 1,
+        )
+        for level in usable
+    }
+    return [
+        replace(
+            _comparison(task.name, f"{metric}_difference", first, second, differences[level], differences[reference]),
+            group=group,
+            level=level,
+            reference=reference,
+        )
+        for level in usable
+        if level != reference
+    ]
 
 
 def _comparison(

@@ -1,12 +1,12 @@
 """Gaps between the levels of a group, under fairlearn's names and those of deepfake benchmarks.
 
 ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest over
-the largest, ``worst_group_<metric>`` the worst value, for every metric whose record says ``compared``. Differences and
-ratios name their ``worst`` and ``best`` level. A difference also gives ``by_chance``: the difference that is exceeded
-once in twenty under equal performance, that is if all levels had the same true value (their resamples, centered on one
-value). The largest difference of several noisy values is biased upwards. Its interval therefore begins ``by_chance``
-below it, which holds for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger than expected
-under equal performance.
+the largest, ``worst_group_<metric>`` the worst value, for every metric whose record says ``compared``. Levels with
+fewer than :data:`MINIMUM_IN_GAP` clusters take no part. Differences and ratios name their ``worst`` and ``best`` level.
+A difference also gives ``by_chance``: the difference that is exceeded once in twenty under equal performance, that is
+if all levels had the same true value (their resamples, widened to the interval of each level and centered). The largest
+difference of several noisy values is biased upwards. Its interval therefore begins ``by_chance`` below it, which holds
+for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger than expected under equal performance.
 
 Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
 rate; Hardt et al., 2016) and ``equalized_odds`` (the larger of the true and the false positive rate's); the same for
@@ -20,17 +20,22 @@ precision is ``predictive_parity``. For deepfake benchmarks (Lin et al., 2024), 
   because P(predicted 0 given k') is one minus P(predicted 1 given k').
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
+from scipy import stats
 
 from auxface.evaluation.groups import NOT_STATED
-from auxface.evaluation.intervals import Draws, gap_interval, mirrored, ratio_interval
+from auxface.evaluation.intervals import CONFIDENCE, CONSTANT, Draws, gap_interval, mirrored, ratio_interval
 from auxface.evaluation.measure import LevelDraws
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.metric import Metric
 
+# A level needs this many clusters (of every class that a metric compares) to take part in gaps.
+MINIMUM_IN_GAP = 10
+_NORMAL = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
 # fairlearn's name to the rates whose largest difference (smallest ratio) it is.
 _FAIRLEARN = {
     "demographic_parity": ("selection_rate",),
@@ -82,13 +87,20 @@ def _difference_and_ratio(name: str, metrics: Sequence[Metric], levels: Mapping[
     widest = int(np.argmax([np.ptp(values[:, 0]) for values, _ in tables]))
     values, names = tables[widest]
     high, low = (values[int(choose(values[:, 0]))] for choose in (np.argmax, np.argmin))
-    reach = _expected_under_equal_performance([values for values, _ in tables]) if clusters > 1 else None
+    spread = _spread_of_noise([values for values, _ in tables])
+    reach = _once_in_twenty(spread)
     more: dict[str, object] = _extremes(metrics[widest], values, names)
     chance = {} if reach is None else {"by_chance": reach}
     bounds = (0.0, metrics[0].bounds[1] - metrics[0].bounds[0])
     found = {
         f"{name}_difference": Draws(
-            high - low, n, clusters, rule=partial(gap_interval, reach=reach), bounds=bounds, more=more | chance
+            high - low,
+            n,
+            clusters,
+            rule=partial(gap_interval, reach=reach),
+            noise=spread,
+            bounds=bounds,
+            more=more | chance,
         )
     }
     if not with_ratio:
@@ -100,7 +112,8 @@ def _difference_and_ratio(name: str, metrics: Sequence[Metric], levels: Mapping[
         high, low = (values[int(choose(values[:, 0]))] for choose in (np.argmax, np.argmin))
         upwards = None if reach is None or not high[0] else reach / float(high[0])
         rule = partial(ratio_interval, reach=upwards)
-        found[f"{name}_ratio"] = Draws(low / high, n, clusters, rule=rule, bounds=(0.0, 1.0), more=more)
+        ratio = np.clip(low, 0, None) / np.where(high > 0, high, np.nan)
+        found[f"{name}_ratio"] = Draws(ratio, n, clusters, rule=rule, bounds=(0.0, 1.0), more=more)
     return found
 
 
@@ -109,14 +122,32 @@ def _extremes(metric: Metric, values: np.ndarray, names: list[str]) -> dict[str,
     return {"worst": names[order[0]], "best": names[order[-1]]}
 
 
-def _expected_under_equal_performance(tables: list[np.ndarray]) -> float | None:
-    """Return the difference over levels [levels, 1+R], over all tables, that is exceeded once in twenty."""
+def _spread_of_noise(tables: list[np.ndarray]) -> np.ndarray:
+    """Return the widest difference of the centered levels [levels, 1+R] over all tables, on every resample [R]."""
     centered = [values[:, 1:] - values[:, :1] for values in tables]
     # A level that a resample lacks has no part in it; a resample without any level is excluded.
     with np.errstate(invalid="ignore"):
-        spread = np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centered], axis=0)
-    known = spread[np.isfinite(spread)]
-    return float(np.quantile(known, 0.95)) if len(known) else None
+        return np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centered], axis=0)
+
+
+def _once_in_twenty(noise: np.ndarray) -> float | None:
+    known = noise[np.isfinite(noise)]
+    return float(np.quantile(known, CONFIDENCE)) if len(known) else None
+
+
+def factor_for_all(found: Sequence[Draws]) -> float:
+    """Return the factor by which ``by_chance`` grows for many gaps at once.
+
+    Of many gaps some exceed ``by_chance`` under equal performance. Any of them exceeds its own times this factor once
+    in twenty (max-T: Westfall and Young, 1993). Correlated gaps need less, because all share the same resamples.
+
+    Args:
+        found: differences, such as those of every group, task and model in one metric; some may be unmeasured.
+    """
+    largest = [one.noise / reach for one in found if one.noise is not None and (reach := _once_in_twenty(one.noise))]
+    if not largest:
+        return 1.0
+    return max(1.0, _once_in_twenty(np.fmax.reduce(largest)) or 1.0)
 
 
 def _worst(metric: Metric, levels: Mapping[str, LevelDraws]) -> Draws:
@@ -137,24 +168,44 @@ def _summed_distance(metric: str, levels: Mapping[str, LevelDraws], overall: Lev
         return _unmeasured(metric, levels, n, clusters, stack)
     distance = stack[0] - overall[metric].values
     total = (np.sign(distance[:, :1]) * distance).sum(axis=0)
-    noise = np.abs(distance[:, 1:] - distance[:, :1]).sum(axis=0)
-    known = noise[np.isfinite(noise)]
-    reach = float(np.quantile(known, 0.95)) if len(known) else None
+    reach = _once_in_twenty(np.abs(distance[:, 1:] - distance[:, :1]).sum(axis=0))
     return Draws(total, n, clusters, rule=partial(gap_interval, reach=reach), bounds=(0.0, np.inf))
 
 
 def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, list[str]] | str:
-    """Return the draws [levels, 1+R] and names of the measured levels; if these are fewer than two, the reason."""
-    measured = {name: metrics[metric] for name, metrics in levels.items() if metrics[metric].why is None}
-    measured = {name: draws for name, draws in measured.items() if not np.isnan(draws.values[0])}
+    """Return the widened draws [levels, 1+R] and names of the levels in gaps; if fewer than two are, the reason."""
+    measured = {name: metrics[metric] for name, metrics in levels.items() if in_gaps(metrics[metric])}
     if len(measured) < 2:
-        return f"{len(measured)} of {len(levels)} levels can be measured; a gap needs two"
-    return np.stack([draws.values for draws in measured.values()]), list(measured)
+        return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters or more; a gap needs two"
+    return np.stack([_widened(name, draws) for name, draws in measured.items()]), list(measured)
+
+
+def in_gaps(draws: Draws) -> bool:
+    """Return whether a level takes part in gaps."""
+    if draws.why is not None or np.isnan(draws.values[0]) or draws.why_no_interval() is not None:
+        return False
+    return draws.degrees() + 1 >= MINIMUM_IN_GAP
+
+
+def _widened(name: str, draws: Draws) -> np.ndarray:
+    """Return the value and the resamples [1+R], stretched on both sides so that they spread as the interval does.
+
+    The resamples of few clusters spread too little. If they do not spread at all, normal noise takes their place.
+    """
+    value, noise = draws.values[0], draws.values[1:] - draws.values[0]
+    known = noise[np.isfinite(noise)]
+    deviation = float(known.std())
+    if deviation < CONSTANT:
+        noise, deviation = np.random.default_rng(zlib.crc32(name.encode())).normal(size=len(noise)), 1.0
+    low, high = draws.rule(draws)
+    up, down = max(high - value, 0.0), max(value - low, 0.0)
+    scale = np.where(noise > 0, up, down) / (_NORMAL * deviation)
+    return np.concatenate([[value], value + noise * scale])
 
 
 def _counts(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[int, int]:
     """Return the samples of all measured levels, and the clusters of the smallest, which limits the interval."""
-    measured = [metrics[metric] for metrics in levels.values() if metrics[metric].why is None]
+    measured = [metrics[metric] for metrics in levels.values() if in_gaps(metrics[metric])]
     return sum(draws.n for draws in measured), min((draws.clusters for draws in measured), default=0)
 
 

@@ -4,7 +4,8 @@ All metrics of all models share the resamples of :func:`draw_resamples`, so diff
 :class:`Draws` is a metric on the data and on every resample; its ``rule`` turns these numbers into an interval:
 
 =========================  ============================================================================================
-:func:`percentile`         most metrics (Efron, 1979; expanded for few clusters: Hesterberg, 2015)
+:func:`shrunk_wilson`      rates (Wilson, 1927; the variance of few clusters is shrunk towards that of equal frames)
+:func:`percentile`         other means (Efron, 1979; expanded for few clusters: Hesterberg, 2015)
 :func:`logit_student`      metrics of ranking (Pepe, 2003; Boyd et al., 2013)
 :func:`debiased_student`   the calibration error, which resampling inflates
 :func:`mirrored`           the worst of several levels
@@ -32,6 +33,10 @@ RESAMPLES = 1000
 MINIMUM_FINITE = 0.9
 # Resamples whose quantiles are closer than this are all equal, up to rounding.
 CONSTANT = 1e-9
+# The variance of few clusters is averaged with a cautious one, which has the weight of this many clusters.
+_PRIOR_UNITS = 2
+# With fewer units than this, percentile intervals are at least Student's.
+FEW_UNITS = 30
 # More clusters than this are assigned at random to this many bundles, and bundles are resampled. The standard error is
 # then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need 33 MB at most.
 BUNDLES = 8192
@@ -141,30 +146,50 @@ def percentile(draws: "Draws") -> tuple[float, float]:
     """Return the expanded percentile interval.
 
     Quantiles are widened for the number of independent units, as Hesterberg (2015, "What Teachers Should Know About the
-    Bootstrap") gives them. If all resamples give the same value, for example if there is no error at all, the result
-    is Wilson's interval for that many units.
+    Bootstrap") gives them. With few units it is at least Student's interval. If all resamples give the same value,
+    for example if there is no error at all, the result is Wilson's interval for that many units.
     """
     low, high = _quantiles(draws)
-    if high - low < CONSTANT and draws.units is not None and draws.bounds == (0.0, 1.0):
-        return wilson(float(draws.values[0]), draws.units)
+    if high - low < CONSTANT and draws.bounds == (0.0, 1.0):
+        return wilson(float(draws.values[0]), draws.independent(), quantile=draws.student())
+    if draws.degrees() < FEW_UNITS:
+        half = draws.student() * draws.standard_error()
+        low, high = min(low, float(draws.values[0]) - half), max(high, float(draws.values[0]) + half)
     return low, high
+
+
+def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
+    """Return Wilson's (1927) interval of a rate over clusters, with Student's quantile.
+
+    Its number of samples is the one that would give the variance of the metric. The variance of few clusters is itself
+    uncertain and most often too small: of three videos, all three may be easy. It is therefore averaged, with the
+    weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal.
+    """
+    value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
+    spread = value * (1 - value)
+    effective = independent
+    if spread > CONSTANT:
+        prior = spread / independent
+        variance = ((units - 1) * draws.standard_error() ** 2 + _PRIOR_UNITS * prior) / (units - 1 + _PRIOR_UNITS)
+        effective = spread / variance
+    return wilson(value, effective, quantile=draws.student())
 
 
 def logit_student(draws: "Draws") -> tuple[float, float]:
     """Return Student's interval on the logit scale, with one degree of freedom fewer than there are units.
 
-    For metrics whose noise is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). If the value, or more than a few
-    resamples, are 0 or 1 and have no logit, the result is that of :func:`percentile`.
+    For metrics whose noise is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). The variance is shrunk as that of
+    :func:`shrunk_wilson`, which is the result if the value, or more than a few resamples, are 0 or 1.
     """
-    low, high = _quantiles(draws)
-    value = float(draws.values[0])
+    value, units = float(draws.values[0]), draws.degrees() + 1
     inside = draws.values[1:][(draws.values[1:] > 0) & (draws.values[1:] < 1)]
-    units = draws.clusters if draws.units is None else draws.units
     few_inside = len(inside) < MINIMUM_FINITE * (len(draws.values) - 1)
-    if high - low < CONSTANT or not 0 < value < 1 or units < 2 or few_inside:
-        return percentile(draws)
-    error = float(logit(inside).std()) * np.sqrt(draws.clusters / (draws.clusters - 1))
-    half = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, units - 1)) * error
+    if not 0 < value < 1 or few_inside:
+        return shrunk_wilson(draws)
+    variance = float(logit(inside).var()) * units / (units - 1)
+    prior = 1 / (draws.independent() * value * (1 - value))
+    error = np.sqrt(((units - 1) * variance + _PRIOR_UNITS * prior) / (units - 1 + _PRIOR_UNITS))
+    half = draws.student() * error
     return float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 
@@ -189,9 +214,9 @@ def debiased_student(draws: "Draws") -> tuple[float, float]:
 def mirrored(draws: "Draws") -> tuple[float, float]:
     """Return the percentile interval reflected about the value, which removes the bias of a maximum or a distance.
 
-    The interval always contains the value.
+    The interval always contains the value. The resamples are those of levels whose spread is already widened.
     """
-    low, high = _quantiles(draws)
+    low, high = _plain_quantiles(draws)
     value = float(draws.values[0])
     return min(2 * value - high, value), max(2 * value - low, value)
 
@@ -204,19 +229,19 @@ def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
         reach: the difference that all levels together exceed once in twenty under equal performance; the interval
             therefore holds for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
     """
-    low, high = percentile(draws)
+    low, high = _plain_quantiles(draws)
     return (low if reach is None else float(draws.values[0]) - reach), high
 
 
 def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
     """Return the interval of a smallest ratio: it begins at the quantile and ends ``reach`` above the value."""
-    low, high = percentile(draws)
+    low, high = _plain_quantiles(draws)
     return low, (high if reach is None else float(draws.values[0]) + reach)
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's (1927) score interval of a share observed in ``n`` independent units."""
-    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
+def wilson(share: float, n: float, *, quantile: float | None = None) -> tuple[float, float]:
+    """Return Wilson's (1927) score interval of a share observed in ``n`` units; ``quantile`` None: the normal one."""
+    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2)) if quantile is None else quantile
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
@@ -231,11 +256,14 @@ class Draws:
         n: number of samples.
         clusters: number of clusters of these samples.
         units: independent units that limit a metric in [0, 1], such as the clusters of the rarest class; None: the
-            clusters.
+            clusters. One fewer is the number of degrees of freedom.
+        effective: independent units of the metric if all samples of a cluster were equal; None: ``units``. A mean over
+            two classes has more than the rarest class.
         why: why the metric cannot be measured; None where it can.
         no_interval: why the resamples give no valid interval; None where they do.
         rule: turns the resamples into an interval.
         unfolded: for :func:`debiased_student`: the same metric without the absolute values that fold its noise.
+        noise: of a gap: on every resample, the gap of levels that are equal, float64 [R].
         bounds: the possible range.
         more: further facts for the estimate.
     """
@@ -244,12 +272,31 @@ class Draws:
     n: int
     clusters: int
     units: int | None = None
+    effective: float | None = None
     why: str | None = None
     no_interval: str | None = None
     rule: IntervalRule = percentile
     unfolded: np.ndarray | None = None
+    noise: np.ndarray | None = None
     bounds: tuple[float, float] = (-np.inf, np.inf)
     more: Mapping[str, object] | None = None
+
+    def degrees(self) -> int:
+        """Return the degrees of freedom of the standard error."""
+        return max(1, (self.clusters if self.units is None else min(self.units, self.clusters)) - 1)
+
+    def independent(self) -> float:
+        """Return the independent units of the metric if all samples of a cluster were equal."""
+        return float(self.degrees() + 1 if self.effective is None else self.effective)
+
+    def student(self) -> float:
+        """Return Student's quantile of the two-sided interval."""
+        return float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, self.degrees()))
+
+    def standard_error(self) -> float:
+        """Return the standard deviation of the resamples, corrected for the number of units."""
+        finite = self.values[1:][np.isfinite(self.values[1:])]
+        return float(finite.std()) * float(np.sqrt((self.degrees() + 1) / self.degrees()))
 
     def estimate(self) -> Estimate:
         """Return the value and its interval, clipped to ``bounds``."""
@@ -257,19 +304,28 @@ class Draws:
             return Estimate(None, None, None, self.n, self.clusters, self.why or "undefined on these samples")
         value = float(self.values[0])
         more = dict(self.more) if self.more else None
-        why = self._why_no_interval()
+        why = self.why_no_interval()
         if why:
             return Estimate(value, None, None, self.n, self.clusters, why, more)
         low, high = (float(np.clip(end, *self.bounds)) for end in self.rule(self))
         return Estimate(value, low, high, self.n, self.clusters, None, more)
 
-    def _why_no_interval(self) -> str | None:
+    def why_no_interval(self) -> str | None:
+        """Return why the resamples give no valid interval; None where they do."""
         if self.clusters < 2:
             return "all samples are of one cluster: no interval"
+        if self.units is not None and self.units < 2:
+            return "all samples of a class are of one cluster: no interval"
         finite = np.isfinite(self.values[1:]).mean()
         if finite < MINIMUM_FINITE:
             return f"undefined in {1 - finite:.0%} of the resamples: no interval"
         return self.no_interval
+
+
+def _plain_quantiles(draws: Draws) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(draws.values[1:], [tail, 1 - tail], method="weibull")
+    return float(low), float(high)
 
 
 def _quantiles(draws: Draws) -> tuple[float, float]:

@@ -29,8 +29,8 @@ from auxface.evaluation.predictions import (
     task_samples,
 )
 
-# A level of a group with fewer samples is not measured.
-MINIMUM_GROUP = 30
+# A level of a group needs this many clusters (of every class that a metric compares) for a value.
+MINIMUM_CLUSTERS = 3
 
 LevelDraws = dict[str, Draws]
 
@@ -53,8 +53,9 @@ def measure(
 ) -> Measured:
     """Measure a task per level of a partition.
 
-    A level of a group with fewer than :data:`MINIMUM_GROUP` samples has no values and says why. A level with one class
-    has those that need one class only, such as the accuracy.
+    A metric of a level of a group needs :data:`MINIMUM_CLUSTERS` clusters of the samples that it is computed from, of
+    each class if it compares classes; else it has no value and says why. A level with one class has the metrics that
+    need one class only, such as the accuracy.
 
     Args:
         predictions: a checked table.
@@ -80,6 +81,8 @@ def measure(
 class _Level:
     """The samples of one level: their number and that of their clusters by subset, and why it is not measured.
 
+    ``equal_weight``: independent units of a mean over classes, which all have the same weight.
+
     Subsets are "all"; where there are classes "rarest class" (clusters alone: of the class that has the fewest); with
     two classes also "positive", "negative" and "predicted positive". ``only_class`` is the class if only one occurs.
     """
@@ -88,6 +91,8 @@ class _Level:
     clusters: Mapping[str, int]
     why: str | None
     only_class: str | None = None
+    equal_weight: float = 0.0
+    is_group: bool = False
 
 
 def _measure_single(
@@ -157,14 +162,22 @@ def _describe(
             subsets["predicted positive"] = where[predicted[where] == 1]
     sizes = {name: len(rows) for name, rows in subsets.items()}
     clusters = {name: len(np.unique(cluster[rows])) for name, rows in subsets.items()}
+    equal_weight = 0.0
     if by_class:
-        clusters["rarest class"] = min(len(np.unique(cluster[rows])) for rows in by_class.values())
+        counts = [len(np.unique(cluster[rows])) for rows in by_class.values()]
+        clusters["rarest class"] = min(counts)
+        equal_weight = len(counts) ** 2 / sum(1 / count for count in counts)
     why = None
     if not len(where):
         why = "no samples"
-    elif is_group and len(where) < MINIMUM_GROUP:
-        why = f"only {len(where)} samples, fewer than {MINIMUM_GROUP}"
-    return _Level(sizes, clusters, why, task.classes[next(iter(by_class))] if len(by_class) == 1 else None)
+    elif is_group and clusters["all"] < MINIMUM_CLUSTERS:
+        why = f"only {_counted(clusters['all'], 'cluster')}, fewer than {MINIMUM_CLUSTERS}"
+    only = task.classes[next(iter(by_class))] if len(by_class) == 1 else None
+    return _Level(sizes, clusters, why, only, equal_weight, is_group)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
 
 
 def _draws(metric: Metric, resampled: Resampled, place: int, level: _Level) -> Draws:
@@ -174,6 +187,7 @@ def _draws(metric: Metric, resampled: Resampled, place: int, level: _Level) -> D
         level.sizes[metric.samples],
         level.clusters[metric.samples],
         None if units is None else level.clusters.get(units),
+        level.equal_weight if metric.units == "rarest class" and metric.equal_classes else None,
         why=level.why or _one_class(metric, level) or _too_few_samples(metric, level) or resampled.why.get(place),
         no_interval=_too_few_clusters(metric, level),
         rule=metric.rule,
@@ -195,6 +209,11 @@ def _too_few_samples(metric: Metric, level: _Level) -> str | None:
             return "no sample is called positive" if subset == "predicted positive" else f"no {subset} sample"
         if have < needed:
             return f"{have} {subset} samples; {needed:,} are needed"
+    subset = "rarest class" if metric.units == "rarest class" else metric.samples
+    have = level.clusters.get(subset, MINIMUM_CLUSTERS)
+    if level.is_group and have < MINIMUM_CLUSTERS:
+        of = "of the rarest class" if subset == "rarest class" else f"with {subset} samples"
+        return f"{_counted(have, 'cluster')} {of}; {MINIMUM_CLUSTERS} are needed"
     return None
 
 
@@ -233,7 +252,7 @@ def _attribute_means(
                     np.mean([draws.values for draws in kept], axis=0),
                     n,
                     clusters,
-                    kept[0].units,
+                    min((one.units for one in kept if one.units is not None), default=None),
                     rule=metric.rule,
                     bounds=metric.bounds,
                     more={"attributes": len(kept)} if len(kept) < len(attributes) else None,

@@ -12,7 +12,7 @@ import pandas as pd
 from auxface.evaluation.fairness import metric_gaps
 from auxface.evaluation.groups import NOT_STATED, by_column
 from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, draw_resamples
-from auxface.evaluation.measure import MINIMUM_GROUP
+from auxface.evaluation.measure import MINIMUM_CLUSTERS
 from auxface.evaluation.metrics.metric import Metric, MetricInput, metric_from_function
 
 
@@ -22,8 +22,8 @@ class MetricByGroup:
 
     Attributes:
         overall: of all samples.
-        levels: level to estimate; a level with fewer than :data:`~auxface.evaluation.measure.MINIMUM_GROUP` samples has
-            no value and says why.
+        levels: level to estimate; a level with fewer than :data:`~auxface.evaluation.measure.MINIMUM_CLUSTERS` clusters
+            has no value and says why.
         difference: largest minus smallest value over levels; ``more`` holds ``worst``, ``best`` and ``by_chance``.
         ratio: smallest over largest value; None if the metric can be negative.
         worst: the worst value.
@@ -90,11 +90,12 @@ def metric_by_group(
     resampling = draw_resamples(int(clusters.max()) + 1, resamples, seed)
 
     def draws(level: np.ndarray, levels: int, minimum: int) -> list[Draws]:
-        small = np.bincount(level, minlength=levels) < minimum
+        counts = [len(np.unique(clusters[level == place])) for place in range(levels)]
+        small = np.array(counts) < minimum
         data = MetricInput(true, None, given, 0, level, levels, clusters, resampling, skip=small)
         return _draws(metric, data, minimum)
 
-    levels = dict(zip(partition.levels, draws(partition.code, len(partition.levels), MINIMUM_GROUP)))
+    levels = dict(zip(partition.levels, draws(partition.code, len(partition.levels), MINIMUM_CLUSTERS)))
     stated = {name: {metric.name: one} for name, one in levels.items() if name != NOT_STATED}
     gaps = metric_gaps(metric, stated)
     ratio = gaps.get("metric_ratio")
@@ -113,8 +114,8 @@ def _draws(metric: Metric, data: MetricInput, minimum: int) -> list[Draws]:
     for place in range(data.levels):
         rows = data.level == place
         n, small = int(rows.sum()), data.skip is not None and data.skip[place]
-        why = f"only {n} samples, fewer than {minimum}" if small else resampled.why.get(place)
         clusters = len(np.unique(data.cluster[rows]))
+        why = f"only {clusters} clusters, fewer than {minimum}" if small else resampled.why.get(place)
         values = resampled.values[place]
         found.append(Draws(values, n, clusters, why=why, rule=metric.rule, bounds=metric.bounds))
     return found

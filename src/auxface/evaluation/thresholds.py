@@ -17,7 +17,7 @@ from sklearn.metrics import roc_curve
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import NOT_STATED, by_column, by_group, whole
 from auxface.evaluation.intervals import Resampling
-from auxface.evaluation.measure import MINIMUM_GROUP, measure
+from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics.calibration import CALIBRATION, fit_temperature
 from auxface.evaluation.metrics.classification import DECISIONS
 from auxface.evaluation.predictions import (
@@ -31,6 +31,8 @@ from auxface.evaluation.predictions import (
 )
 from auxface.evaluation.results import GroupThresholds, OperatingPoint, TaskAudit, estimates
 
+# A level with fewer validation samples keeps the common threshold.
+MINIMUM_SAMPLES = 30
 RULES = ("balanced_accuracy", "equal_error", "fpr=RATE")
 DEFAULT_RULE = "balanced_accuracy"
 # Ends of an abstain band: every score answers well enough, or none does (the number after 1).
@@ -99,7 +101,7 @@ def choose_level_thresholds(
 
     Returns:
         Level to threshold; and level to the reason why it has none: fewer than
-        :data:`~auxface.evaluation.measure.MINIMUM_GROUP` samples, or one class.
+        :data:`MINIMUM_SAMPLES` samples, or one class.
     """
     partition = by_column("", levels)
     thresholds: dict[str, float] = {}
@@ -108,8 +110,8 @@ def choose_level_thresholds(
         if level == NOT_STATED:
             continue
         here = partition.code == place
-        if here.sum() < MINIMUM_GROUP:
-            kept[level] = f"{here.sum()} validation samples, fewer than {MINIMUM_GROUP}"
+        if here.sum() < MINIMUM_SAMPLES:
+            kept[level] = f"{here.sum()} validation samples, fewer than {MINIMUM_SAMPLES}"
         elif len(np.unique(y[here])) < 2:
             kept[level] = "one class in the validation table"
         else:

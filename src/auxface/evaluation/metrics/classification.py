@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auxface.evaluation.intervals import shrunk_wilson
 from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled, mean_over_samples
 
 
@@ -105,6 +106,7 @@ DECISIONS = (
         compared=True,
         counts_missing=True,
         column={"class": 10, "binary": 40, "multilabel": 20},
+        rule=shrunk_wilson,
     ),
     Metric(
         "balanced_accuracy",
@@ -114,8 +116,10 @@ DECISIONS = (
         from_counts,
         _balanced_accuracy,
         units="rarest class",
+        equal_classes=True,
         compared=True,
         column={"class": 20, "binary": 50, "multilabel": 10},
+        rule=shrunk_wilson,
     ),
     Metric(
         "macro_f1",
@@ -125,8 +129,10 @@ DECISIONS = (
         from_counts,
         _macro_f1,
         units="rarest class",
+        equal_classes=True,
         compared=True,
         column={"class": 30},
+        rule=shrunk_wilson,
     ),
     Metric(
         "true_positive_rate",
@@ -138,6 +144,7 @@ DECISIONS = (
         two_classes=True,
         samples="positive",
         minimum={"positive": 1},
+        rule=shrunk_wilson,
     ),
     Metric(
         "false_positive_rate",
@@ -150,6 +157,7 @@ DECISIONS = (
         two_classes=True,
         samples="negative",
         minimum={"negative": 1},
+        rule=shrunk_wilson,
     ),
     Metric(
         "precision",
@@ -161,6 +169,7 @@ DECISIONS = (
         two_classes=True,
         samples="predicted positive",
         minimum={"predicted positive": 1},
+        rule=shrunk_wilson,
     ),
     Metric(
         "selection_rate",
@@ -170,6 +179,7 @@ DECISIONS = (
         from_counts,
         _selection_rate,
         two_classes=True,
+        rule=shrunk_wilson,
     ),
 )
 
@@ -200,6 +210,7 @@ ABSTENTION = (
         mean_over_samples,
         _answered_share,
         needs_scores=True,
+        rule=shrunk_wilson,
     ),
     Metric(
         "accuracy_when_answered",
@@ -209,5 +220,6 @@ ABSTENTION = (
         mean_over_samples,
         _accuracy_when_answered,
         needs_scores=True,
+        rule=shrunk_wilson,
     ),
 )

@@ -107,6 +107,7 @@ class Metric:
         samples: the samples that it is computed from; their number is ``n``.
         units: independent units behind the interval: the clusters of ``samples``, the clusters of the ``rarest class``,
             or None: all clusters, and no Wilson interval.
+        equal_classes: whether it is a mean over classes of equal weight.
         minimum: smallest number of samples of a subset with which the metric has a value.
         minimum_clusters: smallest number of clusters of a subset with which the metric has an interval.
         compared: whether gaps between the levels of a group are reported.
@@ -129,6 +130,7 @@ class Metric:
     two_classes: bool = False
     samples: Subset = "all"
     units: Literal["samples", "rarest class"] | None = "samples"
+    equal_classes: bool = False
     minimum: Mapping[Subset, int] = field(default_factory=dict)
     minimum_clusters: Mapping[Subset, int] = field(default_factory=dict)
     compared: bool = False

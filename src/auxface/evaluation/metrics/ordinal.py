@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from auxface.evaluation.intervals import shrunk_wilson
 from auxface.evaluation.metrics.metric import Metric, MetricInput, mean_over_samples
 
 
@@ -26,6 +27,7 @@ def _cumulative_score(limit: int, column: int) -> Metric:
         ("ordinal",),
         mean_over_samples,
         partial(_within, limit=limit),
+        rule=shrunk_wilson,
         counts_missing=True,
         column={"ordinal": column},
     )

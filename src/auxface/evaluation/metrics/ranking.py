@@ -15,7 +15,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from auxface.evaluation.intervals import logit_student
+from auxface.evaluation.intervals import logit_student, shrunk_wilson
 from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled
 
 # On the resamples of longer tables, scores are grouped into this many steps of equal count (the value itself is always
@@ -154,6 +154,7 @@ def _tpr_record(rate: float, column: int) -> Metric:
         ("class", "binary"),
         from_roc,
         partial(_tpr_at_fpr, rate=rate),
+        rule=shrunk_wilson,
         needs_scores=True,
         two_classes=True,
         units="rarest class",

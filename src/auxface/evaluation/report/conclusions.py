@@ -6,15 +6,17 @@ once, in :data:`TERMS`.
 """
 
 from auxface.evaluation.compare import Comparison
+from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS
-from auxface.evaluation.report.formatting import format_difference, words
+from auxface.evaluation.report.formatting import capitalized, format_difference, words
 from auxface.evaluation.results import TaskAudit
 
 SIGNIFICANT = 0.05
 TERMS = (
-    "Expected under equal performance: the gap that would be exceeded in one of 20 such tables if the model were "
-    "equally good for all levels of the group. A gap is significant if it is larger. A difference between two models "
-    "is significant if p < 0.05 after Holm's correction and its interval excludes 0."
+    "Expected under equal performance: of all gaps that the page compares in this metric, one or more would exceed "
+    "this value in one of 20 such tables if the model were equally good for all levels. A gap is significant if it is "
+    "larger. A difference between two models is significant if p < 0.05 after Holm's correction and its interval "
+    "excludes 0."
 )
 
 
@@ -43,25 +45,25 @@ def comparison_sentence(item: Comparison) -> str:
         value, low, high = -value, -high, -low
     return (
         f"{better} is significantly better than {worse} in {title}: {format_difference(item.metric, value)} "
-        f"(95% interval {_ends(item.metric, low, high)}). Another training run of either may differ by more."
+        f"(95% interval {_ends(item.metric, low, high)})."
     )
 
 
 def gap_comparison_sentence(item: Comparison) -> str:
-    """Return what the difference of two models in the gap of a group shows; "" if it cannot be measured."""
+    """Return whether the difference of two models differs between two levels; "" if it cannot be measured."""
     found = item.difference
     if found.value is None or found.low is None or found.high is None:
         return ""
     metric = item.metric.removesuffix("_difference")
-    gap = f"gap in {METRICS[metric].title} between the levels of {words(item.group)}"
-    if not is_significant(item):
-        return (
-            f"The {gap} does not differ significantly between {item.first} and {item.second}: "
-            f"{format_difference(metric, found.value)} (95% interval {_ends(metric, found.low, found.high)})."
-        )
-    narrow, wide = (item.first, item.second) if found.value < 0 else (item.second, item.first)
-    by = format_difference(metric, abs(found.value), signed=False)
-    return f"The {gap} is significantly smaller for {narrow} than for {wide}, by {by}."
+    size = format_difference(metric, abs(found.value), signed=False)
+    more = "larger" if found.value > 0 else "smaller"
+    level, group = words(item.level), words(item.group)
+    significance = "significant" if is_significant(item) else "not significant"
+    return (
+        f"{capitalized(METRICS[metric].title)} of {item.first} minus that of {item.second} is {size} {more} for "
+        f"{group} {level} than for {words(item.reference)} (95% interval {_ends(metric, found.low, found.high)}); this "
+        f"is {significance}."
+    )
 
 
 def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
@@ -72,17 +74,19 @@ def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
         return f"{model}: the gap in {title} is not measured: {gap.why}." if gap is not None and gap.why else ""
     size = format_difference(metric, gap.value, signed=False)
     text = f"{model}: the gap in {title} is {size} (best {gap.more['best']}, worst {gap.more['worst']})"
-    return f"{text}; {gap_significance(metric, gap.value, gap.more.get('by_chance')) or gap.why or 'no interval'}."
+    return f"{text}; {gap_significance(metric, gap) or gap.why or 'no interval'}."
 
 
-def gap_significance(metric: str, value: float, by_chance: object) -> str:
+def gap_significance(metric: str, gap: Estimate) -> str:
     """Return whether a gap is significant, and the gap expected under equal performance; "" if that is unknown."""
-    if not isinstance(by_chance, float):
+    more = gap.more or {}
+    limit = more.get("by_chance_of_all", more.get("by_chance"))
+    if gap.value is None or not isinstance(limit, float):
         return ""
-    limit = format_difference(metric, by_chance, signed=False)
-    if value > by_chance:
-        return f"this is significant (expected under equal performance: up to {limit})"
-    return f"this is not significant (expected under equal performance: up to {limit})"
+    size, count = format_difference(metric, limit, signed=False), more.get("gaps", 1)
+    of = f" over {count} gaps" if count != 1 else ""
+    verdict = "significant" if gap.value > limit else "not significant"
+    return f"this is {verdict} (expected under equal performance{of}: up to {size})"
 
 
 def _ends(metric: str, low: float, high: float) -> str:

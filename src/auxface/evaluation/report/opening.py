@@ -11,6 +11,7 @@ from auxface.evaluation.report.formatting import (
     capitalized,
     corruption_title,
     format_difference,
+    interval_ends,
     interval_text,
     is_attack,
     listed,
@@ -35,7 +36,7 @@ def opening_sentences(audit: Audit, task: str) -> list[Sentence]:
     return [
         _how_good(audit, task, name),
         _how_certain(audit, task, name),
-        _worst_for(name, audited),
+        _worst_for(audit, name, audited),
         _how_robust(name, audited),
         _excluded(audit.models[name], audited, name if len(audit.models) > 1 else ""),
     ]
@@ -65,8 +66,8 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
     classes = audited.task.classes
     kind = audited.task.kind if metric == PRIMARY[audited.task.kind] else "other"
     text = {
-        "other": f"{name} has {_article(title)} of {figure} on {estimate.n:,} samples",
-        "class": f"{name} predicts {words(task)} with an accuracy of {figure} on {estimate.n:,} samples",
+        "other": f"{name} has {_article(title)} of {figure} on {_counted(audit, estimate)}",
+        "class": f"{name} predicts {words(task)} with an accuracy of {figure} on {_counted(audit, estimate)}",
         "binary": (
             f"{name} has an AUC of {figure}: it scores {_article(words(classes[-1]))} sample above "
             f"{_article(words(classes[0]))} one in {100 * estimate.value:.1f}% of all pairs"
@@ -74,7 +75,7 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
             else ""
         ),
         "multilabel": f"{name} has a balanced accuracy of {figure}, averaged over {len(classes)} attributes",
-        "ordinal": f"{name} has a mean absolute error of {figure} on {estimate.n:,} samples",
+        "ordinal": f"{name} has a mean absolute error of {figure} on {_counted(audit, estimate)}",
     }[kind]
     others = [
         f"{other} {format_value(metric, model.tasks[task].overall[metric].value)}"
@@ -121,7 +122,6 @@ def _how_certain(audit: Audit, task: str, name: str) -> Sentence:
     estimate, title = audited.overall[metric], METRICS[metric].title
     if estimate.low is None or estimate.high is None:
         return Sentence("How certain?", "–", f"No interval of the {title} can be given: {estimate.why}.")
-    half = (estimate.high - estimate.low) / 2
     text = (
         f"The true value of {title} lies between {format_value(metric, estimate.low)} and "
         f"{format_value(metric, estimate.high)} (95% confidence, from {estimate.clusters:,} {_cluster_name(audit)})."
@@ -137,7 +137,7 @@ def _how_certain(audit: Audit, task: str, name: str) -> Sentence:
         text += f" The difference in {title} to {listed(beaten)} is significant."
     if unclear:
         text += f" The difference in {title} to {listed(unclear)} is not significant."
-    return Sentence("How certain?", "±" + format_difference(metric, half, signed=False), text)
+    return Sentence("How certain?", interval_ends(metric, estimate), text)
 
 
 def _other(item: Comparison, name: str) -> str:
@@ -150,31 +150,39 @@ def _cluster_name(audit: Audit) -> str:
     return names.get(kinds[0], "clusters") if len(kinds) == 1 else "clusters"
 
 
-def _worst_for(name: str, audited: TaskAudit) -> Sentence:
+def _counted(audit: Audit, estimate: Estimate) -> str:
+    """Return the number of samples and, if they are not one by one, of their clusters."""
+    samples, name = f"{estimate.n:,} samples", _cluster_name(audit)
+    return samples if name == "samples" else f"{samples} of {estimate.clusters:,} {name}"
+
+
+def _worst_for(audit: Audit, name: str, audited: TaskAudit) -> Sentence:
     metric = audited.decision_metric
     question, title = "For whom is it worst?", METRICS[metric].title
-    levels = [
-        (estimates[metric].value, group, level, estimates[metric])
-        for group, found in audited.groups.items()
+    worst = [
+        (audited.groups[group][level][metric], group, level)
+        for group, found in audited.gaps.items()
         if CROSS not in group
-        for level, estimates in found.items()
-        if metric in estimates and estimates[metric].value is not None
+        and (gap := found.get(f"{metric}_difference")) is not None
+        and (level := str((gap.more or {}).get("worst", ""))) in audited.groups[group]
     ]
-    if not levels:
-        return Sentence(question, "–", f"Unknown: the table has no group in which the {title} can be measured.")
-    worst = min if METRICS[metric].higher_is_better else max
-    value, group, level, estimate = worst(levels, key=lambda item: item[0] or 0.0)
+    if not worst:
+        return Sentence(question, "–", f"Unknown: no group has two levels in which the {title} can be compared.")
+    choose = min if METRICS[metric].higher_is_better else max
+    estimate, group, level = choose(worst, key=lambda item: item[0].value or 0.0)
+    value = estimate.value
     figure = format_value(metric, value)
     text = (
         f"{name} is worst for {words(group)} {level}, with {_article(title)} of {figure}"
-        f"{interval_text(metric, estimate)} on {estimate.n:,} samples"
+        f"{interval_text(metric, estimate)} on {_counted(audit, estimate)}"
     )
     gap = audited.gaps[group].get(f"{metric}_difference")
     if gap is None or gap.value is None or gap.more is None:
         return Sentence(question, figure, text + ".")
     best = audited.groups[group][str(gap.more["best"])][metric]
-    text += f"; it is best for {gap.more['best']}, with {format_value(metric, best.value)}."
-    significance = gap_significance(metric, gap.value, gap.more.get("by_chance"))
+    found = f"{format_value(metric, best.value)}{interval_text(metric, best)} on {_counted(audit, best)}"
+    text += f"; it is best for {gap.more['best']}, with {found}."
+    significance = gap_significance(metric, gap)
     if significance:
         text += f" The gap is {format_difference(metric, gap.value, signed=False)}; {significance}."
     return Sentence(question, figure, text)

@@ -40,6 +40,7 @@ def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -
                 _add(rows, alone, where | {"attribute": attribute}, "sample", "attribute_")
     for item in audit.comparisons:
         facts = {"task": item.task, "metric": item.metric, "group": item.group}
+        facts |= {"level": item.level, "reference": item.reference}
         facts |= {"first": item.first, "second": item.second}
         rows.setdefault("comparisons", []).append(facts | _flat(item.difference) | {"p": item.p, "p_holm": item.p_holm})
     tables = {name: pd.DataFrame(found) for name, found in rows.items() if found}
