@@ -1,6 +1,7 @@
 """Files that are complete or absent: written under a temporary name, then renamed. For folders see ``output_folder``.
 
-Example:
+Example::
+
     with atomic_file(Path("report.html")) as temporary:
         temporary.write_text(page)
 """

@@ -1,5 +1,7 @@
 """The demo: train three models on the same synthetic faces with the same budget and seed, and compare them.
 
+Example::
+
     result = demo(Path("runs/demo"))
     result.page  # the report
 

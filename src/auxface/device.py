@@ -3,7 +3,8 @@
 Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
 which it was trained. torch is imported on the first call.
 
-Example:
+Example::
+
     check_device("mps")                  # InputError if this machine has no Apple GPU
     model.to(resolve_device("auto"))
 """

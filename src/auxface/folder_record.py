@@ -4,7 +4,8 @@
 place, so that a kill in the middle leaves no unknown file. ``growing`` holds patterns of names, for files that a run
 appends to or replaces until it ends.
 
-Example:
+Example::
+
     record = read_record(folder) or FolderRecord()
     record.wrote("report.json", folder / "report.json")
 """

@@ -2,7 +2,8 @@
 
 The record is ``.auxface.json``, see ``folder_record``. A subfolder with a record of its own is checked by that record.
 
-Example:
+Example::
+
     check_output_folder(out, overwrite)             # before any work
     with written_folder(out) as temporary:          # complete or not at all
         (temporary / "report.json").write_text(...)

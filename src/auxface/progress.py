@@ -1,6 +1,7 @@
 """Progress bars on standard error, so that standard output holds results only.
 
-Example:
+Example::
+
     with progress_bar("decode", len(paths), "images") as advance:
         for path in paths:
             advance()

@@ -1,6 +1,7 @@
 """Where a result came from: versions, kind of machine, commit, time.
 
-Example:
+Example::
+
     provenance(recipe_hash="1f0c", seed=0)["machine"]       # '2-core x86_64 Linux, no GPU'
 """
 

@@ -3,6 +3,8 @@
 A task's :class:`~auxface.model.config.TaskRecord` holds the temperature, thresholds and abstain band that training
 chose on the validation split.
 
+Example::
+
     answers = answers_from_logits(task, logits)    # logits [N, outputs], one Answer per face
     answers[0].answer, answers[0].probabilities
 """

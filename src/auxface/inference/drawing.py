@@ -1,8 +1,10 @@
 """Predictions drawn: boxes and labels on images and videos, and figures of images and of scores over time.
 
-draw_boxes(pixels, prediction.faces)            # uint8 [H, W, 3]
-write_overlay_video(prediction, Path("out.mp4"))
-prediction_figure(prediction)                   # matplotlib
+Example::
+
+    draw_boxes(pixels, prediction.faces)            # uint8 [H, W, 3]
+    write_overlay_video(prediction, Path("out.mp4"))
+    prediction_figure(prediction)                   # matplotlib
 """
 
 from collections.abc import Callable, Sequence

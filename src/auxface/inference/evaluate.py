@@ -1,7 +1,9 @@
 """Evaluate models on a split of a manifest: predictions, robustness, and a report.
 
-audit = evaluate(Path("runs/x"), Path("faces.parquet"), Path("runs/x/test"))
-audit.models["x"].tasks["emotion"].overall["accuracy"]
+Example::
+
+    audit = evaluate(Path("runs/x"), Path("faces.parquet"), Path("runs/x/test"))
+    audit.models["x"].tasks["emotion"].overall["accuracy"]
 """
 
 from collections.abc import Mapping, Sequence

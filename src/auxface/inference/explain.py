@@ -1,13 +1,15 @@
 """Explain a model's answers for the faces of one image: saliency maps and reconstruction errors.
 
+Example::
+
     [explanation] = explain_image(predictor, "photo.jpg")
     explanation.gradients, explanation.reconstructions[0].error
 
 :func:`explain` draws the explanations of an image file to a PNG.
 
-A figure holds the heat maps of several faces as one PNG:
+A figure holds the heat maps of several faces as one PNG::
 
-png = explanation_figure(explain_image(predictor, "photo.jpg"))
+    png = explanation_figure(explain_image(predictor, "photo.jpg"))
 """
 
 import io

@@ -1,6 +1,8 @@
 """Report sections of ``auxface evaluate --explain``: mean saliency and mean reconstruction error by class and group.
 
-sections = explanation_sections("run", model, LabeledFaces(images, table), prefix="", resamples=1000, seed=0)
+Example::
+
+    sections = explanation_sections("run", model, LabeledFaces(images, table), prefix="", resamples=1000, seed=0)
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
 """Export a model to ONNX or torch.export, with preprocessing, class names and thresholds inside the file.
 
-export("runs/x", Path("x.onnx"))
-export("runs/x", Path("x.int8.onnx"), int8="static", calibrate=Path("faces.parquet"))
+Example::
+
+    export("runs/x", Path("x.onnx"))
+    export("runs/x", Path("x.int8.onnx"), int8="static", calibrate=Path("faces.parquet"))
 """
 
 import contextlib

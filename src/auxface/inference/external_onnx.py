@@ -2,6 +2,8 @@
 
 Its preprocessing comes from its metadata, else from the recipe of a model directory with the same tasks.
 
+Example::
+
     model = open_onnx(Path("other.onnx"), reference=saved.config)
     model.score_images(images)    # logits per task
 """

@@ -3,6 +3,8 @@
 :class:`Tracker` matches the boxes of each frame with those of the frame before by overlap. For a clip of consecutive
 frames, ``auxface.data.faces.cropper`` follows one face instead.
 
+Example::
+
     tracker = Tracker()
     for frame, seconds, boxes, logits in detections:    # in order
         tracker.add(frame, seconds, boxes, logits)

@@ -1,7 +1,9 @@
 """Saliency maps and reconstruction errors of many faces, and their mean per class or group.
 
-maps = saliency_maps(model, images, "emotion", outputs)
-png = mean_map_figure(images, maps.values, [FaceSet("happy", rows)])
+Example::
+
+    maps = saliency_maps(model, images, "emotion", outputs)
+    png = mean_map_figure(images, maps.values, [FaceSet("happy", rows)])
 """
 
 import io

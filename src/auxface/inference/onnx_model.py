@@ -1,11 +1,13 @@
 """ONNX models exported by ``auxface export``: run by ONNX Runtime, and quantized to 8 bits.
 
-model = OnnxModel(Path("x.onnx"))
-model.score_images(images)    # logits per task
+Example::
 
-A file is quantized with ONNX Runtime's own tools:
+    model = OnnxModel(Path("x.onnx"))
+    model.score_images(images)    # logits per task
 
-quantize(Path("x.onnx"), static=True, images=images)
+A file is quantized with ONNX Runtime's own tools::
+
+    quantize(Path("x.onnx"), static=True, images=images)
 """
 
 import contextlib

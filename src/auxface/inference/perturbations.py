@@ -2,12 +2,16 @@
 
 Each perturbation changes a batch of images before the model scores it.
 
+Example::
+
     names = perturbation_names(["common", "h264"])
     for perturbation in perturbations(names, seeds, severities=(1, 3, 5)):
         changed = perturbation.apply(images, 0)
 
 Adversarial attacks are FGSM (Goodfellow, Shlens and Szegedy, 2015) and PGD (Madry et al., 2018), with bounds in steps
 of 1/255.
+
+Example::
 
     attacked = attack(model, images, labels, seeds, name="pgd", bound=2)
 """

@@ -1,6 +1,8 @@
 """Predict for images, folders and videos; optionally write tables and overlays.
 
-results = predict("runs/x", ["photo.jpg", "folder/", "clip.mp4"], out=Path("out"), overlay=True)
+Example::
+
+    results = predict("runs/x", ["photo.jpg", "folder/", "clip.mp4"], out=Path("out"), overlay=True)
 """
 
 import itertools

@@ -3,6 +3,8 @@
 The video is streamed in constant memory. A model of images scores frames at a fixed rate. A model of video clips scores
 clips spread evenly over the video, in each the largest face, tracked through the clip.
 
+Example::
+
     prediction = predict_video(predictor, Path("clip.mp4"))
     prediction.tasks["forged"].answer
 """

@@ -1,8 +1,10 @@
 """What a predictor returns for one input: faces with answers, as objects, JSON, a table or a figure.
 
-prediction = predictor("photo.jpg")
-prediction.faces[0].tasks["emotion"].answer
-prediction.to_dict(), prediction.to_frame(), prediction.plot()
+Example::
+
+    prediction = predictor("photo.jpg")
+    prediction.faces[0].tasks["emotion"].answer
+    prediction.to_dict(), prediction.to_frame(), prediction.plot()
 """
 
 from dataclasses import dataclass, field

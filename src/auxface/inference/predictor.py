@@ -1,8 +1,10 @@
 """The predictor: a trained model that predicts the classes of faces in images.
 
-predictor = Predictor.from_pretrained("runs/x")
-prediction = predictor("photo.jpg")
-prediction.faces[0].tasks["emotion"].answer
+Example::
+
+    predictor = Predictor.from_pretrained("runs/x")
+    prediction = predictor("photo.jpg")
+    prediction.faces[0].tasks["emotion"].answer
 """
 
 import warnings

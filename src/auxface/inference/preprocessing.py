@@ -3,6 +3,8 @@
 :func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the
 function that turns an image into face crops of the model's input size.
 
+Example::
+
     extract_faces = make_face_extractor(config.crop, 224, warn=print)
     for crop in extract_faces(to_rgb("photo.jpg")):
         crop.box, crop.pixels

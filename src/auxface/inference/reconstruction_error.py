@@ -2,6 +2,8 @@
 
 Every patch is hidden by some of at least eight masks, so that its reconstruction comes from the other patches alone.
 
+Example::
+
     for result in reconstruction_errors(model, images):
         result.target.name, result.error, result.unit
 """

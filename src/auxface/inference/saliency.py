@@ -3,6 +3,8 @@
 Attention rollout (Abnar and Zuidema, 2020) does not depend on the task. SmoothGrad (Smilkov et al., 2017) shows which
 patches change one logit.
 
+Example::
+
     attention_rollout(model, images)              # [B, rows, columns] or None
     input_gradients(model, images, "emotion", 3)  # [B, rows, columns]
 """

@@ -1,13 +1,15 @@
 """Score a split of a manifest: models and ONNX files loaded and checked, on unchanged and on perturbed images.
 
-samples = load_samples(manifest.only("test"), "test", model.config.recipe)
-clean, conditions = score_split(model, samples, Path("faces.parquet"), "test", perturbed=("fog",), seed=0)
+Example::
 
-Model directories and ONNX files are loaded, checked and scored in the same way:
+    samples = load_samples(manifest.only("test"), "test", model.config.recipe)
+    clean, conditions = score_split(model, samples, Path("faces.parquet"), "test", perturbed=("fog",), seed=0)
 
-[model] = load_models({"run": Path("runs/x")}, [], "auto")
-check_model(model, manifest, "test")
-model.score(images)    # logits per task
+Model directories and ONNX files are loaded, checked and scored in the same way::
+
+    [model] = load_models({"run": Path("runs/x")}, [], "auto")
+    check_model(model, manifest, "test")
+    model.score(images)    # logits per task
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,8 @@
 """The HTTP API (``/predict``, ``/explain``, ``/health``, ``/model``) and the web page, as a FastAPI application.
 
-app = create_app(predictor, settings)
+Example::
+
+    app = create_app(predictor, settings)
 """
 
 import json

@@ -1,7 +1,9 @@
 """Generated content of the web page: the model card as HTML, and synthetic sample faces.
 
-html = card_page(config, report)
-png = SampleFaces(6)[0]
+Example::
+
+    html = card_page(config, report)
+    png = SampleFaces(6)[0]
 """
 
 import io

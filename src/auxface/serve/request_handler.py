@@ -1,12 +1,16 @@
 """Request handling: decode uploads and detect faces in threads, score faces of concurrent requests in batches.
 
-handler = RequestHandler(predictor, settings)
-handler.open()
-prediction = await handler.predict(upload)
-handler.close()
+Example::
+
+    handler = RequestHandler(predictor, settings)
+    handler.open()
+    prediction = await handler.predict(upload)
+    handler.close()
 
 Faces of concurrent requests are scored in shared batches: while the model is busy, faces that arrive form the next
 batch; no request waits for others.
+
+Example::
 
     batcher = Batcher(scorer)
     logits = batcher.submit(images).result()

@@ -1,6 +1,8 @@
 """Start a server: load the model, open the port, and run one or several processes.
 
-serve_model(Settings("runs/x"), port=8000, ready=print)
+Example::
+
+    serve_model(Settings("runs/x"), port=8000, ready=print)
 """
 
 import os

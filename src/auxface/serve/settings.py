@@ -1,7 +1,9 @@
 """Settings of a server, in a form that can be passed to its worker processes, and its log.
 
-settings = Settings("runs/x", max_seconds=10)
-Settings.from_json(settings.to_json()) == settings
+Example::
+
+    settings = Settings("runs/x", max_seconds=10)
+    Settings.from_json(settings.to_json()) == settings
 """
 
 import json

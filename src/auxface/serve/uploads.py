@@ -1,7 +1,9 @@
 """Read an uploaded file within limits of size and time, and recognize its type by its content.
 
-upload = await read_upload(request, settings)
-upload.kind, upload.sha256
+Example::
+
+    upload = await read_upload(request, settings)
+    upload.kind, upload.sha256
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 Nothing is written, except decoded images in the image cache.
 
-Example:
+Example::
+
     assembly = assemble(load_recipe("l_ssat"), read_manifest("faces.parquet"), "cpu")
     assembly.loader.steps_per_epoch
 """

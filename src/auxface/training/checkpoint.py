@@ -3,11 +3,12 @@
 Each checkpoint is a folder named after its step, which appears complete by a rename. The newest two are kept, so a
 process that is killed at any moment leaves at least one.
 
-Example:
+Example::
+
     save_checkpoint(folder, {"model": weights, "optimizer": optimizer_tensors(model, optimizer)}, RunState(step=500))
     state, _ = load_checkpoint(folder, restore)
 
-``run.json`` records what a run was started with, so that it can be resumed by its folder alone:
+``run.json`` records what a run was started with, so that it can be resumed by its folder alone::
 
     write_record(folder, RunRecord(data="/data/faces.parquet", manifest_hash=manifest.hash, images={"train": 900}))
     manifest = read_same_manifest(folder, read_record(folder), data=None)

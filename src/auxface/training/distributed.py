@@ -1,6 +1,7 @@
 """Processes, devices and precision of a run, on Accelerate: works under ``torchrun`` and ``accelerate launch``.
 
-Example:
+Example::
+
     accelerator = make_accelerator(recipe, "auto")
     model, optimizer = prepare(accelerator, model, optimizer)
     losses = mean_over_processes(accelerator, losses)

@@ -1,6 +1,7 @@
 """``auxface train --check``: build everything, train one step on two images, estimate the time of the whole run.
 
-Example:
+Example::
+
     reader = FirstImages()
     assembly = assemble(recipe, manifest, "cpu", reader)
     print(dry_run(assembly, accelerator, reader.seconds_per_image).hours)

@@ -1,6 +1,7 @@
 """The errors that end a run, with what to do about them.
 
-Example:
+Example::
+
     with readable_errors(folder, batch_size=64, accumulate=1):
         ...                                       # an exhausted memory or disk becomes an InputError
 """

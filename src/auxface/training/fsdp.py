@@ -8,7 +8,8 @@ Accelerate connects.
 Checkpoints, best weights and the final model hold full tensors, so a run may be resumed with any number of processes,
 with or without sharding.
 
-Example:
+Example::
+
     if uses_fsdp(accelerator):
         shard_model(model, accelerator)         # before the optimizer is made
     weights = full_state_dict(model)            # all processes call it together

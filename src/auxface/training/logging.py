@@ -1,6 +1,7 @@
 """Logs of a run: ``log.jsonl``, ``steps.jsonl``, TensorBoard, and the line of the progress bar.
 
-Example:
+Example::
+
     with RunLogs(folder, after_step=0, tensorboard=False, is_main=True) as logs:
         logs.step(20, loss=0.7, images_per_second=310.0)
         logs.epoch(1, 20, loss=0.8)

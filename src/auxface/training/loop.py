@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, validation, checkpoints, and the best weights kept.
 
-Example:
+Example::
+
     result = run_training(model, loader, validation, folder=Path("runs/a"))
     result.model, result.best_epoch, result.best_value
 """

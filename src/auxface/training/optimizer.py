@@ -1,6 +1,7 @@
 """AdamW with parameter groups for weight decay and layer-wise learning rates, and the moving average of weights.
 
-Example:
+Example::
+
     optimizer = make_optimizer(model, recipe.train)
     average = WeightAverage(model, decay=0.999)
     average.update(model, step)                     # after every optimizer step

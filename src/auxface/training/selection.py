@@ -3,10 +3,11 @@
 Validation images are split over the processes, and each is counted once. For video encoders the figure is that of
 videos: the mean of the scores of a video's clips, as at the video level of an audit.
 
-Example:
+Example::
+
     value = validate(model, Validation(images, labels), accelerator)
 
-The temperature, the thresholds and the abstain band of each task are stored with the model:
+The temperature, the thresholds and the abstain band of each task are stored with the model::
 
     record = calibrate(task, logits, labels, abstain_accuracy=0.95)
     record.temperature, record.thresholds

@@ -1,6 +1,7 @@
 """Tasks of a recipe on a manifest, and the manifest's label columns as tensors.
 
-Example:
+Example::
+
     tasks = tasks_for(recipe, manifest)
     labels = label_tensors(manifest.only("train"), tasks)
 """

@@ -3,7 +3,8 @@
 A run writes ``recipe.yaml`` and ``run.json`` before its first step, checkpoints and logs during training, and the model
 directory at the end. A run that was interrupted at any moment can be resumed from its folder.
 
-Example:
+Example::
+
     saved = train("l_ssat", "faces.parquet", "runs/a", overrides=["train.epochs=20"])
     saved = resume("runs/a")
 """

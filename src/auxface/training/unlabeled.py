@@ -3,7 +3,8 @@
 Labels and groups of these rows are ignored. A source that they share with the validation or test split is an error, and
 near-duplicates of validation and test images are listed.
 
-Example:
+Example::
+
     others = read_unlabeled(["celeba.parquet"])
     pooled = add_unlabeled("utkface.parquet", read_manifest("utkface.parquet"), others, recipe)
     small_unlabeled(others, recipe)       # manifests whose images are smaller than the encoder's input
