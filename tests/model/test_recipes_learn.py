@@ -34,7 +34,8 @@ SETTINGS = (
     "train.validate_every=4",
 )
 DECODER = ("auxiliary.decoder_width=32", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=4")
-PRESETS = tuple(name for name in recipe_names() if "video" not in name)
+# Pre-training learns no task.
+PRESETS = tuple(name for name in recipe_names() if "video" not in name and name != "pretrain")
 CLIPS = 5000
 CLIP_SETTINGS = (
     "tasks=[emotion, attributes, forged]",

@@ -76,6 +76,7 @@ def export(
         raise InputError(f"{out}: the name of a file of format {format} must end in .{format}")
     refuse_existing(out, overwrite)
     saved = fetch_model(model)
+    saved.config.require_tasks(model)
     images = None if calibrate is None else _calibration_images(calibrate, saved.config.recipe)
     with progress_bar(f"export {format}", 1) as advance:
         export_model(saved, out, format=format, int8=int8, calibration=images)

@@ -149,7 +149,9 @@ class Predictor:
 
             scorer = OnnxModel(Path(model), device)
         else:
-            scorer = TorchScorer(fetch_model(model, revision), device)
+            saved = fetch_model(model, revision)
+            saved.config.require_tasks(model)
+            scorer = TorchScorer(saved, device)
         return cls(scorer, faces=faces, detector=detector, weights=weights, allow_urls=allow_urls, warn=warn)
 
     def with_scorer(self, scorer: Scorer) -> "Predictor":

@@ -157,6 +157,7 @@ def _matches(label: Label, task: TaskRecord) -> bool:
 
 def _load_folder(name: str, folder: Path, device: str) -> EvaluatedModel:
     saved = load_model(folder)
+    saved.config.require_tasks(folder)
     model = saved.model.to(resolve_device(device)).eval()
     known = saved.config.provenance
     facts = {key: known[key] for key in ("trained_on", "seed", "auxiliary_effect") if known.get(key) is not None}

@@ -22,8 +22,11 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     recipe, facts = config.recipe, config.provenance
     lines = [f"# {recipe.name}", ""]
     lines += [f"A face model trained with auxface {facts.get('versions', {}).get('auxface', '')}".rstrip() + ".", ""]
-    lines += ["| task | kind | classes |", "|---|---|---|"]
-    lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
+    if config.tasks:
+        lines += ["| task | kind | classes |", "|---|---|---|"]
+        lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
+    else:
+        lines += ["Pre-trained without a task: it predicts nothing. Start a training with `encoder.init_from`."]
     encoder = recipe.encoder
     lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
@@ -174,6 +177,8 @@ def _objectives(recipe: Recipe) -> str:
         _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else name.replace("_", " ")
         for name, options in recipe.all_auxiliaries.items()
     ]
+    if not recipe.trains_tasks:
+        return f"Without labels: {'; '.join(parts)}."
     how = {
         "joint": f"at the same time ({_weights(recipe)})",
         "sequential": f"before it ({recipe.scheme.pretraining:.0%} of the steps)",

@@ -1,9 +1,11 @@
 """The ``config.json`` of a model directory: everything besides the weights that predictions need."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from auxface.errors import InputError
 from auxface.objectives import LearnedTask
 from auxface.recipe import Recipe
 from auxface.task import Kind
@@ -105,9 +107,31 @@ class ModelConfig(BaseModel):
 
     format: Literal[1] = 1
     recipe: Recipe
-    tasks: Annotated[tuple[TaskRecord, ...], Field(min_length=1, max_length=1_000)]
+    tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=1_000)]
+    """Empty for a model of pre-training alone."""
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
     video_rule: Literal["mean", "median", "max"] = "mean"
     """How the scores of frames are combined to the score of a video."""
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelConfig":
+        if not self.tasks and self.recipe.trains_tasks:
+            raise ValueError("the model has no task, and its recipe trains tasks")
+        return self
+
+    def require_tasks(self, name: str | Path) -> None:
+        """Check that the model predicts anything.
+
+        Args:
+            name: the model's directory, for the message.
+
+        Raises:
+            InputError: the model was pre-trained without a task.
+        """
+        if not self.tasks:
+            raise InputError(
+                f"{name}: the model was pre-trained without a task and predicts nothing; train a task from its weights "
+                f"with 'auxface train RECIPE --set encoder.init_from={name}'"
+            )

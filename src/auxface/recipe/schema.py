@@ -123,7 +123,8 @@ class Recipe(Strict):
     balance: Balance = Balance()
     """How the losses are weighted; a bare number means ``fixed`` with this ``primary_weight``."""
     primary_weight: Fraction = 0.1
-    """Balance ``fixed``: loss = primary_weight * primary + (1 - primary_weight) * auxiliaries."""
+    """Balance ``fixed``: loss = primary_weight * primary + (1 - primary_weight) * auxiliaries. 0: the auxiliaries alone
+    are trained, without any task."""
     primary: Primary = Primary()
     auxiliary: ReconstructionOptions | None = None
     """The masked autoencoder."""
@@ -147,6 +148,16 @@ class Recipe(Strict):
         """Options of every auxiliary by name, the masked autoencoder first."""
         first = {} if self.auxiliary is None else {RECONSTRUCTION: self.auxiliary}
         return first | self.auxiliaries
+
+    @property
+    def trains_tasks(self) -> bool:
+        """Whether any step trains the primary objective; a recipe of pre-training alone has ``primary_weight`` 0."""
+        return self.scheme.kind != "joint" or self.balance.kind != "fixed" or self.primary_weight > 0
+
+    @property
+    def selection_metric(self) -> str:
+        """Validation figure that selects the weights: ``train.select_on``, or ``skill`` where no task is trained."""
+        return self.train.select_on if self.trains_tasks else "skill"
 
     @property
     def texture_map(self) -> TextureInput:
@@ -204,6 +215,8 @@ class Recipe(Strict):
             raise ValueError(f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; use fixed")
         if not self.all_auxiliaries and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
+        if not self.trains_tasks and self.tasks:
+            raise ValueError("primary_weight 0 trains no task; remove tasks, or set a larger primary_weight")
         if self.scheme.kind != "joint":
             if self.primary_weight != 1 or self.balance.kind != "fixed":
                 raise ValueError(

@@ -135,7 +135,7 @@ class Train(Strict):
     """Largest norm of the gradient; larger gradients are clipped. Empty: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, which is validated and saved; empty: the weights themselves are."""
-    augment: Literal["none", "light", "ssat", "forensic"] = "light"
+    augment: Literal["none", "light", "crop", "ssat", "forensic"] = "light"
     self_blend: SelfBlend | None = None
     """Learn a forgery label from real faces only; known forgeries are excluded from training and validation."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
@@ -170,7 +170,8 @@ class Train(Strict):
     checkpoint_activations: bool = False
     """Recompute activations in the backward pass: about a third slower, with a fraction of the memory."""
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss"] = "balanced_accuracy"
-    """Validation figure that selects the weights: its mean over the tasks."""
+    """Validation figure that selects the weights: its mean over the tasks. Where no task is trained (``primary_weight``
+    0), the mean skill of the auxiliary's targets selects them instead."""
     abstain_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     """Accuracy that the model must reach on the validation split where it answers (class and binary tasks). The scores
     at which it abstains are chosen after training. Empty: it always answers."""

@@ -42,7 +42,7 @@ from auxface.training.fsdp import (
 from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
 from auxface.training.performance import configure_blocks
-from auxface.training.selection import Validation, is_better, validate
+from auxface.training.selection import Validation, is_better, mean_skill, validate
 from auxface.training.train_step import Stepper
 
 _LOG_EVERY = 20
@@ -224,6 +224,8 @@ class _Run:
         """Return whether to validate after an epoch, counted from 0; not while the heads have their initial weights."""
         if epoch + 1 == self.options.epochs:
             return True
+        if not self.model.recipe.trains_tasks:
+            return (epoch + 1) % self.options.validate_every == 0
         first = epoch * self.loader.steps_per_epoch
         steps = range(first, first + self.loader.steps_per_epoch)
         trains_heads = any(
@@ -233,14 +235,17 @@ class _Run:
 
     def _validate(self) -> dict[str, float]:
         with full_model(self.evaluated, self.unsharded) as model:
-            value = validate(model, self.validation, self.accelerator)
             logs = model.validation_logs(self.validation.images)
+            if model.recipe.trains_tasks:
+                value = validate(model, self.validation, self.accelerator)
+            else:
+                value = mean_skill(logs)
         if is_better(value, self.state.best_value):
             self.best = _copy_weights(self.evaluated)
             self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, validations_since_best=0)
         else:
             self.state = replace(self.state, validations_since_best=self.state.validations_since_best + 1)
-        return logs if value is None else logs | {f"val.{self.options.select_on}": value}
+        return logs if value is None else logs | {f"val.{self.model.recipe.selection_metric}": value}
 
     def _pooled_features(self) -> Tensor:
         with full_model(self.model, self.unsharded) as model:

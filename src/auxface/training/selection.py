@@ -13,7 +13,9 @@ The temperature, the thresholds and the abstain band of each task are stored wit
     record.temperature, record.thresholds
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -86,6 +88,12 @@ def is_better(value: float | None, best: float | None) -> bool:
         best: validation figure of the best weights so far; None before the first validation, or if not measured.
     """
     return value is None or best is None or value > best
+
+
+def mean_skill(logs: Mapping[str, float]) -> float | None:
+    """Return the mean skill in an auxiliary's validation logs; None where none was measured."""
+    skills = [value for name, value in logs.items() if ".skill." in name]
+    return fmean(skills) if skills else None
 
 
 def video_numbers(table: pd.DataFrame) -> np.ndarray:

@@ -28,7 +28,8 @@ _DEFAULT_BINS = 20
 def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
-    A recipe without tasks gets every class, binary and multilabel label of the manifest. Class weights and the values
+    A recipe without tasks gets every class, binary and multilabel label of the manifest; one of pre-training alone has
+    no tasks. Class weights and the values
     of an ordinal task are computed on the training split.
 
     Args:
@@ -39,6 +40,8 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
         InputError: the manifest has no label of that name, the label's kind cannot be trained, the recipe names other
             classes, or an option does not apply to that kind of label.
     """
+    if not recipe.trains_tasks:
+        return ()
     defaults = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind in _DEFAULT_KINDS}
     requested = recipe.tasks or defaults
     if not requested:

@@ -286,7 +286,7 @@ def _configuration(
     """Calibrate the model on the validation split and return the content of ``config.json``."""
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
     entries = read_entries(out / "log.jsonl")
-    logits = score_images(result.model, validation.images)
+    logits = score_images(result.model, validation.images) if assembly.tasks else {}
     column = recipe.train.group if recipe.train.threshold_per_group else None
     groups = None if column is None else assembly.splits["val"].manifest.table[column]
     return ModelConfig(
@@ -303,7 +303,7 @@ def _configuration(
         ),
         crop=None if crop is None else dict(crop),
         selection=Selection(
-            split="val", metric=recipe.train.select_on, value=result.best_value, epoch=result.best_epoch
+            split="val", metric=recipe.selection_metric, value=result.best_value, epoch=result.best_epoch
         ),
         provenance=provenance(
             recipe_hash=recipe_hash(recipe),

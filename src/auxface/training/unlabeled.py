@@ -106,10 +106,11 @@ def unlabeled_leaks(
     Returns:
         columns path, other_path, other_split and likeness, in descending order of likeness.
     """
-    compared = dict(splits)
+    columns = ["path", "other_path", "other_split", "likeness"]
     if recipe.encoder.num_frames is not None or not unlabeled:
-        compared = {}
-    elif (pooled.table["split"] == "test").any():
+        return pd.DataFrame(columns=columns)
+    compared = dict(splits)
+    if (pooled.table["split"] == "test").any():
         compared["test"] = load_samples(pooled.only("test"), "test", recipe)
     added = {os.path.abspath(path) for manifest in unlabeled.values() for path in manifest.paths()}
     rows: list[tuple[str, str]] = []
@@ -122,11 +123,9 @@ def unlabeled_leaks(
                     thumbnails.append(thumbnail(np.ascontiguousarray(image.transpose(1, 2, 0))))
                 advance(1)
     found: list[tuple[str, str, str, float]] = []
-    if thumbnails:
-        pairs = find_near_duplicates(np.stack(thumbnails))
-        for first, second, likeness in pairs.to_numpy():
-            # Training images come first, so the first image of a pair between splits is the training image.
-            (path, split), other = rows[int(first)], rows[int(second)]
-            if split == "train" != other[1]:
-                found.append((path, *other, round(float(likeness), 4)))
-    return pd.DataFrame(found, columns=["path", "other_path", "other_split", "likeness"])
+    for first, second, likeness in find_near_duplicates(np.stack(thumbnails)).to_numpy():
+        # Training images come first, so the first image of a pair between splits is the training image.
+        (path, split), other = rows[int(first)], rows[int(second)]
+        if split == "train" != other[1]:
+            found.append((path, *other, round(float(likeness), 4)))
+    return pd.DataFrame(found, columns=columns)

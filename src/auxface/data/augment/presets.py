@@ -162,7 +162,7 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> View
     Args:
         images: uint8 [B, 3, S, S] RGB, or video clips [B, T, 3, S, S].
         seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        preset: ``none`` (for evaluation: nothing random), ``light``, ``ssat`` or ``forensic``.
+        preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat`` or ``forensic``.
         size: side of the views in pixels.
 
     Raises:
@@ -197,6 +197,16 @@ def _light(images: Tensor, seeds: Tensor, size: int) -> Views:
     clean = crop_resize(images, boxes, flipped, size)
     factors = torch.where(chance[:, 8:] < 0.8, 0.8 + 0.4 * chance[:, 5:8], 1.0)
     return Views(jitter(clean, factors), clean, crop_map(boxes, flipped, size)[:, :2])
+
+
+def _crop(images: Tensor, seeds: Tensor, size: int) -> Views:
+    """Crop 0.2 to 1 of the area and mirror with probability 1/2, as masked autoencoders (He et al., 2022) do."""
+    chance = uniforms(seeds, 5)
+    source = images.shape[-1]
+    boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3)), source)
+    flipped = chance[:, 4] < 0.5
+    clean = crop_resize(images, boxes, flipped, size, CUBIC)
+    return Views(clean.float().div_(255), clean, crop_map(boxes, flipped, size)[:, :2])
 
 
 def _ssat(images: Tensor, seeds: Tensor, size: int) -> Views:
@@ -269,6 +279,7 @@ def _at_size(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
 PRESETS: dict[str, Callable[[Tensor, Tensor, int], Views]] = {
     "none": _none,
     "light": _light,
+    "crop": _crop,
     "ssat": _ssat,
     "forensic": _forensic,
 }
