@@ -105,7 +105,7 @@ def test_forensic_geometry_keeps_pixel_values(faces):
 
 
 def test_invalid_arguments_are_refused(faces):
-    with pytest.raises(ValueError, match="unknown preset 'hard'; expected none, light, ssat, forensic"):
+    with pytest.raises(ValueError, match="unknown preset 'hard'; expected none, light, crop, ssat, forensic"):
         make_views(faces, torch.arange(32), "hard", size=64)
     with pytest.raises(ValueError, match="uint8"):
         make_views(faces.float(), torch.arange(32), "light", size=64)
@@ -117,3 +117,12 @@ def test_ssat_erases_a_quarter_of_the_images():
     # In a constant image, only noise makes neighboring pixels differ.
     rough = (views.primary[:, :, 1:] - views.primary[:, :, :-1]).abs().mean((1, 2, 3)) > 0.004
     assert rough.float().mean().item() == pytest.approx(0.25, abs=0.06)
+
+
+def test_crop_changes_geometry_alone(faces):
+    views = make_views(faces.repeat(50, 1, 1, 1), torch.arange(50 * len(faces)), "crop", size=32)
+    assert torch.equal(views.primary, views.clean.float().div(255))
+    # The map from a view of 32 pixels to an image of 64 enlarges areas by 4 where the crop is the whole image.
+    area = torch.linalg.det(views.affine[:, :2, :2]).abs() / 4
+    assert 0.18 < float(area.min()) < 0.22
+    assert 0.97 < float(area.max()) <= 1.001
