@@ -40,6 +40,9 @@ _ORDER = (
     "texture",
     "doctor",
 )
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Some versions of Typer import click, others contain a copy of it.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class _Commands(TyperGroup):
@@ -84,11 +87,6 @@ def _options(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
-
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-# Some versions of Typer import click, others contain a copy of it.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def main() -> None:

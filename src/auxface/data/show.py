@@ -32,6 +32,11 @@ from auxface.progress import progress_steps
 
 Progress = Callable[[int, int], None]
 _MAX_LISTED = 200
+_SIDE = 96
+_PER_ROW = 10
+_MAX_ROWS = 24
+_MAX_PAIRS = 24
+_MAX_FILES = 100
 
 
 @dataclass(frozen=True)
@@ -248,13 +253,6 @@ def _contradicting_labels(manifest: Manifest, pairs: pd.DataFrame) -> int:
             first, second = (values.iloc[pairs[side]].reset_index(drop=True) for side in ("first", "second"))
             differ |= ((first != second) & first.notna() & second.notna()).fillna(False).to_numpy(bool)
     return int(differ.sum())
-
-
-_SIDE = 96
-_PER_ROW = 10
-_MAX_ROWS = 24
-_MAX_PAIRS = 24
-_MAX_FILES = 100
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from auxface.errors import InputError
 from auxface.recipe import Encoder
 
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+# Layers of timm heads that widen the pooled features; here pooled features are as wide as the tokens.
+_WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")
 
 
 class MaskedStatistics:
@@ -74,10 +76,6 @@ class MaskedStatistics:
             buffers = norm._buffers
             for name in _RUNNING:
                 buffers[name], buffers[f"masked_{name}"] = buffers[f"masked_{name}"], buffers[name]
-
-
-# Layers of timm heads that widen the pooled features; here pooled features are as wide as the tokens.
-_WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")
 
 
 class HierarchicalEncoder(MaskableEncoder):

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 
 _MAX_FACES = 6
+_MAX_BARS = 8
+_TEXT, _MUTED, _ACCENT, _BAR = "#1d1f22", "#63676d", "#0b5c8c", "#b9c3cb"
 
 
 @dataclass(frozen=True)
@@ -235,10 +237,6 @@ def _explained_output(record: TaskRecord, answer: Answer) -> tuple[int, str]:
 
 def _to_uint8(image: torch.Tensor) -> np.ndarray:
     return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-
-
-_MAX_BARS = 8
-_TEXT, _MUTED, _ACCENT, _BAR = "#1d1f22", "#63676d", "#0b5c8c", "#b9c3cb"
 
 
 def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:

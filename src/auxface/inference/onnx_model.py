@@ -31,6 +31,7 @@ METADATA = "auxface"
 INPUT = "images"
 LOGITS = "logits."
 _MAX_BYTES = 8 * 2**30
+_BATCH = 16
 
 
 class OnnxModel:
@@ -151,9 +152,6 @@ def _read_metadata(metadata: dict[str, str], path: Path) -> tuple[ModelConfig, s
         raise InputError(
             f"{path}: its metadata is not a valid model configuration of this version; export the model again"
         ) from None
-
-
-_BATCH = 16
 
 
 def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> None:

@@ -36,6 +36,17 @@ BOUNDS = (1, 2, 4)
 """Largest change of any pixel, in steps of 1/255."""
 _PGD_STEPS = 10
 _STREAM = 0x61747461
+H264 = "h264"
+CODECS = ("jpeg_quality", "resize", H264)
+OCCLUSIONS = ("occlusion_eyes", "occlusion_mouth", "occlusion_random")
+SETS = {
+    "common": COMMON_CORRUPTIONS,
+    "codecs": CODECS,
+    "occlusion": OCCLUSIONS,
+    "attacks": ATTACKS,
+    "all": (*COMMON_CORRUPTIONS, *CODECS, *OCCLUSIONS, *ATTACKS),
+}
+"""Names of sets of perturbations."""
 
 
 def attack(
@@ -90,19 +101,6 @@ def _gradient(model: JointModel, images: Tensor, labels: dict[str, Tensor]) -> T
         losses, counts = sample_losses(task, logits[task.name], labels[task.name])
         total = total + (losses * counts).sum()
     return torch.autograd.grad(total, pixels)[0]
-
-
-H264 = "h264"
-CODECS = ("jpeg_quality", "resize", H264)
-OCCLUSIONS = ("occlusion_eyes", "occlusion_mouth", "occlusion_random")
-SETS = {
-    "common": COMMON_CORRUPTIONS,
-    "codecs": CODECS,
-    "occlusion": OCCLUSIONS,
-    "attacks": ATTACKS,
-    "all": (*COMMON_CORRUPTIONS, *CODECS, *OCCLUSIONS, *ATTACKS),
-}
-"""Names of sets of perturbations."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.training.tasks import label_tensors
 
+_MISSED = ("no_face", "unreadable")
+
 
 @dataclass(frozen=True)
 class EvaluatedModel:
@@ -175,8 +177,6 @@ def _load_file(name: str, path: Path, reference: ModelConfig | None, device: str
         facts["trained_on"] = found.config.provenance["trained_on"]
     return EvaluatedModel(name, found.config, found.score_images, None, None, facts)
 
-
-_MISSED = ("no_face", "unreadable")
 
 Conditions = dict[str, dict[int | str, evaluation.Predictions]]
 """Predictions by perturbation and severity."""

@@ -30,6 +30,12 @@ from torch import Tensor, nn
 from auxface.objectives import TrainProgress
 from auxface.recipe import AuxiliaryOptions, Recipe
 
+EVERY = 25
+"""A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
+DECAY = 0.7
+"""Weight of the past in the running means, per measurement."""
+_MOST = 1e4
+
 
 def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
     """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries have the rest.
@@ -111,13 +117,6 @@ class LearnedBalance(nn.Module):
         total = (factor * ((-log_variance).exp() * raw + log_variance / 2)).sum()
         weights = factor * (-log_variance.detach()).exp()
         return total, dict(zip(losses, weights, strict=True))
-
-
-EVERY = 25
-"""A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
-DECAY = 0.7
-"""Weight of the past in the running means, per measurement."""
-_MOST = 1e4
 
 
 def is_measured(step: int) -> bool:

@@ -35,6 +35,7 @@ _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,6 @@ def _refuse_link(path: Path) -> None:
 
 def _unreadable(path: Path, error: Exception) -> str:
     return f"{path}: not a readable safetensors file ({(str(error).splitlines() or ['broken'])[0]})"
-
-
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:

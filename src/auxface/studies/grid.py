@@ -24,6 +24,7 @@ from auxface.studies.results_file import DONE, RunRecord
 
 GROUP = "$group"
 _AUXILIARY_KEYS = ("auxiliary", "auxiliaries", "primary_weight", "balance")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,6 @@ def _method_name(name: str, values: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ from scipy import stats
 from auxface.evaluation.intervals import CONFIDENCE, MINIMUM_FINITE, Draws, Estimate
 
 ONE_SEED = "one seed: the interval covers the samples only"
+MINIMUM_METHODS, MINIMUM_DATA = 3, 2
+SIGNIFICANCE = 0.05
+# Width of the axis and of one letter of a name, in pixels; then vertical positions and steps.
+_AXIS, _LETTER = 340, 6.6
+_TOP, _STEP, _BAR = 46, 20, 9
 
 
 @dataclass(frozen=True)
@@ -141,10 +146,6 @@ def student_interval(
     return low, high, float(2 * stats.t.sf(abs(value) / total**0.5, freedom))
 
 
-MINIMUM_METHODS, MINIMUM_DATA = 3, 2
-SIGNIFICANCE = 0.05
-
-
 @dataclass(frozen=True)
 class Ranks:
     """Mean ranks over data sets; rank 1 is best.
@@ -222,11 +223,6 @@ def _groups(ranked: Sequence[tuple[str, float]], critical: float) -> tuple[tuple
         if end > start and not any(first <= start and end <= last for first, last in found):
             found.append((start, end))
     return tuple(tuple(name for name, _ in ranked[start : end + 1]) for start, end in found)
-
-
-# Width of the axis and of one letter of a name, in pixels; then vertical positions and steps.
-_AXIS, _LETTER = 340, 6.6
-_TOP, _STEP, _BAR = 46, 20, 9
 
 
 def critical_difference_diagram(ranks: Ranks) -> str:

@@ -33,6 +33,10 @@ HALF_STEP = 0.5 / UNIT**2
 
 Offset = tuple[int, int]
 """Row and column offset in units of 1 / UNIT pixel."""
+METHODS = ("default", "ror", "uniform", "nri_uniform")
+# Up to this many samples a table of all codes fits the cache.
+TABLE_POINTS = 16
+WORD = 15
 
 
 def offsets(points: int, radius: float) -> list[Offset]:
@@ -91,12 +95,6 @@ class BilinearReader:
 
     def _weights(self, fraction: int) -> tuple[float, float]:
         return (UNIT - fraction) * self._scale / UNIT, fraction * self._scale / UNIT
-
-
-METHODS = ("default", "ror", "uniform", "nri_uniform")
-# Up to this many samples a table of all codes fits the cache.
-TABLE_POINTS = 16
-WORD = 15
 
 
 def n_codes(points: int, method: str) -> int:

@@ -41,6 +41,10 @@ GrayImages = Tensor | np.ndarray
 RED, GREEN, BLUE = 19595, 38470, 7471
 
 _ACCEPTED = "[H, W], [B, H, W] or [B, 1, H, W] (for a clip: [T, H, W] or [B, T, H, W])"
+SPAN = 511
+"""Number of differences of two gray values: -255 to 255."""
+ZERO = 255 * SPAN + 255
+"""Index of the gradient (0, 0)."""
 
 
 def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
@@ -254,13 +258,6 @@ def require_size(shape: tuple[int, ...], radius: int, border: str, name: str) ->
     if min(shape) < smallest:
         sides = " x ".join(map(str, shape))
         raise ValueError(f"{name} with border={border!r} needs sides of at least {smallest} pixels here, got {sides}")
-
-
-SPAN = 511
-"""Number of differences of two gray values: -255 to 255."""
-
-ZERO = 255 * SPAN + 255
-"""Index of the gradient (0, 0)."""
 
 
 def all_gradients() -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,9 @@ from auxface.texture.tiles import EIGHT, Tile, map_pixels
 
 METHODS = (*CODE_METHODS, "var")
 MAX_POINTS = 31
+# Offset of a diagonal sample at radius 1, and the rest to one pixel, in units of 1 / UNIT.
+DIAGONAL = offsets(8, 1)[1][1]
+REST = UNIT - DIAGONAL
 
 
 def local_binary_pattern(
@@ -152,11 +155,6 @@ def _circle_codes(tile: Tile, points: int, radius: float) -> Tensor:
             reached = torch.ge(tile.at(row, column, pixels), center, out=integer)
         packer.put(i, reached)
     return packer.code()
-
-
-# Offset of a diagonal sample at radius 1, and the rest to one pixel, in units of 1 / UNIT.
-DIAGONAL = offsets(8, 1)[1][1]
-REST = UNIT - DIAGONAL
 
 
 def _square_codes(tile: Tile) -> Tensor:

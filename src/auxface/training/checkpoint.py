@@ -41,6 +41,7 @@ TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_dro")
 _KEPT = 2
 _STATE = "state.json"
 _DIGITS = 9
+_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,6 @@ def _flush(path: Path) -> None:
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-
-
-_FILE = "run.json"
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ LAYERS = 2
 CHANCES = 5 * LAYERS
 """Uniform numbers that :func:`choose_operations` needs per image."""
 _MAGNITUDE, _SPREAD = 9.0, 0.5
+_FILL = 124.0
+_IMAGE_MEAN, _IMAGE_STD = 0.449, 0.226
+UNCROPPED = ("none", "forensic")
+"""Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""
 
 
 def choose_operations(chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,10 +135,6 @@ _CHANGES = {
     "brightness": lambda x, amount, sign: scale_brightness(x, _enhancement(amount, sign)),
     "sharpness": lambda x, amount, sign: sharpen(x, _enhancement(amount, sign)),
 }
-
-
-_FILL = 124.0
-_IMAGE_MEAN, _IMAGE_STD = 0.449, 0.226
 
 
 @dataclass(frozen=True)
@@ -284,6 +284,3 @@ PRESETS: dict[str, Callable[[Tensor, Tensor, int], Views]] = {
     "forensic": _forensic,
 }
 """Function per preset: (images, seeds, size) -> views, as in :func:`make_views`."""
-
-UNCROPPED = ("none", "forensic")
-"""Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""

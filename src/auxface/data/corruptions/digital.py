@@ -16,6 +16,8 @@ from auxface.data.corruptions import filtering
 from auxface.data.corruptions.filtering import random_fields, scale_of
 from auxface.data.corruptions.registry import register
 
+_GROWTH = (0.3, 0.5, 0.7, 0.85, 1.0)
+
 
 @register("brightness")
 def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
@@ -119,9 +121,6 @@ def _apply_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) 
     whole = (images.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     changed = np.stack([np.asarray(change(Image.fromarray(image))) for image in whole])
     return torch.from_numpy(changed).permute(0, 3, 1, 2).to(images.device, images.dtype) / 255.0
-
-
-_GROWTH = (0.3, 0.5, 0.7, 0.85, 1.0)
 
 
 @register("occlusion_eyes")

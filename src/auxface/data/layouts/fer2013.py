@@ -28,6 +28,8 @@ PLUS_CLASSES: tuple[str, ...] = (
 _SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 _FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 _SIDE = 48
+_CSV = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
+_PLUS = ("fer2013new.csv", "ferplus/fer2013new.csv")
 
 
 def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listing:
@@ -116,9 +118,6 @@ def _pixels(text: str) -> np.ndarray | None:
         return None
     return np.array(values, np.uint8).reshape(_SIDE, _SIDE)
 
-
-_CSV = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
-_PLUS = ("fer2013new.csv", "ferplus/fer2013new.csv")
 
 layout = Layout(
     "fer2013",

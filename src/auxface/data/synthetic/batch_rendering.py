@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 
 _FACES_PER_PROCESS = 96
+CLIPS_PER_SOURCE = 2
+_STREAM = 7
+_NOISE = 0.004
+# Standard deviations of the overall tone and of each color, and the largest loss of sharpness.
+_TONE, _TINT, _SOFTEST = 0.2, 0.02, 1.6
 
 
 @dataclass(frozen=True)
@@ -185,13 +190,6 @@ def main() -> None:
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-CLIPS_PER_SOURCE = 2
-_STREAM = 7
-_NOISE = 0.004
-# Standard deviations of the overall tone and of each color, and the largest loss of sharpness.
-_TONE, _TINT, _SOFTEST = 0.2, 0.02, 1.6
 
 
 def describe_clip(

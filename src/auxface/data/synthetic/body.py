@@ -11,6 +11,10 @@ from auxface.data.synthetic.description import FaceDescription, Identity, Scene
 from auxface.data.synthetic.relief import eye_center
 from auxface.data.synthetic.surface import Surface, dome, pattern_offset, rgb, sample_noise
 
+_EVERYWHERE = (slice(None), slice(None))
+# Per kind of rim: half width relative to the eye's, half height, exponent of the superellipse (2: ellipse), thickness.
+_RIMS = {"round": (1.30, 0.195, 2.2, 0.020), "square": (1.45, 0.165, 4.5, 0.026), "thin": (1.36, 0.155, 3.0, 0.0115)}
+
 
 def paint_background(scene: Scene, resolution: int) -> np.ndarray:
     """Return a background, linear RGB float32 [3, R, R]: an unevenly lit wall, often with blurred shapes on it."""
@@ -85,11 +89,6 @@ def ear_box(identity: Identity, side: int) -> tuple[float, float, float, float]:
     """Return u, v, half width and half height of the ear on the left (-1) or right (1) of the image."""
     big = 1.0 + 0.10 * identity.ear_size
     return side * (0.745 * (1.0 + 0.045 * identity.head_width) + 0.02), 0.06, 0.105 * big, 0.235 * big
-
-
-_EVERYWHERE = (slice(None), slice(None))
-# Per kind of rim: half width relative to the eye's, half height, exponent of the superellipse (2: ellipse), thickness.
-_RIMS = {"round": (1.30, 0.195, 2.2, 0.020), "square": (1.45, 0.165, 4.5, 0.026), "thin": (1.36, 0.155, 3.0, 0.0115)}
 
 
 def paint_glasses(surface: Surface, face: FaceDescription) -> None:

@@ -34,6 +34,8 @@ from auxface.recipe import ReconstructionOptions, Target, TextureInput
 from auxface.recipe.auxiliaries import RECONSTRUCTION
 
 _SMALLEST, _RAREST = 1e-6, 1e-4
+_BATCH, _VALIDATED = 64, 256
+_SMALLEST_LOSS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,6 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
     else:
         loss = (extra - torch.special.xlogy(mean, mean)).sum(dim=-1) / maps
     return ConstantPrediction(mean.float(), loss.float(), encoding, maps, bits)
-
-
-_BATCH, _VALIDATED = 64, 256
-_SMALLEST_LOSS = 1e-6
 
 
 @dataclass(frozen=True)
