@@ -1,4 +1,4 @@
-"""All commands, and the exit codes: 0 done, 2 bad input, 130 interrupted, 1 an error inside auxface."""
+"""All commands, and the exit codes: 0 done, 2 bad input, 3 a gate failed, 130 interrupted, 1 an error of auxface."""
 
 import errno
 import os

@@ -8,6 +8,9 @@ import typer
 from auxface.cli.options import Json, Out, Overwrite, Resamples
 from auxface.errors import InputError
 
+# The exit code if a condition of --fail-if holds.
+GATE_FAILED = 3
+
 
 def command(
     tables: Annotated[
@@ -63,13 +66,28 @@ def command(
     resamples: Resamples,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
     title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="An older report.json, which conditions name 'against'.")
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if",
+            help="Exit with code 3 if PATH > NUMBER holds in report.json, or a YAML file of such. Repeatable.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Measure any model from a table of its predictions; write report.html, report.json and CSV files."""
     from auxface.cli.table import print_audit
+    from auxface.evaluation import gate
     from auxface.evaluation.audit import audit
 
+    conditions = gate.read_conditions(fail_if or [])
+    older = None if against is None else gate.read_report(against)
+    if older is not None and not any(one.against for one in conditions):
+        raise InputError("--against needs a --fail-if that compares with it, such as 'PATH < against - 0.01'")
     found = audit(
         tables,
         out,
@@ -97,6 +115,10 @@ def command(
         overwrite=overwrite,
     )
     print_audit(found, out / "report.html", as_json=as_json)
+    failed = gate.failed_conditions(found.to_dict(), conditions, older) if conditions else []
+    for sentence in failed:
+        typer.echo(f"auxface: gate failed: {sentence}", err=True)
+    return GATE_FAILED if failed else 0
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

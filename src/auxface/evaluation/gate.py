@@ -1,0 +1,171 @@
+"""The gate of an audit: conditions on the values of ``report.json``, with which a build or a release fails.
+
+>>> report = {"tasks": {"forged": {"overall": {"auc": {"value": 0.91, "low": 0.89}}}}}
+>>> failed_conditions(report, [parse_condition("tasks.forged.overall.auc.low < 0.9")])
+['tasks.forged.overall.auc.low is 0.89, which is < 0.9']
+"""
+
+import json
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from auxface.errors import InputError
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+_CONDITION = re.compile(r"^\s*(?P<path>.+?)\s*(?P<sign>>=|<=|==|!=|>|<)\s*(?P<right>[^<>=!]+?)\s*$")
+_AGAINST = re.compile(r"^against(?:\s*(?P<sign>[+-])\s*(?P<number>\S+))?$")
+_EXAMPLE = '"tasks.forged.gaps.sex.balanced_accuracy_difference.low > 0.05"'
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A comparison with which the gate fails.
+
+    Attributes:
+        path: a value of ``report.json``, with a dot between keys.
+        sign: one of ``>``, ``>=``, ``<``, ``<=``, ``==``, ``!=``.
+        number: the number on the right, or what is added to the value of the older report.
+        against: whether the right side is the value of the older report at the same path, plus ``number``.
+    """
+
+    path: str
+    sign: str
+    number: float
+    against: bool = False
+
+    @property
+    def right(self) -> str:
+        """The right side as text."""
+        if not self.against:
+            return f"{self.number:g}"
+        return "against" + (f" {'+' if self.number > 0 else '-'} {abs(self.number):g}" if self.number else "")
+
+
+def parse_condition(text: str) -> Condition:
+    """Return a condition such as ``tasks.forged.overall.auc.value < against - 0.01``.
+
+    Raises:
+        InputError: it has another form.
+    """
+    found = _CONDITION.match(text)
+    against = _AGAINST.match(found["right"]) if found else None
+    try:
+        if found is None:
+            raise ValueError
+        if against is not None:
+            number = float(against["number"] or 0) * (-1 if against["sign"] == "-" else 1)
+            return Condition(found["path"], found["sign"], number, against=True)
+        return Condition(found["path"], found["sign"], float(found["right"]))
+    except ValueError:
+        raise InputError(
+            f"--fail-if '{text}' is not a condition; expected PATH, a sign such as > and a number or 'against - 0.01', "
+            f"such as {_EXAMPLE}"
+        ) from None
+
+
+def read_conditions(given: Sequence[str]) -> list[Condition]:
+    """Return the conditions of a command line: conditions themselves, or YAML files with a list under ``fail_if``.
+
+    Raises:
+        InputError: a file that cannot be read, or a condition of another form.
+    """
+    conditions: list[Condition] = []
+    for text in given:
+        if not text.lower().endswith((".yaml", ".yml")):
+            conditions.append(parse_condition(text))
+            continue
+        try:
+            content = yaml.safe_load(Path(text).read_text())
+        except (OSError, UnicodeError, yaml.YAMLError) as error:
+            raise InputError(f"{text}: cannot be read as YAML ({' '.join(str(error).split())[:150]})") from None
+        listed = content.get("fail_if") if isinstance(content, dict) else content
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise InputError(f"{text}: expected a list of conditions under the key fail_if, such as - {_EXAMPLE}")
+        conditions += map(parse_condition, listed)
+    return conditions
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return an older ``report.json``.
+
+    Raises:
+        InputError: it cannot be read as a report.
+    """
+    try:
+        report = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a report ({' '.join(str(error).split())[:150]})") from None
+    if not isinstance(report, dict) or not {"tasks", "models"} & set(report):
+        raise InputError(f"{path}: expected the report.json of an audit, with 'tasks' or 'models'")
+    return report
+
+
+def failed_conditions(
+    report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return a sentence for each condition with which the gate fails; a value that is null fails and says why.
+
+    Args:
+        report: the content of ``report.json``.
+        conditions: the conditions.
+        against: the content of an older ``report.json``; needed if a condition compares with it.
+
+    Raises:
+        InputError: a path that the report does not have, or that holds no number.
+    """
+    sentences = []
+    for one in conditions:
+        value, why = _value(report, one.path, "the report")
+        if value is None:
+            sentences.append(f"{one.path} is null: {why}")
+            continue
+        right = one.number
+        if one.against:
+            if against is None:
+                raise InputError(f"--fail-if '{one.path} {one.sign} {one.right}' needs --against REPORT.json")
+            older, why = _value(against, one.path, "the older report")
+            if older is None:
+                sentences.append(f"{one.path} is null in the older report: {why}")
+                continue
+            right += older
+        if _OPERATORS[one.sign](value, right):
+            shown = f"{one.right} = {right:.6g}" if one.against else one.right
+            sentences.append(f"{one.path} is {value:.6g}, which is {one.sign} {shown}")
+    return sentences
+
+
+def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | None, str]:
+    """Return the number at a path and, if it is null, the reason."""
+    at: Any = report
+    parent: Any = report
+    rest = path
+    while rest:
+        if not isinstance(at, Mapping):
+            raise InputError(
+                f"{where} has nothing below '{path[: -len(rest) - 1]}', which is a value; shorten '{path}'"
+            )
+        # Keys may hold dots, such as tpr_at_fpr_0.01: the longest one that fits is meant.
+        fits = [key for key in at if rest == key or rest.startswith(f"{key}.")]
+        if not fits:
+            near = get_close_matches(rest.split(".")[0], list(map(str, at)), n=1)
+            known = ", ".join(list(map(str, at))[:15])
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise InputError(f"{where} has no '{rest.split('.')[0]}' in '{path}'; {hint}It has: {known}")
+        key = max(fits, key=len)
+        parent, at, rest = at, at[key], rest[len(key) + 1 :]
+    if at is None:
+        return None, str(parent.get("why") or "it was not measured")
+    if isinstance(at, Mapping) and "value" in at:
+        raise InputError(f"'{path}' is a metric; add .value, .low or .high")
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise InputError(f"'{path}' holds no number; name a value, such as {_EXAMPLE}")
+    return float(at), ""
