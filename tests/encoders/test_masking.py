@@ -5,13 +5,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auxface.encoders.masking import block_mask, guided_mask, hidden_count, make_mask, random_mask, tube_mask
+from auxface.data.faces.alignment import STANDARD_POINTS
+from auxface.encoders.masking import (
+    PARTS,
+    block_mask,
+    guided_mask,
+    hidden_count,
+    make_mask,
+    part_of_patches,
+    parts_mask,
+    random_mask,
+    tube_mask,
+)
 
 SEEDS = torch.arange(12) * 977 + 5
 
 
 @given(
-    st.sampled_from(["random", "block", "textured", "flat"]),
+    st.sampled_from(["random", "block", "textured", "flat", "parts"]),
     st.integers(2, 9),
     st.integers(2, 9),
     st.floats(0.02, 0.98),
@@ -27,7 +38,7 @@ def test_every_strategy_hides_the_exact_number_of_patches(strategy, rows, column
     assert mask.boolean().sum(dim=1).tolist() == [mask.hidden.shape[1]] * 2
 
 
-@pytest.mark.parametrize("strategy", ["random", "block", "textured", "flat"])
+@pytest.mark.parametrize("strategy", ["random", "block", "textured", "flat", "parts"])
 def test_a_mask_depends_only_on_its_seed_and_image(strategy):
     images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
     whole = make_mask(strategy, SEEDS, (8, 8), 0.75, lambda: images)
@@ -76,3 +87,48 @@ def test_guided_masks_prefer_textured_or_flat_patches():
 def test_masks_hide_every_patch_equally_often():
     fraction = random_mask(torch.arange(4000), 16, 0.75).boolean().float().mean(dim=0)
     assert (fraction - 0.75).abs().max() < 5 * (0.75 * 0.25 / 4000) ** 0.5
+
+
+WHOLE = torch.eye(2, 3)[None]
+
+
+def test_the_template_holds_the_landmarks_of_an_aligned_face():
+    """Eyes, nose tip and corners of the mouth, in a crop with the default margin of 0.3."""
+    side = 70
+    part = part_of_patches((side, side), WHOLE)[0].view(side, side)
+    places = ((STANDARD_POINTS / 112 - 0.5) / 1.3 + 0.5) * side
+    found = [int(part[int(y), int(x)]) for x, y in places]
+    assert [(*PARTS, "skin")[number] for number in found] == ["eyes", "eyes", "nose", "mouth", "mouth"]
+    assert int(part[0, 0]) == len(PARTS)
+    assert torch.equal(part, part.flip(1))
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.75])
+def test_all_parts_but_one_are_hidden_or_visible_as_a_whole(ratio):
+    part = part_of_patches((14, 14), WHOLE)[0]
+    orders = set()
+    for hidden in parts_mask(torch.arange(200), (14, 14), ratio).boolean():
+        fractions = torch.stack([hidden[part == number].float().mean() for number in range(len(PARTS) + 1)])
+        assert ((fractions > 0) & (fractions < 1)).sum() <= 1
+        orders.add(tuple((fractions == 1).tolist()))
+    assert len(orders) >= 3
+
+
+def test_parts_follow_the_geometry_of_the_view():
+    """Of the lower half of a face, enlarged to the whole view, no patch belongs to the eyes, and mirroring is known."""
+    lower = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
+    assert 0 not in part_of_patches((14, 14), torch.tensor([[[1.0, 0, 0], [0, 0.4, 0.6]]])).unique()
+    assert {1, 2, 3} <= set(part_of_patches((14, 14), lower).unique().tolist())
+    left = torch.tensor([[[0.5, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    mirrored = torch.tensor([[[-0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]])
+    one, other = (part_of_patches((8, 8), view).view(8, 8) for view in (left, mirrored))
+    assert torch.equal(one, other.flip(1))
+    assert not torch.equal(one, other)
+
+
+def test_a_clip_hides_the_same_parts_in_every_frame():
+    mask = make_mask("parts", SEEDS, (4, 8, 8), 0.75, lambda: None)
+    frames = mask.boolean().view(12, 4, 64)
+    assert mask.hidden.shape == (12, 4 * 48)
+    assert torch.equal(frames, frames[:, :1].expand_as(frames))
+    assert torch.equal(frames[:, 0], parts_mask(SEEDS, (8, 8), 0.75).boolean())

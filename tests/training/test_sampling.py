@@ -165,3 +165,17 @@ def test_group_weights_are_those_of_the_labeled_images():
     # Unlabeled images have no loss; as members of a group they would lower its mean.
     dro = sample_weights(Train(group_dro=0.1, group="race"), partly, ("race",), SMILE).group_dro
     assert (dro.group >= 0).numpy().tolist() == (partly["smile"].notna() & partly["race"].notna()).tolist()
+
+
+def test_a_batch_knows_where_its_views_lie_in_the_source():
+    """The map in fractions: a marked pixel of the source is found where the map says."""
+    images = np.zeros((3, 3, 64, 64), np.uint8)
+    images[:, :, 20:24, 36:40] = 255
+    loader = DataLoader(images=images, labels={}, seed=0, batch_size=3, augment="light", size=32)
+    batch = loader.batch(torch.arange(3), 0, torch.device("cpu"))
+    weight = batch.clean[:, 0].float()
+    at = (torch.arange(32) + 0.5) / 32
+    total = weight.sum((1, 2))
+    center = torch.stack([(weight.sum(1) * at).sum(1) / total, (weight.sum(2) * at).sum(1) / total, torch.ones(3)], 1)
+    found = (batch.to_source @ center[:, :, None])[:, :, 0]
+    torch.testing.assert_close(found, torch.tensor([[38 / 64, 22 / 64]]).expand(3, -1), atol=0.01, rtol=0)

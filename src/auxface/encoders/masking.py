@@ -97,8 +97,12 @@ def tube_mask(seeds: Tensor, frames: int, patches: int, mask_ratio: float) -> Ma
         patches: number of patches per slice; round(mask_ratio * patches) of them are hidden.
         mask_ratio: fraction of hidden patches, in (0, 1).
     """
-    one = random_mask(seeds, patches, mask_ratio)
-    start = torch.arange(frames, device=seeds.device).view(1, -1, 1) * patches
+    return _repeated(random_mask(seeds, patches, mask_ratio), frames, patches)
+
+
+def _repeated(one: Mask, frames: int, patches: int) -> Mask:
+    """Return the mask of a clip that hides the same patches in every time slice."""
+    start = torch.arange(frames, device=one.hidden.device).view(1, -1, 1) * patches
     return Mask(*((patch.unsqueeze(1) + start).flatten(1) for patch in (one.visible, one.hidden)))
 
 
@@ -127,18 +131,77 @@ def guided_mask(
     return _hide_first(-(uniforms(seeds, rows * columns, stream=_STREAM) + preferred), mask_ratio)
 
 
+PARTS = {
+    "eyes": (0.2, 0.37, 0.8, 0.54),
+    "nose": (0.38, 0.54, 0.62, 0.67),
+    "mouth": (0.32, 0.67, 0.68, 0.84),
+}
+"""Left, top, right and bottom of facial parts as fractions of a face that ``prepare`` aligned with its default margin
+of 0.3; all the rest is the part "skin"."""
+
+
+def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
+    """Return the facial part of the center of each patch, int64 [B, N]: a position in PARTS, or len(PARTS) for skin.
+
+    Args:
+        grid: number of patches down and across.
+        to_source: float [B, 2, 3], maps a position (x, y, 1) in the view to the position in the aligned face, both as
+            fractions of width and height.
+    """
+    rows, columns = grid
+    y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+    centers = torch.stack([x.flatten() / columns, y.flatten() / rows, torch.ones(rows * columns)])
+    across, down = (to_source.float() @ centers.to(to_source.device)).unbind(1)
+    part = torch.full(across.shape, len(PARTS), dtype=torch.int64, device=across.device)
+    for number, (left, top, right, bottom) in enumerate(PARTS.values()):
+        inside = (across >= left) & (across < right) & (down >= top) & (down < bottom)
+        part = torch.where(inside, number, part)
+    return part
+
+
+def parts_mask(seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, to_source: Tensor | None = None) -> Mask:
+    """Hide whole facial parts of aligned faces (after MARLIN, Cai et al., 2023, with parts from a template).
+
+    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. Of the part at which the
+    number of hidden patches is reached, only as many patches are hidden as are missing, drawn at random, so that every
+    image hides the same number. In a clip every frame hides the same patches.
+
+    Args:
+        seeds: int64 [B], one per image or clip.
+        grid: number of patches down and across; for clips preceded by the number of time slices.
+        mask_ratio: fraction of hidden patches, in (0, 1).
+        to_source: see :func:`part_of_patches`; None: the view is the aligned face.
+    """
+    if to_source is None:
+        to_source = torch.eye(2, 3, device=seeds.device).expand(len(seeds), -1, -1)
+    part = part_of_patches((grid[-2], grid[-1]), to_source)
+    draws = uniforms(seeds, len(PARTS) + 1 + part.shape[1], stream=_STREAM)
+    turn = draws[:, : len(PARTS) + 1].argsort(dim=1).argsort(dim=1)
+    one = _hide_first(turn.gather(1, part) + draws[:, len(PARTS) + 1 :], mask_ratio)
+    return _repeated(one, grid[0], part.shape[1]) if len(grid) == 3 else one
+
+
 def make_mask(
-    strategy: str, seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, images: Callable[[], Tensor]
+    strategy: str,
+    seeds: Tensor,
+    grid: tuple[int, ...],
+    mask_ratio: float,
+    images: Callable[[], Tensor],
+    *,
+    to_source: Tensor | None = None,
 ) -> Mask:
     """Return the masks of a batch by the strategy that a recipe names.
 
     Args:
-        strategy: ``random``, ``block``, ``tube``, ``textured`` or ``flat``; ``tube`` only for clips.
+        strategy: ``random``, ``block``, ``tube``, ``textured``, ``flat`` or ``parts``; ``tube`` only for clips.
         seeds: int64 [B], one per image or clip.
         grid: number of patches down and across; for clips preceded by the number of time slices.
         mask_ratio: fraction of hidden patches, in (0, 1).
         images: returns the clean view; called only by strategies that use it.
+        to_source: for ``parts``, see :func:`part_of_patches`; None: the view is the aligned face.
     """
+    if strategy == "parts":
+        return parts_mask(seeds, grid, mask_ratio, to_source)
     if strategy == "tube":
         return tube_mask(seeds, grid[0], grid[1] * grid[2], mask_ratio)
     if strategy == "block":

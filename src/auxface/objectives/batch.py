@@ -54,6 +54,8 @@ class Batch:
         label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
             by the count of its own known labels.
         weights: float [B], weight of each image in the primary objective; None: equal weights.
+        to_source: float32 [B, 2, 3], maps a position (x, y, 1) in the views to the position in the source image, both
+            as fractions of width and height; None: the views are the whole source images.
     """
 
     primary: Tensor
@@ -66,6 +68,7 @@ class Batch:
     scale: float = 1.0
     label_counts: Mapping[str, float] = field(default_factory=dict)
     weights: Tensor | None = None
+    to_source: Tensor | None = None
 
 
 class StepContext:

@@ -71,9 +71,10 @@ class ReconstructionOptions(AuxiliaryOptions):
     """What is reconstructed in the masked patches: a name, a mapping, or a list of them."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """Fraction of the patches that is masked; exactly round(mask_ratio * patches)."""
-    masking: Literal["random", "block", "tube", "textured", "flat"] = "random"
+    masking: Literal["random", "block", "tube", "textured", "flat", "parts"] = "random"
     """Which patches are masked. ``random``: any. ``block``: rectangles. ``tube``: the same patches in every frame of a
-    clip. ``textured`` or ``flat``: mostly patches with much or with little texture."""
+    clip. ``textured`` or ``flat``: mostly patches with much or with little texture. ``parts``: the eyes, the nose,
+    the mouth or the rest of an aligned face as a whole, in random order."""
     predict: Literal["masked", "all"] = "masked"
     """The patches on which the decoder's last layer runs: masked patches alone, or all as published. The loss is that
     of masked patches either way."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auxface.data.augment.geometry import fractional_map
 from auxface.data.augment.mixup import Mixed, mix
 from auxface.data.augment.presets import make_views
 from auxface.data.augment.self_blending import blend_batch
@@ -130,6 +131,7 @@ class DataLoader:
             views={request: make_sample_view(request, images, seeds, self.size) for request in self.views},
             mixed=self._mixed(pair.primary, host_seeds),
             weights=None if weights is None else weights.to(device),
+            to_source=fractional_map(pair.affine, source=images.shape[-1], size=self.size),
         )
 
     def loss_weights_of(self, indices: Tensor) -> Tensor | None:

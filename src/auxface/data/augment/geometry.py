@@ -109,6 +109,17 @@ def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
     return torch.from_numpy(result)
 
 
+def fractional_map(maps: Tensor, *, source: int, size: int) -> Tensor:
+    """Return affine maps [B, 2, 3] from result to source, in pixels, as maps of fractions of width and height.
+
+    Args:
+        maps: maps in pixel coordinates.
+        source: side of the source in pixels.
+        size: side of the result in pixels.
+    """
+    return torch.cat([maps[:, :, :2] * size, maps[:, :, 2:]], dim=2) / source
+
+
 def resize(images: Tensor, size: int, kernel: Kernel = TRIANGLE) -> Tensor:
     """Resize whole images with antialiasing, float32 [B, C, size, size]."""
     source = images.shape[-1]

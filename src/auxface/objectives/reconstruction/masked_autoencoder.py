@@ -242,7 +242,15 @@ class Reconstruction(Objective):
 
     def mask(self, encoder: MaskableEncoder, batch: Batch) -> Mask:
         """Draw the mask of a batch from its seeds."""
-        return make_mask(self.options.masking, batch.seeds, encoder.grid, self.options.mask_ratio, lambda: batch.clean)
+        options = self.options
+        return make_mask(
+            options.masking,
+            batch.seeds,
+            encoder.grid,
+            options.mask_ratio,
+            lambda: batch.clean,
+            to_source=batch.to_source,
+        )
 
     def _all_patches(self, batch: Batch) -> Tensor:
         return torch.arange(self.patches, device=batch.seeds.device).expand(len(batch.seeds), -1)
@@ -264,8 +272,10 @@ class Reconstruction(Objective):
 def _check_input(options: ReconstructionOptions, clip: bool) -> None:
     if options.masking == "tube" and not clip:
         raise InputError("auxiliary.masking tube masks the same patches in every frame; for images use random")
-    if clip and options.masking not in ("tube", "random"):
-        raise InputError(f"auxiliary.masking {options.masking} is for images; for video clips use tube or random")
+    if clip and options.masking not in ("tube", "random", "parts"):
+        raise InputError(
+            f"auxiliary.masking {options.masking} is for images; for video clips use tube, random or parts"
+        )
     if clip and options.input == "texture":
         raise InputError("auxiliary.input texture is for images; for video clips use rgb")
 
