@@ -23,7 +23,7 @@ from torch import nn
 
 from auxface.data.augment.presets import make_views
 from auxface.model import JointModel
-from auxface.model.balance import EVERY
+from auxface.model.balance import MEASURED_EVERY
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
 from auxface.training.optimizer import make_optimizer
@@ -208,14 +208,14 @@ def cost_of_measuring(setting: Setting, rounds: int) -> None:
         model = our_model(setting, bf16, 0.1, LDP)
         optimizer = make_optimizer(model, model.recipe.train)
         set_learning_rate(optimizer, 1e-4)
-        numbers = {"measured": EVERY, "not measured": EVERY + 1}
+        numbers = {"measured": MEASURED_EVERY, "not measured": MEASURED_EVERY + 1}
         found = alternate(
             {name: measured_step(model, optimizer, setting, bf16, number) for name, number in numbers.items()}, rounds
         )
         more = found["measured"] / found["not measured"] - 1
         print(
             f"{word}: a step that measures gradients takes {more:.0%} longer than {1000 * found['not measured']:.0f} "
-            f"ms, which is {more / EVERY:.1%} of training time, since one step in {EVERY} is measured"
+            f"ms, which is {more / MEASURED_EVERY:.1%} of training time, since one step in {MEASURED_EVERY} is measured"
         )
 
 

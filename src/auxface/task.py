@@ -3,8 +3,9 @@
 :class:`auxface.objectives.LearnedTask` adds how the label is learned, :class:`auxface.evaluation.ScoredTask` how scores
 become decisions, and :class:`auxface.model.config.TaskRecord` converts between ``config.json`` and both.
 
->>> Task("gender", "class", ("Female", "Male")).classes
-('Female', 'Male')
+Example:
+    >>> Task("gender", "class", ("Female", "Male")).classes
+    ('Female', 'Male')
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auxface.model import JointModel
-from auxface.model.balance import DECAY, EVERY, GradientMeter, is_measured
+from auxface.model.balance import MEAN_DECAY, MEASURED_EVERY, GradientMeter, is_measured
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import Balance, Encoder, Recipe, ReconstructionOptions
 
@@ -75,7 +75,7 @@ def test_the_weight_follows_the_running_means():
     for scale in (4.0, 1.0):
         meter.accumulate(losses_of(point, primary=[2.0], a=[scale]), [point])
         meter.finish({"primary": 1.0, "a": 1.0})
-    mean = 4 ** (DECAY / (1 + DECAY))
+    mean = 4 ** (MEAN_DECAY / (1 + MEAN_DECAY))
     assert meter.weight("a", ratio=0.5) == pytest.approx(0.5 * 2 / mean)
 
 
@@ -107,7 +107,7 @@ def test_an_overflow_leaves_the_running_means_alone():
 
 
 def test_first_steps_and_every_25th_are_measured():
-    assert [step for step in range(60) if is_measured(step)] == [0, 1, 2, 4, 8, 16, EVERY, 2 * EVERY]
+    assert [step for step in range(60) if is_measured(step)] == [0, 1, 2, 4, 8, 16, MEASURED_EVERY, 2 * MEASURED_EVERY]
 
 
 @pytest.mark.parametrize("kind", ["fixed", "learned", "gradient"])

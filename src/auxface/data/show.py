@@ -32,8 +32,8 @@ from auxface.progress import progress_steps
 
 Progress = Callable[[int, int], None]
 _MAX_LISTED = 200
-_SIDE = 96
-_PER_ROW = 10
+_THUMBNAIL_SIDE = 96
+_IMAGES_PER_ROW = 10
 _MAX_ROWS = 24
 _MAX_PAIRS = 24
 _MAX_FILES = 100
@@ -303,7 +303,7 @@ def _sheet(manifest: Manifest) -> list[tuple[str, list[Thumb]]]:
         parts = [(f"{named}: {text}", table[table[named] == value]) for text, value in zip(label.classes, values)]
     sheet = []
     for title, rows in parts[:_MAX_ROWS]:
-        chosen = rows.sample(min(_PER_ROW, len(rows)), random_state=0)
+        chosen = rows.sample(min(_IMAGES_PER_ROW, len(rows)), random_state=0)
         sheet.append((str(title), list(in_order(lambda path: _thumb(manifest.root / path, path), chosen["path"]))))
     return sheet
 
@@ -333,5 +333,5 @@ def _thumb(path: Path, alt: str) -> Thumb:
     if image is None:
         return Thumb("", alt)
     buffer = io.BytesIO()
-    Image.fromarray(fit_square(image, _SIDE)).save(buffer, "JPEG", quality=82)
+    Image.fromarray(fit_square(image, _THUMBNAIL_SIDE)).save(buffer, "JPEG", quality=82)
     return Thumb("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), alt)

@@ -31,7 +31,7 @@ METADATA = "auxface"
 INPUT = "images"
 LOGITS = "logits."
 _MAX_BYTES = 8 * 2**30
-_BATCH = 16
+_CALIBRATION_BATCH = 16
 
 
 class OnnxModel:
@@ -216,8 +216,8 @@ class _CalibrationData:
 
     def __init__(self, images: np.ndarray) -> None:
         self._batches: Iterator[np.ndarray] = (
-            np.asarray(images[start : start + _BATCH]).astype(np.float32) / 255
-            for start in range(0, len(images), _BATCH)
+            np.asarray(images[start : start + _CALIBRATION_BATCH]).astype(np.float32) / 255
+            for start in range(0, len(images), _CALIBRATION_BATCH)
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:

@@ -41,7 +41,7 @@ from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.training.tasks import label_tensors
 
-_MISSED = ("no_face", "unreadable")
+_MISSED_REASONS = ("no_face", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def missed_by_prepare(manifest: Path, split: str) -> dict[str, int]:
     if not {"status", "split"} <= set(rejected.columns):
         return {}
     counts = rejected.loc[rejected["split"] == split, "status"].value_counts()
-    return {reason: int(counts[reason]) for reason in _MISSED if reason in counts}
+    return {reason: int(counts[reason]) for reason in _MISSED_REASONS if reason in counts}
 
 
 def predictions_table(

@@ -30,11 +30,11 @@ from torch import Tensor, nn
 from auxface.objectives import TrainProgress
 from auxface.recipe import AuxiliaryOptions, Recipe
 
-EVERY = 25
+MEASURED_EVERY = 25
 """A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
-DECAY = 0.7
+MEAN_DECAY = 0.7
 """Weight of the past in the running means, per measurement."""
-_MOST = 1e4
+_LARGEST_RATIO = 1e4
 
 
 def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
@@ -121,7 +121,7 @@ class LearnedBalance(nn.Module):
 
 def is_measured(step: int) -> bool:
     """Return whether gradients are measured at a step, counted from 0."""
-    return step % EVERY == 0 or (step < EVERY and step & (step - 1) == 0)
+    return step % MEASURED_EVERY == 0 or (step < MEASURED_EVERY and step & (step - 1) == 0)
 
 
 class GradientMeter:
@@ -183,7 +183,9 @@ class GradientMeter:
         for name, norm in norms.items():
             row = self._means[self.objectives.index(name)]
             if norm:
-                row.mul_(DECAY).add_(torch.tensor([math.log(norm), 1.0], dtype=torch.float64), alpha=1 - DECAY)
+                row.mul_(MEAN_DECAY).add_(
+                    torch.tensor([math.log(norm), 1.0], dtype=torch.float64), alpha=1 - MEAN_DECAY
+                )
         primary = self.objectives[0]
         logs: dict[str, float] = {}
         for name in norms:
@@ -204,7 +206,7 @@ class GradientMeter:
         primary, own = self._means[0], self._means[self.objectives.index(name)]
         if not float(primary[1]) or not float(own[1]):
             return 0.0
-        return min(_MOST, ratio * math.exp(min(float(primary[0] / primary[1] - own[0] / own[1]), 100.0)))
+        return min(_LARGEST_RATIO, ratio * math.exp(min(float(primary[0] / primary[1] - own[0] / own[1]), 100.0)))
 
     def state(self) -> Tensor:
         """Return the running means, float64 [objectives, 2]; a resumed run needs them."""

@@ -35,7 +35,7 @@ _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
         InputError: there is no such directory, and the Hub cannot be reached or has no such model.
     """
     folder = Path(model)
-    if folder.exists() or isinstance(model, Path) or not _NAME.fullmatch(model):
+    if folder.exists() or isinstance(model, Path) or not _HUB_NAME.fullmatch(model):
         if revision is not None:
             raise InputError(f"{model}: a revision applies to a Hub name (owner/name), not to a directory")
         return load_model(folder)
@@ -271,7 +271,7 @@ def push_model(
     Raises:
         InputError: the name is invalid, or the Hub refuses the upload or cannot be reached.
     """
-    if not _NAME.fullmatch(name):
+    if not _HUB_NAME.fullmatch(name):
         raise InputError(f"'{name}' is not a Hub name; expected owner/name")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError

@@ -24,7 +24,7 @@ from auxface.studies.results_file import DONE, RunRecord
 
 GROUP = "$group"
 _AUXILIARY_KEYS = ("auxiliary", "auxiliaries", "primary_weight", "balance")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_SECONDS_PER_UNIT = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def parse_budget(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise InputError(f"--budget {text}: write it as 25m, 1h30m or 90s")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return sum(float(number) * _SECONDS_PER_UNIT[unit] for number, unit in parts)
 
 
 def expected_seconds(pending: PendingRun, records: Iterable[RunRecord], machine: str) -> float | None:

@@ -36,7 +36,8 @@ Offset = tuple[int, int]
 METHODS = ("default", "ror", "uniform", "nri_uniform")
 # Up to this many samples a table of all codes fits the cache.
 TABLE_POINTS = 16
-WORD = 15
+# Bits of a code that fit an int16 word.
+WORD_BITS = 15
 
 
 def offsets(points: int, radius: float) -> list[Offset]:
@@ -146,12 +147,12 @@ class BitPacker:
     """
 
     def __init__(self, tile: Tile, points: int) -> None:
-        self._words = [tile.empty(torch.int16).zero_() for _ in range(-(-points // WORD))]
+        self._words = [tile.empty(torch.int16).zero_() for _ in range(-(-points // WORD_BITS))]
         self._tile = tile
 
     def put(self, bit: int, values: Tensor) -> None:
         """Set a bit to ``values`` (int16, 0 or 1); each bit once."""
-        self._words[bit // WORD].add_(values, alpha=1 << (bit % WORD))
+        self._words[bit // WORD_BITS].add_(values, alpha=1 << (bit % WORD_BITS))
 
     def code(self) -> Tensor:
         """Return the codes: int16 up to 15 samples, int32 above."""
@@ -160,7 +161,7 @@ class BitPacker:
         code = self._tile.empty(torch.int32).copy_(self._words[0])
         wide = self._tile.empty(torch.int32)
         for index, word in enumerate(self._words[1:], start=1):
-            code.bitwise_or_(wide.copy_(word).bitwise_left_shift_(index * WORD))
+            code.bitwise_or_(wide.copy_(word).bitwise_left_shift_(index * WORD_BITS))
         return code
 
 

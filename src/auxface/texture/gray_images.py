@@ -41,9 +41,9 @@ GrayImages = Tensor | np.ndarray
 RED, GREEN, BLUE = 19595, 38470, 7471
 
 _ACCEPTED = "[H, W], [B, H, W] or [B, 1, H, W] (for a clip: [T, H, W] or [B, T, H, W])"
-SPAN = 511
+GRADIENT_SPAN = 511
 """Number of differences of two gray values: -255 to 255."""
-ZERO = 255 * SPAN + 255
+ZERO_GRADIENT = 255 * GRADIENT_SPAN + 255
 """Index of the gradient (0, 0)."""
 
 
@@ -275,7 +275,7 @@ def gradient_index(first: Tensor, second: Tensor, *, out: Tensor) -> Tensor:
         second: the other components, of the same shape.
         out: int32 memory for the result.
     """
-    return out.copy_(first).mul_(SPAN).add_(second).add_(ZERO)
+    return out.copy_(first).mul_(GRADIENT_SPAN).add_(second).add_(ZERO_GRADIENT)
 
 
 def as_table(values: np.ndarray, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from auxface.texture.gray_images import (
-    ZERO,
+    ZERO_GRADIENT,
     GrayImages,
     all_gradients,
     as_table,
@@ -145,7 +145,7 @@ def _tables(orientations: int, device: torch.device) -> tuple[Tensor, Tensor]:
     edges = 180.0 / orientations * np.arange(1, orientations)
     bins = np.searchsorted(edges, angle, side="right").astype(np.int32)
     votes = np.round(np.hypot(down, right) / VOTE_STEP) * VOTE_STEP
-    assert votes[ZERO] == 0
+    assert votes[ZERO_GRADIENT] == 0
     return as_table(votes, device), as_table(bins, device)
 
 

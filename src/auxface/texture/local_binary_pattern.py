@@ -43,8 +43,8 @@ from auxface.texture.tiles import EIGHT, Tile, map_pixels
 METHODS = (*CODE_METHODS, "var")
 MAX_POINTS = 31
 # Offset of a diagonal sample at radius 1, and the rest to one pixel, in units of 1 / UNIT.
-DIAGONAL = offsets(8, 1)[1][1]
-REST = UNIT - DIAGONAL
+DIAGONAL_OFFSET = offsets(8, 1)[1][1]
+DIAGONAL_REST = UNIT - DIAGONAL_OFFSET
 
 
 def local_binary_pattern(
@@ -189,9 +189,9 @@ def _diagonals(tile: Tile) -> Tensor:
     # Single precision is exact enough: a x / b is at least 1 / b = 3e-5 away from the next integer. The error reaches
     # that only near 612, where no gray value comes so close. The tests try all 256 values.
     real = tile.empty(torch.float32, size).copy_(tile.flat)
-    quotient.copy_(real.mul_(DIAGONAL / REST))
+    quotient.copy_(real.mul_(DIAGONAL_OFFSET / DIAGONAL_REST))
     # Intermediate values overflow 16 bits; the result, 0 to b - 1, does not.
-    torch.mul(pixels, DIAGONAL - (1 << 16), out=rest).add_(quotient, alpha=-REST)
+    torch.mul(pixels, DIAGONAL_OFFSET - (1 << 16), out=rest).add_(quotient, alpha=-DIAGONAL_REST)
     torch.add(quotient, pixels, alpha=2, out=bound)
     # Two sums u + v serve all four diagonals: "up and right" of a pixel is "left and down" of the next diagonal one.
     rising = torch.add(pixels[: -width - 1], pixels[width + 1 :], out=tile.empty(torch.int16, size - width - 1))

@@ -38,10 +38,10 @@ from auxface.training.fsdp import shard_like
 from auxface.training.unlabeled import read_unlabeled
 
 TENSORS = ("model", "optimizer", "best", "objectives", "average", "group_dro")
-_KEPT = 2
-_STATE = "state.json"
-_DIGITS = 9
-_FILE = "run.json"
+_KEPT_CHECKPOINTS = 2
+_STATE_FILE = "state.json"
+_STEP_DIGITS = 9
+_RECORD_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -86,25 +86,25 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
         OSError: the disk is full or failed; earlier checkpoints are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"{state.step:0{_DIGITS}d}"
+    place = folder / f"{state.step:0{_STEP_DIGITS}d}"
     temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=folder))
     try:
         for name, each in tensors.items():
             write_weights(_on_cpu(each), temporary / f"{name}.safetensors")
-        (temporary / _STATE).write_text(json.dumps(asdict(state)) + "\n")
+        (temporary / _STATE_FILE).write_text(json.dumps(asdict(state)) + "\n")
         for path in temporary.iterdir():
             _flush(path)
         temporary.chmod(0o755)
         # There may be a corrupt checkpoint of the same step, in a folder that also holds files of the user.
         _delete(place, tensors)
         if place.exists():
-            for path in sorted(temporary.iterdir(), key=lambda path: path.name == _STATE):
+            for path in sorted(temporary.iterdir(), key=lambda path: path.name == _STATE_FILE):
                 path.replace(place / path.name)
         else:
             temporary.replace(place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in _newest_first(folder)[_KEPT:]:
+    for old in _newest_first(folder)[_KEPT_CHECKPOINTS:]:
         _delete(old, tensors)
     return place
 
@@ -128,7 +128,7 @@ def load_checkpoint(
     reasons: list[str] = []
     for place in _newest_first(folder):
         try:
-            state = RunState(**json.loads((place / _STATE).read_text()))
+            state = RunState(**json.loads((place / _STATE_FILE).read_text()))
             tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(place.glob("*.safetensors"))}
             restore(tensors)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
@@ -147,8 +147,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 def checkpoint_patterns(folder: str) -> list[str]:
     """Return patterns of all file names that :func:`save_checkpoint` writes, including those that a kill leaves."""
-    number = "[0-9]" * _DIGITS
-    names = [_STATE, *(f"{name}.safetensors" for name in TENSORS)]
+    number = "[0-9]" * _STEP_DIGITS
+    names = [_STATE_FILE, *(f"{name}.safetensors" for name in TENSORS)]
     return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
 
 
@@ -181,13 +181,15 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
 def _newest_first(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if path.name.isdigit() and (path / _STATE).exists()), reverse=True)
+    return sorted(
+        (path for path in folder.iterdir() if path.name.isdigit() and (path / _STATE_FILE).exists()), reverse=True
+    )
 
 
 def _delete(place: Path, names: Iterable[str]) -> None:
     """Delete the files of a checkpoint; the folder stays if it holds other files."""
     # The state goes first: without it, the folder is no longer a checkpoint, wherever a kill interrupts this.
-    for file in (_STATE, *(f"{name}.safetensors" for name in names)):
+    for file in (_STATE_FILE, *(f"{name}.safetensors" for name in names)):
         (place / file).unlink(missing_ok=True)
     with suppress(OSError):
         place.rmdir()
@@ -221,13 +223,13 @@ class RunRecord:
 
 def write_record(folder: Path, record: RunRecord) -> None:
     """Write ``run.json`` into a run's folder."""
-    with atomic_file(folder / _FILE) as temporary:
+    with atomic_file(folder / _RECORD_FILE) as temporary:
         temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
 
 
 def has_record(folder: Path) -> bool:
     """Return whether a run was started in a folder."""
-    return (folder / _FILE).is_file()
+    return (folder / _RECORD_FILE).is_file()
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -237,11 +239,13 @@ def read_record(folder: Path) -> RunRecord:
         InputError: no run was started there, or the file is not a valid record.
     """
     if not has_record(folder):
-        raise InputError(f"{folder}: no run to resume ({_FILE} is missing); start one with 'auxface train RECIPE'")
+        raise InputError(
+            f"{folder}: no run to resume ({_RECORD_FILE} is missing); start one with 'auxface train RECIPE'"
+        )
     try:
-        return RunRecord(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        return RunRecord(**json.loads((folder / _RECORD_FILE).read_text(encoding="utf-8")))
     except (ValueError, TypeError):
-        raise InputError(f"{folder / _FILE}: not a valid record of a run; start a new run") from None
+        raise InputError(f"{folder / _RECORD_FILE}: not a valid record of a run; start a new run") from None
 
 
 def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Manifest:

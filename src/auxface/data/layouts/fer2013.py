@@ -28,16 +28,20 @@ PLUS_CLASSES: tuple[str, ...] = (
 _SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 _FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 _SIDE = 48
-_CSV = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
-_PLUS = ("fer2013new.csv", "ferplus/fer2013new.csv")
+_CSV_FILES = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
+_FERPLUS_FILES = ("fer2013new.csv", "ferplus/fer2013new.csv")
 
 
 def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listing:
     """Read ``fer2013.csv`` (its images are written as PNG files), or the folders ``train/angry`` and so on."""
-    if labels == "fer" and not any((root / name).is_file() for name in _CSV) and (root / "train").is_dir():
+    if labels == "fer" and not any((root / name).is_file() for name in _CSV_FILES) and (root / "train").is_dir():
         return _folders(root)
-    source = require_file(root, _CSV, "fer2013")
-    plus = read_rows(require_file(root, _PLUS, "fer2013"), ("Usage", *PLUS_CLASSES)) if labels == "ferplus" else None
+    source = require_file(root, _CSV_FILES, "fer2013")
+    plus = (
+        read_rows(require_file(root, _FERPLUS_FILES, "fer2013"), ("Usage", *PLUS_CLASSES))
+        if labels == "ferplus"
+        else None
+    )
     folder = Path(images) if images else root / "images"
     rows = read_rows(source, ("emotion", "pixels", "Usage"))
     if plus is not None and len(plus) != len(rows):

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 _FACES_PER_PROCESS = 96
 CLIPS_PER_SOURCE = 2
-_STREAM = 7
-_NOISE = 0.004
+_CLIP_STREAM = 7
+_CLIP_NOISE = 0.004
 # Standard deviations of the overall tone and of each color, and the largest loss of sharpness.
-_TONE, _TINT, _SOFTEST = 0.2, 0.02, 1.6
+_TONE_DEVIATION, _TINT_DEVIATION, _LARGEST_SOFTNESS = 0.2, 0.02, 1.6
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def render_clip(
         InputError: a size outside 32..512.
     """
     face, row = describe_clip(index, seed=seed, splits=splits)
-    rng, skins = (np.random.default_rng([seed, _STREAM, part, index]) for part in (0, 1))
+    rng, skins = (np.random.default_rng([seed, _CLIP_STREAM, part, index]) for part in (0, 1))
     # Cycles per frame, phase and amplitude of each movement.
     pace, start, reach = rng.uniform(0.02, 0.05, 8), rng.uniform(0, 2 * np.pi, 8), rng.uniform(0.4, 1.0, 8)
     skin = _draw_skin(face.identity, skins)
@@ -244,8 +244,10 @@ def _draw_skin(person: Identity, rng: np.random.Generator) -> Forgery:
     Real clips have one too. Otherwise the seam and the sharpness of a single frame would separate forged from real.
     """
     skin = replace(person, texture=int(rng.integers(0, 2**31)), freckles=float(rng.uniform(0, 1)))
-    red, green, blue = (np.clip(rng.normal(1, _TONE), 0.6, 1.4) * (1 + _TINT * rng.standard_normal(3))).tolist()
-    return Forgery(skin, color=(red, green, blue), softness=float(rng.uniform(1.0, _SOFTEST)), seam=0.08)
+    red, green, blue = (
+        np.clip(rng.normal(1, _TONE_DEVIATION), 0.6, 1.4) * (1 + _TINT_DEVIATION * rng.standard_normal(3))
+    ).tolist()
+    return Forgery(skin, color=(red, green, blue), softness=float(rng.uniform(1.0, _LARGEST_SOFTNESS)), seam=0.08)
 
 
 def _scene(scene: Scene, swing: list[float], rng: np.random.Generator) -> Scene:
@@ -256,7 +258,7 @@ def _scene(scene: Scene, swing: list[float], rng: np.random.Generator) -> Scene:
         roll=scene.roll + 1.2 * swing[2],
         shift_x=scene.shift_x + 0.012 * swing[3],
         shift_y=scene.shift_y + 0.012 * swing[4],
-        noise=_NOISE,
+        noise=_CLIP_NOISE,
         noise_seed=int(rng.integers(0, 2**31)),
     )
 

@@ -7,6 +7,7 @@ A reconstruction has to be better than the best constant prediction. The constan
 at each place of the grid. **Skill** is 1 - loss / loss of the constant: 1 for a perfect prediction, 0 for one that is
 no better than the constant, below 0 for a worse one.
 
+Example:
     >>> targets = torch.tensor([[[0.0], [1.0]], [[0.0], [3.0]]])  # two faces, two places, one value
     >>> constant = fit_constant([targets], "scalar")
     >>> constant.mean.flatten().tolist(), constant.loss.tolist()
@@ -34,7 +35,7 @@ from auxface.recipe import ReconstructionOptions, Target, TextureInput
 from auxface.recipe.auxiliaries import RECONSTRUCTION
 
 _SMALLEST, _RAREST = 1e-6, 1e-4
-_BATCH, _VALIDATED = 64, 256
+_VALIDATION_BATCH, _VALIDATION_IMAGES = 64, 256
 _SMALLEST_LOSS = 1e-6
 
 
@@ -206,10 +207,10 @@ class Reconstruction(Objective):
         if not self._plain_constants or not len(images):
             return {}
         device = encoder.mean.device
-        chosen = np.unique(np.linspace(0, len(images) - 1, _VALIDATED).astype(int))
+        chosen = np.unique(np.linspace(0, len(images) - 1, _VALIDATION_IMAGES).astype(int))
         sums = {target.key: torch.zeros(2, dtype=torch.float64) for target in self.targets}
-        for start in range(0, len(chosen), _BATCH):
-            rows = chosen[start : start + _BATCH]
+        for start in range(0, len(chosen), _VALIDATION_BATCH):
+            rows = chosen[start : start + _VALIDATION_BATCH]
             clean = torch.from_numpy(np.array(images[rows])).to(device)
             seeds = torch.from_numpy(rows).to(device)
             batch = Batch(primary=clean.float() / 255, clean=clean, labels={}, seeds=seeds)
