@@ -1,5 +1,6 @@
 """Fewer labels and skewed training sets: nested subsets that leave validation and test rows unchanged."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ def faces(n=400) -> Manifest:
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.01, 1), st.floats(0.01, 1))
 def test_smaller_fractions_are_subsets_and_keep_every_class(one, other):
-    less, more = (drop_labels(faces(), "mood", fraction).table["mood"] for fraction in sorted((one, other)))
+    less, more = (drop_labels(faces(), "mood", fraction, seed=0).table["mood"] for fraction in sorted((one, other)))
     training = faces().table["split"] == "train"
     assert set(less[training].dropna().index) <= set(more[training].dropna().index)
     assert set(less[training].dropna()) == {"glad", "sad"}
@@ -40,7 +41,7 @@ def test_smaller_fractions_are_subsets_and_keep_every_class(one, other):
 @pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
 def test_only_training_labels_are_dropped(task, tmp_path):
     full = faces()
-    reduced = drop_labels(full, task, 0.1)
+    reduced = drop_labels(full, task, 0.1, seed=0)
     column = full.labels[task].columns(task)[0]
     training = full.table["split"] == "train"
     assert reduced.table[column][training].notna().sum() == pytest.approx(30, abs=2)
@@ -50,6 +51,46 @@ def test_only_training_labels_are_dropped(task, tmp_path):
     assert (
         read_manifest(tmp_path / "reduced.parquet").table[column].notna().sum() == reduced.table[column].notna().sum()
     )
+
+
+@pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
+def test_each_seed_keeps_other_labels_of_one_number(task):
+    column = faces().labels[task].columns(task)[0]
+    kept = [drop_labels(faces(), task, 0.1, seed).table[column].notna() for seed in (0, 0, 1)]
+    assert kept[0].equals(kept[1])
+    assert kept[0].sum() == kept[2].sum()
+    # Validation and test rows keep all labels; of 300 training rows, two subsets of 30 share three by chance.
+    training = faces().table["split"] == "train"
+    assert (kept[0] & kept[2])[training].sum() < 12
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_tenth_of_an_ordinal_scale_keeps_its_share(seed):
+    reduced = drop_labels(faces(), "age", 0.1, seed).table
+    training = reduced["split"] == "train"
+    tenths = (reduced["age"][training & reduced["age"].notna()] // 40).value_counts()
+    assert set(tenths.index) == set(range(10))
+    assert set(tenths) == {3}
+
+
+def test_multilabel_subsets_keep_attribute_frequencies():
+    rng = np.random.default_rng(4)
+    manifest, names = faces(2000), [f"a{number}" for number in range(12)]
+    frequency = np.linspace(0.02, 0.6, len(names))
+    drawn = rng.random((2000, len(names))) < frequency
+    table = manifest.table.assign(**{name: drawn[:, place].astype(int) for place, name in enumerate(names)})
+    manifest = Manifest(table, {"traits": Label("multilabel", tuple(names))})
+    training = table["split"] == "train"
+    subsets = []
+    for fraction in (0.02, 0.05, 0.2):
+        kept = drop_labels(manifest, "traits", fraction, seed=1).table[names][training].dropna()
+        subsets.append(set(kept.index))
+        assert len(kept) == 1500 * fraction
+        share = table[names][training].mean()
+        deviation = (kept.mean() - share) / np.sqrt(share * (1 - share) / len(kept))
+        # Its root mean square is 1 for a random subset.
+        assert np.sqrt((deviation**2).mean()) < 0.35
+    assert subsets[0] < subsets[1] < subsets[2]
 
 
 def test_subsampling_a_level_changes_training_rows_only():

@@ -222,16 +222,18 @@ class _Manifests:
     def __init__(self, root: Path, out: Path) -> None:
         self.root, self.out = root, out
         self.read: dict[str, Manifest] = {}
-        self.prepared: dict[tuple[str, float], tuple[Path, str]] = {}
+        self.prepared: dict[tuple[str, float, int | None], tuple[Path, str]] = {}
 
     def get(self, run: Run) -> tuple[Path, str]:
         """Return the path of a run's manifest and the hash of its rows."""
-        key = (run.data.name, run.label_fraction)
+        # The seeds of a study have all labels in common, and different subsets of them.
+        seed = None if run.label_fraction == 1 else run.recipe.seed
+        key = (run.data.name, run.label_fraction, seed)
         if key not in self.prepared:
-            self.prepared[key] = self._prepare(run.data, run.label_fraction)
+            self.prepared[key] = self._prepare(run.data, run.label_fraction, run.recipe.seed)
         return self.prepared[key]
 
-    def _prepare(self, data: StudyData, fraction: float) -> tuple[Path, str]:
+    def _prepare(self, data: StudyData, fraction: float, seed: int) -> tuple[Path, str]:
         path = self.root / data.manifest
         if not path.is_file():
             raise InputError(
@@ -246,8 +248,9 @@ class _Manifests:
             raise InputError(f"{path}: no label '{data.task}'{near}; labels: {', '.join(manifest.labels) or 'none'}")
         if fraction == 1 and not data.keep:
             return path, hash_rows(manifest)
-        reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.task, fraction)
-        written = self.out / "manifests" / f"{data.name}-{fraction:g}.parquet"
+        reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.task, fraction, seed)
+        suffix = "" if fraction == 1 else f"-seed{seed}"
+        written = self.out / "manifests" / f"{data.name}-{fraction:g}{suffix}.parquet"
         reduced.table["path"] = [str(item.resolve()) for item in reduced.paths()]
         write_manifest(reduced, written)
         return written, hash_rows(reduced)

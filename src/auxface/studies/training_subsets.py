@@ -1,7 +1,10 @@
 """Reduce the training split of a manifest: use fewer labels, or fewer rows of some group levels.
 
-Validation and test rows are never changed. Which rows are kept depends on the keys of the rows alone, so every machine
-keeps the same ones, and a smaller fraction is a subset of a larger one.
+Validation and test rows are never changed. Which rows are kept depends on the keys of the rows, and for labels on the
+seed of the run, so every machine keeps the same ones. A smaller fraction is a subset of a larger one.
+
+Example:
+    fewer = drop_labels(manifest, "gender", 0.05, seed=0)
 """
 
 import hashlib
@@ -12,33 +15,76 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from auxface.data.manifest import KEY, Manifest
+from auxface.data.manifest import KEY, Label, Manifest
 from auxface.errors import InputError
 
+# Parts of the range of an ordinal label, with equally many rows.
+_QUANTILES = 10
+# Rows among which the next row of a multilabel subset is chosen.
+_CANDIDATES = 32
 
-def drop_labels(manifest: Manifest, task: str, fraction: float) -> Manifest:
+
+def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Manifest:
     """Return the manifest with the labels of a task in a fraction of the training rows alone.
 
-    The rows stay, so that an auxiliary objective can use their images. Each class of a class or binary label keeps the
-    same fraction, and at least one row.
+    The rows stay, so that an auxiliary objective can use their images. The subset is stratified: each class of a class
+    or binary label, and each tenth of the range of an ordinal label, keeps the same fraction and at least one row. The
+    subset of a multilabel task has nearly the frequency of each attribute that all rows have (:func:`_balanced_order`).
+
+    Args:
+        manifest: the manifest.
+        task: the label.
+        fraction: fraction of the labeled training rows that keep their label, above 0.
+        seed: seed of the run; other seeds keep other rows.
     """
     if fraction == 1:
         return manifest
     table = manifest.table.copy()
     label = manifest.labels[task]
     columns = list(label.columns(task))
-    training = table["split"] == "train"
-    strata = table[task].astype(str) if label.kind in ("class", "binary") else pd.Series("", index=table.index)
-    labeled = training & table[columns].notna().any(axis=1)
-    dropped = []
-    for _, rows in table[labeled].groupby(strata[labeled]):
-        ranked = rows.index[np.argsort(_uniform_numbers(rows))]
-        dropped += list(ranked[max(1, math.ceil(fraction * len(ranked))) :])
+    rows = table[(table["split"] == "train") & table[columns].notna().any(axis=1)]
+    rows = rows.iloc[np.argsort(_uniform_numbers(rows, seed))]
+    if label.kind == "multilabel":
+        ordered = [rows.index[_balanced_order(rows[columns].to_numpy(dtype=np.float64, na_value=np.nan))]]
+    else:
+        ordered = [part.index for _, part in rows.groupby(_strata(rows[task], label), sort=True)]
+    dropped = [row for part in ordered for row in part[max(1, math.ceil(fraction * len(part))) :]]
     for column in columns:
         table[column] = table[column].astype(object).where(~table.index.isin(dropped), None)
         if label.kind in ("binary", "multilabel", "ordinal"):
             table[column] = pd.to_numeric(table[column]).astype("Float64" if label.kind == "ordinal" else "Int64")
     return replace(manifest, table=table)
+
+
+def _strata(values: pd.Series, label: Label) -> pd.Series:
+    if label.kind == "ordinal":
+        # Rows of equal value are in one stratum.
+        return (values.astype(float).rank(method="min", pct=True) * _QUANTILES).apply(np.ceil)
+    return values.astype(str)
+
+
+def _balanced_order(labels: np.ndarray) -> np.ndarray:
+    """Return an order of rows in which the first n have nearly the attribute frequencies of all, for every n.
+
+    Rows are appended one by one. Of the next 32 rows, the one is chosen after which the numbers of positives are
+    nearest to their expectation, each attribute in units of its standard deviation (herding; Welling, 2009).
+
+    Args:
+        labels: float64 [N, attributes], 0 or 1, NaN unknown; rows in random order.
+    """
+    known = ~np.isnan(labels)
+    frequency = np.nan_to_num(labels).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    scale = np.sqrt(np.maximum(frequency * (1 - frequency), 1 / len(labels)))
+    deviation = np.where(known, labels - frequency, 0) / scale
+    total = np.zeros(labels.shape[1])
+    candidates, order = list(range(min(_CANDIDATES, len(labels)))), []
+    for following in range(len(candidates), len(labels) + len(candidates)):
+        best = int(((total + deviation[candidates]) ** 2).sum(axis=1).argmin())
+        order.append(candidates.pop(best))
+        total += deviation[order[-1]]
+        if following < len(labels):
+            candidates.append(following)
+    return np.array(order)
 
 
 def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]], name: str) -> Manifest:
@@ -71,7 +117,8 @@ def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]]
     return replace(manifest, table=table[kept].reset_index(drop=True))
 
 
-def _uniform_numbers(table: pd.DataFrame) -> np.ndarray:
-    """Return a number in [0, 1) for each row, hashed from its key."""
+def _uniform_numbers(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
+    """Return a number in [0, 1) for each row, hashed from the seed and its key."""
     keys = table[list(KEY)].astype(str).agg("\n".join, axis=1)
-    return np.array([int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big") / 2**56 for key in keys])
+    hashes = (hashlib.sha256(f"{seed}\n{key}".encode()).digest() for key in keys)
+    return np.array([int.from_bytes(digest[:7], "big") / 2**56 for digest in hashes])
