@@ -29,7 +29,7 @@ _TOLERANCE = 0.25
 
 @dataclass(frozen=True)
 class PatchAlignment:
-    """How the tokens of a model are moved by half a patch.
+    """Shift of the tokens of a model by half a patch.
 
     Attributes:
         stage: name of the last module whose output has twice as many rows and columns as there are tokens.

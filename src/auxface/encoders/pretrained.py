@@ -88,7 +88,7 @@ def timm_weights(name: str) -> Path | None:
 
 
 def cached_weights(name: str) -> Path | None:
-    """Return the file of a timm model's weights on this machine, or None if there is none.
+    """Return the cached file of a timm model's weights, or None if there is none.
 
     Args:
         name: a timm model, with or without the tag of its weights.

@@ -132,7 +132,7 @@ class VideoEncoder(MaskableEncoder):
 
 
 def inflate(kernel: Tensor, tubelet: int) -> Tensor:
-    """Turn an image's patch embedding [D, C, p, p] into a clip's, [D, C, tubelet, p, p] (Carreira and Zisserman, 2017).
+    """Inflate a 2D patch embedding [D, C, p, p] to 3D, [D, C, tubelet, p, p] (Carreira and Zisserman, 2017).
 
     A clip of equal frames is embedded as the image's embedding embeds one frame.
     """

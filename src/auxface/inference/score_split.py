@@ -223,7 +223,7 @@ def score_split(
 
 
 def score_validation(model: EvaluatedModel, samples: LoadedSamples, data: Path) -> evaluation.Predictions:
-    """Return a model's predictions for the samples of the validation split of a manifest at ``data``."""
+    """Return the predictions of a model on the validation split of the manifest at ``data``."""
     with progress_bar(f"score {model.name}, val", len(samples.images), "images") as advance:
         logits = model.score(samples.images, advance=advance)
     facts = _provenance(model, samples.manifest, data)

@@ -60,7 +60,7 @@ def from_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Invert :func:`from_videomae`, in the published names.
+    """Convert weights to the published names; the inverse of :func:`from_videomae`.
 
     Biases of keys, which do not change attention, and weights that VideoMAE lacks, such as a classifier, are dropped.
     """

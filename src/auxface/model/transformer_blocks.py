@@ -28,7 +28,7 @@ _RENAMED = (
 
 
 def published_name(name: str) -> str:
-    """Return a weight's name in its published form, whichever version of transformers wrote it."""
+    """Return the published name of a weight that any version of transformers wrote."""
     for pattern, replacement in _RENAMED:
         name = re.sub(pattern, replacement, name)
     return name

@@ -101,7 +101,7 @@ class Scheme(Strict):
 
     @property
     def pretraining(self) -> float:
-        """Fraction of the steps that trains the auxiliaries alone."""
+        """Fraction of the steps in which only the auxiliaries are trained."""
         if self.kind not in ("sequential", "frozen"):
             return 0.0
         return PRETRAIN_FRACTION if self.pretrain_fraction is None else self.pretrain_fraction
@@ -114,7 +114,7 @@ class Scheme(Strict):
 
 
 class Recipe(Strict):
-    """Everything besides the manifest that determines a training."""
+    """The settings of a training run; together with the manifest they determine its result."""
 
     name: str = "recipe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

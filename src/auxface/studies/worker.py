@@ -134,7 +134,7 @@ def _task_record(audited: TaskAudit) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Round every number of nested plain data; NaN becomes None."""
+    """Round every number in nested dicts and lists; NaN becomes None."""
     if isinstance(value, Mapping):
         return {str(name): _rounded(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

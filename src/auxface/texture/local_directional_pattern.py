@@ -49,7 +49,7 @@ def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "refl
 
 
 def local_directional_number(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Number the directions of the largest and smallest Kirsch response (Ramirez Rivera et al., 2013).
+    """Encode the directions of the largest and smallest Kirsch response (Ramirez Rivera et al., 2013).
 
     The code is 8 argmax + argmin over the eight directions; of equal responses the lower direction counts.
 

@@ -63,7 +63,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Return Accelerate's name of a recipe's precision; ``auto`` is bf16 where the device computes in it, else fp32.
+    """Return the precision as Accelerate names it; ``auto`` is bf16 if the device computes in it, otherwise fp32.
 
     Args:
         options: section ``train`` of the recipe.
@@ -103,7 +103,7 @@ def _join_restarted_group(device: str) -> None:
 
 
 def _uses_all_parameters(recipe: Recipe) -> bool:
-    """Return whether every parameter certainly gets a gradient in every step; searching for others costs time."""
+    """Return whether every parameter gets a gradient in every step, so that DDP need not search for unused ones."""
     fixed, auxiliary = recipe.balance.kind == "fixed", recipe.auxiliary
     if recipe.scheme.kind != "joint" or not recipe.encoder.name.startswith(("vit_", "deit")):
         return False

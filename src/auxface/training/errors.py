@@ -27,7 +27,7 @@ class NonFiniteLoss(InputError):
 
 
 def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str, *, write: bool) -> NonFiniteLoss:
-    """Return the error of a loss that is NaN or infinite.
+    """Return the error for a loss that is NaN or infinite.
 
     Args:
         step: step, counted from 1.

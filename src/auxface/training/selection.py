@@ -1,4 +1,4 @@
-"""What is chosen on the validation split: the best weights, temperature, thresholds and the abstain band.
+"""Choices made on the validation split: the best weights, temperature, thresholds and the abstain band.
 
 Validation images are split over the processes, and each is counted once. For video encoders the figure is that of
 videos: the mean of the scores of a video's clips, as at the video level of an audit.
