@@ -308,3 +308,18 @@ def test_the_report_is_json_in_the_documented_form():
     missing = task["overall"]["tpr_at_fpr_0.001"]
     assert missing["value"] is None
     assert missing["why"]
+
+
+def test_levels_are_compared_with_the_reference_level():
+    table = forged_predictions(n=2000)
+    found = audit_tables({"m": table}, references={"race": "White"}, resamples=200).models["m"].tasks["forged"]
+    levels, gaps = found.groups["race"], found.to_reference["race"]
+    assert set(gaps) == set(levels) - {"White"}
+    for level, gap in gaps.items():
+        value = levels[level]["balanced_accuracy"].value - levels["White"]["balanced_accuracy"].value
+        assert gap.value == pytest.approx(value)
+        assert gap.low < gap.value < gap.high
+        assert gap.more == {"reference": "White"}
+    for references in ({"race": "Martian"}, {"planet": "Mars"}):
+        with pytest.raises(TableError, match="--reference"):
+            audit_tables({"m": table}, references=references)

@@ -39,6 +39,10 @@ def command(
     clean_levels: Annotated[
         bool, typer.Option("--clean-levels", help="Join levels that differ by blanks or capital letters alone.")
     ] = False,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option("--reference", help="GROUP=LEVEL: the level that others are compared with. Repeatable."),
+    ] = None,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Measure only this task. Repeatable.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Measure only the rows of this split.")] = None,
@@ -96,7 +100,8 @@ def command(
         groups=group or (),
         positive=positive,
         predicted=predicted,
-        score_for=_pairs(score_for or []),
+        score_for=_pairs("--score-for", "CLASS=COLUMN", score_for or []),
+        references=_pairs("--reference", "GROUP=LEVEL", reference or []),
         threshold=threshold,
         kind=kind,
         weight=weight,
@@ -121,9 +126,9 @@ def command(
     return GATE_FAILED if failed else 0
 
 
-def _pairs(given: list[str]) -> dict[str, str]:
+def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:
     pairs = dict(one.split("=", 1) for one in given if "=" in one)
     if len(pairs) < len(given):
         wrong = next((one for one in given if "=" not in one), given[0])
-        raise InputError(f"--score-for {wrong} must be CLASS=COLUMN, once per class")
+        raise InputError(f"{option} {wrong} must be {form}, and each name may occur once")
     return pairs

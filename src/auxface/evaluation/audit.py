@@ -42,6 +42,7 @@ def audit(
     weight: str | None = None,
     threshold: float | None = None,
     kind: str | None = None,
+    references: Mapping[str, str] | None = None,
     names: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
     split: str | None = None,
@@ -73,6 +74,7 @@ def audit(
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
         kind: ``class``, ``binary``, ``ordinal`` or ``verification``, where the values leave several.
+        references: group to the level with which the others are compared; else the one with the most samples.
         names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
             training sets, which may repeat.
         tasks: names of the tasks to measure; None: all.
@@ -135,6 +137,7 @@ def audit(
                 clusters=cluster if cluster in ("source", "row") else "auto",
                 resamples=resamples,
                 seed=seed,
+                references=references,
                 progress=progress,
             )
         found.method["files"] = files

@@ -11,8 +11,8 @@ import numpy as np
 from auxface.evaluation.checks import check_predictions, duplicate_note
 from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
-from auxface.evaluation.fairness import MINIMUM_IN_GAP, factor_for_all, gaps
-from auxface.evaluation.groups import CROSS, by_column, crossed_partitions, single_partitions, whole
+from auxface.evaluation.fairness import MINIMUM_IN_GAP, differences_to_reference, factor_for_all, gaps
+from auxface.evaluation.groups import CROSS, by_column, by_group, crossed_partitions, single_partitions, whole
 from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Resampling, draw_resamples
 from auxface.evaluation.measure import MINIMUM_CLUSTERS, LevelDraws, count_missing_as_errors, measure
 from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
@@ -50,6 +50,7 @@ def audit_tables(
     clusters: Clusters = "auto",
     resamples: int = RESAMPLES,
     seed: int = 0,
+    references: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Return all metrics of one or several models, by group and under corruption, with intervals.
@@ -64,6 +65,7 @@ def audit_tables(
         clusters: what is resampled, see :func:`~auxface.evaluation.clusters.cluster_codes`.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples; the same seed and tables give the same numbers.
+        references: group to the level with which the others are compared; else the one with the most samples.
         progress: called with the number of finished steps and of all steps.
 
     Raises:
@@ -86,12 +88,16 @@ def audit_tables(
         for severity, table in steps.items()
     }
     _check(tables, corrupted, validation or {}, baseline)
+    _check_references(tables, references or {})
     tables = {name: _with_thresholds(table, (validation or {}).get(name)) for name, table in tables.items()}
     codes, kinds = cluster_codes([table.frame for table in [*tables.values(), *corrupted.values()]], clusters)
     draw = draw_resamples(1 + max(int(code.max()) for code in codes), resamples, seed)
     own = dict(zip(tables, codes))
     several = len({level for table in tables.values() for level in _datasets(table)}) > 1
-    runs = [_Run(name, table, own[name], draw, several, (validation or {}).get(name)) for name, table in tables.items()]
+    runs = [
+        _Run(name, table, own[name], draw, several, (validation or {}).get(name), references or {})
+        for name, table in tables.items()
+    ]
     count = _Progress(
         progress, sum(run.steps() for run in runs) + sum(len(table.tasks) for table in corrupted.values())
     )
@@ -159,6 +165,7 @@ class _Run:
     draw: Resampling
     several_datasets: bool
     validation: Predictions | None
+    references: Mapping[str, str]
     audited: dict[str, TaskAudit] = field(default_factory=dict)
     overall: dict[str, LevelDraws] = field(default_factory=dict)
     gaps: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
@@ -171,7 +178,7 @@ class _Run:
     def measure(self, count: _Progress) -> None:
         for task in self.table.tasks:
             found, self.overall[task.name], self.gaps[task.name] = _audit_task(
-                self.table, task, self.cluster, self.draw, count.advance
+                self.table, task, self.cluster, self.draw, count.advance, self.references
             )
             missing = sum(self.table.left_out.values()) + found.unscored
             found.counted_as_errors = count_missing_as_errors(found.overall, missing)
@@ -201,6 +208,7 @@ def _audit_task(
     cluster: np.ndarray,
     draw: Resampling,
     advance: Callable[[], None] = lambda: None,
+    references: Mapping[str, str] | None = None,
 ) -> tuple[TaskAudit, LevelDraws, dict[str, LevelDraws]]:
     """Return the results of a task, and the draws of its metrics and of its gaps by group, for the comparisons."""
     on_all = measure(table, task, whole(table), cluster, draw)
@@ -214,6 +222,11 @@ def _audit_task(
     for partition in [*single_partitions(table), *crossed_partitions(table)]:
         measured = measure(table, task, partition, cluster, draw)
         by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
+        if CROSS not in partition.name:
+            differences = differences_to_reference(
+                result.decision_metric, measured.levels, (references or {}).get(partition.name)
+            )
+            result.to_reference[partition.name] = estimates(differences)
         for name, levels in measured.attributes.items():
             _add_group(result.attributes[name], partition.name, levels, on_all.attributes[name][""])
         advance()
@@ -287,6 +300,16 @@ def _check(
         unknown = sorted(names - set(tables))
         if unknown:
             raise TableError(f"{what}: no model is called '{unknown[0]}'; the models are {', '.join(tables)}")
+
+
+def _check_references(tables: Mapping[str, Predictions], references: Mapping[str, str]) -> None:
+    for group, level in references.items():
+        known = [by_group(table, group).levels for table in tables.values() if group in table.groups()]
+        if not known:
+            groups = dict.fromkeys(name for table in tables.values() for name in table.groups())
+            raise TableError(f"--reference {group}={level}: no group '{group}' (groups: {', '.join(groups) or 'none'})")
+        if not any(level in levels for levels in known):
+            raise TableError(f"--reference {group}={level}: no level '{level}' (levels: {', '.join(known[0])})")
 
 
 def _with_thresholds(table: Predictions, validation: Predictions | None) -> Predictions:

@@ -28,7 +28,15 @@ import numpy as np
 from scipy import stats
 
 from auxface.evaluation.groups import NOT_STATED
-from auxface.evaluation.intervals import CONFIDENCE, CONSTANT, Draws, gap_interval, mirrored, ratio_interval
+from auxface.evaluation.intervals import (
+    CONFIDENCE,
+    CONSTANT,
+    Draws,
+    gap_interval,
+    mirrored,
+    plain_percentile,
+    ratio_interval,
+)
 from auxface.evaluation.measure import LevelDraws
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.metric import Metric
@@ -178,6 +186,36 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
     if len(measured) < 2:
         return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters or more; a gap needs two"
     return np.stack([_widened(name, draws) for name, draws in measured.items()]), list(measured)
+
+
+def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], reference: str | None) -> dict[str, Draws]:
+    """Return a metric at every other level of the gaps minus that at the reference level.
+
+    Args:
+        metric: its name.
+        levels: level to metric to draws.
+        reference: a level; None: the one with the most samples.
+    """
+    usable = {
+        name: metrics[metric]
+        for name, metrics in levels.items()
+        if name != NOT_STATED and metric in metrics and in_gaps(metrics[metric])
+    }
+    if len(usable) < 2 or (reference is not None and reference not in usable):
+        return {}
+    base = reference or max(usable, key=lambda name: usable[name].n)
+    ours = {name: _widened(name, draws) for name, draws in usable.items()}
+    return {
+        name: Draws(
+            ours[name] - ours[base],
+            draws.n,
+            min(draws.clusters, usable[base].clusters),
+            rule=plain_percentile,
+            more={"reference": base},
+        )
+        for name, draws in usable.items()
+        if name != base
+    }
 
 
 def in_gaps(draws: Draws) -> bool:

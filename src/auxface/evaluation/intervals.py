@@ -158,6 +158,13 @@ def percentile(draws: "Draws") -> tuple[float, float]:
     return low, high
 
 
+def plain_percentile(draws: "Draws") -> tuple[float, float]:
+    """Return the percentile interval of resamples whose spread is already widened, such as those of gaps."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(draws.values[1:], [tail, 1 - tail], method="weibull")
+    return float(low), float(high)
+
+
 def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
     """Return Wilson's (1927) interval of a rate over clusters, with Student's quantile.
 
@@ -216,7 +223,7 @@ def mirrored(draws: "Draws") -> tuple[float, float]:
 
     The interval always contains the value. The resamples are those of levels whose spread is already widened.
     """
-    low, high = _plain_quantiles(draws)
+    low, high = plain_percentile(draws)
     value = float(draws.values[0])
     return min(2 * value - high, value), max(2 * value - low, value)
 
@@ -229,13 +236,13 @@ def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
         reach: the difference that all levels together exceed once in twenty under equal performance; the interval
             therefore holds for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
     """
-    low, high = _plain_quantiles(draws)
+    low, high = plain_percentile(draws)
     return (low if reach is None else float(draws.values[0]) - reach), high
 
 
 def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
     """Return the interval of a smallest ratio: it begins at the quantile and ends ``reach`` above the value."""
-    low, high = _plain_quantiles(draws)
+    low, high = plain_percentile(draws)
     return low, (high if reach is None else float(draws.values[0]) + reach)
 
 
@@ -320,12 +327,6 @@ class Draws:
         if finite < MINIMUM_FINITE:
             return f"undefined in {1 - finite:.0%} of the resamples: no interval"
         return self.no_interval
-
-
-def _plain_quantiles(draws: Draws) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(draws.values[1:], [tail, 1 - tail], method="weibull")
-    return float(low), float(high)
 
 
 def _quantiles(draws: Draws) -> tuple[float, float]:

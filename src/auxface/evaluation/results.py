@@ -72,6 +72,7 @@ class TaskAudit:
         overall: metric to estimate.
         groups: group to level to metric to estimate; two crossed groups are named ``"A × B"``.
         gaps: group to gap to estimate.
+        to_reference: group to level to the decision metric at the level minus that at the reference level.
         robustness: corruption to severity to metric to estimate.
         robustness_groups: corruption to severity to metrics and gaps by group.
         robustness_summary: means over the common corruptions.
@@ -93,6 +94,7 @@ class TaskAudit:
     overall: Estimates
     groups: dict[str, dict[str, Estimates]] = field(default_factory=dict)
     gaps: dict[str, Estimates] = field(default_factory=dict)
+    to_reference: dict[str, Estimates] = field(default_factory=dict)
     robustness: dict[str, dict[Severity, Estimates]] = field(default_factory=dict)
     robustness_groups: dict[str, dict[Severity, GroupsUnderCorruption]] = field(default_factory=dict)
     robustness_summary: Estimates = field(default_factory=dict)
@@ -142,6 +144,7 @@ class TaskAudit:
             "unscored": self.unscored,
         }
         optional: dict[str, Any] = {
+            "to_reference": _by_one(self.to_reference),
             "robustness_groups": {
                 name: {
                     str(severity): {"groups": _by_two(found.groups), "gaps": _by_one(found.gaps)}

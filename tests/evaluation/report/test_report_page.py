@@ -11,6 +11,7 @@ from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
 from auxface.evaluation import Figure, Section, TableError, audit_tables, cross_dataset, write_report
 from auxface.evaluation.report.conclusions import TERMS
+from auxface.evaluation.report.group_table import group_table
 
 
 def training_log(*, auxiliary):
@@ -171,3 +172,20 @@ def test_the_page_fits_and_loads_nothing_in_a_browser(pages, browser, name, widt
     )
     assert narrow == 0
     page.close()
+
+
+def test_the_table_of_a_group_has_counts_rates_and_intervals():
+    found = audit_tables({"m": forged_predictions(n=2000)}, resamples=100).models["m"].tasks["forged"]
+    table = group_table("m", "race", found)
+    assert table is not None
+    assert table.headings == ("TPR", "FPR", "FNR", "selection rate", "precision")
+    for row in table.rows:
+        level = found.groups["race"][row.level]
+        assert row.samples == f"{level['accuracy'].n:,}"
+        assert row.clusters == f"{level['accuracy'].clusters:,}"
+        assert row.positives == f"{level['true_positive_rate'].n:,}"
+        rate = level["true_positive_rate"]
+        assert row.cells[2].value == f"{100 * (1 - rate.value):.1f}%"
+        assert row.cells[2].span == f"{100 * (1 - rate.high):.1f}% to {100 * (1 - rate.low):.1f}%"
+    assert [row.gap.value for row in table.rows].count("reference") == 1
+    assert group_table("m", "race × gender", found) is None

@@ -13,6 +13,7 @@ from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.report.charts import IntervalChart, interval_chart
 from auxface.evaluation.report.conclusions import gap_comparison_sentence, gap_sentence
 from auxface.evaluation.report.formatting import EMPTY, Cell, metric_cell, ratio_cell, value_cell, words
+from auxface.evaluation.report.group_table import GroupTable, group_tables
 from auxface.evaluation.results import Audit, TaskAudit
 
 FAIRNESS = {
@@ -43,6 +44,7 @@ class GroupPanel:
     crossed: bool
     measures: tuple[Measure, ...]
     unmeasured: str
+    tables: tuple[GroupTable, ...]
 
 
 def group_panels(
@@ -97,7 +99,9 @@ def _group(
         if item.group == group and item.metric == f"{metric}_difference"
     ]
     sentences = tuple(text for text in texts if text)
-    return GroupPanel(group, METRICS[metric].title, chart, sentences, crossed, _measures(group, found), unmeasured)
+    tables = group_tables(group, list(found.items()))
+    measures = _measures(group, found)
+    return GroupPanel(group, METRICS[metric].title, chart, sentences, crossed, measures, unmeasured, tables)
 
 
 def _measures(group: str, found: Mapping[str, TaskAudit]) -> tuple[Measure, ...]:
