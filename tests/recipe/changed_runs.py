@@ -119,6 +119,7 @@ CHANGES = {
     "Train.clip_norm": (ALONE, ("train.clip_norm=0.01",), LOG),
     "Train.ema": (ALONE, ("train.ema=0.5",), W),
     "Train.augment": (ALONE, ("train.augment=none",), W),
+    "Train.mirror": (ALONE, ("train.mirror=false",), W),
     "Train.self_blend": ((*ALONE, "tasks=[forged]"), ("train.self_blend=forged",), W),
     "SelfBlend.label": (BLENDED, ("tasks={altered: {}}", "train.self_blend=altered"), LOG),
     "SelfBlend.fraction": (BLENDED, ("train.self_blend={label: forged, fraction: 0.9}",), W),

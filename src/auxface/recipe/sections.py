@@ -136,6 +136,9 @@ class Train(Strict):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, which is validated and saved; empty: the weights themselves are."""
     augment: Literal["none", "light", "crop", "ssat", "forensic"] = "light"
+    mirror: bool = True
+    """Mirror views left to right with probability 1/2; ``false`` where labels name a side, such as a raised left
+    eyebrow. Augmentation ``none`` never mirrors."""
     self_blend: SelfBlend | None = None
     """Learn a forgery label from real faces only; known forgeries are excluded from training and validation."""
     mixup: Annotated[float, Field(ge=0)] = 0.0

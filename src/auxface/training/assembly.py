@@ -98,6 +98,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         seed=recipe.seed,
         batch_size=options.images_per_step,
         augment=options.augment,
+        mirror=options.mirror,
         size=recipe.encoder.image_size,
         self_blend=self_blend,
         mixup=options.mixup,

@@ -15,7 +15,7 @@ from auxface.data.augment.geometry import fractional_map
 from auxface.data.augment.mixup import Mixed, mix
 from auxface.data.augment.presets import make_views
 from auxface.data.augment.self_blending import blend_batch
-from auxface.data.augment.views import View, ViewRequest, make_view
+from auxface.data.augment.views import View, ViewRequest, make_view, registry
 from auxface.data.random import sample_seeds
 from auxface.data.video.clips import flatten_frames, frames_to_channels, unflatten_frames
 from auxface.objectives import Batch
@@ -39,6 +39,7 @@ class DataLoader:
         batch_size: images per step, over all processes.
         augment: name of the augmentation of the primary view.
         size: side of the views in pixels.
+        mirror: whether views are mirrored left to right at random.
         self_blend: how forgeries are made from the images, which then are all real faces; None: off.
         mixup: alpha of mixup; 0: off.
         cutmix: alpha of CutMix; 0: off.
@@ -59,6 +60,7 @@ class DataLoader:
     batch_size: int
     augment: str
     size: int
+    mirror: bool = True
     self_blend: SelfBlend | None = None
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -120,7 +122,7 @@ class DataLoader:
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
         if self.self_blend is not None:
             images, labels = blend_batch(images, labels, seeds, self.self_blend)
-        pair = make_views(images, seeds, self.augment, size=self.size)
+        pair = make_views(images, seeds, self.augment, size=self.size, mirror=self.mirror)
         weights = self.loss_weights_of(indices)
         return Batch(
             primary=pair.primary,
@@ -128,7 +130,7 @@ class DataLoader:
             labels=labels,
             seeds=seeds,
             indices=indices.to(device),
-            views={request: make_sample_view(request, images, seeds, self.size) for request in self.views},
+            views={view: make_sample_view(view, images, seeds, self.size, mirror=self.mirror) for view in self.views},
             mixed=self._mixed(pair.primary, host_seeds),
             weights=None if weights is None else weights.to(device),
             to_source=fractional_map(pair.affine, source=images.shape[-1], size=self.size),
@@ -151,8 +153,13 @@ class DataLoader:
         return None if mixed is None else replace(mixed, primary=mixed.primary.view_as(primary))
 
 
-def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size: int) -> View:
-    """Make a requested view of images [B, 3, S, S] or video clips [B, T, 3, S, S]; a clip has one affine map."""
+def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size: int, *, mirror: bool = True) -> View:
+    """Make a requested view of images [B, 3, S, S] or video clips [B, T, 3, S, S]; a clip has one affine map.
+
+    Without ``mirror``, views that have this option are not mirrored either.
+    """
+    if not mirror and "mirror" in registry.get(request.name).options:
+        request = replace(request, options=dict(request.options) | {"mirror": False})
     view = make_view(request, *flatten_frames(samples, seeds), size)
     return View(unflatten_frames(view.images, samples), view.affine[:: len(view.affine) // len(samples)])
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from auxface.data.augment.presets import PRESETS, make_views
+from auxface.data.augment.views import ViewRequest
 from auxface.data.synthetic import render_faces
+from auxface.training.data_loader import make_sample_view
 
 GRAY = 120
 
@@ -30,8 +32,8 @@ class TestEveryPreset:
             assert views.primary.shape == views.clean.shape == (32, 3, size, size)
             assert views.primary.dtype == torch.float32
             assert views.clean.dtype == torch.uint8
-            assert views.primary.min() >= 0
-            assert views.primary.max() <= 1
+            # Only the noise of erased boxes leaves 0..1.
+            assert preset == "ssat" or 0 <= views.primary.min() <= views.primary.max() <= 1
             assert views.primary.isfinite().all()
 
     def test_a_row_depends_on_its_own_seed_only(self, faces, preset):
@@ -126,3 +128,36 @@ def test_crop_changes_geometry_alone(faces):
     area = torch.linalg.det(views.affine[:, :2, :2]).abs() / 4
     assert 0.18 < float(area.min()) < 0.22
     assert 0.97 < float(area.max()) <= 1.001
+
+
+@pytest.mark.parametrize("preset", ["light", "forensic"])
+def test_without_mirroring_the_left_side_stays_left(preset):
+    images = torch.zeros(40, 3, 32, 32, dtype=torch.uint8)
+    images[..., :16] = 255
+    seeds = torch.arange(40)
+    is_left = [
+        made.clean.float()[..., :16].mean((1, 2, 3)) > made.clean.float()[..., 16:].mean((1, 2, 3))
+        for made in (make_views(images, seeds, preset, size=32, mirror=mirror) for mirror in (True, False))
+    ]
+    assert 5 < int(is_left[0].sum()) < 35
+    assert bool(is_left[1].all())
+    crops = [
+        make_sample_view(ViewRequest("contrast_crop"), images, seeds, 32, mirror=mirror).affine[:, 0, 0]
+        for mirror in (True, False)
+    ]
+    assert bool((crops[0] < 0).any())
+    assert bool((crops[1] > 0).all())
+
+
+def test_erasing_noise_is_standard_normal_where_images_are_standardized():
+    """After standardization, as timm's erasing has it: mean 0, standard deviation 1 in each channel, not clipped."""
+    images = torch.full((400, 3, 32, 32), 128, dtype=torch.uint8)
+    primary = make_views(images, torch.arange(400), "ssat", size=32).primary
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    gray = (primary == primary[:, :1]).all(1)
+    noise = ((primary - mean) / std).permute(1, 0, 2, 3)[:, ~gray]
+    assert noise.shape[1] > 5000
+    torch.testing.assert_close(noise.mean(1), torch.zeros(3), atol=0.05, rtol=0)
+    torch.testing.assert_close(noise.std(1), torch.ones(3), atol=0.05, rtol=0)
+    assert float(primary.max()) > 1
+    assert float(primary.min()) < 0

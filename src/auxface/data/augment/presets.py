@@ -61,7 +61,8 @@ CHANCES = 5 * LAYERS
 """Uniform numbers that :func:`choose_operations` needs per image."""
 _MAGNITUDE, _SPREAD = 9.0, 0.5
 _FILL = 124.0
-_IMAGE_MEAN, _IMAGE_STD = 0.449, 0.226
+# Channel statistics with which images are standardized by default.
+_IMAGE_MEAN, _IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNCROPPED = ("none", "forensic")
 """Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""
 
@@ -142,7 +143,7 @@ class Views:
     """The primary and the clean view of a batch.
 
     Attributes:
-        primary: float32 [B, 3, H, W] RGB in 0..1.
+        primary: float32 [B, 3, H, W] RGB in 0..1; noise in place of an erased box goes beyond.
         clean: uint8 [B, 3, H, W] RGB: the geometry of ``primary``, with no other change.
         affine: float32 [B, 2, 3], maps a position (x, y, 1) in either view to the position in the source image, in the
             coordinates of :mod:`auxface.data.augment.views`.
@@ -153,7 +154,7 @@ class Views:
     affine: Tensor
 
 
-def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> Views:
+def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int, mirror: bool = True) -> Views:
     """Make the primary and the clean view of a batch.
 
     A row of the views depends on its own image and seed only: not on the device, the batch or the order. All frames of
@@ -164,6 +165,7 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> View
         seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
         preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat`` or ``forensic``.
         size: side of the views in pixels.
+        mirror: whether the presets that mirror images left to right, with probability 1/2, do so.
 
     Raises:
         ValueError: the preset is unknown, or the images have another shape or dtype.
@@ -174,47 +176,47 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int) -> View
         found = f"{images.dtype} {list(images.shape)}"
         raise ValueError(f"images must be uint8 [B, 3, S, S] or [B, T, 3, S, S], not {found}")
     if images.ndim == 4:
-        return PRESETS[preset](images, seeds, size)
+        return PRESETS[preset](images, seeds, size, mirror)
     clips, frames = images.shape[:2]
-    views = PRESETS[preset](images.flatten(0, 1), seeds.repeat_interleave(frames), size)
+    views = PRESETS[preset](images.flatten(0, 1), seeds.repeat_interleave(frames), size, mirror)
     return Views(
         views.primary.unflatten(0, (clips, frames)), views.clean.unflatten(0, (clips, frames)), views.affine[::frames]
     )
 
 
-def _none(images: Tensor, seeds: Tensor, size: int) -> Views:
+def _none(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     """Resize the whole image to ``size``; an image of that size stays as it is."""
     clean, maps = _at_size(images, size)
     return Views(clean.float().div_(255), clean, maps[:, :2])
 
 
-def _light(images: Tensor, seeds: Tensor, size: int) -> Views:
+def _light(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     """Crop a little, mirror with probability 1/2, and jitter colors: for images that are already face crops."""
     chance = uniforms(seeds, 9)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.7, 1.0), ratio=(0.9, 1 / 0.9)), source)
-    flipped = chance[:, 4] < 0.5
+    flipped = (chance[:, 4] < 0.5) & mirror
     clean = crop_resize(images, boxes, flipped, size)
     factors = torch.where(chance[:, 8:] < 0.8, 0.8 + 0.4 * chance[:, 5:8], 1.0)
     return Views(jitter(clean, factors), clean, crop_map(boxes, flipped, size)[:, :2])
 
 
-def _crop(images: Tensor, seeds: Tensor, size: int) -> Views:
+def _crop(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     """Crop 0.2 to 1 of the area and mirror with probability 1/2, as masked autoencoders (He et al., 2022) do."""
     chance = uniforms(seeds, 5)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3)), source)
-    flipped = chance[:, 4] < 0.5
+    flipped = (chance[:, 4] < 0.5) & mirror
     clean = crop_resize(images, boxes, flipped, size, CUBIC)
     return Views(clean.float().div_(255), clean, crop_map(boxes, flipped, size)[:, :2])
 
 
-def _ssat(images: Tensor, seeds: Tensor, size: int) -> Views:
+def _ssat(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     """Augment as SSAT (Das et al., 2023) does: crops of 0.08 to 1, mirroring, RandAugment, erasing with noise."""
     chance = uniforms(seeds, 11 + CHANCES)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)), source)
-    flipped = chance[:, 4] < 0.5
+    flipped = (chance[:, 4] < 0.5) & mirror
     clean = crop_resize(images, boxes, flipped, size, CUBIC)
     operations, strength, signs = choose_operations(chance[:, 11:])
     moves = movement(operations, strength, signs)
@@ -227,14 +229,15 @@ def _ssat(images: Tensor, seeds: Tensor, size: int) -> Views:
     if len(rows):
         holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
         noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
-        # Standard normal in the units in which images enter the network.
-        primary[rows] = erase(primary[rows], holes, (_IMAGE_MEAN + _IMAGE_STD * noise).clamp(0, 1))
+        # Standard normal in standardized units, not clipped, as in timm, which erases after standardization.
+        mean, std = (primary.new_tensor(values)[:, None, None] for values in (_IMAGE_MEAN, _IMAGE_STD))
+        primary[rows] = erase(primary[rows], holes, mean + std * noise)
     # The warp comes after the crop, so positions go through its map first.
     maps = crop_map(boxes, flipped, size) @ warp_map(moves, size)
     return Views(primary, clean, maps[:, :2])
 
 
-def _forensic(images: Tensor, seeds: Tensor, size: int) -> Views:
+def _forensic(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     """Apply what images meet when they are shared (scaling, blur, noise, JPEG), each to some images only.
 
     The geometry is a mirror image and a shift by whole pixels. Both keep all pixel values, so the traces of a forgery
@@ -244,7 +247,7 @@ def _forensic(images: Tensor, seeds: Tensor, size: int) -> Views:
     placed, maps = _at_size(images, size)
     most = max(1, size // 32)
     across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
-    flipped = chance[:, 2] < 0.5
+    flipped = (chance[:, 2] < 0.5) & mirror
     clean = shift_flip(placed, across, down, flipped)
     maps = maps @ shift_flip_map(across, down, flipped, size)
 
@@ -276,11 +279,11 @@ def _at_size(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return resized, crop_map(whole, flipped, size)
 
 
-PRESETS: dict[str, Callable[[Tensor, Tensor, int], Views]] = {
+PRESETS: dict[str, Callable[[Tensor, Tensor, int, bool], Views]] = {
     "none": _none,
     "light": _light,
     "crop": _crop,
     "ssat": _ssat,
     "forensic": _forensic,
 }
-"""Function per preset: (images, seeds, size) -> views, as in :func:`make_views`."""
+"""Function per preset: (images, seeds, size, mirror) -> views, as in :func:`make_views`."""

@@ -112,7 +112,13 @@ def make_view(request: ViewRequest, images: Tensor, seeds: Tensor, size: int) ->
 
 
 def contrast_crop(
-    images: Tensor, seeds: Tensor, size: int, *, number: int = 1, area: tuple[float, float] = (0.4, 1.0)
+    images: Tensor,
+    seeds: Tensor,
+    size: int,
+    *,
+    number: int = 1,
+    mirror: bool = True,
+    area: tuple[float, float] = (0.4, 1.0),
 ) -> View:
     """Make a crop for contrastive learning, following SimCLR (Chen et al., 2020) without its blur.
 
@@ -124,13 +130,14 @@ def contrast_crop(
         seeds: int64 [B].
         size: side of the view in pixels.
         number: crops of different numbers are independent.
+        mirror: whether the crop is mirrored at random.
         area: smallest and largest fraction of the image that the crop covers.
     """
     chance = uniforms(seeds, 10, stream=_CONTRAST_STREAM + number)
     boxes = whole_pixels(
         random_boxes(chance[:, :4], images.shape[-1], area=area, ratio=(3 / 4, 4 / 3)), images.shape[-1]
     )
-    flipped = chance[:, 4] < 0.5
+    flipped = (chance[:, 4] < 0.5) & mirror
     crops = crop_resize(images, boxes, flipped, size)
     factors = torch.where(chance[:, 8:9] < 0.8, 0.6 + 0.8 * chance[:, 5:8], 1.0)
     colored = jitter(crops, factors)
