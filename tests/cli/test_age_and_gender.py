@@ -38,7 +38,7 @@ def test_age_and_gender_from_file_names_to_figures(run, faces, small, tmp_path):
     settings = [word for word in small if not word.startswith(("train.epochs", "auxiliary.decoder_heads"))]
     words = [word for word in settings if word != "--set"]
     tuned = [*words, "auxiliary.decoder_heads=2", "train.epochs=24", "train.base_learning_rate=0.05"]
-    tuned += ["tasks={gender: {class_weights: balanced}, age: {weight: 2, bins: 18}}", "primary_weight=0.5"]
+    tuned += ["tasks={gender: {class_weights: balanced}, age: {weight: 2, bins: 18}}", "balance=0.5"]
     flags = [word for setting in tuned for word in ("--set", setting)]
     trained = run("train", "l_ssat", "--data", "faces.parquet", "--out", "model", *flags)
     assert trained.code == 0, trained.err

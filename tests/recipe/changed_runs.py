@@ -12,9 +12,9 @@ VIT = (
     "train.base_learning_rate=0.1",
 )
 DECODER = ("auxiliary.decoder_width=16", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=2")
-RGB = (*VIT, *DECODER, "tasks=[kind]", "auxiliary.target=rgb", "primary_weight=0.5")
+RGB = (*VIT, *DECODER, "tasks=[kind]", "auxiliary.target=rgb", "balance=fixed")
 CODES = (*RGB, "auxiliary.target={name: local_binary_pattern, encoding: bits}")
-ALONE = (*VIT, "tasks=[kind]", "auxiliary=null", "primary_weight=1")
+ALONE = (*VIT, "tasks=[kind]", "auxiliary=null", "balance=fixed", "primary_weight=1")
 TEXTURE = (*RGB, "auxiliary.input=texture")
 CLUSTERS = (*ALONE, "primary_weight=0.5", "auxiliaries.cluster_contrast.projector_width=16")
 KMEANS = (*CLUSTERS, "auxiliaries.cluster_contrast.clusters=kmeans", "auxiliaries.cluster_contrast.every=1")

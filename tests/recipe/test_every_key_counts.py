@@ -14,7 +14,7 @@ from torch import nn
 
 from auxface.data.manifest import Label, Manifest
 from auxface.data.samples import LoadedSamples, clip_sampling
-from auxface.encoders import build_encoder, timm_model
+from auxface.encoders import build_encoder, pretrained
 from auxface.errors import InputError
 from auxface.model.card import model_card
 from auxface.model.directory import default_config
@@ -169,7 +169,7 @@ def test_every_changed_key_changes_the_result(key, tmp_path, monkeypatch, given)
     def asked(name):
         raise InputError(f"the weights of {name} were asked for")
 
-    monkeypatch.setattr(timm_model, "cached_weights", asked)
+    monkeypatch.setattr(pretrained, "cached_weights", asked)
     folders = [tmp_path / name for name in ("base", "again", "changed")]
     for folder in folders:
         folder.mkdir()

@@ -29,7 +29,7 @@ RAW = {
         },
         "supervised": {"recipe": "supervised"},
     },
-    "settings": {"train.epochs": 5, "auxiliary.mask_ratio": 0.6, "primary_weight": 0.3},
+    "settings": {"train.epochs": 5, "auxiliary.mask_ratio": 0.6, "balance": 0.3},
     "label_fractions": [0.1, 1.0],
     "seeds": [3, 1],
     "compare": {"baseline": "supervised"},

@@ -53,7 +53,7 @@ def test_fp16_is_refused_on_cpu_and_with_fsdp(monkeypatch):
 
 
 def test_a_model_to_be_sharded_measures_no_gradient_ratios(monkeypatch):
-    model = JointModel(load_recipe("l_ssat", SMALL), [TASK])
+    model = JointModel(load_recipe("l_ssat", [*SMALL, "balance=0.1"]), [TASK])
     accelerator = SimpleNamespace(num_processes=2)
     assert unsharded_copy(model, accelerator) is None
     assert model.gradient_meter is not None

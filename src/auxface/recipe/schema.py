@@ -212,7 +212,7 @@ class Recipe(Strict):
     def _check(self) -> "Recipe":
         auxiliary = self.auxiliary
         if not self.all_auxiliaries and self.balance.kind != "fixed":
-            raise ValueError(f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; use fixed")
+            raise ValueError(f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; set balance to 1")
         if not self.all_auxiliaries and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
         if not self.trains_tasks and self.tasks:
@@ -220,11 +220,16 @@ class Recipe(Strict):
         if self.scheme.kind != "joint":
             if self.primary_weight != 1 or self.balance.kind != "fixed":
                 raise ValueError(
-                    f"scheme {self.scheme.kind} trains one side at a time, without weights; set primary_weight to 1 and"
-                    " balance to fixed"
+                    f"scheme {self.scheme.kind} trains one side at a time, without weights; set balance to 1 (or "
+                    "primary_weight to 1 and balance to fixed)"
                 )
             if not self.all_auxiliaries and (self.scheme.kind != "frozen" or self.scheme.pretraining):
                 raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and the recipe has none")
+        if self.balance.kind != "fixed" and self.primary_weight != type(self).model_fields["primary_weight"].default:
+            raise ValueError(
+                f"balance {self.balance.kind} does not use primary_weight {self.primary_weight:g}; set balance to "
+                f"{self.primary_weight:g} for the published sum"
+            )
         if self.fusion != "none" and auxiliary is None:
             raise ValueError(f"fusion {self.fusion} needs the decoder of 'auxiliary', and the recipe has none")
         inputs = (self.primary.input, auxiliary.input if auxiliary is not None else "rgb")
