@@ -81,7 +81,8 @@ def test_each_input_is_rgb_or_texture_as_configured():
         ("l_ssat_texture_auxiliary", True, False),
         ("l_ssat_texture", False, False),
     ):
-        model = small(name, "texture_input=local_binary_pattern") if "texture" in name else small(name)
+        options = ["texture_input=local_binary_pattern"] if "texture" in name else []
+        model = small(name, "balance=0.1", *options)
         logs = [model(batch)[1] for batch in (dark, light)]
         changed = {key.split(".")[0]: bool(logs[0][key] != logs[1][key]) for key in logs[0]}
         assert changed == {"primary": primary_changes, "reconstruction": auxiliary_changes}, name
