@@ -212,7 +212,9 @@ class Recipe(Strict):
     def _check(self) -> "Recipe":
         auxiliary = self.auxiliary
         if not self.all_auxiliaries and self.balance.kind != "fixed":
-            raise ValueError(f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; set balance to 1")
+            raise ValueError(
+                f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; set balance to 1"
+            )
         if not self.all_auxiliaries and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
         if not self.trains_tasks and self.tasks:
