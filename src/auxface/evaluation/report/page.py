@@ -197,7 +197,9 @@ def write_report(
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
     for name, table in tables.items():
         put_file(folder / "csv" / f"{name}.csv", _without_formulas(table).to_csv(index=False).encode())
-    put_file(folder / "report.json", (json.dumps(audit.to_dict(), indent=1, allow_nan=False) + "\n").encode())
+    put_file(
+        folder / "report.json", (json.dumps(audit.to_dict(), separators=(",", ":"), allow_nan=False) + "\n").encode()
+    )
     put_file(folder / "report.html", page.encode())
     return folder / "report.html"
 
