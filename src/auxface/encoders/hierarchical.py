@@ -136,7 +136,7 @@ class HierarchicalEncoder(MaskableEncoder):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last stage as timm names it; where that has no weights, the last part of the backbone that has some."""
+        """The last stage by timm's name, or the last part of the backbone with weights if that stage has none."""
         info = getattr(self.backbone, "feature_info", None)
         named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
         candidates = [*named, *reversed(list(self.backbone.children()))]

@@ -1,4 +1,4 @@
-"""What a predictor returns for one input: faces with answers, as objects, JSON, a table or a figure.
+"""The result of a predictor for one input: faces with answers, as objects, JSON, a table or a figure.
 
 Example::
 

@@ -120,7 +120,7 @@ class Objective(nn.Module):
         return {}
 
     def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what :meth:`resume_tensors` returned; not called where that was empty."""
+        """Restore the tensors of :meth:`resume_tensors`; not called if there were none."""
 
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
         """Return figures of held-out images for the log.

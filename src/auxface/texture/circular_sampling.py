@@ -172,7 +172,7 @@ def _table(points: int, method: str, device: torch.device) -> Tensor:
 
 
 def _compute_codes(code: Tensor, points: int, method: str) -> Tensor:
-    """Compute the mapping of int32 codes of up to 31 bits without a table."""
+    """Map int32 codes of up to 31 bits by computation, without a table."""
     if method == "ror":
         smallest = code.clone()
         for turn in range(1, points):

@@ -146,7 +146,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def checkpoint_patterns(folder: str) -> list[str]:
-    """Return patterns of all file names that :func:`save_checkpoint` writes, including those that a kill leaves."""
+    """Return patterns of all file names that :func:`save_checkpoint` writes, including temporary files of killed processes."""
     number = "[0-9]" * _STEP_DIGITS
     names = [_STATE_FILE, *(f"{name}.safetensors" for name in TENSORS)]
     return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
@@ -296,7 +296,7 @@ def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> 
 
 
 def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) -> None:
-    """Check that as many images are usable as when the run was started; other numbers would change the order.
+    """Check that the number of usable images is that of the run's start; another number would change the order.
 
     Args:
         folder: folder of the run.

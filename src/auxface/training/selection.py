@@ -91,7 +91,7 @@ def is_better(value: float | None, best: float | None) -> bool:
 
 
 def mean_skill(logs: Mapping[str, float]) -> float | None:
-    """Return the mean skill in an auxiliary's validation logs; None where none was measured."""
+    """Return the mean skill in an auxiliary's validation logs; None if none was measured."""
     skills = [value for name, value in logs.items() if ".skill." in name]
     return fmean(skills) if skills else None
 

@@ -41,7 +41,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A file of the data set that gets no row.
+    """A file of the data set that is excluded from the table.
 
     Attributes:
         path: the file.
