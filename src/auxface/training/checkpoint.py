@@ -146,7 +146,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def checkpoint_patterns(folder: str) -> list[str]:
-    """Return patterns of all file names that :func:`save_checkpoint` writes, including temporary files of killed processes."""
+    """Return patterns of all file names that :func:`save_checkpoint` writes, also those of killed processes."""
     number = "[0-9]" * _STEP_DIGITS
     names = [_STATE_FILE, *(f"{name}.safetensors" for name in TENSORS)]
     return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
