@@ -75,8 +75,8 @@ def test_the_example_of_the_package_runs():
 
 # In this order: an example reads the files that those before it write.
 EXAMPLES = (
-    *("prepare", "show_data", "write_shards", "merge_manifests", "texture_sheet", "texture_learnable", "train"),
-    *("evaluate", "audit", "predict", "explain"),
+    *("prepare", "show_data", "write_shards", "merge_manifests", "texture_sheet", "texture_learnable"),
+    *("plan", "train", "evaluate", "audit", "predict", "explain"),
     *("export", "Predictor", "JointModel", "demo", "doctor", "study", "study_report", "serve_model"),
 )
 

@@ -11,6 +11,7 @@ Data:
     texture_learnable  Measure how well each reconstruction target can be predicted.
 
 Models:
+    plan               Plan a training from the data and a time budget, and write it as a recipe.
     train              Train a model on a manifest and write its directory.
     evaluate           Measure models on a split: predictions and a report by group.
     predict            Predict the classes of images and videos.
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from auxface.serve.server import serve_model
     from auxface.studies.study import study
     from auxface.studies.study_report import study_report
+    from auxface.training.plan import plan
     from auxface.training.train import train
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "explain",
     "export",
     "merge_manifests",
+    "plan",
     "predict",
     "prepare",
     "serve_model",
@@ -103,6 +106,7 @@ _MODULES = {
     "explain": "auxface.inference.explain",
     "export": "auxface.inference.export",
     "merge_manifests": "auxface.data.merge",
+    "plan": "auxface.training.plan",
     "predict": "auxface.inference.predict",
     "prepare": "auxface.data.prepare.prepare",
     "serve_model": "auxface.serve.server",

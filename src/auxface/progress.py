@@ -1,4 +1,4 @@
-"""Progress bars on standard error, so that standard output holds results only.
+"""Progress bars on standard error, so that standard output holds results only, and time budgets.
 
 Example::
 
@@ -8,6 +8,7 @@ Example::
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from auxface.errors import InputError
 
 Advance = Callable[..., None]
 
@@ -98,3 +101,22 @@ def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, 
             reported = done
 
         yield progress
+
+
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def parse_budget(text: str) -> float:
+    """Return the seconds of a budget such as ``25m``, ``1h30m`` or ``90s``.
+
+    Raises:
+        InputError: any other format.
+
+    Example:
+        >>> parse_budget("1h30m")
+        5400.0
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise InputError(f"--budget {text}: write it as 25m, 1h30m or 90s")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)

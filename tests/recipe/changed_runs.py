@@ -133,6 +133,7 @@ CHANGES = {
     "Train.threshold_per_group": ((*GROUPS, "tasks=[forged]"), ("train.threshold_per_group=true",), "records"),
     "Train.precision": ((*ALONE, "train.precision=fp32"), ("train.precision=bf16",), W),
     "Train.attention": (ALONE, ("train.attention=plain",), "built"),
+    "Train.channels_last": (ALONE, ("train.channels_last=true",), "built"),
     "Train.compile": (ALONE, ("train.compile=true",), "compiled"),
     "Train.checkpoint_activations": (ALONE, ("train.checkpoint_activations=true",), "built"),
     "Train.select_on": (ALONE, ("train.select_on=loss",), LOG),

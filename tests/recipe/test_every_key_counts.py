@@ -135,7 +135,8 @@ def observe(settings, where, folder, monkeypatch):
         {name: value.double().sum().item() for name, value in each.items()} for each in (last, model.state_dict())
     ]
     blocks = [(name, type(part).__name__, getattr(part, "fused_attn", None), str(part.__dict__.get("forward"))[:30],
-               getattr(part, "stride", None)) for name, part in model.encoder.named_modules()]  # fmt: skip
+               getattr(part, "stride", None), [weight.stride() for weight in part.parameters(recurse=False)])
+              for name, part in model.encoder.named_modules()]  # fmt: skip
     return {
         **seen,
         "weights": weights,

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from auxface.errors import InputError
+from auxface.progress import parse_budget
 from auxface.studies.definition import Study
-from auxface.studies.grid import PendingRun, expected_seconds, next_run, parse_budget, plan_runs
+from auxface.studies.grid import PendingRun, expected_seconds, next_run, plan_runs
 
 RUNS = plan_runs(
     Study.model_validate(

@@ -88,3 +88,32 @@ def test_an_out_of_memory_error_names_the_settings_to_change(tmp_path):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     with pytest.raises(RuntimeError, match="shapes"), readable_errors(tmp_path, 64, 2):
         raise RuntimeError("shapes do not fit")
+
+
+def test_moments_are_loaded_in_the_weights_memory_format():
+    """The fused step reads weights and moments in the order of memory."""
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 8, 8)
+
+    def made():
+        torch.manual_seed(1)
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+
+    def step(model, optimizer):
+        model(images).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    model, optimizer = made()
+    step(model, optimizer)
+    saved = {
+        name: value.clone(memory_format=torch.contiguous_format)
+        for name, value in optimizer_tensors(model, optimizer).items()
+    }
+    resumed, second = made()
+    resumed.load_state_dict(model.state_dict())
+    load_optimizer_tensors(resumed, second, saved)
+    step(model, optimizer)
+    step(resumed, second)
+    assert torch.equal(model.weight, resumed.weight)

@@ -16,6 +16,7 @@ from auxface.cli import (
     evaluate,
     explain,
     export,
+    plan,
     predict,
     prepare,
     serve,
@@ -29,6 +30,7 @@ _ORDER = (
     "demo",
     "prepare",
     "data",
+    "plan",
     "train",
     "evaluate",
     "audit",
@@ -64,6 +66,7 @@ app = typer.Typer(
 app.command(name="demo")(demo.command)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(data.app, name="data")
+app.command(name="plan")(plan.command)
 app.command(name="train")(train.command)
 app.command(name="evaluate")(evaluate.command)
 app.command(name="audit")(audit.command)

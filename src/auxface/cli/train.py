@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def command(
     recipe: Annotated[
-        str | None, typer.Argument(help="Recipe file, or name of a packaged recipe such as l_ssat.")
+        str | None, typer.Argument(help="Recipe file, or name of a packaged recipe such as l_ssat; auto plans one.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Manifest, or folder of shards.")] = None,
     unlabeled: Annotated[
@@ -29,6 +29,9 @@ def command(
     check: Annotated[
         bool, typer.Option("--check", help="Train one step and estimate time and memory of the run; write nothing.")
     ] = False,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="With recipe auto: time for planning and training, such as 30m.")
+    ] = None,
     settings: Set = None,
     seed: Seed = None,
     device: Device = "auto",
@@ -37,7 +40,7 @@ def command(
 ) -> None:
     """Train a model on a manifest and write its directory."""
     if resume is not None:
-        if recipe is not None or out is not None or settings or seed is not None or overwrite or check:
+        if recipe is not None or out is not None or settings or seed is not None or overwrite or check or budget:
             raise InputError(
                 "--resume reads the recipe from the run's folder; give it with --data, --unlabeled, --device or --json"
             )
@@ -67,6 +70,7 @@ def command(
         device=device,
         overwrite=overwrite,
         unlabeled=unlabeled or (),
+        budget=budget,
         warn=_warn,
     )
     _print_result(out, saved, as_json)
@@ -111,6 +115,8 @@ def _print_result(out: Path, saved: "SavedModel", as_json: bool) -> None:
         "unreadable": saved.config.provenance["unreadable"],
         "seconds": saved.config.provenance["training_seconds"],
         "auxiliary_effect": saved.config.provenance.get("auxiliary_effect"),
+        "validation": saved.config.provenance.get("validation", {}),
+        "conclusions": saved.config.provenance.get("conclusions", []),
     }
     if as_json:
         typer.echo(json.dumps(result))
@@ -119,5 +125,7 @@ def _print_result(out: Path, saved: "SavedModel", as_json: bool) -> None:
     typer.echo(f"{out}: weights of epoch {selection.epoch}, {result['chosen_by']} {value}, {result['seconds']:.0f} s")
     if result["auxiliary_effect"]:
         typer.echo(result["auxiliary_effect"])
+    for sentence in result["conclusions"]:
+        typer.echo(sentence)
     if result["unreadable"]:
         typer.echo(f"{result['unreadable']} images could not be read; they are listed in {out / 'rejected.csv'}")

@@ -45,7 +45,7 @@ _PACKAGE_FILE = "models/efficientnet-lite0-57934424.pth"
 _PACKAGE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _CONVERTED_SHA256 = "2b4a5f7e9a1870e2c41efd811c5b04f7e5843b32900a338e3f181204a324f9c6"
 
-_TIMEOUT = 5.0
+_TIMEOUT, _QUICK = 5.0, 2.0
 """Seconds."""
 _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 
@@ -66,16 +66,16 @@ def timm_weights(name: str) -> Path | None:
     if found is not None or source is None or not (source.hf_hub_id or source.url):
         return found
     hub_id, url = source.hf_hub_id or "", str(source.url)
+    prefix = PINNED.get(name)
     if hub_id and constants.HF_HUB_OFFLINE:
         reason = "HF_HUB_OFFLINE is set"
     else:
-        reason = _connection_error(constants.ENDPOINT if hub_id else url)
+        reason = _connection_error(constants.ENDPOINT if hub_id and prefix is None else url)
     if reason is not None:
         raise InputError(
             f"the pretrained weights of '{name}' are not on this machine, and {hub_id or url} cannot be reached "
             f"({reason}); set encoder.pretrained=false, or download them once with a network connection"
         )
-    prefix = PINNED.get(name)
     if prefix is None:
         return None
     path = _downloaded_path(url)
@@ -85,6 +85,12 @@ def timm_weights(name: str) -> Path | None:
     except (OSError, RuntimeError, HTTPException) as error:
         raise InputError(f"the pretrained weights of '{name}' could not be downloaded from {url} ({error})") from None
     return path
+
+
+def can_download(name: str) -> bool:
+    """Return whether the server of pinned weights answers within two seconds; False with ``HF_HUB_OFFLINE`` set."""
+    source = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    return source is not None and not constants.HF_HUB_OFFLINE and _connection_error(str(source.url), _QUICK) is None
 
 
 def cached_weights(name: str) -> Path | None:
@@ -203,14 +209,14 @@ def _downloaded_path(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
-def _connection_error(address: str) -> str | None:
+def _connection_error(address: str, seconds: float = _TIMEOUT) -> str | None:
     """Return why no server answers at an address, or None if one does, with whatever status."""
     results: list[str | None] = []
     # Name resolution has no timeout, so it runs in a thread that may outlive this call.
     thread = threading.Thread(target=lambda: results.append(_request(address)), daemon=True)
     thread.start()
-    thread.join(_TIMEOUT)
-    return results[0] if results else f"no answer within {_TIMEOUT:g} seconds"
+    thread.join(seconds)
+    return results[0] if results else f"no answer within {seconds:g} seconds"
 
 
 def _request(address: str) -> str | None:

@@ -44,6 +44,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
             f"Weights of epoch {config.selection.epoch}, selected by {config.selection.metric} on the "
             f"{config.selection.split} split ({value})."
         ]
+    lines += ["", *(f"* {sentence}" for sentence in facts.get("conclusions", ()))]
     lines += ["", *_last_figures(facts.get("auxiliaries")), *_training_split_figures(facts.get("objectives"))]
     lines += _measured(report or {})
     lines += ["## Limits", ""]
@@ -53,7 +54,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         "is, or whether an image is genuine; it returns scores.",
         "",
     ]
-    shown = ("objectives", "auxiliaries", "auxiliary_effect", "initial_weights")
+    shown = ("objectives", "auxiliaries", "auxiliary_effect", "initial_weights", "validation", "conclusions")
     known = {key: value for key, value in facts.items() if key not in shown}
     lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)

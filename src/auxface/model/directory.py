@@ -94,7 +94,8 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
         OSError: the file cannot be written. It has the error number, which safetensors only mentions in its message.
     """
     try:
-        safetensors.torch.save_file(dict(tensors), path)
+        # Weights of convolutions may be stored with the channels last.
+        safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:

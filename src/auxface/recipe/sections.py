@@ -135,7 +135,7 @@ class Train(Strict):
     """Largest norm of the gradient; larger gradients are clipped. Empty: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, which is validated and saved; empty: the weights themselves are."""
-    augment: Literal["none", "light", "crop", "ssat", "forensic"] = "light"
+    augment: Literal["none", "light", "crop", "ssat", "forensic", "forensic_sharp"] = "light"
     mirror: bool = True
     """Mirror views left to right with probability 1/2; ``false`` where labels name a side, such as a raised left
     eyebrow. Augmentation ``none`` never mirrors."""
@@ -168,6 +168,9 @@ class Train(Strict):
     """``auto``: bf16 on devices with bf16 units, fp32 otherwise. ``fp16`` is for GPUs only."""
     attention: Literal["auto", "fused", "plain"] = "auto"
     """``auto``: plain in bf16 on a CPU, where it is faster, and fused otherwise."""
+    channels_last: bool = False
+    """Store images and weights of convolutions with the channels last, which is faster on many processors for
+    convolutional encoders; ``auxface plan`` measures it."""
     compile: bool = False
     """Compile the transformer blocks with torch.compile; worthwhile in long runs only."""
     checkpoint_activations: bool = False

@@ -5,7 +5,6 @@ How long a run takes is predicted from those that are done.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -24,7 +23,6 @@ from auxface.studies.results_file import DONE, RunRecord
 
 GROUP = "$group"
 _AUXILIARY_KEYS = ("auxiliary", "auxiliaries", "primary_weight", "balance")
-_SECONDS_PER_UNIT = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @dataclass(frozen=True)
@@ -205,22 +203,6 @@ class PendingRun:
     run: Run
     key: str
     remaining: float = 1.0
-
-
-def parse_budget(text: str) -> float:
-    """Return the seconds of a budget such as ``25m``, ``1h30m`` or ``90s``.
-
-    Raises:
-        InputError: any other format.
-
-    Example:
-        >>> parse_budget("1h30m")
-        5400.0
-    """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InputError(f"--budget {text}: write it as 25m, 1h30m or 90s")
-    return sum(float(number) * _SECONDS_PER_UNIT[unit] for number, unit in parts)
 
 
 def expected_seconds(pending: PendingRun, records: Iterable[RunRecord], machine: str) -> float | None:

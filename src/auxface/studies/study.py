@@ -25,10 +25,10 @@ from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.output_folder import delete_written
 from auxface.plugins import nearest
-from auxface.progress import progress_bar
+from auxface.progress import parse_budget, progress_bar
 from auxface.provenance import machine_kind
 from auxface.studies.definition import Study, StudyData, read_study, write_plan
-from auxface.studies.grid import PendingRun, Run, hash_rows, next_run, parse_budget, plan_runs, select_runs
+from auxface.studies.grid import PendingRun, Run, hash_rows, next_run, plan_runs, select_runs
 from auxface.studies.results_file import DONE, FAILED, RunRecord, append_result, lock_results, read_results
 from auxface.studies.training_subsets import drop_labels, subsample_levels
 from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, execute_run

@@ -176,6 +176,11 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
         parameter = parameters[name]
         state_dict["state"].setdefault(numbers[id(parameter)], {})[kind] = shard_like(value, parameter)
     optimizer.load_state_dict(state_dict)
+    # The fused step needs moments with the memory format of their weights.
+    for parameter, moments in optimizer.state.items():
+        for kind, value in moments.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride() and not parameter.is_meta:
+                moments[kind] = torch.empty_like(parameter).copy_(value)
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -39,6 +39,8 @@ class DryRun:
         batch_size: images per step.
         steps: steps of the whole run.
         step_seconds: time of one step of a whole batch, measured.
+        scoring_seconds: time to score one validation image, measured.
+        reading_seconds: time to read all images.
         hours: estimated time of reading, training and validation.
         memory_gib: peak memory so far.
     """
@@ -48,6 +50,8 @@ class DryRun:
     batch_size: int
     steps: int
     step_seconds: float
+    scoring_seconds: float
+    reading_seconds: float
     hours: float
     memory_gib: float
 
@@ -101,6 +105,8 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
         batch_size=loader.batch_size,
         steps=steps,
         step_seconds=step_seconds,
+        scoring_seconds=scoring_seconds,
+        reading_seconds=reading_seconds,
         hours=seconds / 3600,
         memory_gib=peak_memory(accelerator.device) / 2**30,
     )

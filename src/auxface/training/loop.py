@@ -286,4 +286,4 @@ class _Run:
 
 def _copy_weights(model: JointModel) -> dict[str, Tensor]:
     """Return a copy of the full weights in CPU memory."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in full_state_dict(model).items()}
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in full_state_dict(model).items()}

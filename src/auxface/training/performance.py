@@ -31,7 +31,7 @@ _USABLE_FRACTION = 0.5
 
 
 def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
-    """Set the attention kernel, compilation and activation checkpointing of every block of encoder and decoder.
+    """Set the memory format of the weights, and attention kernel, compilation and checkpointing of every block.
 
     The names of weights do not change.
 
@@ -41,6 +41,8 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
         device: device on which the model is trained.
         precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
     """
+    if options.channels_last:
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     # In bf16 on a CPU, torch's fused attention falls back to a slow path; see docs/performance.md.
     is_slow_fused = device.type == "cpu" and precision == "bf16"
     plain = options.attention == "plain" or (options.attention == "auto" and is_slow_fused)

@@ -9,10 +9,13 @@ Example::
     saved = resume("runs/a")
 """
 
+import json
+import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -57,9 +60,12 @@ from auxface.training.dry_run import DryRun, FirstImages, dry_run
 from auxface.training.errors import readable_errors
 from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
+from auxface.training.plan import AUTO, Plan, plan, read_plan
 from auxface.training.selection import calibrate
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
+from auxface.training.validation_summary import conclusions, validation_figures
 
+_PLAN = "plan.json"
 # Files of a run that change, or appear and disappear, until it ends.
 _GROWING = (
     "log.jsonl",
@@ -81,6 +87,7 @@ def train(
     device: str = "auto",
     overwrite: bool = False,
     unlabeled: Sequence[str | Path] = (),
+    budget: str | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> SavedModel:
     """Train a model and write its directory.
@@ -89,13 +96,15 @@ def train(
     except to search near-duplicates of unlabeled images, which are written to ``leaks.csv``.
 
     Args:
-        recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe.
+        recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe; ``auto`` plans
+            one from the data, see :func:`auxface.training.plan.plan`.
         data: manifest (``.parquet`` or ``.csv``), or a folder of shards.
         out: model directory to write.
         overrides: settings that replace recipe keys, such as ``"train.epochs=3"``.
         seed: seed that replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overwrite: replace what auxface wrote in ``out``.
+        budget: time for planning and training with recipe ``auto``, such as ``30m``, which is the default.
         unlabeled: manifests whose training images are trained on without their labels.
         warn: called with a text on each auxiliary that hardly acted or did not learn its target, and on unlabeled
             images that are small or near-duplicates of validation or test images.
@@ -120,9 +129,12 @@ def train(
         return resume(out, device=device, warn=warn)
     check_output_folder(out, overwrite)
     check_device(device)
-    resolved = _resolve(recipe, overrides, seed)
+    settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
+    made = _planned(recipe, data, unlabeled, budget, device)
+    resolved = _resolve(recipe, overrides, seed) if made is None else _checked(made.recipe_with(settings))
     accelerator = make_accelerator(resolved, device)
     manifest, others = read_manifest(data), read_unlabeled(unlabeled)
+    planned = read_plan(recipe, manifest.hash) if made is None else made.to_dict()
     pooled = add_unlabeled(str(data), manifest, others, resolved)
     refuse_inputs_inside(out, [data, *map(Path, others), *pooled.paths()])
     assembly = _assemble(resolved, pooled, accelerator)
@@ -134,7 +146,7 @@ def train(
     )
     if accelerator.is_main_process:
         leaks = unlabeled_leaks(pooled, assembly.splits, others, resolved)
-        _start_folder(out, assembly.recipe, record, leaks)
+        _start_folder(out, assembly.recipe, record, planned, leaks)
         for text in small_unlabeled(others, resolved):
             warn(text)
         if len(leaks):
@@ -224,6 +236,22 @@ def _resolve(recipe: str | Path | Recipe, overrides: Iterable[str], seed: int | 
     return check_auxiliaries(resolved, resolved.name if isinstance(recipe, Recipe) else str(recipe))
 
 
+def _checked(recipe: Recipe) -> Recipe:
+    return check_auxiliaries(recipe, recipe.name)
+
+
+def _planned(
+    recipe: str | Path | Recipe, data: Path, unlabeled: Sequence[str | Path], budget: str | None, device: str
+) -> Plan | None:
+    if recipe != AUTO:
+        if budget is not None:
+            raise InputError("--budget is for recipe auto, whose number of epochs is planned; set train.epochs instead")
+        return None
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("auto plans for one process; write a recipe with 'auxface plan', then train that on several")
+    return plan(data, budget=budget or "30m", device=device, unlabeled=unlabeled)
+
+
 def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> Assembly:
     # The first process decodes the images into the cache; the others read the cache.
     with accelerator.main_process_first():
@@ -231,13 +259,17 @@ def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> A
     return agree_on_batch_size(assembly, accelerator)
 
 
-def _start_folder(out: Path, recipe: Recipe, record: RunRecord, leaks: pd.DataFrame) -> None:
+def _start_folder(
+    out: Path, recipe: Recipe, record: RunRecord, planned: Mapping[str, Any] | None, leaks: pd.DataFrame
+) -> None:
     """Write the recipe and the record that resuming needs; leave no files if writing fails."""
     clear_folder(out)
     try:
         begin_growing(out, _GROWING)
         with added_files(out) as temporary:
             (temporary / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+            if planned is not None:
+                (temporary / _PLAN).write_text(json.dumps(planned, indent=1) + "\n")
             write_record(temporary, record)
             if len(leaks):
                 leaks.to_csv(temporary / LEAKS_FILE, index=False)
@@ -288,7 +320,10 @@ def _configuration(
     entries = read_entries(out / "log.jsonl")
     logits = score_images(result.model, validation.images) if assembly.tasks else {}
     column = recipe.train.group if recipe.train.threshold_per_group else None
-    groups = None if column is None else assembly.splits["val"].manifest.table[column]
+    rows = assembly.splits["val"].manifest
+    groups = None if column is None else rows.table[column]
+    planned = json.loads((out / _PLAN).read_text()) if (out / _PLAN).is_file() else {}
+    figures = validation_figures(assembly.tasks, logits, validation.labels, rows, planned.get("baselines", {}))
     return ModelConfig(
         recipe=recipe,
         tasks=tuple(
@@ -317,6 +352,8 @@ def _configuration(
             objectives=result.model.report(),
             auxiliary_effect=describe_effect(entries),
             auxiliaries=last_figures(entries),
+            validation=figures,
+            conclusions=conclusions(figures, result.best_epoch, recipe.train.epochs),
             training_seconds=round(result.seconds, 1),
         ),
     )

@@ -65,7 +65,7 @@ class TestEveryPreset:
             assert (clean == GRAY).all()
 
 
-@pytest.mark.parametrize("preset", ["light", "ssat", "forensic"])
+@pytest.mark.parametrize("preset", ["light", "ssat", "forensic", "forensic_sharp"])
 def test_random_presets_depend_on_the_seed(faces, preset):
     views = make_views(faces, torch.arange(32), preset, size=64)
     other = make_views(faces, torch.arange(32) + 1000, preset, size=64)
@@ -74,7 +74,7 @@ def test_random_presets_depend_on_the_seed(faces, preset):
     assert ((views.clean.float() - other.clean.float()).abs().mean((1, 2, 3)) > 1).float().mean() > 0.8
 
 
-@pytest.mark.parametrize("preset", ["light", "ssat", "forensic"])
+@pytest.mark.parametrize("preset", ["light", "ssat", "forensic", "forensic_sharp"])
 def test_both_views_share_their_geometry(preset):
     """Values of the primary and the clean view are correlated in most images, so pixels have the same places."""
     views = make_views(corners(64), torch.arange(64), preset, size=64)
@@ -130,7 +130,7 @@ def test_crop_changes_geometry_alone(faces):
     assert 0.97 < float(area.max()) <= 1.001
 
 
-@pytest.mark.parametrize("preset", ["light", "forensic"])
+@pytest.mark.parametrize("preset", ["light", "forensic", "forensic_sharp"])
 def test_without_mirroring_the_left_side_stays_left(preset):
     images = torch.zeros(40, 3, 32, 32, dtype=torch.uint8)
     images[..., :16] = 255
@@ -161,3 +161,14 @@ def test_erasing_noise_is_standard_normal_where_images_are_standardized():
     torch.testing.assert_close(noise.std(1), torch.ones(3), atol=0.05, rtol=0)
     assert float(primary.max()) > 1
     assert float(primary.min()) < 0
+
+
+def test_forensic_sharp_never_blurs(faces):
+    """Differences of neighbors keep their size, up to JPEG and color; some images of ``forensic`` lose half of it."""
+
+    def detail(views):
+        primary, clean = (x.float().diff(dim=-1).abs().mean((1, 2, 3)) for x in (views.primary, views.clean / 255))
+        return (primary / clean).min().item()
+
+    assert detail(make_views(faces, torch.arange(32), "forensic", size=64)) < 0.6
+    assert detail(make_views(faces, torch.arange(32), "forensic_sharp", size=64)) > 0.75

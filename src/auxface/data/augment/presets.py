@@ -63,7 +63,7 @@ _MAGNITUDE, _SPREAD = 9.0, 0.5
 _FILL = 124.0
 # Channel statistics with which images are standardized by default.
 _IMAGE_MEAN, _IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-UNCROPPED = ("none", "forensic")
+UNCROPPED = ("none", "forensic", "forensic_sharp")
 """Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""
 
 
@@ -163,7 +163,8 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int, mirror:
     Args:
         images: uint8 [B, 3, S, S] RGB, or video clips [B, T, 3, S, S].
         seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat`` or ``forensic``.
+        preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat``, ``forensic`` or
+            ``forensic_sharp``.
         size: side of the views in pixels.
         mirror: whether the presets that mirror images left to right, with probability 1/2, do so.
 
@@ -244,30 +245,47 @@ def _forensic(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     stay. Real and forged images get the same augmentation.
     """
     chance = uniforms(seeds, 14)
+    primary, clean, maps = _shifted_and_jittered(images, chance, size, mirror)
+    for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
+        rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
+        primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
+    rows = _chosen(chance[:, 8], 0.2)
+    primary[rows] = blur(primary[rows], (0.3 + 0.9 * chance[rows, 9]) * size / 224 + 0.2)
+    return Views(_noisy_and_compressed(primary, seeds, chance), clean, maps[:, :2])
+
+
+def _forensic_sharp(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+    """Apply the augmentation of ``forensic`` without scaling and blur, which can remove the traces of a forgery."""
+    chance = uniforms(seeds, 14)
+    primary, clean, maps = _shifted_and_jittered(images, chance, size, mirror)
+    return Views(_noisy_and_compressed(primary, seeds, chance), clean, maps[:, :2])
+
+
+def _shifted_and_jittered(images: Tensor, chance: Tensor, size: int, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return primary and clean views whose geometry keeps all pixel values, and the maps to the source."""
     placed, maps = _at_size(images, size)
     most = max(1, size // 32)
     across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
     flipped = (chance[:, 2] < 0.5) & mirror
     clean = shift_flip(placed, across, down, flipped)
-    maps = maps @ shift_flip_map(across, down, flipped, size)
-
-    def chosen(column: int, probability: float) -> Tensor:
-        return (chance[:, column] < probability).nonzero()[:, 0]
-
     factors = torch.where(chance[:, 3:4] < 0.5, 0.9 + 0.2 * chance[:, 4:7], 1.0)
-    primary = jitter(clean, factors)
-    for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
-        rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
-        primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
-    rows = chosen(8, 0.2)
-    primary[rows] = blur(primary[rows], (0.3 + 0.9 * chance[rows, 9]) * size / 224 + 0.2)
-    rows = chosen(10, 0.2)
+    return jitter(clean, factors), clean, maps @ shift_flip_map(across, down, flipped, size)
+
+
+def _noisy_and_compressed(primary: Tensor, seeds: Tensor, chance: Tensor) -> Tensor:
+    """Add noise to a fifth of the images, and compress one half as JPEG; changes its input."""
+    size = primary.shape[-1]
+    rows = _chosen(chance[:, 10], 0.2)
     noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
     primary[rows] = (primary[rows] + (0.03 * chance[rows, 11])[:, None, None, None] * noise).clamp(0, 1)
-    rows = chosen(12, 0.5)
+    rows = _chosen(chance[:, 12], 0.5)
     quality = (50 + 50 * chance[rows, 13]).floor()
     primary[rows] = compress_jpeg((primary[rows] * 255).round(), quality) / 255
-    return Views(primary, clean, maps[:, :2])
+    return primary
+
+
+def _chosen(chance: Tensor, probability: float) -> Tensor:
+    return (chance < probability).nonzero()[:, 0]
 
 
 def _at_size(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -285,5 +303,6 @@ PRESETS: dict[str, Callable[[Tensor, Tensor, int, bool], Views]] = {
     "crop": _crop,
     "ssat": _ssat,
     "forensic": _forensic,
+    "forensic_sharp": _forensic_sharp,
 }
 """Function per preset: (images, seeds, size, mirror) -> views, as in :func:`make_views`."""

@@ -1,0 +1,208 @@
+"""Plan a training from the data: choose encoder, start, image size, schedule and auxiliary, and write them as a recipe.
+
+A plan reads counts, classes and image sizes, times one step of each candidate on this machine, and fits the number of
+epochs to a time budget. The recipe is plain YAML with the reason of every choice beside it, to be edited. The rules are
+ours; docs/plan.md states them.
+
+Example::
+
+    made = plan("faces.parquet", "recipe.yaml", budget="30m")
+    print(made.recipe.encoder.name, made.estimated_seconds)
+    train("recipe.yaml", "faces.parquet", "runs/a")
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from auxface.atomic import atomic_file
+from auxface.data.manifest import read_manifest
+from auxface.device import check_device, resolve_device
+from auxface.errors import InputError
+from auxface.progress import parse_budget
+from auxface.provenance import machine_kind
+from auxface.recipe import Recipe
+from auxface.recipe.load import load_recipe
+from auxface.training.data_facts import DataFacts, data_facts
+from auxface.training.initial_weights import Start, available_starts
+from auxface.training.plan_choices import Choice, Planner, Timing
+from auxface.training.unlabeled import add_unlabeled, read_unlabeled
+
+AUTO = "auto"
+"""The name of a recipe that is planned when training starts."""
+PLAN_SUFFIX = ".plan.json"
+"""A plan is written beside its recipe: ``recipe.plan.json`` beside ``recipe.yaml``."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned training.
+
+    Attributes:
+        recipe: the recipe.
+        text: the recipe as commented YAML.
+        choices: what was chosen, and why.
+        timings: what was measured.
+        facts: what the plan read from the manifest.
+        baselines: balanced accuracy of plain baselines on the validation split, per task.
+        start: the initial weights, and why these.
+        budget_seconds: the budget.
+        estimated_seconds: estimated time of planning, reading, training and validation.
+        planning_seconds: time that planning took.
+        manifest_hash: hash of the manifest.
+        machine: kind of the machine.
+    """
+
+    recipe: Recipe
+    text: str
+    choices: tuple[Choice, ...]
+    timings: tuple[Timing, ...]
+    facts: DataFacts
+    baselines: Mapping[str, Mapping[str, float]]
+    start: Start
+    budget_seconds: float
+    estimated_seconds: float
+    planning_seconds: float
+    manifest_hash: str
+    machine: str
+
+    def recipe_with(self, overrides: Iterable[str]) -> Recipe:
+        """Return the recipe with settings that replace its keys, such as ``train.epochs=3``.
+
+        Raises:
+            InputError: a setting is not valid.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "plan.yaml"
+            path.write_text(self.text, encoding="utf-8")
+            return load_recipe(path, overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain JSON, without the recipe."""
+        made = asdict(replace(self, recipe=None, text=""))  # pyright: ignore[reportArgumentType]
+        del made["recipe"], made["text"]
+        return made
+
+
+def plan(
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    budget: str = "30m",
+    device: str = "auto",
+    start: str | Path | None = None,
+    unlabeled: Sequence[str | Path] = (),
+    baselines: bool = True,
+    overwrite: bool = False,
+) -> Plan:
+    """Plan a training for a manifest and a time budget, and write it as a recipe.
+
+    The test split is not read.
+
+    Args:
+        data: manifest of images (``.parquet`` or ``.csv``), or a folder of shards.
+        out: recipe file to write, with the plan as JSON beside it; None to write nothing.
+        budget: time for planning, reading, training and validation on this machine, such as ``30m`` or ``1h30m``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        start: safetensors file of a pinned timm encoder, or an auxface model directory, to start from; None for the
+            best start at hand.
+        unlabeled: manifests whose training images are to be used without labels; give them to ``train`` too.
+        baselines: measure the plain baselines, which takes about a minute.
+        overwrite: replace ``out``.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: the manifest, the start or the output is not usable, or the budget is too short for one epoch.
+
+    Example:
+        >>> import auxface
+        >>> made = auxface.plan("faces.parquet", budget="30m", device="cpu", baselines=False)
+        >>> made.estimated_seconds < made.budget_seconds
+        True
+    """
+    began = time.perf_counter()
+    seconds = parse_budget(budget)
+    check_device(device)
+    outputs = [] if out is None else [Path(out), plan_file(out)]
+    for path in outputs:
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists; choose another name or use --overwrite")
+    manifest = read_manifest(Path(data))
+    labeled_hash = manifest.hash
+    manifest = add_unlabeled(str(data), manifest, read_unlabeled(unlabeled), load_recipe("supervised"))
+    facts = data_facts(manifest)
+    starts = available_starts(resolve_device(device), start)
+    planner = Planner(manifest, facts, seconds, device, began)
+    planner.choose(starts, with_baselines=baselines)
+    made = Plan(
+        recipe=planner.recipe(),
+        text=_recipe_text(planner),
+        choices=tuple(planner.choices),
+        timings=tuple(planner.timings),
+        facts=facts,
+        baselines=planner.baselines,
+        start=planner.start,
+        budget_seconds=seconds,
+        estimated_seconds=round(planner.estimated_seconds, 1),
+        planning_seconds=round(planner.planning_seconds, 1),
+        manifest_hash=labeled_hash,
+        machine=machine_kind(),
+    )
+    if out is not None:
+        for path, text in zip(outputs, (made.text, json.dumps(made.to_dict(), indent=1) + "\n"), strict=True):
+            with atomic_file(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    return made
+
+
+def plan_file(recipe: str | Path) -> Path:
+    """Return the JSON file of a plan, which is beside its recipe."""
+    return Path(recipe).with_suffix(PLAN_SUFFIX)
+
+
+def read_plan(recipe: object, manifest_hash: str) -> dict[str, Any] | None:
+    """Return the plan beside a recipe file, or None if there is none for this manifest.
+
+    Args:
+        recipe: what training was given; only a path can have a plan.
+        manifest_hash: hash of the manifest.
+    """
+    path = plan_file(recipe) if isinstance(recipe, (str, Path)) and Path(recipe).is_file() else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("manifest_hash") == manifest_hash else None
+
+
+def _recipe_text(planner: Planner) -> str:
+    """Return the recipe as YAML, sections in the order of their first choice, with each reason above its key."""
+    facts = planner.facts
+    lines = [
+        f"# Written by 'auxface plan' for {facts.labeled} labeled and {facts.unlabeled} unlabeled training images.",
+        f"# Budget {planner.budget / 60:.1f} minutes, estimated {planner.estimated_seconds / 60:.1f} minutes.",
+        f"# Measured on: {machine_kind()}. Edit it freely.",
+    ]
+    for section in dict.fromkeys(choice.key.partition(".")[0] for choice in planner.choices):
+        inner = [choice for choice in planner.choices if choice.key.startswith(f"{section}.")]
+        if inner:
+            lines.append(f"{section}:")
+        for choice in inner or [choice for choice in planner.choices if choice.key == section]:
+            lines += _yaml_lines(choice, "  " if inner else "")
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_lines(choice: Choice, indent: str) -> list[str]:
+    flow = yaml.safe_dump(choice.value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    written = f"{indent}{choice.key.rpartition('.')[2]}: {flow.removesuffix('...' + chr(10)).rstrip()}"
+    return [f"{indent}# {choice.reason}", written] if choice.reason else [written]
