@@ -14,4 +14,4 @@ Example:
 from auxface.data.corruptions import digital, noise_blur, weather
 from auxface.data.corruptions.registry import SEVERITIES, corrupt, corruptions
 
-__all__ = ["SEVERITIES", "corrupt", "corruptions", "digital", "noise_blur", "occlusion", "weather"]
+__all__ = ["SEVERITIES", "corrupt", "corruptions", "digital", "noise_blur", "weather"]

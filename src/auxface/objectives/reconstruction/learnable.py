@@ -131,10 +131,10 @@ def texture_learnable(
     if out is not None:
         refuse_existing(Path(out), overwrite)
     manifest = read_manifest(Path(data))
-    images = [
+    train_images, held_out_images = (
         load_image_samples(_spread_rows(manifest.only(split), faces), split, size).images for split in ("train", "val")
-    ]
-    found = learnable(*images, chosen, patch_size=patch_size, faces=faces)
+    )
+    found = learnable(train_images, held_out_images, chosen, patch_size=patch_size, faces=faces)
     found.sort(key=lambda one: -np.nan_to_num(one.r2, nan=-np.inf))
     if out is not None:
         with atomic_file(Path(out)) as temporary:
