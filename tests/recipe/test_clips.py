@@ -49,7 +49,7 @@ def test_layers_near_the_pixels_learn_slower():
         (["encoder.image_size=40"], "patch_size 16 must divide image_size 40"),
         (["primary.input=texture"], "primary.input texture is for images; for video clips use rgb"),
         (["auxiliary.input=texture"], "auxiliary.input texture is for images; for video clips use rgb"),
-        (["auxiliary.masking=block"], "for video clips use tube or random"),
+        (["auxiliary.masking=block"], "for video clips use tube, random or parts"),
         (["train.self_blend=forged"], "self_blend blends images; for video clips remove it"),
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
         (["encoder.name=vit_tiny_patch16_224"], "is an image encoder; remove encoder.num_frames, or choose"),
