@@ -76,7 +76,7 @@ def test_the_page_repeats_the_sentence_of_training(measured, trained):
     sentence = json.loads((trained / "config.json").read_text())["provenance"]["auxiliary_effect"]
     assert sentence.startswith("The auxiliary ")
     assert sentence in html.unescape((measured[0] / "report.html").read_text())
-    assert "gradient ratio</h3>" in (measured[0] / "report.html").read_text()
+    assert "gradient ratio (dashed: set value)</h3>" in (measured[0] / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

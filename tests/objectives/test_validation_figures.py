@@ -3,7 +3,7 @@ import pytest
 import sklearn.metrics as sk
 
 from auxface.objectives import LearnedTask
-from auxface.objectives.learned_task import classification_figure
+from auxface.objectives.validation_figures import classification_figure
 
 rng = np.random.default_rng(0)
 EMOTION = LearnedTask("emotion", "class", ("a", "b", "c"))

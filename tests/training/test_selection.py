@@ -13,7 +13,7 @@ from auxface.evaluation.clusters import video_level as audited
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask, TrainingSet
-from auxface.objectives.learned_task import classification_figure
+from auxface.objectives.validation_figures import classification_figure
 from auxface.recipe import load_recipe
 from auxface.training.data_loader import DataLoader
 from auxface.training.selection import is_better, video_level, video_numbers

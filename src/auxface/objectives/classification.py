@@ -82,9 +82,9 @@ class Classification(PrimaryObjective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the mean of a metric over the tasks; see :func:`~.learned_task.classification_figure`."""
+        """Return the mean of a metric over the tasks; see :func:`~.validation_figures.classification_figure`."""
         # Imports scikit-learn, which inference does not need.
-        from auxface.objectives.learned_task import classification_figure
+        from auxface.objectives.validation_figures import classification_figure
 
         return classification_figure(metric, self.tasks, logits, labels)
 

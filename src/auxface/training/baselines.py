@@ -25,7 +25,7 @@ from auxface.data.manifest import Manifest
 from auxface.model import JointModel
 from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask
-from auxface.objectives.learned_task import classification_figure
+from auxface.objectives.validation_figures import classification_figure
 from auxface.progress import progress_bar
 from auxface.recipe import Recipe
 from auxface.texture import describe

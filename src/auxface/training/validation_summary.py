@@ -17,7 +17,7 @@ from torch import Tensor
 
 from auxface.data.manifest import Manifest
 from auxface.objectives import LearnedTask
-from auxface.objectives.learned_task import classification_figure
+from auxface.objectives.validation_figures import classification_figure
 from auxface.training.baselines import NAMES
 
 _FEWEST_IMAGES = 30
