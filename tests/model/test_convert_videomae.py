@@ -151,7 +151,7 @@ def test_an_inflated_embedding_of_a_still_clip_is_the_images():
 
 
 def test_targets_that_do_not_fit_clips_are_refused():
-    with pytest.raises(InputError, match="for video clips use tube or random"):
+    with pytest.raises(InputError, match="for video clips use tube, random or parts"):
         Clips(masking="block")
     with pytest.raises(InputError, match="for video clips use rgb"):
         Clips(input="texture")
