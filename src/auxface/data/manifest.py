@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auxface.atomic import atomic_file
+from auxface.atomic import atomic_file, refuse_existing
 from auxface.errors import InputError
 
 LabelKind = Literal["class", "binary", "multilabel", "ordinal", "identity"]
@@ -103,6 +103,30 @@ def header(manifest: Manifest) -> dict[str, Any]:
     for name, label in manifest.labels.items():
         labels[name] = {"kind": label.kind} | ({"classes": list(label.classes)} if label.classes else {})
     return {"version": VERSION, "labels": labels, "groups": list(manifest.groups), "crop": manifest.crop}
+
+
+def check_manifest_output(path: Path, overwrite: bool) -> None:
+    """Check that a manifest may be written to ``path``, and the JSON header of a CSV beside it.
+
+    Raises:
+        InputError: the suffix is neither ``.parquet`` nor ``.csv``; the output exists and ``overwrite`` is false; or a
+            file with the name of the header is no such header.
+    """
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
+    refuse_existing(path, overwrite)
+    beside = path.with_suffix(".json")
+    if path.suffix == ".csv" and os.path.lexists(beside):
+        try:
+            known = {"version", "labels", "groups"} <= set(json.loads(beside.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            known = False
+        if not known:
+            raise InputError(
+                f"{beside} would be replaced by the header of {path.name}, and it is no such header; move it elsewhere "
+                "or choose another output"
+            )
+        refuse_existing(beside, overwrite)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

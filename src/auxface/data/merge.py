@@ -17,8 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from auxface.atomic import refuse_existing
-from auxface.data.manifest import COLUMNS, KEY, Label, Manifest, read_manifest, relative_path, write_manifest
+from auxface.data.manifest import (
+    COLUMNS,
+    KEY,
+    Label,
+    Manifest,
+    check_manifest_output,
+    read_manifest,
+    relative_path,
+    write_manifest,
+)
 from auxface.data.shards.sharded_images import refuse_shards
 from auxface.errors import InputError
 
@@ -66,13 +74,11 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
         (20, 80)
     """
     paths, out = [Path(path) for path in manifests], Path(out)
-    if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{out}: the name of a manifest must end in .parquet or .csv")
     if len(paths) < 2:
         raise InputError(f"{len(paths)} manifest given; a merge needs two or more")
     if any(path.resolve() == out.resolve() for path in paths):
         raise InputError(f"{out} is an input of the merge; choose another output")
-    refuse_existing(out, overwrite)
+    check_manifest_output(out, overwrite)
     parts = {str(path): read_manifest(path) for path in paths}
     if len(parts) < len(paths):
         raise InputError("a manifest is named twice; name each once")

@@ -101,9 +101,13 @@ def read_report(path: Path) -> dict[str, Any]:
         InputError: it cannot be read as a report.
     """
     try:
-        report = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a report ({' '.join(str(error).split())[:150]})") from None
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected the report.json of an earlier audit") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise InputError(f"{path}: is not JSON; expected the report.json of an earlier audit") from None
     if not isinstance(report, dict) or not {"tasks", "models"} & set(report):
         raise InputError(f"{path}: expected the report.json of an audit, with 'tasks' or 'models'")
     return report
@@ -159,7 +163,7 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
             near = get_close_matches(rest.split(".")[0], list(map(str, at)), n=1)
             known = ", ".join(list(map(str, at))[:15])
             hint = f"did you mean '{near[0]}'? " if near else ""
-            raise InputError(f"{where} has no '{rest.split('.')[0]}' in '{path}'; {hint}It has: {known}")
+            raise InputError(f"{where} has no '{rest.split('.')[0]}' in '{path}'; {hint}available: {known}")
         key = max(fits, key=len)
         parent, at, rest = at, at[key], rest[len(key) + 1 :]
     if at is None:

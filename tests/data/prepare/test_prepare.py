@@ -171,6 +171,17 @@ def test_files_of_others_beside_a_manifest_are_kept(pack, tmp_path):
     assert not (tmp_path / "a.parquet").exists()
 
 
+def test_a_json_file_of_others_beside_a_csv_is_kept(pack, tmp_path):
+    (tmp_path / "a.json").write_text('{"mine": 1}')
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"a\.json would be replaced"):
+            run(pack, tmp_path / "a.csv", overwrite=overwrite)
+    assert (tmp_path / "a.json").read_text() == '{"mine": 1}'
+    (tmp_path / "a.json").unlink()
+    for overwrite in (False, True):
+        run(pack, tmp_path / "a.csv", overwrite=overwrite)
+
+
 def test_a_manifest_does_not_replace_its_source(pack):
     before = (pack / "labels.csv").read_bytes()
     with pytest.raises(InputError, match="this command reads"):

@@ -19,12 +19,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from auxface.atomic import atomic_file, refuse_existing
+from auxface.atomic import atomic_file
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.decode import DECODE_VERSION
 from auxface.data.layouts import Listing, get_layout, resolve_options
 from auxface.data.leaks import decode_thumbnail, find_leaks, find_near_duplicates
-from auxface.data.manifest import COLUMNS, KEY, Manifest, check_manifest, relative_path, write_manifest
+from auxface.data.manifest import (
+    COLUMNS,
+    KEY,
+    Manifest,
+    check_manifest,
+    check_manifest_output,
+    relative_path,
+    write_manifest,
+)
 from auxface.data.prepare.file_processing import (
     STATUSES,
     FileProcessor,
@@ -91,9 +99,7 @@ def prepare(
     out = Path(out)
     chosen = get_layout(layout)
     values = resolve_options(chosen, options or {})
-    if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{out}: the name of a manifest must end in .parquet or .csv")
-    refuse_existing(out, overwrite)
+    check_manifest_output(out, overwrite)
     if crops is None and (faces or frames):
         raise InputError("cropping faces and extracting frames need a folder for the images; name one with --crops")
     if out.resolve() == Path(root).resolve():

@@ -128,6 +128,9 @@ def texture_learnable(
     chosen = [read_target(target) for target in targets] or list(DEFAULT_TARGETS)
     if size % patch_size:
         raise InputError(f"patch size {patch_size} must divide size {size}")
+    for target in chosen:
+        # Refuses an unknown descriptor before images are read.
+        PatchTarget(target, patch_size)
     if out is not None:
         refuse_existing(Path(out), overwrite)
     manifest = read_manifest(Path(data))
