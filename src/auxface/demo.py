@@ -105,6 +105,8 @@ def demo(
             seed=seed,
             device=device,
             overwrite=overwrite,
+            # Page and cards state what each auxiliary did.
+            warn=lambda _: None,
         )
     report = out / "report"
     audit = evaluate(

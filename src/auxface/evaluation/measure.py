@@ -252,7 +252,7 @@ def _attribute_means(
                     np.mean([draws.values for draws in kept], axis=0),
                     n,
                     clusters,
-                    min((one.units for one in kept if one.units is not None), default=None),
+                    _mean_units(kept),
                     rule=metric.rule,
                     bounds=metric.bounds,
                     more={"attributes": len(kept)} if len(kept) < len(attributes) else None,
@@ -261,6 +261,15 @@ def _attribute_means(
                 why = every[0].why or "no attribute can be measured in every level"
                 found[level][metric.name] = Draws(np.full(len(every[0].values), np.nan), n, clusters, why=why)
     return found
+
+
+def _mean_units(attributes: Sequence[Draws]) -> int | None:
+    """Return the units of a mean over attributes, which all have the same weight: the harmonic mean of their units.
+
+    The variance of a mean is at most the mean of the variances, whatever the dependence between the attributes.
+    """
+    units = [one.units for one in attributes if one.units is not None]
+    return int(len(units) / sum(1 / max(one, 1) for one in units)) if units else None
 
 
 def count_missing_as_errors(overall: Mapping[str, Estimate], missing: int) -> dict[str, Estimate]:
