@@ -1,6 +1,8 @@
 """Tables on disk: round trips, and errors for invalid or hostile files."""
 
+import gzip
 import json
+import zipfile
 from contextlib import suppress
 
 import numpy as np
@@ -182,3 +184,22 @@ def test_mutated_files_give_a_table_or_a_table_error(tmp_path_factory, suffix, s
 def test_a_header_is_plain_json(tmp_path):
     write_predictions(forged_predictions(n=40), tmp_path / "t.csv")
     assert json.loads((tmp_path / "t.json").read_text())["tasks"]["forged"]["kind"] == "binary"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "excel"])
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(table_files, "_MOST_UNPACKED", 10_000)
+    path, content = tmp_path / "t.csv", "true.a,score.a.x\n" + "0,0.5\n" * 10_000
+    if kind == "gzip":
+        path.write_bytes(gzip.compress(content.encode()))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("xl/workbook.xml", content)
+    with pytest.raises(TableError, match=r"t\.csv: it unpacks to more than"):
+        read_predictions(path)
+
+
+def test_deeply_nested_json_is_refused(tmp_path):
+    (tmp_path / "t.json").write_text("[" * 100_000)
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        read_predictions(tmp_path / "t.json")

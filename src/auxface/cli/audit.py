@@ -120,7 +120,10 @@ def command(
         overwrite=overwrite,
     )
     print_audit(found, out / "report.html", as_json=as_json)
-    failed = gate.failed_conditions(found.to_dict(), conditions, older) if conditions else []
+    try:
+        failed = gate.failed_conditions(found.to_dict(), conditions, older) if conditions else []
+    except InputError as error:
+        raise InputError(f"the gate was not applied, the report in {out} is complete: {error}") from None
     for sentence in failed:
         typer.echo(f"auxface: gate failed: {sentence}", err=True)
     return GATE_FAILED if failed else 0

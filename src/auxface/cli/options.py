@@ -13,6 +13,10 @@ Set = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed that replaces the recipe's.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on standard output.")]
+Unlabeled = Annotated[
+    list[Path] | None,
+    typer.Option("--unlabeled", help="Manifest whose training images are used without labels. Repeatable."),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing output; in a folder, only what auxface wrote there.")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auxface.cli.options import Device, Json, Overwrite
+from auxface.cli.options import Device, Json, Overwrite, Unlabeled
 
 
 def command(
@@ -19,10 +19,7 @@ def command(
         Path | None,
         typer.Option("--start", help="Weights to start from: a safetensors file, or a model directory of auxface."),
     ] = None,
-    unlabeled: Annotated[
-        list[Path] | None,
-        typer.Option("--unlabeled", help="Manifest whose training images are used without labels. Repeatable."),
-    ] = None,
+    unlabeled: Unlabeled = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Measure plain baselines, in about a minute.")
     ] = True,

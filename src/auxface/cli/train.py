@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auxface.cli.options import Device, Json, Overwrite, Seed, Set
+from auxface.cli.options import Device, Json, Overwrite, Seed, Set, Unlabeled
 from auxface.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ def command(
         str | None, typer.Argument(help="Recipe file, or name of a packaged recipe such as l_ssat; auto plans one.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Manifest, or folder of shards.")] = None,
-    unlabeled: Annotated[
-        list[Path] | None,
-        typer.Option("--unlabeled", help="Manifest whose training images are used without labels. Repeatable."),
-    ] = None,
+    unlabeled: Unlabeled = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Model directory to write.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Resume the interrupted run in this folder.")] = None,
     check: Annotated[

@@ -6,6 +6,7 @@
 ('binary', ('n', 'y'), [0.2, 0.9])
 """
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -222,11 +223,11 @@ class _Columns:
         if len(values) > 2:
             raise TableError(
                 f"{column} holds {_quoted(values)}; expected two values beside one score. Give a score column per "
-                f"class (--score-for CLASS=COLUMN), or the positive value: --positive {_shell(values[0][:60])}"
+                f"class (--score-for CLASS=COLUMN), or the positive value: --positive {shlex.quote(values[0][:60])}"
             )
         raise TableError(
             f"{column} holds {_quoted(values)}; expected 0 or 1. Name the value that a high score stands for: "
-            + " or ".join(f"--positive {_shell(value)}" for value in values)
+            + " or ".join(f"--positive {shlex.quote(value)}" for value in values)
         )
 
     def _of_classes(self, found: Inferred, truth: pd.Series) -> ScoredTask:
@@ -280,7 +281,3 @@ def _quoted(values: list[str], most: int = 8) -> str:
     if len(values) > most:
         return ", ".join(shown) + f" and {len(values) - most} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
-
-
-def _shell(value: str) -> str:
-    return f"'{value}'" if " " in value else value

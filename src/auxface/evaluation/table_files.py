@@ -28,6 +28,8 @@ from auxface.evaluation.predictions import TableError
 
 # A table that would take more memory is not read.
 MOST_BYTES = 8 * 2**30
+# A small compressed file can hold any number of bytes, which are unpacked in memory.
+_MOST_UNPACKED = 2 * 2**30
 # The key of the JSON header in the schema metadata of a Parquet file.
 HEADER = b"auxface"
 EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of these compressed"
@@ -37,7 +39,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _OPEN: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _UNREADABLE = (
     pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, OSError, UnicodeError, ValueError, EOFError,
-    OverflowError, KeyError, csv.Error, lzma.LZMAError, zipfile.BadZipFile,
+    OverflowError, KeyError, RecursionError, csv.Error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
 
 
@@ -104,8 +106,8 @@ def separator(line: str) -> str:
 
 
 def _limited(file: BinaryIO, path: Path) -> bytes:
-    content = file.read(MOST_BYTES + 1)
-    _check_size(path, 0, 0, len(content))
+    content = file.read(_MOST_UNPACKED + 1)
+    _check_unpacked(path, len(content))
     return content
 
 
@@ -193,8 +195,10 @@ def _encoding(file: BinaryIO, start: bytes) -> tuple[str, list[str]]:
 
 
 def _read_excel(path: Path, used: Callable[[list[str]], list[str]]) -> TableFile:
-    if "xl/workbook.xml" not in zipfile.ZipFile(path).namelist():
-        raise TableError(f"{path}: a zip archive; unpack it, {EXPECTED}")
+    with zipfile.ZipFile(path) as archive:
+        if "xl/workbook.xml" not in archive.namelist():
+            raise TableError(f"{path}: a zip archive; unpack it, {EXPECTED}")
+        _check_unpacked(path, sum(member.file_size for member in archive.infolist()))
     try:
         frame = pd.read_excel(path, keep_default_na=False, na_values=[""])
     except ImportError:
@@ -238,6 +242,14 @@ def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
             column = row_group.column(place)
             total += column.total_uncompressed_size if column.path_in_schema in used else 0
     return total
+
+
+def _check_unpacked(path: Path, size: int) -> None:
+    if size > _MOST_UNPACKED:
+        raise TableError(
+            f"{path}: it unpacks to more than {_MOST_UNPACKED // 2**30} GB, the limit for compressed tables; save it "
+            "as Parquet"
+        )
 
 
 def _check_size(path: Path, rows: int, columns: int, size: int) -> None:

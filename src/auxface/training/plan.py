@@ -21,10 +21,9 @@ from typing import Any
 
 import yaml
 
-from auxface.atomic import atomic_file
+from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.manifest import read_manifest
 from auxface.device import check_device, resolve_device
-from auxface.errors import InputError
 from auxface.progress import parse_budget
 from auxface.provenance import machine_kind
 from auxface.recipe import Recipe
@@ -133,8 +132,7 @@ def plan(
     check_device(device)
     outputs = [] if out is None else [Path(out), plan_file(out)]
     for path in outputs:
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; choose another name or use --overwrite")
+        refuse_existing(path, overwrite)
     manifest = read_manifest(Path(data))
     labeled_hash = manifest.hash
     manifest = add_unlabeled(str(data), manifest, read_unlabeled(unlabeled), load_recipe("supervised"))

@@ -79,9 +79,9 @@ class Planner:
     """The choices of a plan, in order; each method sets some recipe keys with their reasons.
 
     Args:
-        manifest: Labeled and unlabeled images.
-        facts: What was read from it.
-        budget: Seconds for planning and training.
+        manifest: labeled and unlabeled images.
+        facts: what was read from it.
+        budget: seconds for planning and training.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         began: ``time.perf_counter()`` at the start of planning.
 
@@ -225,7 +225,7 @@ class Planner:
             half = max(self.facts.labeled, self.facts.unlabeled) * 2
             steps = math.ceil(half / timed.batch_size)
         validating = timed.scoring_seconds * self.facts.validation
-        reading = timed.reading_seconds / _rows(self.sample) * (self.images + self.facts.validation)
+        reading = timed.reading_seconds / len(self.sample.table) * (self.images + self.facts.validation)
         fixed = planning + reading + validating
         usable = self.budget * _USED_FRACTION - fixed
         epoch = steps * timed.step_seconds
@@ -305,7 +305,3 @@ def _evenly_sampled(manifest: Manifest) -> Manifest:
         rows = np.flatnonzero(manifest.table["split"] == split)
         kept += rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))].tolist()
     return replace(manifest, table=manifest.table.iloc[kept].reset_index(drop=True))
-
-
-def _rows(manifest: Manifest) -> int:
-    return len(manifest.table)

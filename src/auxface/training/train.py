@@ -63,7 +63,7 @@ from auxface.training.loop import TrainingResult, run_training
 from auxface.training.plan import AUTO, Plan, plan, read_plan
 from auxface.training.selection import calibrate
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
-from auxface.training.validation_summary import conclusions, validation_figures
+from auxface.training.validation_summary import conclusions, task_figures
 
 _PLAN = "plan.json"
 # Files of a run that change, or appear and disappear, until it ends.
@@ -323,7 +323,7 @@ def _configuration(
     rows = assembly.splits["val"].manifest
     groups = None if column is None else rows.table[column]
     planned = json.loads((out / _PLAN).read_text()) if (out / _PLAN).is_file() else {}
-    figures = validation_figures(assembly.tasks, logits, validation.labels, rows, planned.get("baselines", {}))
+    figures = task_figures(assembly.tasks, logits, validation.labels, rows, planned.get("baselines", {}))
     return ModelConfig(
         recipe=recipe,
         tasks=tuple(

@@ -24,7 +24,7 @@ _FEWEST_IMAGES = 30
 _METRIC = "balanced_accuracy"
 
 
-def validation_figures(
+def task_figures(
     tasks: tuple[LearnedTask, ...],
     logits: Mapping[str, np.ndarray],
     labels: Mapping[str, Tensor],
@@ -63,7 +63,7 @@ def conclusions(figures: Mapping[str, Mapping[str, Any]], best_epoch: int, epoch
     """Return sentences on a training: a figure per task, its worst group, and what to do next.
 
     Args:
-        figures: see :func:`validation_figures`.
+        figures: see :func:`task_figures`.
         best_epoch: epoch of the selected weights, counted from 1.
         epochs: epochs of the recipe.
     """
