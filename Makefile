@@ -1,6 +1,6 @@
 # make install   an environment in .venv with auxface in it
 # make demo      synthetic faces, three models, one page: runs/demo/report.html
-# make test      the tests
+# make test      the tests, in one process of one thread per core: torch is slow where its threads wait for a core
 
 SHELL := /bin/bash
 VENV := .venv
@@ -31,7 +31,7 @@ demo: install
 	$(BIN)/auxface demo --overwrite
 
 test: $(VENV)/.developed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.developed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

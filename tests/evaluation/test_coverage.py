@@ -94,10 +94,10 @@ def coverage(
 @pytest.mark.parametrize(
     ("clusters", "frames", "spread"), [(300, 1, 0.0), (100, 12, 0.8), (1200, 1, 0.0), (1200, 3, 0.8)]
 )
-def test_intervals_cover_the_true_value(clusters, frames, spread):
+def test_intervals_cover_the_true_value_93_to_97_percent(clusters, frames, spread):
     shares = coverage(clusters, frames, spread)
-    # 2,000 tables know a share of 95% to one point, twice its standard error. Shrinking makes rates a little cautious.
-    outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.985}
+    # 2,000 tables know a share of 95% to one point, twice its standard error.
+    outside = {name: shares[name] for name in CHECKED if not 0.93 <= shares[name] <= 0.97}
     assert not outside
     for name in AT_LEAST:
         assert shares[name] >= 0.93, name
