@@ -12,7 +12,7 @@ from auxface.errors import InputError
 from auxface.inference.answers import answers_from_scores, forgery_note
 from auxface.inference.prediction import NO_FACE
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.model.config import TaskRecord
+from auxface.model.config import Evidence, TaskRecord
 from auxface.model.directory import SavedModel
 
 
@@ -36,7 +36,7 @@ def test_all_input_types_give_the_same_answer(predictor, faces, tmp_path):
     assert all(answer == answers[0] for answer in answers)
     tasks = answers[0][0]["tasks"]
     assert set(tasks) == {"mood", "forged", "has"}
-    assert set(tasks["mood"]) == {"class", "probability", "probabilities", "threshold", "abstained"}
+    assert {"class", "probability", "probabilities", "threshold", "abstained", "learned"} <= set(tasks["mood"])
 
 
 def test_probabilities_use_the_stored_temperature(predictor, saved, faces):
@@ -190,6 +190,45 @@ def test_scores_in_abstain_band_get_no_answer():
     single = TaskRecord(name="t", kind="class", classes=("a", "b", "c"), abstain=(0.0, 0.5))
     made = answers_from_scores(single, np.array([[0.4, 0.35, 0.25], [0.2, 0.5, 0.3]]))
     assert [(one.answer, one.abstained) for one in made] == [(None, True), ("b", False)]
+
+
+def evidence(low, precision=None):
+    return Evidence(auc=0.8, low=low, high=0.9, precision=precision, n=100, clusters=100)
+
+
+def test_attributes_that_are_not_learned_are_not_answered():
+    known = {"Hat": evidence(0.6), "Beard": evidence(0.59)}
+    task = TaskRecord(name="has", kind="multilabel", classes=("Hat", "Beard"), evidence=known)
+    (answer,) = answers_from_scores(task, np.array([[0.9, 0.9]]))
+    assert (answer.answer, answer.learned, answer.not_learned) == (["Hat"], True, ("Beard",))
+    assert answer.to_dict()["not_learned"] == ["Beard"]
+    nothing = task.model_copy(update={"evidence": dict.fromkeys(known, evidence(None))})
+    assert answers_from_scores(nothing, np.array([[0.9, 0.9]]))[0].to_dict()["learned"] is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "scores"),
+    [("binary", ("no", "yes"), [0.9]), ("class", ("no", "yes", "maybe"), [0.1, 0.8, 0.1])],
+)
+def test_a_class_that_is_not_learned_is_no_answer(kind, classes, scores):
+    known = dict.fromkeys(classes, evidence(0.7)) | {"yes": evidence(0.5)}
+    (answer,) = answers_from_scores(
+        TaskRecord(name="t", kind=kind, classes=classes, evidence=known), np.array([scores])
+    )
+    assert (answer.answer, answer.learned, answer.headline) == (None, False, ())
+    assert "not learned" in str(answer)
+
+
+def test_headline_names_answers_that_are_precise_or_probable():
+    names = ("Probable", "Precise", "Neither")
+    known = {"Probable": evidence(0.7, 0.3), "Precise": evidence(0.7, 0.8), "Neither": evidence(0.7, 0.79)}
+    task = TaskRecord(
+        name="has", kind="multilabel", classes=names, thresholds=dict.fromkeys(names, 0.2), evidence=known
+    )
+    (answer,) = answers_from_scores(task, np.array([[0.51, 0.23, 0.5]]))
+    assert answer.answer == list(names)
+    assert answer.headline == ("Probable", "Precise")
+    assert str(answer) == "Probable, Precise; less certain: Neither"
 
 
 def test_only_forgery_tasks_have_a_note():

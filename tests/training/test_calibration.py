@@ -64,6 +64,25 @@ def test_each_level_gets_the_threshold_of_its_own_rows():
     assert record.thresholds["forged"] == choose_threshold(truth[known], score[known])
 
 
-def test_there_is_no_abstain_band_by_default():
+def test_the_automatic_band_answers_at_least_half():
+    logits, truth = scores_of()
+    labels = torch.from_numpy(truth).float()
+    bands = [calibrate(FORGED, logits, labels, abstain_accuracy=each).abstain for each in (0.95, 0.9, 0.8)]
+    score = expit(logits[:, 0] / calibrate(FORGED, logits, labels).temperature)
+    answered = [((score < band[0]) | (score >= band[1])).mean() for band in bands if band is not None]
+    assert answered[0] < 0.5 < answered[1]
+    assert calibrate(FORGED, logits, labels, abstain_accuracy="auto").abstain == bands[1]
+
+
+@pytest.mark.parametrize(("strength", "n"), [(0.1, 2000), (1.0, 90)], ids=["weak scores", "few samples"])
+def test_no_automatic_band_where_validation_lacks_support(strength, n):
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 2, n)
+    logits = (strength * (2 * truth - 1) + generator.normal(0, 1.5, n))[:, None].astype(np.float32)
+    record = calibrate(FORGED, logits, torch.from_numpy(truth).float(), abstain_accuracy="auto")
+    assert record.abstain is None
+
+
+def test_no_abstain_band_is_chosen_unless_asked():
     logits, truth = scores_of(n=100)
     assert calibrate(FORGED, logits, torch.from_numpy(truth).float()).abstain is None

@@ -18,6 +18,8 @@ import torch
 from auxface.model.config import TaskRecord
 from auxface.objectives import expected_value, probabilities
 
+# A headline names answers whose validated precision is at least this, or whose probability is above one half.
+RELIABLE_PRECISION = 0.8
 _FORGED = ("forged", "fake", "deepfake", "manipulated", "altered")
 
 
@@ -27,12 +29,17 @@ class Answer:
 
     Attributes:
         answer: the class name; for a multi-label task, the names of the attributes that are present; None if the model
-            abstained.
+            abstained or has not learned the class. Attributes that it has not learned are never named.
         probability: probability of the answered class; None for multi-label and ordinal tasks.
         probabilities: calibrated probability in [0, 1] of every class or attribute; for a binary task, of both classes.
         threshold: the stored threshold of a binary task; one per attribute for a multi-label task; else None.
         abstained: whether the score lies in the model's abstain band.
         value: the expected value of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
+        learned: whether validation showed that the model has learned what it would answer: an AUC clearly above chance
+            (of a multi-label task: of any attribute); None if it was not measured.
+        not_learned: the classes or attributes that the model has not learned.
+        headline: the answered names of which the validated precision is at least 0.8 or the probability is above one
+            half.
     """
 
     answer: str | list[str] | None
@@ -41,6 +48,9 @@ class Answer:
     threshold: float | dict[str, float] | None
     abstained: bool = False
     value: float | None = None
+    learned: bool | None = None
+    not_learned: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as ``predict --json`` prints it."""
@@ -51,17 +61,26 @@ class Answer:
             "probabilities": self.probabilities,
             "threshold": self.threshold,
             "abstained": self.abstained,
+            "learned": self.learned,
+            "not_learned": list(self.not_learned),
+            "headline": list(self.headline),
         }
 
     def __str__(self) -> str:
         """Return a short text for people, such as ``happy 83%``."""
+        if self.learned is False:
+            return "not learned (no answer)"
         if self.abstained:
             return "no answer (abstained)"
         if self.value is not None:
             return f"{self.value:.1f}"
-        name = ", ".join(self.answer) if isinstance(self.answer, list) else self.answer
+        if isinstance(self.answer, list):
+            less = [name for name in self.answer if name not in self.headline]
+            parts = [", ".join(self.headline) or "none", f"less certain: {', '.join(less)}" if less else ""]
+            parts += [f"not learned: {', '.join(self.not_learned)}" if self.not_learned else ""]
+            return "; ".join(filter(None, parts))
         percent = "" if self.probability is None else f" {self.probability:.0%}"
-        return f"{name or 'none'}{percent}"
+        return f"{self.answer}{percent}" + ("" if self.headline else " (less certain)")
 
 
 def answers_from_logits(task: TaskRecord, logits: np.ndarray) -> list[Answer]:
@@ -104,8 +123,11 @@ def forgery_note(task: TaskRecord) -> str | None:
 def _multilabel(task: TaskRecord, scores: list[float]) -> Answer:
     by_name = dict(zip(task.classes, scores, strict=True))
     thresholds = {name: task.thresholds.get(name, 0.5) for name in task.classes}
-    present = [name for name, score in by_name.items() if score >= thresholds[name]]
-    return Answer(present, None, by_name, thresholds)
+    unknown = tuple(task.not_learned())
+    present = [name for name, score in by_name.items() if score >= thresholds[name] and name not in unknown]
+    headline = tuple(name for name in present if _is_reliable(task, name, by_name[name]))
+    learned = len(unknown) < len(task.classes) if task.evidence else None
+    return Answer(present, None, by_name, thresholds, learned=learned, not_learned=unknown, headline=headline)
 
 
 def _binary(task: TaskRecord, scores: list[float]) -> Answer:
@@ -113,21 +135,53 @@ def _binary(task: TaskRecord, scores: list[float]) -> Answer:
     threshold = task.thresholds.get(positive, 0.5)
     by_name = {negative: 1 - scores[0], positive: scores[0]}
     name = positive if scores[0] >= threshold else negative
-    abstained = _in_abstain_band(task, scores[0])
-    return Answer(None if abstained else name, by_name[name], by_name, threshold, abstained)
+    return _one_class(task, name, by_name, threshold, _in_abstain_band(task, scores[0]))
 
 
 def _ordinal(task: TaskRecord, scores: list[float]) -> Answer:
     value = sum(level * probability for level, probability in zip(task.values, scores, strict=True))
-    nearest = min(range(len(task.values)), key=lambda index: abs(task.values[index] - value))
-    return Answer(task.classes[nearest], None, dict(zip(task.classes, scores, strict=True)), None, value=value)
+    nearest = task.classes[min(range(len(task.values)), key=lambda index: abs(task.values[index] - value))]
+    learned = task.is_learned(task.name)
+    answer = None if learned is False else nearest
+    return Answer(
+        answer,
+        None,
+        dict(zip(task.classes, scores, strict=True)),
+        None,
+        value=value,
+        learned=learned,
+        headline=() if answer is None else (answer,),
+    )
 
 
 def _single_label(task: TaskRecord, scores: list[float]) -> Answer:
     by_name = dict(zip(task.classes, scores, strict=True))
     name = max(by_name, key=by_name.__getitem__)
-    abstained = _in_abstain_band(task, by_name[name])
-    return Answer(None if abstained else name, by_name[name], by_name, None, abstained)
+    return _one_class(task, name, by_name, None, _in_abstain_band(task, by_name[name]))
+
+
+def _one_class(
+    task: TaskRecord, name: str, by_name: dict[str, float], threshold: float | None, in_band: bool
+) -> Answer:
+    learned = task.is_learned(name)
+    answer = None if in_band or learned is False else name
+    reliable = answer is not None and _is_reliable(task, name, by_name[name])
+    return Answer(
+        answer,
+        by_name[name],
+        by_name,
+        threshold,
+        in_band,
+        learned=learned,
+        not_learned=tuple(task.not_learned()),
+        headline=(name,) if reliable else (),
+    )
+
+
+def _is_reliable(task: TaskRecord, name: str, probability: float) -> bool:
+    found = task.evidence.get(name)
+    precision = None if found is None else found.precision
+    return probability > 0.5 or (precision is not None and precision >= RELIABLE_PRECISION)
 
 
 def _in_abstain_band(task: TaskRecord, score: float) -> bool:

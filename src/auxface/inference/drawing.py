@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from auxface.atomic import atomic_file
 from auxface.data.images.decode import UnreadableImage
 from auxface.data.video.frames import index_video, stream_frames
 from auxface.errors import InputError
+from auxface.inference.answers import Answer
 from auxface.inference.prediction import Face, Prediction, VideoPrediction
 from auxface.inference.preprocessing import to_rgb
 
@@ -33,6 +35,7 @@ BOX_COLORS: tuple[tuple[int, int, int], ...] = (
 )  # fmt: skip
 _TEXT_COLOR = (20, 22, 25)
 _MAX_LABEL_LINES = 4
+_LABEL_WIDTH = 48
 # On an image with a smaller side, labels do not fit.
 _MIN_LABEL_SIDE = 240
 _MAX_CLASSES = 6
@@ -58,11 +61,18 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
         color = BOX_COLORS[(index if numbers is None else numbers[index]) % len(BOX_COLORS)]
         x, y, width, height = face.box
         draw.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=line_width)
-        lines = [f"{name}: {answer}" for name, answer in face.tasks.items()]
+        lines = [
+            line for name, answer in face.tasks.items() for line in wrap(f"{name}: {_short(answer)}", _LABEL_WIDTH)
+        ]
         if len(lines) > _MAX_LABEL_LINES:
             lines = [*lines[: _MAX_LABEL_LINES - 1], f"and {len(lines) - _MAX_LABEL_LINES + 1} more"]
         _draw_label(draw, canvas.size, face.box, lines, color, line_width)
     return np.asarray(canvas)
+
+
+def _short(answer: Answer) -> str:
+    """Return the text of an answer for a label: of attributes the reliable ones only."""
+    return str(answer) if not isinstance(answer.answer, list) else ", ".join(answer.headline) or "no certain attribute"
 
 
 def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:

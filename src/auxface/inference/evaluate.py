@@ -33,6 +33,7 @@ from auxface.inference.score_split import (
     score_validation,
     unknown_classes,
 )
+from auxface.model.config import LEARNED_FROM
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance
@@ -153,6 +154,7 @@ def evaluate(
                 progress=progress,
             )
         audit.notes += [*_attack_notes(loaded, perturbed), *_unknown_class_notes(loaded, scored)]
+        audit.notes += _not_learned_notes(loaded)
         training_notes = {model.name: model.training_note(manifest, split) for model in loaded}
         if split != "test":
             audit.notes += training_notes.values()
@@ -238,6 +240,17 @@ def _unknown_class_notes(models: Sequence[EvaluatedModel], manifest: Manifest) -
         "these rows are excluded from its metrics."
         for name, classes in found.items()
         if classes
+    ]
+
+
+def _not_learned_notes(models: Sequence[EvaluatedModel]) -> list[str]:
+    return [
+        f"{model.name}: {', '.join(task.not_learned())} of task {task.name} is not learned (the interval of the AUC on "
+        f"the validation split begins under {LEARNED_FROM:g}); predictions do not answer it, "
+        "but its scores are measured here."
+        for model in models
+        for task in model.config.tasks
+        if task.not_learned()
     ]
 
 

@@ -20,7 +20,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_FACE = "no face found"
-COLUMNS = ("input", "face", "task", "class", "probability", "abstained", "x", "y", "width", "height", "reason")
+COLUMNS = (
+    "input",
+    "face",
+    "task",
+    "class",
+    "probability",
+    "abstained",
+    "learned",
+    "x",
+    "y",
+    "width",
+    "height",
+    "reason",
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ class Prediction:
                 "class": "|".join(answer.answer) if isinstance(answer.answer, list) else answer.answer,
                 "probability": answer.probability,
                 "abstained": answer.abstained,
+                "learned": answer.learned,
             }
             | dict(zip(("x", "y", "width", "height"), face.box, strict=True))
             for number, face in enumerate(self.faces)

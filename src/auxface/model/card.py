@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auxface.data.video.frames import recorded_clip
-from auxface.model.config import ModelConfig, TaskRecord
+from auxface.model.config import LEARNED_FROM, Evidence, ModelConfig, TaskRecord
 from auxface.recipe import Recipe, ReconstructionOptions
 
 # Metrics per task, and gaps per group, that the card shows.
@@ -46,6 +46,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         ]
     lines += ["", *(f"* {sentence}" for sentence in facts.get("conclusions", ()))]
     lines += ["", *_last_figures(facts.get("auxiliaries")), *_training_split_figures(facts.get("objectives"))]
+    lines += _evidence(config)
     lines += _measured(report or {})
     lines += ["## Limits", ""]
     lines += [
@@ -58,6 +59,37 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     known = {key: value for key, value in facts.items() if key not in shown}
     lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
     return "\n".join(lines)
+
+
+def _evidence(config: ModelConfig) -> list[str]:
+    """Return the section on what the model has learned, by the validation split; empty where that was not measured."""
+    rows = [
+        f"| {_words(task.name)} | {_words(name)} | {_interval(one)} | "
+        f"{'-' if one.precision is None else format(one.precision, '.2f')} | {one.n} | "
+        f"{'yes' if one.learned else 'no'} |"
+        for task in config.tasks
+        for name, one in task.evidence.items()
+    ]
+    if not rows:
+        return []
+    return [
+        "## Learned",
+        "",
+        "AUC of each class against the others with its 95% interval, and precision of the decisions, on the validation "
+        f"split, by which weights and thresholds were chosen. Where the interval begins under {LEARNED_FROM:g}, the "
+        "class counts as not learned, and predictions do not answer it.",
+        "",
+        "| task | class | AUC | precision | samples | learned |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _interval(one: Evidence) -> str:
+    if one.auc is None:
+        return "not measurable"
+    return _figure({"value": one.auc, "low": one.low, "high": one.high})
 
 
 def _measured(report: Mapping[str, Any]) -> list[str]:

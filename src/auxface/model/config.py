@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # An abstain band that covers every score ends just above 1.
 Probability = Annotated[float, Field(ge=0, le=1.001)]
+LEARNED_FROM = 0.6
+"""An AUC whose 95% interval begins below this is not clearly above chance, which is 0.5."""
 
 
 class LevelThresholdRecord(BaseModel):
@@ -24,6 +26,28 @@ class LevelThresholdRecord(BaseModel):
 
     group: str
     thresholds: dict[str, dict[str, Probability]]
+
+
+class Evidence(BaseModel):
+    """What the validation split shows of one class or attribute (of an ordinal task: of its value)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    auc: float | None
+    """AUC of the class against all others; of an ordinal task, of labels above the median. None: not measurable."""
+    low: float | None
+    """Lower end of the 95% interval, by cluster; None: no interval."""
+    high: float | None
+    precision: float | None = None
+    """Precision of the decisions for this class; None: no such decision, or ordinal."""
+    n: int
+    """Number of validation samples with a known label."""
+    clusters: int
+
+    @property
+    def learned(self) -> bool:
+        """Whether the AUC is clearly above chance."""
+        return self.low is not None and self.low >= LEARNED_FROM
 
 
 class TaskRecord(BaseModel):
@@ -46,6 +70,8 @@ class TaskRecord(BaseModel):
     """[low, high): the model abstains where a binary score, or the probability of the top class, is in this band."""
     level_thresholds: LevelThresholdRecord | None = None
     """Used where the group of a sample is known, as in ``auxface evaluate``."""
+    evidence: dict[str, Evidence] = Field(default_factory=dict)
+    """By class or attribute; of an ordinal task under the name of the task. Empty: not measured."""
 
     @model_validator(mode="after")
     def _check(self) -> "TaskRecord":
@@ -70,6 +96,15 @@ class TaskRecord(BaseModel):
     def learned_task(self) -> LearnedTask:
         """Return the task as the model learned it, without the options of its loss."""
         return LearnedTask(self.name, self.kind, self.classes, self.weight, self.values)
+
+    def is_learned(self, name: str) -> bool | None:
+        """Return whether the model has learned a class or attribute; None if that was not measured."""
+        found = self.evidence.get(name)
+        return None if found is None else found.learned
+
+    def not_learned(self) -> list[str]:
+        """Return the classes or attributes that were measured and not learned."""
+        return [name for name, found in self.evidence.items() if not found.learned]
 
     def scored_task(self) -> "ScoredTask":
         """Return the task as a predictions table has it."""

@@ -178,9 +178,11 @@ class Train(Strict):
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss"] = "balanced_accuracy"
     """Validation figure that selects the weights: its mean over the tasks. Where no task is trained (``primary_weight``
     0), the mean skill of the auxiliary's targets selects them instead."""
-    abstain_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    abstain_accuracy: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] | None = "auto"
     """Accuracy that the model must reach on the validation split where it answers (class and binary tasks). The scores
-    at which it abstains are chosen after training. Empty: it always answers."""
+    at which it abstains are chosen after training. ``auto``: the highest of 0.95, 0.9 and 0.8 at which it answers at
+    least half of the validation samples, if there are 100 or more, and no band with ``threshold_per_group``. Empty: it
+    always answers."""
     validate_every: Count = 1
     """Epochs between two validations."""
     patience: Count | None = None
@@ -206,7 +208,7 @@ class Train(Strict):
                 else "group has no effect without sampling group_balanced, reweight_group, group_dro or "
                 "threshold_per_group"
             )
-        if self.threshold_per_group and self.abstain_accuracy is not None:
+        if self.threshold_per_group and isinstance(self.abstain_accuracy, float):
             raise ValueError("an abstain band needs one threshold; set either threshold_per_group or abstain_accuracy")
         if self.reweight_group and self.group_dro is not None:
             raise ValueError("reweight_group and group_dro both weight the groups; set one")

@@ -206,6 +206,7 @@ def _describe_model(predictor: Predictor, settings: Settings, explains: bool) ->
             classes=list(task.classes),
             thresholds=task.thresholds,
             abstain=task.abstain,
+            evidence=task.evidence,
             meaning=forgery_note(task),
         )
         for task in config.tasks

@@ -10,6 +10,7 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from auxface.inference.explain import Explanation, heat_map
+from auxface.model.config import Evidence
 
 RETRY_SECONDS = 1
 _LAYER_SIDE = 384
@@ -56,6 +57,11 @@ class AnswerOut(BaseModel):
     threshold: float | dict[str, float] | None
     abstained: bool
     value: float | None = Field(None, description="expected value of an ordinal task")
+    learned: bool | None = Field(None, description="whether validation shows that the model learned it; null: unknown")
+    not_learned: list[str] = Field([], description="classes or attributes that the model has not learned")
+    headline: list[str] = Field(
+        [], description="answers with a validated precision of at least 0.8 or a probability above one half"
+    )
 
 
 class FaceOut(BaseModel):
@@ -121,6 +127,9 @@ class TaskOut(BaseModel):
     classes: list[str]
     thresholds: dict[str, float]
     abstain: tuple[float, float] | None
+    evidence: dict[str, Evidence] = Field(
+        description="by class or attribute: AUC and precision on the validation split"
+    )
     meaning: str | None = Field(description="for forgery tasks: what the score does and does not show")
 
 

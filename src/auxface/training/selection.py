@@ -13,9 +13,10 @@ The temperature, the thresholds and the abstain band of each task are stored wit
     record.temperature, record.thresholds
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,10 @@ from auxface.training.distributed import gather_rows
 
 _MIN_PROBABILITY = 1e-7
 _THRESHOLD_RULE = "balanced_accuracy"
+# ``auto`` chooses the first of these accuracies that leaves at least half of the validation samples answered.
+_ABSTAIN_ACCURACIES = (0.95, 0.9, 0.8)
+_FEWEST_ANSWERED = 0.5
+_FEWEST_FOR_ABSTAINING = 100
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def calibrate(
     logits: np.ndarray,
     labels: torch.Tensor,
     *,
-    abstain_accuracy: float | None = None,
+    abstain_accuracy: float | Literal["auto"] | None = None,
     groups: pd.Series | None = None,
 ) -> TaskRecord:
     """Fit a temperature (Guo et al., 2017), then choose thresholds and an abstain band on the calibrated scores.
@@ -151,7 +156,8 @@ def calibrate(
         task: task.
         logits: logits of the validation split, [N, outputs].
         labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
-        abstain_accuracy: accuracy that answers outside the band must have (class and binary tasks); None for no band.
+        abstain_accuracy: accuracy that answers outside the band must have (class and binary tasks); ``auto`` as in
+            :class:`auxface.recipe.Train`; None for no band.
         groups: level of each row, [N], named after the group; each level gets its own threshold (binary and multilabel
             tasks). None for one threshold for all.
 
@@ -174,7 +180,11 @@ def calibrate(
 
 
 def _calibrate_attributes(
-    task: LearnedTask, logits: np.ndarray, columns: np.ndarray, abstain_accuracy: float | None, groups: pd.Series | None
+    task: LearnedTask,
+    logits: np.ndarray,
+    columns: np.ndarray,
+    abstain_accuracy: float | Literal["auto"] | None,
+    groups: pd.Series | None,
 ) -> TaskRecord:
     """Calibrate a binary task (one column) or a multilabel task (a column per attribute)."""
     known = ~np.isnan(columns)
@@ -188,9 +198,13 @@ def _calibrate_attributes(
         if groups is not None:
             by_level[name] = choose_level_thresholds(truth, scores, groups[rows])[0]
     band = None
-    if task.kind == "binary" and abstain_accuracy is not None and known.any():
-        scores, threshold = expit(logits[known] / temperature), thresholds[task.classes[1]]
-        band = choose_abstain_band(columns[known].astype(int), scores, threshold=threshold, accuracy=abstain_accuracy)
+    if task.kind == "binary" and not (groups is not None and abstain_accuracy == "auto"):
+        band = _score_band(
+            expit(logits[known] / temperature),
+            columns[known].astype(int),
+            thresholds[task.classes[1]],
+            abstain_accuracy,
+        )
     return TaskRecord.of(
         task,
         temperature=temperature,
@@ -202,12 +216,44 @@ def _calibrate_attributes(
 
 
 def _confidence_band(
-    scores: np.ndarray, target: np.ndarray, abstain_accuracy: float | None
+    scores: np.ndarray, target: np.ndarray, accuracy: float | Literal["auto"] | None
 ) -> tuple[float, float] | None:
-    if abstain_accuracy is None or not len(target):
+    """Return the band of a class task: from 0 to the least confidence of an answer."""
+    right, confidence = (scores.argmax(axis=1) == target).astype(int), scores.max(axis=1, initial=0)
+    return _supported_band(
+        confidence,
+        accuracy,
+        lambda accuracy: (0.0, choose_abstain_confidence(right, confidence, accuracy=accuracy)),
+    )
+
+
+def _score_band(
+    score: np.ndarray, truth: np.ndarray, threshold: float, accuracy: float | Literal["auto"] | None
+) -> tuple[float, float] | None:
+    """Return the band of a binary task, about its threshold."""
+    return _supported_band(
+        score,
+        accuracy,
+        lambda accuracy: choose_abstain_band(truth, score, threshold=threshold, accuracy=accuracy),
+    )
+
+
+def _supported_band(
+    score: np.ndarray,
+    accuracy: float | Literal["auto"] | None,
+    choose: Callable[[float], tuple[float, float]],
+) -> tuple[float, float] | None:
+    """Return the band at an accuracy; at ``auto`` the first that leaves enough answers, None if there is none."""
+    if accuracy is None or not len(score):
         return None
-    right = (scores.argmax(axis=1) == target).astype(int)
-    return 0.0, choose_abstain_confidence(right, scores.max(axis=1), accuracy=abstain_accuracy)
+    if accuracy != "auto":
+        return choose(accuracy)
+    for each in _ABSTAIN_ACCURACIES if len(score) >= _FEWEST_FOR_ABSTAINING else ():
+        low, high = choose(each)
+        if ((score < low) | (score >= high)).mean() >= _FEWEST_ANSWERED:
+            # A band without width would abstain from nothing.
+            return (low, high) if low < high else None
+    return None
 
 
 def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:

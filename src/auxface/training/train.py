@@ -26,7 +26,7 @@ from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.encoders.pretrained import weights_record
 from auxface.errors import InputError
-from auxface.model.config import ModelConfig, Selection
+from auxface.model.config import ModelConfig, Selection, TaskRecord
 from auxface.model.directory import MODEL_FILES, SavedModel, write_model_files
 from auxface.model.scoring import score_images
 from auxface.objectives import check_auxiliaries
@@ -58,6 +58,7 @@ from auxface.training.checkpoint import (
 from auxface.training.distributed import is_restart, make_accelerator
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
 from auxface.training.errors import readable_errors
+from auxface.training.evidence import measure_evidence
 from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
 from auxface.training.plan import AUTO, Plan, plan, read_plan
@@ -324,18 +325,15 @@ def _configuration(
     groups = None if column is None else rows.table[column]
     planned = json.loads((out / _PLAN).read_text()) if (out / _PLAN).is_file() else {}
     figures = task_figures(assembly.tasks, logits, validation.labels, rows, planned.get("baselines", {}))
+    records: list[TaskRecord] = []
+    for task in assembly.tasks:
+        own, labels = logits[task.name], validation.labels[task.name]
+        made = calibrate(task, own, labels, abstain_accuracy=recipe.train.abstain_accuracy, groups=groups)
+        evidence = measure_evidence(made, own, labels, rows.table)
+        records.append(made.model_copy(update={"evidence": evidence}))
     return ModelConfig(
         recipe=recipe,
-        tasks=tuple(
-            calibrate(
-                task,
-                logits[task.name],
-                validation.labels[task.name],
-                abstain_accuracy=recipe.train.abstain_accuracy,
-                groups=groups,
-            )
-            for task in assembly.tasks
-        ),
+        tasks=tuple(records),
         crop=None if crop is None else dict(crop),
         selection=Selection(
             split="val", metric=recipe.selection_metric, value=result.best_value, epoch=result.best_epoch
@@ -353,7 +351,7 @@ def _configuration(
             auxiliary_effect=describe_effect(entries),
             auxiliaries=last_figures(entries),
             validation=figures,
-            conclusions=conclusions(figures, result.best_epoch, recipe.train.epochs),
+            conclusions=conclusions(figures, result.best_epoch, recipe.train.epochs, records),
             training_seconds=round(result.seconds, 1),
         ),
     )

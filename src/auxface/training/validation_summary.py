@@ -9,13 +9,14 @@ Example:
     'smile: validation balanced accuracy 0.900 (n 80); HOG + logistic regression 0.810.'
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from auxface.data.manifest import Manifest
+from auxface.model.config import LEARNED_FROM, TaskRecord
 from auxface.objectives import LearnedTask
 from auxface.objectives.validation_figures import classification_figure
 from auxface.training.baselines import NAMES
@@ -59,13 +60,16 @@ def task_figures(
     return figures
 
 
-def conclusions(figures: Mapping[str, Mapping[str, Any]], best_epoch: int, epochs: int) -> list[str]:
+def conclusions(
+    figures: Mapping[str, Mapping[str, Any]], best_epoch: int, epochs: int, records: Sequence[TaskRecord] = ()
+) -> list[str]:
     """Return sentences on a training: a figure per task, its worst group, and what to do next.
 
     Args:
         figures: see :func:`task_figures`.
         best_epoch: epoch of the selected weights, counted from 1.
         epochs: epochs of the recipe.
+        records: the tasks with what validation shows of their classes.
     """
     sentences: list[str] = []
     behind: list[str] = []
@@ -80,6 +84,13 @@ def conclusions(figures: Mapping[str, Mapping[str, Any]], best_epoch: int, epoch
             )
         if each["baselines"] and each[_METRIC] <= max(each["baselines"].values()):
             behind.append(task)
+    for record in records:
+        unknown = record.not_learned()
+        if unknown:
+            sentences.append(
+                f"{record.name}: {len(unknown)} of {len(record.evidence)} not learned (the interval of the validation "
+                f"AUC begins under {LEARNED_FROM:g}), so predictions do not answer: {', '.join(unknown)}."
+            )
     if behind:
         sentences.append(
             f"Next: {', '.join(behind)} is not above its plain baselines; train longer, start from pretrained weights, "

@@ -1,10 +1,11 @@
-// The answers for a face: the predicted class and the probability of every class.
+// The answers for a face: a headline of the certain ones, and the probability of every class.
 
 const MAX_BARS = 10;
 const percent = (value) => (value > 0 && value < 0.005 ? "<1%" : `${Math.round(value * 100)}%`);
 const readable = (name) => name.replaceAll("_", " ");
 
-export function showAnswers(root, tasks, note) {
+// `evidence`: by task and class, the AUC and precision on the validation split.
+export function showAnswers(root, tasks, note, evidence = {}) {
   root.replaceChildren(
     ...Object.entries(tasks).map(([name, answer]) => {
       const block = element("div", "task");
@@ -13,14 +14,14 @@ export function showAnswers(root, tasks, note) {
       const names = Array.isArray(answer.class) ? answer.class : [answer.class];
       const all = Object.entries(answer.probabilities);
       const binary = typeof answer.threshold === "number";
-      const shown = binary ? all : [...all].sort((a, b) => b[1] - a[1]).slice(0, MAX_BARS);
+      const known = all.filter(([label]) => !answer.not_learned.includes(label));
+      const shown = binary ? all : [...known].sort((a, b) => b[1] - a[1]).slice(0, MAX_BARS);
       shown.forEach(([label, value], index) => {
         const byLabel = answer.threshold && typeof answer.threshold === "object" ? answer.threshold[label] : undefined;
         const threshold = binary && index === 1 ? answer.threshold : byLabel;
-        list.append(bar(label, value, names.includes(label), threshold));
+        list.append(bar(label, value, names.includes(label), threshold, evidence[name]?.[label]));
       });
-      block.append(list);
-      if (all.length > shown.length) block.append(element("p", "small", `and ${all.length - shown.length} with lower probability`));
+      block.append(list, ...notes(answer, binary ? 0 : known.length - shown.length));
       return block;
     }),
   );
@@ -28,19 +29,36 @@ export function showAnswers(root, tasks, note) {
 
 function headline(answer) {
   const line = element("p", "answer");
-  if (answer.abstained) {
+  if (answer.learned === false) {
+    line.append("Not learned ", element("small", "", "validation does not show it above chance"));
+  } else if (answer.abstained) {
     line.append("No answer ", element("small", "", "the score is in the model's abstain band"));
   } else if (answer.value !== undefined && answer.value !== null) {
     line.append(answer.value.toFixed(1));
+  } else if (!answer.headline.length) {
+    line.append("No certain answer");
   } else if (Array.isArray(answer.class)) {
-    line.append(answer.class.map(readable).join(", ") || "none");
+    line.append(answer.headline.map(readable).join(", "));
   } else {
     line.append(`${readable(answer.class)} `, element("small", "", percent(answer.probability)));
   }
   return line;
 }
 
-function bar(name, value, chosen, threshold) {
+// What the list of bars does not say by itself.
+function notes(answer, hidden) {
+  const texts = [];
+  if (hidden > 0) texts.push(`and ${hidden} with lower probability`);
+  const less = (Array.isArray(answer.class) ? answer.class : [answer.class]).filter((one) => one && !answer.headline.includes(one));
+  if (less.length) {
+    texts.push(`Less certain: ${less.map(readable).join(", ")}. The probability is above the threshold (the mark on the bar), ` +
+      "which balances both kinds of errors, but at most one half, and the validated precision is below 80%.");
+  }
+  if (answer.learned !== false && answer.not_learned.length) texts.push(`Not learned: ${answer.not_learned.map(readable).join(", ")}.`);
+  return texts.map((text) => element("p", "small", text));
+}
+
+function bar(name, value, chosen, threshold, evidence) {
   const item = element("li", chosen ? "chosen" : "");
   const track = element("span", "track");
   const fill = element("span", "fill");
@@ -53,6 +71,7 @@ function bar(name, value, chosen, threshold) {
     mark.style.left = `${Math.min(100, 100 * threshold)}%`;
     track.append(mark);
     item.title = `${readable(name)} is answered from ${percent(threshold)}`;
+    if (typeof evidence?.precision === "number") item.title += `; validated precision ${percent(evidence.precision)}`;
   }
   const label = element("span", "label", readable(name));
   label.title = readable(name);

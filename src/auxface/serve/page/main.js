@@ -133,7 +133,8 @@ function selectFace(number) {
     }),
   );
   const note = video ? `${video.rule} over frames` : "";
-  showAnswers(byId("answers"), number < 0 ? video.tasks : faces[number].tasks, note);
+  const evidence = Object.fromEntries((state.model?.tasks ?? []).map((task) => [task.name, task.evidence]));
+  showAnswers(byId("answers"), number < 0 ? video.tasks : faces[number].tasks, note, evidence);
   byId("meaning").textContent = state.model?.tasks.map((task) => task.meaning).filter(Boolean).join(" ") ?? "";
   if (!video) {
     viewer.draw(faces.map((face, index) => ({ number: index, box: face.box, tasks: face.tasks })), number);
