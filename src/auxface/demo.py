@@ -75,7 +75,7 @@ def demo(
         out: the output folder.
         faces: number of synthetic faces.
         epochs: passes over the training split, for each model.
-        seed: of the faces and of the trainings.
+        seed: seed of the faces and of the trainings.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overwrite: replace files that auxface wrote to ``out`` before.
 

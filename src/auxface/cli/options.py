@@ -23,7 +23,7 @@ Overwrite = Annotated[
 
 
 class _DefaultResamples:
-    """The library's default, imported when it is read: the evaluation package would slow the start of every command."""
+    """The library's default, imported on first use, since importing the evaluation package slows every command."""
 
     def __call__(self) -> int:
         from auxface.evaluation.intervals import RESAMPLES

@@ -73,7 +73,7 @@ def learnable(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Measure how much of each target of a hidden patch the patches around it predict, on held-out faces."""
+    """Measure how well each target of a hidden patch can be predicted from the patches around it."""
     from auxface.objectives.reconstruction.learnable import texture_learnable
 
     found = texture_learnable(

@@ -37,7 +37,7 @@ _SET_BITS = np.unpackbits(np.arange(65536, dtype=np.uint16).view(np.uint8).resha
 
 @dataclass(frozen=True)
 class Leaks:
-    """What several splits share.
+    """Sources and near-duplicate images that are in more than one split.
 
     Attributes:
         sources: columns dataset, source, splits (separated by spaces), rows; one row per source in more than one split.

@@ -38,7 +38,7 @@ MAX_ROWS = 50_000_000
 
 @dataclass(frozen=True)
 class Label:
-    """What a label column holds.
+    """The description of a label: its kind and its classes.
 
     Attributes:
         kind: ``class`` (a class name per row), ``binary`` (0 or 1), ``multilabel`` (one 0/1 column per class, named

@@ -1,6 +1,6 @@
 """Join manifests: the rows of all of them, with the labels and groups of each.
 
-A label that a manifest does not have is unknown in its rows. The column ``dataset`` keeps the rows apart, so the
+A label that a manifest does not have is unknown in its rows. The column ``dataset`` distinguishes the rows, so the
 manifests of two data sets never share a sample, a source or a person.
 
 Example::
@@ -53,8 +53,8 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
     """Join manifests whose labels may differ, and write the merged manifest.
 
     Labels of one name must have the same kind and classes. The values of an identity label that several manifests have
-    become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. A group column of one manifest
-    that is a label of another is unknown in the rows of the first: a group value never becomes a label.
+    become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. If a group column of one
+    manifest is a label in another, the label is unknown in the rows of the first: a group value never becomes a label.
 
     Args:
         manifests: two or more manifests, ``.parquet`` or ``.csv``.

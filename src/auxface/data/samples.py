@@ -1,4 +1,4 @@
-"""Load the images or clips that a recipe's encoder takes from a manifest. This module alone decides which of the two.
+"""Load images or clips from a manifest, depending on a recipe's encoder; only this module makes this choice.
 
 Example::
 

@@ -5,7 +5,7 @@ Example::
     facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
     facts["leaks"]["pairs"]  # near-duplicate images in different splits
 
-The page is one HTML file that needs no network, for small screens and dark mode too.
+The page is one HTML file that needs no network; it supports small screens and dark mode.
 """
 
 import base64
@@ -44,7 +44,7 @@ class Counts:
     """How often each value of a label or group occurs in each split.
 
     Attributes:
-        name: of the label or group.
+        name: name of the label or group.
         kind: the label's kind, or ``group``.
         table: int; index: the values in order (the attributes of a multi-label task, whose positives are counted);
             columns: the splits that the manifest has.
@@ -273,7 +273,7 @@ def render_inspection(inspection: Inspection, name: str) -> str:
 
     Args:
         inspection: the facts.
-        name: of the manifest, for the title.
+        name: name of the manifest, for the title.
     """
     from jinja2 import Environment, PackageLoader
 

@@ -144,7 +144,7 @@ def _describe(gray: np.ndarray, image: Path, name: str, parameters: dict[str, An
 
 
 def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
-    """Return one map for display: of cells the fraction of the strongest orientation, of several maps the mean."""
+    """Return one map for display: for cells the fraction of the strongest orientation, for several maps the mean."""
     if name == "histogram_of_oriented_gradients":
         return maps.max(axis=tuple(range(2, maps.ndim)))
     return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))

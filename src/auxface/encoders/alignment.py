@@ -4,9 +4,9 @@ A convolution with an odd kernel, stride 2 and equal padding on both sides is ce
 input. Patches of two pixels are centered between two pixels, half a pixel further. Five such layers, as in residual
 networks, place token i at 0.48 of a patch above and to the left of the center of patch i.
 
-The pass over complete images stays as timm has it, so that pretrained weights and logits keep their meaning. In the
-pass over masked images, where token i has to describe patch i, the last strided layer gets a row and a column more, and
-the first (or last) row and column of the tokens are dropped. This moves every token by half a patch.
+The pass over complete images is the same as in timm, so that pretrained weights and logits keep their meaning. In the
+pass over masked images, token i has to describe patch i. There the input of the last strided layer gets one more row
+and column, and the first (or last) row and column of the tokens are dropped. This moves every token by half a patch.
 
 Example:
     >>> import timm
@@ -59,10 +59,10 @@ class PatchAlignment:
 
 @torch.no_grad()
 def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchAlignment | None:
-    """Return how to center a model's tokens on patches; None where they are, or where no padding can do it.
+    """Return the padding that centers a model's tokens on patches; None if it is not needed or does not exist.
 
-    The offset of a layer follows from its kernel, stride and padding. Layers side by side, as in a block with a
-    shortcut, must agree: otherwise a shift would center one path and displace the other.
+    The offset of a layer follows from its kernel, stride and padding. Parallel layers, as in a block with a
+    shortcut, must have the same offset: otherwise a shift would center one path and displace the other.
 
     Args:
         backbone: the model in evaluation mode; it runs on a blank image.

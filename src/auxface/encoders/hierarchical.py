@@ -88,7 +88,7 @@ class HierarchicalEncoder(MaskableEncoder):
         std: channel standard deviations.
 
     Attributes:
-        alignment: how tokens of masked images are moved onto their patches; None: they are there.
+        alignment: how tokens of masked images are centered on their patches; None: they already are.
 
     Raises:
         ValueError: the last feature map is not a square of at least two by two positions, or its side does not

@@ -109,11 +109,11 @@ def _repeated(one: Mask, frames: int, patches: int) -> Mask:
 def guided_mask(
     seeds: Tensor, images: Tensor, grid: tuple[int, int], mask_ratio: float, *, textured: bool = True
 ) -> Mask:
-    """Hide preferably the patches with much texture, or preferably the flat ones (our own strategy).
+    """Hide patches with much texture, or flat patches, with a higher probability (our own strategy).
 
     A patch's texture is the standard deviation of its gray values. Its rank among the N patches of the image, divided
     by N, is added to a uniform random number, and the patches with the largest sums are hidden. The most textured patch
-    is therefore always ahead of the flattest, while the order of patches with similar ranks is random.
+    is therefore always hidden before the flattest, while the order of patches with similar ranks is random.
 
     Args:
         seeds: int64 [B], one per image.
@@ -162,9 +162,9 @@ def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
 def parts_mask(seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, to_source: Tensor | None = None) -> Mask:
     """Hide whole facial parts of aligned faces (after MARLIN, Cai et al., 2023, with parts from a template).
 
-    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. Of the part at which the
-    number of hidden patches is reached, only as many patches are hidden as are missing, drawn at random, so that every
-    image hides the same number. In a clip every frame hides the same patches.
+    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. Of the last part, only as
+    many randomly drawn patches are hidden as are needed to reach the number of hidden patches, so that every image
+    hides the same number. In a clip every frame hides the same patches.
 
     Args:
         seeds: int64 [B], one per image or clip.

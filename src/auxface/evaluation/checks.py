@@ -103,7 +103,7 @@ def _check_keys(frame: pd.DataFrame, where: str) -> None:
 def duplicate_note(predictions: Predictions) -> list[str]:
     """Return a note on the rows that repeat an earlier row in every column, if the table has no key.
 
-    Rows with coarse scores repeat without being duplicates, so only a table whose scores seldom repeat has the note.
+    Rows with coarse scores can be equal without being duplicates, so there is a note only if scores seldom repeat.
     """
     frame = predictions.frame
     scores = [name for name in frame.columns if str(name).startswith("score.")]
@@ -142,7 +142,7 @@ def _check_decisions(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
 
 
 def _range_hint(score: np.ndarray) -> str:
-    """Return what scores outside [0, 1] may be."""
+    """Return a hint on what scores outside [0, 1] may be."""
     low, high = float(np.nanmin(score)), float(np.nanmax(score))
     if np.isinf(score).any():
         return "expected a probability; leave the field empty if the sample was not scored"

@@ -1,4 +1,4 @@
-"""Clusters: which rows belong together, such as the frames of one video, and predictions by video.
+"""Clusters of dependent rows, such as the frames of one video, and predictions by video.
 
 Rows of one cluster are not independent, so the bootstrap of :mod:`~auxface.evaluation.intervals` draws whole clusters.
 

@@ -1,4 +1,4 @@
-"""The names that people give to the columns of a predictions table, and what a column of such a name holds.
+"""Usual names of the columns of a predictions table, and the content of a column with such a name.
 
 >>> named_like(["Y True", "file"], TRUE), class_scores(["P(a)", "p_b"], ["a", "b"])
 (['Y True'], {'a': 'P(a)', 'b': 'p_b'})
@@ -41,7 +41,7 @@ SOURCE = {
 
 
 def named_like(names: Sequence[str], known: set[str]) -> list[str]:
-    """Return the columns whose name is one of the known ones, whatever its capital letters, blanks and signs."""
+    """Return the columns with one of the known names, ignoring capital letters, blanks and punctuation."""
     return [name for name in names if plain_name(name) in known]
 
 
@@ -74,7 +74,7 @@ def class_scores(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
 
 
 def named_like_scores(free: Sequence[str]) -> list[str]:
-    """Return the columns whose name begins or ends like that of a score, such as prob_fake or fake_score."""
+    """Return the columns whose name begins or ends like the name of a score, such as prob_fake or fake_score."""
     return [
         name
         for name in free

@@ -1,7 +1,7 @@
 """Which columns of a table hold truth, scores, decisions and groups: named by the caller or recognized.
 
 Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.NAME``) need no options. In other tables
-the names that people use are recognized where they leave one reading; what was recognized is a note of the result.
+usual names are recognized if they are unambiguous, and a note of the result states which columns were recognized.
 
 >>> frame = pd.DataFrame({"y_true": [0, 1, 1], "y_score": [0.2, 0.4, 0.9], "sex": ["F", "M", "F"]})
 >>> renamed, notes = rename_columns(frame, Columns(), "t.csv")
@@ -57,8 +57,8 @@ class Columns:
         groups: columns of groups.
         cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the column whose values are the
             clusters.
-        positive: value of the truth that counts as positive, and that a high score stands for.
-        clean_levels: join levels that differ by blanks or capital letters.
+        positive: value of the truth that counts as positive, and that a high score indicates.
+        clean_levels: merge levels that differ only in blanks or capital letters.
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
         kind: kind of the task (``class``, ``binary``, ``ordinal``), or ``verification`` for similarities of pairs.
@@ -98,7 +98,7 @@ def has_our_names(names: Sequence[str], columns: Columns) -> bool:
 
 
 def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str]:
-    """Return the columns of a table that are read: of a table of auxface its own and the named ones, else all."""
+    """Return the columns to read: for a table of auxface its own and the named ones, else all."""
     if not has_our_names(names, columns):
         return [name for name in names if name]
     named = {find_column(name, names, where) for name in columns.named()}
@@ -106,7 +106,7 @@ def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str
 
 
 def find_column(name: str, names: Sequence[str], where: str) -> str:
-    """Return the column that the caller named; capital letters and blanks may differ if that leaves one column.
+    """Return the column that the caller named; capital letters and blanks may differ if only one column matches.
 
     Raises:
         TableError: there is none; the message names the nearest.
@@ -122,7 +122,7 @@ def find_column(name: str, names: Sequence[str], where: str) -> str:
 
 
 def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with the column names of auxface, and notes on what was recognized and not used.
+    """Return the table with the column names of auxface, and notes on recognized and unused columns.
 
     Raises:
         TableError: no truth or no score is found, or several are possible.
@@ -295,7 +295,7 @@ def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
 
 
 def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: str) -> str:
-    """Return the message for a table whose names do not tell what its columns are, with the options spelled out."""
+    """Return the message for a table with ambiguous column names, with the options to use."""
     names = [str(name) for name in frame.columns]
     free = [name for name in names if name not in columns.named() and name not in (*KEY, "split")]
     trues = named_like(free, TRUE)

@@ -164,7 +164,7 @@ class _Side:
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Return whether the rows are all that the task was measured on, so that nothing need be measured again."""
+        """Return whether these are all rows of the task, so that nothing has to be measured again."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
     def metrics(self, resampling: Resampling) -> LevelDraws:
@@ -260,7 +260,7 @@ def _comparison(
 
 
 def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
-    """Return the positions of the same samples in two tables, or None; and what a reader should know about it."""
+    """Return the positions of the same samples in two tables, or None, and a note for the reader."""
     frames = [first.frame, second.frame]
     if not all(name in frame.columns for frame in frames for name in KEY):
         if not _same_truth(first, second):

@@ -2,11 +2,12 @@
 
 ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest over
 the largest, ``worst_group_<metric>`` the worst value, for every metric whose record says ``compared``. Levels with
-fewer than :data:`MINIMUM_IN_GAP` clusters take no part. Differences and ratios name their ``worst`` and ``best`` level.
+fewer than :data:`MINIMUM_IN_GAP` clusters are excluded. Differences and ratios name their ``worst`` and ``best`` level.
 A difference also gives ``by_chance``: the difference that is exceeded once in twenty under equal performance, that is
 if all levels had the same true value (their resamples, widened to the interval of each level and centered). The largest
-difference of several noisy values is biased upwards. Its interval therefore begins ``by_chance`` below it, which holds
-for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger than expected under equal performance.
+difference of several noisy values is biased upwards. Its interval therefore begins ``by_chance`` below it, which is
+valid for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger than expected under equal
+performance.
 
 Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
 rate; Hardt et al., 2016) and ``equalized_odds`` (the larger of the true and the false positive rate's); the same for
@@ -54,7 +55,7 @@ _FAIRLEARN = {
 
 
 def gaps(levels: Mapping[str, LevelDraws], overall: LevelDraws) -> dict[str, Draws]:
-    """Return all gaps between the levels of a group, see the module's docstring.
+    """Return all gaps between the levels of a group; the module's docstring defines them.
 
     Args:
         levels: level to metric to draws.
@@ -146,8 +147,8 @@ def _once_in_twenty(noise: np.ndarray) -> float | None:
 def factor_for_all(found: Sequence[Draws]) -> float:
     """Return the factor by which ``by_chance`` grows for many gaps at once.
 
-    Of many gaps some exceed ``by_chance`` under equal performance. Any of them exceeds its own times this factor once
-    in twenty (max-T: Westfall and Young, 1993). Correlated gaps need less, because all share the same resamples.
+    Among many gaps, some exceed ``by_chance`` under equal performance. With this factor, at least one gap exceeds its
+    bound in one of twenty tables (max-T: Westfall and Young, 1993). The factor is smaller for correlated gaps.
 
     Args:
         found: differences, such as those of every group, task and model in one metric; some may be unmeasured.
@@ -226,9 +227,9 @@ def in_gaps(draws: Draws) -> bool:
 
 
 def _widened(name: str, draws: Draws) -> np.ndarray:
-    """Return the value and the resamples [1+R], stretched on both sides so that they spread as the interval does.
+    """Return the value and the resamples [1+R], scaled on both sides to the width of the interval.
 
-    The resamples of few clusters spread too little. If they do not spread at all, normal noise takes their place.
+    The resamples of few clusters spread too little. If they do not spread at all, normal noise replaces them.
     """
     value, noise = draws.values[0], draws.values[1:] - draws.values[0]
     known = noise[np.isfinite(noise)]

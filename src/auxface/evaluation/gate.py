@@ -54,7 +54,7 @@ def parse_condition(text: str) -> Condition:
     """Return a condition such as ``tasks.forged.overall.auc.value < against - 0.01``.
 
     Raises:
-        InputError: it has another form.
+        InputError: the text does not have this form.
     """
     found = _CONDITION.match(text)
     against = _AGAINST.match(found["right"]) if found else None
@@ -116,7 +116,7 @@ def read_report(path: Path) -> dict[str, Any]:
 def failed_conditions(
     report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Return a sentence for each condition with which the gate fails; a value that is null fails and says why.
+    """Return a sentence for each condition with which the gate fails; a value that is null fails with its reason.
 
     Args:
         report: the content of ``report.json``.

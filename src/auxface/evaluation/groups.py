@@ -83,7 +83,7 @@ def crossed_partitions(predictions: Predictions) -> list[Partition]:
 
 
 def dirty_levels(frame: pd.DataFrame) -> list[str]:
-    """Return a note per group with levels that differ by blanks or capital letters alone."""
+    """Return a note per group with levels that differ only in blanks or capital letters."""
     notes = []
     for name, spellings in _spellings(frame).items():
         several = [found for found in spellings.values() if len(found) > 1]
@@ -97,7 +97,7 @@ def dirty_levels(frame: pd.DataFrame) -> list[str]:
 
 
 def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with such levels joined under their most frequent spelling, and a note per group."""
+    """Return the table with such levels merged under their most frequent spelling, and a note per group."""
     frame, notes = frame.copy(deep=False), []
     for name, spellings in _spellings(frame).items():
         joined = {one: next(iter(found)).strip() for found in spellings.values() for one in found}

@@ -25,7 +25,7 @@ _MOST_CLASSES = 20
 
 @dataclass
 class Inferred:
-    """A table with 0 and 1 as the truth of binary tasks, its tasks, and what a reader should know.
+    """A table with 0 and 1 as the truth of binary tasks, its tasks, and notes for the reader.
 
     ``moved``: similarities s in [-1, 1] became (1 + s) / 2.
     """
@@ -49,7 +49,7 @@ def infer_tasks(
     Args:
         frame: the table.
         where: its name in messages.
-        kind: kind of the task, one of :data:`KINDS`, where the values leave several.
+        kind: kind of the task, one of :data:`KINDS`, if the values are ambiguous.
         positive: the value of the truth that counts as positive.
 
     Raises:
@@ -114,13 +114,13 @@ def to_numbers(column: pd.Series) -> pd.Series | None:
 
 
 def _owner(score: str, truths: list[str]) -> str:
-    """Return the truth that a score belongs to: the longest that it begins with, because names may hold dots."""
+    """Return the truth that a score belongs to: its longest prefix, because names may contain dots."""
     return max((truth for truth in truths if score.startswith(f"{truth}.")), key=len, default="")
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of one task, and what the caller said about it."""
+    """The columns of one task, and the caller's options for it."""
 
     name: str
     scored: list[str]
@@ -256,7 +256,7 @@ class _Columns:
 
 
 def _equals(column: pd.Series, value: str) -> pd.Series:
-    """Return 1 where a column holds the value, 0 where another, missing where nothing."""
+    """Return 1 where a column holds the value, 0 where it holds another one, and missing where it is empty."""
     known = column.notna() & (column.astype(object) != "")
     texts = column.astype(object).map(text_of, na_action="ignore")
     return (texts == value).astype(float).where(known)

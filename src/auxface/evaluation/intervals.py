@@ -168,8 +168,8 @@ def plain_percentile(draws: "Draws") -> tuple[float, float]:
 def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
     """Return Wilson's (1927) interval of a rate over clusters, with Student's quantile.
 
-    Its number of samples is the one that would give the variance of the metric. The variance of few clusters is itself
-    uncertain and most often too small: of three videos, all three may be easy. It is therefore averaged, with the
+    Its number of samples is the one that would give the variance of the metric. The variance estimated from few
+    clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged, with the
     weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal.
     """
     value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
@@ -185,8 +185,8 @@ def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
 def logit_student(draws: "Draws") -> tuple[float, float]:
     """Return Student's interval on the logit scale, with one degree of freedom fewer than there are units.
 
-    For metrics whose noise is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). The variance is shrunk as that of
-    :func:`shrunk_wilson`, which is the result if the value, or more than a few resamples, are 0 or 1.
+    This is for metrics whose noise is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). The variance is shrunk as in
+    :func:`shrunk_wilson`, whose interval is returned if the value, or more than a few resamples, are 0 or 1.
     """
     value, units = float(draws.values[0]), draws.degrees() + 1
     inside = draws.values[1:][(draws.values[1:] > 0) & (draws.values[1:] < 1)]
@@ -234,7 +234,7 @@ def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
     Args:
         draws: the difference of the two extreme levels.
         reach: the difference that all levels together exceed once in twenty under equal performance; the interval
-            therefore holds for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
+            is therefore valid for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
     """
     low, high = plain_percentile(draws)
     return (low if reach is None else float(draws.values[0]) - reach), high
@@ -247,7 +247,7 @@ def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float
 
 
 def wilson(share: float, n: float, *, quantile: float | None = None) -> tuple[float, float]:
-    """Return Wilson's (1927) score interval of a share observed in ``n`` units; ``quantile`` None: the normal one."""
+    """Return Wilson's (1927) score interval of a fraction observed in ``n`` units; default: the normal quantile."""
     z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2)) if quantile is None else quantile
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -269,7 +269,8 @@ class Draws:
         why: why the metric cannot be measured; None where it can.
         no_interval: why the resamples give no valid interval; None where they do.
         rule: turns the resamples into an interval.
-        unfolded: for :func:`debiased_student`: the same metric without the absolute values that fold its noise.
+        unfolded: for :func:`debiased_student`: the same metric without absolute values, whose noise is therefore
+            signed.
         noise: of a gap: on every resample, the gap of levels that are equal, float64 [R].
         bounds: the possible range.
         more: further facts for the estimate.

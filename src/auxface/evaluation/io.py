@@ -39,7 +39,7 @@ def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Colum
 
     Raises:
         TableError: the file is missing, is no table, would take too much memory, or holds a table that cannot be
-            measured; or its columns leave several readings.
+            measured; or its columns are ambiguous.
     """
     predictions = _read(path, columns)
     present = [name for name in CONDITION if name in predictions.frame.columns]

@@ -54,7 +54,7 @@ def measure(
     """Measure a task per level of a partition.
 
     A metric of a level of a group needs :data:`MINIMUM_CLUSTERS` clusters of the samples that it is computed from, of
-    each class if it compares classes; else it has no value and says why. A level with one class has the metrics that
+    each class if it compares classes; else it has no value, and a reason. A level with one class has the metrics that
     need one class only, such as the accuracy.
 
     Args:
@@ -228,7 +228,7 @@ def _too_few_clusters(metric: Metric, level: _Level) -> str | None:
 def _attribute_means(
     attributes: Mapping[str, dict[str, LevelDraws]], levels: tuple[str, ...], metrics: Sequence[Metric]
 ) -> dict[str, LevelDraws]:
-    """Return means over the attributes that can be measured in every level that has any, so that levels compare."""
+    """Return means over the attributes that can be measured in every level that has any, for comparable levels."""
     found: dict[str, LevelDraws] = {}
     for level in levels:
         found[level] = {}
@@ -273,10 +273,10 @@ def _mean_units(attributes: Sequence[Draws]) -> int | None:
 
 
 def count_missing_as_errors(overall: Mapping[str, Estimate], missing: int) -> dict[str, Estimate]:
-    """Return shares of samples as they would be with ``missing`` more samples, all of them wrong.
+    """Return the fractions of samples that would result from ``missing`` further samples that are all wrong.
 
-    Only metrics that are a share of all samples have such a value: a sample without a score has no rank, and its class
-    is usually unknown. The number of missing samples is taken as exact, so the interval shrinks with the value.
+    Only metrics that are a fraction of all samples have such a value: a sample without a score has no rank, and its
+    class is usually unknown. The number of missing samples is taken as exact, so the interval shrinks with the value.
 
     Args:
         overall: metric to estimate over the samples that have a score.

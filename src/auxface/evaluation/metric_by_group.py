@@ -1,4 +1,4 @@
-"""Any metric by group, from plain arrays: values, intervals and gaps, as fairlearn's ``MetricFrame`` without them.
+"""Any metric by group, from plain arrays: a ``MetricFrame`` as in fairlearn, with intervals.
 
 Example: see :func:`metric_by_group`.
 """
@@ -21,9 +21,9 @@ class MetricByGroup:
     """A metric of all samples and of each level of a group.
 
     Attributes:
-        overall: of all samples.
+        overall: estimate of all samples.
         levels: level to estimate; a level with fewer than :data:`~auxface.evaluation.measure.MINIMUM_CLUSTERS` clusters
-            has no value and says why.
+            has no value, and a reason.
         difference: largest minus smallest value over levels; ``more`` holds ``worst``, ``best`` and ``by_chance``.
         ratio: smallest over largest value; None if the metric can be negative.
         worst: the worst value.

@@ -1,4 +1,4 @@
-"""The predictions table: truth, scores and groups of each sample, and the arrays that one task is measured on.
+"""The predictions table: truth, scores and groups of each sample, and the arrays from which a task is measured.
 
 >>> frame = pd.DataFrame({"true.forged": [0, 1], "score.forged.forged": [0.2, 0.9]})
 >>> table = Predictions(frame, (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
@@ -21,7 +21,7 @@ ASSUMED = "assumed"
 
 
 class TableError(ValueError):
-    """A predictions table that cannot be measured; the message names the column or row, and what to do."""
+    """A predictions table that cannot be measured; the message names the column or row and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Predictions:
         tasks: the tasks that the columns belong to.
         left_out: number of samples that have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
         provenance: origin of the scores: model, manifest hash, seed, versions, machine.
-        notes: what a reader should know about the file that the table was read from.
+        notes: notes for the reader on the file from which the table was read.
     """
 
     frame: pd.DataFrame
@@ -240,7 +240,7 @@ def _samples(
     decided: np.ndarray | None = None,
     classes: int = 0,
 ) -> Samples:
-    """Return the rows that have a truth and what a decision needs; without scores, decisions stand in their place."""
+    """Return the rows that have a truth and what a decision needs; without scores, decisions replace them."""
     is_scored = score is not None
     if score is None:
         assert decided is not None

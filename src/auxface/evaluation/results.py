@@ -38,7 +38,7 @@ class GroupThresholds:
     Attributes:
         rule: how they were chosen.
         thresholds: level to threshold.
-        kept: levels that use the common threshold, and why.
+        kept: levels that use the common threshold, and the reasons.
         overall: metrics of decisions to estimate.
         gaps: gap to estimate.
     """
@@ -195,7 +195,7 @@ class Audit:
     Attributes:
         models: model name to its results.
         comparisons: each pair of models in every metric of every task, and in the gaps of every group.
-        notes: what a reader must know, such as which thresholds were assumed.
+        notes: notes for the reader, for example on assumed thresholds.
         method: resamples, seed, confidence level, kind of clusters.
     """
 
@@ -205,7 +205,7 @@ class Audit:
     method: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``report.json``; several models stand under ``models``, beside ``comparisons``."""
+        """Return the content of ``report.json``; several models are under ``models``, beside ``comparisons``."""
         common = {"notes": self.notes, "method": self.method}
         if len(self.models) == 1:
             return next(iter(self.models.values())).to_dict() | common

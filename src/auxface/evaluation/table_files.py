@@ -1,4 +1,4 @@
-"""Any table file as a data frame: Parquet, CSV with any separator and encoding, JSON lines, Excel, compressed or not.
+"""Read any table file: Parquet, CSV with any separator and encoding, JSON lines, Excel, compressed or not.
 
 The kind of a file follows from its content, not its name. Text is UTF-8, UTF-16 or, if it is neither, Windows-1252. The
 separator is the one of ``, ; tab |`` that the header line holds most often.
@@ -51,7 +51,7 @@ class TableFile:
         frame: the columns that were read, under their names without blanks at the ends.
         header: the JSON header of a table of auxface; empty for other tables.
         skipped: names of the columns that were not read.
-        notes: what a reader should know, such as a guessed encoding.
+        notes: notes for the reader, for example on a guessed encoding.
     """
 
     frame: pd.DataFrame

@@ -132,7 +132,7 @@ def choose_abstain_band(
         y: truth, 0 or 1, [N].
         score: scores in [0, 1], [N].
         threshold: score from which a sample counts as positive; it lies in the band.
-        accuracy: the share of predictions that must be correct, in (0, 1].
+        accuracy: the fraction of predictions that must be correct, in (0, 1].
 
     Returns:
         (low, high) with ``low <= threshold <= high``. Both equal the threshold if no band is needed. If no score
@@ -156,7 +156,7 @@ def choose_abstain_confidence(right: np.ndarray, confidence: np.ndarray, *, accu
     Args:
         right: whether the top class is the true one, [N].
         confidence: score of the top class in [0, 1], [N].
-        accuracy: the share of predictions that must be correct, in (0, 1].
+        accuracy: the fraction of predictions that must be correct, in (0, 1].
 
     Returns:
         A confidence; 0 if the model need never abstain, the number after 1 if no confidence is high enough.
@@ -200,7 +200,7 @@ _TINY = 1e-7
 def with_thresholds(task: ScoredTask, validation: Predictions) -> ScoredTask:
     """Return the task with thresholds chosen on a validation table, if it has none or only assumed ones.
 
-    An attribute or task of which the validation table has one class only keeps 0.5.
+    An attribute or task with only one class in the validation table keeps 0.5.
     """
     if task.kind not in ("binary", "multilabel") or task.threshold_rule not in (None, ASSUMED):
         return task
@@ -273,8 +273,8 @@ def measure_group_thresholds(
 ) -> None:
     """Choose a threshold per level on ``validation``, decide ``table`` by them and add the metrics to ``audited``.
 
-    For binary tasks with one threshold, and every group that both tables have. A group in which no level gets a
-    threshold is excluded.
+    This applies to binary tasks with one threshold, and to every group that both tables have. A group in which no level
+    gets a threshold is excluded.
     """
     task = audited.task
     if task.kind != "binary" or task.level_thresholds is not None:

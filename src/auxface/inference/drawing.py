@@ -1,4 +1,4 @@
-"""Predictions drawn: boxes and labels on images and videos, and figures of images and of scores over time.
+"""Draw predictions: boxes and labels on images and videos, and figures of images and of scores over time.
 
 Example::
 
@@ -49,7 +49,7 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
     Args:
         image: uint8 RGB [H, W, 3]; not changed.
         faces: the faces to draw.
-        numbers: the number of each face, which decides its color; by default its index.
+        numbers: the number of each face, which determines its color; by default its index.
 
     Returns:
         uint8 RGB [H, W, 3].
@@ -257,6 +257,6 @@ def timeline_figure(prediction: VideoPrediction) -> "Figure":
 
 
 def _most_likely_classes(prediction: VideoPrediction, task: str) -> list[int]:
-    """Return the classes with the highest mean scores; a plot of forty attributes could not be read."""
+    """Return the classes with the highest mean scores; a plot of forty attributes would be unreadable."""
     mean = np.concatenate([scores[task] for scores in prediction.scores]).mean(axis=0)
     return sorted(np.argsort(-mean)[:_MAX_CLASSES].tolist())

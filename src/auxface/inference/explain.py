@@ -73,7 +73,7 @@ class Explanation:
         face: box and answers.
         image: uint8 [S, S, 3], the face crop that was given to the model.
         task: the task whose answer the gradients explain.
-        output: the class whose logit the gradients are taken of.
+        output: the class whose logit is differentiated.
         attention: float32 [rows, columns], summing to 1; None for encoders without attention over patches.
         gradients: float32 [rows, columns], summing to 1.
         reconstructions: one per target of the model's auxiliary task; empty for a model without reconstruction.
@@ -226,7 +226,7 @@ def _explain_face(scorer: TorchScorer, face: Face, crop: np.ndarray, record: Tas
 
 
 def _explained_output(record: TaskRecord, answer: Answer) -> tuple[int, str]:
-    """Return the index of the logit that the answer depends on, and the class that it stands for."""
+    """Return the index of the logit that the answer depends on, and its class."""
     if record.kind == "binary":
         return 0, record.classes[1]
     most_likely = max(answer.probabilities, key=answer.probabilities.__getitem__)

@@ -224,7 +224,7 @@ def _write_onnx(module: ExportedModel, example: Tensor, path: Path) -> None:
 
 
 def _add_metadata(path: Path, config: ModelConfig, int8: str) -> None:
-    """Add the metadata to an ONNX file and remove what describes the machine that exported it."""
+    """Add the metadata to an ONNX file, and remove data on the machine that exported it."""
     import onnx
 
     model = onnx.load(path)
@@ -244,7 +244,7 @@ def _add_metadata(path: Path, config: ModelConfig, int8: str) -> None:
 
 
 def _checked(export: Callable[[], Any]) -> Any:
-    """Return what an exporter returns, with its errors as an InputError."""
+    """Call an exporter and return its result; raise its errors as an InputError."""
     try:
         return export()
     except InputError:

@@ -1,4 +1,4 @@
-"""Faces followed through a video: each track joins the boxes and logits of one face.
+"""Track faces through a video: each track joins the boxes and logits of one face.
 
 :class:`Tracker` matches the boxes of each frame with those of the frame before by overlap. For a clip of consecutive
 frames, ``auxface.data.faces.cropper`` follows one face instead.

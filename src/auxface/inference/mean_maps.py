@@ -68,7 +68,7 @@ def saliency_maps(
     Args:
         model: in evaluation mode.
         images: uint8 [N, 3, S, S].
-        task: the task whose logits the gradients are taken of.
+        task: the task whose logits are differentiated.
         outputs: int64 [N], the index of the logit for each face, such as that of the predicted class.
         advance: called with the number of faces done.
     """

@@ -1,7 +1,7 @@
 """Prediction for a video: faces tracked, scored over time, and combined to one answer by the model's stored rule.
 
 The video is streamed in constant memory. A model of images scores frames at a fixed rate. A model of video clips scores
-clips spread evenly over the video, in each the largest face, tracked through the clip.
+clips spread evenly over the video; in each clip it scores the largest face, tracked through the clip.
 
 Example::
 
@@ -134,7 +134,7 @@ def _predict_clips(
 
 
 def _stride(config: ModelConfig) -> int:
-    """Return the distance between the frames of a clip, as in the clips that the model was trained on."""
+    """Return the distance between the frames of a clip in the model's training data."""
     return recorded_clip(config.crop).get("stride", config.recipe.sampled_clips.stride)
 
 

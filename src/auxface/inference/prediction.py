@@ -112,7 +112,7 @@ class VideoPrediction(Prediction):
     """The prediction for one video. ``faces`` has one face per track: its largest box and the answers of the track.
 
     Attributes:
-        tasks: answers for the video: per task, the stored rule over frames, in each frame the largest face.
+        tasks: answers for the video, per task: the stored rule applied to the largest face of each frame.
         rule: how the scores of frames are combined: ``mean``, ``median`` or ``max``.
         tracks: one track per face, in the order of ``faces``.
         scores: calibrated probabilities [frames, outputs] per task, for each track.

@@ -149,13 +149,13 @@ def _unit(target: Target, normalized: bool) -> str:
 def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence[int]) -> bytes | None:
     """Return a PNG with a row per image: the visible patches and, for each target, the target and its reconstruction.
 
-    The reconstruction is the raw decoder output for every patch, hidden or visible; nothing of the target is pasted in.
+    The reconstruction is the raw decoder output for every patch, hidden or visible; no part of the target is copied in.
 
     Args:
         model: a joint model.
         images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S], of which a frame near the
             middle is shown.
-        seeds: one per image; they decide which patches are hidden.
+        seeds: one per image; they determine which patches are hidden.
 
     Returns:
         The PNG; None for a model without reconstruction.

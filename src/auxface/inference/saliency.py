@@ -26,9 +26,9 @@ _NOISE = 0.08
 def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
     """Return how much each patch contributes to the pooled features through the attention of all blocks.
 
-    The attention of each block is averaged over its heads and with the identity, which accounts for the skip
-    connection; the matrices of all blocks are multiplied. The result is the row of the class token; without a class
-    token, the mean over all patches.
+    The attention of each block is averaged over its heads, and then averaged with the identity, which accounts for the
+    skip connection; the matrices of all blocks are multiplied. The result is the row of the class token; without a
+    class token, the mean over all patches.
 
     Args:
         model: in evaluation mode.

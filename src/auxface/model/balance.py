@@ -41,7 +41,7 @@ def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
     """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries have the rest.
 
     Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
-    ``gradient`` find their own weights; here they have 0.5, since both sides are trained.
+    ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained.
     """
     scheme = recipe.scheme
     if scheme.kind == "alternating":
@@ -108,7 +108,7 @@ class LearnedBalance(nn.Module):
 
         Args:
             losses: scalars.
-            factors: of each loss, the recipe's weight and warm-up; 1 for the primary.
+            factors: per loss, the recipe's weight times the warm-up; 1 for the primary.
         """
         positions = [self.objectives.index(name) for name in losses]
         log_variance = self.log_variances[torch.tensor(positions, device=self.log_variances.device)]
@@ -160,7 +160,7 @@ class GradientMeter:
     def finish(
         self, weights: Mapping[str, float], reduce: Callable[[Tensor], Tensor] | None = None
     ) -> dict[str, float]:
-        """Take the accumulated gradients into the running means and return the figures of the step.
+        """Update the running means with the accumulated gradients and return the figures of the step.
 
         Args:
             weights: the weights that the step used.

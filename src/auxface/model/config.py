@@ -125,7 +125,7 @@ class TaskRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """Which epoch's validation selected these weights."""
+    """The epoch and the validation figure by which these weights were selected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

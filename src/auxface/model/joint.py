@@ -150,7 +150,7 @@ class JointModel(nn.Module):
         return JointLoss(total, logs, sample_losses)
 
     def _factors(self, progress: TrainProgress) -> dict[str, float]:
-        """Return what the recipe says of each objective's weight at a step; an objective at 0 is not run."""
+        """Return the weight that the recipe gives each objective at a step; an objective with weight 0 is not run."""
         balance, scheme = self.recipe.balance.kind, self.recipe.scheme.kind
         primary = primary_weight_at(self.recipe, progress)
         free = scheme == "joint" and balance in ("learned", "gradient")
@@ -215,7 +215,7 @@ class JointModel(nn.Module):
 
         Returns:
             Gradient ratios and cosines where the step measured them, for the log; under balance ``gradient`` also the
-            ratios to be held, as ``NAME.set_ratio``.
+            ratios that it maintains, as ``NAME.set_ratio``.
         """
         for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, progress)

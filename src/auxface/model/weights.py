@@ -83,9 +83,9 @@ def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
 def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dict[str, Tensor]:
     """Convert the weights of an image Vision Transformer, ``vit.*``, to those of a video encoder.
 
-    The patch embedding is repeated over the frames of a tubelet and divided by their number, so that a clip of equal
-    frames is embedded as its image. Blocks and norms are copied. Class token and positions are dropped: clips are
-    pooled by their mean and have their own positions. Unknown names are kept.
+    The patch embedding is repeated over the frames of a tubelet and divided by their number, so that a clip of
+    identical frames has the same embedding as one frame. Blocks and norms are copied. Class token and positions are
+    dropped: clips are pooled by their mean and have their own positions. Unknown names are kept.
 
     Args:
         weights: weights of the image encoder.

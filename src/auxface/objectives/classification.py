@@ -1,7 +1,7 @@
 """Classification, the primary objective: a head for each task on the pooled features of the whole image.
 
 The loss is cross-entropy for single labels, binary cross-entropy for binary labels, attributes and the thresholds of an
-ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown labels do not count.
+ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown labels are ignored.
 """
 
 import math
@@ -92,7 +92,7 @@ class Classification(PrimaryObjective):
 def sample_losses(
     task: LearnedTask, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Compute the loss of each sample (and attribute, or ordinal threshold), and how much it counts.
+    """Compute the loss of each sample (and attribute, or ordinal threshold), and its weight.
 
     Args:
         task: the task.
@@ -101,7 +101,7 @@ def sample_losses(
         label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
 
     Returns:
-        Two float32 tensors of one shape, [B] or [B, outputs]; an unknown label counts 0.
+        Two float32 tensors of one shape, [B] or [B, outputs]; an unknown label has weight 0.
     """
     logits = logits.float()
     if task.kind == "class":
@@ -124,7 +124,7 @@ def sample_losses(
 
 
 def weighted_mean(each: Tensor, counts: Tensor, total: float | None = None) -> Tensor:
-    """Return the mean of ``each`` weighted by ``counts``, 0 where nothing counts; ``total`` replaces their sum."""
+    """Return the mean of ``each`` weighted by ``counts``, or 0 if they are all 0; ``total`` replaces their sum."""
     divisor = counts.sum().clamp(min=1e-6) if total is None else max(total, 1e-6)
     return (each * counts).sum() / divisor
 

@@ -47,9 +47,9 @@ class TrainingSet:
     Attributes:
         manifest: the usable rows.
         features: returns the encoder's pooled features of every image with the current weights, float32 [N, D], CPU.
-        augmented: yields clean views of some of the images as training has them, uint8 [B, 3, H, W] or
-            [B, T, 3, H, W]; None where there are no images.
-        plain: yields the same images as validation has them; None where there are no images.
+        augmented: yields the clean views of some of the images, as in training, uint8 [B, 3, H, W] or
+            [B, T, 3, H, W]; None if there are no images.
+        plain: yields the same images without augmentation, as in validation; None if there are no images.
     """
 
     manifest: "Manifest"
@@ -189,7 +189,7 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the whole primary view of a batch, mixed where the batch is."""
+        """Encode the whole primary view of a batch, or its mixed view if it has one."""
         if batch.mixed is None:
             return context.encoder.encode(context.embedding(self.texture))
         return self.encode_images(context.encoder, batch.mixed.primary)
@@ -207,7 +207,7 @@ def resume_only_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def resume_state(objective: Objective) -> dict[str, Tensor]:
-    """Return everything besides weights that a resumed run needs of an objective."""
+    """Return the state of an objective, besides its weights, that a resumed run needs."""
     held = {
         f"{name}.{key}": value
         for name, module in resume_only_modules(objective)

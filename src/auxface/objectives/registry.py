@@ -62,7 +62,7 @@ def build_primary(name: str, options: Strict, context: BuildContext) -> PrimaryO
 
 
 def check_auxiliaries(recipe: Recipe, source: str | None = None) -> Recipe:
-    """Validate the options of auxiliaries that the recipe itself does not know.
+    """Validate the options of auxiliaries that the schema of recipes does not contain.
 
     Args:
         recipe: the recipe.

@@ -1,6 +1,6 @@
 """Validation figures of classification: the one number by which an epoch's weights are selected.
 
-Apart from ``learned_task``, so that predictions do not load scikit-learn.
+This module is separate from ``learned_task``, so that prediction does not import scikit-learn.
 """
 
 import warnings
@@ -24,8 +24,8 @@ def classification_figure(
     """Return the mean of a metric over the tasks (and over the attributes of a multilabel task); higher is better.
 
     For an ordinal task ``loss`` is the negative mean absolute error, and every other metric is 1 minus that error as a
-    fraction of the scale. Balanced accuracy of a binary label is that at its best threshold on these rows, which is the
-    threshold that the model will be saved with.
+    fraction of the scale. The balanced accuracy of a binary label is computed at the threshold that is best on these
+    rows, with which the model will be saved.
 
     Args:
         metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (the negative log loss).

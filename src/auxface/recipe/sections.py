@@ -89,7 +89,7 @@ class Encoder(Strict):
 
 
 class Clips(Strict):
-    """Clips spread evenly over each video, equal in training, validation and prediction."""
+    """Clips spread evenly over each video, the same in training, validation and prediction."""
 
     stride: Annotated[int, Field(ge=1, le=1000)] = 4
     """Distance in frames between two frames of a clip (Tong et al., 2022: 4). A manifest of clips that ``prepare`` cut

@@ -44,7 +44,7 @@ _STEP = 13
 def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
     """Return the model card as HTML.
 
-    The text comes from the configuration of a model that may be a stranger's, so all of it is escaped.
+    The text comes from the configuration of a model that may be untrusted, so all of it is escaped.
 
     Args:
         config: the model's configuration.

@@ -117,7 +117,7 @@ def ranks_sentence(analysis: StudyAnalysis) -> str:
 
 
 def format_difference(metric: str, value: float | None) -> str:
-    """Return a difference as text: percentage points for metrics in percent."""
+    """Return a difference as text, in percentage points for metrics in percent."""
     if value is None:
         return "–"
     text = f"{100 * value:+.1f} points" if METRICS[metric].percent else format_value(metric, value, signed=True)

@@ -1,6 +1,6 @@
 """Expand a study into its runs, in the order of execution, and fit them into a time budget.
 
-How long a run takes is predicted from those that are done.
+The duration of a run is predicted from the finished runs.
 """
 
 import hashlib

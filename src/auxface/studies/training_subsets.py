@@ -25,7 +25,7 @@ _CANDIDATES = 32
 
 
 def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Manifest:
-    """Return the manifest with the labels of a task in a fraction of the training rows alone.
+    """Return the manifest with the labels of a task in only a fraction of the training rows.
 
     The rows stay, so that an auxiliary objective can use their images. The subset is stratified: each class of a class
     or binary label, and each tenth of the range of an ordinal label, keeps the same fraction and at least one row. The

@@ -46,7 +46,7 @@ def census_transform(image: GrayImages, window: int = 3, border: str = "reflect"
 
 
 def plain_census_transform(window: np.ndarray) -> int:
-    """Return the code of the pixel in the middle of a window [w, w]: the definition."""
+    """Return the code of the center pixel of a window [w, w], by the definition."""
     pixels = [int(value) for value in window.ravel()]
     center = pixels.pop(len(pixels) // 2)
     return sum(1 << k for k, pixel in enumerate(pixels) if pixel < center)

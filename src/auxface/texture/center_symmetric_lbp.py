@@ -43,7 +43,7 @@ def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str
 
 
 def plain_center_symmetric_lbp(window: np.ndarray, threshold: float = 2.55) -> int:
-    """Return the code of the pixel in the middle of a window [3, 3]: the definition."""
+    """Return the code of the center pixel of a window [3, 3], by the definition."""
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     return sum(1 << i for i in range(4) if neighbors[i] - neighbors[i + 4] > threshold)
 

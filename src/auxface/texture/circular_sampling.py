@@ -113,7 +113,7 @@ def code_dtype(points: int, method: str) -> torch.dtype:
 
 
 def plain_code(bits: Sequence[bool], method: str) -> int:
-    """Return the code of one pixel from its bits, counter-clockwise from East: the definition of the methods."""
+    """Return the code of one pixel from its bits, counter-clockwise from East, by the definition of the method."""
     points, ones = len(bits), sum(bits)
     changes = sum(bits[i] != bits[i - 1] for i in range(points))
     if method == "default":

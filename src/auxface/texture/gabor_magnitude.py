@@ -97,7 +97,7 @@ def gabor_magnitude(
 
 
 def plain_gabor_filters(wavelength: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the even and the odd filter of one wavelength (pixels) and orientation (radians): the definition.
+    """Return the even and the odd filter of one wavelength (pixels) and orientation (radians), by the definition.
 
     The magnitude at a pixel is the root of the sum of both squared responses.
     """

@@ -196,7 +196,7 @@ def require_integer(name: str, value: object, low: int, high: int, *, odd: bool 
     """Check that a parameter is an integer from ``low`` to ``high``.
 
     Args:
-        name: of the parameter, for the message.
+        name: name of the parameter, for the message.
         value: what the caller passed.
         low: smallest value allowed.
         high: largest value allowed.
@@ -216,7 +216,7 @@ def require_number(name: str, value: object, low: float, *, above: bool = False)
     """Check that a parameter is a finite number of at least ``low``.
 
     Args:
-        name: of the parameter, for the message.
+        name: name of the parameter, for the message.
         value: what the caller passed.
         low: smallest value allowed.
         above: whether ``low`` itself is refused.
@@ -249,7 +249,7 @@ def require_size(shape: tuple[int, ...], radius: int, border: str, name: str) ->
         radius: support radius of the descriptor in pixels. ``reflect`` needs sides above the radius, ``valid`` sides
             above twice the radius.
         border: the border rule.
-        name: of the descriptor, for the message.
+        name: name of the descriptor, for the message.
 
     Raises:
         ValueError: a side is too small.

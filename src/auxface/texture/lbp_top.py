@@ -68,7 +68,7 @@ def lbp_top(
 
 
 def plain_lbp_top(window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default") -> list[float]:
-    """Return the values of the voxel in the middle of a window [w, w, w], w = 2 ceil(radius) + 1: the definition."""
+    """Return the values of the center voxel of a window [w, w, w], w = 2 ceil(radius) + 1, by the definition."""
     middle = len(window) // 2
     planes = window[middle], window[:, middle], window[:, :, middle]
     return [plain_local_binary_pattern(plane, points, radius, method) for plane in planes]

@@ -90,7 +90,7 @@ def local_binary_pattern(
 def plain_local_binary_pattern(
     window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default"
 ) -> float:
-    """Return the value of the pixel in the middle of a window [w, w], w = 2 ceil(radius) + 1: the definition."""
+    """Return the value of the center pixel of a window [w, w], w = 2 ceil(radius) + 1, by the definition."""
     middle, samples = len(window) // 2, []
     for i in range(points):
         angle = 2 * math.pi * i / points

@@ -37,7 +37,7 @@ def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayIm
 
 
 def plain_local_gradient_pattern(window: np.ndarray) -> int:
-    """Return the code of the pixel in the middle of a window [3, 3]: the definition."""
+    """Return the code of the center pixel of a window [3, 3], by the definition."""
     center = int(window[1, 1])
     differences = [abs(int(window[1 + row, 1 + column]) - center) for row, column in EIGHT]
     return sum(1 << i for i, difference in enumerate(differences) if difference >= sum(differences) / 8)

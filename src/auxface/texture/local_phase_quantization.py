@@ -49,7 +49,7 @@ def local_phase_quantization(
 
 
 def plain_local_phase_quantization(window: np.ndarray, eps: float = 0.01) -> int:
-    """Return the code of the pixel in the middle of a window [w, w], w odd: the definition."""
+    """Return the code of the center pixel of a window [w, w], w odd, by the definition."""
     side = len(window)
     a, steps, bits = 1 / side, np.arange(side) - side // 2, []
     # The frequencies have no constant part; without the center's value, rounding errors are smaller.

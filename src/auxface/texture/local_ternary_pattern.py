@@ -44,7 +44,7 @@ def local_ternary_pattern(image: GrayImages, threshold: float = 5, border: str =
 
 
 def plain_local_ternary_pattern(window: np.ndarray, threshold: float = 5) -> list[int]:
-    """Return the codes (upper, lower) of the pixel in the middle of a window [3, 3]: the definition."""
+    """Return the codes (upper, lower) of the center pixel of a window [3, 3], by the definition."""
     center = int(window[1, 1])
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     upper = sum(1 << i for i, neighbor in enumerate(neighbors) if neighbor >= center + threshold)

@@ -24,7 +24,7 @@ def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array; integers 0 to 255 of other dtypes are
             accepted too. A descriptor of video clips takes [T, H, W] or [B, T, H, W].
         name: one of :func:`available`.
-        parameters: of the descriptor; the others keep their defaults.
+        parameters: parameters of the descriptor; those that are not given keep their defaults.
 
     Returns:
         Maps in the layout of the input: a tensor on the same device, or an array. One map per image has the shape of

@@ -39,7 +39,7 @@ def encode_target(
 
     Args:
         maps: maps of a batch or of one image, as ``describe`` returned them.
-        name: of the descriptor.
+        name: name of the descriptor.
         encoding: ``scalar``, ``bits`` or ``histogram``; default: the descriptor's.
         patch: side of a patch in pixels, for a histogram.
         n_bins: bins per map of a histogram; default ``min(n_codes, 256)``.
@@ -79,10 +79,10 @@ def target_channels(name: str, encoding: str | None = None, *, n_bins: int | Non
     """Return the number of channels C of :func:`encode_target`.
 
     Args:
-        name: of a descriptor.
+        name: name of a descriptor.
         encoding: default: the descriptor's.
         n_bins: bins per map of a histogram.
-        parameters: of the descriptor.
+        parameters: parameters of the descriptor.
 
     Raises:
         InputError: no descriptor has the name.

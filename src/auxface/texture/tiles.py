@@ -109,11 +109,11 @@ def apply_kernel(
         image: gray images as the caller passed them.
         kernel: the operator on one tile.
         border: ``reflect`` or ``valid``.
-        name: of the descriptor, for messages.
+        name: name of the descriptor, for messages.
         bytes_per_pixel: working memory that the kernel needs for each pixel of a tile.
         radius: support radius in pixels; the support is a square.
         maps: maps per image.
-        dtype: of the maps.
+        dtype: dtype of the maps.
 
     Raises:
         TypeError, ValueError: the image is not gray or too small, or the border rule is unknown.

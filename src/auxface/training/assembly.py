@@ -48,7 +48,7 @@ class Assembly:
         model: model with its initial weights, on the CPU.
         loader: training split.
         validation: validation split.
-        training: what the objectives may ask about the training split.
+        training: data on the training split, for the objectives.
         splits: rows and images of the training and validation splits.
     """
 

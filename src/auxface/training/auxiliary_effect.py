@@ -1,7 +1,7 @@
-"""Whether an auxiliary did anything: its figures, a sentence and warnings from the log of a run.
+"""Whether an auxiliary had an effect: its figures, a sentence and warnings from the log of a run.
 
-The gradient ratio says how strongly an auxiliary acted on the encoder, the skill on validation images whether it
-learned its target. Both are defined in :mod:`auxface.model.balance` and
+The gradient ratio shows how strongly an auxiliary acted on the encoder, and the skill on validation images shows
+whether it learned its target. Both are defined in :mod:`auxface.model.balance` and
 :mod:`auxface.objectives.reconstruction.masked_autoencoder`.
 
 Example:
@@ -26,7 +26,7 @@ Entries = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class AuxiliaryEffect:
-    """What one auxiliary did in a run.
+    """The effect of one auxiliary in a run.
 
     Attributes:
         name: the auxiliary's name.
@@ -50,7 +50,7 @@ class AuxiliaryEffect:
 
 
 def auxiliary_effects(entries: Entries) -> list[AuxiliaryEffect]:
-    """Return the effect of each auxiliary of which a gradient ratio or a skill was measured."""
+    """Return the effect of each auxiliary whose gradient ratio or skill was measured."""
     names: dict[str, None] = {}
     for key in dict.fromkeys(key for entry in entries for key in entry):
         if key.endswith(_RATIO):

@@ -40,7 +40,7 @@ class DataLoader:
         augment: name of the augmentation of the primary view.
         size: side of the views in pixels.
         mirror: whether views are mirrored left to right at random.
-        self_blend: how forgeries are made from the images, which then are all real faces; None: off.
+        self_blend: how forgeries are made from the images, which must all be real faces; None: off.
         mixup: alpha of mixup; 0: off.
         cutmix: alpha of CutMix; 0: off.
         views: the views that the objectives request.

@@ -1,4 +1,4 @@
-"""The errors that end a run, with what to do about them.
+"""The errors that end a run, with advice in their messages.
 
 Example::
 

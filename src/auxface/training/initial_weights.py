@@ -36,7 +36,7 @@ class Start:
         name: for people, such as ``efficientnet_lite0, packaged``.
         encoder: keys of the recipe's section ``encoder``.
         is_pretrained: whether the weights are not random.
-        reason: why this start is at hand and others are not.
+        reason: why this start is available and others are not.
         record: source, license and SHA-256 of the weights.
     """
 
@@ -48,10 +48,10 @@ class Start:
 
 
 def available_starts(device: str, given: str | Path | None) -> list[Start]:
-    """Return the starts that are at hand, in this order: a given file, timm's pinned weights, the package, scratch.
+    """Return the available starts, in this order: a given file, timm's pinned weights, the package, scratch.
 
-    Where timm's weights are not on this machine and their server does not answer, they are not a candidate; with
-    ``HF_HUB_OFFLINE`` set, no connection is tried.
+    timm's weights are a candidate only if they are in the cache or their server answers; with ``HF_HUB_OFFLINE`` set,
+    no connection is attempted.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``, for the size of timm's candidates.

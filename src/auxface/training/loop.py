@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, validation, checkpoints, and the best weights kept.
+"""The training loop: epochs of steps, validation, checkpoints, and the choice of the best weights.
 
 Example::
 
@@ -87,7 +87,7 @@ def run_training(
         validation: validation split.
         folder: folder for checkpoints and logs; only the first process writes there.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; ignored if an accelerator is given.
-        training: what the objectives may ask about the training split, for objectives that do.
+        training: data on the training split, for objectives that need it.
         accelerator: see :func:`auxface.training.distributed.make_accelerator`.
         advance: function of (steps done, note) that shows progress.
 

@@ -82,7 +82,7 @@ class WeightAverage:
 
     Args:
         model: model that is trained.
-        decay: fraction of the average that a step keeps, in (0, 1).
+        decay: weight of the previous average in an update, in (0, 1).
 
     Attributes:
         model: copy of the model with the averaged weights, for validation and saving.

@@ -1,8 +1,8 @@
 """Plan a training from the data: choose encoder, start, image size, schedule and auxiliary, and write them as a recipe.
 
 A plan reads counts, classes and image sizes, times one step of each candidate on this machine, and fits the number of
-epochs to a time budget. The recipe is plain YAML with the reason of every choice beside it, to be edited. The rules are
-ours; docs/plan.md states them.
+epochs to a time budget. The recipe is plain YAML that can be edited, with the reason for every choice in a
+comment. The rules are ours; docs/plan.md states them.
 
 Example::
 
@@ -50,7 +50,7 @@ class Plan:
         timings: what was measured.
         facts: what the plan read from the manifest.
         baselines: balanced accuracy of plain baselines on the validation split, per task.
-        start: the initial weights, and why these.
+        start: the initial weights, and the reason for them.
         budget_seconds: the budget.
         estimated_seconds: estimated time of planning, reading, training and validation.
         planning_seconds: time that planning took.
@@ -110,7 +110,7 @@ def plan(
         budget: time for planning, reading, training and validation on this machine, such as ``30m`` or ``1h30m``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: safetensors file of a pinned timm encoder, or an auxface model directory, to start from; None for the
-            best start at hand.
+            best available start.
         unlabeled: manifests whose training images are to be used without labels; give them to ``train`` too.
         baselines: measure the plain baselines, which takes about a minute.
         overwrite: replace ``out``.

@@ -1,6 +1,6 @@
 """The choices of a plan: encoder, initial weights, image size, schedule, class weights, augmentation, auxiliary.
 
-The numbers are ours; docs/plan.md lists the rules, and docs/models.md what was measured for them.
+The numbers are ours; docs/plan.md lists the rules, and docs/models.md has the measurements behind them.
 
 Example::
 

@@ -1,8 +1,8 @@
 """Sampling and weights of the training images, for rare groups and classes, and for few labels.
 
-Three ways for groups: draw images of rare groups or classes more often, weight them in the loss, or group DRO (group
-distributionally robust optimization, Sagawa et al., 2020), in which the group with the largest loss counts most. Group
-labels take part in training here alone, and only where the recipe names their column.
+There are three methods for groups: images of rare groups or classes are drawn more often, weighted in the loss, or
+weighted by group DRO (group distributionally robust optimization, Sagawa et al., 2020), which gives the largest weight
+to the group with the largest loss. Training uses group labels only here, and only if the recipe names their column.
 
 Few labels: every step takes a fixed number of labeled and of unlabeled images (:class:`LabeledMixture`).
 """
@@ -22,7 +22,7 @@ from auxface.recipe import Train
 
 @dataclass(frozen=True)
 class SampleWeights:
-    """How often the images of the training split are drawn, and how much they count.
+    """How often the images of the training split are drawn, and their weights in the loss.
 
     Attributes:
         draw: float64 [N], relative frequency at which each image is drawn, with replacement; None: every image once per
@@ -91,8 +91,8 @@ def labeled_rows(table: pd.DataFrame, tasks: tuple[LearnedTask, ...]) -> pd.Seri
 def number_draws(order: Tensor, images: int) -> Tensor:
     """Number the draws of an epoch, so that an image that is drawn again gets other views and masks.
 
-    A draw is numbered position + images * (how often the image was drawn before). Without repetitions the numbers are
-    the positions themselves.
+    The number of a draw is position + images * (number of earlier draws of the image). Without repetitions the numbers
+    are the positions themselves.
 
     Args:
         order: int64 [N], positions of the images in the order in which they are drawn.
@@ -181,14 +181,14 @@ class LabeledMixture:
 
 
 class GroupDRO:
-    """Group DRO: weights of the groups, which follow the losses of the groups.
+    """Weights of the groups by group DRO: a group with a higher loss gets a higher weight.
 
     Each group of the training split has a weight q, equal at first. After every step q is multiplied by exp(step size *
     mean loss of the group), and all weights are scaled to a sum of 1. The primary loss of a step is the sum over its
     groups of q times the group's mean loss, divided by the sum of q over the groups of the step.
 
-    A step uses the weights that earlier steps left, whereas the paper's code updates them first. A step in
-    micro-batches, or on several processes, thus is the same step (for encoders without batch normalization).
+    A step uses the weights after the previous step, whereas the paper's code updates them first. A step is therefore
+    the same in micro-batches or on several processes (for encoders without batch normalization).
 
     Args:
         group: int64 [N], group of each image of the training split; -1 unknown. Such images have weight 1.

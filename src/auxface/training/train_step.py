@@ -1,9 +1,8 @@
 """One optimizer step, split into micro-batches over accumulated gradients and processes.
 
 Losses are means over images or over known labels. The mean of a micro-batch would weight an image by the size of its
-micro-batch, so every micro-batch divides by counts of the whole step instead. The sum over micro-batches then is the
-loss of the whole step. It differs where the network has batch normalization, whose statistics are those of each
-micro-batch.
+micro-batch, so every micro-batch divides by counts of the whole step instead. The sum over micro-batches is then the
+loss of the whole step. An exception is batch normalization, whose statistics are those of each micro-batch.
 """
 
 from contextlib import nullcontext
@@ -67,7 +66,7 @@ class Stepper:
         self.failed = torch.tensor(_NEVER, device=self.accelerator.device)
 
     def train_step(self, draws: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
-        """Take one optimizer step on the images of these draws.
+        """Run one optimizer step on the images of these draws.
 
         Args:
             draws: int64 [n], the draws of the step, over all processes.

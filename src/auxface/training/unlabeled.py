@@ -95,7 +95,7 @@ def unlabeled_leaks(
 ) -> pd.DataFrame:
     """Return the unlabeled training images that are near-duplicates of validation or test images.
 
-    Test images are read for this alone. Videos are not compared.
+    Test images are read only for this purpose. Videos are not compared.
 
     Args:
         pooled: result of :func:`add_unlabeled`.

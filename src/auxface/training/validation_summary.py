@@ -1,6 +1,6 @@
-"""What a person wants to know when a training ends: figures against plain baselines, the worst group, what to do next.
+"""The summary printed after training: figures beside plain baselines, the worst group, what to do next.
 
-All figures are of the validation split, by which the weights were selected, so they are a little too good. Groups are
+All figures are from the validation split, on which the weights were selected, so they are optimistic. Groups are
 compared by balanced accuracy, on levels with at least 30 images.
 
 Example:

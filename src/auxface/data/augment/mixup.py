@@ -51,7 +51,7 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
 
     Args:
         primary: float [B, 3, H, W], the primary view.
-        seed: of the training step.
+        seed: seed of the training step.
         alpha: the weights are drawn from Beta(alpha, alpha).
 
     Raises:
@@ -67,7 +67,7 @@ def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
 
     Args:
         primary: float [B, 3, H, W], the primary view.
-        seed: of the training step.
+        seed: seed of the training step.
         alpha: the kept areas are drawn from Beta(alpha, alpha).
 
     Raises:

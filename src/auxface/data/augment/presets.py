@@ -1,7 +1,7 @@
 """Augmentation presets: the primary view for the classifier and the clean view for texture targets.
 
-Both views of an image share every movement of pixels. Color changes, noise, compression and erasing change the primary
-view only, so that a reconstruction target never contains what augmentation added.
+Both views of an image have the same geometry. Color changes, noise, compression and erasing change the primary view
+only, so that a reconstruction target never contains them.
 
 Example:
     >>> import torch
@@ -143,7 +143,7 @@ class Views:
     """The primary and the clean view of a batch.
 
     Attributes:
-        primary: float32 [B, 3, H, W] RGB in 0..1; noise in place of an erased box goes beyond.
+        primary: float32 [B, 3, H, W] RGB in 0..1; noise in an erased box may exceed this range.
         clean: uint8 [B, 3, H, W] RGB: the geometry of ``primary``, with no other change.
         affine: float32 [B, 2, 3], maps a position (x, y, 1) in either view to the position in the source image, in the
             coordinates of :mod:`auxface.data.augment.views`.
@@ -192,7 +192,7 @@ def _none(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
 
 
 def _light(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
-    """Crop a little, mirror with probability 1/2, and jitter colors: for images that are already face crops."""
+    """Crop slightly, mirror with probability 1/2, and jitter colors; for images that are already face crops."""
     chance = uniforms(seeds, 9)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.7, 1.0), ratio=(0.9, 1 / 0.9)), source)
@@ -239,10 +239,10 @@ def _ssat(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
 
 
 def _forensic(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
-    """Apply what images meet when they are shared (scaling, blur, noise, JPEG), each to some images only.
+    """Apply the changes of images on social networks (scaling, blur, noise, JPEG), each to some images only.
 
-    The geometry is a mirror image and a shift by whole pixels. Both keep all pixel values, so the traces of a forgery
-    stay. Real and forged images get the same augmentation.
+    The geometry is a mirror image and a shift by whole pixels. Both keep all pixel values, and thus the traces of a
+    forgery. Real and forged images get the same augmentation.
     """
     chance = uniforms(seeds, 14)
     primary, clean, maps = _shifted_and_jittered(images, chance, size, mirror)
@@ -273,7 +273,7 @@ def _shifted_and_jittered(images: Tensor, chance: Tensor, size: int, mirror: boo
 
 
 def _noisy_and_compressed(primary: Tensor, seeds: Tensor, chance: Tensor) -> Tensor:
-    """Add noise to a fifth of the images, and compress one half as JPEG; changes its input."""
+    """Add noise to a fifth of the images, and compress one half as JPEG, in place."""
     size = primary.shape[-1]
     rows = _chosen(chance[:, 10], 0.2)
     noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)

@@ -121,7 +121,7 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
 
 
 def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
-    """Return the manifest for training: with the label, and outside the test split without forgeries.
+    """Return the manifest for training: it has the label, and no forgeries outside the test split.
 
     If the manifest has no such label, all its rows are assumed to be real. Rows with a missing label are removed too.
 
@@ -176,7 +176,7 @@ def blend_validation(
     Args:
         images: uint8 [N, 3, S, S] RGB, all real.
         labels: labels per task, of length N; the one named ``options.label`` is replaced.
-        seed: of the run; equal seeds give equal images.
+        seed: seed of the run; equal seeds give equal images.
         options: the section ``train.self_blend`` of the recipe.
     """
     seeds = sample_seeds(seed, -1, torch.arange(len(images)))

@@ -1,4 +1,4 @@
-"""Views that an objective asks for by name, each with the affine map from the view back to the source image.
+"""Views that an objective requests by name, each with the affine map from the view to the source image.
 
 A view is an augmented copy of a batch. Each kind of view is registered under a name and takes options, so one training
 step can hold several views of several sizes. Another package adds a kind with the entry point group ``auxface.views``.
@@ -50,7 +50,7 @@ class View:
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """The view an objective asks for; hashable, so that it can be the key under which a batch holds the view.
+    """A view that an objective requests; hashable, so that it can be the key of the view in a batch.
 
     Attributes:
         name: the name of a registered kind of view.

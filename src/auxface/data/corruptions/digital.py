@@ -92,7 +92,7 @@ def jpeg_compression(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("jpeg_quality")
 def jpeg_quality(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Compress as JPEG of quality 90, 75, 60, 45 or 30, as when images are shared (not a published corruption)."""
+    """Compress as JPEG of quality 90, 75, 60, 45 or 30, as social networks do (not a published corruption)."""
     return through_jpeg(images, (90, 75, 60, 45, 30)[level])
 
 

@@ -1,4 +1,4 @@
-"""Detect faces, choose among them and crop them, by settings that are stored in the manifest and in the model.
+"""Detect, choose and crop faces, with settings that are stored in the manifest and in the model.
 
 Example::
 

@@ -1,7 +1,6 @@
 """Choose faces and map each to a square crop: an upright box with a margin, or an alignment to five standard points.
 
-The standard points are those in use since ArcFace (Deng et al., 2019); the similarity transform is that of Umeyama
-(1991).
+The standard points are those of ArcFace (Deng et al., 2019); the similarity transform is that of Umeyama (1991).
 
 Example::
 
@@ -87,7 +86,7 @@ def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -
         shape: height and width of the image in pixels.
 
     Raises:
-        ValueError: the settings ask for alignment, and the face has no landmarks.
+        ValueError: the settings require alignment, and the face has no landmarks.
     """
     if settings.cut == "align":
         if face.landmarks is None:
@@ -125,7 +124,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Return the square that a similarity transform maps out of an image, antialiased, uint8 [size, size, 3].
+    """Return the square crop of an image by a similarity transform, antialiased, uint8 [size, size, 3].
 
     Pixels outside the image are black.
 

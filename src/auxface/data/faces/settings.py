@@ -1,4 +1,4 @@
-"""Settings of face detection and cropping: one small value that is stored in the manifest and in the model."""
+"""Settings of face detection and cropping, which are stored in the manifest and in the model."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args

@@ -1,7 +1,7 @@
 """Decode the images of a manifest once, into a memory-mapped uint8 array that later runs open in milliseconds.
 
 The cache key covers every path with its size and modification time, the image size and the decoder's version, so
-changed files are decoded again. Deleting the folder costs time and changes no result. An interrupted run resumes at its
+changed files are decoded again. Deleting the folder does not change any result. An interrupted run resumes at its
 last saved row: rows are decoded in order, and the number of finished rows is saved after the images themselves.
 
 Example::

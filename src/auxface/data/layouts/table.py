@@ -151,7 +151,7 @@ class LabelSpec:
     """A label as the user wrote it: ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``.
 
     Attributes:
-        name: of the label; also of its column, except for ``multilabel``.
+        name: name of the label; also of its column, except for ``multilabel``.
         kind: None if it is to be inferred from the values.
         classes: in order; empty if they are to be inferred. For ``multilabel`` the columns.
     """
@@ -201,7 +201,7 @@ def read_label(table: pd.DataFrame, spec: LabelSpec, where: str) -> tuple[Label,
 
     Args:
         table: every cell text or None.
-        spec: of :func:`parse_label`; its columns are in the table.
+        spec: result of :func:`parse_label`; its columns are in the table.
         where: name of the table, for messages.
 
     Raises:

@@ -180,15 +180,15 @@ class FileProcessor:
 
 
 def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequence[FileResult]) -> list[FileResult]:
-    """Of image files with equal bytes keep one and mark the others as duplicates.
+    """Keep one of the image files with equal bytes, and mark the others as duplicates.
 
-    The copy in test is kept before one in val before one in train, then the first: the splits that measure stay
-    complete, and training loses its copies of them.
+    A copy in test is kept before a copy in val, and that before a copy in train; then the first one is kept. Thus the
+    test and validation splits stay complete, and the training split loses its copies of them.
 
     Args:
-        paths: of each file.
-        splits: of each file.
-        results: of each file.
+        paths: path of each file.
+        splits: split of each file.
+        results: result for each file.
     """
     first: dict[str, int] = {}
     order = sorted(range(len(paths)), key=lambda row: (-SPLITS.index(splits[row]), row))
@@ -206,12 +206,12 @@ def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequ
 
 
 def safe_name(text: str) -> str:
-    """Return a legible file name that is valid on every system."""
+    """Return a readable file name that is valid on every system."""
     return re.sub(r"[^\w.-]+", "_", text).strip("._")[:80] or "unnamed"
 
 
 def _recall(file: InputFile, journal: Journal) -> FileResult | None:
-    """Return the result that the journal has of a file, if its crops still exist."""
+    """Return the result for a file in the journal, if its crops still exist."""
     known = journal.find(file.path)
     if known is None:
         return None

@@ -48,7 +48,7 @@ class ShardDataset(IterableDataset[Sample]):
         folder: written by ``auxface data shard``.
         split: train, val or test.
         size: side of the images in pixels.
-        seed: of the order; None: the order in which they were written.
+        seed: seed of the order; None: the order in which they were written.
 
     Raises:
         InputError: not a folder of shards, or no such split.
@@ -106,7 +106,7 @@ def read_shards(
         folder: written by ``auxface data shard``.
         split: train, val or test.
         size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
-        seed: of the order; None: the order in which they were written.
+        seed: seed of the order; None: the order in which they were written.
         epoch: each epoch has another order.
         reader: index of this reader among all workers of all processes.
         readers: number of readers.

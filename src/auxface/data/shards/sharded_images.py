@@ -118,7 +118,7 @@ def index_shards(manifest: Manifest, size: int, progress: Callable[[int, int], N
     """Return the images of a manifest of shards, without decoding them.
 
     Args:
-        manifest: of shards, see :func:`is_sharded`.
+        manifest: manifest of shards, see :func:`is_sharded`.
         size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
         progress: called with (shards indexed, shards in total).
 

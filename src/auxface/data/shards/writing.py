@@ -78,7 +78,7 @@ def write_shards(
         manifest: ``.parquet`` or ``.csv``.
         out: the folder to write.
         samples: images per shard; the last shard of a split has the rest.
-        seed: of the random order of the images.
+        seed: seed of the random order of the images.
         overwrite: replace shards of another manifest or of other settings.
         progress: called with (images done, images in total); default: a progress bar on standard error.
 

@@ -75,7 +75,7 @@ def render_faces(
 
     Args:
         count: number of images.
-        seed: of the collection. Face number i is the same for every ``count``.
+        seed: seed of the collection. Face number i is the same for every ``count``.
         size: side of the images in pixels, 32 to 512.
         bias: ties a label to a group in the training split; None keeps all labels independent of skin tone.
         splits: fractions of the people in train, val and test, which sum to 1; met to within a few people.
@@ -201,7 +201,7 @@ def describe_clip(
 
     Args:
         index: number of the clip, from 0. Two consecutive clips show one person: the first is real, the second forged.
-        seed: of the collection.
+        seed: seed of the collection.
         splits: fractions of the people in train, val and test.
     """
     person, forged = divmod(index, CLIPS_PER_SOURCE)
@@ -217,7 +217,7 @@ def render_clip(
     Args:
         index: number of the clip, from 0.
         frames: number of frames.
-        seed: of the collection.
+        seed: seed of the collection.
         size: side of the frames in pixels, 32 to 512.
         splits: fractions of the people in train, val and test.
 

@@ -98,7 +98,7 @@ def describe_face(
 
     Args:
         index: number of the face, from 0. Four consecutive faces are images of one person.
-        seed: of the collection.
+        seed: seed of the collection.
         bias: ties a label to a group in the training split; None for no bias.
         splits: fractions of the people in train, val and test.
     """

@@ -2,7 +2,7 @@
 
 Traits without a unit are standardized: 0 is the average face, -1 and 1 are strong but common, and values beyond 1.5
 look like a caricature. Left and right are those of the image, not of the person. Angles are in degrees. Colors are
-linear RGB. The values that names can take (emotions, attributes, skin tones, ...) are at the end of the module.
+linear RGB. The possible names of emotions, attributes, skin tones and so on are at the end of the module.
 """
 
 from dataclasses import dataclass, field

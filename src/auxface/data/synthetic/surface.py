@@ -225,7 +225,7 @@ def sample_noise(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, off
         name: ``grain``, ``cloud``, ``ridge`` or ``strand``.
         a: first coordinate of the positions, float32 of any shape.
         b: second coordinate, of the same shape.
-        wavelength: of the main band, in the unit of the coordinates.
+        wavelength: wavelength of the main band, in the unit of the coordinates.
         offset: start of the pattern, see :func:`pattern_offset`.
     """
     # Wrapping the positions here is three times as fast as the wrapping border of OpenCV.

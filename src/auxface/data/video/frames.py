@@ -1,7 +1,7 @@
 """Read chosen frames of a video file, streamed: memory does not grow with its length, and no frame is decoded twice.
 
 The packets' timestamps are listed first, without decoding, so frames are counted correctly in files with a variable
-frame rate or a wrong header. Before each chosen frame the reader seeks to the nearest key frame where that saves
+frame rate or a wrong header. Before each chosen frame the reader seeks to the nearest key frame if this saves
 decoding.
 
 Example::
@@ -82,8 +82,8 @@ class VideoIndex:
     Attributes:
         times: int64 [N], presentation time of each frame in units of ``unit``, ascending.
         keys: bool [N], True for frames that can be decoded without earlier ones.
-        width: of a frame in pixels, before any rotation.
-        height: of a frame in pixels, before any rotation.
+        width: width of a frame in pixels, before any rotation.
+        height: height of a frame in pixels, before any rotation.
         unit: unit of the times, in seconds.
     """
 

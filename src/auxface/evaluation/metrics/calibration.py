@@ -38,7 +38,7 @@ def expected_calibration_error(y: np.ndarray, score: np.ndarray, *, bins: int = 
 
     Args:
         y: truth: 0 or 1, or a class index, [N].
-        score: of the positive class in [0, 1], [N]; or of each class, [N, C], of which the highest is used.
+        score: score of the positive class in [0, 1], [N]; or of each class, [N, C], of which the highest is used.
         bins: number of bins.
 
     Raises:
@@ -121,12 +121,12 @@ def are_probabilities(score: np.ndarray) -> bool:
 
 
 def from_bins(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics of a reliability diagram; scores that are no probabilities have none.
+    """Family of metrics of a reliability diagram; not computed for scores that are not probabilities.
 
     ``compute`` receives the difference of score and frequency, summed by bin, float64 [levels, bins, r], and the number
-    of samples, float64 [levels, r], and returns float64 [levels, r]. The same is computed with the sign that each bin
-    has in the data: its spread is that of the metric itself except for bins near 0, which fold the resamples over and
-    so hide half of their noise.
+    of samples, float64 [levels, r], and returns float64 [levels, r]. The same is also computed with the sign that
+    each bin has in the data. Its spread is that of the metric itself except for bins near 0, where the absolute value
+    hides half of the noise of the resamples.
     """
     if not are_probabilities(data.score):
         return {}

@@ -1,4 +1,4 @@
-"""The record of a metric: everything that the audit, the report and the tables need to know about it.
+"""The record of a metric, with everything that the audit, the report and the tables need.
 
 A new metric is one more record, given to :func:`~auxface.evaluation.metrics.register_metric`. It then appears in
 ``report.json``, on the page and in the CSVs. The simplest one is the mean of a number per sample:
@@ -32,7 +32,7 @@ Subset = Literal["all", "positive", "negative", "predicted positive"]
 
 @dataclass(frozen=True)
 class MetricInput:
-    """One task of one table, divided into levels: what a family of metrics is computed from.
+    """One task of one table, divided into levels: the input of a family of metrics.
 
     Attributes:
         true: class index, int64 [N]; for an ordinal task the number, float64 [N].
@@ -72,7 +72,7 @@ class Resampled:
     Attributes:
         values: float64 [levels, 1+R]; NaN where undefined.
         unfolded: float64 [levels, 1+R], see :class:`~auxface.evaluation.intervals.Draws`; None for most metrics.
-        why: level to the reason why it has no value.
+        why: level to the reason for a missing value.
     """
 
     values: np.ndarray
@@ -85,7 +85,7 @@ Family = Callable[[Sequence["Metric"], MetricInput], dict[str, Resampled]]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: what it is, how it is computed, how sure it is and how it is shown.
+    """A metric: its definition, its computation, its interval rule and its format.
 
     Attributes:
         name: its key in ``report.json`` and the CSVs.
@@ -111,7 +111,7 @@ class Metric:
         minimum: smallest number of samples of a subset with which the metric has a value.
         minimum_clusters: smallest number of clusters of a subset with which the metric has an interval.
         compared: whether gaps between the levels of a group are reported.
-        counts_missing: whether it is a share of all samples, so that samples without a score can be counted as errors.
+        counts_missing: whether it is a fraction of all samples, so that samples without a score can count as errors.
         column: position in the page's table of metrics by kind; a kind that is absent does not show the metric there.
     """
 

@@ -1,6 +1,6 @@
 """Metrics of a predicted number, such as an age: mean absolute error and cumulative scores.
 
-The cumulative score CS(k) is the share of samples whose error is at most k (Geng et al., 2007).
+The cumulative score CS(k) is the fraction of samples whose error is at most k (Geng et al., 2007).
 """
 
 from functools import partial

@@ -67,7 +67,7 @@ def recall_at_k(
     gallery: np.ndarray | None = None,
     gallery_identity: np.ndarray | None = None,
 ) -> tuple[float, int]:
-    """Return recall at k: the share of queries that have an image of their person among the ``k`` most similar ones.
+    """Return recall at k: the fraction of queries with an image of their person among the ``k`` most similar ones.
 
     Similarity is the cosine.
 
@@ -79,8 +79,8 @@ def recall_at_k(
         gallery_identity: person of each of them, [M].
 
     Returns:
-        The share, and the number of queries behind it: those whose person is in the gallery. Of equally similar entries
-        the first one comes first.
+        The fraction, and its denominator: the number of queries whose person is in the gallery. Equally similar entries
+        are ranked in their order.
 
     Raises:
         ValueError: lengths that differ, ``k`` below 1, no query whose person is in the gallery.

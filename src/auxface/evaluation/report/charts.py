@@ -55,7 +55,7 @@ def line_chart(
         lines: the curves.
         x_label: label of the x axis.
         percent: y is shown in percent.
-        limits: of the y axis.
+        limits: limits of the y axis.
         whole_x: ticks of the x axis are whole numbers.
         x_names: labels at x = 0, 1, ... in place of numbers.
         diagonal: draw the line y = x.

@@ -1,6 +1,6 @@
 """Groups, attributes, thresholds and confusion matrices on the page.
 
-Of several training sets and test sets there is a matrix too.
+For several training sets and test sets there is also a matrix.
 """
 
 from collections.abc import Mapping, Sequence
@@ -208,7 +208,7 @@ SHOWN_CLASSES = 16
 
 @dataclass(frozen=True)
 class Confusion:
-    """Shares of each true class by predicted class: rows of (class, samples, cells of (share in 0..1, text))."""
+    """Fractions of each true class by predicted class: rows of (class, samples, cells of (fraction in 0..1, text))."""
 
     model: str
     classes: tuple[str, ...]

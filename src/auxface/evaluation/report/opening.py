@@ -1,4 +1,4 @@
-"""The five sentences that open the page: how good, how certain, for whom worst, how robust, what was excluded."""
+"""The five opening sentences of the page: accuracy, certainty, the worst group, robustness, excluded samples."""
 
 from dataclasses import dataclass
 
@@ -151,7 +151,7 @@ def _cluster_name(audit: Audit) -> str:
 
 
 def _counted(audit: Audit, estimate: Estimate) -> str:
-    """Return the number of samples and, if they are not one by one, of their clusters."""
+    """Return the number of samples and, if a cluster has several samples, of their clusters."""
     samples, name = f"{estimate.n:,} samples", _cluster_name(audit)
     return samples if name == "samples" else f"{samples} of {estimate.clusters:,} {name}"
 

@@ -47,7 +47,7 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """The samples of a model without a score: (reason, number, share); accuracy without them, and as errors."""
+    """The samples of a model without a score: (reason, number, fraction); accuracy without them, and as errors."""
 
     place: int
     model: str
@@ -149,7 +149,7 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
 
 
 def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return a sentence per model with an abstain band: how often it answers, and how accurately."""
+    """Return a sentence on the rate and accuracy of answers, for each model with an abstain band."""
     sentences = []
     for model, audited in found.items():
         answered, right = audited.overall.get("answered"), audited.overall.get("accuracy_when_answered")

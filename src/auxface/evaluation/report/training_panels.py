@@ -1,4 +1,4 @@
-"""Curves of training logs on the page, and the panel that shows whether an auxiliary did anything."""
+"""Curves of training logs on the page, and the panel that shows whether an auxiliary had an effect."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class _Chart:
 def auxiliary_panel(audit: Audit, curves: Curves | None) -> AuxiliaryPanel | None:
     """Return the panel on the auxiliaries; None if no model of the audit was trained with one.
 
-    The sentences are those with which training ended, from the provenance of the tables (``auxiliary_effect``).
+    The sentences were printed at the end of training; they are in the provenance of the tables (``auxiliary_effect``).
     """
     names = list(audit.models)
     found = {name: str(model.provenance.get("auxiliary_effect") or "") for name, model in audit.models.items()}
@@ -86,7 +86,7 @@ def training_curves(curves: Curves, models: Sequence[str], omitted: Collection[s
 
 
 def _auxiliary_charts(curves: Curves) -> Iterator[_Chart]:
-    """Yield the charts of each auxiliary that the logs know, by its gradient ratio or the skill of a target."""
+    """Yield the charts of each auxiliary whose gradient ratio or skill is in the logs."""
     columns = _columns(curves)
     auxiliaries = {column.removesuffix(_RATIO): None for column in columns if column.endswith(_RATIO)}
     for column in columns:

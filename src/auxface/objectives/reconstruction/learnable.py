@@ -1,9 +1,9 @@
 """How much of each reconstruction target can be predicted from the patches around a hidden patch.
 
-A masked autoencoder can only learn of a target what the visible part of the face says about it. This module measures
-a lower mark of that without training anything deep: a ridge regression (Hoerl and Kennard, 1970) predicts the target
-of a patch from the 24 patches around it (their RGB values and their mean target), and is scored on faces that were not
-fitted. A target with a value near 0 is noise to the auxiliary; training on it teaches little, whatever its weight.
+A masked autoencoder can learn only the part of a target that the visible patches determine. This module measures a
+rough lower bound of this part without training a network: a ridge regression (Hoerl and Kennard, 1970) predicts the
+target of a patch from the 24 patches around it (their RGB values and their mean target), and is scored on held-out
+faces. A target with a value near 0 is noise to the auxiliary; an encoder learns little from it, at any loss weight.
 
     >>> import numpy as np
     >>> from auxface.recipe import Target
@@ -66,13 +66,13 @@ _HOW = "write it as in a recipe: a name, or {name: local_directional_pattern, en
 
 @dataclass(frozen=True)
 class Learnable:
-    """What the neighborhood of a patch says about one target.
+    """How well one target can be predicted from the neighborhood of a patch.
 
     Attributes:
         target: the target.
-        r2: explained variance on held-out faces, over the mean of the fitted faces at the same place; 1 is perfect, 0
-            no better than that mean, nan if the target is the same in all scored faces. Bits and histograms are scored
-            as probabilities.
+        r2: explained variance on held-out faces, over the mean of the fitted faces at the same position; 1 is perfect,
+            0 no better than that mean, nan if the target is the same in all scored faces. Bits and histograms are
+            scored as probabilities.
         faces: number of faces fitted, penalty selection included.
         held_out: number of faces scored.
     """
@@ -99,9 +99,9 @@ def texture_learnable(
     faces: int = MOST_FACES,
     overwrite: bool = False,
 ) -> list[Learnable]:
-    """Measure how much of each target of a hidden patch the patches around it predict, on the faces of a manifest.
+    """Measure how well each target of a hidden patch can be predicted from the patches around it.
 
-    Faces of the split ``train`` are fitted, faces of the split ``val`` are scored. The labels are not read.
+    A regression is fitted on faces of the split ``train`` and scored on faces of ``val``. The labels are not read.
 
     Args:
         data: a manifest of images, or a folder of shards.
@@ -238,7 +238,7 @@ def learnable(
 
 
 def _ridge_r2(fit: tuple[Tensor, Tensor], select: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> float:
-    """Held-out explained variance at the penalty that is best on the selection faces; each part is (x, y)."""
+    """Return the R² on held-out faces, with the penalty that is best on the selection faces; each part is (x, y)."""
     x = fit[0]
     values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
     values, vectors = values.clamp(min=0).float(), vectors.float()
@@ -275,7 +275,7 @@ def _places(count: int, most: int) -> np.ndarray:
 
 
 def _surrounding_rgb(images: np.ndarray, mean: Tensor, patch_size: int, advance: Advance) -> Tensor:
-    """RGB around every inner patch less the mean face, [faces * places, values]; the outer ring at half resolution."""
+    """Return RGB around every inner patch minus the mean face, [rows, values]; the outer ring at half resolution."""
     parts: list[Tensor] = []
     for start in range(0, len(images), _BATCH):
         faces = torch.from_numpy(np.array(images[start : start + _BATCH])).float() / 255 - mean
@@ -302,7 +302,7 @@ def _surroundings(faces: Tensor, patch_size: int) -> Tensor:
 
 
 def _targets(images: np.ndarray, target: PatchTarget, advance: Advance) -> Tensor:
-    """The target of every patch, [faces, patches, values]."""
+    """Return the target of every patch, [faces, patches, values]."""
     half = torch.full((1, 3, 1, 1), 0.5)
     parts: list[Tensor] = []
     for start in range(0, len(images), _BATCH):
@@ -313,7 +313,7 @@ def _targets(images: np.ndarray, target: PatchTarget, advance: Advance) -> Tenso
 
 
 def _split(patches: Tensor, channels: int, side: int) -> tuple[Tensor, Tensor]:
-    """Of every inner patch, the mean target of each patch around it and its own target, two times [rows, values]."""
+    """Return, for every inner patch, the mean targets around it and its own target; both [rows, values]."""
     means = patches.unflatten(2, (-1, channels)).mean(dim=2).view(len(patches), side, side, channels)
     reach = 2 * REACH + 1
     windows = means.unfold(1, reach, 1).unfold(2, reach, 1).flatten(4)

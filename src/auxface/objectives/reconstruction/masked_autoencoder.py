@@ -3,9 +3,9 @@
 Patches of the primary view, or of its texture map, are masked; the encoder gets the rest; a light decoder predicts
 targets of the masked patches. Targets come from the clean view.
 
-A reconstruction has to be better than the best constant prediction. The constant is the mean target of training faces
-at each place of the grid. **Skill** is 1 - loss / loss of the constant: 1 for a perfect prediction, 0 for one that is
-no better than the constant, below 0 for a worse one.
+A useful reconstruction is better than the best constant prediction. The constant is the mean target of training faces
+at each position of the grid. **Skill** is 1 - loss / (loss of the constant): 1 for a perfect prediction, 0 for one that
+is no better than the constant, and negative for a worse one.
 
 Example:
     >>> targets = torch.tensor([[[0.0], [1.0]], [[0.0], [3.0]]])  # two faces, two places, one value
@@ -190,9 +190,9 @@ class Reconstruction(Objective):
     def before_training(self, training: TrainingSet) -> None:
         """Fit the constant predictions with which skill is measured, to augmented and to plain training images.
 
-        The decoder starts from them: the bias of a texture target's last layer becomes the mean target over all places.
-        From a bias of zero, hundreds of steps would teach the decoder this mean alone, with gradients far larger than
-        those of anything that the encoder can learn. RGB keeps the published start, since its mean is near zero.
+        The bias of a texture target's last layer is set to the mean target over all positions. With a bias of zero, the
+        decoder would learn only this mean for hundreds of steps, with gradients far larger than those of anything that
+        the encoder can learn. RGB keeps the published initialization, since its mean is near zero.
         """
         if training.augmented is not None and training.plain is not None:
             self._constants = self._fit_constants(training.augmented)
