@@ -11,27 +11,23 @@ Data:
     texture_learnable  Measure how well each reconstruction target can be predicted.
 
 Models:
-    plan               Plan a training from the data and a time budget, and write it as a recipe.
-    train              Train a model on a manifest and write its directory.
-    evaluate           Measure models on a split: predictions and a report by group.
-    predict            Predict the classes of images and videos.
-    explain            Draw the parts of an image that an answer depends on.
-    export             Write a model as an ONNX file.
-    serve_model        Serve a model as an HTTP API with a web page.
-    Predictor          A model directory that predicts images, as an object.
-    JointModel         Encoder, heads and auxiliary objectives, as a torch module.
+    plan               Plan a training from the data and a time budget, and write it as a recipe. train
+    Train a model on a manifest and write its directory. evaluate           Measure models on a split: predictions and a
+    report by group. predict            Predict the classes of images and videos. explain            Draw the parts of
+    an image that an answer depends on. export             Write a model as an ONNX file. serve_model        Serve a
+    model as an HTTP API with a web page. Predictor          A trained model that predicts the classes of faces in
+    images. JointModel         Encoder, heads and auxiliary objectives, as a torch module.
 
 Measurements:
-    audit              Measure anybody's table of predictions by group.
-    study              Train a grid of recipes and seeds, and compare the models with intervals.
-    study_report       Write the report of a study from its finished runs.
+    audit              Measure the predictions of any model by group. study              Train a grid of recipes and
+    seeds, and compare the models with intervals. study_report       Write the report of a study from its finished runs.
 
 Installation:
     demo               Train and compare three models on synthetic faces.
     doctor             Report versions, machine and optional parts.
 
 Libraries, each usable alone:
-    texture            Texture descriptors (LBP, LDP, ...) as batched tensor operations, on torch alone.
+    texture            Texture descriptors (LBP, LDP, ...) as batched tensor operations; only torch is needed.
     evaluation         Metrics, intervals and fairness gaps of prediction tables, without torch.
 
 Example:
@@ -121,7 +117,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what a public name stands for."""
+    """Import the object behind a public name."""
     if name in _PACKAGES:
         return import_module(f"auxface.{name}")
     if name not in _MODULES:

@@ -1,4 +1,4 @@
-"""The device that a model runs on: the choice of ``auto``, and what a device can do.
+"""The device that a model runs on: the choice of ``auto``, and the abilities of a device.
 
 Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
 which it was trained. torch is imported on the first call.
@@ -75,7 +75,7 @@ def free_memory(device: str) -> float:
 def peak_memory(device: "torch.device") -> float:
     """Return the peak memory use in bytes: allocated on the GPU, or resident for a CPU process.
 
-    On an Apple GPU it is the memory that the driver holds now, since torch records no peak there.
+    On an Apple GPU it is the memory that the driver holds at this moment, since torch records no peak there.
     """
     import torch
 

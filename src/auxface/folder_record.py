@@ -48,7 +48,7 @@ def file_state(path: Path) -> FileState:
 
 @dataclass(frozen=True)
 class FolderRecord:
-    """What auxface wrote into a folder; names are relative to it, with ``/``.
+    """The files that auxface wrote into a folder; names are relative to it, with ``/``.
 
     Attributes:
         files: complete files.
@@ -75,7 +75,7 @@ class FolderRecord:
         return name == RECORD or matches(name, self.growing) or self.left_by_kill(name, path)
 
     def left_by_kill(self, name: str, path: Path) -> bool:
-        """Return whether the file is a temporary one, left by a kill, of a file that auxface writes."""
+        """Return whether this is a temporary file that a killed process of auxface left."""
         temporary = _TEMPORARY.fullmatch(path.name)
         if temporary is None or path.is_symlink():
             return False

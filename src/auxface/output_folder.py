@@ -37,7 +37,7 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
 
     Args:
         folder: output folder; it may be absent or empty.
-        overwrite: whether what auxface wrote there may be replaced.
+        overwrite: whether files that auxface wrote there may be replaced.
 
     Raises:
         InputError: it is a file; or, without ``overwrite``, it holds anything; or, with ``overwrite``, it holds a file
@@ -100,7 +100,7 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
 
 @contextmanager
 def written_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; if the block ends without an error, its files become what auxface has in ``folder``.
+    """Yield a temporary folder; if the block ends without an error, its files replace those of auxface in ``folder``.
 
     Files that the record names are replaced or deleted; others stay. A folder that does not exist appears complete. In
     an existing folder, files appear in the order in which they were written.
@@ -125,7 +125,7 @@ def written_folder(folder: Path) -> Iterator[Path]:
 def added_files(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; if the block ends without an error, its files are moved into ``folder``.
 
-    Files of the same names are replaced, whoever wrote them; nothing is deleted.
+    Files of the same names are replaced, even if auxface did not write them; nothing is deleted.
     """
     place = _resolved(folder)
     with _temporary_folder(place) as temporary:
@@ -189,7 +189,7 @@ def delete_leftovers(folder: Path) -> None:
 
 
 def delete_written(folder: Path) -> None:
-    """Delete what auxface wrote in a folder and its subfolders, and the folders that are then empty."""
+    """Delete the files that auxface wrote in a folder and its subfolders, and the folders that are then empty."""
     place = _resolved(folder)
     nested: list[Path] = []
     if place.is_dir():

@@ -45,7 +45,7 @@ class Registry(Generic[T]):
     """Named objects of one type: the built-in ones and those of installed packages.
 
     Args:
-        kind: what the objects are, for messages, such as ``texture descriptor``.
+        kind: kind of the objects, for messages, such as ``texture descriptor``.
         group: the entry point group in which other packages list theirs.
         item_type: the class of the objects; each has a ``name`` and compares by value.
     """
@@ -119,7 +119,7 @@ def nearest(word: object, known: Iterable[str], *, prefix: str = "", count: int 
     """Return a suggestion for a misspelled word, to be appended to the message that reports it.
 
     Args:
-        word: what the user wrote.
+        word: the word that the user wrote.
         known: the words allowed.
         prefix: written before each suggestion, such as the section of a recipe key and a dot.
         count: the largest number of suggestions.

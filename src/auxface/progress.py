@@ -50,7 +50,7 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
     shows it.
 
     Args:
-        description: what is done, at the start of the line.
+        description: text at the start of the line, such as ``decode``.
         total: number of steps; 0 if unknown.
         unit: what is counted, such as ``images``.
 
@@ -80,10 +80,10 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
 
 @contextmanager
 def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar for work that reports ``(done, total)``, and knows the total only after it has begun.
+    """Show a progress bar for work that reports ``(done, total)``, where the total is known only after the start.
 
     Args:
-        description: what is done, at the start of the line.
+        description: text at the start of the line, such as ``decode``.
         unit: what is counted, such as ``images``.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Where a result came from: versions, kind of machine, commit, time.
+"""The origin of a result: versions, kind of machine, commit, time.
 
 Example::
 

@@ -1,7 +1,7 @@
-"""A label that a model predicts, in the one form that all rooms share.
+"""A label that a model predicts, in the form that all packages use.
 
-:class:`auxface.objectives.LearnedTask` adds how the label is learned, :class:`auxface.evaluation.ScoredTask` how scores
-become decisions, and :class:`auxface.model.config.TaskRecord` converts between ``config.json`` and both.
+:class:`auxface.objectives.LearnedTask` adds the options of its loss, :class:`auxface.evaluation.ScoredTask` adds
+thresholds, and :class:`auxface.model.config.TaskRecord` converts between ``config.json`` and both.
 
 Example:
     >>> Task("gender", "class", ("Female", "Male")).classes
@@ -22,7 +22,7 @@ class Task:
         name: name of the label.
         kind: ``class`` (one of several), ``binary`` (classes are negative, positive), ``multilabel`` (each class is an
             attribute, present or not) or ``ordinal`` (a number).
-        classes: class or attribute names in order; of an ordinal task the values as text, or none.
+        classes: class or attribute names in order; for an ordinal task the values as text, or none.
     """
 
     name: str

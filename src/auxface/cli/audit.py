@@ -21,7 +21,7 @@ def command(
     score: Annotated[str | None, typer.Option("--score", help="Column of the score of the positive class.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", help="Column of a group. Repeatable.")] = None,
     positive: Annotated[
-        str | None, typer.Option("--positive", help="Value of the true label that a high score stands for.")
+        str | None, typer.Option("--positive", help="Value of the true label that a high score indicates.")
     ] = None,
     predicted: Annotated[
         str | None, typer.Option("--predicted", help="Column of decisions, with or without scores.")
@@ -37,7 +37,7 @@ def command(
     ] = None,
     weight: Annotated[str | None, typer.Option("--weight", help="Column of sample weights.")] = None,
     clean_levels: Annotated[
-        bool, typer.Option("--clean-levels", help="Join levels that differ by blanks or capital letters alone.")
+        bool, typer.Option("--clean-levels", help="Merge levels that differ only in blanks or capital letters.")
     ] = False,
     reference: Annotated[
         list[str] | None,
@@ -71,13 +71,13 @@ def command(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
     title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="An older report.json, which conditions name 'against'.")
+        Path | None, typer.Option("--against", help="An older report.json, for conditions with 'against'.")
     ] = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
             "--fail-if",
-            help="Exit with code 3 if PATH > NUMBER holds in report.json, or a YAML file of such. Repeatable.",
+            help="Exit with code 3 if PATH > NUMBER holds in report.json; or a YAML file of conditions. Repeatable.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -41,7 +41,8 @@ def command(
         int, typer.Option("--queue", help="Most unfinished requests per process.", min=1)
     ] = Settings.queue,
     batch: Annotated[
-        int | None, typer.Option("--batch", help="Most faces of different requests per batch; by device.", min=1)
+        int | None,
+        typer.Option("--batch", help="Most faces of different requests per batch; default: by device.", min=1),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

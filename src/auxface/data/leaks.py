@@ -86,7 +86,7 @@ def decode_thumbnail(text: str) -> np.ndarray:
 def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
     """Return the pairs of near-duplicate images.
 
-    Of several images with equal thumbnails, each is paired with the first only.
+    If several images have equal thumbnails, each is paired with the first of them only.
 
     Args:
         thumbnails: uint8 [N, 16, 16].
@@ -110,7 +110,7 @@ def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
 
 
 def _correlated(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs [M, 2] of rows that correlate by MIN_CORRELATION or more, and their correlations [M]."""
+    """Return the pairs [M, 2] of rows with a correlation of at least MIN_CORRELATION, and their correlations [M]."""
     rows, columns = np.meshgrid(range(SIDE), range(SIDE), indexing="ij")
     low = np.argsort((rows + columns).ravel(), kind="stable")[1 : _FREQUENCIES + 1]
     spectrum = np.concatenate([_spectrum(part)[:, low] for part in np.array_split(flat, len(flat) // 65536 + 1)])

@@ -196,7 +196,7 @@ def check_manifest(manifest: Manifest, name: str) -> None:
     """Check every rule of the format: columns, splits, class names, unique keys, and one split per source.
 
     Args:
-        manifest: to check.
+        manifest: the manifest.
         name: the file, for messages.
 
     Raises:

@@ -178,7 +178,7 @@ def _owners(parts: Mapping[str, Manifest]) -> dict[str, str]:
 
 
 def _rows(part: Manifest, owners: Mapping[str, str], shared_identities: set[str]) -> pd.DataFrame:
-    """Return a manifest's rows with absolute paths and its own labels and groups alone."""
+    """Return a manifest's rows with absolute paths and only its own labels and groups."""
     kept = (*COLUMNS, *_label_columns(part), *(group for group in part.groups if _keeps(part, group, owners)))
     table = part.table[list(dict.fromkeys(kept))].copy()
     table["path"] = [os.path.abspath(path) for path in part.paths()]

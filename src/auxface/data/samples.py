@@ -34,7 +34,7 @@ class LoadedSamples:
     """The rows of a manifest that could be read, with their images or clips.
 
     Attributes:
-        manifest: the readable rows; of videos one row per clip.
+        manifest: the readable rows; for videos one row per clip.
         images: uint8 [N, 3, S, S], or clips [N, T, 3, S, S]; RGB.
         rejected: columns path and reason; one row per image, video or clip that could not be read.
     """
@@ -118,7 +118,7 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
 
 
 def clip_sampling(recipe: Recipe) -> ClipSampling:
-    """Return which frames a recipe with a video encoder samples.
+    """Return the settings by which a recipe with a video encoder samples frames.
 
     Raises:
         ValueError: the recipe has an image encoder.

@@ -65,7 +65,7 @@ class Inspection:
         manifest: the manifest.
         splits: split to its number of rows, in order.
         sources: split to its number of different sources.
-        counts: of every label and group that has values to count.
+        counts: counts of every label and group with countable values.
         videos: number of rows that are videos, which are not opened.
         rejected: columns path and reason: images that cannot be read.
         near_duplicates: near-duplicate images of different sources: columns first, second (row indices), likeness.
@@ -232,7 +232,7 @@ def _count_values(manifest: Manifest, name: str, kind: str, splits: list[str]) -
 
 
 def _round_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
-    """Return each number as the name of its range, and the names in order; at most sixteen ranges of a round width."""
+    """Return the name of each number's range, and all names in order; there are at most sixteen ranges."""
     known = values.dropna().astype(float)
     if known.empty:
         return values, ()

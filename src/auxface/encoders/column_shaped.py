@@ -1,7 +1,7 @@
 """Column-shaped encoders: Vision Transformers that drop the tokens of hidden patches.
 
 All blocks of such a model have the same tokens (ViT: Dosovitskiy et al., 2021; DeiT III: Touvron et al., 2022; EVA-02:
-Fang et al., 2023), so that the blocks can run over the visible patches alone (He et al., 2022).
+Fang et al., 2023), so that the blocks can run over the visible patches only (He et al., 2022).
 """
 
 import math

@@ -43,7 +43,7 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
 
     Args:
         options: the recipe's encoder section; its name and whether it is pretrained are used.
-        arguments: of ``timm.create_model``; None means the architecture's default.
+        arguments: arguments of ``timm.create_model``; None means the architecture's default.
 
     Raises:
         InputError: the architecture does not have an argument, or its pretrained weights are not available or need

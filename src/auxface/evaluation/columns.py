@@ -162,7 +162,7 @@ def unused_note(names: Sequence[str]) -> list[str]:
 
 @dataclass
 class _Found:
-    """Columns by their new name, what was recognized in words, and columns used beside these."""
+    """Columns by their new name, a text on the recognized ones, and other columns that were used."""
 
     renamed: dict[str, str]
     said: list[str]
@@ -178,7 +178,7 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
 
 
 def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:
-    """Add the truth, the scores and the decisions of a table with names of its own."""
+    """Add the truth, the scores and the decisions of a table that does not use the names of auxface."""
     free = [name for name in map(str, frame.columns) if name not in named.values()]
     true = named[columns.true] if columns.true else _one(named_like(free, TRUE))
     if true is None:
@@ -247,7 +247,7 @@ def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
 
 
 def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:
-    """Add ``video`` and ``source`` columns where names say so and values repeat."""
+    """Add the columns ``video`` and ``source`` if there are columns with such names and repeated values."""
     for target, known in (("video", VIDEO), ("source", SOURCE)):
         name = _one([name for name in named_like(list(map(str, frame.columns)), known)])
         if name is None or (name in found.renamed and name != target):

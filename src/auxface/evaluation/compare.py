@@ -35,8 +35,8 @@ class Comparison:
         p: two-sided p-value for a difference of 0; None without an interval.
         p_holm: p corrected by Holm (1979) for all pairs of models, tasks and groups in this metric.
         group: the group whose gap is compared; "" for a metric of all samples.
-        level: of a gap in the decision metric: ``difference`` is that of the two models at this level minus that at
-            ``reference``.
+        level: for the gap in the decision metric: ``difference`` is the difference of the two models at this level
+            minus that at ``reference``.
         reference: the level with the most samples.
     """
 

@@ -271,7 +271,7 @@ class Draws:
         rule: turns the resamples into an interval.
         unfolded: for :func:`debiased_student`: the same metric without absolute values, whose noise is therefore
             signed.
-        noise: of a gap: on every resample, the gap of levels that are equal, float64 [R].
+        noise: for a gap: the gap of equal levels on every resample, float64 [R].
         bounds: the possible range.
         more: further facts for the estimate.
     """

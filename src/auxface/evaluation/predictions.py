@@ -196,7 +196,7 @@ def attribute_samples(predictions: Predictions, task: ScoredTask, attribute: str
 
 
 def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
-    """Return which rows have a truth and all scores of a task (multi-label: of any attribute), bool [rows]."""
+    """Return which rows have a truth and all scores of a task (multi-label: for any attribute), bool [rows]."""
     kept = np.zeros(len(predictions.frame), dtype=bool)
     parts = [attribute_samples(predictions, task, name) for name in task.classes] if task.kind == "multilabel" else []
     for samples in parts or [task_samples(predictions, task)]:

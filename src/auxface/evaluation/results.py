@@ -119,7 +119,7 @@ class TaskAudit:
 
     @property
     def decision_metric(self) -> str:
-        """The metric by which groups and corruptions are compared: that of the kind; of one class the accuracy."""
+        """The metric by which groups and corruptions are compared: that of the kind; accuracy if one class occurs."""
         return self._first_measured(decision_metric(self.task.kind), "accuracy")
 
     def _first_measured(self, *names: str) -> str:

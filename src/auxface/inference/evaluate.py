@@ -82,7 +82,7 @@ def evaluate(
         resamples: bootstrap resamples behind each interval.
         seed: seed of the bootstrap, the perturbations and the masks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace what auxface wrote in ``out``.
+        overwrite: replace the files that auxface wrote in ``out``.
         title: title of the page.
         sections: sections to show before the others.
 
@@ -197,7 +197,7 @@ def _cannot_be_attacked(model: EvaluatedModel) -> bool:
 
 
 def _reconstruction_figure(model: EvaluatedModel, images: np.ndarray) -> evaluation.Figure | None:
-    """Return a figure of what a joint model reconstructs of six faces; None for other models."""
+    """Return a figure of a joint model's reconstructions of six faces; None for other models."""
     shown = images[_spread_rows(len(images), _SHOWN_FACES)]
     image = None if model.model is None else reconstruction_figure(model.model, shown, range(len(shown)))
     if image is None:

@@ -56,7 +56,7 @@ def predict(
         inputs: images, videos, folders of both (searched recursively), and with ``allow_urls`` URLs of images.
         out: the folder to write.
         overlay: whether to draw images and videos; needs ``out``.
-        overwrite: replace what auxface wrote in ``out``.
+        overwrite: replace the files that auxface wrote in ``out``.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.

@@ -46,7 +46,7 @@ def predict_video(
         predictor: the model. A model of video clips scores as many clips as its recipe states.
         path: path of the video.
         frames_per_second: frames to score per second of video; 0: every frame. A model of video clips ignores it.
-        max_frames: largest number of frames to score; of a longer video, frames spread evenly are scored.
+        max_frames: largest number of frames to score; in a longer video, evenly spaced frames are scored.
         advance: called with the number of frames scored, and once with ``total``.
 
     Returns:

@@ -163,7 +163,7 @@ class Predictor:
     def save_pretrained(self, folder: str | Path, *, report: Mapping[str, Any] | None = None) -> None:
         """Write the model directory, with thresholds, calibration and provenance.
 
-        In a folder that exists, files of the same names are replaced and all others stay.
+        In an existing folder, files of the same names are replaced, and all others are kept.
 
         Args:
             folder: where to write.

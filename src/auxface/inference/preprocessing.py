@@ -100,7 +100,7 @@ def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_
 
 
 def _web_opener() -> urllib.request.OpenerDirector:
-    """Return an opener for http and https alone, so that no redirect leads to a file or another protocol."""
+    """Return an opener for http and https only, so that no redirect leads to a file or another protocol."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

@@ -1,6 +1,6 @@
-"""What a joint model reconstructs of hidden patches, and the reconstruction error of every patch.
+"""Reconstructions of hidden patches by a joint model, and the reconstruction error of every patch.
 
-Every patch is hidden by some of at least eight masks, so that its reconstruction comes from the other patches alone.
+Every patch is hidden by some of at least eight masks, so that its reconstruction depends on the other patches only.
 
 Example::
 
@@ -188,7 +188,7 @@ def patches_to_image(model: JointModel, target: Target, patches: Tensor) -> Tens
     """Return target patches [B, N, values] as images, float [B, 3, H, W] in [0, 1].
 
     RGB is denormalized. Bits become the expected code divided by the largest code; a histogram becomes the expected
-    code of its patch. Of a descriptor with several maps, the first is shown.
+    code of its patch. For a descriptor with several maps, the first is shown.
     """
     encoder = model.encoder
     grid = (encoder.grid[-2], encoder.grid[-1])

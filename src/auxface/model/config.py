@@ -107,7 +107,7 @@ class TaskRecord(BaseModel):
         return [name for name, found in self.evidence.items() if not found.learned]
 
     def scored_task(self) -> "ScoredTask":
-        """Return the task as a predictions table has it."""
+        """Return the task in the form of a predictions table."""
         # Loads pandas and scikit-learn, which a prediction does not need.
         from auxface.evaluation import LevelThresholds, ScoredTask
 

@@ -57,7 +57,7 @@ def save_model(
 ) -> None:
     """Write a model directory.
 
-    In a folder that exists, the files of a model directory are replaced and all others are kept.
+    In an existing folder, the files of a model directory are replaced, and all others are kept.
 
     Args:
         model: the model.
@@ -104,7 +104,7 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check ``config.json`` alone.
+    """Read and check ``config.json`` only.
 
     Raises:
         InputError: there is no such file, or it is not a configuration of this format.

@@ -243,7 +243,7 @@ class JointModel(nn.Module):
         return logs
 
     def objective_state(self) -> dict[str, Tensor]:
-        """Return what a resumed run needs besides weights, as ``auxiliary/name``; no part of an exported model."""
+        """Return the state that a resumed run needs besides weights, as ``auxiliary/name``; it is never exported."""
         state = {
             f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in resume_state(each).items()
         }
@@ -265,7 +265,7 @@ class JointModel(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model directory with these weights, without thresholds or calibration.
 
-        In a folder that exists, files of the same names are replaced and all others stay.
+        In an existing folder, files of the same names are replaced, and all others are kept.
         """
         from auxface.model.directory import save_model
 

@@ -1,4 +1,4 @@
-"""Logits and pooled features of many images, computed in fp32 whatever precision the model was trained in."""
+"""Logits and pooled features of many images, computed in fp32 for a model trained in any precision."""
 
 import os
 from collections.abc import Callable, Iterator

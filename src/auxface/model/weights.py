@@ -109,7 +109,7 @@ def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dic
 def with_both_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copy the norm of tokens to that of pooled features, or the reverse, where one of them is missing.
 
-    A VideoMAE autoencoder has the first alone, a VideoMAE classifier the second, an image encoder one of them.
+    A VideoMAE autoencoder has only the first, a VideoMAE classifier only the second, an image encoder one of them.
     """
     filled = dict(weights)
     for kind in ("weight", "bias"):
@@ -186,7 +186,7 @@ def _are_video_weights(weights: dict[str, Tensor]) -> bool:
 
 
 def _with_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the prefix that the weights of a checkpoint with the encoder alone lack."""
+    """Add the prefix that is missing in a checkpoint of an encoder only."""
     if any(name.startswith("videomae.") for name in weights):
         return weights
     return {f"videomae.{name}": value for name, value in weights.items()}

@@ -1,4 +1,4 @@
-"""Objectives: what a model learns, each a module that turns a batch into a loss on the shared encoder."""
+"""Objectives: modules that compute a loss on the shared encoder from a batch."""
 
 from auxface.objectives.batch import Batch, StepContext, TrainProgress
 from auxface.objectives.classification import Classification

@@ -1,4 +1,4 @@
-"""What objectives get in each step: the batch, the progress of the training, and what one forward pass shares.
+"""The inputs of objectives in each step: the batch, the progress of the training, and shared results of the pass.
 
 Where an ``input`` is ``texture``, the encoder or the classifier gets a texture map in place of the image.
 """
@@ -48,7 +48,7 @@ class Batch:
             unknown.
         seeds: int64 [B], one per image and epoch, from which masks are drawn.
         indices: int64 [B], positions of the images in the training split.
-        views: the views that the objectives requested; of video clips, images have a frame axis after the first.
+        views: the views that the objectives requested; for video clips, images have a frame axis after the first.
         mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if off.
         scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
         label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
@@ -72,7 +72,7 @@ class Batch:
 
 
 class StepContext:
-    """What the objectives of one forward pass share: the progress, and the patch embedding of the primary view.
+    """Shared data of the objectives in one forward pass: the progress, and the patch embedding of the primary view.
 
     Args:
         encoder: the shared encoder.

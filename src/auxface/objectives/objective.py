@@ -1,4 +1,4 @@
-"""The interface of an objective: what it is built from, and what it returns.
+"""The interface of an objective: its inputs and its results.
 
 An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
 whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs beside the primary
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What an objective is built for.
+    """The encoder and the tasks for which an objective is built.
 
     Attributes:
         encoder: the shared encoder, for its sizes; an objective that needs a copy of it makes one.
@@ -137,7 +137,7 @@ class Objective(nn.Module):
 
 
 class PrimaryLoss(NamedTuple):
-    """What the primary objective returns.
+    """The result of the primary objective.
 
     Attributes:
         loss: scalar.

@@ -135,7 +135,7 @@ class ClusterContrastOptions(AuxiliaryOptions):
 
 
 class UncheckedOptions(AuxiliaryOptions):
-    """Options of an auxiliary that this room does not know; keys besides ``weight`` and ``warmup`` are not checked."""
+    """Options of an auxiliary of another package; keys besides ``weight`` and ``warmup`` are not checked."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,7 +1,7 @@
 """The study file: data sets, methods, varied settings, seeds and the planned comparisons.
 
 A study file is YAML. ``read_study`` checks it before anything runs. The folder of results holds a copy of the study
-(``study.json``), so that a report needs that folder alone.
+(``study.json``), so that a report needs only that folder.
 
 Example:
     >>> from auxface.studies.definition import Study

@@ -25,7 +25,7 @@ RunRecord = dict[str, Any]
 
 
 def read_results(folder: Path) -> dict[str, RunRecord]:
-    """Return the records of a folder by key; of several with one key, the last done one, else the last.
+    """Return the records of a folder by key; if several have one key, the last finished one, else the last one.
 
     Raises:
         InputError: a line that is not a record of a run.

@@ -1,4 +1,4 @@
-"""Execute one run of a study in a process of its own: train or resume, evaluate, write ``result.json``."""
+"""Execute one run of a study in its own process: train or resume, evaluate, write ``result.json``."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Local texture descriptors on batches of gray images: exact, fast, and dependent on torch alone.
+"""Local texture descriptors on batches of gray images: exact, fast, and dependent only on torch.
 
 Example:
     >>> import numpy as np

@@ -197,7 +197,7 @@ def require_integer(name: str, value: object, low: int, high: int, *, odd: bool 
 
     Args:
         name: name of the parameter, for the message.
-        value: what the caller passed.
+        value: the value that the caller passed.
         low: smallest value allowed.
         high: largest value allowed.
         odd: whether even numbers are refused.
@@ -217,7 +217,7 @@ def require_number(name: str, value: object, low: float, *, above: bool = False)
 
     Args:
         name: name of the parameter, for the message.
-        value: what the caller passed.
+        value: the value that the caller passed.
         low: smallest value allowed.
         above: whether ``low`` itself is refused.
 

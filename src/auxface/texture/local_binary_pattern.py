@@ -223,7 +223,7 @@ def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
 
 
 def pattern_output(points: int, radius: float, method: str, border: str) -> Output:
-    """Return what the descriptor returns with these parameters, for one map."""
+    """Return the output of the descriptor with these parameters, for one map."""
     check_circle(points, radius, method)
     if method == "var":
         return Output(low=0.0, high=127.5**2)

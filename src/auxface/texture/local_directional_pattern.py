@@ -20,7 +20,7 @@ BYTES_PER_PIXEL = 56
 def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "reflect") -> GrayImages:
     """Mark the k directions with the largest absolute Kirsch responses (Jabid et al., 2010).
 
-    Of equal responses the one with the lower direction counts as larger. Every code has exactly k bits.
+    If responses are equal, the one with the lower direction counts as larger. Every code has exactly k bits.
 
     Args:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
@@ -51,7 +51,7 @@ def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "refl
 def local_directional_number(image: GrayImages, border: str = "reflect") -> GrayImages:
     """Encode the directions of the largest and smallest Kirsch response (Ramirez Rivera et al., 2013).
 
-    The code is 8 argmax + argmin over the eight directions; of equal responses the lower direction counts.
+    The code is 8 argmax + argmin over the eight directions; if responses are equal, the lower direction is used.
 
     Args:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.

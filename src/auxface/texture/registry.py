@@ -122,7 +122,7 @@ class Descriptor:
         return {**known, **parameters}
 
     def describe_output(self, **parameters: Any) -> Output:
-        """Return what the descriptor returns with these parameters and defaults for the others."""
+        """Return the output of the descriptor with these parameters, and defaults for the others."""
         return self.output(**self.complete(parameters))
 
     def maps(self, **parameters: Any) -> int:

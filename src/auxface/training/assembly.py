@@ -149,7 +149,7 @@ class SampleKeys(Sequence[str]):
 
 
 def _augmented_views(loader: DataLoader) -> Iterator[Tensor]:
-    """Yield clean views of at most 512 training images, as the first epoch has them."""
+    """Yield the clean views of at most 512 training images in the first epoch."""
     for indices in _some(loader).split(_VIEWS_AT_ONCE):
         yield loader.batch(indices, 0, torch.device("cpu")).clean
 

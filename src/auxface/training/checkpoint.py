@@ -8,7 +8,7 @@ Example::
     save_checkpoint(folder, {"model": weights, "optimizer": optimizer_tensors(model, optimizer)}, RunState(step=500))
     state, _ = load_checkpoint(folder, restore)
 
-``run.json`` records what a run was started with, so that it can be resumed by its folder alone::
+``run.json`` records the inputs of a run, so that only its folder is needed to resume it::
 
     write_record(folder, RunRecord(data="/data/faces.parquet", manifest_hash=manifest.hash, images={"train": 900}))
     manifest = read_same_manifest(folder, read_record(folder), data=None)
@@ -211,7 +211,7 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The data of a run.
+    """The content of ``run.json``: the inputs of a run.
 
     Attributes:
         data: absolute path of the manifest.

@@ -1,4 +1,4 @@
-"""What a plan reads from a manifest: counts, classes, kind of label, groups and native image size.
+"""The facts that a plan reads from a manifest: counts, classes, kind of label, groups and native image size.
 
 Example::
 
@@ -31,12 +31,12 @@ class TaskFacts:
 
     Attributes:
         kind: ``class``, ``binary``, ``multilabel`` or ``ordinal``.
-        counts: images per class in the training split; of a multilabel task, images with each attribute; empty for an
+        counts: images per class in the training split; for a multilabel task, images with each attribute; empty for an
             ordinal task.
         known: images of the training split whose label is known.
-        imbalance: images of the largest class over images of the smallest one that has any; of a multilabel task, the
+        imbalance: images of the largest class over images of the smallest nonempty one; for a multilabel task, the
             largest such ratio of an attribute; 1 for an ordinal task.
-        is_forgery: whether a class name says that the label separates real from forged faces.
+        is_forgery: whether a class name shows that the label separates real from forged faces.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a plan knows about the images.
+    """Facts about the images of a manifest.
 
     Attributes:
         labeled: images of the training split with at least one known label.

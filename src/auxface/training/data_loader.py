@@ -1,4 +1,4 @@
-"""Batches of the training split, whose order, views and masks depend on (seed, epoch, draw) alone.
+"""Batches of the training split, whose order, views and masks depend on (seed, epoch, draw) only.
 
 A draw is one use of an image in an epoch, numbered by :func:`~auxface.training.sampling.number_draws`. Where every
 image is drawn once, the number of a draw is the position of its image.
@@ -98,7 +98,7 @@ class DataLoader:
         return self._one_pass(torch.arange(len(self.images)), generator)
 
     def _one_pass(self, positions: Tensor, generator: torch.Generator) -> Tensor:
-        """Return positions in random order; of shards, those of a few shards at a time."""
+        """Return positions in random order; with shards, the positions of a few shards at a time."""
         if self.shards is None:
             return positions[torch.randperm(len(positions), generator=generator)]
         turns = torch.randperm(int(self.shards.max()) + 1, generator=generator)

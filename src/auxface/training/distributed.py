@@ -86,7 +86,7 @@ def _join_restarted_group(device: str) -> None:
     """Create the process group of a job that ``torchrun`` has restarted.
 
     ``torchrun`` keeps one store for all attempts, and in it the addresses of processes that no longer exist. Every
-    attempt therefore needs a prefix of its own.
+    attempt therefore needs its own prefix.
     """
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store = distributed.TCPStore(  # pyright: ignore[reportPrivateImportUsage]

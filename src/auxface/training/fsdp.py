@@ -105,7 +105,7 @@ def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | 
 
 
 def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
-    """Shard every parameter over the processes, in place: each transformer block by itself, the rest together.
+    """Shard every parameter over the processes, in place: each transformer block separately, the rest together.
 
     Modules that only a resumed run needs (:class:`auxface.objectives.ResumeOnly`) are sharded in the same way. The
     names of weights do not change. Optimizers must be made afterwards.

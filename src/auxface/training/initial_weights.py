@@ -58,7 +58,7 @@ def available_starts(device: str, given: str | Path | None) -> list[Start]:
         given: safetensors file or auxface model directory; it is then the only pretrained candidate.
 
     Raises:
-        InputError: the given file does not belong to an encoder that the plan knows.
+        InputError: the given file does not belong to an encoder that a plan can use.
     """
     scratch = Start(f"{SCRATCH}, from scratch", {"name": SCRATCH}, False, "", {"source": "random"})
     if given is not None:

@@ -46,9 +46,9 @@ class Plan:
     Attributes:
         recipe: the recipe.
         text: the recipe as commented YAML.
-        choices: what was chosen, and why.
-        timings: what was measured.
-        facts: what the plan read from the manifest.
+        choices: the chosen keys, each with its reason.
+        timings: the measured candidates.
+        facts: facts from the manifest.
         baselines: balanced accuracy of plain baselines on the validation split, per task.
         start: the initial weights, and the reason for them.
         budget_seconds: the budget.
@@ -170,7 +170,7 @@ def read_plan(recipe: object, manifest_hash: str) -> dict[str, Any] | None:
     """Return the plan beside a recipe file, or None if there is none for this manifest.
 
     Args:
-        recipe: what training was given; only a path can have a plan.
+        recipe: the recipe argument of training; only a path can have a plan.
         manifest_hash: hash of the manifest.
     """
     path = plan_file(recipe) if isinstance(recipe, (str, Path)) and Path(recipe).is_file() else None

@@ -80,7 +80,7 @@ class Planner:
 
     Args:
         manifest: labeled and unlabeled images.
-        facts: what was read from it.
+        facts: facts from the manifest.
         budget: seconds for planning and training.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         began: ``time.perf_counter()`` at the start of planning.

@@ -1,6 +1,6 @@
 """The learning rate of every step: linear warmup, then half a cosine (Loshchilov and Hutter, 2017).
 
-Under the schemes ``sequential`` and ``frozen`` each phase has a warmup and a half cosine of its own.
+Under the schemes ``sequential`` and ``frozen`` each phase has its own warmup and half cosine.
 
 Example:
     >>> rates = learning_rates(10, Train(batch_size=256, base_learning_rate=0.1, warmup_fraction=0.2))
@@ -21,7 +21,7 @@ def learning_rates(total_steps: int, options: Train, *, pretraining: float = 0.0
     Args:
         total_steps: steps of the whole run.
         options: section ``train`` of the recipe.
-        pretraining: fraction of the steps that is a phase of its own, before the rest; 0: there is one phase.
+        pretraining: fraction of the steps in a separate first phase; 0: there is one phase.
     """
     first = _steps_of_pretraining(total_steps, pretraining)
     return [_rate_in_phase(step, steps, options) for steps in (first, total_steps - first) for step in range(steps)]

@@ -28,8 +28,8 @@ _DEFAULT_BINS = 20
 def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
-    A recipe without tasks gets every class, binary and multilabel label of the manifest; one of pre-training alone has
-    no tasks. Class weights and the values of an ordinal task are computed on the training split.
+    A recipe without tasks gets every class, binary and multilabel label of the manifest; one for pre-training has no
+    tasks. Class weights and the values of an ordinal task are computed on the training split.
 
     Args:
         recipe: recipe.

@@ -104,7 +104,7 @@ def train(
         overrides: settings that replace recipe keys, such as ``"train.epochs=3"``.
         seed: seed that replaces the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace what auxface wrote in ``out``.
+        overwrite: replace the files that auxface wrote in ``out``.
         budget: time for planning and training with recipe ``auto``, such as ``30m``, which is the default.
         unlabeled: manifests whose training images are trained on without their labels.
         warn: called with a text on each auxiliary that hardly acted or did not learn its target, and on unlabeled

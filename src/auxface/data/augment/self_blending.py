@@ -5,8 +5,8 @@ the image with a soft mask. This leaves the traces that face swaps have in commo
 one image. The paper builds the mask from the hull of 68 landmarks. Face crops have a fixed frame, so here the mask is a
 randomly deformed ellipse around the middle of the image.
 
-Training images are blended anew in every epoch and validation images once. Weights, thresholds and calibration are
-thus chosen without any real forgery. The test split is not changed.
+Training images are blended again in every epoch and validation images once. Weights, thresholds and calibration are
+therefore chosen without any real forgery. The test split is not changed.
 """
 
 import math

@@ -115,7 +115,7 @@ def _decode_all(
 ) -> None:
     """Fill a folder with the squares of all readable images and a list of the others.
 
-    The folder is empty, or as an interrupted run with the same arguments left it.
+    The folder is empty or was left by an interrupted run with the same arguments.
     """
     done, rejected = _load_state(folder / _STATE)
     if done:
@@ -182,12 +182,12 @@ def cache_key(paths: list[Path], settings: str) -> str:
 
 
 def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> None:
-    """Make a folder of the cache completely or not at all; of several processes one makes it, the others wait.
+    """Make a folder of the cache completely or not at all; one process makes it while the others wait.
 
     Args:
         place: the folder, named by :func:`cache_key`.
         needed: bytes that it may take.
-        make: fills a folder that is empty, or as an interrupted run left it.
+        make: fills a folder that is empty or was left by an interrupted run.
 
     Raises:
         InputError: the folder cannot be written or has too little space.

@@ -38,8 +38,8 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
     """Decode an image as a viewer displays it, uint8 [H, W, 3] RGB in 0..255.
 
     The EXIF orientation is applied; gray, palette, CMYK and YCbCr are converted to RGB; 16 bits are scaled to 8;
-    transparent pixels are composed over white; of an animation the first frame is read. Color profiles are not applied,
-    as is usual for training data.
+    transparent pixels are composed over white; only the first frame of an animation is read. Color profiles are not
+    applied, as is usual for training data.
 
     Args:
         source: a file, or the bytes of one.

@@ -83,7 +83,7 @@ class Layout:
 
     Attributes:
         name: as on the command line.
-        summary: one line: what it reads.
+        summary: a description in one line.
         read: ``read(root, **options) -> Listing``; raises InputError that names the missing or wrong file.
         options: its options.
     """

@@ -162,7 +162,7 @@ class LabelSpec:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The table's columns that it reads."""
+        """The columns of the table from which the label is read."""
         return self.classes if self.kind == "multilabel" else (self.name,)
 
 

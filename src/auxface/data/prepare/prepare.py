@@ -82,8 +82,8 @@ def prepare(
         progress: called with (files done, files in total).
 
     Returns:
-        found, usable, no_face, unreadable, duplicate; found is the sum of the others. Images are counted; of videos,
-        the frames or clips to extract, and one for a video that cannot be read.
+        found, usable, no_face, unreadable, duplicate; found is the sum of the others. They count images; for videos,
+        frames or clips to extract, and one for a video that cannot be read.
 
     Raises:
         InputError: a wrong or partial data set, a wrong option, an output that exists, or no usable image.

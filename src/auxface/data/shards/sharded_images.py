@@ -1,7 +1,7 @@
 """Index the images of shards as an array; each is read and decoded on access, and nothing is kept.
 
-A tar file is not compressed, so an image is a byte range at a known offset. Any number of processes may read from the
-same shards, whatever the number of shards.
+A tar file is not compressed, so an image is a byte range at a known offset. Any number of processes may read from
+any number of shards.
 
 Example::
 

@@ -232,7 +232,7 @@ def flatten_frames(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         seeds: [B].
 
     Returns:
-        images and seeds as they are; of clips the frames [B * T, 3, S, S] and each clip's seed T times.
+        images and seeds as they are; for clips, the frames [B * T, 3, S, S] and each clip's seed T times.
     """
     frames = samples.flatten(0, -4)
     return frames, seeds.repeat_interleave(len(frames) // len(seeds))

@@ -27,7 +27,7 @@ RATE_FACTORS = (23, 40)
 
 
 def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
-    """Return images after x264 at a constant rate factor, each encoded alone.
+    """Return images after x264 at a constant rate factor, each encoded separately.
 
     Args:
         images: uint8 [B, 3, H, W], RGB.

@@ -242,7 +242,7 @@ def metric_from_function(
 
 
 def per_resample(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics that are computed anew on every resample; ``compute`` receives the data and the rows."""
+    """Family of metrics that are computed separately on every resample; ``compute`` receives the data and the rows."""
     width = data.resampling.weights.shape[1]
     bundle = data.resampling.bundle[data.cluster]
     found = {}

@@ -1,4 +1,4 @@
-"""Sentences on what a comparison of models, or a gap between the levels of a group, does and does not show.
+"""Sentences on comparisons of models and on gaps between the levels of a group.
 
 A difference of two models is significant if its p-value, corrected by Holm's method, is below 0.05 and its interval
 excludes 0. A gap is significant if it is larger than expected under equal performance. The page defines both terms
@@ -29,7 +29,7 @@ def is_significant(item: Comparison) -> bool:
 
 
 def comparison_sentence(item: Comparison) -> str:
-    """Return what the difference of two models in a metric shows."""
+    """Return a sentence on the difference of two models in a metric."""
     found, title = item.difference, METRICS[item.metric].title
     if found.value is None or found.low is None or found.high is None:
         return f"{item.first} and {item.second} cannot be compared in {title}: {found.why}."
@@ -67,7 +67,7 @@ def gap_comparison_sentence(item: Comparison) -> str:
 
 
 def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
-    """Return what the gap of one model in the decision metric shows; "" if the group has no gap."""
+    """Return a sentence on the gap of one model in the decision metric; "" if the group has no gap."""
     metric = audited.decision_metric
     gap, title = audited.gaps.get(group, {}).get(f"{metric}_difference"), METRICS[metric].title
     if gap is None or gap.value is None or gap.more is None:

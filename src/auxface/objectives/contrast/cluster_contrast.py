@@ -87,7 +87,7 @@ class ClusterContrast(Objective):
 
     Args:
         options: the recipe section.
-        context: what the objective is built for.
+        context: the encoder and the tasks for which the objective is built.
     """
 
     views = tuple(ViewRequest("contrast_crop", {"number": number}) for number in (1, 2))

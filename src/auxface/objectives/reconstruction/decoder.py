@@ -29,10 +29,10 @@ class DecoderSize(NamedTuple):
 
 
 def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> DecoderSize:
-    """Return the size of the decoder: what the recipe sets, and else the published size for the encoder.
+    """Return the size of the decoder: the size in the recipe, else the published size for the encoder.
 
-    Hierarchical encoders, for which no size is published, have the small decoder whatever their width, since their
-    grid is coarse. Where the recipe sets a width that the published heads do not divide, there are fewer heads.
+    Hierarchical encoders of any width have the small decoder, since no size is published for them and their grid is
+    coarse. If the published number of heads does not divide the width in the recipe, there are fewer heads.
 
     Raises:
         InputError: the heads do not divide the width.
@@ -113,7 +113,7 @@ class Decoder(nn.Module):
         """Return the token of every patch after the blocks, [B, N, width].
 
         Where the encoder drops masked patches, the mask token takes their places. Where it keeps a token for every
-        patch, the mask token is added to those of masked patches. Prefix tokens take part without a position.
+        patch, the mask token is added to those of masked patches. Prefix tokens have no position.
         """
         tokens = self.embed(features.tokens)
         if mask is None:

@@ -180,7 +180,7 @@ def learnable(
     Args:
         train_images: uint8 [N, 3, S, S].
         held_out_images: uint8 [M, 3, S, S], other faces at the same size.
-        targets: of images, not of video clips.
+        targets: targets of images, not of video clips.
         patch_size: side of a patch in pixels; a face needs at least 5 x 5 patches.
         faces: at most this many of each, evenly spread, are used.
 
