@@ -51,7 +51,7 @@ def plain_name(name: str) -> str:
 
 
 def class_scores(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """Return class to column for columns such as prob_happy, P(happy) or happy that name values of the truth."""
+    """Return the score column of each class, for names such as prob_happy, P(happy) or happy."""
     if not 2 <= len(labels) <= 200:
         return {}
     places = {plain_name(label): label for label in labels}
@@ -94,5 +94,5 @@ def holds_decisions(column: pd.Series, labels: Sequence[str]) -> bool | None:
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Return whether a column holds numbers, also as text."""
+    """Return whether a column holds numbers, possibly as text."""
     return to_numbers(column) is not None

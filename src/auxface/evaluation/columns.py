@@ -98,7 +98,7 @@ def has_our_names(names: Sequence[str], columns: Columns) -> bool:
 
 
 def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str]:
-    """Return the columns to read: for a table of auxface its own and the named ones, else all."""
+    """Return the names of the columns to read; in a table of auxface, columns without a use are not read."""
     if not has_our_names(names, columns):
         return [name for name in names if name]
     named = {find_column(name, names, where) for name in columns.named()}

@@ -182,7 +182,7 @@ def _summed_distance(metric: str, levels: Mapping[str, LevelDraws], overall: Lev
 
 
 def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, list[str]] | str:
-    """Return the widened draws [levels, 1+R] and names of the levels in gaps; if fewer than two are, the reason."""
+    """Return the widened draws [levels, 1+R] and names of the levels in gaps, or the reason if there are too few."""
     measured = {name: metrics[metric] for name, metrics in levels.items() if in_gaps(metrics[metric])}
     if len(measured) < 2:
         return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters or more; a gap needs two"

@@ -111,7 +111,7 @@ def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _spellings(frame: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
-    """Return group column to plain name to the spellings of a level, the most frequent first."""
+    """Return the spellings of each level, the most frequent first, by group column and plain name."""
     found: dict[str, dict[str, list[str]]] = {}
     for name in map(str, frame.columns):
         if name.startswith("group."):

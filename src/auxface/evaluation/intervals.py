@@ -70,7 +70,7 @@ class Resampling:
         levels: int,
         cluster: np.ndarray,
     ) -> np.ndarray:
-        """Return sum over sum per level and resample, float64 [levels, 1+R]; ``denominator`` None counts samples."""
+        """Return the ratio of two sums per level and resample, float64 [levels, 1+R]; default: per sample."""
         above = self.sums(level, cluster, levels, numerator.astype(float))
         below = self.sums(level, cluster, levels, None if denominator is None else denominator.astype(float))
         parts = []
@@ -331,7 +331,7 @@ class Draws:
 
 
 def _quantiles(draws: Draws) -> tuple[float, float]:
-    """Return the quantiles of the resamples, widened for the units where these are fewer than the clusters."""
+    """Return the quantiles of the resamples, widened if there are fewer units than clusters."""
     units = draws.clusters if draws.units is None else max(2, min(draws.clusters, draws.units))
     finite = draws.values[1:][np.isfinite(draws.values[1:])]
     tail = (1 - CONFIDENCE) / 2

@@ -37,7 +37,7 @@ LevelDraws = dict[str, Draws]
 
 @dataclass(frozen=True)
 class Measured:
-    """Level to metric to draws; for a multi-label task also per attribute."""
+    """The draws of each metric by level; for a multi-label task also by attribute."""
 
     levels: dict[str, LevelDraws]
     attributes: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
@@ -79,12 +79,12 @@ def measure(
 
 @dataclass(frozen=True)
 class _Level:
-    """The samples of one level: their number and that of their clusters by subset, and why it is not measured.
+    """The numbers of samples and clusters of one level by subset, and the reason if it is not measured.
 
     ``equal_weight``: independent units of a mean over classes, which all have the same weight.
 
-    Subsets are "all"; where there are classes "rarest class" (clusters alone: of the class that has the fewest); with
-    two classes also "positive", "negative" and "predicted positive". ``only_class`` is the class if only one occurs.
+    The subsets are "all"; if there are classes, "rarest class" (only clusters, of the class with the fewest); with two
+    classes also "positive", "negative" and "predicted positive". ``only_class`` is the class if only one occurs.
     """
 
     sizes: Mapping[str, int]

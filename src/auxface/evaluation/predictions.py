@@ -87,7 +87,7 @@ class ScoredTask(Task):
         return [f"true.{self.name}"]
 
     def score_columns(self) -> list[str]:
-        """Return the columns of the scores, one per class (binary: the positive class alone)."""
+        """Return the columns of the scores, one per class (binary: only of the positive class)."""
         names = self.classes[1:] if self.kind == "binary" else self.classes
         return [f"score.{self.name}.{name}" for name in names]
 
@@ -206,7 +206,7 @@ def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
 
 
 def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
-    """Return the predicted class index, int64 [N]: as decided, else at the threshold, else of the highest score."""
+    """Return the predicted class index, int64 [N]: the decision, else by threshold, else by the highest score."""
     if samples.decided is not None:
         return samples.decided
     if task.kind == "binary":

@@ -113,7 +113,7 @@ class TaskAudit:
 
     @property
     def primary_metric(self) -> str:
-        """The metric by which models are ranked: that of the kind, or the next one that these samples have."""
+        """The metric by which models are ranked: that of the kind of task, or the next one that was measured."""
         kind = self.task.kind
         return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
 

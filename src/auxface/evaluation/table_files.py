@@ -175,7 +175,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
 
 
 def _as_categories(names: list[str]) -> Any:
-    """Return the type of the columns that repeat few texts, which take less memory as categories."""
+    """Return the categorical type for columns with few distinct texts, which saves memory."""
     return {name: "category" for name in names if name.startswith("group.") or name in _TEXTS}
 
 

@@ -35,8 +35,8 @@ class Answer:
         threshold: the stored threshold of a binary task; one per attribute for a multi-label task; else None.
         abstained: whether the score lies in the model's abstain band.
         value: the expected value of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
-        learned: whether validation showed that the model has learned what it would answer: an AUC clearly above chance
-            (of a multi-label task: of any attribute); None if it was not measured.
+        learned: whether the model has learned the answered class, by its AUC on the validation split (multi-label: any
+            attribute); None if it was not measured.
         not_learned: the classes or attributes that the model has not learned.
         headline: the answered names of which the validated precision is at least 0.8 or the probability is above one
             half.
@@ -95,12 +95,12 @@ def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
 
 
 def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Return probabilities at the stored temperature, float32 [N, outputs], of logits [N, outputs]."""
+    """Return probabilities at the stored temperature, float32 [N, outputs], from logits [N, outputs]."""
     return probabilities(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 
 def ordinal_values(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Return the expected value of an ordinal task, float32 [N], at the stored temperature, of logits [N, outputs]."""
+    """Return the expected value of an ordinal task at the stored temperature, float32 [N], from logits."""
     return expected_value(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 

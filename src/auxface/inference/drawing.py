@@ -71,12 +71,12 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
 
 
 def _short(answer: Answer) -> str:
-    """Return the text of an answer for a label: of attributes the reliable ones only."""
+    """Return the text of an answer for a label: for attributes, only the reliable ones."""
     return str(answer) if not isinstance(answer.answer, list) else ", ".join(answer.headline) or "no certain attribute"
 
 
 def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """Enlarge an image that is too small for labels by a whole number, together with the boxes of its faces.
+    """Enlarge an image that is too small for labels by a whole factor, together with the boxes of its faces.
 
     Args:
         image: uint8 RGB [H, W, 3].

@@ -127,7 +127,7 @@ def export_model(
 
 
 class ExportedModel(nn.Module):
-    """A model as it is exported: from images to the calibrated scores and logits of every task.
+    """The exported form of a model: it maps images to the calibrated scores and logits of every task.
 
     Args:
         saved: the model. Normalization, and the texture map of a model that classifies texture, are part of the module.

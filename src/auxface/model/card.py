@@ -62,7 +62,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
 
 
 def _evidence(config: ModelConfig) -> list[str]:
-    """Return the section on what the model has learned, by the validation split; empty where that was not measured."""
+    """Return the section on the classes that the model has learned, by validation; empty if not measured."""
     rows = [
         f"| {_words(task.name)} | {_words(name)} | {_interval(one)} | "
         f"{'-' if one.precision is None else format(one.precision, '.2f')} | {one.n} | "

@@ -29,7 +29,7 @@ class LevelThresholdRecord(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What the validation split shows of one class or attribute (of an ordinal task: of its value)."""
+    """Evidence from the validation split for one class or attribute (ordinal task: for its value)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

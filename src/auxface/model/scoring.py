@@ -101,12 +101,12 @@ def score_images(
 
 @torch.inference_mode()
 def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
-    """Return the features that the heads read of every image, float32 [N, D], on the CPU.
+    """Return the pooled features of every image, which the heads read, float32 [N, D], on the CPU.
 
     Args:
         model: the model; its training mode is restored afterwards.
-        images: uint8 [N, 3, S, S], resized to the model's input size where they have another; or clips
-            [N, T, 3, S, S] at that size.
+        images: uint8 [N, 3, S, S], resized to the model's input size if necessary; or clips [N, T, 3, S, S] at that
+            size.
     """
     device = next(model.parameters()).device
     was_training = model.training

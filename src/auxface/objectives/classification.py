@@ -160,7 +160,7 @@ class OrderedThresholds(nn.Module):
         self.gaps = nn.Parameter(torch.full((thresholds - 1,), math.log(math.expm1(distance))))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [B, D] to logits [B, thresholds], descending along a row."""
+        """Convert features [B, D] to logits [B, thresholds], descending along a row."""
         gaps = F.softplus(self.gaps)
         thresholds = torch.cat([self.first, self.first + gaps.cumsum(dim=0)])
         return self.score(features) - thresholds

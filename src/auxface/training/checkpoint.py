@@ -301,7 +301,7 @@ def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> 
 
 
 def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) -> None:
-    """Check that the number of usable images is that of the run's start; another number would change the order.
+    """Check that the number of usable images, which determines their order, has not changed since the run's start.
 
     Args:
         folder: folder of the run.

@@ -131,7 +131,7 @@ class FirstImages:
         self.seconds_per_image = 0.0
 
     def __call__(self, manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
-        """Return :func:`auxface.data.samples.load_first_samples` and measure the time."""
+        """Return the result of :func:`auxface.data.samples.load_first_samples` and measure its time."""
         start = time.perf_counter()
         samples, count = load_first_samples(manifest, name, recipe)
         self.seconds_per_image = (time.perf_counter() - start) / count

@@ -1,8 +1,8 @@
-"""What the validation split shows of every class and attribute: AUC with its interval, and precision of the decisions.
+"""Evidence from the validation split for every class and attribute: AUC with its interval, precision of decisions.
 
-A class whose AUC is not clearly above chance is *not learned*, and the model does not answer it. Intervals are those of
-an audit: a bootstrap by cluster (video, else source, else row). Weights and thresholds were chosen on the same rows, so
-the figures are a little too good.
+A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are those
+of an audit: a bootstrap by cluster (video, else source, else row). Weights and thresholds were chosen on the same rows,
+so the figures are optimistic.
 
 Example::
 
@@ -34,9 +34,9 @@ _METRICS = (METRICS["auc"], METRICS["precision"])
 def measure_evidence(
     record: TaskRecord, logits: np.ndarray, labels: Tensor, table: pd.DataFrame
 ) -> dict[str, Evidence]:
-    """Return the evidence by class (all of a binary or class task), by attribute, or for an ordinal task by its name.
+    """Return the evidence by class, by attribute, or, for an ordinal task, by the name of the task.
 
-    A class task with more than 200 classes has none.
+    It is empty for a class task with more than 200 classes.
 
     Args:
         record: the task with its temperature and thresholds.

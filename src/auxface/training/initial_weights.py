@@ -113,7 +113,7 @@ def _from_file(path: Path) -> Start:
 
 
 def _architecture(path: Path) -> str:
-    """Return the pinned timm encoder whose weights have the names and shapes of a file's."""
+    """Return the pinned timm encoder whose weights have the names and shapes of those in a file."""
     try:
         with safe_open(path, "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

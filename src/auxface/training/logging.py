@@ -128,7 +128,7 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _complete_lines(path: Path) -> list[str]:
-    """Return the lines of a file, without a last one that a kill has cut short."""
+    """Return the complete lines of a file; a last line that a kill has truncated is dropped."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")

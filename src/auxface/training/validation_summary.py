@@ -69,7 +69,7 @@ def conclusions(
         figures: see :func:`task_figures`.
         best_epoch: epoch of the selected weights, counted from 1.
         epochs: epochs of the recipe.
-        records: the tasks with what validation shows of their classes.
+        records: the tasks with the evidence for their classes.
     """
     sentences: list[str] = []
     behind: list[str] = []

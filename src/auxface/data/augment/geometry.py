@@ -110,7 +110,7 @@ def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
 
 
 def fractional_map(maps: Tensor, *, source: int, size: int) -> Tensor:
-    """Return affine maps [B, 2, 3] from result to source, in pixels, as maps of fractions of width and height.
+    """Convert affine maps from result to source, in pixels, to maps of fractions of width and height, [B, 2, 3].
 
     Args:
         maps: maps in pixel coordinates.

@@ -29,7 +29,7 @@ def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("contrast")
 def contrast(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Reduce the difference from the mean of each channel to 0.4 down to 0.05."""
+    """Multiply the difference from the mean of each channel by 0.4 to 0.05."""
     # Summed in double precision, so that the order of summation has no effect.
     mean = images.double().mean((2, 3), keepdim=True).to(images.dtype)
     return (images - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[level] + mean
@@ -76,7 +76,7 @@ def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("pixelate")
 def pixelate(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Reduce to 60% down to 25% of the size by averaging, and enlarge by repeating pixels."""
+    """Downscale the image to 60% to 25% of its size by averaging, and enlarge it by repeating pixels."""
     factor = (0.6, 0.5, 0.4, 0.3, 0.25)[level]
     height, width = images.shape[-2:]
     small = (int(width * factor), int(height * factor))
@@ -98,7 +98,7 @@ def jpeg_quality(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("resize")
 def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Reduce to 80%, 60%, 40%, 30% or 20% of the size, bilinear with antialiasing, and enlarge (not published)."""
+    """Downscale to 80%, 60%, 40%, 30% or 20% of the size, bilinear with antialiasing, and enlarge (not published)."""
     factor = (0.8, 0.6, 0.4, 0.3, 0.2)[level]
     size = images.shape[-2:]
     small = F.interpolate(images, size=[max(round(side * factor), 1) for side in size], mode="bilinear", antialias=True)

@@ -132,7 +132,7 @@ def require_root(root: Path, layout: str) -> Path:
 
 
 def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
-    """Return the first of several possible places of a file that exists.
+    """Return the first existing path among the possible places of a file.
 
     Raises:
         InputError: none exists; the message names them.
@@ -141,7 +141,7 @@ def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
 
 
 def require_folder(root: Path, names: Sequence[str], layout: str) -> Path:
-    """Return the first of several possible places of a folder that exists.
+    """Return the first existing path among the possible places of a folder.
 
     Raises:
         InputError: none exists; the message names them.

@@ -34,7 +34,7 @@ def is_sharded(manifest: Manifest) -> bool:
 
 
 def refuse_shards(manifest: Manifest, path: Path) -> None:
-    """Check that a manifest's images are files of their own.
+    """Check that the images of a manifest are separate files.
 
     Raises:
         InputError: they are in shards.

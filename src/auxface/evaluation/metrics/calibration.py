@@ -166,7 +166,7 @@ def _confidence(true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Return the bin of each score, int64 [N]; a bin holds its lower edge, the last one also 1."""
+    """Return the bin of each score, int64 [N]; a bin includes its lower edge, and the last one also 1."""
     edges = np.linspace(0, 1, bins + 1)[1:-1]
     return np.searchsorted(edges, confidence, side="right")
 

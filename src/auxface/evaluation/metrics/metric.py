@@ -165,7 +165,7 @@ class Metric:
 
 
 def mean_over_samples(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics that are a mean over samples, or a sum over another sum.
+    """Family of metrics that are a mean over samples, or a ratio of two sums.
 
     ``compute`` receives the :class:`MetricInput` and returns the numerator, float or bool [N], and the denominator
     [N], or None for the number of samples; it returns None if the input cannot have the metric.

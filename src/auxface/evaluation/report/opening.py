@@ -43,7 +43,7 @@ def opening_sentences(audit: Audit, task: str) -> list[Sentence]:
 
 
 def best_model(audit: Audit, task: str) -> str:
-    """Return the model with the best primary metric; the first one of equals."""
+    """Return the model with the best primary metric; the first one if several are equal."""
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     best = next(iter(found))
     for name, audited in found.items():

@@ -25,7 +25,7 @@ _Rows = dict[str, list[dict[str, object]]]
 
 
 def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
-    """Return file name without suffix (such as models, groups, gaps, robustness, comparisons) to table."""
+    """Return the CSV tables by file name without suffix, such as models, groups, gaps and comparisons."""
     rows: _Rows = {}
     for model, audited in audit.models.items():
         _add_excluded(rows, audited, {"model": model})

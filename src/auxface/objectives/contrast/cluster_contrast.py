@@ -64,7 +64,7 @@ def broadcast_first(values: Tensor) -> Tensor:
 
 
 class _GatherRows(torch.autograd.Function):
-    """[n, ...] of each process to [processes, n, ...]."""
+    """Gather [n, ...] of each process to [processes, n, ...]."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
