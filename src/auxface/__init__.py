@@ -11,16 +11,20 @@ Data:
     texture_learnable  Measure how well each reconstruction target can be predicted.
 
 Models:
-    plan               Plan a training from the data and a time budget, and write it as a recipe. train
-    Train a model on a manifest and write its directory. evaluate           Measure models on a split: predictions and a
-    report by group. predict            Predict the classes of images and videos. explain            Draw the parts of
-    an image that an answer depends on. export             Write a model as an ONNX file. serve_model        Serve a
-    model as an HTTP API with a web page. Predictor          A trained model that predicts the classes of faces in
-    images. JointModel         Encoder, heads and auxiliary objectives, as a torch module.
+    plan               Plan a training from the data and a time budget, and write it as a recipe.
+    train              Train a model on a manifest and write its directory.
+    evaluate           Measure models on a split: predictions and a report by group.
+    predict            Predict the classes of images and videos.
+    explain            Draw the parts of an image that an answer depends on.
+    export             Write a model as an ONNX file.
+    serve_model        Serve a model as an HTTP API with a web page.
+    Predictor          A trained model that predicts the classes of faces in images.
+    JointModel         Encoder, heads and auxiliary objectives, as a torch module.
 
 Measurements:
-    audit              Measure the predictions of any model by group. study              Train a grid of recipes and
-    seeds, and compare the models with intervals. study_report       Write the report of a study from its finished runs.
+    audit              Measure the predictions of any model by group.
+    study              Train a grid of recipes and seeds, and compare the models with intervals.
+    study_report       Write the report of a study from its finished runs.
 
 Installation:
     demo               Train and compare three models on synthetic faces.

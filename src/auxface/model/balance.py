@@ -38,7 +38,7 @@ _LARGEST_RATIO = 1e4
 
 
 def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
-    """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries have the rest.
+    """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries get the rest.
 
     Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
     ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained.

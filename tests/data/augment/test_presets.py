@@ -149,7 +149,7 @@ def test_without_mirroring_the_left_side_stays_left(preset):
     assert bool((crops[1] > 0).all())
 
 
-def test_erasing_noise_is_standard_normal_where_images_are_standardized():
+def test_erasing_noise_is_standard_normal_after_standardizing():
     """After standardization, as timm's erasing has it: mean 0, standard deviation 1 in each channel, not clipped."""
     images = torch.full((400, 3, 32, 32), 128, dtype=torch.uint8)
     primary = make_views(images, torch.arange(400), "ssat", size=32).primary

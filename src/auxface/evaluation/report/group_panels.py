@@ -217,7 +217,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """One training set on one test set: value, shade in 0..1 (None: not measured), whether both are the same."""
+    """A cell of the matrix: value, shade in 0..1 (None: not measured), whether training and test set are equal."""
 
     cell: Cell
     n: str
@@ -227,7 +227,7 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Models, named by their training sets, against test sets."""
+    """The cross-dataset matrix: a row per model, named by its training set, and a column per test set."""
 
     metric: str
     tests: tuple[str, ...]

@@ -50,7 +50,7 @@ def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -
 
 
 def _add(rows: _Rows, found: TaskAudit, where: dict[str, object], unit: str, prefix: str = "") -> None:
-    """Add the metrics of samples or of videos; those of single attributes go into files of their own."""
+    """Add the metrics of samples or of videos; metrics of single attributes go into separate files."""
     where = where | {"unit": unit}
     _put(rows, f"{prefix}models", found.overall, where)
     for group, levels in found.groups.items():

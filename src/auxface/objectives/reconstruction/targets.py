@@ -82,8 +82,8 @@ class PatchTarget:
 
         Args:
             clean: uint8 [B, 3, H, W], or video clips [B, T, 3, H, W].
-            mean: [1, 3, 1, 1], which standardizes RGB together with ``std``.
-            std: [1, 3, 1, 1].
+            mean: [1, 3, 1, 1], channel means with which RGB is standardized.
+            std: [1, 3, 1, 1], channel standard deviations.
             places: int64 [B, M], numbers of patches; None: all patches.
 
         Returns:
