@@ -5,8 +5,8 @@ Example::
     result = demo(Path("runs/demo"))
     result.page  # the report
 
-The demo shows every step from images to a report on a machine without data or GPU. One seed on synthetic faces is no
-evidence about methods.
+The demo shows every step from images to a report on a machine without data or GPU. One seed on synthetic faces is not
+evidence on methods.
 """
 
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ def clip_model(clips, tmp_path_factory):
     return folder
 
 
-def test_train_evaluate_predict(run, clips, tmp_path):
+def test_a_clip_model_trains_evaluates_and_predicts(run, clips, tmp_path):
     checked = run("train", "l_ssat_video", "--data", clips, *WORDS, "--check", "--device", "cpu", "--json")
     assert checked.code == 0, checked.err
     # 12 videos with 3 clips each, two epochs, batches of 12.

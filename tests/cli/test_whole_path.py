@@ -11,7 +11,7 @@ from auxface.data.manifest import read_manifest
 from auxface.model.directory import load_model
 
 
-def test_train_evaluate_predict(run, sixty, small, tmp_path):
+def test_an_image_model_trains_evaluates_and_predicts(run, sixty, small, tmp_path):
     trained = run("train", "recipes/l_ssat.yaml", "--data", sixty, "--out", "model", *small, "--set", "tasks=[emotion]")
     assert trained.code == 0, trained.err
     assert "balanced_accuracy" in trained.out
@@ -78,7 +78,7 @@ def test_several_models_are_evaluated_together(run, sixty, trained):
     assert set(json.loads(done.out)["tasks"]) == {"emotion", "forged"}
 
 
-def test_json_is_all_of_standard_output(run, sixty, small):
+def test_standard_output_holds_only_json(run, sixty, small):
     done = run(
         "train", "supervised", "--data", sixty, "--out", "m", *_supervised(small), "--set", "tasks=[emotion]", "--json"
     )

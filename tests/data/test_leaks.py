@@ -65,7 +65,7 @@ def test_a_thumbnail_survives_encoding(faces):
     assert np.array_equal(decode_thumbnail(encode_thumbnail(pixels)), pixels)
 
 
-def test_leaks_equal_those_counted_by_hand():
+def test_leaks_equal_those_of_a_plain_count():
     table = pd.DataFrame({"split": ["train", "train", "test", "val"], "dataset": "d", "source": ["a", "b", "a", "c"]})
     copies = pd.DataFrame({"first": [0, 0, 1], "second": [1, 2, 3], "likeness": 1.0})
     leaks = find_leaks(table, copies)

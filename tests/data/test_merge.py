@@ -69,7 +69,7 @@ def test_a_group_value_never_becomes_a_label(tmp_path, celeba, utk):
     assert merged.manifest.table["age_group"][:4].isna().all()
 
 
-def test_people_of_two_data_sets_stay_apart(tmp_path, celeba):
+def test_people_of_two_data_sets_are_distinct(tmp_path, celeba):
     other = written(tmp_path, "lfw", {"person": ["7", "x", "x", None]}, {"person": Label("identity")})
     people = merge_manifests([celeba, other], tmp_path / "all.parquet").manifest.table["person"]
     assert people[:4].tolist() == ["celeba/7", "celeba/7", "celeba/8", "celeba/9"]

@@ -85,7 +85,7 @@ def test_warmup_rises_from_zero_and_weight_zero_is_not_run():
     assert taught(model, TrainProgress())[0] == {"encoder", "primary"}
 
 
-def test_learned_weights_minimize_the_sum_where_kendall_says():
+def test_learned_weights_minimize_the_objective_of_kendall():
     balance = LearnedBalance(("a", "b"))
     losses = {"a": torch.tensor(0.2), "b": torch.tensor(3.0)}
     factors = {"a": 1.0, "b": 1.0}

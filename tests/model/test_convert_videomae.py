@@ -114,7 +114,7 @@ def test_texture_is_rebuilt_frame_by_frame(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["scalar", "bits", "histogram"])
-def test_three_planes_are_rebuilt_where_their_voxels_are(encoding):
+def test_three_planes_are_reconstructed_at_their_voxels(encoding):
     ours, batch = Clips(target=(Target(name="lbp_top", encoding=encoding),), normalize_target=False), read_clips()
     wanted = ours.auxiliaries["reconstruction"].reconstruct(ours.encoder, batch)[0].target
     gray = torch.stack([texture.gray(clip) for clip in batch.clean])

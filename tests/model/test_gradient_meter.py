@@ -88,7 +88,7 @@ def test_the_weight_follows_a_norm_that_falls_steeply():
     assert 0.5 < meter.weight("a", ratio=1) <= 1
 
 
-def test_a_norm_of_zero_leaves_the_running_means_alone():
+def test_a_norm_of_zero_leaves_the_running_means_unchanged():
     meter, point = GradientMeter(NAMES[:2]), torch.nn.Parameter(torch.zeros(1))
     for scale in (2.0, 0.0):
         meter.accumulate(losses_of(point, primary=[1.0], a=[scale]), [point])
@@ -96,7 +96,7 @@ def test_a_norm_of_zero_leaves_the_running_means_alone():
     assert meter.weight("a", ratio=1) == pytest.approx(0.5)
 
 
-def test_an_overflow_leaves_the_running_means_alone():
+def test_an_overflow_leaves_the_running_means_unchanged():
     meter, point = GradientMeter(NAMES[:2]), torch.nn.Parameter(torch.zeros(1))
     meter.accumulate(losses_of(point, primary=[2.0], a=[1.0]), [point])
     meter.finish({"primary": 1.0, "a": 1.0})

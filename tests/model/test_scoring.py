@@ -50,7 +50,7 @@ def assert_same_alone_and_in_batches(model: JointModel, images: np.ndarray) -> N
             np.testing.assert_allclose(together[name], logits, rtol=0, atol=TOLERANCE, err_msg=f"{name}, {size}")
 
 
-def test_an_image_alone_and_in_any_batch_scores_the_same(model, images):
+def test_an_image_has_the_same_score_in_any_batch(model, images):
     assert_same_alone_and_in_batches(model, images)
 
 

@@ -76,7 +76,7 @@ def test_a_row_with_an_unknown_label_is_a_cluster_of_its_own():
     assert len(set(numbers)) == 4
 
 
-def test_information_by_hand():
+def test_information_equals_a_worked_example():
     clusters = np.array([0, 0, 1, 1])
     assert entropy(clusters) == pytest.approx(math.log(2))
     assert information(clusters, np.array([5, 5, 7, 7])) == pytest.approx((math.log(2), 0))

@@ -49,7 +49,7 @@ def test_the_constant_of_histograms_has_their_mean_divergence():
 
 
 @pytest.mark.parametrize(("encoding", "maps", "bits"), [("scalar", 1, 1), ("bits", 1, 4), ("histogram", 2, 1)])
-def test_on_its_own_faces_the_constant_has_its_expected_loss(encoding, maps, bits):
+def test_the_constant_has_its_expected_loss_on_its_own_faces(encoding, maps, bits):
     targets = torch.rand(8, 2, 8, generator=GENERATOR)
     if encoding == "bits":
         targets = (targets > 0.4).float()

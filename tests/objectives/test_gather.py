@@ -45,7 +45,7 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one(two_processes, loss
         torch.testing.assert_close(two.get(name, torch.zeros_like(value)), value, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_a_process_alone_keeps_its_rows():
+def test_a_single_process_keeps_its_rows():
     rows = torch.randn(3, 2)
     assert gather_rows(rows) is rows
     assert broadcast_first(rows) is rows

@@ -116,7 +116,7 @@ def test_normalized_patches_have_no_mean_and_unit_variance():
         Target(name="histogram_of_oriented_gradients", encoding="bits"),
     ],
 )
-def test_a_target_that_does_not_exist_is_one_sentence(target):
+def test_an_unknown_target_is_an_error_of_one_sentence(target):
     with pytest.raises(InputError, match=r"auxiliary\.target"):
         PatchTarget(target, 8)
 

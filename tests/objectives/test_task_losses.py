@@ -19,7 +19,7 @@ def test_class_weights_equal_torch():
     torch.testing.assert_close(weighted_mean(*sample_losses(task, LOGITS, LABELS)), wanted)
 
 
-def test_focal_loss_of_single_labels_by_hand():
+def test_focal_loss_of_single_labels_equals_its_formula():
     task = LearnedTask("t", "class", ("a", "b", "c"), focal_gamma=2.0)
     each, _ = sample_losses(task, LOGITS, LABELS)
     right = LOGITS.softmax(dim=1)[0, 0]

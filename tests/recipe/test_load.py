@@ -15,7 +15,7 @@ def test_packaged_recipe_loads_and_carries_its_own_name(name):
     assert load_recipe(name) == load_recipe(f"{name}.yaml")
 
 
-def test_published_defaults():
+def test_defaults_are_the_published_values():
     recipe = load_recipe("ssat")
     assert recipe.primary_weight == 0.1
     assert recipe.auxiliary is not None
@@ -83,7 +83,7 @@ def test_an_unknown_recipe_names_the_nearest():
         load_recipe("l_sat")
 
 
-def test_recipes_in_a_circle_are_refused(tmp_path):
+def test_circular_base_recipes_are_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("base: b.yaml\n")
     (tmp_path / "b.yaml").write_text("base: a.yaml\n")
     with pytest.raises(InputError, match="circle"):

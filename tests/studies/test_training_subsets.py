@@ -65,7 +65,7 @@ def test_each_seed_keeps_other_labels_of_one_number(task):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_tenth_of_an_ordinal_scale_keeps_its_share(seed):
+def test_every_tenth_of_an_ordinal_scale_keeps_its_fraction(seed):
     reduced = drop_labels(faces(), "age", 0.1, seed).table
     training = reduced["split"] == "train"
     tenths = (reduced["age"][training & reduced["age"].notna()] // 40).value_counts()

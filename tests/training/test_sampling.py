@@ -167,7 +167,7 @@ def test_group_weights_are_those_of_the_labeled_images():
     assert (dro.group >= 0).numpy().tolist() == (partly["smile"].notna() & partly["race"].notna()).tolist()
 
 
-def test_a_batch_knows_where_its_views_lie_in_the_source():
+def test_a_batch_maps_its_views_to_the_source():
     """The map in fractions: a marked pixel of the source is found where the map says."""
     images = np.zeros((3, 3, 64, 64), np.uint8)
     images[:, :, 20:24, 36:40] = 255

@@ -1,4 +1,4 @@
-"""Score a split of a manifest: models and ONNX files loaded and checked, on unchanged and on perturbed images.
+"""Score a split of a manifest with models and ONNX files, on unchanged and on perturbed images.
 
 Example::
 

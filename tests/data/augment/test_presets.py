@@ -121,7 +121,7 @@ def test_ssat_erases_a_quarter_of_the_images():
     assert rough.float().mean().item() == pytest.approx(0.25, abs=0.06)
 
 
-def test_crop_changes_geometry_alone(faces):
+def test_crop_changes_only_the_geometry(faces):
     views = make_views(faces.repeat(50, 1, 1, 1), torch.arange(50 * len(faces)), "crop", size=32)
     assert torch.equal(views.primary, views.clean.float().div(255))
     # The map from a view of 32 pixels to an image of 64 enlarges areas by 4 where the crop is the whole image.

@@ -48,7 +48,7 @@ def test_a_training_view_keeps_97_percent_of_the_detail(shared_data, pack, view)
     assert detail(clean(decoded(images, side))) >= 0.97 * detail(clean(decoded(images, native)))
 
 
-def test_images_shrunk_first_would_lose_more_than_that(shared_data):
+def test_images_downscaled_first_lose_more_detail(shared_data):
     paths = some_images(shared_data / "demographics_utkface")
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     seeds = torch.arange(len(images))

@@ -43,7 +43,7 @@ def test_a_layout_gives_the_same_valid_manifest_twice(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if not name.startswith("synthetic")])
-def test_a_wrong_folder_is_refused_by_name(name, tmp_path):
+def test_a_wrong_folder_is_refused_and_named(name, tmp_path):
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "empty", tmp_path / "nowhere"):
         with pytest.raises(InputError, match=root.name):

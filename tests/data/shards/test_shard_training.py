@@ -88,7 +88,7 @@ def test_an_epoch_reads_a_few_shards_at_a_time(images, monkeypatch, at_once):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
-def test_processes_run_equal_batches_and_see_each_image_once(images, ranks):
+def test_processes_run_equal_batches_and_read_each_image_once(images, ranks):
     loader = loader_of(images)
     counted: list[int] = []
     for indices in loader.draws(2):

@@ -80,7 +80,7 @@ def test_any_function_becomes_a_metric(registered):
     assert "mcc_ratio" not in found.gaps["race"]
 
 
-def test_a_function_sees_the_rows_of_each_resample(registered):
+def test_a_function_receives_the_rows_of_each_resample(registered):
     registered(metric_from_function("own_accuracy", lambda true, predicted: (true == predicted).mean(), bounds=(0, 1)))
     table = forged_predictions(n=500)
     rows = np.arange(500)

@@ -76,7 +76,7 @@ def motion_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("zoom_blur")
 def zoom_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Average the image over zoom factors from 1 to 1.1 up to 1.3."""
+    """Average the image over zoom factors from 1 to at most 1.1 (severity 1) or 1.3 (severity 5)."""
     stop, step = ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))[level]
     factors = np.arange(1.0, stop, step)
     out = images.clone()
