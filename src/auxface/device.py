@@ -55,15 +55,6 @@ def check_device(device: str) -> None:
         raise InputError(f"--device {device}: torch finds no such device on this machine; use --device auto")
 
 
-def computes_bf16(device: str) -> bool:
-    """Return whether a device multiplies bf16 matrices in hardware, faster than fp32."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
-    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def free_memory(device: str) -> float:
     """Return the free memory of a device in bytes; for ``cpu`` and ``mps``, that of the machine."""
     import psutil

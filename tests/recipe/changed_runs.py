@@ -134,6 +134,7 @@ CHANGES = {
     "Train.precision": ((*ALONE, "train.precision=fp32"), ("train.precision=bf16",), W),
     "Train.attention": (ALONE, ("train.attention=plain",), "built"),
     "Train.channels_last": (ALONE, ("train.channels_last=true",), "built"),
+    "Train.threads": (ALONE, ("train.threads=2",), "threads"),
     "Train.compile": (ALONE, ("train.compile=true",), "compiled"),
     "Train.checkpoint_activations": (ALONE, ("train.checkpoint_activations=true",), "built"),
     "Train.select_on": (ALONE, ("train.select_on=loss",), LOG),

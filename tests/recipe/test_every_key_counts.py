@@ -99,11 +99,12 @@ def observe(settings, where, folder, monkeypatch):
     recipe = load_recipe("l_ssat", ["train.epochs=2", "train.batch_size=8", "train.precision=fp32", *settings])
     if where == "clip":
         return str(clip_sampling(recipe)), build_encoder(recipe.encoder).grid
-    seen = {"batches": 0, "decoded": set(), "compiled": 0}
+    seen = {"batches": 0, "decoded": set(), "compiled": 0, "threads": 0}
     batch, compile_block = DataLoader.batch, nn.Module.compile
 
     def counted(self, *arguments, **given):
         seen["batches"] += 1
+        seen["threads"] = torch.get_num_threads()
         return batch(self, *arguments, **given)
 
     monkeypatch.setattr(DataLoader, "batch", counted)

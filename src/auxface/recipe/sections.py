@@ -165,12 +165,15 @@ class Train(Strict):
     """Choose a threshold for each level of the group on the validation split (binary and multilabel tasks). It is used
     where the group is known, as in ``auxface evaluate``; ``predict`` uses one threshold for all."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: bf16 on devices with bf16 units, fp32 otherwise. ``fp16`` is for GPUs only."""
+    """``auto``: fp32 or bf16, whichever a short trial at the start of training finds faster. ``fp16`` is for GPUs only.
+    The recipe that a run stores has the choices of the trial in place of ``auto``."""
     attention: Literal["auto", "fused", "plain"] = "auto"
-    """``auto``: plain in bf16 on a CPU, where it is faster, and fused otherwise."""
-    channels_last: bool = False
-    """Store images and weights of convolutions with the channels last, which is faster on many processors for
-    convolutional encoders; ``auxface plan`` measures it."""
+    """``auto``: the kernel that the trial finds faster."""
+    channels_last: Annotated[bool | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
+    """Store images and weights of convolutions with the channels last. ``auto``: where the trial finds it faster."""
+    threads: Annotated[Count | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
+    """Threads of torch on a CPU, at most one per core. ``auto``: ``OMP_NUM_THREADS`` where it is set; otherwise one or
+    all, whichever the trial finds faster while the other programs on the machine are running."""
     compile: bool = False
     """Compile the transformer blocks with torch.compile; worthwhile in long runs only."""
     checkpoint_activations: bool = False

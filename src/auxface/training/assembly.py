@@ -10,6 +10,7 @@ Example::
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask, TrainingSet
 from auxface.recipe import Recipe
 from auxface.training.data_loader import DataLoader
+from auxface.training.measured_choices import choose_speed
 from auxface.training.performance import fitting_batch_size
 from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
@@ -33,6 +35,10 @@ from auxface.training.tasks import label_tensors, tasks_for
 
 # Training images that the objectives' constant predictions are fitted to.
 _VIEWS, _VIEWS_AT_ONCE = 512, 64
+# Of the loader, until ``batch_size=auto`` is known.
+_PROVISIONAL_BATCH = 64
+# As processes exchange them.
+_PRECISIONS, _ATTENTIONS = ("auto", "fp32", "bf16", "fp16"), ("auto", "fused", "plain")
 
 Reader = Callable[[Manifest, str, Recipe], LoadedSamples]
 
@@ -42,7 +48,7 @@ class Assembly:
     """Everything that a run needs.
 
     Attributes:
-        recipe: recipe, with the batch size as a number.
+        recipe: recipe, with a value for every ``auto``.
         manifest: rows that are used for training and validation, and rows of other splits.
         tasks: tasks that the model learns.
         model: model with its initial weights, on the CPU.
@@ -50,6 +56,7 @@ class Assembly:
         validation: validation split.
         training: data on the training split, for the objectives.
         splits: rows and images of the training and validation splits.
+        trial: record of the measured choices; see :func:`auxface.training.measured_choices.choose_speed`.
     """
 
     recipe: Recipe
@@ -60,6 +67,7 @@ class Assembly:
     validation: Validation
     training: TrainingSet
     splits: dict[str, LoadedSamples]
+    trial: dict[str, Any]
 
     def image_counts(self) -> dict[str, int]:
         """Return the number of usable images (or clips) per split."""
@@ -72,7 +80,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     Args:
         recipe: recipe.
         manifest: manifest.
-        device: ``cpu``, ``cuda`` or ``mps``, for ``train.batch_size=auto``.
+        device: ``cpu``, ``cuda`` or ``mps``, on which ``auto`` is measured.
         read: function of (rows of a split, name of the split, recipe) that returns the usable images. By default,
             training images are large enough to crop from, and validation images have the input size.
 
@@ -86,9 +94,6 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     recipe = model.recipe
     readers = {"train": read or load_training_samples, "val": read or load_samples}
     splits = {split: reader(used.only(split), split, recipe) for split, reader in readers.items()}
-    if recipe.train.batch_size == "auto":
-        found = fitting_batch_size(model, device, image_count=len(splits["train"].images))
-        recipe = model.recipe = _with_batch_size(recipe, found)
     samples = splits["train"]
     options = recipe.train
     weights = sample_weights(options, samples.manifest.table, samples.manifest.groups, tasks)
@@ -96,7 +101,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         images=samples.images,
         labels=label_tensors(samples.manifest, tasks),
         seed=recipe.seed,
-        batch_size=options.images_per_step,
+        batch_size=_PROVISIONAL_BATCH if options.batch_size == "auto" else options.images_per_step,
         augment=options.augment,
         mirror=options.mirror,
         size=recipe.encoder.image_size,
@@ -118,17 +123,38 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         plain=lambda: _plain_views(loader),
     )
     model.before_training(training)
-    return Assembly(recipe, used, tasks, model, loader, _validation(recipe, splits["val"], tasks), training, splits)
+    options, trial = choose_speed(model, loader, device)
+    recipe = model.recipe = recipe.model_copy(update={"train": options})
+    if options.batch_size == "auto":
+        found = fitting_batch_size(model, device, image_count=len(samples.images))
+        recipe = model.recipe = _with_train(recipe, batch_size=found)
+        loader = replace(loader, batch_size=found)
+    validation = _validation(recipe, splits["val"], tasks)
+    return Assembly(recipe, used, tasks, model, loader, validation, training, splits, trial)
 
 
-def agree_on_batch_size(assembly: Assembly, accelerator: Accelerator) -> Assembly:
-    """Return the assembly with the smallest batch size that any process found; all processes call it together."""
-    own = torch.tensor([assembly.loader.batch_size], device=accelerator.device)
-    smallest = int(torch.as_tensor(accelerator.gather(own)).min())
-    if smallest == assembly.loader.batch_size:
+def agree_on_choices(assembly: Assembly, accelerator: Accelerator) -> Assembly:
+    """Return the assembly with the first process's measured choices and the smallest batch size of all processes.
+
+    All processes call it together.
+    """
+    options, device = assembly.recipe.train, accelerator.device
+    own = [_PRECISIONS.index(options.precision), _ATTENTIONS.index(options.attention), bool(options.channels_last)]
+    gathered = torch.as_tensor(accelerator.gather(torch.tensor([*own, assembly.loader.batch_size], device=device)))
+    rows = gathered.view(-1, len(own) + 1)
+    precision, attention, channels_last = rows[0, :-1].tolist()
+    batch_size = int(rows[:, -1].min())
+    agreed = _with_train(
+        assembly.recipe,
+        precision=_PRECISIONS[precision],
+        attention=_ATTENTIONS[attention],
+        channels_last=bool(channels_last),
+        batch_size=batch_size,
+    )
+    if agreed == assembly.recipe:
         return assembly
-    assembly.model.recipe = _with_batch_size(assembly.recipe, smallest)
-    return replace(assembly, recipe=assembly.model.recipe, loader=replace(assembly.loader, batch_size=smallest))
+    assembly.model.recipe = agreed
+    return replace(assembly, recipe=agreed, loader=replace(assembly.loader, batch_size=batch_size))
 
 
 class SampleKeys(Sequence[str]):
@@ -173,5 +199,5 @@ def _validation(recipe: Recipe, samples: LoadedSamples, tasks: tuple[LearnedTask
     return Validation(images, labels, videos)
 
 
-def _with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": batch_size})})
+def _with_train(recipe: Recipe, **keys: Any) -> Recipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=keys)})

@@ -218,12 +218,14 @@ class RunRecord:
         manifest_hash: hash of the manifest's header and rows.
         images: number of usable images per split.
         unlabeled: absolute paths of the manifests of unlabeled images, and their hashes.
+        trial: record of the measured choices; see :func:`auxface.training.measured_choices.choose_speed`.
     """
 
     data: str
     manifest_hash: str
     images: dict[str, int]
     unlabeled: dict[str, str] = field(default_factory=dict)
+    trial: dict[str, Any] = field(default_factory=dict)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

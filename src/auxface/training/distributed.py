@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from auxface.device import computes_bf16, resolve_device
+from auxface.device import resolve_device
 from auxface.errors import InputError
 from auxface.recipe import Recipe, Train
 from auxface.training.fsdp import check_fsdp_options, fsdp_hidden_from_accelerate
@@ -63,7 +63,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Return the precision as Accelerate names it; ``auto`` is bf16 if the device computes in it, otherwise fp32.
+    """Return the precision as Accelerate names it; ``auto``, before it was measured, is fp32.
 
     Args:
         options: section ``train`` of the recipe.
@@ -77,9 +77,7 @@ def resolve_precision(options: Train, device: str) -> str:
     """
     if options.precision == "fp16" and device == "cpu":
         raise InputError("train.precision=fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
-    if options.precision == "auto":
-        return "bf16" if computes_bf16(device) else "no"
-    return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]
+    return {"auto": "no", "fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]
 
 
 def _join_restarted_group(device: str) -> None:

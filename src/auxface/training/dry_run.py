@@ -25,7 +25,7 @@ from auxface.training.assembly import Assembly
 from auxface.training.distributed import prepare
 from auxface.training.fsdp import full_model, shard_model, unsharded_copy
 from auxface.training.optimizer import make_optimizer
-from auxface.training.performance import configure_blocks
+from auxface.training.performance import configure_blocks, torch_threads
 from auxface.training.train_step import Stepper
 
 
@@ -67,6 +67,11 @@ def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: flo
     Raises:
         InputError: the loss is NaN or infinite.
     """
+    with torch_threads(assembly.recipe.train.threads):
+        return _timed_steps(assembly, accelerator, seconds_per_image)
+
+
+def _timed_steps(assembly: Assembly, accelerator: Accelerator, seconds_per_image: float) -> DryRun:
     options, loader = assembly.recipe.train, assembly.loader
     unsharded = unsharded_copy(assembly.model, accelerator)
     model = assembly.model.to(accelerator.device)

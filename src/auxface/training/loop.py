@@ -41,7 +41,7 @@ from auxface.training.fsdp import (
 )
 from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
-from auxface.training.performance import configure_blocks
+from auxface.training.performance import configure_blocks, torch_threads
 from auxface.training.selection import Validation, is_better, mean_skill, validate
 from auxface.training.train_step import Stepper
 
@@ -96,7 +96,8 @@ def run_training(
         InputError: the checkpoint belongs to another model, or memory or disk space ran out.
     """
     accelerator = accelerator or make_accelerator(model.recipe, device)
-    with readable_errors(folder, loader.batch_size, model.recipe.train.accumulate):
+    options = model.recipe.train
+    with readable_errors(folder, loader.batch_size, options.accumulate), torch_threads(options.threads):
         return _Run(model, loader, validation, folder, accelerator, training, advance).train()
 
 

@@ -10,7 +10,11 @@ Example::
     configure_blocks(model, recipe.train, torch.device("cuda"), "bf16")
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import nn
@@ -41,7 +45,7 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
         device: device on which the model is trained.
         precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
     """
-    if options.channels_last:
+    if options.channels_last is True:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     # In bf16 on a CPU, torch's fused attention falls back to a slow path; see docs/performance.md.
     is_slow_fused = device.type == "cpu" and precision == "bf16"
@@ -54,6 +58,18 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         if options.compile:
             block.compile()
+
+
+@contextmanager
+def torch_threads(count: int | Literal["auto"]) -> Iterator[None]:
+    """Let torch use this many threads inside the block, but not more than there are cores; ``auto``: as before."""
+    before = torch.get_num_threads()
+    if count != "auto":
+        torch.set_num_threads(max(1, min(count, os.cpu_count() or count)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fitting_batch_size(

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -104,6 +104,7 @@ class Planner:
         self.kind = resolve_device(device)
         self.sample = _evenly_sampled(manifest)
         self.images = facts.labeled + facts.unlabeled
+        self.threads: int | Literal["auto"] = "auto"
         self.choices: list[Choice] = []
         self.timings: list[Timing] = []
 
@@ -253,12 +254,15 @@ class Planner:
         raw = self._raw()
         raw["encoder"] = dict(encoder)
         raw["train"] = {**raw.get("train", {}), "epochs": 1, **(keys or {"precision": "fp32", "channels_last": True})}
+        # Measured with the first candidate.
+        raw["train"]["threads"] = self.threads
         # The sample may lack one kind of image.
         raw["train"].pop("labeled_per_batch", None)
         recipe = _checked(raw)
         accelerator = make_accelerator(recipe, self.device)
         reader = FirstImages()
         assembly = assemble(recipe, self.sample, accelerator.device.type, reader)
+        self.threads = assembly.recipe.train.threads
         timed = dry_run(assembly, accelerator, reader.seconds_per_image)
         speed = timed.batch_size / timed.step_seconds
         self.timings.append(Timing(label, round(speed, 1), round(timed.step_seconds, 4)))

@@ -43,7 +43,7 @@ from auxface.progress import progress_bar
 from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
-from auxface.training.assembly import Assembly, agree_on_batch_size, assemble
+from auxface.training.assembly import Assembly, Reader, agree_on_choices, assemble
 from auxface.training.auxiliary_effect import describe_effect, effect_warnings, last_figures
 from auxface.training.checkpoint import (
     RunRecord,
@@ -55,12 +55,13 @@ from auxface.training.checkpoint import (
     read_same_unlabeled,
     write_record,
 )
-from auxface.training.distributed import is_restart, make_accelerator
+from auxface.training.distributed import is_restart, make_accelerator, resolve_precision
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
 from auxface.training.errors import readable_errors
 from auxface.training.evidence import measure_evidence
 from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
+from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
 from auxface.training.selection import calibrate
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
@@ -133,17 +134,17 @@ def train(
     settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
     made = _planned(recipe, data, unlabeled, budget, device)
     resolved = _resolve(recipe, overrides, seed) if made is None else _checked(made.recipe_with(settings))
-    accelerator = make_accelerator(resolved, device)
     manifest, others = read_manifest(data), read_unlabeled(unlabeled)
     planned = read_plan(recipe, manifest.hash) if made is None else made.to_dict()
     pooled = add_unlabeled(str(data), manifest, others, resolved)
     refuse_inputs_inside(out, [data, *map(Path, others), *pooled.paths()])
-    assembly = _assemble(resolved, pooled, accelerator)
+    assembly, accelerator = _assemble(resolved, pooled, device)
     record = RunRecord(
         str(data.resolve()),
         manifest.hash,
         assembly.image_counts(),
         {str(Path(name).resolve()): other.hash for name, other in others.items()},
+        assembly.trial,
     )
     if accelerator.is_main_process:
         leaks = unlabeled_leaks(pooled, assembly.splits, others, resolved)
@@ -190,8 +191,7 @@ def resume(
     manifest = read_same_manifest(out, record, None if data is None else Path(data))
     resolved = load_recipe(out / "recipe.yaml")
     pooled = add_unlabeled(str(data or record.data), manifest, read_same_unlabeled(out, record, unlabeled), resolved)
-    accelerator = make_accelerator(resolved, device)
-    assembly = _assemble(resolved, pooled, accelerator)
+    assembly, accelerator = _assemble(resolved, pooled, device)
     check_image_counts(out, record, assembly.image_counts())
     if accelerator.is_main_process:
         begin_growing(out, _GROWING)
@@ -222,11 +222,9 @@ def check(
     """
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
-    accelerator = make_accelerator(resolved, device)
     reader = FirstImages()
     pooled = add_unlabeled(str(data), read_manifest(Path(data)), read_unlabeled(unlabeled), resolved)
-    assembly = assemble(resolved, pooled, accelerator.device.type, reader)
-    assembly = agree_on_batch_size(assembly, accelerator)
+    assembly, accelerator = _assemble(resolved, pooled, device, reader)
     with readable_errors(Path(), assembly.loader.batch_size, assembly.recipe.train.accumulate):
         return dry_run(assembly, accelerator, reader.seconds_per_image)
 
@@ -253,11 +251,18 @@ def _planned(
     return plan(data, budget=budget or "30m", device=device, unlabeled=unlabeled)
 
 
-def _assemble(recipe: Recipe, manifest: Manifest, accelerator: Accelerator) -> Assembly:
+def _assemble(
+    recipe: Recipe, manifest: Manifest, device: str, read: Reader | None = None
+) -> tuple[Assembly, Accelerator]:
+    """Build what the run needs, and the accelerator of the precision that was chosen."""
+    accelerator = make_accelerator(recipe, device)
     # The first process decodes the images into the cache; the others read the cache.
     with accelerator.main_process_first():
-        assembly = assemble(recipe, manifest, accelerator.device.type)
-    return agree_on_batch_size(assembly, accelerator)
+        assembly = assemble(recipe, manifest, accelerator.device.type, read)
+    assembly = agree_on_choices(assembly, accelerator)
+    if resolve_precision(assembly.recipe.train, accelerator.device.type) != accelerator.mixed_precision:
+        accelerator = make_accelerator(assembly.recipe, device)
+    return assembly, accelerator
 
 
 def _start_folder(
@@ -298,7 +303,8 @@ def _run(
             accelerator=accelerator,
             advance=advance,
         )
-    config = _configuration(assembly, record, result, rejected, out)
+    with torch_threads(recipe.train.threads):
+        config = _configuration(assembly, record, result, rejected, out)
     if is_main:
         with readable_errors(out, assembly.loader.batch_size, recipe.train.accumulate):
             try:
@@ -346,6 +352,7 @@ def _configuration(
             seed=recipe.seed,
             images=assembly.image_counts(),
             unreadable=rejected,
+            speed_trial=record.trial,
             initial_weights=weights_record(recipe.encoder),
             objectives=result.model.report(),
             auxiliary_effect=describe_effect(entries),
