@@ -78,13 +78,13 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
         was measured, which is also the case in runs of a few seconds.
     """
     options = model.recipe.train
-    candidates, counts = _kernels(model, device), _thread_counts(options, device)
+    candidates, counts = open_kernels(model, device), _thread_counts(options, device)
     usual = candidates[0]
     fixed = {**usual._asdict(), "threads": counts[-1]}
     if len(candidates) == 1 and len(counts) == 1:
         return options.model_copy(update=fixed), {}
     with torch.random.fork_rng(devices=[]), torch_threads(counts[0]):
-        trial = _Trial(model, loader, device)
+        trial = Trial(model, loader, device)
         trial.fit_images(usual)
         steps = options.epochs * loader.steps_per_epoch
         if trial.seconds[usual] * steps * loader.batch_size < _SHORT_RUN_SECONDS:
@@ -110,7 +110,7 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
     return options.model_copy(update=record["chosen"]), record
 
 
-def _kernels(model: JointModel, device: str) -> list[Kernels]:
+def open_kernels(model: JointModel, device: str) -> list[Kernels]:
     """Return the candidates that the recipe leaves open, the usual one first."""
     options, modules = model.recipe.train, list(model.encoder.modules())
     precisions = [options.precision] if options.precision != "auto" else ["fp32", "bf16"][: 1 if device == "mps" else 2]
@@ -147,7 +147,7 @@ def _thread_counts(options: Train, device: str) -> list[Any]:
     return sorted({1, most, most // 2 if most >= 8 else most})
 
 
-class _Trial:
+class Trial:
     """Training steps on a few images, with a copy of the model."""
 
     def __init__(self, model: JointModel, loader: DataLoader, device: str) -> None:
@@ -210,7 +210,7 @@ class _Trial:
             torch.cuda.synchronize()
 
 
-def _time_threads(trial: _Trial, counts: Sequence[Any], kernels: Kernels) -> dict[Any, float]:
+def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict[Any, float]:
     """Return the mean seconds per image of each number of threads that is not out of the question.
 
     The mean, not the minimum: where other programs take turns on the cores, few steps are undisturbed.
@@ -241,7 +241,7 @@ def _probe(threads: int) -> float:
 
 
 def _interleave(
-    timed: Callable[[Any], float], candidates: Sequence[Any], trial: _Trial, summary: Callable[[list[float]], float]
+    timed: Callable[[Any], float], candidates: Sequence[Any], trial: Trial, summary: Callable[[list[float]], float]
 ) -> dict[Any, float]:
     """Time candidates in turn, so that a change of load falls on all of them; drop those that are far behind.
 
