@@ -139,6 +139,7 @@ CHANGES = {
     "Train.checkpoint_activations": (ALONE, ("train.checkpoint_activations=true",), "built"),
     "Train.select_on": (ALONE, ("train.select_on=loss",), LOG),
     "Train.validate_every": (ALONE, ("train.validate_every=2",), LOG),
+    "Train.max_seconds": ((*ALONE, "train.epochs=2"), ("train.max_seconds=0.001",), LOG),
     "Train.patience": ((*ALONE, "train.epochs=5", "train.base_learning_rate=1e-9"), ("train.patience=1",), LOG),
     "Train.checkpoint_every": (ALONE, ("train.checkpoint_every=1",), FILES),
     "Train.tensorboard": (ALONE, ("train.tensorboard=true",), FILES),

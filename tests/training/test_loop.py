@@ -10,11 +10,13 @@ from auxface.model.directory import load_model, save_model
 from auxface.model.scoring import score_images
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
+from auxface.training import loop
 from auxface.training.data_loader import DataLoader
 from auxface.training.errors import NonFiniteLoss
 from auxface.training.logging import read_log
 from auxface.training.loop import run_training
 from auxface.training.selection import Validation
+from auxface.training.train_step import Stepper
 
 TASK = LearnedTask("shade", "class", ("dark", "light"))
 
@@ -57,7 +59,7 @@ def run(folder, recipe, count=40, epochs_to_break_after=None):
 
     steps = 0
 
-    def advance(count, note):
+    def advance(count, note=None, total=None):
         nonlocal steps
         steps += count
         if epochs_to_break_after is not None and steps > epochs_to_break_after * loader.steps_per_epoch:
@@ -178,3 +180,45 @@ def test_a_model_trained_in_bf16_scores_in_fp32(tmp_path):
     for size in (1, 2, 9):
         # Calibration after training reads the scores that the saved model returns.
         np.testing.assert_allclose(score_images(trained, images, batch_size=size)["shade"], alone, rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def slow_steps(monkeypatch):
+    """Replace the clock of the loop: a step takes as many seconds as the returned function states, and nothing else."""
+    now = 0.0
+    seconds = {"of": lambda step: 1.0}
+    train_step = Stepper.train_step
+
+    def timed(self, draws, epoch, step):
+        nonlocal now
+        now += seconds["of"](step)
+        return train_step(self, draws, epoch, step)
+
+    monkeypatch.setattr(Stepper, "train_step", timed)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "epochs"),
+    [(lambda step: 1.0, 5), (lambda step: 0.1, 10), (lambda step: 1.0 if step < 6 else 2.0, 3), (lambda step: 99.0, 1)],
+    ids=["half as fast", "fast enough", "slower in the middle", "too slow for one epoch"],
+)
+def test_a_run_takes_the_epochs_that_fit_its_time(tmp_path, slow_steps, step_seconds, epochs):
+    slow_steps["of"] = step_seconds
+    done = run(tmp_path / "a", recipe_for(epochs=10, max_seconds=15.5))
+    log = read_log(tmp_path / "a" / "log.jsonl")
+    assert (done.epochs, len(log)) == (epochs, epochs)
+    assert done.seconds <= 15.5 or epochs == 1
+    # The schedule of learning rates ends with the run, if the run was shortened before its last epoch.
+    assert log["learning_rate"].iloc[-1] < 0.2 * log["learning_rate"].max() or epochs != 5
+
+
+def test_a_shortened_run_is_resumed_with_its_schedule(tmp_path, slow_steps):
+    recipe = recipe_for(epochs=10, max_seconds=15.5)
+    uninterrupted = run(tmp_path / "a", recipe)
+    assert run(tmp_path / "b", recipe, epochs_to_break_after=2) is None
+    resumed = run(tmp_path / "b", recipe)
+    assert resumed.epochs == uninterrupted.epochs == 5
+    assert resumed.seconds == uninterrupted.seconds
+    assert same(uninterrupted.model, resumed.model)

@@ -188,6 +188,10 @@ class Train(Strict):
     always answers."""
     validate_every: Count = 1
     """Epochs between two validations."""
+    max_seconds: Positive | None = None
+    """Time for training and validation. A run measures its speed while it trains; where the rest would take longer, it
+    takes fewer epochs and shortens the learning-rate schedule. The current epoch is always finished. Empty: no
+    limit."""
     patience: Count | None = None
     """Stop after this many validations in a row without improvement; empty: train all epochs."""
     checkpoint_every: Count = 500

@@ -58,6 +58,8 @@ class RunState:
         sums: sums of the scalars that the steps of the current epoch have logged.
         summed: number of steps in each sum.
         scaler: state of the fp16 loss scale; empty without one.
+        epochs: epochs of the run where ``train.max_seconds`` shortened it; None: those of the recipe.
+        seconds: duration of training so far.
     """
 
     step: int = 0
@@ -69,6 +71,8 @@ class RunState:
     sums: dict[str, float] = field(default_factory=dict)
     summed: dict[str, int] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    seconds: float = 0.0
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: RunState) -> Path:

@@ -6,6 +6,7 @@ Example::
     result.model, result.best_epoch, result.best_value
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,13 +57,15 @@ class TrainingResult:
         model: model with its best weights, in evaluation mode.
         best_epoch: epoch of the best weights, counted from 1.
         best_value: their validation figure; None if it could not be measured.
-        seconds: duration of training, without earlier parts of a resumed run.
+        seconds: duration of training.
+        epochs: epochs that were planned: those of the recipe, or fewer if ``train.max_seconds`` shortened the run.
     """
 
     model: JointModel
     best_epoch: int
     best_value: float | None
     seconds: float
+    epochs: int
 
 
 def run_training(
@@ -138,24 +141,30 @@ class _Run:
         wrapped, prepared = prepare(accelerator, model, self.optimizer)
         if self.state.scaler and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(self.state.scaler)
-        self.total_steps = self.options.epochs * loader.steps_per_epoch
         self.stepper = Stepper(
             model=model,
             wrapped=wrapped,
             optimizer=prepared,
             accelerator=accelerator,
             loader=loader,
-            total_steps=self.total_steps,
+            total_steps=self.epochs * loader.steps_per_epoch,
         )
         totals = {name: torch.tensor(value, device=accelerator.device) for name, value in self.state.sums.items()}
         self.epoch_means = RunningMeans(totals, dict(self.state.summed))
+        self.validation_seconds = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run, which ``train.max_seconds`` may have shortened."""
+        return self.state.epochs or self.options.epochs
 
     def train(self) -> TrainingResult:
-        start, is_main = time.perf_counter(), self.accelerator.is_main_process
+        is_main = self.accelerator.is_main_process
+        self.began = time.perf_counter() - self.state.seconds
         with RunLogs(self.folder, self.state.step, tensorboard=self.options.tensorboard, is_main=is_main) as logs:
             if self.advance is not None:
                 self.advance(self.state.step, "")
-            while self.state.epoch < self.options.epochs and not self._is_out_of_patience():
+            while self.state.epoch < self.epochs and not self._is_out_of_patience():
                 self._train_epoch(logs)
         self.accelerator.wait_for_everyone()
         self.stepper.optimizer.zero_grad()
@@ -164,22 +173,22 @@ class _Run:
             model = self.unsharded.to(self.accelerator.device)
             model.load_objective_state(full_tensors(self.model.objective_state()))
         model.load_state_dict(self.best)
-        seconds = time.perf_counter() - start
-        return TrainingResult(model.eval(), self.state.best_epoch, self.state.best_value, seconds)
+        best = (self.state.best_epoch, self.state.best_value)
+        return TrainingResult(model.eval(), *best, seconds=time.perf_counter() - self.began, epochs=self.epochs)
 
     def _is_out_of_patience(self) -> bool:
         return self.options.patience is not None and self.state.validations_since_best >= self.options.patience
 
     def _train_epoch(self, logs: RunLogs) -> None:
         epoch, steps = self.state.epoch, self.loader.steps_per_epoch
-        start = time.perf_counter()
+        start, first = time.perf_counter(), self.state.step_in_epoch
         # A run that is resumed within an epoch has the tables of that epoch from its checkpoint.
         if self.training is not None and not self.state.step_in_epoch:
             self.model.before_epoch(self.training, epoch)
         self.model.train()
         meter = StepMeter()
         for number, draws in enumerate(self.loader.draws(epoch)):
-            if number < self.state.step_in_epoch:
+            if number < first:
                 continue
             logged = self.stepper.train_step(draws, epoch, self.state.step)
             if self.average is not None:
@@ -190,6 +199,7 @@ class _Run:
             is_last = number + 1 == steps
             if (number + 1) % _LOG_EVERY == 0 or is_last:
                 self._log_steps(meter, logs)
+                self._keep_within_time((time.perf_counter() - start) / (number + 1 - first))
             if self.state.step % self.options.checkpoint_every == 0 and not is_last:
                 self._save()
         entry = self.epoch_means.compute(self.accelerator) | self.model.report()
@@ -223,18 +233,46 @@ class _Run:
 
     def _validates_after(self, epoch: int) -> bool:
         """Return whether to validate after an epoch, counted from 0; not while the heads have their initial weights."""
-        if epoch + 1 == self.options.epochs:
+        if epoch + 1 == self.epochs:
             return True
         if not self.model.recipe.trains_tasks:
             return (epoch + 1) % self.options.validate_every == 0
         first = epoch * self.loader.steps_per_epoch
         steps = range(first, first + self.loader.steps_per_epoch)
         trains_heads = any(
-            primary_is_trained(self.model.recipe, TrainProgress(step, self.total_steps)) for step in steps
+            primary_is_trained(self.model.recipe, TrainProgress(step, self.stepper.total_steps)) for step in steps
         )
         return trains_heads and (epoch + 1) % self.options.validate_every == 0
 
+    def _keep_within_time(self, step_seconds: float) -> None:
+        """Take fewer epochs if the rest of the run would exceed ``train.max_seconds``.
+
+        Args:
+            step_seconds: mean time of a step in this epoch.
+        """
+        limit = self.options.max_seconds
+        if limit is None:
+            return
+        # All processes decide alike, by the slowest.
+        spent = time.perf_counter() - self.began
+        measured = torch.tensor([step_seconds, self.validation_seconds, spent])
+        measured = self.accelerator.gather(measured[None].to(self.accelerator.device))
+        assert isinstance(measured, Tensor)
+        step, validation, spent = measured.amax(dim=0).tolist()
+        steps = self.loader.steps_per_epoch
+        epoch = steps * step + validation / self.options.validate_every
+        begun = self.state.epoch + self.state.step_in_epoch / steps
+        # The last epoch is always validated.
+        fitting = math.floor(begun + (limit - spent - validation) / epoch)
+        epochs = max(min(self.epochs, fitting), self.state.epoch + 1)
+        if epochs < self.epochs:
+            self.state = replace(self.state, epochs=epochs)
+            self.stepper.plan_steps(epochs * steps)
+            if self.advance is not None:
+                self.advance(0, total=epochs * steps)
+
     def _validate(self) -> dict[str, float]:
+        start = time.perf_counter()
         with full_model(self.evaluated, self.unsharded) as model:
             logs = model.validation_logs(self.validation.images)
             if model.recipe.trains_tasks:
@@ -246,6 +284,7 @@ class _Run:
             self.state = replace(self.state, best_value=value, best_epoch=self.state.epoch, validations_since_best=0)
         else:
             self.state = replace(self.state, validations_since_best=self.state.validations_since_best + 1)
+        self.validation_seconds = time.perf_counter() - start
         return logs if value is None else logs | {f"val.{self.model.recipe.selection_metric}": value}
 
     def _pooled_features(self) -> Tensor:
@@ -266,7 +305,13 @@ class _Run:
             "group_dro": {} if self.loader.group_dro is None else self.loader.group_dro.state_dict(),
         }
         if is_main:
-            state = replace(self.state, sums=sums, summed=self.epoch_means.steps, scaler=scaler)
+            state = replace(
+                self.state,
+                sums=sums,
+                summed=self.epoch_means.steps,
+                scaler=scaler,
+                seconds=time.perf_counter() - self.began,
+            )
             save_checkpoint(self._checkpoints, tensors, state)
 
     def _restore(self, tensors: dict[str, dict[str, Tensor]]) -> None:

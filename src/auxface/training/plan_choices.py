@@ -245,6 +245,8 @@ class Planner:
         self._set("train.epochs", epochs, reason)
         if every > 1:
             self._set("train.validate_every", every, "validation takes at most a tenth of the time")
+        limit = round(self.budget * _USED_FRACTION - planning - reading, 1)
+        self._set("train.max_seconds", limit, "where steps are slower than measured, fewer epochs are trained")
         decay = min(max(1 - 10 / (steps * epochs), 0.9), 0.999)
         self._set("train.ema", round(decay, 4), "the average of about a tenth of the steps is validated and saved")
         validations = math.ceil(epochs / every)

@@ -358,10 +358,32 @@ def _configuration(
             auxiliary_effect=describe_effect(entries),
             auxiliaries=last_figures(entries),
             validation=figures,
-            conclusions=conclusions(figures, result.best_epoch, recipe.train.epochs, records),
+            conclusions=[
+                *conclusions(figures, result.best_epoch, result.epochs, records),
+                *_shortened(recipe, result),
+            ],
+            epochs=result.epochs,
             training_seconds=round(result.seconds, 1),
         ),
     )
+
+
+def _shortened(recipe: Recipe, result: TrainingResult) -> list[str]:
+    """Return what the limit of the training time did to the run."""
+    limit = recipe.train.max_seconds
+    if limit is None:
+        return []
+    sentences: list[str] = []
+    if result.epochs < recipe.train.epochs:
+        sentences.append(
+            f"Time: steps were slower than planned, so {result.epochs} of {recipe.train.epochs} epochs were trained."
+        )
+    if result.seconds > 1.1 * limit:
+        sentences.append(
+            f"Time: training took {result.seconds / 60:.1f} minutes, more than the limit of {limit / 60:.1f}; an epoch "
+            "that has begun is always finished."
+        )
+    return sentences
 
 
 def _dataset_names(assembly: Assembly) -> str | list[str]:

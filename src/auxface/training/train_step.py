@@ -61,9 +61,13 @@ class Stepper:
     failed: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        recipe = self.model.recipe
-        self.learning_rates = learning_rates(self.total_steps, recipe.train, pretraining=recipe.scheme.pretraining)
+        self.plan_steps(self.total_steps)
         self.failed = torch.tensor(_NEVER, device=self.accelerator.device)
+
+    def plan_steps(self, total_steps: int) -> None:
+        """Set the steps of the whole run, on which learning rates and phases depend."""
+        recipe, self.total_steps = self.model.recipe, total_steps
+        self.learning_rates = learning_rates(total_steps, recipe.train, pretraining=recipe.scheme.pretraining)
 
     def train_step(self, draws: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
         """Run one optimizer step on the images of these draws.
