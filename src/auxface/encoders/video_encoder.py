@@ -33,7 +33,7 @@ SIZES = {
 }
 """Width, depth and heads of the video encoders by name."""
 
-# A recipe may come from a stranger, and its positions alone could exhaust the memory.
+# A recipe may be untrusted, and its positions alone could exhaust the memory.
 MAX_TOKENS = 32768
 
 

@@ -43,7 +43,7 @@ class Target(Strict):
     name: str = "rgb"
     """``rgb`` or the name of a texture descriptor."""
     encoding: Literal["scalar", "bits", "histogram"] = "scalar"
-    """What the decoder predicts of each code; ``rgb`` has only ``scalar``."""
+    """Encoding of each code as a target of the decoder; ``rgb`` has only ``scalar``."""
     weight: Positive = 1.0
     """Weight among the targets."""
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -76,12 +76,12 @@ class ReconstructionOptions(AuxiliaryOptions):
     clip. ``textured`` or ``flat``: mostly patches with much or with little texture. ``parts``: the eyes, the nose,
     the mouth or the rest of an aligned face as a whole, in random order."""
     predict: Literal["masked", "all"] = "masked"
-    """The patches on which the decoder's last layer runs: masked patches alone, or all as published. The loss is that
-    of masked patches either way."""
+    """The patches on which the decoder's last layer runs: only masked patches, or all as published. In both cases the
+    loss is that of masked patches."""
     decoder_width: Width | None = None
-    """Length of the decoder's tokens. Empty, here and in the next two: the published size for the encoder. Of a Vision
-    Transformer of at least 768 numbers per token (B, L, H): 512, 8 blocks; of others: 128, 2 blocks; 16 heads each
-    (SSAT). Of a video encoder: half its width and heads, 4 blocks (VideoMAE)."""
+    """Length of the decoder's tokens. Empty, here and in the next two: the published size for the encoder. For a Vision
+    Transformer with a width of at least 768 (B, L, H): 512, 8 blocks; for others: 128, 2 blocks; 16 heads each (SSAT).
+    For a video encoder: half its width and heads, 4 blocks (VideoMAE)."""
     decoder_depth: Depth | None = None
     """Number of decoder blocks."""
     decoder_heads: Heads | None = None
@@ -89,8 +89,8 @@ class ReconstructionOptions(AuxiliaryOptions):
     normalize_target: bool = False
     """Normalize each patch of a real-valued target by its own mean and variance."""
     shuffle: bool = False
-    """Reconstruct the target of another image of the batch: a control without any texture to learn, which separates
-    the effect of texture from that of regularization."""
+    """Reconstruct the target of another image of the batch: a control without any texture to learn, which separates the
+    effect of texture from that of regularization."""
 
     @field_validator("target", mode="before")
     @classmethod
@@ -125,7 +125,7 @@ class ClusterContrastOptions(AuxiliaryOptions):
     n_clusters: Annotated[int, Field(ge=2, le=100_000)] = 64
     """Number of k-means clusters."""
     every: Count = 5
-    """Epochs between two runs of k-means; before the first run each image is a cluster of its own."""
+    """Epochs between two runs of k-means; before the first run each image is its own cluster."""
     loss: Literal["two_view", "cross_view"] = "two_view"
     """Compare all views with all others, or one view with the other."""
     temperature: Positive = 0.1

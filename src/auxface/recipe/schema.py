@@ -94,10 +94,10 @@ class Scheme(Strict):
 
     kind: Literal["joint", "sequential", "alternating", "frozen"] = "joint"
     """``joint``: all objectives at every step. ``sequential``: the auxiliaries first, then the primary.
-    ``alternating``: auxiliaries and primary by turns, step by step. ``frozen``: as ``sequential``, with the encoder
+    ``alternating``: auxiliaries and primary alternate step by step. ``frozen``: as ``sequential``, with the encoder
     frozen while the primary is trained (a probe)."""
     pretrain_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Fraction of the steps that trains the auxiliaries alone; empty: 0.5 (``sequential`` and ``frozen`` only)."""
+    """Fraction of the steps that trains only the auxiliaries; empty: 0.5 (``sequential`` and ``frozen`` only)."""
 
     @property
     def pretraining(self) -> float:
@@ -123,7 +123,7 @@ class Recipe(Strict):
     balance: Balance = Balance()
     """How the losses are weighted; a bare number means ``fixed`` with this ``primary_weight``."""
     primary_weight: Fraction = 0.1
-    """Balance ``fixed``: loss = primary_weight * primary + (1 - primary_weight) * auxiliaries. 0: the auxiliaries alone
+    """Balance ``fixed``: loss = primary_weight * primary + (1 - primary_weight) * auxiliaries. 0: only the auxiliaries
     are trained, without any task."""
     primary: Primary = Primary()
     auxiliary: ReconstructionOptions | None = None

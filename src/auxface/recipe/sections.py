@@ -126,7 +126,7 @@ class Train(Strict):
     """Fraction of the steps (of each phase of the schemes ``sequential`` and ``frozen``) over which the learning rate
     rises linearly from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """Of matrices and kernels; vectors, and what timm's ``no_weight_decay()`` names, have none."""
+    """Weight decay of matrices and kernels; vectors and the parameters in timm's ``no_weight_decay()`` have none."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor of the learning rate from each layer of the encoder to the one below it (Bao et al., 2022); 1: equal
