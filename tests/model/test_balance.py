@@ -135,6 +135,8 @@ def test_a_bare_number_is_the_published_weight():
         (["scheme=sequentially"], r"scheme.kind"),
         (["scheme.pretrain_fraction=0.3"], r"scheme: scheme joint has no pre-training"),
         (["auxiliary=null", "balance=1", "scheme=alternating"], r"the recipe has none"),
+        (["auxiliary.weight=0", "balance=1", "scheme=alternating"], r"all auxiliaries have weight 0"),
+        (["auxiliary.weight=0", "balance=0"], r"primary_weight 0 trains auxiliaries alone.*all of them have weight 0"),
         (["auxiliary=null", "balance=1", "fusion=gated"], r"fusion gated needs the decoder"),
         (["texture_input=local_binary_pattern"], r"neither primary.input nor auxiliary.input is texture"),
     ],

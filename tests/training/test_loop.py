@@ -9,7 +9,7 @@ from auxface.model import JointModel
 from auxface.model.directory import load_model, save_model
 from auxface.model.scoring import score_images
 from auxface.objectives import LearnedTask
-from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train, load_recipe
 from auxface.training import loop
 from auxface.training.data_loader import DataLoader
 from auxface.training.errors import NonFiniteLoss
@@ -97,6 +97,21 @@ def test_primary_weight_one_equals_supervised_training(tmp_path):
     one = run(tmp_path / "a", recipe_for(primary_weight=1.0)).model.state_dict()
     two = run(tmp_path / "b", recipe_for(primary_weight=1.0, target=None)).model.state_dict()
     assert all(torch.equal(value, one[name]) for name, value in two.items())
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("balance=learned",), ("balance=0.1",), ("balance={kind: schedule, start: 0.1, end: 0.9}",)]
+)
+def test_auxiliary_weight_zero_equals_supervised_training(tmp_path, settings):
+    """Weights, losses and validation figures are equal to the bit, whatever the balance."""
+    small = ["image_size=32", "patch_size=8", "width=32", "depth=2", "heads=4", "drop_path=0.1"]
+    common = [*(f"encoder.{each}" for each in small), "train.epochs=2", "train.batch_size=16", "train.ema=0.9"]
+    off = run(tmp_path / "a", load_recipe("l_ssat", [*common, "auxiliary.weight=0", *settings])).model.state_dict()
+    alone = run(tmp_path / "b", load_recipe("supervised", common)).model.state_dict()
+    assert {name for name in off if not name.startswith("auxiliaries.")} == set(alone)
+    assert all(torch.equal(value, off[name]) for name, value in alone.items())
+    logs = [read_log(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
+    assert logs[0].equals(logs[1])
 
 
 @pytest.mark.parametrize(

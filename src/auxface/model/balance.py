@@ -41,13 +41,16 @@ def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
     """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries get the rest.
 
     Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
-    ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained.
+    ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained. Where every
+    auxiliary has weight 0 it is 1, so that the steps are those of a supervised training.
     """
     scheme = recipe.scheme
     if scheme.kind == "alternating":
         return float(progress.step % 2)
     if scheme.kind in ("sequential", "frozen"):
         return 0.0 if progress.fraction < scheme.pretraining else 1.0
+    if not recipe.trains_auxiliaries:
+        return 1.0
     balance = recipe.balance
     if balance.kind == "schedule":
         assert balance.start is not None

@@ -109,7 +109,8 @@ class JointModel(nn.Module):
         with _seeded(recipe.seed, _PRIMARY):
             self.primary = build_primary(PRIMARY, recipe.primary, context)
         objectives = (_PRIMARY_NAME, *self.auxiliaries)
-        self.balance = LearnedBalance(objectives) if recipe.balance.kind == "learned" else None
+        learned = recipe.balance.kind == "learned" and recipe.trains_auxiliaries
+        self.balance = LearnedBalance(objectives) if learned else None
         self.gradient_meter: GradientMeter | None = GradientMeter(objectives)
         self._weights: dict[str, float] = {}
 

@@ -155,6 +155,11 @@ class Recipe(Strict):
         return self.scheme.kind != "joint" or self.balance.kind != "fixed" or self.primary_weight > 0
 
     @property
+    def trains_auxiliaries(self) -> bool:
+        """Whether any auxiliary has a weight above 0."""
+        return any(options.weight > 0 for options in self.all_auxiliaries.values())
+
+    @property
     def selection_metric(self) -> str:
         """Validation figure that selects the weights: ``train.select_on``, or ``skill`` where no task is trained."""
         return self.train.select_on if self.trains_tasks else "skill"
@@ -219,14 +224,17 @@ class Recipe(Strict):
             raise ValueError("without an auxiliary, primary_weight must be 1")
         if not self.trains_tasks and self.tasks:
             raise ValueError("primary_weight 0 trains no task; remove tasks, or set a larger primary_weight")
+        if not self.trains_tasks and not self.trains_auxiliaries:
+            raise ValueError("primary_weight 0 trains auxiliaries alone, and all of them have weight 0; set a weight")
         if self.scheme.kind != "joint":
             if self.primary_weight != 1 or self.balance.kind != "fixed":
                 raise ValueError(
                     f"scheme {self.scheme.kind} trains one side at a time, without weights; set balance to 1 (or "
                     "primary_weight to 1 and balance to fixed)"
                 )
-            if not self.all_auxiliaries and (self.scheme.kind != "frozen" or self.scheme.pretraining):
-                raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and the recipe has none")
+            if not self.trains_auxiliaries and (self.scheme.kind != "frozen" or self.scheme.pretraining):
+                found = "all auxiliaries have weight 0" if self.all_auxiliaries else "the recipe has none"
+                raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and {found}")
         if self.balance.kind != "fixed" and self.primary_weight != type(self).model_fields["primary_weight"].default:
             raise ValueError(
                 f"balance {self.balance.kind} does not use primary_weight {self.primary_weight:g}; set balance to "
