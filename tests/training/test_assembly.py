@@ -3,10 +3,11 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from auxface.data.manifest import read_manifest
 from auxface.model import JointModel
 from auxface.objectives import LearnedTask, TrainingSet
 from auxface.recipe import load_recipe
-from auxface.training.assembly import Assembly, agree_on_choices
+from auxface.training.assembly import Assembly, agree_on_choices, assemble
 from auxface.training.data_loader import DataLoader
 from auxface.training.selection import Validation
 
@@ -33,3 +34,9 @@ def test_processes_agree_on_the_choices_of_the_first():
     accelerator.gather = lambda own: torch.cat([own, torch.tensor([1, 1, 0, 16])])
     agreed = agree_on_choices(agreed, accelerator)
     assert (agreed.recipe.train.precision, agreed.loader.batch_size) == ("bf16", 4)
+
+
+def test_erasing_noise_is_standardized_as_the_recipe_does(sixty, small_settings):
+    settings = [*small_settings, "tasks=[emotion]", "encoder.mean=[0.1, 0.2, 0.3]", "encoder.std=[0.4, 0.5, 0.6]"]
+    loader = assemble(load_recipe("l_ssat", settings), read_manifest(sixty), "cpu").loader
+    assert loader.standardization == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))

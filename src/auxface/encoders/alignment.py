@@ -4,19 +4,20 @@ A convolution with an odd kernel, stride 2 and equal padding on both sides is ce
 input. Patches of two pixels are centered between two pixels, half a pixel further. Five such layers, as in residual
 networks, place token i at 0.48 of a patch above and to the left of the center of patch i.
 
-The pass over complete images is the same as in timm, so that pretrained weights and logits keep their meaning. In the
-pass over masked images, token i has to describe patch i. There the input of the last strided layer gets one more row
-and column, and the first (or last) row and column of the tokens are dropped. This moves every token by half a patch.
+The pass over complete images stays as timm has it, so that pretrained weights and logits keep their meaning. In the
+pass over masked images, where token i has to describe patch i, one of the last strided layers gets more rows and
+columns, and the first (or last) row and column of the tokens are dropped. Padding before the last strided layer moves
+every token by half a patch, padding before the last but one by quarters of a patch.
 
 Example:
     >>> import timm
     >>> find_alignment(timm.create_model("resnet18", num_classes=0), image_size=64, side=2)
-    PatchAlignment(stage='layer3', before=True)
+    PatchAlignment(stage='layer3', before=1, after=0, skips_first=True)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,25 +26,30 @@ from torch import Tensor, nn
 
 # Tokens that are less than this fraction of a patch off their patches stay where they are.
 _TOLERANCE = 0.25
+# A shift that leaves tokens less than this fraction of a patch off is good enough.
+_CENTERED = 0.1
 
 
 @dataclass(frozen=True)
 class PatchAlignment:
-    """Shift of the tokens of a model by half a patch.
+    """Shift of the tokens of a model by a fraction of a patch.
 
     Attributes:
-        stage: name of the last module whose output has twice as many rows and columns as there are tokens.
-        before: pad this output at its top and left, and drop the first row and column of tokens, so that tokens move
-            down and to the right; if false, the other way around.
+        stage: name of the module whose output is padded.
+        before: rows and columns added at the top and at the left of this output.
+        after: rows and columns added at the bottom and at the right.
+        skips_first: drop the first row and column of tokens; if false, the last.
     """
 
     stage: str
-    before: bool
+    before: int
+    after: int
+    skips_first: bool
 
     @contextmanager
     def padding(self, backbone: nn.Module) -> Iterator[None]:
         """Pad the output of the stage inside a ``with`` block."""
-        sides = (1, 0, 1, 0) if self.before else (0, 1, 0, 1)
+        sides = (self.before, self.after, self.before, self.after)
         handle = backbone.get_submodule(self.stage).register_forward_hook(
             lambda module, given, made: functional.pad(torch.as_tensor(made), sides, mode="replicate")
         )
@@ -54,67 +60,123 @@ class PatchAlignment:
 
     def crop(self, features: Tensor) -> Tensor:
         """Drop the row and column of features [B, D, side + 1, side + 1] that the padding added."""
-        return features[:, :, 1:, 1:] if self.before else features[:, :, :-1, :-1]
+        return features[:, :, 1:, 1:] if self.skips_first else features[:, :, :-1, :-1]
 
 
 @torch.no_grad()
 def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchAlignment | None:
-    """Return the padding that centers a model's tokens on patches; None if it is not needed or does not exist.
+    """Return how to center a model's tokens on patches; None where they are, or where no padding improves it.
 
-    The offset of a layer follows from its kernel, stride and padding. Parallel layers, as in a block with a
-    shortcut, must have the same offset: otherwise a shift would center one path and displace the other.
+    The offset of a layer follows from its kernel, stride and padding. Of layers side by side, as in a block with a
+    shortcut, the mean offset counts.
 
     Args:
         backbone: the model in evaluation mode; it runs on a blank image.
         image_size: side of the image in pixels.
         side: number of tokens down and across.
     """
-    offsets, maps = _trace(backbone, image_size)
-    last = max(offsets, default=0)
-    if not last or max(offsets[last]) - min(offsets[last]) > 1e-6:
+    patch = image_size / side
+    plain = _trace(backbone, image_size)
+    offset = plain.offset(plain.pixels)
+    if abs(offset) < _TOLERANCE * patch:
         return None
-    total = sum(sum(each) / len(each) for each in offsets.values()) * side / image_size
-    stages = [name for name, shape in maps.items() if len(shape) == 4 and shape[2:] == (2 * side, 2 * side)]
-    # The padding moves tokens by one pixel of the last strided layer's input, half a patch.
-    if abs(total) < _TOLERANCE or not stages:
-        return None
-    alignment = PatchAlignment(stages[-1], before=total < 0)
-    try:
-        with alignment.padding(backbone):
-            features: Any = backbone.forward_features(torch.zeros(1, 3, image_size, image_size))  # pyright: ignore
-    except (RuntimeError, ValueError, AssertionError):
-        return None
-    return alignment if features.ndim == 4 and features.shape[2:] == (side + 1, side + 1) else None
+    best, least = None, abs(offset)
+    for factor in (2, 4):
+        stages = [
+            name
+            for name, shape in plain.maps.items()
+            if len(shape) == 4 and shape[2:] == (factor * side, factor * side)
+        ]
+        for added in range(1, factor) if stages else ():
+            for before, after in ((added, 0), (0, added)):
+                padded = PatchAlignment(stages[-1], before, after, skips_first=False)
+                try:
+                    with padded.padding(backbone):
+                        trace = _trace(backbone, image_size)
+                except (RuntimeError, ValueError, AssertionError):
+                    continue
+                if trace.features[2:] != (side + 1, side + 1):
+                    continue
+                shifted = trace.offset(plain.pixels) - before * patch / factor
+                for skips_first, left in ((False, shifted), (True, shifted + patch)):
+                    if abs(left) < least:
+                        best, least = PatchAlignment(stages[-1], before, after, skips_first), abs(left)
+        if least < _CENTERED * patch:
+            break
+    return best
 
 
-def _trace(backbone: nn.Module, image_size: int) -> tuple[dict[float, list[float]], dict[str, tuple[int, ...]]]:
-    """Run a blank image; return the offsets of strided layers by pixels per position, and the shapes of stages."""
-    offsets: dict[float, list[float]] = {}
-    maps: dict[str, tuple[int, ...]] = {}
+@dataclass
+class _Trace:
+    """What a run over a blank image shows.
 
-    def layer(module: Any, given: tuple[Tensor, ...], made: Tensor) -> None:
-        stride, kernel = _first(module.stride), _first(module.kernel_size)
-        if stride > 1 and given[0].ndim == 4:
-            reach = _first(getattr(module, "dilation", 1)) * (kernel - 1)
-            pixels, length = image_size / given[0].shape[-1], given[0].shape[-1]
-            added = (made.shape[-1] - 1) * stride + reach + 1 - length
-            # Layers with "same" padding compute it themselves and add an odd pixel at the end.
-            computed = type(module).__name__.endswith("Same")
-            padding = max(added, 0) // 2 if computed else _first(module.padding)
-            offsets.setdefault(pixels, []).append((reach / 2 - padding - (stride - 1) / 2) * pixels)
+    Attributes:
+        pixels: pixels of the image per position of the input of each strided layer, by its name.
+        shifts: offset of each strided layer in positions of its input.
+        maps: shapes of the outputs of stages.
+        features: shape of the last feature map.
+    """
 
-    def stage(name: str) -> Any:
-        return lambda module, given, made: maps.update({name: tuple(made.shape) if isinstance(made, Tensor) else ()})
+    pixels: dict[str, float] = field(default_factory=dict)
+    shifts: dict[str, float] = field(default_factory=dict)
+    maps: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    features: tuple[int, ...] = ()
+
+    def offset(self, pixels: Mapping[str, float]) -> float:
+        """Return the offset of the tokens in pixels, from the pixels per position of an unpadded run."""
+        levels: dict[float, list[float]] = {}
+        for name, each in pixels.items():
+            levels.setdefault(each, []).append(self.shifts[name] * each)
+        return sum(sum(level) / len(level) for level in levels.values())
+
+
+def _trace(backbone: nn.Module, image_size: int) -> _Trace:
+    """Run a blank image and record the strided layers on the way to the last feature map.
+
+    A layer inside a module whose output has the shape of its input is not on this way: in the attention of a Pyramid
+    Vision Transformer, for example, a strided convolution reduces keys and values, and queries keep their positions.
+    """
+    trace = _Trace()
+    keeps_shape: set[str] = set()
+
+    def layer(name: str) -> Any:
+        def record(module: Any, given: tuple[Tensor, ...], made: Tensor) -> None:
+            stride, kernel = _first(module.stride), _first(module.kernel_size)
+            if stride > 1 and given[0].ndim == 4:
+                reach = _first(getattr(module, "dilation", 1)) * (kernel - 1)
+                length = given[0].shape[-1]
+                added = (made.shape[-1] - 1) * stride + reach + 1 - length
+                # Layers with "same" padding compute it themselves and add an odd pixel at the end.
+                computed = type(module).__name__.endswith("Same")
+                padding = max(added, 0) // 2 if computed else _first(module.padding)
+                trace.pixels[name] = image_size / length
+                trace.shifts[name] = reach / 2 - padding - (stride - 1) / 2
+
+        return record
+
+    def shapes(name: str) -> Any:
+        def record(module: nn.Module, given: tuple[Any, ...], made: Any) -> None:
+            shape = tuple(made.shape) if isinstance(made, Tensor) else ()
+            if name in names:
+                trace.maps[name] = shape
+            if shape and given and isinstance(given[0], Tensor) and given[0].shape == shape:
+                keeps_shape.add(f"{name}.")
+
+        return record
 
     names = {str(info["module"]) for info in getattr(backbone, "feature_info", None) or ()}
     with ExitStack() as hooks:
         for name, module in backbone.named_modules():
             if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-                hooks.callback(module.register_forward_hook(layer).remove)
-            if name in names:
-                hooks.callback(module.register_forward_hook(stage(name)).remove)
-        backbone.forward_features(torch.zeros(1, 3, image_size, image_size))  # pyright: ignore
-    return offsets, maps
+                hooks.callback(module.register_forward_hook(layer(name)).remove)
+            if name:
+                hooks.callback(module.register_forward_hook(shapes(name)).remove)
+        features: Any = backbone.forward_features(torch.zeros(1, 3, image_size, image_size))  # pyright: ignore
+    trace.features = tuple(features.shape) if features.ndim == 4 else ()
+    for name in list(trace.pixels):
+        if name.startswith(tuple(keeps_shape)):
+            del trace.pixels[name], trace.shifts[name]
+    return trace
 
 
 def _first(value: Any) -> int:

@@ -105,6 +105,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         augment=options.augment,
         mirror=options.mirror,
         size=recipe.encoder.image_size,
+        standardization=(recipe.encoder.mean, recipe.encoder.std),
         self_blend=self_blend,
         mixup=options.mixup,
         cutmix=options.cutmix,

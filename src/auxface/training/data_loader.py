@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auxface.data.augment.geometry import fractional_map
 from auxface.data.augment.mixup import Mixed, mix
-from auxface.data.augment.presets import make_views
+from auxface.data.augment.presets import IMAGE_MEAN, IMAGE_STD, make_views
 from auxface.data.augment.self_blending import blend_batch
 from auxface.data.augment.views import View, ViewRequest, make_view, registry
 from auxface.data.random import sample_seeds
@@ -40,6 +40,7 @@ class DataLoader:
         augment: name of the augmentation of the primary view.
         size: side of the views in pixels.
         mirror: whether views are mirrored left to right at random.
+        standardization: channel means and standard deviations of the model, for the noise of random erasing.
         self_blend: how forgeries are made from the images, which must all be real faces; None: off.
         mixup: alpha of mixup; 0: off.
         cutmix: alpha of CutMix; 0: off.
@@ -61,6 +62,7 @@ class DataLoader:
     augment: str
     size: int
     mirror: bool = True
+    standardization: tuple[tuple[float, ...], tuple[float, ...]] = (IMAGE_MEAN, IMAGE_STD)
     self_blend: SelfBlend | None = None
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -122,7 +124,8 @@ class DataLoader:
         labels = {name: values[indices].to(device, non_blocking=True) for name, values in self.labels.items()}
         if self.self_blend is not None:
             images, labels = blend_batch(images, labels, seeds, self.self_blend)
-        pair = make_views(images, seeds, self.augment, size=self.size, mirror=self.mirror)
+        mean, std = self.standardization
+        pair = make_views(images, seeds, self.augment, size=self.size, mirror=self.mirror, mean=mean, std=std)
         weights = self.loss_weights_of(indices)
         return Batch(
             primary=pair.primary,

@@ -7,7 +7,7 @@ import torch
 from auxface.data.augment.presets import PRESETS, make_views
 from auxface.data.augment.views import ViewRequest
 from auxface.data.synthetic import render_faces
-from auxface.training.data_loader import make_sample_view
+from auxface.training.data_loader import DataLoader, make_sample_view
 
 GRAY = 120
 
@@ -150,10 +150,14 @@ def test_without_mirroring_the_left_side_stays_left(preset):
 
 
 def test_erasing_noise_is_standard_normal_after_standardizing():
-    """After standardization, as timm's erasing has it: mean 0, standard deviation 1 in each channel, not clipped."""
-    images = torch.full((400, 3, 32, 32), 128, dtype=torch.uint8)
-    primary = make_views(images, torch.arange(400), "ssat", size=32).primary
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    """As timm's erasing has it: mean 0, standard deviation 1 in each channel, not clipped."""
+    images = np.full((400, 3, 32, 32), 128, np.uint8)
+    given = ((0.5, 0.4, 0.6), (0.3, 0.5, 0.1))
+    loader = DataLoader(
+        images=images, labels={}, seed=0, batch_size=400, augment="ssat", size=32, standardization=given
+    )
+    primary = loader.batch(torch.arange(400), 0, torch.device("cpu")).primary
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in given)
     gray = (primary == primary[:, :1]).all(1)
     noise = ((primary - mean) / std).permute(1, 0, 2, 3)[:, ~gray]
     assert noise.shape[1] > 5000

@@ -62,7 +62,7 @@ CHANCES = 5 * LAYERS
 _MAGNITUDE, _SPREAD = 9.0, 0.5
 _FILL = 124.0
 # Channel statistics with which images are standardized by default.
-_IMAGE_MEAN, _IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNCROPPED = ("none", "forensic", "forensic_sharp")
 """Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""
 
@@ -154,7 +154,26 @@ class Views:
     affine: Tensor
 
 
-def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int, mirror: bool = True) -> Views:
+@dataclass(frozen=True)
+class ViewOptions:
+    """Options of a preset besides images and seeds; see :func:`make_views`."""
+
+    size: int
+    mirror: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def make_views(
+    images: Tensor,
+    seeds: Tensor,
+    preset: str,
+    *,
+    size: int,
+    mirror: bool = True,
+    mean: tuple[float, ...] = IMAGE_MEAN,
+    std: tuple[float, ...] = IMAGE_STD,
+) -> Views:
     """Make the primary and the clean view of a batch.
 
     A row of the views depends on its own image and seed only: not on the device, the batch or the order. All frames of
@@ -167,6 +186,8 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int, mirror:
             ``forensic_sharp``.
         size: side of the views in pixels.
         mirror: whether the presets that mirror images left to right, with probability 1/2, do so.
+        mean: channel means with which the model standardizes images in [0, 1].
+        std: channel standard deviations with which it does.
 
     Raises:
         ValueError: the preset is unknown, or the images have another shape or dtype.
@@ -176,48 +197,50 @@ def make_views(images: Tensor, seeds: Tensor, preset: str, *, size: int, mirror:
     if images.dtype != torch.uint8 or images.ndim not in (4, 5) or images.shape[-3] != 3:
         found = f"{images.dtype} {list(images.shape)}"
         raise ValueError(f"images must be uint8 [B, 3, S, S] or [B, T, 3, S, S], not {found}")
+    chosen = ViewOptions(size, mirror, mean, std)
     if images.ndim == 4:
-        return PRESETS[preset](images, seeds, size, mirror)
+        return PRESETS[preset](images, seeds, chosen)
     clips, frames = images.shape[:2]
-    views = PRESETS[preset](images.flatten(0, 1), seeds.repeat_interleave(frames), size, mirror)
+    views = PRESETS[preset](images.flatten(0, 1), seeds.repeat_interleave(frames), chosen)
     return Views(
         views.primary.unflatten(0, (clips, frames)), views.clean.unflatten(0, (clips, frames)), views.affine[::frames]
     )
 
 
-def _none(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+def _none(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     """Resize the whole image to ``size``; an image of that size stays as it is."""
-    clean, maps = _at_size(images, size)
+    clean, maps = _at_size(images, options.size)
     return Views(clean.float().div_(255), clean, maps[:, :2])
 
 
-def _light(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+def _light(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     """Crop slightly, mirror with probability 1/2, and jitter colors; for images that are already face crops."""
     chance = uniforms(seeds, 9)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.7, 1.0), ratio=(0.9, 1 / 0.9)), source)
-    flipped = (chance[:, 4] < 0.5) & mirror
-    clean = crop_resize(images, boxes, flipped, size)
+    flipped = (chance[:, 4] < 0.5) & options.mirror
+    clean = crop_resize(images, boxes, flipped, options.size)
     factors = torch.where(chance[:, 8:] < 0.8, 0.8 + 0.4 * chance[:, 5:8], 1.0)
-    return Views(jitter(clean, factors), clean, crop_map(boxes, flipped, size)[:, :2])
+    return Views(jitter(clean, factors), clean, crop_map(boxes, flipped, options.size)[:, :2])
 
 
-def _crop(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+def _crop(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     """Crop 0.2 to 1 of the area and mirror with probability 1/2, as masked autoencoders (He et al., 2022) do."""
     chance = uniforms(seeds, 5)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3)), source)
-    flipped = (chance[:, 4] < 0.5) & mirror
-    clean = crop_resize(images, boxes, flipped, size, CUBIC)
-    return Views(clean.float().div_(255), clean, crop_map(boxes, flipped, size)[:, :2])
+    flipped = (chance[:, 4] < 0.5) & options.mirror
+    clean = crop_resize(images, boxes, flipped, options.size, CUBIC)
+    return Views(clean.float().div_(255), clean, crop_map(boxes, flipped, options.size)[:, :2])
 
 
-def _ssat(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+def _ssat(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     """Augment as SSAT (Das et al., 2023) does: crops of 0.08 to 1, mirroring, RandAugment, erasing with noise."""
+    size = options.size
     chance = uniforms(seeds, 11 + CHANCES)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)), source)
-    flipped = (chance[:, 4] < 0.5) & mirror
+    flipped = (chance[:, 4] < 0.5) & options.mirror
     clean = crop_resize(images, boxes, flipped, size, CUBIC)
     operations, strength, signs = choose_operations(chance[:, 11:])
     moves = movement(operations, strength, signs)
@@ -231,21 +254,22 @@ def _ssat(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
         holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
         noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
         # Standard normal in standardized units, not clipped, as in timm, which erases after standardization.
-        mean, std = (primary.new_tensor(values)[:, None, None] for values in (_IMAGE_MEAN, _IMAGE_STD))
+        mean, std = (primary.new_tensor(values)[:, None, None] for values in (options.mean, options.std))
         primary[rows] = erase(primary[rows], holes, mean + std * noise)
     # The warp comes after the crop, so positions go through its map first.
     maps = crop_map(boxes, flipped, size) @ warp_map(moves, size)
     return Views(primary, clean, maps[:, :2])
 
 
-def _forensic(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+def _forensic(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     """Apply the changes of images on social networks (scaling, blur, noise, JPEG), each to some images only.
 
     The geometry is a mirror image and a shift by whole pixels. Both keep all pixel values, and thus the traces of a
     forgery. Real and forged images get the same augmentation.
     """
+    size = options.size
     chance = uniforms(seeds, 14)
-    primary, clean, maps = _shifted_and_jittered(images, chance, size, mirror)
+    primary, clean, maps = _shifted_and_jittered(images, chance, options)
     for low, high, smaller in ((0.0, 0.1, size // 2), (0.1, 0.2, size * 3 // 4)):
         rows = ((chance[:, 7] >= low) & (chance[:, 7] < high)).nonzero()[:, 0]
         primary[rows] = resize(resize(primary[rows], max(1, smaller)), size)
@@ -254,19 +278,20 @@ def _forensic(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
     return Views(_noisy_and_compressed(primary, seeds, chance), clean, maps[:, :2])
 
 
-def _forensic_sharp(images: Tensor, seeds: Tensor, size: int, mirror: bool) -> Views:
+def _forensic_sharp(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     """Apply the augmentation of ``forensic`` without scaling and blur, which can remove the traces of a forgery."""
     chance = uniforms(seeds, 14)
-    primary, clean, maps = _shifted_and_jittered(images, chance, size, mirror)
+    primary, clean, maps = _shifted_and_jittered(images, chance, options)
     return Views(_noisy_and_compressed(primary, seeds, chance), clean, maps[:, :2])
 
 
-def _shifted_and_jittered(images: Tensor, chance: Tensor, size: int, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _shifted_and_jittered(images: Tensor, chance: Tensor, options: ViewOptions) -> tuple[Tensor, Tensor, Tensor]:
     """Return primary and clean views whose geometry keeps all pixel values, and the maps to the source."""
+    size = options.size
     placed, maps = _at_size(images, size)
     most = max(1, size // 32)
     across, down = ((chance[:, at] * (2 * most + 1)).long() - most for at in (0, 1))
-    flipped = (chance[:, 2] < 0.5) & mirror
+    flipped = (chance[:, 2] < 0.5) & options.mirror
     clean = shift_flip(placed, across, down, flipped)
     factors = torch.where(chance[:, 3:4] < 0.5, 0.9 + 0.2 * chance[:, 4:7], 1.0)
     return jitter(clean, factors), clean, maps @ shift_flip_map(across, down, flipped, size)
@@ -297,7 +322,7 @@ def _at_size(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return resized, crop_map(whole, flipped, size)
 
 
-PRESETS: dict[str, Callable[[Tensor, Tensor, int, bool], Views]] = {
+PRESETS: dict[str, Callable[[Tensor, Tensor, ViewOptions], Views]] = {
     "none": _none,
     "light": _light,
     "crop": _crop,
@@ -305,4 +330,4 @@ PRESETS: dict[str, Callable[[Tensor, Tensor, int, bool], Views]] = {
     "forensic": _forensic,
     "forensic_sharp": _forensic_sharp,
 }
-"""Function per preset: (images, seeds, size, mirror) -> views, as in :func:`make_views`."""
+"""Function per preset: (images, seeds, options) -> views, as in :func:`make_views`."""
