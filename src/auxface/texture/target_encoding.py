@@ -47,7 +47,7 @@ def encode_target(
 
     Returns:
         scalar: float32 [B, C, H, W] in [0, 1]; bits: uint8 [B, C, H, W]; histogram: float32 [B, H / p, W / p, C]; C is
-        :func:`target_channels`. Without B for one image.
+        :func:`target_channels`. For one image, there is no axis B.
 
     Raises:
         InputError: no descriptor has the name.

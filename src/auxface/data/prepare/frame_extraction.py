@@ -38,7 +38,8 @@ class ExtractedFrame:
     Attributes:
         status: ``usable``, ``no_face`` or ``unreadable``.
         reason: why it is not usable.
-        image: uint8 [H, W, 3], of a clip [frames * H, W, 3]; None if there is none, or if the video is kept as it is.
+        image: uint8 [H, W, 3], or [frames * H, W, 3] for a clip; None if there is none, or if the video is kept as it
+            is.
         number: number of the (first) frame, from 0.
         ending: distinguishes several faces of one frame.
     """
