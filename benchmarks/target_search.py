@@ -29,6 +29,9 @@ TARGETS = {
     "bits-smooth3-scale4": f"{{name: {LDP}, encoding: bits, smooth: 3, scale: 4}}",
     "histogram": f"{{name: {LDP}, encoding: histogram}}",
     "histogram-smooth1": f"{{name: {LDP}, encoding: histogram, smooth: 1}}",
+    "histogram-smooth2": f"{{name: {LDP}, encoding: histogram, smooth: 2}}",
+    "histogram-smooth3": f"{{name: {LDP}, encoding: histogram, smooth: 3}}",
+    "lbp-histogram-smooth1": "{name: local_binary_pattern, encoding: histogram, smooth: 1}",
 }
 ENCODER = ("encoder.image_size=64", "encoder.patch_size=8", "encoder.width=64", "encoder.depth=4", "encoder.heads=4")
 DECODER = ("auxiliary.decoder_width=64", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=4")

@@ -1,6 +1,7 @@
 """The light decoder of a masked autoencoder (He et al., 2022), and its published sizes."""
 
 import math
+from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -64,13 +65,25 @@ class Decoder(nn.Module):
         width: length of the decoder's tokens.
         depth: number of blocks.
         heads: attention heads of a block.
+        fitted: names of the targets whose prediction is added to a constant of each place; see :meth:`start_at`.
     """
 
     def __init__(
-        self, width_in: int, grid: tuple[int, ...], outputs: dict[str, int], *, width: int, depth: int, heads: int
+        self,
+        width_in: int,
+        grid: tuple[int, ...],
+        outputs: dict[str, int],
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        fitted: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.width, self.heads = width, heads
+        self.fitted = frozenset(fitted)
+        for name in self.fitted:
+            self.register_buffer(f"start_{name}", torch.zeros(math.prod(grid), outputs[name]))
         # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
         clip = len(grid) == 3
         self.embed = nn.Linear(width_in, width, bias=not clip)
@@ -96,14 +109,16 @@ class Decoder(nn.Module):
         """
         full = self.forward_features(features, mask)
         chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
-        return {name: layer(chosen) for name, layer in self.predict.items()}
+        predictions = {name: layer(chosen) for name, layer in self.predict.items()}
+        for name in self.fitted:
+            predictions[name] = predictions[name] + self.get_buffer(f"start_{name}")[places]
+        return predictions
 
     @torch.no_grad()
     def start_at(self, name: str, output: Tensor) -> None:
-        """Set the bias of a target's last layer, so that its initial predictions are around ``output``, [values]."""
-        bias = self.predict[name].bias
-        assert isinstance(bias, Tensor)
-        bias.copy_(output)
+        """Set the initial prediction of a fitted target, [N, values]; training learns deviations from it."""
+        self.get_buffer(f"start_{name}").copy_(output)
+        nn.init.zeros_(self.predict[name].weight)  # pyright: ignore[reportArgumentType]
 
     def decode_full(self, features: Features) -> Tensor:
         """Return the decoder's normalized tokens of an image without mask, [B, N, width], for fusion."""

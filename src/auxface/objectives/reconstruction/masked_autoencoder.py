@@ -62,11 +62,10 @@ class ConstantPrediction:
         return self.loss.to(places.device)[places].mean()
 
     def start(self) -> Tensor:
-        """Return the decoder's output, float32 [values], for the mean target over all places."""
-        mean = self.mean.mean(dim=0)
+        """Return the decoder's output, float32 [N, values], for the mean target at each place."""
         if self.encoding == "bits":
-            return torch.logit(mean, eps=_RAREST)
-        return mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else mean
+            return torch.logit(self.mean, eps=_RAREST)
+        return self.mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else self.mean
 
     def loss_on(self, target: Tensor, places: Tensor) -> Tensor:
         """Return the loss of the constant on given targets, float32 [B, M, values], at these places, int64 [B, M]."""
@@ -161,7 +160,8 @@ class Reconstruction(Objective):
         self.outputs = {target.key: target.values for target in self.targets}
         _check_targets(self.targets, clip)
         size = decoder_size(options, encoder)
-        self.decoder = Decoder(encoder.width, encoder.grid, self.outputs, **size._asdict())
+        fitted = [target.key for target in self.targets if target.spec.name != "rgb"]
+        self.decoder = Decoder(encoder.width, encoder.grid, self.outputs, **size._asdict(), fitted=fitted)
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the weighted mean of the targets' losses, and each target's loss for the log."""
@@ -190,16 +190,15 @@ class Reconstruction(Objective):
     def before_training(self, training: TrainingSet) -> None:
         """Fit the constant predictions with which skill is measured, to augmented and to plain training images.
 
-        The bias of a texture target's last layer is set to the mean target over all positions. With a bias of zero, the
-        decoder would learn only this mean for hundreds of steps, with gradients far larger than those of anything that
-        the encoder can learn. RGB keeps the published initialization, since its mean is near zero.
+        The predictions of texture targets are added to these constants, so that the decoder only learns deviations
+        from them. Otherwise hundreds of steps would teach the decoder the mean of each place alone, with gradients far
+        larger than those of anything that the encoder can learn. RGB keeps the published decoder.
         """
         if training.augmented is not None and training.plain is not None:
             self._constants = self._fit_constants(training.augmented)
             self._plain_constants = self._fit_constants(training.plain)
-            for target in self.targets:
-                if target.spec.name != "rgb":
-                    self.decoder.start_at(target.key, self._constants[target.key].start())
+            for key in self.decoder.fitted:
+                self.decoder.start_at(key, self._constants[key].start())
 
     @torch.no_grad()
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
