@@ -59,6 +59,17 @@ def test_texture_is_computed_on_the_whole_gray_image(encoding):
     torch.testing.assert_close(found, patchify(maps, 8))
 
 
+@pytest.mark.parametrize("size", [32, 256])
+def test_targets_of_a_batch_are_those_of_its_images(size):
+    """19 images fill no whole number of groups."""
+    clean = torch.randint(0, 256, (19, 3, size, size), dtype=torch.uint8)
+    places = torch.stack([torch.randperm((size // 16) ** 2)[:3] for _ in range(19)])
+    target = PatchTarget(Target(name="local_directional_pattern", encoding="histogram"), 16)
+    together = target.compute(clean, MEAN, STD, places)
+    alone = [target.compute(clean[n : n + 1], MEAN, STD, places[n : n + 1]) for n in range(19)]
+    assert torch.equal(together, torch.cat(alone))
+
+
 @pytest.mark.parametrize(
     "target",
     [

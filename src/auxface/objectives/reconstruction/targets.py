@@ -20,6 +20,9 @@ from auxface.errors import InputError
 from auxface.recipe import Target
 from auxface.texture.tiles import empty_real_maps
 
+# The fastest group of images that was measured (docs/performance.md): 16 of 64 pixels, 2 of 224.
+_IMAGES_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**17
+
 
 class PatchTarget:
     """One target for patches of one size: how it is computed, encoded and compared with a prediction.
@@ -125,8 +128,10 @@ class PatchTarget:
     def _patches(self, maps: Tensor, places: Tensor | None) -> Tensor:
         if places is None:
             return self._cut(maps)
-        # One image at a time on a CPU, so that patches which are not needed never leave its cache.
-        group = 1 if maps.device.type == "cpu" else max(len(maps), 1)
+        # A few images at a time on a CPU, so that patches which are not needed never leave its cache.
+        pixels = maps.shape[-2] * maps.shape[-1]
+        few_images = min(max(_PIXELS_AT_ONCE // pixels, 1), _IMAGES_AT_ONCE)
+        group = few_images if maps.device.type == "cpu" else max(len(maps), 1)
         picked = empty_real_maps((*places.shape, self.values), maps.device)
         for few, at, part in zip(maps.split(group), places.split(group), picked.split(group), strict=True):
             patches = self._cut(few)
