@@ -14,9 +14,12 @@ import pytest
 from auxface.cli import main
 from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
+from auxface.recipe import load_recipe
 from auxface.studies.results_file import predictions_path, read_results
 from auxface.studies.study import study
 from auxface.studies.study_report import study_report
+from auxface.studies.worker import SharedChoices
+from auxface.training.measured_choices import Trial
 
 TEXT = """
 name: tiny
@@ -32,6 +35,7 @@ settings:
 seeds: [0]
 compare: {baseline: supervised}
 """
+SMALL = ["encoder.image_size=32", "encoder.patch_size=8", "encoder.width=32", "encoder.depth=1", "encoder.heads=2"]
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +153,45 @@ def test_json_output_is_one_document(place, finished, capsys, monkeypatch, tmp_p
         main()
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out) == {"done": 2, "failed": 1, "left": 0, "now": 0}
+
+
+@pytest.fixture
+def timed(monkeypatch, tmp_path):
+    """Steps of long runs in which bf16 is twice as fast; returns the recipes that were measured."""
+    monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
+    measured = []
+
+    def step(self, kernels, *, in_wall_time=False):
+        measured.append(self.model.recipe)
+        return 0.01 if kernels.precision == "bf16" else 0.02
+
+    monkeypatch.setattr(Trial, "step", step)
+    return measured
+
+
+def test_a_study_measures_once_for_all_arms(place, timed, tmp_path):
+    arms = [load_recipe("supervised", [*SMALL, "train.epochs=100000"]), load_recipe("ssat", SMALL)]
+    choices = SharedChoices(tmp_path, "cpu", jobs=2)
+    found = [choices.apply(arm, place / "faces.parquet").train for arm in arms]
+    assert [options.precision for options in found] == ["bf16", "bf16"]
+    assert found[0].attention == found[1].attention != "auto"
+    assert {options.threads for options in found} == {max(1, (os.cpu_count() or 1) // 2)}
+    assert {recipe.name for recipe in timed} == {"supervised"}
+    # A later call uses the stored choices, and settings of an arm stay.
+    timed.clear()
+    fixed = load_recipe("supervised", [*SMALL, "train.precision=fp32", "train.threads=3"])
+    again = SharedChoices(tmp_path, "cpu", jobs=1).apply(fixed, place / "faces.parquet").train
+    assert (again.precision, again.threads, again.attention) == ("fp32", 3, found[0].attention)
+    assert timed == []
+
+
+def test_another_encoder_keeps_the_precision(place, timed, tmp_path):
+    choices = SharedChoices(tmp_path, "cpu", jobs=2)
+    first = load_recipe("supervised", [*SMALL, "train.epochs=100000"])
+    choices.apply(first, place / "faces.parquet")
+    timed.clear()
+    other = load_recipe("supervised", ["encoder.name=test_resnet", "encoder.image_size=64", "train.epochs=100000"])
+    options = choices.apply(other, place / "faces.parquet").train
+    assert options.precision == "bf16"
+    assert timed
+    assert "auto" not in (options.attention, options.channels_last, options.threads)

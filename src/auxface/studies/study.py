@@ -31,7 +31,7 @@ from auxface.studies.definition import Study, StudyData, read_study, write_plan
 from auxface.studies.grid import PendingRun, Run, hash_rows, next_run, plan_runs, select_runs
 from auxface.studies.results_file import DONE, FAILED, RunRecord, append_result, lock_results, read_results
 from auxface.studies.training_subsets import drop_labels, subsample_levels
-from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, execute_run
+from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, SharedChoices, execute_run
 from auxface.training.logging import read_log
 
 DATA_ROOT_VARIABLE = "AUXFACE_DATA"
@@ -112,7 +112,8 @@ def study(
         pending = [
             PendingRun(item.run, item.key, _fraction_remaining(out / "runs" / item.key, item.run)) for item in pending
         ]
-        executor = _Executor(definition_read, out, manifests, device, keep_models, log or (lambda line: None))
+        choices = SharedChoices(out, device, jobs)
+        executor = _Executor(definition_read, out, manifests, device, choices, keep_models, log or (lambda line: None))
         with progress_bar(definition_read.name, len(runs), "runs") as advance, _divide_cores(jobs):
             advance(len(runs) - len(pending))
             now = executor.execute(pending, records, jobs=jobs, started=started, budget=limit, advance=advance)
@@ -128,6 +129,7 @@ class _Executor:
     out: Path
     manifests: "_Manifests"
     device: str
+    choices: SharedChoices
     keep_models: bool
     log: Callable[[str], None]
 
@@ -173,9 +175,10 @@ class _Executor:
                 process.join()
 
     def _start(self, item: PendingRun) -> BaseProcess:
+        data = self.manifests.get(item.run)[0]
         job = RunJob(
-            item.run.recipe,
-            self.manifests.get(item.run)[0],
+            self.choices.apply(item.run.recipe, data),
+            data,
             self.out / "runs" / item.key,
             item.run.corruptions,
             self.device,

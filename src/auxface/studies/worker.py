@@ -1,5 +1,6 @@
 """Execute one run of a study in its own process: train or resume, evaluate, write ``result.json``."""
 
+import hashlib
 import json
 import os
 import resource
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 
 from auxface.atomic import atomic_file
+from auxface.data.manifest import read_manifest
+from auxface.device import resolve_device
 from auxface.errors import InputError
 from auxface.evaluation import TaskAudit
 from auxface.evaluation.groups import CROSS
@@ -22,11 +25,16 @@ from auxface.inference.evaluate import evaluate
 from auxface.output_folder import begin_growing
 from auxface.recipe import Recipe
 from auxface.studies.results_file import DONE, FAILED
+from auxface.training.assembly import assemble
 from auxface.training.checkpoint import has_record
+from auxface.training.dry_run import FirstImages
 from auxface.training.logging import read_log
 from auxface.training.train import resume, train
+from auxface.training.unlabeled import add_unlabeled
 
 RESULT_FILE, LOG_FILE, TEST_FOLDER = "result.json", "output.log", "test"
+CHOICES_FILE = "measured_choices.json"
+_SHARED, _PER_ENCODER = ("precision", "threads"), ("attention", "channels_last")
 _RESAMPLES = 200
 _DIGITS = 6
 
@@ -48,6 +56,60 @@ class RunJob:
     folder: Path
     corruptions: tuple[str, ...]
     device: str
+
+
+class SharedChoices:
+    """Replaces ``auto`` in the recipes of a study's runs by choices that are measured once and stored.
+
+    Precision and threads are equal in all runs. Attention kernel and memory format are equal in all runs with the same
+    encoder. Keys with a value of their own stay. A later call, on whichever machine, uses the stored choices.
+
+    Args:
+        out: folder of the results, for ``measured_choices.json``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        jobs: runs at a time; several divide the cores, so their number of threads is not measured.
+    """
+
+    def __init__(self, out: Path, device: str, jobs: int) -> None:
+        self.file, self.device = out / CHOICES_FILE, device
+        self.stored: dict[str, Any] = {"encoders": {}}
+        if jobs > 1 and resolve_device(device) == "cpu":
+            self.stored["threads"] = max(1, (os.cpu_count() or 1) // jobs)
+        if self.file.is_file():
+            self.stored |= json.loads(self.file.read_text())
+
+    def apply(self, recipe: Recipe, data: Path) -> Recipe:
+        """Return the recipe of a run with the shared choices in place of ``auto``; measure those that are not known.
+
+        Args:
+            recipe: recipe of the run.
+            data: its manifest.
+        """
+        encoder = hashlib.sha256(recipe.encoder.model_dump_json().encode()).hexdigest()[:16]
+        known = self.stored["encoders"].get(encoder, {})
+        recipe = _without_auto(recipe, self.stored | known)
+        if all(getattr(recipe.train, key) != "auto" for key in _SHARED + _PER_ENCODER):
+            return recipe
+        try:
+            manifest = add_unlabeled(str(data), read_manifest(data), {}, recipe)
+            found = assemble(recipe, manifest, resolve_device(self.device), FirstImages()).recipe.train
+        except InputError:
+            # The run itself fails with this error, and is recorded.
+            return recipe
+        for key in _SHARED:
+            if getattr(recipe.train, key) == "auto":
+                self.stored[key] = getattr(found, key)
+        measured = {key: getattr(found, key) for key in _PER_ENCODER if getattr(recipe.train, key) == "auto"}
+        self.stored["encoders"][encoder] = known | measured
+        with atomic_file(self.file) as temporary:
+            temporary.write_text(json.dumps(self.stored, indent=1) + "\n")
+        return _without_auto(recipe, self.stored | measured)
+
+
+def _without_auto(recipe: Recipe, choices: Mapping[str, Any]) -> Recipe:
+    open_keys = [key for key in _SHARED + _PER_ENCODER if getattr(recipe.train, key) == "auto" and key in choices]
+    train = recipe.train.model_copy(update={key: choices[key] for key in open_keys})
+    return recipe.model_copy(update={"train": train})
 
 
 def execute_run(job: RunJob) -> None:
