@@ -11,7 +11,7 @@ from auxface.errors import InputError
 from auxface.inference.export import export_model
 from auxface.inference.predictor import Predictor
 from auxface.model import JointModel
-from auxface.model.directory import SavedModel, default_config
+from auxface.model.directory import SavedModel, default_config, save_model
 from auxface.model.scoring import score_images
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
@@ -59,16 +59,22 @@ def test_convolutional_encoder_is_exported(real, tmp_path):
     np.testing.assert_allclose(found["mood"], score_images(model, large)["mood"], atol=1e-4)
 
 
-def test_documented_code_equals_the_predictor(model_folder, onnx_file, folder_of_faces, monkeypatch):
+@pytest.mark.parametrize("kept", [1.0, 0.75])
+def test_documented_code_equals_the_predictor(saved, folder_of_faces, kept, tmp_path, monkeypatch):
     code = re.search(r"<!-- executed by .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
     assert "auxface." not in code.replace("about", "")
     assert "import auxface" not in code
     assert len(code.strip().splitlines()) <= 30
-    monkeypatch.chdir(onnx_file.parent)
+    encoder = saved.config.recipe.encoder.model_copy(update={"evaluation_crop": kept})
+    recipe = saved.config.recipe.model_copy(update={"encoder": encoder})
+    cropping = SavedModel(saved.model, saved.config.model_copy(update={"recipe": recipe}))
+    save_model(saved.model, tmp_path / "model", cropping.config)
+    export_model(cropping, tmp_path / "x.onnx")
+    monkeypatch.chdir(tmp_path)
     paths = sorted(folder_of_faces.rglob("*.png"))
     names = {"paths": paths}
     exec(compile(code, str(DOCUMENT), "exec"), names)
-    predictor = Predictor.from_pretrained(model_folder, device="cpu")
+    predictor = Predictor.from_pretrained(tmp_path / "model", device="cpu")
     expected = [
         one.faces[0].tasks[task.name].answer for task in predictor.config.tasks for one in predictor.predict(paths)
     ]

@@ -53,6 +53,18 @@ def test_probabilities_use_the_stored_temperature(predictor, saved, faces):
     assert (forged.answer, forged.threshold) == ("forged" if score >= 0.3 else "real", 0.3)
 
 
+def test_the_evaluation_crop_of_the_recipe_is_applied(predictor, saved, faces):
+    encoder = saved.config.recipe.encoder.model_copy(update={"evaluation_crop": 0.5})
+    recipe = saved.config.recipe.model_copy(update={"encoder": encoder})
+    cropped = SavedModel(saved.model, saved.config.model_copy(update={"recipe": recipe}))
+    found, expected = (
+        Predictor(TorchScorer(cropped, "cpu"))(faces[0]).faces[0],
+        predictor(faces[0][16:48, 16:48]).faces[0],
+    )
+    assert found.box == (16.0, 16.0, 32.0, 32.0)
+    assert found.tasks == expected.tasks
+
+
 def test_lists_keep_order_and_unreadable_images(predictor, faces, tmp_path):
     results = predictor([faces[0], tmp_path / "none.png", b"", faces[1]])
     assert [result.reason for result in results] == [None, "no such file", "empty file", None]

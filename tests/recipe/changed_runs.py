@@ -91,6 +91,7 @@ CHANGES = {
     "Encoder.pretrained": (ALONE, ("encoder.pretrained=true",), ERROR),
     "Encoder.init_from": (ALONE, ("encoder.init_from=given.safetensors",), W),
     "Encoder.image_size": (ALONE, ("encoder.image_size=48",), W),
+    "Encoder.evaluation_crop": (CLIPS, ("encoder.evaluation_crop=0.875",), "clip"),
     "Encoder.patch_size": (ALONE, ("encoder.patch_size=16",), W),
     "Encoder.width": (ALONE, ("encoder.width=64",), W),
     "Encoder.depth": (ALONE, ("encoder.depth=1",), W),

@@ -45,18 +45,18 @@ class LoadedSamples:
 
 
 def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
-    """Load the images, or the clips if the recipe has a video encoder, of every row of a manifest.
+    """Load the images, or the clips if the recipe has a video encoder, of every row of a manifest, for evaluation.
 
     Args:
         manifest: the rows to load.
         name: name of the data in progress bars and messages, such as the split.
-        recipe: its encoder determines image size, number of frames and sampling.
+        recipe: its encoder determines image size, crop (``evaluation_crop``), number of frames and sampling.
 
     Raises:
         InputError: see :func:`load_image_samples` and :func:`load_clip_samples`.
     """
     if recipe.encoder.num_frames is None:
-        return load_image_samples(manifest, name, recipe.encoder.image_size)
+        return load_image_samples(manifest, name, recipe.encoder.image_size, crop=recipe.encoder.evaluation_crop)
     return load_clip_samples(manifest, name, clip_sampling(recipe))
 
 
@@ -72,8 +72,13 @@ def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> Load
     """
     size = recipe.encoder.image_size
     if recipe.encoder.num_frames is not None or is_sharded(manifest) or recipe.train.augment in UNCROPPED:
-        return load_samples(manifest, name, recipe)
+        return load_samples(manifest, name, without_crop(recipe))
     return load_image_samples(manifest, name, training_side(manifest.paths(), size))
+
+
+def without_crop(recipe: Recipe) -> Recipe:
+    """Return the recipe with ``encoder.evaluation_crop`` 1."""
+    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"evaluation_crop": 1.0})})
 
 
 def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[LoadedSamples, int]:
@@ -123,30 +128,33 @@ def clip_sampling(recipe: Recipe) -> ClipSampling:
     Raises:
         ValueError: the recipe has an image encoder.
     """
-    if recipe.encoder.num_frames is None:
+    chosen, encoder = recipe.sampled_clips, recipe.encoder
+    if encoder.num_frames is None:
         raise ValueError("a recipe with an image encoder samples no clips")
-    chosen = recipe.sampled_clips
-    return ClipSampling(recipe.encoder.num_frames, chosen.stride, chosen.per_video, recipe.encoder.image_size)
+    return ClipSampling(
+        encoder.num_frames, chosen.stride, chosen.per_video, encoder.image_size, encoder.evaluation_crop
+    )
 
 
-def load_image_samples(manifest: Manifest, name: str, size: int) -> LoadedSamples:
+def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float = 1.0) -> LoadedSamples:
     """Decode every image of a manifest, or open the cache; images in shards are decoded only when they are indexed.
 
     Args:
         manifest: the rows to load.
         name: name of the data in progress bars and messages.
         size: side of the images in pixels.
+        crop: side of the central square that is kept, as a fraction of the shorter side.
 
     Raises:
         InputError: none of the images can be read.
     """
     if is_sharded(manifest):
         with progress_steps(f"index {name}", "shards") as progress:
-            found = index_shards(manifest, size, progress)
+            found = index_shards(manifest, size, progress, crop=crop)
         # ShardImages is indexed and sliced as an array, and nothing else is done with it.
         return LoadedSamples(manifest, cast(np.ndarray, found), manifest.table[["path"]].iloc[:0].assign(reason=""))
     with progress_steps(f"read {name}", "images") as progress:
-        loaded = load_images(manifest, size=size, progress=progress)
+        loaded = load_images(manifest, size=size, crop=crop, progress=progress)
     if not loaded.usable.any():
         first, count = loaded.rejected.iloc[0], len(manifest.table)
         hint = ""

@@ -161,7 +161,8 @@ def _scores(task: TaskRecord, logits: Tensor) -> Tensor:
 def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
     """Return the JSON that an exported file holds in its metadata under the key ``auxface``.
 
-    A program that runs the file without auxface needs ``tasks``, ``image_size`` and, for video clips, ``num_frames``.
+    A program that runs the file without auxface needs ``tasks``, ``image_size``, ``evaluation_crop`` and, for video
+    clips, ``num_frames``.
     ``config`` is the content of ``config.json``.
     """
     tasks = [
@@ -184,6 +185,7 @@ def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
         "format": 1,
         "input": f"RGB, float32 [{shape}] in [0, 1]; normalization is in the graph",
         "image_size": config.recipe.encoder.image_size,
+        "evaluation_crop": config.recipe.encoder.evaluation_crop,
         **clips,
         "crop": config.crop,
         "int8": int8,
@@ -282,7 +284,7 @@ def _calibration_images(path: Path, recipe: Recipe) -> np.ndarray:
     images = []
     for file in list_files(path):
         try:
-            images.append(fit_square(read_image(file), size).transpose(2, 0, 1))
+            images.append(fit_square(read_image(file), size, recipe.encoder.evaluation_crop).transpose(2, 0, 1))
         except UnreadableImage:
             continue
         if len(images) == _MAX_CALIBRATION_IMAGES:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from auxface.data.images.decode import fit_square
 from auxface.data.video.frames import UnreadableVideo, VideoIndex, clip_frames, index_video, read_frames, recorded_clip
 from auxface.inference.answers import Answer, answers_from_scores, calibrated_scores
 from auxface.inference.face_tracks import Box, Track, Tracker
@@ -165,7 +164,7 @@ def _tracked_face(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tu
         tracked = predictor.face_extractor.cropper.track(frames)
         if tracked is not None:
             left, top, width, height = map(float, tracked[middle][0].box)
-            yield (left, top, width, height), [fit_square(pixels, predictor.image_size) for _, pixels in tracked]
+            yield (left, top, width, height), [predictor.face_extractor.fit(pixels) for _, pixels in tracked]
         return
     crops = [predictor.face_extractor(frame)[0] for frame in frames]
     yield crops[middle].box, [crop.pixels for crop in crops]

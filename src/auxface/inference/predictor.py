@@ -112,7 +112,13 @@ class Predictor:
         self._warn = warn
         self._warned = False
         self.face_extractor = make_face_extractor(
-            self.config.crop, self.image_size, faces=faces, detector=detector, weights=weights, warn=warn
+            self.config.crop,
+            self.image_size,
+            evaluation_crop=self.config.recipe.encoder.evaluation_crop,
+            faces=faces,
+            detector=detector,
+            weights=weights,
+            warn=warn,
         )
 
     @classmethod

@@ -143,10 +143,15 @@ class DetectedFaces:
 
     cropper: FaceCropper
     size: int
+    crop: float = 1.0
 
     def __call__(self, image: np.ndarray) -> list[FaceCrop]:
         """Return the faces from left to right."""
-        return [FaceCrop(face.box, fit_square(pixels, self.size)) for face, pixels in self.cropper.crop(image)]
+        return [FaceCrop(face.box, self.fit(pixels)) for face, pixels in self.cropper.crop(image)]
+
+    def fit(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the crop of one face at the model's input size."""
+        return fit_square(pixels, self.size, self.crop)
 
 
 @dataclass(frozen=True)
@@ -154,19 +159,21 @@ class WholeImage:
     """A face extractor that takes the central square of an image as one face."""
 
     size: int
+    crop: float = 1.0
 
     def __call__(self, image: np.ndarray) -> list[FaceCrop]:
         """Return exactly one crop."""
         height, width = image.shape[:2]
-        side = min(height, width)
+        side = self.crop * min(height, width)
         box = ((width - side) / 2, (height - side) / 2, float(side), float(side))
-        return [FaceCrop(box, fit_square(image, self.size))]
+        return [FaceCrop(box, fit_square(image, self.size, self.crop))]
 
 
 def make_face_extractor(
     crop: dict[str, Any] | None,
     size: int,
     *,
+    evaluation_crop: float = 1.0,
     faces: FacesMode = "auto",
     detector: DetectorName | None = None,
     weights: Path | None = None,
@@ -178,6 +185,7 @@ def make_face_extractor(
         crop: how the model's training faces were cropped (``crop`` in its config); None if the images were used as
             they were.
         size: side of the model's input in pixels.
+        evaluation_crop: the recipe's ``encoder.evaluation_crop``.
         faces: ``auto``: as in training; ``crop``: detect and crop faces, even if training used whole images;
             ``whole``: take the central square as one face.
         detector: replaces the recorded detector.
@@ -196,7 +204,7 @@ def make_face_extractor(
                 f"the model was trained on faces cropped with {recorded.detector} (margin {recorded.margin:g}); "
                 "images are now scored without cropping, so crop them in the same way first"
             )
-        return WholeImage(size)
+        return WholeImage(size, evaluation_crop)
     if recorded is None:
         warn("the model was trained on images without face cropping; the crops may differ from its training images")
     settings = replace(recorded or FaceSettings(), which="all")
@@ -209,7 +217,7 @@ def make_face_extractor(
         digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         if digest != (crop or {})["weights"]:
             warn(f"{weights}: not the YuNet weights with which the training faces were found")
-    return DetectedFaces(cropper, size)
+    return DetectedFaces(cropper, size, evaluation_crop)
 
 
 def recorded_settings(crop: dict[str, Any] | None) -> FaceSettings | None:

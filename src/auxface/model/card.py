@@ -31,6 +31,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
     lines += [f"{_clips(config)}RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
+    if encoder.evaluation_crop < 1:
+        lines += [f"Of each image the central square of {encoder.evaluation_crop:g} times the shorter side is used."]
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"

@@ -27,6 +27,9 @@ class Encoder(Strict):
     ``efficientnet_lite0`` from the optional extra ``weights``; name, mean and std are then theirs."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 112
     """Side of the square image in pixels."""
+    evaluation_crop: Annotated[float, Field(ge=0.5, le=1)] = 1.0
+    """Side of the central square that validation, evaluation and predictions keep of an image, as a fraction of its
+    shorter side; 1: all. SSAT evaluates with 0.875, after training with crops. It does not crop training images."""
     patch_size: Annotated[int, Field(ge=2, le=64)] | None = None
     """Side of a patch in pixels; must divide image_size. Empty: 8 for the default encoder; for others, that of the
     named model. The patch of a hierarchical model is its total stride and cannot be set."""

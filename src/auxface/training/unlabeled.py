@@ -22,7 +22,7 @@ from auxface.data.images.decode import shorter_side
 from auxface.data.leaks import find_near_duplicates, thumbnail
 from auxface.data.manifest import COLUMNS, Manifest, read_manifest
 from auxface.data.merge import join_manifests
-from auxface.data.samples import LoadedSamples, load_samples
+from auxface.data.samples import LoadedSamples, load_samples, without_crop
 from auxface.errors import InputError
 from auxface.progress import progress_bar
 from auxface.recipe import Recipe
@@ -110,6 +110,10 @@ def unlabeled_leaks(
     if recipe.encoder.num_frames is not None or not unlabeled:
         return pd.DataFrame(columns=columns)
     compared = dict(splits)
+    recipe = without_crop(recipe)
+    if "val" in splits:
+        # Training images are whole; those of validation may have been cropped.
+        compared["val"] = load_samples(pooled.only("val"), "val", recipe)
     if (pooled.table["split"] == "test").any():
         compared["test"] = load_samples(pooled.only("test"), "test", recipe)
     added = {os.path.abspath(path) for manifest in unlabeled.values() for path in manifest.paths()}

@@ -182,3 +182,17 @@ def test_fit_square_antialiases():
     checks = np.indices((256, 256)).sum(0) % 2 * 255
     square = fit_square(np.repeat(checks[:, :, None], 3, 2).astype(np.uint8), 32)
     assert np.abs(square.astype(int) - 127).max() <= 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(512, 512), (384, 768), (256, 256)])
+def test_a_central_crop_equals_resizing_then_cropping(height, width):
+    """SSAT's evaluation: the shorter side is resized to 256, and the central 224 by 224 pixels are kept."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    scale = 256 / min(height, width)
+    resized = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+    left, top = (resized.width - 224) / 2, (resized.height - 224) / 2
+    expected = np.asarray(resized.crop((round(left), round(top), round(left) + 224, round(top) + 224)))
+    found = fit_square(pixels, 224, 0.875)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert not np.array_equal(found, fit_square(pixels, 224))

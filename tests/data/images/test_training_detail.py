@@ -32,7 +32,7 @@ def some_images(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("pack", PACKS)
-@pytest.mark.parametrize("view", ["light", "ssat", "contrast_crop"])
+@pytest.mark.parametrize("view", ["light", "crop", "ssat", "contrast_crop"])
 def test_a_training_view_keeps_97_percent_of_the_detail(shared_data, pack, view):
     paths = some_images(shared_data / pack)
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]

@@ -9,11 +9,11 @@ import torch
 
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
-from auxface.data.samples import load_image_samples
+from auxface.data.samples import load_image_samples, load_samples, load_training_samples
 from auxface.data.shards import ShardImages, index_shards, write_shards
 from auxface.data.show import show_data
 from auxface.errors import InputError
-from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train
+from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Train, load_recipe
 from auxface.training.data_loader import DataLoader
 from auxface.training.train import check, resume, train
 from auxface.training.train_step import split_micro_batches
@@ -51,6 +51,22 @@ def recipe(**options):
         encoder=Encoder(image_size=SIDE, patch_size=8, width=32, depth=1, heads=4),
         train=Train(**{"epochs": 3, "batch_size": 6, "precision": "fp32", "checkpoint_every": 1, **options}),
     )
+
+
+@pytest.mark.parametrize("name", ["m.parquet", "s"])
+def test_only_evaluation_images_are_cropped(place, name, tmp_path, monkeypatch):
+    """Of 40 by 40 pixels the central 20 by 20; the images of training are whole."""
+    monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
+    opened = read_manifest(place / name).only("train")
+    cropped, whole = (
+        load_recipe("supervised", ["encoder.image_size=20", "encoder.patch_size=4", f"encoder.evaluation_crop={kept}"])
+        for kept in (0.5, 1)
+    )
+    found = load_samples(opened, "val", cropped).images
+    full = np.asarray(load_image_samples(opened, "val", 40).images)
+    assert np.array_equal(np.asarray(found), full[:, :, 10:30, 10:30])
+    training = [load_training_samples(opened, "train", recipe).images for recipe in (cropped, whole)]
+    assert np.array_equal(np.asarray(training[0]), np.asarray(training[1]))
 
 
 def test_sharded_images_index_as_the_decoded_array(place, images, tmp_path, monkeypatch):

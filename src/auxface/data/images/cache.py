@@ -54,6 +54,7 @@ def load_images(
     manifest: Manifest,
     *,
     size: int,
+    crop: float = 1.0,
     folder: Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -63,6 +64,7 @@ def load_images(
     Args:
         manifest: its rows are read in order.
         size: side of the squares in pixels; see :func:`auxface.data.images.decode.fit_square`.
+        crop: side of the central square that is kept, as a fraction of the shorter side.
         folder: the cache; default ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder.
         workers: number of threads; default one per core.
         progress: called with (images done, images in total).
@@ -72,10 +74,11 @@ def load_images(
     """
     folder = folder or cache_folder()
     paths = manifest.paths()
-    place = folder / "images" / cache_key(paths, f"usable {DECODE_VERSION} {size}")
+    settings = f"usable {DECODE_VERSION} {size}" if crop == 1 else f"usable {DECODE_VERSION} {size} {crop:g}"
+    place = folder / "images" / cache_key(paths, settings)
     if not place.is_dir():
         needed = len(paths) * size * size * 3
-        make_once(place, needed, lambda partial: _decode_all(paths, size, partial, workers, progress))
+        make_once(place, needed, lambda partial: _decode_all(paths, size, crop, partial, workers, progress))
     elif progress is not None:
         progress(len(paths), len(paths))
     reasons = pd.read_csv(place / _REJECTED, dtype={"row": int, "reason": str})
@@ -111,7 +114,12 @@ def training_side(paths: list[Path], size: int) -> int:
 
 
 def _decode_all(
-    paths: list[Path], size: int, folder: Path, workers: int | None = None, progress: Progress | None = None
+    paths: list[Path],
+    size: int,
+    crop: float,
+    folder: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Fill a folder with the squares of all readable images and a list of the others.
 
@@ -128,7 +136,7 @@ def _decode_all(
 
     def decode(path: Path) -> np.ndarray | str:
         try:
-            return np.ascontiguousarray(fit_square(read_image(path), size).transpose(2, 0, 1))
+            return np.ascontiguousarray(fit_square(read_image(path), size, crop).transpose(2, 0, 1))
         except UnreadableImage as error:
             return str(error)
 

@@ -77,17 +77,19 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
         raise UnreadableImage("truncated" if truncated else "corrupt image") from None
 
 
-def fit_square(pixels: np.ndarray, size: int) -> np.ndarray:
+def fit_square(pixels: np.ndarray, size: int, crop: float = 1.0) -> np.ndarray:
     """Return the central square of an image, resized with antialiasing (triangle filter), uint8 [size, size, 3].
 
     Args:
         pixels: uint8 [H, W, 3].
-        size: side of the result in pixels; the shorter side of the image is resized to it.
+        size: side of the result in pixels.
+        crop: side of the square as a fraction of the shorter side of the image. With 0.875 the result is that of
+            resizing the shorter side to size / 0.875 and cropping the center.
     """
     height, width = pixels.shape[:2]
-    if height == width == size:
+    if height == width == size and crop == 1:
         return pixels
-    side = min(height, width)
+    side = crop * min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
     image = Image.fromarray(pixels)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)))

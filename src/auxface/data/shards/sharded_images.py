@@ -13,7 +13,7 @@ import os
 import tarfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class ShardImages:
         starts: int64 [N], offset of its first byte.
         lengths: int64 [N], its number of bytes.
         size: side S of the images in pixels.
+        crop: side of the central square that is kept, as a fraction of the shorter side.
     """
 
     files: tuple[Path, ...]
@@ -63,6 +64,7 @@ class ShardImages:
     starts: np.ndarray
     lengths: np.ndarray
     size: int
+    crop: float = 1.0
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -84,7 +86,7 @@ class ShardImages:
 
     def __getitem__(self, rows: Any) -> Any:
         if isinstance(rows, slice):
-            return ShardImages(self.files, self.shards[rows], self.starts[rows], self.lengths[rows], self.size)
+            return replace(self, shards=self.shards[rows], starts=self.starts[rows], lengths=self.lengths[rows])
         chosen = np.arange(len(self))[rows]
         if chosen.ndim == 0:
             return self._read(int(chosen))
@@ -106,7 +108,7 @@ class ShardImages:
             with file.open("rb", buffering=0) as opened:
                 opened.seek(int(self.starts[row]))
                 data = opened.read(int(self.lengths[row]))
-            return np.ascontiguousarray(fit_square(read_image(data), self.size).transpose(2, 0, 1))
+            return np.ascontiguousarray(fit_square(read_image(data), self.size, self.crop).transpose(2, 0, 1))
         except (OSError, UnreadableImage) as error:
             raise InputError(
                 f"{file}: the image at byte {self.starts[row]} cannot be read ({error}); write the shard again with "
@@ -114,13 +116,16 @@ class ShardImages:
             ) from None
 
 
-def index_shards(manifest: Manifest, size: int, progress: Callable[[int, int], None] | None = None) -> ShardImages:
+def index_shards(
+    manifest: Manifest, size: int, progress: Callable[[int, int], None] | None = None, *, crop: float = 1.0
+) -> ShardImages:
     """Return the images of a manifest of shards, without decoding them.
 
     Args:
         manifest: manifest of shards, see :func:`is_sharded`.
         size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
         progress: called with (shards indexed, shards in total).
+        crop: side of the central square that is kept, as a fraction of the shorter side.
 
     Raises:
         InputError: a shard is missing or corrupt, or lacks an image of the manifest.
@@ -135,7 +140,7 @@ def index_shards(manifest: Manifest, size: int, progress: Callable[[int, int], N
         places[rows] = _byte_ranges(manifest.root / name, split[2].iloc[rows].tolist())
         if progress is not None:
             progress(number + 1, len(names))
-    return ShardImages(tuple(manifest.root / name for name in names), shards, places[:, 0], places[:, 1], size)
+    return ShardImages(tuple(manifest.root / name for name in names), shards, places[:, 0], places[:, 1], size, crop)
 
 
 def _byte_ranges(file: Path, names: Sequence[str]) -> list[tuple[int, int]]:

@@ -50,12 +50,14 @@ class ClipSampling:
         stride: distance between consecutive frames of a clip, in frames of the video.
         per_video: maximum number of clips per video, spread evenly.
         size: side S of a frame in pixels.
+        crop: side of the central square that is kept of a frame, as a fraction of its shorter side.
     """
 
     frames: int
     stride: int
     per_video: int
     size: int
+    crop: float = 1.0
 
     def check(self, manifest: Manifest) -> None:
         """Check that the clips that ``prepare`` wrote have as many frames as these.
@@ -206,7 +208,8 @@ def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.nda
         raise UnreadableVideo(f"{len(index)} frames are fewer than a clip's {span}")
     # Clips of a short video overlap; each frame is decoded once.
     numbers = sorted({number for clip in clips for number in clip})
-    squares = {number: fit_square(frame, sampling.size) for number, frame in read_frames(path, index, numbers)}
+    frames = read_frames(path, index, numbers)
+    squares = {number: fit_square(frame, sampling.size, sampling.crop) for number, frame in frames}
     for clip in clips:
         complete = all(number in squares for number in clip)
         yield clip[0], np.stack([squares[number] for number in clip]).transpose(0, 3, 1, 2) if complete else None
@@ -217,7 +220,7 @@ def _read_strip(path: Path, sampling: ClipSampling) -> np.ndarray:
     if image.shape[0] % sampling.frames or image.shape[0] // sampling.frames < image.shape[1] // 2:
         raise UnreadableImage(f"an image, not a video or a clip of {sampling.frames} frames below each other")
     frames = np.split(image, sampling.frames)
-    return np.stack([fit_square(frame, sampling.size) for frame in frames]).transpose(0, 3, 1, 2)
+    return np.stack([fit_square(frame, sampling.size, sampling.crop) for frame in frames]).transpose(0, 3, 1, 2)
 
 
 Corrupt = Callable[[Tensor, int], Tensor]
