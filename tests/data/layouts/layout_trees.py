@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from auxface.data.layouts.celeba import ATTRIBUTES
+from auxface.data.layouts.face_attributes import ATTRIBUTES
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 from layout_trees import image, text
 
 from auxface.data.layouts import get_layout
+from auxface.data.layouts.face_attributes import age_group
 from auxface.data.layouts.fer2013 import majority
-from auxface.data.layouts.utkface import age_group
 from auxface.errors import InputError
 
 

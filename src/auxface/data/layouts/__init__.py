@@ -1,24 +1,11 @@
-"""Layouts: one file per published data set, with its folder tree, its splits and its labels."""
+"""Layouts: the folder tree, splits and labels of each published data set; one file per data set or kind of data set."""
 
-from auxface.data.layouts import (
-    affectnet,
-    celeba,
-    celebdf,
-    ckplus,
-    df40,
-    dfdc,
-    faceforensics,
-    fairface,
-    fer2013,
-    folder,
-    lfw,
-    rafdb,
-    synthetic,
-    synthetic_clips,
-    table,
-    uadfv,
-    utkface,
-)
+from auxface.data.layouts.deepfake_videos import celebdf, df40, dfdc, uadfv
+from auxface.data.layouts.expressions import affectnet, ckplus, rafdb
+from auxface.data.layouts.face_attributes import celeba, fairface, lfw, utkface
+from auxface.data.layouts.faceforensics import layout as faceforensics
+from auxface.data.layouts.fer2013 import layout as fer2013
+from auxface.data.layouts.folder import layout as folder
 from auxface.data.layouts.registry import (
     Excluded,
     Layout,
@@ -29,8 +16,10 @@ from auxface.data.layouts.registry import (
     register,
     resolve_options,
 )
+from auxface.data.layouts.synthetic import synthetic, synthetic_clips
+from auxface.data.layouts.table import layout as table
 
-for module in (
+for layout in (
     affectnet,
     celeba,
     celebdf,
@@ -49,6 +38,6 @@ for module in (
     uadfv,
     utkface,
 ):
-    register(module.layout)
+    register(layout)
 
 __all__ = ["Layout", "Excluded", "Listing", "Option", "get_layout", "layouts", "register", "resolve_options"]

@@ -1,5 +1,11 @@
-"""Layout ``synthetic``: rendered faces; ``root`` is the folder to which they are written as PNG files."""
+"""Layouts of rendered faces, as images and as videos.
 
+Layout ``synthetic``: rendered faces; ``root`` is the folder to which they are written as PNG files.
+
+Layout ``synthetic_clips``: videos of rendered faces; ``root`` is the folder to which they are written as H.264.
+"""
+
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -7,14 +13,17 @@ from PIL import Image
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
+from auxface.data.parallel import in_order
 from auxface.data.splits import parse_fractions
+from auxface.data.video.h264 import write_video
 from auxface.errors import InputError
 from auxface.output_folder import added_files, refuse_foreign_names
+from auxface.progress import progress_bar
 
-_MOST = 1_000_000
+_MOST_FACES = 1_000_000
 
 
-def read(
+def read_synthetic(
     root: Path,
     *,
     count: int = 4000,
@@ -26,11 +35,11 @@ def read(
     split_fractions: str = "0.7,0.1,0.2",
     dataset: str = "synthetic",
 ) -> Listing:
-    """Render ``count`` faces into ``root``; every option is described in :data:`layout`."""
+    """Render ``count`` faces into ``root``; every option is described in :data:`synthetic`."""
     from auxface.data.synthetic import Bias, render_faces
 
-    if not 1 <= count <= _MOST:
-        raise InputError(f"layout synthetic: count {count} must be from 1 to {_MOST}")
+    if not 1 <= count <= _MOST_FACES:
+        raise InputError(f"layout synthetic: count {count} must be from 1 to {_MOST_FACES}")
     names = [f"{row:06d}.png" for row in range(count)]
     refuse_foreign_names(root, names)
     tied = Bias(bias_label, bias_group, bias) if bias else None
@@ -54,10 +63,10 @@ def rendered_listing(table: pd.DataFrame, root: Path) -> Listing:
     return Listing(table, labels, ("skin_tone", "age_group"), boundary=root)
 
 
-layout = Layout(
+synthetic = Layout(
     "synthetic",
     "faces rendered into ROOT: emotion, attributes, forged; groups skin tone and age group",
-    read,
+    read_synthetic,
     (
         Option("count", int, 4000, "number of images"),
         Option("seed", int, 0, "seed; each gives a different population"),
@@ -67,5 +76,59 @@ layout = Layout(
         Option("bias_group", str, "skin_tone", "group of the bias: skin_tone or age_group"),
         Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
         Option("dataset", str, "synthetic", "name of the data set, which keeps its people apart from those of another"),
+    ),
+)
+
+
+_MOST_CLIPS = 100_000
+
+
+def read_synthetic_clips(
+    root: Path,
+    *,
+    count: int = 200,
+    seed: int = 0,
+    size: int = 64,
+    length: int = 64,
+    split_fractions: str = "0.7,0.1,0.2",
+) -> Listing:
+    """Render ``count`` clips into ``root``; every option is described in :data:`synthetic_clips`."""
+    from auxface.data.synthetic import describe_clip, render_clip
+
+    bounds = {"count": (count, 1, _MOST_CLIPS), "size": (size, 32, 512), "length": (length, 2, 10_000)}
+    for name, (value, least, most) in bounds.items():
+        if not least <= value <= most:
+            raise InputError(f"layout synthetic_clips: {name} {value} must be from {least} to {most}")
+    if size % 2 or seed < 0:
+        raise InputError("layout synthetic_clips: size must be even and seed 0 or more")
+    splits = parse_fractions(split_fractions)
+    names = [f"{number:05d}.mp4" for number in range(count)]
+    refuse_foreign_names(root, names)
+
+    def write(number: int, folder: Path) -> dict[str, object]:
+        write_video(folder / names[number], render_clip(number, frames=length, seed=seed, size=size, splits=splits))
+        return describe_clip(number, seed=seed, splits=splits)[1]
+
+    rows: list[dict[str, object]] = []
+    with added_files(root) as folder, progress_bar("render clips", count, "videos") as advance:
+        for row in in_order(partial(write, folder=folder), range(count)):
+            rows.append(row)
+            advance(1)
+    table = pd.DataFrame(rows)
+    return rendered_listing(
+        table.assign(path=[str(root / name) for name in names], dataset="synthetic_clips", method=""), root
+    )
+
+
+synthetic_clips = Layout(
+    "synthetic_clips",
+    "videos of faces rendered into ROOT: emotion, attributes, forged (the skin flickers); groups as synthetic",
+    read_synthetic_clips,
+    (
+        Option("count", int, 200, "number of videos, two per person: one real, one forged"),
+        Option("seed", int, 0, "seed; each gives a different population"),
+        Option("size", int, 64, "side in pixels, even, 32 to 512"),
+        Option("length", int, 64, "number of frames in a video, at 25 per second"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
     ),
 )
