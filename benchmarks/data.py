@@ -24,10 +24,9 @@ from PIL import Image
 
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.cache import load_images
-from auxface.data.images.decode import SUFFIXES, fit_square, read_image
+from auxface.data.images.decode import SUFFIXES, fit_square, in_order, read_image
 from auxface.data.layouts.registry import list_files
 from auxface.data.manifest import read_manifest
-from auxface.data.parallel import in_order
 from auxface.data.prepare.prepare import prepare
 from auxface.data.synthetic import render_faces
 from auxface.training.data_loader import DataLoader

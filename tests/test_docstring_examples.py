@@ -17,10 +17,10 @@ MODULES = [
     "auxface.plugins",
     "auxface.doctor",
     "auxface.data.random",
-    "auxface.data.parallel",
-    "auxface.training.auxiliary_effect",
+    "auxface.data.images.decode",
+    "auxface.training.training_summary",
     "auxface.training.sampling",
-    "auxface.training.schedule",
+    "auxface.training.optimizer",
     *PACKAGES,
     *(
         module.name

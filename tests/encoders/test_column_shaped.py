@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auxface.encoders import build_encoder, random_mask
-from auxface.encoders.maskable import family_of
+from auxface.encoders.maskable import family_of, sincos_positions
 from auxface.encoders.masking import Mask
 from auxface.recipe import Encoder
 
@@ -89,3 +89,15 @@ def test_dropping_patches_equals_masking_their_attention(name):
         features = encoder(images, mask)
     torch.testing.assert_close(features.prefix, complete[:, :prefix], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(features.tokens, complete[:, prefix:][:, mask.visible[0]], rtol=1e-4, atol=1e-5)
+
+
+def test_sincos_positions_by_hand():
+    table = sincos_positions((2, 3), 8, prefix=1)
+    assert table.shape == (7, 8)
+    assert torch.equal(table[0], torch.zeros(8))
+    row, column = 1.0, 2.0
+    frequency = torch.tensor([1.0, 0.01])
+    expected = torch.cat(
+        [(column * frequency).sin(), (column * frequency).cos(), (row * frequency).sin(), (row * frequency).cos()]
+    )
+    torch.testing.assert_close(table[-1], expected)

@@ -8,7 +8,7 @@ from torch import nn
 from auxface import texture
 from auxface.encoders import VideoEncoder, build_encoder, inflate
 from auxface.errors import InputError
-from auxface.model.convert_videomae import from_videomae, to_videomae
+from auxface.model.convert_mae import from_videomae, to_videomae
 from auxface.objectives import Batch, Reconstruction, StepContext
 from auxface.recipe import Encoder, ReconstructionOptions, Target
 

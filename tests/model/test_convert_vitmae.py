@@ -11,7 +11,7 @@ import torch
 from auxface.encoders import build_encoder, random_mask
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.convert_vitmae import from_vitmae, save_vitmae, to_vitmae
+from auxface.model.convert_mae import from_vitmae, save_vitmae, to_vitmae
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import Batch, LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target

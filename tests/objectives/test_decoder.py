@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auxface.encoders import Features, Mask, build_encoder, random_mask
-from auxface.encoders.position_embedding import grid_positions, sinusoid_positions
+from auxface.encoders.maskable import grid_positions, sinusoid_positions
 from auxface.errors import InputError
 from auxface.objectives import Reconstruction
 from auxface.objectives.reconstruction.decoder import Decoder, decoder_size

@@ -9,9 +9,8 @@ from scipy import stats
 
 from auxface.errors import InputError
 from auxface.studies.analysis import analyze_study
-from auxface.studies.conclusions import gap_verdict, verdict
+from auxface.studies.conclusions import gap_verdict, markdown_tables, verdict
 from auxface.studies.definition import read_plan, read_study
-from auxface.studies.markdown_tables import markdown_tables
 from auxface.studies.page_tables import label_fraction_curves
 from auxface.studies.results_file import merge_results
 from auxface.studies.study_report import json_document, study_page

@@ -10,7 +10,7 @@ from sklearn.metrics import precision_score, roc_auc_score
 from auxface.objectives import LearnedTask
 from auxface.training.evidence import measure_evidence
 from auxface.training.selection import calibrate
-from auxface.training.validation_summary import conclusions
+from auxface.training.training_summary import conclusions
 
 
 def table(n, frames=1):

@@ -14,8 +14,7 @@ from auxface.objectives import LearnedTask, TrainProgress
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Scheme, Train
 from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator, prepare
-from auxface.training.optimizer import make_optimizer
-from auxface.training.schedule import learning_rates
+from auxface.training.optimizer import learning_rates, make_optimizer
 from auxface.training.train_step import Stepper, set_learning_rate
 
 

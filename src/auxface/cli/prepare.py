@@ -32,7 +32,8 @@ def add_layouts() -> None:
 
 def _shared_parameters() -> dict[str, inspect.Parameter]:
     """Return the parameters that every layout has, by flag; their defaults are those of the settings."""
-    from auxface.data.faces.settings import DetectorName, FaceSettings, Which
+    from auxface.data.faces.alignment import FaceSettings, Which
+    from auxface.data.faces.detection import DetectorName
     from auxface.data.video.frames import Choice, FrameSettings
 
     faces, frames = FaceSettings(), FrameSettings()

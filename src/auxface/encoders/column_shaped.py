@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auxface.encoders.maskable import Family, Features, MaskableEncoder, register
+from auxface.encoders.maskable import Family, Features, MaskableEncoder, register, sincos_positions
 from auxface.encoders.masking import Mask
-from auxface.encoders.position_embedding import sincos_positions
 from auxface.encoders.timm_model import Refused, create, is_column_shaped
 from auxface.errors import InputError
 from auxface.recipe import Encoder

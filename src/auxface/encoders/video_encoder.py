@@ -17,9 +17,8 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from auxface.encoders.maskable import Family, Features, MaskableEncoder, register
+from auxface.encoders.maskable import Family, Features, MaskableEncoder, grid_positions, register
 from auxface.encoders.masking import Mask
-from auxface.encoders.position_embedding import grid_positions
 from auxface.errors import InputError
 from auxface.plugins import nearest
 from auxface.recipe import Encoder

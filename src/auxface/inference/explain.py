@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from auxface.atomic import atomic_file, refuse_existing
-from auxface.data.faces.settings import DetectorName
+from auxface.data.faces.detection import DetectorName
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.answers import Answer

@@ -15,7 +15,7 @@ from auxface import evaluation
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.groups import NOT_STATED, by_column, level_means
 from auxface.evaluation.intervals import Estimate, Resampling, draw_resamples
-from auxface.evaluation.report.formatting import words
+from auxface.evaluation.report.wording import words
 from auxface.inference.mean_maps import (
     REGIONS,
     FaceSet,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from auxface.data.faces.settings import DetectorName
+from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import SUFFIXES
 from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.device import check_device

@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from auxface.data.faces.settings import DetectorName
-from auxface.data.images.decode import UnreadableImage
-from auxface.data.parallel import in_order
+from auxface.data.faces.detection import DetectorName
+from auxface.data.images.decode import UnreadableImage, in_order
 from auxface.device import resolve_device
 from auxface.errors import InputError
 from auxface.inference.answers import Answer, answers_from_logits

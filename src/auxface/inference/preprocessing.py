@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from auxface.data.faces import FaceCropper, FaceSettings
-from auxface.data.faces.settings import DetectorName
+from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.errors import InputError
 from auxface.inference.face_tracks import Box

@@ -41,7 +41,7 @@ from auxface.objectives import (
     TrainProgress,
 )
 from auxface.objectives.batch import check_texture_input
-from auxface.objectives.fusion import FUSIONS
+from auxface.objectives.classification import FUSIONS
 from auxface.objectives.objective import load_resume_state, resume_state
 from auxface.objectives.reconstruction.decoder import decoder_size
 from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries

@@ -18,8 +18,7 @@ from torch import Tensor
 from auxface.encoders import MaskableEncoder
 from auxface.encoders.video_encoder import VideoEncoder, inflate
 from auxface.errors import InputError
-from auxface.model.convert_videomae import from_videomae
-from auxface.model.convert_vitmae import from_vitmae
+from auxface.model.convert_mae import from_videomae, from_vitmae
 
 WEIGHTS = "model.safetensors"
 _ENCODER = "encoder."

@@ -9,7 +9,7 @@ from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, format_value
 from auxface.evaluation.report.charts import SERIES, IntervalChart, Line, interval_chart, line_chart
 from auxface.evaluation.report.corruption_panels import CurvePanel
-from auxface.evaluation.report.formatting import Cell, metric_cell
+from auxface.evaluation.report.wording import Cell, metric_cell
 from auxface.studies.analysis import DataAnalysis, StudyAnalysis, StudyComparison
 from auxface.studies.conclusions import (
     format_difference,
@@ -17,9 +17,10 @@ from auxface.studies.conclusions import (
     format_p,
     format_seeds,
     gap_verdict,
+    groups_with_gap,
+    means_columns,
     verdict,
 )
-from auxface.studies.markdown_tables import groups_with_gap, means_columns
 
 
 @dataclass(frozen=True)

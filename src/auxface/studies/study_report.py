@@ -17,9 +17,8 @@ from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.metrics import METRICS
 from auxface.progress import progress_steps
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
-from auxface.studies.conclusions import conclusions, gap_verdict, ranks_sentence, verdict
+from auxface.studies.conclusions import conclusions, gap_verdict, markdown_tables, ranks_sentence, verdict
 from auxface.studies.definition import read_plan
-from auxface.studies.markdown_tables import markdown_tables
 from auxface.studies.page_tables import data_section, label_fraction_curves
 from auxface.studies.results_file import merge_results
 from auxface.studies.statistics import critical_difference_diagram

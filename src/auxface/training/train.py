@@ -44,7 +44,6 @@ from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
 from auxface.recipe.load import recipe_hash
 from auxface.training.assembly import Assembly, Reader, agree_on_choices, assemble
-from auxface.training.auxiliary_effect import describe_effect, effect_warnings, last_figures
 from auxface.training.checkpoint import (
     RunRecord,
     check_image_counts,
@@ -64,8 +63,8 @@ from auxface.training.loop import TrainingResult, run_training
 from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
 from auxface.training.selection import calibrate
+from auxface.training.training_summary import conclusions, describe_effect, effect_warnings, last_figures, task_figures
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
-from auxface.training.validation_summary import conclusions, task_figures
 
 _PLAN = "plan.json"
 # Files of a run that change, or appear and disappear, until it ends.

@@ -17,7 +17,7 @@ from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.objectives.classification import sample_losses
 from auxface.training.data_loader import DataLoader
 from auxface.training.fsdp import full_tensor
-from auxface.training.schedule import learning_rates
+from auxface.training.optimizer import learning_rates
 
 _NEVER = 2**62
 

@@ -10,8 +10,8 @@ import pytest
 from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
 from auxface.evaluation import Figure, Section, TableError, audit_tables, cross_dataset, write_report
-from auxface.evaluation.report.conclusions import TERMS
 from auxface.evaluation.report.group_table import group_table
+from auxface.evaluation.report.wording import TERMS
 
 
 def training_log(*, auxiliary):

@@ -11,7 +11,7 @@ Example:
     torch.Size([2, 3, 64, 64])
 """
 
-from auxface.data.corruptions import digital, noise_blur, weather
+from auxface.data.corruptions import noise_blur, weather_digital
 from auxface.data.corruptions.registry import SEVERITIES, corrupt, corruptions
 
-__all__ = ["SEVERITIES", "corrupt", "corruptions", "digital", "noise_blur", "weather"]
+__all__ = ["SEVERITIES", "corrupt", "corruptions", "noise_blur", "weather_digital"]

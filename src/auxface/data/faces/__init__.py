@@ -9,8 +9,8 @@ Example::
     faces = cropper.crop(read_image(path))  # [(Face, uint8 [224, 224, 3]), ...]
 """
 
+from auxface.data.faces.alignment import FaceSettings
 from auxface.data.faces.cropper import FaceCropper
 from auxface.data.faces.detection import Detector, Face, make_detector
-from auxface.data.faces.settings import FaceSettings
 
 __all__ = ["Detector", "Face", "FaceCropper", "FaceSettings", "make_detector"]

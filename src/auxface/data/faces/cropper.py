@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from auxface.data.faces.alignment import box_center, box_iou, choose_faces, crop_transform, warp
+from auxface.data.faces.alignment import FaceSettings, Which, box_center, box_iou, choose_faces, crop_transform, warp
 from auxface.data.faces.detection import Detector, Face, make_detector
-from auxface.data.faces.settings import FaceSettings, Which
 
 _MIN_IOU = 0.1
 # Half width of the smoothing window, in frames.

@@ -14,13 +14,15 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from auxface.atomic import atomic_file
-from auxface.data.faces.settings import DetectorName
 from auxface.errors import InputError
+
+DetectorName = Literal["yunet", "haar"]
 
 URL = (
     "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/"

@@ -22,9 +22,8 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file
-from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, read_image, shorter_side
+from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, in_order, read_image, shorter_side
 from auxface.data.manifest import Manifest
-from auxface.data.parallel import in_order
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from auxface.data.images.decode import in_order
 from auxface.data.layouts.registry import (
     Excluded,
     Layout,
@@ -27,7 +28,6 @@ from auxface.data.layouts.registry import (
     require_folder,
 )
 from auxface.data.manifest import Label
-from auxface.data.parallel import in_order
 from auxface.data.splits import DEFAULT, parse_fractions, split_by_source, split_validation
 from auxface.errors import InputError
 

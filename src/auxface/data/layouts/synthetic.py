@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from auxface.data.images.decode import in_order
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
-from auxface.data.parallel import in_order
 from auxface.data.splits import parse_fractions
 from auxface.data.video.h264 import write_video
 from auxface.errors import InputError

@@ -18,10 +18,9 @@ import numpy as np
 from PIL import Image
 
 from auxface.data.faces import FaceCropper
-from auxface.data.images.decode import MAX_BYTES, UnreadableImage, read_bytes, read_image
+from auxface.data.images.decode import MAX_BYTES, UnreadableImage, in_order, read_bytes, read_image
 from auxface.data.leaks import encode_thumbnail, thumbnail
 from auxface.data.manifest import SPLITS
-from auxface.data.parallel import in_order
 from auxface.data.prepare.frame_extraction import extract_frames
 from auxface.data.prepare.journal import Journal, file_state
 from auxface.data.video.frames import FrameSettings, UnreadableVideo, is_video

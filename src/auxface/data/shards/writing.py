@@ -21,9 +21,8 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file
-from auxface.data.images.decode import MAX_BYTES, UnreadableImage, read_bytes, read_image
+from auxface.data.images.decode import MAX_BYTES, UnreadableImage, in_order, read_bytes, read_image
 from auxface.data.manifest import SPLITS, Manifest, header, read_manifest, write_manifest
-from auxface.data.parallel import in_order
 from auxface.data.shards.sharded_images import refuse_shards
 from auxface.data.video.frames import is_video
 from auxface.errors import InputError

@@ -31,9 +31,8 @@ from torch import Tensor
 
 from auxface.atomic import atomic_file
 from auxface.data.images.cache import Progress, cache_folder, cache_key, make_once
-from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, read_image
+from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, in_order, read_image
 from auxface.data.manifest import Manifest
-from auxface.data.parallel import in_order
 from auxface.data.video.frames import UnreadableVideo, clip_frames, index_video, is_video, read_frames, recorded_clip
 from auxface.errors import InputError
 

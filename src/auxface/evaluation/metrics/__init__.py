@@ -7,9 +7,8 @@
 """
 
 from auxface.evaluation.metrics.calibration import CALIBRATION
-from auxface.evaluation.metrics.classification import ABSTENTION, DECISIONS
+from auxface.evaluation.metrics.classification import ABSTENTION, DECISIONS, ORDINAL
 from auxface.evaluation.metrics.metric import Metric
-from auxface.evaluation.metrics.ordinal import ORDINAL
 from auxface.evaluation.metrics.ranking import RANKING
 from auxface.task import Kind
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.report.charts import Line, line_chart
-from auxface.evaluation.report.formatting import (
+from auxface.evaluation.report.wording import (
     EMPTY,
     Cell,
     corruption_title,

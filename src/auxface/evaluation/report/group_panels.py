@@ -11,9 +11,17 @@ from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.report.charts import IntervalChart, interval_chart
-from auxface.evaluation.report.conclusions import gap_comparison_sentence, gap_sentence
-from auxface.evaluation.report.formatting import EMPTY, Cell, metric_cell, ratio_cell, value_cell, words
 from auxface.evaluation.report.group_table import GroupTable, group_tables
+from auxface.evaluation.report.wording import (
+    EMPTY,
+    Cell,
+    gap_comparison_sentence,
+    gap_sentence,
+    metric_cell,
+    ratio_cell,
+    value_cell,
+    words,
+)
 from auxface.evaluation.results import Audit, TaskAudit
 
 FAIRNESS = {

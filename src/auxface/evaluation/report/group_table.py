@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
-from auxface.evaluation.report.formatting import Cell, format_difference, metric_cell
+from auxface.evaluation.report.wording import Cell, format_difference, metric_cell
 from auxface.evaluation.results import TaskAudit
 
 # Metrics of a table by what the task has; the false negative rate is one minus the true positive rate.

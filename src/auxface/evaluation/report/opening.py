@@ -6,14 +6,15 @@ from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, PRIMARY, format_value
-from auxface.evaluation.report.conclusions import gap_significance, is_significant
-from auxface.evaluation.report.formatting import (
+from auxface.evaluation.report.wording import (
     capitalized,
     corruption_title,
     format_difference,
+    gap_significance,
     interval_ends,
     interval_text,
     is_attack,
+    is_significant,
     listed,
     words,
 )

@@ -228,9 +228,9 @@ def render(
     """Return the page as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from auxface.evaluation.report.conclusions import TERMS
     from auxface.evaluation.report.task_view import task_view
     from auxface.evaluation.report.training_panels import auxiliary_panel, training_curves
+    from auxface.evaluation.report.wording import TERMS
 
     environment = Environment(
         loader=PackageLoader("auxface.evaluation"),

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from auxface.evaluation.metrics import METRICS, format_value, table_metrics
 from auxface.evaluation.report.charts import IntervalChart
-from auxface.evaluation.report.conclusions import comparison_sentence
 from auxface.evaluation.report.corruption_panels import (
     CorruptedGaps,
     CurvePanel,
@@ -15,7 +14,6 @@ from auxface.evaluation.report.corruption_panels import (
     corruption_summary,
     reliability_diagram,
 )
-from auxface.evaluation.report.formatting import Cell, interval_text, metric_cell, words
 from auxface.evaluation.report.group_panels import (
     TRADE_HEADINGS,
     Confusion,
@@ -32,6 +30,7 @@ from auxface.evaluation.report.group_panels import (
     trade_rows,
 )
 from auxface.evaluation.report.opening import Sentence, best_model, opening_sentences
+from auxface.evaluation.report.wording import Cell, comparison_sentence, interval_text, metric_cell, words
 from auxface.evaluation.results import Audit, TaskAudit
 
 

@@ -10,9 +10,8 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from auxface.encoders.hierarchical import HierarchicalEncoder
-from auxface.encoders.maskable import Features, MaskableEncoder
+from auxface.encoders.maskable import Features, MaskableEncoder, grid_positions
 from auxface.encoders.masking import Mask
-from auxface.encoders.position_embedding import grid_positions
 from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
 from auxface.recipe import ReconstructionOptions

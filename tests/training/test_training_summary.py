@@ -5,8 +5,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from auxface.training.auxiliary_effect import describe_effect, effect_warnings, last_figures
 from auxface.training.train import train
+from auxface.training.training_summary import describe_effect, effect_warnings, last_figures
 
 RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"
 
