@@ -8,9 +8,9 @@ Each part is a process with a time limit of its own; a part that fails or is too
 starts. The file is written after every part, so nothing is lost if the machine is. The time that is left goes to the
 runs of a study, several at a time. ``--wheels`` installs missing packages from a folder, without network.
 
-Parts: ``machine`` (versions, matrix rate, copy bandwidth), ``tests`` (marked gpu), ``step`` (joint step of a ViT-base/16
-against public parts; mark 2.5 times, half of the matrix rate), ``texture`` (fraction of the bandwidth; mark 30%), ``auto``
-(its choices against all fixed ones; mark 5%), ``parallel`` (DDP and FSDP with one process), ``study``.
+Parts: ``machine`` (versions, matrix rate, copy bandwidth), ``tests`` (marked gpu), ``step`` (joint step of a
+ViT-base/16 against public parts; mark 2.5 times, half of the matrix rate), ``texture`` (fraction of the bandwidth; mark
+30%), ``auto`` (its choices against all fixed ones; mark 5%), ``parallel`` (DDP and FSDP with one process), ``study``.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 MINUTES = 9.0
 # Seconds that each part may take, in the order of their value.
-LIMITS = {"machine": 60, "step": 120, "texture": 60, "auto": 60, "tests": 90, "parallel": 60, "study": 540}
+LIMITS = {"machine": 60, "step": 120, "texture": 60, "auto": 60, "tests": 90, "parallel": 90, "study": 540}
 RESULT = "result: "
 STUDY = """
 name: dry_run
@@ -100,9 +100,12 @@ def execute(command: list[str], seconds: float) -> dict[str, Any]:
         output, why = process.communicate()[0], f"longer than {seconds:.0f} s"
     lines = output.strip().splitlines()
     found: dict[str, Any] = {"seconds": round(time.monotonic() - began, 1)}
+    for line in lines:
+        if line.startswith(RESULT):
+            found |= json.loads(line.removeprefix(RESULT))
     if process.returncode or why:
-        return found | {"why": why or f"exit code {process.returncode}", "output": lines[-30:]}
-    return found | (json.loads(lines[-1].removeprefix(RESULT)) if lines and lines[-1].startswith(RESULT) else {})
+        found |= {"why": why or f"exit code {process.returncode}", "output": lines[-30:]}
+    return found
 
 
 def machine(options: argparse.Namespace) -> dict[str, Any]:
@@ -130,17 +133,15 @@ def tests(options: argparse.Namespace) -> dict[str, Any]:
     command += ["--collect-only"] if options.dry_run else []
     done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
     lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()
-    return {
-        "code": done.returncode,
-        "summary": lines[-1] if lines else "",
-        "failed": lines[-15:] if done.returncode else [],
-    }
+    failed = lines[-15:] if done.returncode else []
+    return {"code": done.returncode, "summary": lines[-1] if lines else "", "failed": failed}
 
 
 def step(options: argparse.Namespace) -> dict[str, Any]:
     """Return the joint step of a ViT-base/16 in bf16 beside that of public parts and the card's matrix rate."""
     from dataclasses import replace
 
+    import torch
     from scaling import operations_per_image
     from step import LDP, SETTINGS, alternate, our_step, peer_step
 
@@ -162,7 +163,7 @@ def step(options: argparse.Namespace) -> dict[str, Any]:
         "images_per_second": speeds,
         "joint_over_supervised": found["ours, LDP as bits"] / found["supervised"],
         "fraction_of_matrix_rate": None if options.dry_run else operations_per_image() * speeds["ours"] / rate,
-        "memory_gib": peak_memory(__import__("torch").device(device_of(options))) / 2**30,
+        "memory_gib": peak_memory(torch.device(device_of(options))) / 2**30,
     }
     return result | ({"why": why} if why else {"over_peer": found["peer"] / found["ours"]})
 
@@ -238,7 +239,7 @@ def parallel(options: argparse.Namespace) -> dict[str, Any]:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(round(float(loss), 5))
+            losses.append(round(float(loss.detach()), 5))
             times.append(time.perf_counter() - began)
         results[kind] = {"losses": losses, "seconds": statistics.median(times[1:])}
     distributed.destroy_process_group()
