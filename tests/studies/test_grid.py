@@ -70,6 +70,14 @@ def test_auxiliary_settings_apply_to_methods_that_have_one():
             assert run.recipe.primary_weight == 0.3
 
 
+def test_half_of_a_batch_is_labeled_where_labels_are_missing():
+    others = [{**RAW["data"][0], "unlabeled": ["more.parquet"]}, RAW["data"][1]]
+    for run in runs(labeled_per_batch=0.5, data=others):
+        has_unlabeled = run.label_fraction < 1 or run.data.name == "faces"
+        assert run.recipe.train.labeled_per_batch == (0.5 if has_unlabeled else None)
+    assert all(run.recipe.train.labeled_per_batch is None for run in runs())
+
+
 def test_values_varied_for_all_methods_name_the_row():
     found = runs(vary={"encoder.drop_path": [0.0, 0.1]}, label_fractions=[1.0])
     assert {run.row for run in found if run.method == "supervised"} == {"supervised at 0.0", "supervised at 0.1"}

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auxface.data.manifest import Label, Manifest, read_manifest, write_manifest
+from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
+from auxface.studies.study import study
 from auxface.studies.training_subsets import drop_labels, subsample_levels
 
 
@@ -109,3 +111,33 @@ def test_subsampling_a_level_changes_training_rows_only():
 def test_unknown_columns_and_levels_are_refused(keep, sentence):
     with pytest.raises(InputError, match=sentence):
         subsample_levels(faces(), keep, "faces")
+
+
+def test_a_study_adds_the_training_images_of_other_manifests(tmp_path):
+    """Their labels are dropped, and a fifth of the data set's own stay; validation and test rows do not change."""
+    for name, seed in (("named", 0), ("more", 1)):
+        options = {"count": 60, "seed": seed, "size": 32, "dataset": name}
+        prepare("synthetic", tmp_path / name, out=tmp_path / f"{name}.parquet", options=options)
+    text = """
+name: few
+about: Do unlabeled images help?
+data: [{name: faces, manifest: named.parquet, task: emotion, unlabeled: [more.parquet]}]
+methods: {supervised: {recipe: supervised}}
+settings: {encoder.image_size: 32, encoder.width: 32, encoder.depth: 1, encoder.heads: 2, train.epochs: 1,
+  train.precision: fp32, train.threads: 1, train.attention: plain, train.channels_last: false}
+label_fractions: [0.2]
+labeled_per_batch: 0.5
+seeds: [0]
+compare: {baseline: supervised}
+"""
+    (tmp_path / "few.yaml").write_text(text)
+    progress = study(tmp_path / "few.yaml", tmp_path / "out", device="cpu", log=lambda line: None)
+    assert (progress.done, progress.failed) == (1, 0)
+    table = read_manifest(tmp_path / "out" / "manifests" / "faces-0.2-seed0.parquet").table
+    own, other = (table[table["dataset"] == name] for name in ("named", "more"))
+    before = read_manifest(tmp_path / "named.parquet").table
+    assert other["emotion"].isna().all()
+    assert set(other["split"]) == {"train"}
+    labeled = own["emotion"].notna()
+    assert labeled[own["split"] == "train"].mean() < 0.5
+    assert labeled[own["split"] != "train"].sum() == (before["split"] != "train").sum()

@@ -48,6 +48,8 @@ class StudyData(Strict):
     """File name of the manifest, relative to the data root."""
     task: Name
     """The label to learn."""
+    unlabeled: tuple[str, ...] = ()
+    """Manifests whose training images every run uses without labels, relative to the data root."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Recipe keys for this data set, for every method."""
     group: str | None = None
@@ -108,6 +110,10 @@ class Study(Strict):
     """Recipe key to its values. Every method is run at each combination of values."""
     label_fractions: tuple[LabelFraction, ...] = (1.0,)
     """Fractions of the training labels to use. Images without a label are still used by the auxiliary."""
+    labeled_per_batch: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Fraction of the images of each step that are labeled, in runs with unlabeled images: those with a label fraction
+    below 1, and those on data with ``unlabeled``. It is ``train.labeled_per_batch`` of every method, so that all take
+    equally many labeled images per step. Empty: labeled and unlabeled images are mixed at random."""
     seeds: Seeds
     corruptions: tuple[str, ...] | Literal["common"] = ()
     """Corruptions to test every model under, at severities 1 to 5. ``common``: the 15 common corruptions."""

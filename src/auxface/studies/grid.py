@@ -88,7 +88,10 @@ def plan_runs(study: Study, folder: Path) -> list[Run]:
     for seed, fraction, data in product(study.seeds, fractions, study.data):
         for factors in _grid(study.vary):
             for name, method, values in methods:
-                recipe = _resolve_recipe(study, data, method, {**values, **factors}, seed, folder)
+                varied = {**values, **factors}
+                if study.labeled_per_batch is not None and (fraction < 1 or data.unlabeled):
+                    varied["train.labeled_per_batch"] = study.labeled_per_batch
+                recipe = _resolve_recipe(study, data, method, varied, seed, folder)
                 run = Run(
                     data,
                     _method_name(name, values),

@@ -27,12 +27,13 @@ from auxface.output_folder import delete_written
 from auxface.plugins import nearest
 from auxface.progress import parse_budget, progress_bar
 from auxface.provenance import machine_kind
-from auxface.studies.definition import Study, StudyData, read_study, write_plan
+from auxface.studies.definition import Study, read_study, write_plan
 from auxface.studies.grid import PendingRun, Run, hash_rows, next_run, plan_runs, select_runs
 from auxface.studies.results_file import DONE, FAILED, RunRecord, append_result, lock_results, read_results
 from auxface.studies.training_subsets import drop_labels, subsample_levels
 from auxface.studies.worker import LOG_FILE, RESULT_FILE, TEST_FOLDER, RunJob, SharedChoices, execute_run
 from auxface.training.logging import read_log
+from auxface.training.unlabeled import add_unlabeled, read_unlabeled
 
 DATA_ROOT_VARIABLE = "AUXFACE_DATA"
 
@@ -233,10 +234,11 @@ class _Manifests:
         seed = None if run.label_fraction == 1 else run.recipe.seed
         key = (run.data.name, run.label_fraction, seed)
         if key not in self.prepared:
-            self.prepared[key] = self._prepare(run.data, run.label_fraction, run.recipe.seed)
+            self.prepared[key] = self._prepare(run)
         return self.prepared[key]
 
-    def _prepare(self, data: StudyData, fraction: float, seed: int) -> tuple[Path, str]:
+    def _prepare(self, run: Run) -> tuple[Path, str]:
+        data, fraction, seed = run.data, run.label_fraction, run.recipe.seed
         path = self.root / data.manifest
         if not path.is_file():
             raise InputError(
@@ -249,12 +251,14 @@ class _Manifests:
         if data.task not in manifest.labels:
             near = nearest(data.task, manifest.labels)
             raise InputError(f"{path}: no label '{data.task}'{near}; labels: {', '.join(manifest.labels) or 'none'}")
-        if fraction == 1 and not data.keep:
+        if fraction == 1 and not data.keep and not data.unlabeled:
             return path, hash_rows(manifest)
         reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.task, fraction, seed)
         suffix = "" if fraction == 1 else f"-seed{seed}"
         written = self.out / "manifests" / f"{data.name}-{fraction:g}{suffix}.parquet"
         reduced.table["path"] = [str(item.resolve()) for item in reduced.paths()]
+        others = read_unlabeled(self.root / name for name in data.unlabeled)
+        reduced = add_unlabeled(str(path), reduced, others, run.recipe)
         write_manifest(reduced, written)
         return written, hash_rows(reduced)
 
