@@ -4,7 +4,8 @@
 
 trains l_ssat with one target and each ratio of balance ``gradient``. It prints the skill, gradient ratio and balanced
 accuracy of every run in the output folder, and writes loss and skill after every epoch as ``curves.csv``. A run that is
-complete is not repeated; an interrupted one is resumed. ``--target none`` trains supervised.
+complete is not repeated; an interrupted one is resumed. ``--target none`` trains supervised. Without ``--ratio`` the
+auxiliary is trained alone, without labels, which shows how much of a target can be learned in this time.
 
 The encoder is a small Vision Transformer with patches of 8 pixels, on images of 64 pixels. The manifests are written by
 ``auxface prepare table``; docs/method.md has the commands and the figures.
@@ -30,33 +31,44 @@ TARGETS = {
     "histogram": f"{{name: {LDP}, encoding: histogram}}",
     "histogram-smooth1": f"{{name: {LDP}, encoding: histogram, smooth: 1}}",
     "histogram-smooth2": f"{{name: {LDP}, encoding: histogram, smooth: 2}}",
+    "histogram-smooth2-k1": f"{{name: {LDP}, encoding: histogram, smooth: 2, parameters: {{k: 1}}}}",
     "histogram-smooth3": f"{{name: {LDP}, encoding: histogram, smooth: 3}}",
     "lbp-histogram-smooth1": "{name: local_binary_pattern, encoding: histogram, smooth: 1}",
 }
 ENCODER = ("encoder.image_size=64", "encoder.patch_size=8", "encoder.width=64", "encoder.depth=4", "encoder.heads=4")
 DECODER = ("auxiliary.decoder_width=64", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=4")
-TRAIN = ("train.batch_size=32", "train.base_learning_rate=0.008", "train.precision=fp32")
+TRAIN = ("train.batch_size=32", "train.base_learning_rate=0.016", "train.precision=fp32")
 
 
 def main(
     data: Annotated[Path, typer.Argument(help="Manifest.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the runs.")],
     target: Annotated[list[str], typer.Option(help=f"none, {', '.join(TARGETS)}. Repeatable.")],
-    ratio: Annotated[list[float] | None, typer.Option(help="Gradient ratio. Repeatable.")] = None,
+    ratio: Annotated[
+        list[float] | None, typer.Option(help="Gradient ratio; without one, the auxiliary alone. Repeatable.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="The task that is learned; default: all.")] = None,
     epochs: int = 10,
     seed: int = 0,
 ):
     """Train what is missing, and print a table of all runs in OUT."""
-    common = [*ENCODER, *TRAIN, f"train.epochs={epochs}", f"seed={seed}", *([f"tasks=[{task}]"] if task else [])]
+    common = [*ENCODER, *TRAIN, f"train.epochs={epochs}", f"seed={seed}"]
+    supervised = [f"tasks=[{task}]"] if task else []
     for name in target:
         if name == "none":
-            finish(out / f"{data.stem} supervised seed {seed}", "supervised", data, common)
+            finish(out / f"{data.stem} supervised seed {seed}", "supervised", data, [*common, *supervised])
             continue
-        for value in ratio or [0.3]:
-            settings = [*common, *DECODER, f"auxiliary.target={TARGETS[name]}"]
-            settings.append(f"balance={{kind: gradient, ratio: {value}}}")
-            finish(out / f"{data.stem} {name} ratio {value:g} seed {seed}", "l_ssat", data, settings)
+        settings = [*common, *DECODER, f"auxiliary.target={TARGETS[name]}"]
+        if not ratio:
+            finish(out / f"{data.stem} {name} alone seed {seed}", "l_ssat", data, [*settings, "balance=0"])
+        for value in ratio or ():
+            balance = f"balance={{kind: gradient, ratio: {value}}}"
+            finish(
+                out / f"{data.stem} {name} ratio {value:g} seed {seed}",
+                "l_ssat",
+                data,
+                [*settings, *supervised, balance],
+            )
     runs = {folder.name: read(folder) for folder in sorted(out.iterdir()) if (folder / "config.json").exists()}
     print(pd.DataFrame({name: figures(entries) for name, entries in runs.items()}).T.round(3).to_string())
     curves = [{"run": name, **curve_point(entry)} for name, entries in runs.items() for entry in entries]
@@ -83,13 +95,13 @@ def figures(entries: list[dict]) -> dict[str, float | None]:
     late = entries[len(entries) // 2 :]
     ratios = [entry["reconstruction.gradient_ratio"] for entry in late if "reconstruction.gradient_ratio" in entry]
     cosines = [entry["reconstruction.cosine"] for entry in late if "reconstruction.cosine" in entry]
-    balanced = [entry["val.balanced_accuracy"] for entry in entries]
+    balanced = [entry["val.balanced_accuracy"] for entry in entries if "val.balanced_accuracy" in entry] or [None]
     return {
         "skill": curve_point(entries[-1])["skill"],
         "gradient ratio": geometric_mean(ratios) if ratios else None,
         "cosine": mean(cosines) if cosines else None,
         "last balanced accuracy": balanced[-1],
-        "best balanced accuracy": max(balanced),
+        "best balanced accuracy": max(balanced, key=lambda figure: figure or 0),
     }
 
 
