@@ -155,3 +155,11 @@ def test_a_supervised_model_measures_nothing():
     recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4))
     model = JointModel(recipe, [LearnedTask("t", "class", ("x", "y"))])
     assert not any("gradient" in name for name in one_step(model, 0))
+
+
+def test_an_auxiliary_without_gradient_is_still_trained():
+    """The last layer of an auxiliary may start at 0; with a weight of 0 it would stay there."""
+    meter, point = GradientMeter(NAMES[:2]), torch.nn.Parameter(torch.ones(2))
+    meter.accumulate({NAMES[0]: point.sum(), NAMES[1]: 0 * point.sum()}, [point])
+    meter.finish(dict.fromkeys(NAMES[:2], 1.0))
+    assert meter.weight(NAMES[1], ratio=0.3) == 0.3

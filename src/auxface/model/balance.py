@@ -204,11 +204,14 @@ class GradientMeter:
     def weight(self, name: str, *, ratio: float) -> float:
         """Return the weight at which an auxiliary's gradient has ``ratio`` times the norm of the primary's.
 
-        It is 0 before the first measurement, which is that of the first step, and at most 10,000.
+        It is 0 before the first measurement, which is that of the first step, and at most 10,000. It is ``ratio`` as
+        long as every measured norm of the auxiliary is 0, as before the first update of a last layer that starts at 0.
         """
         primary, own = self._means[0], self._means[self.objectives.index(name)]
-        if not float(primary[1]) or not float(own[1]):
+        if not float(primary[1]):
             return 0.0
+        if not float(own[1]):
+            return ratio
         return min(_LARGEST_RATIO, ratio * math.exp(min(float(primary[0] / primary[1] - own[0] / own[1]), 100.0)))
 
     def state(self) -> Tensor:

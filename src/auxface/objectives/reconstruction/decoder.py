@@ -117,7 +117,6 @@ class Decoder(nn.Module):
     def start_at(self, name: str, output: Tensor) -> None:
         """Set the initial prediction of a fitted target, [N, values]; training learns deviations from it."""
         self.get_buffer(f"start_{name}").copy_(output)
-        nn.init.zeros_(self.predict[name].weight)  # pyright: ignore[reportArgumentType]
 
     def decode_full(self, features: Features) -> Tensor:
         """Return the decoder's normalized tokens of an image without mask, [B, N, width], for fusion."""
