@@ -132,6 +132,18 @@ def test_without_weights_the_start_is_a_small_convnet(monkeypatch):
     assert "no pretrained weights are at hand" in start.reason
 
 
+def test_a_start_from_scratch_can_be_asked_for():
+    [start] = initial_weights.available_starts("cpu", "scratch")
+    assert (start.encoder["name"], start.is_pretrained) == (SCRATCH, False)
+
+
+def test_the_rest_of_the_budget_limits_the_training(images, slow_steps):
+    made = _plan(_manifest(images, "limit"), "10m")
+    limit = made.recipe.train.max_seconds
+    assert limit is not None
+    assert made.planning_seconds < 600 - limit < 600 * 0.05 + made.planning_seconds + 1
+
+
 def test_weights_of_timm_come_before_the_package(monkeypatch):
     packaged = Start("packaged", {"name": "efficientnet_lite0", "init_from": "packaged"}, True, "installed", {})
     monkeypatch.setattr(initial_weights, "_packaged", lambda: packaged)

@@ -17,7 +17,7 @@ def command(
     ] = "30m",
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="Weights to start from: a safetensors file, or a model directory of auxface."),
+        typer.Option("--start", help="Weights to start from: a safetensors file or a model directory; scratch: none."),
     ] = None,
     unlabeled: Unlabeled = None,
     baselines: Annotated[

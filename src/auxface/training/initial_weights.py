@@ -6,7 +6,7 @@ Example::
         print(start.name, start.reason)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from auxface.recipe import Encoder
 from auxface.recipe.sections import PACKAGED, PACKAGED_ENCODER
 
 SCRATCH = "resnet10t"
+SCRATCH_START = "scratch"
+"""In place of a file with weights: start from random weights."""
 _BY_DEVICE = {
     "cpu": ("efficientnet_lite0.ra_in1k", "resnet18.a1_in1k"),
     "mps": ("efficientnet_b0.ra_in1k", "efficientnet_lite0.ra_in1k"),
@@ -55,12 +57,14 @@ def available_starts(device: str, given: str | Path | None) -> list[Start]:
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``, for the size of timm's candidates.
-        given: safetensors file or auxface model directory; it is then the only pretrained candidate.
+        given: safetensors file or auxface model directory, or ``scratch``; it is then the only candidate.
 
     Raises:
         InputError: the given file does not belong to an encoder that a plan can use.
     """
     scratch = Start(f"{SCRATCH}, from scratch", {"name": SCRATCH}, False, "", {"source": "random"})
+    if str(given) == SCRATCH_START:
+        return [replace(scratch, reason="random weights, as asked")]
     if given is not None:
         return [_from_file(Path(given))]
     names = _BY_DEVICE[device]
