@@ -10,7 +10,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from auxface.inference.prediction import Prediction
-from auxface.inference.predictor import Predictor
+from auxface.inference.predictor import Predictor, TorchScorer
+from auxface.model.card import model_card
+from auxface.model.config import Evidence
+from auxface.model.directory import SavedModel
 from auxface.serve.app import create_app
 from auxface.serve.page_content import card_page, to_html
 from auxface.serve.request_handler import Batcher
@@ -230,3 +233,21 @@ def test_audit_is_served_at_report(predictor, tmp_path):
         assert client.get("/model").json()["report"] is True
         assert client.get("/report").text == "<p>audit</p>"
     assert Path(tmp_path / "report.html").is_file()
+
+
+def test_api_and_card_state_what_is_not_learned(saved, face):
+    shown = {"auc": 0.55, "high": 0.7, "precision": 0.5, "n": 40, "clusters": 40, "low": 0.45}
+    known = {name: Evidence(**shown) for name in ("calm", "glad")}
+    tasks = tuple(
+        task.model_copy(update={"evidence": known if task.name == "mood" else {}}) for task in saved.config.tasks
+    )
+    config = saved.config.model_copy(update={"tasks": tasks})
+    unlearned = Predictor(TorchScorer(SavedModel(saved.model, config), "cpu"), warn=lambda text: None)
+    with TestClient(create_app(unlearned, Settings("little"))) as client:
+        answers = client.post("/predict", content=face).json()["faces"][0]["tasks"]
+        assert (answers["mood"]["class"], answers["mood"]["learned"]) == (None, False)
+        assert answers["forged"]["learned"] is None
+        described = client.get("/model").json()["tasks"][0]
+        assert described["evidence"]["glad"]["low"] == 0.45
+        assert "| mood | glad | 0.550 (0.450 to 0.700) | 0.50 | 40 | no |" in model_card(config)
+        assert "<td>mood</td><td>glad</td>" in client.get("/card").text

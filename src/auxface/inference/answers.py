@@ -69,7 +69,8 @@ class Answer:
     def __str__(self) -> str:
         """Return a short text for people, such as ``happy 83%``."""
         if self.learned is False:
-            return "not learned (no answer)"
+            top = max(self.probabilities, key=self.probabilities.__getitem__)
+            return f"no answer ({top} is not learned)" if top in self.not_learned else "no answer (not learned)"
         if self.abstained:
             return "no answer (abstained)"
         if self.value is not None:

@@ -30,7 +30,9 @@ export function showAnswers(root, tasks, note, evidence = {}) {
 function headline(answer) {
   const line = element("p", "answer");
   if (answer.learned === false) {
-    line.append("Not learned ", element("small", "", "validation does not show it above chance"));
+    const [[top]] = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
+    const what = answer.not_learned.includes(top) ? readable(top) : "this";
+    line.append("No answer ", element("small", "", `on validation, the model did not recognize ${what} above chance`));
   } else if (answer.abstained) {
     line.append("No answer ", element("small", "", "the score is in the model's abstain band"));
   } else if (answer.value !== undefined && answer.value !== null) {
@@ -54,7 +56,7 @@ function notes(answer, hidden) {
     texts.push(`Less certain: ${less.map(readable).join(", ")}. The probability is above the threshold (the mark on the bar), ` +
       "which balances both kinds of errors, but at most one half, and the validated precision is below 80%.");
   }
-  if (answer.learned !== false && answer.not_learned.length) texts.push(`Not learned: ${answer.not_learned.map(readable).join(", ")}.`);
+  if (answer.not_learned.length) texts.push(`Not learned: ${answer.not_learned.map(readable).join(", ")}.`);
   return texts.map((text) => element("p", "small", text));
 }
 
