@@ -1,4 +1,5 @@
 import io
+import threading
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,42 @@ def test_generator_is_streamed(predictor, faces):
     first = [next(stream) for _ in range(3)]
     assert len(first) == 3
     assert given < 200
+
+
+def test_the_next_images_are_decoded_while_some_are_scored(predictor, faces, monkeypatch):
+    """Scoring waits here until images after its own are decoded, which would never happen one after the other."""
+    decoded, later = [], threading.Event()
+    crop, score = predictor.crop_faces, predictor.scorer.score_images
+
+    def crop_faces(image):
+        decoded.append(image)
+        if len(decoded) > 64:
+            later.set()
+        return crop(image)
+
+    def score_images(images, **options):
+        assert later.wait(20)
+        return score(images, **options)
+
+    monkeypatch.setattr(predictor, "crop_faces", crop_faces)
+    monkeypatch.setattr(predictor.scorer, "score_images", score_images)
+    results = predictor.predict([faces[number % 2] for number in range(150)])
+    for number, result in enumerate(results):
+        first, found = (one.faces[0].tasks["mood"].probabilities for one in (results[number % 2], result))
+        assert found == pytest.approx(first, abs=1e-6)
+    assert len(results) == len(decoded) == 150
+
+
+def test_images_before_an_error_of_the_iterable_are_predicted(predictor, faces):
+    def failing():
+        yield from [faces[0]] * 70
+        raise OSError("no more")
+
+    found = []
+    with pytest.raises(OSError, match="no more"):
+        found.extend(predictor(failing()))
+    assert len(found) == 70
+    assert list(predictor(iter([]))) == []
 
 
 @pytest.mark.parametrize(

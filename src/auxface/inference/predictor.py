@@ -9,9 +9,11 @@ Example::
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -224,12 +226,23 @@ class Predictor:
         return list(self.stream(images))
 
     def stream(self, images: Iterable[ImageInput]) -> Iterator[Prediction]:
-        """Yield one prediction per image, in order, with at most 64 images in memory."""
-        iterator = iter(images)
-        start = 0
-        while chunk := list(islice(iterator, _CHUNK)):
-            yield from self._predict_chunk(chunk, start)
-            start += len(chunk)
+        """Yield one prediction per image, in order, with at most 128 images in memory.
+
+        While 64 images are scored, the next 64 are decoded in other threads.
+        """
+        chunks = iter(partial(_read_chunk, iter(images)), _Chunk([], None))
+        start, chunk = 0, next(chunks, None)
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = None if chunk is None else ahead.submit(self._crop_chunk, chunk.images)
+            while chunk is not None and waiting is not None:
+                # An error of the caller's iterable is raised after the predictions for the images before it.
+                following = next(chunks, None) if chunk.error is None else None
+                found = waiting.result()
+                waiting = None if following is None else ahead.submit(self._crop_chunk, following.images)
+                yield from self._score_chunk(chunk.images, found, start)
+                if chunk.error is not None:
+                    raise chunk.error
+                start, chunk = start + len(chunk.images), following
 
     def crop_faces(self, image: ImageInput) -> tuple[list[FaceCrop], str | None]:
         """Return the face crops of an image; if there are none, an empty list and the reason."""
@@ -262,10 +275,14 @@ class Predictor:
         by_task = [answers_from_logits(task, logits[task.name]) for task in self.config.tasks]
         return [dict(zip(names, answers, strict=True)) for answers in zip(*by_task, strict=True)]
 
-    def _predict_chunk(self, chunk: list[ImageInput], start: int) -> Iterator[Prediction]:
+    def _crop_chunk(self, chunk: list[ImageInput]) -> list[tuple[list[FaceCrop], str | None]]:
         plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.face_extractor, WholeImage)
         # Threads pay off where files are decoded or faces are detected.
-        found = list(map(self.crop_faces, chunk)) if plain else list(in_order(self.crop_faces, chunk))
+        return list(map(self.crop_faces, chunk)) if plain else list(in_order(self.crop_faces, chunk))
+
+    def _score_chunk(
+        self, chunk: list[ImageInput], found: list[tuple[list[FaceCrop], str | None]], start: int
+    ) -> Iterator[Prediction]:
         answers = iter(self.predict_crops([crop.pixels for crops, _ in found for crop in crops]))
         for index, (image, (crops, reason)) in enumerate(zip(chunk, found, strict=True)):
             faces = tuple(Face(crop.box, next(answers)) for crop in crops)
@@ -275,3 +292,20 @@ class Predictor:
         if not isinstance(self.scorer, TorchScorer):
             raise InputError("an exported model cannot be written as a model directory; load the directory instead")
         return self.scorer
+
+
+class _Chunk(NamedTuple):
+    """Images that are scored together, and the error that ended the caller's iterable after them."""
+
+    images: list[ImageInput]
+    error: Exception | None
+
+
+def _read_chunk(images: Iterator[ImageInput]) -> _Chunk:
+    chunk: list[ImageInput] = []
+    try:
+        for image in islice(images, _CHUNK):
+            chunk.append(image)
+    except Exception as error:
+        return _Chunk(chunk, error)
+    return _Chunk(chunk, None)
