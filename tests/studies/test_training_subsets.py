@@ -123,16 +123,15 @@ name: few
 about: Do unlabeled images help?
 data: [{name: faces, manifest: named.parquet, task: emotion, unlabeled: [more.parquet]}]
 methods: {supervised: {recipe: supervised}}
-settings: {encoder.image_size: 32, encoder.width: 32, encoder.depth: 1, encoder.heads: 2, train.epochs: 1,
-  train.precision: fp32, train.threads: 1, train.attention: plain, train.channels_last: false}
+settings: {encoder.image_size: 32, encoder.width: 32, encoder.depth: 1, encoder.heads: 2, train.epochs: 1}
 label_fractions: [0.2]
 labeled_per_batch: 0.5
 seeds: [0]
 compare: {baseline: supervised}
 """
     (tmp_path / "few.yaml").write_text(text)
-    progress = study(tmp_path / "few.yaml", tmp_path / "out", device="cpu", log=lambda line: None)
-    assert (progress.done, progress.failed) == (1, 0)
+    # Manifests are written before any run; within no time none starts.
+    study(tmp_path / "few.yaml", tmp_path / "out", device="cpu", budget="0s", log=lambda line: None)
     table = read_manifest(tmp_path / "out" / "manifests" / "faces-0.2-seed0.parquet").table
     own, other = (table[table["dataset"] == name] for name in ("named", "more"))
     before = read_manifest(tmp_path / "named.parquet").table
