@@ -13,6 +13,7 @@ Each run is a process. A run that is complete is not repeated; an interrupted on
 mark is missed. ``--recipe`` and ``--encoder`` (repeatable) select some of them.
 """
 
+from math import nan
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -86,11 +87,12 @@ def figures(entries: list[dict]) -> dict[str, float]:
     late = [entry for entry in entries[len(entries) // 2 :] if "reconstruction.gradient_ratio" in entry]
     relative = [entry["reconstruction.gradient_ratio"] / entry["reconstruction.set_ratio"] for entry in late]
     skills = [value for key, value in entries[-1].items() if key.startswith("val.reconstruction.skill.")]
+    # Without a measured ratio the auxiliary never acted, and no mark is reached.
     return {
-        "set ratio": late[-1]["reconstruction.set_ratio"],
-        "lowest / set": min(relative),
-        "highest / set": max(relative),
-        "cosine": fmean(entry["reconstruction.cosine"] for entry in late),
+        "set ratio": late[-1]["reconstruction.set_ratio"] if late else nan,
+        "lowest / set": min(relative, default=nan),
+        "highest / set": max(relative, default=nan),
+        "cosine": fmean(entry["reconstruction.cosine"] for entry in late) if late else nan,
         "skill": max(skills),
     }
 
