@@ -45,7 +45,10 @@ def test_a_training_view_keeps_97_percent_of_the_detail(shared_data, pack, view)
         return make_views(source, seeds, view, size=64).clean
 
     side = training_side(paths, 64)
-    assert detail(clean(decoded(images, side))) >= 0.97 * detail(clean(decoded(images, native)))
+    kept = detail(clean(decoded(images, side))) / detail(clean(decoded(images, native)))
+    # docs/data.md has the figures.
+    print(f"{pack}, {view}: {kept:.3f}")
+    assert kept >= 0.97
 
 
 def test_images_downscaled_first_lose_more_detail(shared_data):
