@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from auxface import texture
-from auxface.texture.census_transform import plain_census_transform
-from auxface.texture.center_symmetric_lbp import plain_center_symmetric_lbp
+from auxface.texture.lbp_variants import (
+    plain_census_transform,
+    plain_center_symmetric_lbp,
+    plain_local_gradient_pattern,
+    plain_local_ternary_pattern,
+)
 from auxface.texture.local_derivative_pattern import plain_local_derivative_pattern
 from auxface.texture.local_directional_pattern import plain_local_directional_number, plain_local_directional_pattern
-from auxface.texture.local_gradient_pattern import plain_local_gradient_pattern
 from auxface.texture.local_phase_quantization import plain_local_phase_quantization
-from auxface.texture.local_ternary_pattern import plain_local_ternary_pattern
 from auxface.texture.weber_local_descriptor import plain_excitation, plain_orientation
 
 CASES: list[tuple[str, Callable[..., object], dict[str, object], int]] = [

@@ -1,6 +1,7 @@
 """All commands, and the exit codes: 0 done, 2 bad input, 3 a gate failed, 130 interrupted, 1 an error of auxface."""
 
 import errno
+import json
 import os
 import sys
 
@@ -12,11 +13,7 @@ from auxface.cli import (
     audit,
     data,
     demo,
-    doctor,
     evaluate,
-    explain,
-    export,
-    plan,
     predict,
     prepare,
     serve,
@@ -24,6 +21,7 @@ from auxface.cli import (
     texture,
     train,
 )
+from auxface.cli.options import Json
 from auxface.errors import InputError
 
 _ORDER = (
@@ -54,6 +52,19 @@ class _Commands(TyperGroup):
         return sorted(self.commands, key=_ORDER.index)
 
 
+def _doctor(as_json: Json = False) -> None:
+    """Print versions, machine, accelerator and optional parts."""
+    from auxface.doctor import doctor
+
+    found = doctor()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        shown = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{name}: {shown}")
+
+
 app = typer.Typer(
     name="auxface",
     help="Train face models on a task and on local texture, measure them by group, and use them.",
@@ -66,17 +77,17 @@ app = typer.Typer(
 app.command(name="demo")(demo.command)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(data.app, name="data")
-app.command(name="plan")(plan.command)
-app.command(name="train")(train.command)
+app.command(name="plan")(train.plan_command)
+app.command(name="train")(train.train_command)
 app.command(name="evaluate")(evaluate.command)
 app.command(name="audit")(audit.command)
-app.command(name="predict")(predict.command)
-app.command(name="explain")(explain.command)
-app.command(name="export")(export.command)
+app.command(name="predict")(predict.predict_command)
+app.command(name="explain")(predict.explain_command)
+app.command(name="export")(predict.export_command)
 app.command(name="serve")(serve.command)
 app.add_typer(study.app, name="study")
 app.add_typer(texture.app, name="texture")
-app.command(name="doctor")(doctor.command)
+app.command(name="doctor")(_doctor)
 
 
 def _print_version(requested: bool) -> None:

@@ -25,7 +25,7 @@ def command(
 
     With --serve, a demo that is already in the folder is served again without training.
     """
-    from auxface.cli.table import print_audit
+    from auxface.cli.audit import print_audit
     from auxface.demo import best_model, demo
 
     if not (serve and not overwrite and best_model(out) is not None):

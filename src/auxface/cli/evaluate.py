@@ -55,7 +55,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Measure models on a split; write predictions, report.html, report.json and CSV files."""
-    from auxface.cli.table import print_audit
+    from auxface.cli.audit import print_audit
     from auxface.inference.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
 
     models = models or []

@@ -1,4 +1,4 @@
-"""The command ``auxface predict``."""
+"""The commands that use a trained model: ``auxface predict``, ``auxface explain`` and ``auxface export``."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from auxface.cli.options import Device, Json, Overwrite
+from auxface.cli.options import Device, Json, Out, Overwrite
 
 if TYPE_CHECKING:
     from auxface.inference.prediction import Prediction
@@ -25,7 +25,7 @@ WeightsFlag = Annotated[
 ]
 
 
-def command(
+def predict_command(
     model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
     inputs: Annotated[list[str], typer.Argument(help="Images, videos, folders of both; URLs with --allow-urls.")],
     out: Annotated[
@@ -80,3 +80,66 @@ def _lines(results: Sequence["Prediction"]) -> Iterator[str]:
             label = f" face {number}" if len(result.faces) > 1 else ""
             for name, answer in face.tasks.items():
                 yield f"{result.input}:{label} {name} {answer}"
+
+
+def explain_command(
+    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    image: Annotated[Path, typer.Argument(help="The image.")],
+    out: Out,
+    task: Annotated[str | None, typer.Option("--task", help="The task to explain; by default the first.")] = None,
+    face: Annotated[
+        int | None, typer.Option("--face", help="Index of the one face to explain, from 0; by default all.", min=0)
+    ] = None,
+    faces: FacesFlag = "auto",
+    detector: DetectorFlag = None,
+    weights: WeightsFlag = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Draw attention, input gradients and reconstruction errors for the faces of an image."""
+    from auxface.inference.explain import explain
+
+    explanations = explain(
+        model,
+        image,
+        out,
+        task=task,
+        face=face,
+        faces=faces,
+        detector=detector,
+        weights=weights,
+        device=device,
+        overwrite=overwrite,
+    )
+    if as_json:
+        typer.echo(json.dumps([one.to_dict() for one in explanations]))
+        return
+    for number, one in enumerate(explanations):
+        typer.echo(f"face {number}: {one.task} {one.face.tasks[one.task]}")
+    typer.echo(f"figure: {out}")
+
+
+def export_command(
+    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    out: Out,
+    format: Annotated[Literal["onnx", "pt2"], typer.Option("--format", help="onnx, or pt2 (torch.export).")] = "onnx",
+    int8: Annotated[
+        Literal["none", "dynamic", "static"],
+        typer.Option("--int8", help="Quantize to 8-bit integers; evaluate the result by group before using it."),
+    ] = "none",
+    calibrate: Annotated[
+        Path | None, typer.Option("--calibrate", help="For --int8 static: a manifest, or a folder of face crops.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model as one file for other runtimes, with preprocessing, class names and thresholds inside."""
+    from auxface.inference.export import export
+
+    written = export(model, out, format=format, int8=int8, calibrate=calibrate, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps(written | {"output": str(out)}))
+        return
+    megabytes, size = written["bytes"] / 2**20, written["image_size"]
+    typer.echo(f"{out}: {megabytes:.1f} MiB, input of {size}x{size} pixels, any batch size")

@@ -18,13 +18,15 @@ from auxface.texture.target_encoding import encode, encode_target, target_channe
 # Each import registers its descriptors: available() lists them in this order.
 from auxface.texture.local_binary_pattern import local_binary_pattern
 from auxface.texture.local_directional_pattern import local_directional_number, local_directional_pattern
-from auxface.texture.local_ternary_pattern import local_ternary_pattern
-from auxface.texture.center_symmetric_lbp import center_symmetric_lbp
+from auxface.texture.lbp_variants import (
+    census_transform,
+    center_symmetric_lbp,
+    local_gradient_pattern,
+    local_ternary_pattern,
+)
 from auxface.texture.local_phase_quantization import local_phase_quantization
 from auxface.texture.weber_local_descriptor import weber_local_descriptor
 from auxface.texture.local_derivative_pattern import local_derivative_pattern
-from auxface.texture.census_transform import census_transform
-from auxface.texture.local_gradient_pattern import local_gradient_pattern
 from auxface.texture.histogram_of_oriented_gradients import histogram_of_oriented_gradients
 from auxface.texture.gabor_magnitude import gabor_magnitude
 from auxface.texture.lbp_top import lbp_top
