@@ -159,7 +159,7 @@ def _introduction(faces: int, epochs: int, seed: int) -> evaluation.Section:
         "training, validation and test. Three models were trained on 20 attributes (Eyeglasses, Smiling, ...) and 8 "
         f"emotions for {epochs} epochs, with the same small residual network from random weights, the same images in "
         "the same order, and the same seed. 'supervised' is trained on the labels only. 'ssat' also reconstructs the "
-        "RGB values of hidden patches, and 'l_ssat' histograms of their Local Directional Pattern, which describe "
+        "RGB values of hidden patches, and 'l_ssat' histograms of their Local Binary Patterns, which describe "
         "local texture.\n\n"
         "Encoder, learning rate and weights of the tasks were set with the supervised model, on the validation split, "
         "so that it learns in this time. The gradient of both auxiliaries is held at 0.3 times that of the tasks: with "

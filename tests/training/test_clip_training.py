@@ -77,4 +77,4 @@ def test_a_resumed_run_on_clips_equals_an_uninterrupted_one(manifest, tmp_path, 
     assert (uninterrupted.best_epoch, uninterrupted.best_value) == (resumed.best_epoch, resumed.best_value)
     logs = [read_log(tmp_path / name / "log.jsonl").drop(columns="seconds") for name in "ab"]
     assert logs[0].equals(logs[1])
-    assert logs[0]["reconstruction.local_directional_pattern_smooth1"].gt(0).all()
+    assert logs[0]["reconstruction.local_binary_pattern_smooth1"].gt(0).all()

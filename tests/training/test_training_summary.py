@@ -66,7 +66,7 @@ def test_a_run_logs_weight_ratio_cosine_and_skill(tmp_path, sixty, small_setting
     warned: list[str] = []
     saved = train("l_ssat", sixty, tmp_path / "run", overrides=settings, device="cpu", warn=warned.append)
     [entry] = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
-    target = "local_directional_pattern_smooth1"
+    target = "local_binary_pattern_smooth1"
     figures = {"loss", "weight", "weighted", "gradient_ratio", "set_ratio", "cosine", f"skill.{target}"}
     expected = {f"reconstruction.{name}" for name in figures} | {f"val.reconstruction.skill.{target}"}
     assert expected <= entry.keys()
