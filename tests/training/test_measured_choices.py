@@ -148,3 +148,13 @@ def test_a_trial_changes_neither_model_nor_random_state(monkeypatch, tmp_path):
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(weight.grad is None and weight.is_contiguous() for weight in model.parameters())
+
+
+def test_a_trial_ends_with_fewer_images_than_a_batch(machine):
+    """Steps so fast that the trial asks for more images than there are."""
+    machine.by_threads = {1: 1e-4, 2: 1e-4}
+    model, loader = _model(*VIT)
+    labels = {"shade": torch.zeros(16, dtype=torch.int64)}
+    few = DataLoader(images=loader.images, labels=labels, seed=0, batch_size=64, augment="none", size=32)
+    _, record = choose_speed(model, few, "cpu")
+    assert record["images"] == 16

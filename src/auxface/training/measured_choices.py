@@ -166,7 +166,7 @@ class Trial:
 
     def fit_images(self, kernels: Kernels) -> None:
         """Take as many images as make a step of about a tenth of a second; a first step also prepares the kernels."""
-        most = min(_MOST_IMAGES, self.loader.batch_size)
+        most = min(_MOST_IMAGES, self.loader.batch_size, len(self.loader.order(0)))
         while True:
             seconds = self.step(kernels) * self.images
             if _STEP_SECONDS < seconds < _SLOW_STEP_SECONDS:
