@@ -73,7 +73,7 @@ class Balance(Strict):
     """``schedule``: primary weight that the last step approaches."""
     shape: Literal["linear", "cosine"] = "linear"
     """``schedule``: the curve between the two."""
-    ratio: Positive = 0.3
+    ratio: Positive = 1.0
     """``gradient``: norm of each auxiliary's gradient over the primary's, each times its weight. An auxiliary's own
     ``weight`` and ``warmup`` multiply it."""
 
