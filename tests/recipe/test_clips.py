@@ -20,7 +20,7 @@ def test_the_preset_is_the_published_clip_at_half_the_size():
     assert encoder.grid == (8, 7, 7)
     assert recipe.auxiliary is not None
     assert (recipe.auxiliary.masking, recipe.auxiliary.mask_ratio) == ("tube", 0.9)
-    assert [target.name for target in recipe.auxiliary.target] == ["local_directional_pattern"]
+    assert [target.name for target in recipe.auxiliary.target] == ["local_binary_pattern"]
 
 
 @pytest.mark.parametrize(("name", "millions"), [("videomae_small", 21.9), ("videomae_base", 86.2)])
