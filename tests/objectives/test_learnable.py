@@ -102,6 +102,7 @@ def test_targets_are_sorted_and_written(manifest, tmp_path):
     ("options", "message"),
     [
         ({"targets": ["{name: rgb"]}, "not valid YAML"),
+        ({"targets": ["5"]}, "target '5' is neither a name nor a mapping"),
         ({"targets": ["{name: rgb, smoth: 2}"]}, "did you mean 'smooth'"),
         ({"targets": ["local_binary_patern"]}, "did you mean 'local_binary_pattern'"),
         ({"targets": ["{name: rgb, scale: 3}"]}, "scale 3 must divide"),

@@ -60,6 +60,8 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         (["tasks.emotion.clases=[a]"], r"did you mean 'tasks.emotion.classes'"),
         (["train.epochs=many"], r"train.epochs: .*integer.*'many'"),
         (["train.epochs=0"], r"train.epochs: .*greater than or equal to 1, not 0"),
+        (["train.max_seconds=.inf"], r"train.max_seconds: .*finite number, not inf"),
+        (["train.abstain_accuracy=0"], r"train.abstain_accuracy: input should be 'auto' or greater than 0, not 0"),
         (["auxiliary.mask_ratio=1"], r"auxiliary.mask_ratio: .*less than 1"),
         (["encoder.patch_size=9"], r"patch_size 9 must divide image_size 112"),
         (["auxiliary=null"], r"balance gradient weights auxiliaries, and the recipe has none; set balance to 1"),

@@ -116,12 +116,13 @@ def test_times_of_kernels_are_cached_and_of_threads_are_not(machine):
     assert choose_speed(*_model(*VIT, "encoder.depth=2"), "cpu")[0].precision == "fp32"
 
 
-def test_a_corrupt_cache_is_measured_again(machine, tmp_path):
+@pytest.mark.parametrize("text", ['{"fp32', '{"fp32, fused": 0, "bf16, plain": 0}', '{"fp32, fused": NaN}'])
+def test_a_corrupt_cache_is_measured_again(machine, tmp_path, text):
     machine.kernels = {BF16: 0.5}
     choose_speed(*_model(*VIT), "cpu")
     (written,) = (tmp_path / "measured_choices").iterdir()
     assert set(json.loads(written.read_text())) >= {"fp32, fused", "bf16, plain"}
-    written.write_text('{"fp32')
+    written.write_text(text)
     machine.kernels = {}
     assert choose_speed(*_model(*VIT), "cpu")[0].precision == "fp32"
 

@@ -85,7 +85,15 @@ def train_command(
 ) -> None:
     """Train a model on a manifest and write its directory."""
     if resume is not None:
-        if recipe is not None or out is not None or settings or seed is not None or overwrite or check or budget:
+        if (
+            recipe is not None
+            or out is not None
+            or settings
+            or seed is not None
+            or overwrite
+            or check
+            or budget is not None
+        ):
             raise InputError(
                 "--resume reads the recipe from the run's folder; give it with --data, --unlabeled, --device or --json"
             )

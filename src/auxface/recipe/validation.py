@@ -16,9 +16,9 @@ Heads = Annotated[int, Field(ge=1, le=128)]
 
 
 class Strict(BaseModel):
-    """A section of a recipe: unknown keys are errors, and values cannot be changed."""
+    """A section of a recipe: unknown keys and infinite numbers are errors, and values cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def sentence(error: ValidationError, model: type[BaseModel], above: str = "") -> str:
@@ -42,7 +42,10 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
     place = _dotted([above, *path])
     if first["type"] == "value_error":
         return (f"{place}: " if place else "") + str(first["ctx"]["error"] if "ctx" in first else first["msg"])
-    message = first["msg"][0].lower() + first["msg"][1:]
+    # A key with several types has an error for each.
+    messages = [problem["msg"] for problem in problems if _walk(problem["loc"], model)[0] == path]
+    others = [message.removeprefix("Input should be ") for message in dict.fromkeys(messages[1:])]
+    message = " or ".join([messages[0][0].lower() + messages[0][1:], *others])
     return f"{place}: {message}, not {first['input']!r}"
 
 

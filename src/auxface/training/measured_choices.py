@@ -16,6 +16,7 @@ Example::
 import hashlib
 import itertools
 import json
+import math
 import os
 import platform
 import time
@@ -294,7 +295,8 @@ def _cached(place: Path, candidates: Sequence[Kernels]) -> dict[Kernels, float] 
         found = {kernels: float(saved[str(kernels)]) for kernels in candidates if str(kernels) in saved}
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if candidates[0] in found else None
+    possible = all(0 < seconds < math.inf for seconds in found.values())
+    return found if candidates[0] in found and possible else None
 
 
 def _store(place: Path, seconds: dict[Kernels, float]) -> None:

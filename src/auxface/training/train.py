@@ -247,7 +247,7 @@ def _planned(
         return None
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("auto plans for one process; write a recipe with 'auxface plan', then train that on several")
-    return plan(data, budget=budget or "30m", device=device, unlabeled=unlabeled)
+    return plan(data, budget="30m" if budget is None else budget, device=device, unlabeled=unlabeled)
 
 
 def _assemble(

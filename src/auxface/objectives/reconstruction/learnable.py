@@ -155,6 +155,8 @@ def read_target(target: Target | str) -> Target:
         return target
     try:
         raw = yaml.safe_load(target)
+        if not isinstance(raw, str | dict):
+            raise InputError(f"target '{target}' is neither a name nor a mapping; {_HOW}")
         return Target.model_validate({"name": raw} if isinstance(raw, str) else raw)
     except yaml.YAMLError:
         raise InputError(f"target '{target}' is not valid YAML; {_HOW}") from None
