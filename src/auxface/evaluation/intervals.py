@@ -35,6 +35,8 @@ MINIMUM_FINITE = 0.9
 CONSTANT = 1e-9
 # The variance of few clusters is averaged with a cautious one, which has the weight of this many clusters.
 _PRIOR_UNITS = 2
+# Up to so many units; the weight falls as 1 / units beyond, where the variance is well estimated.
+_PRIOR_UP_TO = 10
 # With fewer units than this, percentile intervals are at least Student's.
 FEW_UNITS = 30
 # More clusters than this are assigned at random to this many bundles, and bundles are resampled. The standard error is
@@ -170,15 +172,15 @@ def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
 
     Its number of samples is the one that would give the variance of the metric. The variance estimated from few
     clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged, with the
-    weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal.
+    weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal. With more
+    than ten clusters the weight falls.
     """
     value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
     spread = value * (1 - value)
     effective = independent
     if spread > CONSTANT:
         prior = spread / independent
-        variance = ((units - 1) * draws.standard_error() ** 2 + _PRIOR_UNITS * prior) / (units - 1 + _PRIOR_UNITS)
-        effective = spread / variance
+        effective = spread / _shrunk(draws.standard_error() ** 2, prior, units)
     return wilson(value, effective, quantile=draws.student())
 
 
@@ -195,9 +197,14 @@ def logit_student(draws: "Draws") -> tuple[float, float]:
         return shrunk_wilson(draws)
     variance = float(logit(inside).var()) * units / (units - 1)
     prior = 1 / (draws.independent() * value * (1 - value))
-    error = np.sqrt(((units - 1) * variance + _PRIOR_UNITS * prior) / (units - 1 + _PRIOR_UNITS))
-    half = draws.student() * error
+    half = draws.student() * np.sqrt(_shrunk(variance, prior, units))
     return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+
+def _shrunk(variance: float, prior: float, units: float) -> float:
+    """Return the mean of a variance estimated from ``units`` and a prior one."""
+    weight = _PRIOR_UNITS * min(1.0, _PRIOR_UP_TO / units)
+    return ((units - 1) * variance + weight * prior) / (units - 1 + weight)
 
 
 def debiased_student(draws: "Draws") -> tuple[float, float]:

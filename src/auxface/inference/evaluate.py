@@ -245,9 +245,9 @@ def _unknown_class_notes(models: Sequence[EvaluatedModel], manifest: Manifest) -
 
 def _not_learned_notes(models: Sequence[EvaluatedModel]) -> list[str]:
     return [
-        f"{model.name}: {', '.join(task.not_learned())} of task {task.name} is not learned (the interval of the AUC on "
-        f"the validation split begins under {LEARNED_FROM:g}); predictions do not answer it, "
-        "but its scores are measured here."
+        f"{model.name}, task {task.name}: not learned: {', '.join(task.not_learned())} (the interval of the AUC on the "
+        f"validation split begins under {LEARNED_FROM:g}); predictions do not give these answers, "
+        "but their scores are measured here."
         for model in models
         for task in model.config.tasks
         if task.not_learned()

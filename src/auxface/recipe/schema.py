@@ -12,7 +12,14 @@ Example:
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from auxface.recipe.auxiliaries import (
     RECONSTRUCTION,
@@ -79,14 +86,20 @@ class Balance(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> "Balance":
-        fields = {"schedule": ("start", "end", "shape"), "gradient": ("ratio",)}
-        allowed = ("kind", *fields.get(self.kind, ()))
         for name in self.model_fields_set:
-            if name not in allowed and getattr(self, name) != type(self).model_fields[name].default:
+            if name not in self._used() and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"balance {self.kind} does not use {name}; remove it")
         if self.kind == "schedule" and (self.start is None or self.end is None):
             raise ValueError("balance schedule needs start and end, the primary weights of first and last step")
         return self
+
+    def _used(self) -> tuple[str, ...]:
+        return ("kind", *{"schedule": ("start", "end", "shape"), "gradient": ("ratio",)}.get(self.kind, ()))
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A stored recipe must stay valid when a default that it does not use changes.
+        return {name: value for name, value in serialize(self).items() if name in self._used()}
 
 
 class Scheme(Strict):
