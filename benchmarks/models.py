@@ -25,7 +25,7 @@ from auxface.model.directory import read_config
 from auxface.progress import parse_budget
 from auxface.recipe.load import load_recipe
 from auxface.training.baselines import NAMES, measure_baselines
-from auxface.training.initial_weights import SCRATCH_START
+from auxface.training.plan_inputs import SCRATCH_START
 from auxface.training.train import resume
 
 STARTS = {"plan": None, "scratch": SCRATCH_START}

@@ -11,13 +11,13 @@ from PIL import Image
 from auxface.data.manifest import Label, Manifest, write_manifest
 from auxface.errors import InputError
 from auxface.recipe import load_recipe
-from auxface.training import initial_weights
 from auxface.training import plan as planning
 from auxface.training import plan_choices as choosing
+from auxface.training import plan_inputs
 from auxface.training.dry_run import DryRun
-from auxface.training.initial_weights import SCRATCH, Start
 from auxface.training.plan import plan, plan_file
 from auxface.training.plan_choices import Timing
+from auxface.training.plan_inputs import SCRATCH, Start
 from auxface.training.train import train
 
 SIDE = 72
@@ -124,16 +124,16 @@ def test_a_budget_for_few_epochs_takes_the_fastest_encoder(images, slow_steps, b
 
 
 def test_without_weights_the_start_is_a_small_convnet(monkeypatch):
-    monkeypatch.setattr(initial_weights, "cached_weights", lambda name: None)
-    monkeypatch.setattr(initial_weights, "can_download", lambda name: False)
-    monkeypatch.setattr(initial_weights, "_packaged", lambda: None)
-    [start] = initial_weights.available_starts("cpu", None)
+    monkeypatch.setattr(plan_inputs, "cached_weights", lambda name: None)
+    monkeypatch.setattr(plan_inputs, "can_download", lambda name: False)
+    monkeypatch.setattr(plan_inputs, "_packaged", lambda: None)
+    [start] = plan_inputs.available_starts("cpu", None)
     assert start.encoder == {"name": SCRATCH}
     assert "no pretrained weights are at hand" in start.reason
 
 
 def test_a_start_from_scratch_can_be_asked_for():
-    [start] = initial_weights.available_starts("cpu", "scratch")
+    [start] = plan_inputs.available_starts("cpu", "scratch")
     assert (start.encoder["name"], start.is_pretrained) == (SCRATCH, False)
 
 
@@ -146,19 +146,19 @@ def test_the_rest_of_the_budget_limits_the_training(images, slow_steps):
 
 def test_weights_of_timm_come_before_the_package(monkeypatch):
     packaged = Start("packaged", {"name": "efficientnet_lite0", "init_from": "packaged"}, True, "installed", {})
-    monkeypatch.setattr(initial_weights, "_packaged", lambda: packaged)
-    monkeypatch.setattr(initial_weights, "cached_weights", lambda name: name if name.startswith("resnet18") else None)
-    names = [start.encoder["name"] for start in initial_weights.available_starts("cpu", None)]
+    monkeypatch.setattr(plan_inputs, "_packaged", lambda: packaged)
+    monkeypatch.setattr(plan_inputs, "cached_weights", lambda name: name if name.startswith("resnet18") else None)
+    names = [start.encoder["name"] for start in plan_inputs.available_starts("cpu", None)]
     assert names == ["resnet18.a1_in1k", "efficientnet_lite0", SCRATCH]
-    monkeypatch.setattr(initial_weights, "cached_weights", lambda name: None)
-    monkeypatch.setattr(initial_weights, "can_download", lambda name: False)
-    starts = initial_weights.available_starts("cpu", None)
+    monkeypatch.setattr(plan_inputs, "cached_weights", lambda name: None)
+    monkeypatch.setattr(plan_inputs, "can_download", lambda name: False)
+    starts = plan_inputs.available_starts("cpu", None)
     assert starts[0].reason == "installed; weights of timm are neither on this machine nor reachable"
 
 
 def test_a_given_file_names_its_encoder(shared_data):
     path = shared_data.parent / "weights" / "efficientnet_lite0_imagenet.safetensors"
-    [start] = initial_weights.available_starts("cpu", path)
+    [start] = plan_inputs.available_starts("cpu", path)
     assert start.encoder["name"] == "efficientnet_lite0"
     assert start.encoder["mean"] == [0.5, 0.5, 0.5]
     assert start.record["license"] == "Apache-2.0"

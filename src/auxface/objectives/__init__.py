@@ -3,8 +3,17 @@
 from auxface.objectives.batch import Batch, StepContext, TrainProgress
 from auxface.objectives.classification import Classification
 from auxface.objectives.contrast.cluster_contrast import ClusterContrast
-from auxface.objectives.learned_task import LearnedTask, expected_value, probabilities
-from auxface.objectives.objective import BuildContext, Objective, PrimaryLoss, PrimaryObjective, ResumeOnly, TrainingSet
+from auxface.objectives.objective import (
+    BuildContext,
+    LearnedTask,
+    Objective,
+    PrimaryLoss,
+    PrimaryObjective,
+    ResumeOnly,
+    TrainingSet,
+    expected_value,
+    probabilities,
+)
 from auxface.objectives.reconstruction.masked_autoencoder import Reconstruction
 from auxface.objectives.registry import ObjectiveSpec, check_auxiliaries, register
 from auxface.recipe import AuxiliaryOptions

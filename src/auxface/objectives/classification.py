@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auxface.objectives.batch import Batch
-from auxface.objectives.learned_task import LearnedTask
-from auxface.objectives.objective import BuildContext, PrimaryLoss, PrimaryObjective
+from auxface.objectives.objective import BuildContext, LearnedTask, PrimaryLoss, PrimaryObjective
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import Primary, TextureInput
 

@@ -1,6 +1,6 @@
 """Validation figures of classification: the one number by which an epoch's weights are selected.
 
-This module is separate from ``learned_task``, so that prediction does not import scikit-learn.
+This module is separate from ``objective``, so that prediction does not import scikit-learn.
 """
 
 import warnings
@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_curve
 from torch import Tensor
 
-from auxface.objectives.learned_task import LearnedTask, expected_value
+from auxface.objectives.objective import LearnedTask, expected_value
 
 
 def classification_figure(

@@ -28,9 +28,8 @@ from auxface.progress import parse_budget
 from auxface.provenance import machine_kind
 from auxface.recipe import Recipe
 from auxface.recipe.load import load_recipe
-from auxface.training.data_facts import DataFacts, data_facts
-from auxface.training.initial_weights import Start, available_starts
 from auxface.training.plan_choices import Choice, Planner, Timing
+from auxface.training.plan_inputs import DataFacts, Start, available_starts, data_facts
 from auxface.training.unlabeled import add_unlabeled, read_unlabeled
 
 AUTO = "auto"

@@ -26,10 +26,9 @@ from auxface.recipe.load import check_recipe, load_recipe
 from auxface.recipe.sections import PACKAGED_ENCODER
 from auxface.training.assembly import assemble
 from auxface.training.baselines import measure_baselines
-from auxface.training.data_facts import IMBALANCED, DataFacts, TaskFacts
 from auxface.training.distributed import make_accelerator
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
-from auxface.training.initial_weights import Start
+from auxface.training.plan_inputs import IMBALANCED, DataFacts, Start, TaskFacts
 
 SIZES = (64, 96, 128, 160, 224)
 _REFERENCE_SIZE = {"cpu": 96, "mps": 160, "cuda": 224}

@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
-from auxface.objectives.learned_task import LearnedTask
+from auxface.objectives.objective import LearnedTask
 from auxface.plugins import nearest
 
 
