@@ -25,6 +25,8 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.developed: $(VENV)/.installed
 	$(UV) --editable '.[dev]'
+	# Its losses are compared with ours in tests. Its dependencies, PyTorch Lightning among them, are not needed for that.
+	$(UV) --no-deps lightly==1.6.0 lightly-utils==0.0.2
 	@touch $@
 
 demo: install

@@ -1,4 +1,4 @@
-"""One of several processes that share steps of ``cluster_contrast``: ``contrast_process.py FOLDER RANK RANKS``.
+"""One of several processes that share steps of a contrastive or proxy loss: ``contrast_process.py FOLDER RANK RANKS``.
 
 The first process writes the loss of each step and the gradient of every weight to ``FOLDER/LOSS.safetensors``.
 """
@@ -17,20 +17,23 @@ from torch.nn.parallel import DistributedDataParallel
 from auxface.data.manifest import Label, Manifest
 from auxface.model import JointModel
 from auxface.objectives import LearnedTask, TrainingSet, TrainProgress
-from auxface.objectives.contrast.cluster_contrast import LOSSES
+from auxface.objectives.contrast.cluster_contrast import LOSSES as CLUSTER_LOSSES
 from auxface.recipe import Encoder, Recipe
 from auxface.training.data_loader import DataLoader
 from auxface.training.train_step import label_counts, split_micro_batches
 
 IMAGES = 9
+LOSSES = (*CLUSTER_LOSSES, "nt_xent", "cosface", "proxy_anchor")
 STEPS = (torch.arange(9), torch.tensor([4]))  # nine for two processes are five and four; one is one and none
 
 
 def built(loss):
-    options = {"clusters": "labels", "loss": loss, "projector_width": 16}
+    clusters = {"cluster_contrast": {"clusters": "labels", "loss": loss, "projector_width": 16}}
+    metric = loss in ("cosface", "proxy_anchor")
     recipe = Recipe(
         primary_weight=0.3,
-        auxiliaries={"cluster_contrast": options},
+        primary={"kind": "metric_learning", "loss": loss} if metric else {},
+        auxiliaries=clusters if loss in CLUSTER_LOSSES else {"nt_xent": {"projector_width": 16}},
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
     )
     shades = ["dark", "light"] * 4 + ["dark"]

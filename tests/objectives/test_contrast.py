@@ -7,6 +7,7 @@ import torch
 from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss, SupConLoss
 
 from auxface.objectives.contrast.cluster_contrast import cross_view, two_view
+from auxface.objectives.contrast.nt_xent import nt_xent
 
 SIZES = (3, 3, 2)
 CLUSTERS = torch.repeat_interleave(torch.arange(3), torch.tensor(SIZES))
@@ -29,6 +30,14 @@ def test_two_view_of_images_that_share_no_cluster_is_nt_xent():
     first, second = drawn(1)
     wanted = SelfSupervisedLoss(NTXentLoss(temperature=0.2))(first, second)
     torch.testing.assert_close(two_view(first, second, torch.arange(8), 0.2), wanted)
+
+
+def test_nt_xent_equals_that_of_two_libraries():
+    lightly = pytest.importorskip("lightly.loss")
+    first, second = drawn(3)
+    found = nt_xent(first, second, 0.2)
+    torch.testing.assert_close(found, SelfSupervisedLoss(NTXentLoss(temperature=0.2))(first, second))
+    torch.testing.assert_close(found, lightly.NTXentLoss(temperature=0.2)(first, second))
 
 
 def test_cross_view_without_shared_clusters_is_infonce():

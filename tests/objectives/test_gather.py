@@ -10,9 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auxface.objectives.contrast.cluster_contrast import LOSSES, broadcast_first, gather_rows
+from auxface.objectives.contrast.cluster_contrast import broadcast_first, gather_rows
 
 SCRIPT = Path(__file__).with_name("contrast_process.py")
+_spec = importlib.util.spec_from_file_location("contrast_process", SCRIPT)
+script = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(script)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +36,8 @@ def two_processes(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", script.LOSSES)
 def test_two_processes_have_the_loss_and_the_gradient_of_one(two_processes, loss):
-    spec = importlib.util.spec_from_file_location("contrast_process", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     one, two = script.take_steps(loss, 0, 1), load_file(two_processes / f"{loss}.safetensors")
     assert {name for name in one if name.startswith("0 ")} <= set(two)
     assert any("projector" in name and value.abs().max() > 1e-4 for name, value in one.items())

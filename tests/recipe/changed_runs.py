@@ -18,6 +18,8 @@ ALONE = (*VIT, "tasks=[kind]", "auxiliary=null", "balance=fixed", "primary_weigh
 TEXTURE = (*RGB, "auxiliary.input=texture")
 CLUSTERS = (*ALONE, "primary_weight=0.5", "auxiliaries.cluster_contrast.projector_width=16")
 KMEANS = (*CLUSTERS, "auxiliaries.cluster_contrast.clusters=kmeans", "auxiliaries.cluster_contrast.every=1")
+NT_XENT = (*ALONE, "primary_weight=0.5", "auxiliaries.nt_xent.projector_width=16")
+METRIC = (*ALONE, "primary.kind=metric_learning")
 SCHEDULE = (*RGB, "balance={kind: schedule, start: 0.2, end: 0.8}")
 GROUPS = (*ALONE, "train.sampling=group_balanced", "train.group=where")
 AGE = (*ALONE, "tasks=[age]")
@@ -46,6 +48,14 @@ CHANGES = {
     ),
     "Primary.input": (TEXTURE, ("primary.input=texture",), W),
     "Primary.label_smoothing": (ALONE, ("primary.label_smoothing=0.3",), W),
+    "Primary.kind": (ALONE, ("primary.kind=metric_learning",), W),
+    "Primary.view": (ALONE, ("primary.view=clean",), W),
+    "Primary.freeze": (ALONE, ("primary.freeze=true",), W),
+    "Primary.loss": (METRIC, ("primary.loss=arcface",), W),
+    "Primary.margin": (METRIC, ("primary.margin=0.1",), W),
+    "Primary.scale": (METRIC, ("primary.scale=10",), W),
+    "Primary.attribute_scale": ((*METRIC, "tasks=[forged]"), ("primary.attribute_scale=4",), W),
+    "Primary.embedding_width": (METRIC, ("primary.embedding_width=32",), W),
     "TaskOptions.classes": (ALONE, ("tasks={kind: {classes: [b, a]}}",), ERROR),
     "TaskOptions.weight": ((*ALONE, "tasks=[kind, where]"), ("tasks={kind: {weight: 5}, where: {}}",), W),
     "TaskOptions.class_weights": (ALONE, ("tasks={kind: {class_weights: {a: 9}}}",), W),
@@ -87,6 +97,10 @@ CHANGES = {
     "ClusterContrastOptions.loss": (CLUSTERS, ("auxiliaries.cluster_contrast.loss=cross_view",), W),
     "ClusterContrastOptions.temperature": (CLUSTERS, ("auxiliaries.cluster_contrast.temperature=0.5",), W),
     "ClusterContrastOptions.projector_width": (CLUSTERS, ("auxiliaries.cluster_contrast.projector_width=32",), W),
+    "NTXentOptions.weight": (NT_XENT, ("auxiliaries.nt_xent.weight=0.2",), W),
+    "NTXentOptions.warmup": (NT_XENT, ("auxiliaries.nt_xent.warmup=0.9",), W),
+    "NTXentOptions.temperature": (NT_XENT, ("auxiliaries.nt_xent.temperature=0.5",), W),
+    "NTXentOptions.projector_width": (NT_XENT, ("auxiliaries.nt_xent.projector_width=32",), W),
     "Encoder.name": (ALONE, ("encoder.name=deit3_small_patch16_224", "encoder.patch_size=8"), W),
     "Encoder.pretrained": (ALONE, ("encoder.pretrained=true",), ERROR),
     "Encoder.init_from": (ALONE, ("encoder.init_from=given.safetensors",), W),

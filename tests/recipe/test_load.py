@@ -71,6 +71,12 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
             r"decoder_heads 16 must divide decoder_width 100",
         ),
         (["auxiliary.target=[rgb, rgb]"], r"target rgb is named twice"),
+        (["primary.kind=metric_lerning"], r"primary.kind: .*'classification' or 'metric_learning'"),
+        (["primary.margin=0.2"], r"classification does not use margin; remove it"),
+        (["primary={kind: metric_learning, loss: normalized_softmax, margin: 0.2}"], r"has no margin; remove margin"),
+        (["primary=metric_learning", "train.mixup=0.2"], r"images that are not mixed; remove train.mixup"),
+        (["primary.view=clean", "train.cutmix=1"], r"images that are not mixed; remove train.mixup"),
+        (["balance=0", "primary.freeze=true"], r"primary.freeze is for the labels, and primary_weight 0 trains none"),
         (["train.epochs"], r"--set train.epochs: write it as key=value"),
     ],
 )

@@ -10,7 +10,7 @@ from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.objectives.classification import sample_losses
 from auxface.recipe.load import check_recipe
-from auxface.training.tasks import tasks_for
+from auxface.training.tasks import label_tensors, tasks_for, with_selection
 
 EMOTIONS = ("happy", "sad", "fear")
 TABLE = pd.DataFrame(
@@ -68,3 +68,61 @@ def test_class_weights_are_given_by_name_and_default_to_one():
         InputError, match=r"class_weights: 'sadd' is not a class \(did you mean 'sad'\?\); expected happy, sad, fear"
     ):
         task_with("emotion", {"class_weights": {"sadd": 3}})
+
+
+def people_manifest(people, **others):
+    splits = ["train", "train", "train", "val", "val", "test"]
+    table = pd.DataFrame({"split": splits, "person": people, **others})
+    return Manifest(table, {"person": Label("identity")} | {name: Label("class", ("a", "b")) for name in others})
+
+
+def metric_recipe(**keys):
+    raw = {"auxiliary": None, "primary_weight": 1, "primary": "metric_learning", "tasks": ["person"]}
+    return check_recipe(raw | keys, "mine.yaml")
+
+
+def test_people_of_the_training_split_are_classes_and_others_follow():
+    manifest = people_manifest(pd.array([7, 5, None, 9, 8, 8], dtype="Int64"))
+    (task,) = tasks_for(metric_recipe(), manifest)
+    assert (task.kind, task.identity, task.classes) == ("class", True, ("5", "7"))
+    assert label_tensors(manifest.only("train"), (task,))["person"].tolist() == [1, 0, -1]
+    assert label_tensors(manifest.only("val"), (task,))["person"].tolist() == [3, 2]
+
+
+def test_a_person_in_two_splits_is_refused():
+    with pytest.raises(InputError, match=r"'bob' of label 'person' is in the splits train and val"):
+        tasks_for(metric_recipe(), people_manifest(["ann", "bob", "ann", "bob", "eve", "eve"]))
+
+
+def test_a_training_split_of_one_person_is_refused():
+    with pytest.raises(InputError, match="has 1 people in the training split; expected at least two"):
+        tasks_for(metric_recipe(), people_manifest(["ann", "ann", None, "bob", "eve", "eve"]))
+
+
+def test_identity_needs_metric_learning_and_has_no_classes():
+    manifest = people_manifest(["ann", "bob", "ann", "eve", "eve", "eve"])
+    with pytest.raises(InputError, match=r"'person' is identity, which needs primary\.kind=metric_learning"):
+        tasks_for(metric_recipe(primary={}), manifest)
+    with pytest.raises(InputError, match="'person' is identity, whose only option is weight"):
+        tasks_for(metric_recipe(tasks={"person": {"focal_gamma": 1}}), manifest)
+
+
+def test_identity_is_learned_by_default_where_there_is_no_other_label():
+    people = ["ann", "bob", "ann", "eve", "eve", "eve"]
+    assert [task.name for task in tasks_for(metric_recipe(tasks=[]), people_manifest(people))] == ["person"]
+    both = people_manifest(people, mood=list("ababab"))
+    assert [task.name for task in tasks_for(metric_recipe(tasks=[]), both)] == ["mood"]
+
+
+def test_identity_is_selected_by_a_figure_of_pairs():
+    manifest = people_manifest(["ann", "bob", "ann", "eve", "eve", "eve"], mood=list("ababab"))
+    chosen = with_selection(metric_recipe(), tasks_for(metric_recipe(), manifest)).train.select_on
+    assert chosen == "verification_auc"
+    kept = metric_recipe(train={"select_on": "recall_at_1"})
+    assert with_selection(kept, tasks_for(kept, manifest)) == kept
+    wrong = metric_recipe(train={"select_on": "accuracy"})
+    with pytest.raises(InputError, match="expected verification_auc or recall_at_1"):
+        with_selection(wrong, tasks_for(wrong, manifest))
+    moods = metric_recipe(tasks=["mood"], train={"select_on": "recall_at_1"})
+    with pytest.raises(InputError, match="measured on identity labels, and the recipe learns none"):
+        with_selection(moods, tasks_for(moods, manifest))

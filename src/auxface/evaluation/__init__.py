@@ -31,7 +31,14 @@ from auxface.evaluation.metrics.calibration import (
     reliability_bins,
 )
 from auxface.evaluation.metrics.metric import Metric, MetricInput, mean_over_samples, metric_from_function
-from auxface.evaluation.metrics.verification import pair_similarity, recall_at_k, tar_at_far
+from auxface.evaluation.metrics.verification import (
+    all_pairs,
+    pair_similarity,
+    recall_at_k,
+    tar_at_far,
+    validation_recall,
+    verification_auc,
+)
 from auxface.evaluation.predictions import (
     LevelThresholds,
     Predictions,
@@ -68,6 +75,7 @@ __all__ = [
     "TableError",
     "ScoredTask",
     "TaskAudit",
+    "all_pairs",
     "audit_tables",
     "brier_score",
     "choose_abstain_band",
@@ -90,6 +98,8 @@ __all__ = [
     "reliability_bins",
     "split_conditions",
     "tar_at_far",
+    "validation_recall",
+    "verification_auc",
     "write_predictions",
     "write_report",
 ]

@@ -86,8 +86,8 @@ def auxiliary_ever_runs(recipe: Recipe, options: AuxiliaryOptions) -> bool:
 
 
 def encoder_is_frozen(recipe: Recipe, progress: TrainProgress) -> bool:
-    """Return whether the encoder is frozen at a step, because a probe on it is trained."""
-    return recipe.scheme.kind == "frozen" and progress.fraction >= recipe.scheme.pretraining
+    """Return whether the primary objective trains no encoder at a step: ``primary.freeze``, or a probe is trained."""
+    return recipe.primary.freeze or (recipe.scheme.kind == "frozen" and progress.fraction >= recipe.scheme.pretraining)
 
 
 class LearnedBalance(nn.Module):

@@ -143,7 +143,7 @@ class ModelConfig(BaseModel):
     format: Literal[1] = 1
     recipe: Recipe
     tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=1_000)]
-    """Empty for a model of pre-training alone."""
+    """Empty for a model of pre-training alone, or of identities alone."""
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
     video_rule: Literal["mean", "median", "max"] = "mean"
@@ -152,7 +152,7 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":
-        if not self.tasks and self.recipe.trains_tasks:
+        if not self.tasks and self.recipe.trains_tasks and self.recipe.primary.kind == "classification":
             raise ValueError("the model has no task, and its recipe trains tasks")
         return self
 
@@ -165,6 +165,11 @@ class ModelConfig(BaseModel):
         Raises:
             InputError: the model was pre-trained without a task.
         """
+        if not self.tasks and self.recipe.trains_tasks:
+            raise InputError(
+                f"{name}: the model gives embeddings and predicts no label; use 'auxface embed', 'auxface search' or "
+                "'auxface evaluate --pairs'"
+            )
         if not self.tasks:
             raise InputError(
                 f"{name}: the model was pre-trained without a task and predicts nothing; train a task from its weights "

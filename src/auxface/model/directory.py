@@ -78,7 +78,7 @@ def write_model_files(
     Raises:
         OSError: a file cannot be written, for example because the disk is full.
     """
-    weights = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    weights = {name: value.detach().contiguous().cpu() for name, value in model.exported_state().items()}
     with atomic_file(folder / WEIGHTS) as temporary:
         write_weights(weights, temporary)
     with atomic_file(folder / CARD) as temporary:

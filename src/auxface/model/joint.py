@@ -47,7 +47,6 @@ from auxface.objectives.reconstruction.decoder import decoder_size
 from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries
 from auxface.recipe import Recipe
 from auxface.recipe.auxiliaries import RECONSTRUCTION
-from auxface.recipe.schema import PRIMARY
 
 # Seeds of the parts; other auxiliaries have one from their name.
 _ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)
@@ -107,7 +106,7 @@ class JointModel(nn.Module):
             with _seeded(recipe.seed, seed):
                 self.auxiliaries[name] = build_auxiliary(name, options, context)
         with _seeded(recipe.seed, _PRIMARY):
-            self.primary = build_primary(PRIMARY, recipe.primary, context)
+            self.primary = build_primary(recipe.primary.kind, recipe.primary, context)
         objectives = (_PRIMARY_NAME, *self.auxiliaries)
         learned = recipe.balance.kind == "learned" and recipe.trains_auxiliaries
         self.balance = LearnedBalance(objectives) if learned else None
@@ -116,8 +115,8 @@ class JointModel(nn.Module):
 
     @property
     def tasks(self) -> tuple[LearnedTask, ...]:
-        """The labels that the model predicts, in order."""
-        return self.primary.tasks
+        """The labels that the model predicts, in order; of identity labels it has embeddings alone."""
+        return self.primary.predicted_tasks
 
     def forward(self, batch: Batch, progress: TrainProgress | None = None) -> JointLoss:
         """Compute the joint loss of a batch.
@@ -191,6 +190,19 @@ class JointModel(nn.Module):
     def pooled(self, images: Tensor) -> Tensor:
         """Return the features that the primary objective reads, [B, width], for images float [B, 3, H, W] in [0, 1]."""
         return self._fused(self.primary.encode_images(self.encoder, images))
+
+    def validation_outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """Return what the validation figure needs of each task, for images float [B, 3, H, W] in 0..1."""
+        return self.primary.validation_outputs(self.pooled(images))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the vectors that represent images outside the model, [B, E], for images float [B, 3, H, W] in 0..1."""
+        return self.primary.embed(self.pooled(images))
+
+    def exported_state(self) -> dict[str, Tensor]:
+        """Return the weights of a model directory: all but those that serve training alone."""
+        omitted = tuple(f"{_PRIMARY_NAME}.{prefix}" for prefix in self.primary.training_only)
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(omitted)}
 
     @property
     def views(self) -> tuple[ViewRequest, ...]:
@@ -285,10 +297,14 @@ class JointModel(nn.Module):
 
     def _pooled(self, batch: Batch, context: StepContext) -> Tensor:
         frozen = encoder_is_frozen(self.recipe, context.progress)
+        training = self.encoder.training
         if frozen:
             self.encoder.eval()
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             features = self.primary.encode(batch, context)
+        if frozen:
+            # An auxiliary may train the encoder in the same step.
+            self.encoder.train(training)
         return self._fused(features)
 
     def _fused(self, features: Features) -> Tensor:

@@ -1,4 +1,4 @@
-"""Logits and pooled features of many images, computed in fp32 for a model trained in any precision."""
+"""Logits, embeddings and pooled features of many images, computed in fp32 for a model trained in any precision."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -54,7 +54,6 @@ def _lower_precision_is_set() -> bool:
         return True
 
 
-@torch.inference_mode()
 def score_images(
     model: JointModel,
     images: np.ndarray,
@@ -74,29 +73,71 @@ def score_images(
         transform: function of (uint8 batch, position of its first image) that returns the batch to be scored.
         advance: called with the number of images done.
     """
+    return model_outputs(model, model.logits, images, batch_size=batch_size, transform=transform, advance=advance)
+
+
+def embed_images(
+    model: JointModel,
+    images: np.ndarray,
+    *,
+    batch_size: int = _BATCH,
+    advance: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Return an embedding of unit length of each image, float32 [N, E], computed in fp32 in evaluation mode.
+
+    A model of metric learning has learned its embedding; for any other the pooled features are normalized. Arguments as
+    for :func:`score_images`.
+    """
+
+    def normalized(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"embedding": torch.nn.functional.normalize(model.embed(batch).float(), dim=1)}
+
+    return model_outputs(model, normalized, images, batch_size=batch_size, advance=advance)["embedding"]
+
+
+@torch.inference_mode()
+def model_outputs(
+    model: JointModel,
+    function: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+    images: np.ndarray,
+    *,
+    batch_size: int = _BATCH,
+    transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Return what a function of the model gives for many images, float32 [N, ...] by name, computed in fp32.
+
+    Args:
+        model: the model, on its device; its training mode is restored afterwards.
+        function: takes images float [B, 3, S, S] in 0..1, for example ``model.logits``.
+        images: as for :func:`score_images`.
+        batch_size: as for :func:`score_images`.
+        transform: as for :func:`score_images`.
+        advance: as for :func:`score_images`.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     # Only where needed: visiting all modules takes as long as scoring a small image.
     if was_training:
         model.eval()
-    collected: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
-    step = _samples(images, batch_size)
+    collected: dict[str, list[np.ndarray]] = {}
+    step, count = _samples(images, batch_size), len(images)
+    if not count:
+        # One blank image, so that names and widths of the result are known.
+        images, advance = np.zeros((1, *images.shape[1:]), np.uint8), None
     for start in range(0, len(images), step):
         batch = torch.from_numpy(np.array(images[start : start + step])).to(device)
         if transform is not None:
             batch = transform(batch, start)
         with full_precision(device):
-            found = model.logits(batch.float().div_(255))
-        for name, logits in found.items():
-            collected[name].append(logits.float().cpu().numpy())
+            found = function(batch.float().div_(255))
+        for name, values in found.items():
+            collected.setdefault(name, []).append(values.float().cpu().numpy())
         if advance is not None:
             advance(len(batch))
     if was_training:
         model.train()
-    return {
-        task.name: np.concatenate(collected[task.name]) if collected[task.name] else np.zeros((0, task.outputs))
-        for task in model.tasks
-    }
+    return {name: np.concatenate(parts)[:count] for name, parts in collected.items()}
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ that scores are repeatable.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Classification(PrimaryObjective):
         width: length of the pooled features.
         label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
         texture: the texture map that the encoder gets in place of the image; None: the image.
+        view: the view of a batch that is classified in training.
     """
 
     def __init__(
@@ -43,19 +45,20 @@ class Classification(PrimaryObjective):
         *,
         label_smoothing: float = 0.0,
         texture: TextureInput | None = None,
+        view: Literal["augmented", "clean"] = "augmented",
     ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         self.label_smoothing = label_smoothing
         self.texture = texture
+        self.view = view
         # A list, since the name of a label may hold a dot and the name of a module may not.
         self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute the weighted mean of the tasks' losses, and each task's loss for the log."""
         logits, mixed = self.logits(pooled), batch.mixed
-        losses: dict[str, Tensor] = {}
-        per_sample: list[Tensor] = []
+        losses: dict[str, tuple[Tensor, Tensor]] = {}
         for task in self.tasks:
             labels = batch.labels[task.name]
             each, counts = sample_losses(task, logits[task.name], labels, self.label_smoothing)
@@ -65,15 +68,8 @@ class Classification(PrimaryObjective):
                 both = torch.maximum(counts, others)
                 each = (share * each * counts + (1 - share) * other * others) / both.clamp(min=1e-6)
                 counts = both
-            per_sample.append(task.weight * _mean_per_sample(each, counts))
-            if batch.weights is not None:
-                counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
-            losses[task.name] = weighted_mean(each, counts, batch.label_counts.get(task.name))
-        # The mean over tasks: their number does not change how much the primary objective counts.
-        divisor = sum(task.weight for task in self.tasks)
-        total = torch.stack([task.weight * losses[task.name] for task in self.tasks]).sum() / divisor
-        logs = {name: loss.detach() for name, loss in losses.items()}
-        return PrimaryLoss(total, logs, torch.stack(per_sample).sum(dim=0) / divisor)
+            losses[task.name] = each, counts
+        return joined_loss(self.tasks, losses, batch)
 
     def logits(self, pooled: Tensor) -> dict[str, Tensor]:
         """Return the logits of each task, [B, outputs], from the pooled features [B, D]."""
@@ -91,6 +87,29 @@ class Classification(PrimaryObjective):
         from auxface.objectives.validation_figures import classification_figure
 
         return classification_figure(metric, self.tasks, logits, labels)
+
+
+def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor, Tensor]], batch: Batch) -> PrimaryLoss:
+    """Join the losses of several tasks to that of the primary objective.
+
+    Args:
+        tasks: the tasks.
+        losses: per task, the loss and the weight of each sample (and attribute), as :func:`sample_losses` returns them.
+        batch: the batch, for its weights and divisors.
+    """
+    means: dict[str, Tensor] = {}
+    per_sample: list[Tensor] = []
+    for task in tasks:
+        each, counts = losses[task.name]
+        per_sample.append(task.weight * _mean_per_sample(each, counts))
+        if batch.weights is not None:
+            counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
+        means[task.name] = weighted_mean(each, counts, batch.label_counts.get(task.name))
+    # The mean over tasks: their number does not change how much the primary objective counts.
+    divisor = sum(task.weight for task in tasks)
+    total = torch.stack([task.weight * means[task.name] for task in tasks]).sum() / divisor
+    logs = {name: loss.detach() for name, loss in means.items()}
+    return PrimaryLoss(total, logs, torch.stack(per_sample).sum(dim=0) / divisor)
 
 
 def sample_losses(
@@ -193,7 +212,11 @@ def _mean_per_sample(each: Tensor, counts: Tensor) -> Tensor:
 def _build(options: Primary, context: BuildContext) -> Classification:
     texture = context.texture if options.input == "texture" else None
     return Classification(
-        context.tasks, context.feature_width, label_smoothing=options.label_smoothing, texture=texture
+        context.tasks,
+        context.feature_width,
+        label_smoothing=options.label_smoothing,
+        texture=texture,
+        view=options.view,
     )
 
 

@@ -7,7 +7,7 @@ during training and takes no part in predictions. ``docs/extending.md`` has an a
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -34,12 +34,15 @@ class LearnedTask(Task):
         class_weights: weights in the loss. Class: one per class; binary: (negative, positive); multilabel: of the
             absence of each attribute, then of the presence of each. Empty: equal weights.
         focal_gamma: exponent of the focal loss; 0: off.
+        identity: the classes are the people of the training split. The people of other splits differ, so the model
+            gives embeddings for such a task and no scores.
     """
 
     weight: float = 1.0
     values: tuple[float, ...] = ()
     class_weights: tuple[float, ...] = ()
     focal_gamma: float = 0.0
+    identity: bool = False
 
     @property
     def outputs(self) -> int:
@@ -208,10 +211,12 @@ class PrimaryObjective(Objective):
     Attributes:
         tasks: the labels that are learned.
         texture: the texture map that the encoder gets in place of the image; None: the image.
+        view: the view of a batch that the encoder gets in training.
     """
 
     tasks: tuple[LearnedTask, ...]
     texture: TextureInput | None
+    view: Literal["augmented", "clean"] = "augmented"
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute the loss from the pooled features [B, D]."""
@@ -225,6 +230,20 @@ class PrimaryObjective(Objective):
         """Return the vectors that represent images outside the model, [B, E], from the pooled features [B, D]."""
         raise NotImplementedError
 
+    def validation_outputs(self, pooled: Tensor) -> dict[str, Tensor]:
+        """Return what :meth:`validation_figure` gets of each task, [B, outputs]; by default the logits."""
+        return self.logits(pooled)
+
+    @property
+    def predicted_tasks(self) -> tuple[LearnedTask, ...]:
+        """The tasks that the model gives predictions for: all but identity."""
+        return tuple(task for task in self.tasks if not task.identity)
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """Prefixes of the names of weights that an exported model does not need."""
+        return ()
+
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
@@ -232,7 +251,7 @@ class PrimaryObjective(Objective):
 
         Args:
             metric: ``train.select_on`` of the recipe.
-            logits: per task, [N, outputs].
+            logits: per task, [N, outputs]: what :meth:`validation_outputs` returned.
             labels: per task, as in :class:`Batch`.
 
         Returns:
@@ -241,7 +260,9 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the whole primary view of a batch, or its mixed view if it has one."""
+        """Encode the whole view of a batch that the labels are learned from, or its mixed view if it has one."""
+        if batch.mixed is None and self.view == "clean":
+            return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:
             return context.encoder.encode(context.embedding(self.texture))
         return self.encode_images(context.encoder, batch.mixed.primary)

@@ -3,16 +3,18 @@
 from auxface.recipe.auxiliaries import (
     AuxiliaryOptions,
     ClusterContrastOptions,
+    NTXentOptions,
     ReconstructionOptions,
     Target,
     TextureInput,
 )
 from auxface.recipe.load import load_recipe, recipe_names
-from auxface.recipe.schema import Balance, Primary, Recipe, Scheme, TaskOptions
+from auxface.recipe.primary import Primary
+from auxface.recipe.schema import Balance, Recipe, Scheme, TaskOptions
 from auxface.recipe.sections import Clips, Encoder, SelfBlend, Train
 
 __all__ = [
-    "AuxiliaryOptions", "Clips", "ClusterContrastOptions", "Encoder", "Primary", "Recipe", "ReconstructionOptions",
-    "Balance", "Scheme", "SelfBlend", "Target", "TaskOptions", "TextureInput", "Train", "load_recipe",
+    "AuxiliaryOptions", "Balance", "Clips", "ClusterContrastOptions", "Encoder", "NTXentOptions", "Primary", "Recipe",
+    "ReconstructionOptions", "Scheme", "SelfBlend", "Target", "TaskOptions", "TextureInput", "Train", "load_recipe",
     "recipe_names",
 ]  # fmt: skip

@@ -134,13 +134,25 @@ class ClusterContrastOptions(AuxiliaryOptions):
     """Length of the embedding that is compared."""
 
 
+class NTXentOptions(AuxiliaryOptions):
+    """Options of ``auxiliaries.nt_xent``, the contrastive loss between two crops of each image (SimCLR)."""
+
+    temperature: Positive = 0.1
+    """Divisor of the cosine similarities."""
+    projector_width: Width = 128
+    """Length of the embedding that is compared."""
+
+
 class UncheckedOptions(AuxiliaryOptions):
     """Options of an auxiliary of another package; keys besides ``weight`` and ``warmup`` are not checked."""
 
     model_config = ConfigDict(extra="allow")
 
 
-BUILT_IN: dict[str, type[AuxiliaryOptions]] = {"cluster_contrast": ClusterContrastOptions}
+BUILT_IN: dict[str, type[AuxiliaryOptions]] = {
+    "cluster_contrast": ClusterContrastOptions,
+    "nt_xent": NTXentOptions,
+}
 
 
 def read_auxiliary(name: str, raw: Any, section: type[AuxiliaryOptions] | None = None) -> AuxiliaryOptions:

@@ -24,11 +24,11 @@ from pydantic import (
 from auxface.recipe.auxiliaries import (
     RECONSTRUCTION,
     AuxiliaryOptions,
-    Input,
     ReconstructionOptions,
     TextureInput,
     read_auxiliary,
 )
+from auxface.recipe.primary import Primary
 from auxface.recipe.sections import Clips, Encoder, Train
 from auxface.recipe.validation import Fraction, Positive, Strict
 
@@ -49,19 +49,6 @@ class TaskOptions(Strict):
     """Number of values of an ordinal label; empty: one per whole number where all labels of the training split are
     whole, else 20."""
 
-
-class Primary(Strict):
-    """The primary objective, which is supervised classification."""
-
-    input: Input = "rgb"
-    """What the classifier gets: the image, or its texture map (see ``texture_input``)."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Fraction of the target that is spread evenly over the classes (class and binary tasks; not
-    the attributes of multilabel tasks, which are mostly rare)."""
-
-
-PRIMARY = "classification"
-"""Name of the primary objective among the objectives."""
 
 PRETRAIN_FRACTION = 0.5
 
@@ -253,6 +240,12 @@ class Recipe(Strict):
                 f"balance {self.balance.kind} does not use primary_weight {self.primary_weight:g}; set balance to "
                 f"{self.primary_weight:g} for the published sum"
             )
+        if self.primary.freeze and not self.trains_tasks:
+            raise ValueError("primary.freeze is for the labels, and primary_weight 0 trains none; remove it")
+        mixes = self.train.mixup or self.train.cutmix
+        if mixes and (self.primary.kind == "metric_learning" or self.primary.view == "clean"):
+            what = "primary.kind metric_learning" if self.primary.kind == "metric_learning" else "primary.view clean"
+            raise ValueError(f"{what} takes images that are not mixed; remove train.mixup and train.cutmix")
         if self.fusion != "none" and auxiliary is None:
             raise ValueError(f"fusion {self.fusion} needs the decoder of 'auxiliary', and the recipe has none")
         inputs = (self.primary.input, auxiliary.input if auxiliary is not None else "rgb")

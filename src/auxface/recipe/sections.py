@@ -181,9 +181,13 @@ class Train(Strict):
     """Compile the transformer blocks with torch.compile; worthwhile in long runs only."""
     checkpoint_activations: bool = False
     """Recompute activations in the backward pass: about a third slower, with a fraction of the memory."""
-    select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss"] = "balanced_accuracy"
-    """Validation figure that selects the weights: its mean over the tasks. Where no task is trained (``primary_weight``
-    0), the mean skill of the auxiliary's targets selects them instead."""
+    select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss", "verification_auc", "recall_at_1"] = (
+        "balanced_accuracy"
+    )
+    """Validation figure that selects the weights: its mean over the tasks. Identity labels, whose people differ between
+    the splits, have ``verification_auc`` (of all pairs of validation images) or ``recall_at_1`` alone, and the first
+    unless a figure is set; beside it, other labels count with their balanced accuracy. Where no task is trained
+    (``primary_weight`` 0), the mean skill of the auxiliary's targets selects the weights instead."""
     abstain_accuracy: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] | None = "auto"
     """Accuracy that the model must reach on the validation split where it answers (class and binary tasks). The scores
     at which it abstains are chosen after training. ``auto``: the highest of 0.95, 0.9 and 0.8 at which it answers at

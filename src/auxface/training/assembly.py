@@ -31,7 +31,7 @@ from auxface.training.measured_choices import choose_speed
 from auxface.training.performance import fitting_batch_size
 from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
-from auxface.training.tasks import label_tensors, tasks_for
+from auxface.training.tasks import label_tensors, tasks_for, with_selection
 
 # Training images that the objectives' constant predictions are fitted to.
 _VIEWS, _VIEWS_AT_ONCE = 512, 64
@@ -90,7 +90,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     self_blend = recipe.train.self_blend
     used = manifest if self_blend is None else real_faces(manifest, self_blend)
     tasks = tasks_for(recipe, used)
-    model = JointModel(recipe, tasks)
+    model = JointModel(with_selection(recipe, tasks), tasks)
     recipe = model.recipe
     readers = {"train": read or load_training_samples, "val": read or load_samples}
     splits = {split: reader(used.only(split), split, recipe) for split, reader in readers.items()}

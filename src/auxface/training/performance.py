@@ -128,7 +128,7 @@ def _blank_batch(model: JointModel) -> Batch:
         task.name: torch.zeros(_COUNTED_IMAGES, dtype=torch.int64)
         if task.kind == "class"
         else torch.zeros((_COUNTED_IMAGES, len(task.classes)) if task.kind == "multilabel" else (_COUNTED_IMAGES,))
-        for task in model.tasks
+        for task in model.primary.tasks
     }
     size = model.recipe.encoder.image_size
     views = {request: make_sample_view(request, clean, seeds, size) for request in model.views}

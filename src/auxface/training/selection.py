@@ -35,7 +35,7 @@ from auxface.evaluation import (
 from auxface.evaluation.clusters import VIDEO
 from auxface.model import JointModel
 from auxface.model.config import LevelThresholdRecord, TaskRecord
-from auxface.model.scoring import score_images
+from auxface.model.scoring import model_outputs
 from auxface.objectives import LearnedTask
 from auxface.training.distributed import gather_rows
 
@@ -74,12 +74,14 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
         The figure, the same on every process, higher for a better model; None if it cannot be measured.
     """
     rank, ranks = accelerator.process_index, accelerator.num_processes
-    own = score_images(model, validation.images[rank::ranks] if ranks > 1 else validation.images)
+    own = model_outputs(
+        model, model.validation_outputs, validation.images[rank::ranks] if ranks > 1 else validation.images
+    )
     total = len(validation.images)
     logits = {name: gather_rows(accelerator, torch.from_numpy(each), total).numpy() for name, each in own.items()}
     labels = validation.labels
     if validation.videos is not None:
-        logits, labels = video_level(model.tasks, logits, labels, validation.videos)
+        logits, labels = video_level(model.primary.tasks, logits, labels, validation.videos)
     return model.primary.validation_figure(model.recipe.train.select_on, logits, labels)
 
 
@@ -111,7 +113,7 @@ def video_level(
 ) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
     """Return logits whose scores are the mean scores of each video's clips, and the labels of the videos.
 
-    A task whose label changes within a video keeps its clips.
+    A task whose label changes within a video keeps its clips, and so does an identity task, which has embeddings.
 
     Args:
         tasks: tasks.
@@ -124,7 +126,9 @@ def video_level(
     targets: dict[str, Tensor] = {}
     for task in tasks:
         own = labels[task.name]
-        if torch.equal(torch.nan_to_num(own[first][video_of], nan=-1), torch.nan_to_num(own, nan=-1)):
+        if not task.identity and torch.equal(
+            torch.nan_to_num(own[first][video_of], nan=-1), torch.nan_to_num(own, nan=-1)
+        ):
             pooled[task.name], targets[task.name] = _mean_score_logits(task, logits[task.name], video_of), own[first]
         else:
             pooled[task.name], targets[task.name] = logits[task.name], own

@@ -17,7 +17,7 @@ from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.objectives import LearnedTask
 from auxface.plugins import nearest
-from auxface.recipe import Recipe, TaskOptions
+from auxface.recipe import Recipe, TaskOptions, Train
 
 TRAINABLE = ("class", "binary", "multilabel", "ordinal")
 _DEFAULT_KINDS = ("class", "binary", "multilabel")
@@ -28,8 +28,9 @@ _DEFAULT_BINS = 20
 def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
-    A recipe without tasks gets every class, binary and multilabel label of the manifest; one for pre-training has no
-    tasks. Class weights and the values of an ordinal task are computed on the training split.
+    A recipe without tasks gets every class, binary and multilabel label of the manifest, or for metric learning the
+    identity label if there is no other; one for pre-training has no tasks. Class weights, the values of an ordinal task
+    and the people of an identity task are those of the training split.
 
     Args:
         recipe: recipe.
@@ -37,11 +38,13 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
 
     Raises:
         InputError: the manifest has no label of that name, the label's kind cannot be trained, the recipe names other
-            classes, or an option does not apply to that kind of label.
+            classes, an option does not apply to that kind of label, or a person of an identity label is in two splits.
     """
     if not recipe.trains_tasks:
         return ()
     defaults = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind in _DEFAULT_KINDS}
+    if recipe.primary.kind == "metric_learning" and not defaults:
+        defaults = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind == "identity"}
     requested = recipe.tasks or defaults
     if not requested:
         raise InputError("the manifest has no label to learn; add one with 'auxface prepare table --label NAME'")
@@ -52,12 +55,38 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
             hint = nearest(name, manifest.labels)
             raise InputError(f"tasks: the manifest has no label '{name}'{hint}; its labels: {labels}")
         label = manifest.labels[name]
+        if label.kind == "identity" and recipe.primary.kind != "metric_learning":
+            raise InputError(f"tasks: label '{name}' is identity, which needs primary.kind=metric_learning")
         _check_options(name, label, options)
         tasks.append(_task(name, label, options, manifest))
     return tuple(tasks)
 
 
+def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
+    """Return the recipe with a validation figure that its tasks have: ``verification_auc`` for identity labels.
+
+    Raises:
+        InputError: the recipe sets a figure that its tasks lack.
+    """
+    chosen, identity = recipe.train.select_on, next((task.name for task in tasks if task.identity), None)
+    of_embeddings = chosen in ("verification_auc", "recall_at_1")
+    if not recipe.trains_tasks or of_embeddings == (identity is not None):
+        return recipe
+    if identity is None:
+        raise InputError(f"train.select_on={chosen} is measured on identity labels, and the recipe learns none")
+    if "select_on" in recipe.train.model_fields_set and chosen != Train.model_fields["select_on"].default:
+        raise InputError(
+            f"train.select_on={chosen}: the people of '{identity}' differ between splits; expected verification_auc or "
+            "recall_at_1"
+        )
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"select_on": "verification_auc"})})
+
+
 def _check_options(name: str, label: Label, options: TaskOptions) -> None:
+    if label.kind == "identity":
+        if options != TaskOptions(weight=options.weight):
+            raise InputError(f"tasks: '{name}' is identity, whose only option is weight; remove the others")
+        return
     if label.kind not in TRAINABLE:
         raise InputError(f"tasks: label '{name}' is {label.kind}; expected one of {', '.join(TRAINABLE)}")
     if options.classes and options.classes != label.classes:
@@ -80,8 +109,8 @@ def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> 
         known = manifest.only("train").table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         values = _ordinal_values(known, options.bins, name)
         return LearnedTask(name, "ordinal", tuple(f"{value:g}" for value in values), options.weight, values)
-    # Refused by the caller; no head learns people.
-    assert label.kind != "identity"
+    if label.kind == "identity":
+        return LearnedTask(name, "class", _people(name, manifest), options.weight, identity=True)
     task = LearnedTask(name, label.kind, label.classes, options.weight, focal_gamma=options.focal_gamma)
     if not options.class_weights:
         return task
@@ -89,6 +118,23 @@ def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> 
         return replace(task, class_weights=_given_weights(task, options.class_weights))
     labels = label_tensors(manifest.only("train"), (task,))[name]
     return replace(task, class_weights=_balanced_weights(task, labels))
+
+
+def _people(name: str, manifest: Manifest) -> tuple[str, ...]:
+    """Return the people of the training split, sorted; check that no other split has one of them."""
+    table = manifest.table[manifest.table[name].notna()]
+    train = set(table.loc[table["split"] == "train", name].astype(str))
+    if len(train) < 2:
+        raise InputError(f"tasks: label '{name}' has {len(train)} people in the training split; expected at least two")
+    others = table[(table["split"] != "train") & table[name].astype(str).isin(train)]
+    if len(others):
+        row = others.iloc[0]
+        raise InputError(
+            f"tasks: '{row[name]}' of label '{name}' is in the splits train and {row['split']}, as are "
+            f"{others[name].nunique() - 1} other people; people must not be in two splits: prepare the manifest with "
+            f"--source {name}"
+        )
+    return tuple(sorted(train))
 
 
 def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
@@ -141,14 +187,20 @@ def label_tensors(manifest: Manifest, tasks: tuple[LearnedTask, ...]) -> dict[st
         tasks: tasks whose labels are returned.
 
     Returns:
-        Class labels as int64 [N], -1 unknown; binary and ordinal labels as float32 [N] and multilabel labels as float32
+        Class labels as int64 [N], -1 unknown; people who are not among those of the training split have the numbers
+        that follow. Binary and ordinal labels as float32 [N] and multilabel labels as float32
         [N, attributes], NaN unknown.
     """
     labels: dict[str, Tensor] = {}
     for task in tasks:
         if task.kind == "class":
             number = {name: place for place, name in enumerate(task.classes)}
-            values = [number.get(value, -1) for value in manifest.table[task.name]]
+            column = manifest.table[task.name]
+            if task.identity:
+                column = column.astype(str).where(column.notna())
+                for person in sorted(set(column.dropna()) - number.keys()):
+                    number[person] = len(number)
+            values = [number.get(value, -1) for value in column]
             labels[task.name] = torch.tensor(values, dtype=torch.int64)
         else:
             columns = list(task.classes) if task.kind == "multilabel" else task.name

@@ -324,14 +324,15 @@ def _configuration(
     """Calibrate the model on the validation split and return the content of ``config.json``."""
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
     entries = read_entries(out / "log.jsonl")
-    logits = score_images(result.model, validation.images) if assembly.tasks else {}
+    tasks = result.model.tasks
+    logits = score_images(result.model, validation.images) if tasks else {}
     column = recipe.train.group if recipe.train.threshold_per_group else None
     rows = assembly.splits["val"].manifest
     groups = None if column is None else rows.table[column]
     planned = json.loads((out / _PLAN).read_text()) if (out / _PLAN).is_file() else {}
-    figures = task_figures(assembly.tasks, logits, validation.labels, rows, planned.get("baselines", {}))
+    figures = task_figures(tasks, logits, validation.labels, rows, planned.get("baselines", {}))
     records: list[TaskRecord] = []
-    for task in assembly.tasks:
+    for task in tasks:
         own, labels = logits[task.name], validation.labels[task.name]
         made = calibrate(task, own, labels, abstain_accuracy=recipe.train.abstain_accuracy, groups=groups)
         evidence = measure_evidence(made, own, labels, rows.table)

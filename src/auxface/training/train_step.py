@@ -141,7 +141,7 @@ class Stepper:
     def _scaled(self, batch: Batch, micro_batch: MicroBatch, indices: Tensor, micro_batches: int) -> Batch:
         labels = {name: values[indices] for name, values in self.loader.labels.items()}
         weights = self.loader.loss_weights_of(indices)
-        counts = label_counts(self.model.tasks, labels, micro_batches, weights)
+        counts = label_counts(self.model.primary.tasks, labels, micro_batches, weights)
         batch = replace(batch, scale=micro_batch.scale, label_counts=counts)
         if micro_batch.scale:
             return batch

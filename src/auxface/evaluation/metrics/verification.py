@@ -5,6 +5,7 @@
 """
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 _BLOCK = 8_000_000  # similarities held at a time
 
@@ -26,6 +27,53 @@ def pair_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if one.shape != other.shape:
         raise ValueError(f"first and second must have the same shape; they have {one.shape} and {other.shape}")
     return np.einsum("nd,nd->n", one, other)
+
+
+def all_pairs(identity: np.ndarray, *, most: int = 1500, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row numbers of all pairs of images, int64 [P] each.
+
+    Args:
+        identity: person of each image, [N].
+        most: with more images than this, people are chosen at random, with all their images, up to this number.
+        seed: seed of that choice.
+    """
+    identity = np.asarray(identity)
+    rows = np.arange(len(identity))
+    if len(rows) > most:
+        people, number = np.unique(identity, return_inverse=True)
+        order = np.random.default_rng(seed).permutation(len(people))
+        rank = np.argsort(order)[number]
+        rows = np.sort(np.argsort(rank, kind="stable")[:most])
+    first, second = np.triu_indices(len(rows), 1)
+    return rows[first], rows[second]
+
+
+def verification_auc(embeddings: np.ndarray, identity: np.ndarray) -> float | None:
+    """Return the probability that a pair of one person is more similar than a pair of two people; 0.5 is chance.
+
+    All pairs of images are compared; with more than 1,500 images those of a random choice of people.
+
+    Args:
+        embeddings: float [N, D].
+        identity: person of each image, [N].
+
+    Returns:
+        None without pairs of one person or of two.
+    """
+    identity = np.asarray(identity)
+    first, second = all_pairs(identity)
+    same = identity[first] == identity[second]
+    if not len(same) or same.all() or not same.any():
+        return None
+    similarity = pair_similarity(np.asarray(embeddings)[first], np.asarray(embeddings)[second])
+    return float(roc_auc_score(same, similarity))
+
+
+def validation_recall(embeddings: np.ndarray, identity: np.ndarray) -> float | None:
+    """Return recall at 1 among the images themselves; None where no person has two images."""
+    if np.unique(np.asarray(identity), return_counts=True)[1].max(initial=0) < 2:
+        return None
+    return recall_at_k(embeddings, identity)[0]
 
 
 def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
