@@ -11,7 +11,7 @@ from auxface.errors import InputError
 from auxface.studies.analysis import analyze_study
 from auxface.studies.conclusions import gap_verdict, markdown_tables, verdict
 from auxface.studies.definition import read_plan, read_study
-from auxface.studies.page_tables import label_fraction_curves
+from auxface.studies.page_sections import label_fraction_curves
 from auxface.studies.results_file import merge_results
 from auxface.studies.study_report import json_document, study_page
 

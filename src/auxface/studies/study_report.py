@@ -19,7 +19,7 @@ from auxface.progress import progress_steps
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
 from auxface.studies.conclusions import conclusions, gap_verdict, markdown_tables, ranks_sentence, verdict
 from auxface.studies.definition import read_plan
-from auxface.studies.page_tables import data_section, label_fraction_curves
+from auxface.studies.page_sections import data_section, label_fraction_curves
 from auxface.studies.results_file import merge_results
 from auxface.studies.statistics import critical_difference_diagram
 

@@ -1,4 +1,4 @@
-"""Prepare the tables and charts of a study's page from its analysis."""
+"""Prepare the sections of a study's page, with their tables and charts, from its analysis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
