@@ -65,7 +65,7 @@ class PatchAlignment:
 
 @torch.no_grad()
 def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchAlignment | None:
-    """Return how to center a model's tokens on patches; None where they are, or where no padding improves it.
+    """Return how to center a model's tokens on patches; None if they are centered, or if no padding improves them.
 
     The offset of a layer follows from its kernel, stride and padding. Of layers side by side, as in a block with a
     shortcut, the mean offset counts.

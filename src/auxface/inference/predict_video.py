@@ -1,4 +1,4 @@
-"""Prediction for a video: faces tracked, scored over time, and combined to one answer by the model's stored rule.
+"""Predict for a video: track its faces, score them over time, and combine the scores by the model's stored rule.
 
 The video is streamed in constant memory. A model of images scores frames at a fixed rate. A model of video clips scores
 clips spread evenly over the video; in each clip it scores the largest face, tracked through the clip.

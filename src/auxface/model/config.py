@@ -157,7 +157,7 @@ class ModelConfig(BaseModel):
         return self
 
     def require_tasks(self, name: str | Path) -> None:
-        """Check that the model predicts anything.
+        """Check that the model has at least one task.
 
         Args:
             name: the model's directory, for the message.

@@ -289,7 +289,7 @@ class JointModel(nn.Module):
         """Read a model directory.
 
         Raises:
-            InputError: auxface did not write the directory, or its files do not fit each other.
+            InputError: auxface did not write the directory, or its files contradict each other.
         """
         from auxface.model.directory import load_model
 

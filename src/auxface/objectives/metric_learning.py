@@ -175,7 +175,7 @@ class MetricLearning(PrimaryObjective):
 
     @property
     def training_only(self) -> tuple[str, ...]:
-        """Prefixes of the weights that an exported model does not need: the proxies of people."""
+        """Prefixes of the weights that an exported model does not need: those of the identity proxies."""
         return ("identity_proxies.",)
 
 

@@ -157,7 +157,7 @@ def checkpoint_patterns(folder: str) -> list[str]:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's state under names of parameters: ``NAME:exp_avg``, ``NAME:exp_avg_sq``, ``NAME:step``."""
+    """Return the optimizer's state, keyed by parameter name: ``NAME:exp_avg``, ``NAME:exp_avg_sq``, ``NAME:step``."""
     return {
         f"{name}:{kind}": torch.as_tensor(value)
         for name, parameter in model.named_parameters()

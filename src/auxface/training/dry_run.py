@@ -1,5 +1,7 @@
 """``auxface train --check``: build everything, train one step on two images, estimate the time of the whole run.
 
+``auxface plan`` times its candidates with the same function.
+
 Example::
 
     reader = FirstImages()

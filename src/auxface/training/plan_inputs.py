@@ -1,4 +1,4 @@
-"""What a plan reads before it chooses: the facts of a manifest, and the encoders with their initial weights.
+"""Inputs of a plan: the facts of a manifest, and the available encoders with their initial weights.
 
 Example::
 

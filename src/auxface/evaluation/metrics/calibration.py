@@ -121,7 +121,7 @@ def are_probabilities(score: np.ndarray) -> bool:
 
 
 def from_bins(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics of a reliability diagram; not computed for scores that are not probabilities.
+    """Compute the metrics of a reliability diagram; return none for scores that are not probabilities.
 
     ``compute`` receives the difference of score and frequency, summed by bin, float64 [levels, bins, r], and the number
     of samples, float64 [levels, r], and returns float64 [levels, r]. The same is also computed with the sign that

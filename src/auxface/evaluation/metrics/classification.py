@@ -33,7 +33,7 @@ class Counts:
 
 
 def from_counts(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics that are computed from :class:`Counts`; ``compute`` returns float64 [levels, r]."""
+    """Compute the metrics that are functions of :class:`Counts`; their ``compute`` returns float64 [levels, r]."""
     assert data.predicted is not None
     hit = data.true == data.predicted
     cells = data.levels * data.classes

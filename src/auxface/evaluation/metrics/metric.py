@@ -165,7 +165,7 @@ class Metric:
 
 
 def mean_over_samples(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics that are a mean over samples, or a ratio of two sums.
+    """Compute the metrics that are a mean over samples, or a ratio of two sums.
 
     ``compute`` receives the :class:`MetricInput` and returns the numerator, float or bool [N], and the denominator
     [N], or None for the number of samples; it returns None if the input cannot have the metric.
@@ -242,7 +242,7 @@ def metric_from_function(
 
 
 def per_resample(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics that are computed separately on every resample; ``compute`` receives the data and the rows."""
+    """Compute the metrics on every resample separately; their ``compute`` receives the data and the rows."""
     width = data.resampling.weights.shape[1]
     bundle = data.resampling.bundle[data.cluster]
     found = {}

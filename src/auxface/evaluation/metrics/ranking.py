@@ -55,7 +55,7 @@ class RocCurve:
 
 
 def from_roc(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Family of metrics that are computed from a :class:`RocCurve`; ``compute`` returns float64 [r].
+    """Compute the metrics that are functions of a :class:`RocCurve`; their ``compute`` returns float64 [r].
 
     A level without positives has no values.
     """

@@ -44,7 +44,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class CorruptedGaps:
-    """The gaps of a model on clean images and at the highest severity: groups, then (text, is wider) per corruption."""
+    """The gaps of a model on clean images and at the highest severity of each corruption.
+
+    Attributes:
+        model: name of the model.
+        groups: names of the groups, in the order of the columns.
+        clean: the gap of each group on clean images, as text.
+        rows: for each corruption its name with the severity and, for each group, the gap as text and whether it is
+            wider than on clean images.
+    """
 
     model: str
     groups: tuple[str, ...]

@@ -83,7 +83,7 @@ def words(name: str) -> str:
 
 
 def corruption_title(name: str) -> str:
-    """Return the name of a corruption or attack in running text."""
+    """Return the name of a corruption or attack as written within a sentence."""
     return _ATTACKS.get(name) or _CORRUPTIONS.get(name) or words(name)
 
 

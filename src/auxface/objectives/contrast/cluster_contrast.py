@@ -181,7 +181,7 @@ def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float
 
 
 def cross_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float) -> Tensor:
-    """Compare each of N images of one view with all N of the other view; the mean of both directions.
+    """Compute the contrastive loss of N images of one view against all N of the other, averaged over both directions.
 
     Arguments as for :func:`two_view`. Where each image is a cluster of its own, this is InfoNCE (van den Oord et al.,
     2018).

@@ -35,7 +35,7 @@ class NTXent(Objective):
         self.projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, options.projector_width))
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of two crops of every image, and for the log their mean similarity."""
+        """Compute the loss of two crops of every image; the logs also hold the mean similarity of the two."""
         crops = torch.cat([batch.views[request].images for request in self.views])
         first, second = self.projector(encoder.forward_auxiliary(crops).pooled).chunk(2)
         # A micro-batch of scale 0 holds one image, which does not count.
