@@ -1,10 +1,10 @@
-"""Weights of the objectives during training, and how strongly each objective acts on the encoder.
+"""Weights of the objectives during training, and the norms of their gradients at the encoder.
 
-How strongly an objective acts is measured by its gradient on the last block or stage that the whole and the masked
-pass share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm
-of this gradient over the norm of the primary's, each times its weight; its **cosine** is that of the angle between
-them. Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches
-and processes.
+The gradients are those on the last block or stage that the pass over complete images and the pass over masked images
+share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm of
+its gradient over the norm of the primary's, each times its weight; its **cosine** is that of the angle between them.
+Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches and
+processes.
 
 Balance ``gradient`` sets each auxiliary's weight from the running geometric means of the measured norms, so that the
 ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms is that of GradNorm (Chen et al.,
