@@ -62,7 +62,7 @@ def find_leaks(table: pd.DataFrame, pairs: pd.DataFrame) -> Leaks:
 
 
 def of_different_sources(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs whose images have different sources: frames of one video always resemble each other."""
+    """Return the pairs whose images have different sources, since frames of one video always resemble each other."""
     name = table["dataset"].astype(str).str.cat(table["source"].astype(str), sep="\0").to_numpy()
     different = name[pairs["first"].to_numpy()] != name[pairs["second"].to_numpy()]
     return pairs[different].reset_index(drop=True)
@@ -74,12 +74,12 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def encode_thumbnail(pixels: np.ndarray) -> str:
-    """Return a thumbnail as ASCII text."""
+    """Encode a thumbnail as ASCII text."""
     return base64.b64encode(pixels.tobytes()).decode()
 
 
 def decode_thumbnail(text: str) -> np.ndarray:
-    """Return the thumbnail that :func:`encode_thumbnail` encoded."""
+    """Decode the text of :func:`encode_thumbnail` to a thumbnail, uint8 [16, 16]."""
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(SIDE, SIDE)
 
 

@@ -50,7 +50,7 @@ class Label:
     classes: tuple[str, ...] = ()
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the table columns of this label if it is called ``name``."""
+        """Return the table columns of a label with this description and the given name."""
         return self.classes if self.kind == "multilabel" else (name,)
 
 
@@ -74,7 +74,7 @@ class Manifest:
     root: Path = field(default_factory=Path)
 
     def only(self, split: str) -> "Manifest":
-        """Return the rows of one split.
+        """Return a manifest with the rows of one split.
 
         Raises:
             InputError: no row is in that split.
@@ -86,12 +86,12 @@ class Manifest:
         return replace(self, table=rows.reset_index(drop=True))
 
     def paths(self) -> list[Path]:
-        """Return the file of each row; relative paths are joined to ``root``."""
+        """Return the path of each row's file; relative paths are joined to ``root``."""
         return [self.root / path for path in self.table["path"]]
 
     @property
     def hash(self) -> str:
-        """SHA-256 of header and rows; independent of the file format and of the folder's location."""
+        """Return the SHA-256 of header and rows; it does not depend on the file format or the folder's location."""
         digest = hashlib.sha256(json.dumps(header(self), sort_keys=True).encode())
         digest.update(self.table.astype(str).to_csv(index=False).encode())
         return digest.hexdigest()
@@ -109,8 +109,8 @@ def check_manifest_output(path: Path, overwrite: bool) -> None:
     """Check that a manifest may be written to ``path``, and the JSON header of a CSV beside it.
 
     Raises:
-        InputError: the suffix is neither ``.parquet`` nor ``.csv``; the output exists and ``overwrite`` is false; or a
-            file with the name of the header is no such header.
+        InputError: the suffix is neither ``.parquet`` nor ``.csv``; the output exists and ``overwrite`` is false; or
+            the header would replace a file that is not a manifest header.
     """
     if path.suffix not in (".parquet", ".csv"):
         raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
@@ -153,7 +153,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def relative_path(path: str, manifest: Path) -> str:
-    """Return an absolute path relative to a manifest if it is below its folder, so that both can be moved together."""
+    """Make an absolute path below a manifest's folder relative to it; other paths are returned unchanged."""
     folder = os.path.abspath(manifest.parent)
     inside = os.path.commonpath([folder, path]) == folder
     return Path(os.path.relpath(path, folder)).as_posix() if inside else path
@@ -200,7 +200,7 @@ def check_manifest(manifest: Manifest, name: str) -> None:
         name: the file, for messages.
 
     Raises:
-        InputError: the first rule that is broken.
+        InputError: a rule is broken; the message states the first.
     """
     _check_rows(manifest, name)
     _check_sources(manifest.table, name)

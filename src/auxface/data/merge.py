@@ -62,7 +62,7 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
         overwrite: replace ``out`` if it exists.
 
     Raises:
-        InputError: fewer than two manifests, a label with two kinds or other classes, other face crops, a sample or
+        InputError: fewer than two manifests, a label whose kinds or classes differ, face crops that differ, a sample or
             file in two of the manifests, a source in two splits, or images in shards.
 
     Example:
@@ -100,7 +100,7 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
 
 
 def join_manifests(parts: Mapping[str, Manifest]) -> Manifest:
-    """Return one manifest with the rows of all, in order, and absolute paths.
+    """Return one manifest with the rows of all given ones, in order, and with absolute paths.
 
     Args:
         parts: the manifests by the names of their files, which messages use.

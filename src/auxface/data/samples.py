@@ -206,7 +206,7 @@ def _clip_rows(manifest: Manifest, loaded: LoadedClips) -> pd.DataFrame:
 
 
 def write_rejected(parts: dict[str, LoadedSamples], path: Path) -> int:
-    """Write split, path and reason of all images that could not be read as CSV, if there are any; return their number.
+    """Write a CSV file with split, path and reason of each unreadable image, if there are any; return their number.
 
     Args:
         parts: split name to its samples.

@@ -20,7 +20,7 @@ class Kernel:
     """A filter for resizing.
 
     Attributes:
-        weight: function of the distance in pixels of the coarser grid.
+        weight: the filter weight as a function of the distance, in pixels of the coarser grid.
         mode: the name of the filter in ``torch.nn.functional.interpolate``.
     """
 
@@ -85,7 +85,7 @@ def crop_resize(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
 
 
 def crop_map(boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
-    """Return the map of :func:`crop_resize` from result to source, float32 [B, 3, 3]."""
+    """Return the affine map from the result of :func:`crop_resize` to its source, float32 [B, 3, 3]."""
     left, top, width, height = boxes.float().unbind(1)
     zero, one = torch.zeros_like(left), torch.ones_like(left)
     x_scale = torch.where(flipped, -width, width) / size
@@ -110,7 +110,7 @@ def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
 
 
 def fractional_map(maps: Tensor, *, source: int, size: int) -> Tensor:
-    """Convert affine maps from result to source, in pixels, to maps of fractions of width and height, [B, 2, 3].
+    """Convert result-to-source affine maps from pixel coordinates to fractions of width and height, [B, 2, 3].
 
     Args:
         maps: maps in pixel coordinates.
@@ -151,7 +151,7 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, kernel: Kern
 
 
 def shift_flip(images: Tensor, across: Tensor, down: Tensor, flipped: Tensor) -> Tensor:
-    """Shift each image by whole pixels, repeating its edge, then mirror it if requested; keeps all pixel values.
+    """Shift each image by whole pixels, replicating its edge, then mirror it if requested; nothing is interpolated.
 
     Args:
         images: [B, C, H, W] of any dtype.
@@ -169,7 +169,7 @@ def shift_flip(images: Tensor, across: Tensor, down: Tensor, flipped: Tensor) ->
 
 
 def shift_flip_map(across: Tensor, down: Tensor, flipped: Tensor, width: int) -> Tensor:
-    """Return the map of :func:`shift_flip` from result to source, float32 [B, 3, 3], for images of this width."""
+    """Return the affine map from the result of :func:`shift_flip` to its source, float32 [B, 3, 3]."""
     x_start = across.float() + torch.where(flipped, float(width), 0.0)
     zero, one = torch.zeros_like(x_start), torch.ones_like(x_start)
     x_scale = torch.where(flipped, -one, one)

@@ -47,7 +47,7 @@ def mix(primary: Tensor, seeds: Tensor, *, mixup_alpha: float, cutmix_alpha: flo
 
 
 def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
-    """Average each image with another (Zhang et al., 2018).
+    """Compute the weighted average of each image and another image of the batch (Zhang et al., 2018).
 
     Args:
         primary: float [B, 3, H, W], the primary view.
@@ -63,7 +63,7 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
 
 
 def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
-    """Paste a box of another image into each (Yun et al., 2019); the weight is the fraction of pixels kept.
+    """Paste a box of another image into each image (Yun et al., 2019); the weight is the fraction of pixels kept.
 
     Args:
         primary: float [B, 3, H, W], the primary view.

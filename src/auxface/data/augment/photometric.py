@@ -111,7 +111,7 @@ def solarize_add(images: Tensor, amount: Tensor) -> Tensor:
 
 
 def sharpen(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale the difference from a smoothed copy by ``factor`` [B]: 0 smooths, 1 changes nothing; border pixels stay."""
+    """Scale the difference from a smoothed copy by ``factor`` [B]: 0 smooths, 1 changes nothing; borders are kept."""
     kernel = torch.ones(3, 1, 3, 3, device=images.device, dtype=images.dtype)
     kernel[:, :, 1, 1] = 5
     smooth = images.clone()

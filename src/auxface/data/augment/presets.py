@@ -177,7 +177,7 @@ def make_views(
     """Make the primary and the clean view of a batch.
 
     A row of the views depends on its own image and seed only: not on the device, the batch or the order. All frames of
-    a video clip are augmented equally.
+    a video clip get the same augmentation.
 
     Args:
         images: uint8 [B, 3, S, S] RGB, or video clips [B, T, 3, S, S].
@@ -185,9 +185,9 @@ def make_views(
         preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat``, ``forensic`` or
             ``forensic_sharp``.
         size: side of the views in pixels.
-        mirror: whether the presets that mirror images left to right, with probability 1/2, do so.
+        mirror: whether presets with random mirroring mirror images left to right, with probability 1/2.
         mean: channel means with which the model standardizes images in [0, 1].
-        std: channel standard deviations with which it does.
+        std: channel standard deviations of the same standardization.
 
     Raises:
         ValueError: the preset is unknown, or the images have another shape or dtype.

@@ -121,7 +121,7 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
 
 
 def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
-    """Return the manifest for training: it has the label, and no forgeries outside the test split.
+    """Return the manifest for training, with the label added and forgeries outside the test split removed.
 
     If the manifest has no such label, all its rows are assumed to be real. Rows with a missing label are removed too.
 

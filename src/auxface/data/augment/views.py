@@ -98,7 +98,7 @@ def make_view(request: ViewRequest, images: Tensor, seeds: Tensor, size: int) ->
         request: which view.
         images: uint8 [B, 3, S, S] RGB, S of any size.
         seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        size: side of the view in pixels, where the request names none.
+        size: side of the view in pixels if the request has no size.
 
     Raises:
         InputError: the kind of view or one of the options is unknown.
@@ -129,7 +129,7 @@ def contrast_crop(
         images: uint8 [B, 3, S, S].
         seeds: int64 [B].
         size: side of the view in pixels.
-        number: crops of different numbers are independent.
+        number: number of the crop; crops of the same image with different numbers are independent.
         mirror: whether the crop is mirrored at random.
         area: smallest and largest fraction of the image that the crop covers.
     """

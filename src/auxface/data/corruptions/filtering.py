@@ -16,7 +16,7 @@ def scale_of(images: Tensor) -> float:
 
 
 def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], device: torch.device) -> Tensor:
-    """Draw one tensor per seed and stack them; drawn on the CPU, so that they are equal on every device."""
+    """Draw one tensor per seed on the CPU, so that the result is equal on every device, and stack the tensors."""
     drawn = []
     for seed in seeds.tolist():
         generator = torch.Generator()
@@ -86,7 +86,7 @@ def zoomed(images: Tensor, factor: float) -> Tensor:
 
 
 def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """Blur along a direction per image, degrees [B], with one half of a Gaussian over ``radius`` pixels."""
+    """Blur each image along its own direction, in degrees [B], with half of a Gaussian over ``radius`` pixels."""
     taps = max(math.ceil(radius) + 1, 2)
     step = radius / (taps - 1)
     weights = [math.exp(-0.5 * (tap * step / sigma) ** 2) for tap in range(taps)]

@@ -58,8 +58,9 @@ def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
 
     Raises:
         InputError: the name is unknown.
-        ValueError: a severity outside 1..5, images of another shape or with sides below 16, or another number of seeds.
-        TypeError: images or seeds of another dtype.
+        ValueError: the severity is outside 1..5, the images have the wrong shape or sides below 16, or the number of
+            seeds is not that of the images.
+        TypeError: the images or the seeds have the wrong dtype.
     """
     corruption = registry.get(name)
     if severity not in SEVERITIES:

@@ -82,7 +82,7 @@ _GROWTH = (0.3, 0.5, 0.7, 0.85, 1.0)
 
 @register("brightness")
 def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Raise the value of HSV by 0.1 to 0.5."""
+    """Increase the value channel of HSV by 0.1 to 0.5."""
     value = images.amax(1, keepdim=True)
     raised = (value + (0.1, 0.2, 0.3, 0.4, 0.5)[level]).clamp(max=1.0)
     return torch.where(value > 0, images * (raised / value.clamp(min=1e-6)), raised)
@@ -167,7 +167,7 @@ def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 
 def through_jpeg(images: Tensor, quality: int) -> Tensor:
-    """Compress and decompress images, float [B, 3, H, W] in 0..1, as JPEG of a quality of 1 to 100."""
+    """Compress images, float [B, 3, H, W] in 0..1, as JPEG of the given quality, 1 to 100, and decompress them."""
 
     def compress(image: Image.Image) -> Image.Image:
         buffer = io.BytesIO()

@@ -32,7 +32,7 @@ _STANDARD_SIDE = 112.0
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """How faces are detected and cropped.
+    """Settings for detecting and cropping faces.
 
     Attributes:
         cut: ``crop``: an upright square around the bounding box. ``align``: the image is rotated and scaled so that
@@ -137,7 +137,7 @@ def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -
     """Return the similarity transform from image to crop coordinates, float64 [2, 3].
 
     An upright square that would leave the image is moved back into it. It is made smaller only if the image itself is
-    smaller, so the crop contains no invented pixels.
+    smaller, so the crop needs no padding.
 
     Args:
         face: the face to crop.
@@ -162,9 +162,9 @@ def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the rotation, scale and translation that map points to others with least squared error (Umeyama, 1991).
+    """Return the similarity transform that maps ``source`` to ``target`` with least squared error (Umeyama, 1991).
 
-    Reflections are excluded.
+    It consists of rotation, scale and translation; reflections are excluded.
 
     Args:
         source: [N, 2].
@@ -183,7 +183,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Return the square crop of an image by a similarity transform, antialiased, uint8 [size, size, 3].
+    """Crop a square from an image by a similarity transform, with antialiasing, uint8 [size, size, 3].
 
     Pixels outside the image are black.
 

@@ -22,8 +22,8 @@ def track_face(
 ) -> list[Face] | None:
     """Return one face for every frame, smoothed over time; None if no frame has a face.
 
-    The face is chosen in the first frame that has any. In each later frame it is the face whose box overlaps the last
-    tracked box most. Frames without such a face are interpolated; those before the first face repeat it.
+    The face is chosen in the first frame with a face. In each later frame it is the face whose box overlaps the last
+    tracked box most. Boxes of frames without such a face are interpolated; frames before the first face get its box.
 
     Args:
         detected: the faces of each frame.

@@ -56,7 +56,7 @@ Detector = Callable[[np.ndarray], list[Face]]
 
 
 def make_detector(name: DetectorName, weights: Path | None = None) -> Detector:
-    """Return a thread-safe function from an image (uint8 [H, W, 3] RGB) to its faces, best first.
+    """Return a thread-safe function that detects the faces of an image (uint8 [H, W, 3] RGB), best first.
 
     Args:
         name: ``yunet`` or ``haar``.

@@ -93,9 +93,9 @@ def load_images(
 def training_side(paths: list[Path], size: int) -> int:
     """Return the side in pixels at which training images are decoded, so that crops keep the detail of the files.
 
-    That is the native size, at most 4 times ``size``: on UTKFace and CelebA, crops from an intermediate size of 1.4
-    times ``size`` have 11-20% less fine detail (mean absolute Laplacian) than the same crops from the files, from 4
-    times less than 5%. Where so large an array would take more than 4 GiB, the side is reduced, down to 1.4 times
+    That is the native size, at most 4 times ``size``. On UTKFace and CelebA, crops from an intermediate size of 1.4
+    times ``size`` have 11-20% less fine detail (mean absolute Laplacian) than the same crops from the files; with 4
+    times ``size`` the loss is below 5%. If the array would take more than 4 GiB, the side is reduced, down to 1.4 times
     ``size``. The native size is the 90th percentile of the shorter sides of 512 files.
 
     Args:
@@ -189,12 +189,12 @@ def cache_key(paths: list[Path], settings: str) -> str:
 
 
 def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> None:
-    """Make a folder of the cache completely or not at all; one process makes it while the others wait.
+    """Create a folder of the cache atomically; one process creates it while the others wait.
 
     Args:
         place: the folder, named by :func:`cache_key`.
-        needed: bytes that it may take.
-        make: fills a folder that is empty or was left by an interrupted run.
+        needed: bytes of disk space that the folder may need.
+        make: fills the given folder, which is empty or was left by an interrupted run.
 
     Raises:
         InputError: the folder cannot be written or has too little space.

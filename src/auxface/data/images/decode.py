@@ -104,7 +104,7 @@ def fit_square(pixels: np.ndarray, size: int, crop: float = 1.0) -> np.ndarray:
 
 
 def shorter_side(path: Path) -> int | None:
-    """Return the shorter side of an image file in pixels, from its header alone; None if there is no readable one."""
+    """Return the shorter side of an image file in pixels, from its header alone; None if the header is unreadable."""
     try:
         # Opening a pipe or a device could block.
         if not path.is_file():

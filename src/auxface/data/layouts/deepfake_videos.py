@@ -45,7 +45,7 @@ _CELEBDF_TEST = "List_of_testing_videos.txt"
 
 
 def read_celebdf(root: Path, *, source: str = "original", val_fraction: float = 0.15) -> Listing:
-    """Read the folder ``root`` of either version."""
+    """Read Celeb-DF, version 1 or 2, from the folder ``root``."""
     test = _celebdf_test_list(require_file(root, (_CELEBDF_TEST,), "celebdf"))
     rows = []
     for folder, forged in _CELEBDF_FOLDERS.items():
@@ -105,7 +105,7 @@ _DF40_IGNORED = ("frames", "inversions", "real", "fake", *_DF40_DOMAINS)
 
 
 def read_df40(root: Path, *, methods: Sequence[str] = (), val_fraction: float = 0.1) -> Listing:
-    """Read ``DF40_train`` and ``DF40`` (testing) below ``root``, either or both."""
+    """Read DF40 from ``DF40_train`` and ``DF40`` (testing) below ``root``; one of them is enough."""
     require_root(root, "df40")
     places = {name: split for name, split in _DF40_PLACES.items() if (root / name).is_dir()}
     if not places:
@@ -161,7 +161,7 @@ _DFDC_SPLITS = {"validation": "val", "test": "test"}
 
 
 def read_dfdc(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read one part, or a folder of parts; each has ``metadata.json`` and the videos that it lists."""
+    """Read DFDC from one part, or from a folder of parts; each has ``metadata.json`` and the videos that it lists."""
     require_root(root, "dfdc")
     files = sorted({*root.glob("metadata.json"), *root.glob("*/metadata.json"), *root.glob("*/*/metadata.json")})
     if not files:
@@ -214,7 +214,7 @@ dfdc = Layout(
 
 
 def read_uadfv(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read ``real/0000.mp4`` and ``fake/0000_fake.mp4``; a forgery's source is the real video of the same number."""
+    """Read UADFV: ``real/0000.mp4`` and ``fake/0000_fake.mp4``; a forgery's source is the real video of its number."""
     rows = []
     for folder, forged in (("real", 0), ("fake", 1)):
         for path in list_files(require_folder(root, (folder,), "uadfv"), (".mp4",)):

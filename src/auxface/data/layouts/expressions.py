@@ -45,7 +45,7 @@ _AFFECTNET_COLUMNS = ("subDirectory_filePath", "expression", "valence", "arousal
 
 
 def read_affectnet(root: Path, *, classes: str = "8", val_fraction: float = 0.05) -> Listing:
-    """Read the first form (file lists and numbered folders) or the form of 2021 (``train_set``, ``val_set``)."""
+    """Read AffectNet in its first form (file lists, numbered folders) or that of 2021 (``train_set``, ``val_set``)."""
     names = AFFECTNET_CLASSES[: int(classes)]
     rows = _affectnet_arrays(root) if (root / "train_set").is_dir() else _affectnet_lists(root)
     # Rows without one of the chosen emotions (none, uncertain, no face; with seven classes contempt) are not listed.
@@ -125,7 +125,7 @@ CKPLUS_CLASSES: tuple[str, ...] = ("neutral", "anger", "contempt", "disgust", "f
 def read_ckplus(
     root: Path, *, peak_frames: int = 3, neutral_frames: int = 0, split_fractions: str = DEFAULT
 ) -> Listing:
-    """Read the sequences with an emotion label: it applies to their last frames; their first frames are neutral."""
+    """Read the CK+ sequences with an emotion label, which applies to their last frames; first frames are neutral."""
     images = require_folder(root, ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images"), "ckplus")
     emotions = require_folder(root, ("Emotion", "Emotion_labels/Emotion"), "ckplus")
     if peak_frames < 1 or neutral_frames < 0:
@@ -182,7 +182,7 @@ _RAFDB_GROUPS = {
 
 
 def read_rafdb(root: Path, *, images: str = "aligned", val_fraction: float = 0.1) -> Listing:
-    """Read the folder ``basic`` or its parent; groups are read if ``Annotation/manual`` exists."""
+    """Read RAF-DB from the folder ``basic`` or its parent; groups are read if ``Annotation/manual`` exists."""
     base = root / "basic" if (root / "basic").is_dir() else root
     labels = require_file(base, ("EmoLabel/list_patition_label.txt", "list_patition_label.txt"), "rafdb")
     folder = require_folder(base, (f"Image/{images}",), "rafdb")

@@ -51,7 +51,7 @@ _CELEBA_SPLITS = {"0": "train", "1": "val", "2": "test"}
 
 
 def read_celeba(root: Path, *, images: str = "aligned") -> Listing:
-    """Read the folder ``root``; docs/data.md shows its tree."""
+    """Read CelebA from the folder ``root``; docs/data.md shows its folder tree."""
     folder = require_folder(root, _CELEBA_FOLDERS[images], "celeba")
     partition = _celeba_pairs(require_file(root, ("list_eval_partition.txt", "Eval/list_eval_partition.txt"), "celeba"))
     identity = _celeba_pairs(require_file(root, ("identity_CelebA.txt", "Anno/identity_CelebA.txt"), "celeba"))
@@ -124,7 +124,7 @@ FAIRFACE_LEVELS: dict[str, tuple[str, ...]] = {
 
 
 def read_fairface(root: Path, *, val_fraction: float = 0.05) -> Listing:
-    """Read the two label files and the folders ``train`` and ``val``."""
+    """Read FairFace: the two label files and the folders ``train`` and ``val``."""
     rows = []
     for part, split in (("train", "train"), ("val", "test")):
         names = (f"fairface_label_{part}.csv", f"labels/fairface_label_{part}.csv")
@@ -161,7 +161,7 @@ _LFW_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-deepfunneled/lfw
 
 
 def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
-    """Read the images and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
+    """Read LFW: the images and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
     folder = require_folder(root, _LFW_FOLDERS, "lfw")
     pairs = _lfw_pairs(require_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
     if only_pairs:
@@ -219,7 +219,7 @@ _UTKFACE_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.
 
 
 def read_utkface(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read every image below ``root``: one folder, or the three parts of the original images."""
+    """Read UTKFace: every image below ``root``, which is one folder or holds the three parts of the original images."""
     require_root(root, "utkface")
     rows, excluded = [], []
     for path in list_files(root, (".jpg",)):
@@ -254,7 +254,7 @@ def read_utkface(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
 
 
 def age_group(age: int) -> str:
-    """Return the bin of an age in years, with FairFace's bounds."""
+    """Return FairFace's age group for an age in years."""
     if age < 10:
         return "0-2" if age < 3 else "3-9"
     return "70+" if age >= 70 else f"{age // 10 * 10}-{age // 10 * 10 + 9}"

@@ -27,7 +27,7 @@ def read(
     methods: Sequence[str] = METHODS[:4],
     splits: str | None = None,
 ) -> Listing:
-    """Read the folder ``root``, which holds ``original_sequences`` and ``manipulated_sequences``."""
+    """Read FaceForensics++ from ``root``, which holds ``original_sequences`` and ``manipulated_sequences``."""
     rows: list[dict[str, object]] = []
     if set(methods) - {_DFD}:
         rows += _originals(root, compression)

@@ -33,7 +33,7 @@ _FERPLUS_FILES = ("fer2013new.csv", "ferplus/fer2013new.csv")
 
 
 def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listing:
-    """Read ``fer2013.csv`` (its images are written as PNG files), or the folders ``train/angry`` and so on."""
+    """Read FER2013 from ``fer2013.csv`` (its images are written as PNG files), or from ``train/angry`` and so on."""
     if labels == "fer" and not any((root / name).is_file() for name in _CSV_FILES) and (root / "train").is_dir():
         return _folders(root)
     source = require_file(root, _CSV_FILES, "fer2013")

@@ -1,6 +1,6 @@
-"""What a layout is, the registry of layouts, and functions that find and read the files of a data set.
+"""The class of layouts and their registry, and functions that find and read the files of a data set.
 
-A layout reads one published data set as its owners publish it and describes each image. It reads list files and lists
+A layout reads one data set in its published form and describes each image. It reads list files and lists
 folders; it decodes no image. Other packages add layouts by an entry point in the group ``auxface.layouts`` that names a
 :class:`Layout`.
 """
@@ -25,7 +25,7 @@ class Option:
     """An option of a layout, for the command line and for Python.
 
     Attributes:
-        name: a Python name; on the command line ``--`` and dashes.
+        name: a Python identifier; on the command line it starts with ``--`` and has dashes for underscores.
         type: ``str``, ``int``, ``float``, ``bool``, or ``tuple`` for text that may be given several times.
         default: value if the option is not given.
         help: one line.
@@ -79,7 +79,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one published data set is read.
+    """A reader of one published data set.
 
     Attributes:
         name: as on the command line.
@@ -132,7 +132,7 @@ def require_root(root: Path, layout: str) -> Path:
 
 
 def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
-    """Return the first existing path among the possible places of a file.
+    """Return the first of the possible paths of a file, relative to ``root``, that exists.
 
     Raises:
         InputError: none exists; the message names them.
@@ -141,7 +141,7 @@ def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
 
 
 def require_folder(root: Path, names: Sequence[str], layout: str) -> Path:
-    """Return the first existing path among the possible places of a folder.
+    """Return the first of the possible paths of a folder, relative to ``root``, that exists.
 
     Raises:
         InputError: none exists; the message names them.
@@ -162,8 +162,8 @@ def _require(root: Path, names: Sequence[str], layout: str, kind: str) -> Path:
 def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> Iterator[Path]:
     """Yield the files below a folder that have one of the suffixes, in sorted order.
 
-    Links to folders are not followed, so the walk ends and stays inside. Hidden files are skipped, such as the ``._``
-    files of macOS archives.
+    Links to folders are not followed, so the search terminates and stays inside the folder. Hidden files are skipped,
+    such as the ``._`` files of macOS archives.
     """
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")

@@ -194,7 +194,7 @@ def parse_label(text: str) -> LabelSpec:
 
 
 def read_label(table: pd.DataFrame, spec: LabelSpec, where: str) -> tuple[Label, dict[str, pd.Series]]:
-    """Return the label of a specification, and its columns as the manifest holds them.
+    """Return the label of a specification, and its columns in the form that a manifest stores.
 
     Without a kind, text becomes ``class`` with its distinct values in sorted order, and a column of 0 and 1 becomes
     ``binary``. Other numbers could be classes or quantities, so they are refused.

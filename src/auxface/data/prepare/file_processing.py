@@ -1,4 +1,4 @@
-"""Open each file of a data set once: check that it can be read, crop faces, extract frames, and account for it.
+"""Open each file of a data set once: check that it can be read, crop faces, extract frames and record the result.
 
 Example::
 
@@ -88,7 +88,7 @@ class FileProcessor:
     """Open files, and write the crops and frames that are made from them.
 
     Attributes:
-        boundary: a folder that no file may be outside of, with links resolved; or None.
+        boundary: a folder that must contain every file, with links resolved; None: files may be anywhere.
         cropper: crops faces; None keeps whole images.
         frames: which frames of a video are extracted; None leaves videos as they are.
         crops: folder for the images that are written; required with a cropper or frames.

@@ -21,7 +21,7 @@ class Journal:
     """An append-only JSON Lines file: a first line with a hash of the settings, then one line per finished file.
 
     A line holds the file's path, its state (size and modification time) and the result. Results are discarded if the
-    file or the settings have changed; a line that a kill truncated is discarded too.
+    file or the settings have changed; a line that is truncated because the process was killed is discarded too.
 
     Args:
         path: the journal.

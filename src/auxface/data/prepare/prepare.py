@@ -137,7 +137,7 @@ def prepare(
 
 
 def leaks_file(manifest: Path) -> Path:
-    """Return where ``prepare`` lists near-duplicate images in different splits; no such file if there are none."""
+    """Return the path to which ``prepare`` writes near-duplicate images in different splits, if there are any."""
     return manifest.with_name(f"{manifest.stem}.leaks.csv")
 
 

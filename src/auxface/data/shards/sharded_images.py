@@ -71,17 +71,17 @@ class ShardImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(N, 3, S, S)."""
+        """Shape of the array: (N, 3, S, S)."""
         return len(self), 3, self.size, self.size
 
     @property
     def ndim(self) -> int:
-        """4."""
+        """Number of axes: 4."""
         return 4
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8."""
+        """Data type of the images: uint8."""
         return np.dtype(np.uint8)
 
     def __getitem__(self, rows: Any) -> Any:

@@ -172,7 +172,7 @@ def _render_in_child(indices: range, job: _Job) -> Iterator[_RenderedFace]:
 
 
 def main() -> None:
-    """Run as the child: read a job from standard input; write a line of JSON and size * size * 3 bytes per face."""
+    """Run a worker process: read a job from standard input; write a JSON line and size * size * 3 bytes per face."""
     cv2.setNumThreads(1)
     request = json.loads(sys.stdin.readline())
     bias = request["bias"]

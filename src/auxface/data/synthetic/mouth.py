@@ -1,4 +1,4 @@
-"""The mouth: lips, teeth and tongue, as the expression shapes them."""
+"""The mouth: lips, teeth and tongue; their shape depends on the expression."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class MouthShape:
 
 
 def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
-    """Return the measures of the mouth of a person with an expression."""
+    """Return the measures of a person's mouth for an expression."""
     lift = 0.5 * (expression.corner_left + expression.corner_right)
     half = 0.245 + 0.022 * identity.mouth_width
     half *= 1.0 + 0.20 * max(lift, 0.0) + 0.20 * expression.mouth_stretch - 0.03 * max(-lift, 0.0)

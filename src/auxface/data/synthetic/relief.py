@@ -15,7 +15,7 @@ def eye_center(identity: Identity, side: int) -> tuple[float, float, float]:
 
 
 def raise_relief(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Set the height of the surface to that of the face."""
+    """Set the height of the surface to the relief of the face."""
     surface.height = np.where(surface.rho2 < 1.0, dome(surface.rho2), surface.height)
     _bones(surface, identity, expression)
     _nose(surface, identity, expression)

@@ -1,1 +1,1 @@
-"""Read, sample and write video files, and pass clips through functions of images."""
+"""Read, sample and write video files, and apply image functions to clips."""

@@ -1,4 +1,4 @@
-"""Batches of video clips: decoded once into a memory-mapped array, and passed through functions of images.
+"""Batches of video clips: decoded once into a memory-mapped array, and processed by image functions.
 
 A row of the manifest is a video, from which several clips are sampled, or an image that holds the frames of one clip
 below each other, as ``prepare --frame-choice clips`` writes it. The cache works as in
@@ -9,7 +9,7 @@ Example::
     sampling = ClipSampling(frames=8, stride=4, per_video=2, size=112)
     clips = load_clips(read_manifest(Path("videos.parquet")), sampling).array  # uint8 [N, 8, 3, 112, 112]
 
-A function of images is applied to a batch of clips frame by frame, each with its clip's seed. All randomness depends
+An image function is applied to a batch of clips frame by frame; each frame has its clip's seed. All randomness depends
 on the seed alone, so the frames of a clip share crop, flip, color, noise and erasing, and an augmentation adds no
 flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
 
@@ -42,7 +42,7 @@ _STATE = "done.json"
 
 @dataclass(frozen=True)
 class ClipSampling:
-    """Which frames of a video make a clip.
+    """Settings that determine which frames of a video form a clip.
 
     Attributes:
         frames: number of frames T in a clip.
@@ -59,10 +59,10 @@ class ClipSampling:
     crop: float = 1.0
 
     def check(self, manifest: Manifest) -> None:
-        """Check that the clips that ``prepare`` wrote have as many frames as these.
+        """Check that clips written by ``prepare`` have as many frames as these settings require.
 
         Raises:
-            InputError: they have another number of frames.
+            InputError: their number of frames differs.
         """
         length = recorded_clip(manifest.crop).get("length", self.frames)
         if length != self.frames:
@@ -246,7 +246,7 @@ def unflatten_frames(frames: Tensor, samples: Tensor) -> Tensor:
 
 
 def per_frame(corrupt: Corrupt) -> Corrupt:
-    """Return a function of images or clips that applies a function of images to every frame.
+    """Return a function of images or clips that applies the image corruption ``corrupt`` to every frame.
 
     Frames are numbered consecutively, clip after clip.
     """

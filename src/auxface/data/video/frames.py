@@ -44,7 +44,7 @@ def is_video(path: str | PurePath) -> bool:
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """Which frames of each video ``prepare`` extracts.
+    """Settings that determine which frames of each video ``prepare`` extracts.
 
     Attributes:
         choice: ``uniform``: ``count`` frames spread evenly. ``first``: the first ``count`` frames that show a face.
@@ -178,7 +178,7 @@ def stream_frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def uniform_frames(total: int, count: int) -> list[int]:
-    """Return the middle frames of ``count`` equal parts of a video; all frames if there are fewer than ``count``."""
+    """Return the middle frame of each of ``count`` equal parts of a video; all frames if it has at most ``count``."""
     if total <= count:
         return list(range(total))
     return [int((2 * part + 1) * total // (2 * count)) for part in range(count)]

@@ -1,8 +1,8 @@
 """Encode H.264: videos as files, and single images as the corruption that video compression causes.
 
 FaceForensics++ (Rössler et al., 2019) names its compressed videos c23 and c40 after x264's constant rate factor. A
-single image is coded as a key frame; the later frames of a video are predicted from earlier ones, so they lose slightly
-less or more.
+single image is coded as a key frame; the later frames of a video are predicted from earlier ones, so their loss of
+quality differs slightly.
 
 Example::
 
@@ -27,7 +27,7 @@ RATE_FACTORS = (23, 40)
 
 
 def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
-    """Return images after x264 at a constant rate factor, each encoded separately.
+    """Encode each image separately with x264 at a constant rate factor, and decode it.
 
     Args:
         images: uint8 [B, 3, H, W], RGB.
@@ -82,7 +82,7 @@ def _codec(name: str, mode: str) -> Any:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rate_factor: int = 18) -> None:
-    """Write an MP4 file completely or not at all; equal frames give equal bytes.
+    """Write an MP4 file atomically; equal frames give equal bytes.
 
     Args:
         path: the file to write.
