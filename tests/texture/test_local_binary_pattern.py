@@ -4,6 +4,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,8 +12,11 @@ from skimage.data import astronaut, camera
 from skimage.feature import local_binary_pattern as of_scikit_image
 
 from auxface import texture
+from auxface.texture import tiles
 from auxface.texture.lbp_top import plain_lbp_top
 from auxface.texture.local_binary_pattern import METHODS, plain_local_binary_pattern
+from auxface.texture.local_binary_pattern_square import square_codes
+from auxface.texture.tiles import map_pixels
 
 CIRCLES = [(8, 1), (4, 1), (8, 1.5), (5, 2.25), (12, 1), (16, 2), (24, 3), (10, 0.5), (15, 2.7), (17, 3), (1, 1)]
 
@@ -51,8 +55,8 @@ def test_codes_of_many_points_equal_the_plain_definition(points: int) -> None:
         check(found, expected(image, points, 2, "reflect", method), method)
 
 
-def test_the_integer_kernel_is_exact_for_all_diagonals() -> None:
-    """The kernel of 8 samples at radius 1, on every pair of center and diagonal neighbor."""
+def test_kernels_of_the_square_are_exact_for_all_diagonals() -> None:
+    """Both kernels of 8 samples at radius 1, on every pair of center and diagonal neighbor."""
     rng = np.random.default_rng(0)
     center, diagonal = (grid.ravel() for grid in np.meshgrid(np.arange(256), np.arange(256)))
     weight = 70711
@@ -64,8 +68,39 @@ def test_the_integer_kernel_is_exact_for_all_diagonals() -> None:
     image = np.zeros((len(center), 3, 3), np.uint8)
     image[:, 1, 1], image[:, 0, 2], image[:, 0, 1], image[:, 1, 2] = center, diagonal, up, right
     sample = weight**2 * diagonal + weight * rest * (up + right) + rest**2 * center
-    codes = texture.local_binary_pattern(image, border="valid")[:, 0, 0]
-    np.testing.assert_array_equal((codes >> 1) & 1, sample >= 10**10 * center)
+    images = torch.from_numpy(image)
+    on_cpu = texture.local_binary_pattern(images, border="valid")
+    anywhere = map_pixels(
+        images,
+        lambda tile: [square_codes(tile)],
+        radius=1,
+        border="valid",
+        maps=1,
+        dtype=torch.uint8,
+        bytes_per_pixel=28,
+    )
+    for codes in (on_cpu[:, 0, 0], anywhere[:, 0, 0, 0]):
+        np.testing.assert_array_equal((codes.numpy() >> 1) & 1, sample >= 10**10 * center)
+
+
+def test_ties_of_all_gray_values_are_reached() -> None:
+    flat = np.repeat(np.arange(256, dtype=np.uint8), 9).reshape(256, 3, 3)
+    assert (texture.local_binary_pattern(flat, border="valid") == 255).all()
+
+
+@pytest.mark.parametrize("cache", [1 << 16, 1 << 20])
+@pytest.mark.parametrize("name", ["local_binary_pattern", "local_directional_pattern", "gabor_magnitude"])
+def test_threads_and_tile_sizes_keep_the_codes(monkeypatch, cache: int, name: str) -> None:
+    images = torch.randint(0, 256, (9, 230, 231), dtype=torch.uint8, generator=torch.Generator().manual_seed(cache))
+    expected = torch.cat([texture.describe(image[None], name) for image in images])
+    monkeypatch.setattr(tiles, "cache_bytes", lambda: cache)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = texture.describe(images, name)
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3 if name == "gabor_magnitude" else 0)
 
 
 def equals_scikit_image(image: np.ndarray, points: int, radius: float) -> None:

@@ -4,8 +4,9 @@ Ojala, Pietikäinen and Mäenpää, "Multiresolution gray-scale and rotation inv
 binary patterns", IEEE TPAMI 24(7), 2002; ``nri_uniform``: Ahonen, Hadid and Pietikäinen, "Face description with local
 binary patterns", IEEE TPAMI 28(12), 2006.
 
-Three kernels compute it: any circle in exact arithmetic, the common circle of 8 samples at radius 1 in 8- and 16-bit
-integers, and ``border="skimage"`` in :mod:`auxface.texture.local_binary_pattern_skimage`.
+This file computes any circle in exact arithmetic. The common circle of 8 samples at radius 1 has kernels of its own in
+:mod:`auxface.texture.local_binary_pattern_square`; for ``border="skimage"`` see
+:mod:`auxface.texture.local_binary_pattern_skimage`.
 """
 
 import functools
@@ -14,6 +15,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from auxface.texture.circular_sampling import (
     HALF_STEP,
@@ -37,14 +39,12 @@ from auxface.texture.gray_images import (
     require_size,
 )
 from auxface.texture.local_binary_pattern_skimage import skimage_pattern
+from auxface.texture.local_binary_pattern_square import square_codes, square_codes_on_cpu
 from auxface.texture.registry import Descriptor, Output, register
-from auxface.texture.tiles import EIGHT, Tile, map_pixels
+from auxface.texture.tiles import Tile, map_pixels
 
 METHODS = (*CODE_METHODS, "var")
 MAX_POINTS = 31
-# Offset of a diagonal sample at radius 1, and the rest to one pixel, in units of 1 / UNIT.
-DIAGONAL_OFFSET = offsets(8, 1)[1][1]
-DIAGONAL_REST = UNIT - DIAGONAL_OFFSET
 
 
 def local_binary_pattern(
@@ -125,6 +125,8 @@ def circle_maps(images: Tensor, points: int, radius: float, method: str, border:
     """Return codes (or variances) [B, 1, H', W'] of uint8 images [B, H, W]; ``border`` is ``reflect`` or ``valid``."""
     margin = support(radius)
     require_size(tuple(images.shape[1:]), margin, border, "local_binary_pattern")
+    if (points, radius, method) == (8, 1, "default") and images.device.type == "cpu" and not is_compiling():
+        return square_codes_on_cpu(images, border)
     if method == "var":
         kernel = functools.partial(_variances, points=points, radius=radius)
         dtype, working = torch.float64, 44
@@ -136,7 +138,7 @@ def circle_maps(images: Tensor, points: int, radius: float, method: str, border:
 
 
 def _codes(tile: Tile, points: int, radius: float, method: str) -> list[Tensor]:
-    default = _square_codes(tile) if (points, radius) == (8, 1) else _circle_codes(tile, points, radius)
+    default = square_codes(tile) if (points, radius) == (8, 1) else _circle_codes(tile, points, radius)
     return [map_codes(default, points, method)]
 
 
@@ -155,58 +157,6 @@ def _circle_codes(tile: Tile, points: int, radius: float) -> Tensor:
             reached = torch.ge(tile.at(row, column, pixels), center, out=integer)
         packer.put(i, reached)
     return packer.code()
-
-
-def _square_codes(tile: Tile) -> Tensor:
-    """Return the default codes of 8 samples at radius 1, uint8 [length], in integer arithmetic.
-
-    With a = 0.70711 and b = 1 - a, a diagonal sample s lies in the square of the diagonal neighbor d, two straight
-    neighbors u, v and the center c, and s >= c means a (d - c) + b (u + v - 2c) >= 0. Since u + v - 2c is an integer,
-    that is
-
-        u + v - 2c + floor(a (d - c) / b) >= 0.
-
-    Write a x = b K(x) + R(x) with 0 <= R(x) < b for a gray value x. Then
-
-        floor(a (d - c) / b) = K(d) - K(c) - [R(d) < R(c)],
-
-    so the test is one comparison of small integers: K and R are computed once per pixel and fit 16 bits.
-    """
-    center = tile.at(0, 0)
-    code, bit = tile.empty(torch.uint8), tile.empty(torch.uint8)
-    torch.ge(tile.at(*EIGHT[0]), center, out=code)
-    for i in (2, 4, 6):
-        code.add_(torch.ge(tile.at(*EIGHT[i]), center, out=bit), alpha=1 << i)
-    wide = _diagonals(tile)
-    return code.add_(bit.copy_(wide), alpha=2)
-
-
-def _diagonals(tile: Tile) -> Tensor:
-    """Return the bits of directions 1, 3, 5 and 7, int16, shifted right by one."""
-    size, width = tile.flat.numel(), tile.width
-    pixels, quotient, rest, bound = (tile.empty(torch.int16, size) for _ in range(4))
-    pixels.copy_(tile.flat)
-    # Single precision is exact enough: a x / b is at least 1 / b = 3e-5 away from the next integer. The error reaches
-    # that only near 612, where no gray value comes so close. The tests try all 256 values.
-    real = tile.empty(torch.float32, size).copy_(tile.flat)
-    quotient.copy_(real.mul_(DIAGONAL_OFFSET / DIAGONAL_REST))
-    # Intermediate values overflow 16 bits; the result, 0 to b - 1, does not.
-    torch.mul(pixels, DIAGONAL_OFFSET - (1 << 16), out=rest).add_(quotient, alpha=-DIAGONAL_REST)
-    torch.add(quotient, pixels, alpha=2, out=bound)
-    # Two sums u + v serve all four diagonals: "up and right" of a pixel is "left and down" of the next diagonal one.
-    rising = torch.add(pixels[: -width - 1], pixels[width + 1 :], out=tile.empty(torch.int16, size - width - 1))
-    falling = torch.add(pixels[: 1 - width], pixels[width - 1 :], out=tile.empty(torch.int16, size - width + 1))
-    origin, length = tile.origin, tile.length
-    bound, rest_here = tile.at(0, 0, bound), tile.at(0, 0, rest)
-    wide, total, below = (tile.empty(torch.int16) for _ in range(3))
-    for direction, pair, shift in ((1, rising, -width), (3, falling, -width), (5, rising, -1), (7, falling, 1)):
-        start = origin + shift
-        torch.add(pair[start : start + length], tile.at(*EIGHT[direction], quotient), out=total)
-        torch.lt(tile.at(*EIGHT[direction], rest), rest_here, out=below)
-        reached = torch.ge(total.sub_(below), bound, out=wide if direction == 1 else total)
-        if direction > 1:
-            wide.add_(reached, alpha=1 << (direction - 1))
-    return wide
 
 
 def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
