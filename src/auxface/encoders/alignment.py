@@ -4,10 +4,10 @@ A convolution with an odd kernel, stride 2 and equal padding on both sides is ce
 input. Patches of two pixels are centered between two pixels, half a pixel further. Five such layers, as in residual
 networks, place token i at 0.48 of a patch above and to the left of the center of patch i.
 
-The pass over complete images stays as timm has it, so that pretrained weights and logits keep their meaning. In the
+The pass over complete images is that of timm, so that pretrained weights and logits keep their meaning. In the
 pass over masked images, where token i has to describe patch i, one of the last strided layers gets more rows and
 columns, and the first (or last) row and column of the tokens are dropped. Padding before the last strided layer moves
-every token by half a patch, padding before the last but one by quarters of a patch.
+every token by half a patch, padding before the second to last by quarters of a patch.
 
 Example:
     >>> import timm
@@ -67,8 +67,8 @@ class PatchAlignment:
 def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchAlignment | None:
     """Return how to center a model's tokens on patches; None if they are centered, or if no padding improves them.
 
-    The offset of a layer follows from its kernel, stride and padding. Of layers side by side, as in a block with a
-    shortcut, the mean offset counts.
+    The offset of a layer follows from its kernel, stride and padding. For parallel layers, as in a block with a
+    shortcut, the mean of their offsets is used.
 
     Args:
         backbone: the model in evaluation mode; it runs on a blank image.

@@ -1,7 +1,7 @@
 """Column-shaped encoders: Vision Transformers that drop the tokens of hidden patches.
 
-All blocks of such a model have the same tokens (ViT: Dosovitskiy et al., 2021; DeiT III: Touvron et al., 2022; EVA-02:
-Fang et al., 2023), so that the blocks can run over the visible patches only (He et al., 2022).
+All blocks of such a model process the same tokens (ViT: Dosovitskiy et al., 2021; DeiT III: Touvron et al., 2022;
+EVA-02: Fang et al., 2023), so that the blocks can run over the visible patches only (He et al., 2022).
 """
 
 import math
@@ -73,7 +73,7 @@ class ColumnShapedEncoder(MaskableEncoder):
 
 
 def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
-    """Build a Vision Transformer, DeiT or EVA; for a recipe, see :func:`auxface.encoders.build_encoder`.
+    """Build a Vision Transformer, DeiT or EVA encoder; called by :func:`auxface.encoders.build_encoder`.
 
     Raises:
         InputError: the model refuses an option, or its patches do not tile the image.

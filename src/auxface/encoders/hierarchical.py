@@ -91,8 +91,8 @@ class HierarchicalEncoder(MaskableEncoder):
         alignment: how tokens of masked images are centered on their patches; None: they already are.
 
     Raises:
-        ValueError: the last feature map is not a square of at least two by two positions, or its side does not
-            divide the image's.
+        ValueError: the last feature map is not a square of at least two by two positions, or its side does not divide
+            the side of the image.
     """
 
     def __init__(self, backbone: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -136,14 +136,14 @@ class HierarchicalEncoder(MaskableEncoder):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last stage by timm's name, or the last part of the backbone with weights if that stage has none."""
+        """The last stage in timm's naming; if it has no weights, the last module of the backbone that has."""
         info = getattr(self.backbone, "feature_info", None)
         named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
         candidates = [*named, *reversed(list(self.backbone.children()))]
         return next(module for module in candidates if any(True for _ in module.parameters()))
 
     def train(self, mode: bool = True) -> "HierarchicalEncoder":
-        """Switch between training and evaluation."""
+        """Switch between training and evaluation mode."""
         if self.training and not mode:
             self._masked_statistics.copy_if_unused()
         return super().train(mode)
@@ -184,7 +184,7 @@ def _tokens_of_blank_image(backbone: nn.Module, image_size: int) -> Tensor:
 
 
 def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
-    """Build any other timm model; for a recipe, see :func:`auxface.encoders.build_encoder`.
+    """Build an encoder of any other timm model; called by :func:`auxface.encoders.build_encoder`.
 
     Raises:
         InputError: the model refuses an option or the image size; the message names the nearest sizes.

@@ -103,8 +103,7 @@ class MaskableEncoder(nn.Module):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last block or stage, which complete and masked images both pass through; default: the last part with
-        weights."""
+        """The last block or stage, which complete and masked images share; default: the last module with weights."""
         return next(child for child in reversed(list(self.children())) if any(True for _ in child.parameters()))
 
     def shared_parameters(self) -> list[nn.Parameter]:

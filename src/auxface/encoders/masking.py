@@ -141,7 +141,7 @@ of 0.3; all the rest is the part "skin"."""
 
 
 def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
-    """Return the facial part of the center of each patch, int64 [B, N]: a position in PARTS, or len(PARTS) for skin.
+    """Return the facial part of the center of each patch, int64 [B, N]: an index into PARTS, or len(PARTS) for skin.
 
     Args:
         grid: number of patches down and across.
@@ -190,7 +190,7 @@ def make_mask(
     *,
     to_source: Tensor | None = None,
 ) -> Mask:
-    """Return the masks of a batch by the strategy that a recipe names.
+    """Return the masks of a batch, made by the strategy that a recipe names.
 
     Args:
         strategy: ``random``, ``block``, ``tube``, ``textured``, ``flat`` or ``parts``; ``tube`` only for clips.

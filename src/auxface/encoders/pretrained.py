@@ -100,7 +100,7 @@ def cached_weights(name: str) -> Path | None:
         name: a timm model, with or without the tag of its weights.
 
     Raises:
-        InputError: the file has another hash than :data:`PINNED` states.
+        InputError: the hash of the file differs from that in :data:`PINNED`.
     """
     source = timm.get_pretrained_cfg(name, allow_unregistered=False)
     if source is None:
@@ -124,7 +124,7 @@ def packaged_weights() -> Path:
     converted file is kept in auxface's cache.
 
     Raises:
-        InputError: the package is not installed, or its file has another hash.
+        InputError: the package is not installed, or the hash of its file differs.
     """
     # Loads pandas, which a prediction does not need.
     from auxface.data.images.cache import cache_folder
@@ -151,10 +151,10 @@ def packaged_weights() -> Path:
 
 
 def initial_weights_file(options: Encoder) -> str | Path | None:
-    """Return the local file or folder of ``encoder.init_from``, or None where the recipe has none.
+    """Return the local file or folder of ``encoder.init_from``, or None if the recipe does not set it.
 
     Raises:
-        InputError: the packaged weights are not installed, or the encoder is not theirs.
+        InputError: the packaged weights are not installed, or belong to another encoder.
     """
     if options.init_from != PACKAGED:
         return options.init_from

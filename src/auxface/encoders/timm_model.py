@@ -30,7 +30,7 @@ _LARGEST_SIZE = 1024
 
 
 class Refused(Exception):
-    """The architecture does not accept a value; the message is timm's."""
+    """The error for a value that an architecture does not accept; the message is timm's."""
 
 
 def is_column_shaped(name: str) -> bool:
@@ -99,7 +99,7 @@ def _unknown_argument(error: Exception, given: dict[str, Any]) -> str | None:
 
 
 def sizes_near(options: Encoder) -> str:
-    """Return the nearest image sizes below and above the recipe's that the model accepts, as words.
+    """Return the nearest image sizes below and above the recipe's that the model accepts, as text.
 
     The sizes are found by running the model.
     """

@@ -102,7 +102,7 @@ class VideoEncoder(MaskableEncoder):
         nn.init.xavier_uniform_(self.patches.weight.view(width, -1))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return the parameter groups by layer, as timm models do, for ``train.layer_decay``."""
+        """Return the patterns that group parameters by layer, as timm models do, for ``train.layer_decay``."""
         return {"stem": r"^patches", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^pooled_norm", (99999,))]}
 
     @property
@@ -114,7 +114,7 @@ class VideoEncoder(MaskableEncoder):
         """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens with positions, [B, N, D].
 
         Raises:
-            ValueError: the clips have another length or size.
+            ValueError: the clips have a wrong length or size.
         """
         expected = (self.frames, 3, self.image_size, self.image_size)
         if tuple(images.shape[1:]) != expected:
@@ -139,7 +139,7 @@ def inflate(kernel: Tensor, tubelet: int) -> Tensor:
 
 
 def build_video(options: Encoder) -> VideoEncoder:
-    """Build a video encoder; for a recipe, see :func:`auxface.encoders.build_encoder`.
+    """Build a video encoder; called by :func:`auxface.encoders.build_encoder`.
 
     Raises:
         InputError: the name is unknown, the number of frames is missing, or an option does not apply to video encoders.

@@ -62,7 +62,7 @@ def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
 
 
 def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> float:
-    """Return the weight of one auxiliary among the auxiliaries, rising over its warm-up."""
+    """Return the weight of one auxiliary relative to the other auxiliaries; it rises linearly during its warm-up."""
     if progress.fraction >= options.warmup:
         return options.weight
     return options.weight * progress.fraction / options.warmup
@@ -74,7 +74,7 @@ def primary_is_trained(recipe: Recipe, progress: TrainProgress) -> bool:
 
 
 def auxiliary_ever_runs(recipe: Recipe, options: AuxiliaryOptions) -> bool:
-    """Return whether any step of a training runs an auxiliary; one that never runs needs no views and no tables."""
+    """Return whether any training step runs an auxiliary; one that never runs needs neither views nor tables."""
     scheme = recipe.scheme
     if scheme.kind == "alternating":
         return options.weight > 0
@@ -86,7 +86,7 @@ def auxiliary_ever_runs(recipe: Recipe, options: AuxiliaryOptions) -> bool:
 
 
 def encoder_is_frozen(recipe: Recipe, progress: TrainProgress) -> bool:
-    """Return whether the primary objective trains no encoder at a step: ``primary.freeze``, or a probe is trained."""
+    """Return whether the primary objective leaves the encoder unchanged: ``primary.freeze``, or a probe is trained."""
     return recipe.primary.freeze or (recipe.scheme.kind == "frozen" and progress.fraction >= recipe.scheme.pretraining)
 
 
@@ -163,7 +163,7 @@ class GradientMeter:
     def finish(
         self, weights: Mapping[str, float], reduce: Callable[[Tensor], Tensor] | None = None
     ) -> dict[str, float]:
-        """Update the running means with the accumulated gradients and return the figures of the step.
+        """Update the running means with the accumulated gradients and return the measurements of the step.
 
         Args:
             weights: the weights that the step used.
@@ -204,7 +204,7 @@ class GradientMeter:
     def weight(self, name: str, *, ratio: float) -> float:
         """Return the weight at which an auxiliary's gradient has ``ratio`` times the norm of the primary's.
 
-        It is 0 before the first measurement, which is that of the first step, and at most 10,000. It is ``ratio`` as
+        It is 0 before the first measurement, which is made in the first step, and at most 10,000. It is ``ratio`` as
         long as every measured norm of the auxiliary is 0, as before the first update of a last layer that starts at 0.
         """
         primary, own = self._means[0], self._means[self.objectives.index(name)]
@@ -219,5 +219,5 @@ class GradientMeter:
         return self._means.clone()
 
     def load_state(self, state: Tensor) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore the running means that :meth:`state` returned."""
         self._means.copy_(state)

@@ -20,7 +20,7 @@ LEARNED_FROM = 0.6
 
 
 class LevelThresholdRecord(BaseModel):
-    """Thresholds by class and level of a group, which replace the one threshold for all."""
+    """Thresholds by class and group level, which replace the threshold that all levels share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -29,7 +29,7 @@ class LevelThresholdRecord(BaseModel):
 
 
 class Evidence(BaseModel):
-    """Evidence from the validation split for one class or attribute (ordinal task: for its value)."""
+    """Evidence from the validation split that the model has learned one class, attribute or ordinal value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -125,7 +125,7 @@ class TaskRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """The epoch and the validation figure by which these weights were selected."""
+    """The epoch and the validation metric by which these weights were selected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -45,7 +45,7 @@ _RENAMED = (
 
 
 def published_name(name: str) -> str:
-    """Return the published name of a weight that any version of transformers wrote."""
+    """Return the published name of a weight, given its name in any version of transformers."""
     for pattern, replacement in _RENAMED:
         name = re.sub(pattern, replacement, name)
     return name
@@ -66,7 +66,7 @@ def block_to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def block_to_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Invert :func:`block_to_timm`."""
+    """Rename the weights of one block from timm's names; the inverse of :func:`block_to_timm`."""
     found: dict[str, Tensor] = {}
     for kind in ("weight", "bias"):
         thirds = weights[f"attn.qkv.{kind}"].chunk(3)
@@ -133,7 +133,7 @@ def to_vitmae(model: "JointModel") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return weights and configuration of ``transformers.ViTMAEForPreTraining`` for a model that reconstructs RGB.
 
     Raises:
-        InputError: the encoder is not a plain Vision Transformer with a class token, or the decoder has other targets
+        InputError: the encoder is not a plain Vision Transformer with a class token, or the decoder has targets other
             than RGB.
     """
     encoder, auxiliary = _convertible_parts(model)
@@ -257,7 +257,7 @@ def save_videomae(model: "JointModel", folder: Path) -> None:
     """Write a folder that ``VideoMAEForPreTraining.from_pretrained`` reads; other files in it are kept.
 
     Raises:
-        InputError: the model has no video encoder, or its decoder has other targets than RGB.
+        InputError: the model has no video encoder, or its decoder has targets other than RGB.
     """
     config = _videomae_config(model)
     weights = to_videomae({name: value.detach().cpu() for name, value in model.state_dict().items()})

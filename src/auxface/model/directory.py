@@ -1,6 +1,6 @@
 """Model directories: ``model.safetensors``, ``config.json`` and ``README.md``, on disk and on the Hugging Face Hub.
 
-No pickle is read or written. The library of the Hub is imported only when it is used.
+No pickle is read or written. The Hub library is imported only when it is used.
 """
 
 import os
@@ -40,7 +40,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model with its configuration."""
+    """A model and its configuration, as read from a model directory."""
 
     model: JointModel
     config: ModelConfig
@@ -91,7 +91,7 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file.
 
     Raises:
-        OSError: the file cannot be written. It has the error number, which safetensors only mentions in its message.
+        OSError: the file cannot be written. Its ``errno`` is set from the message of safetensors.
     """
     try:
         # Weights of convolutions may be stored with the channels last.

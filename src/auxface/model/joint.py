@@ -54,7 +54,7 @@ _PRIMARY_NAME, _METER = "primary", "gradient_meter"
 
 
 class JointLoss(NamedTuple):
-    """What a forward pass returns.
+    """The result of a forward pass of :class:`JointModel`.
 
     Attributes:
         loss: the weighted sum of all objectives.
@@ -115,7 +115,7 @@ class JointModel(nn.Module):
 
     @property
     def tasks(self) -> tuple[LearnedTask, ...]:
-        """The labels that the model predicts, in order; of identity labels it has embeddings alone."""
+        """The labels that the model predicts, in order; for identity labels it returns embeddings only."""
         return self.primary.predicted_tasks
 
     def forward(self, batch: Batch, progress: TrainProgress | None = None) -> JointLoss:
@@ -184,7 +184,7 @@ class JointModel(nn.Module):
         return measured and _PRIMARY_NAME in losses and len(losses) > 1 and is_measured(progress.step)
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the logits of each task for images in [0, 1], float [B, 3, H, W]; nothing is masked or random."""
+        """Return the logits of each task for images in [0, 1], float [B, 3, H, W], without masking or randomness."""
         return self.primary.logits(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
@@ -192,21 +192,21 @@ class JointModel(nn.Module):
         return self._fused(self.primary.encode_images(self.encoder, images))
 
     def validation_outputs(self, images: Tensor) -> dict[str, Tensor]:
-        """Return what the validation figure needs of each task, for images float [B, 3, H, W] in 0..1."""
+        """Return the outputs of each task that the validation metric needs, for images float [B, 3, H, W] in 0..1."""
         return self.primary.validation_outputs(self.pooled(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return the vectors that represent images outside the model, [B, E], for images float [B, 3, H, W] in 0..1."""
+        """Return the embeddings of images, [B, E], for images float [B, 3, H, W] in 0..1."""
         return self.primary.embed(self.pooled(images))
 
     def exported_state(self) -> dict[str, Tensor]:
-        """Return the weights of a model directory: all but those that serve training alone."""
+        """Return the weights to store in a model directory: all except those that only training needs."""
         omitted = tuple(f"{_PRIMARY_NAME}.{prefix}" for prefix in self.primary.training_only)
         return {name: value for name, value in self.state_dict().items() if not name.startswith(omitted)}
 
     @property
     def views(self) -> tuple[ViewRequest, ...]:
-        """The views that the auxiliaries request, of those that run at any step."""
+        """The views requested by the auxiliaries that run in at least one step."""
         return tuple(dict.fromkeys(view for _, auxiliary in self._running() for view in auxiliary.views))
 
     def before_training(self, training: TrainingSet) -> None:
@@ -240,7 +240,7 @@ class JointModel(nn.Module):
 
     @torch.no_grad()
     def validation_logs(self, images: np.ndarray) -> dict[str, float]:
-        """Return the auxiliaries' figures of held-out images, as ``val.auxiliary.name``; restores the training mode.
+        """Return the auxiliaries' metrics on held-out images, as ``val.auxiliary.name``; the training mode is restored.
 
         Args:
             images: uint8 [N, 3, S, S] or [N, T, 3, S, S] at the encoder's input size.
@@ -263,7 +263,7 @@ class JointModel(nn.Module):
         return state if self.gradient_meter is None else state | {_METER: self.gradient_meter.state()}
 
     def load_objective_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what :meth:`objective_state` returned."""
+        """Restore the state that :meth:`objective_state` returned."""
         if self.gradient_meter is not None and _METER in state:
             self.gradient_meter.load_state(state[_METER])
         for name, auxiliary in self._auxiliaries():
@@ -272,7 +272,7 @@ class JointModel(nn.Module):
             load_resume_state(auxiliary, own)
 
     def report(self) -> dict[str, float]:
-        """Return the auxiliaries' figures about the training split, as ``auxiliary.name``."""
+        """Return the auxiliaries' statistics of the training split, as ``auxiliary.name``."""
         return {f"{name}.{key}": value for name, each in self._auxiliaries() for key, value in each.report().items()}
 
     def save_pretrained(self, folder: str | Path) -> None:

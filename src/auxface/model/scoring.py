@@ -16,7 +16,7 @@ _PIXELS = 8 * 224**2
 
 
 def suitable_batch(device: str, size: int) -> int:
-    """Return the batch size with the highest throughput.
+    """Return the batch size for scoring that has the highest throughput on a kind of device.
 
     On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but every core needs an
     image. Other devices need large batches.
@@ -85,8 +85,8 @@ def embed_images(
 ) -> np.ndarray:
     """Return an embedding of unit length of each image, float32 [N, E], computed in fp32 in evaluation mode.
 
-    A model of metric learning has learned its embedding; for any other the pooled features are normalized. Arguments as
-    for :func:`score_images`.
+    For a model of metric learning this is its learned embedding, for any other model its normalized pooled features.
+    Arguments as for :func:`score_images`.
     """
 
     def normalized(batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -105,7 +105,7 @@ def model_outputs(
     transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return what a function of the model gives for many images, float32 [N, ...] by name, computed in fp32.
+    """Apply a function of the model to many images; return its outputs by name, float32 [N, ...], computed in fp32.
 
     Args:
         model: the model, on its device; its training mode is restored afterwards.
@@ -142,7 +142,7 @@ def model_outputs(
 
 @torch.inference_mode()
 def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
-    """Return the pooled features of every image, which the heads read, float32 [N, D], on the CPU.
+    """Return the pooled features of every image, the input of the heads, float32 [N, D], on the CPU.
 
     Args:
         model: the model; its training mode is restored afterwards.

@@ -3,7 +3,7 @@
 An auxiliary is an objective trained beside the primary one. The masked autoencoder has a section of its own,
 ``auxiliary``; all others are entries of ``auxiliaries``. This package contains the options of the built-in auxiliaries,
 not the code that runs them. Options of any other name are kept as they are written;
-:func:`auxface.objectives.registry.check_auxiliaries` validates them before a training reads its data.
+:func:`auxface.objectives.registry.check_auxiliaries` validates them before a training run reads its data.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Input = Literal["rgb", "texture"]
 
 
 class TextureInput(Strict):
-    """The descriptor whose map replaces the image where an ``input`` is ``texture``; a name is enough."""
+    """The descriptor whose map replaces the image where an ``input`` is ``texture``; a bare name is accepted."""
 
     name: str = "local_directional_pattern"
     """A texture descriptor with a value for every pixel."""
@@ -56,7 +56,7 @@ class Target(Strict):
 
     @property
     def key(self) -> str:
-        """The name of the target in logs and in the decoder; with scale and smoothing where they are set."""
+        """The name of the target in logs and in the decoder, with scale and smoothing if they are set."""
         scale = f"_scale{self.scale}" if self.scale > 1 else ""
         smooth = f"_smooth{self.smooth:g}".replace(".", "_") if self.smooth else ""
         return f"{self.name}{scale}{smooth}"
@@ -79,9 +79,9 @@ class ReconstructionOptions(AuxiliaryOptions):
     """The patches on which the decoder's last layer runs: only masked patches, or all as published. In both cases the
     loss is that of masked patches."""
     decoder_width: Width | None = None
-    """Length of the decoder's tokens. Empty, here and in the next two: the published size for the encoder. For a Vision
-    Transformer with a width of at least 768 (B, L, H): 512, 8 blocks; for others: 128, 2 blocks; 16 heads each (SSAT).
-    For a video encoder: half its width and heads, 4 blocks (VideoMAE)."""
+    """Length of the decoder's tokens. Empty (this key and the next two): the published size for the encoder. For a
+    Vision Transformer with a width of at least 768 (B, L, H): 512, 8 blocks; for others: 128, 2 blocks; 16 heads each
+    (SSAT). For a video encoder: half its width and heads, 4 blocks (VideoMAE)."""
     decoder_depth: Depth | None = None
     """Number of decoder blocks."""
     decoder_heads: Heads | None = None
@@ -89,7 +89,7 @@ class ReconstructionOptions(AuxiliaryOptions):
     normalize_target: bool = False
     """Normalize each patch of a real-valued target by its own mean and variance."""
     shuffle: bool = False
-    """Reconstruct the target of another image of the batch: a control without any texture to learn, which separates the
+    """Reconstruct the target of another image of the batch: a control with no texture to learn, which separates the
     effect of texture from that of regularization."""
 
     @field_validator("target", mode="before")
@@ -113,19 +113,19 @@ class ReconstructionOptions(AuxiliaryOptions):
 
 
 class ClusterContrastOptions(AuxiliaryOptions):
-    """Options of ``auxiliaries.cluster_contrast``, the contrastive loss by clusters."""
+    """Options of ``auxiliaries.cluster_contrast``, the cluster-based contrastive loss."""
 
     clusters: Literal["labels", "kmeans"] = "labels"
-    """Clusters of images with equal labels, of the manifest's labels that are not learned; or clusters that k-means
-    finds in the encoder's features."""
+    """``labels``: images with equal labels form a cluster; only labels of the manifest that are not learned are used.
+    ``kmeans``: clusters that k-means finds in the encoder's features."""
     labels: tuple[str, ...] = ()
     """Labels, attributes or groups that define the clusters; empty: all labels that are not learned."""
     top_k: Count = 3
-    """How many of the labels define the clusters: those of the highest entropy."""
+    """Number of labels that define the clusters; those with the highest entropy are used."""
     n_clusters: Annotated[int, Field(ge=2, le=100_000)] = 64
     """Number of k-means clusters."""
     every: Count = 5
-    """Epochs between two runs of k-means; before the first run each image is its own cluster."""
+    """Number of epochs between two runs of k-means; before the first run each image is its own cluster."""
     loss: Literal["two_view", "cross_view"] = "two_view"
     """Compare all views with all others, or one view with the other."""
     temperature: Positive = 0.1

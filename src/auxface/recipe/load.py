@@ -1,4 +1,4 @@
-"""Load a recipe from a file, the recipes it builds on, and settings such as ``--set a.b=c``."""
+"""Load a recipe from a file, its base recipes and settings such as ``--set a.b=c``."""
 
 import hashlib
 import json

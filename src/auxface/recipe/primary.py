@@ -11,14 +11,14 @@ _METRIC_KEYS = ("loss", "margin", "scale", "attribute_scale", "embedding_width")
 
 
 class Primary(Strict):
-    """The primary objective: classification, or metric learning; ``primary: NAME`` is enough."""
+    """Options of the primary objective: classification or metric learning; the short form is ``primary: NAME``."""
 
     kind: Literal["classification", "metric_learning"] = "classification"
     """``classification``: a head for each label. ``metric_learning``: one embedding of unit length for all labels; a
     class or attribute is a proxy, a learned vector that embeddings are compared with by the cosine. Labels of kind
     identity need it."""
     input: Input = "rgb"
-    """What the encoder gets for the labels: the image, or its texture map (see ``texture_input``)."""
+    """Input of the encoder for the primary objective: the image, or its texture map (see ``texture_input``)."""
     view: Literal["augmented", "clean"] = "augmented"
     """``augmented``: the view of ``train.augment``. ``clean``: the same crop and mirroring without photometric change
     or erasing; with ``train.augment`` none the image itself. Auxiliaries keep their own views."""

@@ -34,7 +34,7 @@ from auxface.recipe.validation import Fraction, Positive, Strict
 
 
 class TaskOptions(Strict):
-    """How one label of the manifest is learned."""
+    """Options for learning one label of the manifest."""
 
     classes: tuple[str, ...] = ()
     """Class names in order, which must be those of the manifest; empty: those of the manifest."""
@@ -46,15 +46,15 @@ class TaskOptions(Strict):
     focal_gamma: Annotated[float, Field(ge=0)] = 0.0
     """Exponent of the focal loss (Lin et al., 2017), which reduces the weight of easy samples; 0: off."""
     bins: Annotated[int, Field(ge=2, le=256)] | None = None
-    """Number of values of an ordinal label; empty: one per whole number where all labels of the training split are
-    whole, else 20."""
+    """Number of values of an ordinal label; empty: one per whole number if all labels of the training split are whole,
+    else 20."""
 
 
 PRETRAIN_FRACTION = 0.5
 
 
 class Balance(Strict):
-    """How the losses of the objectives are weighted; ``balance: NAME`` is enough."""
+    """Options for weighting the losses of the objectives; the short form is ``balance: NAME``."""
 
     kind: Literal["fixed", "schedule", "learned", "gradient"] = "fixed"
     """``fixed``: the published sum, ``primary_weight`` * primary + (1 - ``primary_weight``) * auxiliaries.
@@ -90,7 +90,7 @@ class Balance(Strict):
 
 
 class Scheme(Strict):
-    """The order in which the objectives are trained; ``scheme: NAME`` is enough."""
+    """Options for the order in which the objectives are trained; the short form is ``scheme: NAME``."""
 
     kind: Literal["joint", "sequential", "alternating", "frozen"] = "joint"
     """``joint``: all objectives at every step. ``sequential``: the auxiliaries first, then the primary.
@@ -119,7 +119,7 @@ class Recipe(Strict):
     name: str = "recipe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
-    """Labels of the manifest to learn, with options; a list of names is enough; empty: all labels with classes."""
+    """Labels of the manifest to learn, with options, or a list of their names; empty: all labels with classes."""
     balance: Balance = Balance()
     """How the losses are weighted; a bare number means ``fixed`` with this ``primary_weight``."""
     primary_weight: Fraction = 0.1
@@ -151,7 +151,7 @@ class Recipe(Strict):
 
     @property
     def trains_tasks(self) -> bool:
-        """Whether any step trains the primary objective; a recipe of pre-training alone has ``primary_weight`` 0."""
+        """Whether any step trains the primary objective; a recipe for pre-training only has ``primary_weight`` 0."""
         return self.scheme.kind != "joint" or self.balance.kind != "fixed" or self.primary_weight > 0
 
     @property
@@ -161,7 +161,7 @@ class Recipe(Strict):
 
     @property
     def selection_metric(self) -> str:
-        """Validation figure that selects the weights: ``train.select_on``, or ``skill`` where no task is trained."""
+        """Validation metric that selects the weights: ``train.select_on``, or ``skill`` if no task is trained."""
         return self.train.select_on if self.trains_tasks else "skill"
 
     @property

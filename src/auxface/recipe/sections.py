@@ -14,7 +14,7 @@ PACKAGED, PACKAGED_ENCODER = "packaged", "efficientnet_lite0"
 
 
 class Encoder(Strict):
-    """The shared encoder."""
+    """Options of the shared encoder."""
 
     name: str = "vit_tiny_patch16_224"
     """Name of a timm model, of an encoder of another package, or of a video encoder: ``videomae_tiny``, ``_small``,
@@ -92,7 +92,7 @@ class Encoder(Strict):
 
 
 class Clips(Strict):
-    """Clips spread evenly over each video, the same in training, validation and prediction."""
+    """Options of the clips, which are spread evenly over each video, in training, validation and prediction."""
 
     stride: Annotated[int, Field(ge=1, le=1000)] = 4
     """Distance in frames between two frames of a clip (Tong et al., 2022: 4). A manifest of clips that ``prepare`` cut
@@ -105,16 +105,16 @@ BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(union
 
 
 class SelfBlend(Strict):
-    """Forgeries made during training from real faces (Shiohara and Yamasaki, 2022); ``self_blend: LABEL`` is enough."""
+    """Options of self-blended images (Shiohara and Yamasaki, 2022); the short form is ``self_blend: LABEL``."""
 
     label: str = "forged"
-    """The binary label of forgeries; where the manifest lacks it, it is added and all faces are real."""
+    """The binary label of forgeries; if the manifest lacks it, it is added and all faces are assumed to be real."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Fraction of the images that are blended with themselves."""
 
 
 class Train(Strict):
-    """How a model is trained."""
+    """Options of training: optimization, augmentation, sampling, precision and selection."""
 
     epochs: Count = 100
     batch_size: BatchSize = 64
@@ -137,7 +137,7 @@ class Train(Strict):
     clip_norm: Positive | None = None
     """Largest norm of the gradient; larger gradients are clipped. Empty: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of a moving average of the weights, which is validated and saved; empty: the weights themselves are."""
+    """Decay of a moving average of the weights, which is validated and saved; empty: no averaging."""
     augment: Literal["none", "light", "crop", "ssat", "forensic", "forensic_sharp"] = "light"
     mirror: bool = True
     """Mirror views left to right with probability 1/2; ``false`` where labels name a side, such as a raised left
@@ -173,7 +173,7 @@ class Train(Strict):
     attention: Literal["auto", "fused", "plain"] = "auto"
     """``auto``: the kernel that the trial finds faster."""
     channels_last: Annotated[bool | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
-    """Store images and weights of convolutions with the channels last. ``auto``: where the trial finds it faster."""
+    """Store images and weights of convolutions with the channels last. ``auto``: if the trial finds it faster."""
     threads: Annotated[Count | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
     """Threads of torch on a CPU, at most one per core. ``auto``: ``OMP_NUM_THREADS`` where it is set; otherwise one or
     all, whichever the trial finds faster while the other programs on the machine are running."""
@@ -184,7 +184,7 @@ class Train(Strict):
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss", "verification_auc", "recall_at_1"] = (
         "balanced_accuracy"
     )
-    """Validation figure that selects the weights: its mean over the tasks. Identity labels, whose people differ between
+    """Validation metric that selects the weights: its mean over the tasks. Identity labels, whose people differ between
     the splits, have ``verification_auc`` (of all pairs of validation images) or ``recall_at_1`` alone, and the first
     unless a figure is set; beside it, other labels count with their balanced accuracy. Where no task is trained
     (``primary_weight`` 0), the mean skill of the auxiliary's targets selects the weights instead."""
@@ -242,7 +242,7 @@ class Train(Strict):
 
     @property
     def images_per_step(self) -> int:
-        """The batch size as a number.
+        """The batch size as an integer.
 
         Raises:
             ValueError: it is still ``auto``.

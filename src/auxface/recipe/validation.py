@@ -1,4 +1,4 @@
-"""Shared parts of the recipe's sections: a strict base class, types with bounds, and error messages of one sentence."""
+"""Shared parts of the recipe's sections: a strict base class, types with bounds, and one-sentence error messages."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin

@@ -47,12 +47,12 @@ def offsets(points: int, radius: float) -> list[Offset]:
 
 
 def support(radius: float) -> int:
-    """Return the pixels needed on each side of the center: the radius, rounded up."""
+    """Return the number of pixels needed on each side of the center: the radius, rounded up."""
     return math.ceil(radius)
 
 
 class BilinearReader:
-    """Reads bilinear samples of one tile in double precision; samples of one row share the vertical interpolation.
+    """A reader of bilinear samples of one tile in double precision; samples of a row share the vertical interpolation.
 
     Args:
         tile: the pixels.
@@ -99,7 +99,7 @@ class BilinearReader:
 
 
 def n_codes(points: int, method: str) -> int:
-    """Return the number of codes of a method."""
+    """Return the number of codes of a method for ``points`` samples."""
     if method == "uniform":
         return points + 2
     if method == "nri_uniform":
@@ -113,7 +113,7 @@ def code_dtype(points: int, method: str) -> torch.dtype:
 
 
 def plain_code(bits: Sequence[bool], method: str) -> int:
-    """Return the code of one pixel from its bits, counter-clockwise from East, by the definition of the method."""
+    """Return the code of one pixel from its bits, counter-clockwise from East, from the definition of the method."""
     points, ones = len(bits), sum(bits)
     changes = sum(bits[i] != bits[i - 1] for i in range(points))
     if method == "default":
@@ -139,7 +139,7 @@ def map_codes(code: Tensor, points: int, method: str) -> Tensor:
 
 
 class BitPacker:
-    """Collects one bit per sample in 16-bit words of 15 bits each: narrow, and without the sign bit.
+    """A packer of one bit per sample into 16-bit words, 15 bits per word, so that the sign bit is not used.
 
     Args:
         tile: its buffers hold the words.
@@ -151,7 +151,7 @@ class BitPacker:
         self._tile = tile
 
     def put(self, bit: int, values: Tensor) -> None:
-        """Set a bit to ``values`` (int16, 0 or 1); each bit once."""
+        """Set bit number ``bit`` to ``values`` (int16, 0 or 1); call it once per bit."""
         self._words[bit // WORD_BITS].add_(values, alpha=1 << (bit % WORD_BITS))
 
     def code(self) -> Tensor:

@@ -1,6 +1,6 @@
-"""Gabor magnitudes.
+"""Magnitudes of Gabor filter responses.
 
-Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, for filters without mean. Filters are
+Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, for zero-mean filters. Filters are
 scaled so that a sinusoid of amplitude A and the filter's wavelength and orientation gives the magnitude A.
 
 Every filter is a sum of products of a filter along rows and one along columns, and orientations k and n - k share
@@ -35,9 +35,9 @@ BYTES_PER_PIXEL = 75
 def gabor_magnitude(
     image: GrayImages, scales: int = 3, orientations: int = 4, min_wavelength: float = 4, border: str = "reflect"
 ) -> GrayImages:
-    """Compute the magnitude of the response to pairs of Gabor filters without mean (Lee, 1996).
+    """Compute the magnitude of the response to pairs of zero-mean Gabor filters (Lee, 1996).
 
-    Scale s has the wavelength ``min_wavelength`` 2^(s/2) pixels and a Gaussian of 0.56 wavelengths, cut at three
+    Scale s has the wavelength ``min_wavelength`` 2^(s/2) pixels and a Gaussian of 0.56 wavelengths, truncated at three
     standard deviations. Orientation k is π k / orientations.
 
     Args:
@@ -97,9 +97,9 @@ def gabor_magnitude(
 
 
 def plain_gabor_filters(wavelength: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the even and the odd filter of one wavelength (pixels) and orientation (radians), by the definition.
+    """Return the even and odd filter of a wavelength (pixels) and orientation (radians), directly from the definition.
 
-    The magnitude at a pixel is the root of the sum of both squared responses.
+    The magnitude at a pixel is the square root of the sum of both squared responses.
     """
     sigma = 0.56 * wavelength
     reach = math.ceil(3 * sigma)

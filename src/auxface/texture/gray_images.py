@@ -115,7 +115,7 @@ def read_images(image: GrayImages) -> tuple[Tensor, InputLayout]:
 
     Raises:
         TypeError: ``image`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
-        ValueError: the image is in color or empty, has another number of axes, or holds values that are not integers
+        ValueError: the image is in color or empty, has a wrong number of axes, or holds values that are not integers
             from 0 to 255.
     """
     tensor = _as_tensor(image)
@@ -140,7 +140,7 @@ def read_clips(clip: GrayImages) -> tuple[Tensor, InputLayout]:
 
     Raises:
         TypeError: ``clip`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
-        ValueError: the clip is empty, has another number of axes, or holds values that are not integers from 0 to 255.
+        ValueError: the clip is empty, has a wrong number of axes, or holds values that are not integers from 0 to 255.
     """
     tensor = _as_tensor(clip)
     shape = tuple(tensor.shape)
@@ -200,7 +200,7 @@ def require_integer(name: str, value: object, low: int, high: int, *, odd: bool 
         value: the value that the caller passed.
         low: smallest value allowed.
         high: largest value allowed.
-        odd: whether even numbers are refused.
+        odd: whether even numbers are rejected.
 
     Raises:
         TypeError: the value is not an integer.
@@ -219,7 +219,7 @@ def require_number(name: str, value: object, low: float, *, above: bool = False)
         name: name of the parameter, for the message.
         value: the value that the caller passed.
         low: smallest value allowed.
-        above: whether ``low`` itself is refused.
+        above: whether ``low`` itself is rejected.
 
     Raises:
         TypeError: the value is not a number.
@@ -279,5 +279,5 @@ def gradient_index(first: Tensor, second: Tensor, *, out: Tensor) -> Tensor:
 
 
 def as_table(values: np.ndarray, device: torch.device) -> Tensor:
-    """Return table values as a tensor on a device."""
+    """Convert the values of a lookup table to a tensor on a device."""
     return torch.from_numpy(np.ascontiguousarray(values)).to(device)

@@ -73,7 +73,7 @@ def histogram_of_oriented_gradients(
 
 
 def plain_cell_histogram(padded: np.ndarray, orientations: int = 9) -> np.ndarray:
-    """Return the histogram [orientations] of one cell before normalization, by the definition.
+    """Return the histogram [orientations] of one cell before normalization, directly from the definition.
 
     Args:
         padded: gray values [cell + 2, cell + 2] of a cell away from the image's edge, with a margin of one pixel.
@@ -87,7 +87,7 @@ def plain_cell_histogram(padded: np.ndarray, orientations: int = 9) -> np.ndarra
 
 
 def plain_block_norm(histograms: np.ndarray) -> np.ndarray:
-    """Return the cell histograms of one block with L2-Hys normalization, by the definition."""
+    """Return the cell histograms of one block with L2-Hys normalization, directly from the definition."""
     normalized = np.minimum(histograms / np.sqrt((histograms**2).sum() + EPSILON**2), CLIP)
     return normalized / np.sqrt((normalized**2).sum() + EPSILON**2)
 

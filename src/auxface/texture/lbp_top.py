@@ -26,7 +26,7 @@ def lbp_top(
 ) -> GrayImages:
     """Compute local binary patterns in the planes XY, XT and YT through every voxel (Zhao and Pietikäinen, 2007).
 
-    In XT and YT the rows are frames: "North" is the frame before.
+    In XT and YT the rows are frames: "North" is the previous frame.
 
     Args:
         clip: uint8 [T, H, W] or [B, T, H, W], a tensor or an array.
@@ -68,7 +68,7 @@ def lbp_top(
 
 
 def plain_lbp_top(window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default") -> list[float]:
-    """Return the values of the center voxel of a window [w, w, w], w = 2 ceil(radius) + 1, by the definition."""
+    """Return the center voxel's values in a window [w, w, w], w = 2 ceil(radius) + 1, directly from the definition."""
     middle = len(window) // 2
     planes = window[middle], window[:, middle], window[:, :, middle]
     return [plain_local_binary_pattern(plane, points, radius, method) for plane in planes]

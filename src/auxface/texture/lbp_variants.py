@@ -1,8 +1,8 @@
 """Patterns that compare pixels of a window, in one code: LTP, CS-LBP, the census transform and LGP.
 
-Local ternary pattern (LTP): neighbors brighter than the center by a threshold, and neighbors darker by it; Tan and
-Triggs, "Enhanced local texture feature sets for face recognition under difficult lighting conditions", IEEE TIP 19(6),
-2010.
+Local ternary pattern (LTP): which neighbors are brighter, and which are darker, than the center by at least a
+threshold; Tan and Triggs, "Enhanced local texture feature sets for face recognition under difficult lighting
+conditions", IEEE TIP 19(6), 2010.
 
 Center-symmetric local binary pattern (CS-LBP): opposite neighbors compared with each other; Heikkilä, Pietikäinen and
 Schmid, "Description of interest regions with local binary patterns", Pattern Recognition 42(3), 2009.
@@ -54,7 +54,7 @@ def local_ternary_pattern(image: GrayImages, threshold: float = 5, border: str =
 
 
 def plain_local_ternary_pattern(window: np.ndarray, threshold: float = 5) -> list[int]:
-    """Return the codes (upper, lower) of the center pixel of a window [3, 3], by the definition."""
+    """Return the codes (upper, lower) of the center pixel of a window [3, 3], directly from the definition."""
     center = int(window[1, 1])
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     upper = sum(1 << i for i, neighbor in enumerate(neighbors) if neighbor >= center + threshold)
@@ -115,7 +115,7 @@ def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str
 
 
 def plain_center_symmetric_lbp(window: np.ndarray, threshold: float = 2.55) -> int:
-    """Return the code of the center pixel of a window [3, 3], by the definition."""
+    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     return sum(1 << i for i in range(4) if neighbors[i] - neighbors[i + 4] > threshold)
 
@@ -174,7 +174,7 @@ def census_transform(image: GrayImages, window: int = 3, border: str = "reflect"
 
 
 def plain_census_transform(window: np.ndarray) -> int:
-    """Return the code of the center pixel of a window [w, w], by the definition."""
+    """Return the code of the center pixel of a window [w, w], directly from the definition."""
     pixels = [int(value) for value in window.ravel()]
     center = pixels.pop(len(pixels) // 2)
     return sum(1 << k for k, pixel in enumerate(pixels) if pixel < center)
@@ -236,7 +236,7 @@ def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayIm
 
 
 def plain_local_gradient_pattern(window: np.ndarray) -> int:
-    """Return the code of the center pixel of a window [3, 3], by the definition."""
+    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
     center = int(window[1, 1])
     differences = [abs(int(window[1 + row, 1 + column]) - center) for row, column in EIGHT]
     return sum(1 << i for i, difference in enumerate(differences) if difference >= sum(differences) / 8)

@@ -90,7 +90,7 @@ def local_binary_pattern(
 def plain_local_binary_pattern(
     window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default"
 ) -> float:
-    """Return the value of the center pixel of a window [w, w], w = 2 ceil(radius) + 1, by the definition."""
+    """Return the value of the center pixel of a window [w, w], w = 2 ceil(radius) + 1, directly from the definition."""
     middle, samples = len(window) // 2, []
     for i in range(points):
         angle = 2 * math.pi * i / points
@@ -173,7 +173,7 @@ def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
 
 
 def pattern_output(points: int, radius: float, method: str, border: str) -> Output:
-    """Return the output of the descriptor with these parameters, for one map."""
+    """Return the :class:`Output` of one map of circular patterns with these parameters."""
     check_circle(points, radius, method)
     if method == "var":
         return Output(low=0.0, high=127.5**2)

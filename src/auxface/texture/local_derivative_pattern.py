@@ -38,7 +38,7 @@ def local_derivative_pattern(image: GrayImages, border: str = "reflect") -> Gray
 
 
 def plain_local_derivative_pattern(window: np.ndarray) -> list[int]:
-    """Return the four codes of the center pixel of a window [5, 5], by the definition."""
+    """Return the four codes of the center pixel of a window [5, 5], directly from the definition."""
     pixel = {(r, c): int(window[2 + r, 2 + c]) for r in range(-2, 3) for c in range(-2, 3)}
     codes = []
     for row, column in EIGHT[:4]:

@@ -78,14 +78,14 @@ def plain_kirsch_responses(window: np.ndarray) -> list[int]:
 
 
 def plain_local_directional_pattern(window: np.ndarray, k: int = 3) -> int:
-    """Return the code of the center pixel of a window [3, 3], by the definition."""
+    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
     responses = plain_kirsch_responses(window)
     order = sorted(range(8), key=lambda d: (-abs(responses[d]), d))
     return sum(1 << d for d in order[:k])
 
 
 def plain_local_directional_number(window: np.ndarray) -> int:
-    """Return the code of the center pixel of a window [3, 3], by the definition."""
+    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
     responses = plain_kirsch_responses(window)
     return 8 * responses.index(max(responses)) + responses.index(min(responses))
 

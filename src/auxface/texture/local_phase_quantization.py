@@ -26,8 +26,8 @@ def local_phase_quantization(
     Args:
         image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
         window: side of the window in pixels, odd, 3 to 63. The lowest frequency is 1 / window.
-        eps: a bit is 1 if the part exceeds ``eps``, in gray levels. Exact zeros are common, and with ``eps`` above the
-            rounding error they always give 0.
+        eps: a bit is 1 if the real or imaginary part exceeds ``eps`` gray levels. Zeros are common; with ``eps`` above
+            the rounding error they always give 0.
         border: ``reflect`` keeps the size; ``valid`` drops ``window // 2`` pixels on every side.
 
     Returns:
@@ -49,7 +49,7 @@ def local_phase_quantization(
 
 
 def plain_local_phase_quantization(window: np.ndarray, eps: float = 0.01) -> int:
-    """Return the code of the center pixel of a window [w, w], w odd, by the definition."""
+    """Return the code of the center pixel of a window [w, w], w odd, directly from the definition."""
     side = len(window)
     a, steps, bits = 1 / side, np.arange(side) - side // 2, []
     # The frequencies have no constant part; without the center's value, rounding errors are smaller.

@@ -51,7 +51,7 @@ class Output:
     Attributes:
         maps: number of maps per image.
         n_codes: number of codes, or None for a real-valued map.
-        n_bits: bits of a code, or None if the bits of a code have no meaning of their own.
+        n_bits: number of bits of a code, or None if single bits have no meaning.
         low: the real value that the scalar encoding maps to 0.
         high: the real value that the scalar encoding maps to 1.
         cell: side in pixels of the area that one value describes: 1, or the cell of a histogram descriptor.
@@ -76,7 +76,7 @@ class Output:
 
     @property
     def encodings(self) -> tuple[str, ...]:
-        """The target encodings that apply."""
+        """The target encodings that are possible for these maps."""
         if not self.is_code:
             return ("scalar",)
         return ("scalar", "histogram") if self.n_bits is None else ("scalar", "bits", "histogram")
@@ -84,12 +84,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A texture descriptor: a pure function and facts about it.
+    """A texture descriptor: a pure function and its metadata.
 
     Attributes:
         name: the name in recipes and on the command line.
         function: ``function(image, **parameters)``; see :func:`auxface.texture.local_binary_pattern`.
-        output: ``output(**parameters)``, called with every parameter. Raises for values that ``function`` refuses.
+        output: ``output(**parameters)``, called with every parameter. Raises for values that ``function`` rejects.
         reference: author, title, place and year.
         default_encoding: the target encoding used where none is given.
         input: ``image`` or ``clip``.
@@ -134,7 +134,7 @@ class Descriptor:
         return self.describe_output(**parameters).n_codes
 
     def n_bits(self, **parameters: Any) -> int | None:
-        """Return the bits of a code, or None if they have no meaning of their own."""
+        """Return the number of bits of a code, or None if single bits have no meaning."""
         return self.describe_output(**parameters).n_bits
 
 

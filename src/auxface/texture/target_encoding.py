@@ -43,7 +43,7 @@ def encode_target(
         encoding: ``scalar``, ``bits`` or ``histogram``; default: the descriptor's.
         patch: side of a patch in pixels, for a histogram.
         n_bins: bins per map of a histogram; default ``min(n_codes, 256)``.
-        parameters: those with which the maps were computed.
+        parameters: the parameters of the descriptor with which the maps were computed.
 
     Returns:
         scalar: float32 [B, C, H, W] in [0, 1]; bits: uint8 [B, C, H, W]; histogram: float32 [B, H / p, W / p, C]; C is
@@ -51,7 +51,7 @@ def encode_target(
 
     Raises:
         InputError: no descriptor has the name.
-        TypeError, ValueError: an unknown parameter or encoding, or maps of another shape.
+        TypeError, ValueError: an unknown parameter or encoding, or maps of a wrong shape.
 
     Example:
         >>> from auxface import texture
@@ -110,7 +110,7 @@ def encode(
     maps: int = 1,
     value_range: tuple[float, float] | None = None,
 ) -> Tensor | np.ndarray:
-    """Encode codes as a target, given their number.
+    """Encode texture codes as a target, given the number of codes.
 
     Args:
         codes: integers 0 to n_codes - 1, or real values with ``value_range``. A tensor or an array: [H, W] or [B, H, W]

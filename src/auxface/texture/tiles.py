@@ -61,7 +61,7 @@ class Buffers:
 
 
 class Tile:
-    """Padded lines of one or more images as one flat row, and buffers to compute in.
+    """Padded lines of one or more images as one flat row, and buffers for intermediate results.
 
     Attributes:
         flat: uint8, the padded pixels [n, rows + 2 radius, width] as one row.
@@ -174,7 +174,7 @@ def map_pixels(
 def tile_spans(
     batch: int, rows: int, width: int, device: torch.device, bytes_per_pixel: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Cut a batch of ``rows`` x ``width`` images into tiles: (first image, images, first row, rows)."""
+    """Yield the tiles of a batch of ``rows`` x ``width`` images as (first image, image count, first row, row count)."""
     total = batch * rows * width
     pixels = max(MEMORY_RATIO * total // bytes_per_pixel, _SMALL_BATCH_PIXELS)
     if torch.compiler.is_compiling():
@@ -215,12 +215,12 @@ def cache_bytes() -> int:
 
 
 def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor | None = None) -> Tensor:
-    """Return some lines of images that are mirrored at their borders without repeating the edge.
+    """Return a range of lines of images that are padded by reflection, without repeating the edge.
 
     Args:
         images: [n, H, W] of any dtype; both sides above ``margin``.
         margin: pixels added on every side.
-        top: first line to return, counted in the mirrored image.
+        top: first line to return, counted in the padded image.
         lines: number of lines to return.
         out: where to write the result; default: new memory.
 
@@ -242,7 +242,7 @@ def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor |
 
 
 def empty_real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return uninitialized float32 memory for many real-valued maps."""
+    """Return an uninitialized float32 tensor for many real-valued maps."""
     if device.type == "cpu" and not torch.compiler.is_compiling():
         # NumPy asks the system for large pages. Twelve real maps are 48 times their image, and the first write to so
         # many small pages takes longer than most operators.

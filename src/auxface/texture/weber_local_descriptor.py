@@ -71,13 +71,13 @@ def weber_local_descriptor(
 
 
 def plain_excitation(window: np.ndarray, alpha: float = 3, eps: float = 1) -> float:
-    """Return the differential excitation of the center pixel of a window [3, 3], by the definition."""
+    """Return the differential excitation of the center pixel of a window [3, 3], directly from the definition."""
     center = int(window[1, 1])
     return math.atan(alpha * sum(int(window[1 + r, 1 + c]) - center for r, c in EIGHT) / max(center, eps))
 
 
 def plain_orientation(window: np.ndarray, sectors: int = 8) -> int:
-    """Return the orientation code of the center pixel of a window [3, 3], by the definition."""
+    """Return the orientation code of the center pixel of a window [3, 3], directly from the definition."""
     north, south, west, east = (int(window[r, c]) for r, c in ((0, 1), (2, 1), (1, 0), (1, 2)))
     angle = math.atan2(west - east, south - north) + math.pi
     return math.floor(angle / (2 * math.pi / sectors) + 0.5) % sectors

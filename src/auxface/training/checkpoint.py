@@ -52,7 +52,7 @@ class RunState:
         step: optimizer steps done.
         epoch: epochs done.
         step_in_epoch: steps done of the current epoch.
-        best_value: best validation figure so far, or None.
+        best_value: best validation metric so far, or None.
         best_epoch: epoch of the best figure, counted from 1; 0 before the first validation.
         validations_since_best: validations since the best figure.
         sums: sums of the scalars that the steps of the current epoch have logged.

@@ -56,7 +56,7 @@ class RunLogs:
             self.curves.write(step, values)
 
     def epoch(self, epoch: int, step: int, **values: float) -> None:
-        """Log the means over an epoch, and its validation figure."""
+        """Log the means over an epoch, and its validation metric."""
         if self.epochs is not None:
             self.epochs.write(epoch=epoch, step=step, **values)
         if self.curves is not None:

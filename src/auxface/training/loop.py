@@ -56,7 +56,7 @@ class TrainingResult:
     Attributes:
         model: model with its best weights, in evaluation mode.
         best_epoch: epoch of the best weights, counted from 1.
-        best_value: their validation figure; None if it could not be measured.
+        best_value: their validation metric; None if it could not be measured.
         seconds: duration of training.
         epochs: epochs that were planned: those of the recipe, or fewer if ``train.max_seconds`` shortened the run.
     """

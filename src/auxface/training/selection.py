@@ -91,8 +91,8 @@ def is_better(value: float | None, best: float | None) -> bool:
     At equal figures the earlier epoch is kept. Where a figure could not be measured, the later epoch is kept.
 
     Args:
-        value: validation figure of the epoch; None if it could not be measured.
-        best: validation figure of the best weights so far; None before the first validation, or if not measured.
+        value: validation metric of the epoch; None if it could not be measured.
+        best: validation metric of the best weights so far; None before the first validation, or if not measured.
     """
     return value is None or best is None or value > best
 

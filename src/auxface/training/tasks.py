@@ -63,7 +63,7 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
 
 
 def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
-    """Return the recipe with a validation figure that its tasks have: ``verification_auc`` for identity labels.
+    """Return the recipe with a validation metric that its tasks have: ``verification_auc`` for identity labels.
 
     Raises:
         InputError: the recipe sets a figure that its tasks lack.
