@@ -77,6 +77,7 @@ def test_the_example_of_the_package_runs():
 EXAMPLES = (
     *("prepare", "show_data", "write_shards", "merge_manifests", "texture_sheet", "texture_learnable"),
     *("plan", "train", "evaluate", "audit", "predict", "explain"),
+    *("embed", "search", "verify"),
     *("export", "Predictor", "JointModel", "demo", "doctor", "study", "study_report", "serve_model"),
 )
 

@@ -15,6 +15,9 @@ Models:
     train              Train a model on a manifest and write its directory.
     evaluate           Measure models on a split: predictions and a report by group.
     predict            Predict the classes of images and videos.
+    embed              Write the embeddings of faces as a table.
+    search             Find the faces of a table that are nearest to a face.
+    verify             Measure a model on pairs of images of one person and of two.
     explain            Draw the parts of an image that an answer depends on.
     export             Write a model as an ONNX file.
     serve_model        Serve a model as an HTTP API with a web page.
@@ -57,11 +60,14 @@ if TYPE_CHECKING:
     from auxface.demo import demo
     from auxface.doctor import doctor
     from auxface.evaluation.audit import audit
+    from auxface.inference.embed import embed
     from auxface.inference.evaluate import evaluate
     from auxface.inference.explain import explain
     from auxface.inference.export import export
     from auxface.inference.predict import predict
     from auxface.inference.predictor import Predictor
+    from auxface.inference.search import search
+    from auxface.inference.verify import verify
     from auxface.model import JointModel
     from auxface.objectives.reconstruction.learnable import texture_learnable
     from auxface.serve.server import serve_model
@@ -76,6 +82,7 @@ __all__ = [
     "audit",
     "demo",
     "doctor",
+    "embed",
     "evaluate",
     "evaluation",
     "explain",
@@ -84,6 +91,7 @@ __all__ = [
     "plan",
     "predict",
     "prepare",
+    "search",
     "serve_model",
     "show_data",
     "study",
@@ -92,6 +100,7 @@ __all__ = [
     "texture_learnable",
     "texture_sheet",
     "train",
+    "verify",
     "write_shards",
 ]
 
@@ -102,6 +111,7 @@ _MODULES = {
     "audit": "auxface.evaluation.audit",
     "demo": "auxface.demo",
     "doctor": "auxface.doctor",
+    "embed": "auxface.inference.embed",
     "evaluate": "auxface.inference.evaluate",
     "explain": "auxface.inference.explain",
     "export": "auxface.inference.export",
@@ -109,6 +119,7 @@ _MODULES = {
     "plan": "auxface.training.plan",
     "predict": "auxface.inference.predict",
     "prepare": "auxface.data.prepare.prepare",
+    "search": "auxface.inference.search",
     "serve_model": "auxface.serve.server",
     "show_data": "auxface.data.show",
     "study": "auxface.studies.study",
@@ -116,6 +127,7 @@ _MODULES = {
     "texture_learnable": "auxface.objectives.reconstruction.learnable",
     "texture_sheet": "auxface.data.texture_sheet",
     "train": "auxface.training.train",
+    "verify": "auxface.inference.verify",
     "write_shards": "auxface.data.shards.writing",
 }
 

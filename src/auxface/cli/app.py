@@ -14,6 +14,7 @@ from auxface.cli import (
     data,
     demo,
     evaluate,
+    identity,
     predict,
     prepare,
     serve,
@@ -33,6 +34,8 @@ _ORDER = (
     "evaluate",
     "audit",
     "predict",
+    "embed",
+    "search",
     "explain",
     "export",
     "serve",
@@ -82,6 +85,8 @@ app.command(name="train")(train.train_command)
 app.command(name="evaluate")(evaluate.command)
 app.command(name="audit")(audit.command)
 app.command(name="predict")(predict.predict_command)
+app.command(name="embed")(identity.embed_command)
+app.command(name="search")(identity.search_command)
 app.command(name="explain")(predict.explain_command)
 app.command(name="export")(predict.export_command)
 app.command(name="serve")(serve.command)

@@ -1,5 +1,6 @@
 """The command ``auxface evaluate``."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,14 @@ def command(
             max=10_000,
         ),
     ] = 0,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs",
+            help="Verification instead: LFW's pairs.txt, a table (path1, path2, same, fold), or an identity label for "
+            "all pairs of the split.",
+        ),
+    ] = None,
     *,
     resamples: Resamples,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap, corruptions and masks.", min=0)] = 0,
@@ -55,6 +64,14 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Measure models on a split; write predictions, report.html, report.json and CSV files."""
+    if pairs is not None:
+        unused = {"--onnx": onnx, "--corruption": corruption, "--severity": severity, "--baseline": baseline}
+        given = [name for name, value in (unused | {"--explain": explain}).items() if value]
+        _verify(
+            models or [], data, out, pairs, given, split, resamples=resamples, seed=seed, device=device,
+            overwrite=overwrite, as_json=as_json,
+        )  # fmt: skip
+        return
     from auxface.cli.audit import print_audit
     from auxface.inference.evaluate import DEFAULT_CORRUPTIONS, SEVERITIES, evaluate
 
@@ -76,6 +93,42 @@ def command(
         overwrite=overwrite,
     )
     print_audit(audit, out / "report.html", as_json=as_json)
+
+
+def _verify(
+    models: list[Path],
+    data: Path,
+    out: Path,
+    pairs: str,
+    unused: list[str],
+    split: str,
+    *,
+    resamples: int,
+    seed: int,
+    device: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from auxface.errors import InputError
+    from auxface.inference.verify import verify
+
+    if unused:
+        raise InputError(f"{unused[0]} does not apply to --pairs; remove it")
+    if len(models) != 1:
+        raise InputError(f"--pairs measures one model directory, and {len(models)} are given")
+    report = verify(
+        models[0], data, pairs, out, split=split, resamples=resamples, seed=seed, device=device, overwrite=overwrite
+    )
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    for name, each in report["tasks"]["same_person"]["overall"].items():
+        if each["value"] is not None:
+            span = "" if each["low"] is None else f" ({each['low']:.3f} to {each['high']:.3f})"
+            typer.echo(f"{name}: {each['value']:.3f}{span}")
+    for name, each in report["auc_differences"].items():
+        typer.echo(f"AUC minus that of {name}: {each['value']:+.3f} ({each['low']:+.3f} to {each['high']:+.3f})")
+    typer.echo(f"report: {out / 'report.html'}")
 
 
 def _named(models: list[Path]) -> dict[str, Path]:

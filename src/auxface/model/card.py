@@ -25,8 +25,9 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     if config.tasks:
         lines += ["| task | kind | classes |", "|---|---|---|"]
         lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
-    else:
+    elif not recipe.trains_tasks:
         lines += ["Pre-trained without a task: it predicts nothing. Start a training with `encoder.init_from`."]
+    lines += _identity(config)
     encoder = recipe.encoder
     lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
@@ -180,6 +181,30 @@ def _training_split_figures(figures: object) -> list[str]:
     if not rows:
         return []
     return ["Figures of the auxiliaries about the training split:", "", "| figure | value |", "|---|---|", *rows, ""]
+
+
+def _identity(config: ModelConfig) -> list[str]:
+    """Return the section on the embedding of people; empty for a model that was not trained on identities."""
+    primary, found = config.recipe.primary, config.verification
+    if primary.kind != "metric_learning" or (config.tasks and found is None):
+        return []
+    lines = ["", "## Identity", ""]
+    lines += [
+        f"It gives each face an embedding of {primary.embedding_width} numbers ({primary.loss}); see `auxface embed`."
+    ]
+    if found is not None:
+        lines += [
+            f"From a similarity of {found.threshold:.4f} two faces count as one person. On the {found.pairs} pairs of "
+            f"{found.people} validation people, on which this was chosen, the false match rate was "
+            f"{found.false_match_rate:.1%} and the false non-match rate {found.false_non_match_rate:.1%}."
+        ]
+    return [
+        *lines,
+        "",
+        "This is recognition technology. A false match has a cost for the person who is matched, and a similarity is "
+        "not evidence of identity. Have the consent of the people whose faces you compare. The model holds no gallery: "
+        "neither the names nor the proxies of the people that it was trained on.",
+    ]
 
 
 def _clips(config: ModelConfig) -> str:

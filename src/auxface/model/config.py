@@ -124,6 +124,22 @@ class TaskRecord(BaseModel):
         )
 
 
+class VerificationRecord(BaseModel):
+    """The similarity from which two images count as one person, chosen on the pairs of the validation split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    label: str
+    """The identity label that was learned."""
+    threshold: float
+    rule: Literal["balanced_accuracy"] = "balanced_accuracy"
+    """The mean of false match rate and false non-match rate is smallest."""
+    false_match_rate: float
+    false_non_match_rate: float
+    pairs: int
+    people: int
+
+
 class Selection(BaseModel):
     """The epoch and the validation metric by which these weights were selected."""
 
@@ -146,6 +162,8 @@ class ModelConfig(BaseModel):
     """Empty for a model of pre-training alone, or of identities alone."""
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
+    verification: VerificationRecord | None = None
+    """None without an identity label, or where no person of the validation split has two images."""
     video_rule: Literal["mean", "median", "max"] = "mean"
     """How the scores of frames are combined to the score of a video."""
     provenance: dict[str, Any] = Field(default_factory=dict)

@@ -26,16 +26,19 @@ from scipy.special import expit, softmax
 from torch import Tensor
 
 from auxface.evaluation import (
+    all_pairs,
     choose_abstain_band,
     choose_abstain_confidence,
     choose_level_thresholds,
+    choose_pair_threshold,
     choose_threshold,
     fit_temperature,
+    pair_similarity,
 )
 from auxface.evaluation.clusters import VIDEO
 from auxface.model import JointModel
-from auxface.model.config import LevelThresholdRecord, TaskRecord
-from auxface.model.scoring import model_outputs
+from auxface.model.config import LevelThresholdRecord, TaskRecord, VerificationRecord
+from auxface.model.scoring import embed_images, model_outputs
 from auxface.objectives import LearnedTask
 from auxface.training.distributed import gather_rows
 
@@ -83,6 +86,41 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
     if validation.videos is not None:
         logits, labels = video_level(model.primary.tasks, logits, labels, validation.videos)
     return model.primary.validation_figure(model.recipe.train.select_on, logits, labels)
+
+
+def choose_same_person(
+    model: JointModel, images: np.ndarray, labels: Mapping[str, Tensor]
+) -> VerificationRecord | None:
+    """Choose the similarity from which two images count as one person, on all pairs of validation images.
+
+    Args:
+        model: the model.
+        images: images of the validation split, or clips.
+        labels: labels of the validation split per task; the first identity task is used.
+
+    Returns:
+        None without an identity task, or without pairs of both kinds.
+    """
+    task = next((task for task in model.primary.tasks if task.identity), None)
+    if task is None:
+        return None
+    known = labels[task.name].numpy() >= 0
+    people = labels[task.name].numpy()[known]
+    first, second = all_pairs(people)
+    same = people[first] == people[second]
+    if not same.any() or same.all():
+        return None
+    embeddings = embed_images(model, images)[known]
+    similarity = pair_similarity(embeddings[first], embeddings[second])
+    threshold = choose_pair_threshold(similarity, same)
+    return VerificationRecord(
+        label=task.name,
+        threshold=threshold,
+        false_match_rate=float((similarity >= threshold)[~same].mean()),
+        false_non_match_rate=float((similarity < threshold)[same].mean()),
+        pairs=len(same),
+        people=len(np.unique(people[np.union1d(first, second)])),
+    )
 
 
 def is_better(value: float | None, best: float | None) -> bool:

@@ -26,7 +26,7 @@ from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.encoders.pretrained import weights_record
 from auxface.errors import InputError
-from auxface.model.config import ModelConfig, Selection, TaskRecord
+from auxface.model.config import ModelConfig, Selection, TaskRecord, VerificationRecord
 from auxface.model.directory import MODEL_FILES, SavedModel, write_model_files
 from auxface.model.scoring import score_images
 from auxface.objectives import check_auxiliaries
@@ -62,7 +62,7 @@ from auxface.training.logging import read_entries
 from auxface.training.loop import TrainingResult, run_training
 from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
-from auxface.training.selection import calibrate
+from auxface.training.selection import calibrate, choose_same_person
 from auxface.training.training_summary import conclusions, describe_effect, effect_warnings, last_figures, task_figures
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
 
@@ -337,9 +337,11 @@ def _configuration(
         made = calibrate(task, own, labels, abstain_accuracy=recipe.train.abstain_accuracy, groups=groups)
         evidence = measure_evidence(made, own, labels, rows.table)
         records.append(made.model_copy(update={"evidence": evidence}))
+    verification = choose_same_person(result.model, validation.images, validation.labels)
     return ModelConfig(
         recipe=recipe,
         tasks=tuple(records),
+        verification=verification,
         crop=None if crop is None else dict(crop),
         selection=Selection(
             split="val", metric=recipe.selection_metric, value=result.best_value, epoch=result.best_epoch
@@ -360,12 +362,26 @@ def _configuration(
             validation=figures,
             conclusions=[
                 *conclusions(figures, result.best_epoch, result.epochs, records),
+                *_same_person(verification, result.best_value, recipe),
                 *_shortened(recipe, result),
             ],
             epochs=result.epochs,
             training_seconds=round(result.seconds, 1),
         ),
     )
+
+
+def _same_person(found: VerificationRecord | None, value: float | None, recipe: Recipe) -> list[str]:
+    """Return sentences on the embedding and on the threshold of one person."""
+    if found is None:
+        return []
+    figure = "" if value is None else f"validation {recipe.selection_metric.replace('_', ' ')} {value:.3f}, "
+    return [
+        f"{found.label}: {figure}{found.pairs} pairs of {found.people} people; from a similarity of "
+        f"{found.threshold:.3f} two images count as one person, with false match rate {found.false_match_rate:.1%} and "
+        f"false non-match rate {found.false_non_match_rate:.1%} on these pairs.",
+        "Next: measure pairs of other people with auxface evaluate --pairs.",
+    ]
 
 
 def _shortened(recipe: Recipe, result: TrainingResult) -> list[str]:

@@ -163,7 +163,7 @@ _LFW_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-deepfunneled/lfw
 def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
     """Read LFW: the images and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
     folder = require_folder(root, _LFW_FOLDERS, "lfw")
-    pairs = _lfw_pairs(require_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
+    pairs = read_lfw_pairs(require_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
     if only_pairs:
         sides = [pairs[[f"source_{side}", f"frame_{side}"]].set_axis(["source", "frame"], axis=1) for side in "ab"]
         table = pd.concat(sides).drop_duplicates().sort_values(["source", "frame"]).reset_index(drop=True)
@@ -181,7 +181,8 @@ def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
     return Listing(table, {"identity": Label("identity")}, extra_tables={"pairs": pairs}, boundary=root)
 
 
-def _lfw_pairs(path: Path) -> pd.DataFrame:
+def read_lfw_pairs(path: Path) -> pd.DataFrame:
+    """Read a file of pairs in the form of LFW: columns fold, source_a, frame_a, source_b, frame_b and same."""
     lines = [line.split() for line in read_lines(path)]
     wrong = InputError(f"{path}: expected a line with folds and pairs, then NAME 1 2 or NAME 1 OTHER 2 on each line")
     try:

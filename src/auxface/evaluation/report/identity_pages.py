@@ -1,0 +1,187 @@
+"""The page of a verification, and the page of a search: one HTML file each, in the style of the other reports."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.report.charts import Line, line_chart
+from auxface.evaluation.verification import PairFigures, ScoredPairs
+
+TERMS = {
+    "fold_accuracy": "accuracy over folds",
+    "accuracy": "accuracy at the stored threshold",
+    "auc": "AUC",
+    "eer": "equal error rate",
+    "tar_at_far_0.1": "TAR at FAR 0.1",
+    "tar_at_far_0.01": "TAR at FAR 0.01",
+    "tar_at_far_0.001": "TAR at FAR 0.001",
+    "fmr": "false match rate",
+    "fnmr": "false non-match rate",
+    "recall_at_1": "recall at 1",
+    "recall_at_5": "recall at 5",
+    "recall_at_10": "recall at 10",
+    "map_at_r": "MAP at R",
+}
+_BINS = 30
+
+
+def verification_page(
+    title: str,
+    systems: Mapping[str, tuple[ScoredPairs, PairFigures, Mapping[str, Estimate]]],
+    *,
+    differences: Mapping[str, Estimate],
+    threshold: Mapping[str, Any] | None,
+    notes: Sequence[str],
+    files: Sequence[str],
+) -> str:
+    """Return the page of a verification as HTML.
+
+    Args:
+        title: title of the page.
+        systems: the model first, then the baselines: pairs with their similarities, figures, and retrieval.
+        differences: AUC of the model minus that of each baseline.
+        threshold: the model's record of its threshold; None if it stores none.
+        notes: sentences on the method and the data.
+        files: names of the CSV files beside the page, without suffix.
+    """
+    model, (pairs, figures, _) = next(iter(systems.items()))
+    names = [name for name in TERMS if any(name in _all(found) for found in systems.values())]
+    table = [(TERMS[name], [_cell(_all(found).get(name)) for found in systems.values()]) for name in names]
+    return (
+        _environment()
+        .get_template("verification.html.j2")
+        .render(
+            title=title,
+            model=model,
+            systems=list(systems),
+            sentences=_opening(model, figures, differences, pairs),
+            table=table,
+            charts=[_roc(systems), _similarities(pairs, threshold)],
+            groups=[
+                (group.replace("_", " "), [(level, *map(_cell, each.values())) for level, each in levels.items()])
+                for group, levels in figures.groups.items()
+            ],
+            folds=[f"{value:.1%}" for value in figures.folds],
+            threshold=threshold,
+            notes=notes,
+            files=files,
+        )
+    )
+
+
+def search_page(
+    title: str,
+    queries: Sequence[tuple[str, Sequence[tuple[str | None, str, float, float, bool | None]]]],
+    *,
+    faces: int,
+    threshold: float | None,
+) -> str:
+    """Return the page of a search as HTML.
+
+    Args:
+        title: title of the page.
+        queries: per query its image as a ``data:`` URL, and per hit image, name, similarity, distance, and whether the
+            similarity reaches the threshold.
+        faces: number of faces that were searched.
+        threshold: the model's threshold; None if it stores none.
+    """
+    return (
+        _environment()
+        .get_template("search.html.j2")
+        .render(title=title, queries=queries, faces=faces, threshold=threshold)
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("auxface.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _all(found: tuple[ScoredPairs, PairFigures, Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    return {**found[1].estimates, **found[2]}
+
+
+def _cell(estimate: Estimate | None) -> tuple[str, str]:
+    """Return the value and its interval, or the reason why there is none."""
+    if estimate is None:
+        return "–", ""
+    if estimate.value is None:
+        return "–", f"not measurable: {estimate.why}"
+    span = estimate.why or ""
+    if estimate.low is not None and estimate.high is not None:
+        span = f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return f"{estimate.value:.3f}", f"{span}; n {estimate.n:,}, {estimate.clusters:,} people"
+
+
+def _opening(
+    model: str, figures: PairFigures, differences: Mapping[str, Estimate], pairs: ScoredPairs
+) -> list[tuple[str, str, str]]:
+    """Return question, figure and sentence of the opening."""
+    genuine, auc = int(pairs.same.sum()), figures.estimates["auc"]
+    text = (
+        f"Probability that in {model} a pair of one person is more similar than a pair of two people (AUC; 0.5 is "
+        f"chance). 95% interval {_cell(auc)[1]}. {genuine:,} pairs of one person, {len(pairs.same) - genuine:,} of two."
+    )
+    found = [("Are images of one person more similar?", _cell(auc)[0], text)]
+    for name, each in differences.items():
+        if each.value is None or each.low is None or each.high is None:
+            verdict = "The difference has no interval"
+        elif each.low > 0:
+            verdict = f"{model} has the higher AUC"
+        elif each.high < 0:
+            verdict = f"{model} has the lower AUC"
+        else:
+            verdict = "No significant difference"
+        value = "–" if each.value is None else f"{each.value:+.3f}"
+        text = f"AUC of {model} minus that of {name}: {verdict}. {_cell(each)[1]}."
+        found.append((f"Is it better than {name}?", value, text))
+    if "fmr" in figures.estimates:
+        fmr, fnmr = (_cell(figures.estimates[name]) for name in ("fmr", "fnmr"))
+        text = (
+            f"At the threshold that was chosen on validation people, this fraction of the pairs of two people is taken "
+            f"for one person ({fmr[1]}), and {fnmr[0]} of the pairs of one person for two ({fnmr[1]})."
+        )
+        found.append(("How often are two people taken for one?", fmr[0], text))
+    return found
+
+
+def _roc(systems: Mapping[str, tuple[ScoredPairs, PairFigures, Mapping[str, Estimate]]]) -> dict[str, str]:
+    lines = []
+    for place, (pairs, _, _) in enumerate(systems.values()):
+        order = np.argsort(-np.asarray(pairs.similarity), kind="stable")
+        same = np.asarray(pairs.same)[order]
+        true, false = np.cumsum(same) / same.sum(), np.cumsum(~same) / (~same).sum()
+        lines.append(Line(place, [0.0, *false.tolist()], [0.0, *true.tolist()]))
+    svg = line_chart(
+        "roc",
+        lines,
+        x_label="false match rate",
+        percent=True,
+        limits=(0, 1),
+        whole_x=False,
+        diagonal=True,
+        marked=False,
+    )
+    return {"name": "True match rate", "alt": "ROC curves; the figures are in the table above", "svg": svg}
+
+
+def _similarities(pairs: ScoredPairs, threshold: Mapping[str, Any] | None) -> dict[str, str]:
+    similarity, same = np.asarray(pairs.similarity), np.asarray(pairs.same)
+    edges = np.linspace(similarity.min(), similarity.max() + 1e-9, _BINS + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).tolist()
+    lines = [
+        Line(place, middles, (np.histogram(similarity[rows], edges)[0] / rows.sum()).tolist(), dashed=bool(place))
+        for place, rows in enumerate((same, ~same))
+    ]
+    svg = line_chart("similarities", lines, x_label="similarity", percent=True, whole_x=False, marked=False)
+    at = "" if threshold is None else f"; threshold {threshold['threshold']:.3f}"
+    name = f"Pairs by similarity (dashed: of two people{at})"
+    return {"name": name, "alt": "Distribution of the similarities of both kinds of pairs", "svg": svg}

@@ -1,0 +1,306 @@
+"""Verification and retrieval with embeddings: figures with intervals by person.
+
+A pair of images is **genuine** if both show one person, otherwise an **impostor** pair. It is accepted if its
+similarity reaches a threshold. FMR (false match rate) is the fraction of impostor pairs that are accepted, FNMR (false
+non-match rate) that of genuine pairs that are rejected.
+
+Pairs that share a person are not independent. Each resample therefore draws people with replacement: a genuine pair
+counts as often as its person was drawn, an impostor pair as often as the product of both (the subset bootstrap of
+biometrics, Bolle et al., 2004, for two people).
+
+>>> pairs = ScoredPairs(np.array([0.9, 0.8, 0.3, 0.1]), np.array([1, 1, 0, 0], bool), list("abab"), list("abba"))
+>>> measure_pairs(pairs, resamples=100).estimates["auc"].value
+1.0
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, Resampling, draw_resamples
+from auxface.evaluation.measure import MINIMUM_CLUSTERS
+
+FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
+RANKS = (1, 5, 10)
+_BLOCK = 8_000_000
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """Pairs of images with their similarity.
+
+    Attributes:
+        similarity: float [P].
+        same: bool [P], whether both images show one person.
+        first: person of the first image, [P].
+        second: person of the second image, [P].
+        fold: int64 [P], the fold of each pair in a protocol of folds; None: there are none.
+        groups: per group, the level of each pair, [P]: that of both images; None where they differ or it is unknown.
+    """
+
+    similarity: np.ndarray
+    same: np.ndarray
+    first: Sequence[object] | np.ndarray
+    second: Sequence[object] | np.ndarray
+    fold: np.ndarray | None = None
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """The figures of a set of pairs.
+
+    Attributes:
+        estimates: ``auc``, ``eer``, ``tar_at_far_0.1`` and so on; ``fold_accuracy`` where there are folds; and where a
+            threshold was given, ``accuracy``, ``fmr`` and ``fnmr`` at it.
+        folds: accuracy of each fold at the threshold that is best on the others.
+        groups: ``fmr`` and ``fnmr`` per group and level.
+        draws: ``auc`` on the data and on every resample, to compare two models on the same pairs.
+    """
+
+    estimates: dict[str, Estimate]
+    folds: list[float]
+    groups: dict[str, dict[str, dict[str, Estimate]]]
+    draws: np.ndarray
+
+
+def measure_pairs(
+    pairs: ScoredPairs, *, threshold: float | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> PairFigures:
+    """Measure verification on pairs.
+
+    Args:
+        pairs: pairs of both kinds.
+        threshold: similarity from which a pair counts as one person, chosen on other data; None: none is stored.
+        resamples: bootstrap resamples of people.
+        seed: seed of the resamples.
+
+    Raises:
+        ValueError: pairs of one kind only, or similarities that are not finite.
+    """
+    same = np.asarray(pairs.same, dtype=bool)
+    if same.all() or not same.any() or not np.isfinite(pairs.similarity).all():
+        raise ValueError("expected pairs of one person and pairs of two people, with finite similarities")
+    people = _People(pairs, resamples, seed)
+    curve = _Curve(pairs.similarity, same)
+    names = ["auc", "eer", *(f"tar_at_far_{rate:g}" for rate in FALSE_ACCEPT_RATES)]
+    values = people.map(lambda weights: curve.figures(weights), len(names))
+    estimates: dict[str, Estimate] = {}
+    impostors = int((~same).sum())
+    for name, draws in zip(names, values):
+        rate = float(name.rsplit("_", 1)[1]) if name.startswith("tar") else 1.0
+        why = None
+        if rate < 1 / impostors:
+            why = f"needs {1 / rate:.0f} pairs of two people, and there are {impostors}"
+        estimates[name] = people.estimate(draws, np.ones(len(same), bool), why)
+    folds: list[float] = []
+    if pairs.fold is not None and len(np.unique(pairs.fold)) > 1:
+        protocol = _Folds(curve, pairs.fold)
+        folds = protocol.accuracies(np.ones(len(same))).tolist()
+        draws = people.map(lambda weights: [float(np.nanmean(protocol.accuracies(weights)))], 1)[0]
+        estimates["fold_accuracy"] = people.estimate(draws, np.ones(len(same), bool))
+    groups: dict[str, dict[str, dict[str, Estimate]]] = {}
+    if threshold is not None:
+        accepted = np.asarray(pairs.similarity) >= threshold
+        estimates["accuracy"] = people.rate(accepted == same, np.ones(len(same), bool))
+        estimates |= _error_rates(people, accepted, same, np.ones(len(same), bool))
+        for group, levels in pairs.groups.items():
+            levels = pd.Series(list(levels), dtype=object)
+            groups[group] = {
+                str(level): _error_rates(people, accepted, same, (levels == level).to_numpy())
+                for level in sorted(levels.dropna().unique(), key=str)
+            }
+    return PairFigures(estimates, folds, groups, values[0])
+
+
+def auc_difference(first: PairFigures, second: PairFigures) -> Estimate:
+    """Return the AUC of the first minus that of the second, paired: both measured on the same pairs and resamples."""
+    known = first.estimates["auc"]
+    draws = Draws(first.draws - second.draws, known.n, known.clusters, bounds=(-1.0, 1.0))
+    return draws.estimate()
+
+
+def choose_pair_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
+    """Return the similarity with the smallest mean of FMR and FNMR: the middle between two neighboring values.
+
+    Raises:
+        ValueError: pairs of one kind only.
+    """
+    same = np.asarray(same, dtype=bool)
+    if same.all() or not same.any():
+        raise ValueError("expected pairs of one person and pairs of two people")
+    curve = _Curve(np.asarray(similarity, dtype=float), same)
+    fmr, fnmr = curve.error_rates(np.ones(len(same)))
+    return float(curve.thresholds[int(np.argmin(fmr + fnmr))])
+
+
+def measure_retrieval(
+    embeddings: np.ndarray, identity: Sequence[object], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Estimate]:
+    """Measure retrieval: each image is a query among all others, and those of its person are to be found.
+
+    ``recall_at_K`` is the fraction of queries with an image of their person among the K most similar. ``map_at_r`` is
+    the mean average precision at R, where R is the number of other images of the person (Musgrave et al., 2020).
+    Queries without one do not count. Intervals are by person, for the given gallery.
+
+    Args:
+        embeddings: float [N, D], of unit length.
+        identity: person of each image, [N]; images without one (None or NaN) are in the gallery only.
+        resamples: bootstrap resamples of people.
+        seed: seed of the resamples.
+    """
+    persons = pd.Series(list(identity), dtype=object)
+    codes = pd.factorize(persons)[0]
+    values = _retrieval_values(np.asarray(embeddings, dtype=float), codes)
+    asked = np.flatnonzero(~np.isnan(values["map_at_r"]))
+    if not len(asked):
+        why = "no person has two images"
+        return {name: Estimate(None, None, None, 0, 0, why) for name in values}
+    people, cluster = np.unique(codes[asked], return_inverse=True)
+    resampling = draw_resamples(len(people), resamples, seed)
+    found: dict[str, Estimate] = {}
+    for name, each in values.items():
+        level = np.zeros(len(asked), dtype=np.int64)
+        ratios = resampling.ratios(each[asked], None, level=level, levels=1, cluster=cluster)[0]
+        found[name] = _estimate(ratios, len(asked), len(people))
+    return found
+
+
+class _People:
+    """The people of pairs, and the weights of pairs on every resample of people."""
+
+    def __init__(self, pairs: ScoredPairs, resamples: int, seed: int) -> None:
+        both = pd.factorize(np.concatenate([np.asarray(pairs.first, object), np.asarray(pairs.second, object)]))[0]
+        self.first, self.second = both[: len(pairs.same)], both[len(pairs.same) :]
+        self.same = np.asarray(pairs.same, dtype=bool)
+        self.resampling: Resampling = draw_resamples(int(both.max()) + 1, resamples, seed)
+
+    def map(self, figures: Callable[[np.ndarray], Sequence[float]], count: int) -> np.ndarray:
+        """Return ``count`` figures of the weighted pairs on the data and on every resample, float64 [count, 1+R]."""
+        bundle, weights = self.resampling.bundle, self.resampling.weights
+        columns = weights.shape[1]
+        values = np.full((count, columns), np.nan)
+        for column in range(columns):
+            drawn = weights[bundle, column].astype(np.float64)
+            pair = drawn[self.first] * np.where(self.same, 1.0, drawn[self.second])
+            if pair[self.same].any() and pair[~self.same].any():
+                values[:, column] = figures(pair)
+        return values
+
+    def rate(self, hit: np.ndarray, rows: np.ndarray) -> Estimate:
+        """Return the fraction of the chosen pairs that are hits."""
+        bundle, weights = self.resampling.bundle, self.resampling.weights.astype(np.float64)
+        first, second = weights[bundle[self.first[rows]]], weights[bundle[self.second[rows]]]
+        pair = first * np.where(self.same[rows, None], 1.0, second)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = (pair * hit[rows, None]).sum(axis=0) / pair.sum(axis=0)
+        return self.estimate(draws, rows)
+
+    def estimate(self, draws: np.ndarray, rows: np.ndarray, why: str | None = None) -> Estimate:
+        people = len(np.unique(np.concatenate([self.first[rows], self.second[rows]])))
+        return _estimate(draws, int(rows.sum()), people, why)
+
+
+def _estimate(draws: np.ndarray, n: int, people: int, why: str | None = None) -> Estimate:
+    if why is None and people < MINIMUM_CLUSTERS:
+        why = f"{people} people; at least {MINIMUM_CLUSTERS} are needed"
+    return Draws(draws, n, people, why=why, bounds=(0.0, 1.0)).estimate()
+
+
+def _error_rates(people: _People, accepted: np.ndarray, same: np.ndarray, rows: np.ndarray) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
+    for name, hit, kind in (("fmr", accepted, ~same), ("fnmr", ~accepted, same)):
+        chosen = rows & kind
+        what = "pairs of two people" if name == "fmr" else "pairs of one person"
+        empty = Estimate(None, None, None, 0, 0, f"no {what}")
+        found[name] = people.rate(hit, chosen) if chosen.any() else empty
+    return found
+
+
+class _Curve:
+    """Pairs sorted by similarity; equal similarities are one step of the curve.
+
+    Attributes:
+        thresholds: float [K+1], below the lowest similarity, between neighbors, and above the highest.
+    """
+
+    def __init__(self, similarity: np.ndarray, same: np.ndarray) -> None:
+        similarity = np.asarray(similarity, dtype=float)
+        self.order = np.argsort(similarity, kind="stable")
+        ordered = similarity[self.order]
+        self.starts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) > 0]))
+        self.same = same[self.order]
+        steps = ordered[self.starts]
+        self.thresholds = np.concatenate([[steps[0]], (steps[1:] + steps[:-1]) / 2, [np.nextafter(steps[-1], np.inf)]])
+
+    def steps(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weight of genuine and of impostor pairs at each step, float [K] each."""
+        ordered = weights[self.order]
+        genuine = np.add.reduceat(ordered * self.same, self.starts)
+        return genuine, np.add.reduceat(ordered * ~self.same, self.starts)
+
+    def error_rates(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return FMR and FNMR at each threshold, float [K+1] each."""
+        genuine, impostor = self.steps(weights)
+        below = np.concatenate([[0.0], np.cumsum(impostor)])
+        rejected = np.concatenate([[0.0], np.cumsum(genuine)])
+        return 1 - below / below[-1], rejected / rejected[-1]
+
+    def figures(self, weights: np.ndarray) -> list[float]:
+        """Return AUC, EER and the TAR at each of :data:`FALSE_ACCEPT_RATES`."""
+        genuine, impostor = self.steps(weights)
+        below = np.cumsum(impostor) - impostor / 2
+        auc = float((genuine * below).sum() / (genuine.sum() * impostor.sum()))
+        fmr, fnmr = self.error_rates(weights)
+        at = int(np.argmax(fnmr >= fmr))
+        gap, before = fnmr[at] - fmr[at], fmr[at - 1] - fnmr[at - 1]
+        eer = (fmr[at - 1] * gap + fmr[at] * before) / (gap + before)
+        return [auc, float(eer), *(float((1 - fnmr[fmr <= rate + 1e-9]).max()) for rate in FALSE_ACCEPT_RATES)]
+
+
+class _Folds:
+    """The protocol of LFW: the accuracy on each fold, at the threshold with the best accuracy on the other folds."""
+
+    def __init__(self, curve: _Curve, fold: np.ndarray) -> None:
+        self.curve = curve
+        self.folds = [np.asarray(fold) == number for number in np.unique(fold)]
+
+    def accuracies(self, weights: np.ndarray) -> np.ndarray:
+        """Return the accuracy of each fold, float [F]; NaN for a fold without weight."""
+        correct, totals = [], []
+        for rows in self.folds:
+            genuine, impostor = self.curve.steps(weights * rows)
+            rejected = np.concatenate([[0.0], np.cumsum(impostor)])
+            missed = np.concatenate([[0.0], np.cumsum(genuine)])
+            correct.append(rejected + missed[-1] - missed)
+            totals.append(rejected[-1] + missed[-1])
+        per_fold = np.stack(correct)
+        best = np.argmax(per_fold.sum(axis=0) - per_fold, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return per_fold[np.arange(len(best)), best] / np.array(totals)
+
+
+def _retrieval_values(embeddings: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return recall at each rank and the average precision at R of each query, NaN where R is 0."""
+    counts = np.bincount(codes[codes >= 0], minlength=1)
+    relevant = np.where(codes >= 0, counts[codes] - 1, 0)
+    depth = min(max(*RANKS, int(relevant.max(initial=0))), len(codes) - 1)
+    values = {f"recall_at_{rank}": np.full(len(codes), np.nan) for rank in RANKS}
+    values["map_at_r"] = np.full(len(codes), np.nan)
+    step = max(1, _BLOCK // max(len(codes), 1))
+    for start in range(0, len(codes), step):
+        rows = np.arange(start, min(start + step, len(codes)))
+        similarity = embeddings[rows] @ embeddings.T
+        similarity[np.arange(len(rows)), rows] = -np.inf
+        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
+        hits = codes[nearest] == codes[rows, None]
+        precision = np.cumsum(hits, axis=1) / np.arange(1, depth + 1)
+        for place, row in enumerate(rows):
+            known = relevant[row]
+            if known > 0:
+                values["map_at_r"][row] = (precision[place, :known] * hits[place, :known]).sum() / known
+                for rank in RANKS:
+                    values[f"recall_at_{rank}"][row] = hits[place, :rank].any()
+    return values
