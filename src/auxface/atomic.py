@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written under a temporary name, then renamed. For folders see ``output_folder``.
+"""Write files atomically, under a temporary name that is then renamed. For folders see ``output_folder``.
 
 Example::
 

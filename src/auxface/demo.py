@@ -6,7 +6,7 @@ Example::
     result.page  # the report
 
 The demo shows every step from images to a report on a machine without data or GPU. One seed on synthetic faces is not
-evidence on methods.
+evidence about methods.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """``.auxface.json``: the record of the files that auxface wrote into a folder.
 
 ``files`` holds the size and SHA-256 of every file. ``pending`` holds those of files that are about to be renamed into
-place, so that a kill in the middle leaves no unknown file. ``growing`` holds patterns of names, for files that a run
-appends to or replaces until it ends.
+place, so that a process that is killed meanwhile leaves no unknown file. ``growing`` holds patterns of names, for files
+that a run appends to or replaces until it ends.
 
 Example::
 
@@ -29,7 +29,7 @@ _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{6,8}(?P<suffix>\.[^.]*)?")
 
 @dataclass(frozen=True)
 class FileState:
-    """Content of a file.
+    """The size and hash of a file.
 
     Attributes:
         size: bytes.
@@ -65,7 +65,7 @@ class FolderRecord:
         return name in self.files or name in self.pending or matches(name, self.growing)
 
     def wrote(self, name: str, path: Path) -> bool:
-        """Return whether auxface wrote this file, and it has not changed since."""
+        """Return whether auxface wrote this file and the file has not changed since."""
         if path.is_symlink() or not path.is_file():
             return False
         states = [files[name] for files in (self.files, self.pending) if name in files]

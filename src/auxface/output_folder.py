@@ -1,11 +1,11 @@
-"""Folders that auxface writes: only files that their record names are ever replaced or deleted.
+"""Write output folders; only files that the folder's record names are ever replaced or deleted.
 
 The record is ``.auxface.json``, see ``folder_record``. A subfolder with a record of its own is checked by that record.
 
 Example::
 
     check_output_folder(out, overwrite)             # before any work
-    with written_folder(out) as temporary:          # complete or not at all
+    with written_folder(out) as temporary:          # replaced only if the block succeeds
         (temporary / "report.json").write_text(...)
 """
 
@@ -180,7 +180,7 @@ def clear_folder(folder: Path) -> None:
 
 
 def delete_leftovers(folder: Path) -> None:
-    """Delete temporary files that a kill left in the folder itself, not in its subfolders."""
+    """Delete temporary files that a killed process left in the folder itself, not in its subfolders."""
     place = _resolved(folder)
     record = read_record(place) or FolderRecord()
     for path in place.iterdir():

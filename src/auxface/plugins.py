@@ -30,7 +30,7 @@ from auxface.errors import InputError
 
 
 class Named(Protocol):
-    """An object with a name."""
+    """The protocol of objects that a :class:`Registry` can hold: they have a name."""
 
     @property
     def name(self) -> str:
@@ -125,7 +125,7 @@ def nearest(word: object, known: Iterable[str], *, prefix: str = "", count: int 
         count: the largest number of suggestions.
 
     Returns:
-        `` (did you mean 'x'?)`` with the nearest known words, or an empty string where none is near.
+        `` (did you mean 'x'?)`` with the nearest known words, or an empty string if none is similar.
 
     Example:
         >>> nearest("epoch", ["batch_size", "epochs"], prefix="train.")

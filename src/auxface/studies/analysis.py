@@ -78,11 +78,11 @@ class MethodSummary:
     under_corruption: Estimate | None = None
 
     def training_seconds(self) -> float:
-        """Return the training time of one run, the mean over seeds."""
+        """Return the training time of a run in seconds, averaged over seeds."""
         return mean(record["training_seconds"] for record in self.records.values())
 
     def peak_memory_gib(self) -> float:
-        """Return the peak memory of one run in GiB, the maximum over seeds."""
+        """Return the peak memory of a run in GiB, the maximum over seeds."""
         return max(record["memory_gib"] for record in self.records.values())
 
     def encoder_parameters(self) -> int:
@@ -134,7 +134,7 @@ class StudyAnalysis:
         failed: records of failed runs.
         done: number of finished runs.
         planned: number of planned runs.
-        notes: sentences on seeds that are not finished.
+        notes: sentences about seeds that are not finished.
         resamples: number of bootstrap resamples.
     """
 

@@ -120,7 +120,7 @@ def ranks_sentence(analysis: StudyAnalysis) -> str:
 
 
 def format_difference(metric: str, value: float | None) -> str:
-    """Return a difference as text, in percentage points for metrics in percent."""
+    """Format a difference of a metric, in percentage points for metrics in percent."""
     if value is None:
         return "–"
     text = f"{100 * value:+.1f} points" if METRICS[metric].percent else format_value(metric, value, signed=True)
@@ -128,7 +128,7 @@ def format_difference(metric: str, value: float | None) -> str:
 
 
 def format_interval(metric: str, estimate: Estimate) -> str:
-    """Return the interval of a difference as text, without the unit; "" without an interval."""
+    """Format the interval of a difference, without the unit; return "" if there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
     low, high = format_difference(metric, estimate.low), format_difference(metric, estimate.high)
@@ -136,14 +136,14 @@ def format_interval(metric: str, estimate: Estimate) -> str:
 
 
 def format_p(p: float | None) -> str:
-    """Return a p-value as text."""
+    """Format a p-value with three decimals, or as ``< 0.001``."""
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def format_seeds(count: int) -> str:
-    """Return a number of seeds as text."""
+    """Format a number of seeds, such as ``3 seeds``."""
     return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
@@ -175,7 +175,7 @@ def _lines(analysis: StudyAnalysis) -> Iterator[str]:
 
 
 def means_columns(one: DataAnalysis, first: str) -> list[str]:
-    """Return the metrics of the table of means, the compared one first."""
+    """Return the metrics in the columns of the table of means, the compared metric first."""
     measured = next(iter(one.methods.values())).overall
     return [first, *(name for name in table_metrics(one.task.kind) if name != first and name in measured)]
 

@@ -174,7 +174,7 @@ def write_plan(folder: Path, study: Study, planned: int) -> None:
 
 
 def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
-    """Return the study and its number of planned runs, read from the first of several folders of results.
+    """Return the study and its number of planned runs, read from the first of the given folders of results.
 
     Raises:
         InputError: a folder has no ``study.json``, an invalid one, or one of another study.

@@ -64,7 +64,7 @@ class Run:
 
 
 def plan_runs(study: Study, folder: Path) -> list[Run]:
-    """Return every run in order: seed by seed, all labels before fractions, the baseline before other methods.
+    """Return every run in order: by seed, full labels before fractions of them, the baseline before other methods.
 
     Args:
         study: the study.
@@ -231,7 +231,7 @@ def next_run(
     seconds_left: float | None,
     budget: float | None = None,
 ) -> PendingRun | None:
-    """Return the first run, in the study's order, that should end in time; interrupted runs come first.
+    """Return the first run, in the study's order, that is expected to end in time; interrupted runs come first.
 
     A run of unknown length may start. So may a run that is longer than the whole budget. When time runs out, such runs
     are interrupted, and resumed by the next call of ``study``.

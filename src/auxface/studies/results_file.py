@@ -25,7 +25,7 @@ RunRecord = dict[str, Any]
 
 
 def read_results(folder: Path) -> dict[str, RunRecord]:
-    """Return the records of a folder by key; if several have one key, the last finished one, else the last one.
+    """Return the records of a folder by key; of several with the same key the last finished one, else the last.
 
     Raises:
         InputError: a line that is not a record of a run.
@@ -78,8 +78,8 @@ def predictions_path(folder: Path, key: str) -> Path:
 def append_result(folder: Path, record: RunRecord, predictions: Path | None = None) -> None:
     """Store a run's predictions, then append its record.
 
-    A kill between the two leaves a run without a result. The names of sources and videos, which may be file names of
-    private data, are replaced by hashes, so that results can be published.
+    If the process is killed between the two, the run has no result. The names of sources and videos, which may be file
+    names of private data, are replaced by hashes, so that results can be published.
     """
     if predictions is not None:
         write_predictions(hash_source_names(read_predictions(predictions)), predictions_path(folder, record["key"]))

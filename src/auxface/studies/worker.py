@@ -59,10 +59,10 @@ class RunJob:
 
 
 class SharedChoices:
-    """Replaces ``auto`` in the recipes of a study's runs by choices that are measured once and stored.
+    """Choices that replace ``auto`` in the recipes of all runs of a study; they are measured once and stored.
 
     Precision and threads are equal in all runs. Attention kernel and memory format are equal in all runs with the same
-    encoder. Keys with a value of their own stay. A later call, on whichever machine, uses the stored choices.
+    encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored choices.
 
     Args:
         out: folder of the results, for ``measured_choices.json``.

@@ -78,8 +78,8 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     """Build the model, read the images (or clips), and let the objectives prepare their tables.
 
     Args:
-        recipe: recipe.
-        manifest: manifest.
+        recipe: the recipe of the run.
+        manifest: its rows of the training and validation splits are read.
         device: ``cpu``, ``cuda`` or ``mps``, on which ``auto`` is measured.
         read: function of (rows of a split, name of the split, recipe) that returns the usable images. By default,
             training images are large enough to crop from, and validation images have the input size.
@@ -159,10 +159,10 @@ def agree_on_choices(assembly: Assembly, accelerator: Accelerator) -> Assembly:
 
 
 class SampleKeys(Sequence[str]):
-    """The sample keys of a manifest as ``dataset/method/source/video/frame``, built when they are read.
+    """A lazy sequence of the sample keys of a manifest, ``dataset/method/source/video/frame``.
 
     Args:
-        manifest: rows whose keys these are.
+        manifest: the rows that the keys belong to.
     """
 
     def __init__(self, manifest: Manifest) -> None:

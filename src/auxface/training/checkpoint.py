@@ -81,7 +81,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
     Args:
         folder: folder for the checkpoints of a run.
         tensors: tensors per file: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of ``TENSORS``.
-        state: counters.
+        state: counters of the run.
 
     Returns:
         The folder of the checkpoint.
@@ -239,7 +239,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def has_record(folder: Path) -> bool:
-    """Return whether a run was started in a folder."""
+    """Return whether a folder has a ``run.json``, so that a run was started in it."""
     return (folder / _RECORD_FILE).is_file()
 
 
@@ -285,7 +285,7 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
         unlabeled: paths of the manifests, in their order, if they have moved since; empty for the recorded paths.
 
     Raises:
-        InputError: another number of manifests, or one is missing or has changed.
+        InputError: the number of manifests differs, or one of them is missing or has changed.
     """
     paths = [str(path) for path in unlabeled] or [*record.unlabeled]
     if len(paths) != len(record.unlabeled):

@@ -30,7 +30,7 @@ _LARGEST_BLOCK = 2**25 - 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class DataLoader:
-    """Make batches from the usable images or video clips of the training split, in memory or memory-mapped.
+    """A loader of batches from the usable images or video clips of the training split, in memory or memory-mapped.
 
     Attributes:
         images: uint8 [N, 3, S, S], or video clips [N, T, 3, S, S], whose frames share all random choices.
@@ -79,7 +79,7 @@ class DataLoader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps per epoch; a smaller last batch counts."""
+        """Optimizer steps per epoch, including a smaller last batch."""
         if self.mixture is not None:
             return self.mixture.steps_per_epoch(self.batch_size)
         return -(-len(self.images) // self.batch_size)
@@ -116,7 +116,7 @@ class DataLoader:
         return draws % len(self.images)
 
     def batch(self, draws: Tensor, epoch: int, device: torch.device) -> Batch:
-        """Load, augment and label the images of these draws; the position of an image is its first draw."""
+        """Load, augment and label the images of these draws."""
         indices = self.positions(draws)
         images = torch.from_numpy(np.ascontiguousarray(self.images[indices.numpy()])).to(device, non_blocking=True)
         host_seeds = sample_seeds(self.seed, epoch, draws)

@@ -32,7 +32,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     """Return an accelerator for the device and the recipe's precision, over the processes that the launcher started.
 
     Args:
-        recipe: recipe.
+        recipe: the recipe of the run.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
@@ -159,7 +159,7 @@ def mean_over_processes(accelerator: Accelerator, values: dict[str, Tensor]) -> 
 
 
 def is_main_rank() -> bool:
-    """Return whether this process writes and prints; usable before a process group exists."""
+    """Return whether this is the main process, which writes and prints; usable before a process group exists."""
     return os.environ.get("RANK", "0") == "0"
 
 

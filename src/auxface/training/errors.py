@@ -3,7 +3,7 @@
 Example::
 
     with readable_errors(folder, batch_size=64, accumulate=1):
-        ...                                       # an exhausted memory or disk becomes an InputError
+        ...                                       # running out of memory or disk space raises InputError
 """
 
 import errno

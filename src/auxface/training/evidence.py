@@ -1,4 +1,4 @@
-"""Evidence from the validation split for every class and attribute: AUC with its interval, precision of decisions.
+"""Measure the evidence for every class and attribute on the validation split: AUC with interval, and precision.
 
 A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are those
 of an audit: a bootstrap by cluster (video, else source, else row). Weights and thresholds were chosen on the same rows,

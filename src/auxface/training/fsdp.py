@@ -166,7 +166,7 @@ def full_tensors(tensors: dict[str, Tensor], *, keep: bool = True) -> dict[str, 
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """Return a sharded tensor gathered on this process's device; a full one as it is."""
+    """Gather a sharded tensor on this process's device; a full tensor is returned unchanged."""
     return tensor.full_tensor().detach() if isinstance(tensor, DTensor) else tensor
 
 

@@ -1,4 +1,4 @@
-"""Logs of a run: ``log.jsonl``, ``steps.jsonl``, TensorBoard, and the line of the progress bar.
+"""Logs of a run: ``log.jsonl``, ``steps.jsonl``, TensorBoard, and the text of the progress bar.
 
 Example::
 
@@ -78,7 +78,7 @@ class JsonLines:
         self.file.flush()
 
     def write(self, **entry: Any) -> None:
-        """Append an entry."""
+        """Append an entry as one line of JSON."""
         self.file.write(json.dumps(entry) + "\n")
         self.file.flush()
 
@@ -178,13 +178,13 @@ class StepMeter:
     since: float = field(default_factory=time.perf_counter)
 
     def add(self, logs: dict[str, Tensor], images: int) -> None:
-        """Add a step."""
+        """Add the scalars and the number of images of a step."""
         self.steps += 1
         self.images += images
         self.means.add(logs)
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """Return the means over steps and processes, ``images_per_second`` and ``memory_gib``, and start again."""
+        """Return the means over steps and processes, ``images_per_second`` and ``memory_gib``, and reset the meter."""
         means = self.means.compute(accelerator)
         now = time.perf_counter()
         means["images_per_second"] = round(self.images / (now - self.since), 2)

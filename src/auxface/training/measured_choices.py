@@ -1,4 +1,4 @@
-"""``auto`` in the recipe's section ``train``: precision, attention kernel, memory format and threads, by measurement.
+"""Replace ``auto`` in ``train``, for precision, attention kernel, memory format and threads, by measured choices.
 
 A trial of at most about two seconds times training steps on a few images, on a copy of the model. Its choices replace
 ``auto`` in the recipe, which is stored with the run, so that a resumed run makes no trial. Keys with a value of their
@@ -56,7 +56,7 @@ _PROGRESS = TrainProgress(step=3, total_steps=6)
 
 
 class Kernels(NamedTuple):
-    """One candidate; its fields are recipe keys of the section ``train``."""
+    """A candidate of the trial; its fields are recipe keys of the section ``train``."""
 
     precision: str
     attention: str
@@ -67,7 +67,7 @@ class Kernels(NamedTuple):
 
 
 def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Train, dict[str, Any]]:
-    """Replace ``auto`` of precision, attention, channels_last and threads by what a short trial finds fastest.
+    """Replace ``auto`` in precision, attention, channels_last and threads by the fastest settings in a short trial.
 
     Args:
         model: model with its initial weights, on the CPU; not changed.
@@ -112,7 +112,7 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
 
 
 def open_kernels(model: JointModel, device: str) -> list[Kernels]:
-    """Return the candidates that the recipe leaves open, the usual one first."""
+    """Return the candidates that the recipe allows, the default first."""
     options, modules = model.recipe.train, list(model.encoder.modules())
     precisions = [options.precision] if options.precision != "auto" else ["fp32", "bf16"][: 1 if device == "mps" else 2]
     attentions = ["fused", "plain"] if options.attention == "auto" else [options.attention]
@@ -160,13 +160,13 @@ class Trial:
         self.use(_FEWEST_IMAGES if device == "cpu" else _MOST_IMAGES)
 
     def use(self, images: int) -> None:
-        """Make the batch of the trial."""
+        """Prepare a batch of at most ``images`` images for the trial."""
         draws = self.loader.order(0)[: min(images, self.loader.batch_size)]
         self.batch: Batch = self.loader.batch(draws, 0, self.device)
         self.images = len(draws)
 
     def fit_images(self, kernels: Kernels) -> None:
-        """Take as many images as make a step of about a tenth of a second; a first step also prepares the kernels."""
+        """Set the number of images so that a step takes about 0.1 seconds; the first step also warms up the kernels."""
         most = min(_MOST_IMAGES, self.loader.batch_size, len(self.loader.order(0)))
         while True:
             seconds = self.step(kernels) * self.images
@@ -181,7 +181,7 @@ class Trial:
     def step(self, kernels: Kernels, *, in_wall_time: bool = False) -> float:
         """Return the seconds per image of a forward and backward pass.
 
-        Of one thread it is the time of the processor unless ``in_wall_time``, since that of other programs would count.
+        With one thread this is processor time, which excludes other programs, unless ``in_wall_time`` is set.
         """
         alone = self.device.type == "cpu" and torch.get_num_threads() == 1 and not in_wall_time
         clock = time.process_time if alone else time.perf_counter

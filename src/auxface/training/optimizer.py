@@ -103,7 +103,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: JointModel, step: int) -> None:
-        """Include the weights after an optimizer step, numbered from 0; the device is not synchronized."""
+        """Update the average after an optimizer step, numbered from 0; the device is not synchronized."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages: list[Tensor] = []
         values: list[Tensor] = []

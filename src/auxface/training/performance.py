@@ -35,7 +35,7 @@ _USABLE_FRACTION = 0.5
 
 
 def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
-    """Set the memory format of the weights, and attention kernel, compilation and checkpointing of every block.
+    """Set the memory format of the weights, and the attention kernel, compilation and checkpointing of every block.
 
     The names of weights do not change.
 
@@ -62,7 +62,7 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
 
 @contextmanager
 def torch_threads(count: int | Literal["auto"]) -> Iterator[None]:
-    """Let torch use this many threads inside the block, but not more than there are cores; ``auto``: as before."""
+    """Set the number of torch threads inside the block, at most one per core; ``auto`` does not change it."""
     before = torch.get_num_threads()
     if count != "auto":
         torch.set_num_threads(max(1, min(count, os.cpu_count() or count)))

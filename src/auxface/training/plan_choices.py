@@ -51,7 +51,7 @@ class Choice:
     Attributes:
         key: dotted name, such as ``encoder.image_size``.
         value: its value, as in YAML.
-        reason: why, in one sentence.
+        reason: the reason for the value, in one sentence.
     """
 
     key: str
@@ -108,7 +108,7 @@ class Planner:
         self.timings: list[Timing] = []
 
     def choose(self, starts: list[Start], *, with_baselines: bool) -> None:
-        """Make every choice; ``budget`` covers this too."""
+        """Make all choices of the plan; the time that this takes counts towards ``budget``."""
         self._set("name", "auto", "a plan's recipe")
         self._choose_auxiliary()
         self._choose_tasks()

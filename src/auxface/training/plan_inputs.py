@@ -156,7 +156,7 @@ class Start:
     """An encoder with its initial weights.
 
     Attributes:
-        name: for people, such as ``efficientnet_lite0, packaged``.
+        name: display name, such as ``efficientnet_lite0, packaged``.
         encoder: keys of the recipe's section ``encoder``.
         is_pretrained: whether the weights are not random.
         reason: why this start is available and others are not.

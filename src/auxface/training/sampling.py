@@ -22,13 +22,13 @@ from auxface.recipe import Train
 
 @dataclass(frozen=True)
 class SampleWeights:
-    """How often the images of the training split are drawn, and their weights in the loss.
+    """Sampling frequencies of the images of the training split, and their weights in the loss.
 
     Attributes:
         draw: float64 [N], relative frequency at which each image is drawn, with replacement; None: every image once per
             epoch.
         loss: float32 [N], weight of each image in the primary objective, 1 on average; None: equal weights.
-        group_dro: weights of the groups, which follow their losses; None: off.
+        group_dro: weights of the groups, which depend on their losses; None: off.
         mixture: the labeled and unlabeled images of each step; None: no fixed numbers.
     """
 
@@ -89,7 +89,7 @@ def labeled_rows(table: pd.DataFrame, tasks: tuple[LearnedTask, ...]) -> pd.Seri
 
 
 def number_draws(order: Tensor, images: int) -> Tensor:
-    """Number the draws of an epoch, so that an image that is drawn again gets other views and masks.
+    """Number the draws of an epoch, so that an image that is drawn again gets new views and masks.
 
     The number of a draw is position + images * (number of earlier draws of the image). Without repetitions the numbers
     are the positions themselves.
@@ -234,14 +234,14 @@ class GroupDRO:
         self.sums.zero_()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {"log_shares": self.log_weights}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore what :meth:`state_dict` returned.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises:
-            ValueError: the state has another number of groups.
+            ValueError: the state has a different number of groups.
         """
         if state["log_shares"].shape != self.log_weights.shape:
             raise ValueError("the checkpoint has another number of groups")

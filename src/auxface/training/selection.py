@@ -66,7 +66,7 @@ class Validation:
 
 
 def validate(model: JointModel, validation: Validation, accelerator: Accelerator) -> float | None:
-    """Return the figure by which the recipe selects weights; all processes call it together.
+    """Return the validation metric by which the recipe selects weights; all processes call it together.
 
     Args:
         model: model with full weights.
@@ -74,7 +74,7 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
         accelerator: accelerator of the run.
 
     Returns:
-        The figure, the same on every process, higher for a better model; None if it cannot be measured.
+        The metric, the same on every process, higher for a better model; None if it cannot be measured.
     """
     rank, ranks = accelerator.process_index, accelerator.num_processes
     own = model_outputs(
@@ -126,7 +126,7 @@ def choose_same_person(
 def is_better(value: float | None, best: float | None) -> bool:
     """Return whether the weights of an epoch replace the best weights so far.
 
-    At equal figures the earlier epoch is kept. Where a figure could not be measured, the later epoch is kept.
+    If the values are equal, the earlier epoch is kept. If a value could not be measured, the later epoch is kept.
 
     Args:
         value: validation metric of the epoch; None if it could not be measured.
@@ -142,7 +142,7 @@ def mean_skill(logs: Mapping[str, float]) -> float | None:
 
 
 def video_numbers(table: pd.DataFrame) -> np.ndarray:
-    """Return the number of each row's video, int64 [N]; a video is a dataset, method, source and video together."""
+    """Return the number of each row's video, int64 [N]; dataset, method, source and video identify a video."""
     return table.groupby(list(VIDEO), sort=False, dropna=False).ngroup().to_numpy()
 
 
@@ -151,10 +151,10 @@ def video_level(
 ) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
     """Return logits whose scores are the mean scores of each video's clips, and the labels of the videos.
 
-    A task whose label changes within a video keeps its clips, and so does an identity task, which has embeddings.
+    Tasks whose label changes within a video, and identity tasks, which have embeddings, are returned per clip.
 
     Args:
-        tasks: tasks.
+        tasks: the tasks of the model.
         logits: logits of every clip per task, [N, outputs].
         labels: labels of every clip per task, of length N.
         videos: int64 [N], see :func:`video_numbers`.
@@ -195,7 +195,7 @@ def calibrate(
     """Fit a temperature (Guo et al., 2017), then choose thresholds and an abstain band on the calibrated scores.
 
     Args:
-        task: task.
+        task: the task of the logits.
         logits: logits of the validation split, [N, outputs].
         labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
         abstain_accuracy: accuracy that answers outside the band must have (class and binary tasks); ``auto`` as in

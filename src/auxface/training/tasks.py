@@ -33,8 +33,8 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     and the people of an identity task are those of the training split.
 
     Args:
-        recipe: recipe.
-        manifest: all splits.
+        recipe: the recipe whose section ``tasks`` is read.
+        manifest: manifest with all splits.
 
     Raises:
         InputError: the manifest has no label of that name, the label's kind cannot be trained, the recipe names other
@@ -183,13 +183,12 @@ def label_tensors(manifest: Manifest, tasks: tuple[LearnedTask, ...]) -> dict[st
     """Return the labels of every row, per task.
 
     Args:
-        manifest: rows.
+        manifest: rows whose labels are returned.
         tasks: tasks whose labels are returned.
 
     Returns:
-        Class labels as int64 [N], -1 unknown; people who are not among those of the training split have the numbers
-        that follow. Binary and ordinal labels as float32 [N] and multilabel labels as float32
-        [N, attributes], NaN unknown.
+        Class labels as int64 [N], -1 if unknown; people who are not in the training split are numbered after those who
+        are. Binary and ordinal labels as float32 [N] and multilabel labels as float32 [N, attributes], NaN if unknown.
     """
     labels: dict[str, Tensor] = {}
     for task in tasks:

@@ -107,7 +107,7 @@ def train(
         overwrite: replace the files that auxface wrote in ``out``.
         budget: time for planning and training with recipe ``auto``, such as ``30m``, which is the default.
         unlabeled: manifests whose training images are trained on without their labels.
-        warn: called with a text on each auxiliary that hardly acted or did not learn its target, and on unlabeled
+        warn: called with a message on each auxiliary that hardly acted or did not learn its target, and on unlabeled
             images that are small or near-duplicates of validation or test images.
 
     Returns:

@@ -28,8 +28,8 @@ class MicroBatch:
 
     Attributes:
         draws: int64 [b], numbered as in :func:`~auxface.training.sampling.number_draws`; never empty.
-        scale: factor of means over the images: the number of images that count, times the number of micro-batches,
-            divided by the images of the step. It is 1 where all micro-batches have the same size.
+        scale: factor of means over the images: the number of images in the loss, times the number of micro-batches,
+            divided by the images of the step. It is 1 if all micro-batches have the same size.
     """
 
     draws: Tensor
@@ -38,7 +38,7 @@ class MicroBatch:
 
 @dataclass(kw_only=True)
 class Stepper:
-    """Everything that a step needs. It keeps no state but the first step whose loss was not finite.
+    """Everything that an optimizer step needs. Its only state is the first step whose loss was not finite.
 
     Attributes:
         model: the model itself.
@@ -65,7 +65,7 @@ class Stepper:
         self.failed = torch.tensor(_NEVER, device=self.accelerator.device)
 
     def plan_steps(self, total_steps: int) -> None:
-        """Set the steps of the whole run, on which learning rates and phases depend."""
+        """Set the number of steps of the whole run, on which learning rates and phases depend."""
         recipe, self.total_steps = self.model.recipe, total_steps
         self.learning_rates = learning_rates(total_steps, recipe.train, pretraining=recipe.scheme.pretraining)
 
@@ -157,9 +157,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def split_micro_batches(draws: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:
     """Split the images of a step; return the ``accumulate`` micro-batches of one process.
 
-    Each of the ``ranks * accumulate`` micro-batches takes every ``ranks * accumulate``-th image. Where a step has fewer
-    images than micro-batches, a micro-batch without images gets one of scale 0, since every process must take part in
-    every step.
+    Each of the ``ranks * accumulate`` micro-batches takes every ``ranks * accumulate``-th image. If a step has fewer
+    images than micro-batches, a micro-batch without images gets one image with scale 0, since every process must take
+    part in every step.
     """
     count = ranks * accumulate
     own: list[MicroBatch] = []

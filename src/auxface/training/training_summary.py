@@ -74,7 +74,7 @@ def task_figures(
 def conclusions(
     figures: Mapping[str, Mapping[str, Any]], best_epoch: int, epochs: int, records: Sequence[TaskRecord] = ()
 ) -> list[str]:
-    """Return sentences on a training: a figure per task, its worst group, and what to do next.
+    """Return the conclusions of a training run as sentences: a metric per task, its worst group, and what to do next.
 
     Args:
         figures: see :func:`task_figures`.

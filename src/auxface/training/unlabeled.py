@@ -57,8 +57,8 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
     Args:
         name: file of the manifest, for messages.
         manifest: rows with labels.
-        unlabeled: manifests by file. Without any, the manifest is returned as it is.
-        recipe: recipe.
+        unlabeled: file to manifest. If it is empty, the manifest is returned unchanged.
+        recipe: the recipe of the run.
 
     Raises:
         InputError: a sample, file or source is shared, faces were cropped in another way, images are in shards, or the
@@ -76,7 +76,7 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
 
 
 def small_unlabeled(unlabeled: Mapping[str, Manifest], recipe: Recipe) -> list[str]:
-    """Return a warning for each manifest whose images are smaller than the encoder's input, so texture is missing."""
+    """Return a warning for each manifest whose images are smaller than the encoder's input and so lack texture."""
     warnings: list[str] = []
     for name, manifest in unlabeled.items():
         paths = manifest.paths()
@@ -100,8 +100,8 @@ def unlabeled_leaks(
     Args:
         pooled: result of :func:`add_unlabeled`.
         splits: usable images of the training and validation splits.
-        unlabeled: manifests by file.
-        recipe: recipe.
+        unlabeled: file to manifest.
+        recipe: the recipe of the run.
 
     Returns:
         columns path, other_path, other_split and likeness, in descending order of likeness.
