@@ -51,7 +51,7 @@ def test_equal_images_are_each_paired_with_the_first(faces):
     thumbnails = np.stack([thumbnail(faces[at]) for at in (3, 5, 3, 7, 3, 5)])
     found = find_near_duplicates(thumbnails)
     assert list(zip(found["first"], found["second"])) == [(0, 2), (0, 4), (1, 5)]
-    assert (found["likeness"] == 1).all()
+    assert (found["correlation"] == 1).all()
 
 
 def test_few_or_uniform_images_are_compared():
@@ -67,7 +67,7 @@ def test_a_thumbnail_survives_encoding(faces):
 
 def test_leaks_equal_those_of_a_plain_count():
     table = pd.DataFrame({"split": ["train", "train", "test", "val"], "dataset": "d", "source": ["a", "b", "a", "c"]})
-    copies = pd.DataFrame({"first": [0, 0, 1], "second": [1, 2, 3], "likeness": 1.0})
+    copies = pd.DataFrame({"first": [0, 0, 1], "second": [1, 2, 3], "correlation": 1.0})
     leaks = find_leaks(table, copies)
     assert leaks.sources.to_dict("records") == [{"dataset": "d", "source": "a", "splits": "train test", "rows": 2}]
     assert leaks.images[["first", "second"]].to_numpy().tolist() == [[0, 2], [1, 3]]

@@ -57,11 +57,11 @@ def test_mean_maps_are_on_the_page_and_in_csv_files(measured):
     page = (out / "report.html").read_text()
     assert "Mean saliency maps of run" in page
     assert "Reconstruction errors of run by class" in page
-    looking, rebuilding = (pd.read_csv(out / "csv" / f"{name}.csv") for name in ("looking", "rebuilding"))
-    one = looking[(looking["task"] == "emotion") & (looking["by"] == "everybody")]
+    saliency, errors = (pd.read_csv(out / "csv" / f"{name}.csv") for name in ("saliency", "reconstruction_error"))
+    one = saliency[(saliency["task"] == "emotion") & (saliency["by"] == "everybody")]
     assert one["value"].sum() == pytest.approx(1, abs=1e-3)
-    assert set(looking["by"]) >= {"class of emotion", "class of forged", "group skin_tone"}
-    forged = rebuilding[(rebuilding["task"] == "forged") & (rebuilding["region"] == "eyes")].set_index("class")["value"]
+    assert set(saliency["by"]) >= {"class of emotion", "class of forged", "group skin_tone"}
+    forged = errors[(errors["task"] == "forged") & (errors["region"] == "eyes")].set_index("class")["value"]
     assert forged["fake minus real"] == pytest.approx(forged["fake"] - forged["real"])
 
 

@@ -41,7 +41,7 @@ class Leaks:
 
     Attributes:
         sources: columns dataset, source, splits (separated by spaces), rows; one row per source in more than one split.
-        images: columns first, second (row indices), likeness (correlation); one row per pair of near-duplicates in
+        images: columns first, second (row indices), correlation; one row per pair of near-duplicates in
             different splits.
     """
 
@@ -92,8 +92,8 @@ def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
         thumbnails: uint8 [N, 16, 16].
 
     Returns:
-        columns first, second (indices of images, first < second) and likeness (correlation, up to 1), in descending
-        order of likeness.
+        columns first, second (indices of images, first < second) and correlation (up to 1), in descending
+        order of correlation.
     """
     flat = thumbnails.reshape(len(thumbnails), SIDE * SIDE)
     _, kept, group = np.unique(flat, axis=0, return_index=True, return_inverse=True)
@@ -104,9 +104,9 @@ def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
     if len(kept) > 1:
         near, correlation = _correlated(flat[kept])
         pairs.append(np.concatenate([kept[near], correlation[:, None]], 1))
-    found = pd.DataFrame(np.concatenate(pairs), columns=["first", "second", "likeness"])
+    found = pd.DataFrame(np.concatenate(pairs), columns=["first", "second", "correlation"])
     found = found.astype({"first": int, "second": int})
-    return found.sort_values(["likeness", "first", "second"], ascending=[False, True, True], ignore_index=True)
+    return found.sort_values(["correlation", "first", "second"], ascending=[False, True, True], ignore_index=True)
 
 
 def _correlated(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

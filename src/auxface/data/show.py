@@ -67,7 +67,7 @@ class Inspection:
         counts: counts of every label and group with countable values.
         videos: number of rows that are videos, which are not opened.
         rejected: columns path and reason: images that cannot be read.
-        near_duplicates: near-duplicate images of different sources: columns first, second (row indices), likeness.
+        near_duplicates: near-duplicate images of different sources: columns first, second (row indices), correlation.
         contradicting: how many of those pairs differ in a label.
         leaks: sources and near-duplicate images in more than one split.
     """
@@ -128,9 +128,9 @@ class Inspection:
                 "split": str(table["split"].iloc[first]),
                 "other_path": str(table["path"].iloc[second]),
                 "other_split": str(table["split"].iloc[second]),
-                "likeness": round(float(likeness), 4),
+                "correlation": round(float(correlation), 4),
             }
-            for first, second, likeness in pairs.head(_MAX_LISTED).itertuples(index=False)
+            for first, second, correlation in pairs.head(_MAX_LISTED).itertuples(index=False)
         ]
 
 
@@ -184,7 +184,7 @@ def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> In
     stills = (~table["path"].map(is_video)).to_numpy(bool)
     images = Manifest(table[stills].reset_index(drop=True), {}, root=manifest.root)
     rejected = pd.DataFrame(columns=["path", "reason"])
-    pairs = pd.DataFrame({"first": [], "second": [], "likeness": []}).astype({"first": int, "second": int})
+    pairs = pd.DataFrame({"first": [], "second": [], "correlation": []}).astype({"first": int, "second": int})
     if stills.any():
         loaded = load_images(images, size=SIDE, progress=progress)
         rejected = loaded.rejected
@@ -310,11 +310,11 @@ def _sheet(manifest: Manifest) -> list[tuple[str, list[Thumb]]]:
 def _pairs(inspection: Inspection, pairs: pd.DataFrame) -> list[dict[str, Any]]:
     table, root = inspection.manifest.table, inspection.manifest.root
     shown = []
-    for first, second, likeness in pairs.head(_MAX_PAIRS).itertuples(index=False):
+    for first, second, correlation in pairs.head(_MAX_PAIRS).itertuples(index=False):
         rows = [table.iloc[int(at)] for at in (first, second)]
         shown.append(
             {
-                "likeness": f"{likeness:.3f}",
+                "correlation": f"{correlation:.3f}",
                 "sides": [(_thumb(root / row["path"], row["path"]), row["split"]) for row in rows],
             }
         )

@@ -93,7 +93,7 @@ def _saliency_section(
         "panels of one figure share a scale. A map shows what the model uses, not whether that is right. If the faces "
         "are not aligned, the mean map is blurred."
     )
-    files = {f"{prefix}looking": pd.concat(rows)}
+    files = {f"{prefix}saliency": pd.concat(rows)}
     return evaluation.Section(f"Mean saliency maps of {name}", text, tuple(figures), None, files)
 
 
@@ -164,7 +164,7 @@ def _reconstruction_section(
         "intervals, resampled by video, source or sample."
     )
     title = f"Reconstruction errors of {name} by class"
-    files = {f"{prefix}rebuilding": numbers}
+    files = {f"{prefix}reconstruction_error": numbers}
     return evaluation.Section(title, text, tuple(figures), _summary_table(numbers), files)
 
 

@@ -104,9 +104,9 @@ def unlabeled_leaks(
         recipe: the recipe of the run.
 
     Returns:
-        columns path, other_path, other_split and likeness, in descending order of likeness.
+        columns path, other_path, other_split and correlation, in descending order of correlation.
     """
-    columns = ["path", "other_path", "other_split", "likeness"]
+    columns = ["path", "other_path", "other_split", "correlation"]
     if recipe.encoder.num_frames is not None or not unlabeled:
         return pd.DataFrame(columns=columns)
     compared = dict(splits)
@@ -127,9 +127,9 @@ def unlabeled_leaks(
                     thumbnails.append(thumbnail(np.ascontiguousarray(image.transpose(1, 2, 0))))
                 advance(1)
     found: list[tuple[str, str, str, float]] = []
-    for first, second, likeness in find_near_duplicates(np.stack(thumbnails)).to_numpy():
+    for first, second, correlation in find_near_duplicates(np.stack(thumbnails)).to_numpy():
         # Training images come first, so the first image of a pair between splits is the training image.
         (path, split), other = rows[int(first)], rows[int(second)]
         if split == "train" != other[1]:
-            found.append((path, *other, round(float(likeness), 4)))
+            found.append((path, *other, round(float(correlation), 4)))
     return pd.DataFrame(found, columns=columns)

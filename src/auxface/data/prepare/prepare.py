@@ -237,7 +237,7 @@ def _usable_rows(listing: Listing, table: pd.DataFrame, results: list[FileResult
 
 
 def _leaks(rows: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
-    """Return path, split, other_path, other_split and likeness of near-duplicate images in different splits."""
+    """Return path, split, other_path, other_split and correlation of near-duplicate images in different splits."""
     encoded = [sample.thumbnail for result in results for sample in result.samples if sample.status == "usable"]
     known = [row for row, text in enumerate(encoded) if text]
     images = rows.iloc[known].reset_index(drop=True)
@@ -252,6 +252,6 @@ def _leaks(rows: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
             "split": one["split"].to_numpy(),
             "other_path": other["path"].to_numpy(),
             "other_split": other["split"].to_numpy(),
-            "likeness": pairs["likeness"].round(4),
+            "correlation": pairs["correlation"].round(4),
         }
     )
