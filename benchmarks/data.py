@@ -24,7 +24,7 @@ from PIL import Image
 
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.cache import load_images
-from auxface.data.images.decode import SUFFIXES, fit_square, in_order, read_image
+from auxface.data.images.decode import fit_square, in_order, read_image
 from auxface.data.layouts.registry import list_files
 from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
@@ -52,7 +52,7 @@ def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
     """Return images, uint8 [H, W, 3], of a folder or rendered."""
     if folder is None:
         return list(render_faces(count, seed=1, size=side).images)
-    paths = list(list_files(folder, SUFFIXES))
+    paths = list(list_files(folder))
     return [read_image(path) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 

@@ -126,10 +126,10 @@ def test_images_before_an_error_of_the_iterable_are_predicted(predictor, faces):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), torch.zeros(4, 4, 3, dtype=torch.uint8), 7]
+    "wrong", [np.zeros((4, 4), np.int64), np.full((4, 4, 3), 2.0), torch.zeros(4, 4, 3, dtype=torch.uint8), 7]
 )
 def test_arrays_of_wrong_shape_or_dtype_are_rejected(predictor, wrong):
-    with pytest.raises(InputError, match=r"uint8|expected a path"):
+    with pytest.raises(InputError, match=r"uint8|\[0, 1\]|permute|expected a path"):
         predictor.predict([wrong])
 
 

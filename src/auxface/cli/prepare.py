@@ -167,6 +167,7 @@ def _run(
             crops=crops,
             duplicates=duplicates,
             progress=progress,
+            warn=lambda text: typer.echo(f"note: {text}", err=True),
         )
     leaks = count_leaks(out)
     if leaks:

@@ -19,9 +19,11 @@ from auxface.data.augment.presets import UNCROPPED
 from auxface.data.images.cache import load_images, training_side
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
 from auxface.data.manifest import KEY, Manifest
+from auxface.data.media import is_video
 from auxface.data.shards import index_shards, is_sharded
 from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips, read_clips
-from auxface.data.video.frames import UnreadableVideo, is_video, recorded_clip
+from auxface.data.video.decoding import UnreadableVideo
+from auxface.data.video.frames import recorded_clip
 from auxface.errors import InputError
 from auxface.progress import progress_steps
 from auxface.recipe import Recipe

@@ -24,8 +24,10 @@ from auxface.data.images.cache import load_images
 from auxface.data.images.decode import UnreadableImage, fit_square, in_order, read_image
 from auxface.data.leaks import SIDE, Leaks, find_leaks, find_near_duplicates, of_different_sources, thumbnail
 from auxface.data.manifest import SPLITS, Manifest, read_manifest
+from auxface.data.media import is_video
 from auxface.data.shards import refuse_shards
-from auxface.data.video.frames import UnreadableVideo, is_video, stream_frames
+from auxface.data.video.decoding import UnreadableVideo
+from auxface.data.video.frames import stream_frames
 from auxface.errors import InputError
 from auxface.progress import progress_steps
 

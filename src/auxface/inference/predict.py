@@ -16,8 +16,7 @@ import numpy as np
 from PIL import Image
 
 from auxface.data.faces.detection import DetectorName
-from auxface.data.images.decode import SUFFIXES
-from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
+from auxface.data.media import is_video
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.inference.answers import forgery_note
@@ -121,7 +120,7 @@ def print_note(text: str) -> None:
 
 
 def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
-    """Yield files and URLs, with folders replaced by the images and videos in them."""
+    """Yield files and URLs, with folders replaced by the files in them."""
     for item in inputs:
         if isinstance(item, str) and is_url(item):
             yield item
@@ -129,9 +128,9 @@ def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
             # Imports pandas, which no prediction for an image needs.
             from auxface.data.layouts.registry import list_files
 
-            found = list(list_files(Path(item), (*SUFFIXES, *VIDEO_SUFFIXES)))
+            found = list(list_files(Path(item), ("",)))
             if not found:
-                raise InputError(f"{item}: the folder has no images or videos")
+                raise InputError(f"{item}: the folder has no files")
             yield from found
         else:
             yield Path(item)

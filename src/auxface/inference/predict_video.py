@@ -9,13 +9,15 @@ Example::
     prediction.tasks["forged"].answer
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from auxface.data.video.frames import UnreadableVideo, VideoIndex, clip_frames, index_video, read_frames, recorded_clip
+from auxface.data.video.decoding import Check, UnreadableVideo, VideoSource, nothing
+from auxface.data.video.frames import VideoIndex, clip_frames, index_video, read_frames, recorded_clip
 from auxface.inference.answers import Answer, answers_from_scores, calibrated_scores
 from auxface.inference.face_tracks import Box, Track, Tracker
 from auxface.inference.prediction import NO_FACE, Face, VideoPrediction
@@ -31,22 +33,43 @@ _RULES: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.me
 Advance = Callable[..., None]
 
 
+@dataclass(frozen=True)
+class _Video:
+    """A video, its name and index, and the check that ends the work on it."""
+
+    source: VideoSource
+    name: str
+    index: VideoIndex
+    check: Check
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        return read_frames(self.source, self.index, numbers, check=self.check)
+
+
 def predict_video(
     predictor: Predictor,
-    path: Path,
+    source: VideoSource,
     *,
     frames_per_second: float = FRAMES_PER_SECOND,
     max_frames: int = MAX_FRAMES,
+    max_decoded: int | None = None,
     advance: Advance | None = None,
+    check: Check = nothing,
 ) -> VideoPrediction:
     """Predict for one video, in constant memory.
 
     Args:
         predictor: the model. A model of video clips scores as many clips as its recipe states.
-        path: path of the video.
+        source: path of the video, or its bytes.
         frames_per_second: frames to score per second of video; 0: every frame. A model of video clips ignores it.
         max_frames: largest number of frames to score; in a longer video, evenly spaced frames are scored.
+        max_decoded: largest number of frames to decode; a video that needs more is not read. None: any number.
         advance: called with the number of frames scored, and once with ``total``.
+        check: called before each packet and after each decoded frame; it raises to end the work.
 
     Returns:
         The prediction; without faces and with the reason if the video cannot be read or shows no face.
@@ -54,20 +77,25 @@ def predict_video(
     Raises:
         InputError: PyAV is not installed.
     """
+    name = "video" if isinstance(source, bytes) else str(source)
     try:
-        index = index_video(path)
+        index = index_video(source, check=check)
     except UnreadableVideo as error:
-        return VideoPrediction(str(path), (), str(error), path)
-    times = (index.times - index.times[0]) * index.unit
+        return VideoPrediction(name, (), str(error), Path(name))
+    video = _Video(source, name, index, check)
     if predictor.config.recipe.encoder.num_frames is not None:
-        return _predict_clips(predictor, path, index, float(times[-1]), advance)
+        return _predict_clips(predictor, video, max_decoded, advance)
+    times = index.seconds
     selected = _frames_at_rate(times, frames_per_second, max_frames)
+    refused = _too_much_work(video, [selected], max_decoded)
+    if refused is not None:
+        return refused
     if advance is not None:
         advance(0, total=len(selected))
     tracker = Tracker(patience=max(1.0, 2.5 / frames_per_second if frames_per_second else 1.0))
     scored = 0
     largest: dict[str, list[np.ndarray]] = {task.name: [] for task in predictor.config.tasks}
-    for numbers, boxes, logits in _score_frames(predictor, path, index, selected):
+    for numbers, boxes, logits in _score_frames(predictor, video, selected):
         scored += len(numbers)
         for number, found, values in zip(numbers, boxes, logits, strict=True):
             tracker.add(number, float(times[number]), found, values)
@@ -77,27 +105,36 @@ def predict_video(
                     largest[name].append(row)
         if advance is not None:
             advance(len(numbers))
-    return _combine(predictor, path, tracker.tracks, largest, scored=scored, frames=len(index), seconds=times[-1])
+    return _combine(predictor, video, tracker.tracks, largest, scored=scored)
+
+
+def _too_much_work(video: _Video, parts: list[list[int]], max_decoded: int | None) -> VideoPrediction | None:
+    """Return the answer to a video of which more frames would be decoded than allowed; None for other videos."""
+    decoded = sum(map(video.index.count_decoded, parts))
+    if max_decoded is None or decoded <= max_decoded:
+        return None
+    reason = f"{decoded} frames would be decoded; at most {max_decoded} are; send a shorter part of the video"
+    return VideoPrediction(video.name, (), reason, video.path, frames=len(video.index))
 
 
 def _frames_at_rate(times: np.ndarray, rate: float, limit: int) -> list[int]:
     """Return frame numbers at a constant rate per second; every frame for a rate of 0."""
-    count = len(times)
+    numbers = np.arange(len(times))
     if rate > 0 and times[-1] > 0:
-        timestamps = np.arange(0, times[-1] + 1e-9, 1 / rate)
-        numbers = np.unique(np.searchsorted(times, timestamps[: 10 * limit]).clip(max=count - 1))
-    else:
-        numbers = np.arange(count)
+        # A frame is chosen if a multiple of 1 / rate lies after the frame before it and not after its own time. The
+        # memory depends on the number of frames, not on their timestamps.
+        slots = np.floor(times * rate + 1e-6)
+        numbers = np.flatnonzero(np.diff(slots, prepend=-1) > 0)
     if len(numbers) > limit:
         numbers = numbers[np.unique(np.linspace(0, len(numbers) - 1, limit).round().astype(int))]
     return numbers.tolist()
 
 
 def _score_frames(
-    predictor: Predictor, path: Path, index: VideoIndex, selected: list[int]
+    predictor: Predictor, video: _Video, selected: list[int]
 ) -> Iterator[tuple[list[int], list[list[Box]], list[list[dict[str, np.ndarray]]]]]:
     """Yield a few frames at a time: their numbers, and the boxes and logits of their faces."""
-    stream = read_frames(path, index, selected)
+    stream = video.frames(selected)
     while chunk := list(islice(stream, _CHUNK)):
         crops = [predictor.face_extractor(frame) for _, frame in chunk]
         pixels = [crop.pixels for frame in crops for crop in frame]
@@ -115,21 +152,25 @@ def _score_frames(
 
 
 def _predict_clips(
-    predictor: Predictor, path: Path, index: VideoIndex, seconds: float, advance: Advance | None
+    predictor: Predictor, video: _Video, max_decoded: int | None, advance: Advance | None
 ) -> VideoPrediction:
     """Predict with a model of video clips."""
-    config = predictor.config
+    config, index = predictor.config, video.index
     length, stride = config.recipe.encoder.num_frames or 1, _stride(config)
     clips = clip_frames(len(index), config.recipe.sampled_clips.per_video, length, stride)
     if not clips:
         reason = f"the video has {len(index)} frames; a clip spans {(length - 1) * stride + 1}"
-        return VideoPrediction(str(path), (), reason, path, frames=len(index), seconds=seconds)
+        seconds = float(index.seconds[-1])
+        return VideoPrediction(video.name, (), reason, video.path, frames=len(index), seconds=seconds)
+    refused = _too_much_work(video, clips, max_decoded)
+    if refused is not None:
+        return refused
     frames = sum(map(len, clips))
     if advance is not None:
         advance(0, total=frames)
-    track = _score_clips(predictor, path, index, clips, advance)
+    track = _score_clips(predictor, video, clips, advance)
     tracks = [track] if track.frames else []
-    return _combine(predictor, path, tracks, track.logits, scored=frames, frames=len(index), seconds=seconds)
+    return _combine(predictor, video, tracks, track.logits, scored=frames)
 
 
 def _stride(config: ModelConfig) -> int:
@@ -137,20 +178,18 @@ def _stride(config: ModelConfig) -> int:
     return recorded_clip(config.crop).get("stride", config.recipe.sampled_clips.stride)
 
 
-def _score_clips(
-    predictor: Predictor, path: Path, index: VideoIndex, clips: list[list[int]], advance: Advance | None
-) -> Track:
+def _score_clips(predictor: Predictor, video: _Video, clips: list[list[int]], advance: Advance | None) -> Track:
     """Return the logits of each clip, with the time and box of its middle frame; empty if no clip shows a face."""
     track = Track()
     for numbers in clips:
-        frames = [frame for _, frame in read_frames(path, index, numbers)]
+        frames = [frame for _, frame in video.frames(numbers)]
         # A clip is skipped if a frame is missing or has another size.
         if len(frames) == len(numbers) and len({frame.shape for frame in frames}) == 1:
             for box, crops in _tracked_face(predictor, frames):
                 clip = np.stack(crops).transpose(0, 3, 1, 2)[None]
                 logits = predictor.scorer.score_images(np.ascontiguousarray(clip))
                 middle = numbers[len(numbers) // 2]
-                seconds = float(index.times[middle] - index.times[0]) * index.unit
+                seconds = float(video.index.seconds[middle])
                 track.add(middle, seconds, box, {name: values[0] for name, values in logits.items()})
         if advance is not None:
             advance(len(numbers))
@@ -172,20 +211,23 @@ def _tracked_face(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tu
 
 def _combine(
     predictor: Predictor,
-    path: Path,
+    video: _Video,
     tracks: list[Track],
     largest: dict[str, list[np.ndarray]],
     *,
     scored: int,
-    frames: int,
-    seconds: float,
 ) -> VideoPrediction:
     """Combine the logits of tracks, and of the largest face of each frame, by the model's rule."""
     rule, tasks = predictor.config.video_rule, predictor.config.tasks
-    measured = {"scored_frames": scored, "frames": frames, "seconds": float(seconds), "rule": rule}
+    measured = {
+        "scored_frames": scored,
+        "frames": len(video.index),
+        "seconds": float(video.index.seconds[-1]),
+        "rule": rule,
+    }
     if not tracks:
         reason = f"{NO_FACE} in {scored} frames" if scored else "none of its frames can be decoded"
-        return VideoPrediction(str(path), (), reason, path, **measured)
+        return VideoPrediction(video.name, (), reason, video.path, **measured)
 
     def to_scores(logits: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
         return {task.name: calibrated_scores(task, np.stack(logits[task.name])) for task in tasks}
@@ -200,10 +242,10 @@ def _combine(
         for track, track_scores in zip(tracks, scores, strict=True)
     )
     return VideoPrediction(
-        str(path),
+        video.name,
         faces,
         None,
-        path,
+        video.path,
         tasks=to_answers(to_scores(largest)),
         tracks=tuple(tracks),
         scores=scores,

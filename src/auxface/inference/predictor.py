@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
 from auxface.data.faces.detection import DetectorName
-from auxface.data.images.decode import UnreadableImage, in_order
+from auxface.data.images.decode import UnreadableImage, count_unread_frames, in_order
 from auxface.device import resolve_device
 from auxface.errors import InputError
 from auxface.inference.answers import Answer, answers_from_logits
@@ -209,8 +209,9 @@ class Predictor:
         An image that cannot be read or shows no face gives a prediction without faces and with the reason.
 
         Args:
-            image: a path, encoded bytes, a PIL image, a uint8 RGB array [H, W, 3] or a uint8 RGB tensor [3, H, W]; or
-                a sequence or any other iterable of these.
+            image: a path, encoded bytes, a PIL image, an RGB array [H, W, 3] or tensor [3, H, W], a gray array or
+                tensor [H, W]; or a sequence or any other iterable of these. Arrays and tensors are uint8, or
+                floating-point in [0, 1].
 
         Returns:
             One prediction for one image, a list for a sequence, an iterator for any other iterable.
@@ -252,6 +253,9 @@ class Predictor:
             pixels = to_rgb(image, allow_urls=self.allow_urls)
         except UnreadableImage as error:
             return [], str(error)
+        unread = count_unread_frames(image if isinstance(image, bytes) else Path(image)) if _is_animation(image) else 0
+        if unread:
+            self._warn(f"{input_name(image, 0)}: an animation; {unread} frames after the first are not scored")
         crops = self.face_extractor(pixels)
         if not crops:
             return [], NO_FACE
@@ -292,6 +296,13 @@ class Predictor:
         if not isinstance(self.scorer, TorchScorer):
             raise InputError("an exported model cannot be written as a model directory; load the directory instead")
         return self.scorer
+
+
+def _is_animation(image: ImageInput) -> TypeGuard[str | Path | bytes]:
+    """Return whether an image is a file of a format that is often animated."""
+    if isinstance(image, bytes):
+        return image[:4] == b"GIF8"
+    return isinstance(image, (str, Path)) and str(image).lower().endswith((".gif", ".webp")) and Path(image).is_file()
 
 
 class _Chunk(NamedTuple):

@@ -25,7 +25,7 @@ from PIL import Image
 
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.faces.detection import DetectorName
-from auxface.data.images.decode import UnreadableImage, fit_square, read_image
+from auxface.data.images.decode import UnreadableImage, fit_square, image_to_rgb, read_image
 from auxface.errors import InputError
 from auxface.inference.face_tracks import Box
 
@@ -41,13 +41,14 @@ def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
     """Return an image as a uint8 RGB array [H, W, 3].
 
     Args:
-        image: a path; encoded bytes; a PIL image; a uint8 RGB array [H, W, 3]; a uint8 RGB tensor [3, H, W]; or, with
-            ``allow_urls``, an http or https URL. OpenCV reads images as BGR: reverse the channels first.
+        image: a path; encoded bytes; a PIL image; an RGB array [H, W, 3] or tensor [3, H, W]; a gray array or tensor
+            [H, W]; or, with ``allow_urls``, an http or https URL. Arrays and tensors are uint8, or floating-point in
+            [0, 1]. OpenCV reads images as BGR: reverse the channels first.
         allow_urls: whether a URL is fetched.
 
     Raises:
         UnreadableImage: the file, URL or bytes do not hold an image.
-        InputError: an array or tensor has another shape or dtype, or ``image`` is of another type.
+        InputError: an array or tensor has another shape, dtype or range, or ``image`` is of another type.
     """
     if isinstance(image, str) and is_url(image):
         if not allow_urls:
@@ -58,16 +59,48 @@ def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
     if isinstance(image, bytes):
         return read_image(image)
     if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
+        try:
+            return image_to_rgb(image)
+        # Pillow decodes the file of an opened image only now.
+        except OSError:
+            raise UnreadableImage("truncated or corrupt image") from None
     if isinstance(image, torch.Tensor):
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise InputError(f"a tensor must be uint8 [3, H, W], RGB; found {image.dtype} {list(image.shape)}")
-        return image.permute(1, 2, 0).cpu().numpy()
+        array = image.detach().cpu()
+        array = (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+        return _array_to_rgb(array, "tensor", channels_first=True)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise InputError(f"an array must be uint8 [H, W, 3], RGB; found {image.dtype} {list(image.shape)}")
-        return image
+        return _array_to_rgb(image, "array", channels_first=False)
     raise InputError(f"expected a path, bytes, PIL image, array or tensor; found {type(image).__name__}")
+
+
+def _array_to_rgb(image: np.ndarray, name: str, *, channels_first: bool) -> np.ndarray:
+    channels, other = (0, 2) if channels_first else (2, 0)
+    if 0 in image.shape or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[channels] not in (1, 3)):
+        advice = ""
+        if image.ndim == 4:
+            advice = "; for several images, pass a list: list(images)"
+        elif image.ndim == 3 and image.shape[other] == 3:
+            advice = "; convert it: " + ("image.permute(2, 0, 1)" if channels_first else "image.transpose(1, 2, 0)")
+        elif image.ndim == 3 and image.shape[channels] == 4:
+            advice = f"; remove alpha: image[{':3' if channels_first else '..., :3'}]"
+        shape = "[3, H, W]" if channels_first else "[H, W, 3]"
+        raise InputError(f"the {name} must be RGB {shape} or gray [H, W]; found {list(image.shape)}{advice}")
+    if np.issubdtype(image.dtype, np.floating):
+        if not (image.min() >= 0 and image.max() <= 1):
+            raise InputError(
+                f"a floating-point {name} must be in [0, 1]; found {image.min():g} to {image.max():g}; from 0 to 255, "
+                "convert it: image / 255"
+            )
+        image = (image.astype(np.float32) * 255).round().astype(np.uint8)
+    elif image.dtype != np.uint8:
+        lines = {np.dtype(np.uint16): "(image // 257).astype(np.uint8)", np.dtype(bool): "image.astype(np.uint8) * 255"}
+        advice = lines.get(image.dtype, "image.astype(np.uint8), if its values are 0 to 255")
+        raise InputError(f"the {name} has dtype {image.dtype}; expected uint8 or floating-point; convert it: {advice}")
+    if image.ndim == 3 and channels_first:
+        image = image.transpose(1, 2, 0)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image)
 
 
 def is_url(text: str) -> bool:

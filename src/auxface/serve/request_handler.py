@@ -30,7 +30,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from auxface.data.images.decode import UnreadableImage, read_image
-from auxface.data.video.frames import UnreadableVideo, index_video
+from auxface.data.video.decoding import UnreadableVideo
+from auxface.data.video.frames import index_video
 from auxface.errors import InputError
 from auxface.inference.explain import Explanation, explain_image
 from auxface.inference.predict_video import predict_video

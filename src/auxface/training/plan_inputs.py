@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from auxface.data.images.decode import shorter_side
 from auxface.data.manifest import Label, Manifest
-from auxface.data.video.frames import is_video
+from auxface.data.media import is_video
 from auxface.encoders.pretrained import PINNED, cached_weights, can_download, packaged_weights, weights_record
 from auxface.errors import InputError
 from auxface.model.directory import read_config

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from auxface.data.prepare.frame_extraction import extract_frames
 from auxface.data.video import frames as video
+from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import (
     FrameSettings,
-    UnreadableVideo,
     clip_frames,
     index_video,
     read_frames,

@@ -16,7 +16,7 @@ import stat
 import struct
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -25,13 +25,12 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-DECODE_VERSION = 1
+from auxface.data.media import HEAD_BYTES, is_heic, media_kind
+
+DECODE_VERSION = 2
 """Increased whenever the output of :func:`read_image` or :func:`fit_square` changes; part of every cache key."""
 
-FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES: tuple[str, ...] = (
-    ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
-)  # fmt: skip
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 1024 * 1024
 # Pillow's warnings about corrupt tags do not name the file; the errors here do.
@@ -63,18 +62,18 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
     if len(data) > max_bytes:
         raise UnreadableImage(f"file of {len(data) / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _open_image(data) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise UnreadableImage(f"{width}x{height} pixels; at most {max_pixels / 1e6:.0f} megapixels are read")
             if width == 0 or height == 0:
                 raise UnreadableImage("an image without pixels")
             image.load()
-            return _to_rgb(_oriented(image))
+            return image_to_rgb(image)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage("not an image") from None
+        raise UnreadableImage(_unread_reason(data)) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {max_pixels / 1e6:.0f} megapixels") from None
     except MemoryError:
@@ -109,7 +108,10 @@ def shorter_side(path: Path) -> int | None:
         # Opening a pipe or a device could block.
         if not path.is_file():
             return None
-        with Image.open(path, formats=FORMATS) as image:
+        with path.open("rb") as file:
+            if is_heic(file.read(HEAD_BYTES)):
+                _register_heif()
+        with Image.open(path, formats=[name for name in FORMATS if name in _known_formats()]) as image:
             return min(image.size)
     # A file that cannot be read is reported when it is decoded.
     except Exception:
@@ -136,6 +138,60 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise UnreadableImage("no permission to read it") from None
     except (OSError, ValueError) as error:
         raise UnreadableImage(f"cannot be opened ({getattr(error, 'strerror', None) or 'invalid name'})") from None
+
+
+def _open_image(data: bytes) -> Image.Image:
+    if is_heic(data[:HEAD_BYTES]):
+        _register_heif()
+    return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in _known_formats()])
+
+
+def _known_formats() -> Collection[str]:
+    Image.init()
+    return Image.OPEN
+
+
+def _register_heif() -> None:
+    try:
+        from pi_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return
+    register_heif_opener()
+
+
+def _unread_reason(data: bytes) -> str:
+    if is_heic(data[:HEAD_BYTES]):
+        try:
+            import pi_heif  # noqa: F401  # pyright: ignore[reportMissingImports, reportUnusedImport]
+        except ImportError:
+            return "an HEIC image; to read it: pip install 'auxface[heif]'"
+        return "corrupt image"
+    return "a video" if media_kind(data[:HEAD_BYTES]) == "video" else "not an image"
+
+
+def count_unread_frames(source: Path | bytes) -> int:
+    """Return the number of frames or pages of an image file after the first, which :func:`read_image` does not read.
+
+    It is 0 for a file that cannot be read.
+    """
+    try:
+        data = source if isinstance(source, bytes) else read_bytes(source, MAX_BYTES)
+        if is_heic(data[:HEAD_BYTES]):
+            return 0
+        with _open_image(data) as image:
+            return getattr(image, "n_frames", 1) - 1
+    # A file that cannot be read is reported when it is decoded.
+    except Exception:
+        return 0
+
+
+def image_to_rgb(image: Image.Image) -> np.ndarray:
+    """Return a PIL image as :func:`read_image` returns its file: upright, uint8 [H, W, 3] RGB.
+
+    Raises:
+        UnreadableImage: its pixels are floating-point, or have 32 bits.
+    """
+    return _to_rgb(_oriented(image))
 
 
 def _oriented(image: Image.Image) -> Image.Image:

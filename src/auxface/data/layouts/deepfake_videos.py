@@ -24,7 +24,6 @@ from typing import Any
 
 import pandas as pd
 
-from auxface.data.images.decode import SUFFIXES
 from auxface.data.layouts.faceforensics import FORGED
 from auxface.data.layouts.registry import (
     Excluded,
@@ -114,10 +113,7 @@ def read_df40(root: Path, *, methods: Sequence[str] = (), val_fraction: float = 
     for name, split in places.items():
         for folder in sorted(path for path in (root / name).iterdir() if path.is_dir()):
             if not methods or folder.name in methods:
-                rows += [
-                    _df40_row(path, path.relative_to(folder), folder.name, split)
-                    for path in list_files(folder, SUFFIXES)
-                ]
+                rows += [_df40_row(path, path.relative_to(folder), folder.name, split) for path in list_files(folder)]
     absent = set(methods) - {row["folder"] for row in rows}
     if absent or not rows:
         raise InputError(

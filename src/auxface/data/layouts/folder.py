@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from auxface.data.images.decode import SUFFIXES
-from auxface.data.layouts.registry import Layout, Listing, Option, list_files, require_root
+from auxface.data.layouts.registry import Excluded, Layout, Listing, Option, list_files, list_media, require_root
 from auxface.data.manifest import Label
+from auxface.data.media import is_video
 from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
-from auxface.data.video.frames import VIDEO_SUFFIXES, is_video
 from auxface.errors import InputError
 
 
@@ -32,12 +31,19 @@ def read(
             f"{root}: folder '{strays[0]}' is beside {', '.join(splits)}; expected classes inside the splits"
         )
     places = [(root / name, split) for name, split in splits.items()] or [(root, "")]
-    found = [
-        {"path": str(path), "split": split, label: folder.name, "inside": path.relative_to(root).as_posix()}
-        for place, split in places
-        for folder in _folders(place)
-        for path in list_files(folder, (*SUFFIXES, *VIDEO_SUFFIXES))
-    ]
+    found: list[dict[str, str]] = []
+    excluded: list[Excluded] = []
+    for place, split in places:
+        for folder in _folders(place):
+            for path, is_media in list_media(folder):
+                inside = path.relative_to(root).as_posix()
+                if is_media:
+                    found.append({"path": str(path), "split": split, label: folder.name, "inside": inside})
+                else:
+                    excluded.append(Excluded(str(path), "unreadable", "not an image or video"))
+    for place in dict.fromkeys([root, *(place for place, _ in places)]):
+        for path in list_files(place, ("",), below=False):
+            excluded.append(Excluded(str(path), "unreadable", "not in the folder of a class"))
     if not found:
         raise InputError(f"{root}: there are no images or videos; expected ROOT/CLASS/FILE or ROOT/SPLIT/CLASS/FILE")
     table = pd.DataFrame(found)
@@ -50,7 +56,8 @@ def read(
     table["frame"] = table.groupby(["source", "video"], sort=False).cumcount()
     if not splits:
         table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
-    return Listing(table.drop(columns="inside"), {label: Label("class", names)}, boundary=root)
+    labels = {label: Label("class", names)}
+    return Listing(table.drop(columns="inside"), labels, excluded=tuple(excluded), boundary=root)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -14,10 +14,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from auxface.data.images.decode import SUFFIXES
 from auxface.data.manifest import Label
+from auxface.data.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, file_kind
 from auxface.errors import InputError
 from auxface.plugins import Registry, nearest
+
+_FILE_MANAGER_FILES = ("Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -159,17 +161,34 @@ def _require(root: Path, names: Sequence[str], layout: str, kind: str) -> Path:
     raise InputError(f"{root}: {kind} {names[0]} of {layout} is missing{others}; docs/data.md shows the folder tree")
 
 
-def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> Iterator[Path]:
+def list_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, below: bool = True) -> Iterator[Path]:
     """Yield the files below a folder that have one of the suffixes, in sorted order.
 
     Links to folders are not followed, so the search terminates and stays inside the folder. Hidden files are skipped,
-    such as the ``._`` files of macOS archives.
+    such as the ``._`` files of macOS archives, and the files that file managers keep in folders.
+
+    Args:
+        folder: where to search.
+        suffixes: of the files to list, in lower case.
+        below: whether folders inside the folder are searched.
     """
     for place, folders, files in os.walk(folder):
+        if not below:
+            folders.clear()
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
+            if not (name.startswith(".") or name in _FILE_MANAGER_FILES) and name.lower().endswith(tuple(suffixes)):
                 yield Path(place) / name
+
+
+def list_media(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield every file below a folder, in sorted order, and whether it is an image or video.
+
+    Files are recognized by their content. A file with a suffix of images or videos counts as one, so that the reason
+    why it cannot be read is reported.
+    """
+    for path in list_files(folder, ("",)):
+        yield path, file_kind(path) is not None or path.name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
 
 
 def read_lines(path: Path) -> list[str]:

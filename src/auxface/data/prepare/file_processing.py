@@ -18,12 +18,14 @@ import numpy as np
 from PIL import Image
 
 from auxface.data.faces import FaceCropper
-from auxface.data.images.decode import MAX_BYTES, UnreadableImage, in_order, read_bytes, read_image
+from auxface.data.images.decode import MAX_BYTES, UnreadableImage, count_unread_frames, in_order, read_bytes, read_image
 from auxface.data.leaks import encode_thumbnail, thumbnail
 from auxface.data.manifest import SPLITS
+from auxface.data.media import is_video
 from auxface.data.prepare.frame_extraction import extract_frames
 from auxface.data.prepare.journal import Journal, file_state
-from auxface.data.video.frames import FrameSettings, UnreadableVideo, is_video
+from auxface.data.video.decoding import UnreadableVideo
+from auxface.data.video.frames import FrameSettings
 from auxface.output_folder import begin_growing, record_files, refuse_foreign_names
 
 # Crops of an image (NAME.png, NAME-0.png and so on) and frames of a video (NAME/000000.png). The end of a name is a
@@ -77,10 +79,12 @@ class FileResult:
     Attributes:
         samples: at least one.
         digest: SHA-256 of an image file; empty for videos and for files that cannot be read.
+        unread_frames: number of frames of an animated image after the first, which are not used.
     """
 
     samples: tuple[SampleResult, ...]
     digest: str = ""
+    unread_frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,16 +148,16 @@ class FileProcessor:
     def _process_image(self, file: InputFile) -> FileResult:
         data = read_bytes(Path(file.path), MAX_BYTES)
         image = read_image(data)
-        digest = hashlib.sha256(data).hexdigest()
+        digest, unread = hashlib.sha256(data).hexdigest(), count_unread_frames(data)
         if self.cropper is None or self.crops is None:
             sample = SampleResult("usable", path=file.path, thumbnail=encode_thumbnail(thumbnail(image)))
-            return FileResult((sample,), digest)
+            return FileResult((sample,), digest, unread)
         mask = None
         if file.mask and self.cropper.settings.which == "mask":
             mask = read_image(Path(file.mask)).max(2) > 0
         faces = [crop for _, crop in self.cropper.crop(image, mask)]
         if not faces:
-            return FileResult((SampleResult("no_face", "no face found"),), digest)
+            return FileResult((SampleResult("no_face", "no face found"),), digest, unread)
         endings = [""] if len(faces) == 1 else [f"-{number}" for number in range(len(faces))]
         samples = [
             SampleResult(
@@ -163,7 +167,7 @@ class FileProcessor:
             )
             for face, ending in zip(faces, endings, strict=True)
         ]
-        return FileResult(tuple(samples), digest)
+        return FileResult(tuple(samples), digest, unread)
 
     def _process_video(self, file: InputFile) -> Iterator[SampleResult]:
         path, mask = Path(file.path), Path(file.mask) if file.mask else None
@@ -200,7 +204,7 @@ def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequ
         if kept != row:
             reason = f"same file as {paths[kept]}"
             samples = tuple(replace(sample, status="duplicate", reason=reason, path="") for sample in result.samples)
-            updated[row] = FileResult(samples, result.digest)
+            updated[row] = replace(result, samples=samples)
     return updated
 
 
@@ -214,7 +218,8 @@ def _recall(file: InputFile, journal: Journal) -> FileResult | None:
     known = journal.find(file.path)
     if known is None:
         return None
-    result = FileResult(tuple(SampleResult(**sample) for sample in known["samples"]), known["digest"])
+    samples = tuple(SampleResult(**sample) for sample in known["samples"])
+    result = FileResult(samples, known["digest"], known["unread_frames"])
     return result if all(Path(sample.path).is_file() for sample in result.samples if sample.path) else None
 
 

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from auxface.data.faces import FaceCropper
+from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import (
     FrameSettings,
-    UnreadableVideo,
     VideoIndex,
     clip_frames,
     index_video,

@@ -11,6 +11,7 @@ Example::
 import hashlib
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from auxface.data.manifest import (
     relative_path,
     write_manifest,
 )
+from auxface.data.media import is_video
 from auxface.data.prepare.file_processing import (
     STATUSES,
     FileProcessor,
@@ -42,7 +44,7 @@ from auxface.data.prepare.file_processing import (
     safe_name,
 )
 from auxface.data.prepare.journal import Journal
-from auxface.data.video.frames import FrameSettings, is_video
+from auxface.data.video.frames import FrameSettings
 from auxface.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -61,6 +63,7 @@ def prepare(
     crops: Path | None = None,
     duplicates: Literal["drop", "keep"] = "drop",
     progress: Progress | None = None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> dict[str, int]:
     """Read a data set, open each of its files once, and write a manifest of the images that can be used.
 
@@ -80,6 +83,7 @@ def prepare(
         crops: folder for the images that ``faces`` and ``frames`` write.
         duplicates: ``drop`` image files with the bytes of another, or ``keep`` them.
         progress: called with (files done, files in total).
+        warn: called with a note on what is not used or looks wrong; by default :func:`warnings.warn`.
 
     Returns:
         found, usable, no_face, unreadable, duplicate; found is the sum of the others. They count images; for videos,
@@ -131,9 +135,21 @@ def prepare(
             results.append(result)
             if progress is not None:
                 progress(len(results), len(files))
+    _note_animations(files, results, warn)
     if duplicates == "drop":
         results = reject_duplicates(list(table["path"]), list(table["split"]), results)
     return _write(listing, table, results, crop, out)
+
+
+def _note_animations(files: list[InputFile], results: list[FileResult], warn: Callable[[str], None]) -> None:
+    animated = [(file.path, one.unread_frames) for file, one in zip(files, results, strict=True) if one.unread_frames]
+    if animated:
+        path, count = animated[0]
+        images = "image" if len(animated) == 1 else "images"
+        warn(
+            f"of {len(animated)} animated {images} only the first frame is used; {sum(n for _, n in animated)} further "
+            f"frames are not used (such as {count} of {path})"
+        )
 
 
 def leaks_file(manifest: Path) -> Path:

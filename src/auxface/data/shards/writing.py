@@ -23,8 +23,8 @@ import pandas as pd
 from auxface.atomic import atomic_file
 from auxface.data.images.decode import MAX_BYTES, UnreadableImage, in_order, read_bytes, read_image
 from auxface.data.manifest import SPLITS, Manifest, header, read_manifest, write_manifest
+from auxface.data.media import is_video
 from auxface.data.shards.sharded_images import refuse_shards
-from auxface.data.video.frames import is_video
 from auxface.errors import InputError
 from auxface.output_folder import (
     begin_growing,

@@ -33,7 +33,9 @@ from auxface.atomic import atomic_file
 from auxface.data.images.cache import Progress, cache_folder, cache_key, make_once
 from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, in_order, read_image
 from auxface.data.manifest import Manifest
-from auxface.data.video.frames import UnreadableVideo, clip_frames, index_video, is_video, read_frames, recorded_clip
+from auxface.data.media import is_video
+from auxface.data.video.decoding import UnreadableVideo
+from auxface.data.video.frames import clip_frames, index_video, read_frames, recorded_clip
 from auxface.errors import InputError
 
 SAVE_EVERY = 32

@@ -13,33 +13,29 @@ Example::
 
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from auxface.data.video.decoding import (
+    MAX_FRAME_PIXELS,
+    SEEKABLE,
+    Check,
+    FrameConverter,
+    UnreadableVideo,
+    VideoSource,
+    decode,
+    nothing,
+    open_video,
+    packets,
+    seek,
+)
 from auxface.errors import InputError
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
-
-VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 MAX_FRAMES = 1_000_000
-MAX_FRAME_PIXELS = 100_000_000
 
 Choice = Literal["uniform", "first", "clips"]
-
-
-class UnreadableVideo(Exception):
-    """A file that is not a readable video; the message is the reason, a short phrase."""
-
-
-def is_video(path: str | PurePath) -> bool:
-    """Return whether a file is a video, by its suffix."""
-    return str(path).lower().endswith(VIDEO_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -85,6 +81,8 @@ class VideoIndex:
         width: width of a frame in pixels, before any rotation.
         height: height of a frame in pixels, before any rotation.
         unit: unit of the times, in seconds.
+        seekable: whether the file states when each frame is shown. In other files (AVI, MPEG, plain H.264), frames are
+            numbered in the order in which the decoder returns them, and read from the start.
     """
 
     times: np.ndarray
@@ -92,13 +90,38 @@ class VideoIndex:
     width: int
     height: int
     unit: float = 1.0
+    seekable: bool = True
 
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def seconds(self) -> np.ndarray:
+        """Float64 [N], presentation time of each frame in seconds after the first."""
+        # Modulo 2**64 the difference is right even where it exceeds int64.
+        return (self.times - self.times[0]).view(np.uint64) * self.unit
 
-def index_video(path: Path) -> VideoIndex:
+    def count_decoded(self, numbers: Sequence[int]) -> int:
+        """Return how many frames are decoded to read the frames of these ascending numbers."""
+        if not len(numbers):
+            return 0
+        if not self.seekable:
+            return max(numbers) + 1
+        keys = np.flatnonzero(self.keys)
+        total, at = 0, -1
+        for number in numbers:
+            start = _seek_target(keys, number, at)
+            total += number - (at if start is None else start - 1)
+            at = number
+        return total
+
+
+def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
     """Return the index of a video's frames without decoding them.
+
+    Args:
+        source: the video.
+        check: called before each packet.
 
     Raises:
         UnreadableVideo: no such file, no video stream, no frame, or more frames or pixels than allowed.
@@ -106,35 +129,46 @@ def index_video(path: Path) -> VideoIndex:
     """
     # Nine bytes per frame, where lists of Python numbers would take fifty.
     times, keys = array("q"), bytearray()
-    with _open(path) as (container, stream):
+    count = 0
+    with open_video(source) as (container, stream):
         context = stream.codec_context
         width, height = context.width, context.height
         unit = float(stream.time_base or 1)
+        rate = float(stream.average_rate or 25)
+        seekable = container.format.name.startswith(SEEKABLE)
         if width * height > MAX_FRAME_PIXELS:
             raise UnreadableVideo(f"frames of {width}x{height} pixels; at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels")
-        for packet in _packets(container, stream):
-            if packet.pts is None or packet.size == 0 or packet.is_corrupt or packet.is_discard:
+        for packet in packets(container, stream, check):
+            if packet.size == 0 or packet.is_discard:
                 continue
-            times.append(packet.pts)
-            keys.append(packet.is_keyframe)
-            if len(times) > MAX_FRAMES:
+            count += 1
+            if packet.pts is not None:
+                times.append(packet.pts)
+                keys.append(packet.is_keyframe)
+            if count > MAX_FRAMES:
                 raise UnreadableVideo(f"more than {MAX_FRAMES} frames")
-    if not times:
+    if not times and (seekable or not count):
         raise UnreadableVideo("a video without frames")
+    if not seekable and len(times) < count:
+        # Without times of their own, frames follow each other at the stated rate.
+        return VideoIndex(np.arange(count), np.zeros(count, bool), width, height, 1 / rate, seekable=False)
     order = np.argsort(times, kind="stable")
     ordered = np.frombuffer(times, np.int64)[order]
-    return VideoIndex(ordered, np.frombuffer(keys, bool)[order], width, height, unit)
+    return VideoIndex(ordered, np.frombuffer(keys, bool)[order], width, height, unit, seekable)
 
 
-def read_frames(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode chosen frames and yield (number, uint8 [H, W, 3] RGB), upright, in ascending order.
+def read_frames(
+    source: VideoSource, index: VideoIndex, numbers: Sequence[int], *, check: Check = nothing
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode chosen frames and yield (number, uint8 [H, W, 3] RGB), as a player shows them, in ascending order.
 
     A frame that cannot be decoded is skipped; the frames after it are still read.
 
     Args:
-        path: the video.
+        source: the video.
         index: the result of :func:`index_video`.
         numbers: frame numbers from 0, ascending, without repeats.
+        check: called before each packet and after each decoded frame.
 
     Raises:
         UnreadableVideo: the file cannot be opened.
@@ -142,16 +176,19 @@ def read_frames(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterat
     targets = list(numbers)
     if not targets:
         return
-    key_rows = np.flatnonzero(index.keys)
-    with _open(path) as (container, stream):
-        decoder = _decode(container, stream)
+    if not index.seekable:
+        yield from _read_in_order(source, targets, check)
+        return
+    keys = np.flatnonzero(index.keys)
+    with open_video(source) as (container, stream):
+        convert = FrameConverter(stream)
+        decoder = decode(container, stream, check)
         frame: Any = None
         at = -1
         for number in targets:
-            before = key_rows[key_rows <= number]
-            # Decoding from the last key frame is less work than decoding all frames in between.
-            if len(before) and before[-1] > at + 1 and _seek(container, stream, int(index.times[before[-1]])):
-                decoder, frame = _decode(container, stream), None
+            start = _seek_target(keys, number, at)
+            if start is not None and seek(container, stream, int(index.times[start])):
+                decoder, frame = decode(container, stream, check), None
             time = int(index.times[number])
             while frame is None or frame.pts is None or frame.pts < time:
                 frame = next(decoder, None)
@@ -159,22 +196,46 @@ def read_frames(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterat
                     break
             if frame is not None:
                 at = int(np.searchsorted(index.times, frame.pts))
-                image = _to_rgb(frame) if frame.pts == time else None
+                image = convert(frame) if frame.pts == time else None
                 if image is not None:
                     yield number, image
 
 
-def stream_frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode every frame from the start and yield (number, uint8 [H, W, 3] RGB), upright.
+def stream_frames(source: VideoSource, *, check: Check = nothing) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode every frame from the start and yield (number, uint8 [H, W, 3] RGB), as a player shows them.
 
     Raises:
         UnreadableVideo: the file cannot be opened.
     """
-    with _open(path) as (container, stream):
-        for number, frame in enumerate(_decode(container, stream)):
-            image = _to_rgb(frame)
+    with open_video(source) as (container, stream):
+        convert = FrameConverter(stream)
+        for number, frame in enumerate(decode(container, stream, check)):
+            image = convert(frame)
             if image is not None:
                 yield number, image
+
+
+def _seek_target(keys: np.ndarray, number: int, at: int) -> int | None:
+    """Return the last key frame at or before a frame, if decoding from it is less work than from frame ``at``."""
+    before = int(np.searchsorted(keys, number, side="right"))
+    return int(keys[before - 1]) if before and keys[before - 1] > at + 1 else None
+
+
+def _read_in_order(source: VideoSource, targets: list[int], check: Check) -> Iterator[tuple[int, np.ndarray]]:
+    remaining = iter(targets)
+    target = next(remaining)
+    with open_video(source) as (container, stream):
+        convert = FrameConverter(stream)
+        for number, frame in enumerate(decode(container, stream, check)):
+            if number < target:
+                continue
+            image = convert(frame)
+            if image is not None:
+                yield number, image
+            following = next(remaining, None)
+            if following is None:
+                return
+            target = following
 
 
 def uniform_frames(total: int, count: int) -> list[int]:
@@ -207,72 +268,3 @@ def recorded_clip(crop: object) -> dict[str, int]:
     if not isinstance(clip, dict):
         return {}
     return {str(name): value for name, value in clip.items() if isinstance(value, int)}
-
-
-@contextmanager
-def _open(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    try:
-        import av
-        from av.error import FFmpegError
-    except ImportError:
-        raise InputError("videos are read with PyAV, which is not installed; pip install 'auxface[video]'") from None
-    if not path.is_file():
-        raise UnreadableVideo("no such file")
-    if path.stat().st_size == 0:
-        raise UnreadableVideo("empty file")
-    try:
-        # Files only: a playlist could name network addresses.
-        container = av.open(str(path), options={"protocol_whitelist": "file"}, timeout=60)
-    except (FFmpegError, OSError, ValueError, UnicodeError):
-        raise UnreadableVideo("not a video") from None
-    with container:
-        if not container.streams.video:
-            raise UnreadableVideo("no video stream")
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise UnreadableVideo("a codec that cannot be decoded")
-        # Several videos are decoded at the same time, each by one thread, which bounds memory.
-        stream.codec_context.thread_count = 1
-        yield container, stream
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    from av.error import FFmpegError
-
-    packets = container.demux(stream)
-    while True:
-        try:
-            yield next(packets)
-        except (StopIteration, FFmpegError, OSError):
-            return
-
-
-def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    from av.error import FFmpegError
-
-    for packet in _packets(container, stream):
-        try:
-            yield from packet.decode()
-        except (FFmpegError, ValueError):
-            continue
-
-
-def _seek(container: Any, stream: Any, time: int) -> bool:
-    from av.error import FFmpegError
-
-    try:
-        container.seek(time, stream=stream, backward=True, any_frame=False)
-    except (FFmpegError, OSError):
-        return False
-    return True
-
-
-def _to_rgb(frame: Any) -> np.ndarray | None:
-    try:
-        image = frame.to_ndarray(format="rgb24")
-    # A corrupt stream can change to a format or size that cannot be converted.
-    except (OSError, ValueError):
-        return None
-    # Phones store upright images rotated, with the rotation as metadata.
-    quarter_turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
