@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.faces.detection import DetectorName
-from auxface.data.images.decode import SUFFIXES, in_order
+from auxface.data.images.decode import in_order
 from auxface.data.layouts.registry import list_files
 from auxface.data.manifest import KEY, Manifest, read_manifest
 from auxface.data.samples import load_samples
@@ -193,7 +193,7 @@ def embed_manifest(embedder: Embedder, manifest: Manifest, name: str) -> Embeddi
 
 
 def _embed_files(embedder: Embedder, source: Path) -> Embeddings:
-    files = list(list_files(source, SUFFIXES)) if source.is_dir() else [source]
+    files = list(list_files(source)) if source.is_dir() else [source]
     if not files:
         raise InputError(f"{source}: the folder has no images")
     rows: list[dict[str, Any]] = []
