@@ -12,7 +12,7 @@ import auxface
 from auxface.cli.app import app
 
 HEAVY = {"torch", "numpy", "pandas", "scipy", "sklearn", "timm", "accelerate", "pydantic", "matplotlib", "cv2"}
-COMMANDS = {"data": "show_data", "serve": "serve_model", "texture": "texture_sheet"}
+COMMANDS = {"data": "show_data", "serve": "serve_model", "texture": "texture_sheet", "audit plan": "plan_audit"}
 
 
 def in_new_process(code):
@@ -76,7 +76,7 @@ def test_the_example_of_the_package_runs():
 # In this order: an example reads the files that those before it write.
 EXAMPLES = (
     *("prepare", "show_data", "write_shards", "merge_manifests", "texture_sheet", "texture_learnable"),
-    *("plan", "train", "evaluate", "audit", "predict", "explain"),
+    *("plan", "train", "evaluate", "audit", "plan_audit", "predict", "explain"),
     *("embed", "search", "verify"),
     *("export", "Predictor", "JointModel", "demo", "doctor", "study", "study_report", "serve_model"),
 )

@@ -26,6 +26,7 @@ Models:
 
 Measurements:
     audit              Measure the predictions of any model by group.
+    plan_audit         Say how many more faces or videos an audit needs to show a gap.
     study              Train a grid of recipes and seeds, and compare the models with intervals.
     study_report       Write the report of a study from its finished runs.
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from auxface.demo import demo
     from auxface.doctor import doctor
     from auxface.evaluation.audit import audit
+    from auxface.evaluation.gap_power import plan_audit
     from auxface.inference.embed import embed
     from auxface.inference.evaluate import evaluate
     from auxface.inference.explain import explain
@@ -89,6 +91,7 @@ __all__ = [
     "export",
     "merge_manifests",
     "plan",
+    "plan_audit",
     "predict",
     "prepare",
     "search",
@@ -117,6 +120,7 @@ _MODULES = {
     "export": "auxface.inference.export",
     "merge_manifests": "auxface.data.merge",
     "plan": "auxface.training.plan",
+    "plan_audit": "auxface.evaluation.gap_power",
     "predict": "auxface.inference.predict",
     "prepare": "auxface.data.prepare.prepare",
     "search": "auxface.inference.search",

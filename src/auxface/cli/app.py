@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -33,6 +34,7 @@ _ORDER = (
     "train",
     "evaluate",
     "audit",
+    "audit plan",
     "predict",
     "embed",
     "search",
@@ -53,6 +55,12 @@ class _Commands(TyperGroup):
 
     def list_commands(self, ctx: object) -> list[str]:
         return sorted(self.commands, key=_ORDER.index)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        # The first argument of audit is a table, so audit cannot be a group of commands; a table "plan" is "./plan".
+        if args[:2] == ["audit", "plan"]:
+            args = ["audit plan", *args[2:]]
+        return super().resolve_command(ctx, args)
 
 
 def _doctor(as_json: Json = False) -> None:
@@ -84,6 +92,7 @@ app.command(name="plan")(train.plan_command)
 app.command(name="train")(train.train_command)
 app.command(name="evaluate")(evaluate.command)
 app.command(name="audit")(audit.command)
+app.command(name="audit plan")(audit.plan_command)
 app.command(name="predict")(predict.predict_command)
 app.command(name="embed")(identity.embed_command)
 app.command(name="search")(identity.search_command)

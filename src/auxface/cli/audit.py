@@ -134,6 +134,53 @@ def command(
     return GATE_FAILED if failed else 0
 
 
+def plan_command(
+    report: Annotated[
+        Path | None, typer.Argument(help="report.json of an audit, or its folder: plan for its groups.")
+    ] = None,
+    gap: Annotated[float, typer.Option("--gap", help="The gap to be shown, such as 0.05 for 5 points.")] = 0.05,
+    power: Annotated[float, typer.Option("--power", help="Probability that this gap is significant.")] = 0.8,
+    value: Annotated[float, typer.Option("--value", help="Without a report: expected rate, such as accuracy.")] = 0.9,
+    levels: Annotated[int, typer.Option("--levels", help="Without a report: number of levels of the group.")] = 2,
+    per_cluster: Annotated[
+        int, typer.Option("--per-cluster", help="Without a report: samples per cluster, such as frames per video.")
+    ] = 1,
+    correlation: Annotated[
+        float, typer.Option("--correlation", help="Without a report: correlation of two samples of a cluster, 0 to 1.")
+    ] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Print how many clusters (videos, people or single faces) an audit needs to show a gap."""
+    from auxface.evaluation.gap_power import clusters_per_level, plan_audit
+
+    shown = f"a gap of {100 * gap:g} points with a probability of {power:.0%}"
+    if report is None:
+        needed = clusters_per_level(
+            value, levels=levels, gap=gap, samples_per_cluster=per_cluster, correlation=correlation, power=power
+        )
+        if as_json:
+            typer.echo(json.dumps({"gap": gap, "power": power, "clusters_per_level": needed}))
+        else:
+            of = f" of {per_cluster:,} samples" if per_cluster > 1 else ""
+            typer.echo(f"{needed:,} clusters{of} in each of {levels} levels show {shown}, at a rate of {value:g}")
+        return
+    planned = plan_audit(report, gap, power)
+    if as_json:
+        typer.echo(json.dumps(planned))
+        return
+    for one in planned:
+        name = f"{one['model']}, {one['task']}" if one["model"] else one["task"]
+        if "why" in one:
+            typer.echo(f"{name}, {one['group']}: no gap was measured: {one['why']}")
+            continue
+        metric = one["metric"].replace("_", " ")
+        typer.echo(
+            f"{name}, {one['group']}: the table shows gaps in {metric} from {one['smallest_gap']:.3f}; for {shown}:"
+        )
+        for level, counts in one["levels"].items():
+            typer.echo(f"  {level}: {counts['clusters']:,} clusters, {counts['more_clusters']:,} more are needed")
+
+
 def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:
     pairs = dict(one.split("=", 1) for one in given if "=" in one)
     if len(pairs) < len(given):

@@ -14,6 +14,7 @@ from auxface.evaluation.audit_tables import audit_tables
 from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.columns import Columns
 from auxface.evaluation.compare import Comparison
+from auxface.evaluation.gap_power import clusters_per_level, plan_audit, smallest_gap
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import (
     join_conditions,
@@ -94,6 +95,7 @@ __all__ = [
     "choose_level_thresholds",
     "choose_pair_threshold",
     "choose_threshold",
+    "clusters_per_level",
     "cross_dataset",
     "expected_calibration_error",
     "fit_temperature",
@@ -105,10 +107,12 @@ __all__ = [
     "metric_by_group",
     "metric_from_function",
     "pair_similarity",
+    "plan_audit",
     "read_conditions",
     "read_predictions",
     "recall_at_k",
     "register_metric",
+    "smallest_gap",
     "reliability_bins",
     "split_conditions",
     "tar_at_far",

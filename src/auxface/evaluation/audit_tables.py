@@ -12,6 +12,7 @@ from auxface.evaluation.checks import check_predictions, duplicate_note
 from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
 from auxface.evaluation.fairness import MINIMUM_IN_GAP, differences_to_reference, factor_for_all, gaps
+from auxface.evaluation.gap_power import add_power
 from auxface.evaluation.groups import CROSS, by_column, by_group, crossed_partitions, single_partitions, whole
 from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Resampling, draw_resamples
 from auxface.evaluation.measure import MINIMUM_CLUSTERS, LevelDraws, count_missing_as_errors, measure
@@ -236,7 +237,8 @@ def _audit_task(
 def _correct_for_all(runs: Sequence[_Run]) -> None:
     """Add ``by_chance_of_all`` to the gaps in the decision metric, which the sentences of the page describe.
 
-    The family of a single group are all single groups, of every task and model; that of crossed groups are all.
+    The family of a single group are all single groups, of every task and model; that of crossed groups are all. Gaps of
+    single groups also get their power.
     """
     every = [
         (found, group, f"{found.decision_metric}_difference", run.gaps[task][group])
@@ -248,12 +250,14 @@ def _correct_for_all(runs: Sequence[_Run]) -> None:
         family = [item for item in every if crossed or CROSS not in item[1]]
         draws = [measured[name] for _, _, name, measured in family if name in measured]
         factor = factor_for_all(draws)
-        for found, group, name, _ in family:
+        for found, group, name, measured in family:
             gap = found.gaps[group].get(name)
             chance = None if gap is None or gap.more is None else gap.more.get("by_chance")
             if gap is not None and isinstance(chance, float) and crossed == (CROSS in group):
                 more = (gap.more or {}) | {"by_chance_of_all": chance * factor, "gaps": len(draws)}
                 found.gaps[group][name] = replace(gap, more=more)
+            if CROSS not in group and not crossed:
+                add_power(found.gaps[group], measured, name, factor)
 
 
 def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None:

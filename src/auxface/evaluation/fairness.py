@@ -33,6 +33,7 @@ from auxface.evaluation.intervals import (
     CONFIDENCE,
     CONSTANT,
     Draws,
+    Precision,
     gap_interval,
     mirrored,
     plain_percentile,
@@ -108,6 +109,7 @@ def _difference_and_ratio(name: str, metrics: Sequence[Metric], levels: Mapping[
             clusters,
             rule=partial(gap_interval, reach=reach),
             noise=spread,
+            levels=_precision(metrics, tables, levels),
             bounds=bounds,
             more=more | chance,
         )
@@ -124,6 +126,19 @@ def _difference_and_ratio(name: str, metrics: Sequence[Metric], levels: Mapping[
         ratio = np.clip(low, 0, None) / np.where(high > 0, high, np.nan)
         found[f"{name}_ratio"] = Draws(ratio, n, clusters, rule=rule, bounds=(0.0, 1.0), more=more)
     return found
+
+
+def _precision(
+    metrics: Sequence[Metric], tables: Sequence[tuple[np.ndarray, list[str]]], levels: Mapping[str, LevelDraws]
+) -> dict[str, Precision]:
+    """Return the precision of each level in the metric that is known least precisely."""
+    errors = [np.nanstd(values[:, 1:], axis=1) for values, _ in tables]
+    least = int(np.argmax([error.max() for error in errors]))
+    draws = {name: levels[name][metrics[least].name] for name in tables[least][1]}
+    return {
+        name: Precision(float(error), one.clusters, one.degrees() + 1)
+        for error, (name, one) in zip(errors[least], draws.items())
+    }
 
 
 def _extremes(metric: Metric, values: np.ndarray, names: list[str]) -> dict[str, object]:

@@ -262,6 +262,25 @@ def wilson(share: float, n: float, *, quantile: float | None = None) -> tuple[fl
 
 
 @dataclass(frozen=True)
+class Precision:
+    """How precisely one metric of one level of a group is known.
+
+    Attributes:
+        error: standard error, such that the 95% interval is 3.92 of them wide.
+        clusters: number of clusters.
+        units: number of clusters that limits the metric, such as those of the rarest class.
+    """
+
+    error: float
+    clusters: int
+    units: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the entry of ``report.json``."""
+        return {"error": round(self.error, 6), "clusters": self.clusters, "units": self.units}
+
+
+@dataclass(frozen=True)
 class Draws:
     """A metric on the data (``values[0]``) and on every resample (``values[1:]``), float64 [1+R].
 
@@ -279,6 +298,7 @@ class Draws:
         unfolded: for :func:`debiased_student`: the same metric without absolute values, whose noise is therefore
             signed.
         noise: for a gap: the gap of equal levels on every resample, float64 [R].
+        levels: for a gap: the precision of each level.
         bounds: the possible range.
         more: further facts for the estimate.
     """
@@ -293,6 +313,7 @@ class Draws:
     rule: IntervalRule = percentile
     unfolded: np.ndarray | None = None
     noise: np.ndarray | None = None
+    levels: Mapping[str, Precision] | None = None
     bounds: tuple[float, float] = (-np.inf, np.inf)
     more: Mapping[str, object] | None = None
 

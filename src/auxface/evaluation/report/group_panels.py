@@ -18,6 +18,7 @@ from auxface.evaluation.report.wording import (
     gap_comparison_sentence,
     gap_sentence,
     metric_cell,
+    power_sentence,
     ratio_cell,
     value_cell,
     words,
@@ -35,10 +36,10 @@ BENCHMARK = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
 
 @dataclass(frozen=True)
 class Measure:
-    """A fairness measure: its name, and per model its difference and its ratio."""
+    """A fairness measure: its name, and per model its difference, the smallest one that is shown, and its ratio."""
 
     name: str
-    cells: tuple[tuple[Cell, Cell], ...]
+    cells: tuple[tuple[Cell, Cell, Cell], ...]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,11 @@ def _group(
         if hidden:
             unmeasured = f"{len(hidden)} of {len(names)} combinations cannot be measured; see csv/groups.csv."
     chart = interval_chart(metric, levels, overall, places)
-    texts = [gap_sentence(model, group, audited) for model, audited in found.items()]
+    texts = [
+        sentence(model, group, audited)
+        for model, audited in found.items()
+        for sentence in (gap_sentence, power_sentence)
+    ]
     texts += [
         gap_comparison_sentence(item)
         for item in comparisons
@@ -117,12 +122,26 @@ def _measures(group: str, found: Mapping[str, TaskAudit]) -> tuple[Measure, ...]
     rows = []
     for name, title in FAIRNESS.items():
         if all(f"{name}_difference" in gap for gap in gaps):
-            pairs = [(value_cell(gap[f"{name}_difference"]), ratio_cell(gap[f"{name}_ratio"])) for gap in gaps]
-            rows.append(Measure(title, tuple(pairs)))
+            cells = tuple(
+                (
+                    value_cell(gap[f"{name}_difference"]),
+                    _shown(gap[f"{name}_difference"]),
+                    ratio_cell(gap[f"{name}_ratio"]),
+                )
+                for gap in gaps
+            )
+            rows.append(Measure(title, cells))
     for name in BENCHMARK:
         if all(name in gap for gap in gaps):
-            rows.append(Measure(name, tuple((value_cell(gap[name]), Cell("", "", None)) for gap in gaps)))
+            rows.append(
+                Measure(name, tuple((value_cell(gap[name]), _shown(gap[name]), Cell("", "", None)) for gap in gaps))
+            )
     return tuple(rows)
+
+
+def _shown(gap: Estimate) -> Cell:
+    smallest = (gap.more or {}).get("smallest_shown")
+    return Cell(f"{smallest:.3f}", "", None) if isinstance(smallest, float) else Cell("", "", None)
 
 
 _RULES = {

@@ -18,7 +18,10 @@ _SHORT = {"true_positive_rate": "TPR", "false_positive_rate": "FPR", "false_nega
 
 @dataclass(frozen=True)
 class LevelRow:
-    """A level: its numbers of samples, clusters and positives, its metrics, and its gap to the reference level."""
+    """A level: its numbers of samples, clusters and positives, its metrics, and its gap to the reference level.
+
+    ``more`` is the number of further clusters that a gap of 5 points needs.
+    """
 
     level: str
     samples: str
@@ -26,6 +29,7 @@ class LevelRow:
     positives: str
     cells: tuple[Cell, ...]
     gap: Cell
+    more: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class GroupTable:
     metric: str
     reference: str
     with_positives: bool
+    with_more: bool
     rows: tuple[LevelRow, ...]
 
 
@@ -50,6 +55,11 @@ def group_table(model: str, group: str, audited: TaskAudit) -> GroupTable | None
     metrics = _RATES if binary else tuple(name for name in _OTHERS if name in known)
     to_reference = audited.to_reference.get(group, {})
     reference = next((str((gap.more or {}).get("reference", "")) for gap in to_reference.values()), "")
+    gap = audited.gaps.get(group, {}).get(f"{audited.decision_metric}_difference")
+    precision = (gap.more or {}).get("levels") if gap is not None else None
+    needed = (
+        {level: one.get("more_clusters") for level, one in precision.items()} if isinstance(precision, dict) else {}
+    )
     rows = []
     for level, found in levels.items():
         every = found.get("accuracy") or found[metrics[0]]
@@ -62,11 +72,12 @@ def group_table(model: str, group: str, audited: TaskAudit) -> GroupTable | None
                 "" if positive is None else f"{positive.n:,}",
                 tuple(_cell(name, found) for name in metrics),
                 _gap_cell(audited.decision_metric, to_reference.get(level), is_reference=level == reference),
+                "–" if needed.get(level) is None else f"{needed[level]:,}",
             )
         )
     headings = tuple(_SHORT.get(name) or METRICS[name].title for name in metrics)
     title = METRICS[audited.decision_metric].title
-    return GroupTable(model, headings, title, reference, binary, tuple(rows))
+    return GroupTable(model, headings, title, reference, binary, any(needed.values()), tuple(rows))
 
 
 def group_tables(group: str, found: Sequence[tuple[str, TaskAudit]]) -> tuple[GroupTable, ...]:

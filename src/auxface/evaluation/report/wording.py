@@ -169,6 +169,19 @@ def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
     return f"{text}; {gap_significance(metric, gap) or gap.why or 'no interval'}."
 
 
+def power_sentence(model: str, group: str, audited: TaskAudit) -> str:
+    """Return the smallest gap that this table shows with a power of 80%; "" if it is unknown."""
+    metric = audited.decision_metric
+    gap = audited.gaps.get(group, {}).get(f"{metric}_difference")
+    smallest = (gap.more or {}).get("smallest_shown") if gap is not None else None
+    if not isinstance(smallest, float):
+        return ""
+    return (
+        f"{model}: if one level differed from all others by {format_difference(metric, smallest, signed=False)}, this "
+        "table would show a significant gap with a probability of 80%; it may miss smaller gaps."
+    )
+
+
 def gap_significance(metric: str, gap: Estimate) -> str:
     """Return whether a gap is significant, and the gap expected under equal performance; "" if that is unknown."""
     more = gap.more or {}

@@ -1,0 +1,258 @@
+"""Power of a gap: the smallest gap that a table can show, and the number of clusters that shows a given gap.
+
+The audit calls a gap of K levels significant if it is larger than the gap expected under equal performance. The power
+is the probability of this if the least precise level differs by ``gap`` from the others, which are equal (Cohen, 1988).
+The value of each level is taken as normal and independent of the others, with a standard error from its interval, so
+the power follows from the distribution of the range of K normal values. For two levels with standard errors a and b,
+the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
+
+>>> round(smallest_gap([0.03, 0.04]), 4)
+0.1401
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import root_scalar
+from scipy.special import ndtr
+
+from auxface.errors import InputError
+from auxface.evaluation.gate import read_report
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, Precision
+from auxface.evaluation.metrics import METRICS
+
+POWER = 0.8
+"""Default probability with which an existing gap is called significant."""
+TARGET_GAP = 0.05
+"""Default gap for which the number of further clusters is given."""
+_FAR = 8.0
+# Levels that are more precise than the least precise one by more than this are treated as if by this factor.
+_MOST_PRECISE = 50
+
+
+def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
+    """Return the probability that the largest difference of the levels exceeds ``limit``.
+
+    Args:
+        gap: difference between the least precise level and all others.
+        errors: standard error of each level.
+        limit: gap above which the audit calls a gap significant.
+    """
+    scale = np.maximum(errors, max(errors) / _MOST_PRECISE)
+    mean = np.zeros(len(scale))
+    mean[np.argmax(scale)] = -gap
+    low, high = float((mean - _FAR * scale).min()), float((mean + _FAR * scale).max())
+    # The trapezoidal rule with a quarter of a standard deviation per step is exact to 1e-8 for normal densities.
+    at = np.linspace(low, high, 2 + int(4 * (high - low) / scale.min()))
+    below, above = (at - mean[:, None]) / scale[:, None], (at + limit - mean[:, None]) / scale[:, None]
+    within = np.maximum(ndtr(above) - ndtr(below), 1e-300)
+    density = np.exp(-0.5 * below**2) / (np.sqrt(2 * np.pi) * scale[:, None])
+    # The smallest value is that of one level at this place; the others lie at most ``limit`` above it.
+    smallest_here = (density / within).sum(axis=0) * np.exp(np.log(within).sum(axis=0))
+    return float(1 - np.trapezoid(smallest_here, at))
+
+
+def expected_gap(errors: Sequence[float]) -> float:
+    """Return the gap that levels of equal performance exceed once in twenty, as the audit estimates by resampling."""
+    found = root_scalar(
+        lambda limit: gap_power(0, errors, limit) - (1 - CONFIDENCE), bracket=(0, 3 * _FAR * max(errors)), xtol=1e-9
+    )
+    return float(found.root)
+
+
+def smallest_gap(errors: Sequence[float], limit: float | None = None, power: float = POWER) -> float:
+    """Return the smallest gap that is called significant with a probability of ``power``.
+
+    Args:
+        errors: standard error of each level; one or more must be above 0.
+        limit: gap above which a gap is significant; None: :func:`expected_gap`.
+        power: the probability, between 0.05 and 1.
+    """
+    limit = expected_gap(errors) if limit is None else limit
+    if gap_power(0, errors, limit) >= power:
+        return 0.0
+    bracket = (0, limit + _FAR * max(errors))
+    found = root_scalar(lambda gap: gap_power(gap, errors, limit) - power, bracket=bracket, xtol=1e-6)
+    return float(found.root)
+
+
+def more_clusters(
+    levels: Mapping[str, Precision], gap: float = TARGET_GAP, *, factor: float = 1.0, power: float = POWER
+) -> dict[str, int]:
+    """Return the number of further clusters that each level needs, so that ``gap`` is shown with ``power``.
+
+    All levels then have the same standard error. New clusters are taken to be like the present ones.
+
+    Args:
+        levels: level to its precision.
+        gap: the gap to be shown.
+        factor: of the significance limit, if many gaps are corrected for: ``by_chance_of_all / by_chance``.
+        power: the probability of a significant gap.
+    """
+    error = gap / _gap_per_error(len(levels), factor, power)
+    found = {}
+    for name, level in levels.items():
+        times = _units_for(level.error**2 * level.units / _inflation(level.units), error) / level.units
+        found[name] = max(0, ceil(level.clusters * times - 1e-9) - level.clusters)
+    return found
+
+
+def add_power(found: dict[str, Estimate], measured: Mapping[str, Draws], decision: str, factor: float) -> None:
+    """Add ``smallest_shown`` to every difference, and what a gap of 5 points needs to the one named ``decision``.
+
+    Args:
+        found: the gaps of a group, which are changed.
+        measured: their draws.
+        decision: the gap in the decision metric.
+        factor: of the significance limit of this gap, because many gaps are corrected for.
+    """
+    for name, gap in found.items():
+        levels, chance = measured[name].levels, (gap.more or {}).get("by_chance")
+        if levels is None or not isinstance(chance, float) or not chance:
+            continue
+        limit = chance * factor if name == decision else chance
+        more: dict[str, object] = {"smallest_shown": smallest_gap([one.error for one in levels.values()], limit)}
+        if name == decision:
+            is_rate = METRICS[name.removesuffix("_difference")].unit == "%"
+            needed = more_clusters(levels, factor=factor) if is_rate else {}
+            more["levels"] = {
+                level: one.to_dict() | ({"more_clusters": needed[level]} if needed else {})
+                for level, one in levels.items()
+            }
+        found[name] = replace(gap, more=(gap.more or {}) | more)
+
+
+def clusters_per_level(
+    value: float,
+    *,
+    levels: int = 2,
+    gap: float = TARGET_GAP,
+    samples_per_cluster: int = 1,
+    correlation: float = 0.0,
+    power: float = POWER,
+) -> int:
+    """Return the number of clusters (videos, people or single faces) that each level of a new data set needs.
+
+    The variance of a rate p over m samples of one cluster is p(1 - p)(1 + (m - 1)r)/m, with the correlation r of two
+    samples of a cluster (Kish, 1965).
+
+    Args:
+        value: expected rate, such as the accuracy. For a balanced accuracy with as many positives as negatives the
+            number is the same.
+        levels: number of levels of the group.
+        gap: the gap to be shown.
+        samples_per_cluster: samples of each cluster, such as the frames of a video.
+        correlation: correlation of the correctness of two samples of a cluster, from 0 to 1.
+        power: the probability of a significant gap.
+
+    Raises:
+        InputError: a number outside its range.
+
+    >>> clusters_per_level(0.9)
+    568
+    >>> clusters_per_level(0.9, samples_per_cluster=20, correlation=0.3)
+    192
+    """
+    ranges = {
+        "value": (value, 0 < value < 1, "between 0 and 1, such as 0.9"),
+        "levels": (levels, levels >= 2, "2 or more"),
+        "gap": (gap, 0 < gap < 1, "between 0 and 1, such as 0.05 for 5 points"),
+        "samples_per_cluster": (samples_per_cluster, samples_per_cluster >= 1, "1 or more"),
+        "correlation": (correlation, 0 <= correlation <= 1, "between 0 and 1"),
+    }
+    for name, (given, is_valid, expected) in ranges.items():
+        if not is_valid:
+            raise InputError(f"{name} is {given:g}; expected a number {expected}")
+    _check_power(power)
+    variance = value * (1 - value) * (1 + (samples_per_cluster - 1) * correlation) / samples_per_cluster
+    return ceil(_units_for(variance, gap / _gap_per_error(levels, 1.0, power)) - 1e-9)
+
+
+def plan_audit(
+    report: Path | str | Mapping[str, Any], gap: float = TARGET_GAP, power: float = POWER
+) -> list[dict[str, Any]]:
+    """Return the smallest gap that an audit could show, and how many more clusters a given gap needs, by group.
+
+    Args:
+        report: ``report.json`` of an audit, its folder, or its content.
+        gap: the gap to be shown.
+        power: the probability of a significant gap.
+
+    Returns:
+        An entry per model, task and group: ``model``, ``task``, ``group``, ``metric``, ``smallest_gap``, and
+        ``levels``, which gives ``clusters`` and ``more_clusters`` of each level; if the gap was not measured, ``why``.
+
+    Raises:
+        InputError: a report that cannot be read or has no groups, or a gap or power outside its range.
+
+    Example:
+        >>> import auxface
+        >>> planned = auxface.plan_audit("audit", gap=0.1)
+        >>> sorted(planned[0])
+        ['group', 'levels', 'metric', 'model', 'smallest_gap', 'task']
+    """
+    if not 0 < gap < 1:
+        raise InputError(f"gap is {gap:g}; expected a number between 0 and 1, such as 0.05 for 5 points")
+    _check_power(power)
+    if not isinstance(report, Mapping):
+        path = Path(report)
+        report = read_report(path / "report.json" if path.is_dir() else path)
+    found = []
+    for model, content in report.get("models", {"": report}).items():
+        for task, audited in content.get("tasks", {}).items():
+            for group, gaps in audited.get("gaps", {}).items():
+                named = {name: one for name, one in gaps.items() if "by_chance_of_all" in one or "why" in one}
+                name = next((name for name, one in named.items() if "levels" in one), None)
+                entry: dict[str, Any] = {"model": model, "task": task, "group": group}
+                if name is not None:
+                    found.append(entry | _planned(name, named[name], gap, power))
+                elif " × " not in group:
+                    why = next(
+                        (one["why"] for one in named.values() if "why" in one), "the report has no power of gaps"
+                    )
+                    found.append(entry | {"why": why})
+    if not found:
+        raise InputError("the report has no groups; audit a table with --group, or plan with --value and --levels")
+    return found
+
+
+def _planned(name: str, found: Mapping[str, Any], gap: float, power: float) -> dict[str, Any]:
+    levels = {level: Precision(one["error"], one["clusters"], one["units"]) for level, one in found["levels"].items()}
+    limit = found["by_chance_of_all"]
+    factor = limit / found["by_chance"] if found["by_chance"] else 1.0
+    more = more_clusters(levels, gap, factor=factor, power=power)
+    return {
+        "metric": name.removesuffix("_difference"),
+        "smallest_gap": smallest_gap([one.error for one in levels.values()], limit, power),
+        "levels": {level: {"clusters": one.clusters, "more_clusters": more[level]} for level, one in levels.items()},
+    }
+
+
+def _check_power(power: float) -> None:
+    if not 1 - CONFIDENCE < power < 1:
+        raise InputError(f"power is {power:g}; expected a number between 0.05 and 1, such as 0.8")
+
+
+def _gap_per_error(levels: int, factor: float, power: float) -> float:
+    """Return the smallest gap of levels with a standard error of 1."""
+    equal = [1.0] * levels
+    return smallest_gap(equal, factor * expected_gap(equal), power)
+
+
+def _inflation(units: float) -> float:
+    """Return the factor of the variance by which Student's quantile widens an interval."""
+    student, normal = (rule.ppf(1 - (1 - CONFIDENCE) / 2) for rule in (stats.t(max(units - 1, 1)), stats.norm()))
+    return float((student / normal) ** 2)
+
+
+def _units_for(variance: float, error: float) -> float:
+    """Return the number of units, each of this variance, whose mean has the given error after Student's widening."""
+    units = max(2.0, variance / error**2)
+    for _ in range(50):
+        units = max(2.0, variance / error**2 * _inflation(units))
+    return units
