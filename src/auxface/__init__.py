@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from auxface.demo import demo
     from auxface.doctor import doctor
     from auxface.evaluation.audit import audit
-    from auxface.evaluation.gap_power import plan_audit
+    from auxface.evaluation.audit_plan import plan_audit
     from auxface.inference.embed import embed
     from auxface.inference.evaluate import evaluate
     from auxface.inference.explain import explain
@@ -120,7 +120,7 @@ _MODULES = {
     "export": "auxface.inference.export",
     "merge_manifests": "auxface.data.merge",
     "plan": "auxface.training.plan",
-    "plan_audit": "auxface.evaluation.gap_power",
+    "plan_audit": "auxface.evaluation.audit_plan",
     "predict": "auxface.inference.predict",
     "prepare": "auxface.data.prepare.prepare",
     "search": "auxface.inference.search",

@@ -306,8 +306,16 @@ def test_the_report_is_json_in_the_documented_form():
     assert {"value", "low", "high", "n"} <= task["overall"]["auc"].keys()
     assert task["groups"]["race"]["Black"]["accuracy"]["n"] > 0
     missing = task["overall"]["tpr_at_fpr_0.001"]
-    assert missing["value"] is None
-    assert missing["why"]
+    assert missing.keys() == {"why"}
+    assert "1,000 are needed" in missing["why"]
+
+
+def test_a_level_that_cannot_be_measured_is_one_why():
+    table = forged_predictions(n=600)
+    table.frame.loc[:1, "group.race"] = "Few"
+    levels = audit_tables({"m": table}, resamples=50).to_dict()["tasks"]["forged"]["groups"]["race"]
+    assert levels["Few"] == {"why": "only 2 clusters, fewer than 3"}
+    assert levels["Black"]["accuracy"]["n"] > 0
 
 
 def test_levels_are_compared_with_the_reference_level():

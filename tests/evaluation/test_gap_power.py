@@ -12,7 +12,7 @@ from scipy import stats
 import auxface
 from auxface.cli import main
 from auxface.errors import InputError
-from auxface.evaluation import clusters_per_level, smallest_gap
+from auxface.evaluation import TableError, clusters_per_level, smallest_gap
 from auxface.evaluation.gap_power import expected_gap, gap_power, more_clusters
 from auxface.evaluation.intervals import Precision
 
@@ -41,7 +41,7 @@ def test_two_levels_follow_the_textbook_formula():
 @pytest.mark.parametrize("levels", [2, 3, 7, 40])
 def test_equal_levels_follow_the_studentized_range(levels):
     assert expected_gap([0.02] * levels) == pytest.approx(
-        0.02 * stats.studentized_range.ppf(0.95, levels, 1e6), rel=5e-4
+        0.02 * stats.studentized_range.ppf(0.95, levels, 1e6), rel=1e-4
     )
 
 
@@ -96,8 +96,8 @@ def test_the_plan_of_a_report_equals_that_of_its_audit(tmp_path, monkeypatch, ca
     assert more == pytest.approx({level: one["more_clusters"] for level, one in gap["levels"].items()}, abs=2)
     page = (out / "report.html").read_text()
     assert f"by {100 * gap['smallest_shown']:.1f} points, this table would show a significant gap" in page
-    for count in more.values():
-        assert f"<td>{count:,}</td>" in page
+    for one in gap["levels"].values():
+        assert f"<td>{one['more_clusters']:,}</td>" in page
     monkeypatch.setattr(sys, "argv", ["auxface", "audit", "plan", str(out), "--gap", "0.1", "--json"])
     with pytest.raises(SystemExit) as stopped:
         main()
@@ -107,9 +107,9 @@ def test_the_plan_of_a_report_equals_that_of_its_audit(tmp_path, monkeypatch, ca
 
 
 def test_numbers_outside_their_range_are_refused(tmp_path):
-    with pytest.raises(InputError, match="value is 1; expected a number between 0 and 1"):
+    with pytest.raises(TableError, match="value is 1; expected a number between 0 and 1"):
         clusters_per_level(1)
-    with pytest.raises(InputError, match=r"power is 0.01"):
+    with pytest.raises(TableError, match=r"power is 0.01"):
         clusters_per_level(0.9, power=0.01)
     with pytest.raises(InputError, match="no such file"):
         auxface.plan_audit(tmp_path / "report.json")
@@ -118,6 +118,7 @@ def test_numbers_outside_their_range_are_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("n", [(300, 300), (600, 200, 400), (250, 250, 250, 250, 250)])
 def test_a_gap_of_the_stated_size_is_shown_by_80_percent(n):
     """Tables whose smallest level is worse by ``smallest_shown`` of a first table."""
@@ -126,8 +127,10 @@ def test_a_gap_of_the_stated_size_is_shown_by_80_percent(n):
     gap = audited(first).gaps["g"]["accuracy_difference"].more["smallest_shown"]
     rates = [0.85 + gap / 2 - gap * (k == int(np.argmin(n))) for k in range(len(n))]
     shown = []
-    for seed in range(400):
-        one = audited(accuracy_table(seed + 1, rates=rates, n=n), seed=seed).gaps["g"]["accuracy_difference"]
+    for seed in range(200):
+        one = audited(accuracy_table(seed + 1, rates=rates, n=n), resamples=200, seed=seed).gaps["g"][
+            "accuracy_difference"
+        ]
         shown.append(one.value > one.more["by_chance_of_all"])
     print(n, round(gap, 4), np.mean(shown))
-    assert 0.74 <= np.mean(shown) <= 0.87
+    assert 0.72 <= np.mean(shown) <= 0.89

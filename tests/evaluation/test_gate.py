@@ -16,8 +16,10 @@ REPORT = {
         "forged": {
             "overall": {
                 "auc": {"value": 0.9, "low": 0.85, "high": 0.93},
-                "tpr_at_fpr_0.01": {"value": None, "low": None, "high": None, "why": "40 negative samples"},
+                "tpr_at_fpr_0.01": {"why": "40 negative samples"},
+                "tpr_at_fpr_0.001": {"value": None, "low": None, "high": None, "why": "40 negative samples"},
             },
+            "groups": {"sex": {"F": {"why": "only 2 clusters, fewer than 3"}}},
             "gaps": {"sex × race": {"accuracy_difference": {"value": 0.1, "low": 0.04, "high": 0.2}}},
         }
     }
@@ -28,7 +30,9 @@ HOLDS = {
     f"{AUC}.low >= 0.9": None,
     f"{AUC}.low<=0.85": f"{AUC}.low is 0.85, which is <= 0.85",
     "tasks.forged.gaps.sex × race.accuracy_difference.high > 0.15": "is 0.2, which is > 0.15",
-    "tasks.forged.overall.tpr_at_fpr_0.01.value < 0.5": "is null: 40 negative samples",
+    "tasks.forged.overall.tpr_at_fpr_0.01.value < 0.5": "is missing: 40 negative samples",
+    "tasks.forged.overall.tpr_at_fpr_0.001.value < 0.5": "is missing: 40 negative samples",
+    "tasks.forged.groups.sex.F.accuracy.low < 0.5": "is missing: only 2 clusters, fewer than 3",
     f"{AUC}.value < against - 0.01": f"{AUC}.value is 0.9, which is < against - 0.01 = 0.94",
     f"{AUC}.value < against - 0.1": None,
 }

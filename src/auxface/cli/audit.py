@@ -151,13 +151,17 @@ def plan_command(
     as_json: Json = False,
 ) -> None:
     """Print how many clusters (videos, people or single faces) an audit needs to show a gap."""
-    from auxface.evaluation.gap_power import clusters_per_level, plan_audit
+    from auxface.evaluation import TableError, clusters_per_level
+    from auxface.evaluation.audit_plan import plan_audit
 
     shown = f"a gap of {100 * gap:g} points with a probability of {power:.0%}"
     if report is None:
-        needed = clusters_per_level(
-            value, levels=levels, gap=gap, samples_per_cluster=per_cluster, correlation=correlation, power=power
-        )
+        try:
+            needed = clusters_per_level(
+                value, levels=levels, gap=gap, samples_per_cluster=per_cluster, correlation=correlation, power=power
+            )
+        except TableError as error:
+            raise InputError(str(error)) from None
         if as_json:
             typer.echo(json.dumps({"gap": gap, "power": power, "clusters_per_level": needed}))
         else:

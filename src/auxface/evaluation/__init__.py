@@ -14,7 +14,7 @@ from auxface.evaluation.audit_tables import audit_tables
 from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.columns import Columns
 from auxface.evaluation.compare import Comparison
-from auxface.evaluation.gap_power import clusters_per_level, plan_audit, smallest_gap
+from auxface.evaluation.gap_power import clusters_per_level, smallest_gap
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import (
     join_conditions,
@@ -107,7 +107,6 @@ __all__ = [
     "metric_by_group",
     "metric_from_function",
     "pair_similarity",
-    "plan_audit",
     "read_conditions",
     "read_predictions",
     "recall_at_k",

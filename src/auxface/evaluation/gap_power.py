@@ -13,18 +13,15 @@ the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import root_scalar
 from scipy.special import ndtr
 
-from auxface.errors import InputError
-from auxface.evaluation.gate import read_report
 from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, Precision
 from auxface.evaluation.metrics import METRICS
+from auxface.evaluation.predictions import TableError
 
 POWER = 0.8
 """Default probability with which an existing gap is called significant."""
@@ -151,7 +148,7 @@ def clusters_per_level(
         power: the probability of a significant gap.
 
     Raises:
-        InputError: a number outside its range.
+        TableError: a number outside its range.
 
     >>> clusters_per_level(0.9)
     568
@@ -167,75 +164,16 @@ def clusters_per_level(
     }
     for name, (given, is_valid, expected) in ranges.items():
         if not is_valid:
-            raise InputError(f"{name} is {given:g}; expected a number {expected}")
-    _check_power(power)
+            raise TableError(f"{name} is {given:g}; expected a number {expected}")
+    check_power(power)
     variance = value * (1 - value) * (1 + (samples_per_cluster - 1) * correlation) / samples_per_cluster
     return ceil(_units_for(variance, gap / _gap_per_error(levels, 1.0, power)) - 1e-9)
 
 
-def plan_audit(
-    report: Path | str | Mapping[str, Any], gap: float = TARGET_GAP, power: float = POWER
-) -> list[dict[str, Any]]:
-    """Return the smallest gap that an audit could show, and how many more clusters a given gap needs, by group.
-
-    Args:
-        report: ``report.json`` of an audit, its folder, or its content.
-        gap: the gap to be shown.
-        power: the probability of a significant gap.
-
-    Returns:
-        An entry per model, task and group: ``model``, ``task``, ``group``, ``metric``, ``smallest_gap``, and
-        ``levels``, which gives ``clusters`` and ``more_clusters`` of each level; if the gap was not measured, ``why``.
-
-    Raises:
-        InputError: a report that cannot be read or has no groups, or a gap or power outside its range.
-
-    Example:
-        >>> import auxface
-        >>> planned = auxface.plan_audit("audit", gap=0.1)
-        >>> sorted(planned[0])
-        ['group', 'levels', 'metric', 'model', 'smallest_gap', 'task']
-    """
-    if not 0 < gap < 1:
-        raise InputError(f"gap is {gap:g}; expected a number between 0 and 1, such as 0.05 for 5 points")
-    _check_power(power)
-    if not isinstance(report, Mapping):
-        path = Path(report)
-        report = read_report(path / "report.json" if path.is_dir() else path)
-    found = []
-    for model, content in report.get("models", {"": report}).items():
-        for task, audited in content.get("tasks", {}).items():
-            for group, gaps in audited.get("gaps", {}).items():
-                named = {name: one for name, one in gaps.items() if "by_chance_of_all" in one or "why" in one}
-                name = next((name for name, one in named.items() if "levels" in one), None)
-                entry: dict[str, Any] = {"model": model, "task": task, "group": group}
-                if name is not None:
-                    found.append(entry | _planned(name, named[name], gap, power))
-                elif " × " not in group:
-                    why = next(
-                        (one["why"] for one in named.values() if "why" in one), "the report has no power of gaps"
-                    )
-                    found.append(entry | {"why": why})
-    if not found:
-        raise InputError("the report has no groups; audit a table with --group, or plan with --value and --levels")
-    return found
-
-
-def _planned(name: str, found: Mapping[str, Any], gap: float, power: float) -> dict[str, Any]:
-    levels = {level: Precision(one["error"], one["clusters"], one["units"]) for level, one in found["levels"].items()}
-    limit = found["by_chance_of_all"]
-    factor = limit / found["by_chance"] if found["by_chance"] else 1.0
-    more = more_clusters(levels, gap, factor=factor, power=power)
-    return {
-        "metric": name.removesuffix("_difference"),
-        "smallest_gap": smallest_gap([one.error for one in levels.values()], limit, power),
-        "levels": {level: {"clusters": one.clusters, "more_clusters": more[level]} for level, one in levels.items()},
-    }
-
-
-def _check_power(power: float) -> None:
+def check_power(power: float) -> None:
+    """Refuse a probability that no gap has."""
     if not 1 - CONFIDENCE < power < 1:
-        raise InputError(f"power is {power:g}; expected a number between 0.05 and 1, such as 0.8")
+        raise TableError(f"power is {power:g}; expected a number between 0.05 and 1, such as 0.8")
 
 
 def _gap_per_error(levels: int, factor: float, power: float) -> float:

@@ -116,7 +116,7 @@ def read_report(path: Path) -> dict[str, Any]:
 def failed_conditions(
     report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Return a sentence for each condition with which the gate fails; a value that is null fails with its reason.
+    """Return a sentence for each condition with which the gate fails; a missing value fails with its reason.
 
     Args:
         report: the content of ``report.json``.
@@ -130,7 +130,7 @@ def failed_conditions(
     for one in conditions:
         value, why = _value(report, one.path, "the report")
         if value is None:
-            sentences.append(f"{one.path} is null: {why}")
+            sentences.append(f"{one.path} is missing: {why}")
             continue
         right = one.number
         if one.against:
@@ -138,7 +138,7 @@ def failed_conditions(
                 raise InputError(f"--fail-if '{one.path} {one.sign} {one.right}' needs --against REPORT.json")
             older, why = _value(against, one.path, "the older report")
             if older is None:
-                sentences.append(f"{one.path} is null in the older report: {why}")
+                sentences.append(f"{one.path} is missing in the older report: {why}")
                 continue
             right += older
         if _OPERATORS[one.sign](value, right):
@@ -148,7 +148,7 @@ def failed_conditions(
 
 
 def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | None, str]:
-    """Return the number at a path and, if it is null, the reason."""
+    """Return the number at a path and, if it is missing, the reason."""
     at: Any = report
     parent: Any = report
     rest = path
@@ -157,6 +157,8 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
             raise InputError(
                 f"{where} has nothing below '{path[: -len(rest) - 1]}', which is a value; shorten '{path}'"
             )
+        if set(at) == {"why"}:
+            return None, str(at["why"])
         # Keys may hold dots, such as tpr_at_fpr_0.01: the longest one that fits is meant.
         fits = [key for key in at if rest == key or rest.startswith(f"{key}.")]
         if not fits:

@@ -135,10 +135,19 @@ class Estimate:
     more: dict[str, object] | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the entry of ``report.json``."""
-        entry: dict[str, object] = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-        entry["clusters"] = self.clusters
-        return entry | ({"why": self.why} if self.why else {}) | (self.more or {})
+        """Return the entry of ``report.json``: rounded numbers, or only ``why`` if there is no value."""
+        if self.value is None:
+            return {"why": self.why}
+        entry: dict[str, object] = {"low": self.low, "high": self.high} | (self.more or {})
+        entry = {name: rounded(one) if isinstance(one, float) else one for name, one in entry.items()}
+        entry = {"value": rounded(self.value, 7)} | entry
+        counts: dict[str, object] = {"n": self.n, "clusters": self.clusters}
+        return entry | counts | ({"why": self.why} if self.why else {})
+
+
+def rounded(number: float, digits: int = 4) -> float:
+    """Return a number with the significant digits of ``report.json``; the CSV files have all digits."""
+    return float(f"{number:.{digits}g}")
 
 
 IntervalRule = Callable[["Draws"], tuple[float, float]]
@@ -277,7 +286,7 @@ class Precision:
 
     def to_dict(self) -> dict[str, float | int]:
         """Return the entry of ``report.json``."""
-        return {"error": round(self.error, 6), "clusters": self.clusters, "units": self.units}
+        return {"error": rounded(self.error), "clusters": self.clusters, "units": self.units}
 
 
 @dataclass(frozen=True)

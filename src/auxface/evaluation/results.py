@@ -1,13 +1,14 @@
 """The results of an audit, and their form in ``report.json``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from auxface.evaluation.compare import Comparison
-from auxface.evaluation.intervals import Draws, Estimate
+from auxface.evaluation.groups import CROSS
+from auxface.evaluation.intervals import Draws, Estimate, rounded
 from auxface.evaluation.metrics import PRIMARY, decision_metric
 from auxface.evaluation.metrics.calibration import Bin
 from auxface.evaluation.predictions import ScoredTask
@@ -155,7 +156,7 @@ class TaskAudit:
             "robustness_summary": _plain(self.robustness_summary),
             "datasets": _by_one(self.datasets),
             "videos": self.videos.to_dict() if self.videos else None,
-            "attributes": {name: found.to_dict() for name, found in self.attributes.items()},
+            "attributes": {name: _attribute_dict(found) for name, found in self.attributes.items()},
             "counted_as_errors": _plain(self.counted_as_errors),
             "operating_points": {
                 rule: {"threshold": point.threshold} | _plain(point.rates)
@@ -165,7 +166,10 @@ class TaskAudit:
             "calibrated": _plain(self.calibrated),
             "temperature": self.temperature,
             "level_thresholds": None if self.task.level_thresholds is None else self.task.level_thresholds.to_dict(),
-            "reliability": [vars(found) for found in self.reliability],
+            "reliability": [
+                {name: rounded(one) if isinstance(one, float) else one for name, one in vars(found).items()}
+                for found in self.reliability
+            ],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
         }
         return entry | {name: value for name, value in optional.items() if value}
@@ -216,6 +220,13 @@ class Audit:
         return {"models": models, "comparisons": compared} | common
 
 
+def _attribute_dict(found: TaskAudit) -> dict[str, Any]:
+    """Return the entry of one attribute, without crossed groups, which would be most of the file."""
+    groups = {name: levels for name, levels in found.groups.items() if CROSS not in name}
+    gaps = {name: measured for name, measured in found.gaps.items() if CROSS not in name}
+    return replace(found, groups=groups, gaps=gaps).to_dict()
+
+
 def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, object]]:
     return {name: estimate.to_dict() for name, estimate in found.items()}
 
@@ -225,4 +236,10 @@ def _by_one(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
 
 
 def _by_two(found: Mapping[str, Mapping[str, Mapping[str, Estimate]]]) -> dict[str, Any]:
-    return {name: _by_one(levels) for name, levels in found.items()}
+    return {group: {level: _level(one) for level, one in levels.items()} for group, levels in found.items()}
+
+
+def _level(found: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Return the metrics of a level; one ``why`` if none of them can be measured, for the same reason."""
+    reasons = {estimate.why if estimate.value is None else None for estimate in found.values()}
+    return {"why": reasons.pop()} if len(reasons) == 1 and None not in reasons else _plain(found)

@@ -6,6 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auxface.evaluation.report.page import script_source
 from auxface.serve.settings import Settings
 
 # The page itself needs no token; the requests that it sends do.
@@ -21,8 +22,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
-# A report contains its own styles.
-_REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+# A report contains its own styles, and one script that sorts its tables.
+_REPORT_POLICY = (
+    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script_source()[1]}'; "
+    "frame-ancestors 'none'"
+)
 
 
 class SecurityMiddleware:

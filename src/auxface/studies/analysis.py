@@ -299,7 +299,7 @@ def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple
     the width of the intervals.
     """
     found = [record["tasks"][task]["robustness_summary"].get("mean_under_corruption") for record in records.values()]
-    if not found or any(one is None or one["value"] is None for one in found):
+    if not found or any(one is None or one.get("value") is None for one in found):
         return None
     values = np.array([one["value"] for one in found])
     value, n, clusters = float(values.mean()), int(found[0]["n"]), int(found[0]["clusters"])

@@ -1,5 +1,7 @@
 """The page: its sentences, its files, no network, and its layout in a browser."""
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -58,7 +60,9 @@ def test_the_page_needs_no_network_and_its_csv_files_exist(pages, name):
     page = (pages / name / "report.html").read_text()
     assert len(page) < 3_000_000
     assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", page)
-    assert "<script" not in page
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page[: page.index("<title>")]
     files = set(re.findall(r'href="(csv/[^"]+)"', page))
     assert files
     for file in files:
@@ -171,6 +175,35 @@ def test_the_page_fits_and_loads_nothing_in_a_browser(pages, browser, name, widt
         "(parseFloat(getComputedStyle(e).fontSize) < 11)).length"
     )
     assert narrow == 0
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_table_is_sorted_by_a_click_on_its_heading(pages, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((pages / "one" / "report.html").as_uri())
+    table = page.locator("table.levels").first
+    names = table.locator("tbody th")
+    original = names.all_inner_texts()
+    samples = dict(zip(original, table.locator("tbody td:nth-child(2)").all_inner_texts(), strict=True))
+    falling = sorted(original, key=lambda name: -int(samples[name].replace(",", "")))
+    rising = sorted(original, key=lambda name: int(samples[name].replace(",", "")))
+    button = table.locator("th button", has_text="samples")
+    for expected in (falling, rising, original):
+        button.click()
+        assert names.all_inner_texts() == expected
+    assert falling != original
+    page.close()
+
+
+@pytest.mark.browser
+def test_print_shows_the_content_of_closed_details(pages, browser):
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    page.goto((pages / "three" / "report.html").as_uri())
+    hidden = page.locator("details:not([open]) table.levels").first
+    assert not hidden.is_visible()
+    page.emulate_media(media="print")
+    assert hidden.evaluate("one => one.getBoundingClientRect().height") > 100
     page.close()
 
 

@@ -4,9 +4,12 @@
 """
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +122,10 @@ def _put(
 
 
 def _flat(estimate: Estimate) -> dict[str, object]:
-    return estimate.to_dict() | {"why": estimate.why or ""}
+    numbers: dict[str, object] = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+    # The precision of levels is a table of its own, which report.json holds.
+    more = {name: fact for name, fact in (estimate.more or {}).items() if name != "levels"}
+    return numbers | {"clusters": estimate.clusters} | more | {"why": estimate.why or ""}
 
 
 Curves = Mapping[str, pd.DataFrame]
@@ -217,13 +223,20 @@ def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{str(name): table[name].map(safe) for name in texts})
 
 
+def script_source() -> tuple[str, str]:
+    """Return the script of the page, and its ``sha256-`` source for a content security policy."""
+    script = files("auxface.evaluation").joinpath("templates/report.js").read_text(encoding="utf-8")
+    # The browser hashes the text between the tags, which begins and ends with a line break.
+    return script, "sha256-" + base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
+
+
 def render(
     audit: Audit,
     title: str,
     before: Sequence[Section],
     after: Sequence[Section],
     curves: Curves | None,
-    files: Sequence[str],
+    csv_files: Sequence[str],
 ) -> str:
     """Return the page as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -239,7 +252,9 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    script, source = script_source()
     names = list(dict.fromkeys(task for model in audit.models.values() for task in model.tasks))
     views: list[TaskView] = [task_view(audit, name) for name in names]
     auxiliary = auxiliary_panel(audit, curves)
@@ -254,5 +269,14 @@ def render(
         training=training_curves(curves, list(audit.models), omitted) if curves else [],
         before=before,
         after=after,
-        files=files,
+        files=csv_files,
+        script=script,
+        script_source=source,
     )
+
+
+def _breakable(name: object) -> str:
+    """Return a name, escaped, that may break into lines after underscores, hyphens and slashes."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([_/-])(?=\w)", r"\1<wbr>", str(escape(str(name)))))

@@ -1,0 +1,78 @@
+"""Plans of audits: what the groups of an audited table need for a gap to be shown.
+
+Example: see :func:`plan_audit`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from auxface.errors import InputError
+from auxface.evaluation.gap_power import POWER, TARGET_GAP, check_power, more_clusters, smallest_gap
+from auxface.evaluation.gate import read_report
+from auxface.evaluation.groups import CROSS
+from auxface.evaluation.intervals import Precision
+from auxface.evaluation.predictions import TableError
+
+
+def plan_audit(
+    report: Path | str | Mapping[str, Any], gap: float = TARGET_GAP, power: float = POWER
+) -> list[dict[str, Any]]:
+    """Return the smallest gap that an audit could show, and how many more clusters a given gap needs, by group.
+
+    Args:
+        report: ``report.json`` of an audit, its folder, or its content.
+        gap: the gap to be shown.
+        power: the probability of a significant gap.
+
+    Returns:
+        An entry per model, task and group: ``model``, ``task``, ``group``, ``metric``, ``smallest_gap``, and
+        ``levels``, which gives ``clusters`` and ``more_clusters`` of each level; if the gap was not measured, ``why``.
+
+    Raises:
+        InputError: a report that cannot be read or has no groups, or a gap or power outside its range.
+
+    Example:
+        >>> import auxface
+        >>> planned = auxface.plan_audit("audit", gap=0.1)
+        >>> sorted(planned[0])
+        ['group', 'levels', 'metric', 'model', 'smallest_gap', 'task']
+    """
+    if not 0 < gap < 1:
+        raise InputError(f"gap is {gap:g}; expected a number between 0 and 1, such as 0.05 for 5 points")
+    try:
+        check_power(power)
+    except TableError as error:
+        raise InputError(str(error)) from None
+    if not isinstance(report, Mapping):
+        path = Path(report)
+        report = read_report(path / "report.json" if path.is_dir() else path)
+    found = []
+    for model, content in report.get("models", {"": report}).items():
+        for task, audited in content.get("tasks", {}).items():
+            for group, gaps in audited.get("gaps", {}).items():
+                named = {name: one for name, one in gaps.items() if "by_chance_of_all" in one or "why" in one}
+                name = next((name for name, one in named.items() if "levels" in one), None)
+                entry: dict[str, Any] = {"model": model, "task": task, "group": group}
+                if name is not None:
+                    found.append(entry | _planned(name, named[name], gap, power))
+                elif CROSS not in group:
+                    why = next(
+                        (one["why"] for one in named.values() if "why" in one), "the report has no power of gaps"
+                    )
+                    found.append(entry | {"why": why})
+    if not found:
+        raise InputError("the report has no groups; audit a table with --group, or plan with --value and --levels")
+    return found
+
+
+def _planned(name: str, found: Mapping[str, Any], gap: float, power: float) -> dict[str, Any]:
+    levels = {level: Precision(one["error"], one["clusters"], one["units"]) for level, one in found["levels"].items()}
+    limit = found["by_chance_of_all"]
+    factor = limit / found["by_chance"] if found["by_chance"] else 1.0
+    more = more_clusters(levels, gap, factor=factor, power=power)
+    return {
+        "metric": name.removesuffix("_difference"),
+        "smallest_gap": smallest_gap([one.error for one in levels.values()], limit, power),
+        "levels": {level: {"clusters": one.clusters, "more_clusters": more[level]} for level, one in levels.items()},
+    }
