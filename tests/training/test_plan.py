@@ -123,6 +123,12 @@ def test_a_budget_for_few_epochs_takes_the_fastest_encoder(images, slow_steps, b
     assert _plan(_manifest(images, "brief"), budget).start == start
 
 
+def test_reasons_are_true_where_no_candidate_fits(images, slow_steps):
+    reasons = {choice.key: choice.reason for choice in _plan(_manifest(images, "hurried"), "6s").choices}
+    assert reasons["encoder.name"] == "the budget is too short for big"
+    assert "since none leaves time for 30 epochs" in reasons["encoder.image_size"]
+
+
 def test_without_weights_the_start_is_a_small_convnet(monkeypatch):
     monkeypatch.setattr(plan_inputs, "cached_weights", lambda name: None)
     monkeypatch.setattr(plan_inputs, "can_download", lambda name: False)
@@ -196,10 +202,11 @@ def test_epochs_fill_the_budget_and_do_not_exceed_it(images, slow_steps, monkeyp
     assert 0.9 * seconds <= made.estimated_seconds <= seconds
 
 
-def test_a_budget_below_one_epoch_is_an_error(images, slow_steps):
+def test_a_budget_below_one_epoch_is_refused_early(images, slow_steps, monkeypatch):
     # One epoch of the small encoder takes 0.4 s at 64 pixels.
+    monkeypatch.setattr(choosing, "measure_baselines", lambda *given: pytest.fail("the baselines were fitted"))
     with pytest.raises(InputError, match=r"too short for one epoch.*use at least 1m"):
-        _plan(_manifest(images, "short"), "0.3s")
+        plan(_manifest(images, "short"), budget="0.3s", device="cpu")
 
 
 def test_videos_are_refused_with_the_command_for_frames(images, slow_steps):

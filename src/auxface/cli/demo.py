@@ -29,6 +29,8 @@ def command(
     from auxface.demo import best_model, demo
 
     if not (serve and not overwrite and best_model(out) is not None):
+        if serve:
+            typer.echo(f"{out} holds no finished demo; training one there", err=True)
         done = demo(out, faces=faces, epochs=epochs, seed=seed, device=device, overwrite=overwrite)
         print_audit(done.audit, done.page, as_json=as_json)
     best = best_model(out)

@@ -74,6 +74,20 @@ class Timing:
     step_seconds: float
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """Measured costs of a training: optimizer steps of an epoch, seconds of a step, of reading, of one validation."""
+
+    steps: int
+    step_seconds: float
+    reading: float
+    validating: float
+
+    @property
+    def epoch(self) -> float:
+        return self.steps * self.step_seconds
+
+
 class Planner:
     """The choices of a plan, in order; each method sets some recipe keys with their reasons.
 
@@ -115,9 +129,11 @@ class Planner:
         self.start = self._choose_encoder(starts)
         self._choose_optimization(self.start)
         timed = self._choose_speed()
+        cost = self._cost(timed)
+        self._require_an_epoch(cost, time.perf_counter() - self.began)
         self.baselines = measure_baselines(self.manifest, self.recipe()) if with_baselines else {}
         self.planning_seconds = time.perf_counter() - self.began
-        self.estimated_seconds = self._choose_epochs(timed, self.start, self.planning_seconds)
+        self.estimated_seconds = self._choose_epochs(cost, self.start, self.planning_seconds)
 
     def recipe(self) -> Recipe:
         """Return the recipe of the choices so far."""
@@ -164,21 +180,23 @@ class Planner:
         ]
         chosen = fits.index(True) if any(fits) else int(np.argmin(seconds))
         start = starts[chosen]
+        slower = ", ".join(each.name for each in starts[:chosen])
+        reason = start.reason or f"the budget is too short for {slower}"
         for key, value in start.encoder.items():
-            self._set(f"encoder.{key}", value, start.reason if key in ("name", "init_from", "pretrained") else "")
+            self._set(f"encoder.{key}", value, reason if key in ("name", "init_from", "pretrained") else "")
         # More pixels than the images have add time and no detail, except where a stride of 32 leaves few positions.
         largest = max(1.5 * self.facts.native_side, 96)
         sizes = [size for size in SIZES if size <= largest]
         needed = _FEWEST_EPOCHS[start.is_pretrained]
         per_image = {size: seconds[chosen] * (size / reference) ** 2 for size in sizes}
         affordable = [size for size in sizes if self.images * per_image[size] * needed <= self.budget]
-        size = max(affordable, default=sizes[0])
-        self._set(
-            "encoder.image_size",
-            size,
-            f"native side {self.facts.native_side} pixels; the largest of {', '.join(map(str, sizes))} that leaves "
-            f"time for {needed} epochs",
-        )
+        listed = ", ".join(map(str, sizes))
+        reason = f"native side {self.facts.native_side} pixels; "
+        if affordable:
+            reason += f"the largest of {listed} that leaves time for {needed} epochs"
+        else:
+            reason += f"the smallest of {listed}, since none leaves time for {needed} epochs"
+        self._set("encoder.image_size", max(affordable, default=sizes[0]), reason)
         return start
 
     def _choose_optimization(self, start: Start) -> None:
@@ -218,33 +236,40 @@ class Planner:
             self._set(f"train.{key}", value, f"{name} was the fastest of {', '.join(each[2] for each in timed)}")
         return best
 
-    def _choose_epochs(self, timed: DryRun, start: Start, planning: float) -> float:
-        """Fit the number of epochs to the budget, and return the estimated seconds, planning included."""
+    def _cost(self, timed: DryRun) -> _Cost:
+        """Return what a training costs besides planning, from the times of a dry run."""
         steps = math.ceil(self.images / timed.batch_size)
         if self.facts.unlabeled and "labeled_per_batch" in self._raw()["train"]:
             half = max(self.facts.labeled, self.facts.unlabeled) * 2
             steps = math.ceil(half / timed.batch_size)
-        validating = timed.scoring_seconds * self.facts.validation
         reading = timed.reading_seconds / len(self.sample.table) * (self.images + self.facts.validation)
-        fixed = planning + reading + validating
-        usable = self.budget * _USED_FRACTION - fixed
-        epoch = steps * timed.step_seconds
-        every = max(1, math.ceil(validating / (0.1 * epoch)))
-        most = _MOST_EPOCHS[start.is_pretrained]
-        epochs = min(int(usable / (epoch + validating / every)), most)
-        if epochs < 1:
-            shortest = math.ceil((fixed + epoch + validating) / _USED_FRACTION / 60)
+        return _Cost(steps, timed.step_seconds, reading, timed.scoring_seconds * self.facts.validation)
+
+    def _require_an_epoch(self, cost: _Cost, planning: float) -> None:
+        needed = planning + cost.reading + 2 * cost.validating + cost.epoch
+        if self.budget * _USED_FRACTION < needed:
+            shortest = math.ceil(needed / _USED_FRACTION / 60)
             raise InputError(
                 f"--budget: {self.budget / 60:.1f} minutes are too short for one epoch of {self.images} images on this "
                 f"machine; use at least {shortest}m"
             )
-        reason = f"{steps} steps of {timed.step_seconds:.2f} s and {validating:.0f} s of validation fit the budget"
+
+    def _choose_epochs(self, cost: _Cost, start: Start, planning: float) -> float:
+        """Fit the number of epochs to the budget, and return the estimated seconds, planning included."""
+        self._require_an_epoch(cost, planning)
+        steps, epoch, validating = cost.steps, cost.epoch, cost.validating
+        fixed = planning + cost.reading + validating
+        usable = self.budget * _USED_FRACTION - fixed
+        every = max(1, math.ceil(validating / (0.1 * epoch)))
+        most = _MOST_EPOCHS[start.is_pretrained]
+        epochs = max(1, min(int(usable / (epoch + validating / every)), most))
+        reason = f"{steps} steps of {cost.step_seconds:.2f} s and {validating:.0f} s of validation fit the budget"
         if epochs == most:
             reason = f"at most {most} epochs; the budget would allow more"
         self._set("train.epochs", epochs, reason)
         if every > 1:
             self._set("train.validate_every", every, "validation takes at most a tenth of the time")
-        limit = round(self.budget * _USED_FRACTION - planning - reading, 1)
+        limit = round(self.budget * _USED_FRACTION - planning - cost.reading, 1)
         self._set("train.max_seconds", limit, "where steps are slower than measured, fewer epochs are trained")
         decay = min(max(1 - 10 / (steps * epochs), 0.9), 0.999)
         self._set("train.ema", round(decay, 4), "the average of about a tenth of the steps is validated and saved")
