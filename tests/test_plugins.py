@@ -124,6 +124,7 @@ def test_a_registry_without_entry_points_is_empty():
     ("word", "options", "expected"),
     [
         ("appl", {}, " (did you mean 'apple'?)"),
+        ("APPL", {}, " (did you mean 'apple'?)"),
         ("zzz", {}, ""),
         (7, {}, ""),
         ("appl", {"prefix": "fruit."}, " (did you mean 'fruit.apple'?)"),

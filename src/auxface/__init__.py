@@ -17,7 +17,7 @@ Models:
     predict            Predict the classes of images and videos.
     embed              Write the embeddings of faces as a table.
     search             Find the faces of a table that are nearest to a face.
-    verify             Measure a model on pairs of images of one person and of two.
+    verify             Measure verification on pairs of images of the same or of different people.
     explain            Draw the parts of an image that an answer depends on.
     export             Write a model as an ONNX file.
     serve_model        Serve a model as an HTTP API with a web page.

@@ -116,7 +116,7 @@ class Registry(Generic[T]):
 
 
 def nearest(word: object, known: Iterable[str], *, prefix: str = "", count: int = 1) -> str:
-    """Return a suggestion for a misspelled word, to be appended to the message that reports it.
+    """Return a suggestion for a misspelled word, to be appended to the message that reports it; case is ignored.
 
     Args:
         word: the word that the user wrote.
@@ -131,10 +131,11 @@ def nearest(word: object, known: Iterable[str], *, prefix: str = "", count: int 
         >>> nearest("epoch", ["batch_size", "epochs"], prefix="train.")
         " (did you mean 'train.epochs'?)"
     """
-    close = [f"'{prefix}{match}'" for match in difflib.get_close_matches(str(word), list(known), n=count, cutoff=0.5)]
+    words = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(word).lower(), list(words), n=count, cutoff=0.5)
     if not close:
         return ""
-    *others, last = close
+    *others, last = [f"'{prefix}{words[match]}'" for match in close]
     return f" (did you mean {', '.join(others)} or {last}?)" if others else f" (did you mean {last}?)"
 
 

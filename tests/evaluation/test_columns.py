@@ -124,9 +124,10 @@ def test_several_readings_are_refused_with_the_options(frame, names, sentence):
         auxface.audit(frame.assign(score=0.5))
 
 
-def test_a_column_that_is_absent_names_the_nearest(frame):
-    with pytest.raises(InputError, match="no column 'sexx'; did you mean 'sex'"):
-        auxface.audit(frame, true="y", score="p", groups=["sexx"])
+@pytest.mark.parametrize("name", ["sexx", "SEXX"])
+def test_a_column_that_is_absent_names_the_nearest(frame, name):
+    with pytest.raises(InputError, match=rf"no column '{name}' \(did you mean 'sex'\?\); columns: "):
+        auxface.audit(frame, true="y", score="p", groups=[name])
 
 
 def test_the_positive_value_decides_the_direction(frame):

@@ -1,4 +1,4 @@
-"""Audit files: measure the predictions of any model and write a report folder.
+"""Audit files: measure the predictions of any model and write a folder with a report.
 
 >>> audit(Path("predictions.parquet"), Path("audit"))  # doctest: +SKIP
 """
@@ -55,7 +55,7 @@ def audit(
     title: str | None = None,
     overwrite: bool = False,
 ) -> evaluation.Audit:
-    """Measure tables of predictions; write report.html, report.json and a CSV file for every figure.
+    """Measure tables of predictions; write report.html, report.json and CSV files with all values.
 
     A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. The columns of other
     tables are named by ``true`` to ``weight``; those not named are recognized if their names are unambiguous.
@@ -68,7 +68,7 @@ def audit(
         predicted: column of decisions, which replace those of scores and threshold.
         score_for: class to the column of its score.
         groups: columns of groups.
-        cluster: what is resampled: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
+        cluster: the unit of resampling: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
         positive: value of the true label that counts as positive and that a high score indicates.
         clean_levels: merge levels that differ only in blanks or capital letters.
         weight: column of sample weights.

@@ -63,7 +63,7 @@ def audit_tables(
         baseline: the model that mean corruption errors are relative to.
         validation: model name to its predictions on a validation split. Operating points and a temperature are chosen
             there, and thresholds where the table has none.
-        clusters: what is resampled, see :func:`~auxface.evaluation.clusters.cluster_codes`.
+        clusters: the unit of resampling, see :func:`~auxface.evaluation.clusters.cluster_codes`.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples; the same seed and tables give the same numbers.
         references: group to the level with which the others are compared; else the one with the most samples.

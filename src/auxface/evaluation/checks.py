@@ -1,4 +1,4 @@
-"""Checks of a predictions table: it is refused if its metrics would be wrong."""
+"""Checks of a predictions table: it is rejected if its metrics would be wrong."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ def check_plain(frame: pd.DataFrame, where: str) -> None:
     """Raise an error if a column holds lists or other values that cannot be compared or counted.
 
     Raises:
-        TableError: a column does.
+        TableError: a column holds such values.
     """
     for name in frame.columns:
         column = frame[name]

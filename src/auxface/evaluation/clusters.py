@@ -108,8 +108,8 @@ def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions
     """Return a table with a row per video that has a truth and a score, and the position of one frame of each.
 
     A video is identified by dataset, method, source and video together. Its score is the mean of its frames' scores,
-    its decision the most frequent one; truth and groups are those of its frames. A group in which frames of one video
-    disagree is not stated there.
+    its decision the most frequent one; truth and groups are those of its frames. If the frames of a video disagree in a
+    group, the group of the video is not stated.
 
     Args:
         predictions: a checked table.

@@ -1,7 +1,7 @@
-"""Which columns of a table hold truth, scores, decisions and groups: named by the caller or recognized.
+"""Find the columns of a table that hold truth, scores, decisions and groups, as named by the caller or recognized.
 
 Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.NAME``) need no options. In other tables
-usual names are recognized if they are unambiguous, and a note of the result states which columns were recognized.
+usual names are recognized if they are unambiguous, and a note in the result states which columns were recognized.
 
 >>> frame = pd.DataFrame({"y_true": [0, 1, 1], "y_score": [0.2, 0.4, 0.9], "sex": ["F", "M", "F"]})
 >>> renamed, notes = rename_columns(frame, Columns(), "t.csv")
@@ -12,7 +12,6 @@ usual names are recognized if they are unambiguous, and a note of the result sta
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -34,6 +33,7 @@ from auxface.evaluation.column_names import (
 )  # fmt: skip
 from auxface.evaluation.infer_tasks import to_numbers
 from auxface.evaluation.predictions import KEY, TableError, text_of
+from auxface.plugins import nearest
 
 # Columns of a table of predictions on corrupted images.
 CONDITION = ("corruption", "severity")
@@ -88,7 +88,7 @@ class Columns:
 
 
 def is_ours(name: str) -> bool:
-    """Return whether a column belongs to the tables of auxface."""
+    """Return whether a column has a name that tables of auxface use."""
     return name in _OURS or name.startswith(_PREFIXES)
 
 
@@ -116,9 +116,7 @@ def find_column(name: str, names: Sequence[str], where: str) -> str:
     same = [one for one in names if plain_name(one) == plain_name(name)]
     if len(same) == 1:
         return same[0]
-    near = get_close_matches(plain_name(name), [plain_name(one) for one in names], n=1)
-    hint = next((f"; did you mean '{one}'?" for one in names if near and plain_name(one) == near[0]), "")
-    raise TableError(f"{where}: no column '{name}'{hint} (columns: {_listed(names)})")
+    raise TableError(f"{where}: no column '{name}'{nearest(name, names)}; columns: {_listed(names)}")
 
 
 def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[pd.DataFrame, list[str]]:

@@ -205,7 +205,7 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
 
 
 def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], reference: str | None) -> dict[str, Draws]:
-    """Return a metric at every other level of the gaps minus that at the reference level.
+    """Return, for every other level that takes part in gaps, the metric minus that at the reference level.
 
     Args:
         metric: its name.

@@ -10,13 +10,13 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from auxface.errors import InputError
+from auxface.plugins import nearest
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt, "<": operator.lt,
@@ -28,7 +28,7 @@ _EXAMPLE = '"tasks.forged.gaps.sex.balanced_accuracy_difference.low > 0.05"'
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison with which the gate fails.
+    """A condition under which the gate fails: a comparison of a value of the report.
 
     Attributes:
         path: a value of ``report.json``, with a dot between keys.
@@ -76,7 +76,7 @@ def read_conditions(given: Sequence[str]) -> list[Condition]:
     """Return the conditions of a command line: conditions themselves, or YAML files with a list under ``fail_if``.
 
     Raises:
-        InputError: a file that cannot be read, or a condition of another form.
+        InputError: a file cannot be read, or a condition does not have the required form.
     """
     conditions: list[Condition] = []
     for text in given:
@@ -162,10 +162,10 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
         # Keys may hold dots, such as tpr_at_fpr_0.01: the longest one that fits is meant.
         fits = [key for key in at if rest == key or rest.startswith(f"{key}.")]
         if not fits:
-            near = get_close_matches(rest.split(".")[0], list(map(str, at)), n=1)
-            known = ", ".join(list(map(str, at))[:15])
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise InputError(f"{where} has no '{rest.split('.')[0]}' in '{path}'; {hint}available: {known}")
+            key, known = rest.split(".")[0], list(map(str, at))
+            raise InputError(
+                f"{where} has no '{key}' in '{path}'{nearest(key, known)}; available: {', '.join(known[:15])}"
+            )
         key = max(fits, key=len)
         parent, at, rest = at, at[key], rest[len(key) + 1 :]
     if at is None:

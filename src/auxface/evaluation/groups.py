@@ -42,12 +42,12 @@ def whole(predictions: Predictions) -> Partition:
 
 
 def by_group(predictions: Predictions, name: str) -> Partition:
-    """Return one level per value of ``group.<name>``, in natural order (2 before 10)."""
+    """Return the partition with a level per value of ``group.<name>``, in natural order (2 before 10)."""
     return by_column(name, predictions.frame[f"group.{name}"])
 
 
 def by_column(name: str, column: pd.Series) -> Partition:
-    """Return one level per value of a column [N], in natural order (2 before 10)."""
+    """Return the partition with a level per value of a column [N], in natural order (2 before 10)."""
     codes, values = pd.factorize(column)
     texts = [text_of(value) for value in values]
     stated = sorted(set(texts) - {""}, key=natural_order)
@@ -58,7 +58,7 @@ def by_column(name: str, column: pd.Series) -> Partition:
 
 
 def crossed(first: Partition, second: Partition) -> Partition:
-    """Return the combinations of the levels of two partitions that occur."""
+    """Return the partition with a level per combination of levels of two partitions that occurs."""
     together = np.stack([first.code, second.code], axis=1)
     code = combine_codes([first.code, second.code])
     _, where = np.unique(code, return_index=True)
@@ -97,7 +97,8 @@ def dirty_levels(frame: pd.DataFrame) -> list[str]:
 
 
 def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with such levels merged under their most frequent spelling, and a note per group."""
+    """Merge levels that differ only in blanks or capital letters under the most frequent spelling; add a note per
+    group."""
     frame, notes = frame.copy(deep=False), []
     for name, spellings in _spellings(frame).items():
         joined = {one: next(iter(found)).strip() for found in spellings.values() for one in found}
@@ -143,7 +144,7 @@ def level_means(
 ) -> tuple[list[Estimate], Estimate | None]:
     """Return the mean of ``values`` per level and, if there are two levels, the second minus the first.
 
-    For numbers that are measured on samples besides their scores, such as reconstruction errors.
+    The values are measurements on samples other than their scores, such as reconstruction errors.
 
     Args:
         values: float64 [N].

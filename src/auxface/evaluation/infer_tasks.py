@@ -1,4 +1,4 @@
-"""The tasks of a table without a header: their kinds, classes and decisions, from names and values of its columns.
+"""Infer the tasks of a table without a header: kinds, classes and decisions, from names and values of its columns.
 
 >>> frame = pd.DataFrame({"true.a": ["y", "n"], "score.a": ["0,2", "0,9"]})
 >>> found = infer_tasks(frame, positive="y")
@@ -27,7 +27,7 @@ _MOST_CLASSES = 20
 class Inferred:
     """A table with 0 and 1 as the truth of binary tasks, its tasks, and notes for the reader.
 
-    ``moved``: similarities s in [-1, 1] became (1 + s) / 2.
+    ``moved``: whether similarities s in [-1, 1] were mapped to (1 + s) / 2.
     """
 
     frame: pd.DataFrame

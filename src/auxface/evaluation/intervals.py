@@ -46,7 +46,7 @@ BUNDLES = 8192
 
 @dataclass(frozen=True)
 class Resampling:
-    """How often each cluster occurs in each resample.
+    """The number of times that each cluster occurs in each resample.
 
     Attributes:
         bundle: int64 [K], the bundle of each cluster (its own number, while there are few clusters).

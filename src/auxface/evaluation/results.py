@@ -18,7 +18,7 @@ Severity = int | str
 
 
 def estimates(found: Mapping[str, Draws]) -> Estimates:
-    """Return values with intervals."""
+    """Return the estimate of each metric: its value with the interval."""
     return {name: draws.estimate() for name, draws in found.items()}
 
 

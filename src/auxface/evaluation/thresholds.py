@@ -136,7 +136,7 @@ def choose_abstain_band(
 
     Returns:
         (low, high) with ``low <= threshold <= high``. Both equal the threshold if no band is needed. If no score
-        reaches the accuracy on a side, its end is the number after 1, or 0.
+        reaches the accuracy on a side, its end is the next number above 1, or 0.
 
     Raises:
         ValueError: no samples, lengths that differ, scores that are not finite, an accuracy outside (0, 1].
@@ -159,7 +159,7 @@ def choose_abstain_confidence(right: np.ndarray, confidence: np.ndarray, *, accu
         accuracy: the fraction of predictions that must be correct, in (0, 1].
 
     Returns:
-        A confidence; 0 if the model need never abstain, the number after 1 if no confidence is high enough.
+        A confidence; 0 if the model never needs to abstain, the next number above 1 if no confidence is high enough.
 
     Raises:
         ValueError: as :func:`choose_abstain_band`.

@@ -1,4 +1,4 @@
-"""Verification and retrieval with embeddings: figures with intervals by person.
+"""Verification and retrieval with embeddings: metrics with intervals by person.
 
 A pair of images is **genuine** if both show one person, otherwise an **impostor** pair. It is accepted if its
 similarity reaches a threshold. FMR (false match rate) is the fraction of impostor pairs that are accepted, FNMR (false
@@ -50,7 +50,7 @@ class ScoredPairs:
 
 @dataclass(frozen=True)
 class PairFigures:
-    """The figures of a set of pairs.
+    """The metrics of a set of pairs.
 
     Attributes:
         estimates: ``auc``, ``eer``, ``tar_at_far_0.1`` and so on; ``fold_accuracy`` where there are folds; and where a
@@ -116,14 +116,14 @@ def measure_pairs(
 
 
 def auc_difference(first: PairFigures, second: PairFigures) -> Estimate:
-    """Return the AUC of the first minus that of the second, paired: both measured on the same pairs and resamples."""
+    """Return the AUC of the first minus that of the second, paired, both on the same pairs and resamples."""
     known = first.estimates["auc"]
     draws = Draws(first.draws - second.draws, known.n, known.clusters, bounds=(-1.0, 1.0))
     return draws.estimate()
 
 
 def choose_pair_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
-    """Return the similarity with the smallest mean of FMR and FNMR: the middle between two neighboring values.
+    """Return the threshold with the smallest mean of FMR and FNMR, midway between two neighboring similarities.
 
     Raises:
         ValueError: pairs of one kind only.
@@ -139,11 +139,11 @@ def choose_pair_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
 def measure_retrieval(
     embeddings: np.ndarray, identity: Sequence[object], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Measure retrieval: each image is a query among all others, and those of its person are to be found.
+    """Measure retrieval: each image is a query for the other images of its person among all others.
 
     ``recall_at_K`` is the fraction of queries with an image of their person among the K most similar. ``map_at_r`` is
     the mean average precision at R, where R is the number of other images of the person (Musgrave et al., 2020).
-    Queries without one do not count. Intervals are by person, for the given gallery.
+    Queries without any are excluded. Intervals are by person, for the given gallery.
 
     Args:
         embeddings: float [N, D], of unit length.

@@ -106,7 +106,7 @@ def ordinal_values(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
 
 
 def forgery_note(task: TaskRecord) -> str | None:
-    """Return a text on the meaning of the score of a forgery task; None for other tasks.
+    """Return a note on the meaning of the score of a forgery task; None for other tasks.
 
     A forgery task is a binary task with a class called ``forged``, ``fake``, ``deepfake``, ``manipulated`` or
     ``altered``.

@@ -76,7 +76,7 @@ def _short(answer: Answer) -> str:
 
 
 def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """Enlarge an image that is too small for labels by a whole factor, together with the boxes of its faces.
+    """Enlarge an image that is too small for labels by an integer factor, together with the boxes of its faces.
 
     Args:
         image: uint8 RGB [H, W, 3].

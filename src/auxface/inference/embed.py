@@ -46,7 +46,7 @@ class Embeddings:
         table: a row per face: the sample's key and groups (of a manifest) or path, number and box of the face, and
             column ``embedding``.
         header: ``model`` (its directory), ``weights`` (SHA-256 of them), ``width``, and ``threshold``, the similarity
-            from which two faces count as one person; null if the model stores none.
+            at or above which two faces count as one person; null if the model stores none.
         skipped: path and reason of each image without an embedding.
     """
 
@@ -61,15 +61,15 @@ class Embeddings:
 
 
 class Embedder:
-    """A model directory that embeds the faces of images, with the crop of its training.
+    """A model that embeds the faces of images, which are cropped as in its training.
 
     Args:
         model: path of a model directory, or a hub name.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        faces: see :class:`auxface.Predictor`; so are the next two.
+        faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
-        warn: called with a text on each difference from training.
+        warn: called with a message about each difference from training.
 
     Raises:
         InputError: the model does not exist, is invalid, or takes video clips.
@@ -133,15 +133,15 @@ def embed(
 ) -> Embeddings:
     """Write the embeddings of all faces in a folder, an image or a manifest as a Parquet table, and return them.
 
-    A model of metric learning has learned its embedding. For any other model the pooled features are normalized, which
-    compare images, but were not trained to compare people.
+    A model of metric learning gives its learned embedding. Any other model gives its normalized pooled features, which
+    compare images but were not trained to compare people.
 
     Args:
         model: a model directory, or a hub name.
         source: a folder of images (searched recursively), an image, or a manifest.
         out: the table, ``.parquet``.
-        split: of a manifest: this split alone; None: all rows.
-        faces: see :class:`auxface.Predictor`; for a manifest, whose images are face crops, without effect.
+        split: the split of a manifest to embed; None: all rows.
+        faces: see :class:`auxface.Predictor`; it has no effect on a manifest, whose images are face crops.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -180,7 +180,7 @@ def embed(
 
 
 def embed_manifest(embedder: Embedder, manifest: Manifest, name: str) -> Embeddings:
-    """Embed the images of a manifest; the table has its keys, splits and groups, and its path as in the manifest."""
+    """Embed the images of a manifest; the table has the manifest's keys, splits, groups and paths."""
     samples = load_samples(manifest, name, embedder.config.recipe)
     with progress_bar("embed", len(samples.images), "images") as advance:
         vectors = embedder.embed_images(samples.images, advance)
@@ -228,7 +228,7 @@ def read_embeddings(path: Path) -> Embeddings:
     """Read a table that :func:`embed` wrote.
 
     Raises:
-        InputError: the file is missing, or is no table of embeddings of one width without missing or infinite values.
+        InputError: the file is missing, is not a table of embeddings of one width, or has missing or infinite values.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such table of embeddings; write one with 'auxface embed'")

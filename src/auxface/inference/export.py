@@ -149,7 +149,7 @@ class ExportedModel(nn.Module):
 
     @property
     def names(self) -> list[str]:
-        """Names of the outputs."""
+        """Names of the outputs: scores and logits of each task, in the order of :meth:`forward`."""
         return [prefix + task.name for task in self.tasks for prefix in (SCORES, LOGITS)]
 
 

@@ -67,7 +67,7 @@ class Track:
 
 
 class Tracker:
-    """Joins the boxes of successive frames into tracks, starting with the pairs that overlap most.
+    """A tracker that joins the boxes of successive frames into tracks, starting with the pairs that overlap most.
 
     Args:
         patience: a face that was not detected for this many seconds starts a new track.

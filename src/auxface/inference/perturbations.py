@@ -120,7 +120,7 @@ class Perturbation:
 
 
 def perturbation_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names with sets expanded, in order, without repetition; ``none`` adds nothing.
+    """Return the names with sets of perturbations expanded, in order, without repetition; ``none`` adds nothing.
 
     Raises:
         InputError: a name is unknown.

@@ -62,7 +62,7 @@ def predict(
         frames_per_second: frames to score per second of video; 0: every frame.
         allow_urls: whether URLs are fetched.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        warn: called with a text on each difference from training; by default the text goes to standard error.
+        warn: called with a message about each difference from training; by default it goes to standard error.
 
     Raises:
         InputError: there is no input, a folder is empty, the model is invalid, this machine lacks the device, or the

@@ -43,7 +43,7 @@ _MAX_ASPECT_RATIO = 1.5
 
 
 class Scorer(Protocol):
-    """A model's configuration and its logits for images: a model directory's model, or an ONNX file."""
+    """The protocol of a model that scores images: the model of a model directory, or an ONNX file."""
 
     config: ModelConfig
     batch_size: int
@@ -73,7 +73,7 @@ class TorchScorer:
 
 
 class Predictor:
-    """Predicts for every face in images. Use :meth:`from_pretrained` to load a model.
+    """A trained model that predicts for every face in images; :meth:`from_pretrained` loads one.
 
     Args:
         scorer: the model.
@@ -82,7 +82,7 @@ class Predictor:
         detector: ``yunet`` or ``haar``, in place of the detector recorded with the model.
         weights: file with YuNet's weights, in place of ``AUXFACE_YUNET`` or the downloaded file.
         allow_urls: whether http and https URLs are fetched.
-        warn: called with a text on each difference from training; by default :func:`warnings.warn`.
+        warn: called with a message about each difference from training; by default :func:`warnings.warn`.
 
     Raises:
         InputError: the face detector cannot be loaded.
@@ -162,7 +162,7 @@ class Predictor:
         return cls(scorer, faces=faces, detector=detector, weights=weights, allow_urls=allow_urls, warn=warn)
 
     def with_scorer(self, scorer: Scorer) -> "Predictor":
-        """Return a predictor that crops faces as this one does and scores them with another scorer."""
+        """Return a predictor that crops faces in the same way and scores them with another scorer."""
         made = type(self).__new__(type(self))
         made.__dict__ |= self.__dict__ | {"scorer": scorer, "config": scorer.config}
         return made

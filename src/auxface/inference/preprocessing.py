@@ -1,4 +1,4 @@
-"""From an input to the images that a model is given: read as RGB, then cropped to faces as in training.
+"""Convert inputs to the images that a model gets: read as RGB, then cropped to faces as in training.
 
 :func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the
 function that turns an image into face crops of the model's input size.
@@ -48,7 +48,7 @@ def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
 
     Raises:
         UnreadableImage: the file, URL or bytes do not hold an image.
-        InputError: an array or tensor has another shape, dtype or range, or ``image`` is of another type.
+        InputError: an array or tensor has a wrong shape, dtype or range, or ``image`` has an unsupported type.
     """
     if isinstance(image, str) and is_url(image):
         if not allow_urls:
@@ -155,7 +155,7 @@ def input_name(image: ImageInput, index: int) -> str:
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """One face of an image as the model is given it.
+    """One face of an image, in the form that the model gets.
 
     Attributes:
         box: the face's box (x, y, width, height) in pixels of the image.
@@ -223,7 +223,7 @@ def make_face_extractor(
             ``whole``: take the central square as one face.
         detector: replaces the recorded detector.
         weights: file with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
-        warn: called with a text on each difference from training.
+        warn: called with a message about each difference from training.
 
     Raises:
         InputError: a setting is invalid, or the detector cannot be loaded.

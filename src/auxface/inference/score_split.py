@@ -66,7 +66,7 @@ class EvaluatedModel:
     facts: Mapping[str, Any]
 
     def training_note(self, manifest: Manifest, split: str) -> str:
-        """Return a sentence on whether the model was trained, or selected, on a split of a manifest."""
+        """Return a sentence that states whether the model was trained, or selected, on a split of a manifest."""
         if self.config.provenance.get("manifest_hash") != manifest.hash:
             return f"Whether {self.name} was trained on these samples is unknown: this is not its training manifest."
         if split == "train":

@@ -1,4 +1,4 @@
-"""Search the faces of a table of embeddings that are nearest to a face, and show them on a page.
+"""Find the faces in a table of embeddings that are nearest to a face, and show them on a page.
 
 Example::
 
@@ -30,7 +30,7 @@ _THUMBNAIL = 112
 
 @dataclass(frozen=True)
 class Hit:
-    """A face of the table.
+    """A face found in the table.
 
     Attributes:
         path: its image.
@@ -51,7 +51,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits:
-    """The nearest faces of one face of the image.
+    """The faces of the table that are nearest to one face of the image.
 
     Attributes:
         box: the face's box (x, y, width, height) in the image.
@@ -62,7 +62,7 @@ class Hits:
     faces: tuple[Hit, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return the hits as plain JSON."""
         return {"box": list(self.box), "hits": [asdict(hit) for hit in self.faces]}
 
 
@@ -85,7 +85,7 @@ def search(
         embeddings: table of :func:`auxface.inference.embed.embed`.
         image: image with one face or several.
         k: number of faces per query; fewer if the table has fewer.
-        out: the page to write, ``.html``; None: none.
+        out: the page to write, ``.html``; None: no page.
         model: the model that made the table; None: the directory that the table names.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
@@ -94,8 +94,8 @@ def search(
         overwrite: replace an existing page.
 
     Raises:
-        InputError: the table or image cannot be read, the image shows no face, the model is missing or has other
-            weights than the one that made the table, or the page exists.
+        InputError: the table or image cannot be read, the image shows no face, the model is missing or its weights
+            differ from those that made the table, or the page exists.
 
     Example:
         >>> from pathlib import Path
@@ -144,7 +144,7 @@ def search(
 def nearest_neighbors(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of the k most similar gallery embeddings of each query, and the similarities, both [Q, k].
 
-    The search is exact: with faiss where it is installed, otherwise with scikit-learn.
+    The search is exact; it uses faiss if that is installed, otherwise scikit-learn.
 
     Args:
         queries: float [Q, E], of unit length.

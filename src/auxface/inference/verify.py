@@ -1,4 +1,4 @@
-"""Verification: measure a model on pairs of images, by the protocol of LFW where the pairs have folds.
+"""Verification: measure a model on pairs of images, by the protocol of LFW if the pairs have folds.
 
 Example::
 
@@ -48,10 +48,10 @@ def verify(
     device: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Measure a model on pairs of images of one person and of two; write report.html, report.json and CSV files.
+    """Measure verification on pairs of images of the same or of different people; write a report and CSV files.
 
     Beside the model, two baselines are measured on the same pairs: the cosine of raw pixels (gray, 32 by 32, centered)
-    and of HOG features. An identity label of the manifest gives the people for retrieval; without one, sources do.
+    and of HOG features. For retrieval, people are the values of the manifest's identity label, or else its sources.
 
     Args:
         model: model directory.

@@ -1,4 +1,4 @@
-"""The inputs of objectives in each step: the batch, the progress of the training, and shared results of the pass.
+"""The inputs of objectives in each step: the batch, the training progress, and shared results of the forward pass.
 
 Where an ``input`` is ``texture``, the encoder or the classifier gets a texture map in place of the image.
 """
@@ -19,11 +19,11 @@ from auxface.recipe import TextureInput
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """The position of a step within a training.
+    """The position of a step within a training run.
 
     Attributes:
         step: optimizer steps done before this one.
-        total_steps: optimizer steps of the whole training.
+        total_steps: optimizer steps of the whole training run.
         epoch: epochs done before this step.
     """
 
@@ -33,7 +33,7 @@ class TrainProgress:
 
     @property
     def fraction(self) -> float:
-        """Fraction of the training that is done, in [0, 1)."""
+        """Fraction of the training run that is done, in [0, 1)."""
         return self.step / self.total_steps
 
 
@@ -51,8 +51,8 @@ class Batch:
         views: the views that the objectives requested; for video clips, images have a frame axis after the first.
         mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if off.
         scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
-        label_counts: per task, the divisor of the sum of losses in a micro-batch; a task that is not named is divided
-            by the count of its own known labels.
+        label_counts: per task, the divisor of the sum of losses in a micro-batch; for a task without an entry it is the
+            number of its known labels.
         weights: float [B], weight of each image in the primary objective; None: equal weights.
         to_source: float32 [B, 2, 3], maps a position (x, y, 1) in the views to the position in the source image, both
             as fractions of width and height; None: the views are the whole source images.
@@ -77,7 +77,7 @@ class StepContext:
     Args:
         encoder: the shared encoder.
         images: the primary view, float [B, 3, H, W] in [0, 1].
-        progress: the position of the step; None: the first step of a training.
+        progress: the position of the step; None: the first step of a training run.
     """
 
     def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:

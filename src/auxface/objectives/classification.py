@@ -76,7 +76,7 @@ class Classification(PrimaryObjective):
         return {task.name: head(pooled) for task, head in zip(self.tasks, self.heads, strict=True)}
 
     def embed(self, pooled: Tensor) -> Tensor:
-        """Return the pooled features themselves, [B, D]."""
+        """Return the pooled features unchanged, [B, D]; they are the embedding of a classifier."""
         return pooled
 
     def validation_figure(
@@ -90,7 +90,7 @@ class Classification(PrimaryObjective):
 
 
 def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor, Tensor]], batch: Batch) -> PrimaryLoss:
-    """Join the losses of several tasks to that of the primary objective.
+    """Combine the losses of several tasks into the loss of the primary objective.
 
     Args:
         tasks: the tasks.
@@ -163,7 +163,7 @@ def make_head(task: LearnedTask, width: int) -> nn.Module:
 
 
 class OrderedThresholds(nn.Module):
-    """Logits of exceeding each threshold of a scale: one score against ascending thresholds (McCullagh, 1980).
+    """A head for ordinal labels: logits that one score exceeds each of the ascending thresholds (McCullagh, 1980).
 
     All thresholds share the direction of the score, so that a higher one is never more likely to be exceeded than a
     lower one (as in CORAL, Cao et al., 2020). The distances between them are kept positive.
@@ -227,7 +227,7 @@ _HEAD_WIDTH = 64
 
 
 class Concatenation(nn.Module):
-    """Concatenate the encoder's features and the mean of the decoder's tokens.
+    """Concatenation of the encoder's features and the mean of the decoder's tokens.
 
     Args:
         width: D, length of the encoder's features.
@@ -247,7 +247,7 @@ class Concatenation(nn.Module):
 
 
 class Gate(nn.Module):
-    """Weight both with a learned gate per feature: g * encoder + (1 - g) * decoder. Arguments as above."""
+    """Sum with a learned gate per feature: g * encoder + (1 - g) * decoder. Arguments as for :class:`Concatenation`."""
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()
@@ -263,7 +263,7 @@ class Gate(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Add the result of cross-attention from the encoder's features to the decoder's tokens. Arguments as above."""
+    """Encoder features plus their cross-attention to decoder tokens. Arguments as for :class:`Concatenation`."""
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
 """Metric learning, the primary objective of identity and retrieval: one embedding of unit length for every label.
 
-Each class, person or attribute has a proxy, a learned vector that embeddings are compared with by the cosine. Identity
+Each class, person or attribute has a proxy, a learned vector to which embeddings are compared by cosine. Identity
 and class labels are learned with a margin or proxy loss of pytorch-metric-learning. Binary labels and attributes have
 the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning of Seo et al.
 (arXiv 2304.07449), of which only the abstract was available: the form is ours.
 
-Proxies of people serve training alone: the people of the test split are others, and an exported model holds neither
+Proxies of people are only used in training: the test split contains other people, and an exported model holds neither
 these proxies nor the people's names. Proxies of classes and attributes give the model's predictions and are exported.
 
 pytorch-metric-learning and scikit-learn are imported where they are used, since inference loads this module too.
@@ -124,7 +124,7 @@ class MetricLearning(PrimaryObjective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the mean figure over the tasks: of embeddings for identity labels, of scores for all others."""
+        """Return the mean metric over the tasks, from embeddings for identity labels and from scores for all others."""
         from auxface.evaluation import validation_recall, verification_auc
         from auxface.objectives.validation_figures import classification_figure
 
@@ -187,11 +187,11 @@ def proxy_loss(name: str, embedding: Tensor, labels: Tensor, proxies: Tensor, *,
         embedding: [B, E], of unit length.
         labels: int64 [B], rows of ``proxies``.
         proxies: [C, E], of any length.
-        margin: margin; ArcFace: in radians.
+        margin: margin of the loss; for ArcFace in radians.
         scale: factor of the cosines.
 
     Returns:
-        The loss of each image, [B]; for ``proxy_anchor``, whose terms mix images, one for all.
+        The loss of each image, [B]; for ``proxy_anchor``, whose terms mix images, one loss for all images.
     """
     if not len(labels):
         nothing = 0 * (embedding.sum() + proxies.float().sum())

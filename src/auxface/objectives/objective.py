@@ -2,7 +2,7 @@
 
 An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
 whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs beside the primary
-during training and takes no part in predictions. ``docs/extending.md`` has an auxiliary in thirty lines.
+during training and is not used for predictions. ``docs/extending.md`` has an auxiliary in thirty lines.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -168,7 +168,7 @@ class Objective(nn.Module):
         """Update tables before an epoch, counted from 0."""
 
     def after_step(self, encoder: MaskableEncoder, progress: TrainProgress) -> None:
-        """Update after an optimizer step, for example the moving average of a teacher."""
+        """Update the objective after an optimizer step, for example a teacher's moving average."""
 
     def resume_tensors(self) -> dict[str, Tensor]:
         """Return tensors that a resumed run needs, besides weights and :class:`ResumeOnly` modules."""
@@ -178,7 +178,7 @@ class Objective(nn.Module):
         """Restore the tensors of :meth:`resume_tensors`; not called if there were none."""
 
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
-        """Return figures of held-out images for the log.
+        """Return metrics on held-out images for the log.
 
         Args:
             encoder: the shared encoder, in evaluation mode.
@@ -187,7 +187,7 @@ class Objective(nn.Module):
         return {}
 
     def report(self) -> dict[str, float]:
-        """Return figures about the training set for the log and the model's provenance."""
+        """Return statistics of the training set for the log and the model's provenance."""
         return {}
 
 
@@ -227,16 +227,16 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def embed(self, pooled: Tensor) -> Tensor:
-        """Return the vectors that represent images outside the model, [B, E], from the pooled features [B, D]."""
+        """Return the embeddings of images, [B, E], from the pooled features [B, D]."""
         raise NotImplementedError
 
     def validation_outputs(self, pooled: Tensor) -> dict[str, Tensor]:
-        """Return what :meth:`validation_figure` gets of each task, [B, outputs]; by default the logits."""
+        """Return the outputs of each task for :meth:`validation_figure`, [B, outputs]; by default the logits."""
         return self.logits(pooled)
 
     @property
     def predicted_tasks(self) -> tuple[LearnedTask, ...]:
-        """The tasks that the model gives predictions for: all but identity."""
+        """The tasks that the model gives predictions for: all except identity tasks."""
         return tuple(task for task in self.tasks if not task.identity)
 
     @property
@@ -247,7 +247,7 @@ class PrimaryObjective(Objective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the figure of the validation split that selects the weights; higher is better.
+        """Return the metric on the validation split that selects the weights; higher is better.
 
         Args:
             metric: ``train.select_on`` of the recipe.
@@ -255,12 +255,13 @@ class PrimaryObjective(Objective):
             labels: per task, as in :class:`Batch`.
 
         Returns:
-            None where the figure cannot be measured.
+            The metric; None if it cannot be measured.
         """
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the whole view of a batch that the labels are learned from, or its mixed view if it has one."""
+        """Encode, without a mask, the view of a batch that the primary objective is trained on; its mixed view if
+        any."""
         if batch.mixed is None and self.view == "clean":
             return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:
@@ -290,7 +291,7 @@ def resume_state(objective: Objective) -> dict[str, Tensor]:
 
 
 def load_resume_state(objective: Objective, state: Mapping[str, Tensor]) -> None:
-    """Restore what :func:`resume_state` returned.
+    """Restore the state that :func:`resume_state` returned.
 
     Raises:
         RuntimeError: the state does not fit the :class:`ResumeOnly` modules.

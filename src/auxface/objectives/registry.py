@@ -20,7 +20,7 @@ from auxface.recipe.validation import Strict
 
 @dataclass(frozen=True)
 class ObjectiveSpec:
-    """A kind of objective, as it is registered.
+    """A registered kind of objective.
 
     Attributes:
         name: the name in recipes.
@@ -45,7 +45,7 @@ def build_auxiliary(name: str, options: AuxiliaryOptions, context: BuildContext)
     """Build the auxiliary of a recipe.
 
     Raises:
-        InputError: an unknown name, the name of a primary objective, or options that the objective refuses.
+        InputError: an unknown name, the name of a primary objective, or options that the objective rejects.
     """
     return _auxiliary(name).build(options, context)
 

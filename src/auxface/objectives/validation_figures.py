@@ -1,4 +1,4 @@
-"""Validation figures of classification: the one number by which an epoch's weights are selected.
+"""The validation metric of classification, by which the weights of an epoch are selected.
 
 This module is separate from ``objective``, so that prediction does not import scikit-learn.
 """
@@ -34,7 +34,7 @@ def classification_figure(
         labels: per task, as in :class:`auxface.objectives.Batch`.
 
     Returns:
-        None where no task can be measured: every label is unknown, or all are of one class.
+        The mean; None if no task can be measured, because every label is unknown or all are of one class.
     """
     values = [
         value

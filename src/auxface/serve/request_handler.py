@@ -49,7 +49,7 @@ class _Job:
 
 
 class Batcher:
-    """A thread that runs the model on all waiting faces, up to a maximum. It is a scorer itself.
+    """A thread that runs the model on all waiting faces, up to a maximum. It can itself be used as a scorer.
 
     Args:
         scorer: the model.
@@ -130,7 +130,7 @@ Result = TypeVar("Result")
 
 
 class RequestHandler:
-    """Handles uploads within the limits of the settings, with its own threads.
+    """A handler of uploads that applies the limits of the settings and has its own threads.
 
     Args:
         predictor: the model.

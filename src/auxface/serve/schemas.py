@@ -1,4 +1,4 @@
-"""The JSON that the API returns, as its OpenAPI document describes it, and the errors of requests."""
+"""The JSON responses of the API, which its OpenAPI document describes, and the errors of requests."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ class RequestError(Exception):
 
     Args:
         status: HTTP status code.
-        reason: why, in one sentence.
+        reason: the reason, in one sentence.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -65,7 +65,7 @@ class AnswerOut(BaseModel):
 
 
 class FaceOut(BaseModel):
-    """One face."""
+    """A face with its box and answers."""
 
     box: tuple[float, float, float, float] = Field(description="x, y, width, height in pixels")
     tasks: dict[str, AnswerOut]
@@ -101,7 +101,7 @@ class PredictionOut(BaseModel):
 
 
 class Layer(BaseModel):
-    """One view of a face."""
+    """An image of a face, such as a saliency map, with its title and caption."""
 
     name: str
     title: str

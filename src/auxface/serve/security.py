@@ -30,7 +30,7 @@ _REPORT_POLICY = (
 
 
 class SecurityMiddleware:
-    """Rejects requests without the token, and requests to a local server under another host name; adds headers.
+    """Middleware that rejects requests without the token or with a foreign host name, and adds headers to responses.
 
     Args:
         app: the application.

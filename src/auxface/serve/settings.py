@@ -31,7 +31,7 @@ class Settings:
         max_pixels: largest image, or frame of a video, in pixels.
         max_frames: largest number of frames that are scored of a video.
         max_seconds: longest time for one request, including the upload.
-        queue: largest number of unfinished requests per process; further requests are refused.
+        queue: largest number of unfinished requests per process; further requests are rejected.
         batch: largest number of faces of different requests that are scored together; None: as many as suit the device.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
@@ -64,7 +64,7 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """Return the settings from JSON."""
+        """Create the settings from the result of :meth:`to_json`."""
         return cls(**json.loads(text))
 
     @property

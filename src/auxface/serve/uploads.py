@@ -63,7 +63,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
 
 
 def file_kind(data: bytes) -> Kind | None:
-    """Return the type of a file by its first bytes; None if it is neither an image nor a video."""
+    """Return the type of a file from its first bytes; None if it is neither an image nor a video."""
     head = data[:16]
     if head[:4] == b"RIFF":
         return {b"WEBP": "image", b"AVI ": "video"}.get(head[8:12])  # pyright: ignore[reportReturnType]

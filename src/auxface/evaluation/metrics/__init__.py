@@ -38,7 +38,7 @@ def table_metrics(kind: Kind) -> list[str]:
 
 
 def format_value(metric: str, value: float | None, *, signed: bool = False) -> str:
-    """Return a value of the named metric as text, see :meth:`~auxface.evaluation.metrics.metric.Metric.format`."""
+    """Format a value of the named metric; see :meth:`~auxface.evaluation.metrics.metric.Metric.format`."""
     return METRICS[metric].format(value, signed=signed)
 
 

@@ -21,7 +21,7 @@ from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled, me
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each class occurs, is predicted, and is predicted correctly; float64 [levels, classes, r] each."""
+    """Counts of true, predicted and correctly predicted samples per class; float64 [levels, classes, r] each."""
 
     support: np.ndarray
     predicted: np.ndarray

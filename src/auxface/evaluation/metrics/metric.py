@@ -151,7 +151,7 @@ class Metric:
         return first > second if self.higher_is_better else first < second
 
     def format(self, value: float | None, *, signed: bool = False) -> str:
-        """Return a value as text: ``71.4%``, ``0.934``, ``4.2``; a dash for None."""
+        """Format a value, such as ``71.4%``, ``0.934`` or ``4.2``; a dash for None."""
         if value is None:
             return "–"
         sign = "+" if signed else ""
@@ -159,7 +159,7 @@ class Metric:
         return text.replace("-", "−")
 
     def format_difference(self, value: float, *, signed: bool = True) -> str:
-        """Return a difference of two values as text; percentages differ by points."""
+        """Format a difference of two values; differences of percentages are given in points."""
         text = self.format(value, signed=signed)
         return text.removesuffix("%") + " points" if self.percent else text
 

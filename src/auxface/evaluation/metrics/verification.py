@@ -70,7 +70,7 @@ def verification_auc(embeddings: np.ndarray, identity: np.ndarray) -> float | No
 
 
 def validation_recall(embeddings: np.ndarray, identity: np.ndarray) -> float | None:
-    """Return recall at 1 among the images themselves; None where no person has two images."""
+    """Return recall at 1 with every image as a query among all others; None if no person has two images."""
     if np.unique(np.asarray(identity), return_counts=True)[1].max(initial=0) < 2:
         return None
     return recall_at_k(embeddings, identity)[0]
@@ -82,7 +82,7 @@ def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
     Pairs with a similarity at or above the threshold are accepted; pairs of equal similarity are accepted together.
 
     Args:
-        same: whether each pair is of one person, 0 or 1, [N].
+        same: whether each pair shows one person, 0 or 1, [N].
         similarity: similarity of each pair, [N].
         far: false accept rate in [0, 1].
 
@@ -122,7 +122,7 @@ def recall_at_k(
     Args:
         embeddings: embeddings of the queries, float [N, D].
         identity: person of each query, [N].
-        k: rank.
+        k: number of most similar images that are searched for the person.
         gallery: embeddings that are searched, float [M, D]; None: the queries, each without itself.
         gallery_identity: person of each of them, [M].
 

@@ -23,7 +23,7 @@ from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
 
 @dataclass(frozen=True)
 class Sentence:
-    """One of the five: the question that it answers, its number, and the text."""
+    """One of the five opening sentences: the question that it answers, its number, and the text."""
 
     question: str
     figure: str

@@ -1,4 +1,4 @@
-"""The report of an audit: one HTML page, one JSON file, and a CSV file for every figure.
+"""The report of an audit: one HTML page, one JSON file, and CSV files with all values.
 
 >>> write_report(audit, Path("report"), title="Ours")  # doctest: +SKIP
 """
@@ -153,7 +153,7 @@ class Section:
         text: plain text; empty lines separate paragraphs.
         figures: shown below the text.
         table: shown below the figures.
-        files: the numbers behind them: name of a CSV file without its suffix to table.
+        files: the values behind figures and table: name of a CSV file, without its suffix, to its table.
     """
 
     title: str

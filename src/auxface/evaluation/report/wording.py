@@ -60,20 +60,20 @@ def _number_cell(estimate: Estimate, form: str) -> Cell:
 
 
 def interval_ends(metric: str, estimate: Estimate) -> str:
-    """Return ``low to high``; "" if there is no interval."""
+    """Format the ends of an interval as ``low to high``; return "" if there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{format_value(metric, estimate.low)} to {format_value(metric, estimate.high)}"
 
 
 def interval_text(metric: str, estimate: Estimate) -> str:
-    """Return the interval in parentheses after a space; "" if there is none."""
+    """Format an interval in parentheses, after a space; return "" if there is none."""
     ends = interval_ends(metric, estimate)
     return f" ({ends})" if ends else ""
 
 
 def format_difference(metric: str, value: float, *, signed: bool = True) -> str:
-    """Return a difference of two values of a metric as text; percentages differ by points."""
+    """Format a difference of two values of a metric; differences of percentages are given in points."""
     return METRICS[metric].format_difference(value, signed=signed)
 
 
@@ -98,7 +98,7 @@ def capitalized(text: str) -> str:
 
 
 def listed(items: Iterable[str]) -> str:
-    """Return ``a, b and c``."""
+    """Join items as in ``a, b and c``."""
     found = list(items)
     return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1] if found else ""
 

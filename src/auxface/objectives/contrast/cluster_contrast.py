@@ -1,4 +1,4 @@
-"""Contrast by clusters: views of one image, and of images in one cluster, get similar features (Tsai et al., 2022).
+"""Contrastive learning by clusters: views of images in one cluster get similar features (Tsai et al., 2022).
 
 Clusters come from labels that are not learned, or from k-means on the encoder's own features. Inference loads this
 module too, so pandas, scikit-learn and pytorch-metric-learning are imported where they are used.
@@ -80,7 +80,7 @@ class _GatherRows(torch.autograd.Function):
 
 
 class ClusterContrast(Objective):
-    """The contrastive auxiliary; its projector takes no part in predictions.
+    """The cluster-based contrastive auxiliary; its projector is not used for predictions.
 
     Images are compared with those of all processes, so that a step does not depend on the number of processes. With
     accumulated gradients, images are compared within each micro-batch only.
@@ -142,11 +142,11 @@ class ClusterContrast(Objective):
         return loss, {self.options.loss: loss.detach()}
 
     def resume_tensors(self) -> dict[str, Tensor]:
-        """Return the clusters."""
+        """Return the clusters, which a resumed run needs."""
         return {} if self.clusters is None else {"clusters": self.clusters}
 
     def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the clusters."""
+        """Restore the clusters of a resumed run."""
         self._set_clusters(tensors["clusters"])
 
     def report(self) -> dict[str, float]:
@@ -173,7 +173,7 @@ def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float
         temperature: divisor of the cosine similarities.
 
     Returns:
-        A float32 scalar; 0 where all N images are in one cluster, since there are no negatives.
+        A float32 scalar; 0 if all N images are in one cluster, since there are no negatives.
     """
     with torch.autocast(first.device.type, enabled=False):
         both = torch.cat([first, second]).float()
@@ -183,7 +183,7 @@ def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float
 def cross_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float) -> Tensor:
     """Compute the contrastive loss of N images of one view against all N of the other, averaged over both directions.
 
-    Arguments as for :func:`two_view`. Where each image is a cluster of its own, this is InfoNCE (van den Oord et al.,
+    Arguments as for :func:`two_view`. If each image is a cluster of its own, this is InfoNCE (van den Oord et al.,
     2018).
     """
     with torch.autocast(first.device.type, enabled=False):

@@ -48,7 +48,8 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
 
 
 def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
-    """Cluster by the k labels of the highest entropy (Tsai et al., 2022): each combination of values is a cluster.
+    """Cluster images by the k labels with the highest entropy (Tsai et al., 2022): one cluster per combination of
+    values.
 
     Args:
         labels: a column per label, missing where unknown.

@@ -17,7 +17,7 @@ from auxface.recipe import NTXentOptions
 
 
 class NTXent(Objective):
-    """The contrastive auxiliary; its projector takes no part in predictions.
+    """The contrastive auxiliary of SimCLR; its projector is not used for predictions.
 
     With accumulated gradients, images are compared within each micro-batch only.
 

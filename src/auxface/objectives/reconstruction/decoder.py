@@ -31,7 +31,7 @@ class DecoderSize(NamedTuple):
 def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> DecoderSize:
     """Return the size of the decoder: the size in the recipe, else the published size for the encoder.
 
-    Hierarchical encoders of any width have the small decoder, since no size is published for them and their grid is
+    Hierarchical encoders of any width get the small decoder, since no size is published for them and their grid is
     coarse. If the published number of heads does not divide the width in the recipe, there are fewer heads.
 
     Raises:
@@ -64,7 +64,7 @@ class Decoder(nn.Module):
         width: length of the decoder's tokens.
         depth: number of blocks.
         heads: attention heads of a block.
-        fitted: names of the targets whose prediction is added to a constant of each place; see :meth:`start_at`.
+        fitted: names of the targets whose prediction is added to a constant for each patch; see :meth:`start_at`.
     """
 
     def __init__(
@@ -119,14 +119,14 @@ class Decoder(nn.Module):
         self.get_buffer(f"start_{name}").copy_(output)
 
     def decode_full(self, features: Features) -> Tensor:
-        """Return the decoder's normalized tokens of an image without mask, [B, N, width], for fusion."""
+        """Return the decoder's normalized tokens of an unmasked image, [B, N, width], for fusion."""
         return self.norm(self.forward_features(features, None))
 
     def forward_features(self, features: Features, mask: Mask | None) -> Tensor:
         """Return the token of every patch after the blocks, [B, N, width].
 
-        Where the encoder drops masked patches, the mask token takes their places. Where it keeps a token for every
-        patch, the mask token is added to those of masked patches. Prefix tokens have no position.
+        If the encoder drops masked patches, the mask token takes their places. If it keeps a token for every patch, the
+        mask token is added to those of masked patches. Prefix tokens have no position.
         """
         tokens = self.embed(features.tokens)
         if mask is None:

@@ -1,4 +1,4 @@
-"""How much of each reconstruction target can be predicted from the patches around a hidden patch.
+"""Measure how much of each reconstruction target can be predicted from the patches around a hidden patch.
 
 A masked autoencoder can learn only the part of a target that the visible patches determine. This module measures a
 rough lower bound of this part without training a network: a ridge regression (Hoerl and Kennard, 1970) predicts the
@@ -66,7 +66,7 @@ _HOW = "write it as in a recipe: a name, or {name: local_directional_pattern, en
 
 @dataclass(frozen=True)
 class Learnable:
-    """How well one target can be predicted from the neighborhood of a patch.
+    """The accuracy with which one target can be predicted from the neighborhood of a patch.
 
     Attributes:
         target: the target.
@@ -146,7 +146,7 @@ def texture_learnable(
 
 
 def read_target(target: Target | str) -> Target:
-    """Return a target that is written as in a recipe: a name, or a mapping in YAML.
+    """Parse a target that is written as in a recipe: a name, or a mapping in YAML.
 
     Raises:
         InputError: text that is not valid YAML, an unknown key or a wrong value.
@@ -177,7 +177,7 @@ def learnable(
     patch_size: int,
     faces: int = MOST_FACES,
 ) -> list[Learnable]:
-    """Return how well each target of a hidden patch is predicted from the patches around it.
+    """Measure how well each target of a hidden patch is predicted from the patches around it.
 
     Args:
         train_images: uint8 [N, 3, S, S].

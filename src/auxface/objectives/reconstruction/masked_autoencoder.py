@@ -62,7 +62,7 @@ class ConstantPrediction:
         return self.loss.to(places.device)[places].mean()
 
     def start(self) -> Tensor:
-        """Return the decoder's output, float32 [N, values], for the mean target at each place."""
+        """Return the decoder output that predicts the mean target at each place, float32 [N, values]."""
         if self.encoding == "bits":
             return torch.logit(self.mean, eps=_RAREST)
         return self.mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else self.mean
@@ -113,7 +113,7 @@ class Reconstructed:
     """One target of a batch and its prediction.
 
     Attributes:
-        spec: which target.
+        spec: the recipe section of the target.
         target: float32 [B, N, values] in the target's own scale.
         prediction: the same shape and scale, for all patches, masked and visible.
         mask: the masked patches.
@@ -133,7 +133,7 @@ class Reconstruction(Objective):
     Args:
         options: the recipe section.
         encoder: the shared encoder; only its sizes are read.
-        texture: the texture map that an ``input`` of ``texture`` uses.
+        texture: the texture map that replaces the image where ``input`` is ``texture``.
 
     Raises:
         InputError: an unknown descriptor, parameter or encoding, or a masking that does not fit the encoder.

@@ -230,7 +230,7 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
 
 
 def patches_at(patches: Tensor, places: Tensor) -> Tensor:
-    """Return the patches [B, M, values] at some places, int64 [B, M], of all patches [B, N, values]."""
+    """Return the patches [B, M, values] at the given places, int64 [B, M], out of all patches [B, N, values]."""
     return patches.gather(1, places.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 
 
