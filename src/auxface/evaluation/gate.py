@@ -116,7 +116,7 @@ def read_report(path: Path) -> dict[str, Any]:
 def failed_conditions(
     report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Return a sentence for each condition with which the gate fails; a missing value fails with its reason.
+    """Return a sentence for each condition under which the gate fails; a missing value fails, with its reason.
 
     Args:
         report: the content of ``report.json``.
