@@ -78,6 +78,14 @@ def test_several_models_are_evaluated_together(run, sixty, trained):
     assert set(json.loads(done.out)["tasks"]) == {"emotion", "forged"}
 
 
+def test_explain_names_the_tasks_it_does_not_explain(run, sixty, trained):
+    image = next(iter(read_manifest(sixty).paths()))
+    done = run("explain", trained, image, "-o", "why.png")
+    assert done.code == 0, done.err
+    assert "other tasks, with --task: forged\n" in done.out
+    assert "other tasks" not in run("explain", trained, image, "-o", "again.png", "--task", "forged").out
+
+
 def test_standard_output_holds_only_json(run, sixty, small):
     done = run(
         "train", "supervised", "--data", sixty, "--out", "m", *_supervised(small), "--set", "tasks=[emotion]", "--json"

@@ -138,7 +138,10 @@ def test_drop_path_reaches_the_blocks(name):
         ({"name": "pvt_v2_b0", "image_size": 64, "width": 32}, r"does not have encoder.width"),
         ({"name": "resnet10t", "image_size": 64, "positions": "sincos"}, r"does not have encoder.positions"),
         ({"name": "pvt_v2_b0", "image_size": 64, "output_stride": 16}, r"does not have encoder.output_stride"),
-        ({"image_size": 32, "patch_size": 8, "width": 24, "depth": 2, "heads": 5}, "cannot be built with"),
+        (
+            {"image_size": 32, "patch_size": 8, "width": 24, "depth": 2, "heads": 5},
+            r"encoder.width 24.*set encoder.heads to a divisor",
+        ),
         ({"image_size": 64, "output_stride": 16}, r"does not have encoder.output_stride"),
         ({"name": "vgg11", "image_size": 64, "drop_path": 0.1}, r"does not have encoder.drop_path"),
         ({"name": "vit_tiny_patch16_dinov3_qkvb", "positions": "sincos"}, r"adds no positions"),

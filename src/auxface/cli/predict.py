@@ -117,6 +117,9 @@ def explain_command(
         return
     for number, one in enumerate(explanations):
         typer.echo(f"face {number}: {one.task} {one.face.tasks[one.task]}")
+    others = [name for name in explanations[0].face.tasks if name != explanations[0].task] if explanations else []
+    if others and task is None:
+        typer.echo(f"other tasks, with --task: {', '.join(others)}")
     typer.echo(f"figure: {out}")
 
 

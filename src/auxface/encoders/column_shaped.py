@@ -92,9 +92,10 @@ def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
     except Refused as error:
         fields = ("image_size", "patch_size", "width", "depth", "heads", "drop_path")
         given = ", ".join(
-            f"{field} {getattr(options, field)}" for field in fields if getattr(options, field) is not None
+            f"encoder.{field} {getattr(options, field)}" for field in fields if getattr(options, field) is not None
         )
-        raise InputError(f"encoder '{options.name}' cannot be built with {given}: {error}") from None
+        advice = "; set encoder.heads to a divisor of encoder.width" if "num_heads" in str(error) else ""
+        raise InputError(f"encoder '{options.name}' cannot be built with {given}: {error}{advice}") from None
     side = vit.patch_embed.patch_size[0]
     if options.image_size % side:
         below = options.image_size // side * side

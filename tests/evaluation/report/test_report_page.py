@@ -128,6 +128,15 @@ def test_the_page_says_why_a_level_is_not_measured(tmp_path):
     assert "not measurable: only 2 clusters, fewer than 3" in (tmp_path / "report.html").read_text()
 
 
+def test_calibration_that_changes_nothing_is_said_so(tmp_path):
+    table, validation = forged_predictions(n=400), forged_predictions(n=400, seed=3)
+    found = audit_tables({"detector": table}, validation={"detector": validation}, resamples=100)
+    task = found.models["detector"].tasks["forged"]
+    task.calibrated = task.overall
+    write_report(found, tmp_path / "same", title="Same")
+    assert "would not change the calibration error of" in (tmp_path / "same" / "report.html").read_text()
+
+
 def test_sections_are_shown_and_their_figures_are_png(tmp_path):
     found = audit_tables({"m": forged_predictions(n=200)}, resamples=50)
     with pytest.raises(TableError, match="not a PNG"):

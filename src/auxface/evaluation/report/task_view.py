@@ -140,9 +140,12 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
         before, after = audited.overall.get(metric), audited.calibrated.get(metric)
         if audited.temperature is None or before is None or after is None:
             continue
+        old, new = format_value(metric, before.value), format_value(metric, after.value)
+        effect = f"would change the calibration error from {old} to {new}"
+        if old == new:
+            effect = f"would not change the calibration error of {old}"
         sentences.append(
-            f"{model}: temperature scaling with {audited.temperature:.2f}, fitted on validation, would change "
-            f"the calibration error from {format_value(metric, before.value)} to {format_value(metric, after.value)}."
+            f"{model}: temperature scaling with {audited.temperature:.2f}, fitted on validation, {effect}."
         )
     return sentences
 
