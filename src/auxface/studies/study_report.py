@@ -15,6 +15,7 @@ from typing import Any
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.metrics import METRICS
+from auxface.evaluation.report.page import page_environment
 from auxface.progress import progress_steps
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
 from auxface.studies.conclusions import conclusions, gap_verdict, markdown_tables, ranks_sentence, verdict
@@ -72,15 +73,7 @@ def study_report(
 
 def study_page(analysis: StudyAnalysis) -> str:
     """Return the page as HTML: one file without external resources."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("auxface.studies"), PackageLoader("auxface.evaluation")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("auxface.studies", "auxface.evaluation")
     sections = [data_section(one, analysis.metric) for one in analysis.data]
     ranks = None if isinstance(analysis.ranks, str) else analysis.ranks
     return environment.get_template("study_report.html.j2").render(

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.report.charts import Line, line_chart
+from auxface.evaluation.report.page import page_environment
 from auxface.evaluation.verification import PairFigures, ScoredPairs
 
 TERMS = {
@@ -51,7 +51,7 @@ def verification_page(
     names = [name for name in TERMS if any(name in _all(found) for found in systems.values())]
     table = [(TERMS[name], [_cell(_all(found).get(name)) for found in systems.values()]) for name in names]
     return (
-        _environment()
+        page_environment("auxface.evaluation")
         .get_template("verification.html.j2")
         .render(
             title=title,
@@ -89,19 +89,9 @@ def search_page(
         threshold: the model's threshold; None if it stores none.
     """
     return (
-        _environment()
+        page_environment("auxface.evaluation")
         .get_template("search.html.j2")
         .render(title=title, queries=queries, faces=faces, threshold=threshold)
-    )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("auxface.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 

@@ -21,6 +21,8 @@ from auxface.evaluation.predictions import TableError
 from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from auxface.evaluation.report.task_view import TaskView
 
 
@@ -239,21 +241,11 @@ def render(
     csv_files: Sequence[str],
 ) -> str:
     """Return the page as HTML."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from auxface.evaluation.report.task_view import task_view
     from auxface.evaluation.report.training_panels import auxiliary_panel, training_curves
     from auxface.evaluation.report.wording import TERMS
 
-    environment = Environment(
-        loader=PackageLoader("auxface.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = _breakable
-    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    environment = page_environment("auxface.evaluation")
     script, source = script_source()
     names = list(dict.fromkeys(task for model in audit.models.values() for task in model.tasks))
     views: list[TaskView] = [task_view(audit, name) for name in names]
@@ -273,6 +265,22 @@ def render(
         script=script,
         script_source=source,
     )
+
+
+def page_environment(*packages: str) -> "Environment":
+    """Return the Jinja environment of a page, with the templates of the packages and the filters of the macros."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    return environment
 
 
 def _breakable(name: object) -> str:
