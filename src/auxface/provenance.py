@@ -8,6 +8,7 @@ Example::
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -26,11 +27,16 @@ def provenance(**entries: Any) -> dict[str, Any]:
 
 
 def machine_kind() -> str:
-    """Return the kind of machine without names: number of cores, processor architecture, system, GPU."""
-    import torch
+    """Return the kind of machine without names: number of cores, processor architecture, system, GPU.
 
+    A command that has not imported torch, such as an audit, used no GPU; importing torch only to name one would take
+    longer than most audits.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if torch.cuda.is_available():
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        accelerator = "no GPU used"
+    elif torch.cuda.is_available():
         accelerator = torch.cuda.get_device_name()
     elif torch.backends.mps.is_available():
         accelerator = "Apple GPU"

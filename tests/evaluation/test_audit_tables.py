@@ -25,6 +25,7 @@ from auxface.evaluation import (
 )
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import same_task
+from auxface.evaluation.metrics import ranking
 
 
 def numbers(entry, path=()):
@@ -154,6 +155,61 @@ def test_corrupted_groups_of_attributes_have_no_ranking():
     for level in ("old", "young"):
         assert corrupted[level]["balanced_accuracy"] == found.groups["age"][level]["balanced_accuracy"]
         assert "average_precision" not in corrupted[level]
+
+
+def test_results_do_not_depend_on_the_number_of_workers():
+    samples = emotion_samples(120)
+    tables = {name: emotion_scores(samples, skill, 1) for name, skill in (("base", 1.5), ("ours", 2.0))}
+    robustness = {name: corrupted(samples, 1.0, seed) for seed, name in enumerate(tables)}
+    done: list[tuple[int, int]] = []
+    one, *others = (
+        json.dumps(
+            audit_tables(
+                tables,
+                robustness=robustness,
+                baseline="base",
+                resamples=40,
+                workers=workers,
+                progress=lambda *step: done.append(step),
+            ).to_dict()
+        )
+        for workers in (1, 2, 5)
+    )
+    assert all(other == one for other in others)
+    assert [step[0] for step in done] == 3 * list(range(1, done[-1][1] + 1))
+
+
+def test_a_fault_in_a_worker_ends_the_audit(monkeypatch):
+    table = emotion_scores(emotion_samples(60), 2.0, 1)
+
+    def fail(*_):
+        raise TableError("no such samples")
+
+    monkeypatch.setattr(sys.modules[audit_tables.__module__], "measure_corrupted", fail)
+    with pytest.raises(TableError, match="no such samples"):
+        audit_tables({"m": table}, robustness={"m": {"fog": {1: table}}}, resamples=20, workers=2)
+
+
+def test_grouped_scores_keep_the_intervals_of_ranking(monkeypatch):
+    """Long tables group their scores; every interval must stay within a fiftieth of its width."""
+    generator = np.random.default_rng(3)
+    true = generator.integers(0, 2, 12_000)
+    frame = pd.DataFrame({"true.t": true, "score.t.yes": 1 / (1 + np.exp(-generator.normal(1.5 * true)))})
+    frame["video"] = [f"v{number}" for number in generator.integers(0, 900, len(frame))]
+    table = Predictions(frame, (ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}),))
+
+    def measured():
+        return audit_tables({"m": table}, resamples=100).models["m"].tasks["t"].overall
+
+    grouped = measured()
+    monkeypatch.setattr(ranking, "STEPS", len(frame))
+    exact = measured()
+    assert grouped["auc"].low != exact["auc"].low
+    for name in ("auc", "average_precision", "equal_error_rate", "tpr_at_fpr_0.01"):
+        one, other = grouped[name], exact[name]
+        assert one.value == other.value
+        allowed = (other.high - other.low) / 50
+        assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=allowed), name
 
 
 def test_joined_conditions_split_into_the_same_tables():
@@ -295,6 +351,14 @@ def test_evaluation_imports_nothing_else_of_auxface():
         "assert own == {'auxface.evaluation', 'auxface.task'}, own\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_audit_does_not_import_torch(tmp_path):
+    forged_predictions(n=200, videos=40).frame.to_csv(tmp_path / "m.csv", index=False)
+    code = "import sys, auxface; auxface.audit(*sys.argv[1:], resamples=20); assert 'torch' not in sys.modules"
+    arguments = [sys.executable, "-c", code, str(tmp_path / "m.csv"), str(tmp_path / "report")]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_report_is_json_in_the_documented_form():

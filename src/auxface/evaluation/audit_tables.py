@@ -3,8 +3,12 @@
 Example: see :func:`audit_tables`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import Lock
 
 import numpy as np
 
@@ -28,7 +32,7 @@ from auxface.evaluation.predictions import (
     task_samples,
 )
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit, estimates
-from auxface.evaluation.robustness import Conditions, Curves, measure_corrupted, summarize
+from auxface.evaluation.robustness import Conditions, Corrupted, Curves, measure_corrupted, summarize
 from auxface.evaluation.thresholds import (
     measure_calibrated,
     measure_group_thresholds,
@@ -53,6 +57,7 @@ def audit_tables(
     seed: int = 0,
     references: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> Audit:
     """Return all metrics of one or several models, by group and under corruption, with intervals.
 
@@ -67,7 +72,8 @@ def audit_tables(
         resamples: number of bootstrap resamples.
         seed: seed of the resamples; the same seed and tables give the same numbers.
         references: group to the level with which the others are compared; else the one with the most samples.
-        progress: called with the number of finished steps and of all steps.
+        progress: called with the number of finished steps and of all steps, by any thread, one at a time.
+        workers: number of threads; it does not change the results. None: one per core.
 
     Raises:
         TableError: no table, a table that cannot be measured, or a model name that is not in ``tables``.
@@ -99,22 +105,31 @@ def audit_tables(
         _Run(name, table, own[name], draw, several, (validation or {}).get(name), references or {})
         for name, table in tables.items()
     ]
-    count = _Progress(
-        progress, sum(run.steps() for run in runs) + sum(len(table.tasks) for table in corrupted.values())
-    )
-    for run in runs:
-        run.measure(count)
+    by_name = {run.name: run for run in runs}
+    own_tasks = {(name, task.name): task for name, table in tables.items() for task in table.tasks}
+    # NumPy and SciPy leave the interpreter to other threads while they compute, and nothing is copied to threads.
+    # Corrupted tables are the most and smallest parts: they come first, so that no thread is left with a long one.
+    parts = [
+        (key, task.name, partial(measure_corrupted, table, own_tasks[key[0], task.name], code, draw))
+        for (key, table), code in zip(corrupted.items(), codes[len(tables) :])
+        for task in table.tasks
+        if (key[0], task.name) in own_tasks
+    ]
+    count = _Progress(progress, sum(run.steps() for run in runs) + len(parts))
+    with ThreadPoolExecutor(_cores() if workers is None else workers) as pool:
+        try:
+            waiting = [(key, task, pool.submit(count.after, call)) for key, task, call in parts]
+            for finished in [pool.submit(run.measure, count) for run in runs]:
+                finished.result()
+            measured = [(key, task, future.result()) for key, task, future in waiting]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     _correct_for_all(runs)
     curves: dict[tuple[str, str], Curves] = {}
-    by_name = {run.name: run for run in runs}
-    for (key, table), code in zip(corrupted.items(), codes[len(tables) :]):
-        name, corruption, severity = key
-        for task in table.tasks:
-            audited = by_name[name].audited.get(task.name)
-            if audited is not None:
-                found = measure_corrupted(audited, table, corruption, severity, code, draw)
-                curves.setdefault((name, task.name), {})[corruption, severity] = found
-            count.advance()
+    for (name, corruption, severity), task_name, found in measured:
+        found.add_to(by_name[name].audited[task_name], corruption, severity)
+        curves.setdefault((name, task_name), {})[corruption, severity] = found.draws
     for (name, task), curve in curves.items():
         base = None if baseline is None else by_name[baseline].overall.get(task)
         audited = by_name[name].audited[task]
@@ -149,11 +164,23 @@ class _Progress:
     report: Callable[[int, int], None] | None
     total: int
     done: int = 0
+    lock: Lock = field(default_factory=Lock)
 
     def advance(self) -> None:
-        self.done += 1
-        if self.report:
-            self.report(self.done, self.total)
+        with self.lock:
+            self.done += 1
+            if self.report:
+                self.report(self.done, self.total)
+
+    def after(self, call: Callable[[], Corrupted]) -> Corrupted:
+        found = call()
+        self.advance()
+        return found
+
+
+def _cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass

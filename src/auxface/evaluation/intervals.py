@@ -20,7 +20,7 @@ All metrics of all models share the resamples of :func:`draw_resamples`, so diff
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse, stats
@@ -42,6 +42,8 @@ FEW_UNITS = 30
 # More clusters than this are assigned at random to this many bundles, and bundles are resampled. The standard error is
 # then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need 33 MB at most.
 BUNDLES = 8192
+# Weights of up to so many bytes in double precision are kept: converting them takes as long as using them once.
+KEPT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Resampling:
 
     bundle: np.ndarray
     weights: np.ndarray
+    _kept: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def sums(
         self, cell: np.ndarray, cluster: np.ndarray, cells: int, values: np.ndarray | None = None
@@ -84,12 +87,19 @@ class Resampling:
 
     def chunks(self, cells: int, budget: int = 2_000_000) -> list[slice]:
         """Return column ranges of :attr:`weights` such that ``cells`` numbers per column stay within ``budget``."""
-        step = int(np.clip(budget // max(cells, 1), 1, 512))
+        # Powers of two: the same ranges for tables of similar size, so that :meth:`columns` has most of them already.
+        step = 1 << (int(np.clip(budget // max(cells, 1), 1, 512)).bit_length() - 1)
         return [slice(start, start + step) for start in range(0, self.weights.shape[1], step)]
 
     def columns(self, part: slice) -> np.ndarray:
-        """Return a range of :attr:`weights` as contiguous float64 [B, r]."""
-        return np.ascontiguousarray(self.weights[:, part], dtype=np.float64)
+        """Return a range of :attr:`weights` as contiguous float64 [B, r]; not to be written to."""
+        key = part.start, part.stop
+        found = self._kept.get(key)
+        if found is None:
+            found = np.ascontiguousarray(self.weights[:, part], dtype=np.float64)
+            if 8 * self.weights.size <= KEPT_BYTES:
+                self._kept[key] = found
+        return found
 
 
 def draw_resamples(clusters: int, resamples: int, seed: int) -> Resampling:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,17 +27,30 @@ Conditions = Mapping[str, Mapping[Severity, Predictions]]
 Curves = dict[tuple[str, Severity], Draws]
 
 
-def measure_corrupted(
-    audited: TaskAudit, table: Predictions, corruption: str, severity: Severity, cluster: np.ndarray, draw: Resampling
-) -> Draws:
-    """Measure one table of predictions on corrupted images, overall and by group, and add the results to ``audited``.
+@dataclass(frozen=True)
+class Corrupted:
+    """Results of one task on one table of corrupted images.
 
-    Returns:
-        The decision metric of all samples, for the means.
+    Attributes:
+        overall: metrics of all samples.
+        by_group: metrics and gaps of every group.
+        draws: the decision metric of all samples, for the means.
     """
-    task = audited.task
+
+    overall: Estimates
+    by_group: GroupsUnderCorruption
+    draws: Draws
+
+    def add_to(self, audited: TaskAudit, corruption: str, severity: Severity) -> None:
+        """Add the results to those of the task."""
+        audited.robustness.setdefault(corruption, {})[severity] = self.overall
+        if self.by_group.groups:
+            audited.robustness_groups.setdefault(corruption, {})[severity] = self.by_group
+
+
+def measure_corrupted(table: Predictions, task: ScoredTask, cluster: np.ndarray, draw: Resampling) -> Corrupted:
+    """Measure a task on one table of predictions on corrupted images, overall and by group."""
     overall = measure(table, task, whole(table), cluster, draw).levels[""]
-    audited.robustness.setdefault(corruption, {})[severity] = estimates(overall)
     by_group = GroupsUnderCorruption()
     # Attributes times levels times severities are many, and ranking takes most of the time: decisions are enough there.
     metrics = [metric for metric in METRICS.values() if task.kind != "multilabel" or metric not in RANKING]
@@ -44,9 +58,7 @@ def measure_corrupted(
         levels = measure(table, task, partition, cluster, draw, metrics).levels
         by_group.groups[partition.name] = {level: estimates(found) for level, found in levels.items()}
         by_group.gaps[partition.name] = estimates(gaps(levels, overall))
-    if by_group.groups:
-        audited.robustness_groups.setdefault(corruption, {})[severity] = by_group
-    return overall[decision_metric(task.kind)]
+    return Corrupted(estimates(overall), by_group, overall[decision_metric(task.kind)])
 
 
 def summarize(
