@@ -41,7 +41,7 @@ VIDEO_SUFFIXES: tuple[str, ...] = (
 
 
 def media_kind(head: bytes) -> Kind | None:
-    """Return the kind of a file by its first bytes; None if it is neither an image nor a video."""
+    """Return the kind of a file from its first bytes; None if it is neither an image nor a video."""
     if head[:4] == b"RIFF":
         return {b"WEBP": "image", b"AVI ": "video"}.get(head[8:12])  # pyright: ignore[reportReturnType]
     if head[4:8] == b"ftyp":
@@ -56,12 +56,12 @@ def media_kind(head: bytes) -> Kind | None:
 
 
 def is_heic(head: bytes) -> bool:
-    """Return whether a file is an HEIC image, by its first bytes."""
+    """Return whether the first bytes of a file are those of an HEIC image."""
     return head[4:8] == b"ftyp" and bool(_brands(head) & _HEIC_BRANDS)
 
 
 def file_kind(path: str | os.PathLike[str]) -> Kind | None:
-    """Return the kind of a file by its first bytes; None for other files and for those that cannot be opened."""
+    """Return the kind of a file from its first bytes; None for other files and files that cannot be opened."""
     try:
         # Opening a pipe or a device could block.
         if not os.path.isfile(path):

@@ -1,4 +1,4 @@
-"""Audit files: measure the predictions of any model and write a folder with a report.
+"""Measure the predictions of any model, given as files or data frames, and write a report.
 
 >>> audit(Path("predictions.parquet"), Path("audit"))  # doctest: +SKIP
 """

@@ -1,4 +1,4 @@
-"""Audit tables in memory: measure every metric by group and under corruption, and compare models in pairs.
+"""Measure every metric of tables in memory, by group and under corruption, and compare models in pairs.
 
 Example: see :func:`audit_tables`.
 """

@@ -52,7 +52,7 @@ class Comparison:
     reference: str = ""
 
     def to_dict(self) -> dict[str, object]:
-        """Return the entry of ``report.json``."""
+        """Return the comparison in the form of ``report.json``."""
         facts: dict[str, object] = {"metric": self.metric, "first": self.first, "second": self.second}
         facts |= {"group": self.group} if self.group else {}
         facts |= {"level": self.level, "reference": self.reference} if self.level else {}

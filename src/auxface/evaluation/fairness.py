@@ -235,7 +235,7 @@ def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], refe
 
 
 def in_gaps(draws: Draws) -> bool:
-    """Return whether a level takes part in gaps."""
+    """Return whether a level has a value, an interval and at least :data:`MINIMUM_IN_GAP` independent units."""
     if draws.why is not None or np.isnan(draws.values[0]) or draws.why_no_interval() is not None:
         return False
     return draws.degrees() + 1 >= MINIMUM_IN_GAP

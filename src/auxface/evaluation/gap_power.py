@@ -81,14 +81,14 @@ def smallest_gap(errors: Sequence[float], limit: float | None = None, power: flo
 def more_clusters(
     levels: Mapping[str, Precision], gap: float = TARGET_GAP, *, factor: float = 1.0, power: float = POWER
 ) -> dict[str, int]:
-    """Return the number of further clusters that each level needs, so that ``gap`` is shown with ``power``.
+    """Return the number of further clusters that each level needs so that ``gap`` is significant with ``power``.
 
-    All levels then have the same standard error. New clusters are taken to be like the present ones.
+    All levels then have the same standard error. New clusters are assumed to be like the present ones.
 
     Args:
         levels: level to its precision.
         gap: the gap to be shown.
-        factor: of the significance limit, if many gaps are corrected for: ``by_chance_of_all / by_chance``.
+        factor: factor of the significance limit if many gaps are corrected for: ``by_chance_of_all / by_chance``.
         power: the probability of a significant gap.
     """
     error = gap / _gap_per_error(len(levels), factor, power)
@@ -106,7 +106,7 @@ def add_power(found: dict[str, Estimate], measured: Mapping[str, Draws], decisio
         found: the gaps of a group, which are changed.
         measured: their draws.
         decision: the gap in the decision metric.
-        factor: of the significance limit of this gap, because many gaps are corrected for.
+        factor: factor of the significance limit of this gap, which corrects for many gaps.
     """
     for name, gap in found.items():
         levels, chance = measured[name].levels, (gap.more or {}).get("by_chance")
@@ -171,7 +171,7 @@ def clusters_per_level(
 
 
 def check_power(power: float) -> None:
-    """Refuse a probability that no gap has."""
+    """Raise an error if ``power`` is not between 0.05, the significance level, and 1."""
     if not 1 - CONFIDENCE < power < 1:
         raise TableError(f"power is {power:g}; expected a number between 0.05 and 1, such as 0.8")
 

@@ -38,7 +38,7 @@ class LevelThresholds:
     thresholds: Mapping[str, Mapping[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of headers, configurations and reports."""
+        """Return the thresholds as plain data, as headers, configurations and reports store them."""
         return {"group": self.group, "thresholds": {name: dict(levels) for name, levels in self.thresholds.items()}}
 
 

@@ -51,7 +51,7 @@ class GroupThresholds:
     gaps: Estimates
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of ``report.json``."""
+        """Return the thresholds and metrics in the form of ``report.json``."""
         facts = {"needs_group_at_test_time": True, "rule": self.rule, "thresholds": self.thresholds, "kept": self.kept}
         return facts | {"overall": _plain(self.overall), "gaps": _plain(self.gaps)}
 
@@ -128,7 +128,7 @@ class TaskAudit:
         return next((name for name in known if self.overall[name].value is not None), known[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of ``report.json``; optional parts that were not measured are absent."""
+        """Return the results in the form of ``report.json``; optional parts that were not measured are absent."""
         entry: dict[str, Any] = {
             "kind": self.task.kind,
             "classes": list(self.task.classes),
@@ -186,7 +186,7 @@ class ModelAudit:
     clusters: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of ``report.json``."""
+        """Return the results of the model in the form of ``report.json``."""
         tasks = {name: task.to_dict() for name, task in self.tasks.items()}
         size = {"rows": self.rows, "clusters": self.clusters}
         return {"tasks": tasks, "left_out": self.left_out, "provenance": self.provenance} | size

@@ -33,12 +33,12 @@ class Hit:
     """A face found in the table.
 
     Attributes:
-        path: its image.
+        path: path of the image that shows the face.
         face: number of the face in the image.
         similarity: cosine of the two embeddings, in [-1, 1].
         distance: 1 - similarity.
         same_person: whether the similarity reaches the model's threshold; None if the model stores none.
-        row: its row in the table.
+        row: row of the face in the table.
     """
 
     path: str

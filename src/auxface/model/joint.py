@@ -68,10 +68,10 @@ class JointLoss(NamedTuple):
 
 
 class JointModel(nn.Module):
-    """Encoder, primary objective and auxiliaries.
+    """A model with a shared encoder, a primary objective and auxiliary objectives.
 
     Args:
-        recipe: what to build.
+        recipe: the recipe of the encoder and the objectives.
         tasks: the labels to learn, with their class names.
 
     Raises:

@@ -260,8 +260,8 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode, without a mask, the view of a batch that the primary objective is trained on; its mixed view if
-        any."""
+        """Encode the unmasked view of a batch on which the primary objective is trained: the mixed view if there is
+        one."""
         if batch.mixed is None and self.view == "clean":
             return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:

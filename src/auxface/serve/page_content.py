@@ -54,7 +54,7 @@ def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> s
 
 
 def to_html(markdown: str) -> str:
-    """Return Markdown as HTML; supports the headings, tables, lists and paragraphs of a model card."""
+    """Convert Markdown to HTML; supports the headings, tables, lists and paragraphs of a model card."""
     parts: list[str] = []
     for block in re.split(r"\n\s*\n", markdown.strip()):
         lines = block.splitlines()

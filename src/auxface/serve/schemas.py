@@ -155,7 +155,7 @@ class Health(BaseModel):
 
 
 def explanation_layers(explanation: Explanation) -> list[Layer]:
-    """Return the views of a face that the page shows with its slider."""
+    """Return the images of a face between which the slider of the page switches."""
     side = max(_LAYER_SIDE, explanation.image.shape[0])
     layers: list[Layer] = []
     # Enlarged first, so that the maps are interpolated at the final size.

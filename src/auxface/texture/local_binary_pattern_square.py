@@ -1,7 +1,7 @@
-"""Local binary pattern of 8 samples at radius 1, the common circle, in arithmetic that needs few and cheap operations.
+"""Local binary pattern of 8 samples at radius 1, the common circle, in fast integer arithmetic.
 
-:func:`square_codes` runs on every device. :func:`square_codes_on_cpu` gives the same codes with NumPy: its calls cost a
-third of torch's, which decides on single images, and its comparisons use wider vectors.
+:func:`square_codes` runs on every device. :func:`square_codes_on_cpu` gives the same codes with NumPy: the overhead of
+a call is a third of torch's, which dominates for single images, and comparisons use wider vectors.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +76,8 @@ def _diagonals(tile: Tile) -> Tensor:
 
 
 def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
-    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], with as many threads as torch has."""
+    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], computed with as many threads as torch
+    uses."""
     batch, height, width = images.shape
     margin = 1 if border == "reflect" else 0
     rows, columns = height + 2 * (margin - 1), width + 2 * (margin - 1)

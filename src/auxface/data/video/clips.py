@@ -190,7 +190,7 @@ def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.nda
 
     Args:
         path: a video, or an image with the frames of one clip below each other.
-        sampling: which frames.
+        sampling: which frames form the clips.
 
     Yields:
         number of the first frame, and uint8 [T, 3, S, S] RGB or None if the clip cannot be decoded.

@@ -42,12 +42,12 @@ class UnreadableVideo(Exception):
 
 
 def nothing() -> None:
-    """Do nothing: the default check."""
+    """Do nothing; the default of ``check``."""
 
 
 @contextmanager
 def open_video(source: VideoSource) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    """Open a video and its main video stream; a cover image is not taken for the video.
+    """Open a video and its main video stream; cover images are skipped.
 
     Raises:
         UnreadableVideo: no such file, not a video, or a codec that cannot be decoded.
@@ -80,7 +80,8 @@ def open_video(source: VideoSource) -> "Iterator[tuple[InputContainer, VideoStre
 
 
 def packets(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any]:
-    """Yield the packets of a stream; the last one is empty and flushes the decoder. A corrupt file ends early."""
+    """Yield the packets of a stream; the last one is empty and flushes the decoder. In a corrupt file, iteration ends
+    early."""
     from av.error import FFmpegError
 
     demuxed = container.demux(stream)
@@ -115,7 +116,7 @@ def decode(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any]
 
 
 def seek(container: Any, stream: Any, time: int) -> bool:
-    """Seek to the last key frame at or before a time; return whether it worked."""
+    """Seek to the last key frame at or before a time; return whether seeking succeeded."""
     from av.error import FFmpegError
 
     try:
@@ -126,7 +127,7 @@ def seek(container: Any, stream: Any, time: int) -> bool:
 
 
 class FrameConverter:
-    """Converts the frames of a stream to RGB as a player shows them: upright, with square pixels.
+    """A converter of the frames of a stream to RGB as a player shows them: upright, with square pixels.
 
     Args:
         stream: the stream, which states the shape of its pixels.

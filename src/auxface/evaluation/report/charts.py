@@ -48,16 +48,16 @@ def line_chart(
     diagonal: bool = False,
     marked: bool = True,
 ) -> str:
-    """Return an SVG element of 245 by 166 points.
+    """Draw a line chart and return it as an SVG element of 245 by 166 points.
 
     Args:
-        name: unique on the page, so that the ids in the SVG are.
+        name: name of the chart, unique on the page, from which the ids in the SVG are derived.
         lines: the curves.
         x_label: label of the x axis.
         percent: y is shown in percent.
         limits: limits of the y axis.
         whole_x: ticks of the x axis are whole numbers.
-        x_names: labels at x = 0, 1, ... in place of numbers.
+        x_names: tick labels at x = 0, 1, ... in place of numbers.
         diagonal: draw the line y = x.
         marked: draw a marker at each point.
     """

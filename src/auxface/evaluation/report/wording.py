@@ -170,7 +170,7 @@ def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
 
 
 def power_sentence(model: str, group: str, audited: TaskAudit) -> str:
-    """Return the smallest gap that this table shows with a power of 80%; "" if it is unknown."""
+    """Return a sentence on the smallest gap that the table can show with a power of 80%; "" if it is unknown."""
     metric = audited.decision_metric
     gap = audited.gaps.get(group, {}).get(f"{metric}_difference")
     smallest = (gap.more or {}).get("smallest_shown") if gap is not None else None
