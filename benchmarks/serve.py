@@ -5,7 +5,8 @@
 Two servers that differ only in ``--batch`` run side by side and are measured in turns of three seconds, so that other
 load on the machine slows both equally. The CPU time per response depends less on other load than the responses per
 second. ``model_alone`` is the model without a server: shared batches cannot gain more than the model gains from
-batches. ``load`` is the server with shared batches under steady load. Clients and servers share the CPU.
+batches. ``load`` is the server with shared batches under steady load. ``health`` is the time of GET /health while 30
+explanations are requested at once. Clients and servers share the CPU.
 """
 
 import argparse
@@ -99,6 +100,39 @@ class Server:
         self.process.wait()
 
 
+async def health_under_explanations(port, image, explanations=30):
+    """Return the times of /health while explanations are requested at once, and the statuses of the explanations."""
+    times, statuses = [], Counter()
+
+    async def ask(head, body=b""):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        length = f"Content-Length: {len(body)}"
+        writer.write(f"{head} HTTP/1.1\r\nHost: localhost\r\n{length}\r\nConnection: close\r\n\r\n".encode() + body)
+        await writer.drain()
+        reply = await reader.read()
+        writer.close()
+        return int(reply.split(b" ", 2)[1])
+
+    async def explain():
+        statuses[await ask("POST /explain", image)] += 1
+
+    waiting = asyncio.gather(*(explain() for _ in range(explanations)))
+    while not waiting.done():
+        start = time.perf_counter()
+        await ask("GET /health")
+        times.append(1000 * (time.perf_counter() - start))
+        await asyncio.sleep(0.02)
+    p50, p99 = (round(float(np.percentile(times, rank)), 1) for rank in (50, 99))
+    return {
+        "explanations": explanations,
+        "statuses": {str(key): value for key, value in statuses.items()},
+        "requests": len(times),
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "longest_ms": round(max(times), 1),
+    }
+
+
 def model_alone(model, batch, seconds=6.0):
     """Return the CPU time per image of the model alone, in batches and one at a time, and their ratio."""
     from auxface.inference.predictor import Predictor
@@ -138,13 +172,15 @@ def main():
     try:
         for server in servers:
             server.warm(images)
+        report["health"] = asyncio.run(health_under_explanations(servers[0].port, images[0]))
         for _ in range(round(arguments.seconds / (2 * TURN))):
             for server in servers:
                 server.measure(images, TURN, arguments.clients)
-        several, single = (server.summary() for server in servers)
-        report |= {"batched": several, "single": single}
-        for name, better in (("responses_per_second", 1), ("cpu_ms_per_response", -1)):
-            report[f"ratio of {name}"] = round((several[name] / single[name]) ** better, 2)
+        if arguments.seconds >= 2 * TURN:
+            several, single = (server.summary() for server in servers)
+            report |= {"batched": several, "single": single}
+            for name, better in (("responses_per_second", 1), ("cpu_ms_per_response", -1)):
+                report[f"ratio of {name}"] = round((several[name] / single[name]) ** better, 2)
         if arguments.load:
             servers[0].clear()
             servers[0].measure(images, arguments.load, arguments.clients)

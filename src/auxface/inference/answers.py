@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from auxface.errors import InputError
 from auxface.model.config import TaskRecord
 from auxface.objectives import expected_value, probabilities
 
@@ -96,7 +97,13 @@ def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
 
 
 def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Return probabilities at the stored temperature, float32 [N, outputs], from logits [N, outputs]."""
+    """Return probabilities at the stored temperature, float32 [N, outputs], from logits [N, outputs].
+
+    Raises:
+        InputError: a logit is not a finite number.
+    """
+    if not np.isfinite(logits).all():
+        raise InputError(f"the model's scores of task '{task.name}' are not finite numbers; its weights are damaged")
     return probabilities(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 

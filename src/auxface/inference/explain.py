@@ -13,7 +13,7 @@ A figure holds the heat maps of several faces as one PNG::
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,7 +157,13 @@ def explain(
 
 
 def explain_image(
-    predictor: Predictor, image: ImageInput, *, task: str | None = None, face: int | None = None, seed: int = 0
+    predictor: Predictor,
+    image: ImageInput,
+    *,
+    task: str | None = None,
+    face: int | None = None,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Explanation]:
     """Return the explanations of the faces of one image, from left to right.
 
@@ -167,6 +173,7 @@ def explain_image(
         task: the task to explain; by default the first.
         face: index of the one face to explain, from 0; by default all faces.
         seed: seed of the noise and the masks.
+        check: called between the parts of the work; it raises to end the work.
 
     Raises:
         InputError: the model is an exported file, the task or face does not exist, or the image has no face or cannot
@@ -185,7 +192,7 @@ def explain_image(
     answers = predictor.predict_crops([crop.pixels for crop in crops])
     with full_precision(next(predictor.scorer.model.parameters()).device):
         return [
-            _explain_face(predictor.scorer, Face(crop.box, answer), crop.pixels, record, seed)
+            _explain_face(predictor.scorer, Face(crop.box, answer), crop.pixels, record, seed, check)
             for crop, answer in zip(crops, answers, strict=True)
         ]
 
@@ -197,13 +204,17 @@ def _task_record(tasks: Sequence[TaskRecord], name: str | None) -> TaskRecord:
     raise InputError(f"the model has no task '{name}'; its tasks are {', '.join(record.name for record in tasks)}")
 
 
-def _explain_face(scorer: TorchScorer, face: Face, crop: np.ndarray, record: TaskRecord, seed: int) -> Explanation:
+def _explain_face(
+    scorer: TorchScorer, face: Face, crop: np.ndarray, record: TaskRecord, seed: int, check: Callable[[], None]
+) -> Explanation:
     model = scorer.model
     device = next(model.parameters()).device
     pixels = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))[None].to(device)
     images = pixels.float() / 255
     output, name = _explained_output(record, face.tasks[record.name])
+    check()
     attention = attention_rollout(model, images)
+    check()
     reconstructions = tuple(
         ReconstructionMap(
             result.target.key,
@@ -214,6 +225,7 @@ def _explain_face(scorer: TorchScorer, face: Face, crop: np.ndarray, record: Tas
         )
         for result in reconstruction_errors(model, pixels, seed=seed)
     )
+    check()
     return Explanation(
         face,
         crop,

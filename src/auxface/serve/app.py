@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,11 +23,12 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from auxface import __version__
+from auxface.errors import InputError
 from auxface.inference.answers import forgery_note
 from auxface.inference.predictor import Predictor
 from auxface.inference.preprocessing import DetectedFaces
 from auxface.serve.page_content import SampleFaces, card_page
-from auxface.serve.request_handler import RequestHandler
+from auxface.serve.request_handler import RequestHandler, RequestScope
 from auxface.serve.schemas import (
     RESPONSES,
     RETRY_SECONDS,
@@ -36,7 +38,6 @@ from auxface.serve.schemas import (
     PredictionOut,
     RequestError,
     TaskOut,
-    explanation_layers,
 )
 from auxface.serve.security import SecurityMiddleware
 from auxface.serve.settings import ENVIRONMENT, LOGGER, Settings, log_to_standard_error
@@ -72,11 +73,11 @@ def load_predictor(settings: Settings) -> Predictor:
     """Return the predictor for the settings.
 
     Raises:
-        InputError: the model, detector or device is not available.
+        InputError: the model, detector or device is not available, or the model gives no finite scores.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    return Predictor.from_pretrained(
+    predictor = Predictor.from_pretrained(
         settings.model,
         device=settings.device,
         faces=settings.faces,
@@ -84,6 +85,14 @@ def load_predictor(settings: Settings) -> Predictor:
         weights=None if settings.weights is None else Path(settings.weights),
         warn=_log.warning,
     )
+    encoder = predictor.config.recipe.encoder
+    frames = () if encoder.num_frames is None else (encoder.num_frames,)
+    gray = np.full((1, *frames, 3, encoder.image_size, encoder.image_size), 127, np.uint8)
+    if not all(np.isfinite(logits).all() for logits in predictor.scorer.score_images(gray).values()):
+        raise InputError(
+            f"{settings.model}: the model's scores for a gray image are not finite numbers; its weights are damaged"
+        )
+    return predictor
 
 
 def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
@@ -108,24 +117,27 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
     app.add_middleware(SecurityMiddleware, settings=settings)
     _add_error_handlers(app)
 
-    async def handle(request: Request, work: Callable[[Upload], Awaitable[Any]]) -> tuple[Upload, Any]:
-        if handler.unfinished >= settings.queue:
-            raise RequestError(429, f"the queue of {settings.queue} requests is full; try again in a moment")
-        handler.unfinished += 1
+    async def handle(
+        request: Request, work: Callable[[Upload, RequestScope], Awaitable[dict[str, Any]]]
+    ) -> JSONResponse:
         start = time.perf_counter()
+        scope = RequestScope(request, settings.max_seconds)
+        _refuse_full_queue(handler, settings)
+        # Uploads that are not complete do not count: slow clients would fill the queue.
+        upload = await read_upload(request, settings)
+        _refuse_full_queue(handler, settings)
+        handler.unfinished += 1
         try:
-            upload = await read_upload(request, settings)
-            result = await work(upload)
+            result = await work(upload, scope)
         finally:
             handler.unfinished -= 1
         _log.info("%s %s %.0f ms", request.url.path, upload.sha256, 1000 * (time.perf_counter() - start))
-        return upload, result
+        return JSONResponse(result | {"input": upload.sha256})
 
     @app.post("/predict", response_model=PredictionOut, responses=RESPONSES, openapi_extra=_BODY)
     async def predict(request: Request) -> Any:
         """Return calibrated answers for every face in an image, or tracked through a video."""
-        upload, result = await handle(request, handler.predict)
-        return JSONResponse(result.to_dict() | {"input": upload.sha256})
+        return await handle(request, handler.predict)
 
     @app.post("/explain", response_model=ExplanationOut, responses=RESPONSES, openapi_extra=_BODY)
     async def explain(
@@ -134,9 +146,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         face: Annotated[int, Query(ge=0, le=10_000, description="index of the face, from the left")] = 0,
     ) -> Any:
         """Return saliency maps and reconstruction errors for one face of an image."""
-        upload, one = await handle(request, lambda upload: handler.explain(upload, task, face))
-        content = {"input": upload.sha256, "face": one.face.to_dict(), "task": one.task, "output": one.output}
-        return JSONResponse(content | {"layers": [layer.model_dump() for layer in explanation_layers(one)]})
+        return await handle(request, lambda upload, scope: handler.explain(upload, scope, task, face))
 
     @app.get("/health", response_model=Health, responses={400: RESPONSES[400]})
     async def health() -> Any:
@@ -149,11 +159,11 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         return _describe_model(predictor, settings, handler.can_explain)
 
     @app.get("/card", include_in_schema=False)
-    async def card() -> HTMLResponse:
+    def card() -> HTMLResponse:
         return HTMLResponse(card_page(predictor.config, _report_figures(settings)))
 
     @app.get("/report", include_in_schema=False)
-    async def report() -> Response:
+    def report() -> Response:
         path = settings.report_page
         if path is None:
             raise RequestError(404, "this server has no audit to show; start it with --report")
@@ -172,6 +182,11 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     return app
+
+
+def _refuse_full_queue(handler: RequestHandler, settings: Settings) -> None:
+    if handler.unfinished >= settings.queue:
+        raise RequestError(429, f"the queue of {settings.queue} requests is full; try again in a moment")
 
 
 def _add_error_handlers(app: FastAPI) -> None:

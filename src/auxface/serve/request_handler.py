@@ -4,7 +4,7 @@ Example::
 
     handler = RequestHandler(predictor, settings)
     handler.open()
-    prediction = await handler.predict(upload)
+    prediction = await handler.predict(upload, scope)
     handler.close()
 
 Faces of concurrent requests are scored in shared batches: while the model is busy, faces that arrive form the next
@@ -19,27 +19,29 @@ Example::
 
 import asyncio
 import queue
-import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from starlette.requests import Request
 
 from auxface.data.images.decode import UnreadableImage, read_image
 from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import index_video
 from auxface.errors import InputError
-from auxface.inference.explain import Explanation, explain_image
+from auxface.inference.explain import explain_image
 from auxface.inference.predict_video import predict_video
-from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor, Scorer, TorchScorer
-from auxface.serve.schemas import RequestError
+from auxface.serve.schemas import RequestError, explanation_layers
 from auxface.serve.settings import Settings
 from auxface.serve.uploads import Upload
+
+# Videos are seldom coded with more than 300 frames between key frames.
+_DECODED_PER_SCORED = 100
 
 
 @dataclass
@@ -129,6 +131,64 @@ class Batcher:
 Result = TypeVar("Result")
 
 
+class _Canceled(Exception):
+    """The work of a request whose client has left, or whose time is over."""
+
+
+class RequestScope:
+    """The time that is left for one request, and whether its client is still connected.
+
+    Args:
+        request: the request.
+        seconds: time for the request, including its upload.
+    """
+
+    def __init__(self, request: Request, seconds: float) -> None:
+        self._request = request
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._canceled = threading.Event()
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline."""
+        return max(0.0, self._end - time.monotonic())
+
+    def check(self) -> None:
+        """Raise if the work of the request is no longer needed; called by the work in its thread."""
+        if self._canceled.is_set() or time.monotonic() > self._end:
+            raise _Canceled
+
+    async def wait_for(self, future: "asyncio.Future[Result]") -> Result:
+        """Return the result of a future; cancel it at the deadline, or as soon as the client disconnects.
+
+        Raises:
+            RequestError: with status 400 or 503.
+        """
+        left = asyncio.ensure_future(self._disconnected())
+        try:
+            done, _ = await asyncio.wait({future, left}, timeout=self.remaining, return_when=asyncio.FIRST_COMPLETED)
+            if future not in done:
+                if left in done:
+                    raise RequestError(400, "the client closed the connection")
+                raise self.too_slow()
+            return future.result()
+        except _Canceled:
+            raise self.too_slow() from None
+        finally:
+            self._canceled.set()
+            left.cancel()
+            future.cancel()
+
+    def too_slow(self) -> RequestError:
+        """Return the error of a request that reached its deadline."""
+        return RequestError(503, f"the request took longer than {self.seconds:g} s")
+
+    async def _disconnected(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+
+
 class RequestHandler:
     """A handler of uploads that applies the limits of the settings and has its own threads.
 
@@ -152,27 +212,28 @@ class RequestHandler:
         self.batcher = Batcher(self.explainer.scorer, self.settings.batch)
         self.predictor = self.explainer.with_scorer(self.batcher)
         self._image_threads = ThreadPoolExecutor(thread_name_prefix="auxface-image", max_workers=8)
-        # Explanations and videos take seconds; with their own threads they do not hold up images.
-        self._slow_threads = ThreadPoolExecutor(thread_name_prefix="auxface-slow", max_workers=2)
+        # Explanations and videos take seconds; with their own threads they do not hold up images or each other.
+        self._video_threads = ThreadPoolExecutor(thread_name_prefix="auxface-video", max_workers=2)
+        self._explain_threads = ThreadPoolExecutor(thread_name_prefix="auxface-explain", max_workers=2)
 
     def close(self) -> None:
         """Stop the threads."""
-        self._image_threads.shutdown(wait=False, cancel_futures=True)
-        self._slow_threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._image_threads, self._video_threads, self._explain_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.batcher.close()
 
-    async def predict(self, upload: Upload) -> Prediction:
-        """Return the prediction for an image or video.
+    async def predict(self, upload: Upload, scope: RequestScope) -> dict[str, Any]:
+        """Return the prediction for an image or video as JSON.
 
         Raises:
             RequestError: with status 413, 422 or 503.
         """
         if upload.kind == "video":
-            return await self._run(self._slow_threads, self._predict_video, upload)
-        return await self._run(self._image_threads, self._predict_image, upload)
+            return await self._run(self._video_threads, self._predict_video, upload, scope)
+        return await self._run(self._image_threads, self._predict_image, upload, scope)
 
-    async def explain(self, upload: Upload, task: str | None, face: int) -> Explanation:
-        """Return the explanation of one face of an image.
+    async def explain(self, upload: Upload, scope: RequestScope, task: str | None, face: int) -> dict[str, Any]:
+        """Return the explanation of one face of an image as JSON, with its layers drawn.
 
         Raises:
             RequestError: with status 415 for a video, else 413, 422 or 503.
@@ -181,41 +242,57 @@ class RequestHandler:
             raise RequestError(415, "a video cannot be explained; send one of its frames as an image")
         if not self.can_explain:
             raise RequestError(422, "an exported model has no gradients to explain with; serve its model directory")
-        return await self._run(self._slow_threads, self._explain, upload, task, face)
+        return await self._run(self._explain_threads, self._explain, upload, scope, task, face)
 
-    async def _run(self, threads: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a function in a thread, within the time limit; turn its errors into request errors."""
-        future = asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+    async def _run(
+        self,
+        threads: ThreadPoolExecutor,
+        function: Callable[..., Result],
+        upload: Upload,
+        scope: RequestScope,
+        *arguments: Any,
+    ) -> Result:
+        """Run a function in a thread, within the request's scope; turn its errors into request errors."""
+        future = asyncio.get_running_loop().run_in_executor(threads, function, upload, scope, *arguments)
         try:
-            return await asyncio.wait_for(future, self.settings.max_seconds)
-        except TimeoutError:
-            raise RequestError(503, f"the request took longer than {self.settings.max_seconds:g} s") from None
+            return await scope.wait_for(future)
         except (InputError, UnreadableImage, UnreadableVideo) as error:
             raise RequestError(422, str(error)) from None
         except MemoryError:
             raise RequestError(413, "the file is too large for the server's memory") from None
 
-    def _predict_image(self, upload: Upload) -> Prediction:
-        return self.predictor.predict([self._decode(upload)])[0]
+    def _predict_image(self, upload: Upload, scope: RequestScope) -> dict[str, Any]:
+        scope.check()
+        image = self._decode(upload)
+        scope.check()
+        return self.predictor.predict([image])[0].to_dict()
 
-    def _predict_video(self, upload: Upload) -> Prediction:
-        # Decoders seek, so a video needs a file, which is deleted at the end of the block.
-        with tempfile.TemporaryDirectory(prefix="auxface-") as folder:
-            path = Path(folder) / "video"
-            path.write_bytes(upload.data)
-            try:
-                index = index_video(path)
-            except UnreadableVideo as error:
-                raise RequestError(422, f"the video cannot be read: {error}") from None
-            if index.width * index.height > self.settings.max_pixels:
-                raise RequestError(413, f"the frames have more than {self.settings.max_pixels / 1e6:g} megapixels")
-            result = predict_video(self.predictor, path, max_frames=self.settings.max_frames)
+    def _predict_video(self, upload: Upload, scope: RequestScope) -> dict[str, Any]:
+        scope.check()
+        try:
+            index = index_video(upload.data, check=scope.check)
+        except UnreadableVideo as error:
+            raise RequestError(422, f"the video cannot be read: {error}") from None
+        if index.width * index.height > self.settings.max_pixels:
+            raise RequestError(413, f"the frames have more than {self.settings.max_pixels / 1e6:g} megapixels")
+        result = predict_video(
+            self.predictor,
+            upload.data,
+            max_frames=self.settings.max_frames,
+            max_decoded=self.settings.max_frames * _DECODED_PER_SCORED,
+            check=scope.check,
+        )
         if result.unreadable:
             raise RequestError(422, f"the video cannot be read: {result.reason}")
-        return result
+        return result.to_dict()
 
-    def _explain(self, upload: Upload, task: str | None, face: int) -> Explanation:
-        return explain_image(self.explainer, self._decode(upload), task=task, face=face)[0]
+    def _explain(self, upload: Upload, scope: RequestScope, task: str | None, face: int) -> dict[str, Any]:
+        scope.check()
+        image = self._decode(upload)
+        one = explain_image(self.explainer, image, task=task, face=face, check=scope.check)[0]
+        scope.check()
+        layers = [layer.model_dump() for layer in explanation_layers(one)]
+        return {"face": one.face.to_dict(), "task": one.task, "output": one.output, "layers": layers}
 
     def _decode(self, upload: Upload) -> np.ndarray:
         try:

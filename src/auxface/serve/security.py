@@ -1,14 +1,17 @@
 """Checks before every request: the token, the host name, and headers that isolate the page from other sites."""
 
 import hmac
+import logging
+import traceback
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auxface.evaluation.report.page import script_source
-from auxface.serve.settings import Settings
+from auxface.serve.settings import LOGGER, Settings
 
+_log = logging.getLogger(LOGGER)
 # The page itself needs no token; the requests that it sends do.
 _OPEN = ("/", "/health")
 _OPEN_FOLDERS = ("/page/",)
@@ -48,8 +51,12 @@ class SecurityMiddleware:
             return
         path = scope["path"]
 
+        started = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
@@ -59,8 +66,19 @@ class SecurityMiddleware:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
+        if scope["method"] == "HEAD":
+            # The server omits the body.
+            scope = dict(scope, method="GET")
         rejection = self._rejection(Headers(scope=scope), path)
-        await (rejection or self.app)(scope, receive, send_with_headers)
+        try:
+            await (rejection or self.app)(scope, receive, send_with_headers)
+        # Starlette answers other exceptions outside of this middleware, without its headers.
+        except Exception as error:
+            if started:
+                raise
+            _log.error("%s failed: %s", path, "".join(traceback.format_exception(error)))
+            failure = JSONResponse({"reason": "an error of the server; its log has the details"}, 500)
+            await failure(scope, receive, send_with_headers)
 
     def _rejection(self, headers: Headers, path: str) -> JSONResponse | None:
         """Return the response that rejects a request; None if it is allowed."""
@@ -71,8 +89,8 @@ class SecurityMiddleware:
         token = self.settings.token
         if token is None or path in _OPEN or path.startswith(_OPEN_FOLDERS):
             return None
-        given = headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if hmac.compare_digest(given, token.encode()):
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
             return None
         reason = {"reason": "send the server's token in the header 'Authorization: Bearer TOKEN'"}
         return JSONResponse(reason, 401, headers={"WWW-Authenticate": "Bearer"})

@@ -44,6 +44,7 @@ def serve_model(
     except ImportError:
         raise InputError("serving needs FastAPI and uvicorn; pip install 'auxface[serve]'") from None
     from auxface.serve.app import create_app, load_predictor
+    from auxface.serve.connections import HEADER_SECONDS, LimitedProtocol
 
     check_device(settings.device)
     if settings.report is not None and settings.report_page is None:
@@ -59,7 +60,13 @@ def serve_model(
     opened = _open_socket(settings.host, port)
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     ready(f"http://{name}:{opened.getsockname()[1]}")
-    options = {"log_config": None, "access_log": False, "server_header": False, "timeout_keep_alive": 20}
+    options = {
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": HEADER_SECONDS,
+        "http": LimitedProtocol,
+    }
     if workers == 1:
         config = uvicorn.Config(create_app(predictor, settings), **options)
         uvicorn.Server(config).run(sockets=[opened])
