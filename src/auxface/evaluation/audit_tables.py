@@ -19,6 +19,7 @@ from auxface.evaluation.fairness import MINIMUM_IN_GAP, differences_to_reference
 from auxface.evaluation.gap_power import add_power
 from auxface.evaluation.groups import CROSS, by_column, by_group, crossed_partitions, single_partitions, whole
 from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Resampling, draw_resamples
+from auxface.evaluation.label_noise import add_label_noise
 from auxface.evaluation.measure import MINIMUM_CLUSTERS, LevelDraws, count_missing_as_errors, measure
 from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
 from auxface.evaluation.metrics.classification import confusion
@@ -251,6 +252,8 @@ def _audit_task(
         measured = measure(table, task, partition, cluster, draw)
         by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
         if CROSS not in partition.name:
+            if "weight" not in table.frame.columns and task.kind != "multilabel":
+                add_label_noise(result.gaps[partition.name], result.groups[partition.name])
             differences = differences_to_reference(
                 result.decision_metric, measured.levels, (references or {}).get(partition.name)
             )

@@ -17,6 +17,7 @@ from auxface.evaluation.report.wording import (
     Cell,
     gap_comparison_sentence,
     gap_sentence,
+    label_noise_sentence,
     metric_cell,
     power_sentence,
     ratio_cell,
@@ -104,7 +105,7 @@ def _group(
     texts = [
         sentence(model, group, audited)
         for model, audited in found.items()
-        for sentence in (gap_sentence, power_sentence)
+        for sentence in (gap_sentence, power_sentence, label_noise_sentence)
     ]
     texts += [
         gap_comparison_sentence(item)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from auxface.evaluation.groups import CROSS, natural_order
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import put_file
 from auxface.evaluation.predictions import TableError
@@ -49,9 +50,35 @@ def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -
         facts |= {"first": item.first, "second": item.second}
         rows.setdefault("comparisons", []).append(facts | _flat(item.difference) | {"p": item.p, "p_holm": item.p_holm})
     tables = {name: pd.DataFrame(found) for name, found in rows.items() if found}
+    tables |= _crossed_tables(audit)
     if curves:
         tables["training"] = pd.concat([frame.assign(model=name) for name, frame in curves.items()], ignore_index=True)
     return tables
+
+
+def _crossed_tables(audit: Audit) -> dict[str, pd.DataFrame]:
+    """Return a wide table per pair of groups: levels of the first in rows, levels of the second in columns."""
+    cells: dict[str, dict[tuple[str, ...], dict[str, object]]] = {}
+    for model, audited in audit.models.items():
+        for task, found in audited.tasks.items():
+            for group, levels in found.groups.items():
+                if CROSS not in group:
+                    continue
+                for level, estimates in levels.items():
+                    first, _, second = level.partition(CROSS)
+                    for metric, one in estimates.items() if second else ():
+                        for number in ("value", "low", "high", "n", "clusters"):
+                            row = cells.setdefault(group, {}).setdefault((model, task, metric, number, first), {})
+                            row[second] = getattr(one, number)
+    found_tables = {}
+    for group, rows in cells.items():
+        first = group.partition(CROSS)[0]
+        keys = pd.DataFrame(list(rows), columns=["model", "task", "metric", "number", first])
+        columns = sorted({level for row in rows.values() for level in row}, key=natural_order)
+        values = pd.DataFrame([[row.get(level) for level in columns] for row in rows.values()], columns=columns)
+        name = re.sub(r"[^\w.-]+", "_", group.replace(CROSS, "_by_"))
+        found_tables[f"crossed_{name}"] = pd.concat([keys, values], axis=1)
+    return found_tables
 
 
 def _add(rows: _Rows, found: TaskAudit, where: dict[str, object], unit: str, prefix: str = "") -> None:
@@ -262,6 +289,7 @@ def render(
         before=before,
         after=after,
         files=csv_files,
+        crossed_files=[name for name in csv_files if name.startswith("crossed_")],
         script=script,
         script_source=source,
     )

@@ -182,6 +182,20 @@ def power_sentence(model: str, group: str, audited: TaskAudit) -> str:
     )
 
 
+def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
+    """Return how many labels of the worst level must be wrong for the gap to vanish; "" if that is unknown."""
+    metric = audited.decision_metric
+    gap = audited.gaps.get(group, {}).get(f"{metric}_difference")
+    more = (gap.more if gap is not None else None) or {}
+    count, share = more.get("wrong_labels"), more.get("wrong_labels_share")
+    if not count or not isinstance(share, float):
+        return ""
+    return (
+        f"{model}: this gap in {METRICS[metric].title} would vanish if {share:.1%} of the labels of {more['worst']} "
+        f"({count:,}) were wrong and {model} right on them."
+    )
+
+
 def gap_significance(metric: str, gap: Estimate) -> str:
     """Return whether a gap is significant, and the gap expected under equal performance; "" if that is unknown."""
     more = gap.more or {}
