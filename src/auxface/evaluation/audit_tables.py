@@ -32,6 +32,7 @@ from auxface.evaluation.predictions import (
     predicted_classes,
     task_samples,
 )
+from auxface.evaluation.prevalence import measure_prevalence
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit, estimates
 from auxface.evaluation.robustness import Conditions, Corrupted, Curves, measure_corrupted, summarize
 from auxface.evaluation.thresholds import (
@@ -219,6 +220,7 @@ class _Run:
                 measure_operating_points(found, self.table, self.validation, self.cluster, self.draw)
                 measure_calibrated(found, self.table, self.validation, self.cluster, self.draw)
                 measure_group_thresholds(found, self.table, self.validation, self.cluster, self.draw)
+            measure_prevalence(found, self.overall[task.name], self.table, self.validation)
             videos = video_level(self.table, task)
             if videos is not None:
                 found.videos = _audit_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]

@@ -30,6 +30,50 @@ class OperatingPoint:
     rates: Estimates
 
 
+@dataclass(frozen=True)
+class CostPoint:
+    """A threshold with its rates on the test table, and on the validation table, on which it is chosen by cost."""
+
+    threshold: float
+    true_positive_rate: float
+    false_positive_rate: float
+    chosen_hits: float
+    chosen_alarms: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the entry of ``report.json``."""
+        rates = {"true_positive_rate": self.true_positive_rate, "false_positive_rate": self.false_positive_rate}
+        chosen = {
+            "validation_true_positive_rate": self.chosen_hits,
+            "validation_false_positive_rate": self.chosen_alarms,
+        }
+        return {name: rounded(one, 7) for name, one in ({"threshold": self.threshold} | rates | chosen).items()}
+
+
+@dataclass(frozen=True)
+class AtPrevalence:
+    """Precision and costs at one fraction of positives.
+
+    Attributes:
+        precision: at the threshold in use.
+        costs: cost of a miss, in false alarms, to the expected cost per sample at the threshold in use.
+        cheapest: cost of a miss to the threshold with the lowest cost on the validation table.
+    """
+
+    precision: Estimate
+    costs: dict[float, Estimate]
+    cheapest: dict[float, CostPoint]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of ``report.json``."""
+        costs: dict[str, dict[str, object]] = {
+            f"{miss:g}": {"expected_cost": cost.to_dict()} for miss, cost in self.costs.items()
+        }
+        for miss, point in self.cheapest.items():
+            costs[f"{miss:g}"]["cheapest"] = point.to_dict()
+        return {"precision": self.precision.to_dict(), "miss_cost": costs}
+
+
 @dataclass
 class GroupThresholds:
     """A threshold for each level of a group, chosen on the validation table, and the metrics on the test table.
@@ -82,6 +126,8 @@ class TaskAudit:
         attributes: each attribute of a multi-label task as a binary task.
         counted_as_errors: metrics if every sample without a score were an error.
         operating_points: rule to threshold and metrics, if a validation table was given.
+        prevalence: fraction of positives to precision and costs at this fraction, for binary tasks.
+        cost_curve: the thresholds that can have the lowest cost, if a validation table was given.
         group_thresholds: group to the thresholds of its levels, if a validation table was given.
         calibrated: calibration metrics after dividing logits by ``temperature``, if a validation table was given.
         temperature: fitted on the validation table.
@@ -104,6 +150,8 @@ class TaskAudit:
     attributes: dict[str, "TaskAudit"] = field(default_factory=dict)
     counted_as_errors: Estimates = field(default_factory=dict)
     operating_points: dict[str, OperatingPoint] = field(default_factory=dict)
+    prevalence: dict[float, AtPrevalence] = field(default_factory=dict)
+    cost_curve: list[CostPoint] = field(default_factory=list)
     group_thresholds: dict[str, GroupThresholds] = field(default_factory=dict)
     calibrated: Estimates = field(default_factory=dict)
     temperature: float | None = None
@@ -162,6 +210,8 @@ class TaskAudit:
                 rule: {"threshold": point.threshold} | _plain(point.rates)
                 for rule, point in self.operating_points.items()
             },
+            "prevalence": {f"{share:g}": found.to_dict() for share, found in self.prevalence.items()},
+            "cost_curve": [point.to_dict() for point in self.cost_curve],
             "group_thresholds": {group: found.to_dict() for group, found in self.group_thresholds.items()},
             "calibrated": _plain(self.calibrated),
             "temperature": self.temperature,

@@ -206,6 +206,27 @@ def test_a_table_is_sorted_by_a_click_on_its_heading(pages, browser):
 
 
 @pytest.mark.browser
+def test_the_sliders_agree_with_the_table(pages, browser):
+    report = json.loads((pages / "one" / "report.json").read_text())["tasks"]["forged"]["prevalence"]["0.1"]
+    page = browser.new_page(viewport={"width": 375, "height": 900})
+    page.goto((pages / "one" / "report.html").as_uri())
+    panel = page.locator(".costs").first
+    assert panel.is_visible()
+    for role, value in (("prevalence", "-1"), ("miss", "1")):
+        panel.locator(f"[data-role={role}]").evaluate(
+            "(one, value) => { one.value = value; one.dispatchEvent(new Event('input', { bubbles: true })); }", value
+        )
+    assert panel.locator("output").all_inner_texts() == ["10%", "10"]
+    in_use, cheapest = (row.split("\t") for row in panel.locator("tbody tr").all_inner_texts())
+    assert in_use[4] == f"{100 * report['precision']['value']:.1f}%"
+    assert float(in_use[5]) == pytest.approx(report["miss_cost"]["10"]["expected_cost"]["value"], abs=6e-5)
+    assert float(cheapest[1].split(",")[0]) == pytest.approx(
+        report["miss_cost"]["10"]["cheapest"]["threshold"], abs=6e-4
+    )
+    page.close()
+
+
+@pytest.mark.browser
 def test_print_shows_the_content_of_closed_details(pages, browser):
     page = browser.new_page(viewport={"width": 800, "height": 900})
     page.goto((pages / "three" / "report.html").as_uri())

@@ -126,6 +126,13 @@ def _add_calibration(rows: _Rows, found: TaskAudit, where: dict[str, object]) ->
             rows.setdefault("group_thresholds", []).append(at | facts)
         _put(rows, "group_thresholds", own.overall, at)
         _put(rows, "group_thresholds", own.gaps, at)
+    for prevalence, found_at in found.prevalence.items():
+        facts = where | {"prevalence": prevalence}
+        rows.setdefault("prevalence", []).append(facts | {"metric": "precision"} | _flat(found_at.precision))
+        for miss, cost in found_at.costs.items():
+            chosen = found_at.cheapest.get(miss)
+            best = {} if chosen is None else {f"cheapest_{name}": one for name, one in chosen.to_dict().items()}
+            rows["prevalence"].append(facts | {"metric": "expected_cost", "miss_cost": miss} | _flat(cost) | best)
     _put(rows, "calibrated", found.calibrated, where | {"temperature": found.temperature})
 
 

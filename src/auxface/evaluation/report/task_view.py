@@ -14,6 +14,7 @@ from auxface.evaluation.report.corruption_panels import (
     corruption_summary,
     reliability_diagram,
 )
+from auxface.evaluation.report.cost_panel import CostPanel, cost_panel
 from auxface.evaluation.report.group_panels import (
     TRADE_HEADINGS,
     Confusion,
@@ -81,6 +82,7 @@ class TaskView:
     point_headings: list[str]
     trades: list[TradeRow]
     trade_headings: list[str]
+    costs: CostPanel | None
     missing: list[MissingRow]
 
 
@@ -117,6 +119,7 @@ def task_view(audit: Audit, task: str) -> TaskView:
         point_headings=[METRICS[name].title for name in point_metrics(found)],
         trades=trade_rows(found, places),
         trade_headings=list(TRADE_HEADINGS),
+        costs=cost_panel(found, places),
         missing=_missing(audit, found, places),
     )
 

@@ -35,3 +35,35 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Sliders of prevalence and cost: precision by Bayes' rule, and the cheapest of the thresholds chosen on validation.
+for (const panel of document.querySelectorAll(".costs")) {
+  const models = JSON.parse(panel.dataset.costs), body = panel.querySelector("tbody");
+  const [prevalence, miss] = ["prevalence", "miss"].map((role) => panel.querySelector(`[data-role=${role}]`));
+  const percent = (share) => Number.isFinite(share) ? `${(100 * share).toFixed(1)}%` : "\u2013";
+  const cost = (p, c, hits, alarms) => p * c * (1 - hits) + (1 - p) * alarms;
+  const show = () => {
+    const p = 10 ** Number(prevalence.value), c = 10 ** Number(miss.value);
+    prevalence.nextElementSibling.textContent = `${Number((100 * p).toPrecision(2))}%`;
+    miss.nextElementSibling.textContent = `${Number(c.toPrecision(2))}`;
+    body.replaceChildren();
+    const add = (name, threshold, hits, alarms) => {
+      const row = body.insertRow(), head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = name;
+      row.append(head);
+      const precision = p * hits / (p * hits + (1 - p) * alarms);
+      const texts = [threshold, percent(hits), percent(alarms), percent(precision), cost(p, c, hits, alarms).toFixed(4)];
+      for (const text of texts) row.insertCell().textContent = text;
+    };
+    for (const { model, rates, curve } of models) {
+      add(model, "in use", ...rates);
+      if (!curve.length) continue;
+      const best = curve.reduce((a, b) => (cost(p, c, b[3], b[4]) < cost(p, c, a[3], a[4]) - 1e-12 ? b : a));
+      add(model, `${best[0].toFixed(3)}, cheapest`, best[1], best[2]);
+    }
+  };
+  panel.hidden = false;
+  panel.addEventListener("input", show);
+  show();
+}
