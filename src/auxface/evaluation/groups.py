@@ -97,8 +97,10 @@ def dirty_levels(frame: pd.DataFrame) -> list[str]:
 
 
 def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Merge levels that differ only in blanks or capital letters under the most frequent spelling; add a note per
-    group."""
+    """Merge levels that differ only in blanks or capital letters; return the table and a note per group.
+
+    A merged level gets its most frequent spelling.
+    """
     frame, notes = frame.copy(deep=False), []
     for name, spellings in _spellings(frame).items():
         joined = {one: next(iter(found)).strip() for found in spellings.values() for one in found}

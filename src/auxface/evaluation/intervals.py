@@ -145,7 +145,7 @@ class Estimate:
     more: dict[str, object] | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the form of ``report.json``: rounded numbers, or only ``why`` if there is no value."""
+        """Return the estimate as in ``report.json``: rounded numbers, or only ``why`` if there is no value."""
         if self.value is None:
             return {"why": self.why}
         entry: dict[str, object] = {"low": self.low, "high": self.high} | (self.more or {})
@@ -295,7 +295,7 @@ class Precision:
     units: int
 
     def to_dict(self) -> dict[str, float | int]:
-        """Return the estimate in the form of ``report.json``."""
+        """Return the precision in the form of ``report.json``."""
         return {"error": rounded(self.error), "clusters": self.clusters, "units": self.units}
 
 

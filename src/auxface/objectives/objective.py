@@ -260,8 +260,7 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the unmasked view of a batch on which the primary objective is trained: the mixed view if there is
-        one."""
+        """Encode the view that the primary objective is trained on, without a mask: the mixed view if there is one."""
         if batch.mixed is None and self.view == "clean":
             return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:

@@ -121,7 +121,7 @@ class Study(Strict):
 
     @property
     def corruption_names(self) -> tuple[str, ...]:
-        """The names of the corruptions."""
+        """The names of the corruptions, with ``common`` expanded."""
         return COMMON_CORRUPTIONS if self.corruptions == "common" else self.corruptions
 
     @model_validator(mode="after")

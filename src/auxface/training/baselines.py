@@ -1,7 +1,7 @@
 """Plain baselines of a manifest: logistic regression on HOG, and on the features of an encoder that is not trained.
 
 If a trained model does not exceed them, something is wrong with its training. Both are measured on the validation
-split, by the figure with which training selects weights. They take about a minute: they use at most 4,000 training and
+split, with the metric by which training selects weights. They take about a minute: they use at most 4,000 training and
 2,000 validation images, reduced to 256 principal components.
 
 Example::

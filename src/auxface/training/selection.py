@@ -1,7 +1,7 @@
 """Choices made on the validation split: the best weights, temperature, thresholds and the abstain band.
 
-Validation images are split over the processes, and each is counted once. For video encoders the figure is that of
-videos: the mean of the scores of a video's clips, as at the video level of an audit.
+Validation images are split over the processes, and each is counted once. For video encoders the metric is computed on
+videos, from the mean score of each video's clips, as at the video level of an audit.
 
 Example::
 

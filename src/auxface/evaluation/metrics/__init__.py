@@ -1,4 +1,4 @@
-"""All metrics, one record each, and the two that represent each kind of task.
+"""The registry of metrics, and the primary and decision metric of each kind of task.
 
 >>> METRICS["auc"].title, METRICS["auc"].higher_is_better
 ('AUC', True)

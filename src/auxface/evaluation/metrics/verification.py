@@ -115,14 +115,15 @@ def recall_at_k(
     gallery: np.ndarray | None = None,
     gallery_identity: np.ndarray | None = None,
 ) -> tuple[float, int]:
-    """Return recall at k: the fraction of queries with an image of their person among the ``k`` most similar ones.
+    """Return recall at k: the fraction of queries for which the ``k`` most similar images show the same person once or
+    more.
 
     Similarity is the cosine.
 
     Args:
         embeddings: embeddings of the queries, float [N, D].
         identity: person of each query, [N].
-        k: number of most similar images that are searched for the person.
+        k: number of most similar images per query.
         gallery: embeddings that are searched, float [M, D]; None: the queries, each without itself.
         gallery_identity: person of each of them, [M].
 

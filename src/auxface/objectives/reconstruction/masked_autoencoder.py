@@ -58,7 +58,7 @@ class ConstantPrediction:
     bits: int = 1
 
     def expected_loss(self, places: Tensor) -> Tensor:
-        """Return the expected loss at these places, int64 [B, M], on faces like those it was fitted to."""
+        """Return the expected loss on training faces at the given positions of the grid, int64 [B, M]."""
         return self.loss.to(places.device)[places].mean()
 
     def start(self) -> Tensor:
