@@ -127,6 +127,29 @@ def test_a_corrupt_cache_is_measured_again(machine, tmp_path, text):
     assert choose_speed(*_model(*VIT), "cpu")[0].precision == "fp32"
 
 
+def test_only_the_first_process_measures(machine, monkeypatch):
+    machine.kernels = {BF16: 0.1}
+    monkeypatch.setenv("RANK", "1")
+    options, record = choose_speed(*_model(*VIT), "cpu")
+    assert (_chosen(options), record, machine.steps) == (FP32, {}, [])
+
+
+def test_a_slow_trial_ends_after_two_candidates(machine, monkeypatch):
+    machine.by_threads = {1: 80.0, 2: 800.0}
+    monkeypatch.setattr(measured_choices.time, "perf_counter", lambda: 0.0)
+    choose_speed(*_model(*VIT), "cpu")
+    assert len({kernels for kernels, _ in machine.steps}) == 2
+
+
+def test_a_large_encoder_is_timed_by_some_of_its_blocks(monkeypatch, tmp_path):
+    monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path))
+    monkeypatch.setattr(measured_choices, "_LARGE_ENCODER", 0)
+    model, loader = _model(*VIT, "encoder.depth=6")
+    trial = Trial(model, loader, "cpu")
+    assert (trial.scale, len(trial.model.encoder.vit.blocks), len(model.encoder.vit.blocks)) == (3.0, 2, 6)
+    assert trial.step(FP32) > 0
+
+
 def test_short_runs_make_no_trial(machine):
     machine.kernels = {BF16: 0.1}
     options, record = choose_speed(*_model(*VIT, epochs=2), "cpu")

@@ -49,6 +49,8 @@ _SHORT_RUN_SECONDS = 10.0
 _GAIN = 0.95
 _HOPELESS = 3.0
 _ROUNDS = 3
+# Of encoders with more parameters than this, a trial on a CPU times so many blocks.
+_LARGE_ENCODER, _BLOCKS = 20_000_000, 2
 # Values of the vectors that the number of threads is first tried on: enough for torch to divide them among threads.
 _PROBE_VALUES, _PROBE_SECONDS, _PROBE_LOSS = 200_000, 0.1, 1.5
 # All objectives of most recipes run in the middle of a training, and gradient norms are not measured in this step.
@@ -82,7 +84,8 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
     candidates, counts = open_kernels(model, device), _thread_counts(options, device)
     usual = candidates[0]
     fixed = {**usual._asdict(), "threads": counts[-1]}
-    if len(candidates) == 1 and len(counts) == 1:
+    # Of several processes the first one measures, and the others take its choices: see agree_on_choices().
+    if (len(candidates) == 1 and len(counts) == 1) or int(os.environ.get("RANK", "0")) > 0:
         return options.model_copy(update=fixed), {}
     with torch.random.fork_rng(devices=[]), torch_threads(counts[0]):
         trial = Trial(model, loader, device)
@@ -154,7 +157,9 @@ class Trial:
     def __init__(self, model: JointModel, loader: DataLoader, device: str) -> None:
         self.began = time.perf_counter()
         self.device, self.loader, self.options = torch.device(device), loader, model.recipe.train
-        self.model = deepcopy(model).to(self.device).train()
+        self.model = deepcopy(model)
+        self.scale = _shorten(self.model) if device == "cpu" else 1.0
+        self.model.to(self.device).train()
         # Seconds per image of each candidate so far, of the current batch and threads.
         self.seconds: dict[Any, float] = {}
         self.use(_FEWEST_IMAGES if device == "cpu" else _MOST_IMAGES)
@@ -198,9 +203,16 @@ class Trial:
         if loss.requires_grad:
             loss.backward()
         self._wait()
-        seconds = clock() - start
+        seconds = self.scale * (clock() - start)
         self.model.zero_grad(set_to_none=True)
         return seconds / self.images
+
+    def has_time_for(self, number: int, seconds: float) -> bool:
+        """Whether the candidate of this number, whose step takes about so many seconds, is timed.
+
+        The first two are, whatever they take: a large model that trains for hours must not miss its precision.
+        """
+        return number < 2 or time.perf_counter() - self.began + seconds / self.scale < _BUDGET_SECONDS
 
     @property
     def time_left(self) -> bool:
@@ -209,6 +221,21 @@ class Trial:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+
+def _shorten(model: JointModel) -> float:
+    """Keep the first blocks of a large encoder of equal blocks; return by what factor a step of the model is longer.
+
+    The blocks take nearly all of its time, and are equally fast, so that a trial needs only some of them.
+    """
+    if sum(parameter.numel() for parameter in model.encoder.parameters()) < _LARGE_ENCODER:
+        return 1.0
+    for module in model.encoder.modules():
+        blocks = getattr(module, "blocks", None)
+        if isinstance(blocks, nn.Sequential) and len(blocks) > _BLOCKS and len({type(each) for each in blocks}) == 1:
+            depth, module.blocks = len(blocks), blocks[:_BLOCKS]
+            return depth / _BLOCKS
+    return 1.0
 
 
 def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict[Any, float]:
@@ -251,7 +278,11 @@ def _interleave(
     """
     times: dict[Any, list[float]] = {}
     if trial.is_slow:
-        return {each: timed(each) for number, each in enumerate(candidates) if number < 2 or trial.time_left}
+        found: dict[Any, float] = {}
+        for number, each in enumerate(candidates):
+            if trial.has_time_for(number, trial.images * max(found.values(), default=0.0)):
+                found[each] = timed(each)
+        return found
     for turn in range(_ROUNDS):
         for candidate in candidates:
             each = times.setdefault(candidate, [])

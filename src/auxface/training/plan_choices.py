@@ -226,9 +226,9 @@ class Planner:
         """Time precision and memory format at the chosen size, and set the fastest."""
         encoder = self._raw()["encoder"]
         options: list[tuple[dict[str, Any], str]] = [({"precision": "fp32"}, "fp32")]
-        options.append(({"precision": "fp32", "channels_last": True}, "fp32, channels last"))
+        options.append(({"precision": "fp32", "channels_last": True}, "fp32 with channels last"))
         if self.kind != "mps":
-            options.append(({"precision": "bf16", "channels_last": True}, "bf16, channels last"))
+            options.append(({"precision": "bf16", "channels_last": True}, "bf16 with channels last"))
         label = f"{encoder['name']}, {encoder['image_size']} pixels"
         timed = [(self._time(encoder, f"{label}, {name}", keys), keys, name) for keys, name in options]
         best, keys, name = min(timed, key=lambda item: item[0].step_seconds)
