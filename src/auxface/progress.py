@@ -59,10 +59,10 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
     """
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(unit, markup=False),
         _Note(),
         TimeElapsedColumn(),
         TextColumn("left"),

@@ -44,7 +44,7 @@ def test_predict_without_readable_inputs_is_refused(run, trained, tmp_path):
     (tmp_path / "a.jpg").write_text("not an image")
     done = run("predict", trained, "a.jpg")
     assert done.code == 2
-    assert done.err.splitlines()[-1] == "auxface: none of the inputs could be read (a.jpg: not an image)"
+    assert done.err.splitlines()[-1] == "auxface: a.jpg: not an image"
 
 
 def test_an_empty_split_is_refused(refused, sixty, trained, tmp_path, small):

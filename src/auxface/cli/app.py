@@ -1,6 +1,7 @@
 """All commands, and the exit codes: 0 done, 2 bad input, 3 a gate failed, 130 interrupted, 1 a bug in auxface."""
 
 import errno
+import io
 import json
 import os
 import sys
@@ -46,6 +47,9 @@ _ORDER = (
     "doctor",
 )
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNUSABLE_PATH = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 # Some versions of Typer import click, others contain a copy of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
@@ -119,6 +123,10 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Names of files that are not UTF-8 are printed with escapes.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # The layouts are subcommands of prepare; to find them is to import them all.
     if "prepare" in sys.argv[1:2]:
         prepare.add_layouts()
@@ -133,6 +141,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
+        if error.errno in _UNUSABLE_PATH:
+            _fail(
+                f"{error.filename or 'an output'}: {(error.strerror or 'cannot be used').lower()}; choose another path"
+            )
         if error.errno not in _DISK_FULL:
             raise
         _fail("no space left on the disk; free some space and run the command again")

@@ -1,6 +1,8 @@
 """``auxface data``: inspect a manifest, write it as shards, or merge manifests."""
 
+import itertools
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +25,20 @@ def show(
     """Count splits, classes and groups; find leaks, near-duplicates and unreadable images; write a page."""
     from auxface.data.show import show_data
 
-    facts = show_data(manifest, out, overwrite=overwrite).to_dict()
+    found = show_data(manifest, out, overwrite=overwrite)
+    facts = found.to_dict()
     if as_json:
         typer.echo(json.dumps(facts))
         return
     splits = ", ".join(f"{name} {count}" for name, count in facts["splits"].items())
     typer.echo(f"{manifest}: {facts['rows']} rows ({splits}), {facts['unreadable']['count']} unreadable")
+    for name, counted in (facts["labels"] | facts["groups"]).items():
+        for split, column in counted["splits"].items():
+            typer.echo(f"{name} in {split}: " + ", ".join(f"{value} {number}" for value, number in column.items()))
+        label = found.manifest.labels.get(name)
+        declared = label.classes if label is not None and label.kind == "class" else ()
+        for note in _notes(name, counted["splits"], declared):
+            typer.echo(f"note: {note}", err=True)
     leaks, pairs = facts["leaks"], facts["duplicates"]
     typer.echo(
         f"leaks: {leaks['sources']} sources in several splits, {leaks['pairs']} pairs of near-duplicate images in "
@@ -39,6 +49,18 @@ def show(
     )
     if out is not None:
         typer.echo(f"page: {out}")
+
+
+def _notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Sequence[str]) -> Iterator[str]:
+    """Yield notes on classes without rows, and on levels that differ by blanks or case only."""
+    for split in ("train", "val"):
+        absent = [value for value in declared if not splits.get(split, {}).get(value)] if split in splits else []
+        if absent:
+            yield f"{name}: no row of split {split} has {', '.join(absent)}"
+    levels = sorted({level for column in splits.values() for level in column})
+    for level, other in itertools.pairwise(sorted(levels, key=lambda level: " ".join(level.split()).casefold())):
+        if " ".join(level.split()).casefold() == " ".join(other.split()).casefold():
+            yield f"{name}: '{level}' and '{other}' differ by blanks or case only"
 
 
 @app.command()

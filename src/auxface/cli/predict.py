@@ -62,11 +62,13 @@ def predict_command(
     )
     if as_json:
         typer.echo(json.dumps([result.to_dict() for result in results]))
-    else:
+    # The reason of a single input is in the error below.
+    elif len(results) > 1 or not results[0].unreadable:
         for line in _lines(results):
             typer.echo(line)
     if all(result.unreadable for result in results):
-        raise InputError(f"none of the inputs could be read ({results[0].input}: {results[0].reason})")
+        first = f"{results[0].input}: {results[0].reason}"
+        raise InputError(first if len(results) == 1 else f"none of the {len(results)} inputs could be read ({first})")
 
 
 def _lines(results: Sequence["Prediction"]) -> Iterator[str]:

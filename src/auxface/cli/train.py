@@ -1,6 +1,9 @@
 """The commands ``auxface plan`` and ``auxface train``."""
 
 import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,9 +102,9 @@ def train_command(
             )
         from auxface.training import train as training
 
-        _print_result(
-            resume, training.resume(resume, data=data, device=device, unlabeled=unlabeled or (), warn=_warn), as_json
-        )
+        with _resumable(resume):
+            resumed = training.resume(resume, data=data, device=device, unlabeled=unlabeled or (), warn=_warn)
+        _print_result(resume, resumed, as_json)
         return
     if recipe is None or data is None or (out is None and not check):
         raise InputError("train needs RECIPE, --data and --out (or --resume FOLDER alone)")
@@ -114,19 +117,34 @@ def train_command(
         _print_check(result, as_json)
         return
     assert out is not None
-    saved = training.train(
-        recipe,
-        data,
-        out,
-        overrides=settings or (),
-        seed=seed,
-        device=device,
-        overwrite=overwrite,
-        unlabeled=unlabeled or (),
-        budget=budget,
-        warn=_warn,
-    )
+    with _resumable(out):
+        saved = training.train(
+            recipe,
+            data,
+            out,
+            overrides=settings or (),
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            unlabeled=unlabeled or (),
+            budget=budget,
+            warn=_warn,
+        )
     _print_result(out, saved, as_json)
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    """Print how an interrupted run is resumed."""
+    from auxface.training.checkpoint import has_record
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not has_record(out):
+            raise
+        typer.echo(f"auxface: interrupted; resume with: auxface train --resume {shlex.quote(str(out))}", err=True)
+        raise typer.Exit(130) from None
 
 
 def _warn(text: str) -> None:

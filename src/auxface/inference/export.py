@@ -251,6 +251,9 @@ def _checked(export: Callable[[], Any]) -> Any:
         return export()
     except InputError:
         raise
+    except OSError:
+        # A full disk is no error of the model.
+        raise
     # The exporters raise many types of errors, with messages of many lines.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -86,12 +86,18 @@ def read_text_table(path: Path) -> pd.DataFrame:
         InputError: no such file, or not a readable table.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such table; expected a .csv or .parquet file")
+        raise InputError(f"{path}: no such table; expected a .csv, .tsv, .jsonl or .parquet file")
     if path.suffix == ".parquet":
         try:
             table = pq.read_table(path).to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: not a readable Parquet table ({str(error).splitlines()[0]})") from None
+        table = table.apply(lambda column: column.map(_cell))
+    elif path.suffix == ".jsonl":
+        try:
+            table = pd.read_json(path, lines=True, dtype=False)
+        except (ValueError, OSError, RecursionError) as error:
+            raise InputError(f"{path}: not a readable JSON Lines table ({str(error).splitlines()[0]})") from None
         table = table.apply(lambda column: column.map(_cell))
     else:
         separator = "\t" if path.suffix == ".tsv" else ","
