@@ -2,9 +2,9 @@
 
     python benchmarks/identity.py ../shared/data --out results/identity
 
-Each recipe is trained on the identities of ORL (23 people) and of the CelebA pack, from the packaged ImageNet weights, and
-measured with ``auxface evaluate --pairs``: on all pairs of ORL's test people, and on the LFW pairs of the pack (ten folds).
-The baselines are those of every verification: the cosine of raw pixels and of HOG. Prints one line per figure.
+Each recipe is trained on the identities of ORL (23 people) and of the CelebA pack, from the packaged ImageNet weights,
+and measured as ``auxface evaluate --pairs`` does: on all pairs of ORL's test people, and on the LFW pairs of the pack
+(ten folds). The baselines are the cosine of raw pixels and of HOG. Prints one line per figure.
 """
 
 import argparse

@@ -23,17 +23,18 @@ from auxface.training.data_loader import DataLoader
 from auxface.training.train_step import label_counts, split_micro_batches
 
 IMAGES = 9
-LOSSES = (*CLUSTER_LOSSES, "nt_xent", "cosface", "proxy_anchor")
+LOSSES = (*CLUSTER_LOSSES, "nt_xent", "lafs", "cosface", "proxy_anchor")
 STEPS = (torch.arange(9), torch.tensor([4]))  # nine for two processes are five and four; one is one and none
 
 
 def built(loss):
     clusters = {"cluster_contrast": {"clusters": "labels", "loss": loss, "projector_width": 16}}
+    others = {"lafs": {"lafs": {"prototypes": 32, "head_width": 16, "bottleneck_width": 8, "local_views": 1}}}
     metric = loss in ("cosface", "proxy_anchor")
     recipe = Recipe(
         primary_weight=0.3,
         primary={"kind": "metric_learning", "loss": loss} if metric else {},
-        auxiliaries=clusters if loss in CLUSTER_LOSSES else {"nt_xent": {"projector_width": 16}},
+        auxiliaries=clusters if loss in CLUSTER_LOSSES else others.get(loss, {"nt_xent": {"projector_width": 16}}),
         encoder=Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4),
     )
     shades = ["dark", "light"] * 4 + ["dark"]

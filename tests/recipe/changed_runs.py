@@ -19,6 +19,10 @@ TEXTURE = (*RGB, "auxiliary.input=texture")
 CLUSTERS = (*ALONE, "primary_weight=0.5", "auxiliaries.cluster_contrast.projector_width=16")
 KMEANS = (*CLUSTERS, "auxiliaries.cluster_contrast.clusters=kmeans", "auxiliaries.cluster_contrast.every=1")
 NT_XENT = (*ALONE, "primary_weight=0.5", "auxiliaries.nt_xent.projector_width=16")
+LAFS = (
+    *(*ALONE, "primary_weight=0.5", "auxiliaries.lafs.prototypes=32", "auxiliaries.lafs.head_width=16"),
+    *("auxiliaries.lafs.bottleneck_width=8", "auxiliaries.lafs.local_views=1"),
+)
 METRIC = (*ALONE, "primary.kind=metric_learning")
 SCHEDULE = (*RGB, "balance={kind: schedule, start: 0.2, end: 0.8}")
 GROUPS = (*ALONE, "train.sampling=group_balanced", "train.group=where")
@@ -97,6 +101,23 @@ CHANGES = {
     "ClusterContrastOptions.loss": (CLUSTERS, ("auxiliaries.cluster_contrast.loss=cross_view",), W),
     "ClusterContrastOptions.temperature": (CLUSTERS, ("auxiliaries.cluster_contrast.temperature=0.5",), W),
     "ClusterContrastOptions.projector_width": (CLUSTERS, ("auxiliaries.cluster_contrast.projector_width=32",), W),
+    "LAFSOptions.weight": (LAFS, ("auxiliaries.lafs.weight=0.2",), W),
+    "LAFSOptions.warmup": (LAFS, ("auxiliaries.lafs.warmup=0.9",), W),
+    "LAFSOptions.points": (LAFS, ("auxiliaries.lafs.points=none.csv",), ERROR),
+    "LAFSOptions.perturbation": (LAFS, ("auxiliaries.lafs.perturbation=0",), W),
+    "LAFSOptions.crop_area": (LAFS, ("auxiliaries.lafs.crop_area=1",), W),
+    "LAFSOptions.local_views": (LAFS, ("auxiliaries.lafs.local_views=0",), W),
+    "LAFSOptions.local_fraction": (LAFS, ("auxiliaries.lafs.local_fraction=0.5",), W),
+    "LAFSOptions.positions": (LAFS, ("auxiliaries.lafs.positions=place",), W),
+    "LAFSOptions.prototypes": (LAFS, ("auxiliaries.lafs.prototypes=64",), W),
+    "LAFSOptions.head_width": (LAFS, ("auxiliaries.lafs.head_width=32",), W),
+    "LAFSOptions.bottleneck_width": (LAFS, ("auxiliaries.lafs.bottleneck_width=16",), W),
+    "LAFSOptions.student_temperature": (LAFS, ("auxiliaries.lafs.student_temperature=0.2",), W),
+    "LAFSOptions.teacher_temperature": (LAFS, ("auxiliaries.lafs.teacher_temperature=[0.5, 0.4]",), W),
+    "LAFSOptions.temperature_fraction": (LAFS, ("auxiliaries.lafs.temperature_fraction=0",), W),
+    "LAFSOptions.momentum": (LAFS, ("auxiliaries.lafs.momentum=0",), W),
+    "LAFSOptions.center_momentum": (LAFS, ("auxiliaries.lafs.center_momentum=0",), W),
+    "LAFSOptions.frozen_last_layer": (LAFS, ("auxiliaries.lafs.frozen_last_layer=1",), W),
     "NTXentOptions.weight": (NT_XENT, ("auxiliaries.nt_xent.weight=0.2",), W),
     "NTXentOptions.warmup": (NT_XENT, ("auxiliaries.nt_xent.warmup=0.9",), W),
     "NTXentOptions.temperature": (NT_XENT, ("auxiliaries.nt_xent.temperature=0.5",), W),

@@ -3,6 +3,7 @@
 from auxface.objectives.batch import Batch, StepContext, TrainProgress
 from auxface.objectives.classification import Classification
 from auxface.objectives.contrast.cluster_contrast import ClusterContrast
+from auxface.objectives.contrast.lafs import LAFS
 from auxface.objectives.contrast.nt_xent import NTXent
 from auxface.objectives.metric_learning import MetricLearning
 from auxface.objectives.objective import (
@@ -21,7 +22,8 @@ from auxface.objectives.registry import ObjectiveSpec, check_auxiliaries, regist
 from auxface.recipe import AuxiliaryOptions
 
 __all__ = [
-    "AuxiliaryOptions", "Batch", "BuildContext", "Classification", "ClusterContrast", "LearnedTask", "MetricLearning",
-    "NTXent", "Objective", "ObjectiveSpec", "PrimaryLoss", "PrimaryObjective", "Reconstruction", "ResumeOnly",
-    "StepContext", "TrainProgress", "TrainingSet", "check_auxiliaries", "expected_value", "probabilities", "register",
+    "AuxiliaryOptions", "Batch", "BuildContext", "Classification", "ClusterContrast", "LAFS", "LearnedTask",
+    "MetricLearning", "NTXent", "Objective", "ObjectiveSpec", "PrimaryLoss", "PrimaryObjective", "Reconstruction",
+    "ResumeOnly", "StepContext", "TrainProgress", "TrainingSet", "check_auxiliaries", "expected_value",
+    "probabilities", "register",
 ]  # fmt: skip

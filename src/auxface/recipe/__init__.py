@@ -3,6 +3,7 @@
 from auxface.recipe.auxiliaries import (
     AuxiliaryOptions,
     ClusterContrastOptions,
+    LAFSOptions,
     NTXentOptions,
     ReconstructionOptions,
     Target,
@@ -14,7 +15,7 @@ from auxface.recipe.schema import Balance, Recipe, Scheme, TaskOptions
 from auxface.recipe.sections import Clips, Encoder, SelfBlend, Train
 
 __all__ = [
-    "AuxiliaryOptions", "Balance", "Clips", "ClusterContrastOptions", "Encoder", "NTXentOptions", "Primary", "Recipe",
-    "ReconstructionOptions", "Scheme", "SelfBlend", "Target", "TaskOptions", "TextureInput", "Train", "load_recipe",
-    "recipe_names",
+    "AuxiliaryOptions", "Balance", "Clips", "ClusterContrastOptions", "Encoder", "LAFSOptions", "NTXentOptions",
+    "Primary", "Recipe", "ReconstructionOptions", "Scheme", "SelfBlend", "Target", "TaskOptions", "TextureInput",
+    "Train", "load_recipe", "recipe_names",
 ]  # fmt: skip

@@ -143,6 +143,45 @@ class NTXentOptions(AuxiliaryOptions):
     """Length of the embedding that is compared."""
 
 
+class LAFSOptions(AuxiliaryOptions):
+    """Options of ``auxiliaries.lafs``, self-distillation on landmarks (LAFS)."""
+
+    points: str | None = None
+    """CSV file with the landmarks of the training images: path, then x1, y1 to x5, y5 (eyes, nose, corners of the
+    mouth), or one point per patch of the encoder; as fractions of the image's central square. Empty: a template for
+    aligned faces."""
+    perturbation: Annotated[float, Field(ge=0, le=0.5)] = 0.045
+    """Standard deviation of the noise on landmarks, as a fraction of the view's side (LAFS: 5 of 112 pixels)."""
+    crop_area: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Smallest fraction of the image that a view covers. LAFS: 0.4, with landmarks predicted inside each crop; a
+    landmark outside the crop has a patch of its edge."""
+    local_views: Annotated[int, Field(ge=0, le=16)] = 4
+    """Number of local views (LAFS: 8)."""
+    local_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.184
+    """Fraction of the landmarks in a local view, without repetition: 36 of 196."""
+    positions: Literal["order", "place"] = "order"
+    """Positions of a local view's landmarks: those of the first patches, in the order in which they are drawn (LAFS),
+    or their own."""
+    prototypes: Annotated[int, Field(ge=2, le=200_000)] = 4096
+    """Number of prototypes (LAFS: 100,000)."""
+    head_width: Width = 2048
+    """Width of the head's two inner layers."""
+    bottleneck_width: Width = 256
+    """Length of the vectors that are compared with the prototypes."""
+    student_temperature: Positive = 0.1
+    """Divisor of the student's outputs."""
+    teacher_temperature: tuple[Positive, Positive] = (0.07, 0.04)
+    """Divisor of the teacher's outputs: first and last value."""
+    temperature_fraction: Fraction = 0.73
+    """Fraction of the steps after which the last value is reached (LAFS: 30 of 41 epochs)."""
+    momentum: Fraction = 0.996
+    """Weight of the old teacher in its moving average; it rises to 1 along a cosine."""
+    center_momentum: Fraction = 0.9
+    """Weight of the old center in its moving average."""
+    frozen_last_layer: Fraction = 0.025
+    """Fraction of the steps in which the prototypes are not trained (LAFS: the first of 41 epochs)."""
+
+
 class UncheckedOptions(AuxiliaryOptions):
     """Options of an auxiliary of another package; keys besides ``weight`` and ``warmup`` are not checked."""
 
@@ -151,6 +190,7 @@ class UncheckedOptions(AuxiliaryOptions):
 
 BUILT_IN: dict[str, type[AuxiliaryOptions]] = {
     "cluster_contrast": ClusterContrastOptions,
+    "lafs": LAFSOptions,
     "nt_xent": NTXentOptions,
 }
 

@@ -164,7 +164,7 @@ def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size:
     if not mirror and "mirror" in registry.get(request.name).options:
         request = replace(request, options=dict(request.options) | {"mirror": False})
     view = make_view(request, *flatten_frames(samples, seeds), size)
-    return View(unflatten_frames(view.images, samples), view.affine[:: len(view.affine) // len(samples)])
+    return View(unflatten_frames(view.images, samples), view.affine[:: len(view.affine) // len(samples)], view.source)
 
 
 def _keep_freed_memory() -> None:

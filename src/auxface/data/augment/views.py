@@ -42,10 +42,12 @@ class View:
         images: float32 [B, 3, h, w] RGB in 0..1.
         affine: float32 [B, 2, 3], maps a position (x, y, 1) in the view to the position (x, y) in the source image. A
             position outside the source was filled with a constant or with the source's edge.
+        source: side of the source image in pixels.
     """
 
     images: Tensor
     affine: Tensor
+    source: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def contrast_crop(
     factors = torch.where(chance[:, 8:9] < 0.8, 0.6 + 0.8 * chance[:, 5:8], 1.0)
     colored = jitter(crops, factors)
     made = torch.where((chance[:, 9] < 0.2)[:, None, None, None], luma(colored), colored)
-    return View(made, crop_map(boxes, flipped, size)[:, :2])
+    return View(made, crop_map(boxes, flipped, size)[:, :2], images.shape[-1])
 
 
 registry.register(ViewMaker("contrast_crop", contrast_crop))
