@@ -151,6 +151,14 @@ def test_a_frozen_encoder_learns_from_the_auxiliary_alone():
     assert joint.encoder.training
 
 
+def test_pretraining_begins_at_the_first_step_of_a_warmup():
+    encoder = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
+    auxiliaries = {"nt_xent": {"warmup": 0.5}}
+    model = JointModel(Recipe(primary_weight=0, auxiliaries=auxiliaries, encoder=encoder), ())
+    views = {request: _view(request) for request in model.views}
+    assert model(Batch(**{**vars(batch()), "views": views})).loss > 0
+
+
 def _view(request):
     images = torch.randint(0, 256, (6, 3, 32, 32), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
     return make_view(request, images, torch.arange(6), 32)

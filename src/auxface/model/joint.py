@@ -158,6 +158,9 @@ class JointModel(nn.Module):
         factors = {_PRIMARY_NAME: 1.0 if free else primary}
         for name, options in self.auxiliary_options.items():
             factors[name] = rest * auxiliary_weight_at(options, progress)
+        if not any(factors.values()):
+            # A warm-up begins at 0. Where nothing else is trained, the step has the weights without it.
+            factors |= {name: rest * options.weight for name, options in self.auxiliary_options.items()}
         return factors
 
     def _weighted(self, losses: dict[str, Tensor], factors: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
