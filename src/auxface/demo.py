@@ -162,8 +162,9 @@ def _introduction(faces: int, epochs: int, seed: int) -> evaluation.Section:
         "RGB values of hidden patches, and 'l_ssat' histograms of their Local Binary Patterns, which describe "
         "local texture.\n\n"
         "Encoder, learning rate and weights of the tasks were set with the supervised model, on the validation split, "
-        "so that it learns in this time. The gradient of both auxiliaries is held at 0.3 times that of the tasks: with "
-        "the published sum of losses, 'ssat' learned about half of the attributes in this time. No seed was searched. "
-        "Synthetic faces and a single seed do not show which method is better; the page shows what is measured and how."
+        "so that it learns in this time. The gradient norm of both auxiliaries is set to 0.3 times that of the tasks: "
+        "with the published sum of losses, 'ssat' learned about half of the attributes in this time. The seed was not "
+        "tuned. Synthetic faces and a single seed do not show which method is better; the page shows what is measured "
+        "and how."
     )
     return evaluation.Section("What was done", text, (), None)

@@ -36,14 +36,14 @@ def command(
         list[str] | None, typer.Option("--score-for", help="CLASS=COLUMN: the score of a class. Repeatable.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Score from which a sample counts as positive.")
+        float | None, typer.Option("--threshold", help="Lowest score that counts as positive.")
     ] = None,
     kind: Annotated[
         str | None, typer.Option("--kind", help="Kind of the task: class, binary, ordinal or verification.")
     ] = None,
     weight: Annotated[str | None, typer.Option("--weight", help="Column of sample weights.")] = None,
     clean_levels: Annotated[
-        bool, typer.Option("--clean-levels", help="Merge levels that differ only in blanks or capital letters.")
+        bool, typer.Option("--clean-levels", help="Merge levels that differ only in spaces or letter case.")
     ] = False,
     reference: Annotated[
         list[str] | None,
@@ -63,7 +63,7 @@ def command(
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
+        str | None, typer.Option("--baseline", help="Reference model of the mean corruption errors.")
     ] = None,
     matrix: Annotated[bool, typer.Option("--matrix", help="Cross-dataset matrix: one row per training set.")] = False,
     cluster: Annotated[
@@ -83,7 +83,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--fail-if",
-            help="Exit with code 3 if PATH > NUMBER holds in report.json; or a YAML file of conditions. Repeatable.",
+            help="Condition such as PATH > NUMBER, or a YAML file of them; exit with code 3 if one holds. Repeatable.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -35,7 +35,7 @@ def command(
         print_audit(done.audit, done.page, as_json=as_json)
     best = best_model(out)
     assert best is not None
-    typer.echo(f"best on validation: {best}; try it: auxface predict {best} IMAGE", err=as_json)
+    typer.echo(f"best model on the validation split: {best}; to use it: auxface predict {best} IMAGE", err=as_json)
     if serve:
         _serve(best, out / "report", port, device)
 

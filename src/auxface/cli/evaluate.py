@@ -30,7 +30,7 @@ def command(
         typer.Option("--severity", help="Severity of corruptions: 1 to 5; all by default. Repeatable."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="The model that mean corruption errors are relative to.")
+        str | None, typer.Option("--baseline", help="Reference model of the mean corruption errors.")
     ] = None,
     validation: Annotated[
         bool,
@@ -52,8 +52,8 @@ def command(
         str | None,
         typer.Option(
             "--pairs",
-            help="Verification instead: LFW's pairs.txt, a table (path1, path2, same, fold), or an identity label for "
-            "all pairs of the split.",
+            help="Measure verification instead, on LFW's pairs.txt, a table (path1, path2, same, fold), or all "
+            "pairs of an identity label.",
         ),
     ] = None,
     *,

@@ -14,7 +14,7 @@ def embed_command(
     model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
     source: Annotated[Path, typer.Argument(help="A folder of images, an image, or a manifest.")],
     out: Out,
-    split: Annotated[str | None, typer.Option("--split", help="Of a manifest: this split alone.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="With a manifest: embed only this split.")] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,
     weights: WeightsFlag = None,
@@ -47,7 +47,7 @@ def embed_command(
 
 def search_command(
     embeddings: Annotated[Path, typer.Argument(help="A table written by auxface embed.")],
-    image: Annotated[Path, typer.Argument(help="An image with one face or several.")],
+    image: Annotated[Path, typer.Argument(help="An image with one or more faces.")],
     k: Annotated[int, typer.Option("-k", help="Number of nearest faces.", min=1, max=1000)] = 10,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Page (.html) to write.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model of the table, if it was moved.")] = None,

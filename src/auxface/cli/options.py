@@ -10,7 +10,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="File or folder to write.
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Replace a recipe key, such as train.epochs=3. Repeatable.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed that replaces the recipe's.", min=0)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Replace the seed of the recipe.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on standard output.")]
 Unlabeled = Annotated[

@@ -32,17 +32,17 @@ def command(
         float, typer.Option("--max-megapixels", help="Largest image.", min=0.01)
     ] = Settings.max_pixels / 1e6,
     max_frames: Annotated[
-        int, typer.Option("--max-frames", help="Most frames to score per video.", min=1)
+        int, typer.Option("--max-frames", help="Largest number of frames to score per video.", min=1)
     ] = Settings.max_frames,
     max_seconds: Annotated[
         float, typer.Option("--max-seconds", help="Longest time per request.", min=0.1)
     ] = Settings.max_seconds,
     queue: Annotated[
-        int, typer.Option("--queue", help="Most unfinished requests per process.", min=1)
+        int, typer.Option("--queue", help="Largest number of unfinished requests per process.", min=1)
     ] = Settings.queue,
     batch: Annotated[
         int | None,
-        typer.Option("--batch", help="Most faces of different requests per batch; default: by device.", min=1),
+        typer.Option("--batch", help="Largest number of faces per batch, over requests; default: by device.", min=1),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

@@ -70,7 +70,7 @@ def audit(
         groups: columns of groups.
         cluster: the unit of resampling: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
         positive: value of the true label that counts as positive and that a high score indicates.
-        clean_levels: merge levels that differ only in blanks or capital letters.
+        clean_levels: merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
         kind: ``class``, ``binary``, ``ordinal`` or ``verification``, if the values are ambiguous.

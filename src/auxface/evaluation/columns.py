@@ -58,7 +58,7 @@ class Columns:
         cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the column whose values are the
             clusters.
         positive: value of the truth that counts as positive, and that a high score indicates.
-        clean_levels: merge levels that differ only in blanks or capital letters.
+        clean_levels: merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
         kind: kind of the task (``class``, ``binary``, ``ordinal``), or ``verification`` for similarities of pairs.

@@ -83,14 +83,14 @@ def crossed_partitions(predictions: Predictions) -> list[Partition]:
 
 
 def dirty_levels(frame: pd.DataFrame) -> list[str]:
-    """Return a note per group with levels that differ only in blanks or capital letters."""
+    """Return a note per group with levels that differ only in spaces or letter case."""
     notes = []
     for name, spellings in _spellings(frame).items():
         several = [found for found in spellings.values() if len(found) > 1]
         if several:
             shown = "; ".join(", ".join(f"'{one}'" for one in found) for found in several[:5])
             notes.append(
-                f"Levels of {name.removeprefix('group.')} differ by blanks or capital letters alone: {shown}. They are "
+                f"Levels of {name.removeprefix('group.')} differ only in spaces or letter case: {shown}. They are "
                 "measured as different levels; --clean-levels joins them."
             )
     return notes

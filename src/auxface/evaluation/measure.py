@@ -206,7 +206,7 @@ def _too_few_samples(metric: Metric, level: _Level) -> str | None:
     for subset, needed in metric.minimum.items():
         have = level.sizes.get(subset, 0)
         if have == 0:
-            return "no sample is called positive" if subset == "predicted positive" else f"no {subset} sample"
+            return "no sample is predicted positive" if subset == "predicted positive" else f"no {subset} sample"
         if have < needed:
             return f"{have} {subset} samples; {needed:,} are needed"
     subset = "rarest class" if metric.units == "rarest class" else metric.samples

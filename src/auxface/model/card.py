@@ -26,14 +26,14 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         lines += ["| task | kind | classes |", "|---|---|---|"]
         lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
     elif not recipe.trains_tasks:
-        lines += ["Pre-trained without a task: it predicts nothing. Start a training with `encoder.init_from`."]
+        lines += ["Pre-trained without a task: no predictions. `encoder.init_from` loads its encoder in a training."]
     lines += _identity(config)
     encoder = recipe.encoder
     lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
     lines += [f"{_clips(config)}RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
     if encoder.evaluation_crop < 1:
-        lines += [f"Of each image the central square of {encoder.evaluation_crop:g} times the shorter side is used."]
+        lines += [f"Input: the central square of each image, {encoder.evaluation_crop:g} times the shorter side."]
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
@@ -54,8 +54,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += ["## Limits", ""]
     lines += [
         "Scores are valid for images like those of the training data. Before using the model on people, measure it by "
-        "group on your own data with `auxface evaluate`. A face model does not know what a person feels, who a person "
-        "is, or whether an image is genuine; it returns scores.",
+        "group on your own data with `auxface evaluate`. A face model cannot determine what a person feels, who a "
+        "person is, or whether an image is genuine; it returns scores.",
         "",
     ]
     shown = ("objectives", "auxiliaries", "auxiliary_effect", "initial_weights", "validation", "conclusions")
@@ -78,9 +78,9 @@ def _evidence(config: ModelConfig) -> list[str]:
     return [
         "## Learned",
         "",
-        "AUC of each class against the others with its 95% interval, and precision of the decisions, on the validation "
-        f"split, by which weights and thresholds were chosen. Where the interval begins under {LEARNED_FROM:g}, the "
-        "class counts as not learned, and predictions do not answer it.",
+        "AUC of each class against the others with its 95% interval, and precision of the decisions. They are measured "
+        "on the validation split, on which weights and thresholds were chosen. A class counts as not learned if its "
+        f"interval begins below {LEARNED_FROM:g}; it is then never predicted.",
         "",
         "| task | class | AUC | precision | samples | learned |",
         "|---|---|---|---|---|---|",
@@ -147,7 +147,7 @@ def _level_thresholds(config: ModelConfig) -> list[str]:
         return []
     return [
         "",
-        f"`auxface evaluate` uses a threshold for each {own.group} where it is known; every other use has one for all.",
+        f"`auxface evaluate` uses a separate threshold for each {own.group} if it is known; other commands use one.",
     ]
 
 
@@ -162,7 +162,7 @@ def _last_figures(auxiliaries: object) -> list[str]:
     if not rows:
         return []
     head = [
-        "Means over the last epoch in which each was measured:",
+        "Each value is the mean over the last epoch in which it was measured:",
         "",
         "| auxiliary | figure | value |",
         "|---|---|---|",
@@ -171,7 +171,7 @@ def _last_figures(auxiliaries: object) -> list[str]:
 
 
 def _training_split_figures(figures: object) -> list[str]:
-    """Return the section on the auxiliaries' figures about the training split; empty where there are none."""
+    """Return the section on the auxiliaries' figures on the training split; empty where there are none."""
     known = figures if isinstance(figures, Mapping) else {}
     rows = [
         f"| {str(name).replace('_', ' ').replace('.', ', ')} | {value:.4f} |"
@@ -180,7 +180,7 @@ def _training_split_figures(figures: object) -> list[str]:
     ]
     if not rows:
         return []
-    return ["Figures of the auxiliaries about the training split:", "", "| figure | value |", "|---|---|", *rows, ""]
+    return ["Figures of the auxiliaries on the training split:", "", "| figure | value |", "|---|---|", *rows, ""]
 
 
 def _identity(config: ModelConfig) -> list[str]:
@@ -190,20 +190,20 @@ def _identity(config: ModelConfig) -> list[str]:
         return []
     lines = ["", "## Identity", ""]
     lines += [
-        f"It gives each face an embedding of {primary.embedding_width} numbers ({primary.loss}); see `auxface embed`."
+        f"The model embeds each face in {primary.embedding_width} dimensions ({primary.loss}); see `auxface embed`."
     ]
     if found is not None:
         lines += [
-            f"From a similarity of {found.threshold:.4f} two faces count as one person. On the {found.pairs} pairs of "
-            f"{found.people} validation people, on which this was chosen, the false match rate was "
-            f"{found.false_match_rate:.1%} and the false non-match rate {found.false_non_match_rate:.1%}."
+            f"Two faces count as one person if their similarity is at least {found.threshold:.4f}. On the "
+            f"{found.pairs} pairs of {found.people} validation people, on which it was chosen, the false match rate "
+            f"was {found.false_match_rate:.1%} and the false non-match rate {found.false_non_match_rate:.1%}."
         ]
     return [
         *lines,
         "",
         "This is recognition technology. A false match has a cost for the person who is matched, and a similarity is "
-        "not evidence of identity. Have the consent of the people whose faces you compare. The model holds no gallery: "
-        "neither the names nor the proxies of the people that it was trained on.",
+        "not evidence of identity. Obtain the consent of the people whose faces you compare. The model contains no "
+        "gallery, and neither names nor proxies of the people on whose images it was trained.",
     ]
 
 
@@ -264,7 +264,7 @@ def _weights(recipe: Recipe) -> str:
     if balance.kind == "schedule":
         return f"primary weight from {balance.start:g} to {balance.end:g}, {balance.shape}"
     if balance.kind == "gradient":
-        return f"auxiliary gradient held at {balance.ratio:g} times that of the task"
+        return f"auxiliary gradient norm set to {balance.ratio:g} times that of the task"
     return "learned weights" if balance.kind == "learned" else f"primary weight {weight:g}, auxiliaries {1 - weight:g}"
 
 

@@ -67,7 +67,7 @@ def _data_conclusion(one: DataAnalysis, metric: str) -> str:
         sentences.append(f"{listed} {verb} not differ significantly from {equal[0].second}.")
     for item in one.comparisons:
         if verdict(item) == NOT_TESTED:
-            sentences.append(f"{item.first} against {item.second} is not tested: {item.not_tested}")
+            sentences.append(f"The difference between {item.first} and {item.second} is not tested: {item.not_tested}")
     for name, metrics in one.baselines.items():
         if metric in metrics:
             sentences.append(_plain_baseline_sentence(measured, metric, name, metrics[metric]))
@@ -114,9 +114,9 @@ def ranks_sentence(analysis: StudyAnalysis) -> str:
             f"With {counts} no difference of mean ranks can be significant: the critical difference is "
             f"{ranks.critical_difference:.2f}, and mean ranks differ by {len(ranks.mean) - 1} at most."
         )
-    p = "all methods are equal" if ranks.p is None else f"Friedman's test of equal methods: p = {format_p(ranks.p)}"
+    p = "all methods are equal" if ranks.p is None else f"Friedman's test: p = {format_p(ranks.p)}"
     critical = f"{ranks.critical_difference:.2f}"
-    return f"With {counts}, mean ranks that differ by more than {critical} differ significantly; {p}."
+    return f"With {counts}, mean ranks differ significantly if they differ by more than {critical}; {p}."
 
 
 def format_difference(metric: str, value: float | None) -> str:

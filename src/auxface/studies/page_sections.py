@@ -204,7 +204,7 @@ def _cost(one: DataAnalysis, metric: str) -> Table:
     headings = (
         ("training", "time of one run"),
         ("peak memory", "of the process, or of the GPU"),
-        ("parameters", "of the encoder, the part that is used after training"),
+        ("parameters", "of the encoder, which is the part used after training"),
         ("gain", f"difference in {METRICS[metric].title} from the baseline"),
     )
     return Table(headings, tuple(rows))
@@ -246,7 +246,7 @@ def _learning_curve(one: DataAnalysis, drawn: Sequence[str]) -> CurvePanel | Non
     percent = metric in METRICS and METRICS[metric].percent
     svg = line_chart(f"learning-{one.title}", lines, x_label="epoch", percent=percent, marked=False)
     title = METRICS[metric].title if metric in METRICS else metric
-    return CurvePanel(f"{one.title}: {title} on validation", svg, f"{title} of {len(lines)} methods by epoch")
+    return CurvePanel(f"{one.title}: {title} on the validation split", svg, f"{title} of {len(lines)} methods by epoch")
 
 
 def label_fraction_curves(analysis: StudyAnalysis) -> list[CurvePanel]:

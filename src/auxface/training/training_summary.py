@@ -90,8 +90,8 @@ def conclusions(
         worst = each["worst_group"]
         if worst is not None:
             sentences.append(
-                f"{task}: the lowest figure of a group is {worst[_METRIC]:.3f} ({worst['group']} {worst['level']}, "
-                f"n {worst['n']})."
+                f"{task}: the lowest balanced accuracy of a group is {worst[_METRIC]:.3f} ({worst['group']} "
+                f"{worst['level']}, n {worst['n']})."
             )
         if each["baselines"] and each[_METRIC] <= max(each["baselines"].values()):
             behind.append(task)
@@ -100,7 +100,7 @@ def conclusions(
         if unknown:
             sentences.append(
                 f"{record.name}: {len(unknown)} of {len(record.evidence)} not learned (the interval of the validation "
-                f"AUC begins under {LEARNED_FROM:g}), so predictions do not answer: {', '.join(unknown)}."
+                f"AUC begins below {LEARNED_FROM:g}), so the model never predicts: {', '.join(unknown)}."
             )
     if behind:
         sentences.append(

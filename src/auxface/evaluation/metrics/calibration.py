@@ -189,7 +189,7 @@ CALIBRATION = (
     Metric(
         "expected_calibration_error",
         "calibration error",
-        "the mean difference between score and observed frequency",
+        "the mean absolute difference between score and observed frequency, over bins of scores",
         ("class", "binary", "multilabel"),
         from_bins,
         _calibration_error,
@@ -202,7 +202,7 @@ CALIBRATION = (
     Metric(
         "brier_score",
         "Brier score",
-        "the mean squared difference between scores and truth",
+        "the mean squared difference between scores and true labels",
         ("class", "binary", "multilabel"),
         mean_over_samples,
         _brier,

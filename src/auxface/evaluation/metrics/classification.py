@@ -100,7 +100,7 @@ DECISIONS = (
     Metric(
         "accuracy",
         "accuracy",
-        "the share of samples whose class is predicted correctly",
+        "the fraction of samples whose class is predicted correctly",
         ("class", "binary", "multilabel"),
         from_counts,
         _accuracy,
@@ -112,7 +112,7 @@ DECISIONS = (
     Metric(
         "balanced_accuracy",
         "balanced accuracy",
-        "the share predicted correctly within each class, averaged over classes",
+        "the recall of each class, averaged over classes",
         ("class", "binary", "multilabel"),
         from_counts,
         _balanced_accuracy,
@@ -138,7 +138,7 @@ DECISIONS = (
     Metric(
         "true_positive_rate",
         "true positive rate",
-        "the share of positives that are detected at the stored threshold",
+        "the fraction of positives that are predicted positive at the stored threshold",
         ("class", "binary"),
         from_counts,
         _true_positive_rate,
@@ -150,7 +150,7 @@ DECISIONS = (
     Metric(
         "false_positive_rate",
         "false positive rate",
-        "the share of negatives that are called positive at the stored threshold",
+        "the fraction of negatives that are predicted positive at the stored threshold",
         ("class", "binary"),
         from_counts,
         _false_positive_rate,
@@ -163,7 +163,7 @@ DECISIONS = (
     Metric(
         "precision",
         "precision",
-        "the share of samples called positive that are positive",
+        "the fraction of positive predictions that are correct",
         ("class", "binary"),
         from_counts,
         _precision,
@@ -175,7 +175,7 @@ DECISIONS = (
     Metric(
         "selection_rate",
         "selection rate",
-        "the share of all samples that are called positive",
+        "the fraction of all samples that are predicted positive",
         ("class", "binary"),
         from_counts,
         _selection_rate,
@@ -206,7 +206,7 @@ ABSTENTION = (
     Metric(
         "answered",
         "answered",
-        "the share of samples outside the abstain band",
+        "the fraction of samples outside the abstain band",
         ("class", "binary"),
         mean_over_samples,
         _answered_share,
@@ -238,7 +238,7 @@ def _cumulative_score(limit: int, column: int) -> Metric:
     return Metric(
         f"cumulative_score_{limit}",
         f"within {limit}",
-        f"the share of samples whose error is at most {limit}",
+        f"the fraction of samples whose error is at most {limit}",
         ("ordinal",),
         mean_over_samples,
         partial(_within, limit=limit),
@@ -252,7 +252,7 @@ ORDINAL = (
     Metric(
         "mean_absolute_error",
         "mean absolute error",
-        "the mean absolute difference between prediction and truth",
+        "the mean absolute difference between prediction and target",
         ("ordinal",),
         mean_over_samples,
         _distance,

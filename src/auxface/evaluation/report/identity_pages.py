@@ -136,10 +136,11 @@ def _opening(
     if "fmr" in figures.estimates:
         fmr, fnmr = (_cell(figures.estimates[name]) for name in ("fmr", "fnmr"))
         text = (
-            f"At the threshold that was chosen on validation people, this fraction of the pairs of two people is taken "
-            f"for one person ({fmr[1]}), and {fnmr[0]} of the pairs of one person for two ({fnmr[1]})."
+            f"At the threshold that was chosen on the validation split, this is the false match rate ({fmr[1]}): the "
+            f"fraction of pairs of two people that count as one person. The false non-match rate is {fnmr[0]} "
+            f"({fnmr[1]})."
         )
-        found.append(("How often are two people taken for one?", fmr[0], text))
+        found.append(("How often are two people matched?", fmr[0], text))
     return found
 
 

@@ -213,7 +213,7 @@ def _how_robust(name: str, audited: TaskAudit) -> Sentence:
     if attacked is not None and not is_attack(corruption):
         text += (
             f" The adversarial attack {corruption_title(attacked[0])}, which changes each pixel by at most "
-            f"{attacked[1]}, takes the {title} to {format_value(metric, attacked[2].value)}."
+            f"{attacked[1]}, changes the {title} to {format_value(metric, attacked[2].value)}."
         )
     return Sentence(question, figure, text + _widest_gap(audited, metric))
 
@@ -249,7 +249,7 @@ def _widest_gap(audited: TaskAudit, metric: str) -> str:
     change, group, corruption, severity = max(widened, key=lambda item: item[0])
     before = audited.gaps[group][name].value or 0.0
     if change <= 0:
-        return f" No corruption widens the gap in {title} of a group."
+        return f" No corruption widens the gap in {title} of any group."
     return (
         f" The gap in {title} between the levels of {words(group)} widens most under {corruption_title(corruption)} "
         f"{severity}: from {format_difference(metric, before, signed=False)} to "
@@ -272,7 +272,7 @@ def _excluded(model: ModelAudit, audited: TaskAudit, name: str) -> Sentence:
         found = listed(f"{count:,} {words(reason)}" for reason, count in counts.items())
         text = f"{total:,} of {every:,} samples were not scored{by}: {found}."
     if audited.unlabeled:
-        text += f" {audited.unlabeled:,} rows have no label for this task."
+        text += f" {audited.unlabeled:,} samples have no label for this task."
     for metric, estimate in list(audited.counted_as_errors.items())[:1]:
         value = f"{format_value(metric, estimate.value)}{interval_text(metric, estimate)}"
         text += f" Counting them as errors, the {METRICS[metric].title} would be {value}."

@@ -148,7 +148,8 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
         if old == new:
             effect = f"would not change the calibration error of {old}"
         sentences.append(
-            f"{model}: temperature scaling with {audited.temperature:.2f}, fitted on validation, {effect}."
+            f"{model}: temperature scaling with T = {audited.temperature:.2f}, fitted on the validation table, "
+            f"{effect}."
         )
     return sentences
 

@@ -105,10 +105,10 @@ def listed(items: Iterable[str]) -> str:
 
 SIGNIFICANT = 0.05
 TERMS = (
-    "Expected under equal performance: of all gaps that the page compares in this metric, one or more would exceed "
-    "this value in one of 20 such tables if the model were equally good for all levels. A gap is significant if it is "
-    "larger. A difference between two models is significant if p < 0.05 after Holm's correction and its interval "
-    "excludes 0."
+    "The value expected under equal performance is a limit for all gaps that the page compares in this metric: if the "
+    "model were equally good for all levels, at least one gap would exceed it in one of 20 such tables. A gap is "
+    "significant if it is larger than this limit. A difference between two models is significant if p < 0.05 after "
+    "Holm's correction and its interval excludes 0."
 )
 
 

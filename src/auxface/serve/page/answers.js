@@ -32,7 +32,7 @@ function headline(answer) {
   if (answer.learned === false) {
     const [[top]] = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
     const what = answer.not_learned.includes(top) ? readable(top) : "this";
-    line.append("No answer ", element("small", "", `on validation, the model did not recognize ${what} above chance`));
+    line.append("No answer ", element("small", "", `on the validation split, the model did not recognize ${what} better than chance`));
   } else if (answer.abstained) {
     line.append("No answer ", element("small", "", "the score is in the model's abstain band"));
   } else if (answer.value !== undefined && answer.value !== null) {

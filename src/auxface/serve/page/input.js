@@ -70,7 +70,7 @@ function listenForCamera(submit, showError) {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
       dialog.showModal();
     } catch {
-      showError("The camera is not available: this machine has none, or the page has no permission.");
+      showError("The camera is not available: this device has none, or the page is not allowed to use it.");
     }
   });
   // Before its first frame, the video has no size.
