@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from auxface.cli.app import app
 from auxface.data.manifest import Label, Manifest, read_manifest, write_manifest
+from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
 from auxface.inference.embed import Embedder, embed, read_embeddings
 from auxface.inference.pairs import read_pairs
@@ -201,3 +202,15 @@ def test_the_commands_print_figures_and_json(identity_model, people, gallery, tm
     shown = runner.invoke(app, [*command, "--pairs", "person", "--resamples", "100", "--device", "cpu"])
     assert shown.exit_code == 0
     assert "auc: " in shown.stdout
+
+
+@pytest.mark.slow
+def test_people_of_orl_are_verified_above_chance(shared_data, tmp_path):
+    """Twenty-three people are trained, six others verified; too few to compare with the baselines."""
+    options = {"dataset": "orl", "source": "identity", "label": ["identity:identity"]}
+    prepare("table", shared_data / "identity_orl" / "labels.csv", out=tmp_path / "orl.parquet", options=options)
+    settings = [f"encoder.{each}" for each in ("image_size=64", "width=64", "depth=2", "heads=2")]
+    settings += ["tasks=identity", "train.epochs=10", "train.batch_size=32"]
+    train("metric_learning", tmp_path / "orl.parquet", tmp_path / "run", overrides=settings, device="cpu")
+    report = verify(tmp_path / "run", tmp_path / "orl.parquet", "identity", tmp_path / "eval", device="cpu")
+    assert report["tasks"]["same_person"]["overall"]["auc"]["low"] > 0.5
