@@ -128,7 +128,8 @@ def test_weights_are_used_when_they_are_named(tables):
 def test_names_cannot_inject_markup_or_formulas(tables, tmp_path, name):
     audit(tables / name, tmp_path / "x", resamples=100)
     page = (tmp_path / "x" / "report.html").read_text()
-    assert "<script" not in page
+    # The page has one script of its own, which its policy names by hash.
+    assert page.count("<script") == 1
     assert "<img src=x" not in page
     json.loads((tmp_path / "x" / "report.json").read_text())
     for path in (tmp_path / "x" / "csv").glob("*.csv"):

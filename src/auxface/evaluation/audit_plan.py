@@ -34,9 +34,11 @@ def plan_audit(
 
     Example:
         >>> import auxface
-        >>> planned = auxface.plan_audit("audit", gap=0.1)
-        >>> sorted(planned[0])
-        ['group', 'levels', 'metric', 'model', 'smallest_gap', 'task']
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"fake": [0, 1] * 200, "p": [0.1, 0.9, 0.4, 0.3] * 100, "sex": list("FFMM") * 100})
+        >>> report = auxface.audit(frame, true="fake", score="p", groups=["sex"], resamples=100).to_dict()
+        >>> [(one["task"], one["group"], sorted(one["levels"])) for one in auxface.plan_audit(report)]
+        [('fake', 'sex', ['F', 'M'])]
     """
     if not 0 < gap < 1:
         raise InputError(f"gap is {gap:g}; expected a number between 0 and 1, such as 0.05 for 5 points")
