@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from auxface.data.images.decode import UnreadableImage, count_unread_frames, read_image
 from auxface.data.media import is_heic
 from auxface.errors import InputError
+from auxface.inference.predict import predict
 from auxface.inference.preprocessing import to_rgb
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "images"
@@ -108,3 +110,11 @@ def test_frames_of_an_animation_are_counted(tmp_path):
     frames[0].save(tmp_path / "still.png")
     assert count_unread_frames(tmp_path / "moving.gif") == 3
     assert count_unread_frames(tmp_path / "still.png") == count_unread_frames(b"no image") == 0
+
+
+def test_no_cell_of_predictions_begins_as_a_formula(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PIXELS).save("=1+1.png")
+    predict(model_folder, ["=1+1.png"], out=Path("out"), warn=lambda text: None)
+    cells = pd.read_csv("out/predictions.csv")
+    assert set(cells["input"]) == {"'=1+1.png"}

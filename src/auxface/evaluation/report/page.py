@@ -238,7 +238,7 @@ def write_report(
         tables |= section.files
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
     for name, table in tables.items():
-        put_file(folder / "csv" / f"{name}.csv", _without_formulas(table).to_csv(index=False).encode())
+        put_file(folder / "csv" / f"{name}.csv", without_formulas(table).to_csv(index=False).encode())
     put_file(
         folder / "report.json", (json.dumps(audit.to_dict(), separators=(",", ":"), allow_nan=False) + "\n").encode()
     )
@@ -246,7 +246,7 @@ def write_report(
     return folder / "report.html"
 
 
-def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with an apostrophe before texts that a spreadsheet program would run as a formula."""
 
     def safe(value: object) -> object:
