@@ -123,10 +123,12 @@ def _verify(
         typer.echo(json.dumps(report))
         return
     for name, each in report["tasks"]["same_person"]["overall"].items():
-        if each["value"] is not None:
-            span = "" if each["low"] is None else f" ({each['low']:.3f} to {each['high']:.3f})"
+        if each.get("value") is not None:
+            span = "" if each.get("low") is None else f" ({each['low']:.3f} to {each['high']:.3f})"
             typer.echo(f"{name}: {each['value']:.3f}{span}")
     for name, each in report["auc_differences"].items():
+        if each.get("low") is None:
+            continue
         typer.echo(f"AUC minus that of {name}: {each['value']:+.3f} ({each['low']:+.3f} to {each['high']:+.3f})")
     typer.echo(f"report: {out / 'report.html'}")
 

@@ -8,7 +8,9 @@ Pairs that share a person are not independent. Each resample therefore draws peo
 counts as often as its person was drawn, an impostor pair as often as the product of both (the subset bootstrap of
 biometrics, Bolle et al., 2004, for two people).
 
->>> pairs = ScoredPairs(np.array([0.9, 0.8, 0.3, 0.1]), np.array([1, 1, 0, 0], bool), list("abab"), list("abba"))
+>>> people = np.arange(40)
+>>> same = people < 20
+>>> pairs = ScoredPairs(np.where(same, 0.8, 0.3), same, people, np.where(same, people, people[::-1]))
 >>> measure_pairs(pairs, resamples=100).estimates["auc"].value
 1.0
 """
@@ -205,7 +207,7 @@ class _People:
 
 def _estimate(draws: np.ndarray, n: int, people: int, why: str | None = None) -> Estimate:
     if why is None and people < MINIMUM_CLUSTERS:
-        why = f"{people} people; at least {MINIMUM_CLUSTERS} are needed"
+        why = f"{people} {'person' if people == 1 else 'people'}; at least {MINIMUM_CLUSTERS} are needed"
     return Draws(draws, n, people, why=why, bounds=(0.0, 1.0)).estimate()
 
 

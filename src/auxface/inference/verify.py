@@ -81,8 +81,8 @@ def verify(
         >>> lines = ["path1,path2,same", f"{first},{first},1", f"{first},{second},0"]
         >>> _ = Path("pairs.csv").write_text(chr(10).join(lines))
         >>> report = auxface.verify(model, data, Path("pairs.csv"), Path("verified"), resamples=100)
-        >>> report["tasks"]["same_person"]["overall"]["auc"]["n"]
-        2
+        >>> report["tasks"]["same_person"]["overall"]["auc"]["why"]
+        '1 person; at least 3 are needed'
     """
     check_output_folder(out, overwrite)
     check_device(device)
