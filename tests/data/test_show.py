@@ -56,6 +56,14 @@ def test_numbers_are_counted_in_round_ranges(manifest, tmp_path):
     assert list(counted["splits"]["test"])[-1] == "110 to under 120"
 
 
+def test_levels_are_counted_in_natural_order(manifest, tmp_path):
+    ages = ["10-19", "3-9", "0-2", "20-29"] * 6
+    pd.read_csv(tmp_path / "l.csv").assign(age=ages).to_csv(tmp_path / "a.csv", index=False)
+    prepare("table", tmp_path / "a.csv", out=tmp_path / "a.parquet", options={"label": ["sex"], "group": ["age"]})
+    counted = show_data(tmp_path / "a.parquet").to_dict()["groups"]["age"]["splits"]["train"]
+    assert list(counted) == ["0-2", "3-9", "10-19", "20-29"]
+
+
 def test_the_page_needs_neither_network_nor_script(manifest, tmp_path):
     show_data(manifest, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()

@@ -239,6 +239,7 @@ def test_scores_in_abstain_band_get_no_answer():
     single = TaskRecord(name="t", kind="class", classes=("a", "b", "c"), abstain=(0.0, 0.5))
     made = answers_from_scores(single, np.array([[0.4, 0.35, 0.25], [0.2, 0.5, 0.3]]))
     assert [(one.answer, one.abstained) for one in made] == [(None, True), ("b", False)]
+    assert str(made[0]) == "no answer (abstained; a 40%)"
 
 
 def evidence(low, precision=None):

@@ -10,6 +10,7 @@ The page is one HTML file that needs no network; it supports small screens and d
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,13 +224,18 @@ def _count_values(manifest: Manifest, name: str, kind: str, splits: list[str]) -
     named = manifest.labels[name].classes if name in manifest.labels else ()
     if kind == "ordinal":
         values, named = _round_ranges(values)
-    order: list[Any] = list(named) or sorted(values.dropna().unique(), key=str)
+    order: list[Any] = list(named) or sorted(values.dropna().unique(), key=_natural_order)
     if kind == "binary":
         negative, positive = order
         values = values.map({0: negative, 1: positive})
     counted = pd.crosstab(values, table["split"]).reindex(index=order, columns=splits, fill_value=0)
     unknown = {split: int(values[table["split"] == split].isna().sum()) for split in splits}
     return Counts(name, kind, counted.astype(int), unknown)
+
+
+def _natural_order(value: object) -> list[str | int]:
+    """Return a sort key by which 3-9 comes before 10-19."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(value))]
 
 
 def _round_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:

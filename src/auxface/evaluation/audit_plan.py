@@ -73,6 +73,9 @@ def _planned(name: str, found: Mapping[str, Any], gap: float, power: float) -> d
     limit = found["by_chance_of_all"]
     factor = limit / found["by_chance"] if found["by_chance"] else 1.0
     more = more_clusters(levels, gap, factor=factor, power=power)
+    if (gap, power) == (TARGET_GAP, POWER):
+        # The report's own numbers, made before rounding.
+        more |= {name: one["more_clusters"] for name, one in found["levels"].items() if "more_clusters" in one}
     return {
         "metric": name.removesuffix("_difference"),
         "smallest_gap": smallest_gap([one.error for one in levels.values()], limit, power),

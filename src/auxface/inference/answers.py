@@ -73,7 +73,8 @@ class Answer:
             top = max(self.probabilities, key=self.probabilities.__getitem__)
             return f"no answer ({top} is not learned)" if top in self.not_learned else "no answer (not learned)"
         if self.abstained:
-            return "no answer (abstained)"
+            top = max(self.probabilities, key=self.probabilities.__getitem__)
+            return f"no answer (abstained; {top} {self.probabilities[top]:.0%})"
         if self.value is not None:
             return f"{self.value:.1f}"
         if isinstance(self.answer, list):

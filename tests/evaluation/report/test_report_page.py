@@ -241,6 +241,7 @@ def test_the_table_of_a_group_has_counts_rates_and_intervals():
     found = audit_tables({"m": forged_predictions(n=2000)}, resamples=100).models["m"].tasks["forged"]
     table = group_table("m", "race", found)
     assert table is not None
+    assert table.positive == found.task.classes[1]
     assert table.headings == ("TPR", "FPR", "FNR", "selection rate", "precision")
     for row in table.rows:
         level = found.groups["race"][row.level]

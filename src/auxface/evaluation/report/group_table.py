@@ -40,7 +40,7 @@ class GroupTable:
     headings: tuple[str, ...]
     metric: str
     reference: str
-    with_positives: bool
+    positive: str
     with_more: bool
     rows: tuple[LevelRow, ...]
 
@@ -77,7 +77,9 @@ def group_table(model: str, group: str, audited: TaskAudit) -> GroupTable | None
         )
     headings = tuple(_SHORT.get(name) or METRICS[name].title for name in metrics)
     title = METRICS[audited.decision_metric].title
-    return GroupTable(model, headings, title, reference, binary, any(needed.values()), tuple(rows))
+    return GroupTable(
+        model, headings, title, reference, audited.task.classes[1] if binary else "", any(needed.values()), tuple(rows)
+    )
 
 
 def group_tables(group: str, found: Sequence[tuple[str, TaskAudit]]) -> tuple[GroupTable, ...]:

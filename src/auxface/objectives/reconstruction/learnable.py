@@ -261,7 +261,8 @@ def _principal(rows: Tensor, count: int) -> Tensor:
     """Return the leading principal directions of rows, as columns."""
     if len(rows) < rows.shape[1]:
         return torch.linalg.svd(rows, full_matrices=False).Vh[:count].T
-    return torch.linalg.eigh(rows.T @ rows)[1][:, -count:]
+    # In double precision: in single, the decomposition of nearly dependent columns may not converge.
+    return torch.linalg.eigh((rows.T @ rows).double())[1][:, -count:].to(rows.dtype)
 
 
 def _reduce(sides: list[tuple[Tensor, Tensor]], rows: Tensor, channels: int) -> list[tuple[Tensor, Tensor]]:
