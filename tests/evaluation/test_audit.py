@@ -148,3 +148,9 @@ def test_an_audit_does_not_replace_the_folder_of_its_table(run, tables, tmp_path
     refused = run(tmp_path / "test" / "a.parquet", "--out", tmp_path / "test", "--overwrite")
     assert (refused.returncode, "which this command reads" in refused.stderr) == (2, True)
     assert (tmp_path / "test" / "a.parquet").exists()
+
+
+def test_weights_that_overflow_are_refused():
+    frame = pd.DataFrame({"y": [0, 1] * 20, "p": [0.1, 0.9] * 20, "w": 1e308})
+    with pytest.raises(InputError, match="the weights add up to inf"):
+        audit(frame, true="y", score="p", weight="w", resamples=20)

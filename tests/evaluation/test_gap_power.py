@@ -111,6 +111,10 @@ def test_numbers_outside_their_range_are_refused(tmp_path):
         clusters_per_level(1)
     with pytest.raises(TableError, match=r"power is 0.01"):
         clusters_per_level(0.9, power=0.01)
+    with pytest.raises(TableError, match=r"gap is 1e-300; expected a number from 0\.0001"):
+        clusters_per_level(0.9, gap=1e-300)
+    with pytest.raises(TableError, match=r"levels is 1e[+]08; expected a number from 2 to 1,000"):
+        clusters_per_level(0.9, levels=10**8)
     with pytest.raises(InputError, match="no such file"):
         auxface.plan_audit(tmp_path / "report.json")
     with pytest.raises(InputError, match="has no groups"):

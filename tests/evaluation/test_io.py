@@ -130,6 +130,26 @@ def test_files_that_are_no_table_are_refused_by_name(tmp_path, name, content):
         read_predictions(tmp_path / name)
 
 
+def test_rows_longer_than_the_header_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("true.a,score.a.yes\n1,0.5\n0,0.2,extra,0.1\n" + "1,0.4\n" * 30)
+    with pytest.raises(TableError, match="row 2 has 4 fields, and the header has 2"):
+        read_predictions(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("true.a,score.a.yes\n" + "1,0.5,\n0,0.2,\n" * 30)
+    assert len(read_predictions(tmp_path / "t.csv").frame) == 60
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "t.csv").write_text("\n")
+    with pytest.raises(TableError, match="the file is empty"):
+        read_predictions(tmp_path / "t.csv")
+
+
+def test_a_table_in_which_nothing_is_measured_says_so(tmp_path):
+    frame = pd.DataFrame({"true.a": [None] * 40, "score.a.yes": [0.1, 0.9] * 20})
+    notes = audit_tables({"m": Predictions(frame, (ScoredTask("a", "binary", ("no", "yes")),))}, resamples=20).notes
+    assert "m: nothing was measured for a: none of 40 rows has a true label." in notes
+
+
 def test_repeated_columns_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("true.a,score.a.x,score.a.x\n1,0.5,0.5\n")
     with pytest.raises(TableError, match=r"'score.a.x' occurs twice"):

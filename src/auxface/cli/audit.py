@@ -168,6 +168,11 @@ def plan_command(
             of = f" of {per_cluster:,} samples" if per_cluster > 1 else ""
             typer.echo(f"{needed:,} clusters{of} in each of {levels} levels show {shown}, at a rate of {value:g}")
         return
+    if (value, levels, per_cluster, correlation) != (0.9, 2, 1, 0.0):
+        raise InputError(
+            "--value, --levels, --per-cluster and --correlation are for a plan without a report; remove them, since "
+            f"they are read from {report}"
+        )
     planned = plan_audit(report, gap, power)
     if as_json:
         typer.echo(json.dumps(planned))

@@ -78,6 +78,11 @@ def is_video(path: str | PurePath) -> bool:
     return kind == "video" if kind is not None else str(path).lower().endswith(VIDEO_SUFFIXES)
 
 
+def printable(path: str | PurePath) -> str:
+    r"""Return the text of a path in which bytes that are not UTF-8 are escaped, such as ``bad\xff.png``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _brands(head: bytes) -> set[bytes]:
     """Return the major and compatible brands of an ISO base media file."""
     size = min(int.from_bytes(head[:4]), len(head), 128)

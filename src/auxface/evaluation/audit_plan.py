@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auxface.errors import InputError
-from auxface.evaluation.gap_power import POWER, TARGET_GAP, check_power, more_clusters, smallest_gap
+from auxface.evaluation.gap_power import POWER, SMALLEST_GAP, TARGET_GAP, check_power, more_clusters, smallest_gap
 from auxface.evaluation.gate import read_report
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Precision
@@ -40,8 +40,8 @@ def plan_audit(
         >>> [(one["task"], one["group"], sorted(one["levels"])) for one in auxface.plan_audit(report)]
         [('fake', 'sex', ['F', 'M'])]
     """
-    if not 0 < gap < 1:
-        raise InputError(f"gap is {gap:g}; expected a number between 0 and 1, such as 0.05 for 5 points")
+    if not SMALLEST_GAP <= gap < 1:
+        raise InputError(f"gap is {gap:g}; expected a number from {SMALLEST_GAP} to below 1, such as 0.05 for 5 points")
     try:
         check_power(power)
     except TableError as error:

@@ -365,6 +365,7 @@ def _notes(runs: Sequence[_Run]) -> list[str]:
     for run in runs:
         name, table = run.name, run.table
         notes += [f"{name}: {note}" if len(runs) > 1 else note for note in [*table.notes, *duplicate_note(table)]]
+        notes += [_empty_note(name, found, len(table.frame)) for found in run.audited.values()]
         notes += [_inverted_note(name, found) for found in run.audited.values() if _is_inverted(found)]
         assumed = [
             task.name
@@ -379,7 +380,15 @@ def _notes(runs: Sequence[_Run]) -> list[str]:
             )
         for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
             notes.append(_level_threshold_note(name, table, group))
-    return notes
+    return list(filter(None, notes))
+
+
+def _empty_note(name: str, found: TaskAudit, rows: int) -> str:
+    if rows and found.unlabeled >= rows:
+        return f"{name}: nothing was measured for {found.task.name}: none of {rows:,} rows has a true label."
+    if rows and found.unlabeled + found.unscored >= rows:
+        return f"{name}: nothing was measured for {found.task.name}: no row with a true label has a score."
+    return ""
 
 
 def _is_inverted(found: TaskAudit) -> bool:

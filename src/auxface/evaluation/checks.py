@@ -124,9 +124,16 @@ def _check_weights(frame: pd.DataFrame, where: str) -> None:
     if "weight" in frame.columns:
         weight = pd.to_numeric(frame["weight"], errors="coerce").to_numpy(float, na_value=np.nan)
         wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
-        if len(wrong) or not weight.sum():
-            row = int(wrong[0]) + 1 if len(wrong) else 1
-            raise TableError(f"{where}: row {row} of 'weight' is not a number of at least 0, or all weights are 0")
+        if len(wrong):
+            value = frame["weight"].iloc[wrong[0]]
+            raise TableError(
+                f"{where}: row {int(wrong[0]) + 1} of 'weight' is not a number of at least 0: {value!s:.40}; correct "
+                "it, or omit --weight"
+            )
+        with np.errstate(over="ignore"):
+            total = weight.sum()
+        if not 0 < total < 1e300:
+            raise TableError(f"{where}: the weights add up to {total:g}; expected a positive number below 1e300")
 
 
 def _check_decisions(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:

@@ -25,6 +25,8 @@ from auxface.evaluation.predictions import TableError
 
 POWER = 0.8
 """Default probability with which an existing gap is called significant."""
+SMALLEST_GAP = 0.0001
+"""Smallest gap that can be planned for."""
 TARGET_GAP = 0.05
 """Default gap for which the number of further clusters is given."""
 _FAR = 8.0
@@ -157,8 +159,8 @@ def clusters_per_level(
     """
     ranges = {
         "value": (value, 0 < value < 1, "between 0 and 1, such as 0.9"),
-        "levels": (levels, levels >= 2, "2 or more"),
-        "gap": (gap, 0 < gap < 1, "between 0 and 1, such as 0.05 for 5 points"),
+        "levels": (levels, 2 <= levels <= 1000, "from 2 to 1,000"),
+        "gap": (gap, SMALLEST_GAP <= gap < 1, f"from {SMALLEST_GAP} to below 1, such as 0.05 for 5 points"),
         "samples_per_cluster": (samples_per_cluster, samples_per_cluster >= 1, "1 or more"),
         "correlation": (correlation, 0 <= correlation <= 1, "between 0 and 1"),
     }

@@ -149,7 +149,9 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
         content = file.read().decode(encoding).lstrip("\ufeff")
         lines = [json.loads(row) for row in content.splitlines() if row.strip()] if text.lstrip()[0] == "{" else None
         return _chosen(path, pd.DataFrame(json.loads(content) if lines is None else lines), used, notes)
-    line = text.splitlines()[0] if text.splitlines() else ""
+    if not text.strip():
+        raise TableError(f"{path}: the file is empty; expected a header line and a row per sample")
+    line = text.splitlines()[0]
     between = separator(line)
     # Several header lines begin with a blank after the separator where a program pads its columns.
     padded = line.count(between) > 0 and line.count(between + " ") == line.count(between)
@@ -159,6 +161,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
         raise TableError(f"{path}: the first line holds numbers; expected a header line with the names of the columns")
     chosen = used(names)
     _check_repeated(path, names, chosen)
+    _check_lengths(path, text, between, len(names))
     if not chosen:
         return TableFile(pd.DataFrame(), {}, names, notes)
     # "None" and "NA" are valid names of classes and levels; only an empty field is missing.
@@ -172,6 +175,18 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
         if frame[name].isna().any():
             frame[name] = frame[name].cat.add_categories([""]).fillna("")
     return TableFile(frame, {}, [name for name in names if name and name not in chosen], notes)
+
+
+def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
+    """Check that no row at the start of a table has more fields than the header; pandas would drop them silently."""
+    # The last line of the text may be cut.
+    lines = text.splitlines(keepends=True)[:-1] if len(text) >= 1 << 15 else text.splitlines(keepends=True)
+    for row, fields in enumerate(csv.reader(lines, delimiter=between)):
+        if row and any(field.strip() for field in fields[columns:]):
+            raise TableError(
+                f"{path}: row {row} has {len(fields)} fields, and the header has {columns}; put fields that contain "
+                f"'{between}' in quotes"
+            )
 
 
 def _as_categories(names: list[str]) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from auxface.data.media import printable
 from auxface.data.video.decoding import Check, UnreadableVideo, VideoSource, nothing
 from auxface.data.video.frames import VideoIndex, clip_frames, index_video, read_frames, recorded_clip
 from auxface.inference.answers import Answer, answers_from_scores, calibrated_scores
@@ -77,7 +78,7 @@ def predict_video(
     Raises:
         InputError: PyAV is not installed.
     """
-    name = "video" if isinstance(source, bytes) else str(source)
+    name = "video" if isinstance(source, bytes) else printable(source)
     try:
         index = index_video(source, check=check)
     except UnreadableVideo as error:

@@ -26,6 +26,7 @@ from PIL import Image
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import UnreadableImage, fit_square, image_to_rgb, read_image
+from auxface.data.media import printable
 from auxface.errors import InputError
 from auxface.inference.face_tracks import Box
 
@@ -150,7 +151,7 @@ def _web_opener() -> urllib.request.OpenerDirector:
 
 def input_name(image: ImageInput, index: int) -> str:
     """Return the name of an input in a prediction: its path or URL, or ``image`` and its index."""
-    return str(image) if isinstance(image, (str, Path)) else f"image {index}"
+    return printable(image) if isinstance(image, (str, Path)) else f"image {index}"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
 """The contract of every layout: a valid manifest, equal in a second run, and an error for an incomplete folder."""
 
 import inspect
+import os
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 from layout_trees import MAKERS
+from PIL import Image
 
 from auxface.data.layouts import get_layout, layouts
 from auxface.data.manifest import KEY, read_manifest
@@ -84,3 +88,17 @@ def test_unknown_names_suggest_the_nearest(tmp_path):
         prepare("folder", tmp_path, out=tmp_path / "x.parquet", options={"clases": "a,b"})
     with pytest.raises(InputError, match="c23"):
         prepare("faceforensics", tmp_path, out=tmp_path / "x.parquet", options={"compression": "c24"})
+
+
+def test_names_that_are_not_utf8_are_listed_with_a_reason(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / "faces" / folder).mkdir(parents=True)
+        for number in range(8):
+            pixels = np.random.default_rng(number + 8 * (folder == "b")).integers(0, 255, (40, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "faces" / folder / f"{number}.png")
+    (tmp_path / "faces" / "a" / "0.png").rename(os.fsdecode(os.fsencode(tmp_path / "faces" / "a") + b"/bad\xff.png"))
+    prepare("folder", tmp_path / "faces", out=tmp_path / "x.parquet")
+    assert len(read_manifest(tmp_path / "x.parquet").table) == 15
+    rejected = pd.read_csv(tmp_path / "x.rejected.csv")
+    assert "bad\\xff.png" in rejected["path"].item()
+    assert "not UTF-8" in rejected["reason"].item()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from auxface.data.layouts.registry import Excluded, Layout, Listing, Option, list_files, list_media, require_root
 from auxface.data.manifest import Label
-from auxface.data.media import is_video
+from auxface.data.media import is_video, printable
 from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
 from auxface.errors import InputError
 
@@ -37,7 +37,10 @@ def read(
         for folder in _folders(place):
             for path, is_media in list_media(folder):
                 inside = path.relative_to(root).as_posix()
-                if is_media:
+                if printable(path) != str(path):
+                    reason = "its name is not UTF-8, which a manifest cannot hold; rename the file"
+                    excluded.append(Excluded(printable(path), "unreadable", reason))
+                elif is_media:
                     found.append({"path": str(path), "split": split, label: folder.name, "inside": inside})
                 else:
                     excluded.append(Excluded(str(path), "unreadable", "not an image or video"))
