@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from auxface.data.media import file_kind
+
 CLIENTS = 64
 TURN = 3.0
 
@@ -165,7 +167,8 @@ def main():
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--batch", type=int, default=0, help="of the server with shared batches; 0: its default")
     arguments = parser.parse_args()
-    images = [path.read_bytes() for path in sorted(arguments.images.rglob("*.*"))[:200]]
+    paths = [path for path in sorted(arguments.images.rglob("*.*")) if file_kind(path) == "image"]
+    images = [path.read_bytes() for path in paths[:200]]
     alone = model_alone(arguments.model, arguments.batch)
     servers = [Server(arguments.model, arguments.workers, batch, arguments.clients) for batch in (arguments.batch, 1)]
     report = {"clients": arguments.clients, "workers": arguments.workers, "model_alone": alone}
