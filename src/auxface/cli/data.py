@@ -1,8 +1,6 @@
 """``auxface data``: inspect a manifest, write it as shards, or merge manifests."""
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +21,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Count splits, classes and groups; find leaks, near-duplicates and unreadable images; write a page."""
-    from auxface.data.show import show_data
+    from auxface.data.show import count_notes, show_data
 
     found = show_data(manifest, out, overwrite=overwrite)
     facts = found.to_dict()
@@ -37,7 +35,7 @@ def show(
             typer.echo(f"{name} in {split}: " + ", ".join(f"{value} {number}" for value, number in column.items()))
         label = found.manifest.labels.get(name)
         declared = label.classes if label is not None and label.kind == "class" else ()
-        for note in _notes(name, counted["splits"], declared):
+        for note in count_notes(name, counted["splits"], declared):
             typer.echo(f"note: {note}", err=True)
     leaks, pairs = facts["leaks"], facts["duplicates"]
     typer.echo(
@@ -49,18 +47,6 @@ def show(
     )
     if out is not None:
         typer.echo(f"page: {out}")
-
-
-def _notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Sequence[str]) -> Iterator[str]:
-    """Yield notes on classes without rows, and on levels that differ by blanks or case only."""
-    for split in ("train", "val"):
-        absent = [value for value in declared if not splits.get(split, {}).get(value)] if split in splits else []
-        if absent:
-            yield f"{name}: no row of split {split} has {', '.join(absent)}"
-    levels = sorted({level for column in splits.values() for level in column})
-    for level, other in itertools.pairwise(sorted(levels, key=lambda level: " ".join(level.split()).casefold())):
-        if " ".join(level.split()).casefold() == " ".join(other.split()).casefold():
-            yield f"{name}: '{level}' and '{other}' differ by blanks or case only"
 
 
 @app.command()

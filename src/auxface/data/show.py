@@ -10,8 +10,9 @@ The page is one HTML file that needs no network; it supports small screens and d
 
 import base64
 import io
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,24 @@ def _count_values(manifest: Manifest, name: str, kind: str, splits: list[str]) -
     counted = pd.crosstab(values, table["split"]).reindex(index=order, columns=splits, fill_value=0)
     unknown = {split: int(values[table["split"] == split].isna().sum()) for split in splits}
     return Counts(name, kind, counted.astype(int), unknown)
+
+
+def count_notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Sequence[str]) -> Iterator[str]:
+    """Yield notes on classes without rows, and on levels that differ by blanks or case only.
+
+    Args:
+        name: name of the label or group.
+        splits: split to value to number of rows.
+        declared: classes of the label; empty for a group.
+    """
+    for split in ("train", "val"):
+        absent = [value for value in declared if not splits.get(split, {}).get(value)] if split in splits else []
+        if absent:
+            yield f"{name}: no row of split {split} has {', '.join(absent)}"
+    levels = sorted({level for column in splits.values() for level in column})
+    for level, other in itertools.pairwise(sorted(levels, key=lambda level: " ".join(level.split()).casefold())):
+        if " ".join(level.split()).casefold() == " ".join(other.split()).casefold():
+            yield f"{name}: '{level}' and '{other}' differ by blanks or case only"
 
 
 def _natural_order(value: object) -> list[str | int]:
