@@ -207,7 +207,7 @@ def _resolved(folder: Path) -> Path:
 def _refusal(folder: Path, place: Path, path: Path, has_changed: bool) -> InputError:
     why = "has changed since auxface wrote it" if has_changed else "is not recorded as written by auxface"
     return InputError(
-        f"{folder}: '{path.relative_to(place).as_posix()}' {why}, and --overwrite replaces only what auxface wrote; "
+        f"{folder}: '{path.relative_to(place).as_posix()}' {why}; --overwrite replaces only files that auxface wrote; "
         "move it elsewhere or choose another output"
     )
 

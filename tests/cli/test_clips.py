@@ -133,7 +133,7 @@ def test_wrong_inputs_of_video_models_are_refused(run, refused, clips, sixty, cl
     assert predicted.code == 2
     assert "an image, but the model was trained on video clips; give it a video" in predicted.err
     sentence = refused("evaluate", clip_model, "--data", clips, "--out", "e", "--explain", 4)
-    assert "the model takes video clips; omit --explain" in sentence
+    assert "this model takes video clips; remove --explain" in sentence
     assert "an image, but the model was trained on video clips" in refused(
         "explain", clip_model, image, "-o", "why.png"
     )

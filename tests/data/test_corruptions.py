@@ -98,7 +98,7 @@ def test_invalid_arguments_are_refused(faces):
         corrupt(faces.float(), "fog", 1, seeds(12))
     with pytest.raises(ValueError, match="one per image"):
         corrupt(faces, "fog", 1, seeds(3))
-    with pytest.raises(ValueError, match="sides of 16"):
+    with pytest.raises(ValueError, match="H and W of at least 16"):
         corrupt(faces[:, :, :8], "fog", 1, seeds(12))
 
 

@@ -89,7 +89,7 @@ def test_a_merge_with_a_merged_manifest_is_valid(tmp_path, celeba, utk):
 @pytest.mark.parametrize(
     ("columns", "labels", "given", "message"),
     [
-        ({"age": list("abab")}, {"age": Label("class", ("a", "b"))}, {}, r"'age' is class, and ordinal in .*utk"),
+        ({"age": list("abab")}, {"age": Label("class", ("a", "b"))}, {}, r"'age' is class, but ordinal in .*utk"),
         ({"gender": list("fmdd")}, {"gender": Label("class", tuple("fmd"))}, {}, r"classes f, m, d, and f, m in .*utk"),
         ({"age": [0, 1, 0, 1]}, {"ages": Label("multilabel", ("age",))}, {}, r"column 'age' belongs to label 'ages'"),
         ({}, {}, {"crop": {"cut": "align", "size": 112}}, r"cropped with cut align, size 112, .* with no crop"),

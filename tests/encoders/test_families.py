@@ -130,7 +130,10 @@ def test_drop_path_reaches_the_blocks(name):
     ("options", "sentence"),
     [
         ({"name": "vit_tiny_patch16_225"}, r"not a timm model .did you mean .*vit_tiny"),
-        ({"name": "eva02_tiny_patch14_224", "image_size": 64}, r"14 pixels.*do not tile 64.*can be 56 or 70"),
+        (
+            {"name": "eva02_tiny_patch14_224", "image_size": 64},
+            r"14 pixels.*do not divide image_size 64.*can be 56 or 70",
+        ),
         ({"name": "convnextv2_atto", "image_size": 112}, r"does not accept images of 112 pixels.*can be 96 or 128"),
         ({"name": "maxvit_pico_rw_256", "image_size": 112}, r"does not accept images of 112 pixels.*can be 96 or 128"),
         ({"name": "resnet10t", "image_size": 32}, r"images of 32 pixels \(.*single position\).*can be 64"),
@@ -144,7 +147,7 @@ def test_drop_path_reaches_the_blocks(name):
         ),
         ({"image_size": 64, "output_stride": 16}, r"does not have encoder.output_stride"),
         ({"name": "vgg11", "image_size": 64, "drop_path": 0.1}, r"does not have encoder.drop_path"),
-        ({"name": "vit_tiny_patch16_dinov3_qkvb", "positions": "sincos"}, r"adds no positions"),
+        ({"name": "vit_tiny_patch16_dinov3_qkvb", "positions": "sincos"}, r"has no position embeddings"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line_errors(options, sentence):

@@ -81,7 +81,7 @@ def test_without_the_package_the_error_names_the_extra(cache, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [{"name": "resnet10t"}, {"mean": (0.4, 0.4, 0.4)}])
 def test_packaged_weights_need_their_encoder(wrong, cache):
-    with pytest.raises(InputError, match="these weights are of efficientnet_lite0 with mean and std"):
+    with pytest.raises(InputError, match="these weights are for efficientnet_lite0 with mean and std"):
         JointModel(Recipe(primary_weight=1, encoder=Encoder(**LITE0, **wrong)), [TASK])
 
 

@@ -126,7 +126,7 @@ def test_robustness_is_read_from_one_table(tmp_path):
     write_predictions(join_conditions(curves), tmp_path / "corrupted.parquet")
     found = audit(tmp_path / "m.parquet", tmp_path / "x", robustness=[tmp_path / "corrupted.parquet"], resamples=100)
     assert list(found.models["m"].tasks["emotion"].robustness["fog"]) == [1, 2]
-    with pytest.raises(InputError, match="pass it as robustness"):
+    with pytest.raises(InputError, match="pass the table with --robustness"):
         audit(tmp_path / "corrupted.parquet", tmp_path / "y")
 
 

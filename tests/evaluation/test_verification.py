@@ -107,7 +107,7 @@ def test_the_chosen_threshold_has_the_best_balanced_accuracy():
         return accepted[pairs.same].mean() + (~accepted)[~pairs.same].mean()
 
     assert balanced(chosen) == max(map(balanced, [*np.unique(pairs.similarity), 99]))
-    with pytest.raises(ValueError, match="pairs of one person and pairs of two people"):
+    with pytest.raises(ValueError, match="genuine and impostor pairs"):
         choose_pair_threshold(np.array([0.1]), np.array([True]))
 
 

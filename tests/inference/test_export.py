@@ -87,7 +87,7 @@ def test_predictor_of_file_equals_that_of_directory(model_folder, onnx_file, fac
     for one, other in zip(of_file(faces), of_folder(faces), strict=True):
         for task, answer in one.faces[0].tasks.items():
             assert answer.probabilities == pytest.approx(other.faces[0].tasks[task].probabilities, abs=1e-4)
-    with pytest.raises(InputError, match="cannot be written as a model directory"):
+    with pytest.raises(InputError, match="cannot be saved as a model directory"):
         of_file.save_pretrained("anywhere")
 
 
@@ -151,7 +151,7 @@ def test_files_not_exported_by_auxface_are_rejected(onnx_file, tmp_path):
     for name, sentence in (
         ("none", "no such file"),
         ("a", "cannot run this file"),
-        ("b", "not exported by auxface"),
+        ("b", "auxface did not export this ONNX file"),
         ("c", "not a valid model configuration"),
     ):
         with pytest.raises(InputError, match=sentence):

@@ -94,7 +94,7 @@ def test_files_exported_by_auxface_are_recognized(saved, tmp_path):
     [
         ({"mood": 4}, {}, r"output for 'mood' has shape \[1, 4\]; expected 3 values per image \(calm, glad, cross\)"),
         ({"y": 3}, {}, r"its outputs are named y; name each output after its task \(mood, forged, has\)"),
-        ({"mood": 3}, {"size": 8}, "8 pixels a side; expected 16 to 1024"),
+        ({"mood": 3}, {"size": 8}, "a side of 8 pixels; expected 16 to 1024"),
         (
             {"mood": 3},
             {"metadata": {"classes": '["a", "b", "c"]'}},

@@ -162,7 +162,7 @@ def test_people_that_were_trained_or_selected_on_are_refused(identity_model, peo
 
 def test_wrong_input_of_search_is_refused(gallery, people, identity_model, trained, tmp_path):
     image = people.parent / "P_21_0002.png"
-    with pytest.raises(InputError, match="made with other weights than those of"):
+    with pytest.raises(InputError, match="made with different weights than"):
         search(gallery, image, model=trained, device="cpu")
     with pytest.raises(InputError, match="not a table of embeddings"):
         search(people, image, device="cpu")
@@ -182,7 +182,7 @@ def test_wrong_input_of_embed_is_refused(identity_model, people, tmp_path):
     ):
         with pytest.raises(InputError, match=sentence):
             embed(identity_model, source, tmp_path / out, device="cpu")
-    with pytest.raises(InputError, match="--split test is for a manifest"):
+    with pytest.raises(InputError, match="--split test does not apply"):
         embed(identity_model, people.parent, tmp_path / "e.parquet", split="test", device="cpu")
 
 

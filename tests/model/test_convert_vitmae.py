@@ -223,7 +223,7 @@ def test_pickles_and_absent_files_are_refused(tmp_path):
 
 
 def test_only_a_plain_mae_can_be_written():
-    with pytest.raises(InputError, match="reconstructs RGB alone"):
+    with pytest.raises(InputError, match="reconstructs only RGB"):
         to_vitmae(joint(target="local_directional_pattern"))
     with pytest.raises(InputError, match="a plain Vision Transformer"):
         to_vitmae(joint(encoder=Encoder(name="resnet10t", image_size=64)))

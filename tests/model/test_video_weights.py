@@ -84,7 +84,7 @@ def test_transformers_reads_save_videomae_with_the_same_loss(tmp_path):
 def test_only_a_videomae_can_be_written(tmp_path):
     with pytest.raises(InputError, match="is an image encoder; VideoMAE"):
         save_videomae(joint(IMAGE), tmp_path / "out")
-    with pytest.raises(InputError, match="reconstructs RGB alone"):
+    with pytest.raises(InputError, match="reconstructs only RGB"):
         save_videomae(joint(CLIP, target="lbp_top"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -137,7 +137,7 @@ def test_a_video_model_initializes_another(tmp_path):
 
 def test_what_does_not_fit_is_named(tmp_path):
     joint(CLIP).save_pretrained(tmp_path / "clips")
-    with pytest.raises(InputError, match="weights of a video encoder do not fit"):
+    with pytest.raises(InputError, match="holds weights of a video encoder, but the recipe has an image encoder"):
         load_initial_weights(build_encoder(IMAGE), tmp_path / "clips")
     with pytest.raises(InputError, match=r"of another shape: 'patches.weight' is 48x3x2x8x8, expected 48x3x4x8x8"):
         load_initial_weights(build_encoder(CLIP.model_copy(update={"tubelet_size": 4})), tmp_path / "clips")

@@ -108,7 +108,7 @@ def test_targets_are_sorted_and_written(manifest, tmp_path):
         ({"targets": ["{name: rgb, scale: 3}"]}, "scale 3 must divide"),
         ({"targets": ["[rgb]"]}, "write it as in a recipe"),
         ({"targets": ["lbp_top"]}, "describes video clips"),
-        ({"size": 42}, "must divide size 42"),
+        ({"size": 42}, "size 42 must be a multiple of the patch size"),
         ({"size": 32}, "at least 5 x 5 are needed"),
         ({"faces": 4}, "4 faces to fit"),
     ],

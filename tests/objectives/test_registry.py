@@ -153,7 +153,7 @@ def test_a_misspelled_option_names_the_nearest(spec):
         ({"cluster_contrast": {"temprature": 1}}, "did you mean 'auxiliaries.cluster_contrast.temperature'"),
         ({"cluster_contrast": {"loss": "one_view"}}, "auxiliaries.cluster_contrast.loss: .*'one_view'"),
         ({"cluster_contrast": 3}, "expected a mapping of options, not 3"),
-        ({"reconstruction": {}}, "section of its own, 'auxiliary'"),
+        ({"reconstruction": {}}, "has its own section, 'auxiliary'"),
     ],
 )
 def test_a_wrong_auxiliary_is_one_sentence(auxiliaries, sentence):

@@ -50,12 +50,12 @@ def test_layers_near_the_pixels_learn_slower():
         (["primary.input=texture"], "primary.input texture is for images; for video clips use rgb"),
         (["auxiliary.input=texture"], "auxiliary.input texture is for images; for video clips use rgb"),
         (["auxiliary.masking=block"], "for video clips use tube, random or parts"),
-        (["train.self_blend=forged"], "self_blend blends images; for video clips remove it"),
+        (["train.self_blend=forged"], "self_blend works on images only; remove it for video clips"),
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
         (["encoder.name=vit_tiny_patch16_224"], "is an image encoder; remove encoder.num_frames, or choose"),
         (["encoder.name=resnet10t", "encoder.image_size=64", "encoder.patch_size=null"], "is an image encoder; remove"),
-        (["encoder.num_frames=null"], "tubelet_size is for video encoders; set num_frames too"),
-        (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips is for video encoders"),
+        (["encoder.num_frames=null"], "tubelet_size applies to video encoders; set num_frames too"),
+        (["encoder.num_frames=null", "encoder.tubelet_size=null"], "clips applies to video encoders"),
         (
             ["encoder.num_frames=null", "encoder.tubelet_size=null", "clips=null"],
             "is a video encoder; set encoder.num_frames",
@@ -63,10 +63,10 @@ def test_layers_near_the_pixels_learn_slower():
         (["encoder.positions=learned"], "has fixed positions"),
         (
             ["encoder.num_frames=128", "encoder.image_size=1024", "encoder.patch_size=8"],
-            "a clip would have 1048576 tokens, at most 32768",
+            "a clip would have 1048576 tokens; at most 32768",
         ),
         (["encoder.pretrained=true"], "set encoder.init_from to a VideoMAE"),
-        (["encoder.heads=5"], "5 heads do not divide a width of 192"),
+        (["encoder.heads=5"], "width 192 must be a multiple of heads 5"),
         (["encoder.num_frame=8"], "did you mean 'encoder.num_frames'"),
         (["clips.strides=2"], "did you mean 'clips.stride'"),
         (["auxiliary.target=lbp_topp"], "did you mean 'lbp_top'"),
@@ -83,8 +83,8 @@ def test_options_that_clips_lack_are_refused(settings, sentence):
     [
         (["auxiliary.masking=tube"], "for images use random"),
         (["auxiliary.target=lbp_top"], "lbp_top describes video clips; for images use local_binary_pattern"),
-        (["clips.stride=2"], "clips is for video encoders, and vit_tiny_patch16_224 encodes images"),
-        (["encoder.tubelet_size=2"], "tubelet_size is for video encoders"),
+        (["clips.stride=2"], "clips applies to video encoders, but vit_tiny_patch16_224 encodes images"),
+        (["encoder.tubelet_size=2"], "tubelet_size applies to video encoders"),
     ],
 )
 def test_images_have_no_clips(settings, sentence):

@@ -64,19 +64,22 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         (["train.abstain_accuracy=0"], r"train.abstain_accuracy: input should be 'auto' or greater than 0, not 0"),
         (["auxiliary.mask_ratio=1"], r"auxiliary.mask_ratio: .*less than 1"),
         (["encoder.patch_size=9"], r"patch_size 9 must divide image_size 112"),
-        (["auxiliary=null"], r"balance gradient weights auxiliaries, and the recipe has none; set balance to 1"),
+        (["auxiliary=null"], r"balance gradient weights auxiliaries, but the recipe has none; set balance to 1"),
         (["auxiliary=null", "balance=0.5"], r"without an auxiliary, primary_weight must be 1"),
         (
             ["auxiliary.decoder_width=100", "auxiliary.decoder_heads=16"],
             r"decoder_heads 16 must divide decoder_width 100",
         ),
-        (["auxiliary.target=[rgb, rgb]"], r"target rgb is named twice"),
+        (["auxiliary.target=[rgb, rgb]"], r"target rgb is listed twice"),
         (["primary.kind=metric_lerning"], r"primary.kind: .*'classification' or 'metric_learning'"),
         (["primary.margin=0.2"], r"classification does not use margin; remove it"),
         (["primary={kind: metric_learning, loss: normalized_softmax, margin: 0.2}"], r"has no margin; remove margin"),
-        (["primary=metric_learning", "train.mixup=0.2"], r"images that are not mixed; remove train.mixup"),
-        (["primary.view=clean", "train.cutmix=1"], r"images that are not mixed; remove train.mixup"),
-        (["balance=0", "primary.freeze=true"], r"primary.freeze is for the labels, and primary_weight 0 trains none"),
+        (["primary=metric_learning", "train.mixup=0.2"], r"needs unmixed images; remove train.mixup"),
+        (["primary.view=clean", "train.cutmix=1"], r"needs unmixed images; remove train.mixup"),
+        (
+            ["balance=0", "primary.freeze=true"],
+            r"primary.freeze applies to the primary objective, which primary_weight 0 does not train",
+        ),
         (["train.epochs"], r"--set train.epochs: write it as key=value"),
     ],
 )
@@ -94,7 +97,7 @@ def test_an_unknown_recipe_names_the_nearest():
 def test_circular_base_recipes_are_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("base: b.yaml\n")
     (tmp_path / "b.yaml").write_text("base: a.yaml\n")
-    with pytest.raises(InputError, match="circle"):
+    with pytest.raises(InputError, match="circular 'base'"):
         load_recipe(tmp_path / "a.yaml")
 
 

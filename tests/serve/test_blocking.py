@@ -153,7 +153,7 @@ def test_a_model_without_finite_scores_is_not_served(saved, tmp_path):
     for weight in model.parameters():
         weight.data.fill_(3e38)
     save_model(SavedModel(model, saved.config).model, tmp_path / "model", saved.config)
-    with pytest.raises(InputError, match="not finite numbers"):
+    with pytest.raises(InputError, match="are not finite"):
         load_predictor(Settings(str(tmp_path / "model")))
 
 

@@ -28,7 +28,7 @@ compare: {baseline: supervised}
         (("task: gender}", "task: gender, baselines: {x: {auk: 0.5}}}"), "unknown metric 'auk'"),
         (
             ("{recipe: supervised}", "{recipe: supervised, not_tested: {face: why}}"),
-            r"no data set has the name 'face' \(did you mean 'faces'\?\)",
+            r"no data set is named 'face' \(did you mean 'faces'\?\)",
         ),
         ((GOOD, "- a list"), "a study must be a mapping of keys to values; found a list"),
         ((GOOD, "a: [1"), "not valid YAML"),

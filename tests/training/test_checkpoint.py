@@ -66,7 +66,7 @@ def test_a_users_file_in_a_checkpoint_folder_is_kept(tmp_path):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     save_checkpoint(tmp_path, tensors(5), RunState(step=5))
     model = nn.Linear(3, 2)
-    with pytest.raises(InputError, match="no checkpoint from which this run can resume"):
+    with pytest.raises(InputError, match="no checkpoint from which this run can be resumed"):
         load_checkpoint(tmp_path, lambda tensors: model.load_state_dict(tensors["model"]) and None)
 
 

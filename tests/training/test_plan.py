@@ -205,7 +205,7 @@ def test_epochs_fill_the_budget_and_do_not_exceed_it(images, slow_steps, monkeyp
 def test_a_budget_below_one_epoch_is_refused_early(images, slow_steps, monkeypatch):
     # One epoch of the small encoder takes 0.4 s at 64 pixels.
     monkeypatch.setattr(choosing, "measure_baselines", lambda *given: pytest.fail("the baselines were fitted"))
-    with pytest.raises(InputError, match=r"too short for one epoch.*use at least 1m"):
+    with pytest.raises(InputError, match=r"not enough for one epoch.*use at least 1m"):
         plan(_manifest(images, "short"), budget="0.3s", device="cpu")
 
 
@@ -265,5 +265,5 @@ def test_a_plan_beside_a_recipe_is_stored_with_the_run(images, slow_steps, tmp_p
 
 
 def test_a_budget_without_auto_is_an_error(images, tmp_path):
-    with pytest.raises(InputError, match="--budget is for recipe auto"):
+    with pytest.raises(InputError, match="--budget applies only to recipe auto"):
         train("supervised", _manifest(images, "given"), tmp_path / "run", budget="5m", device="cpu")

@@ -150,7 +150,7 @@ def test_a_fixed_ratio_needs_labeled_and_unlabeled():
         sample_weights(Train(labeled_per_batch=0.5), TABLE, (), SMILE)
     with pytest.raises(InputError, match="batch_size of 2 or more"):
         weights.mixture.counts(1)
-    with pytest.raises(ValueError, match="class_balanced both decide how often"):
+    with pytest.raises(ValueError, match="class_balanced both determine how often"):
         Train(labeled_per_batch=0.5, sampling="class_balanced")
     with pytest.raises(ValueError, match="self_blend labels every image"):
         Train(labeled_per_batch=0.5, self_blend="forged")

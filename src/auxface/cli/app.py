@@ -82,7 +82,7 @@ def _doctor(as_json: Json = False) -> None:
 
 app = typer.Typer(
     name="auxface",
-    help="Train face models on a task and on local texture, measure them by group, and use them.",
+    help="Train face models on a task and on local texture, evaluate them by group, and use them.",
     cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

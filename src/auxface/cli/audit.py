@@ -27,10 +27,10 @@ def command(
     score: Annotated[str | None, typer.Option("--score", help="Column of the score of the positive class.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", help="Column of a group. Repeatable.")] = None,
     positive: Annotated[
-        str | None, typer.Option("--positive", help="Value of the true label that a high score indicates.")
+        str | None, typer.Option("--positive", help="The true label that a high score stands for (the positive class).")
     ] = None,
     predicted: Annotated[
-        str | None, typer.Option("--predicted", help="Column of decisions, with or without scores.")
+        str | None, typer.Option("--predicted", help="Column of predicted classes, with or without scores.")
     ] = None,
     score_for: Annotated[
         list[str] | None, typer.Option("--score-for", help="CLASS=COLUMN: the score of a class. Repeatable.")
@@ -47,11 +47,11 @@ def command(
     ] = False,
     reference: Annotated[
         list[str] | None,
-        typer.Option("--reference", help="GROUP=LEVEL: the level that others are compared with. Repeatable."),
+        typer.Option("--reference", help="GROUP=LEVEL: the reference level of a group. Repeatable."),
     ] = None,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="Measure only this task. Repeatable.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Measure only the rows of this split.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Evaluate only this task. Repeatable.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Evaluate only the rows of this split.")] = None,
     validation: Annotated[
         list[Path] | None,
         typer.Option("--validation", help="Predictions on the validation split, to choose thresholds. One per model."),
@@ -65,7 +65,9 @@ def command(
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Reference model of the mean corruption errors.")
     ] = None,
-    matrix: Annotated[bool, typer.Option("--matrix", help="Cross-dataset matrix: one row per training set.")] = False,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Write a cross-dataset matrix with one row per training set.")
+    ] = False,
     cluster: Annotated[
         str,
         typer.Option(
@@ -77,13 +79,14 @@ def command(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
     title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="An older report.json, for conditions with 'against'.")
+        Path | None, typer.Option("--against", help="Earlier report.json for conditions with 'against'.")
     ] = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
             "--fail-if",
-            help="Condition such as PATH > NUMBER, or a YAML file of them; exit with code 3 if one holds. Repeatable.",
+            help="Condition such as PATH > NUMBER, or a YAML file of conditions; exit with code 3 if one is met. "
+            "Repeatable.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -96,7 +99,7 @@ def command(
     conditions = gate.read_conditions(fail_if or [])
     older = None if against is None else gate.read_report(against)
     if older is not None and not any(one.against for one in conditions):
-        raise InputError("--against needs a --fail-if that compares with it, such as 'PATH < against - 0.01'")
+        raise InputError("--against needs a --fail-if condition that uses it, such as 'PATH < against - 0.01'")
     found = audit(
         tables,
         out,
@@ -128,7 +131,7 @@ def command(
     try:
         failed = gate.failed_conditions(found.to_dict(), conditions, older) if conditions else []
     except InputError as error:
-        raise InputError(f"the gate was not applied, the report in {out} is complete: {error}") from None
+        raise InputError(f"the gate was not applied (the report in {out} is complete): {error}") from None
     for sentence in failed:
         typer.echo(f"auxface: gate failed: {sentence}", err=True)
     return GATE_FAILED if failed else 0
@@ -136,10 +139,10 @@ def command(
 
 def plan_command(
     report: Annotated[
-        Path | None, typer.Argument(help="report.json of an audit, or its folder: plan for its groups.")
+        Path | None, typer.Argument(help="report.json of an audit, or its folder; plan for the groups in it.")
     ] = None,
-    gap: Annotated[float, typer.Option("--gap", help="The gap to be shown, such as 0.05 for 5 points.")] = 0.05,
-    power: Annotated[float, typer.Option("--power", help="Probability that this gap is significant.")] = 0.8,
+    gap: Annotated[float, typer.Option("--gap", help="The gap to detect, such as 0.05 for 5 points.")] = 0.05,
+    power: Annotated[float, typer.Option("--power", help="Probability of detecting a gap of this size.")] = 0.8,
     value: Annotated[float, typer.Option("--value", help="Without a report: expected rate, such as accuracy.")] = 0.9,
     levels: Annotated[int, typer.Option("--levels", help="Without a report: number of levels of the group.")] = 2,
     per_cluster: Annotated[
@@ -170,8 +173,8 @@ def plan_command(
         return
     if (value, levels, per_cluster, correlation) != (0.9, 2, 1, 0.0):
         raise InputError(
-            "--value, --levels, --per-cluster and --correlation are for a plan without a report; remove them, since "
-            f"they are read from {report}"
+            "--value, --levels, --per-cluster and --correlation apply only without a report; remove them, since "
+            f"{report} holds these values"
         )
     planned = plan_audit(report, gap, power)
     if as_json:
@@ -194,7 +197,7 @@ def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:
     pairs = dict(one.split("=", 1) for one in given if "=" in one)
     if len(pairs) < len(given):
         wrong = next((one for one in given if "=" not in one), given[0])
-        raise InputError(f"{option} {wrong} must be {form}, and each name may occur once")
+        raise InputError(f"{option} {wrong} must have the form {form}, and each name may occur only once")
     return pairs
 
 

@@ -54,7 +54,7 @@ def shard(
     manifest: ManifestFile,
     out: Out,
     samples: Annotated[int, typer.Option("--samples", help="Images per shard.", min=1, max=100_000)] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the order of the images.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for the order of the images.", min=0)] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -11,12 +11,12 @@ from auxface.cli.options import Device, Json, Overwrite
 def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")] = Path("runs/demo"),
     faces: Annotated[int, typer.Option("--faces", help="Number of synthetic faces.", min=200, max=100_000)] = 4000,
-    epochs: Annotated[
-        int, typer.Option("--epochs", help="Passes over the training split, for each model.", min=1)
-    ] = 10,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the faces and of the trainings.", min=0)] = 0,
-    serve: Annotated[bool, typer.Option("--serve", help="Then serve the best model and open its page.")] = False,
-    port: Annotated[int, typer.Option("--port", help="Port of --serve; 0: any free port.", min=0, max=65535)] = 8000,
+    epochs: Annotated[int, typer.Option("--epochs", help="Number of training epochs of each model.", min=1)] = 10,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the synthetic faces and of the training runs.", min=0)
+    ] = 0,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the best model afterwards and open its page.")] = False,
+    port: Annotated[int, typer.Option("--port", help="Port for --serve; 0: any free port.", min=0, max=65535)] = 8000,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,

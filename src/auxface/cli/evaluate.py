@@ -17,7 +17,7 @@ def command(
         list[Path] | None,
         typer.Option("--onnx", help="An ONNX model to compare with the others. Repeatable."),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split to measure: train, val or test.")] = "test",
+    split: Annotated[str, typer.Option("--split", help="Split to evaluate: train, val or test.")] = "test",
     corruption: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,7 +43,7 @@ def command(
         int,
         typer.Option(
             "--explain",
-            help="Number of faces over which attention and reconstruction maps are averaged.",
+            help="Average attention and reconstruction maps over this number of faces.",
             min=0,
             max=10_000,
         ),
@@ -52,8 +52,8 @@ def command(
         str | None,
         typer.Option(
             "--pairs",
-            help="Measure verification instead, on LFW's pairs.txt, a table (path1, path2, same, fold), or all "
-            "pairs of an identity label.",
+            help="Evaluate verification instead: LFW's pairs.txt, a table (path1, path2, same, fold), or the "
+            "name of an identity label (all pairs).",
         ),
     ] = None,
     *,
@@ -115,7 +115,7 @@ def _verify(
     if unused:
         raise InputError(f"{unused[0]} does not apply to --pairs; remove it")
     if len(models) != 1:
-        raise InputError(f"--pairs measures one model directory, and {len(models)} are given")
+        raise InputError(f"--pairs evaluates one model directory; {len(models)} are given")
     report = verify(
         models[0], data, pairs, out, split=split, resamples=resamples, seed=seed, device=device, overwrite=overwrite
     )

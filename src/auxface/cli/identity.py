@@ -49,8 +49,10 @@ def search_command(
     embeddings: Annotated[Path, typer.Argument(help="A table written by auxface embed.")],
     image: Annotated[Path, typer.Argument(help="An image with one or more faces.")],
     k: Annotated[int, typer.Option("-k", help="Number of nearest faces.", min=1, max=1000)] = 10,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Page (.html) to write.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The model of the table, if it was moved.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model directory that made the table; needed if it was moved.")
+    ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,
     weights: WeightsFlag = None,

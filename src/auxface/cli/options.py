@@ -18,7 +18,10 @@ Unlabeled = Annotated[
     typer.Option("--unlabeled", help="Manifest whose training images are used without labels. Repeatable."),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an existing output; in a folder, only what auxface wrote there.")
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace an existing output. In a folder, only files that auxface wrote are replaced."
+    ),
 ]
 
 

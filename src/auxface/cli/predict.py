@@ -27,7 +27,7 @@ WeightsFlag = Annotated[
 
 def predict_command(
     model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
-    inputs: Annotated[list[str], typer.Argument(help="Images, videos, folders of both; URLs with --allow-urls.")],
+    inputs: Annotated[list[str], typer.Argument(help="Images, videos, or folders of them; URLs with --allow-urls.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write: tables, JSON, plots, overlays.")
     ] = None,
@@ -88,9 +88,9 @@ def explain_command(
     model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
     image: Annotated[Path, typer.Argument(help="The image.")],
     out: Out,
-    task: Annotated[str | None, typer.Option("--task", help="The task to explain; by default the first.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Task to explain; default: the first.")] = None,
     face: Annotated[
-        int | None, typer.Option("--face", help="Index of the one face to explain, from 0; by default all.", min=0)
+        int | None, typer.Option("--face", help="Index of the face to explain, from 0; default: all faces.", min=0)
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

@@ -11,7 +11,7 @@ import typer
 from auxface.cli.options import Json, Overwrite
 
 app = typer.Typer(
-    help="Read a data set as its owners publish it (or a table, or a folder) and write a manifest.",
+    help="Read a data set in its published form, a table or a folder, and write a manifest.",
     no_args_is_help=True,
 )
 
@@ -98,7 +98,12 @@ def _command(layout: Any, shared: dict[str, inspect.Parameter]) -> Callable[...,
 
     root = _parameter(
         "root",
-        Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set, or the list of layout 'table'.")],
+        Annotated[
+            Path,
+            typer.Argument(
+                metavar="ROOT", help="Folder of the data set; for layout 'table', the file that lists the images."
+            ),
+        ],
     )
     remaining = [parameter for flag, parameter in shared.items() if flag not in own_flags]
     parameters = [root, *remaining, *(_own_parameter(option) for option in layout.options)]

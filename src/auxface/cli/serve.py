@@ -20,10 +20,10 @@ def command(
         int, typer.Option("--workers", help="Number of processes, each with the model.", min=1, max=64)
     ] = 1,
     token: Annotated[
-        str | None, typer.Option("--token", envvar="AUXFACE_TOKEN", help="Clients must send it as a bearer token.")
+        str | None, typer.Option("--token", envvar="AUXFACE_TOKEN", help="Bearer token that clients must send.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="The model's audit: a report.html, or the folder with it.")
+        Path | None, typer.Option("--report", help="Audit of the model: a report.html, or its folder.")
     ] = None,
     max_megabytes: Annotated[
         float, typer.Option("--max-megabytes", help="Largest upload.", min=0.01)
@@ -35,7 +35,7 @@ def command(
         int, typer.Option("--max-frames", help="Largest number of frames to score per video.", min=1)
     ] = Settings.max_frames,
     max_seconds: Annotated[
-        float, typer.Option("--max-seconds", help="Longest time per request.", min=0.1)
+        float, typer.Option("--max-seconds", help="Time limit per request.", min=0.1)
     ] = Settings.max_seconds,
     queue: Annotated[
         int, typer.Option("--queue", help="Largest number of unfinished requests per process.", min=1)

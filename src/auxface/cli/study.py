@@ -22,7 +22,7 @@ class _DefaultToRun(TyperGroup):
 
 app = typer.Typer(
     cls=_DefaultToRun,
-    help="Run a grid of trainings and compare them with intervals: auxface study STUDY.yaml --out DIR",
+    help="Run a grid of training runs and compare them with intervals: auxface study STUDY.yaml --out DIR",
     no_args_is_help=True,
 )
 
@@ -38,18 +38,18 @@ def run(
         str | None, typer.Option("--budget", help="Time limit: 25m, 1h30m, 90s. Default: no limit.")
     ] = None,
     where: Annotated[
-        list[str] | None, typer.Option("--where", help="Execute runs with key=value only: task=emotion. Repeatable.")
+        list[str] | None, typer.Option("--where", help="Run only where key=value, such as task=emotion. Repeatable.")
     ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option("--data-root", help="Folder of the manifests; default: AUXFACE_DATA, else the study's folder."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Number of runs at a time, each in its own process.", min=1, max=256)
+        int, typer.Option("--jobs", "-j", help="Number of parallel runs, each in its own process.", min=1, max=256)
     ] = 1,
     device: Device = "auto",
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep every run's model in DIR/runs.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Execute failed runs again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat failed runs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Execute the runs that have no result in results.jsonl."""

@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 def plan_command(
     data: Annotated[Path, typer.Argument(help="Manifest (.parquet or .csv), or folder of shards.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Recipe file to write; default: only print.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Recipe file to write; default: print the plan only.")
+    ] = None,
     budget: Annotated[
         str, typer.Option("--budget", help="Time for planning and training on this machine: 30m, 1h30m, 90s.")
     ] = "30m",
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="Weights to start from: a safetensors file or a model directory; scratch: none."),
+        typer.Option(
+            "--start", help="Initial weights: a safetensors file or a model directory; scratch: random weights."
+        ),
     ] = None,
     unlabeled: Unlabeled = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Measure plain baselines, in about a minute.")
+        bool, typer.Option("--baselines/--no-baselines", help="Also evaluate simple baselines; takes about a minute.")
     ] = True,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -98,7 +102,8 @@ def train_command(
             or budget is not None
         ):
             raise InputError(
-                "--resume reads the recipe from the run's folder; give it with --data, --unlabeled, --device or --json"
+                "--resume reads the recipe from the run's folder; only --data, --unlabeled, --device and --json may "
+                "be added"
             )
         from auxface.training import train as training
 

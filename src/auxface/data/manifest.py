@@ -123,8 +123,8 @@ def check_manifest_output(path: Path, overwrite: bool) -> None:
             known = False
         if not known:
             raise InputError(
-                f"{beside} would be replaced by the header of {path.name}, and it is no such header; move it elsewhere "
-                "or choose another output"
+                f"{beside} is not a manifest header and would be replaced by the header of {path.name}; move it "
+                "elsewhere or choose another output"
             )
         refuse_existing(beside, overwrite)
 
@@ -174,7 +174,8 @@ def read_manifest(path: Path, *, allow_leaks: bool = False) -> Manifest:
         path = path / "manifest.parquet"
     elif path.is_dir():
         raise InputError(
-            f"{path}: neither a manifest nor a complete folder of 'auxface data shard' (shards.json is missing)"
+            f"{path}: neither a manifest nor a complete folder of shards from 'auxface data shard' (shards.json is "
+            "missing)"
         )
     if not path.is_file():
         raise InputError(f"{path}: no such manifest; write one with 'auxface prepare'")
@@ -324,7 +325,7 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
 def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ...], dict[str, Any] | None]:
     if not isinstance(raw, dict) or raw.get("version") != VERSION:
         found = repr(raw.get("version"))[:40] if isinstance(raw, dict) else "none"
-        raise InputError(f"{path}: the manifest's header must have version {VERSION}; it has {found}")
+        raise InputError(f"{path}: the manifest's header has version {found}; expected {VERSION}")
     try:
         labels = {
             str(name): Label(what["kind"], tuple(map(str, what.get("classes", ()))))
@@ -336,6 +337,6 @@ def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ..
             raise TypeError
     except (KeyError, TypeError, AttributeError):
         raise InputError(
-            f"{path}: labels, groups or crop of the header do not have the form of docs/formats.md"
+            f"{path}: the header's labels, groups or crop are not in the format that docs/formats.md specifies"
         ) from None
     return labels, groups, crop

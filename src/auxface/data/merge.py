@@ -115,7 +115,7 @@ def join_manifests(parts: Mapping[str, Manifest]) -> Manifest:
         refuse_shards(part, Path(name))
         if part.crop != parts[first].crop:
             raise InputError(
-                f"{name}: its faces were cropped with {_crop(part)}, those of {first} with {_crop(parts[first])}; "
+                f"{name}: faces were cropped with {_crop(part)}, but those of {first} with {_crop(parts[first])}; "
                 "prepare both with the same --faces options"
             )
     owners = _owners(parts)
@@ -146,8 +146,8 @@ def _join_labels(parts: Mapping[str, Manifest]) -> dict[str, Label]:
                 continue
             if known.kind != label.kind:
                 raise InputError(
-                    f"{file}: label '{name}' is {label.kind}, and {known.kind} in {stated[name]}; labels of one name "
-                    "must be of one kind; prepare one of them with another name"
+                    f"{file}: label '{name}' is {label.kind}, but {known.kind} in {stated[name]}; labels with the "
+                    "same name must have the same kind; prepare one of them under another name"
                 )
             # Class names are stored as text; a binary label is stored as 0 and 1, so their order matters.
             equal = label.classes == known.classes if label.kind == "binary" else {*label.classes} == {*known.classes}

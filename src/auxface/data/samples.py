@@ -132,7 +132,7 @@ def clip_sampling(recipe: Recipe) -> ClipSampling:
     """
     chosen, encoder = recipe.sampled_clips, recipe.encoder
     if encoder.num_frames is None:
-        raise ValueError("a recipe with an image encoder samples no clips")
+        raise ValueError("a recipe with an image encoder cannot sample clips")
     return ClipSampling(
         encoder.num_frames, chosen.stride, chosen.per_video, encoder.image_size, encoder.evaluation_crop
     )

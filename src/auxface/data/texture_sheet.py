@@ -86,7 +86,7 @@ def texture_sheet(
     refuse_existing(out, overwrite)
     parameters = read_settings(settings)
     if parameters and descriptor is None:
-        raise InputError("--set is a parameter of one descriptor; name it with --descriptor")
+        raise InputError("--set applies to one descriptor; name it with --descriptor")
     gray = _gray(image)
     step = -(-max(gray.shape) // SHEET_SIDE)
     gray = np.ascontiguousarray(gray[::step, ::step])

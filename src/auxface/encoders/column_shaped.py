@@ -100,11 +100,11 @@ def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
     if options.image_size % side:
         below = options.image_size // side * side
         raise InputError(
-            f"encoder '{options.name}' has patches of {side} pixels, which do not tile {options.image_size}; "
-            f"encoder.image_size can be {below} or {below + side}, or set encoder.patch_size"
+            f"encoder '{options.name}' has patches of {side} pixels, which do not divide image_size "
+            f"{options.image_size}; encoder.image_size can be {below} or {below + side}, or set encoder.patch_size"
         )
     if options.positions is not None and vit.pos_embed is None:
-        raise InputError(f"encoder '{options.name}' adds no positions to its tokens; remove encoder.positions")
+        raise InputError(f"encoder '{options.name}' has no position embeddings; remove encoder.positions")
     if not options.pretrained:
         _initialize(vit)
         if vit.pos_embed is not None and options.positions != "learned":

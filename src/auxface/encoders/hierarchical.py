@@ -106,7 +106,9 @@ class HierarchicalEncoder(MaskableEncoder):
         tokens = _tokens_of_blank_image(backbone, image_size)
         side = round(tokens.shape[1] ** 0.5)
         if side**2 != tokens.shape[1] or image_size % side:
-            raise ValueError(f"its last feature map has {tokens.shape[1]} positions, which do not tile the image")
+            raise ValueError(
+                f"its last feature map has {tokens.shape[1]} positions, which do not form a square grid over the image"
+            )
         if side < 2:
             raise ValueError("its last feature map is a single position")
         super().__init__((side, side), tokens.shape[2], image_size // side, mean, std)

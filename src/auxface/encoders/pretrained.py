@@ -113,7 +113,9 @@ def cached_weights(name: str) -> Path | None:
     if path is None or not path.is_file():
         return None
     if name in PINNED and not _sha256(path).startswith(PINNED[name]):
-        raise InputError(f"{path}: its SHA-256 does not begin with {PINNED[name]}; delete the file")
+        raise InputError(
+            f"{path}: its SHA-256 does not begin with {PINNED[name]}; delete the file to download it again"
+        )
     return path
 
 
@@ -140,7 +142,7 @@ def packaged_weights() -> Path:
         )
     path = Path(next(iter(package.submodule_search_locations))) / _PACKAGE_FILE
     if not path.is_file() or _sha256(path) != _PACKAGE_SHA256:
-        raise InputError(f"{path}: expected a file with SHA-256 {_PACKAGE_SHA256}; install {_PACKAGE_NAME} 0.1.0 again")
+        raise InputError(f"{path}: expected a file with SHA-256 {_PACKAGE_SHA256}; reinstall {_PACKAGE_NAME} 0.1.0")
     # The tensors are in the order of timm's, under other names.
     names = timm.create_model(PACKAGED_ENCODER).state_dict()
     tensors = torch.load(path, map_location="cpu", weights_only=True).values()
@@ -161,8 +163,8 @@ def initial_weights_file(options: Encoder) -> str | Path | None:
     half = (0.5, 0.5, 0.5)
     if options.name.partition(".")[0] != PACKAGED_ENCODER or options.mean != half or options.std != half:
         raise InputError(
-            f"encoder.init_from {PACKAGED}: these weights are of {PACKAGED_ENCODER} with mean and std {list(half)}, "
-            f"not of {options.name} with mean {list(options.mean)} and std {list(options.std)}"
+            f"encoder.init_from {PACKAGED}: these weights are for {PACKAGED_ENCODER} with mean and std {list(half)}, "
+            f"not for {options.name} with mean {list(options.mean)} and std {list(options.std)}"
         )
     return packaged_weights()
 

@@ -74,10 +74,11 @@ class VideoEncoder(MaskableEncoder):
     ) -> None:
         if frames % tubelet or image_size % patch_size:
             raise ValueError(
-                f"tubelets of {tubelet} frames and {patch_size} pixels do not tile {frames} frames of {image_size}"
+                f"tubelets of {tubelet} frames and {patch_size} pixels do not divide {frames} frames of {image_size} "
+                "pixels"
             )
         if width % heads:
-            raise ValueError(f"{heads} heads do not divide a width of {width}")
+            raise ValueError(f"width {width} must be a multiple of heads {heads}")
         side = image_size // patch_size
         super().__init__((side, side), width, patch_size, mean, std)
         self.grid = (frames // tubelet, side, side)  # pyright: ignore[reportAttributeAccessIssue]
@@ -165,7 +166,7 @@ def build_video(options: Encoder) -> VideoEncoder:
     tokens = options.num_frames // tubelet * (options.image_size // side) ** 2
     if tokens > MAX_TOKENS:
         raise InputError(
-            f"encoder '{options.name}': a clip would have {tokens} tokens, at most {MAX_TOKENS} are allowed; use "
+            f"encoder '{options.name}': a clip would have {tokens} tokens; at most {MAX_TOKENS} are allowed; use "
             "fewer or smaller frames, or larger patches"
         )
     try:

@@ -41,7 +41,7 @@ def plan_audit(
         [('fake', 'sex', ['F', 'M'])]
     """
     if not SMALLEST_GAP <= gap < 1:
-        raise InputError(f"gap is {gap:g}; expected a number from {SMALLEST_GAP} to below 1, such as 0.05 for 5 points")
+        raise InputError(f"gap is {gap:g}; expected at least {SMALLEST_GAP} and less than 1, such as 0.05 for 5 points")
     try:
         check_power(power)
     except TableError as error:
@@ -60,11 +60,13 @@ def plan_audit(
                     found.append(entry | _planned(name, named[name], gap, power))
                 elif CROSS not in group:
                     why = next(
-                        (one["why"] for one in named.values() if "why" in one), "the report has no power of gaps"
+                        (one["why"] for one in named.values() if "why" in one), "the report holds no power of its gaps"
                     )
                     found.append(entry | {"why": why})
     if not found:
-        raise InputError("the report has no groups; audit a table with --group, or plan with --value and --levels")
+        raise InputError(
+            "the report has no groups; audit the table with --group, or plan without a report (--value, --levels)"
+        )
     return found
 
 

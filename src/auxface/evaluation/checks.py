@@ -127,8 +127,8 @@ def _check_weights(frame: pd.DataFrame, where: str) -> None:
         if len(wrong):
             value = frame["weight"].iloc[wrong[0]]
             raise TableError(
-                f"{where}: row {int(wrong[0]) + 1} of 'weight' is not a number of at least 0: {value!s:.40}; correct "
-                "it, or omit --weight"
+                f"{where}: row {int(wrong[0]) + 1} of 'weight' holds {value!s:.40}; expected a number of at least 0; "
+                "correct it, or omit --weight"
             )
         with np.errstate(over="ignore"):
             total = weight.sum()
@@ -152,15 +152,14 @@ def _range_hint(score: np.ndarray) -> str:
     """Return a hint on what scores outside [0, 1] may be."""
     low, high = float(np.nanmin(score)), float(np.nanmax(score))
     if np.isinf(score).any():
-        return "expected a probability; leave the field empty if the sample was not scored"
+        return "expected a probability; leave the cell empty if the sample was not scored"
     if low >= -1 and high <= 1:
         return (
-            "if they are similarities of pairs, add --kind verification; otherwise move them to [0, 1], such as "
-            "(1 + s) / 2"
+            "for similarities of pairs add --kind verification; otherwise map the scores to [0, 1], such as (1 + s) / 2"
         )
     if low >= 0 and 2 < high <= 100:
-        return "if they are percentages, divide them by 100; expected probabilities"
-    return "expected probabilities, not logits; apply a sigmoid or softmax to logits"
+        return "expected probabilities; divide percentages by 100"
+    return "expected probabilities; apply a sigmoid or softmax to logits"
 
 
 def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
@@ -204,8 +203,8 @@ def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
     if partly.any():
         row = int(np.flatnonzero(partly)[0])
         raise TableError(
-            f"{where}: row {row + 1} has scores for some classes of task '{task.name}' and none for others "
-            f"({int(partly.sum())} rows do); give all scores, or none if the sample was not scored"
+            f"{where}: row {row + 1} has scores for some classes of task '{task.name}' but not for others "
+            f"({int(partly.sum())} rows do); give all of its scores, or none if the sample was not scored"
         )
 
 

@@ -172,7 +172,7 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
     for option, value in given.items():
         if value:
             task = next(name for name in names if name.startswith("true."))
-            raise TableError(f"{where}: {option} needs --true, such as --true {task}; or leave out both")
+            raise TableError(f"{where}: {option} needs --true, such as --true {task}; otherwise omit both")
 
 
 def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:
@@ -284,9 +284,7 @@ def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
     wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(wrong):
         row = int(wrong[0])
-        raise TableError(
-            f"{where}: row {row + 1} of '{name}' holds {values[row]:g}; a weight is a number of at least 0"
-        )
+        raise TableError(f"{where}: row {row + 1} of '{name}' holds {values[row]:g}; expected a weight of at least 0")
     if not values.sum():
         raise TableError(f"{where}: all weights in '{name}' are 0")
     return pd.Series(values, index=column.index)

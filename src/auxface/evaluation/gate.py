@@ -107,7 +107,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError:
-        raise InputError(f"{path}: is not JSON; expected the report.json of an earlier audit") from None
+        raise InputError(f"{path}: not JSON; expected the report.json of an earlier audit") from None
     if not isinstance(report, dict) or not {"tasks", "models"} & set(report):
         raise InputError(f"{path}: expected the report.json of an audit, with 'tasks' or 'models'")
     return report
@@ -171,7 +171,7 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
     if at is None:
         return None, str(parent.get("why") or "it was not measured")
     if isinstance(at, Mapping) and "value" in at:
-        raise InputError(f"'{path}' is a metric; add .value, .low or .high")
+        raise InputError(f"'{path}' is a metric, not a number; append .value, .low or .high")
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise InputError(f"'{path}' holds no number; name a value, such as {_EXAMPLE}")
     return float(at), ""

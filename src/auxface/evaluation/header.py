@@ -32,9 +32,7 @@ def parse_header(text: bytes, where: Path) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise TableError(f"{where}: the header 'auxface' must be a JSON object")
     if header.get("version", VERSION) != VERSION:
-        raise TableError(
-            f"{where}: header version {header['version']} is not known; this program reads version {VERSION}"
-        )
+        raise TableError(f"{where}: header version {header['version']} is not supported; expected version {VERSION}")
     return header
 
 
@@ -61,10 +59,10 @@ def parse_origin(header: dict[str, Any], where: Path) -> tuple[dict[str, int], d
         provenance = dict(header.get("provenance") or {})
     except (AttributeError, OverflowError, TypeError, ValueError):
         raise TableError(
-            f"{where}: 'left_out' and 'provenance' in the header must be objects; left_out maps reasons to counts"
+            f"{where}: 'left_out' and 'provenance' in the header must be JSON objects; left_out maps reasons to counts"
         ) from None
     if any(count < 0 for count in left_out.values()):
-        raise TableError(f"{where}: a count in 'left_out' of the header is below zero")
+        raise TableError(f"{where}: a count in 'left_out' of the header is negative")
     return left_out, provenance
 
 

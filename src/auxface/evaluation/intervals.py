@@ -109,7 +109,7 @@ def draw_resamples(clusters: int, resamples: int, seed: int) -> Resampling:
         ValueError: no clusters, or fewer than 1 resample.
     """
     if clusters < 1 or resamples < 1:
-        raise ValueError("a bootstrap needs at least one cluster and one resample")
+        raise ValueError("the bootstrap needs at least one cluster and one resample")
     generator = np.random.default_rng(seed)
     bundle = np.arange(clusters)
     if clusters > BUNDLES:

@@ -45,8 +45,8 @@ def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Colum
     present = [name for name in CONDITION if name in predictions.frame.columns]
     if present:
         raise TableError(
-            f"{_name(path)}: it has a column '{present[0]}', so it holds predictions on corrupted images; pass it "
-            "as robustness (--robustness)"
+            f"{_name(path)}: the column '{present[0]}' marks predictions on corrupted images; pass the table with "
+            "--robustness"
         )
     check_predictions(predictions, _name(path))
     return predictions
@@ -113,9 +113,7 @@ def split_conditions(predictions: Predictions, where: str = "predictions") -> di
                 f"{where}: column '{name}' is missing; predictions on corrupted images need corruption and severity"
             )
         if frame[name].isna().any() or (frame[name].astype(str) == "").any():
-            raise TableError(
-                f"{where}: some rows have no '{name}'; predictions on clean images belong in the main table"
-            )
+            raise TableError(f"{where}: some rows have no '{name}'; move predictions on clean images to the main table")
     found: dict[str, dict[Severity, Predictions]] = {}
     for key, rows in frame.groupby(list(CONDITION), sort=False, observed=True):
         corruption, severity = map(text_of, key)
@@ -183,7 +181,8 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
     if found.header.get("tasks"):
         if columns.positive is not None or columns.kind is not None:
             raise TableError(
-                f"{where}: --positive and --kind cannot be applied; the header of the table states the tasks"
+                f"{where}: --positive and --kind do not apply, since the header of the table defines the tasks; "
+                "remove them"
             )
         tasks = parse_tasks(found.header, Path(where))
     else:

@@ -83,7 +83,7 @@ def metric_by_group(
     partition = by_column("group", pd.Series(np.asarray(group, dtype=object)))
     if not len(true) or {len(given), len(clusters), len(partition.code)} != {len(true)}:
         raise ValueError(
-            f"y_true, y, group and cluster must have the same length and at least one sample; they have {len(true)}, "
+            f"y_true, y, group and cluster must have equal lengths of at least 1; they have {len(true)}, "
             f"{len(given)}, {len(partition.code)} and {len(clusters)}"
         )
     metric = metric_from_function("metric", function, of="score", higher_is_better=higher_is_better, bounds=bounds)

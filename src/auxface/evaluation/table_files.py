@@ -158,7 +158,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     given = next(csv.reader([line], delimiter=between, skipinitialspace=padded), [])
     names = [name.strip() for name in given]
     if given and all(_is_number(name) for name in names):
-        raise TableError(f"{path}: the first line holds numbers; expected a header line with the names of the columns")
+        raise TableError(f"{path}: the first line holds numbers; expected a header line with column names")
     chosen = used(names)
     _check_repeated(path, names, chosen)
     _check_lengths(path, text, between, len(names))
@@ -184,7 +184,7 @@ def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
     for row, fields in enumerate(csv.reader(lines, delimiter=between)):
         if row and any(field.strip() for field in fields[columns:]):
             raise TableError(
-                f"{path}: row {row} has {len(fields)} fields, and the header has {columns}; put fields that contain "
+                f"{path}: row {row} has {len(fields)} fields, but the header has {columns}; put fields that contain "
                 f"'{between}' in quotes"
             )
 
@@ -262,8 +262,8 @@ def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
 def _check_unpacked(path: Path, size: int) -> None:
     if size > _MOST_UNPACKED:
         raise TableError(
-            f"{path}: it unpacks to more than {_MOST_UNPACKED // 2**30} GB, the limit for compressed tables; save it "
-            "as Parquet"
+            f"{path}: the uncompressed size exceeds {_MOST_UNPACKED // 2**30} GB, the limit for compressed tables; "
+            "save it as Parquet"
         )
 
 

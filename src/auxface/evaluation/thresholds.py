@@ -59,9 +59,9 @@ def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = DEFAULT_RU
     """
     y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
     if y.shape != score.shape or y.ndim != 1 or not np.isin(y, (0, 1)).all() or len(np.unique(y)) != 2:
-        raise ValueError("y must hold both 0 and 1, and score as many numbers as y")
+        raise ValueError("y must hold both 0 and 1, and score must have the length of y")
     if not np.isfinite(score).all():
-        raise ValueError("some scores are not finite")
+        raise ValueError("scores must be finite")
     alarm, hit, edge = roc_curve(y, score, drop_intermediate=False)
     if rule == "balanced_accuracy":
         place = int(np.argmax(hit - alarm))
@@ -183,9 +183,9 @@ def _last_good(value: np.ndarray, right: np.ndarray, accuracy: float) -> float |
 def _checked(y: np.ndarray, score: np.ndarray, accuracy: float) -> tuple[np.ndarray, np.ndarray]:
     y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
     if y.ndim != 1 or not len(y) or y.shape != score.shape or not np.isin(y, (0, 1)).all():
-        raise ValueError("expected labels of 0 and 1, [N], and as many scores")
+        raise ValueError("expected labels [N] of 0 and 1, and scores [N]")
     if not np.isfinite(score).all():
-        raise ValueError("some scores are not finite")
+        raise ValueError("scores must be finite")
     if not 0 < accuracy <= 1:
         raise ValueError(f"accuracy must lie in (0, 1], not {accuracy:g}")
     return y, score

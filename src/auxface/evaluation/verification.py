@@ -84,7 +84,7 @@ def measure_pairs(
     """
     same = np.asarray(pairs.same, dtype=bool)
     if same.all() or not same.any() or not np.isfinite(pairs.similarity).all():
-        raise ValueError("expected pairs of one person and pairs of two people, with finite similarities")
+        raise ValueError("expected genuine and impostor pairs (same and different person) with finite similarities")
     people = _People(pairs, resamples, seed)
     curve = _Curve(pairs.similarity, same)
     names = ["auc", "eer", *(f"tar_at_far_{rate:g}" for rate in FALSE_ACCEPT_RATES)]
@@ -132,7 +132,7 @@ def choose_pair_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     """
     same = np.asarray(same, dtype=bool)
     if same.all() or not same.any():
-        raise ValueError("expected pairs of one person and pairs of two people")
+        raise ValueError("expected genuine and impostor pairs (same and different person)")
     curve = _Curve(np.asarray(similarity, dtype=float), same)
     fmr, fnmr = curve.error_rates(np.ones(len(same)))
     return float(curve.thresholds[int(np.argmin(fmr + fnmr))])

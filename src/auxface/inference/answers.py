@@ -104,7 +104,7 @@ def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
         InputError: a logit is not a finite number.
     """
     if not np.isfinite(logits).all():
-        raise InputError(f"the model's scores of task '{task.name}' are not finite numbers; its weights are damaged")
+        raise InputError(f"the model's scores for task '{task.name}' are not finite; its weights are corrupt")
     return probabilities(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 

@@ -86,10 +86,10 @@ class Embedder:
         warn: Callable[[str], None] = print_note,
     ) -> None:
         if str(model).endswith(".onnx"):
-            raise InputError(f"{model}: an exported file has no embeddings; give the model directory")
+            raise InputError(f"{model}: an exported file has no embeddings; use the model directory")
         saved = fetch_model(model)
         if saved.config.recipe.encoder.num_frames is not None:
-            raise InputError(f"{model}: the model takes video clips; embeddings are of images")
+            raise InputError(f"{model}: the model takes video clips; embeddings need a model of images")
         self.scorer = TorchScorer(saved, device)
         self.config = saved.config
         self.cropper = Predictor(self.scorer, faces=faces, detector=detector, weights=weights, warn=warn)
@@ -165,7 +165,7 @@ def embed(
         raise InputError(f"{source}: no such folder, image or manifest")
     is_manifest = source.suffix.lower() in (".parquet", ".csv") or (source / "shards.json").is_file()
     if split is not None and not is_manifest:
-        raise InputError(f"{source}: --split {split} is for a manifest, which this is not; remove it")
+        raise InputError(f"{source}: not a manifest, so --split {split} does not apply; remove it")
     embedder = Embedder(model, device=device, faces=faces, detector=detector, weights=weights)
     if is_manifest:
         manifest = read_manifest(source)
@@ -174,7 +174,7 @@ def embed(
         made = _embed_files(embedder, source)
     if not len(made.table):
         reason = f" ({made.skipped['reason'].iloc[0]})" if len(made.skipped) else ""
-        raise InputError(f"{source}: no image has a face that can be embedded{reason}")
+        raise InputError(f"{source}: no face could be embedded in any image{reason}")
     write_embeddings(made, out)
     return made
 

@@ -110,7 +110,8 @@ def evaluate(
     video_model = next((model.name for model in loaded if model.config.recipe.encoder.num_frames is not None), None)
     if explain and video_model is not None:
         raise InputError(
-            f"{video_model}: saliency maps are averaged over images, but the model takes video clips; omit --explain"
+            f"{video_model}: --explain averages saliency maps over images, but this model takes video clips; remove "
+            "--explain"
         )
     manifest = read_manifest(data)
     refuse_inputs_inside(out, [data, *paths.values(), *onnx, *manifest.paths()])
@@ -188,7 +189,8 @@ def _check_options(
         raise InputError(f"baseline '{baseline}' is not among the models ({', '.join(names)})")
     if perturbed and set(perturbed) <= set(ATTACKS) and all(map(_cannot_be_attacked, models)):
         raise InputError(
-            f"{', '.join(perturbed)}: attacks need gradients, which none of {', '.join(names)} has; omit the attacks"
+            f"{', '.join(perturbed)}: attacks need gradients, which none of the models ({', '.join(names)}) provides; "
+            "omit the attacks"
         )
 
 

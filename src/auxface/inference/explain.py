@@ -141,7 +141,7 @@ def explain(
     from auxface.inference.explain import explanation_figure
 
     if out.suffix.lower() != ".png":
-        raise InputError(f"{out}: an explanation is written as PNG; name a file that ends in .png")
+        raise InputError(f"{out}: the name of an explanation must end in .png")
     refuse_existing(out, overwrite)
     check_device(device)
     predictor = Predictor.from_pretrained(
@@ -180,14 +180,14 @@ def explain_image(
             be read.
     """
     if not isinstance(predictor.scorer, TorchScorer):
-        raise InputError("an exported model has no gradients to explain with; use its model directory")
+        raise InputError("explanations need gradients, which an exported model lacks; use the model directory")
     record = _task_record(predictor.config.tasks, task)
     crops, reason = predictor.crop_faces(image)
     if not crops:
         raise InputError(f"nothing to explain: {reason}")
     if face is not None:
         if not 0 <= face < len(crops):
-            raise InputError(f"face {face} does not exist; the image has {len(crops)}, counted from 0")
+            raise InputError(f"face {face} does not exist; the image has {len(crops)} (the first is face 0)")
         crops = [crops[face]]
     answers = predictor.predict_crops([crop.pixels for crop in crops])
     with full_precision(next(predictor.scorer.model.parameters()).device):

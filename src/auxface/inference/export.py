@@ -112,7 +112,7 @@ def export_model(
     if int8 != "none" and format != "onnx":
         raise InputError("int8 needs ONNX Runtime; use --format onnx")
     if int8 == "static" and calibration is None:
-        raise InputError("static quantization needs images to measure ranges; name a manifest or folder: --calibrate")
+        raise InputError("static quantization needs calibration images; name a manifest or folder with --calibrate")
     module = ExportedModel(SavedModel(saved.model.cpu(), saved.config))
     # Two images, since torch.export treats a batch of one as a constant.
     example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
@@ -283,7 +283,7 @@ def _calibration_images(path: Path, recipe: Recipe) -> np.ndarray:
         images = load_samples(read_manifest(path).only("val"), "val", recipe).images
         return images[np.unique(np.linspace(0, len(images) - 1, _MAX_CALIBRATION_IMAGES).round().astype(int))]
     if recipe.encoder.num_frames is not None:
-        raise InputError(f"{path}: a model of video clips is calibrated on videos; name a manifest")
+        raise InputError(f"{path}: a video model is calibrated on video clips; name a manifest")
     images = []
     for file in list_files(path):
         try:
@@ -293,5 +293,5 @@ def _calibration_images(path: Path, recipe: Recipe) -> np.ndarray:
         if len(images) == _MAX_CALIBRATION_IMAGES:
             break
     if not images:
-        raise InputError(f"{path}: the folder has no image that can be read")
+        raise InputError(f"{path}: the folder has no readable image")
     return np.stack(images)

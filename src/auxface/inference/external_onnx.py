@@ -43,8 +43,8 @@ def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -
         return OnnxModel(path, device)
     if reference is None:
         raise InputError(
-            f"{path}: this file was not exported by auxface, so its tasks are unknown; also name a model directory "
-            "with the same tasks"
+            f"{path}: auxface did not export this file, so its tasks are unknown; also name a model directory with "
+            "the same tasks"
         )
     return ExternalOnnx(Path(path), session, reference)
 
@@ -135,7 +135,9 @@ class ExternalOnnx:
         # ONNX Runtime's exceptions have no common base class but Exception.
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise InputError(f"{self.path}: fails on images of shape {list(values.shape)} ({reason})") from None
+            raise InputError(
+                f"{self.path}: the model fails on images of shape {list(values.shape)} ({reason})"
+            ) from None
 
     def _class_columns(self, task: TaskRecord, output: np.ndarray, rows: int) -> np.ndarray:
         """Return an output as float32 [rows, classes], in the order of the task's classes."""
@@ -189,10 +191,10 @@ def _find_input(path: Path, session: Any, default_size: int) -> tuple[Any, bool,
     height, width = sides[:2] if channels_last else sides[1:]
     known = {side for side in (height, width) if isinstance(side, int)}
     if len(known) > 1:
-        raise InputError(f"{path}: its images are {height} by {width}; expected square images")
+        raise InputError(f"{path}: its input images are {height} by {width}; expected square images")
     size = known.pop() if known else default_size
     if not 16 <= size <= 1024:
-        raise InputError(f"{path}: its images have {size} pixels a side; expected 16 to 1024")
+        raise InputError(f"{path}: its input images have a side of {size} pixels; expected 16 to 1024")
     return inputs[0], channels_last, size, batch if isinstance(batch, int) and batch > 0 else None
 
 

@@ -144,13 +144,14 @@ def import_onnxruntime() -> Any:
 def _read_metadata(metadata: dict[str, str], path: Path) -> tuple[ModelConfig, str]:
     """Return the configuration in a file's metadata, and its quantization: ``none``, ``dynamic`` or ``static``."""
     if METADATA not in metadata:
-        raise InputError(f"{path}: this ONNX file was not exported by auxface (no '{METADATA}' in its metadata)")
+        raise InputError(f"{path}: auxface did not export this ONNX file (no '{METADATA}' in its metadata)")
     try:
         content: Any = json.loads(metadata[METADATA])
         return ModelConfig.model_validate_json(json.dumps(content["config"])), str(content.get("int8", "none"))
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
-            f"{path}: its metadata is not a valid model configuration of this version; export the model again"
+            f"{path}: its metadata is not a valid model configuration for this version of auxface; export the model "
+            "again"
         ) from None
 
 

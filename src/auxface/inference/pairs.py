@@ -48,7 +48,7 @@ def read_pairs(pairs: Path | str, manifest: Manifest) -> pd.DataFrame:
         return _from_names(found, manifest, path)
     missing = [name for name in ("path1", "path2", "same") if name not in found.columns]
     if missing:
-        raise InputError(f"{path}: column '{missing[0]}' is missing; expected path1, path2, same and perhaps fold")
+        raise InputError(f"{path}: column '{missing[0]}' is missing; expected path1, path2, same and optionally fold")
     rows = _rows_by_path(manifest, [*found["path1"].astype(str), *found["path2"].astype(str)], path)
     return _numbered(found, rows, path)
 
@@ -73,7 +73,7 @@ def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataF
     rows = keyed if None in stems and keyed.count(None) < stems.count(None) else stems
     if None in rows:
         name, number = sides[rows.index(None)]
-        raise InputError(f"{path}: image {number} of {name} is not in this split of the manifest")
+        raise InputError(f"{path}: the split of the manifest has no image {number} of {name}")
     return _numbered(found, [row for row in rows if row is not None], path)
 
 

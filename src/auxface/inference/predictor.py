@@ -294,7 +294,9 @@ class Predictor:
 
     def _torch_scorer(self) -> TorchScorer:
         if not isinstance(self.scorer, TorchScorer):
-            raise InputError("an exported model cannot be written as a model directory; load the directory instead")
+            raise InputError(
+                "an exported model cannot be saved as a model directory; load the original directory instead"
+            )
         return self.scorer
 
 

@@ -119,8 +119,8 @@ def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
     name, config = model.name, model.config
     if config.selection is not None and config.selection.split == split != "val":
         raise InputError(
-            f"{name}: this model was selected on split '{split}', so its figures there would be too good; choose "
-            "another split"
+            f"{name}: this model was selected on split '{split}', so results on it would be biased; choose another "
+            "split"
         )
     for task in config.tasks:
         label = manifest.labels.get(task.name)
@@ -131,8 +131,8 @@ def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
             )
         if label.kind != task.kind or not _matches(label, task):
             raise InputError(
-                f"{name}: the model has '{task.name}' as {task.kind} with {', '.join(task.classes)}; the "
-                f"manifest has {label.kind} with {', '.join(label.classes)}"
+                f"{name}: task '{task.name}' is {task.kind} with {', '.join(task.classes)} in the model; the label in "
+                f"the manifest is {label.kind} with {', '.join(label.classes)}"
             )
 
 

@@ -115,11 +115,15 @@ def search(
     gallery = read_embeddings(embeddings)
     place = gallery.header["model"] if model is None else model
     if model is None and not Path(place).exists():
-        raise InputError(f"{embeddings}: its model {place} is not there; name the model directory with --model")
+        raise InputError(
+            f"{embeddings}: the model {place} of this table does not exist; name the model directory with --model"
+        )
     embedder = Embedder(place, device=device, faces=faces, detector=detector, weights=weights)
     known, own = gallery.header.get("weights"), embedder.header["weights"]
     if known != own:
-        raise InputError(f"{embeddings}: made with other weights than those of {place}; run 'auxface embed' again")
+        raise InputError(
+            f"{embeddings}: the table was made with different weights than {place} has; run 'auxface embed' again"
+        )
     crops, reason = embedder.crop_faces(image)
     if not crops:
         raise InputError(f"{image}: {reason}")

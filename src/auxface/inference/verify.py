@@ -99,7 +99,7 @@ def verify(
     table, lost = _readable(table, rows, samples)
     if table["same"].all() or not table["same"].any():
         raise InputError(
-            f"{pairs}: the {len(table)} usable pairs are of one kind; expected pairs of one person and of two"
+            f"{pairs}: the {len(table)} usable pairs are all genuine or all impostor pairs; expected both kinds"
         )
     people = _people(samples.manifest)
     features = _features(embedder, samples.images)
@@ -145,7 +145,7 @@ def _refuse_seen(embedder: Embedder, manifest: Manifest, model: Path, split: str
     selection, known = embedder.config.selection, embedder.config.provenance.get("manifest_hash")
     if known == manifest.hash and split != "test":
         used = "trained" if split == "train" else "selected, and its threshold chosen,"
-        raise InputError(f"{model}: the model was {used} on split '{split}', so its figures there would be too good")
+        raise InputError(f"{model}: the model was {used} on split '{split}', so results on it would be biased")
     if selection is not None and selection.split == split != "val":
         raise InputError(f"{model}: the model was selected on split '{split}'; choose another split")
 

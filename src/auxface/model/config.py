@@ -171,7 +171,7 @@ class ModelConfig(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":
         if not self.tasks and self.recipe.trains_tasks and self.recipe.primary.kind == "classification":
-            raise ValueError("the model has no task, and its recipe trains tasks")
+            raise ValueError("the model has no task, but its recipe trains tasks")
         return self
 
     def require_tasks(self, name: str | Path) -> None:
@@ -185,8 +185,8 @@ class ModelConfig(BaseModel):
         """
         if not self.tasks and self.recipe.trains_tasks:
             raise InputError(
-                f"{name}: the model gives embeddings and predicts no label; use 'auxface embed', 'auxface search' or "
-                "'auxface evaluate --pairs'"
+                f"{name}: the model computes embeddings and predicts no label; use 'auxface embed', 'auxface search' "
+                "or 'auxface evaluate --pairs'"
             )
         if not self.tasks:
             raise InputError(

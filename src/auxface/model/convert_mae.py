@@ -188,12 +188,12 @@ def _convertible_parts(model: "JointModel") -> tuple[ColumnShapedEncoder, Recons
         encoder.vit.global_pool != "token"
     ):
         raise InputError(
-            f"encoder '{model.recipe.encoder.name}' cannot be written as ViTMAE, which is a plain Vision Transformer "
+            f"encoder '{model.recipe.encoder.name}' cannot be saved as ViTMAE, which is a plain Vision Transformer "
             "with a class token"
         )
     auxiliary = dict(model.auxiliaries).get("reconstruction")
     if not isinstance(auxiliary, Reconstruction) or list(auxiliary.outputs) != ["rgb"]:
-        raise InputError("ViTMAE reconstructs RGB alone; this model does not")
+        raise InputError("ViTMAE reconstructs only RGB; this model has other targets or no decoder")
     return encoder, auxiliary
 
 
@@ -274,7 +274,7 @@ def _videomae_config(model: "JointModel") -> dict[str, Any]:
     if not isinstance(encoder, VideoEncoder):
         raise InputError(f"encoder '{model.recipe.encoder.name}' is an image encoder; VideoMAE is a video encoder")
     if not isinstance(auxiliary, Reconstruction) or list(auxiliary.outputs) != ["rgb"]:
-        raise InputError("VideoMAE reconstructs RGB alone; this model does not")
+        raise InputError("VideoMAE reconstructs only RGB; this model has other targets or no decoder")
     block: Any = encoder.blocks[0]
     decoder = auxiliary.decoder
     return {

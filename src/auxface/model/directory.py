@@ -114,7 +114,7 @@ def read_config(folder: Path) -> ModelConfig:
         raise InputError(f"{folder}: not a model directory ({CONFIG} is missing); train one with 'auxface train'")
     _refuse_link(path)
     if path.stat().st_size > _LARGEST_CONFIG:
-        raise InputError(f"{path}: larger than any model's configuration")
+        raise InputError(f"{path}: too large for a model's configuration")
     try:
         return ModelConfig.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -202,7 +202,7 @@ def _compare(
     count = sum(torch.Size(shape).numel() for _, shape in expected.values())
     if count > MAX_PARAMETERS:
         most = f"{MAX_PARAMETERS / 1e9:.0f} billion"
-        raise InputError(f"{path}: a model of {count / 1e9:.1f} billion parameters; at most {most} are read")
+        raise InputError(f"{path}: the model has {count / 1e9:.1f} billion parameters; at most {most} are supported")
 
 
 def _refuse_link(path: Path) -> None:
@@ -211,7 +211,7 @@ def _refuse_link(path: Path) -> None:
     if path.parent.parent.name == "snapshots":
         allowed.append(path.parent.parent.parent.resolve() / "blobs")
     if not any(path.resolve().is_relative_to(folder) for folder in allowed):
-        raise InputError(f"{path}: a link to a place outside the model directory")
+        raise InputError(f"{path}: the link points outside the model directory")
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -240,11 +240,11 @@ def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
         # Nothing else of the repository is downloaded.
         place = snapshot_download(model, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
     except RepositoryNotFoundError:
-        raise InputError(f"{model}: no such directory here, and no such model on the Hugging Face Hub") from None
+        raise InputError(f"{model}: no such local directory, and no such model on the Hugging Face Hub") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{model}: no such directory here, and downloading it from the Hugging Face Hub failed ({reason}); without "
+            f"{model}: no such local directory, and downloading from the Hugging Face Hub failed ({reason}); without "
             "network, copy the model directory and give its path"
         ) from None
     return load_model(Path(place))

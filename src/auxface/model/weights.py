@@ -130,8 +130,8 @@ def _weights_file(source: Path) -> Path:
     if not path.is_file() or path.name in pickles:
         if pickles:
             raise InputError(
-                f"{source}: {pickles[0]} is a pickle, which can run code and is not read; save it as safetensors "
-                "(with transformers: from_pretrained(...).save_pretrained(...))"
+                f"{source}: {pickles[0]} is a pickle file, which can run code when it is loaded; save the weights as "
+                "safetensors (with transformers: from_pretrained(...).save_pretrained(...))"
             )
         raise InputError(
             f"{path}: no such file; encoder.init_from must name a folder with {WEIGHTS} or a safetensors file"
@@ -158,7 +158,8 @@ def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, T
         return with_both_norms(inflate_weights(weights, encoder))
     if weights.get("patches.weight", torch.empty(0)).ndim == 5:
         raise InputError(
-            "encoder.init_from: weights of a video encoder do not fit an image encoder; choose a video encoder"
+            "encoder.init_from: the file holds weights of a video encoder, but the recipe has an image encoder; "
+            "choose a video encoder"
         )
     vit = getattr(encoder, "vit", None)
     if vit is None:

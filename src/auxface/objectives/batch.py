@@ -125,9 +125,9 @@ def check_texture_input(options: TextureInput) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"texture_input: {error.args[0] if error.args else error}") from None
     if descriptor.input != "image":
-        raise InputError(f"texture_input: {options.name} describes video clips; use a descriptor of images")
+        raise InputError(f"texture_input: {options.name} describes video clips; use a descriptor for images")
     if output.cell != 1:
         raise InputError(
-            f"texture_input: {options.name} has one value per {output.cell} pixels; use a descriptor with a value for "
-            "every pixel"
+            f"texture_input: {options.name} has one value per cell of {output.cell} pixels; use a descriptor with a "
+            "value for every pixel"
         )

@@ -228,7 +228,7 @@ def _check_task(task: LearnedTask, loss: str) -> None:
     if task.kind == "ordinal":
         raise InputError(f"tasks: '{task.name}' is ordinal; metric_learning takes identity, class and binary labels")
     if task.kind == "class" and task.focal_gamma:
-        raise InputError(f"tasks.{task.name}.focal_gamma: the losses of metric_learning have no focal form; remove it")
+        raise InputError(f"tasks.{task.name}.focal_gamma: metric_learning has no focal loss; remove it")
     if task.kind == "class" and task.class_weights and loss == "proxy_anchor":
         raise InputError(f"tasks.{task.name}.class_weights: proxy_anchor weights all proxies equally; remove it")
 

@@ -104,9 +104,9 @@ class ReconstructionOptions(AuxiliaryOptions):
             raise ValueError("needs at least one target")
         for target in self.target:
             if [t.key for t in self.target].count(target.key) > 1:
-                raise ValueError(f"target {target.name} is named twice, with equal scale and smooth")
+                raise ValueError(f"target {target.name} is listed twice with the same scale and smooth")
             if target.name == "rgb" and target.encoding != "scalar":
-                raise ValueError(f"target rgb has no encoding '{target.encoding}'; use scalar")
+                raise ValueError(f"target rgb does not support the encoding '{target.encoding}'; use scalar")
         if self.decoder_width and self.decoder_heads and self.decoder_width % self.decoder_heads:
             raise ValueError(f"decoder_heads {self.decoder_heads} must divide decoder_width {self.decoder_width}")
         return self

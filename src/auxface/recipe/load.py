@@ -61,7 +61,7 @@ def recipe_hash(recipe: Recipe) -> str:
 def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None) -> dict[str, Any]:
     text, where, key = _text(source, folder)
     if key in seen:
-        raise InputError(f"{source}: the recipes refer to each other in a circle ({' -> '.join((*seen, key))})")
+        raise InputError(f"{source}: circular 'base' of recipes ({' -> '.join((*seen, key))})")
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -80,9 +80,7 @@ def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, st
     path = Path(source) if folder is None or Path(source).is_absolute() else folder / source
     if path.is_file():
         if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(
-                f"{source}: {path.stat().st_size} bytes are too many for a recipe; at most {_LARGEST_FILE}"
-            )
+            raise InputError(f"{source}: {path.stat().st_size} bytes; a recipe has at most {_LARGEST_FILE}")
         try:
             return path.read_text(encoding="utf-8"), path.parent, str(path.resolve())
         except (OSError, UnicodeDecodeError):

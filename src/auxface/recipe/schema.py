@@ -200,7 +200,7 @@ class Recipe(Strict):
         if not isinstance(value, dict):
             return value
         if RECONSTRUCTION in value:
-            raise ValueError("the masked autoencoder has a section of its own, 'auxiliary'")
+            raise ValueError("the masked autoencoder has its own section, 'auxiliary'")
         return {name: read_auxiliary(str(name), raw) for name, raw in value.items()}
 
     @field_validator("scheme", mode="before")
@@ -218,52 +218,58 @@ class Recipe(Strict):
         auxiliary = self.auxiliary
         if not self.all_auxiliaries and self.balance.kind != "fixed":
             raise ValueError(
-                f"balance {self.balance.kind} weights auxiliaries, and the recipe has none; set balance to 1"
+                f"balance {self.balance.kind} weights auxiliaries, but the recipe has none; set balance to 1"
             )
         if not self.all_auxiliaries and self.primary_weight != 1:
             raise ValueError("without an auxiliary, primary_weight must be 1")
         if not self.trains_tasks and self.tasks:
             raise ValueError("primary_weight 0 trains no task; remove tasks, or set a larger primary_weight")
         if not self.trains_tasks and not self.trains_auxiliaries:
-            raise ValueError("primary_weight 0 trains auxiliaries alone, and all of them have weight 0; set a weight")
+            raise ValueError(
+                "primary_weight 0 trains only the auxiliaries, but all of them have weight 0; set a weight"
+            )
         if self.scheme.kind != "joint":
             if self.primary_weight != 1 or self.balance.kind != "fixed":
                 raise ValueError(
-                    f"scheme {self.scheme.kind} trains one side at a time, without weights; set balance to 1 (or "
+                    f"scheme {self.scheme.kind} trains one objective at a time, without weights; set balance to 1 (or "
                     "primary_weight to 1 and balance to fixed)"
                 )
             if not self.trains_auxiliaries and (self.scheme.kind != "frozen" or self.scheme.pretraining):
                 found = "all auxiliaries have weight 0" if self.all_auxiliaries else "the recipe has none"
-                raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, and {found}")
+                raise ValueError(f"scheme {self.scheme.kind} trains an auxiliary, but {found}")
         if self.balance.kind != "fixed" and self.primary_weight != type(self).model_fields["primary_weight"].default:
             raise ValueError(
                 f"balance {self.balance.kind} does not use primary_weight {self.primary_weight:g}; set balance to "
                 f"{self.primary_weight:g} for the published sum"
             )
         if self.primary.freeze and not self.trains_tasks:
-            raise ValueError("primary.freeze is for the labels, and primary_weight 0 trains none; remove it")
+            raise ValueError(
+                "primary.freeze applies to the primary objective, which primary_weight 0 does not train; remove it"
+            )
         mixes = self.train.mixup or self.train.cutmix
         if mixes and (self.primary.kind == "metric_learning" or self.primary.view == "clean"):
             what = "primary.kind metric_learning" if self.primary.kind == "metric_learning" else "primary.view clean"
-            raise ValueError(f"{what} takes images that are not mixed; remove train.mixup and train.cutmix")
+            raise ValueError(f"{what} needs unmixed images; remove train.mixup and train.cutmix")
         if self.fusion != "none" and auxiliary is None:
-            raise ValueError(f"fusion {self.fusion} needs the decoder of 'auxiliary', and the recipe has none")
+            raise ValueError(f"fusion {self.fusion} needs the decoder of 'auxiliary', but the recipe has none")
         inputs = (self.primary.input, auxiliary.input if auxiliary is not None else "rgb")
         if self.texture_input is not None and "texture" not in inputs:
             raise ValueError("texture_input is set, but neither primary.input nor auxiliary.input is texture")
         blended = self.train.self_blend
         if blended is not None and self.tasks and blended.label not in self.tasks:
-            raise ValueError(f"train.self_blend makes the label '{blended.label}', which is not among the tasks")
+            raise ValueError(f"train.self_blend sets the label '{blended.label}', which is not among the tasks")
         return self
 
     @model_validator(mode="after")
     def _check_clips(self) -> "Recipe":
         if self.encoder.num_frames is None:
             if self.clips is not None:
-                raise ValueError(f"clips is for video encoders, and {self.encoder.name} encodes images; remove clips")
+                raise ValueError(
+                    f"clips applies to video encoders, but {self.encoder.name} encodes images; remove clips"
+                )
             return self
         if self.primary.input == "texture":
             raise ValueError("primary.input texture is for images; for video clips use rgb")
         if self.train.self_blend is not None:
-            raise ValueError("train.self_blend blends images; for video clips remove it")
+            raise ValueError("train.self_blend works on images only; remove it for video clips")
         return self

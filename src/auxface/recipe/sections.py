@@ -81,13 +81,13 @@ class Encoder(Strict):
         if self.patch_size is not None and self.image_size % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} must divide image_size {self.image_size}")
         if self.tubelet_size is not None and self.num_frames is None:
-            raise ValueError("tubelet_size is for video encoders; set num_frames too, or remove it")
+            raise ValueError("tubelet_size applies to video encoders; set num_frames too, or remove tubelet_size")
         if self.num_frames is not None and self.num_frames % (self.tubelet_size or 1):
             raise ValueError(f"tubelet_size {self.tubelet_size} must divide num_frames {self.num_frames}")
         if self.pretrained and self.init_from is not None:
-            raise ValueError("pretrained and init_from exclude each other; set one")
+            raise ValueError("pretrained and init_from are mutually exclusive; set only one")
         if self.pretrained and self.positions == "sincos":
-            raise ValueError("pretrained weights come with their own positions; leave positions out")
+            raise ValueError("pretrained weights include positions; remove positions")
         return self
 
 
@@ -225,7 +225,7 @@ class Train(Strict):
         if self.threshold_per_group and isinstance(self.abstain_accuracy, float):
             raise ValueError("an abstain band needs one threshold; set either threshold_per_group or abstain_accuracy")
         if self.reweight_group and self.group_dro is not None:
-            raise ValueError("reweight_group and group_dro both weight the groups; set one")
+            raise ValueError("reweight_group and group_dro both weight the groups; set only one")
         return self
 
     @model_validator(mode="after")
@@ -234,7 +234,8 @@ class Train(Strict):
             return self
         if self.sampling != "uniform":
             raise ValueError(
-                f"labeled_per_batch and sampling {self.sampling} both decide how often an image is drawn; set one"
+                f"labeled_per_batch and sampling {self.sampling} both determine how often an image is drawn; set only "
+                "one"
             )
         if self.self_blend is not None:
             raise ValueError("self_blend labels every image, so labeled_per_batch has no effect; remove it")

@@ -90,7 +90,7 @@ def load_predictor(settings: Settings) -> Predictor:
     gray = np.full((1, *frames, 3, encoder.image_size, encoder.image_size), 127, np.uint8)
     if not all(np.isfinite(logits).all() for logits in predictor.scorer.score_images(gray).values()):
         raise InputError(
-            f"{settings.model}: the model's scores for a gray image are not finite numbers; its weights are damaged"
+            f"{settings.model}: the model's scores for a gray image are not finite; its weights are corrupt"
         )
     return predictor
 

@@ -48,7 +48,7 @@ def serve_model(
 
     check_device(settings.device)
     if settings.report is not None and settings.report_page is None:
-        raise InputError(f"{settings.report}: no report.html there; write one with 'auxface evaluate'")
+        raise InputError(f"{settings.report}: no report.html in this folder; write one with 'auxface evaluate'")
     log_to_standard_error()
     # Also loaded here for several workers, so that a broken model is one message and not a crash of each worker.
     predictor = load_predictor(settings)

@@ -238,8 +238,8 @@ def _analyze_data(
     for (record, folder), code in zip(found, codes):
         if not np.array_equal(np.sort(code), first):
             raise InputError(
-                f"{folder}: run {record['key']} has other test samples of '{name}' than the other runs; give different "
-                "data sets different names"
+                f"{folder}: run {record['key']} has different test samples of '{name}' than the other runs; give "
+                "different data sets different names"
             )
     draw = draw_resamples(1 + int(first.max()), resamples, seed)
     task = tables[0].tasks[0]

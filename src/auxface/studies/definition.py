@@ -129,12 +129,12 @@ class Study(Strict):
         names = [data.name for data in self.data]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two data sets have the name '{name}'")
+                raise ValueError(f"two data sets are named '{name}'")
         for method, entry in self.methods.items():
             for name in entry.not_tested:
                 if name not in names:
                     raise ValueError(
-                        f"methods.{method}.not_tested: no data set has the name '{name}'{nearest(name, names)}"
+                        f"methods.{method}.not_tested: no data set is named '{name}'{nearest(name, names)}"
                     )
         for what, values in (("seed", self.seeds), ("label fraction", self.label_fractions)):
             if len(set(values)) < len(values):
@@ -152,7 +152,7 @@ def read_study(path: Path) -> Study:
     if not path.is_file():
         raise InputError(f"{path}: no such study; expected a YAML file")
     if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size} bytes, larger than any study file ({_MAX_BYTES} bytes)")
+        raise InputError(f"{path}: {path.stat().st_size} bytes; a study file has at most {_MAX_BYTES}")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
@@ -184,8 +184,8 @@ def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
     for folder, (other, _) in zip(folders, plans):
         if other.name != study.name:
             raise InputError(
-                f"{folder} holds the study '{other.name}', {folders[0]} holds '{study.name}'; "
-                "a report takes folders of one study"
+                f"{folder} holds the study '{other.name}', but {folders[0]} holds '{study.name}'; a report needs "
+                "folders of one study"
             )
     return plans[0]
 

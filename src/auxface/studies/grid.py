@@ -104,8 +104,8 @@ def plan_runs(study: Study, folder: Path) -> list[Run]:
                 owner = owners.setdefault((data.name, recipe_hash(recipe), fraction), run.row)
                 if owner != run.row:
                     raise InputError(
-                        f"{study.name}: '{owner}' and '{run.row}' have the same recipe; move a setting that varies for "
-                        "some methods only into the 'vary' of those methods"
+                        f"{study.name}: '{owner}' and '{run.row}' have the same recipe; if a setting varies only for "
+                        "some methods, move it into their 'vary'"
                     )
                 runs.append(run)
     return runs
@@ -167,7 +167,8 @@ def _resolve_recipe(
     settings = {"tasks": {data.task: {}}, **common, **method.settings, **varied, "seed": seed}
     if GROUP in settings.values() and data.group is None:
         raise InputError(
-            f"{study.name}: a setting has the value '{GROUP}', but data '{data.name}' has no group; add 'group: COLUMN'"
+            f"{study.name}: a setting has the value '{GROUP}', but the data set '{data.name}' has no group; add "
+            "'group: COLUMN'"
         )
     replaced = {key: data.group if value == GROUP else value for key, value in settings.items()}
     resolved = load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in replaced.items()])

@@ -109,8 +109,8 @@ def lock_results(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
-                f"{folder}: another study is running in this folder; use its --jobs, or another folder and a report on "
-                "both"
+                f"{folder}: another study is running in this folder; increase its --jobs, or use another folder and "
+                "report on both"
             ) from None
         yield
 

@@ -104,8 +104,8 @@ def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]]
     for column, fractions in keep.items():
         if column not in table:
             raise InputError(
-                f"{name}: 'keep' names the column '{column}', which the manifest does not have; "
-                f"columns: {', '.join(map(str, table))}"
+                f"{name}: 'keep' names the column '{column}', which is not in the manifest; columns: "
+                f"{', '.join(map(str, table))}"
             )
         values = table[column].astype(str)
         for level, fraction in fractions.items():

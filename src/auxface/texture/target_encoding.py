@@ -143,7 +143,7 @@ def encode(
         raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}; got {encoding!r}")
     if value_range is not None:
         if encoding != "scalar":
-            raise ValueError(f"a real-valued map only has the scalar encoding, not {encoding}")
+            raise ValueError(f"a real-valued map supports only the scalar encoding, not {encoding}")
         encoded = _encode_real(tensor, *value_range)
     else:
         encoded = _encode_codes(tensor, encoding, n_codes=n_codes, patch=patch, n_bins=n_bins, maps=maps)
@@ -197,7 +197,7 @@ def _scalar(codes: Tensor, n_codes: int) -> Tensor:
 def _bits(codes: Tensor, n_codes: int) -> Tensor:
     bits = n_codes.bit_length() - 1
     if n_codes != 1 << bits:
-        raise ValueError(f"bits needs codes made of bits: n_codes must be a power of two, got {n_codes}")
+        raise ValueError(f"encoding bits needs n_codes to be a power of two, got {n_codes}")
     batch, maps, height, width = codes.shape
     planes = torch.empty((batch, maps, bits, height, width), dtype=torch.uint8, device=codes.device)
     for bit in range(bits):
@@ -236,5 +236,7 @@ def _output_and_encoding(name: str, encoding: str | None, parameters: dict[str, 
     if chosen not in ENCODINGS:
         raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}; got {chosen!r}")
     if chosen not in output.encodings:
-        raise ValueError(f"{name} with these parameters has the encodings {', '.join(output.encodings)}, not {chosen}")
+        raise ValueError(
+            f"{name} with these parameters supports the encodings {', '.join(output.encodings)}, not {chosen}"
+        )
     return output, chosen

@@ -141,7 +141,9 @@ def load_checkpoint(
         if reasons:
             warnings.warn(f"corrupt checkpoint; resuming from {place} instead ({reasons[0]})", stacklevel=2)
         return state, tensors
-    raise InputError(f"{folder}: no checkpoint from which this run can resume ({reasons[0] if reasons else 'none'})")
+    raise InputError(
+        f"{folder}: no checkpoint from which this run can be resumed ({reasons[0] if reasons else 'none'})"
+    )
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -301,8 +303,8 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
 def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> None:
     if manifest.hash != expected:
         raise InputError(
-            f"{path}: not the manifest with which {folder} was started (its rows or header have changed); "
-            "restore the old one, or start a new run"
+            f"{path}: not the manifest with which {folder} was started (its rows or header have changed); restore the "
+            "original, or start a new run"
         )
 
 
@@ -321,5 +323,5 @@ def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) 
         if record.images.get(split) != count:
             raise InputError(
                 f"{folder}: {record.images.get(split)} images of '{split}' could be read when the run was started, "
-                f"{count} now; restore the missing images, or start a new run"
+                f"but {count} can be read now; restore the missing images, or start a new run"
             )

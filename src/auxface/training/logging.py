@@ -102,9 +102,7 @@ class TensorBoardCurves:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise InputError(
-                "train.tensorboard needs TensorBoard; install it with pip install 'auxface[tensorboard]'"
-            ) from None
+            raise InputError("train.tensorboard needs TensorBoard; pip install 'auxface[tensorboard]'") from None
         self.writer = SummaryWriter(folder, purge_step=after_step or None)
 
     def write(self, step: int, values: dict[str, float]) -> None:

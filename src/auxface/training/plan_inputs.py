@@ -103,7 +103,7 @@ def data_facts(manifest: Manifest) -> DataFacts:
     paths = train.paths()
     if is_video(str(paths[0])):
         raise InputError(
-            f"a plan covers images, and row 1 of the training split is the video {paths[0].name}; extract frames with "
+            f"a plan needs images, but row 1 of the training split is the video {paths[0].name}; extract frames with "
             "'auxface prepare ... --frames 32 --crops FOLDER', or train on clips with recipe l_ssat_video"
         )
     labels = {name: label for name, label in manifest.labels.items() if label.kind in TRAINABLE}
@@ -147,7 +147,7 @@ def _native_side(paths: list[Path]) -> int:
     chosen = np.unique(np.linspace(0, len(paths) - 1, _SAMPLED_SIZES).astype(int))
     sides = [side for side in (shorter_side(paths[number]) for number in chosen) if side is not None]
     if not sides:
-        raise InputError(f"none of {len(chosen)} sampled training images can be read; the first is {paths[0]}")
+        raise InputError(f"none of the {len(chosen)} sampled training images can be read; the first is {paths[0]}")
     return int(np.median(sides))
 
 
@@ -250,6 +250,6 @@ def _architecture(path: Path) -> str:
         if all(shapes.get(key) == tuple(value.shape) for key, value in expected.items()):
             return name
     raise InputError(
-        f"--start {path}: its weights belong to none of {', '.join(known)}; write a recipe with encoder.name and "
+        f"--start {path}: its weights fit none of {', '.join(known)}; write a recipe with encoder.name and "
         "encoder.init_from instead"
     )

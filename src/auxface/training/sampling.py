@@ -244,7 +244,7 @@ class GroupDRO:
             ValueError: the state has a different number of groups.
         """
         if state["log_shares"].shape != self.log_weights.shape:
-            raise ValueError("the checkpoint has another number of groups")
+            raise ValueError("the checkpoint has a different number of groups")
         self.log_weights = state["log_shares"].double()
 
 

@@ -56,7 +56,7 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
             raise InputError(f"tasks: the manifest has no label '{name}'{hint}; its labels: {labels}")
         label = manifest.labels[name]
         if label.kind == "identity" and recipe.primary.kind != "metric_learning":
-            raise InputError(f"tasks: label '{name}' is identity, which needs primary.kind=metric_learning")
+            raise InputError(f"tasks: label '{name}' is an identity label, which needs primary.kind=metric_learning")
         _check_options(name, label, options)
         tasks.append(_task(name, label, options, manifest))
     return tuple(tasks)
@@ -73,7 +73,7 @@ def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
     if not recipe.trains_tasks or of_embeddings == (identity is not None):
         return recipe
     if identity is None:
-        raise InputError(f"train.select_on={chosen} is measured on identity labels, and the recipe learns none")
+        raise InputError(f"train.select_on={chosen} needs an identity label, but the recipe learns none")
     if "select_on" in recipe.train.model_fields_set and chosen != Train.model_fields["select_on"].default:
         raise InputError(
             f"train.select_on={chosen}: the people of '{identity}' differ between splits; expected verification_auc or "
@@ -85,7 +85,7 @@ def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
 def _check_options(name: str, label: Label, options: TaskOptions) -> None:
     if label.kind == "identity":
         if options != TaskOptions(weight=options.weight):
-            raise InputError(f"tasks: '{name}' is identity, whose only option is weight; remove the others")
+            raise InputError(f"tasks: '{name}' is an identity label, whose only option is weight; remove the others")
         return
     if label.kind not in TRAINABLE:
         raise InputError(f"tasks: label '{name}' is {label.kind}; expected one of {', '.join(TRAINABLE)}")
@@ -96,10 +96,10 @@ def _check_options(name: str, label: Label, options: TaskOptions) -> None:
         )
     if label.kind == "ordinal":
         if options.class_weights or options.focal_gamma:
-            raise InputError(f"tasks: '{name}' is ordinal; class_weights and focal_gamma do not apply, remove them")
+            raise InputError(f"tasks: '{name}' is ordinal; class_weights and focal_gamma do not apply; remove them")
         return
     if options.bins is not None:
-        raise InputError(f"tasks: '{name}' is {label.kind}; bins apply to ordinal labels only, remove them")
+        raise InputError(f"tasks: '{name}' is {label.kind}; bins apply to ordinal labels only; remove them")
     if len(label.classes) < (1 if label.kind == "multilabel" else 2):
         raise InputError(f"tasks: label '{name}' has {len(label.classes)} class; training needs at least two")
 
@@ -144,7 +144,7 @@ def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[fl
     """
     known = labels[np.isfinite(labels)]
     if not len(known) or known.min() == known.max():
-        raise InputError(f"tasks: label '{name}' has fewer than two different values in the training split")
+        raise InputError(f"tasks: label '{name}' has fewer than two distinct values in the training split")
     low, high = float(known.min()), float(known.max())
     if bins is None:
         are_integers = bool((known == known.round()).all()) and high - low < _MAX_INTEGER_VALUES

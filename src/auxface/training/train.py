@@ -243,10 +243,15 @@ def _planned(
 ) -> Plan | None:
     if recipe != AUTO:
         if budget is not None:
-            raise InputError("--budget is for recipe auto, whose number of epochs is planned; set train.epochs instead")
+            raise InputError(
+                "--budget applies only to recipe auto, which plans the number of epochs; set train.epochs instead"
+            )
         return None
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("auto plans for one process; write a recipe with 'auxface plan', then train that on several")
+        raise InputError(
+            "recipe auto plans for one process; write a recipe with 'auxface plan' and train that with several "
+            "processes"
+        )
     return plan(data, budget="30m" if budget is None else budget, device=device, unlabeled=unlabeled)
 
 

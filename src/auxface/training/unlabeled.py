@@ -40,7 +40,7 @@ def read_unlabeled(paths: Iterable[str | Path]) -> dict[str, Manifest]:
     manifests: dict[str, Manifest] = {}
     for path in map(str, paths):
         if path in manifests:
-            raise InputError(f"--unlabeled names {path} twice; name it once")
+            raise InputError(f"--unlabeled names {path} twice; name it only once")
         manifests[path] = read_manifest(Path(path))
         splits = manifests[path].table["split"]
         if not (splits == "train").any():
@@ -67,7 +67,7 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
     if not unlabeled:
         return manifest
     if recipe.train.self_blend is not None:
-        raise InputError("train.self_blend labels every training image; train without --unlabeled, or without it")
+        raise InputError("train.self_blend labels every training image; remove train.self_blend or --unlabeled")
     parts = {name: manifest}
     for other, part in unlabeled.items():
         rows = part.table.loc[part.table["split"] == "train", list(COLUMNS)]

@@ -49,7 +49,7 @@ def test_faceforensics_official_splits_cover_all_originals(shared_data, tmp_path
     assert sorted(pair["video"]) == ["953", "953_974", "974"]
     assert set(pair["split"]) == {"test"}
     text(tmp_path / "manipulated_sequences/Deepfakes/raw/videos/953_012.mp4", "")
-    with pytest.raises(InputError, match="not a pair"):
+    with pytest.raises(InputError, match="do not pair"):
         read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"])
 
 
@@ -191,7 +191,7 @@ def test_folder_keeps_the_sources_of_a_pattern_together(tmp_path):
     assert table["source"].nunique() == 12
     assert table.groupby("source")["split"].nunique().max() == 1
     (tmp_path / "train").mkdir()
-    with pytest.raises(InputError, match="'happy' is beside train"):
+    with pytest.raises(InputError, match="'happy' is next to the splits"):
         read("folder", tmp_path)
 
 

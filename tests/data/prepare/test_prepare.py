@@ -165,7 +165,7 @@ def test_an_existing_output_is_refused_first(pack, tmp_path):
 def test_files_of_others_beside_a_manifest_are_kept(pack, tmp_path):
     (tmp_path / "a.rejected.csv").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match=r"a\.rejected\.csv would be replaced"):
+        with pytest.raises(InputError, match=r"a\.rejected\.csv was not written by auxface"):
             run(pack, tmp_path / "a.parquet", overwrite=overwrite)
     assert (tmp_path / "a.rejected.csv").read_text() == "mine"
     assert not (tmp_path / "a.parquet").exists()
@@ -174,7 +174,7 @@ def test_files_of_others_beside_a_manifest_are_kept(pack, tmp_path):
 def test_a_json_file_of_others_beside_a_csv_is_kept(pack, tmp_path):
     (tmp_path / "a.json").write_text('{"mine": 1}')
     for overwrite in (False, True):
-        with pytest.raises(InputError, match=r"a\.json would be replaced"):
+        with pytest.raises(InputError, match=r"a\.json is not a manifest header"):
             run(pack, tmp_path / "a.csv", overwrite=overwrite)
     assert (tmp_path / "a.json").read_text() == '{"mine": 1}'
     (tmp_path / "a.json").unlink()
@@ -184,7 +184,7 @@ def test_a_json_file_of_others_beside_a_csv_is_kept(pack, tmp_path):
 
 def test_a_manifest_does_not_replace_its_source(pack):
     before = (pack / "labels.csv").read_bytes()
-    with pytest.raises(InputError, match="this command reads"):
+    with pytest.raises(InputError, match="input of this command"):
         run(pack, pack / "labels.csv", overwrite=True)
     assert (pack / "labels.csv").read_bytes() == before
 

@@ -146,9 +146,9 @@ def test_bias_accepts_a_group_and_favored_levels():
     [
         ({"label": "Grinning"}, "bias label 'Grinning' is unknown"),
         ({"group": "race"}, "bias group 'race' is unknown"),
-        ({"strength": 1.5}, "strength 1.5 must lie between 0"),
+        ({"strength": 1.5}, "strength 1.5 must be between 0"),
         ({"favored": ("monk_11",)}, "favors 'monk_11', which is no level of skin_tone"),
-        ({"label": "Young", "group": "age_group"}, "cannot tie Young to age_group"),
+        ({"label": "Young", "group": "age_group"}, "cannot correlate Young with age_group"),
     ],
 )
 def test_an_invalid_bias_is_refused(wrong, says):
@@ -160,8 +160,8 @@ def test_an_invalid_bias_is_refused(wrong, says):
     ("wrong", "says"),
     [
         ({"count": 0}, "count must be 1 or more, not 0"),
-        ({"count": 4, "size": 16}, "size 16"),
-        ({"count": 4, "size": 1024}, "size 1024"),
+        ({"count": 4, "size": 16}, "not 16"),
+        ({"count": 4, "size": 1024}, "not 1024"),
         ({"count": 4, "seed": -1}, "seed must be 0 or more, not -1"),
         ({"count": 4, "splits": (0.5, 0.1, 0.1)}, "splits must be three numbers"),
     ],

@@ -110,7 +110,7 @@ def test_rows_of_one_video_keep_unique_keys(tmp_path, monkeypatch):
 
 def test_clips_of_another_length_are_refused(tmp_path):
     manifest = replace(manifest_of(tmp_path, ["a.png"]), crop={"clip": {"length": 16, "stride": 4}})
-    with pytest.raises(InputError, match=r"clips have 16 frames and the recipe's 4; set encoder.num_frames=16"):
+    with pytest.raises(InputError, match=r"clips have 16 frames, but the recipe uses 4; set encoder.num_frames=16"):
         load_clips(manifest, SAMPLING, folder=tmp_path / "cache")
 
 

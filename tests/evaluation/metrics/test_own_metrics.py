@@ -132,5 +132,5 @@ def test_by_group_of_numbers_where_lower_is_better():
     assert found.difference.more["worst"] == "b"
     assert found.worst.value == found.levels["b"].value
     assert found.levels["few"].why == "only 2 clusters, fewer than 3"
-    with pytest.raises(ValueError, match="same length"):
+    with pytest.raises(ValueError, match="equal lengths"):
         metric_by_group(mean_absolute_error, age[:10], guess, group=group)

@@ -27,9 +27,9 @@ def test_tar_at_far_is_a_point_of_the_roc_curve(seed):
 
 
 def test_verification_refuses_what_it_cannot_measure():
-    with pytest.raises(ValueError, match="needs 1000 pairs"):
+    with pytest.raises(ValueError, match="needs at least 1000 impostor pairs"):
         tar_at_far(np.array([0, 1]), np.array([0.1, 0.2]), 0.001)
-    with pytest.raises(ValueError, match="pairs of one person and pairs of two"):
+    with pytest.raises(ValueError, match="genuine and impostor pairs"):
         tar_at_far(np.ones(4), np.ones(4), 0.1)
     with pytest.raises(ValueError, match="zero"):
         pair_similarity(np.zeros((1, 2)), np.ones((1, 2)))

@@ -149,7 +149,9 @@ def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
     kept = (table["split"] == "test") | (table[name] == 0).fillna(False).astype(bool)
     for split in ("train", "val"):
         if (table["split"] == split).any() and not (kept & (table["split"] == split)).any():
-            raise InputError(f"train.self_blend: split '{split}' has no real face ({name} 0) to blend; add real faces")
+            raise InputError(
+                f"train.self_blend: split '{split}' has no real face ({name} 0) to blend; add real faces to this split"
+            )
     return replace(manifest, table=table[kept].reset_index(drop=True))
 
 

@@ -68,7 +68,7 @@ def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
     if images.dtype != torch.uint8 or seeds.dtype != torch.int64:
         raise TypeError(f"images must be uint8 and seeds int64, not {images.dtype} and {seeds.dtype}")
     if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 16:
-        raise ValueError(f"images must be [B, 3, H, W] with sides of 16 or more, not {list(images.shape)}")
+        raise ValueError(f"images must be [B, 3, H, W] with H and W of at least 16, not {list(images.shape)}")
     if seeds.shape != images.shape[:1]:
         raise ValueError(f"seeds must have shape [{images.shape[0]}], one per image, not {list(seeds.shape)}")
     if images.shape[0] == 0:

@@ -61,14 +61,15 @@ class FaceSettings:
             if getattr(self, name) not in get_args(allowed):
                 raise InputError(f"faces: {name} '{getattr(self, name)}' must be {' or '.join(get_args(allowed))}")
         if not 16 <= self.size <= 2048:
-            raise InputError(f"faces: size {self.size} must be from 16 to 2048 pixels")
+            raise InputError(f"faces: size is {self.size}; expected 16 to 2048 pixels")
         if not 0 <= self.margin <= 4:
-            raise InputError(f"faces: margin {self.margin} must be from 0 to 4")
+            raise InputError(f"faces: margin is {self.margin}; expected 0 to 4")
         if self.least < 1:
-            raise InputError(f"faces: least {self.least} must be at least 1 pixel")
+            raise InputError(f"faces: least (smallest face) is {self.least}; expected at least 1 pixel")
         if self.cut == "align" and self.detector == "haar":
             raise InputError(
-                "faces: 'align' needs landmarks, which the haar detector does not give; use 'crop', or detector yunet"
+                "faces: 'align' needs landmarks, which the haar detector does not provide; use 'crop', or the "
+                "detector yunet"
             )
 
     def to_json(self) -> dict[str, Any]:

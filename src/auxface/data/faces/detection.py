@@ -151,7 +151,7 @@ class _Haar:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
         self._file = None if folder is None else Path(folder) / "haarcascade_frontalface_default.xml"
         if self._file is None or not self._file.is_file():
-            raise InputError(f"OpenCV {cv2.__version__} is installed without Haar cascades; use detector yunet")
+            raise InputError(f"OpenCV {cv2.__version__} is installed without Haar cascades; use the detector yunet")
         self._local = threading.local()
 
     def __call__(self, image: np.ndarray) -> list[Face]:

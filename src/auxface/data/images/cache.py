@@ -225,7 +225,7 @@ def _check_free_space(parent: Path, needed: int) -> None:
         ) from None
     if free < needed + 2**26:
         raise InputError(
-            f"{parent}: the decoded images need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; set "
+            f"{parent}: the decoded images need {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; set "
             "AUXFACE_CACHE to a folder with enough space"
         )
 

@@ -53,7 +53,7 @@ def read_celebdf(root: Path, *, source: str = "original", val_fraction: float = 
             own = path.stem if folder != "YouTube-real" else f"youtube_{path.stem}"
             swap = re.fullmatch(r"(id\d+)_(id\d+)_(\d+)", path.stem)
             if forged and swap is None:
-                raise InputError(f"{path}: the name of a forged video must be like id0_id1_0003.mp4")
+                raise InputError(f"{path}: not the name of a forged video; expected a name such as id0_id1_0003.mp4")
             original = f"{swap[1]}_{swap[3]}" if forged and swap and source == "original" else own
             rows.append(
                 {"path": str(path), "split": "test" if name in test else "train", "source": original, "video": own}
@@ -61,7 +61,7 @@ def read_celebdf(root: Path, *, source: str = "original", val_fraction: float = 
             )
     missing = [name for name in test if not (root / name).is_file()]
     if not rows or len(missing) == len(test):
-        raise InputError(f"{root}: none of the videos of {_CELEBDF_TEST} exists")
+        raise InputError(f"{root}: no video that {_CELEBDF_TEST} lists exists")
     table = pd.DataFrame(rows).assign(dataset="celebdf", frame=0)
     rest = table["split"] == "train"
     leaks = rest & table["source"].isin(table.loc[~rest, "source"])
@@ -79,7 +79,7 @@ def _celebdf_test_list(path: Path) -> dict[str, int]:
     for line in read_lines(path):
         parts = line.split()
         if len(parts) != 2 or parts[0] not in "01" or parts[1].split("/")[0] not in _CELEBDF_FOLDERS:
-            raise InputError(f"{path}: line '{line}' must have 0 or 1 and a video such as Celeb-real/id0_0001.mp4")
+            raise InputError(f"{path}: line '{line}'; expected 0 or 1 and a video such as Celeb-real/id0_0001.mp4")
         # In this file 1 means real. The label is taken from the folder, which agrees.
         test[parts[1]] = int(parts[0])
     return test
@@ -116,9 +116,7 @@ def read_df40(root: Path, *, methods: Sequence[str] = (), val_fraction: float = 
                 rows += [_df40_row(path, path.relative_to(folder), folder.name, split) for path in list_files(folder)]
     absent = set(methods) - {row["folder"] for row in rows}
     if absent or not rows:
-        raise InputError(
-            f"{root}: there are no images of {', '.join(sorted(absent)) or 'any method'} in {list(places)}"
-        )
+        raise InputError(f"{root}: no images of {', '.join(sorted(absent)) or 'any method'} in {list(places)}")
     table = pd.DataFrame(rows).assign(dataset="df40").drop(columns="folder")
     table["split"] = split_validation(table["split"], table["source"], val_fraction)
     table["frame"] = table.groupby(["method", "source", "video"], sort=False).cumcount()
@@ -161,7 +159,7 @@ def read_dfdc(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
     require_root(root, "dfdc")
     files = sorted({*root.glob("metadata.json"), *root.glob("*/metadata.json"), *root.glob("*/*/metadata.json")})
     if not files:
-        raise InputError(f"{root}: file metadata.json of dfdc is missing, also in the folders below")
+        raise InputError(f"{root}: metadata.json of dfdc is neither in this folder nor in the two levels below")
     table = pd.DataFrame([row for file in files for row in _dfdc_part(file)]).assign(dataset="dfdc", frame=0)
     official = set(table["split"])
     if official == {"train"}:
@@ -178,7 +176,7 @@ def _dfdc_part(file: Path) -> list[dict[str, object]]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{file}: expected label (REAL or FAKE), split and original for each video") from None
     if not rows:
-        raise InputError(f"{file}: it lists no videos")
+        raise InputError(f"{file}: lists no videos")
     return rows
 
 
@@ -219,7 +217,7 @@ def read_uadfv(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
                 raise InputError(f"{path}: expected real/0000.mp4 or fake/0000_fake.mp4")
             rows.append({"path": str(path), "source": source, "video": path.stem, "forged": forged})
     if not rows:
-        raise InputError(f"{root}: there are no videos in real and fake")
+        raise InputError(f"{root}: no videos in the folders real and fake")
     table = pd.DataFrame(rows).assign(dataset="uadfv", frame=0)
     table["method"] = table["forged"].map({0: "", 1: "FakeApp"})
     table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))

@@ -56,7 +56,7 @@ def read_affectnet(root: Path, *, classes: str = "8", val_fraction: float = 0.05
         if "expression" not in row
     )
     if table.empty:
-        raise InputError(f"{root}: there are no images with an expression from 0 to {len(names) - 1}")
+        raise InputError(f"{root}: no image has an expression from 0 to {len(names) - 1}")
     table["emotion"] = [names[value] for value in table["expression"]]
     table = table.drop(columns="expression").assign(dataset="affectnet", video="", method="")
     table["frame"] = table.groupby("source").cumcount()
@@ -137,7 +137,7 @@ def read_ckplus(
         frames = list(list_files(require_folder(images, (f"{subject}/{sequence}",), "ckplus"), (".png",)))
         if len(frames) < peak_frames + neutral_frames:
             raise InputError(
-                f"{images / subject / sequence}: {len(frames)} frames, fewer than peak_frames and neutral_frames"
+                f"{images / subject / sequence}: {len(frames)} frames, fewer than peak_frames + neutral_frames"
             )
         chosen = [(path, "neutral") for path in frames[:neutral_frames]]
         chosen += [(path, emotion) for path in frames[-peak_frames:]]
@@ -147,7 +147,7 @@ def read_ckplus(
             for path, what in chosen
         ]
     if not rows:
-        raise InputError(f"{emotions}: there are no label files such as S005/001/S005_001_00000011_emotion.txt")
+        raise InputError(f"{emotions}: no label files such as S005/001/S005_001_00000011_emotion.txt")
     table = pd.DataFrame(rows).assign(dataset="ckplus", method="")
     table["split"] = split_by_source(table["source"], parse_fractions(split_fractions))
     classes = CKPLUS_CLASSES if neutral_frames else CKPLUS_CLASSES[1:]
@@ -191,7 +191,7 @@ def read_rafdb(root: Path, *, images: str = "aligned", val_fraction: float = 0.1
         parts = line.split()
         if len(parts) != 2 or parts[1] not in "1234567" or not parts[0].startswith(("train_", "test_")):
             raise InputError(
-                f"{labels}: line '{line}' must have a name such as train_00001.jpg and a label from 1 to 7"
+                f"{labels}: line '{line}'; expected a name such as train_00001.jpg and a label from 1 to 7"
             )
         stem = Path(parts[0]).stem
         name = f"{stem}_aligned.jpg" if images == "aligned" else parts[0]

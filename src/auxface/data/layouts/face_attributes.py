@@ -64,7 +64,7 @@ def read_celeba(root: Path, *, images: str = "aligned") -> Listing:
     wrong = table.loc[~table["split"].isin(list(_CELEBA_SPLITS)), "split"]
     if len(wrong):
         raise InputError(
-            f"{root}: list_eval_partition.txt gives {wrong.index[0]} '{wrong.iloc[0]}'; expected 0, 1 or 2"
+            f"{root}: list_eval_partition.txt has partition '{wrong.iloc[0]}' for {wrong.index[0]}; expected 0, 1 or 2"
         )
     suffix = ".png" if images == "aligned_png" else ".jpg"
     table["path"] = [str(folder / Path(name).with_suffix(suffix).name) for name in table.index]
@@ -96,7 +96,7 @@ def _celeba_attributes(path: Path) -> pd.DataFrame:
     rows = [line.split() for line in lines[2:]]
     if str(len(rows)) != lines[0].strip():
         raise InputError(
-            f"{path}: line 1 announces {lines[0].strip()} images, the file lists {len(rows)}; it is truncated"
+            f"{path}: line 1 states {lines[0].strip()} images, but the file lists {len(rows)}; the file is truncated"
         )
     values = np.array([row[1:] for row in rows if len(row) == 41])
     if len(values) != len(rows) or not np.isin(values, ("-1", "1")).all():
@@ -171,7 +171,7 @@ def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
         found = [(path.parent.name, path.stem.rsplit("_", 1)[-1]) for path in list_files(folder, (".jpg",))]
         rows = [{"source": name, "frame": int(number)} for name, number in found if number.isdigit()]
         if not rows:
-            raise InputError(f"{folder}: there are no images such as Aaron_Eckhart/Aaron_Eckhart_0001.jpg")
+            raise InputError(f"{folder}: no images with names such as Aaron_Eckhart/Aaron_Eckhart_0001.jpg")
         table = pd.DataFrame(rows)
     table["path"] = [
         str(folder / name / f"{name}_{number:04d}.jpg") for name, number in zip(table["source"], table["frame"])
@@ -184,7 +184,9 @@ def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
 def read_lfw_pairs(path: Path) -> pd.DataFrame:
     """Read a file of pairs in the form of LFW: columns fold, source_a, frame_a, source_b, frame_b and same."""
     lines = [line.split() for line in read_lines(path)]
-    wrong = InputError(f"{path}: expected a line with folds and pairs, then NAME 1 2 or NAME 1 OTHER 2 on each line")
+    wrong = InputError(
+        f"{path}: expected a first line with the numbers of folds and pairs, then lines NAME 1 2 or NAME 1 OTHER 2"
+    )
     try:
         folds, each = (int(number) for number in lines[0])
         rows = []
@@ -196,7 +198,8 @@ def read_lfw_pairs(path: Path) -> pd.DataFrame:
         raise wrong from None
     if len(rows) != folds * each * 2:
         raise InputError(
-            f"{path}: line 1 announces {folds} folds of 2 x {each} pairs, the file has {len(rows)}; it is truncated"
+            f"{path}: line 1 states {folds} folds of 2 x {each} pairs, but the file has {len(rows)} pairs; it is "
+            "truncated"
         )
     for row in rows:
         if "/" in row[1] + row[3] or ".." in (row[1], row[3]):

@@ -61,7 +61,7 @@ def _videos(root: Path, folder: str, compression: str) -> list[Path]:
     places = [f"{folder}/{name}/videos" for name in _COMPRESSIONS[compression]]
     found = list(list_files(require_folder(root, places, "faceforensics"), (".mp4",)))
     if not found:
-        raise InputError(f"{root}: there are no videos in {places[0]}")
+        raise InputError(f"{root}: no videos in {places[0]}")
     return found
 
 
@@ -81,9 +81,7 @@ def _forgeries(root: Path, compression: str, method: str) -> list[dict[str, obje
     rows = []
     for path in _videos(root, f"manipulated_sequences/{method}", compression):
         if len(path.stem.split("_")) != 2:
-            raise InputError(
-                f"{path}: the name of a forged video must be that of its two originals, such as 000_003.mp4"
-            )
+            raise InputError(f"{path}: a forged video must be named after its two originals, such as 000_003.mp4")
         mask = masks / path.name
         rows.append(_row(path, path.stem, method, 1, mask=str(mask) if mask.is_file() else ""))
     return rows
@@ -117,7 +115,9 @@ def _read_splits(root: Path, folder: Path | None) -> dict[str, tuple[str, str]]:
         for pair in pairs:
             for video in pair:
                 if video in places:
-                    raise InputError(f"{file}: video {video} is in two pairs; the official files list it once")
+                    raise InputError(
+                        f"{file}: video {video} is in two pairs; expected each video once, as in the official files"
+                    )
                 places[video] = (split, "_".join(sorted(pair)))
     return places
 
@@ -130,7 +130,7 @@ def _place(table: pd.DataFrame, youtube: pd.Series, places: dict[str, tuple[str,
             raise InputError(f"{table.at[row, 'path']}: video {video} is in none of the official split files")
         first = known[0]
         if any(place != first for place in known):
-            raise InputError(f"{table.at[row, 'path']}: its two originals are not a pair in the official split files")
+            raise InputError(f"{table.at[row, 'path']}: the official split files do not pair its two originals")
         assert first is not None
         table.at[row, "split"], table.at[row, "source"] = first
 

@@ -46,7 +46,8 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
     rows = read_rows(source, ("emotion", "pixels", "Usage"))
     if plus is not None and len(plus) != len(rows):
         raise InputError(
-            f"{root}: {source.name} has {len(rows)} rows and fer2013new.csv {len(plus)}; the numbers must be equal"
+            f"{root}: {source.name} has {len(rows)} rows, but fer2013new.csv has {len(plus)}; expected equal numbers "
+            "of rows"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
                 Image.fromarray(pixels).save(beside)
         kept.append({"path": str(path), "split": _SPLITS[row["Usage"]], "source": path.stem, "emotion": emotion})
     if not kept:
-        raise InputError(f"{source}: none of the rows can be used ({excluded[0].reason})")
+        raise InputError(f"{source}: no row can be used ({excluded[0].reason})")
     classes = CLASSES if plus is None else PLUS_CLASSES
     table = pd.DataFrame(kept).assign(dataset="fer2013", video="", method="", frame=0)
     return Listing(table, {"emotion": Label("class", classes)}, excluded=tuple(excluded))
@@ -103,7 +104,7 @@ def _folders(root: Path) -> Listing:
                 chosen = _SPLITS[usage[1]] if usage else split
                 rows.append({"path": str(path), "split": chosen, "source": path.stem, "emotion": emotion})
     if not rows:
-        raise InputError(f"{root}: there are no images in folders such as train/angry")
+        raise InputError(f"{root}: no images in folders such as train/angry")
     table = pd.DataFrame(rows).assign(dataset="fer2013", video="", method="")
     table["source"] = table["split"] + "/" + table["emotion"] + "/" + table["source"]
     table["frame"] = table.groupby("source").cumcount()

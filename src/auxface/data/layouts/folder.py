@@ -28,7 +28,8 @@ def read(
     strays = [name for name in folders if name not in splits]
     if splits and strays:
         raise InputError(
-            f"{root}: folder '{strays[0]}' is beside {', '.join(splits)}; expected classes inside the splits"
+            f"{root}: folder '{strays[0]}' is next to the splits ({', '.join(splits)}); expected class folders inside "
+            "the splits"
         )
     places = [(root / name, split) for name, split in splits.items()] or [(root, "")]
     found: list[dict[str, str]] = []
@@ -48,7 +49,7 @@ def read(
         for path in list_files(place, ("",), below=False):
             excluded.append(Excluded(str(path), "unreadable", "not in the folder of a class"))
     if not found:
-        raise InputError(f"{root}: there are no images or videos; expected ROOT/CLASS/FILE or ROOT/SPLIT/CLASS/FILE")
+        raise InputError(f"{root}: no images or videos; expected ROOT/CLASS/FILE or ROOT/SPLIT/CLASS/FILE")
     table = pd.DataFrame(found)
     names = _classes(classes, sorted(table[label].unique()), root)
 

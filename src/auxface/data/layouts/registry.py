@@ -129,7 +129,7 @@ def require_root(root: Path, layout: str) -> Path:
         InputError: there is no such folder.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; layout {layout} reads the data set's own folder")
+        raise InputError(f"{root}: no such folder; expected the folder of the {layout} data set")
     return root
 
 

@@ -187,13 +187,13 @@ def parse_label(text: str) -> LabelSpec:
         return LabelSpec(name)
     classes = tuple(item.strip() for item in listed.split(",")) if equals else ()
     if equals and (len(set(classes)) != len(classes) or not all(classes)):
-        raise InputError(f"label '{text}': its classes must be different, non-empty names")
+        raise InputError(f"label '{text}': class names must be distinct and not empty")
     if kind in ("ordinal", "identity") and classes:
-        raise InputError(f"label '{text}': kind {kind} has no classes")
+        raise InputError(f"label '{text}': kind {kind} takes no classes; remove them")
     if kind == "multilabel" and not classes:
-        raise InputError(f"label '{text}': name its columns, as {name}:multilabel=COLUMN,COLUMN")
+        raise InputError(f"label '{text}': kind multilabel needs columns; write {name}:multilabel=COLUMN,COLUMN")
     if kind == "binary" and classes and len(classes) != 2:
-        raise InputError(f"label '{text}': kind binary has two classes, the negative one first")
+        raise InputError(f"label '{text}': kind binary takes two classes, the negative one first")
     if kind == "class" and len(classes) == 1:
         raise InputError(f"label '{text}': kind class needs at least two classes")
     return LabelSpec(name, kind, classes)  # pyright: ignore[reportArgumentType]
@@ -232,7 +232,7 @@ def read_label(table: pd.DataFrame, spec: LabelSpec, where: str) -> tuple[Label,
         row = int((column == unknown[0]).to_numpy().argmax())
         raise InputError(f"{where}: row {row + 1} has {spec.name} '{unknown[0]}'; expected {', '.join(classes)}")
     if len(classes) < 2:
-        raise InputError(f"{where}: label '{spec.name}' has {len(classes)} class(es); at least two are needed")
+        raise InputError(f"{where}: label '{spec.name}' has {len(classes)} class(es); expected at least two")
     return Label("class", classes), {spec.name: column}
 
 

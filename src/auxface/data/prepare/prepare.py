@@ -107,7 +107,7 @@ def prepare(
     if crops is None and (faces or frames):
         raise InputError("cropping faces and extracting frames need a folder for the images; name one with --crops")
     if out.resolve() == Path(root).resolve():
-        raise InputError(f"{out} is the list that this command reads; choose another output")
+        raise InputError(f"{out} is also the input of this command; choose another output")
     cropper = FaceCropper(faces, weights) if faces else None
     listing = chosen.read(Path(root), **values)
     _refuse_foreign_tables(out, listing)
@@ -175,7 +175,7 @@ def _refuse_foreign_tables(out: Path, listing: Listing) -> None:
         path = out.with_name(f"{out.stem}.{name}")
         if os.path.lexists(path):
             raise InputError(
-                f"{path} would be replaced, and no earlier run wrote it; move it elsewhere or choose another output"
+                f"{path} was not written by auxface and would be replaced; move it elsewhere or choose another output"
             )
 
 

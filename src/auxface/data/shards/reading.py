@@ -151,13 +151,13 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
-            raise InputError(f"{index}: version {content['version']}; this auxface reads version {VERSION}")
+            raise InputError(f"{index}: version {content['version']}; expected version {VERSION}")
         splits = content["splits"]
         shards = [{"file": str(one["file"]), "samples": int(one["samples"])} for one in splits.get(split, [])]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError(f"{index}: not the index of a folder of shards") from None
+        raise InputError(f"{index}: not a valid index of shards") from None
     if not shards:
-        raise InputError(f"{folder}: there are no shards of split '{split}' (it has: {', '.join(splits) or 'none'})")
+        raise InputError(f"{folder}: no shards of split '{split}' (it has: {', '.join(splits) or 'none'})")
     for shard in shards:
         if Path(shard["file"]).name != shard["file"]:
             raise InputError(f"{index}: '{shard['file']}' is not the name of a shard in its folder")

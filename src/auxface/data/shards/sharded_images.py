@@ -40,7 +40,9 @@ def refuse_shards(manifest: Manifest, path: Path) -> None:
         InputError: they are in shards.
     """
     if is_sharded(manifest):
-        raise InputError(f"{path}: its images are in shards; give the manifest from which the shards were written")
+        raise InputError(
+            f"{path}: the images of this manifest are in shards; use the manifest from which the shards were written"
+        )
 
 
 @dataclass(frozen=True, eq=False)

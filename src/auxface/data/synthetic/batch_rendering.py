@@ -91,7 +91,7 @@ def render_faces(
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
     if not 32 <= size <= 512:
-        raise InputError(f"synthetic faces cannot have size {size}; give a size from 32 to 512")
+        raise InputError(f"size of synthetic faces must be from 32 to 512 pixels, not {size}")
     if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1.0) > 1e-6:
         raise InputError(f"splits must be three numbers of 0 or more that sum to 1 (train, val, test), not {splits}")
     import pandas as pd  # here, since the child processes import this module and need no tables
@@ -161,7 +161,7 @@ def _render_in_child(indices: range, job: _Job) -> Iterator[_RenderedFace]:
             for index in indices:
                 line = child.stdout.readline()
                 if not line:
-                    raise RuntimeError(f"the process that renders synthetic faces ended early, before face {index}")
+                    raise RuntimeError(f"a rendering process ended before synthetic face {index}")
                 row = json.loads(line)
                 if "error" in row:
                     raise InputError(row["error"])

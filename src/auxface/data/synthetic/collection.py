@@ -67,7 +67,7 @@ class Bias:
         if self.group not in GROUPS:
             raise InputError(f"bias group {self.group!r} is unknown; expected skin_tone or age_group")
         if not 0.0 <= self.strength <= 1.0:
-            raise InputError(f"bias strength {self.strength} must lie between 0 (independent) and 1 (fully tied)")
+            raise InputError(f"bias strength {self.strength} must be between 0 (independent) and 1 (fully determined)")
         unknown = [level for level in self.favored or () if level not in GROUPS[self.group]]
         if unknown:
             raise InputError(
@@ -76,7 +76,8 @@ class Bias:
             )
         if self.group == "age_group" and self.label in _AGE_LABELS:
             raise InputError(
-                f"bias cannot tie {self.label} to age_group, since it depends on age already; use the group skin_tone"
+                f"bias cannot correlate {self.label} with age_group, since it already depends on age; use the group "
+                "skin_tone"
             )
 
     @property

@@ -49,7 +49,7 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
         InputError: size outside 32..512.
     """
     if not 32 <= size <= 512:
-        raise InputError(f"a synthetic face cannot have size {size}; give a size from 32 to 512")
+        raise InputError(f"size of a synthetic face must be from 32 to 512 pixels, not {size}")
     scene = description.scene
     resolution = round(size * _OVERSAMPLING)
     surface = head_surface(description.identity, description.expression, scene, resolution)

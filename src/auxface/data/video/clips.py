@@ -69,7 +69,7 @@ class ClipSampling:
         length = recorded_clip(manifest.crop).get("length", self.frames)
         if length != self.frames:
             raise InputError(
-                f"the manifest's clips have {length} frames and the recipe's {self.frames}; set "
+                f"the manifest's clips have {length} frames, but the recipe uses {self.frames}; set "
                 f"encoder.num_frames={length}, or prepare them with --clip-length {self.frames}"
             )
 

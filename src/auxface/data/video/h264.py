@@ -77,7 +77,7 @@ def _codec(name: str, mode: str) -> Any:
         return av.CodecContext.create(name, mode)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except (FFmpegError, ValueError) as error:
         raise InputError(
-            f"H.264 needs an FFmpeg with {name}; the installed one lacks it ({error}); omit the corruption h264"
+            f"H.264 needs FFmpeg with {name}, which the installed FFmpeg lacks ({error}); omit the corruption h264"
         ) from None
 
 

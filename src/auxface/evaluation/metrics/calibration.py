@@ -100,10 +100,10 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
     if logits.ndim not in (1, 2) or not len(y) or y.shape != logits.shape[:1]:
         raise ValueError(f"expected logits [N, C] or [N] and labels [N], not {logits.shape} and {y.shape}")
     if not np.isfinite(logits).all():
-        raise ValueError("some logits are not finite")
+        raise ValueError("logits must be finite")
     classes = 2 if logits.ndim == 1 else logits.shape[1]
     if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"a label lies outside 0..{classes - 1}")
+        raise ValueError(f"labels must be in 0..{classes - 1}")
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)

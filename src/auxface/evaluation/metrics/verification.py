@@ -91,15 +91,15 @@ def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
     """
     same, similarity = np.asarray(same).astype(int), np.asarray(similarity, dtype=float)
     if same.ndim != 1 or same.shape != similarity.shape or not np.isfinite(similarity).all():
-        raise ValueError("expected finite similarities [N] and as many labels of 0 and 1")
+        raise ValueError("expected finite similarities [N] and labels [N] of 0 and 1")
     if not 0 <= far <= 1:
         raise ValueError(f"far must lie in [0, 1], not {far:g}")
     genuine, impostor = similarity[same == 1], np.sort(similarity[same == 0])[::-1]
     if not len(genuine) or not len(impostor):
-        raise ValueError("expected pairs of one person and pairs of two people")
+        raise ValueError("expected genuine and impostor pairs (same and different person)")
     if 0 < far < 1 / len(impostor):
         raise ValueError(
-            f"a false accept rate of {far:g} needs {1 / far:.0f} pairs of two people; there are {len(impostor)}"
+            f"a false accept rate of {far:g} needs at least {1 / far:.0f} impostor pairs; there are {len(impostor)}"
         )
     allowed = int(np.floor(far * len(impostor) + 1e-9))
     if allowed >= len(impostor):
@@ -155,7 +155,7 @@ def recall_at_k(
         known += int(own.any(axis=1).sum())
         hits += int(np.take_along_axis(own, first, axis=1).any(axis=1).sum())
     if not known:
-        raise ValueError("no query has an image of its person in the gallery")
+        raise ValueError("no query has a gallery image of the same person")
     return hits / known, known
 
 
@@ -165,5 +165,5 @@ def _unit(embeddings: np.ndarray) -> np.ndarray:
         raise ValueError(f"embeddings must have shape [N, D] with N > 0, not {found.shape}")
     length = np.linalg.norm(found, axis=1, keepdims=True)
     if not np.isfinite(length).all() or (length == 0).any():
-        raise ValueError("an embedding is all zero or not finite")
+        raise ValueError("embeddings must be finite and not zero")
     return found / length

@@ -34,15 +34,17 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
     }
     for name in names:
         if name in learned:
-            raise InputError(f"auxiliaries.cluster_contrast.labels: '{name}' is learned; clusters need other labels")
+            raise InputError(
+                f"auxiliaries.cluster_contrast.labels: '{name}' is a learned task; clusters need other labels"
+            )
         if name not in offered | set(manifest.groups):
             hint = nearest(name, [*offered, *manifest.groups])
             raise InputError(f"auxiliaries.cluster_contrast.labels: the manifest has no label '{name}'{hint}")
     chosen = [name for name in manifest.table.columns if name in (set(names) or offered - learned)]
     if not chosen:
         raise InputError(
-            "auxiliaries.cluster_contrast: the manifest has no label besides those that are learned; "
-            "set auxiliaries.cluster_contrast.clusters=kmeans"
+            "auxiliaries.cluster_contrast: the manifest has no labels besides the learned tasks; set "
+            "auxiliaries.cluster_contrast.clusters=kmeans"
         )
     return manifest.table[chosen]
 

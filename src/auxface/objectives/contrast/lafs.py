@@ -67,7 +67,7 @@ class LAFS(Objective):
             for number in range(count)
         )
         if len(context.encoder.grid) != 2:
-            raise InputError("auxiliaries.lafs is for images; remove it from a recipe of video clips")
+            raise InputError("auxiliaries.lafs needs images; remove it from a recipe for video clips")
         self.grid = (int(context.encoder.grid[0]), int(context.encoder.grid[1]))
         self.patch = context.encoder.patch_size
         self.head = DINOHead(context.encoder.width, options)

@@ -127,7 +127,7 @@ def texture_learnable(
     """
     chosen = [read_target(target) for target in targets] or list(DEFAULT_TARGETS)
     if size % patch_size:
-        raise InputError(f"patch size {patch_size} must divide size {size}")
+        raise InputError(f"size {size} must be a multiple of the patch size {patch_size}")
     for target in chosen:
         # Refuses an unknown descriptor before images are read.
         PatchTarget(target, patch_size)

@@ -97,7 +97,7 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
         # Of scalars the second moment, of histograms their negative entropy.
         extra = extra + (values.square() if encoding == "scalar" else torch.special.xlogy(values, values)).sum(dim=0)
     if not count:
-        raise ValueError("no training face to fit a constant prediction to")
+        raise ValueError("no training faces from which to fit a constant prediction")
     mean, extra = total / count, extra / count
     if encoding == "scalar":
         loss = (extra - mean.square()).clamp(min=0).mean(dim=-1)
