@@ -89,8 +89,8 @@ def _array_to_rgb(image: np.ndarray, name: str, *, channels_first: bool) -> np.n
     if np.issubdtype(image.dtype, np.floating):
         if not (image.min() >= 0 and image.max() <= 1):
             raise InputError(
-                f"a floating-point {name} must be in [0, 1]; found {image.min():g} to {image.max():g}; divide values "
-                "from 0 to 255 by 255"
+                f"a floating-point {name} must be in [0, 1]; found {image.min():g} to {image.max():g}; for values "
+                "from 0 to 255 use image / 255"
             )
         image = (image.astype(np.float32) * 255).round().astype(np.uint8)
     elif image.dtype != np.uint8:
