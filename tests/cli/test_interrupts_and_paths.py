@@ -87,3 +87,9 @@ def test_markup_in_a_name_does_not_break_a_progress_bar(capsys):
     with progress_bar("score [/b] [red", 1, "[/x]") as advance:
         advance(1)
     assert "[/b]" in capsys.readouterr().err
+
+
+def test_control_characters_are_escaped_in_messages(run):
+    done = run("train", "a\x1b[31m\udcff.yaml", "--check", "--data", "m.parquet")
+    assert done.code == 2
+    assert "a\\x1b[31m\\udcff.yaml" in done.err

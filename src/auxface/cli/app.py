@@ -157,5 +157,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"auxface: {' '.join(message.split())}", file=sys.stderr)
+    # Control characters in a name, such as the escapes of a terminal, are printed as \x1b.
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
+    print(f"auxface: {shown}", file=sys.stderr)
     sys.exit(2)

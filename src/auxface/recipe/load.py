@@ -2,20 +2,21 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from auxface.errors import InputError
 from auxface.plugins import nearest
 from auxface.recipe.schema import Recipe
-from auxface.recipe.validation import sentence
+from auxface.recipe.validation import check_structure, parse_yaml, sentence, shortened
 
 _LARGEST_FILE = 1_000_000
+_LONGEST_CHAIN = 16
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -24,12 +25,15 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
 
 
-def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    source: str | Path, overrides: Iterable[str] = (), *, settings: Mapping[str, Any] | None = None
+) -> Recipe:
     """Read a recipe.
 
     Args:
         source: a YAML file; or the name of a packaged recipe, ``l_ssat`` or ``recipes/l_ssat.yaml``.
         overrides: settings such as ``train.epochs=3``; the value is read as YAML.
+        settings: settings with values that are read already, such as ``{"train.epochs": 3}``.
 
     Raises:
         InputError: there is no such recipe, it is not valid YAML, a key is unknown (the message names the nearest), or
@@ -37,7 +41,13 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     raw = _read(source, seen=())
     for item in overrides:
-        _override(raw, item)
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise InputError(f"--set {shortened(item)}: write it as key=value, for example train.epochs=3")
+        _override(raw, key.strip(), parse_yaml(text, f"--set {item}"))
+    for key, value in (settings or {}).items():
+        _override(raw, key, value)
+    check_structure(raw, str(source))
     return check_recipe(raw, str(source))
 
 
@@ -62,10 +72,9 @@ def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None)
     text, where, key = _text(source, folder)
     if key in seen:
         raise InputError(f"{source}: circular 'base' of recipes ({' -> '.join((*seen, key))})")
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: not valid YAML ({' '.join(str(error).split())})") from None
+    if len(seen) >= _LONGEST_CHAIN:
+        raise InputError(f"{source}: a chain of more than {_LONGEST_CHAIN} base recipes; merge some of them")
+    raw = parse_yaml(text, str(source))
     if not isinstance(raw, dict):
         raise InputError(f"{source}: expected a mapping of keys to values")
     below = raw.pop("base", None)
@@ -78,7 +87,8 @@ def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None)
 
 def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, str]:
     path = Path(source) if folder is None or Path(source).is_absolute() else folder / source
-    if path.is_file():
+    # Not Path.is_file, which raises an error for a name that is too long.
+    if os.path.isfile(path):
         if path.stat().st_size > _LARGEST_FILE:
             raise InputError(f"{source}: {path.stat().st_size} bytes; a recipe has at most {_LARGEST_FILE}")
         try:
@@ -99,23 +109,16 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _override(raw: dict[str, Any], item: str) -> None:
-    dotted, equals, text = item.partition("=")
-    keys = dotted.strip().split(".")
-    if not equals or not all(keys):
-        raise InputError(f"--set {item}: write it as key=value, for example train.epochs=3")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {item}: '{text}' is not valid YAML") from None
-    if isinstance(value, str):
-        value = _number(value)
+def _override(raw: dict[str, Any], dotted: str, value: Any) -> None:
+    keys = dotted.split(".")
+    if not all(keys):
+        raise InputError(f"--set {shortened(dotted)}: write it as key=value, for example train.epochs=3")
     place = raw
     for key in keys[:-1]:
         if not isinstance(place.get(key), dict):
             place[key] = {}
         place = place[key]
-    place[keys[-1]] = value
+    place[keys[-1]] = _number(value) if isinstance(value, str) else value
 
 
 def _number(text: str) -> str | float:

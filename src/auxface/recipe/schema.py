@@ -192,7 +192,11 @@ class Recipe(Strict):
     def _names(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = [value]
-        return {name: {} for name in value} if isinstance(value, (list, tuple)) else value
+        if not isinstance(value, (list, tuple)):
+            return value
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("expected a list of label names, such as [emotion, age], or a mapping of names to options")
+        return {name: {} for name in value}
 
     @field_validator("auxiliaries", mode="before")
     @classmethod

@@ -1,10 +1,18 @@
-"""Shared parts of the recipe's sections: a strict base class, types with bounds, and one-sentence error messages."""
+"""Shared parts of recipes and study files: reading YAML, a strict base class, types with bounds, error messages.
+
+Example:
+    >>> from auxface.recipe.validation import parse_yaml
+    >>> parse_yaml("{epochs: 3}", "a.yaml")
+    {'epochs': 3}
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from auxface.errors import InputError
 from auxface.plugins import nearest
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -13,6 +21,66 @@ Count = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=4, le=8192)]
 Depth = Annotated[int, Field(ge=1, le=128)]
 Heads = Annotated[int, Field(ge=1, le=128)]
+
+
+_DEEPEST, _MOST_VALUES, _MOST_LETTERS = 24, 100_000, 100
+# What PyYAML raises for a date of month 99, a tag whose value does not fit, and a number with thousands of digits.
+_YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return the value of a YAML text that holds only mappings with text keys, lists, text, numbers, booleans and null.
+
+    Raises:
+        InputError: not valid YAML, nested too deeply, too large after its aliases are expanded, or another type.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except RecursionError:
+        raise InputError(f"{shortened(source)}: nested too deeply; at most {_DEEPEST} levels are read") from None
+    except _YAML_ERRORS as error:
+        reason = shortened(str(error) or type(error).__name__, 3 * _MOST_LETTERS)
+        raise InputError(f"{shortened(source)}: not valid YAML ({reason})") from None
+    check_structure(value, source)
+    return value
+
+
+def check_structure(value: Any, source: str) -> None:
+    """Check that a value has the form of JSON and is of moderate depth and size.
+
+    Raises:
+        InputError: it has not; the message names the first value that does not fit.
+    """
+    source = shortened(source)
+    places, visited = [(value, 0)], 0
+    while places:
+        one, depth = places.pop()
+        visited += 1
+        if depth > _DEEPEST:
+            raise InputError(f"{source}: nested too deeply; at most {_DEEPEST} levels are read")
+        if visited > _MOST_VALUES:
+            raise InputError(f"{source}: more than {_MOST_VALUES} values, counting each use of an alias; remove some")
+        inner = one.values() if isinstance(one, dict) else one if isinstance(one, (list, tuple)) else ()
+        for text in [*one, *inner] if isinstance(one, dict) else [one]:
+            if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise InputError(f"{source}: {shortened(ascii(text))} is no valid text; remove the surrogate")
+        for key in one if isinstance(one, dict) else ():
+            if not isinstance(key, str):
+                raise InputError(f"{source}: the key {shortened(repr(key))} is not text; write it in quotes")
+        if isinstance(one, int) and abs(one) >= 2**63:
+            raise InputError(f"{source}: an integer has more than 18 digits; write a smaller number")
+        if not (one is None or isinstance(one, (dict, list, tuple, str, int, float))):
+            raise InputError(
+                f"{source}: a value is read as {type(one).__name__} ({shortened(repr(one))}); expected text, a number, "
+                "a list or a mapping. Write text in quotes"
+            )
+        places += [(each, depth + 1) for each in inner]
+
+
+def shortened(text: str, letters: int = _MOST_LETTERS) -> str:
+    """Return a text on one line, cut after so many letters."""
+    line = " ".join(text[: 4 * letters].split())
+    return line if len(line) <= letters else f"{line[: letters - 3]}..."
 
 
 class Strict(BaseModel):
@@ -34,19 +102,20 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
     first = (unknown or problems)[0]
     path, inner = _walk(first["loc"], model)
     if unknown:
-        key = str(first["loc"][-1])
+        key = shortened(str(first["loc"][-1]))
         parent = _dotted([above, *path])
         fields = tuple(inner.model_fields)
         hint = nearest(key, fields, prefix=f"{parent}." if parent else "")
         return f"unknown key '{_dotted([parent, key])}'{hint}; known here: {', '.join(fields)}"
-    place = _dotted([above, *path])
+    place = shortened(_dotted([above, *path]))
     if first["type"] == "value_error":
-        return (f"{place}: " if place else "") + str(first["ctx"]["error"] if "ctx" in first else first["msg"])
+        reason = str(first["ctx"]["error"] if "ctx" in first else first["msg"])
+        return (f"{place}: " if place else "") + shortened(reason, 10 * _MOST_LETTERS)
     # A key with several types has an error for each.
     messages = [problem["msg"] for problem in problems if _walk(problem["loc"], model)[0] == path]
     others = [message.removeprefix("Input should be ") for message in dict.fromkeys(messages[1:])]
     message = " or ".join([messages[0][0].lower() + messages[0][1:], *others])
-    return f"{place}: {message}, not {first['input']!r}"
+    return f"{place}: {message}, not {shortened(repr(first['input']))}"
 
 
 def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from auxface.atomic import atomic_file
@@ -28,7 +27,7 @@ from auxface.errors import InputError
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.robustness import COMMON_CORRUPTIONS
 from auxface.plugins import nearest
-from auxface.recipe.validation import Fraction, Strict, sentence
+from auxface.recipe.validation import Fraction, Strict, parse_yaml, sentence
 
 PLAN_FILE = "study.json"
 
@@ -154,11 +153,10 @@ def read_study(path: Path) -> Study:
     if path.stat().st_size > _MAX_BYTES:
         raise InputError(f"{path}: {path.stat().st_size} bytes; a study file has at most {_MAX_BYTES}")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: not a readable text file") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    raw = parse_yaml(text, str(path))
     if not isinstance(raw, dict):
         raise InputError(f"{path}: a study must be a mapping of keys to values; found a {type(raw).__name__}")
     try:

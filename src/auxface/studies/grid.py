@@ -171,7 +171,7 @@ def _resolve_recipe(
             "'group: COLUMN'"
         )
     replaced = {key: data.group if value == GROUP else value for key, value in settings.items()}
-    resolved = load_recipe(source, [f"{key}={json.dumps(value)}" for key, value in replaced.items()])
+    resolved = load_recipe(source, settings=replaced)
     return check_auxiliaries(resolved, str(source))
 
 
