@@ -9,16 +9,21 @@ The demo shows every step from images to a report on a machine without data or G
 evidence about methods.
 """
 
+import os
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from auxface import evaluation
 from auxface.atomic import atomic_file
+from auxface.child_process import begin_child
 from auxface.data.prepare.prepare import prepare
+from auxface.device import free_cores, resolve_device
 from auxface.inference.evaluate import evaluate
 from auxface.model.directory import read_config
 from auxface.output_folder import begin_growing, check_output_folder, end_growing
-from auxface.progress import progress_steps
+from auxface.progress import progress_bar, progress_steps
 from auxface.training.train import train
 
 RECIPES = ("supervised", "ssat", "l_ssat")
@@ -40,6 +45,7 @@ SETTINGS = (
     "train.base_learning_rate=0.048",
     "train.precision=fp32",
     "train.channels_last=true",
+    "train.threads=1",
 )
 # Three of the five severities, which are enough for a curve.
 SEVERITIES = (1, 3, 5)
@@ -115,23 +121,10 @@ def demo(
     with progress_steps("render faces", "faces") as progress:
         options = {"count": faces, "seed": seed, "size": 64}
         prepare("synthetic", out / "faces", out=manifest, overwrite=overwrite, options=options, progress=progress)
-    models: dict[str, Path] = {}
-    for name in RECIPES:
-        settings = [
-            item for item in SETTINGS if name != "supervised" or not item.startswith(("auxiliary.", "balance="))
-        ]
-        models[name] = out / name
-        train(
-            name,
-            manifest,
-            models[name],
-            overrides=[*settings, f"train.epochs={epochs}"],
-            seed=seed,
-            device=device,
-            overwrite=overwrite,
-            # Page and cards state what each auxiliary did.
-            warn=lambda _: None,
-        )
+    models = {name: out / name for name in RECIPES}
+    settings = [*SETTINGS, f"train.epochs={epochs}"]
+    trainings = [_Training(name, manifest, models[name], settings, seed, device, overwrite) for name in RECIPES]
+    _train_models(trainings, epochs)
     report = out / "report"
     audit = evaluate(
         models,
@@ -151,6 +144,67 @@ def demo(
     best = best_model(out)
     assert best is not None
     return Demo(out, page, audit, best)
+
+
+@dataclass(frozen=True)
+class _Training:
+    recipe: str
+    manifest: Path
+    out: Path
+    settings: list[str]
+    seed: int
+    device: str
+    overwrite: bool
+
+
+def _train_models(trainings: list[_Training], epochs: int) -> None:
+    """Train all models at the same time where cores are free, else one after another, with the same result.
+
+    Two processes of one thread train about 1.5 times faster than one process of two threads.
+    """
+    on_cpu = resolve_device(trainings[0].device) == "cpu"
+    at_once = len(trainings) if on_cpu and free_cores() > 1 else 1
+    total, done = epochs * len(trainings), 0
+    with (
+        ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool,
+        progress_bar("train " + ", ".join(RECIPES), total, "epochs") as advance,
+    ):
+        pending = {pool.submit(_train_model, training) for training in trainings}
+        try:
+            while pending:
+                ended, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
+                for future in ended:
+                    future.result()
+                now = sum(_epochs_done(training.out / "log.jsonl") for training in trainings)
+                advance(now - done)
+                done = now
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def _train_model(training: _Training) -> None:
+    begin_child(Path(os.devnull))
+    is_supervised = training.recipe == "supervised"
+    settings = [
+        item for item in training.settings if not (is_supervised and item.startswith(("auxiliary.", "balance=")))
+    ]
+    train(
+        training.recipe,
+        training.manifest,
+        training.out,
+        overrides=settings,
+        seed=training.seed,
+        device=training.device,
+        overwrite=training.overwrite,
+        # Page and cards state what each auxiliary did.
+        warn=lambda _: None,
+    )
+
+
+def _epochs_done(log: Path) -> int:
+    return len(log.read_bytes().splitlines()) if log.is_file() else 0
 
 
 def _introduction(faces: int, epochs: int, seed: int) -> evaluation.Section:

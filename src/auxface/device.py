@@ -9,14 +9,20 @@ Example::
     model.to(resolve_device("auto"))
 """
 
+import hashlib
+import os
 import resource
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from auxface.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+_LOAD_SECONDS = 0.3
 
 
 def resolve_device(device: str) -> str:
@@ -53,6 +59,31 @@ def check_device(device: str) -> None:
         raise InputError(f"--device must be auto, cpu, cuda or mps; found '{device}'")
     if not available[device]:
         raise InputError(f"--device {device}: torch finds no such device on this machine; use --device auto")
+
+
+def free_cores() -> int:
+    """Return the number of processor cores that are free now, measured with a short load on all of them.
+
+    The operating system's number of cores says nothing about other programs, nor about the limits of a container.
+
+    Returns:
+        At least 1, and at most the number of cores that this process may use.
+    """
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    end, block = time.perf_counter() + _LOAD_SECONDS, bytes(2**20)
+
+    def load() -> None:
+        # Hashing releases Python's lock, so that the threads run at the same time.
+        while time.perf_counter() < end:
+            hashlib.sha256(block)
+
+    threads = [threading.Thread(target=load) for _ in range(most)]
+    start, used = time.perf_counter(), time.process_time()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return min(max(round((time.process_time() - used) / (time.perf_counter() - start)), 1), most)
 
 
 def free_memory(device: str) -> float:

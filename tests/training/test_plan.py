@@ -75,13 +75,13 @@ def _values(made):
     return {choice.key: choice.value for choice in made.choices}
 
 
-def _plan(path, budget="60s"):
+def _plan(path, budget="70s"):
     return plan(path, budget=budget, device="cpu", baselines=False)
 
 
 def test_a_recipe_names_each_choice_with_its_reason(images, slow_steps, tmp_path):
     out = tmp_path / "recipe.yaml"
-    made = plan(_manifest(images, "named"), out, budget="60s", device="cpu", baselines=False)
+    made = plan(_manifest(images, "named"), out, budget="70s", device="cpu", baselines=False)
     assert load_recipe(out) == made.recipe
     text = out.read_text()
     assert all(choice.reason in text for choice in made.choices)
@@ -94,7 +94,7 @@ def test_an_output_that_exists_is_not_replaced(images, slow_steps, tmp_path):
     out = tmp_path / "recipe.yaml"
     out.write_text("mine\n")
     with pytest.raises(InputError, match=r"recipe\.yaml exists"):
-        plan(_manifest(images, "kept"), out, budget="60s", device="cpu", baselines=False)
+        plan(_manifest(images, "kept"), out, budget="70s", device="cpu", baselines=False)
     assert out.read_text() == "mine\n"
 
 
@@ -104,7 +104,7 @@ def test_the_fastest_precision_and_format_are_set(images, slow_steps):
     assert values["train.channels_last"] is True
 
 
-@pytest.mark.parametrize(("budget", "size"), [("20s", 64), ("60s", 96), ("10m", 96)])
+@pytest.mark.parametrize(("budget", "size"), [("30s", 64), ("70s", 96), ("10m", 96)])
 def test_an_image_size_is_not_far_above_the_native_one(images, slow_steps, budget, size):
     # The images have 72 pixels, so 128 is never planned.
     assert _values(_plan(_manifest(images, "native"), budget))["encoder.image_size"] == size
@@ -117,14 +117,14 @@ def test_a_pretrained_start_has_average_warmup_and_layer_decay(images, slow_step
     assert train.warmup_fraction == 0.1
 
 
-@pytest.mark.parametrize(("budget", "start"), [("20s", PRETRAINED), ("6s", SMALL)])
+@pytest.mark.parametrize(("budget", "start"), [("30s", PRETRAINED), ("16s", SMALL)])
 def test_a_budget_for_few_epochs_takes_the_fastest_encoder(images, slow_steps, budget, start):
     # Ten epochs of 64 pixels take 14 s; the small encoder is twice as fast.
     assert _plan(_manifest(images, "brief"), budget).start == start
 
 
 def test_reasons_are_true_where_no_candidate_fits(images, slow_steps):
-    reasons = {choice.key: choice.reason for choice in _plan(_manifest(images, "hurried"), "6s").choices}
+    reasons = {choice.key: choice.reason for choice in _plan(_manifest(images, "hurried"), "16s").choices}
     assert reasons["encoder.name"] == "the budget is too short for big"
     assert "since none leaves time for 30 epochs" in reasons["encoder.image_size"]
 
@@ -147,7 +147,7 @@ def test_the_rest_of_the_budget_limits_the_training(images, slow_steps):
     made = _plan(_manifest(images, "limit"), "10m")
     limit = made.recipe.train.max_seconds
     assert limit is not None
-    assert made.planning_seconds < 600 - limit < 600 * 0.05 + made.planning_seconds + 1
+    assert made.planning_seconds + 10 < 600 - limit < 600 * 0.05 + made.planning_seconds + 12
 
 
 def test_weights_of_timm_come_before_the_package(monkeypatch):
@@ -193,12 +193,12 @@ def test_many_unlabeled_images_turn_the_auxiliary_on(images, slow_steps):
     assert _plan(_manifest(images, "all")).recipe.auxiliary is None
 
 
-@pytest.mark.parametrize("seconds", [35, 45])
+@pytest.mark.parametrize("seconds", [45, 55])
 def test_epochs_fill_the_budget_and_do_not_exceed_it(images, slow_steps, monkeypatch, seconds):
-    # Planning takes no time. 32 images of 96 pixels take 3.2 s, half of it with the channels last.
+    # Starting takes 10 s, planning no time. 32 images of 96 pixels take 3.2 s, half of it with the channels last.
     monkeypatch.setattr(choosing.time, "perf_counter", lambda: 0.0)
     made = _plan(_manifest(images, "budget"), f"{seconds}s")
-    assert made.estimated_seconds == pytest.approx(made.recipe.train.epochs * 1.6, abs=0.1)
+    assert made.estimated_seconds == pytest.approx(10 + made.recipe.train.epochs * 1.6, abs=0.1)
     assert 0.9 * seconds <= made.estimated_seconds <= seconds
 
 
@@ -257,7 +257,7 @@ def test_a_plan_beside_a_recipe_is_stored_with_the_run(images, slow_steps, tmp_p
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
     data, recipe = _manifest(images, "beside"), tmp_path / "recipe.yaml"
     monkeypatch.setattr(choosing, "measure_baselines", lambda manifest, recipe: {"kind": {"hog": 0.99}})
-    plan(data, recipe, budget="60s", device="cpu")
+    plan(data, recipe, budget="70s", device="cpu")
     small = ["train.epochs=1", "encoder.image_size=64", "encoder.name=resnet10t"]
     saved = train(recipe, data, tmp_path / "run", overrides=small, device="cpu")
     assert saved.config.provenance["validation"]["kind"]["baselines"] == {"hog": 0.99}

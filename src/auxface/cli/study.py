@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from auxface.cli.options import Device, Json, Overwrite, Resamples
+from auxface.errors import InputError
 
 _RUN = "run"
+_MOST_JOBS = 256
 
 
 class _DefaultToRun(TyperGroup):
@@ -45,8 +47,11 @@ def run(
         typer.Option("--data-root", help="Folder of the manifests; default: AUXFACE_DATA, else the study's folder."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Number of parallel runs, each in its own process.", min=1, max=256)
-    ] = 1,
+        str,
+        typer.Option(
+            "--jobs", "-j", help="Number of parallel runs, each in its own process; auto: the number of free cores."
+        ),
+    ] = "auto",
     device: Device = "auto",
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep every run's model in DIR/runs.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat failed runs.")] = False,
@@ -62,7 +67,7 @@ def run(
         budget=budget,
         where=where or (),
         data_root=data_root,
-        jobs=jobs,
+        jobs=_number_of_jobs(jobs),
         device=device,
         keep_models=keep_models,
         retry_failed=retry_failed,
@@ -77,6 +82,14 @@ def run(
         f"{out}: {progress.done} runs done, {progress.failed} failed, {progress.left} left "
         f"({progress.now} ended in this call)"
     )
+
+
+def _number_of_jobs(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_JOBS:
+        raise InputError(f"--jobs {text}: expected auto or a number from 1 to {_MOST_JOBS}")
+    return int(text)
 
 
 @app.command(name="report")

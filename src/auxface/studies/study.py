@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from auxface.data.corruptions import corruptions
 from auxface.data.manifest import Manifest, read_manifest, write_manifest
-from auxface.device import check_device
+from auxface.device import check_device, free_cores, resolve_device
 from auxface.errors import InputError
 from auxface.output_folder import delete_written
 from auxface.plugins import nearest
@@ -62,7 +62,7 @@ def study(
     budget: str | None = None,
     where: Sequence[str] = (),
     data_root: Path | None = None,
-    jobs: int = 1,
+    jobs: int | Literal["auto"] = "auto",
     device: str = "auto",
     keep_models: bool = False,
     retry_failed: bool = False,
@@ -81,7 +81,8 @@ def study(
         where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that meet all are executed.
         data_root: folder of the manifests; default: the environment variable ``AUXFACE_DATA``, else the folder of the
             study file.
-        jobs: number of runs at a time; small runs can share one GPU, or the cores.
+        jobs: number of runs at a time. ``auto`` is one on a GPU; on a CPU, it is the number of cores that are free at
+            the start, since two processes of one thread train faster than one process of two threads.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         keep_models: keep the folder of each run, with its model, in ``out/runs``.
         retry_failed: execute failed runs again.
@@ -113,6 +114,8 @@ def study(
         pending = [
             PendingRun(item.run, item.key, _fraction_remaining(out / "runs" / item.key, item.run)) for item in pending
         ]
+        if jobs == "auto":
+            jobs = min(free_cores(), max(len(pending), 1)) if resolve_device(device) == "cpu" else 1
         choices = SharedChoices(out, device, jobs)
         executor = _Executor(definition_read, out, manifests, device, choices, keep_models, log or (lambda line: None))
         with progress_bar(definition_read.name, len(runs), "runs") as advance, _divide_cores(jobs):

@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from auxface.atomic import atomic_file
+from auxface.child_process import begin_child
 from auxface.data.manifest import read_manifest
 from auxface.device import resolve_device
 from auxface.errors import InputError
@@ -118,10 +118,7 @@ def execute_run(job: RunJob) -> None:
     An exception is stored as the reason of a failed run.
     """
     begin_growing(job.folder, (RESULT_FILE, LOG_FILE))
-    with (job.folder / LOG_FILE).open("a") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    begin_child(job.folder / LOG_FILE)
     try:
         result = _train_and_evaluate(job)
     except InputError as error:
@@ -212,10 +209,3 @@ def _peak_memory_gib() -> float:
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def _exit_with_parent(parent: int) -> None:
-    """Exit when the study's process ends, so that a killed study leaves no running processes."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

@@ -26,8 +26,8 @@ from auxface.objectives import expected_value, probabilities
 
 # The interval of an AUC uses the variance of the resamples only, for which these are enough.
 _RESAMPLES = 200
-# A task with more classes is one of identities, whose classes are not in the validation split.
-_MOST_CLASSES = 200
+# Each class takes milliseconds; a task with more classes is probably one of identities.
+_MOST_CLASSES = 1000
 _METRICS = (METRICS["auc"], METRICS["precision"])
 
 
@@ -36,7 +36,7 @@ def measure_evidence(
 ) -> dict[str, Evidence]:
     """Return the evidence by class, by attribute, or, for an ordinal task, by the name of the task.
 
-    It is empty for a class task with more than 200 classes.
+    It is empty for a class task with more than 1,000 classes.
 
     Args:
         record: the task with its temperature and thresholds.

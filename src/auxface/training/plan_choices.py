@@ -36,6 +36,8 @@ _REFERENCE_SIZE = {"cpu": 96, "mps": 160, "cuda": 224}
 _FEWEST_EPOCHS = {True: 10, False: 30}
 _MOST_EPOCHS = {True: 30, False: 100}
 _USED_FRACTION = 0.95
+# The programs of the plan and of the training start, mostly with imports, in about this time.
+_STARTING_SECONDS = 10.0
 _TIMED_IMAGES, _TIMED_VALIDATION = 256, 64
 _LARGEST_WEIGHT = 10.0
 # EfficientNet-Lite0 was measured (docs/models.md), other encoders were not.
@@ -166,7 +168,11 @@ class Planner:
     def _choose_encoder(self, starts: list[Start]) -> Start:
         """Time each candidate, and choose the first that leaves time for enough epochs at the smallest size."""
         reference = _REFERENCE_SIZE[self.kind]
-        self._set("train.batch_size", 32 if self.kind == "cpu" else 64, f"usual for fine-tuning on {self.kind}")
+        self._set(
+            "train.batch_size",
+            32 if self.kind == "cpu" else 64,
+            f"small batches take more steps in the same time; usual on {self.kind}",
+        )
         seconds: list[float] = []
         with progress_bar("time candidates", len(starts), "encoders") as advance:
             for each in starts:
@@ -175,7 +181,7 @@ class Planner:
                 advance()
         smallest = (SIZES[0] / reference) ** 2
         fits = [
-            self.images * second * smallest * _FEWEST_EPOCHS[each.is_pretrained] <= self.budget
+            self.images * second * smallest * _FEWEST_EPOCHS[each.is_pretrained] <= self.budget - _STARTING_SECONDS
             for each, second in zip(starts, seconds, strict=True)
         ]
         chosen = fits.index(True) if any(fits) else int(np.argmin(seconds))
@@ -189,7 +195,9 @@ class Planner:
         sizes = [size for size in SIZES if size <= largest]
         needed = _FEWEST_EPOCHS[start.is_pretrained]
         per_image = {size: seconds[chosen] * (size / reference) ** 2 for size in sizes}
-        affordable = [size for size in sizes if self.images * per_image[size] * needed <= self.budget]
+        affordable = [
+            size for size in sizes if self.images * per_image[size] * needed <= self.budget - _STARTING_SECONDS
+        ]
         listed = ", ".join(map(str, sizes))
         reason = f"native side {self.facts.native_side} pixels; "
         if affordable:
@@ -246,7 +254,7 @@ class Planner:
         return _Cost(steps, timed.step_seconds, reading, timed.scoring_seconds * self.facts.validation)
 
     def _require_an_epoch(self, cost: _Cost, planning: float) -> None:
-        needed = planning + cost.reading + 2 * cost.validating + cost.epoch
+        needed = _STARTING_SECONDS + planning + cost.reading + 2 * cost.validating + cost.epoch
         if self.budget * _USED_FRACTION < needed:
             shortest = math.ceil(needed / _USED_FRACTION / 60)
             raise InputError(
@@ -258,7 +266,7 @@ class Planner:
         """Fit the number of epochs to the budget, and return the estimated seconds, planning included."""
         self._require_an_epoch(cost, planning)
         steps, epoch, validating = cost.steps, cost.epoch, cost.validating
-        fixed = planning + cost.reading + validating
+        fixed = _STARTING_SECONDS + planning + cost.reading + validating
         usable = self.budget * _USED_FRACTION - fixed
         every = max(1, math.ceil(validating / (0.1 * epoch)))
         most = _MOST_EPOCHS[start.is_pretrained]
@@ -269,7 +277,8 @@ class Planner:
         self._set("train.epochs", epochs, reason)
         if every > 1:
             self._set("train.validate_every", every, "validation takes at most a tenth of the time")
-        limit = round(self.budget * _USED_FRACTION - planning - cost.reading, 1)
+        # The last validation, for thresholds and evidence, follows the training.
+        limit = round(self.budget * _USED_FRACTION - fixed, 1)
         self._set("train.max_seconds", limit, "where steps are slower than measured, fewer epochs are trained")
         decay = min(max(1 - 10 / (steps * epochs), 0.9), 0.999)
         self._set("train.ema", round(decay, 4), "the average of about a tenth of the steps is validated and saved")
