@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from auxface import device
+from auxface import device as device_module
 from auxface.device import check_device, peak_memory, resolve_device
 from auxface.errors import InputError
 from auxface.inference.predictor import TorchScorer
@@ -78,7 +78,7 @@ def test_peak_memory_of_a_cpu_process_is_resident_memory():
 
 @pytest.mark.parametrize(("used", "cores"), [(0.0, 1), (100.0, 4)])
 def test_free_cores_are_those_that_a_load_gets(monkeypatch, used, cores):
-    monkeypatch.setattr(device.os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
     times = iter([0.0, used])
-    monkeypatch.setattr(device.time, "process_time", lambda: next(times))
-    assert device.free_cores() == cores
+    monkeypatch.setattr(device_module.time, "process_time", lambda: next(times))
+    assert device_module.free_cores() == cores

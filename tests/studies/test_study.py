@@ -169,6 +169,15 @@ def timed(monkeypatch, tmp_path):
     return measured
 
 
+@pytest.mark.parametrize("metric", ["mean_absolute_error", "auc"])
+def test_a_metric_that_the_label_lacks_is_refused_first(place, tmp_path, metric):
+    (tmp_path / "s.yaml").write_text(
+        TEXT.replace("{baseline: supervised}", f"{{baseline: supervised, metric: {metric}}}")
+    )
+    with pytest.raises(InputError, match=f"the class label 'emotion' of .* has no {metric}.*balanced_accuracy"):
+        study(tmp_path / "s.yaml", tmp_path / "out", data_root=place, device="cpu")
+
+
 def test_a_study_measures_once_for_all_arms(place, timed, tmp_path):
     arms = [load_recipe("supervised", [*SMALL, "train.epochs=100000"]), load_recipe("ssat", SMALL)]
     choices = SharedChoices(tmp_path, "cpu", jobs=2)

@@ -23,6 +23,7 @@ from auxface.data.corruptions import corruptions
 from auxface.data.manifest import Manifest, read_manifest, write_manifest
 from auxface.device import check_device, free_cores, resolve_device
 from auxface.errors import InputError
+from auxface.evaluation.metrics import METRICS
 from auxface.output_folder import delete_written
 from auxface.plugins import nearest
 from auxface.progress import parse_budget, progress_bar
@@ -105,7 +106,7 @@ def study(
     runs = select_runs(planned, where)
     root = data_root or Path(os.environ.get(DATA_ROOT_VARIABLE) or definition.parent)
     with lock_results(out):
-        manifests = _Manifests(root, out)
+        manifests = _Manifests(root, out, definition_read.compare.metric)
         selected = [PendingRun(run, run.key(manifests.get(run)[1])) for run in runs]
         write_plan(out, definition_read, len(planned))
         records = read_results(out)
@@ -226,8 +227,8 @@ class _Executor:
 class _Manifests:
     """The manifests of the runs; one with fewer labels or rows is written to the folder of the results."""
 
-    def __init__(self, root: Path, out: Path) -> None:
-        self.root, self.out = root, out
+    def __init__(self, root: Path, out: Path, metric: str) -> None:
+        self.root, self.out, self.metric = root, out, METRICS[metric]
         self.read: dict[str, Manifest] = {}
         self.prepared: dict[tuple[str, float, int | None], tuple[Path, str]] = {}
 
@@ -254,6 +255,13 @@ class _Manifests:
         if data.task not in manifest.labels:
             near = nearest(data.task, manifest.labels)
             raise InputError(f"{path}: no label '{data.task}'{near}; labels: {', '.join(manifest.labels) or 'none'}")
+        kind, classes = manifest.labels[data.task].kind, len(manifest.labels[data.task].classes)
+        if kind != "identity" and not self.metric.applies(kind, classes):
+            possible = [one.name for one in METRICS.values() if one.compared and one.applies(kind, classes)]
+            raise InputError(
+                f"compare.metric: the {kind} label '{data.task}' of {path} has no {self.metric.name}; metrics that it "
+                f"has: {', '.join(possible)}"
+            )
         if fraction == 1 and not data.keep and not data.unlabeled:
             return path, hash_rows(manifest)
         reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.task, fraction, seed)

@@ -220,6 +220,8 @@ def test_multilabel_means_and_ordinal_distances():
     means = found["a"].overall
     balanced = [sklearn.balanced_accuracy_score(true[:, k], score[:, k] >= 0.5) for k in range(3)]
     precision = [sklearn.average_precision_score(true[:, k], score[:, k]) for k in range(3)]
+    area = [sklearn.roc_auc_score(true[:, k], score[:, k]) for k in range(3)]
+    assert means["auc"].value == pytest.approx(np.mean(area))
     assert means["balanced_accuracy"].value == pytest.approx(np.mean(balanced))
     assert means["average_precision"].value == pytest.approx(np.mean(precision))
     assert found["a"].attributes["1"].overall["balanced_accuracy"].value == pytest.approx(balanced[1])

@@ -177,7 +177,7 @@ RANKING = (
         "auc",
         "AUC",
         "the probability that a positive sample scores above a negative one",
-        ("class", "binary"),
+        ("class", "binary", "multilabel"),
         from_roc,
         _auc,
         unit="",
@@ -187,7 +187,7 @@ RANKING = (
         units="rarest class",
         minimum={"positive": 1, "negative": 1},
         compared=True,
-        column={"class": 40, "binary": 10},
+        column={"class": 40, "binary": 10, "multilabel": 25},
     ),
     Metric(
         "average_precision",
