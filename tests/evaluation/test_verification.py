@@ -133,3 +133,23 @@ def test_images_of_single_or_unknown_people_are_no_queries():
     none = measure_retrieval(embeddings, list("abcde"), resamples=100)
     assert none["map_at_r"].value is None
     assert none["map_at_r"].why == "no person has two images"
+
+
+def test_a_cluster_is_not_in_the_gallery_of_its_own_images():
+    """With clusters, retrieval is that of each image among the images of other clusters."""
+    rng = np.random.default_rng(5)
+    tracks = np.repeat(np.arange(20), 3)
+    classes = tracks % 4
+    embeddings = rng.normal(size=(4, 5))[classes] + 2 * rng.normal(size=(20, 5))[tracks] + rng.normal(size=(60, 5))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    found = measure_retrieval(embeddings, classes, clusters=tracks, resamples=100)
+    first, precisions = [], []
+    for row in range(60):
+        others = np.flatnonzero(tracks != tracks[row])
+        order = others[np.argsort(-(embeddings[others] @ embeddings[row]))]
+        hits = classes[order] == classes[row]
+        first.append(hits[0])
+        precisions.append(np.mean([hits[: k + 1].mean() * hits[k] for k in range(hits.sum())]))
+    assert found["recall_at_1"].value == pytest.approx(np.mean(first))
+    assert found["map_at_r"].value == pytest.approx(np.mean(precisions))
+    assert found["map_at_r"].clusters == 20

@@ -120,6 +120,7 @@ CHANGES = {
     "LAFSOptions.frozen_last_layer": (LAFS, ("auxiliaries.lafs.frozen_last_layer=1",), W),
     "NTXentOptions.weight": (NT_XENT, ("auxiliaries.nt_xent.weight=0.2",), W),
     "NTXentOptions.warmup": (NT_XENT, ("auxiliaries.nt_xent.warmup=0.9",), W),
+    "NTXentOptions.view": (NT_XENT, ("auxiliaries.nt_xent.view=spectrogram_crop",), W),
     "NTXentOptions.temperature": (NT_XENT, ("auxiliaries.nt_xent.temperature=0.5",), W),
     "NTXentOptions.projector_width": (NT_XENT, ("auxiliaries.nt_xent.projector_width=32",), W),
     "Encoder.name": (ALONE, ("encoder.name=deit3_small_patch16_224", "encoder.patch_size=8"), W),

@@ -139,7 +139,12 @@ def choose_pair_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
 
 
 def measure_retrieval(
-    embeddings: np.ndarray, identity: Sequence[object], *, resamples: int = RESAMPLES, seed: int = 0
+    embeddings: np.ndarray,
+    identity: Sequence[object],
+    *,
+    clusters: Sequence[object] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Measure retrieval: each image is a query for the other images of its person among all others.
 
@@ -147,20 +152,25 @@ def measure_retrieval(
     the mean average precision at R, where R is the number of other images of the person (Musgrave et al., 2020).
     Queries without any are excluded. Intervals are by person, for the given gallery.
 
+    With ``clusters``, such as the tracks of excerpts of music, the gallery of a query has no image of its own cluster,
+    and intervals are by cluster. ``identity`` may then be a class, such as the instrument.
+
     Args:
         embeddings: float [N, D], of unit length.
         identity: person of each image, [N]; images without one (None or NaN) are in the gallery only.
-        resamples: bootstrap resamples of people.
+        clusters: cluster of each image, [N], within which all images have one identity; None: no image is excluded.
+        resamples: bootstrap resamples of people or clusters.
         seed: seed of the resamples.
     """
     persons = pd.Series(list(identity), dtype=object)
     codes = pd.factorize(persons)[0]
-    values = _retrieval_values(np.asarray(embeddings, dtype=float), codes)
+    own = np.arange(len(codes)) if clusters is None else pd.factorize(pd.Series(list(clusters), dtype=object))[0]
+    values = _retrieval_values(np.asarray(embeddings, dtype=float), codes, own)
     asked = np.flatnonzero(~np.isnan(values["map_at_r"]))
     if not len(asked):
         why = "no person has two images"
         return {name: Estimate(None, None, None, 0, 0, why) for name in values}
-    people, cluster = np.unique(codes[asked], return_inverse=True)
+    people, cluster = np.unique((codes if clusters is None else own)[asked], return_inverse=True)
     resampling = draw_resamples(len(people), resamples, seed)
     found: dict[str, Estimate] = {}
     for name, each in values.items():
@@ -284,10 +294,16 @@ class _Folds:
             return per_fold[np.arange(len(best)), best] / np.array(totals)
 
 
-def _retrieval_values(embeddings: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return recall at each rank and the average precision at R of each query, NaN where R is 0."""
-    counts = np.bincount(codes[codes >= 0], minlength=1)
-    relevant = np.where(codes >= 0, counts[codes] - 1, 0)
+def _retrieval_values(embeddings: np.ndarray, codes: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
+    """Return recall at each rank and the average precision at R of each query, NaN where R is 0.
+
+    Args:
+        embeddings: float [N, D], of unit length.
+        codes: number of the identity of each image, -1 if it has none.
+        own: number of the cluster of each image; the images of a query's cluster are not in its gallery.
+    """
+    counts, sizes = np.bincount(codes[codes >= 0], minlength=1), np.bincount(own)
+    relevant = np.where(codes >= 0, counts[codes] - sizes[own], 0)
     depth = min(max(*RANKS, int(relevant.max(initial=0))), len(codes) - 1)
     values = {f"recall_at_{rank}": np.full(len(codes), np.nan) for rank in RANKS}
     values["map_at_r"] = np.full(len(codes), np.nan)
@@ -295,9 +311,9 @@ def _retrieval_values(embeddings: np.ndarray, codes: np.ndarray) -> dict[str, np
     for start in range(0, len(codes), step):
         rows = np.arange(start, min(start + step, len(codes)))
         similarity = embeddings[rows] @ embeddings.T
-        similarity[np.arange(len(rows)), rows] = -np.inf
+        similarity[own[rows][:, None] == own] = -np.inf
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
-        hits = codes[nearest] == codes[rows, None]
+        hits = (codes[nearest] == codes[rows, None]) & (own[nearest] != own[rows, None])
         precision = np.cumsum(hits, axis=1) / np.arange(1, depth + 1)
         for place, row in enumerate(rows):
             known = relevant[row]

@@ -137,6 +137,8 @@ class ClusterContrastOptions(AuxiliaryOptions):
 class NTXentOptions(AuxiliaryOptions):
     """Options of ``auxiliaries.nt_xent``, the contrastive loss between two crops of each image (SimCLR)."""
 
+    view: Literal["contrast_crop", "spectrogram_crop"] = "contrast_crop"
+    """The crops: of photographs, or of log-mel images (time crop, masks in frequency and time, no mirroring)."""
     temperature: Positive = 0.1
     """Divisor of the cosine similarities."""
     projector_width: Width = 128

@@ -138,7 +138,7 @@ class Train(Strict):
     """Largest norm of the gradient; larger gradients are clipped. Empty: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, which is validated and saved; empty: no averaging."""
-    augment: Literal["none", "light", "crop", "ssat", "forensic", "forensic_sharp"] = "light"
+    augment: Literal["none", "light", "crop", "ssat", "forensic", "forensic_sharp", "spectrogram"] = "light"
     mirror: bool = True
     """Mirror views left to right with probability 1/2; ``false`` where labels name a side, such as a raised left
     eyebrow. Augmentation ``none`` never mirrors."""

@@ -42,7 +42,8 @@ def made(name, images, seeds, size):
 
 
 @pytest.mark.parametrize("size", [64, 48, 96])
-@pytest.mark.parametrize("name", [*PRESETS, *registry.available()])
+# Masks and silence hide the dot in views of spectrograms, which have tests of their own.
+@pytest.mark.parametrize("name", [name for name in (*PRESETS, *registry.available()) if "spectrogram" not in name])
 def test_the_map_leads_to_a_dot_in_the_view(name, size):
     images, centers = dots(64)
     pixels, affine = made(name, images, torch.arange(COUNT), size)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from auxface.data.layouts.face_attributes import ATTRIBUTES
+from auxface.data.synthetic.music import RATE, write_wav
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,54 @@ def synthetic_clips(root: Path) -> Tree:
     return Tree(12, {}, (), video=True, options=(("count", 12), ("size", 32), ("length", 3)))
 
 
+def sound(path: Path, seconds: float = 1.0) -> None:
+    """Write a WAV file of a tone whose pitch depends on the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frequency = 100 + zlib.crc32(str(path).encode()) % 3000
+    write_wav(path, np.sin(2 * np.pi * frequency * np.arange(round(RATE * seconds)) / RATE) * 0.5)
+
+
+_SHORT = (("seconds", 0.5), ("size", 16), ("excerpts", 2))
+
+
+def magnatagatune(root: Path) -> Tree:
+    lines = ["clip_id\tguitar\tno voice\tmp3_path"]
+    for number, folder in enumerate("0123456789abcdef"):
+        for start in (0, 29):
+            path = f"{folder}/artist-album-{number:02d}-song-{start}-{start + 29}.mp3"
+            sound(root / path)
+            lines.append(f'"{number}"\t"{number % 2}"\t"{int(start > 0)}"\t"{path}"')
+    text(root / "annotations_final.csv", "\n".join(lines) + "\n")
+    return Tree(64, {"train": 48, "val": 4, "test": 12}, ("annotations_final.csv",), options=_SHORT)
+
+
+def mtg_jamendo(root: Path) -> Tree:
+    header = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
+    for place, part in enumerate(("train", "validation", "test")):
+        lines = [header]
+        for track in range(4):
+            number = 10 * place + track
+            tags = ["genre---rock", *(["instrument---piano", "mood/theme---happy"] if track % 2 else [])]
+            name = f"{number:02d}/{number}"
+            sound(root / "audio" / (f"{name}.low.mp3" if track else f"{name}.mp3"))
+            cells = [f"track_{number:07d}", f"artist_{place}{track // 2}", "album_1", f"{name}.mp3", "1.0", *tags]
+            lines.append("\t".join(cells))
+        text(root / f"data/splits/split-0/autotagging_top50tags-{part}.tsv", "\n".join(lines) + "\n")
+    lists = tuple(f"data/splits/split-0/autotagging_top50tags-{part}.tsv" for part in ("train", "validation", "test"))
+    return Tree(24, {"train": 8, "val": 8, "test": 8}, ("audio", *lists), options=_SHORT)
+
+
+def track_folder(root: Path) -> Tree:
+    for genre in ("blues", "rock"):
+        for number in range(12):
+            sound(root / genre / f"{number}.wav")
+    return Tree(48, {}, (), options=_SHORT)
+
+
+def synthetic_tracks(root: Path) -> Tree:
+    return Tree(24, {}, (), options=(("count", 24), ("length", 1.0), ("seconds", 1.0), ("size", 16)))
+
+
 MAKERS: dict[str, Callable[[Path], Tree]] = {
     "affectnet": affectnet,
     "affectnet-lists": affectnet_lists,
@@ -244,9 +293,13 @@ MAKERS: dict[str, Callable[[Path], Tree]] = {
     "fer2013": fer2013,
     "folder": folder,
     "lfw": lfw,
+    "magnatagatune": magnatagatune,
+    "mtg_jamendo": mtg_jamendo,
     "rafdb": rafdb,
     "synthetic": synthetic,
     "synthetic_clips": synthetic_clips,
+    "synthetic_tracks": synthetic_tracks,
+    "track_folder": track_folder,
     "uadfv": uadfv,
     "utkface": utkface,
 }

@@ -17,7 +17,7 @@ from auxface.errors import InputError
 
 
 def test_every_layout_has_a_test_folder():
-    assert {name.split("-")[0] for name in MAKERS} | {"table"} == set(layouts())
+    assert {name.split("-")[0] for name in MAKERS} | {"table", "tracks"} == set(layouts())
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -26,7 +26,8 @@ def test_a_layout_gives_the_same_valid_manifest_twice(name, tmp_path):
     layout = name.split("-")[0]
     output = tmp_path / "out.parquet"
     options = dict(tree.options)
-    account = prepare(layout, tmp_path / "data", out=output, options=options)
+    crops = tmp_path / "crops" if get_layout(layout).audio else None
+    account = prepare(layout, tmp_path / "data", out=output, options=options, crops=crops)
     manifest = read_manifest(output)
 
     assert account["found"] == sum(account.values()) - account["found"]
@@ -42,7 +43,7 @@ def test_a_layout_gives_the_same_valid_manifest_twice(name, tmp_path):
     for label, what in manifest.labels.items():
         assert set(what.columns(label)) <= set(manifest.table.columns)
 
-    assert prepare(layout, tmp_path / "data", out=output, options=options, overwrite=True) == account
+    assert prepare(layout, tmp_path / "data", out=output, options=options, crops=crops, overwrite=True) == account
     assert read_manifest(output).hash == manifest.hash
 
 
@@ -51,7 +52,7 @@ def test_a_wrong_folder_is_refused_and_named(name, tmp_path):
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "empty", tmp_path / "nowhere"):
         with pytest.raises(InputError, match=root.name):
-            prepare(name.split("-")[0], root, out=tmp_path / "out.parquet")
+            prepare(name.split("-")[0], root, out=tmp_path / "out.parquet", crops=tmp_path / "crops")
     assert not list(tmp_path.glob("out*"))
 
 

@@ -50,6 +50,7 @@ from auxface.data.augment.photometric import (
     solarize,
     solarize_add,
 )
+from auxface.data.augment.spectrogram import cropped_in_time, masked_bands
 from auxface.data.random import normals, uniforms
 
 OPERATIONS: tuple[str, ...] = (
@@ -63,7 +64,7 @@ _MAGNITUDE, _SPREAD = 9.0, 0.5
 _FILL = 124.0
 # Channel statistics with which images are standardized by default.
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-UNCROPPED = ("none", "forensic", "forensic_sharp")
+UNCROPPED = ("none", "forensic", "forensic_sharp", "spectrogram")
 """Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""
 
 
@@ -182,8 +183,8 @@ def make_views(
     Args:
         images: uint8 [B, 3, S, S] RGB, or video clips [B, T, 3, S, S].
         seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat``, ``forensic`` or
-            ``forensic_sharp``.
+        preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat``, ``forensic``,
+            ``forensic_sharp`` or ``spectrogram`` (of log-mel images).
         size: side of the views in pixels.
         mirror: whether presets with random mirroring mirror images left to right, with probability 1/2.
         mean: channel means with which the model standardizes images in [0, 1].
@@ -285,6 +286,13 @@ def _forensic_sharp(images: Tensor, seeds: Tensor, options: ViewOptions) -> View
     return Views(_noisy_and_compressed(primary, seeds, chance), clean, maps[:, :2])
 
 
+def _spectrogram(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
+    """Crop log-mel images in time, and mask bands of frequency and of time in the primary view; never mirror."""
+    chance = uniforms(seeds, 10)
+    clean, maps = cropped_in_time(images, chance[:, :2], options.size, shortest=0.7)
+    return Views(masked_bands(clean.float().div_(255), chance[:, 2:].view(-1, 2, 2, 2)), clean, maps)
+
+
 def _shifted_and_jittered(images: Tensor, chance: Tensor, options: ViewOptions) -> tuple[Tensor, Tensor, Tensor]:
     """Return primary and clean views whose geometry keeps all pixel values, and the maps to the source."""
     size = options.size
@@ -329,5 +337,6 @@ PRESETS: dict[str, Callable[[Tensor, Tensor, ViewOptions], Views]] = {
     "ssat": _ssat,
     "forensic": _forensic,
     "forensic_sharp": _forensic_sharp,
+    "spectrogram": _spectrogram,
 }
 """Function per preset: (images, seeds, options) -> views, as in :func:`make_views`."""

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from auxface.data.augment.geometry import crop_map, crop_resize, random_boxes, whole_pixels
 from auxface.data.augment.photometric import jitter, luma
+from auxface.data.augment.spectrogram import cropped_in_time, masked_bands
 from auxface.data.random import uniforms
 from auxface.errors import InputError
 from auxface.plugins import Registry, nearest
@@ -32,6 +33,7 @@ from auxface.plugins import Registry, nearest
 Option = bool | int | float | str | tuple[float, ...]
 
 _CONTRAST_STREAM = 211
+_SPECTROGRAM_STREAM = 431
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,28 @@ def contrast_crop(
 
 
 registry.register(ViewMaker("contrast_crop", contrast_crop))
+
+
+def spectrogram_crop(
+    images: Tensor, seeds: Tensor, size: int, *, number: int = 1, shortest: float = 0.5, masks: int = 2
+) -> View:
+    """Make a crop in time of log-mel images, with masked frequencies and times (SpecAugment, Park et al., 2019).
+
+    The crop keeps its tempo: it starts at the left edge, and silence follows it. Each mask covers up to an eighth of
+    the mel bands or of the time steps. Nothing is mirrored, since the order of time and of pitch has a meaning.
+
+    Args:
+        images: uint8 [B, 3, S, S], time from left to right, high frequencies at the top.
+        seeds: int64 [B].
+        size: side of the view in pixels.
+        number: number of the crop; crops of the same image with different numbers are independent.
+        shortest: smallest fraction of the time that the crop keeps.
+        masks: number of masks in frequency and in time.
+    """
+    source, stream = images.shape[-1], _SPECTROGRAM_STREAM + 2 * number
+    crop, maps = cropped_in_time(images, uniforms(seeds, 2, stream=stream), size, shortest)
+    chance = uniforms(seeds, 4 * masks, stream=stream + 1).view(-1, masks, 2, 2)
+    return View(masked_bands(crop.float().div_(255), chance), maps, source)
+
+
+registry.register(ViewMaker("spectrogram_crop", spectrogram_crop))

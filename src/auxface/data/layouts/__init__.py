@@ -6,6 +6,7 @@ from auxface.data.layouts.face_attributes import celeba, fairface, lfw, utkface
 from auxface.data.layouts.faceforensics import layout as faceforensics
 from auxface.data.layouts.fer2013 import layout as fer2013
 from auxface.data.layouts.folder import layout as folder
+from auxface.data.layouts.music import magnatagatune, mtg_jamendo, track_folder, tracks
 from auxface.data.layouts.registry import (
     Excluded,
     Layout,
@@ -16,7 +17,7 @@ from auxface.data.layouts.registry import (
     register,
     resolve_options,
 )
-from auxface.data.layouts.synthetic import synthetic, synthetic_clips
+from auxface.data.layouts.synthetic import synthetic, synthetic_clips, synthetic_tracks
 from auxface.data.layouts.table import layout as table
 
 for layout in (
@@ -31,10 +32,15 @@ for layout in (
     fer2013,
     folder,
     lfw,
+    magnatagatune,
+    mtg_jamendo,
     rafdb,
     synthetic,
     synthetic_clips,
+    synthetic_tracks,
     table,
+    track_folder,
+    tracks,
     uadfv,
     utkface,
 ):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from auxface.data.audio.spectrogram import SpectrogramSettings
 from auxface.data.manifest import Label
 from auxface.data.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, file_kind
 from auxface.errors import InputError
@@ -69,6 +70,7 @@ class Listing:
         excluded: files that get no row, with reasons; they are counted and listed.
         extra_tables: name to a table of the data set's protocol, such as pairs; written beside the manifest.
         boundary: the folder that links must not leave; None if the user named every path.
+        spectrogram: how the excerpts of audio files become log-mel images; None: the files are images or videos.
     """
 
     table: pd.DataFrame
@@ -77,6 +79,7 @@ class Listing:
     excluded: tuple[Excluded, ...] = ()
     extra_tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     boundary: Path | None = None
+    spectrogram: SpectrogramSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,14 @@ class Layout:
         summary: a description in one line.
         read: ``read(root, **options) -> Listing``; raises InputError that names the missing or wrong file.
         options: its options.
+        audio: whether its files are audio; the listing then states the ``spectrogram``.
     """
 
     name: str
     summary: str
     read: Callable[..., Listing] = field(repr=False)
     options: tuple[Option, ...] = ()
+    audio: bool = False
 
 
 registry = Registry("layout", "auxface.layouts", Layout)

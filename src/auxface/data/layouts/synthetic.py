@@ -1,8 +1,10 @@
-"""Layouts of rendered faces, as images and as videos.
+"""Layouts of rendered faces, as images and as videos, and of drawn music.
 
 Layout ``synthetic``: rendered faces; ``root`` is the folder to which they are written as PNG files.
 
 Layout ``synthetic_clips``: videos of rendered faces; ``root`` is the folder to which they are written as H.264.
+
+Layout ``synthetic_tracks``: drawn music; ``root`` is the folder to which it is written as WAV.
 """
 
 from functools import partial
@@ -11,10 +13,11 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from auxface.data.audio.spectrogram import SpectrogramSettings
 from auxface.data.images.decode import in_order
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import Label
-from auxface.data.splits import parse_fractions
+from auxface.data.splits import parse_fractions, split_by_source
 from auxface.data.video.h264 import write_video
 from auxface.errors import InputError
 from auxface.output_folder import added_files, refuse_foreign_names
@@ -131,4 +134,70 @@ synthetic_clips = Layout(
         Option("length", int, 64, "number of frames in a video, at 25 per second"),
         Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
     ),
+)
+
+
+_MOST_TRACKS = 100_000
+
+
+def read_synthetic_tracks(
+    root: Path,
+    *,
+    count: int = 240,
+    seed: int = 0,
+    length: float = 10.0,
+    split_fractions: str = "0.7,0.1,0.2",
+    excerpts: int = 2,
+    seconds: float = 4.0,
+    size: int = 64,
+) -> Listing:
+    """Draw ``count`` tracks into ``root``; every option is described in :data:`synthetic_tracks`."""
+    from auxface.data.synthetic.music import INSTRUMENTS, TAGS, describe_track, render_track, write_wav
+
+    for name, value, least, most in (("count", count, 1, _MOST_TRACKS), ("length", length, 1, 600)):
+        if not least <= value <= most:
+            raise InputError(f"layout synthetic_tracks: {name} {value} must be from {least} to {most}")
+    if seed < 0:
+        raise InputError("layout synthetic_tracks: seed must be 0 or more")
+    settings = SpectrogramSettings(excerpts, seconds, size)
+    names = [f"{number:05d}.wav" for number in range(count)]
+    splits = split_by_source([f"track_{number:05d}" for number in range(count)], parse_fractions(split_fractions))
+    refuse_foreign_names(root, names)
+
+    def write(number: int, folder: Path) -> dict[str, object]:
+        track = describe_track(number, seed=seed)
+        write_wav(folder / names[number], render_track(track, seconds=length))
+        name = f"track_{number:05d}"
+        marks: dict[str, object] = {tag: int(tag in track.tags) for tag in TAGS}
+        return {"source": name, "video": name, "track": name, "instrument": track.instrument} | marks
+
+    rows: list[dict[str, object]] = []
+    with added_files(root) as folder, progress_bar("draw tracks", count, "tracks") as advance:
+        for row in in_order(partial(write, folder=folder), range(count)):
+            rows.append(row)
+            advance(1)
+    table = pd.DataFrame(rows).assign(path=[str(root / name) for name in names], split=list(splits))
+    labels = {
+        "tags": Label("multilabel", TAGS),
+        "instrument": Label("class", tuple(INSTRUMENTS)),
+        "track": Label("identity"),
+    }
+    table = table.assign(dataset="synthetic_tracks", method="", frame=0)
+    return Listing(table, labels, ("instrument",), boundary=root, spectrogram=settings)
+
+
+synthetic_tracks = Layout(
+    "synthetic_tracks",
+    "music drawn into ROOT as WAV files: tags (instrument, drums, fast, minor); label and group instrument",
+    read_synthetic_tracks,
+    (
+        Option("count", int, 240, "number of tracks"),
+        Option("seed", int, 0, "seed; each gives other tracks"),
+        Option("length", float, 10.0, "length of a track in seconds"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by track"),
+        Option("excerpts", int, 2, "largest number of excerpts per track"),
+        Option("seconds", float, 4.0, "length of an excerpt"),
+        Option("size", int, 64, "side of the log-mel images: mel bands and time steps"),
+    ),
+    audio=True,
 )

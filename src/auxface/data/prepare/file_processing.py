@@ -17,6 +17,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from auxface.data.audio.decoding import UnreadableAudio
+from auxface.data.audio.spectrogram import SpectrogramSettings, read_excerpts
 from auxface.data.faces import FaceCropper
 from auxface.data.images.decode import MAX_BYTES, UnreadableImage, count_unread_frames, in_order, read_bytes, read_image
 from auxface.data.leaks import encode_thumbnail, thumbnail
@@ -61,8 +63,8 @@ class SampleResult:
         status: one of :data:`STATUSES`.
         reason: why it is not usable; empty if it is.
         path: the image to use; empty if it is not usable.
-        frame: number of the frame in its video; 0 for still images.
-        thumbnail: encoded by :func:`auxface.data.leaks.encode_thumbnail`; empty if there is no image.
+        frame: number of the frame in its video, or start of the excerpt in its track in ms; 0 for still images.
+        thumbnail: encoded by :func:`auxface.data.leaks.encode_thumbnail`; empty if there is no image, and for audio.
     """
 
     status: Status
@@ -78,7 +80,7 @@ class FileResult:
 
     Attributes:
         samples: at least one.
-        digest: SHA-256 of an image file; empty for videos and for files that cannot be read.
+        digest: SHA-256 of an image or audio file; empty for videos and for files that cannot be read.
         unread_frames: number of frames of an animated image after the first, which are not used.
     """
 
@@ -95,13 +97,15 @@ class FileProcessor:
         boundary: a folder that must contain every file, with links resolved; None: files may be anywhere.
         cropper: crops faces; None keeps whole images.
         frames: which frames of a video are extracted; None leaves videos as they are.
-        crops: folder for the images that are written; required with a cropper or frames.
+        crops: folder for the images that are written; required with a cropper, frames or a spectrogram.
+        spectrogram: how excerpts of audio files become images; None: the files are images or videos.
     """
 
     boundary: Path | None = None
     cropper: FaceCropper | None = None
     frames: FrameSettings | None = None
     crops: Path | None = None
+    spectrogram: SpectrogramSettings | None = None
 
     def process_all(self, files: Iterable[InputFile], journal: Journal) -> Iterator[FileResult]:
         """Yield the result of every file, in order, using all cores; files in the journal are not opened again.
@@ -111,7 +115,8 @@ class FileProcessor:
         """
         files = list(files)
         known = [_recall(file, journal) for file in files]
-        crops = self.crops if self.cropper is not None or self.frames is not None else None
+        writes = (self.cropper, self.frames, self.spectrogram) != (None, None, None)
+        crops = self.crops if writes else None
         if crops is not None:
             _begin_crops(crops, {file.name for file, result in zip(files, known, strict=True) if result is None})
 
@@ -139,11 +144,26 @@ class FileProcessor:
             _check_inside(file.path, self.boundary)
             if file.mask:
                 _check_inside(file.mask, self.boundary)
+            if self.spectrogram is not None:
+                return self._process_audio(file, self.spectrogram)
             if is_video(file.path):
                 return FileResult(tuple(self._process_video(file)))
             return self._process_image(file)
-        except (UnreadableImage, UnreadableVideo) as error:
+        except (UnreadableImage, UnreadableVideo, UnreadableAudio) as error:
             return FileResult((SampleResult("unreadable", str(error)),))
+
+    def _process_audio(self, file: InputFile, settings: SpectrogramSettings) -> FileResult:
+        assert self.crops is not None
+        samples = []
+        for excerpt in read_excerpts(Path(file.path), settings):
+            start = round(1000 * excerpt.start)
+            if excerpt.image is None:
+                samples.append(SampleResult("unreadable", f"silent at {excerpt.start:.1f} s", frame=start))
+            else:
+                path = _save(excerpt.image, self.crops / file.name / f"{start:06d}.png")
+                samples.append(SampleResult("usable", path=path, frame=start))
+        with open(file.path, "rb") as data:
+            return FileResult(tuple(samples), hashlib.file_digest(data, "sha256").hexdigest())
 
     def _process_image(self, file: InputFile) -> FileResult:
         data = read_bytes(Path(file.path), MAX_BYTES)
@@ -198,7 +218,7 @@ def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequ
     updated = list(results)
     for row in order:
         result = results[row]
-        if not result.digest or result.samples[0].status != "usable":
+        if not result.digest or not any(sample.status == "usable" for sample in result.samples):
             continue
         kept = first.setdefault(result.digest, row)
         if kept != row:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file
+from auxface.data.audio.decoding import check_audio_packages
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.decode import DECODE_VERSION
 from auxface.data.layouts import Listing, get_layout, resolve_options
@@ -80,14 +81,14 @@ def prepare(
         faces: how faces are cropped; None if the images are cropped already.
         weights: YuNet's ONNX file; default: a download that is checked by its hash.
         frames: which frames of each video are extracted; None keeps one row per video.
-        crops: folder for the images that ``faces`` and ``frames`` write.
+        crops: folder for the images that ``faces``, ``frames`` and layouts of audio write.
         duplicates: ``drop`` image files with the bytes of another, or ``keep`` them.
         progress: called with (files done, files in total).
         warn: called with a note on what is not used or looks wrong; by default :func:`warnings.warn`.
 
     Returns:
-        found, usable, no_face, unreadable, duplicate; found is the sum of the others. They count images; for videos,
-        frames or clips to extract, and one for a video that cannot be read.
+        found, usable, no_face, unreadable, duplicate; found is the sum of the others. They count images; for videos
+        and audio, what is extracted from them, and one for a file that cannot be read.
 
     Raises:
         InputError: a wrong or partial data set, a wrong option, an output that exists, or no usable image.
@@ -106,6 +107,12 @@ def prepare(
     check_manifest_output(out, overwrite)
     if crops is None and (faces or frames):
         raise InputError("cropping faces and extracting frames need a folder for the images; name one with --crops")
+    if chosen.audio:
+        if crops is None:
+            raise InputError(f"layout {layout} writes log-mel images; name a folder for them with --crops")
+        if faces or frames:
+            raise InputError(f"layout {layout} is of audio, which has no faces or frames; remove --faces and --frames")
+        check_audio_packages()
     if out.resolve() == Path(root).resolve():
         raise InputError(f"{out} is also the input of this command; choose another output")
     cropper = FaceCropper(faces, weights) if faces else None
@@ -119,8 +126,11 @@ def prepare(
     files = _input_files(table)
     if faces and not frames and any(is_video(file.path) for file in files):
         raise InputError(f"{root}: the data set has videos; choose how many frames to extract, such as --frames 32")
-    processor = FileProcessor(listing.boundary, cropper, frames, Path(os.path.abspath(crops)) if crops else None)
+    place = Path(os.path.abspath(crops)) if crops else None
+    processor = FileProcessor(listing.boundary, cropper, frames, place, listing.spectrogram)
     crop = _crop_header(faces, weights, frames)
+    if listing.spectrogram is not None:
+        crop = {"spectrogram": listing.spectrogram.to_json()}
     settings = {
         "decode": DECODE_VERSION,
         "thumbnails": 1,

@@ -62,7 +62,7 @@ def open_video(source: VideoSource) -> "Iterator[tuple[InputContainer, VideoStre
         file = io.BytesIO(source) if isinstance(source, bytes) else opened.enter_context(_open_file(source))
         try:
             options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
-            container: Any = opened.enter_context(av.open(_Unnamed(file), options=options, buffer_size=1 << 17))
+            container: Any = opened.enter_context(av.open(UnnamedFile(file), options=options, buffer_size=1 << 17))
         except (FFmpegError, OSError, ValueError, UnicodeError):
             raise UnreadableVideo("not a video") from None
         videos = [stream for stream in container.streams.video if not _is_cover(stream)]
@@ -156,7 +156,7 @@ class FrameConverter:
         return _upright(image, self._matrix)
 
 
-class _Unnamed:
+class UnnamedFile:
     """An open file without its name, which FFmpeg would use to guess the format."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -26,11 +26,10 @@ class NTXent(Objective):
         context: the encoder for which the objective is built.
     """
 
-    views = tuple(ViewRequest("contrast_crop", {"number": number}) for number in (1, 2))
-
     def __init__(self, options: NTXentOptions, context: BuildContext) -> None:
         super().__init__()
         self.options = options
+        self.views = tuple(ViewRequest(options.view, {"number": number}) for number in (1, 2))
         width = context.encoder.width
         self.projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, options.projector_width))
 

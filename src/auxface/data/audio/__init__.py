@@ -1,0 +1,1 @@
+"""Audio: decode files with PyAV, and convert excerpts to log-mel images."""

@@ -1,0 +1,110 @@
+"""Decode the sound of one file with PyAV: mono, at the sampling rate of the spectrograms.
+
+As for videos, FFmpeg gets an open file without a name, and only demuxers of single files are allowed. Size and duration
+are bounded, so that no file takes more than a known amount of memory.
+
+Example::
+
+    samples = read_audio(Path("song.mp3"), rate=16000)   # int16 [N]
+"""
+
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auxface.data.video.decoding import UnnamedFile, decode
+from auxface.errors import InputError
+
+MAX_BYTES = 1 << 30
+MAX_SECONDS = 1800
+AUDIO_SUFFIXES = (
+    ".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".mka", ".weba",
+)  # fmt: skip
+_DEMUXERS = "mp3,wav,w64,flac,ogg,mov,matroska,webm,aac,aiff,asf"
+
+
+class UnreadableAudio(Exception):
+    """A file whose sound cannot be used; the message is the reason, a short phrase."""
+
+
+def check_audio_packages() -> None:
+    """Check that PyAV and torchaudio are installed.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    try:
+        import av  # noqa: F401
+        import torchaudio  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except (ImportError, OSError):
+        raise InputError(
+            "audio is read with PyAV and torchaudio, which are not both installed; pip install 'auxface[audio]'"
+        ) from None
+
+
+def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> np.ndarray:
+    """Return the sound of a file as one channel, int16 [N].
+
+    Packets that cannot be decoded are skipped, as a player does.
+
+    Args:
+        path: an audio file, or a video with sound.
+        rate: sampling rate of the result, in Hz.
+        max_bytes: larger files are refused unread.
+        max_seconds: longer files are refused; at most this much is decoded.
+
+    Raises:
+        UnreadableAudio: no such file, too large or too long, or no sound that can be decoded.
+    """
+    import av
+    from av.error import FFmpegError
+
+    _check_file(path, max_bytes)
+    parts: list[np.ndarray] = []
+    total = 0
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb"))
+            options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+            container: Any = opened.enter_context(av.open(UnnamedFile(file), options=options))
+        except PermissionError:
+            raise UnreadableAudio("no permission to read it") from None
+        except (FFmpegError, OSError, ValueError, UnicodeError):
+            raise UnreadableAudio("not an audio file") from None
+        stream = next(iter(container.streams.audio), None)
+        if stream is None or stream.codec_context is None:
+            raise UnreadableAudio("no sound that can be decoded")
+        stream.codec_context.thread_count = 1
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+        try:
+            for frame in chain(decode(container, stream), [None]):
+                if frame is not None:
+                    # Times in a corrupt file may run backwards, which the resampler refuses.
+                    frame.pts = None
+                for made in resampler.resample(frame):
+                    parts.append(made.to_ndarray()[0])
+                    total += len(parts[-1])
+                if total > max_seconds * rate:
+                    raise UnreadableAudio(f"longer than {max_seconds:g} s; split it")
+        except (FFmpegError, ValueError):
+            raise UnreadableAudio("its sound changes its format") from None
+    if not total:
+        raise UnreadableAudio("no sound that can be decoded")
+    return np.concatenate(parts)
+
+
+def _check_file(path: Path, max_bytes: int) -> None:
+    try:
+        # Reading a pipe or a device could block.
+        if not path.is_file():
+            raise UnreadableAudio("no such file")
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise UnreadableAudio(f"cannot be opened ({getattr(error, 'strerror', None) or 'invalid name'})") from None
+    if size == 0:
+        raise UnreadableAudio("empty file")
+    if size > max_bytes:
+        raise UnreadableAudio(f"file of {size / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
