@@ -1,4 +1,4 @@
-"""Measure the models that plans make: several packs, starts and seeds, against plain baselines.
+"""Measure the models that plans make: several packs, starts and seeds, against simple baselines.
 
     python benchmarks/models.py runs/models UTKFace=utkface.parquet CelebA=celeba.parquet --budget 30m --seeds 0 1 2
     python benchmarks/models.py runs/models UTKFace=utkface.parquet CelebA=celeba.parquet --budget 30m --test

@@ -1,4 +1,4 @@
-"""Measure a plain baseline on a manifest: histograms of oriented gradients and logistic regression.
+"""Measure a simple baseline on a manifest: histograms of oriented gradients and logistic regression.
 
     python benchmarks/plain_baselines.py faces.parquet --task gender
 

@@ -1,4 +1,4 @@
-"""Synthetic faces: rendering time, accuracy of plain baselines, and a contact sheet.
+"""Synthetic faces: rendering time, accuracy of simple baselines, and a contact sheet.
 
 python benchmarks/synthetic.py time [--count 4000] [--size 64]
 python benchmarks/synthetic.py learn [--count 4000]
@@ -45,7 +45,7 @@ def time(count: int = 4000, size: int = 64, workers: int | None = None):
 
 @app.command()
 def learn(count: int = 4000, seed: int = 3):
-    """Measure the balanced accuracy of plain baselines on the test split: HOG, residual energy, and skin tone only."""
+    """Measure the balanced accuracy of simple baselines on the test split: HOG, residual energy, and skin tone only."""
     faces = render_faces(count, seed=seed)
     table = faces.table
     train, test = (table.split == "train").to_numpy(), (table.split == "test").to_numpy()

@@ -72,7 +72,7 @@ def test_page_tables_and_json_have_the_same_figures(small):
     assert value in page
     assert value in tables
     assert json.loads(json.dumps(figures, allow_nan=False))["data"][0]["comparisons"][0]["verdict"] == "better"
-    assert "plain baseline" in page
+    assert "simple baseline" in page
     assert "*plain*" in tables
     assert "18 of 20 runs done" in tables
     for outside in ("http:", "https:", "<script", "src="):
@@ -178,7 +178,7 @@ def test_two_sets_of_test_samples_under_one_name_are_refused(made, study_of, tmp
     study = study_of(["faces"], ["plain", "better"], (0,))
     one = made(tmp_path / "a", {"plain": 0.7}, seeds=(0,))
     other = made(tmp_path / "b", {"better": 0.7}, seeds=(0,), n=300)
-    with pytest.raises(InputError, match="other test samples of 'faces'"):
+    with pytest.raises(InputError, match="different test samples of 'faces'"):
         analyze_study(study, [*one, *other], 2)
 
 

@@ -99,7 +99,7 @@ class DataAnalysis:
         task: the task.
         label_fraction: fraction of the training labels used.
         methods: name to summary.
-        baselines: plain baselines: name to metric to value.
+        baselines: simple baselines: name to metric to value.
         comparisons: every method against the baseline, in the study's metric.
         gap_comparisons: the same for the gap of each group.
         samples: number of test samples.

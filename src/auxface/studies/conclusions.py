@@ -97,7 +97,7 @@ def _plain_baseline_sentence(measured: dict[str, MethodSummary], metric: str, na
 
 
 def _exceeds(metric: str, estimate: Estimate, plain: float) -> bool:
-    """Return whether the whole interval is better than the value of a plain baseline."""
+    """Return whether the whole interval is better than the value of a simple baseline."""
     if estimate.low is None or estimate.high is None:
         return False
     return estimate.low > plain if METRICS[metric].higher_is_better else estimate.high < plain

@@ -25,7 +25,7 @@ from auxface.studies.conclusions import (
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a table: index of its color (None for a plain baseline), name, note, cells."""
+    """A row of a table: index of its color (None for a simple baseline), name, note, cells."""
 
     place: int | None
     name: str
@@ -129,7 +129,7 @@ def _means(one: DataAnalysis, metric: str) -> Table:
     ]
     for name, known in one.baselines.items():
         cells = tuple(metric_cell(item, Estimate(known.get(item), None, None, 0, 0)) for item in metrics)
-        rows.append(TableRow(None, name, "plain baseline", cells))
+        rows.append(TableRow(None, name, "simple baseline", cells))
     return Table(tuple((METRICS[item].title, METRICS[item].meaning) for item in metrics), tuple(rows))
 
 

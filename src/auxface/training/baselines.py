@@ -40,7 +40,7 @@ _STRENGTHS = (1e-3, 1e-2)
 
 
 def measure_baselines(manifest: Manifest, recipe: Recipe) -> dict[str, dict[str, float]]:
-    """Measure the plain baselines of each task on the validation split.
+    """Measure the simple baselines of each task on the validation split.
 
     Args:
         manifest: manifest of images.

@@ -48,7 +48,7 @@ class Plan:
         choices: the chosen keys, each with its reason.
         timings: the measured candidates.
         facts: facts from the manifest.
-        baselines: balanced accuracy of plain baselines on the validation split, per task.
+        baselines: balanced accuracy of simple baselines on the validation split, per task.
         start: the initial weights, and the reason for them.
         budget_seconds: the budget.
         estimated_seconds: estimated time of planning, reading, training and validation.
@@ -111,7 +111,7 @@ def plan(
         start: safetensors file of a pinned timm encoder, or an auxface model directory, to start from; None for the
             best available start.
         unlabeled: manifests whose training images are to be used without labels; give them to ``train`` too.
-        baselines: measure the plain baselines, which takes about a minute.
+        baselines: measure the simple baselines, which takes about a minute.
         overwrite: replace ``out``.
 
     Returns:

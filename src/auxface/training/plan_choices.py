@@ -104,7 +104,7 @@ class Planner:
         choices: recipe keys with their reasons.
         timings: the measured candidates.
         start: the chosen encoder and its initial weights.
-        baselines: balanced accuracy of plain baselines per task.
+        baselines: balanced accuracy of simple baselines per task.
         planning_seconds: duration of planning.
         estimated_seconds: estimated duration of planning, reading, training and validation.
     """

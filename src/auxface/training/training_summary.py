@@ -1,4 +1,4 @@
-"""The summary printed after training: figures beside plain baselines, effects of the auxiliaries, what to do next.
+"""The summary printed after training: figures beside simple baselines, effects of the auxiliaries, what to do next.
 
 All figures are from the validation split, on which the weights were selected, so they are optimistic. Groups are
 compared by balanced accuracy, on levels with at least 30 images.
@@ -52,7 +52,7 @@ def task_figures(
         logits: logits of the validation split per task, [N, outputs].
         labels: labels of the validation split per task, of length N.
         rows: the validation split, of length N.
-        baselines: balanced accuracy of plain baselines per task.
+        baselines: balanced accuracy of simple baselines per task.
     """
     figures: dict[str, dict[str, Any]] = {}
     for task in tasks:
@@ -104,8 +104,8 @@ def conclusions(
             )
     if behind:
         sentences.append(
-            f"Next: {', '.join(behind)} is not above its plain baselines; train longer, start from pretrained weights, "
-            "or check the labels."
+            f"Next: {', '.join(behind)} is not above its simple baselines; train longer, start from pretrained "
+            "weights, or check the labels."
         )
     elif figures and best_epoch == epochs:
         sentences.append("Next: the last epoch was the best, so more epochs may help; then run auxface evaluate.")
