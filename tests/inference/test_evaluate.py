@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from auxface import evaluation
 from auxface.data.manifest import Label, read_manifest, write_manifest
@@ -13,6 +14,8 @@ from auxface.errors import InputError
 from auxface.evaluation.audit import audit
 from auxface.inference.evaluate import evaluate
 from auxface.inference.export import export_model
+from auxface.inference.sample_properties import two_class_tasks
+from auxface.inference.score_split import EvaluatedModel
 from auxface.model.directory import load_model
 
 
@@ -186,3 +189,59 @@ def test_unknown_class_is_excluded_with_a_note(measured, sixty, trained, tmp_pat
     other = relabeled(sixty, renamed, renamed.values())
     with pytest.raises(InputError, match="the model has 'emotion'"):
         evaluate(trained, other, tmp_path / "s", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def recoded(sixty, trained, tmp_path_factory):
+    """A manifest whose fake faces are PNG and whose real ones are JPEG, and its evaluation in one format."""
+    folder = tmp_path_factory.mktemp("recoded")
+    manifest = read_manifest(sixty)
+    table = manifest.table.copy()
+    for row, (path, forged) in enumerate(zip(manifest.paths(), table["forged"])):
+        file = folder / f"{row}.{'png' if forged == 1 else 'jpg'}"
+        Image.open(path).convert("RGB").save(file)
+        table.loc[row, "path"] = str(file)
+    write_manifest(replace(manifest, table=table, root=folder), folder / "faces.parquet")
+    out = folder / "e"
+    found = evaluate(
+        trained, folder / "faces.parquet", out, corruptions=(), same_format=True, resamples=100, device="cpu"
+    )
+    return out, found
+
+
+def test_a_format_that_differs_by_class_is_reported(recoded):
+    out, found = recoded
+    task = found.models["run"].tasks["forged"]
+    assert task.file_probe.value.value == 1
+    assert task.file_probe.explains_half
+    assert "File properties alone" in html.unescape((out / "report.html").read_text())
+    report = json.loads((out / "report.json").read_text())["tasks"]["forged"]
+    assert report["file_probe"]["probe"]["value"] == 1
+    assert set(report["file_probe"]["properties"]) >= {"format"}
+
+
+def test_one_format_is_scored_beside_the_original(recoded):
+    out, found = recoded
+    task = found.models["run"].tasks["forged"]
+    assert task.same_format.format == "JPEG of quality 75 with a shorter side of 32 pixels"
+    assert task.same_format.before.value == task.overall["auc"].value
+    table = evaluation.read_predictions(out / "same_format.parquet")
+    again = evaluation.audit_tables({"m": table}, resamples=50).models["m"].tasks["forged"]
+    assert again.overall["auc"].value == pytest.approx(task.same_format.after.value)
+    assert found.models["run"].tasks["emotion"].same_format is None
+
+
+def test_properties_of_the_images_are_in_the_table(recoded):
+    frame = evaluation.read_predictions(recoded[0] / "predictions.parquet").frame
+    assert {"property.brightness", "property.sharpness", "property.bytes", "property.format"} <= set(frame)
+    assert "property.shorter_side" not in frame  # it is the same for all images
+    assert recoded[1].models["run"].tasks["forged"].weak_segments.searched.startswith("the validation table")
+
+
+def test_same_format_needs_two_classes(saved):
+    config = saved.config.model_copy(
+        update={"tasks": tuple(task for task in saved.config.tasks if task.name == "mood")}
+    )
+    model = EvaluatedModel("m", config, lambda images: {}, None, None, {})
+    with pytest.raises(InputError, match=r"m: --same-format compares the AUC .* none \(mood \(3 classes\)\)"):
+        two_class_tasks(model)

@@ -49,6 +49,10 @@ def command(
         list[str] | None,
         typer.Option("--reference", help="GROUP=LEVEL: the reference level of a group. Repeatable."),
     ] = None,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", help="Column in which weak segments are searched, such as brightness. Repeatable."),
+    ] = None,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Evaluate only this task. Repeatable.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Evaluate only the rows of this split.")] = None,
@@ -112,6 +116,7 @@ def command(
         references=_pairs("--reference", "GROUP=LEVEL", reference or []),
         threshold=threshold,
         kind=kind,
+        properties=properties or (),
         weight=weight,
         clean_levels=clean_levels,
         names=None if names is None else [name.strip() for name in names.split(",")],

@@ -39,6 +39,13 @@ def command(
             help="Also score the validation split, to choose operating points and group thresholds.",
         ),
     ] = True,
+    same_format: Annotated[
+        bool,
+        typer.Option(
+            "--same-format",
+            help="Also score all images in one format (JPEG of one size and quality): how much of the AUC is lost?",
+        ),
+    ] = False,
     explain: Annotated[
         int,
         typer.Option(
@@ -66,7 +73,9 @@ def command(
     """Measure models on a split; write predictions, report.html, report.json and CSV files."""
     if pairs is not None:
         unused = {"--onnx": onnx, "--corruption": corruption, "--severity": severity, "--baseline": baseline}
-        given = [name for name, value in (unused | {"--explain": explain}).items() if value]
+        given = [
+            name for name, value in (unused | {"--same-format": same_format, "--explain": explain}).items() if value
+        ]
         _verify(
             models or [], data, out, pairs, given, split, resamples=resamples, seed=seed, device=device,
             overwrite=overwrite, as_json=as_json,
@@ -86,6 +95,7 @@ def command(
         severities=severity or SEVERITIES,
         baseline=baseline,
         validation=validation,
+        same_format=same_format,
         explain=explain,
         resamples=resamples,
         seed=seed,

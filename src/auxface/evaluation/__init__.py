@@ -14,6 +14,7 @@ from auxface.evaluation.audit_tables import audit_tables
 from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.columns import Columns
 from auxface.evaluation.compare import Comparison
+from auxface.evaluation.format_control import FileProbe, FormatComparison, compare_formats, probe_files
 from auxface.evaluation.gap_power import clusters_per_level, smallest_gap
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import (
@@ -73,6 +74,8 @@ __all__ = [
     "Curves",
     "Estimate",
     "Figure",
+    "FileProbe",
+    "FormatComparison",
     "LevelThresholds",
     "METRICS",
     "Metric",
@@ -96,6 +99,7 @@ __all__ = [
     "choose_pair_threshold",
     "choose_threshold",
     "clusters_per_level",
+    "compare_formats",
     "cross_dataset",
     "expected_calibration_error",
     "fit_temperature",
@@ -107,6 +111,7 @@ __all__ = [
     "metric_by_group",
     "metric_from_function",
     "pair_similarity",
+    "probe_files",
     "read_conditions",
     "read_predictions",
     "recall_at_k",

@@ -42,6 +42,7 @@ def audit(
     weight: str | None = None,
     threshold: float | None = None,
     kind: str | None = None,
+    properties: str | Sequence[str] = (),
     references: Mapping[str, str] | None = None,
     names: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
@@ -74,6 +75,9 @@ def audit(
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
         kind: ``class``, ``binary``, ``ordinal`` or ``verification``, if the values are ambiguous.
+        properties: columns in which weak segments are searched, numbers or categories. They are searched on the
+            validation table, else on the rows of ``val`` of the table, else on a random half of its clusters, and
+            tested on other samples.
         references: group to the level with which the others are compared; else the one with the most samples.
         names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
             training sets, which may repeat.
@@ -119,11 +123,11 @@ def audit(
     columns = evaluation.Columns(
         true, score, predicted, dict(score_for or {}), (groups,) if isinstance(groups, str) else tuple(groups), cluster,
         None if positive is None else text_of(positive), clean_levels, weight, threshold, kind,
+        (properties,) if isinstance(properties, str) else tuple(properties),
     )  # fmt: skip
     try:
-        read = [
-            _only_tasks(_only_split(evaluation.read_predictions(one, columns), split, one), tasks, one) for one in given
-        ]
+        whole = [evaluation.read_predictions(one, columns) for one in given]
+        read = [_only_tasks(_only_split(table, split, one), tasks, one) for table, one in zip(whole, given)]
         called = _names(given, read, names=names, matrix=matrix)
         models, files = _models(given, read, called, matrix=matrix)
         with progress_steps("intervals", "parts") as progress:
@@ -133,6 +137,7 @@ def audit(
                     robustness, models, "robustness", lambda one: evaluation.read_conditions(one, columns)
                 ),
                 baseline=baseline,
+                search=None if validation or matrix else _search_tables(called, whole, split),
                 validation=_beside(validation, models, "validation", lambda one: _read_validation(one, columns)),
                 clusters=cluster if cluster in ("source", "row") else "auto",
                 resamples=resamples,
@@ -176,6 +181,17 @@ def _only_split(table: Predictions, split: str | None, path: Table) -> Predictio
         raise InputError(f"{_name(path)}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
     rows = table.frame["split"].astype(str) == split
     return replace(table, frame=table.frame[rows].reset_index(drop=True))
+
+
+def _search_tables(names: Sequence[str], tables: Sequence[Predictions], split: str | None) -> dict[str, Predictions]:
+    """Return the rows of the split ``val`` of each table that has any, if another split is measured."""
+    found = {}
+    for name, table in zip(names, tables):
+        if split not in (None, "val") and "split" in table.frame.columns:
+            rows = table.frame["split"].astype(str) == "val"
+            if rows.any():
+                found[name] = replace(table, frame=table.frame[rows].reset_index(drop=True))
+    return found
 
 
 def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Table) -> Predictions:

@@ -41,6 +41,7 @@ from auxface.evaluation.thresholds import (
     measure_operating_points,
     with_thresholds,
 )
+from auxface.evaluation.weak_segments import weak_segments
 
 # A confusion matrix of more classes than this is not kept.
 MOST_CONFUSED = 200
@@ -54,6 +55,7 @@ def audit_tables(
     robustness: Mapping[str, Conditions] | None = None,
     baseline: str | None = None,
     validation: Mapping[str, Predictions] | None = None,
+    search: Mapping[str, Predictions] | None = None,
     clusters: Clusters = "auto",
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -70,6 +72,8 @@ def audit_tables(
         baseline: the model that mean corruption errors are relative to.
         validation: model name to its predictions on a validation split. Operating points and a temperature are chosen
             there, and thresholds where the table has none.
+        search: model name to predictions on which weak segments are searched; default: the validation table, else one
+            half of the table.
         clusters: the unit of resampling, see :func:`~auxface.evaluation.clusters.cluster_codes`.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples; the same seed and tables give the same numbers.
@@ -104,7 +108,18 @@ def audit_tables(
     own = dict(zip(tables, codes))
     several = len({level for table in tables.values() for level in _datasets(table)}) > 1
     runs = [
-        _Run(name, table, own[name], draw, several, (validation or {}).get(name), references or {})
+        _Run(
+            name,
+            table,
+            own[name],
+            draw,
+            several,
+            (validation or {}).get(name),
+            references or {},
+            (search or validation or {}).get(name),
+            clusters,
+            seed,
+        )
         for name, table in tables.items()
     ]
     by_name = {run.name: run for run in runs}
@@ -196,6 +211,9 @@ class _Run:
     several_datasets: bool
     validation: Predictions | None
     references: Mapping[str, str]
+    search: Predictions | None
+    clusters: Clusters
+    seed: int
     audited: dict[str, TaskAudit] = field(default_factory=dict)
     overall: dict[str, LevelDraws] = field(default_factory=dict)
     gaps: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
@@ -221,6 +239,10 @@ class _Run:
                 measure_calibrated(found, self.table, self.validation, self.cluster, self.draw)
                 measure_group_thresholds(found, self.table, self.validation, self.cluster, self.draw)
             measure_prevalence(found, self.overall[task.name], self.table, self.validation)
+            found.weak_segments = weak_segments(
+                found.task, found.decision_metric, self.table, self.cluster, self.draw, self.search,
+                clusters=self.clusters, seed=self.seed,
+            )  # fmt: skip
             videos = video_level(self.table, task)
             if videos is not None:
                 found.videos = _audit_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]

@@ -37,7 +37,7 @@ from auxface.plugins import nearest
 
 # Columns of a table of predictions on corrupted images.
 CONDITION = ("corruption", "severity")
-_PREFIXES = ("group.", "true.", "score.", "predicted.")
+_PREFIXES = ("group.", "true.", "score.", "predicted.", "property.")
 _OURS = (*KEY, *CONDITION, "split")
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
@@ -62,6 +62,7 @@ class Columns:
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
         kind: kind of the task (``class``, ``binary``, ``ordinal``), or ``verification`` for similarities of pairs.
+        properties: columns in which weak segments are searched.
     """
 
     true: str | None = None
@@ -75,10 +76,12 @@ class Columns:
     weight: str | None = None
     threshold: float | None = None
     kind: str | None = None
+    properties: Sequence[str] = ()
 
     def named(self) -> list[str]:
         """Return the columns that the caller named."""
         given = [self.true, self.score, self.predicted, self.weight, *self.score_for.values(), *self.groups]
+        given += self.properties
         return [name for name in (*given, self.cluster_column) if name is not None]
 
     @property
@@ -141,6 +144,10 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
     for name in columns.groups:
         found.renamed[named[name]] = f"group.{named[name].removeprefix('group.')}"
     chosen = frame[list(found.renamed)].rename(columns=found.renamed)
+    for name in columns.properties:
+        column, property_name = frame[named[name]], f"property.{named[name].removeprefix('property.')}"
+        numbers = to_numbers(column)
+        chosen[property_name] = column if numbers is None else numbers
     if columns.weight is not None:
         chosen["weight"] = _weights(frame[named[columns.weight]], named[columns.weight], where)
     if columns.cluster_column is not None:

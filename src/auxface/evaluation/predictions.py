@@ -100,7 +100,8 @@ class Predictions:
         frame: a row per sample: key columns :data:`KEY` and ``split`` where known, ``group.<name>``, ``true.<task>`` or
             ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1]. ``predicted.<task>`` holds decisions
             that replace those of scores and thresholds; scores are then optional. ``weight`` holds sample weights,
-            ``cluster`` the clusters that are resampled in place of videos and sources.
+            ``cluster`` the clusters that are resampled in place of videos and sources. ``property.<name>`` holds
+            properties of the samples, such as the brightness of an image, in which weak segments are searched.
         tasks: the tasks that the columns belong to.
         left_out: number of samples that have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
         provenance: origin of the scores: model, manifest hash, seed, versions, machine.

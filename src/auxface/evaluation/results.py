@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from auxface.evaluation.compare import Comparison
+from auxface.evaluation.format_control import FileProbe, FormatComparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Draws, Estimate, rounded
 from auxface.evaluation.metrics import PRIMARY, decision_metric
 from auxface.evaluation.metrics.calibration import Bin
 from auxface.evaluation.predictions import ScoredTask
+from auxface.evaluation.weak_segments import WeakSegments
 
 Estimates = dict[str, Estimate]
 Severity = int | str
@@ -131,6 +133,9 @@ class TaskAudit:
         group_thresholds: group to the thresholds of its levels, if a validation table was given.
         calibrated: calibration metrics after dividing logits by ``temperature``, if a validation table was given.
         temperature: fitted on the validation table.
+        weak_segments: regions of properties in which the model is worse; None if no properties are known.
+        file_probe: how well file properties alone predict the task; None if it was not measured.
+        same_format: the AUC on images in one format, if it was measured.
         reliability: bins of the reliability diagram.
         confusion: counts; rows are true classes, columns predicted ones; None for kinds that have none.
         unlabeled: rows without a truth.
@@ -155,6 +160,9 @@ class TaskAudit:
     group_thresholds: dict[str, GroupThresholds] = field(default_factory=dict)
     calibrated: Estimates = field(default_factory=dict)
     temperature: float | None = None
+    weak_segments: WeakSegments | None = None
+    file_probe: FileProbe | None = None
+    same_format: FormatComparison | None = None
     reliability: list[Bin] = field(default_factory=list)
     confusion: np.ndarray | None = None
     unlabeled: int = 0
@@ -215,6 +223,9 @@ class TaskAudit:
             "group_thresholds": {group: found.to_dict() for group, found in self.group_thresholds.items()},
             "calibrated": _plain(self.calibrated),
             "temperature": self.temperature,
+            "weak_segments": self.weak_segments.to_dict() if self.weak_segments else None,
+            "file_probe": self.file_probe.to_dict() if self.file_probe else None,
+            "same_format": self.same_format.to_dict() if self.same_format else None,
             "level_thresholds": None if self.task.level_thresholds is None else self.task.level_thresholds.to_dict(),
             "reliability": [
                 {name: rounded(one) if isinstance(one, float) else one for name, one in vars(found).items()}

@@ -24,6 +24,13 @@ from auxface.evaluation.intervals import RESAMPLES
 from auxface.inference.explanation_sections import LabeledFaces, explanation_sections
 from auxface.inference.perturbations import ATTACKS, can_be_attacked, perturbation_names
 from auxface.inference.reconstruction_error import reconstruction_figure
+from auxface.inference.sample_properties import (
+    manifest_files,
+    probe_manifest,
+    score_in_one_format,
+    two_class_tasks,
+    with_properties,
+)
 from auxface.inference.score_split import (
     Conditions,
     EvaluatedModel,
@@ -54,6 +61,7 @@ def evaluate(
     severities: Sequence[int] = SEVERITIES,
     baseline: str | None = None,
     validation: bool = True,
+    same_format: bool = False,
     explain: int = 0,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -78,6 +86,8 @@ def evaluate(
         baseline: the model that mean corruption errors are relative to.
         validation: whether to score the manifest's validation split too, if it has one. It chooses operating points,
             thresholds per group, and the threshold of a model that stores none.
+        same_format: score all images also in one format (JPEG of one size and quality), and report how much of the AUC
+            of tasks with two classes is lost.
         explain: number of faces over which saliency maps and reconstruction errors are averaged; 0: none.
         resamples: bootstrap resamples behind each interval.
         seed: seed of the bootstrap, the perturbations and the masks.
@@ -113,6 +123,7 @@ def evaluate(
             f"{video_model}: --explain averages saliency maps over images, but this model takes video clips; remove "
             "--explain"
         )
+    compared = {model.name: two_class_tasks(model) for model in loaded} if same_format else {}
     manifest = read_manifest(data)
     refuse_inputs_inside(out, [data, *paths.values(), *onnx, *manifest.paths()])
     scored = manifest.only(split)
@@ -125,14 +136,22 @@ def evaluate(
     validations: dict[str, evaluation.Predictions] = {}
     figures: dict[str, evaluation.Figure] = {}
     explanations: list[evaluation.Section] = []
+    files: dict[str, pd.DataFrame | None] = {}
+    recoded: dict[str, tuple[evaluation.Predictions, str]] = {}
     for model in loaded:
         name, recipe = model.name, model.config.recipe
         samples = load_samples(scored, split, recipe)
         tables[name], robustness[name] = score_split(
             model, samples, data, split, perturbed=perturbed, severities=severities, seed=seed
         )
+        files[name] = manifest_files(samples.manifest, split)
+        tables[name] = with_properties(tables[name], samples, files[name])
+        if same_format:
+            recoded[name] = score_in_one_format(model, samples, files[name], compared[name][0])
         if score_val:
-            validations[name] = score_validation(model, load_samples(manifest.only("val"), "val", recipe), data)
+            val = load_samples(manifest.only("val"), "val", recipe)
+            validations[name] = score_validation(model, val, data)
+            validations[name] = with_properties(validations[name], val, manifest_files(val.manifest, "val"))
         if (figure := _reconstruction_figure(model, samples.images)) is not None:
             figures[name] = figure
         # A clip has no single map of a face to average.
@@ -154,6 +173,13 @@ def evaluate(
                 seed=seed,
                 progress=progress,
             )
+        if split != "train":
+            probe_manifest(audit, tables, manifest, files, resamples=resamples, seed=seed)
+        for name, (table, text) in recoded.items():
+            for task in map(audit.models[name].tasks.__getitem__, compared[name]):
+                task.same_format = evaluation.compare_formats(
+                    task.task, tables[name], table, text, resamples=resamples, seed=seed
+                )
         audit.notes += [*_attack_notes(loaded, perturbed), *_unknown_class_notes(loaded, scored)]
         audit.notes += _not_learned_notes(loaded)
         training_notes = {model.name: model.training_note(manifest, split) for model in loaded}
@@ -165,6 +191,7 @@ def evaluate(
             _write_tables(folder, "validation", validations, len(loaded))
             joined = {name: evaluation.join_conditions(found) for name, found in robustness.items()}
             _write_tables(folder, "robustness", joined, len(loaded))
+            _write_tables(folder, "same_format", {name: table for name, (table, _) in recoded.items()}, len(loaded))
             evaluation.write_report(
                 audit,
                 folder,

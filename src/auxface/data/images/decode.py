@@ -18,6 +18,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -104,18 +105,27 @@ def fit_square(pixels: np.ndarray, size: int, crop: float = 1.0) -> np.ndarray:
 
 def shorter_side(path: Path) -> int | None:
     """Return the shorter side of an image file in pixels, from its header alone; None if the header is unreadable."""
-    try:
-        # Opening a pipe or a device could block.
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            if is_heic(file.read(HEAD_BYTES)):
-                _register_heif()
-        with Image.open(path, formats=[name for name in FORMATS if name in _known_formats()]) as image:
-            return min(image.size)
-    # A file that cannot be read is reported when it is decoded.
-    except Exception:
-        return None
+    with open_header(path) as image:
+        return None if image is None else min(image.size)
+
+
+@contextmanager
+def open_header(path: Path) -> Iterator[Image.Image | None]:
+    """Open an image file whose pixels are not decoded; None if its header is unreadable."""
+    with ExitStack() as stack:
+        image = None
+        try:
+            # Opening a pipe or a device could block.
+            if path.is_file():
+                with path.open("rb") as file:
+                    if is_heic(file.read(HEAD_BYTES)):
+                        _register_heif()
+                known = [name for name in FORMATS if name in _known_formats()]
+                image = stack.enter_context(Image.open(path, formats=known))
+        # A file that cannot be read is reported when it is decoded.
+        except Exception:
+            image = None
+        yield image
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:

@@ -6,6 +6,7 @@ from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, PRIMARY, format_value
+from auxface.evaluation.report.property_panels import probe_warning
 from auxface.evaluation.report.wording import (
     capitalized,
     corruption_title,
@@ -84,7 +85,7 @@ def _how_good(audit: Audit, task: str, name: str) -> Sentence:
         if other != name and task in model.tasks and metric in model.tasks[task].overall
     ]
     text += f"; {title} of the others: {listed(others)}." if others else "."
-    return Sentence("How good?", figure, text + _at_threshold(audited) + _by_video(audited))
+    return Sentence("How good?", figure, text + _at_threshold(audited) + _by_video(audited) + probe_warning(audited))
 
 
 def _article(name: str) -> str:

@@ -42,6 +42,7 @@ def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -
                 _add(rows, found.videos, where, "video")
             _add_robustness(rows, found, where)
             _add_calibration(rows, found, where)
+            _add_segments(rows, found, where)
             for attribute, alone in found.attributes.items():
                 _add(rows, alone, where | {"attribute": attribute}, "sample", "attribute_")
     for item in audit.comparisons:
@@ -134,6 +135,16 @@ def _add_calibration(rows: _Rows, found: TaskAudit, where: dict[str, object]) ->
             best = {} if chosen is None else {f"cheapest_{name}": one for name, one in chosen.to_dict().items()}
             rows["prevalence"].append(facts | {"metric": "expected_cost", "miss_cost": miss} | _flat(cost) | best)
     _put(rows, "calibrated", found.calibrated, where | {"temperature": found.temperature})
+
+
+def _add_segments(rows: _Rows, found: TaskAudit, where: dict[str, object]) -> None:
+    if found.weak_segments is None:
+        return
+    for one in found.weak_segments.segments:
+        facts = where | {"metric": found.weak_segments.metric, "segment": one.name}
+        facts |= {"p": one.p, "p_holm": one.p_holm, "confirmed": one.confirmed}
+        for part in ("found", "value", "rest", "difference"):
+            rows.setdefault("weak_segments", []).append(facts | {"part": part} | _flat(getattr(one, part)))
 
 
 def _add_excluded(rows: _Rows, audited: ModelAudit, where: dict[str, object]) -> None:

@@ -31,6 +31,7 @@ from auxface.evaluation.report.group_panels import (
     trade_rows,
 )
 from auxface.evaluation.report.opening import Sentence, best_model, opening_sentences
+from auxface.evaluation.report.property_panels import SegmentPanel, file_sentences, segment_panels
 from auxface.evaluation.report.wording import Cell, comparison_sentence, interval_text, metric_cell, words
 from auxface.evaluation.results import Audit, TaskAudit
 
@@ -83,6 +84,8 @@ class TaskView:
     trades: list[TradeRow]
     trade_headings: list[str]
     costs: CostPanel | None
+    segments: list[SegmentPanel]
+    files: list[str]
     missing: list[MissingRow]
 
 
@@ -120,6 +123,8 @@ def task_view(audit: Audit, task: str) -> TaskView:
         trades=trade_rows(found, places),
         trade_headings=list(TRADE_HEADINGS),
         costs=cost_panel(found, places),
+        segments=segment_panels(found),
+        files=file_sentences(found),
         missing=_missing(audit, found, places),
     )
 

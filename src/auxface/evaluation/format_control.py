@@ -1,0 +1,227 @@
+"""How much of a figure can be had without the face: a probe on file properties, and scores of images in one format.
+
+A label that depends on how files were made, for example real images in JPEG and generated ones in PNG, can be predicted
+without any face. :func:`probe_files` fits a logistic regression on file properties alone.
+:func:`compare_formats` compares the scores of the images as they are with those of the same images in one format.
+
+>>> generator = np.random.default_rng(0)
+>>> fake = pd.Series(generator.integers(0, 2, 200))
+>>> files = pd.DataFrame({"bytes": generator.normal(9000, 900, 200), "format": np.where(fake == 1, "PNG", "JPEG")})
+>>> table = Predictions(pd.DataFrame({"true.t": fake, "score.t.fake": generator.random(200)}), ())
+>>> probe = probe_files(ScoredTask("t", "binary", ("real", "fake")), table, files, fake, files, resamples=100)
+>>> probe.value.value, probe.predicts, probe.properties
+(1.0, True, ('bytes', 'format'))
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from auxface.evaluation.clusters import cluster_codes
+from auxface.evaluation.compare import p_value
+from auxface.evaluation.groups import whole
+from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, draw_resamples, rounded
+from auxface.evaluation.measure import measure
+from auxface.evaluation.metrics import METRICS
+from auxface.evaluation.predictions import Predictions, ScoredTask, text_of
+
+# A category of a property with fewer training rows than this has no coefficient of its own.
+_FEWEST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class FileProbe:
+    """A logistic regression on file properties, fitted on training files and measured on the table.
+
+    Attributes:
+        metric: ``auc``; ``balanced_accuracy`` for more than two classes.
+        value: of the probe.
+        model: of the model, on all its samples.
+        chance: the value of a constant prediction.
+        properties: the properties.
+    """
+
+    metric: str
+    value: Estimate
+    model: Estimate
+    chance: float
+    properties: tuple[str, ...]
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the probe is better than chance: its whole interval lies above."""
+        return self.value.low is not None and self.value.low > self.chance
+
+    @property
+    def explains_half(self) -> bool:
+        """Whether the probe reaches at least half of what the model exceeds chance by."""
+        if not self.predicts or self.value.value is None or self.model.value is None:
+            return False
+        return self.value.value - self.chance >= 0.5 * (self.model.value - self.chance)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the probe in the form of ``report.json``."""
+        facts: dict[str, object] = {
+            "metric": self.metric,
+            "chance": rounded(self.chance),
+            "properties": list(self.properties),
+        }
+        return facts | {"probe": self.value.to_dict(), "model": self.model.to_dict()}
+
+
+def probe_files(
+    task: ScoredTask,
+    table: Predictions,
+    train: pd.DataFrame,
+    labels: pd.Series,
+    test: pd.DataFrame,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> FileProbe | None:
+    """Return how well file properties alone predict a binary or class task.
+
+    Args:
+        task: the task.
+        table: the model's predictions.
+        train: properties of training files, a row each; numbers are used as they are and as logarithms.
+        labels: true label of each training file, as in the table.
+        test: properties of the file of each row of ``table``.
+        resamples: bootstrap resamples.
+        seed: seed of the resamples.
+
+    Returns:
+        None for other kinds of tasks, or if the training labels or all properties are constant.
+    """
+    names = task.classes
+    if task.kind not in ("binary", "class") or f"true.{task.name}" not in table.frame.columns:
+        return None
+    code = labels.map(lambda value: value if task.kind == "binary" else _place(names, value)).astype(float)
+    known = code.notna().to_numpy()
+    inputs, used = _inputs(train[known], test)
+    if not used or code[known].nunique() < 2:
+        return None
+    scores = _fitted_scores(inputs, code[known].to_numpy(int), len(names))
+    columns = {name: scores[:, place] for name, place in zip(task.score_columns(), _columns(task))}
+    kept = [name for name in table.frame.columns if not str(name).startswith(("score.", "predicted."))]
+    probe = Predictions(table.frame[kept].assign(**columns), (replace(task, level_thresholds=None, abstain=None),))
+    metric = "auc" if len(names) == 2 else "balanced_accuracy"
+    value, model = (_draws(one, task, metric, resamples, seed) for one in (probe, table))
+    if value is None or model is None:
+        return None
+    chance = 0.5 if metric == "auc" else 1 / len(names)
+    return FileProbe(metric, value.estimate(), model.estimate(), chance, tuple(used))
+
+
+def _place(names: tuple[str, ...], value: object) -> float:
+    text = "" if value is None else text_of(value)
+    return float(names.index(text)) if text in names else float("nan")
+
+
+def _columns(task: ScoredTask) -> list[int]:
+    return [1] if task.kind == "binary" else list(range(len(task.classes)))
+
+
+def _inputs(train: pd.DataFrame, test: pd.DataFrame) -> tuple[tuple[np.ndarray, np.ndarray], list[str]]:
+    """Return the inputs of the regression for both tables, and the names of the properties that vary."""
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    used = []
+    for name in train.columns:
+        first, second = train[name], test[name]
+        columns = []
+        if pd.api.types.is_numeric_dtype(first):
+            middle = float(first.median()) if first.notna().any() else 0.0
+            for change in (lambda one: one, np.log1p):
+                columns.append([change(one.fillna(middle).to_numpy(float)) for one in (first, second)])
+            columns.append([one.isna().to_numpy(float) for one in (first, second)])
+        else:
+            counts = first.value_counts()
+            for value in counts.index[counts >= _FEWEST_ROWS]:
+                columns.append([(one == value).to_numpy(float) for one in (first, second)])
+        varying = [(one, other) for one, other in columns if np.ptp(one) > 0]
+        if varying:
+            used.append(str(name))
+            parts += varying
+    if not parts:
+        return (np.empty((len(train), 0)), np.empty((len(test), 0))), []
+    return (np.stack([one for one, _ in parts], axis=1), np.stack([other for _, other in parts], axis=1)), used
+
+
+def _fitted_scores(inputs: tuple[np.ndarray, np.ndarray], target: np.ndarray, classes: int) -> np.ndarray:
+    """Fit the regression, and return probabilities [rows, classes] of the second inputs."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+    found = model.fit(inputs[0], target).predict_proba(inputs[1])
+    scores = np.zeros((len(found), classes))
+    scores[:, model.classes_] = found
+    return scores
+
+
+def _draws(table: Predictions, task: ScoredTask, metric: str, resamples: int, seed: int) -> Draws | None:
+    cluster = cluster_codes([table.frame])[0][0]
+    draw = draw_resamples(int(cluster.max()) + 1, resamples, seed)
+    return measure(table, task, whole(table), cluster, draw, [METRICS[metric]]).levels[""].get(metric)
+
+
+@dataclass(frozen=True)
+class FormatComparison:
+    """The AUC on images as they are, and on the same images encoded in one format.
+
+    Attributes:
+        format: the format, as text.
+        before: AUC on the images as they are.
+        after: AUC on the images in one format.
+        difference: ``after`` minus ``before``, on the same samples.
+        p: two-sided p-value for no difference.
+    """
+
+    format: str
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+    p: float | None
+
+    @property
+    def lost(self) -> float | None:
+        """The fraction of what the AUC exceeds 0.5 by that is lost; None if it does not exceed 0.5."""
+        if self.before.value is None or self.after.value is None or self.before.value <= 0.5:
+            return None
+        return (self.before.value - self.after.value) / (self.before.value - 0.5)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the comparison in the form of ``report.json``."""
+        numbers: dict[str, object] = {name: getattr(self, name).to_dict() for name in ("before", "after", "difference")}
+        lost = None if self.lost is None else rounded(self.lost)
+        facts: dict[str, object] = {"format": self.format, "metric": "auc"}
+        return facts | numbers | {"p": self.p, "lost": lost}
+
+
+def compare_formats(
+    task: ScoredTask, before: Predictions, after: Predictions, text: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> FormatComparison | None:
+    """Return how the AUC of a task with two classes changes if all images are encoded in one format.
+
+    Args:
+        task: the task.
+        before: predictions on the images as they are.
+        after: predictions on the images in one format; its rows are those of ``before``.
+        text: the format.
+        resamples: bootstrap resamples.
+        seed: seed of the resamples.
+
+    Returns:
+        None if the task has other than two classes, or the AUC cannot be measured.
+    """
+    if len(task.classes) != 2 or task.kind not in ("binary", "class"):
+        return None
+    one, other = (_draws(table, task, "auc", resamples, seed) for table in (before, after))
+    if one is None or other is None:
+        return None
+    draws = Draws(other.values - one.values, one.n, one.clusters, one.units, why=one.why or other.why)
+    difference = draws.estimate()
+    p = p_value(draws) if difference.low is not None else None
+    return FormatComparison(text, one.estimate(), other.estimate(), difference, p)

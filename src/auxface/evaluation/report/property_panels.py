@@ -1,0 +1,153 @@
+"""Weak segments on the page, the probe on file properties, and the comparison of formats."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.metrics import METRICS, format_value
+from auxface.evaluation.report.wording import (
+    SIGNIFICANT,
+    Cell,
+    format_difference,
+    interval_text,
+    listed,
+    metric_cell,
+    words,
+)
+from auxface.evaluation.results import TaskAudit
+from auxface.evaluation.weak_segments import Segment
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """A segment: its name, its samples and clusters, its metric and that of the rest, the difference, the verdict."""
+
+    name: str
+    samples: str
+    clusters: str
+    value: Cell
+    rest: Cell
+    difference: Cell
+    verdict: str
+
+
+@dataclass(frozen=True)
+class SegmentPanel:
+    """The weak segments of one model."""
+
+    model: str
+    metric: str
+    sentence: str
+    rows: tuple[SegmentRow, ...]
+
+
+def segment_panels(found: Mapping[str, TaskAudit]) -> list[SegmentPanel]:
+    """Return a panel for each model whose table has properties."""
+    panels = []
+    for model, audited in found.items():
+        own = audited.weak_segments
+        if own is not None:
+            rows = tuple(_row(own.metric, one) for one in own.segments)
+            panels.append(SegmentPanel(model, METRICS[own.metric].title, _sentence(model, audited), rows))
+    return panels
+
+
+def _sentence(model: str, audited: TaskAudit) -> str:
+    own = audited.weak_segments
+    assert own is not None
+    title, confirmed = METRICS[own.metric].title, [one for one in own.segments if one.confirmed]
+    text = f"{model}: {own.tried:,} segments of {listed(map(words, own.properties))} were compared on {own.searched}. "
+    if not own.segments:
+        return text + f"None was worse in {title} than all samples by two standard errors, so none was tested."
+    text += f"The {len(own.segments)} with the strongest evidence of a worse {title} were tested on other samples. "
+    if not confirmed:
+        return text + "None was confirmed."
+    worst = confirmed[0]
+    size = format_difference(own.metric, abs(worst.difference.value or 0.0), signed=False)
+    names = "1 was" if len(confirmed) == 1 else f"{len(confirmed)} were"
+    return text + f"{names} confirmed; the strongest evidence is for {words(worst.name)}, {size} worse than the rest."
+
+
+def _row(metric: str, one: Segment) -> SegmentRow:
+    verdict = "not tested" if one.p_holm is None else f"no, p = {one.p_holm:.2g}"
+    if one.confirmed:
+        verdict = "yes, p < 0.001" if (one.p_holm or 0.0) < 0.001 else f"yes, p = {one.p_holm:.2g}"
+    return SegmentRow(
+        words(one.name),
+        f"{one.value.n:,}",
+        f"{one.value.clusters:,}",
+        metric_cell(metric, one.value),
+        metric_cell(metric, one.rest),
+        _difference(metric, one.difference),
+        verdict,
+    )
+
+
+def _difference(metric: str, difference: Estimate) -> Cell:
+    if difference.value is None:
+        return Cell("–", "", difference.why)
+    span = ""
+    if difference.low is not None and difference.high is not None:
+        span = f"{format_difference(metric, difference.low)} to {format_difference(metric, difference.high)}"
+    return Cell(format_difference(metric, difference.value), span, difference.why)
+
+
+def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
+    """Return what file properties alone predict, and what the models lose on images in one format."""
+    sentences = []
+    for model, audited in found.items():
+        probe, formats = audited.file_probe, audited.same_format
+        if probe is not None and probe.value.value is not None and probe.value.low is not None:
+            title = METRICS[probe.metric].title
+            text = (
+                f"File properties alone ({listed(map(words, probe.properties))}) reach {_article(title)} of "
+                f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)} on this "
+                f"split; {model} reaches {format_value(probe.metric, probe.model.value)}."
+            )
+            if probe.explains_half:
+                text += " That is at least half of what the model exceeds chance by: it may recognize files, not faces."
+            elif probe.predicts:
+                text += " This is better than chance: files of the classes differ, and the model may use that."
+            else:
+                text += " This is not significantly better than chance."
+            sentences.append(text)
+        if formats is not None:
+            sentences.append(_format_sentence(model, audited))
+    return sentences
+
+
+def probe_warning(audited: TaskAudit) -> str:
+    """Return the sentence for the top of the page if file properties reach half of the skill; else ""."""
+    probe = audited.file_probe
+    if probe is None or not probe.explains_half:
+        return ""
+    title = METRICS[probe.metric].title
+    return (
+        f" File properties alone, without any face, reach {_article(title)} of "
+        f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)} on this split."
+    )
+
+
+def _article(title: str) -> str:
+    return ("an " if title[:1].lower() in "aeiou" else "a ") + title
+
+
+def _format_sentence(model: str, audited: TaskAudit) -> str:
+    formats = audited.same_format
+    assert formats is not None
+    before, after, difference = formats.before, formats.after, formats.difference
+    if difference.value is None:
+        return f"{model}: the AUC on images in one format cannot be compared: {difference.why}."
+    text = (
+        f"{model}: with all images as {formats.format}, the AUC is {format_value('auc', after.value)}"
+        f"{interval_text('auc', after)} instead of {format_value('auc', before.value)}{interval_text('auc', before)}; "
+        f"the difference is {format_difference('auc', difference.value)}"
+    )
+    if difference.low is None or difference.high is None:
+        return text + "."
+    ends = f"{format_difference('auc', difference.low)} to {format_difference('auc', difference.high)}"
+    significant = formats.p is not None and formats.p < SIGNIFICANT and not difference.low <= 0 <= difference.high
+    text += f" (95% interval {ends}) and {'significant' if significant else 'not significant'}."
+    if significant and formats.lost is not None and formats.lost > 0:
+        text += f" {formats.lost:.0%} of what the AUC exceeds 0.5 by is lost with the original formats."
+    return text

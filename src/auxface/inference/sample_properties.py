@@ -1,0 +1,169 @@
+"""Properties of the samples that ``evaluate`` scores, a probe on their files, and scores of all images in one format.
+
+Example::
+
+    files = manifest_files(samples.manifest)                        # a row per image; None for clips and shards
+    table = with_properties(table, samples, files)                  # columns property.brightness, property.bytes, ...
+    table, text = score_in_one_format(model, samples, files)        # JPEG of one size and quality
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from auxface import evaluation
+from auxface.data.images.decode import fit_square, in_order, read_image
+from auxface.data.images.properties import file_properties, image_properties
+from auxface.data.manifest import Manifest
+from auxface.data.media import is_video
+from auxface.data.samples import LoadedSamples
+from auxface.data.shards import is_sharded
+from auxface.errors import InputError
+from auxface.inference.score_split import EvaluatedModel, predictions_table
+from auxface.progress import progress_bar
+
+# Headers of so many training files are read for the probe.
+_PROBE_ROWS = 4000
+_BEST_QUALITY = 75
+_AT_ONCE = 512
+
+
+def manifest_files(manifest: Manifest, name: str) -> pd.DataFrame | None:
+    """Return the file properties of each row of a manifest; None if its rows are no image files.
+
+    Args:
+        manifest: the rows.
+        name: their name in the progress bar.
+    """
+    if is_sharded(manifest) or is_video(str(manifest.table["path"].iloc[0])):
+        return None
+    with progress_bar(f"headers of {name}", len(manifest.table), "files") as advance:
+        return file_properties(manifest.paths(), lambda: advance(1))
+
+
+def with_properties(
+    table: evaluation.Predictions, samples: LoadedSamples, files: pd.DataFrame | None
+) -> evaluation.Predictions:
+    """Return predictions with the properties of their images and files, in which weak segments are searched.
+
+    Args:
+        table: a row per sample.
+        samples: the samples.
+        files: the properties of their files, if they are known.
+    """
+    found = image_properties(samples.images)
+    if files is not None:
+        found = found.assign(shorter_side=files[["width", "height"]].min(axis=1), bytes=files["bytes"])
+        found = found.assign(format=files["format"], jpeg_quality=files["jpeg_quality"])
+    varying = [name for name in found.columns if found[name].nunique() > 1]
+    columns = {f"property.{name}": found[name].to_numpy() for name in varying}
+    return replace(table, frame=table.frame.assign(**columns))
+
+
+def probe_manifest(
+    audit: evaluation.Audit,
+    tables: Mapping[str, evaluation.Predictions],
+    manifest: Manifest,
+    files: Mapping[str, pd.DataFrame | None],
+    *,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Add to each task how well the properties of its files alone predict it; fitted on rows of the training split.
+
+    Args:
+        audit: the results, to which the probes are added.
+        tables: model name to its predictions.
+        manifest: the whole manifest.
+        files: model name to the file properties of its predictions.
+        resamples: bootstrap resamples.
+        seed: seed of the resamples.
+    """
+    rows = manifest.table[manifest.table["split"] == "train"]
+    if rows.empty or any(found is None for found in files.values()):
+        return
+    chosen = np.unique(np.linspace(0, len(rows) - 1, _PROBE_ROWS).astype(int))
+    train = replace(manifest, table=rows.iloc[chosen].reset_index(drop=True))
+    known = manifest_files(train, "train")
+    if known is None:
+        return
+    for name, model in audit.models.items():
+        own = files[name]
+        for task in model.tasks.values():
+            if own is not None and task.task.name in train.table.columns:
+                labels = train.table[task.task.name]
+                task.file_probe = evaluation.probe_files(
+                    task.task, tables[name], known, labels, own, resamples=resamples, seed=seed
+                )
+
+
+def two_class_tasks(model: EvaluatedModel) -> list[str]:
+    """Return the names of the tasks of a model that have two classes.
+
+    Raises:
+        InputError: it has none, or it takes video clips.
+    """
+    found = [task.name for task in model.config.tasks if task.kind in ("binary", "class") and len(task.classes) == 2]
+    if model.config.recipe.encoder.num_frames is not None:
+        raise InputError(f"{model.name}: --same-format encodes image files, but the model takes video clips; remove it")
+    if not found:
+        kinds = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in model.config.tasks)
+        raise InputError(
+            f"{model.name}: --same-format compares the AUC of tasks with two classes, such as real and fake, and the "
+            f"model has none ({kinds}); remove it"
+        )
+    return found
+
+
+def score_in_one_format(
+    model: EvaluatedModel, samples: LoadedSamples, files: pd.DataFrame | None, task: str
+) -> tuple[evaluation.Predictions, str]:
+    """Return a model's predictions for images that are all encoded in one format, and the format as text.
+
+    Each image is resized to one shorter side and encoded as JPEG of one quality. The side is the smaller of the two
+    classes' medians; the quality is the smaller of their medians, and at most 75. So the class with more detail loses
+    it, but what the other class has lost before is not restored.
+
+    Args:
+        model: a model of images.
+        samples: its samples.
+        files: the properties of their files.
+        task: the task whose classes determine side and quality.
+
+    Raises:
+        InputError: the samples are no image files.
+    """
+    if files is None:
+        raise InputError("--same-format encodes image files, but the manifest has videos or shards; remove it")
+    labels = samples.manifest.table[task]
+    sides = files[["width", "height"]].min(axis=1).groupby(labels.to_numpy()).median()
+    qualities = files["jpeg_quality"].groupby(labels.to_numpy()).median()
+    side, quality = int(sides.min()), int(min(_BEST_QUALITY, qualities.min() if qualities.notna().any() else 100))
+    recipe, paths = model.config.recipe.encoder, samples.manifest.paths()
+    encode = partial(_in_format, side=side, quality=quality, size=recipe.image_size, crop=recipe.evaluation_crop)
+    parts: dict[str, list[np.ndarray]] = {}
+    with progress_bar(f"score {model.name}, one format", len(paths), "images") as advance:
+        for start in range(0, len(paths), _AT_ONCE):
+            images = np.stack(list(in_order(encode, paths[start : start + _AT_ONCE])))
+            for name, logits in model.score(images, advance=advance).items():
+                parts.setdefault(name, []).append(logits)
+    joined = {name: np.concatenate(logits) for name, logits in parts.items()}
+    text = f"JPEG of quality {quality} with a shorter side of {side:,} pixels"
+    return predictions_table(model.config, samples.manifest, joined), text
+
+
+def _in_format(path: Path, *, side: int, quality: int, size: int, crop: float) -> np.ndarray:
+    """Return an image after one resizing and one JPEG encoding, uint8 [3, size, size]."""
+    pixels = read_image(path)
+    factor = side / min(pixels.shape[:2])
+    shape = (max(1, round(factor * pixels.shape[1])), max(1, round(factor * pixels.shape[0])))
+    buffer = io.BytesIO()
+    resized = Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR)
+    resized.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.ascontiguousarray(fit_square(read_image(buffer.getvalue()), size, crop).transpose(2, 0, 1))
