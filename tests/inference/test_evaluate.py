@@ -213,7 +213,6 @@ def test_a_format_that_differs_by_class_is_reported(recoded):
     out, found = recoded
     task = found.models["run"].tasks["forged"]
     assert task.file_probe.value.value == 1
-    assert task.file_probe.explains_half
     assert "File properties alone" in html.unescape((out / "report.html").read_text())
     report = json.loads((out / "report.json").read_text())["tasks"]["forged"]
     assert report["file_probe"]["probe"]["value"] == 1
