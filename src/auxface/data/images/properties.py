@@ -18,8 +18,8 @@ from PIL import Image
 
 from auxface.data.images.decode import open_header
 
-# The mean of the 32 smallest values of table K.1 of the JPEG standard (ITU-T T.81), which libjpeg scales by quality. The
-# largest values are limited to 255 at low qualities.
+# The mean of the 32 smallest values of table K.1 of the JPEG standard (ITU-T T.81), which libjpeg scales by quality.
+# The largest values are limited to 255 at low qualities.
 _SMALLEST, _LUMA_MEAN = 32, 28.0625
 _AT_ONCE = 512
 # Weights of red, green and blue in luma (ITU-R BT.601).
