@@ -4,7 +4,8 @@
 
 Without ``--images``, rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches of
 64, with torchvision's ImageFolder, PIL and a torch DataLoader, and with the cache and the loader of training; the same
-augmentation and number of workers (processes there, threads here), measured in turn. ``video``: videos of 10 s and of
+augmentation and number of workers (processes there, threads here), measured in turn. A third variant applies the
+transforms v2 of torchvision to tensors of the same cached images, in a torch DataLoader. ``video``: videos of 10 s and of
 10 minutes (the same frames repeated), each in its own process.
 """
 
@@ -56,6 +57,19 @@ def sources(folder: Path | None, count: int, side: int) -> list[np.ndarray]:
     return [read_image(path) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
+class CachedImages:
+    """The images of the cache as tensors, uint8 [3, H, W], transformed one by one."""
+
+    def __init__(self, images: np.ndarray, transform: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: int) -> torch.Tensor:
+        return self.transform(torch.from_numpy(np.array(self.images[place])))
+
+
 def loading(folder: Path | None, workers: int) -> dict[str, object]:
     from torch.utils.data import DataLoader as TorchDataLoader
     from torchvision.datasets import ImageFolder
@@ -66,6 +80,7 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
         RandomHorizontalFlip,
         RandomResizedCrop,
         ToTensor,
+        v2,
     )
 
     torch.set_num_threads(1)
@@ -75,6 +90,15 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
             RandomHorizontalFlip(),
             RandomApply([ColorJitter(0.2, 0.2, 0.2)], 0.8),
             ToTensor(),
+        ]
+    )
+    to_float = v2.ToDtype(torch.float32, scale=True)
+    light_v2 = v2.Compose(
+        [
+            v2.RandomResizedCrop(SIDE, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9)),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.ColorJitter(0.2, 0.2, 0.2)], 0.8),
+            to_float,
         ]
     )
     pixels = sources(folder, COUNT, SIDE)
@@ -92,9 +116,10 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
         cached = load_images(manifest, size=SIDE, folder=Path(place) / "cache", workers=workers).array
         report["decoded once, pixels per second"] = round(len(cached) / (time.perf_counter() - begun))
 
-        for name, transform in (("light", light), ("none", ToTensor())):
-            data = ImageFolder(str(tree), transform)
-            theirs = TorchDataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+        for name, transform, transform_v2 in (("light", light, light_v2), ("none", ToTensor(), to_float)):
+            settings = {"shuffle": True, "num_workers": workers, "persistent_workers": workers > 0}
+            theirs = TorchDataLoader(ImageFolder(str(tree), transform), BATCH, **settings)
+            tensors = TorchDataLoader(CachedImages(cached, transform_v2), BATCH, **settings)
             loader = DataLoader(
                 images=cached,
                 labels={"class": torch.arange(len(cached)) % 2},
@@ -107,6 +132,9 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
             def pil(loader: TorchDataLoader = theirs) -> int:
                 return sum(len(images) for images, _ in loader)
 
+            def tensor(loader: TorchDataLoader = tensors) -> int:
+                return sum(len(images) for images in loader)
+
             def ours(loader: DataLoader = loader) -> int:
                 def make(indices: torch.Tensor) -> int:
                     return len(loader.batch(indices, 0, torch.device("cpu")).primary)
@@ -114,9 +142,9 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
                 batches = loader.draws(0)
                 return sum(in_order(make, batches, workers=workers) if workers > 1 else map(make, batches))
 
-            found = medians({"ImageFolder and PIL": pil, "auxface": ours})
+            found = medians({"ImageFolder and PIL": pil, "cache and transforms v2": tensor, "auxface": ours})
             report[f"augment {name}"] = {key: round(value) for key, value in found.items()} | {
-                "ratio": round(found["auxface"] / found["ImageFolder and PIL"], 1)
+                f"auxface / {key}": round(found["auxface"] / found[key], 1) for key in list(found)[:2]
             }
     return report
 
