@@ -5,8 +5,8 @@
 Without ``--images``, rendered faces are used. ``loading``: JPEG files of 112 x 112 pixels to augmented float batches of
 64, with torchvision's ImageFolder, PIL and a torch DataLoader, and with the cache and the loader of training; the same
 augmentation and number of workers (processes there, threads here), measured in turn. A third variant applies the
-transforms v2 of torchvision to tensors of the same cached images, in a torch DataLoader. ``video``: videos of 10 s and of
-10 minutes (the same frames repeated), each in its own process.
+transforms v2 of torchvision to tensors of the same cached images, in a torch DataLoader. ``video``: videos of 10 s and
+of 10 minutes (the same frames repeated), each in its own process.
 """
 
 import argparse
