@@ -1,5 +1,6 @@
 # make install   an environment in .venv with auxface in it
 # make demo      synthetic faces, three models, one page: runs/demo/report.html
+# make wheel     dist/auxface-*.whl
 # make test      the tests, in one process of one thread per core: torch is slow where its threads wait for a core
 
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint wheel clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +35,9 @@ demo: install
 
 test: $(VENV)/.developed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+wheel: $(VENV)/.installed
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 lint: $(VENV)/.developed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

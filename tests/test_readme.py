@@ -42,8 +42,8 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(example(), "README.md", "exec"), {"__name__": "readme"})
     assert (tmp_path / "runs/report/report.html").is_file()
-    emotions = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
-    assert capsys.readouterr().out.split()[-1] in emotions
+    # The comment of the example states it.
+    assert capsys.readouterr().out.rstrip().endswith("not learned)")
 
 
 def example() -> str:
