@@ -70,13 +70,13 @@ def test_overwrite_replaces_a_killed_run_and_nothing_else(train_small, tmp_path,
 
 
 def test_a_file_put_beside_a_run_in_training_is_kept(train_small, tmp_path, monkeypatch):
-    out, write = tmp_path / "run", module._configuration
+    out, write = tmp_path / "run", module.calibrated_config
 
-    def configure(*arguments):
+    def configure(*arguments, **options):
         (out / "README.md").write_text("mine")
-        return write(*arguments)
+        return write(*arguments, **options)
 
-    monkeypatch.setattr(module, "_configuration", configure)
+    monkeypatch.setattr(module, "calibrated_config", configure)
     with pytest.raises(InputError, match=r"'README\.md' is not recorded.*train --resume"):
         train_small(out)
     monkeypatch.undo()

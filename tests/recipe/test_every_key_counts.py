@@ -22,10 +22,10 @@ from auxface.model.scoring import score_images
 from auxface.objectives.registry import available
 from auxface.recipe import AuxiliaryOptions, Recipe, load_recipe
 from auxface.training.assembly import assemble
+from auxface.training.calibration import calibrate
 from auxface.training.data_loader import DataLoader
 from auxface.training.logging import read_log
 from auxface.training.loop import run_training
-from auxface.training.selection import calibrate
 
 _spec = importlib.util.spec_from_file_location("changed_runs", Path(__file__).with_name("changed_runs.py"))
 changed_runs = importlib.util.module_from_spec(_spec)

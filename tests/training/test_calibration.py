@@ -6,7 +6,7 @@ from scipy.special import expit, softmax
 
 from auxface.evaluation import choose_threshold
 from auxface.objectives import LearnedTask
-from auxface.training.selection import calibrate
+from auxface.training.calibration import calibrate
 
 FORGED = LearnedTask("forged", "binary", ("real", "forged"))
 MOOD = LearnedTask("mood", "class", ("calm", "glad", "cross"))

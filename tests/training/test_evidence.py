@@ -8,8 +8,8 @@ from scipy.special import expit
 from sklearn.metrics import precision_score, roc_auc_score
 
 from auxface.objectives import LearnedTask
+from auxface.training.calibration import calibrate
 from auxface.training.evidence import measure_evidence
-from auxface.training.selection import calibrate
 from auxface.training.training_summary import conclusions
 
 

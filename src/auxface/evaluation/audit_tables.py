@@ -12,26 +12,16 @@ from threading import Lock
 
 import numpy as np
 
-from auxface.evaluation.checks import check_predictions, duplicate_note
+from auxface.evaluation.checks import check_predictions, duplicate_note, threshold_notes
 from auxface.evaluation.clusters import Clusters, cluster_codes, video_level
 from auxface.evaluation.compare import compare
-from auxface.evaluation.fairness import MINIMUM_IN_GAP, differences_to_reference, factor_for_all, gaps
+from auxface.evaluation.fairness import MINIMUM_IN_GAP, factor_for_all
 from auxface.evaluation.gap_power import add_power
-from auxface.evaluation.groups import CROSS, by_column, by_group, crossed_partitions, single_partitions, whole
-from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Resampling, draw_resamples
-from auxface.evaluation.label_noise import add_label_noise
+from auxface.evaluation.groups import CROSS, by_column, by_group, crossed_partitions, single_partitions
+from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Resampling, draw_resamples
 from auxface.evaluation.measure import MINIMUM_CLUSTERS, LevelDraws, count_missing_as_errors, measure
-from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
-from auxface.evaluation.metrics.classification import confusion
-from auxface.evaluation.predictions import (
-    ASSUMED,
-    Predictions,
-    ScoredTask,
-    TableError,
-    attribute_samples,
-    predicted_classes,
-    task_samples,
-)
+from auxface.evaluation.measure_task import measure_task, task_notes
+from auxface.evaluation.predictions import Predictions, TableError
 from auxface.evaluation.prevalence import measure_prevalence
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit, estimates
 from auxface.evaluation.robustness import Conditions, Corrupted, Curves, measure_corrupted, summarize
@@ -42,11 +32,6 @@ from auxface.evaluation.thresholds import (
     with_thresholds,
 )
 from auxface.evaluation.weak_segments import weak_segments
-
-# A confusion matrix of more classes than this is not kept.
-MOST_CONFUSED = 200
-# Below this AUC, scores probably stand for the other class.
-_INVERTED = 0.3
 
 
 def audit_tables(
@@ -85,6 +70,7 @@ def audit_tables(
         TableError: no table, a table that cannot be measured, or a model name that is not in ``tables``.
 
     >>> import pandas as pd
+    >>> from auxface.evaluation import ScoredTask
     >>> frame = pd.DataFrame({"true.t": [0, 1] * 50, "score.t.yes": np.linspace(0, 1, 100)})
     >>> frame["group.sex"] = ["F", "M"] * 50
     >>> table = Predictions(frame, (ScoredTask("t", "binary", ("no", "yes"), {"yes": 0.5}),))
@@ -225,7 +211,7 @@ class _Run:
 
     def measure(self, count: _Progress) -> None:
         for task in self.table.tasks:
-            found, self.overall[task.name], self.gaps[task.name] = _audit_task(
+            found, self.overall[task.name], self.gaps[task.name] = measure_task(
                 self.table, task, self.cluster, self.draw, count.advance, self.references
             )
             missing = sum(self.table.left_out.values()) + found.unscored
@@ -245,7 +231,7 @@ class _Run:
             )  # fmt: skip
             videos = video_level(self.table, task)
             if videos is not None:
-                found.videos = _audit_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]
+                found.videos = measure_task(videos[0], task, self.cluster[videos[1]], self.draw)[0]
             self.audited[task.name] = found
             count.advance()
 
@@ -253,39 +239,6 @@ class _Run:
         clusters = len(np.unique(self.cluster))
         left_out, provenance = dict(self.table.left_out), dict(self.table.provenance)
         return ModelAudit(self.audited, left_out, provenance, len(self.table.frame), clusters)
-
-
-def _audit_task(
-    table: Predictions,
-    task: ScoredTask,
-    cluster: np.ndarray,
-    draw: Resampling,
-    advance: Callable[[], None] = lambda: None,
-    references: Mapping[str, str] | None = None,
-) -> tuple[TaskAudit, LevelDraws, dict[str, LevelDraws]]:
-    """Return the results of a task, and the draws of its metrics and of its gaps by group, for the comparisons."""
-    on_all = measure(table, task, whole(table), cluster, draw)
-    overall = on_all.levels[""]
-    result = TaskAudit(task, estimates(overall))
-    for name, levels in on_all.attributes.items():
-        result.attributes[name] = TaskAudit(task.alone(name), estimates(levels[""]))
-    _add_counts(result, table, task)
-    advance()
-    by_group: dict[str, LevelDraws] = {}
-    for partition in [*single_partitions(table), *crossed_partitions(table)]:
-        measured = measure(table, task, partition, cluster, draw)
-        by_group[partition.name] = _add_group(result, partition.name, measured.levels, overall)
-        if CROSS not in partition.name:
-            if "weight" not in table.frame.columns and task.kind != "multilabel":
-                add_label_noise(result.gaps[partition.name], result.groups[partition.name])
-            differences = differences_to_reference(
-                result.decision_metric, measured.levels, (references or {}).get(partition.name)
-            )
-            result.to_reference[partition.name] = estimates(differences)
-        for name, levels in measured.attributes.items():
-            _add_group(result.attributes[name], partition.name, levels, on_all.attributes[name][""])
-        advance()
-    return result, overall, by_group
 
 
 def _correct_for_all(runs: Sequence[_Run]) -> None:
@@ -312,32 +265,6 @@ def _correct_for_all(runs: Sequence[_Run]) -> None:
                 found.gaps[group][name] = replace(gap, more=more)
             if CROSS not in group and not crossed:
                 add_power(found.gaps[group], measured, name, factor)
-
-
-def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None:
-    """Add the results that need no resamples: counts, the confusion matrix, the reliability diagram."""
-    if task.kind == "multilabel":
-        parts = [attribute_samples(table, task, name) for name in task.classes]
-        result.unscored = max((part.unscored for part in parts if part is not None), default=0)
-        result.unlabeled = min((part.unlabeled for part in parts if part is not None), default=0)
-        return
-    samples = task_samples(table, task)
-    result.unlabeled, result.unscored = samples.unlabeled, samples.unscored
-    if task.kind == "ordinal" or not len(samples.rows):
-        return
-    if len(task.classes) <= MOST_CONFUSED:
-        result.confusion = confusion(samples.true, predicted_classes(task, samples), len(task.classes))
-    if samples.scored and are_probabilities(samples.score):
-        result.reliability = reliability_bins(samples.true, samples.score)
-
-
-def _add_group(
-    result: TaskAudit, group: str, levels: Mapping[str, LevelDraws], overall: LevelDraws
-) -> dict[str, Draws]:
-    found = gaps(levels, overall)
-    result.groups[group] = {level: estimates(metrics) for level, metrics in levels.items()}
-    result.gaps[group] = estimates(found)
-    return found
 
 
 def _check(
@@ -385,61 +312,8 @@ def _datasets(table: Predictions) -> list[str]:
 def _notes(runs: Sequence[_Run]) -> list[str]:
     notes = []
     for run in runs:
-        name, table = run.name, run.table
-        notes += [f"{name}: {note}" if len(runs) > 1 else note for note in [*table.notes, *duplicate_note(table)]]
-        notes += [_empty_note(name, found, len(table.frame)) for found in run.audited.values()]
-        notes += [_inverted_note(name, found) for found in run.audited.values() if _is_inverted(found)]
-        assumed = [
-            task.name
-            for task in table.tasks
-            if (task.threshold_rule == ASSUMED or _lacks_threshold(task))
-            and f"predicted.{task.name}" not in table.frame.columns
-        ]
-        if assumed:
-            notes.append(
-                f"{name}: no threshold is stored for {', '.join(assumed)}. 0.5 is assumed, and every metric of a "
-                "decision depends on it."
-            )
-        for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
-            notes.append(_level_threshold_note(name, table, group))
-    return list(filter(None, notes))
-
-
-def _empty_note(name: str, found: TaskAudit, rows: int) -> str:
-    if rows and found.unlabeled >= rows:
-        return f"{name}: nothing was measured for {found.task.name}: none of {rows:,} rows has a true label."
-    if rows and found.unlabeled + found.unscored >= rows:
-        return f"{name}: nothing was measured for {found.task.name}: no row with a true label has a score."
-    return ""
-
-
-def _is_inverted(found: TaskAudit) -> bool:
-    auc = found.overall.get("auc")
-    return auc is not None and auc.value is not None and auc.value < _INVERTED
-
-
-def _inverted_note(name: str, found: TaskAudit) -> str:
-    negative, positive = found.task.classes
-    return (
-        f"{name}: the AUC of {found.task.name} is {found.overall['auc'].value:.3f}, so a high score stands for "
-        f"{negative}, not for {positive}. If this is not what the model means, name the class of a high score with "
-        "--positive, or pass 1 minus the score."
-    )
-
-
-def _level_threshold_note(name: str, table: Predictions, group: str) -> str:
-    tasks = [task.name for task in table.tasks if task.level_thresholds and task.level_thresholds.group == group]
-    if group not in table.groups():
-        return (
-            f"{name} has a threshold for each level of {group} on {', '.join(tasks)}, but the table has no column "
-            f"group.{group}; the common threshold is used for all samples."
-        )
-    return (
-        f"{name} decides {', '.join(tasks)} by a threshold for each level of {group}. This needs the {group} of every "
-        "sample at test time, which may be unknown and which may not be allowed."
-    )
-
-
-def _lacks_threshold(task: ScoredTask) -> bool:
-    needed = task.classes[1:] if task.kind == "binary" else task.classes if task.kind == "multilabel" else ()
-    return any(name not in task.thresholds for name in needed)
+        own = [*run.table.notes, *duplicate_note(run.table)]
+        notes += [f"{run.name}: {note}" if len(runs) > 1 else note for note in own]
+        notes += task_notes(run.name, run.audited.values(), len(run.table.frame))
+        notes += threshold_notes(run.name, run.table)
+    return notes

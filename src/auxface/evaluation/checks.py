@@ -1,9 +1,9 @@
-"""Checks of a predictions table: it is rejected if its metrics would be wrong."""
+"""Checks of a predictions table: it is rejected if its metrics would be wrong, and notes on what it lacks."""
 
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, TableError, text_of
+from auxface.evaluation.predictions import ASSUMED, KEY, Predictions, ScoredTask, TableError, text_of
 
 # A group with more levels is an identifier, not a group.
 MOST_LEVELS = 256
@@ -118,6 +118,43 @@ def duplicate_note(predictions: Predictions) -> list[str]:
         f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} an earlier row in every column. All are measured. "
         f"If they are the same samples, remove them. The columns {', '.join(KEY)} identify a sample."
     ]
+
+
+def threshold_notes(name: str, table: Predictions) -> list[str]:
+    """Return the notes on thresholds that the table of a model lacks, and on those that depend on a group."""
+    notes = []
+    assumed = [
+        task.name
+        for task in table.tasks
+        if (task.threshold_rule == ASSUMED or _lacks_threshold(task))
+        and f"predicted.{task.name}" not in table.frame.columns
+    ]
+    if assumed:
+        notes.append(
+            f"{name}: no threshold is stored for {', '.join(assumed)}. 0.5 is assumed, and every metric of a "
+            "decision depends on it."
+        )
+    for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
+        notes.append(_level_threshold_note(name, table, group))
+    return notes
+
+
+def _level_threshold_note(name: str, table: Predictions, group: str) -> str:
+    tasks = [task.name for task in table.tasks if task.level_thresholds and task.level_thresholds.group == group]
+    if group not in table.groups():
+        return (
+            f"{name} has a threshold for each level of {group} on {', '.join(tasks)}, but the table has no column "
+            f"group.{group}; the common threshold is used for all samples."
+        )
+    return (
+        f"{name} decides {', '.join(tasks)} by a threshold for each level of {group}. This needs the {group} of every "
+        "sample at test time, which may be unknown and which may not be allowed."
+    )
+
+
+def _lacks_threshold(task: ScoredTask) -> bool:
+    needed = task.classes[1:] if task.kind == "binary" else task.classes if task.kind == "multilabel" else ()
+    return any(name not in task.thresholds for name in needed)
 
 
 def _check_weights(frame: pd.DataFrame, where: str) -> None:

@@ -24,11 +24,8 @@ from accelerate import Accelerator
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
-from auxface.encoders.pretrained import weights_record
 from auxface.errors import InputError
-from auxface.model.config import ModelConfig, Selection, TaskRecord, VerificationRecord
 from auxface.model.directory import MODEL_FILES, SavedModel, write_model_files
-from auxface.model.scoring import score_images
 from auxface.objectives import check_auxiliaries
 from auxface.output_folder import (
     added_files,
@@ -40,10 +37,9 @@ from auxface.output_folder import (
     refuse_inputs_inside,
 )
 from auxface.progress import progress_bar
-from auxface.provenance import provenance
 from auxface.recipe import Recipe, load_recipe
-from auxface.recipe.load import recipe_hash
 from auxface.training.assembly import Assembly, Reader, agree_on_choices, assemble
+from auxface.training.calibration import calibrated_config
 from auxface.training.checkpoint import (
     RunRecord,
     check_image_counts,
@@ -57,13 +53,11 @@ from auxface.training.checkpoint import (
 from auxface.training.distributed import is_restart, make_accelerator, resolve_precision
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
 from auxface.training.errors import readable_errors
-from auxface.training.evidence import measure_evidence
 from auxface.training.logging import read_entries
-from auxface.training.loop import TrainingResult, run_training
+from auxface.training.loop import run_training
 from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
-from auxface.training.selection import calibrate, choose_same_person
-from auxface.training.training_summary import conclusions, describe_effect, effect_warnings, last_figures, task_figures
+from auxface.training.training_summary import effect_warnings
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
 
 _PLAN = "plan.json"
@@ -308,7 +302,15 @@ def _run(
             advance=advance,
         )
     with torch_threads(recipe.train.threads):
-        config = _configuration(assembly, record, result, rejected, out)
+        planned = json.loads((out / _PLAN).read_text()) if (out / _PLAN).is_file() else {}
+        config = calibrated_config(
+            assembly,
+            record,
+            result,
+            entries=read_entries(out / "log.jsonl"),
+            baselines=planned.get("baselines", {}),
+            rejected=rejected,
+        )
     if is_main:
         with readable_errors(out, assembly.loader.batch_size, recipe.train.accumulate):
             try:
@@ -321,93 +323,3 @@ def _run(
         for text in effect_warnings(read_entries(out / "log.jsonl")):
             warn(text)
     return SavedModel(result.model, config)
-
-
-def _configuration(
-    assembly: Assembly, record: RunRecord, result: TrainingResult, rejected: int, out: Path
-) -> ModelConfig:
-    """Calibrate the model on the validation split and return the content of ``config.json``."""
-    recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
-    entries = read_entries(out / "log.jsonl")
-    tasks = result.model.tasks
-    logits = score_images(result.model, validation.images) if tasks else {}
-    column = recipe.train.group if recipe.train.threshold_per_group else None
-    rows = assembly.splits["val"].manifest
-    groups = None if column is None else rows.table[column]
-    planned = json.loads((out / _PLAN).read_text()) if (out / _PLAN).is_file() else {}
-    figures = task_figures(tasks, logits, validation.labels, rows, planned.get("baselines", {}))
-    records: list[TaskRecord] = []
-    for task in tasks:
-        own, labels = logits[task.name], validation.labels[task.name]
-        made = calibrate(task, own, labels, abstain_accuracy=recipe.train.abstain_accuracy, groups=groups)
-        evidence = measure_evidence(made, own, labels, rows.table)
-        records.append(made.model_copy(update={"evidence": evidence}))
-    verification = choose_same_person(result.model, validation.images, validation.labels)
-    return ModelConfig(
-        recipe=recipe,
-        tasks=tuple(records),
-        verification=verification,
-        crop=None if crop is None else dict(crop),
-        selection=Selection(
-            split="val", metric=recipe.selection_metric, value=result.best_value, epoch=result.best_epoch
-        ),
-        provenance=provenance(
-            recipe_hash=recipe_hash(recipe),
-            manifest_hash=record.manifest_hash,
-            unlabeled_manifest_hashes=list(record.unlabeled.values()),
-            trained_on=_dataset_names(assembly),
-            seed=recipe.seed,
-            images=assembly.image_counts(),
-            unreadable=rejected,
-            speed_trial=record.trial,
-            initial_weights=weights_record(recipe.encoder),
-            objectives=result.model.report(),
-            auxiliary_effect=describe_effect(entries),
-            auxiliaries=last_figures(entries),
-            validation=figures,
-            conclusions=[
-                *conclusions(figures, result.best_epoch, result.epochs, records),
-                *_same_person(verification, result.best_value, recipe),
-                *_shortened(recipe, result),
-            ],
-            epochs=result.epochs,
-            training_seconds=round(result.seconds, 1),
-        ),
-    )
-
-
-def _same_person(found: VerificationRecord | None, value: float | None, recipe: Recipe) -> list[str]:
-    """Return sentences on the embedding and on the threshold of one person."""
-    if found is None:
-        return []
-    figure = "" if value is None else f"validation {recipe.selection_metric.replace('_', ' ')} {value:.3f}, "
-    return [
-        f"{found.label}: {figure}{found.pairs} pairs of {found.people} people; from a similarity of "
-        f"{found.threshold:.3f} two images count as one person, with false match rate {found.false_match_rate:.1%} and "
-        f"false non-match rate {found.false_non_match_rate:.1%} on these pairs.",
-        "Next: measure pairs of other people with auxface evaluate --pairs.",
-    ]
-
-
-def _shortened(recipe: Recipe, result: TrainingResult) -> list[str]:
-    """Return what the limit of the training time did to the run."""
-    limit = recipe.train.max_seconds
-    if limit is None:
-        return []
-    sentences: list[str] = []
-    if result.epochs < recipe.train.epochs:
-        sentences.append(
-            f"Time: steps were slower than planned, so {result.epochs} of {recipe.train.epochs} epochs were trained."
-        )
-    if result.seconds > 1.1 * limit:
-        sentences.append(
-            f"Time: training took {result.seconds / 60:.1f} minutes, more than the limit of {limit / 60:.1f}; an epoch "
-            "that has begun is always finished."
-        )
-    return sentences
-
-
-def _dataset_names(assembly: Assembly) -> str | list[str]:
-    """Return the data sets of the training split, for the cross-dataset matrix."""
-    names = sorted({str(name) for name in assembly.splits["train"].manifest.table["dataset"].unique()})
-    return names[0] if len(names) == 1 else names

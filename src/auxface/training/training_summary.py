@@ -27,9 +27,10 @@ import numpy as np
 from torch import Tensor
 
 from auxface.data.manifest import Manifest
-from auxface.model.config import LEARNED_FROM, TaskRecord
+from auxface.model.config import LEARNED_FROM, TaskRecord, VerificationRecord
 from auxface.objectives import LearnedTask
 from auxface.objectives.validation_figures import classification_figure
+from auxface.recipe import Recipe
 from auxface.training.baselines import NAMES
 
 _FEWEST_IMAGES = 30
@@ -111,6 +112,37 @@ def conclusions(
         sentences.append("Next: the last epoch was the best, so more epochs may help; then run auxface evaluate.")
     elif figures:
         sentences.append("Next: measure the test split by group and under corruption with auxface evaluate.")
+    return sentences
+
+
+def describe_same_person(found: VerificationRecord | None, value: float | None, recipe: Recipe) -> list[str]:
+    """Return sentences on the embedding and on the threshold of one person."""
+    if found is None:
+        return []
+    figure = "" if value is None else f"validation {recipe.selection_metric.replace('_', ' ')} {value:.3f}, "
+    return [
+        f"{found.label}: {figure}{found.pairs} pairs of {found.people} people; from a similarity of "
+        f"{found.threshold:.3f} two images count as one person, with false match rate {found.false_match_rate:.1%} and "
+        f"false non-match rate {found.false_non_match_rate:.1%} on these pairs.",
+        "Next: measure pairs of other people with auxface evaluate --pairs.",
+    ]
+
+
+def describe_time(recipe: Recipe, *, epochs: int, seconds: float) -> list[str]:
+    """Return sentences on what the limit of the training time did to a run of so many epochs and seconds."""
+    limit = recipe.train.max_seconds
+    if limit is None:
+        return []
+    sentences: list[str] = []
+    if epochs < recipe.train.epochs:
+        sentences.append(
+            f"Time: steps were slower than planned, so {epochs} of {recipe.train.epochs} epochs were trained."
+        )
+    if seconds > 1.1 * limit:
+        sentences.append(
+            f"Time: training took {seconds / 60:.1f} minutes, more than the limit of {limit / 60:.1f}; an epoch "
+            "that has begun is always finished."
+        )
     return sentences
 
 
