@@ -17,7 +17,7 @@ import typer
 from torch import Tensor, nn
 
 from auxface.data.manifest import read_manifest
-from auxface.model.balance import auxiliary_weight_at, primary_weight_at
+from auxface.model.balance import ObjectiveSchedule, auxiliary_weight_at
 from auxface.objectives import StepContext, TrainProgress
 from auxface.provenance import provenance
 from auxface.studies.definition import read_study
@@ -47,7 +47,7 @@ def gradient_ratio(assembly: Assembly, indices: Tensor) -> float:
     """Return the ratio of gradient norms on one batch; the task's gradient is the total minus the auxiliaries'."""
     model, start = assembly.model.train(), TrainProgress()
     encoder = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
-    weight = 1 - primary_weight_at(assembly.recipe, start)
+    weight = 1 - ObjectiveSchedule(assembly.recipe).primary_weight(start)
     losses = [
         weight
         * auxiliary_weight_at(assembly.recipe.all_auxiliaries[name], start)

@@ -20,7 +20,7 @@ import torch
 from auxface.inference.export import export_model
 from auxface.inference.onnx_model import INPUT, LOGITS, OnnxModel
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.model.directory import load_model
+from auxface.model.saved_model import load_model
 
 
 def rates(runs, batch, seconds):

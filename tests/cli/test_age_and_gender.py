@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from auxface.data.manifest import read_manifest
-from auxface.model.directory import load_model
+from auxface.model.saved_model import load_model
 
 COUNT = 160
 

@@ -11,7 +11,7 @@ from auxface.data.manifest import read_manifest
 from auxface.data.prepare.prepare import prepare
 from auxface.data.samples import load_samples
 from auxface.inference.onnx_model import OnnxModel
-from auxface.model.directory import load_model
+from auxface.model.saved_model import load_model
 from auxface.model.scoring import score_images
 from auxface.training.selection import video_level, video_numbers
 from auxface.training.tasks import label_tensors

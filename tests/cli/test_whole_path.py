@@ -8,7 +8,7 @@ from PIL import Image
 
 from auxface import evaluation
 from auxface.data.manifest import read_manifest
-from auxface.model.directory import load_model
+from auxface.model.saved_model import load_model
 
 
 def test_an_image_model_trains_evaluates_and_predicts(run, sixty, small, tmp_path):

@@ -5,7 +5,7 @@ from PIL import Image
 
 from auxface.data.synthetic import describe_face, render_face
 from auxface.model import JointModel
-from auxface.model.directory import SavedModel, default_config, save_model
+from auxface.model.saved_model import SavedModel, save_model
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
@@ -32,7 +32,7 @@ def make_saved(**changes) -> SavedModel:
     model = JointModel(recipe, TASKS).eval()
     for head in model.primary.heads:
         head.weight.data *= 40
-    config = default_config(model).model_copy(update=changes)
+    config = model.default_config().model_copy(update=changes)
     records = tuple(
         task.model_copy(update={"temperature": 2.0, "thresholds": {"forged": 0.3} if task.name == "forged" else {}})
         for task in config.tasks

@@ -16,7 +16,7 @@ from auxface.inference.evaluate import evaluate
 from auxface.inference.export import export_model
 from auxface.inference.sample_properties import two_class_tasks
 from auxface.inference.score_split import EvaluatedModel
-from auxface.model.directory import load_model
+from auxface.model.saved_model import load_model
 
 
 @pytest.fixture(scope="module")

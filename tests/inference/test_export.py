@@ -11,7 +11,7 @@ from auxface.errors import InputError
 from auxface.inference.export import export_model
 from auxface.inference.predictor import Predictor
 from auxface.model import JointModel
-from auxface.model.directory import SavedModel, default_config, save_model
+from auxface.model.saved_model import SavedModel, save_model
 from auxface.model.scoring import score_images
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
@@ -51,7 +51,7 @@ def test_convolutional_encoder_is_exported(real, tmp_path):
         model = JointModel(recipe, [LearnedTask("mood", "class", ("a", "b"))]).eval()
     except InputError as error:
         pytest.skip(f"no convolutional encoders in this version ({error})")
-    export_model(SavedModel(model, default_config(model)), tmp_path / "c.onnx")
+    export_model(SavedModel(model, model.default_config()), tmp_path / "c.onnx")
     from auxface.inference.onnx_model import OnnxModel
 
     large = np.repeat(np.repeat(real, 2, axis=2), 2, axis=3)

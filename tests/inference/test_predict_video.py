@@ -9,7 +9,7 @@ import pytest
 from auxface.inference.face_tracks import Tracker
 from auxface.inference.predict_video import predict_video
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.model.directory import SavedModel
+from auxface.model.saved_model import SavedModel
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from auxface.inference.answers import answers_from_scores, forgery_note
 from auxface.inference.prediction import NO_FACE
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model.config import Evidence, TaskRecord
-from auxface.model.directory import SavedModel
+from auxface.model.saved_model import SavedModel
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.balance import LearnedBalance, auxiliary_weight_at, encoder_is_frozen, primary_weight_at
+from auxface.model.balance import LearnedBalance, ObjectiveSchedule, auxiliary_weight_at
 from auxface.objectives import Batch, LearnedTask, TrainProgress
 from auxface.recipe import AuxiliaryOptions, Balance, Encoder, Recipe, ReconstructionOptions, Scheme, load_recipe
 
@@ -18,7 +18,7 @@ def recipe_with(**settings):
 
 
 def weights_of(recipe, steps=8):
-    return [primary_weight_at(recipe, TrainProgress(step, steps)) for step in range(steps)]
+    return [ObjectiveSchedule(recipe).primary_weight(TrainProgress(step, steps)) for step in range(steps)]
 
 
 def batch_of(count=6):
@@ -57,8 +57,10 @@ def test_schemes_train_one_side_at_a_time():
     assert weights_of(sequential) == [0] * 2 + [1] * 6
     frozen = recipe_with(primary_weight=1, scheme=Scheme(kind="frozen"))
     assert weights_of(frozen) == [0] * 4 + [1] * 4
-    assert [encoder_is_frozen(frozen, TrainProgress(step, 8)) for step in range(8)] == [False] * 4 + [True] * 4
-    assert not encoder_is_frozen(sequential, TrainProgress(7, 8))
+    assert [ObjectiveSchedule(frozen).freezes_encoder(TrainProgress(step, 8)) for step in range(8)] == [False] * 4 + [
+        True
+    ] * 4
+    assert not ObjectiveSchedule(sequential).freezes_encoder(TrainProgress(7, 8))
 
 
 @pytest.mark.parametrize(
@@ -152,4 +154,4 @@ def test_options_without_effect_are_refused(settings, sentence):
 
 def test_a_probe_of_given_weights_needs_no_auxiliary():
     recipe = load_recipe("supervised", ["scheme.kind=frozen", "scheme.pretrain_fraction=0"])
-    assert encoder_is_frozen(recipe, TrainProgress(0, 8))
+    assert ObjectiveSchedule(recipe).freezes_encoder(TrainProgress(0, 8))

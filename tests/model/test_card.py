@@ -1,13 +1,12 @@
 from auxface.model import JointModel
 from auxface.model.card import model_card
-from auxface.model.directory import default_config
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
 
 
 def test_a_card_shows_the_audits_values_intervals_and_groups():
     recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4))
-    config = default_config(JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]))
+    config = JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]).default_config()
     accuracy = {"value": 0.75, "low": 0.7, "high": 0.8, "n": 120}
     unmeasured = {"value": None, "why": "one class alone"}
     task = {
@@ -27,9 +26,8 @@ def test_a_card_shows_the_audits_values_intervals_and_groups():
 
 def test_a_card_names_the_sampled_clips():
     encoder = Encoder(name="videomae_tiny", num_frames=4, image_size=16, width=16, depth=1, heads=4)
-    config = default_config(
-        JointModel(Recipe(primary_weight=1, encoder=encoder), [LearnedTask("mood", "class", ("x", "y"))])
-    )
+    model = JointModel(Recipe(primary_weight=1, encoder=encoder), [LearnedTask("mood", "class", ("x", "y"))])
+    config = model.default_config()
     expected = "Clips of 4 frames with a stride of 4, at most 5 per video. RGB faces, 16 by 16 pixels, used as they are"
     assert expected in model_card(config)
     cut = config.model_copy(update={"crop": {"clip": {"length": 4, "stride": 2}}})

@@ -11,7 +11,8 @@ import torch
 from auxface.encoders import build_encoder, random_mask
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.convert_mae import from_vitmae, save_vitmae, to_vitmae
+from auxface.model.convert_mae import from_vitmae
+from auxface.model.save_mae import save_vitmae, vitmae_files
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import Batch, LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target
@@ -92,7 +93,7 @@ def test_loss_and_gradients_are_those_of_transformers_vitmae(normalize, tmp_path
 
 def test_vitmae_to_auxface_and_back_is_exact():
     ours = randomized(joint())
-    weights, _ = to_vitmae(ours)
+    weights, _ = vitmae_files(ours)
     back = from_vitmae(weights)
     mine = {name: value for name, value in ours.state_dict().items() if not name.startswith("primary.")}
     assert back.keys() == mine.keys()
@@ -224,9 +225,9 @@ def test_pickles_and_absent_files_are_refused(tmp_path):
 
 def test_only_a_plain_mae_can_be_written():
     with pytest.raises(InputError, match="reconstructs only RGB"):
-        to_vitmae(joint(target="local_directional_pattern"))
+        vitmae_files(joint(target="local_directional_pattern"))
     with pytest.raises(InputError, match="a plain Vision Transformer"):
-        to_vitmae(joint(encoder=Encoder(name="resnet10t", image_size=64)))
+        vitmae_files(joint(encoder=Encoder(name="resnet10t", image_size=64)))
 
 
 def test_the_converters_do_not_import_transformers():

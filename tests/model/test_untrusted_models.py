@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.directory import load_model
+from auxface.model.saved_model import load_model
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 

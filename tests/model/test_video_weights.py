@@ -8,7 +8,7 @@ import torch
 from auxface.encoders import build_encoder
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.convert_mae import save_videomae, save_vitmae
+from auxface.model.save_mae import save_videomae, save_vitmae
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import Batch, LearnedTask, StepContext
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions

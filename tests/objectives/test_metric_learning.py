@@ -11,7 +11,7 @@ from pytorch_metric_learning import losses
 from auxface.data.augment.views import make_view
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.directory import load_model, save_model
+from auxface.model.saved_model import load_model, save_model
 from auxface.objectives import Batch, LearnedTask, MetricLearning
 from auxface.objectives.metric_learning import MARGINS, SCALES, proxy_loss
 from auxface.recipe import Encoder, Primary, Recipe

@@ -9,7 +9,7 @@ from torch import nn
 
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.model.directory import load_model, save_model
+from auxface.model.saved_model import load_model, save_model
 from auxface.objectives import LearnedTask, ResumeOnly
 from auxface.objectives.registry import register, registry
 from auxface.recipe import Encoder, Recipe, Train

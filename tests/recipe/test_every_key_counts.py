@@ -17,7 +17,6 @@ from auxface.data.samples import LoadedSamples, clip_sampling
 from auxface.encoders import build_encoder, pretrained
 from auxface.errors import InputError
 from auxface.model.card import model_card
-from auxface.model.directory import default_config
 from auxface.model.scoring import score_images
 from auxface.objectives.registry import available
 from auxface.recipe import AuxiliaryOptions, Recipe, load_recipe
@@ -143,7 +142,7 @@ def observe(settings, where, folder, monkeypatch):
         "weights": weights,
         "log": log.to_json(),
         "files": sorted(str(path.relative_to(folder)).partition("events")[0] for path in folder.rglob("*")),
-        "card": model_card(default_config(model)).splitlines()[0],
+        "card": model_card(model.default_config()).splitlines()[0],
         "built": blocks,
         "records": records,
     }[where]

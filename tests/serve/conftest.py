@@ -14,7 +14,7 @@ from PIL import Image
 from auxface.data.synthetic import describe_face, render_face
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model import JointModel
-from auxface.model.directory import SavedModel, default_config, save_model
+from auxface.model.saved_model import SavedModel, save_model
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions
 
@@ -44,7 +44,7 @@ def saved() -> SavedModel:
     )
     for head in model.primary.heads:
         head.weight.data *= 40
-    return SavedModel(model.eval(), default_config(model))
+    return SavedModel(model.eval(), model.default_config())
 
 
 @pytest.fixture(scope="session")

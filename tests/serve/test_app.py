@@ -13,7 +13,7 @@ from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model.card import model_card
 from auxface.model.config import Evidence
-from auxface.model.directory import SavedModel
+from auxface.model.saved_model import SavedModel
 from auxface.serve.app import create_app
 from auxface.serve.page_content import card_page, to_html
 from auxface.serve.request_handler import Batcher

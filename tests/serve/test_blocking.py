@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from auxface.errors import InputError
 from auxface.inference.predictor import Predictor, TorchScorer
-from auxface.model.directory import SavedModel, save_model
+from auxface.model.saved_model import SavedModel, save_model
 from auxface.serve import request_handler
 from auxface.serve.app import create_app, load_predictor
 from auxface.serve.request_handler import RequestScope, _Canceled

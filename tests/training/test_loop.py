@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from auxface.model import JointModel
-from auxface.model.directory import load_model, save_model
+from auxface.model.saved_model import load_model, save_model
 from auxface.model.scoring import score_images
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train, load_recipe

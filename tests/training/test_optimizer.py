@@ -9,7 +9,7 @@ from torch import nn
 
 from auxface.encoders import build_encoder
 from auxface.model import JointModel
-from auxface.model.balance import primary_weight_at
+from auxface.model.balance import ObjectiveSchedule
 from auxface.objectives import LearnedTask, TrainProgress
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Scheme, Train
 from auxface.training.data_loader import DataLoader
@@ -39,7 +39,7 @@ def test_each_phase_has_its_own_warmup_and_schedule(pretraining):
         scheme=Scheme(kind="frozen", pretrain_fraction=pretraining),
         train=options,
     )
-    weights = [primary_weight_at(recipe, TrainProgress(step, 100)) for step in range(100)]
+    weights = [ObjectiveSchedule(recipe).primary_weight(TrainProgress(step, 100)) for step in range(100)]
     rates = learning_rates(100, options, pretraining=pretraining)
     first = weights.index(1.0)
     assert rates[:first] == learning_rates(first, options)

@@ -9,7 +9,6 @@ from auxface.data.manifest import Label, Manifest
 from auxface.model import JointModel
 from auxface.model.card import model_card
 from auxface.model.config import ModelConfig
-from auxface.model.directory import default_config
 from auxface.model.scoring import pooled_features
 from auxface.objectives import LearnedTask, TrainingSet
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Scheme, Train
@@ -142,7 +141,7 @@ def test_cluster_information_is_in_the_log_and_the_card(tmp_path, clusters):
         # Each image is its own cluster until the first k-means, before the third epoch.
         np.testing.assert_allclose(log["cluster_contrast.entropy"].iloc[:2], np.log(32))
         assert log["cluster_contrast.entropy"].iloc[2] <= np.log(4) + 1e-9
-    config: ModelConfig = default_config(trained.model).model_copy(
+    config: ModelConfig = trained.model.default_config().model_copy(
         update={"provenance": {"objectives": trained.model.report()}}
     )
     card = model_card(config)
@@ -151,7 +150,7 @@ def test_cluster_information_is_in_the_log_and_the_card(tmp_path, clusters):
 
 
 def test_a_card_without_auxiliary_figures_has_no_section(tmp_path):
-    config = default_config(JointModel(recipe_with(), [TASK]))
+    config = JointModel(recipe_with(), [TASK]).default_config()
     card = model_card(config.model_copy(update={"provenance": {"objectives": {}, "seed": 0}}))
     assert "objectives" not in card
     assert "found" not in card

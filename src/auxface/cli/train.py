@@ -14,7 +14,7 @@ from auxface.cli.options import Device, Json, Overwrite, Seed, Set, Unlabeled
 from auxface.errors import InputError
 
 if TYPE_CHECKING:
-    from auxface.model.directory import SavedModel
+    from auxface.model.saved_model import SavedModel
     from auxface.training.dry_run import DryRun
 
 

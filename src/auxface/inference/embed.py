@@ -30,7 +30,8 @@ from auxface.errors import InputError
 from auxface.inference.predict import print_note
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.inference.preprocessing import FaceCrop, FacesMode, ImageInput
-from auxface.model.directory import WEIGHTS, fetch_model
+from auxface.model.directory import WEIGHTS
+from auxface.model.saved_model import fetch_model
 from auxface.model.scoring import embed_images
 from auxface.progress import progress_bar
 

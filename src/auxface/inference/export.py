@@ -27,7 +27,7 @@ from auxface.data.samples import load_samples
 from auxface.errors import InputError
 from auxface.inference.onnx_model import INPUT, LOGITS, METADATA, import_onnxruntime, quantize
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.model.directory import SavedModel, fetch_model
+from auxface.model.saved_model import SavedModel, fetch_model
 from auxface.progress import progress_bar
 from auxface.recipe import Recipe
 

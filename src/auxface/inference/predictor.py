@@ -34,7 +34,7 @@ from auxface.inference.preprocessing import (
     to_rgb,
 )
 from auxface.model.config import ModelConfig
-from auxface.model.directory import SavedModel, fetch_model
+from auxface.model.saved_model import SavedModel, fetch_model
 from auxface.model.scoring import score_images, suitable_batch
 
 _CHUNK = 64
@@ -179,7 +179,7 @@ class Predictor:
         Raises:
             InputError: the predictor was loaded from an exported file, which cannot be written as a model directory.
         """
-        from auxface.model.directory import save_model
+        from auxface.model.saved_model import save_model
 
         save_model(self._torch_scorer().model, Path(folder), self.config, report)
 
@@ -197,7 +197,7 @@ class Predictor:
         Raises:
             InputError: the predictor was loaded from an exported file, or the hub refuses or cannot be reached.
         """
-        from auxface.model.directory import push_model
+        from auxface.model.saved_model import push_model
 
         return push_model(self._torch_scorer().model, self.config, name, report=report, private=private, token=token)
 

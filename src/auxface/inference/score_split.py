@@ -34,8 +34,8 @@ from auxface.inference.answers import calibrated_scores, ordinal_values
 from auxface.inference.external_onnx import ExternalOnnx, open_onnx
 from auxface.inference.perturbations import perturbations
 from auxface.model.config import ModelConfig, TaskRecord
-from auxface.model.directory import load_model
 from auxface.model.joint import JointModel
+from auxface.model.saved_model import load_model
 from auxface.model.scoring import score_images
 from auxface.progress import progress_bar
 from auxface.provenance import provenance

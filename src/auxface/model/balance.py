@@ -34,31 +34,81 @@ MEASURED_EVERY = 25
 """A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
 MEAN_DECAY = 0.7
 """Weight of the past in the running means, per measurement."""
+PRIMARY = "primary"
+"""The name of the primary objective beside the names of the auxiliaries."""
 _LARGEST_RATIO = 1e4
 
 
-def primary_weight_at(recipe: Recipe, progress: TrainProgress) -> float:
-    """Return the weight of the primary objective under a fixed or scheduled balance; the auxiliaries get the rest.
+class ObjectiveSchedule:
+    """The weights that a recipe gives its objectives at every step.
 
-    Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
-    ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained. Where every
-    auxiliary has weight 0 it is 1, so that the steps are those of a supervised training.
+    Args:
+        recipe: the recipe.
     """
-    scheme = recipe.scheme
-    if scheme.kind == "alternating":
-        return float(progress.step % 2)
-    if scheme.kind in ("sequential", "frozen"):
-        return 0.0 if progress.fraction < scheme.pretraining else 1.0
-    if not recipe.trains_auxiliaries:
-        return 1.0
-    balance = recipe.balance
-    if balance.kind == "schedule":
-        assert balance.start is not None
-        assert balance.end is not None
-        done = progress.fraction
-        done = done if balance.shape == "linear" else 0.5 * (1 - math.cos(math.pi * done))
-        return balance.start + (balance.end - balance.start) * done
-    return recipe.primary_weight if balance.kind == "fixed" else 0.5
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe, self._scheme, self._balance = recipe, recipe.scheme, recipe.balance
+        self._pretraining = recipe.scheme.pretraining
+        self._auxiliaries = recipe.all_auxiliaries
+        self._trains_auxiliaries = recipe.trains_auxiliaries
+
+    def weights(self, progress: TrainProgress) -> dict[str, float]:
+        """Return the weight of each objective at a step; an objective with weight 0 is not run.
+
+        Balances ``learned`` and ``gradient`` multiply them by weights of their own.
+        """
+        primary = self.primary_weight(progress)
+        free = self._scheme.kind == "joint" and self._balance.kind in ("learned", "gradient")
+        rest = 1.0 if free else 1 - primary
+        weights = {PRIMARY: 1.0 if free else primary}
+        for name, options in self._auxiliaries.items():
+            weights[name] = rest * auxiliary_weight_at(options, progress)
+        if not any(weights.values()):
+            # A warm-up begins at 0. Where nothing else is trained, the step has the weights without it.
+            weights |= {name: rest * options.weight for name, options in self._auxiliaries.items()}
+        return weights
+
+    def primary_weight(self, progress: TrainProgress) -> float:
+        """Return the weight of the primary under a fixed or scheduled balance; the auxiliaries get the rest.
+
+        Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
+        ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained. Where
+        every auxiliary has weight 0 it is 1, so that the steps are those of a supervised training.
+        """
+        if self._scheme.kind == "alternating":
+            return float(progress.step % 2)
+        if self._scheme.kind in ("sequential", "frozen"):
+            return 0.0 if progress.fraction < self._pretraining else 1.0
+        if not self._trains_auxiliaries:
+            return 1.0
+        balance = self._balance
+        if balance.kind == "schedule":
+            assert balance.start is not None
+            assert balance.end is not None
+            done = progress.fraction
+            done = done if balance.shape == "linear" else 0.5 * (1 - math.cos(math.pi * done))
+            return balance.start + (balance.end - balance.start) * done
+        return self._recipe.primary_weight if balance.kind == "fixed" else 0.5
+
+    def trains_primary(self, progress: TrainProgress) -> bool:
+        """Return whether a step trains the heads; before the first such step their predictions are random."""
+        return self.primary_weight(progress) > 0
+
+    def ever_runs(self, auxiliary: str) -> bool:
+        """Return whether any training step runs an auxiliary; one that never runs needs neither views nor tables."""
+        weight = self._auxiliaries[auxiliary].weight
+        if self._scheme.kind == "alternating":
+            return weight > 0
+        if self._scheme.kind in ("sequential", "frozen"):
+            trained = self._pretraining > 0
+        else:
+            trained = self._balance.kind != "fixed" or self._recipe.primary_weight != 1
+        return trained and weight > 0
+
+    def freezes_encoder(self, progress: TrainProgress) -> bool:
+        """Return whether the primary leaves the encoder unchanged: ``primary.freeze``, or a probe is trained."""
+        is_probe = self._scheme.kind == "frozen" and progress.fraction >= self._pretraining
+        return self._recipe.primary.freeze or is_probe
 
 
 def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> float:
@@ -66,28 +116,6 @@ def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> f
     if progress.fraction >= options.warmup:
         return options.weight
     return options.weight * progress.fraction / options.warmup
-
-
-def primary_is_trained(recipe: Recipe, progress: TrainProgress) -> bool:
-    """Return whether a step trains the heads; before the first such step their predictions are random."""
-    return primary_weight_at(recipe, progress) > 0
-
-
-def auxiliary_ever_runs(recipe: Recipe, options: AuxiliaryOptions) -> bool:
-    """Return whether any training step runs an auxiliary; one that never runs needs neither views nor tables."""
-    scheme = recipe.scheme
-    if scheme.kind == "alternating":
-        return options.weight > 0
-    if scheme.kind in ("sequential", "frozen"):
-        trained = scheme.pretraining > 0
-    else:
-        trained = recipe.balance.kind != "fixed" or recipe.primary_weight != 1
-    return trained and options.weight > 0
-
-
-def encoder_is_frozen(recipe: Recipe, progress: TrainProgress) -> bool:
-    """Return whether the primary objective leaves the encoder unchanged: ``primary.freeze``, or a probe is trained."""
-    return recipe.primary.freeze or (recipe.scheme.kind == "frozen" and progress.fraction >= recipe.scheme.pretraining)
 
 
 class LearnedBalance(nn.Module):

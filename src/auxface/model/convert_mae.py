@@ -1,27 +1,14 @@
-"""Convert masked autoencoders to and from the ViTMAE and VideoMAE formats of transformers, without transformers.
+"""Rename the weights of masked autoencoders to and from the names of transformers' ViTMAE and VideoMAE.
 
 ViTMAE: He et al., 2022; VideoMAE: Tong et al., 2022.
 """
 
-import json
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
-
-from auxface.encoders import ColumnShapedEncoder, VideoEncoder
-from auxface.errors import InputError
-from auxface.objectives import Reconstruction
-from auxface.output_folder import added_files
-
-if TYPE_CHECKING:
-    from auxface.model.joint import JointModel
 
 _BLOCK_PAIRS = (
     ("norm1", "layernorm_before"),
@@ -129,72 +116,29 @@ def from_vitmae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found | left
 
 
-def to_vitmae(model: "JointModel") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return weights and configuration of ``transformers.ViTMAEForPreTraining`` for a model that reconstructs RGB.
+def to_vitmae(weights: Mapping[str, Tensor], decoder_positions: Tensor) -> dict[str, Tensor]:
+    """Rename the weights of a :class:`JointModel` to those of a ViTMAE; the inverse of :func:`from_vitmae`.
 
-    Raises:
-        InputError: the encoder is not a plain Vision Transformer with a class token, or the decoder has targets other
-            than RGB.
+    Args:
+        weights: weights of the model.
+        decoder_positions: positions of the decoder, [1, T, D], without one for the class token.
     """
-    encoder, auxiliary = _convertible_parts(model)
-    vit, decoder = encoder.vit, auxiliary.decoder
-    left = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    weights = {theirs: left[ours] for ours, theirs in _VITMAE_PAIRS}
-    weights[_VITMAE_DECODER_POSITIONS] = F.pad(decoder.positions.detach().cpu(), (0, 0, 1, 0))
+    found = {theirs: weights[ours] for ours, theirs in _VITMAE_PAIRS}
+    found[_VITMAE_DECODER_POSITIONS] = F.pad(decoder_positions, (0, 0, 1, 0))
     for ours, theirs in _VITMAE_BLOCKS:
-        for number, block in split_blocks(left, ours)[0].items():
-            weights |= {f"{theirs}{number}.{name}": value for name, value in block_to_transformers(block).items()}
-    config = {
-        "architectures": ["ViTMAEForPreTraining"],
-        "model_type": "vit_mae",
-        "hidden_act": "gelu",
-        "hidden_size": encoder.width,
-        "num_hidden_layers": len(vit.blocks),
-        "num_attention_heads": vit.blocks[0].attn.num_heads,
-        "intermediate_size": vit.blocks[0].mlp.fc1.out_features,
-        "layer_norm_eps": vit.norm.eps,
-        "qkv_bias": True,
-        "image_size": encoder.image_size,
-        "patch_size": encoder.patch_size,
-        "num_channels": 3,
-        "decoder_hidden_size": decoder.embed.out_features,
-        "decoder_num_hidden_layers": len(decoder.blocks),
-        "decoder_num_attention_heads": decoder.heads,
-        "decoder_intermediate_size": 4 * decoder.embed.out_features,
-        "mask_ratio": auxiliary.options.mask_ratio,
-        "norm_pix_loss": auxiliary.options.normalize_target,
-    }
-    return {name: value.contiguous() for name, value in weights.items()}, config
+        for number, block in split_blocks(weights, ours)[0].items():
+            found |= {f"{theirs}{number}.{name}": value for name, value in block_to_transformers(block).items()}
+    return found
 
 
-def save_vitmae(model: "JointModel", folder: Path) -> None:
-    """Write a folder that ``ViTMAEForPreTraining.from_pretrained`` reads; other files in it are kept.
-
-    Raises:
-        InputError: as :func:`to_vitmae`.
-    """
-    weights, config = to_vitmae(model)
-    with added_files(folder) as temporary:
-        safetensors.torch.save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-
-
-def _convertible_parts(model: "JointModel") -> tuple[ColumnShapedEncoder, Reconstruction]:
-    encoder = model.encoder
-    names = [name for name in model.state_dict() if name.startswith(_VITMAE_ENCODER)]
+def is_plain_vit(names: Iterable[str]) -> bool:
+    """Return whether every weight of an encoder, in the names of a :class:`JointModel`, is one of a ViTMAE."""
     known = dict(_VITMAE_PAIRS)
-    plain = all(name in known or name.startswith(f"{_VITMAE_ENCODER}blocks.") for name in names)
-    if not (isinstance(encoder, ColumnShapedEncoder) and type(encoder.vit) is VisionTransformer and plain) or (
-        encoder.vit.global_pool != "token"
-    ):
-        raise InputError(
-            f"encoder '{model.recipe.encoder.name}' cannot be saved as ViTMAE, which is a plain Vision Transformer "
-            "with a class token"
-        )
-    auxiliary = dict(model.auxiliaries).get("reconstruction")
-    if not isinstance(auxiliary, Reconstruction) or list(auxiliary.outputs) != ["rgb"]:
-        raise InputError("ViTMAE reconstructs only RGB; this model has other targets or no decoder")
-    return encoder, auxiliary
+    return all(
+        name in known or name.startswith(f"{_VITMAE_ENCODER}blocks.")
+        for name in names
+        if name.startswith(_VITMAE_ENCODER)
+    )
 
 
 _VIDEOMAE_PAIRS = (
@@ -251,51 +195,3 @@ def to_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 named[_VIDEOMAE_ATTENTION + published] = named.pop(_VIDEOMAE_ATTENTION + name)
             found |= {f"{theirs}{number}.{name}": value for name, value in named.items()}
     return found
-
-
-def save_videomae(model: "JointModel", folder: Path) -> None:
-    """Write a folder that ``VideoMAEForPreTraining.from_pretrained`` reads; other files in it are kept.
-
-    Raises:
-        InputError: the model has no video encoder, or its decoder has targets other than RGB.
-    """
-    config = _videomae_config(model)
-    weights = to_videomae({name: value.detach().cpu() for name, value in model.state_dict().items()})
-    # The norm of a classifier, which a masked autoencoder lacks.
-    weights = {name: value.contiguous() for name, value in weights.items() if not name.startswith("fc_norm.")}
-    with added_files(folder) as temporary:
-        safetensors.torch.save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-
-
-def _videomae_config(model: "JointModel") -> dict[str, Any]:
-    encoder = model.encoder
-    auxiliary = dict(model.auxiliaries).get("reconstruction")
-    if not isinstance(encoder, VideoEncoder):
-        raise InputError(f"encoder '{model.recipe.encoder.name}' is an image encoder; VideoMAE is a video encoder")
-    if not isinstance(auxiliary, Reconstruction) or list(auxiliary.outputs) != ["rgb"]:
-        raise InputError("VideoMAE reconstructs only RGB; this model has other targets or no decoder")
-    block: Any = encoder.blocks[0]
-    decoder = auxiliary.decoder
-    return {
-        "architectures": ["VideoMAEForPreTraining"],
-        "model_type": "videomae",
-        "hidden_act": "gelu",
-        "hidden_size": encoder.width,
-        "num_hidden_layers": len(encoder.blocks),
-        "num_attention_heads": block.attn.num_heads,
-        "intermediate_size": block.mlp.fc1.out_features,
-        "layer_norm_eps": encoder.norm.eps,
-        "qkv_bias": True,
-        "image_size": encoder.image_size,
-        "patch_size": encoder.patch_size,
-        "num_channels": 3,
-        "num_frames": encoder.frames,
-        "tubelet_size": encoder.tubelet,
-        "use_mean_pooling": False,
-        "decoder_hidden_size": decoder.width,
-        "decoder_num_hidden_layers": len(decoder.blocks),
-        "decoder_num_attention_heads": decoder.heads,
-        "decoder_intermediate_size": 4 * decoder.width,
-        "norm_pix_loss": auxiliary.options.normalize_target,
-    }

@@ -1,28 +1,24 @@
-"""Model directories: ``model.safetensors``, ``config.json`` and ``README.md``, on disk and on the Hugging Face Hub.
+"""The files of a model directory: ``model.safetensors``, ``config.json`` and ``README.md``.
 
-No pickle is read or written. The Hub library is imported only when it is used.
+No pickle is read or written. :mod:`auxface.model.saved_model` reads and writes whole models with these functions.
 """
 
 import os
 import re
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from auxface.atomic import atomic_file
 from auxface.errors import InputError
 from auxface.model.card import model_card
-from auxface.model.config import ModelConfig, TaskRecord
-from auxface.model.joint import JointModel
-from auxface.output_folder import added_files
+from auxface.model.config import ModelConfig
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -35,52 +31,27 @@ _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
-
-@dataclass(frozen=True)
-class SavedModel:
-    """A model and its configuration, as read from a model directory."""
-
-    model: JointModel
-    config: ModelConfig
-
-
-def default_config(model: JointModel) -> ModelConfig:
-    """Return the configuration of a model without thresholds, calibration and selection."""
-    tasks = [TaskRecord.of(task) for task in model.tasks]
-    return ModelConfig(recipe=model.recipe, tasks=tuple(tasks))
-
-
-def save_model(
-    model: JointModel, folder: Path, config: ModelConfig | None = None, report: Mapping[str, Any] | None = None
-) -> None:
-    """Write a model directory.
-
-    In an existing folder, the files of a model directory are replaced, and all others are kept.
-
-    Args:
-        model: the model.
-        folder: the model directory.
-        config: its configuration; None: one without thresholds and calibration.
-        report: an audit's ``report.json``, for the model card.
-    """
-    config = default_config(model) if config is None else config
-    with added_files(folder) as temporary:
-        write_model_files(model, temporary, config, report)
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def write_model_files(
-    model: JointModel, folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
+    weights: Mapping[str, Tensor], folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
 ) -> None:
     """Write the three files into an existing folder, each atomically, the configuration last.
+
+    Args:
+        weights: the exported weights of the model.
+        folder: the folder.
+        config: the configuration of the model.
+        report: an audit's ``report.json``, for the model card.
 
     Raises:
         OSError: a file cannot be written, for example because the disk is full.
     """
-    weights = {name: value.detach().contiguous().cpu() for name, value in model.exported_state().items()}
+    host = {name: value.detach().contiguous().cpu() for name, value in weights.items()}
     with atomic_file(folder / WEIGHTS) as temporary:
-        write_weights(weights, temporary)
+        write_weights(host, temporary)
     with atomic_file(folder / CARD) as temporary:
         temporary.write_text(model_card(config, report), encoding="utf-8")
     with atomic_file(folder / CONFIG) as temporary:
@@ -125,11 +96,18 @@ def read_config(folder: Path) -> ModelConfig:
         raise InputError(f"{path}: cannot be read ({type(error).__name__})") from None
 
 
-def load_model(folder: Path) -> SavedModel:
+def read_model(folder: Path, build: Callable[[ModelConfig], Model]) -> tuple[Model, ModelConfig]:
     """Read a model directory. Nothing is downloaded and nothing in the directory is executed.
 
     The model is first built without memory and compared with the header of the weights, so that an untrusted
     configuration cannot request more memory than its weights take.
+
+    Args:
+        folder: the model directory.
+        build: returns the model of a configuration, with any weights.
+
+    Returns:
+        The model with the stored weights in evaluation mode, and its configuration.
 
     Raises:
         InputError: a file is missing or broken, the weights do not fit the configuration, or there are more than
@@ -141,8 +119,8 @@ def load_model(folder: Path) -> SavedModel:
         raise InputError(f"{folder}: {WEIGHTS} is missing")
     _refuse_link(path)
     have = _header(path)
-    _compare(_planned(config, folder / CONFIG), have, path)
-    model = _built(config, folder / CONFIG)
+    _compare(_planned(build, config, folder / CONFIG), have, path)
+    model = _built(build, config, folder / CONFIG)
     try:
         weights = safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -151,15 +129,12 @@ def load_model(folder: Path) -> SavedModel:
     if broken is not None:
         raise InputError(f"{path}: tensor '{broken}' contains NaN or infinite values; the training failed")
     model.load_state_dict(weights)
-    return SavedModel(model.eval(), config)
+    return model.eval(), config
 
 
-def _built(config: ModelConfig, path: Path) -> JointModel:
-    encoder = config.recipe.encoder.model_copy(update={"pretrained": False, "init_from": None})
+def _built(build: Callable[[ModelConfig], Model], config: ModelConfig, path: Path) -> Model:
     try:
-        return JointModel(
-            config.recipe.model_copy(update={"encoder": encoder}), [task.learned_task() for task in config.tasks]
-        )
+        return build(config)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     # Untrusted values reach deep into libraries, which raise errors of many types.
@@ -167,9 +142,11 @@ def _built(config: ModelConfig, path: Path) -> JointModel:
         raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error})") from None
 
 
-def _planned(config: ModelConfig, path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+def _planned(
+    build: Callable[[ModelConfig], nn.Module], config: ModelConfig, path: Path
+) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     with torch.device("meta"):
-        model = _built(config, path)
+        model = _built(build, config, path)
     return {name: (value.dtype, tuple(value.shape)) for name, value in model.state_dict().items()}
 
 
@@ -216,74 +193,3 @@ def _refuse_link(path: Path) -> None:
 
 def _unreadable(path: Path, error: Exception) -> str:
     return f"{path}: not a readable safetensors file ({(str(error).splitlines() or ['broken'])[0]})"
-
-
-def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
-    """Read a model from a directory, or from the Hub.
-
-    Args:
-        model: a model directory, or a Hub name ``owner/name`` for which there is no local path.
-        revision: commit, tag or branch on the Hub; None: the default branch.
-
-    Raises:
-        InputError: there is no such directory, and the Hub cannot be reached or has no such model.
-    """
-    folder = Path(model)
-    if folder.exists() or isinstance(model, Path) or not _HUB_NAME.fullmatch(model):
-        if revision is not None:
-            raise InputError(f"{model}: a revision applies to a Hub name (owner/name), not to a directory")
-        return load_model(folder)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        # Nothing else of the repository is downloaded.
-        place = snapshot_download(model, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
-    except RepositoryNotFoundError:
-        raise InputError(f"{model}: no such local directory, and no such model on the Hugging Face Hub") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{model}: no such local directory, and downloading from the Hugging Face Hub failed ({reason}); without "
-            "network, copy the model directory and give its path"
-        ) from None
-    return load_model(Path(place))
-
-
-def push_model(
-    model: JointModel,
-    config: ModelConfig,
-    name: str,
-    *,
-    report: Mapping[str, Any] | None = None,
-    private: bool = True,
-    token: str | None = None,
-) -> str:
-    """Upload weights, configuration and card, and return the address of the commit.
-
-    Args:
-        model: the model.
-        config: its configuration.
-        name: ``owner/name``; the repository is created if it does not exist.
-        report: an audit's ``report.json``, for the model card.
-        private: whether a new repository is private.
-        token: access token; None: the one that ``hf auth login`` stored.
-
-    Raises:
-        InputError: the name is invalid, or the Hub refuses the upload or cannot be reached.
-    """
-    if not _HUB_NAME.fullmatch(name):
-        raise InputError(f"'{name}' is not a Hub name; expected owner/name")
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_model_files(model, folder, config, report)
-        try:
-            api = HfApi(token=token)
-            api.create_repo(name, private=private, exist_ok=True)
-            return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message="auxface model"))
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{name}: uploading to the Hugging Face Hub failed ({reason})") from None

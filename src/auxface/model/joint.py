@@ -18,17 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
-from auxface.encoders import Features, MaskableEncoder, build_encoder
+from auxface.encoders import Features, build_encoder
 from auxface.encoders.pretrained import initial_weights_file
-from auxface.model.balance import (
-    GradientMeter,
-    LearnedBalance,
-    auxiliary_ever_runs,
-    auxiliary_weight_at,
-    encoder_is_frozen,
-    is_measured,
-    primary_weight_at,
-)
+from auxface.model.balance import PRIMARY, GradientMeter, LearnedBalance, ObjectiveSchedule, is_measured
+from auxface.model.config import ModelConfig, TaskRecord
+from auxface.model.directory import read_model, write_model_files
 from auxface.model.weights import load_initial_weights
 from auxface.objectives import (
     Batch,
@@ -43,14 +37,15 @@ from auxface.objectives import (
 from auxface.objectives.batch import check_texture_input
 from auxface.objectives.classification import FUSIONS
 from auxface.objectives.objective import load_resume_state, resume_state
-from auxface.objectives.reconstruction.decoder import decoder_size
+from auxface.objectives.reconstruction.decoder import decoder_size, with_decoder_size
 from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries
+from auxface.output_folder import added_files
 from auxface.recipe import Recipe
 from auxface.recipe.auxiliaries import RECONSTRUCTION
 
 # Seeds of the parts; other auxiliaries have one from their name.
 _ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)
-_PRIMARY_NAME, _METER = "primary", "gradient_meter"
+_METER = "gradient_meter"
 
 
 class JointLoss(NamedTuple):
@@ -93,24 +88,24 @@ class JointModel(nn.Module):
         initial = initial_weights_file(recipe.encoder)
         if initial is not None:
             load_initial_weights(self.encoder, initial)
-        recipe = self.recipe = _with_decoder_size(recipe, self.encoder)
+        recipe = self.recipe = with_decoder_size(recipe, self.encoder)
         # The order of the parts is that of the optimizer's parameters, which a resumed run relies on.
         self.auxiliaries = nn.ModuleDict()
         self.fusion = self._make_fusion()
         width = self.encoder.width if self.fusion is None else self.fusion.width
         assert isinstance(width, int)
         context = BuildContext(self.encoder, tuple(tasks), recipe.texture_map, width)
-        self.auxiliary_options = recipe.all_auxiliaries
-        for name, options in self.auxiliary_options.items():
+        for name, options in recipe.all_auxiliaries.items():
             seed = _RECONSTRUCTION if name == RECONSTRUCTION else zlib.crc32(name.encode())
             with _seeded(recipe.seed, seed):
                 self.auxiliaries[name] = build_auxiliary(name, options, context)
         with _seeded(recipe.seed, _PRIMARY):
             self.primary = build_primary(recipe.primary.kind, recipe.primary, context)
-        objectives = (_PRIMARY_NAME, *self.auxiliaries)
+        objectives = (PRIMARY, *self.auxiliaries)
         learned = recipe.balance.kind == "learned" and recipe.trains_auxiliaries
         self.balance = LearnedBalance(objectives) if learned else None
         self.gradient_meter: GradientMeter | None = GradientMeter(objectives)
+        self._schedule = ObjectiveSchedule(recipe)
         self._weights: dict[str, float] = {}
 
     @property
@@ -126,14 +121,14 @@ class JointModel(nn.Module):
             progress: the position of the step; None: the first step of a training.
         """
         context = StepContext(self.encoder, batch.primary, progress)
-        factors = self._factors(context.progress)
+        factors = self._schedule.weights(context.progress)
         losses: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         sample_losses = None
-        if factors[_PRIMARY_NAME] > 0:
+        if factors[PRIMARY] > 0:
             loss, each, sample_losses = self.primary(self._pooled(batch, context), batch)
-            losses[_PRIMARY_NAME] = loss
-            logs |= {f"{_PRIMARY_NAME}.{name}": value for name, value in each.items()}
+            losses[PRIMARY] = loss
+            logs |= {f"{PRIMARY}.{name}": value for name, value in each.items()}
         for name, auxiliary in self._auxiliaries():
             if factors[name] > 0:
                 loss, each = auxiliary(self.encoder, batch, context)
@@ -149,20 +144,6 @@ class JointModel(nn.Module):
             logs |= {f"{name}.weighted": weights[name] * loss.detach() for name, loss in losses.items()}
         return JointLoss(total, logs, sample_losses)
 
-    def _factors(self, progress: TrainProgress) -> dict[str, float]:
-        """Return the weight that the recipe gives each objective at a step; an objective with weight 0 is not run."""
-        balance, scheme = self.recipe.balance.kind, self.recipe.scheme.kind
-        primary = primary_weight_at(self.recipe, progress)
-        free = scheme == "joint" and balance in ("learned", "gradient")
-        rest = 1.0 if free else 1 - primary
-        factors = {_PRIMARY_NAME: 1.0 if free else primary}
-        for name, options in self.auxiliary_options.items():
-            factors[name] = rest * auxiliary_weight_at(options, progress)
-        if not any(factors.values()):
-            # A warm-up begins at 0. Where nothing else is trained, the step has the weights without it.
-            factors |= {name: rest * options.weight for name, options in self.auxiliary_options.items()}
-        return factors
-
     def _weighted(self, losses: dict[str, Tensor], factors: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of the losses, and the weight of each."""
         if self.balance is not None:
@@ -173,7 +154,7 @@ class JointModel(nn.Module):
                 assert self.gradient_meter is not None
                 ratio = self.recipe.balance.ratio
                 for name in fixed:
-                    if name != _PRIMARY_NAME:
+                    if name != PRIMARY:
                         fixed[name] = self.gradient_meter.weight(name, ratio=ratio * factors[name])
             total = torch.stack([fixed[name] * loss for name, loss in losses.items()]).sum()
             weights = {name: loss.new_tensor(fixed[name], dtype=torch.float32) for name, loss in losses.items()}
@@ -184,7 +165,7 @@ class JointModel(nn.Module):
 
     def _measures(self, losses: dict[str, Tensor], progress: TrainProgress) -> bool:
         measured = self.gradient_meter is not None and self.training and torch.is_grad_enabled()
-        return measured and _PRIMARY_NAME in losses and len(losses) > 1 and is_measured(progress.step)
+        return measured and PRIMARY in losses and len(losses) > 1 and is_measured(progress.step)
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits of each task for images in [0, 1], float [B, 3, H, W], without masking or randomness."""
@@ -204,7 +185,7 @@ class JointModel(nn.Module):
 
     def exported_state(self) -> dict[str, Tensor]:
         """Return the weights to store in a model directory: all except those that only training needs."""
-        omitted = tuple(f"{_PRIMARY_NAME}.{prefix}" for prefix in self.primary.training_only)
+        omitted = tuple(f"{PRIMARY}.{prefix}" for prefix in self.primary.training_only)
         return {name: value for name, value in self.state_dict().items() if not name.startswith(omitted)}
 
     @property
@@ -238,7 +219,7 @@ class JointModel(nn.Module):
         logs = {} if self.gradient_meter is None else self.gradient_meter.finish(self._weights, reduce)
         if not logs or self.recipe.balance.kind != "gradient":
             return logs
-        ratio, factors = self.recipe.balance.ratio, self._factors(progress)
+        ratio, factors = self.recipe.balance.ratio, self._schedule.weights(progress)
         return logs | {f"{name}.set_ratio": ratio * factors[name] for name in self.auxiliaries if factors[name] > 0}
 
     @torch.no_grad()
@@ -283,9 +264,19 @@ class JointModel(nn.Module):
 
         In an existing folder, files of the same names are replaced, and all others are kept.
         """
-        from auxface.model.directory import save_model
+        with added_files(Path(folder)) as temporary:
+            write_model_files(self.exported_state(), temporary, self.default_config())
 
-        save_model(self, Path(folder))
+    def default_config(self) -> ModelConfig:
+        """Return the configuration of the model without thresholds, calibration and selection."""
+        return ModelConfig(recipe=self.recipe, tasks=tuple(TaskRecord.of(task) for task in self.tasks))
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> "JointModel":
+        """Build the model of a configuration with random weights; pretrained weights are not read."""
+        encoder = config.recipe.encoder.model_copy(update={"pretrained": False, "init_from": None})
+        recipe = config.recipe.model_copy(update={"encoder": encoder})
+        return cls(recipe, [task.learned_task() for task in config.tasks])
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "JointModel":
@@ -294,12 +285,10 @@ class JointModel(nn.Module):
         Raises:
             InputError: auxface did not write the directory, or its files contradict each other.
         """
-        from auxface.model.directory import load_model
-
-        return load_model(Path(folder)).model
+        return read_model(Path(folder), cls.from_config)[0]
 
     def _pooled(self, batch: Batch, context: StepContext) -> Tensor:
-        frozen = encoder_is_frozen(self.recipe, context.progress)
+        frozen = self._schedule.freezes_encoder(context.progress)
         training = self.encoder.training
         if frozen:
             self.encoder.eval()
@@ -331,17 +320,8 @@ class JointModel(nn.Module):
 
     def _running(self) -> Iterator[tuple[str, Objective]]:
         for name, auxiliary in self._auxiliaries():
-            if auxiliary_ever_runs(self.recipe, self.auxiliary_options[name]):
+            if self._schedule.ever_runs(name):
                 yield name, auxiliary
-
-
-def _with_decoder_size(recipe: Recipe, encoder: MaskableEncoder) -> Recipe:
-    """Return the recipe with the size of the decoder written out, so that a saved model states it."""
-    if recipe.auxiliary is None:
-        return recipe
-    size = decoder_size(recipe.auxiliary, encoder)
-    fields = {f"decoder_{name}": value for name, value in size._asdict().items()}
-    return recipe.model_copy(update={"auxiliary": recipe.auxiliary.model_copy(update=fields)})
 
 
 @contextmanager

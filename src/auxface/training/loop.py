@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from auxface.model import JointModel
-from auxface.model.balance import primary_is_trained
+from auxface.model.balance import ObjectiveSchedule
 from auxface.model.scoring import pooled_features
 from auxface.objectives import TrainingSet, TrainProgress
 from auxface.progress import Advance
@@ -239,9 +239,8 @@ class _Run:
             return (epoch + 1) % self.options.validate_every == 0
         first = epoch * self.loader.steps_per_epoch
         steps = range(first, first + self.loader.steps_per_epoch)
-        trains_heads = any(
-            primary_is_trained(self.model.recipe, TrainProgress(step, self.stepper.total_steps)) for step in steps
-        )
+        schedule = ObjectiveSchedule(self.model.recipe)
+        trains_heads = any(schedule.trains_primary(TrainProgress(step, self.stepper.total_steps)) for step in steps)
         return trains_heads and (epoch + 1) % self.options.validate_every == 0
 
     def _keep_within_time(self, step_seconds: float) -> None:

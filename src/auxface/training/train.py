@@ -25,7 +25,8 @@ from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.model.directory import MODEL_FILES, SavedModel, write_model_files
+from auxface.model.directory import MODEL_FILES, write_model_files
+from auxface.model.saved_model import SavedModel
 from auxface.objectives import check_auxiliaries
 from auxface.output_folder import (
     added_files,
@@ -318,7 +319,7 @@ def _run(
             except InputError as error:
                 raise InputError(f"{error} (move it, then run: auxface train --resume {out})") from None
             with added_files(out) as temporary:
-                write_model_files(result.model, temporary, config)
+                write_model_files(result.model.exported_state(), temporary, config)
             end_growing(out)
         for text in effect_warnings(read_entries(out / "log.jsonl")):
             warn(text)

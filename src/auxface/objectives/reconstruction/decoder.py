@@ -14,7 +14,7 @@ from auxface.encoders.maskable import Features, MaskableEncoder, grid_positions
 from auxface.encoders.masking import Mask
 from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
-from auxface.recipe import ReconstructionOptions
+from auxface.recipe import Recipe, ReconstructionOptions
 
 # Encoders of this width or more have the large decoder: B, L and H of SSAT.
 _WIDE = 768
@@ -52,6 +52,15 @@ def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> De
             f"auxiliary.decoder_heads {heads} must divide the decoder's width {width}; set auxiliary.decoder_width too"
         )
     return DecoderSize(width, depth, heads)
+
+
+def with_decoder_size(recipe: Recipe, encoder: MaskableEncoder) -> Recipe:
+    """Return the recipe with the size of the decoder written out, so that a saved model states it."""
+    if recipe.auxiliary is None:
+        return recipe
+    size = decoder_size(recipe.auxiliary, encoder)
+    fields = {f"decoder_{name}": value for name, value in size._asdict().items()}
+    return recipe.model_copy(update={"auxiliary": recipe.auxiliary.model_copy(update=fields)})
 
 
 class Decoder(nn.Module):
