@@ -20,8 +20,8 @@ from auxface.objectives import (
     TrainProgress,
     check_auxiliaries,
 )
-from auxface.objectives.objective import load_resume_state, resume_state
 from auxface.objectives.registry import available, get, register
+from auxface.objectives.resume_only import load_resume_state, resume_state
 from auxface.recipe import AuxiliaryOptions, Encoder, Recipe, TextureInput
 from auxface.recipe.auxiliaries import read_auxiliary
 from auxface.recipe.load import check_recipe

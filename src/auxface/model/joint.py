@@ -36,9 +36,9 @@ from auxface.objectives import (
 )
 from auxface.objectives.batch import check_texture_input
 from auxface.objectives.classification import FUSIONS
-from auxface.objectives.objective import load_resume_state, resume_state
 from auxface.objectives.reconstruction.decoder import decoder_size, with_decoder_size
 from auxface.objectives.registry import build_auxiliary, build_primary, check_auxiliaries
+from auxface.objectives.resume_only import load_resume_state, resume_state
 from auxface.output_folder import added_files
 from auxface.recipe import Recipe
 from auxface.recipe.auxiliaries import RECONSTRUCTION

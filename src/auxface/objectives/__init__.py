@@ -1,6 +1,6 @@
 """Objectives: modules that compute a loss on the shared encoder from a batch."""
 
-from auxface.objectives.batch import Batch, StepContext, TrainProgress
+from auxface.objectives.batch import Batch
 from auxface.objectives.classification import Classification
 from auxface.objectives.contrast.cluster_contrast import ClusterContrast
 from auxface.objectives.contrast.lafs import LAFS
@@ -12,13 +12,15 @@ from auxface.objectives.objective import (
     Objective,
     PrimaryLoss,
     PrimaryObjective,
-    ResumeOnly,
+    StepContext,
     TrainingSet,
+    TrainProgress,
     expected_value,
     probabilities,
 )
 from auxface.objectives.reconstruction.masked_autoencoder import Reconstruction
 from auxface.objectives.registry import ObjectiveSpec, check_auxiliaries, register
+from auxface.objectives.resume_only import ResumeOnly
 from auxface.recipe import AuxiliaryOptions
 
 __all__ = [

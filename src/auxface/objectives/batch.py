@@ -1,4 +1,4 @@
-"""The inputs of objectives in each step: the batch, the training progress, and shared results of the forward pass.
+"""The batch of a step, and the texture map that can replace its images.
 
 Where an ``input`` is ``texture``, the encoder or the classifier gets a texture map in place of the image.
 """
@@ -12,29 +12,8 @@ from torch import Tensor
 from auxface import texture
 from auxface.data.augment.mixup import Mixed
 from auxface.data.augment.views import View, ViewRequest
-from auxface.encoders import MaskableEncoder
 from auxface.errors import InputError
 from auxface.recipe import TextureInput
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """The position of a step within a training run.
-
-    Attributes:
-        step: optimizer steps done before this one.
-        total_steps: optimizer steps of the whole training run.
-        epoch: epochs done before this step.
-    """
-
-    step: int = 0
-    total_steps: int = 1
-    epoch: int = 0
-
-    @property
-    def fraction(self) -> float:
-        """Fraction of the training run that is done, in [0, 1)."""
-        return self.step / self.total_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,31 +48,6 @@ class Batch:
     label_counts: Mapping[str, float] = field(default_factory=dict)
     weights: Tensor | None = None
     to_source: Tensor | None = None
-
-
-class StepContext:
-    """Shared data of the objectives in one forward pass: the progress, and the patch embedding of the primary view.
-
-    Args:
-        encoder: the shared encoder.
-        images: the primary view, float [B, 3, H, W] in [0, 1].
-        progress: the position of the step; None: the first step of a training run.
-    """
-
-    def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
-        self.encoder = encoder
-        self.images = images
-        self.progress = progress or TrainProgress()
-        self._embedded: dict[tuple[bool, bool], Tensor] = {}
-
-    def embedding(self, texture_input: TextureInput | None = None) -> Tensor:
-        """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
-        # An embedding made without gradients is of no use to an objective that needs them.
-        key = (texture_input is not None, torch.is_grad_enabled())
-        if key not in self._embedded:
-            images = self.images if texture_input is None else texture_image(self.images, texture_input)
-            self._embedded[key] = self.encoder.embed(images)
-        return self._embedded[key]
 
 
 def texture_image(images: Tensor, options: TextureInput) -> Tensor:

@@ -7,7 +7,7 @@ during training and is not used for predictions. ``docs/extending.md`` has an au
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
 from auxface.encoders import Features, MaskableEncoder
-from auxface.objectives.batch import Batch, StepContext, TrainProgress, texture_image
+from auxface.objectives.batch import Batch, texture_image
 from auxface.recipe import TextureInput
 from auxface.task import Task
 
@@ -79,6 +79,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class TrainProgress:
+    """The position of a step within a training run.
+
+    Attributes:
+        step: optimizer steps done before this one.
+        total_steps: optimizer steps of the whole training run.
+        epoch: epochs done before this step.
+    """
+
+    step: int = 0
+    total_steps: int = 1
+    epoch: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of the training run that is done, in [0, 1)."""
+        return self.step / self.total_steps
+
+
+class StepContext:
+    """Shared data of the objectives in one forward pass: the progress, and the patch embedding of the primary view.
+
+    Args:
+        encoder: the shared encoder.
+        images: the primary view, float [B, 3, H, W] in [0, 1].
+        progress: the position of the step; None: the first step of a training run.
+    """
+
+    def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
+        self.encoder = encoder
+        self.images = images
+        self.progress = progress or TrainProgress()
+        self._embedded: dict[tuple[bool, bool], Tensor] = {}
+
+    def embedding(self, texture_input: TextureInput | None = None) -> Tensor:
+        """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
+        # An embedding made without gradients is of no use to an objective that needs them.
+        key = (texture_input is not None, torch.is_grad_enabled())
+        if key not in self._embedded:
+            images = self.images if texture_input is None else texture_image(self.images, texture_input)
+            self._embedded[key] = self.encoder.embed(images)
+        return self._embedded[key]
+
+
+@dataclass(frozen=True)
 class BuildContext:
     """The encoder and the tasks for which an objective is built.
 
@@ -111,37 +156,6 @@ class TrainingSet:
     features: Callable[[], Tensor]
     augmented: Callable[[], Iterator[Tensor]] | None = None
     plain: Callable[[], Iterator[Tensor]] | None = None
-
-
-class ResumeOnly(nn.Module):
-    """A module that a resumed run needs and an exported model does not, such as an EMA teacher or a center.
-
-    The module stays in evaluation mode, has no gradients, and moves to a device with the model. It is part of the
-    checkpoint, but neither of ``parameters()`` nor of ``state_dict()``, so that optimizer, exported weights and their
-    size are those of a model without it. Sharded training (FSDP) shards it as it does the model.
-
-    Args:
-        module: the module; a tensor such as a center is a buffer of a module.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        # Within a tuple, since nn.Module registers every module that is set as an attribute.
-        self._held = (module.eval().requires_grad_(False),)
-
-    @property
-    def module(self) -> nn.Module:
-        """The module itself."""
-        return self._held[0]
-
-    def forward(self, *inputs: Any, **options: Any) -> Any:
-        """Call the module without gradients."""
-        with torch.no_grad():
-            return self.module(*inputs, **options)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ResumeOnly":
-        self.module._apply(fn, recurse)
-        return super()._apply(fn, recurse)
 
 
 class Objective(nn.Module):
@@ -270,35 +284,3 @@ class PrimaryObjective(Objective):
     def encode_images(self, encoder: MaskableEncoder, images: Tensor) -> Features:
         """Encode whole images, float [B, 3, H, W] in [0, 1]."""
         return encoder(images if self.texture is None else texture_image(images, self.texture))
-
-
-def resume_only_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules inside the :class:`ResumeOnly` modules of a model, with their names."""
-    for name, module in model.named_modules():
-        if isinstance(module, ResumeOnly):
-            yield name, module.module
-
-
-def resume_state(objective: Objective) -> dict[str, Tensor]:
-    """Return the state of an objective, besides its weights, that a resumed run needs."""
-    held = {
-        f"{name}.{key}": value
-        for name, module in resume_only_modules(objective)
-        for key, value in module.state_dict().items()
-    }
-    return objective.resume_tensors() | held
-
-
-def load_resume_state(objective: Objective, state: Mapping[str, Tensor]) -> None:
-    """Restore the state that :func:`resume_state` returned.
-
-    Raises:
-        RuntimeError: the state does not fit the :class:`ResumeOnly` modules.
-    """
-    left = dict(state)
-    for name, module in resume_only_modules(objective):
-        prefix = f"{name}."
-        own = {key.removeprefix(prefix): left.pop(key) for key in state if key.startswith(prefix)}
-        module.load_state_dict(own)
-    if left:
-        objective.load_resume_tensors(left)

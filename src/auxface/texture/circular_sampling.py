@@ -46,11 +46,6 @@ def offsets(points: int, radius: float) -> list[Offset]:
     return [(round(-radius * math.sin(a) * UNIT), round(radius * math.cos(a) * UNIT)) for a in angles]
 
 
-def support(radius: float) -> int:
-    """Return the number of pixels needed on each side of the center: the radius, rounded up."""
-    return math.ceil(radius)
-
-
 class BilinearReader:
     """A reader of bilinear samples of one tile in double precision; samples of a row share the vertical interpolation.
 

@@ -4,13 +4,13 @@ Zhao and Pietikäinen, "Dynamic texture recognition using local binary patterns 
 expressions", IEEE TPAMI 29(6), 2007.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from auxface.texture.circular_sampling import support
 from auxface.texture.gray_images import GrayImages, read_clips, require_border, require_size
 from auxface.texture.local_binary_pattern import (
     check_circle,
@@ -50,7 +50,7 @@ def lbp_top(
     check_circle(points, radius, method)
     require_border(border, ("reflect", "valid"))
     clips, layout = read_clips(clip)
-    margin = support(radius)
+    margin = math.ceil(radius)
     require_size(tuple(clips.shape[1:]), margin, border, "lbp_top")
 
     def plane(order: tuple[int, ...]) -> Tensor:

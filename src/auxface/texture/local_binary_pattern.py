@@ -5,8 +5,7 @@ binary patterns", IEEE TPAMI 24(7), 2002; ``nri_uniform``: Ahonen, Hadid and Pie
 binary patterns", IEEE TPAMI 28(12), 2006.
 
 This file computes any circle in exact arithmetic. The common circle of 8 samples at radius 1 has kernels of its own in
-:mod:`auxface.texture.local_binary_pattern_square`; for ``border="skimage"`` see
-:mod:`auxface.texture.local_binary_pattern_skimage`.
+:mod:`auxface.texture.local_binary_pattern_square`.
 """
 
 import functools
@@ -22,12 +21,12 @@ from auxface.texture.circular_sampling import (
     UNIT,
     BilinearReader,
     BitPacker,
+    Offset,
     code_dtype,
     map_codes,
     n_codes,
     offsets,
     plain_code,
-    support,
 )
 from auxface.texture.circular_sampling import METHODS as CODE_METHODS
 from auxface.texture.gray_images import (
@@ -38,13 +37,13 @@ from auxface.texture.gray_images import (
     require_number,
     require_size,
 )
-from auxface.texture.local_binary_pattern_skimage import skimage_pattern
 from auxface.texture.local_binary_pattern_square import square_codes, square_codes_on_cpu
 from auxface.texture.registry import Descriptor, Output, register
-from auxface.texture.tiles import Tile, map_pixels
+from auxface.texture.tiles import Tile, map_pixels, tile_spans
 
 METHODS = (*CODE_METHODS, "var")
 MAX_POINTS = 31
+_SKIMAGE_BYTES_PER_PIXEL = 96
 
 
 def local_binary_pattern(
@@ -81,7 +80,7 @@ def local_binary_pattern(
     require_border(border, ("reflect", "valid", "skimage"))
     images, layout = read_images(image)
     if border == "skimage":
-        maps = skimage_pattern(images, points, radius, method)
+        maps = _skimage_maps(images, points, radius, method)
     else:
         maps = circle_maps(images, points, radius, method, border)
     return layout.restore(maps)
@@ -123,7 +122,7 @@ def check_circle(points: int, radius: float, method: str) -> None:
 
 def circle_maps(images: Tensor, points: int, radius: float, method: str, border: str) -> Tensor:
     """Return codes (or variances) [B, 1, H', W'] of uint8 images [B, H, W]; ``border`` is ``reflect`` or ``valid``."""
-    margin = support(radius)
+    margin = math.ceil(radius)
     require_size(tuple(images.shape[1:]), margin, border, "local_binary_pattern")
     if (points, radius, method) == (8, 1, "default") and images.device.type == "cpu" and not is_compiling():
         return square_codes_on_cpu(images, border)
@@ -170,6 +169,85 @@ def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
         total.add_(difference)
         squares.addcmul_(difference, difference)
     return [squares.sub_(total.square_().div_(points)).div_(points).clamp_(min=0)]
+
+
+def _skimage_maps(images: Tensor, points: int, radius: float, method: str) -> Tensor:
+    """Return the maps of ``skimage.feature.local_binary_pattern`` for uint8 images [B, H, W], equal to the last bit.
+
+    Pixels outside the image count as 0, sample positions are computed before their fractions are taken, and every
+    product and sum is rounded on its own in double precision. Nothing here may therefore be fused or reordered.
+
+    Returns:
+        [B, 1, H, W]: codes, or variances with NaN where they are exactly 0.
+    """
+    if images.device.type == "mps":
+        return _skimage_maps(images.cpu(), points, radius, method).to(images.device)
+    batch, height, width = images.shape
+    margin = math.ceil(radius)
+    dtype = torch.float64 if method == "var" else code_dtype(points, method)
+    result = torch.empty((batch, 1, height, width), dtype=dtype, device=images.device)
+    for first, count, top, lines in tile_spans(batch, height, width, images.device, _SKIMAGE_BYTES_PER_PIXEL):
+        padded = torch.zeros((count, lines + 2 * margin, width + 2 * margin), dtype=torch.float64, device=images.device)
+        low, high = max(top - margin, 0), min(top + lines + margin, height)
+        inner = padded[:, low - top + margin : high - top + margin, margin : margin + width]
+        inner.copy_(images[first : first + count, low:high])
+        block = _ZeroPadded(padded, margin, top, lines, width)
+        values = (
+            _skimage_variances(block, points, radius)
+            if method == "var"
+            else _skimage_codes(block, points, radius, method)
+        )
+        result[first : first + count, 0, top : top + lines].copy_(values)
+    return result
+
+
+class _ZeroPadded:
+    """Some rows of zero-padded images, sampled as scikit-image does: fractions depend on the absolute position."""
+
+    def __init__(self, padded: Tensor, margin: int, top: int, lines: int, columns: int) -> None:
+        self.padded = padded
+        self._margin = margin
+        self._rows = torch.arange(top, top + lines, dtype=torch.float64, device=padded.device)
+        self._columns = torch.arange(columns, dtype=torch.float64, device=padded.device)
+        self.center = padded[:, margin : margin + lines, margin : margin + columns]
+
+    def sample(self, offset: Offset) -> Tensor:
+        """Return the samples at an offset from every pixel of the rows, float64 [n, lines, columns]."""
+        row, column = offset[0] / UNIT, offset[1] / UNIT
+        y, x = self._rows + row, self._columns + column
+        below = (y - y.floor())[:, None]
+        right = x - x.floor()
+        base_row, base_column = offset[0] // UNIT, offset[1] // UNIT
+        far_row, far_column = -(-offset[0] // UNIT), -(-offset[1] // UNIT)
+        upper = self._lerp(self._at(base_row, base_column), self._at(base_row, far_column), right)
+        lower = self._lerp(self._at(far_row, base_column), self._at(far_row, far_column), right)
+        return self._lerp(upper, lower, below)
+
+    def _lerp(self, near: Tensor, far: Tensor, fraction: Tensor) -> Tensor:
+        second = far * fraction
+        return (near * (1 - fraction)).add_(second)
+
+    def _at(self, row: int, column: int) -> Tensor:
+        start, left = self._margin + row, self._margin + column
+        return self.padded[:, start : start + len(self._rows), left : left + len(self._columns)]
+
+
+def _skimage_codes(block: _ZeroPadded, points: int, radius: float, method: str) -> Tensor:
+    code = torch.zeros(block.center.shape, dtype=torch.int32, device=block.center.device)
+    for i, offset in enumerate(offsets(points, radius)):
+        reached = block.sample(offset).sub_(block.center) >= 0
+        code.add_(reached, alpha=1 << i)
+    return map_codes(code, points, method)
+
+
+def _skimage_variances(block: _ZeroPadded, points: int, radius: float) -> Tensor:
+    total, squares = torch.zeros_like(block.center), torch.zeros_like(block.center)
+    for offset in offsets(points, radius):
+        sample = block.sample(offset)
+        total.add_(sample)
+        squares.add_(sample.square_())
+    variance = squares.sub_(total.square_().div_(points)).div_(points)
+    return variance.masked_fill_(variance == 0, float("nan"))
 
 
 def pattern_output(points: int, radius: float, method: str, border: str) -> Output:

@@ -30,7 +30,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from auxface.errors import InputError
 from auxface.model import JointModel
-from auxface.objectives.objective import resume_only_modules
+from auxface.objectives.resume_only import resume_only_modules
 
 _REQUEST = "ACCELERATE_USE_FSDP"
 _REFUSED = {

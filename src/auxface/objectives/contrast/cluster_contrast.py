@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
 from auxface.encoders import MaskableEncoder
-from auxface.objectives.batch import Batch, StepContext
-from auxface.objectives.objective import BuildContext, Objective, TrainingSet
+from auxface.objectives.batch import Batch
+from auxface.objectives.objective import BuildContext, Objective, StepContext, TrainingSet
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ClusterContrastOptions
 

@@ -29,10 +29,11 @@ from auxface.data.random import normals, uniforms
 from auxface.encoders import MaskableEncoder
 from auxface.encoders.masking import Mask
 from auxface.errors import InputError
-from auxface.objectives.batch import Batch, StepContext, TrainProgress
+from auxface.objectives.batch import Batch
 from auxface.objectives.contrast.cluster_contrast import several_processes
-from auxface.objectives.objective import BuildContext, Objective, ResumeOnly, TrainingSet
+from auxface.objectives.objective import BuildContext, Objective, StepContext, TrainingSet, TrainProgress
 from auxface.objectives.registry import ObjectiveSpec, register
+from auxface.objectives.resume_only import ResumeOnly
 from auxface.recipe import LAFSOptions
 
 _GLOBAL = 2

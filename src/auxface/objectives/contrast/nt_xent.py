@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from auxface.data.augment.views import ViewRequest
 from auxface.encoders import MaskableEncoder
-from auxface.objectives.batch import Batch, StepContext
+from auxface.objectives.batch import Batch
 from auxface.objectives.contrast.cluster_contrast import gather_rows, two_view
-from auxface.objectives.objective import BuildContext, Objective
+from auxface.objectives.objective import BuildContext, Objective, StepContext
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import NTXentOptions
 

@@ -26,8 +26,8 @@ from auxface.encoders import Mask, MaskableEncoder
 from auxface.encoders.masking import make_mask
 from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
-from auxface.objectives.batch import Batch, StepContext
-from auxface.objectives.objective import BuildContext, Objective, TrainingSet
+from auxface.objectives.batch import Batch
+from auxface.objectives.objective import BuildContext, Objective, StepContext, TrainingSet
 from auxface.objectives.reconstruction.decoder import Decoder, decoder_size
 from auxface.objectives.reconstruction.targets import PatchTarget, patches_at, target_loss
 from auxface.objectives.registry import ObjectiveSpec, register

@@ -1,0 +1,77 @@
+"""Parts of an objective that a resumed run needs and an exported model does not, such as an EMA teacher or a center.
+
+Example::
+
+    self.teacher = ResumeOnly(copy.deepcopy(encoder))
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auxface.objectives.objective import Objective
+
+
+class ResumeOnly(nn.Module):
+    """A module that a resumed run needs and an exported model does not, such as an EMA teacher or a center.
+
+    The module stays in evaluation mode, has no gradients, and moves to a device with the model. It is part of the
+    checkpoint, but neither of ``parameters()`` nor of ``state_dict()``, so that optimizer, exported weights and their
+    size are those of a model without it. Sharded training (FSDP) shards it as it does the model.
+
+    Args:
+        module: the module; a tensor such as a center is a buffer of a module.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        # Within a tuple, since nn.Module registers every module that is set as an attribute.
+        self._held = (module.eval().requires_grad_(False),)
+
+    @property
+    def module(self) -> nn.Module:
+        """The module itself."""
+        return self._held[0]
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """Call the module without gradients."""
+        with torch.no_grad():
+            return self.module(*inputs, **options)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ResumeOnly":
+        self.module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+
+def resume_only_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules inside the :class:`ResumeOnly` modules of a model, with their names."""
+    for name, module in model.named_modules():
+        if isinstance(module, ResumeOnly):
+            yield name, module.module
+
+
+def resume_state(objective: Objective) -> dict[str, Tensor]:
+    """Return the state of an objective, besides its weights, that a resumed run needs."""
+    held = {
+        f"{name}.{key}": value
+        for name, module in resume_only_modules(objective)
+        for key, value in module.state_dict().items()
+    }
+    return objective.resume_tensors() | held
+
+
+def load_resume_state(objective: Objective, state: Mapping[str, Tensor]) -> None:
+    """Restore the state that :func:`resume_state` returned.
+
+    Raises:
+        RuntimeError: the state does not fit the :class:`ResumeOnly` modules.
+    """
+    left = dict(state)
+    for name, module in resume_only_modules(objective):
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): left.pop(key) for key in state if key.startswith(prefix)}
+        module.load_state_dict(own)
+    if left:
+        objective.load_resume_tensors(left)
