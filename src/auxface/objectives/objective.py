@@ -20,6 +20,9 @@ from auxface.objectives.batch import Batch, texture_image
 from auxface.recipe import TextureInput
 from auxface.task import Task
 
+if TYPE_CHECKING:
+    from auxface.data.manifest import Manifest
+
 
 @dataclass(frozen=True)
 class LearnedTask(Task):
@@ -72,10 +75,6 @@ def expected_value(task: LearnedTask, logits: Tensor, temperature: float = 1.0) 
     """Return the prediction of an ordinal task, float32 [B]: the mean of its values weighted by their probabilities."""
     weights = probabilities(task, logits, temperature)
     return weights @ torch.tensor(task.values, dtype=torch.float32, device=weights.device)
-
-
-if TYPE_CHECKING:
-    from auxface.data.manifest import Manifest
 
 
 @dataclass(frozen=True)
