@@ -108,7 +108,7 @@ def test_overlay_is_h264_of_equal_length_with_boxes(predictor, clip, tmp_path):
     from auxface.inference.drawing import write_overlay_video
 
     found = predict_video(predictor, clip, frames_per_second=0)
-    write_overlay_video(found, tmp_path / "out.mp4")
+    write_overlay_video(clip, tmp_path / "out.mp4", tracks=found.tracks, faces=found.faces, seconds=found.seconds)
     with av.open(str(tmp_path / "out.mp4")) as video:
         stream = video.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -135,7 +135,8 @@ def test_longer_video_needs_no_more_memory(model_folder, faces, tmp_path):
         predictor = Predictor.from_pretrained(sys.argv[1], device="cpu")
         for path in map(Path, sys.argv[2:]):
             found = predict_video(predictor, path, frames_per_second=2)
-            write_overlay_video(found, path.with_suffix(".out.mp4"))
+            parts = {"tracks": found.tracks, "faces": found.faces, "seconds": found.seconds}
+            write_overlay_video(path, path.with_suffix(".out.mp4"), **parts)
             lines = Path("/proc/self/status").read_text().splitlines()
             print(found.frames, next(line for line in lines if line.startswith("VmHWM")).split()[1])
     """

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from auxface.errors import InputError
+from auxface.inference.face_tracks import Box
 from auxface.model.config import TaskRecord
 from auxface.objectives import expected_value, probabilities
 
@@ -84,6 +85,18 @@ class Answer:
             return "; ".join(filter(None, parts))
         percent = "" if self.probability is None else f" {self.probability:.0%}"
         return f"{self.answer}{percent}" + ("" if self.headline else " (less certain)")
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face: its box (x, y, width, height) in pixels of the image, and an answer per task."""
+
+    box: Box
+    tasks: dict[str, Answer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the face as ``predict --json`` prints it."""
+        return {"box": list(self.box), "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()}}
 
 
 def answers_from_logits(task: TaskRecord, logits: np.ndarray) -> list[Answer]:

@@ -1,10 +1,9 @@
-"""Draw predictions: boxes and labels on images and videos, and figures of images and of scores over time.
+"""Draw boxes and labels of faces on images and videos.
 
 Example::
 
     draw_boxes(pixels, prediction.faces)            # uint8 [H, W, 3]
-    write_overlay_video(prediction, Path("out.mp4"))
-    prediction_figure(prediction)                   # matplotlib
+    boxes_figure(pixels, prediction.faces)          # matplotlib
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +18,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from auxface.atomic import atomic_file
-from auxface.data.images.decode import UnreadableImage
 from auxface.data.video.frames import index_video, stream_frames
 from auxface.errors import InputError
-from auxface.inference.answers import Answer
-from auxface.inference.prediction import Face, Prediction, VideoPrediction
-from auxface.inference.preprocessing import to_rgb
+from auxface.inference.answers import Answer, Face
+from auxface.inference.face_tracks import Track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,9 +35,6 @@ _MAX_LABEL_LINES = 4
 _LABEL_WIDTH = 48
 # On an image with a smaller side, labels do not fit.
 _MIN_LABEL_SIDE = 240
-_MAX_CLASSES = 6
-_LINE_COLORS = ("#0072b2", "#d55e00", "#00845f", "#a8558a", "#b27c00", "#3f8fc4")
-_DASHES = ("-", "--", ":", "-.")
 
 
 def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] | None = None) -> np.ndarray:
@@ -133,12 +127,23 @@ def _font(points: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
         return ImageFont.load_default(points)
 
 
-def write_overlay_video(prediction: VideoPrediction, out: Path, advance: Callable[..., None] | None = None) -> None:
+def write_overlay_video(
+    source: Path,
+    out: Path,
+    *,
+    tracks: Sequence[Track],
+    faces: Sequence[Face],
+    seconds: float,
+    advance: Callable[..., None] | None = None,
+) -> None:
     """Write the video as H.264 MP4 with boxes and labels, without sound, in constant memory.
 
     Args:
-        prediction: the prediction; its source is read again.
+        source: the video, which is read again.
         out: the file to write.
+        tracks: one track per face.
+        faces: the answers of each track.
+        seconds: duration of the video.
         advance: called with the number of frames written.
 
     Raises:
@@ -147,17 +152,17 @@ def write_overlay_video(prediction: VideoPrediction, out: Path, advance: Callabl
     import av
     from av.error import FFmpegError
 
-    index = index_video(Path(prediction.source))
-    rate = Fraction(len(index) / max(prediction.seconds, len(index) / 120)).limit_denominator(1001)
+    index = index_video(source)
+    rate = Fraction(len(index) / max(seconds, len(index) / 120)).limit_denominator(1001)
     patience = max(2, round(float(rate)))
     with atomic_file(out) as temporary:
         try:
             with av.open(str(temporary), "w", format="mp4") as container:
                 stream = None
-                for number, frame in stream_frames(Path(prediction.source)):
+                for number, frame in stream_frames(source):
                     # H.264 needs even sides.
                     even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
-                    drawn = _draw_frame(prediction, number, even, patience)
+                    drawn = _draw_frame(even, number, tracks, faces, patience)
                     if stream is None:
                         stream = container.add_stream("libx264", rate=rate)
                         stream.width, stream.height = drawn.shape[1], drawn.shape[0]
@@ -176,87 +181,27 @@ def write_overlay_video(prediction: VideoPrediction, out: Path, advance: Callabl
             raise InputError(f"{out}: the video cannot be written ({error})") from None
 
 
-def _draw_frame(prediction: VideoPrediction, number: int, frame: np.ndarray, patience: int) -> np.ndarray:
-    boxes = [(index, track.box_at(number, patience)) for index, track in enumerate(prediction.tracks)]
+def _draw_frame(
+    frame: np.ndarray, number: int, tracks: Sequence[Track], faces: Sequence[Face], patience: int
+) -> np.ndarray:
+    boxes = [(index, track.box_at(number, patience)) for index, track in enumerate(tracks)]
     visible = [(index, box) for index, box in boxes if box is not None]
-    faces = [Face(box, prediction.faces[index].tasks) for index, box in visible]
-    return draw_boxes(*enlarge_for_labels(frame, faces), [index for index, _ in visible])
+    drawn = [Face(box, faces[index].tasks) for index, box in visible]
+    return draw_boxes(*enlarge_for_labels(frame, drawn), [index for index, _ in visible])
 
 
-def prediction_figure(prediction: Prediction) -> "Figure":
-    """Return a matplotlib figure of a prediction's image with boxes and labels.
-
-    Raises:
-        InputError: the input can no longer be read.
-    """
+def boxes_figure(image: np.ndarray, faces: Sequence[Face], title: str | None = None) -> "Figure":
+    """Return a matplotlib figure of an image, uint8 RGB [H, W, 3], with boxes and labels."""
     from matplotlib.figure import Figure
 
-    if prediction.source is None:
-        raise InputError(f"{prediction.input}: the prediction does not hold its image, so it cannot be drawn")
-    try:
-        image = to_rgb(prediction.source)
-    except UnreadableImage as error:
-        raise InputError(f"{prediction.input}: {error}") from None
-    drawn = draw_boxes(image, prediction.faces)
+    drawn = draw_boxes(image, faces)
     height, width = drawn.shape[:2]
     scale = 7 / max(height, width)
-    figure = Figure(figsize=(width * scale, height * scale + (0.35 if prediction.reason else 0)), dpi=120)
+    figure = Figure(figsize=(width * scale, height * scale + (0.35 if title else 0)), dpi=120)
     axes = figure.subplots()
     axes.imshow(drawn)
     axes.axis("off")
-    if prediction.reason:
-        axes.set_title(prediction.reason, fontsize=10)
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=0.93 if prediction.reason else 1)
+    if title:
+        axes.set_title(title, fontsize=10)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=0.93 if title else 1)
     return figure
-
-
-def timeline_figure(prediction: VideoPrediction) -> "Figure":
-    """Return a matplotlib figure of a video's scores over time: a panel per task, a line per face and class.
-
-    A line breaks where its face is not detected for more than a second.
-    """
-    from matplotlib.figure import Figure
-
-    tasks = list(prediction.names) or ["no task"]
-    figure = Figure(figsize=(8, 0.9 + 2.1 * len(tasks)), dpi=120, layout="constrained")
-    panels = figure.subplots(len(tasks), 1, squeeze=False, sharex=True)[:, 0]
-    for axes, task in zip(panels, tasks, strict=True):
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlim(0, max(prediction.seconds, 0.1))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", alpha=0.25, linewidth=0.6)
-        axes.set_ylabel("score")
-        if prediction.reason:
-            axes.text(0.5, 0.5, prediction.reason, transform=axes.transAxes, ha="center")
-            continue
-        axes.set_title(f"{task}: {prediction.tasks[task]} ({prediction.rule} over frames)", loc="left", fontsize=10)
-        classes = _most_likely_classes(prediction, task)
-        for number, (track, scores) in enumerate(zip(prediction.tracks, prediction.scores, strict=True)):
-            times = np.array(track.seconds)
-            gaps = np.flatnonzero(np.diff(track.seconds) > 1.0) + 1
-            for rank, column in enumerate(classes):
-                face = f"face {number + 1}: " if len(prediction.tracks) > 1 else ""
-                # With several classes, color shows the class and dashes the face; with one class, color shows the face.
-                color, dash = (rank, number) if len(classes) > 1 else (number, 0)
-                axes.plot(
-                    np.insert(times, gaps, np.nan),
-                    np.insert(scores[task][:, column], gaps, np.nan),
-                    color=_LINE_COLORS[color % len(_LINE_COLORS)],
-                    linestyle=_DASHES[dash % len(_DASHES)],
-                    marker="o" if len(times) < 40 else None,
-                    markersize=2.5,
-                    linewidth=1.3,
-                    label=f"{face}{prediction.names[task][column]}",
-                )
-        threshold = prediction.tasks[task].threshold
-        if isinstance(threshold, float):
-            axes.axhline(threshold, color="0.3", linewidth=0.8, linestyle=(0, (2, 3)), label="threshold")
-        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    panels[-1].set_xlabel("seconds")
-    return figure
-
-
-def _most_likely_classes(prediction: VideoPrediction, task: str) -> list[int]:
-    """Return the classes with the highest mean scores; a plot of forty attributes would be unreadable."""
-    mean = np.concatenate([scores[task] for scores in prediction.scores]).mean(axis=0)
-    return sorted(np.argsort(-mean)[:_MAX_CLASSES].tolist())

@@ -26,9 +26,8 @@ from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.faces.detection import DetectorName
 from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.inference.answers import Answer
+from auxface.inference.answers import Answer, Face
 from auxface.inference.predict import print_note
-from auxface.inference.prediction import Face
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.inference.preprocessing import FacesMode, ImageInput
 from auxface.inference.reconstruction_error import reconstruction_errors

@@ -157,7 +157,14 @@ def _write_overlay(result: Prediction, path: Path, allow_urls: bool) -> None:
         return
     if isinstance(result, VideoPrediction):
         with progress_bar(f"draw {Path(result.input).name}", result.frames, "frames") as advance:
-            write_overlay_video(result, path.with_name(path.name + ".mp4"), advance)
+            write_overlay_video(
+                Path(result.source),
+                path.with_name(path.name + ".mp4"),
+                tracks=result.tracks,
+                faces=result.faces,
+                seconds=result.seconds,
+                advance=advance,
+            )
         return
     image = draw_boxes(*enlarge_for_labels(to_rgb(result.source, allow_urls=allow_urls), result.faces))
     path.parent.mkdir(exist_ok=True)

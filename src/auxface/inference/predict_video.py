@@ -19,9 +19,9 @@ import numpy as np
 from auxface.data.media import printable
 from auxface.data.video.decoding import Check, UnreadableVideo, VideoSource, nothing
 from auxface.data.video.frames import VideoIndex, clip_frames, index_video, read_frames, recorded_clip
-from auxface.inference.answers import Answer, answers_from_scores, calibrated_scores
+from auxface.inference.answers import Answer, Face, answers_from_scores, calibrated_scores
 from auxface.inference.face_tracks import Box, Track, Tracker
-from auxface.inference.prediction import NO_FACE, Face, VideoPrediction
+from auxface.inference.prediction import NO_FACE, VideoPrediction
 from auxface.inference.predictor import Predictor
 from auxface.inference.preprocessing import DetectedFaces
 from auxface.model.config import ModelConfig

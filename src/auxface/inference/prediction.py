@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auxface.inference.answers import Answer
-from auxface.inference.face_tracks import Box, Track
+from auxface.data.images.decode import UnreadableImage
+from auxface.errors import InputError
+from auxface.inference.answers import Answer, Face
+from auxface.inference.drawing import boxes_figure
+from auxface.inference.face_tracks import Track
+from auxface.inference.preprocessing import to_rgb
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 NO_FACE = "no face found"
+_MAX_CLASSES = 6
+_LINE_COLORS = ("#0072b2", "#d55e00", "#00845f", "#a8558a", "#b27c00", "#3f8fc4")
+_DASHES = ("-", "--", ":", "-.")
 COLUMNS = (
     "input",
     "face",
@@ -34,18 +41,6 @@ COLUMNS = (
     "height",
     "reason",
 )
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face: its box (x, y, width, height) in pixels of the image, and an answer per task."""
-
-    box: Box
-    tasks: dict[str, Answer]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the face as ``predict --json`` prints it."""
-        return {"box": list(self.box), "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()}}
 
 
 @dataclass(frozen=True)
@@ -102,9 +97,13 @@ class Prediction:
         Raises:
             InputError: the input can no longer be read.
         """
-        from auxface.inference.drawing import prediction_figure
-
-        return prediction_figure(self)
+        if self.source is None:
+            raise InputError(f"{self.input}: the prediction does not hold its image, so it cannot be drawn")
+        try:
+            image = to_rgb(self.source)
+        except UnreadableImage as error:
+            raise InputError(f"{self.input}: {error}") from None
+        return boxes_figure(image, self.faces, self.reason)
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,56 @@ class VideoPrediction(Prediction):
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["face", "frame", "seconds"])
 
     def plot(self) -> "Figure":
-        """Return a matplotlib figure of the scores over time."""
-        from auxface.inference.drawing import timeline_figure
+        """Return a matplotlib figure of the scores over time: a panel per task, a line per face and class.
 
-        return timeline_figure(self)
+        A line breaks where its face is not detected for more than a second.
+        """
+        return _scores_figure(self)
+
+
+def _scores_figure(prediction: VideoPrediction) -> "Figure":
+    from matplotlib.figure import Figure
+
+    tasks = list(prediction.names) or ["no task"]
+    figure = Figure(figsize=(8, 0.9 + 2.1 * len(tasks)), dpi=120, layout="constrained")
+    panels = figure.subplots(len(tasks), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, task in zip(panels, tasks, strict=True):
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlim(0, max(prediction.seconds, 0.1))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+        axes.set_ylabel("score")
+        if prediction.reason:
+            axes.text(0.5, 0.5, prediction.reason, transform=axes.transAxes, ha="center")
+            continue
+        axes.set_title(f"{task}: {prediction.tasks[task]} ({prediction.rule} over frames)", loc="left", fontsize=10)
+        classes = _most_likely_classes(prediction, task)
+        for number, (track, scores) in enumerate(zip(prediction.tracks, prediction.scores, strict=True)):
+            times = np.array(track.seconds)
+            gaps = np.flatnonzero(np.diff(track.seconds) > 1.0) + 1
+            for rank, column in enumerate(classes):
+                face = f"face {number + 1}: " if len(prediction.tracks) > 1 else ""
+                # With several classes, color shows the class and dashes the face; with one class, color shows the face.
+                color, dash = (rank, number) if len(classes) > 1 else (number, 0)
+                axes.plot(
+                    np.insert(times, gaps, np.nan),
+                    np.insert(scores[task][:, column], gaps, np.nan),
+                    color=_LINE_COLORS[color % len(_LINE_COLORS)],
+                    linestyle=_DASHES[dash % len(_DASHES)],
+                    marker="o" if len(times) < 40 else None,
+                    markersize=2.5,
+                    linewidth=1.3,
+                    label=f"{face}{prediction.names[task][column]}",
+                )
+        threshold = prediction.tasks[task].threshold
+        if isinstance(threshold, float):
+            axes.axhline(threshold, color="0.3", linewidth=0.8, linestyle=(0, (2, 3)), label="threshold")
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    panels[-1].set_xlabel("seconds")
+    return figure
+
+
+def _most_likely_classes(prediction: VideoPrediction, task: str) -> list[int]:
+    """Return the classes with the highest mean scores; a plot of forty attributes would be unreadable."""
+    mean = np.concatenate([scores[task] for scores in prediction.scores]).mean(axis=0)
+    return sorted(np.argsort(-mean)[:_MAX_CLASSES].tolist())

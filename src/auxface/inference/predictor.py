@@ -21,8 +21,8 @@ from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import UnreadableImage, count_unread_frames, in_order
 from auxface.device import resolve_device
 from auxface.errors import InputError
-from auxface.inference.answers import Answer, answers_from_logits
-from auxface.inference.prediction import NO_FACE, Face, Prediction
+from auxface.inference.answers import Answer, Face, answers_from_logits
+from auxface.inference.prediction import NO_FACE, Prediction
 from auxface.inference.preprocessing import (
     IMAGE_TYPES,
     FaceCrop,

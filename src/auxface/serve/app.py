@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,6 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from auxface import __version__
 from auxface.errors import InputError
 from auxface.inference.answers import forgery_note
 from auxface.inference.predictor import Predictor
@@ -108,7 +108,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="auxface",
-        version=__version__,
+        version=version("auxface"),
         description=f"Predictions of the model '{predictor.config.recipe.name}' for faces. Uploads are not stored.",
         lifespan=lifespan,
         docs_url=None,
