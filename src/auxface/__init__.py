@@ -1,4 +1,4 @@
-"""Train face models on a task and on local texture at once, and measure them by group.
+"""Train face models jointly on a task and on local texture, and evaluate them by group.
 
 Every command of ``auxface`` has a function of the same name here, loaded when it is first used.
 
@@ -11,14 +11,14 @@ Data:
     texture_learnable  Measure how well each reconstruction target can be predicted.
 
 Models:
-    plan               Plan a training from the data and a time budget, and write it as a recipe.
+    plan               Plan a training run from the data and a time budget, and write it as a recipe.
     train              Train a model on a manifest and write its directory.
-    evaluate           Measure models on a split: predictions and a report by group.
+    evaluate           Evaluate models on a split: predictions and a report by group.
     predict            Predict the classes of images and videos.
     embed              Write the embeddings of faces as a table.
     search             Find the faces of a table that are nearest to a face.
-    verify             Measure verification on pairs of images of the same or of different people.
-    explain            Draw the parts of an image that an answer depends on.
+    verify             Evaluate verification on pairs of images of the same or of different people.
+    explain            Draw the parts of an image on which an answer depends.
     export             Write a model as an ONNX file.
     serve_model        Serve a model as an HTTP API with a web page.
     Predictor          A trained model that predicts the classes of faces in images.
@@ -26,13 +26,13 @@ Models:
 
 Measurements:
     audit              Measure the predictions of any model by group.
-    plan_audit         Say how many more faces or videos an audit needs to show a gap.
+    plan_audit         Compute how many more faces or videos an audit needs to detect a gap.
     study              Train a grid of recipes and seeds, and compare the models with intervals.
     study_report       Write the report of a study from its finished runs.
 
 Installation:
     demo               Train and compare three models on synthetic faces.
-    doctor             Report versions, machine and optional parts.
+    doctor             Report versions, hardware and optional dependencies.
 
 Libraries, each usable alone:
     texture            Texture descriptors (LBP, LDP, ...) as batched tensor operations; only torch is needed.

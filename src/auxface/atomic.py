@@ -17,9 +17,10 @@ from auxface.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, which is renamed to ``path`` if the block ends without an error.
+    """Yield a temporary path next to ``path``, which is renamed to ``path`` if the block ends without an error.
 
-    Parent folders are created. The temporary file has the suffix of ``path``, since many writers choose a format by it.
+    Parent folders are created. The temporary file has the suffix of ``path``, since many writers choose the format by
+    suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)

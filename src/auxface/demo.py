@@ -5,8 +5,8 @@ Example::
     result = demo(Path("runs/demo"))
     result.page  # the report
 
-The demo shows every step from images to a report on a machine without data or GPU. One seed on synthetic faces is not
-evidence about methods.
+The demo runs every step from images to a report, without a data set or a GPU. One seed on synthetic faces is not
+evidence for or against a method.
 """
 
 import os
@@ -68,8 +68,8 @@ class Demo:
     Attributes:
         folder: the output folder.
         page: the report, a single HTML file.
-        audit: the figures of the report.
-        best: the model with the highest figure on the validation split.
+        audit: the results in the report.
+        best: the model with the highest validation metric.
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class Demo:
 
 
 def best_model(out: Path) -> Path | None:
-    """Return the model of a complete demo that has the highest figure on the validation split; None if there is none.
+    """Return the model of a complete demo that has the highest validation metric; None if the demo is incomplete.
 
     Args:
         out: the demo's folder.
@@ -102,8 +102,8 @@ def demo(
     Args:
         out: the output folder.
         faces: number of synthetic faces.
-        epochs: passes over the training split, for each model.
-        seed: seed of the faces and of the trainings.
+        epochs: number of training epochs of each model.
+        seed: seed of the faces and of the training runs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overwrite: replace files that auxface wrote to ``out`` before.
 

@@ -1,7 +1,7 @@
-"""The device that a model runs on: the choice of ``auto``, and the abilities of a device.
+"""The device on which a model runs: the choice of ``auto``, and the memory of a device.
 
-Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
-which it was trained. torch is imported on the first call.
+Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the same kind of device
+on which it was trained. torch is imported on the first call.
 
 Example::
 

@@ -1,4 +1,4 @@
-"""Report what this installation can do, for a user and for a bug report.
+"""Report versions, hardware and optional dependencies, for users and for bug reports.
 
 Example:
     >>> doctor()["optional"].keys()

@@ -1,7 +1,7 @@
 """``.auxface.json``: the record of the files that auxface wrote into a folder.
 
 ``files`` holds the size and SHA-256 of every file. ``pending`` holds those of files that are about to be renamed into
-place, so that a process that is killed meanwhile leaves no unknown file. ``growing`` holds patterns of names, for files
+place, so that a process killed in between leaves no unknown file. ``growing`` holds patterns of names, for files
 that a run appends to or replaces until it ends.
 
 Example::
@@ -75,7 +75,7 @@ class FolderRecord:
         return name == RECORD or matches(name, self.growing) or self.left_by_kill(name, path)
 
     def left_by_kill(self, name: str, path: Path) -> bool:
-        """Return whether this is a temporary file that a killed process of auxface left."""
+        """Return whether this is a temporary file left by a killed auxface process."""
         temporary = _TEMPORARY.fullmatch(path.name)
         if temporary is None or path.is_symlink():
             return False

@@ -1,4 +1,4 @@
-"""All commands, and the exit codes: 0 done, 2 bad input, 3 a gate failed, 130 interrupted, 1 a bug in auxface."""
+"""All commands, and the exit codes: 0 success, 2 invalid input, 3 failed gate, 130 interrupted, 1 a bug in auxface."""
 
 import errno
 import io

@@ -96,7 +96,7 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> int:
-    """Measure any model from a table of its predictions; write report.html, report.json and CSV files."""
+    """Evaluate any model from a table of its predictions; write report.html, report.json and CSV files."""
     from auxface.evaluation import gate
     from auxface.evaluation.audit import audit
 
@@ -158,7 +158,7 @@ def plan_command(
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Print how many clusters (videos, people or single faces) an audit needs to show a gap."""
+    """Print how many clusters (videos, people or single faces) an audit needs to detect a gap."""
     from auxface.evaluation import TableError, clusters_per_level
     from auxface.evaluation.audit_plan import plan_audit
 

@@ -58,7 +58,7 @@ def shard(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write webdataset shards (tar files), split by split; run it again to resume an interrupted run."""
+    """Write webdataset shards (tar files) of each split; repeat the command to resume an interrupted run."""
     from auxface.data.shards import write_shards
 
     written = write_shards(manifest, out, samples=samples, seed=seed, overwrite=overwrite)
@@ -75,7 +75,7 @@ def merge(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Join manifests whose labels may differ; a label that a manifest does not have is unknown in its rows."""
+    """Join manifests whose labels may differ; a label that a manifest lacks is unknown in its rows."""
     from auxface.data.merge import merge_manifests
 
     merged = merge_manifests(manifests, out, overwrite=overwrite)

@@ -70,7 +70,7 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Measure models on a split; write predictions, report.html, report.json and CSV files."""
+    """Evaluate models on a split; write predictions, report.html, report.json and CSV files."""
     if pairs is not None:
         unused = {"--onnx": onnx, "--corruption": corruption, "--severity": severity, "--baseline": baseline}
         given = [

@@ -43,7 +43,7 @@ def predict_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Predict for every face in images, folders and videos."""
+    """Predict the tasks of every face in images, folders and videos."""
     from auxface.errors import InputError
     from auxface.inference.predict import predict
 
@@ -139,7 +139,7 @@ def export_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as one file for other runtimes, with preprocessing, class names and thresholds inside."""
+    """Export a model as one file for other runtimes, including preprocessing, class names and thresholds."""
     from auxface.inference.export import export
 
     written = export(model, out, format=format, int8=int8, calibrate=calibrate, overwrite=overwrite)

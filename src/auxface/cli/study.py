@@ -107,7 +107,7 @@ def report(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the finished runs: one HTML page, and Markdown tables for documents."""
+    """Compare the finished runs on one HTML page, and in Markdown tables for documents."""
     from auxface.studies.conclusions import conclusions
     from auxface.studies.study_report import json_document, study_report
 

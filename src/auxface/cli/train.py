@@ -40,7 +40,7 @@ def plan_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Plan a training from the data and a time budget, and write it as a recipe."""
+    """Plan a training run from the data and a time budget, and write it as a recipe."""
     from auxface.training.baselines import NAMES
     from auxface.training.plan import plan
 

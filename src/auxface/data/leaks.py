@@ -2,7 +2,7 @@
 
 Near-duplicates are copies of one image under any name, recompressed, resized, brightened or converted to gray. Each
 image is represented by the low DCT frequencies of its 16 x 16 gray thumbnail (after pHash: Zauner, 2010), less the
-median of the manifest: faces that were cropped in the same way resemble each other, and only the difference from that
+median of the manifest: faces that were cropped in the same way resemble each other, and only the difference from this
 common image identifies a copy. Crops and mirror images are not found.
 
 Example::

@@ -1,4 +1,4 @@
-"""Recognize images and videos by their first bytes, whatever the name of the file.
+"""Recognize images and videos by their first bytes, regardless of the file name.
 
 Example::
 

@@ -1,6 +1,6 @@
-"""Join manifests: the rows of all of them, with the labels and groups of each.
+"""Join manifests: the result has the rows, labels and groups of all of them.
 
-A label that a manifest does not have is unknown in its rows. The column ``dataset`` distinguishes the rows, so the
+A label that a manifest lacks is unknown in its rows. The column ``dataset`` distinguishes the rows, so the
 manifests of two data sets never share a sample, a source or a person.
 
 Example::
@@ -52,9 +52,10 @@ class MergedManifest:
 def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> MergedManifest:
     """Join manifests whose labels may differ, and write the merged manifest.
 
-    Labels of one name must have the same kind and classes. The values of an identity label that several manifests have
-    become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. If a group column of one
-    manifest is a label in another, the label is unknown in the rows of the first: a group value never becomes a label.
+    Labels with the same name must have the same kind and classes. The values of an identity label that several
+    manifests have become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. If a group
+    column of one manifest is a label in another, the label is unknown in the rows of the first: a group value never
+    becomes a label.
 
     Args:
         manifests: two or more manifests, ``.parquet`` or ``.csv``.

@@ -1,4 +1,4 @@
-"""Load images or clips from a manifest, depending on a recipe's encoder; only this module makes this choice.
+"""Load images or clips from a manifest, depending on a recipe's encoder; no other module makes this choice.
 
 Example::
 
@@ -65,8 +65,8 @@ def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples
 def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
     """Load the training rows as :func:`load_samples` does, with images large enough to crop views from.
 
-    A training view is a crop. Taken from an image that was first reduced to the input size of the encoder, it would be
-    enlarged again and have less fine detail than an image at evaluation. Images are therefore decoded at
+    A training view is a crop. If it were cut from an image already reduced to the input size of the encoder, it would
+    be enlarged again and have less fine detail than an image at evaluation. Images are therefore decoded at
     :func:`auxface.data.images.cache.training_side`; clips and shards at the input size of the encoder.
 
     Raises:
@@ -92,7 +92,7 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
         recipe: its encoder determines image size, number of frames and sampling.
 
     Returns:
-        all rows, with the images that were read repeated in place of the others; and the number of images read.
+        all rows, in which the images that were read are repeated in place of the others; and the number of images read.
 
     Raises:
         InputError: none of the first files can be read.

@@ -5,7 +5,7 @@ Example::
     facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
     facts["leaks"]["pairs"]  # near-duplicate images in different splits
 
-The page is one HTML file that needs no network; it supports small screens and dark mode.
+The page is one HTML file that needs no network access; it supports small screens and dark mode.
 """
 
 import base64

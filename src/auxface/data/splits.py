@@ -1,4 +1,4 @@
-"""Split data whose owners give no splits: by a hash of the source, so that every source is in one split.
+"""Split data without published splits by a hash of the source, so that every source is in one split.
 
 Example::
 
@@ -40,8 +40,8 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 def split_by_source(sources: Iterable[object], fractions: tuple[float, float, float]) -> pd.Series:
     """Return a split for each row; all rows of a source are in one split.
 
-    The split depends on a hash of the source's name only, so a source keeps it when others are added. In small data, a
-    split that would be empty gets the source whose hash is nearest to its interval.
+    The split depends on a hash of the source's name only, so a source keeps it when others are added. In small data
+    sets, a split that would be empty gets the source whose hash is nearest to its interval.
 
     Args:
         sources: the source of each row.

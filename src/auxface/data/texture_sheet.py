@@ -71,7 +71,7 @@ def texture_sheet(
         overwrite: replace ``out`` if it exists.
 
     Raises:
-        InputError: an unreadable or too small image, an unknown descriptor or parameter, or an output that exists.
+        InputError: the image is unreadable or too small, the descriptor or parameter is unknown, or the output exists.
 
     Example:
         >>> from pathlib import Path

@@ -76,7 +76,7 @@ def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
     """Build a Vision Transformer, DeiT or EVA encoder; called by :func:`auxface.encoders.build_encoder`.
 
     Raises:
-        InputError: the model refuses an option, or its patches do not tile the image.
+        InputError: the model does not accept an option, or its patches do not divide the image.
     """
     arguments = {
         "img_size": options.image_size,

@@ -6,7 +6,7 @@ layer. Tokens of masked images are centered on their patches, see :mod:`auxface.
 
 Batch-norm statistics of masked and of complete images are separate. In evaluation a batch norm uses the running
 statistics of its training inputs. A joint step encodes complete and masked images, whose features are distributed
-differently, and one running average would fit neither (Xie et al., 2020, report the same of clean and adversarial
+differently, and one running average would fit neither (Xie et al., 2020, report the same for clean and adversarial
 images). The weights are shared; only the running statistics are kept twice.
 """
 
@@ -138,7 +138,7 @@ class HierarchicalEncoder(MaskableEncoder):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last stage in timm's naming; if it has no weights, the last module of the backbone that has."""
+        """The last stage in timm's naming; if it has no weights, the last module of the backbone with weights."""
         info = getattr(self.backbone, "feature_info", None)
         named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
         candidates = [*named, *reversed(list(self.backbone.children()))]
@@ -189,7 +189,7 @@ def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
     """Build an encoder of any other timm model; called by :func:`auxface.encoders.build_encoder`.
 
     Raises:
-        InputError: the model refuses an option or the image size; the message names the nearest sizes.
+        InputError: the model does not accept an option or the image size; the message names the nearest sizes.
     """
     for field in ("width", "depth", "heads", "positions"):
         if getattr(options, field) is not None:

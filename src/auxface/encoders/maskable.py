@@ -97,7 +97,7 @@ class MaskableEncoder(nn.Module):
     def forward_auxiliary(self, images: Tensor) -> Features:
         """Encode complete images that only an auxiliary objective uses, such as crops for a contrastive loss.
 
-        Batch norms keep their running statistics apart from those of the classifier's images.
+        Batch norms keep separate running statistics for these images and for the classifier's images.
         """
         return self(images)
 
@@ -115,8 +115,8 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
     """Build the encoder of a recipe; random weights come from torch's global generator.
 
     Raises:
-        InputError: no family accepts the name, the model refuses a size, or its pretrained weights are not available
-            on this machine.
+        InputError: no family accepts the name, the model does not accept a size, or its pretrained weights are not
+            available on this machine.
     """
     family = family_of(options.name)
     if family is None:

@@ -170,7 +170,7 @@ def initial_weights_file(options: Encoder) -> str | Path | None:
 
 
 def weights_record(options: Encoder) -> dict[str, str]:
-    """Return source, license and SHA-256 of the weights that an encoder starts from.
+    """Return source, license and SHA-256 of the initial weights of an encoder.
 
     Args:
         options: section ``encoder`` of a recipe whose encoder has been built.

@@ -55,7 +55,7 @@ class VideoEncoder(MaskableEncoder):
         grid: number of time slices, patches down and patches across; tokens are numbered in that order.
 
     Raises:
-        ValueError: tubelets or patches do not tile the clip, or the heads do not divide the width.
+        ValueError: tubelets or patches do not divide the clip, or the width is not a multiple of the heads.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Measure the predictions of any model, given as files or data frames, and write a report.
+"""Evaluate the predictions of any model, given as files or data frames, and write a report.
 
 >>> audit(Path("predictions.parquet"), Path("audit"))  # doctest: +SKIP
 """
@@ -66,18 +66,18 @@ def audit(
         out: the folder to create; None: nothing is written.
         true: column of the true label.
         score: column of the score of the positive class.
-        predicted: column of decisions, which replace those of scores and threshold.
+        predicted: column of predicted classes, used in place of score and threshold.
         score_for: class to the column of its score.
         groups: columns of groups.
         cluster: the unit of resampling: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
-        positive: value of the true label that counts as positive and that a high score indicates.
+        positive: value of the true label that is the positive class, for which scores are high.
         clean_levels: merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
-        kind: ``class``, ``binary``, ``ordinal`` or ``verification``, if the values are ambiguous.
-        properties: columns in which weak segments are searched, numbers or categories. They are searched on the
-            validation table, else on the rows of ``val`` of the table, else on a random half of its clusters, and
-            tested on other samples.
+        kind: ``class``, ``binary``, ``ordinal`` or ``verification``; needed if the values are ambiguous.
+        properties: columns (numbers or categories) in which weak segments are searched. The search uses the validation
+            table, else the ``val`` rows of the table, else a random half of its clusters; segments found are tested on
+            other samples.
         references: group to the level with which the others are compared; else the one with the most samples.
         names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
             training sets, which may repeat.
@@ -87,7 +87,7 @@ def audit(
             chosen. If a table has several splits, the rows of ``val`` are used.
         robustness: a table per model with predictions on corrupted images, with columns ``corruption`` and
             ``severity``.
-        baseline: the model that mean corruption errors are relative to.
+        baseline: the reference model of mean corruption errors.
         matrix: join the tables of one training set into one model, whose test sets are the values of ``dataset``. The
             training set is the name in ``names``, else ``trained_on`` in the provenance of the table.
         resamples: number of bootstrap resamples.

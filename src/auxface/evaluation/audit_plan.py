@@ -1,4 +1,4 @@
-"""Plans of audits: what the groups of an audited table need for a gap to be shown.
+"""Plan an audit: the number of clusters that each group needs to detect a gap.
 
 Example: see :func:`plan_audit`.
 """
@@ -18,11 +18,11 @@ from auxface.evaluation.predictions import TableError
 def plan_audit(
     report: Path | str | Mapping[str, Any], gap: float = TARGET_GAP, power: float = POWER
 ) -> list[dict[str, Any]]:
-    """Return the smallest gap that an audit could show, and how many more clusters a given gap needs, by group.
+    """Return, by group, the smallest gap that an audit can detect, and how many more clusters a given gap needs.
 
     Args:
         report: ``report.json`` of an audit, its folder, or its content.
-        gap: the gap to be shown.
+        gap: the gap to detect.
         power: the probability of a significant gap.
 
     Returns:

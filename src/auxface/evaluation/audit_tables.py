@@ -54,7 +54,7 @@ def audit_tables(
         tables: model name to its predictions.
         robustness: model name to corruption to severity to the predictions on corrupted images. Severities are
             1, 2, ... or names, such as ``"c40"`` of a codec.
-        baseline: the model that mean corruption errors are relative to.
+        baseline: the reference model of mean corruption errors.
         validation: model name to its predictions on a validation split. Operating points and a temperature are chosen
             there, and thresholds where the table has none.
         search: model name to predictions on which weak segments are searched; default: the validation table, else one
@@ -63,7 +63,7 @@ def audit_tables(
         resamples: number of bootstrap resamples.
         seed: seed of the resamples; the same seed and tables give the same numbers.
         references: group to the level with which the others are compared; else the one with the most samples.
-        progress: called with the number of finished steps and of all steps, by any thread, one at a time.
+        progress: called with the numbers of finished and of all steps, by one thread at a time.
         workers: number of threads; it does not change the results. None: one per core.
 
     Raises:
@@ -205,7 +205,7 @@ class _Run:
     gaps: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
 
     def steps(self) -> int:
-        """Return the number of steps: per task the whole table, every partition, and the rest."""
+        """Return the number of steps: for each task, the whole table, every partition, and the remaining results."""
         parts = len(single_partitions(self.table)) + len(crossed_partitions(self.table))
         return len(self.table.tasks) * (2 + parts)
 

@@ -105,7 +105,7 @@ def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
 
 
 def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions, np.ndarray] | None:
-    """Return a table with a row per video that has a truth and a score, and the position of one frame of each.
+    """Return a table with one row per video that has a truth and a score, and the row number of a frame of each video.
 
     A video is identified by dataset, method, source and video together. Its score is the mean of its frames' scores,
     its decision the most frequent one; truth and groups are those of its frames. If the frames of a video disagree in a

@@ -1,4 +1,4 @@
-"""Find the columns of a table that hold truth, scores, decisions and groups, as named by the caller or recognized.
+"""Find the columns with truth, scores, decisions and groups: named by the caller or recognized by their names.
 
 Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.NAME``) need no options. In other tables
 usual names are recognized if they are unambiguous, and a note in the result states which columns were recognized.
@@ -47,17 +47,17 @@ _MOST_LEVELS = 50
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that is not written by auxface, and how to read them; unset ones are recognized.
+    """The columns of a table that auxface did not write, and how to read them; unset columns are recognized.
 
     Attributes:
         true: column of the true label.
         score: column of the score of the positive class.
-        predicted: column of the decisions; they replace those of scores and thresholds.
+        predicted: column of predicted classes, used in place of scores and thresholds.
         score_for: class to the column of its score.
         groups: columns of groups.
         cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the column whose values are the
             clusters.
-        positive: value of the truth that counts as positive, and that a high score indicates.
+        positive: value of the truth that is the positive class, for which scores are high.
         clean_levels: merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
         threshold: score from which a sample counts as positive.
@@ -86,7 +86,7 @@ class Columns:
 
     @property
     def cluster_column(self) -> str | None:
-        """The column of the clusters; None if they follow a rule."""
+        """The column of the clusters; None if a rule defines the clusters."""
         return None if self.cluster in ("auto", "source", "row") else self.cluster
 
 
@@ -109,10 +109,10 @@ def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str
 
 
 def find_column(name: str, names: Sequence[str], where: str) -> str:
-    """Return the column that the caller named; capital letters and blanks may differ if only one column matches.
+    """Return the column that the caller named, ignoring case and spaces if only one column then matches.
 
     Raises:
-        TableError: there is none; the message names the nearest.
+        TableError: there is no such column; the message names the nearest.
     """
     if name in names:
         return name

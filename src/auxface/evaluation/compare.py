@@ -1,6 +1,6 @@
 """Paired comparisons of models: their difference in every metric on the same samples, with p-values.
 
-Both models are measured on the same resamples. p-values are corrected within each metric by Holm's method (1979).
+Both models are evaluated on the same resamples. p-values are corrected within each metric by Holm's method (1979).
 """
 
 from collections.abc import Mapping, Sequence
@@ -164,7 +164,7 @@ class _Side:
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Return whether these are all rows of the task, so that nothing has to be measured again."""
+        """Return whether these are all rows of the task, so that its metrics need not be computed again."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
     def metrics(self, resampling: Resampling) -> LevelDraws:

@@ -3,11 +3,11 @@
 ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest over
 the largest, ``worst_group_<metric>`` the worst value, for every metric whose record says ``compared``. Levels with
 fewer than :data:`MINIMUM_IN_GAP` clusters are excluded. Differences and ratios name their ``worst`` and ``best`` level.
-A difference also gives ``by_chance``: the difference that is exceeded once in twenty under equal performance, that is
-if all levels had the same true value (their resamples, widened to the interval of each level and centered). The largest
-difference of several noisy values is biased upwards. Its interval therefore begins ``by_chance`` below it, which is
-valid for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger than expected under equal
-performance.
+A difference also has ``by_chance``: the difference that is exceeded with probability 1/20 under equal performance, that
+is, if all levels had the same true value (their resamples, widened to the interval of each level and centered). The
+largest difference of several noisy values is biased upwards. The lower end of its interval is therefore the difference
+minus ``by_chance``, which is valid for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger
+than expected under equal performance.
 
 Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
 rate; Hardt et al., 2016) and ``equalized_odds`` (the larger of the true and the false positive rate's); the same for
@@ -163,10 +163,10 @@ def factor_for_all(found: Sequence[Draws]) -> float:
     """Return the factor by which ``by_chance`` grows for many gaps at once.
 
     Among many gaps, some exceed ``by_chance`` under equal performance. With this factor, at least one gap exceeds its
-    bound in one of twenty tables (max-T: Westfall and Young, 1993). The factor is smaller for correlated gaps.
+    bound in 1 of 20 tables (max-T: Westfall and Young, 1993). The factor is smaller for correlated gaps.
 
     Args:
-        found: differences, such as those of every group, task and model in one metric; some may be unmeasured.
+        found: differences, such as those of every group, task and model in one metric; some may have no value.
     """
     largest = [one.noise / reach for one in found if one.noise is not None and (reach := _once_in_twenty(one.noise))]
     if not largest:
@@ -205,7 +205,7 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
 
 
 def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], reference: str | None) -> dict[str, Draws]:
-    """Return, for every other level that takes part in gaps, the metric minus that at the reference level.
+    """Return the metric minus that at the reference level, for every other level that is included in gaps.
 
     Args:
         metric: its name.

@@ -1,10 +1,10 @@
-"""Power of a gap: the smallest gap that a table can show, and the number of clusters that shows a given gap.
+"""Power of a gap: the smallest gap that a table can detect, and the number of clusters needed for a given gap.
 
-The audit calls a gap of K levels significant if it is larger than the gap expected under equal performance. The power
-is the probability of this if the least precise level differs by ``gap`` from the others, which are equal (Cohen, 1988).
-The value of each level is taken as normal and independent of the others, with a standard error from its interval, so
-the power follows from the distribution of the range of K normal values. For two levels with standard errors a and b,
-the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
+A gap between K levels is significant if it is larger than the gap expected under equal performance. The power is the
+probability of a significant gap if the least precise level differs by ``gap`` from the others, which are equal (Cohen,
+1988). The value of each level is assumed to be normal and independent of the others, with a standard error from its
+interval, so the power follows from the distribution of the range of K normal values. For two levels with standard
+errors a and b, the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
 
 >>> round(smallest_gap([0.03, 0.04]), 4)
 0.1401
@@ -40,7 +40,7 @@ def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
     Args:
         gap: difference between the least precise level and all others.
         errors: standard error of each level.
-        limit: gap above which the audit calls a gap significant.
+        limit: gap above which a gap is significant.
     """
     scale = np.maximum(errors, max(errors) / _MOST_PRECISE)
     mean = np.zeros(len(scale))
@@ -57,7 +57,8 @@ def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
 
 
 def expected_gap(errors: Sequence[float]) -> float:
-    """Return the gap that levels of equal performance exceed once in twenty, as the audit estimates by resampling."""
+    """Return the gap that levels of equal performance exceed with probability 1/20; the audit estimates it by "
+    "resampling."""
     found = root_scalar(
         lambda limit: gap_power(0, errors, limit) - (1 - CONFIDENCE), bracket=(0, 3 * _FAR * max(errors)), xtol=1e-9
     )
@@ -65,7 +66,7 @@ def expected_gap(errors: Sequence[float]) -> float:
 
 
 def smallest_gap(errors: Sequence[float], limit: float | None = None, power: float = POWER) -> float:
-    """Return the smallest gap that is called significant with a probability of ``power``.
+    """Return the smallest gap that is significant with a probability of ``power``.
 
     Args:
         errors: standard error of each level; one or more must be above 0.
@@ -89,7 +90,7 @@ def more_clusters(
 
     Args:
         levels: level to its precision.
-        gap: the gap to be shown.
+        gap: the gap to detect.
         factor: factor of the significance limit if many gaps are corrected for: ``by_chance_of_all / by_chance``.
         power: the probability of a significant gap.
     """
@@ -102,7 +103,7 @@ def more_clusters(
 
 
 def add_power(found: dict[str, Estimate], measured: Mapping[str, Draws], decision: str, factor: float) -> None:
-    """Add ``smallest_shown`` to every difference, and what a gap of 5 points needs to the one named ``decision``.
+    """Add ``smallest_shown`` to every difference, and the clusters needed for a gap of 5 points to ``decision``.
 
     Args:
         found: the gaps of a group, which are changed.
@@ -141,10 +142,10 @@ def clusters_per_level(
     samples of a cluster (Kish, 1965).
 
     Args:
-        value: expected rate, such as the accuracy. For a balanced accuracy with as many positives as negatives the
-            number is the same.
+        value: expected rate, such as the accuracy. The number is the same for a balanced accuracy with as many
+            positives as negatives.
         levels: number of levels of the group.
-        gap: the gap to be shown.
+        gap: the gap to detect.
         samples_per_cluster: samples of each cluster, such as the frames of a video.
         correlation: correlation of the correctness of two samples of a cluster, from 0 to 1.
         power: the probability of a significant gap.

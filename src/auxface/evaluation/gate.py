@@ -1,4 +1,4 @@
-"""The gate of an audit: conditions on the values of ``report.json``, with which a build or a release fails.
+"""The gate of an audit: conditions on values of ``report.json`` under which a build or a release fails.
 
 >>> report = {"tasks": {"forged": {"overall": {"auc": {"value": 0.91, "low": 0.89}}}}}
 >>> failed_conditions(report, [parse_condition("tasks.forged.overall.auc.low < 0.9")])

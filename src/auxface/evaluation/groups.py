@@ -127,7 +127,7 @@ def _spellings(frame: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
 
 
 def natural_order(text: str) -> tuple[tuple[int, float, str], ...]:
-    """Return the sort key of a name by which 2 comes before 10."""
+    """Return a sort key for names that puts 2 before 10."""
     parts: list[tuple[int, float, str]] = []
     number = ""
     for letter in text:
@@ -146,7 +146,7 @@ def level_means(
 ) -> tuple[list[Estimate], Estimate | None]:
     """Return the mean of ``values`` per level and, if there are two levels, the second minus the first.
 
-    The values are measurements on samples other than their scores, such as reconstruction errors.
+    The values are measurements of samples, such as reconstruction errors.
 
     Args:
         values: float64 [N].

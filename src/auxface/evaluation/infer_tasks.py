@@ -1,4 +1,4 @@
-"""Infer the tasks of a table without a header: kinds, classes and decisions, from names and values of its columns.
+"""Infer the tasks of a table without a header (kinds, classes, decisions) from names and values of its columns.
 
 >>> frame = pd.DataFrame({"true.a": ["y", "n"], "score.a": ["0,2", "0,9"]})
 >>> found = infer_tasks(frame, positive="y")

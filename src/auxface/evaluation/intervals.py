@@ -189,10 +189,10 @@ def plain_percentile(draws: "Draws") -> tuple[float, float]:
 def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
     """Return Wilson's (1927) interval of a rate over clusters, with Student's quantile.
 
-    Its number of samples is the one that would give the variance of the metric. The variance estimated from few
-    clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged, with the
-    weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal. With more
-    than ten clusters the weight falls.
+    The number of samples in the formula is the one that gives the variance of the metric. The variance estimated from
+    few clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged, with
+    the weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal. With
+    more than ten clusters this weight decreases.
     """
     value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
     spread = value * (1 - value)
@@ -247,7 +247,7 @@ def debiased_student(draws: "Draws") -> tuple[float, float]:
 def mirrored(draws: "Draws") -> tuple[float, float]:
     """Return the percentile interval reflected about the value, which removes the bias of a maximum or a distance.
 
-    The interval always contains the value. The resamples are those of levels whose spread is already widened.
+    The interval always contains the value. The spread of the resamples must already be widened.
     """
     low, high = plain_percentile(draws)
     value = float(draws.values[0])
@@ -255,19 +255,19 @@ def mirrored(draws: "Draws") -> tuple[float, float]:
 
 
 def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
-    """Return the interval of a largest difference: it begins ``reach`` below the value and ends at the quantile.
+    """Return the interval of a largest difference: from ``reach`` below the value to the quantile.
 
     Args:
         draws: the difference of the two extreme levels.
-        reach: the difference that all levels together exceed once in twenty under equal performance; the interval
-            is therefore valid for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
+        reach: the difference that all levels together exceed with probability 1/20 under equal performance; the
+            interval is therefore valid for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
     """
     low, high = plain_percentile(draws)
     return (low if reach is None else float(draws.values[0]) - reach), high
 
 
 def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
-    """Return the interval of a smallest ratio: it begins at the quantile and ends ``reach`` above the value."""
+    """Return the interval of a smallest ratio: from the quantile to ``reach`` above the value."""
     low, high = plain_percentile(draws)
     return low, (high if reach is None else float(draws.values[0]) + reach)
 
@@ -282,7 +282,7 @@ def wilson(share: float, n: float, *, quantile: float | None = None) -> tuple[fl
 
 @dataclass(frozen=True)
 class Precision:
-    """How precisely one metric of one level of a group is known.
+    """The precision of one metric at one level of a group.
 
     Attributes:
         error: standard error, such that the 95% interval is 3.92 of them wide.

@@ -1,4 +1,4 @@
-"""Reading and writing predictions tables: Parquet with a JSON header, or CSV with the header in a file beside it.
+"""Reading and writing predictions tables: Parquet with a JSON header, or CSV with the header in a separate file.
 
 >>> predictions = read_predictions("predictions.parquet")  # doctest: +SKIP
 >>> write_predictions(predictions, "predictions.csv")  # doctest: +SKIP
@@ -35,7 +35,7 @@ def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Colum
             the same JSON in ``NAME.json`` beside it; any other table that
             :func:`~auxface.evaluation.table_files.read_table` reads; or a data frame. Without a header the tasks are
             inferred from the columns and a threshold of 0.5 is assumed; ``threshold_rule`` is then ``"assumed"``.
-        columns: which columns hold what, for tables with names of their own.
+        columns: the meaning of the columns, for tables with other column names.
 
     Raises:
         TableError: the file is missing, is no table, would take too much memory, or holds a table that cannot be
@@ -59,7 +59,7 @@ def read_conditions(
 
     Args:
         path: a table as for :func:`read_predictions`, with the additional columns ``corruption`` and ``severity``.
-        columns: which columns hold what.
+        columns: the meaning of the columns.
 
     Raises:
         TableError: as :func:`read_predictions`; a row without a corruption or severity.
@@ -76,7 +76,7 @@ def _name(table: str | os.PathLike[str] | pd.DataFrame) -> str:
 
 
 def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) -> None:
-    """Write a table as Parquet, or as CSV with its header in ``NAME.json`` beside it; each file is complete or absent.
+    """Write a table as Parquet, or as CSV with its header in ``NAME.json``; each file is complete or absent.
 
     Raises:
         TableError: the suffix is neither ``.parquet`` nor ``.csv``.
@@ -144,7 +144,7 @@ def join_conditions(conditions: Mapping[str, Mapping[Severity, Predictions]]) ->
 
 
 def put_file(path: Path, content: bytes | pa.Buffer) -> None:
-    """Write a temporary file beside ``path`` and rename it, so that the file is complete or absent."""
+    """Write a temporary file next to ``path`` and rename it, so that the file is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

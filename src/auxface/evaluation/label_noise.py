@@ -1,7 +1,7 @@
-"""Sensitivity of a gap to wrong labels: how many labels of the worst level must be wrong for the gap to vanish.
+"""Sensitivity of a gap to wrong labels: how many wrong labels of the worst level would explain the whole gap.
 
-This is the smallest such number: it assumes that the model is right wherever a label is wrong, and that the labels of
-the other levels are right. The gap of a level cannot vanish with fewer wrong labels. For the accuracy it is the gap
+This is the smallest such number: it assumes that the model is correct wherever a label is wrong, and that the labels of
+the other levels are correct. Fewer wrong labels cannot explain the gap. For the accuracy it is the gap
 times the number of samples:
 
 >>> labels_for_equal_accuracy(right=80, samples=100, target=0.9)
@@ -24,7 +24,7 @@ def labels_for_equal_accuracy(*, right: int, samples: int, target: float) -> int
     """Return how many labels must be wrong for an accuracy of ``target``.
 
     Args:
-        right: samples whose label the model predicts.
+        right: number of samples whose label the model predicts.
         samples: all samples of the level.
         target: the accuracy to reach, at most 1.
     """

@@ -37,7 +37,7 @@ LevelDraws = dict[str, Draws]
 
 @dataclass(frozen=True)
 class Measured:
-    """The draws of each metric by level; for a multi-label task also by attribute."""
+    """The metrics on the data and on every resample, by level; for a multi-label task also by attribute."""
 
     levels: dict[str, LevelDraws]
     attributes: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def measure(
         partition: the level of each row.
         cluster: cluster of each row, int64 [rows].
         resampling: the resamples.
-        metrics: which metrics; None: all. Those of ranking take most of the time.
+        metrics: names of the metrics; None: all. Ranking metrics take most of the time.
     """
     chosen = list(METRICS.values() if metrics is None else metrics)
     if task.kind != "multilabel":
@@ -276,7 +276,7 @@ def count_missing_as_errors(overall: Mapping[str, Estimate], missing: int) -> di
     """Return the fractions of samples that would result from ``missing`` further samples that are all wrong.
 
     Only metrics that are a fraction of all samples have such a value: a sample without a score has no rank, and its
-    class is usually unknown. The number of missing samples is taken as exact, so the interval shrinks with the value.
+    class is usually unknown. The number of missing samples is treated as exact, so the interval shrinks with the value.
 
     Args:
         overall: metric to estimate over the samples that have a score.

@@ -61,7 +61,7 @@ def metric_by_group(
             resample. A resample on which it raises ``ValueError`` or returns NaN counts as undefined.
         y_true: truth, [N].
         y: predictions or scores, whichever ``function`` takes, [N] or [N, C].
-        group: level of each sample, [N]; missing values are a level of their own that takes no part in gaps.
+        group: level of each sample, [N]; missing values form a separate level that is not included in gaps.
         cluster: samples with equal values belong together, such as the frames of one video, [N]; None: samples are
             independent.
         higher_is_better: the direction of the metric.

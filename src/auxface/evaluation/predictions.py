@@ -1,4 +1,4 @@
-"""The predictions table: truth, scores and groups of each sample, and the arrays from which a task is measured.
+"""The predictions table: truth, scores and groups of each sample, and the arrays from which metrics are computed.
 
 >>> frame = pd.DataFrame({"true.forged": [0, 1], "score.forged.forged": [0.2, 0.9]})
 >>> table = Predictions(frame, (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
@@ -98,8 +98,8 @@ class Predictions:
 
     Attributes:
         frame: a row per sample: key columns :data:`KEY` and ``split`` where known, ``group.<name>``, ``true.<task>`` or
-            ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1]. ``predicted.<task>`` holds decisions
-            that replace those of scores and thresholds; scores are then optional. ``weight`` holds sample weights,
+            ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1]. ``predicted.<task>`` holds predicted
+            classes used in place of scores and thresholds; scores are then optional. ``weight`` holds sample weights,
             ``cluster`` the clusters that are resampled in place of videos and sources. ``property.<name>`` holds
             properties of the samples, such as the brightness of an image, in which weak segments are searched.
         tasks: the tasks that the columns belong to.
@@ -294,7 +294,7 @@ def _ordinal_score(frame: pd.DataFrame, task: ScoredTask) -> np.ndarray:
 
 
 def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Return the rows of all parts in one table; numbers of excluded samples are added.
+    """Return the rows of all parts in one table; the numbers of excluded samples are summed.
 
     Raises:
         TableError: no part, or parts whose tasks, classes or thresholds differ.

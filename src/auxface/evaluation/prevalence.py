@@ -6,9 +6,9 @@ often have as many positives as negatives, while in use one image in a thousand 
 >>> round(precision_at(0.001, 0.9, 0.01), 3)
 0.083
 
-The expected cost per sample counts a false alarm as 1 and a miss as ``miss_cost``. The threshold that minimizes it is a
-vertex of the convex hull of the ROC curve (Provost and Fawcett, 2001), so the hull holds all thresholds of interest. It
-is chosen on the validation table and measured on the test table.
+In the expected cost per sample, a false positive costs 1 and a miss costs ``miss_cost``. The threshold that minimizes
+it is a vertex of the convex hull of the ROC curve (Provost and Fawcett, 2001), so the hull holds all thresholds of
+interest. It is chosen on the validation table and measured on the test table.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def precision_at(prevalence: float, true_positive_rate: Rate, false_positive_rat
 
 
 def expected_cost(prevalence: float, miss_cost: float, true_positive_rate: Rate, false_positive_rate: Rate) -> Rate:
-    """Return the expected cost per sample, in costs of a false alarm."""
+    """Return the expected cost per sample, in units of the cost of a false positive."""
     return prevalence * miss_cost * (1 - true_positive_rate) + (1 - prevalence) * false_positive_rate
 
 

@@ -170,13 +170,15 @@ class TaskAudit:
 
     @property
     def primary_metric(self) -> str:
-        """The metric by which models are ranked: that of the kind of task, or the next one that was measured."""
+        """The metric by which models are ranked: the primary metric of the kind of task, or the next one with a "
+        "value."""
         kind = self.task.kind
         return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
 
     @property
     def decision_metric(self) -> str:
-        """The metric by which groups and corruptions are compared: that of the kind; accuracy if one class occurs."""
+        """The metric by which groups and corruptions are compared: that of the kind of task; accuracy if only one "
+        "class occurs."""
         return self._first_measured(decision_metric(self.task.kind), "accuracy")
 
     def _first_measured(self, *names: str) -> str:
@@ -270,7 +272,8 @@ class Audit:
     method: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``report.json``; several models are under ``models``, beside ``comparisons``."""
+        """Return the content of ``report.json``; results of several models are under ``models``, with "
+        "``comparisons``."""
         common = {"notes": self.notes, "method": self.method}
         if len(self.models) == 1:
             return next(iter(self.models.values())).to_dict() | common

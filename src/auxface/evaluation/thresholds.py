@@ -1,4 +1,4 @@
-"""Thresholds and abstain bands, chosen on validation data and measured on test data.
+"""Thresholds and abstain bands, chosen on validation data and evaluated on test data.
 
 >>> choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9]))
 0.5

@@ -55,7 +55,7 @@ class PairFigures:
     """The metrics of a set of pairs.
 
     Attributes:
-        estimates: ``auc``, ``eer``, ``tar_at_far_0.1`` and so on; ``fold_accuracy`` where there are folds; and where a
+        estimates: ``auc``, ``eer``, ``tar_at_far_0.1`` and so on; ``fold_accuracy`` if there are folds; and if a
             threshold was given, ``accuracy``, ``fmr`` and ``fnmr`` at it.
         folds: accuracy of each fold at the threshold that is best on the others.
         groups: ``fmr`` and ``fnmr`` per group and level.
@@ -75,7 +75,7 @@ def measure_pairs(
 
     Args:
         pairs: pairs of both kinds.
-        threshold: similarity from which a pair counts as one person, chosen on other data; None: none is stored.
+        threshold: similarity at or above which a pair counts as one person, chosen on other data; None: not stored.
         resamples: bootstrap resamples of people.
         seed: seed of the resamples.
 
@@ -118,7 +118,7 @@ def measure_pairs(
 
 
 def auc_difference(first: PairFigures, second: PairFigures) -> Estimate:
-    """Return the AUC of the first minus that of the second, paired, both on the same pairs and resamples."""
+    """Return the AUC of the first minus that of the second, paired over the same pairs and resamples."""
     known = first.estimates["auc"]
     draws = Draws(first.draws - second.draws, known.n, known.clusters, bounds=(-1.0, 1.0))
     return draws.estimate()
@@ -146,7 +146,7 @@ def measure_retrieval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Measure retrieval: each image is a query for the other images of its person among all others.
+    """Evaluate retrieval: each image is a query for the other images of the same person.
 
     ``recall_at_K`` is the fraction of queries with an image of their person among the K most similar. ``map_at_r`` is
     the mean average precision at R, where R is the number of other images of the person (Musgrave et al., 2020).
@@ -190,7 +190,7 @@ class _People:
         self.resampling: Resampling = draw_resamples(int(both.max()) + 1, resamples, seed)
 
     def map(self, figures: Callable[[np.ndarray], Sequence[float]], count: int) -> np.ndarray:
-        """Return ``count`` figures of the weighted pairs on the data and on every resample, float64 [count, 1+R]."""
+        """Return ``count`` metrics of the weighted pairs on the data and on every resample, float64 [count, 1+R]."""
         bundle, weights = self.resampling.bundle, self.resampling.weights
         columns = weights.shape[1]
         values = np.full((count, columns), np.nan)

@@ -1,4 +1,4 @@
-"""From logits to answers: calibrated probabilities, the stored threshold, the abstain band.
+"""Convert logits to answers with calibrated probabilities, the stored threshold and the abstain band.
 
 A task's :class:`~auxface.model.config.TaskRecord` holds the temperature, thresholds and abstain band that training
 chose on the validation split.
@@ -40,7 +40,7 @@ class Answer:
         learned: whether the model has learned the answered class, by its AUC on the validation split (multi-label: any
             attribute); None if it was not measured.
         not_learned: the classes or attributes that the model has not learned.
-        headline: the answered names of which the validated precision is at least 0.8 or the probability is above one
+        headline: the answered names whose validated precision is at least 0.8 or whose probability is above one
             half.
     """
 

@@ -62,7 +62,7 @@ class Embeddings:
 
 
 class Embedder:
-    """A model that embeds the faces of images, which are cropped as in its training.
+    """A model that embeds the faces of images; faces are cropped as in its training.
 
     Args:
         model: path of a model directory, or a hub name.

@@ -73,7 +73,7 @@ def evaluate(
     """Score a split with one or several models; write predictions, the report page, report.json and CSV files.
 
     Args:
-        models: a model directory or ``.onnx`` file; or several by name, for a side-by-side report.
+        models: a model directory or ``.onnx`` file; or several by name, for a report that compares them.
         data: the manifest.
         out: the folder to write: ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
             ``validation.parquet`` (with a validation split); for several models ``predictions.NAME.parquet`` and so on.
@@ -83,7 +83,7 @@ def evaluate(
         corruptions: names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`. Empty:
             none.
         severities: severities, 1 to 5, of the perturbations that have them.
-        baseline: the model that mean corruption errors are relative to.
+        baseline: the reference model of mean corruption errors.
         validation: whether to score the manifest's validation split too, if it has one. It chooses operating points,
             thresholds per group, and the threshold of a model that stores none.
         same_format: score all images also in one format (JPEG of one size and quality), and report how much of the AUC

@@ -70,7 +70,7 @@ class Explanation:
 
     Attributes:
         face: box and answers.
-        image: uint8 [S, S, 3], the face crop that was given to the model.
+        image: uint8 [S, S, 3], the face crop, which is the input of the model.
         task: the task whose answer the gradients explain.
         output: the class whose logit is differentiated.
         attention: float32 [rows, columns], summing to 1; None for encoders without attention over patches.
@@ -172,7 +172,7 @@ def explain_image(
         task: the task to explain; by default the first.
         face: index of the one face to explain, from 0; by default all faces.
         seed: seed of the noise and the masks.
-        check: called between the parts of the work; it raises to end the work.
+        check: called between the parts of the work; it may raise an exception to stop.
 
     Raises:
         InputError: the model is an exported file, the task or face does not exist, or the image has no face or cannot

@@ -1,4 +1,4 @@
-"""Export a model to ONNX or torch.export, with preprocessing, class names and thresholds inside the file.
+"""Export a model to ONNX or torch.export, including preprocessing, class names and thresholds.
 
 Example::
 
@@ -159,7 +159,7 @@ def _scores(task: TaskRecord, logits: Tensor) -> Tensor:
 
 
 def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
-    """Return the JSON that an exported file holds in its metadata under the key ``auxface``.
+    """Return the JSON content of the metadata key ``auxface`` of an exported file.
 
     A program that runs the file without auxface needs ``tasks``, ``image_size``, ``evaluation_crop`` and, for video
     clips, ``num_frames``.

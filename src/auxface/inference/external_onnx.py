@@ -55,7 +55,7 @@ class ExternalOnnx:
     The file has one input, float [N, 3, S, S] or [N, S, S, 3]. It has an output for each task of the reference that it
     can answer, named after the task (``TASK``, ``logits.TASK`` or ``scores.TASK``); a single output may have any name
     if the reference has a single task. An output has one value per class (for a binary task, one or two), either
-    logits or probabilities. They are taken as probabilities if all values for the images scored first lie in [0, 1]
+    logits or probabilities. They are treated as probabilities if all values for the images scored first lie in [0, 1]
     and, for a single-label task, sum to 1.
 
     Images are RGB in [0, 1], normalized with ``mean`` and ``std`` (JSON lists of three numbers) of the file's metadata,

@@ -23,7 +23,7 @@ _MIN_OVERLAP = 0.2
 
 @dataclass
 class Track:
-    """One face in a video. All lists have one entry per frame in which the face was found.
+    """One face in a video. All lists have one entry per frame in which the face was detected.
 
     Attributes:
         frames: frame numbers, ascending.
@@ -67,7 +67,7 @@ class Track:
 
 
 class Tracker:
-    """A tracker that joins the boxes of successive frames into tracks, starting with the pairs that overlap most.
+    """A tracker that joins the boxes of successive frames into tracks, beginning with the pairs that overlap most.
 
     Args:
         patience: a face that was not detected for this many seconds starts a new track.

@@ -40,7 +40,7 @@ class OnnxModel:
     Args:
         path: an ``.onnx`` file that ``auxface export`` wrote.
         device: ``cuda`` for the CUDA provider; any other value for the CPU provider.
-        threads: threads of one run; 0: as many as torch uses.
+        threads: number of threads of a run; 0: as many as torch uses.
 
     Attributes:
         config: the configuration in the file's metadata, as in a model directory.

@@ -28,7 +28,7 @@ def read_pairs(pairs: Path | str, manifest: Manifest) -> pd.DataFrame:
         manifest: rows of one split.
 
     Raises:
-        InputError: the file is not usable, or names an image that the manifest does not have.
+        InputError: the file is invalid, or names an image that the manifest does not have.
     """
     label = manifest.labels.get(str(pairs))
     if label is not None:

@@ -152,7 +152,7 @@ def perturbations(
     Args:
         names: as :func:`perturbation_names` returns them.
         seeds: int64 [N], one per image.
-        severities: severities of the corruptions that have them; codecs and attacks have strengths of their own.
+        severities: severities of the corruptions that have them; codecs and attacks have their own strengths.
         model: the model that is attacked. Attacks are skipped if it is None or cannot be attacked (see
             :func:`~auxface.inference.perturbations.can_be_attacked`).
         labels: labels per task of all N images; needed with ``model``.

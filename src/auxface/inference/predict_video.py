@@ -70,7 +70,7 @@ def predict_video(
         max_frames: largest number of frames to score; in a longer video, evenly spaced frames are scored.
         max_decoded: largest number of frames to decode; a video that needs more is not read. None: any number.
         advance: called with the number of frames scored, and once with ``total``.
-        check: called before each packet and after each decoded frame; it raises to end the work.
+        check: called before each packet and after each decoded frame; it may raise an exception to stop.
 
     Returns:
         The prediction; without faces and with the reason if the video cannot be read or shows no face.

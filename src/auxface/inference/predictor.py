@@ -77,8 +77,8 @@ class Predictor:
 
     Args:
         scorer: the model.
-        faces: ``auto``: find and crop faces if the model was trained on cropped faces; ``crop``: always find and crop
-            faces; ``whole``: take the central square of each image as one face.
+        faces: ``auto``: detect and crop faces if the model was trained on cropped faces; ``crop``: always detect and
+            crop faces; ``whole``: use the central square of each image as one face.
         detector: ``yunet`` or ``haar``, in place of the detector recorded with the model.
         weights: file with YuNet's weights, in place of ``AUXFACE_YUNET`` or the downloaded file.
         allow_urls: whether http and https URLs are fetched.
@@ -177,7 +177,7 @@ class Predictor:
             report: contents of an audit's ``report.json``, for the model card.
 
         Raises:
-            InputError: the predictor was loaded from an exported file, which cannot be written as a model directory.
+            InputError: the predictor was loaded from an exported file, which cannot be saved as a model directory.
         """
         from auxface.model.saved_model import save_model
 
@@ -195,7 +195,8 @@ class Predictor:
             token: access token; by default the one that ``hf auth login`` stored.
 
         Raises:
-            InputError: the predictor was loaded from an exported file, or the hub refuses or cannot be reached.
+            InputError: the predictor was loaded from an exported file, or the hub rejects the upload or cannot be
+                reached.
         """
         from auxface.model.saved_model import push_model
 

@@ -1,4 +1,4 @@
-"""Convert inputs to the images that a model gets: read as RGB, then cropped to faces as in training.
+"""Convert inputs to model input: read them as RGB and crop the faces as in training.
 
 :func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the
 function that turns an image into face crops of the model's input size.
@@ -156,7 +156,7 @@ def input_name(image: ImageInput, index: int) -> str:
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """One face of an image, in the form that the model gets.
+    """One face of an image, as model input.
 
     Attributes:
         box: the face's box (x, y, width, height) in pixels of the image.
@@ -190,7 +190,7 @@ class DetectedFaces:
 
 @dataclass(frozen=True)
 class WholeImage:
-    """A face extractor that takes the central square of an image as one face."""
+    """A face extractor that uses the central square of an image as one face."""
 
     size: int
     crop: float = 1.0
@@ -221,7 +221,7 @@ def make_face_extractor(
         size: side of the model's input in pixels.
         evaluation_crop: the recipe's ``encoder.evaluation_crop``.
         faces: ``auto``: as in training; ``crop``: detect and crop faces, even if training used whole images;
-            ``whole``: take the central square as one face.
+            ``whole``: use the central square as one face.
         detector: replaces the recorded detector.
         weights: file with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
         warn: called with a message about each difference from training.

@@ -1,6 +1,6 @@
 """Reconstructions of hidden patches by a joint model, and the reconstruction error of every patch.
 
-Every patch is hidden by some of at least eight masks, so that its reconstruction depends on the other patches only.
+Every patch is hidden by some of at least eight masks, so that its reconstruction depends only on the other patches.
 
 Example::
 

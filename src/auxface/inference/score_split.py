@@ -233,7 +233,7 @@ def score_validation(model: EvaluatedModel, samples: LoadedSamples, data: Path) 
 def missed_by_prepare(manifest: Path, split: str) -> dict[str, int]:
     """Return how many samples of a split ``auxface prepare`` could not use, by reason: ``no_face``, ``unreadable``.
 
-    The counts come from ``NAME.rejected.csv`` beside the manifest. Duplicates and files without a label or split are
+    The counts come from ``NAME.rejected.csv`` next to the manifest. Duplicates and files without a label or split are
     not counted.
 
     Args:

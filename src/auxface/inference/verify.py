@@ -1,4 +1,4 @@
-"""Verification: measure a model on pairs of images, by the protocol of LFW if the pairs have folds.
+"""Verification: evaluate a model on pairs of images, by the protocol of LFW if the pairs have folds.
 
 Example::
 
@@ -48,16 +48,16 @@ def verify(
     device: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Measure verification on pairs of images of the same or of different people; write a report and CSV files.
+    """Evaluate verification on pairs of images of the same or of different people; write a report and CSV files.
 
-    Beside the model, two baselines are measured on the same pairs: the cosine of raw pixels (gray, 32 by 32, centered)
+    Two baselines are evaluated on the same pairs: the cosine of raw pixels (gray, 32 by 32, centered)
     and of HOG features. For retrieval, people are the values of the manifest's identity label, or else its sources.
 
     Args:
         model: model directory.
         data: manifest of the images.
         pairs: LFW's ``pairs.txt``; or a table (``.csv``, ``.parquet``) with columns path1, path2, same (0 or 1) and
-            perhaps fold; or the name of an identity label of the manifest, for all pairs of the split.
+            optionally fold; or the name of an identity label of the manifest, for all pairs of the split.
         out: folder to write.
         split: split of the images.
         resamples: bootstrap resamples behind each interval.
@@ -69,7 +69,7 @@ def verify(
         The content of ``report.json``.
 
     Raises:
-        InputError: a file is not usable, a pair names an image that the split does not have, the model was trained or
+        InputError: a file is invalid, a pair names an image that the split does not have, the model was trained or
             selected on these images, all pairs are of one kind, or the output exists.
 
     Example:

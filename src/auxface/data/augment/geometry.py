@@ -179,7 +179,7 @@ def shift_flip_map(across: Tensor, down: Tensor, flipped: Tensor, width: int) ->
 def affine(*, rotation: Tensor, shear_x: Tensor, shear_y: Tensor, translate_x: Tensor, translate_y: Tensor) -> Tensor:
     """Return output-to-source affine maps for :func:`warp`, float32 [B, 3, 3].
 
-    Positions are normalized: -1 and 1 are the edges of the image, 0 its middle.
+    Positions are normalized: -1 and 1 are the edges of the image, and 0 is its center.
 
     Args:
         rotation: [B] angle in radians.

@@ -144,7 +144,7 @@ class Views:
     """The primary and the clean view of a batch.
 
     Attributes:
-        primary: float32 [B, 3, H, W] RGB in 0..1; noise in an erased box may exceed this range.
+        primary: float32 [B, 3, H, W] RGB in 0..1; the noise in an erased box may lie outside this range.
         clean: uint8 [B, 3, H, W] RGB: the geometry of ``primary``, with no other change.
         affine: float32 [B, 2, 3], maps a position (x, y, 1) in either view to the position in the source image, in the
             coordinates of :mod:`auxface.data.augment.views`.

@@ -1,9 +1,9 @@
 """Self-blended images (Shiohara and Yamasaki, 2022): train a forgery detector on real faces only.
 
 A copy of a real face is changed slightly in color and sharpness, shifted by one or two pixels, and blended back into
-the image with a soft mask. This leaves the traces that face swaps have in common: a seam, and two image statistics in
-one image. The paper builds the mask from the hull of 68 landmarks. Face crops have a fixed frame, so here the mask is a
-randomly deformed ellipse around the middle of the image.
+the image with a soft mask. This leaves the traces that face swaps have in common: a seam, and two different image
+statistics in one image. The paper builds the mask from the hull of 68 landmarks. Face crops have a fixed geometry, so
+here the mask is a randomly deformed ellipse around the center of the image.
 
 Training images are blended again in every epoch and validation images once. Weights, thresholds and calibration are
 therefore chosen without any real forgery. The test split is not changed.

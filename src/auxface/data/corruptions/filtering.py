@@ -74,7 +74,7 @@ def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
 
 
 def zoomed(images: Tensor, factor: float) -> Tensor:
-    """Enlarge the middle of the images by ``factor``, bilinearly."""
+    """Enlarge the center of the images by ``factor``, bilinearly."""
     if factor == 1.0:
         return images
     batch, _, height, width = images.shape

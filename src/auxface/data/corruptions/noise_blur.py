@@ -50,7 +50,7 @@ def defocus_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("glass_blur")
 def glass_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Replace every pixel by one at a random position near it, several times, between two Gaussian blurs.
+    """Replace every pixel by a random nearby pixel, several times, between two Gaussian blurs.
 
     The published code swaps neighboring pixels one after another. Sampling at random positions within the same distance
     handles all pixels at once and works for distances below one pixel.

@@ -1,6 +1,6 @@
 """Crop faces from one image, or from the frames of a clip with one face tracked through them.
 
-In a clip, the square around the face changes its position and size smoothly.
+In a clip, position and size of the square around the face are smoothed over time.
 """
 
 from collections.abc import Sequence

@@ -76,7 +76,7 @@ def yunet_weights(given: Path | None = None) -> Path:
     The file is downloaded once, checked by its SHA-256 and kept in the cache folder.
 
     Raises:
-        InputError: no such file, no network, or a download with another hash.
+        InputError: the file does not exist, there is no network connection, or the hash of the download is wrong.
     """
     named = given or (Path(os.environ["AUXFACE_YUNET"]) if os.environ.get("AUXFACE_YUNET") else None)
     if named is not None:

@@ -1,4 +1,4 @@
-"""Decode an untrusted image file to uint8 RGB, or refuse it with a reason.
+"""Decode an untrusted image file to uint8 RGB, or reject it with a reason.
 
 Example::
 
@@ -51,8 +51,8 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
 
     Args:
         source: a file, or the bytes of one.
-        max_pixels: larger images are refused by their header, before memory is allocated.
-        max_bytes: larger files are refused unread.
+        max_pixels: larger images are rejected by their header, before memory is allocated.
+        max_bytes: larger files are rejected without being read.
 
     Raises:
         UnreadableImage: no such file, not an image, truncated, or too large.

@@ -8,7 +8,7 @@ excluded from training, and counted, unless ``source="video"`` makes each video 
 
 Layout ``df40``: DF40 (Yan et al., 2024), the published face crops by method and domain.
 
-Most methods contain forgeries only: their real images are those of FaceForensics++ and Celeb-DF. The methods held out
+Most methods contain only forgeries: their real images are those of FaceForensics++ and Celeb-DF. The methods held out
 for testing have ``real`` and ``fake`` folders.
 
 Layout ``dfdc``: the Deepfake Detection Challenge (Dolhansky et al., 2020), in its published parts.

@@ -161,7 +161,7 @@ _LFW_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-deepfunneled/lfw
 
 
 def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
-    """Read LFW: the images and ``pairs.txt``; the pairs are written beside the manifest as ``NAME.pairs.csv``."""
+    """Read LFW: the images and ``pairs.txt``; the pairs are written as ``NAME.pairs.csv`` next to the manifest."""
     folder = require_folder(root, _LFW_FOLDERS, "lfw")
     pairs = read_lfw_pairs(require_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
     if only_pairs:

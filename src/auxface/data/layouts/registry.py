@@ -1,4 +1,4 @@
-"""The class of layouts and their registry, and functions that find and read the files of a data set.
+"""The ``Layout`` class and its registry, and functions that find and read the files of a data set.
 
 A layout reads one data set in its published form and describes each image. It reads list files and lists
 folders; it decodes no image. Other packages add layouts by an entry point in the group ``auxface.layouts`` that names a
@@ -68,7 +68,7 @@ class Listing:
         labels: label name to its description.
         groups: columns that are demographic groups.
         excluded: files that get no row, with reasons; they are counted and listed.
-        extra_tables: name to a table of the data set's protocol, such as pairs; written beside the manifest.
+        extra_tables: name to a table of the data set's protocol, such as pairs; written next to the manifest.
         boundary: the folder that links must not leave; None if the user named every path.
         spectrogram: how the excerpts of audio files become log-mel images; None: the files are images or videos.
     """
@@ -189,7 +189,7 @@ def list_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, below:
 def list_media(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield every file below a folder, in sorted order, and whether it is an image or video.
 
-    Files are recognized by their content. A file with a suffix of images or videos counts as one, so that the reason
+    Files are recognized by their content. A file with an image or video suffix counts as one, so that the reason
     why it cannot be read is reported.
     """
     for path in list_files(folder, ("",)):

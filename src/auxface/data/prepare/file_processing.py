@@ -205,8 +205,8 @@ class FileProcessor:
 def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequence[FileResult]) -> list[FileResult]:
     """Keep one of the image files with equal bytes, and mark the others as duplicates.
 
-    A copy in test is kept before a copy in val, and that before a copy in train; then the first one is kept. Thus the
-    test and validation splits stay complete, and the training split loses its copies of them.
+    Copies in test take precedence over copies in val, and those over copies in train; within a split, the first copy is
+    kept. Thus the test and validation splits stay complete, and the training split loses its copies of them.
 
     Args:
         paths: path of each file.

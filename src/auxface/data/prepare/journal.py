@@ -53,7 +53,7 @@ class Journal:
             self._file.close()
 
     def find(self, path: str) -> Any:
-        """Return the result of a file that has not changed since, or None."""
+        """Return the result of a file if the file has not changed since; otherwise None."""
         state, result = self._done.get(path, ("", None))
         return result if result is not None and state == file_state(path) else None
 

@@ -68,9 +68,9 @@ def prepare(
 ) -> dict[str, int]:
     """Read a data set, open each of its files once, and write a manifest of the images that can be used.
 
-    Beside ``NAME.parquet`` it writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv`` (path, reason,
+    Next to ``NAME.parquet`` it writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv`` (path, reason,
     status, split) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An interrupted run
-    resumes: finished files are listed in a hidden journal beside the manifest.
+    resumes: finished files are listed in a hidden journal next to the manifest.
 
     Args:
         layout: name of a layout; see :func:`auxface.data.layouts.layouts`.
@@ -82,9 +82,9 @@ def prepare(
         weights: YuNet's ONNX file; default: a download that is checked by its hash.
         frames: which frames of each video are extracted; None keeps one row per video.
         crops: folder for the images that ``faces``, ``frames`` and layouts of audio write.
-        duplicates: ``drop`` image files with the bytes of another, or ``keep`` them.
+        duplicates: ``drop`` image files with the same bytes as another file, or ``keep`` them.
         progress: called with (files done, files in total).
-        warn: called with a note on what is not used or looks wrong; by default :func:`warnings.warn`.
+        warn: called with a note on files that are not used or look wrong; by default :func:`warnings.warn`.
 
     Returns:
         found, usable, no_face, unreadable, duplicate; found is the sum of the others. They count images; for videos

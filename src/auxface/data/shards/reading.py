@@ -99,7 +99,7 @@ def read_shards(
 ) -> Iterator[Sample]:
     """Yield one reader's partition of a split, with one shard in memory at a time.
 
-    The order of the shards and the order of the images in each are random. The partitions of all readers together are
+    The order of the shards and the order of the images in each are random. The partitions of all readers together form
     the split, each image once; if there are fewer shards than readers, the images of every shard are partitioned.
 
     Args:

@@ -1,4 +1,4 @@
-"""Write shards: the images of each split in random order, byte for byte, each beside a JSON of its row.
+"""Write shards: the images of each split in random order, byte for byte, each with a JSON file of its row.
 
 A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the number of samples of each) and
 ``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last: a folder without it is

@@ -77,7 +77,7 @@ def render_faces(
         count: number of images.
         seed: seed of the collection. Face number i is the same for every ``count``.
         size: side of the images in pixels, 32 to 512.
-        bias: ties a label to a group in the training split; None keeps all labels independent of skin tone.
+        bias: makes a label depend on a group in the training split; None keeps all labels independent of skin tone.
         splits: fractions of the people in train, val and test, which sum to 1; met to within a few people.
         workers: number of processes; by default one per processor core, at most 8, and one for a small collection. The
             result does not depend on it.

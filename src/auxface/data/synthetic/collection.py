@@ -1,8 +1,8 @@
 """The faces of a synthetic collection: descriptions, splits and labels, and a bias between a label and a group.
 
 Every face has its own random stream, so face number i does not depend on how many faces there are. Labels are computed
-from the description, so they are correct by construction. A bias ties a label to a group in the training split, to
-study what a model learns from such data.
+from the description, so they are correct by construction. A bias makes a label depend on a group in the training split,
+to study what a model learns from such data.
 
 Example:
     >>> face, row = describe_face(0, seed=0, bias=Bias("Eyeglasses", strength=0.8))
@@ -100,7 +100,7 @@ def describe_face(
     Args:
         index: number of the face, from 0. Four consecutive faces are images of one person.
         seed: seed of the collection.
-        bias: ties a label to a group in the training split; None for no bias.
+        bias: makes a label depend on a group in the training split; None for no bias.
         splits: fractions of the people in train, val and test.
     """
     number, frame = divmod(index, IMAGES_PER_SOURCE)

@@ -1,4 +1,4 @@
-"""The description of a synthetic face: the person, the expression, what is worn, and the scene.
+"""The description of a synthetic face: the person, the expression, clothes and accessories, and the scene.
 
 Traits without a unit are standardized: 0 is the average face, -1 and 1 are strong but common, and values beyond 1.5
 look like a caricature. Left and right are those of the image, not of the person. Angles are in degrees. Colors are

@@ -1,7 +1,7 @@
 """Random people, expressions, styles, scenes and forgeries.
 
-All labels are drawn independently of the skin tone, unless a :class:`~auxface.data.synthetic.Bias` ties them to it.
-Hair color, baldness and wrinkles depend on age.
+All labels are drawn independently of the skin tone, unless a :class:`~auxface.data.synthetic.Bias` makes them depend on
+it. Hair color, baldness and wrinkles depend on age.
 """
 
 from dataclasses import replace

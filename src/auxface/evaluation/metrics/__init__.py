@@ -43,10 +43,10 @@ def format_value(metric: str, value: float | None, *, signed: bool = False) -> s
 
 
 def register_metric(metric: Metric) -> None:
-    """Add a metric to every audit from now on; a metric registered before under the same name is replaced.
+    """Add a metric to every later audit; a metric that was registered under the same name is replaced.
 
     Raises:
-        ValueError: the name is that of a metric of auxface.
+        ValueError: auxface has a built-in metric of this name.
     """
     if metric.name in _BUILT_IN:
         raise ValueError(f"'{metric.name}' is a metric of auxface; give yours another name")

@@ -1,6 +1,6 @@
-"""The record of a metric, with everything that the audit, the report and the tables need.
+"""The record of a metric, with all information that the audit, the report and the tables need.
 
-A new metric is one more record, given to :func:`~auxface.evaluation.metrics.register_metric`. It then appears in
+To add a metric, pass a record to :func:`~auxface.evaluation.metrics.register_metric`. It then appears in
 ``report.json``, on the page and in the CSVs. The simplest one is the mean of a number per sample:
 
 >>> from auxface.evaluation import Metric, mean_over_samples, register_metric
@@ -94,7 +94,7 @@ class Metric:
         kinds: the kinds of tasks that have it. With ``multilabel`` the mean over attributes is reported; each attribute
             by itself is a ``binary`` task.
         family: computes all metrics of one family on all resamples at once, because they share most of the work. It
-            may leave out a metric that the input cannot have.
+            may omit a metric that does not apply to the input.
         compute: the metric itself; its argument depends on the family, such as
             :class:`~auxface.evaluation.metrics.classification.Counts`.
         higher_is_better: the direction.
@@ -102,9 +102,9 @@ class Metric:
         digits: decimals of a plain number.
         bounds: the possible range.
         rule: the interval rule.
-        needs_scores: whether decisions without scores cannot have it.
-        two_classes: a ``class`` task has it only if there are two classes.
-        samples: the samples that it is computed from; their number is ``n``.
+        needs_scores: whether it needs scores, not only decisions.
+        two_classes: whether a ``class`` task has it only with two classes.
+        samples: the samples from which it is computed; their number is ``n``.
         units: independent units behind the interval: the clusters of ``samples``, the clusters of the ``rarest class``,
             or None: all clusters, and no Wilson interval.
         equal_classes: whether it is a mean over classes of equal weight.
@@ -168,7 +168,7 @@ def mean_over_samples(metrics: Sequence[Metric], data: MetricInput) -> dict[str,
     """Compute the metrics that are a mean over samples, or a ratio of two sums.
 
     ``compute`` receives the :class:`MetricInput` and returns the numerator, float or bool [N], and the denominator
-    [N], or None for the number of samples; it returns None if the input cannot have the metric.
+    [N], or None for the number of samples; it returns None if the metric does not apply to the input.
     """
     found = {}
     for metric in metrics:

@@ -34,7 +34,7 @@ def all_pairs(identity: np.ndarray, *, most: int = 1500, seed: int = 0) -> tuple
 
     Args:
         identity: person of each image, [N].
-        most: with more images than this, people are chosen at random, with all their images, up to this number.
+        most: maximum number of images; if there are more, people are chosen at random, with all their images.
         seed: seed of that choice.
     """
     identity = np.asarray(identity)
@@ -49,16 +49,16 @@ def all_pairs(identity: np.ndarray, *, most: int = 1500, seed: int = 0) -> tuple
 
 
 def verification_auc(embeddings: np.ndarray, identity: np.ndarray) -> float | None:
-    """Return the probability that a pair of one person is more similar than a pair of two people; 0.5 is chance.
+    """Return the probability that a genuine pair is more similar than an impostor pair; chance is 0.5.
 
-    All pairs of images are compared; with more than 1,500 images those of a random choice of people.
+    All pairs of images are compared; with more than 1,500 images, only those of randomly chosen people.
 
     Args:
         embeddings: float [N, D].
         identity: person of each image, [N].
 
     Returns:
-        None without pairs of one person or of two.
+        None if there are no genuine or no impostor pairs.
     """
     identity = np.asarray(identity)
     first, second = all_pairs(identity)
@@ -87,7 +87,7 @@ def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
         far: false accept rate in [0, 1].
 
     Raises:
-        ValueError: only one kind of pair, too few pairs of different people to measure ``far``, lengths that differ.
+        ValueError: only one kind of pair, too few impostor pairs to measure ``far``, or lengths that differ.
     """
     same, similarity = np.asarray(same).astype(int), np.asarray(similarity, dtype=float)
     if same.ndim != 1 or same.shape != similarity.shape or not np.isfinite(similarity).all():
@@ -115,8 +115,7 @@ def recall_at_k(
     gallery: np.ndarray | None = None,
     gallery_identity: np.ndarray | None = None,
 ) -> tuple[float, int]:
-    """Return recall at k: the fraction of queries for which the ``k`` most similar images show the same person once or
-    more.
+    """Return recall at k: the fraction of queries with an image of the same person among the ``k`` most similar images.
 
     Similarity is the cosine.
 

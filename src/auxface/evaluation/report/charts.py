@@ -126,7 +126,7 @@ def _inline(canvas: Canvas) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """The value of one model in one row; positions are in percent of the axis, None if there is nothing to draw."""
+    """The value of one model in one row; positions are in percent of the axis, or None if there is nothing to draw."""
 
     place: int
     model: str
@@ -159,7 +159,7 @@ class IntervalChart:
 def interval_chart(
     metric: str, levels: Mapping[str, Mapping[str, Estimate]], overall: Mapping[str, Estimate], places: Sequence[str]
 ) -> IntervalChart | None:
-    """Return a chart of levels and models; None if nothing can be measured.
+    """Return a chart of levels and models; None if no level has a value.
 
     Args:
         metric: the metric shown.

@@ -1,7 +1,4 @@
-"""Groups, attributes, thresholds and confusion matrices on the page.
-
-For several training sets and test sets there is also a matrix.
-"""
+"""Groups, attributes, thresholds, confusion matrices and the cross-dataset matrix on the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +34,7 @@ BENCHMARK = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
 
 @dataclass(frozen=True)
 class Measure:
-    """A fairness measure: its name, and per model its difference, the smallest one that is shown, and its ratio."""
+    """A fairness measure: its name, and per model its difference, the smallest detectable difference, and its ratio."""
 
     name: str
     cells: tuple[tuple[Cell, Cell, Cell], ...]

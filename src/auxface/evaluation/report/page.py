@@ -193,7 +193,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page that is given by the caller.
+    """A section of the page, supplied by the caller.
 
     Attributes:
         title: its heading.
@@ -258,7 +258,7 @@ def write_report(
 
 
 def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with an apostrophe before texts that a spreadsheet program would run as a formula."""
+    """Return the table with an apostrophe before text that a spreadsheet program would execute as a formula."""
 
     def safe(value: object) -> object:
         return (

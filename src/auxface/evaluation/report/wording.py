@@ -142,7 +142,7 @@ def comparison_sentence(item: Comparison) -> str:
 
 
 def gap_comparison_sentence(item: Comparison) -> str:
-    """Return whether the difference of two models differs between two levels; "" if it cannot be measured."""
+    """Return a sentence on whether the difference of two models differs between two levels; "" if it is unknown."""
     found = item.difference
     if found.value is None or found.low is None or found.high is None:
         return ""
@@ -170,7 +170,7 @@ def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
 
 
 def power_sentence(model: str, group: str, audited: TaskAudit) -> str:
-    """Return a sentence on the smallest gap that the table can show with a power of 80%; "" if it is unknown."""
+    """Return a sentence on the smallest gap that the table can detect with a power of 80%; "" if it is unknown."""
     metric = audited.decision_metric
     gap = audited.gaps.get(group, {}).get(f"{metric}_difference")
     smallest = (gap.more or {}).get("smallest_shown") if gap is not None else None
@@ -183,7 +183,7 @@ def power_sentence(model: str, group: str, audited: TaskAudit) -> str:
 
 
 def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
-    """Return how many labels of the worst level must be wrong for the gap to vanish; "" if that is unknown."""
+    """Return a sentence on how many wrong labels of the worst level would explain the gap; "" if that is unknown."""
     metric = audited.decision_metric
     gap = audited.gaps.get(group, {}).get(f"{metric}_difference")
     more = (gap.more if gap is not None else None) or {}
@@ -197,7 +197,7 @@ def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
 
 
 def gap_significance(metric: str, gap: Estimate) -> str:
-    """Return whether a gap is significant, and the gap expected under equal performance; "" if that is unknown."""
+    """Return text on whether a gap is significant, and the gap expected under equal performance; "" if unknown."""
     more = gap.more or {}
     limit = more.get("by_chance_of_all", more.get("by_chance"))
     if gap.value is None or not isinstance(limit, float):
