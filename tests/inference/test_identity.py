@@ -13,6 +13,7 @@ from auxface.data.manifest import Label, Manifest, read_manifest, write_manifest
 from auxface.data.prepare.prepare import prepare
 from auxface.errors import InputError
 from auxface.inference.embed import Embedder, embed, read_embeddings
+from auxface.inference.export import export
 from auxface.inference.pairs import read_pairs
 from auxface.inference.search import nearest_neighbors, search
 from auxface.inference.verify import verify
@@ -109,10 +110,39 @@ def test_an_image_is_its_own_nearest_face(gallery, people, tmp_path):
     assert found.faces[0].path == str(image.resolve())
     assert found.faces[0].distance == pytest.approx(0, abs=1e-5)
     assert found.faces[0].same_person
+    assert [hit.same_file for hit in found.faces] == [True, False, False]
     assert found.faces[0].similarity >= found.faces[1].similarity >= found.faces[2].similarity
     page = (tmp_path / "hits.html").read_text()
     assert page.count("data:image/jpeg") == 4
-    assert "P_21_0002.png" in page
+    assert f"{people.parent.name}/P_21_0002.png" in page
+    assert page.count("the same file") == 1
+
+
+def test_a_copy_of_the_query_is_marked_as_the_same_file(gallery, people, tmp_path):
+    copied = tmp_path / "copy.png"
+    copied.write_bytes((people.parent / "P_21_0002.png").read_bytes())
+    (found,) = search(gallery, copied, k=2, device="cpu")
+    assert [hit.same_file for hit in found.faces] == [True, False]
+    shown = CliRunner().invoke(app, ["search", str(gallery), str(copied), "-k", "1", "--device", "cpu"])
+    assert shown.stdout.rstrip().endswith(", the same file")
+
+
+def test_faiss_finds_the_neighbors_of_scikit_learn(monkeypatch):
+    pytest.importorskip("faiss")
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(200, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows, similarities = nearest_neighbors(vectors[:20], vectors, 7)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    plain_rows, plain = nearest_neighbors(vectors[:20], vectors, 7)
+    assert rows.tolist() == plain_rows.tolist()
+    np.testing.assert_allclose(similarities, plain, atol=1e-5)
+
+
+def test_a_model_of_identities_alone_is_not_exported(identity_model, tmp_path):
+    with pytest.raises(InputError, match="computes embeddings and predicts no label"):
+        export(identity_model, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_nearest_neighbors_are_those_of_all_similarities():

@@ -3,14 +3,16 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from auxface.data.manifest import Manifest
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.saved_model import load_model, save_model
-from auxface.objectives import LearnedTask, ResumeOnly
+from auxface.objectives import LearnedTask, ResumeOnly, TrainingSet
 from auxface.objectives.registry import register, registry
 from auxface.recipe import Encoder, Recipe, Train
 from auxface.training.data_loader import DataLoader
@@ -81,8 +83,12 @@ class Stopped(Exception):
     pass
 
 
-def run(folder, stop_after=None):
+LAFS = {"prototypes": 16, "head_width": 16, "bottleneck_width": 8, "local_views": 1, "local_fraction": 0.25}
+
+
+def run(folder, name, options, stop_after=None):
     seen = []
+    model = JointModel(recipe_with({name: options}), [TASK])
 
     class Counted(DataLoader):
         def batch(self, *arguments):
@@ -94,26 +100,29 @@ def run(folder, stop_after=None):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (24, 3, 32, 32)).astype(np.uint8)
     labels = {"shade": torch.from_numpy(generator.integers(0, 2, 24))}
-    loader = Counted(images=images, labels=labels, seed=0, batch_size=8, augment="light", size=32)
+    loader = Counted(images=images, labels=labels, seed=0, batch_size=8, augment="light", size=32, views=model.views)
+    table = pd.DataFrame({"path": [f"{row}.png" for row in range(24)]})
+    model.before_training(TrainingSet(Manifest(table, {}), lambda: torch.empty(0)))
     folder.mkdir(exist_ok=True)
-    return run_training(
-        model_with("toy_teacher"), loader, Validation(images, labels), folder=folder, device="cpu"
-    ).model
+    return run_training(model, loader, Validation(images, labels), folder=folder, device="cpu").model
 
 
-def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
-    unbroken = run(tmp_path / "a")
+@pytest.mark.parametrize(("name", "options"), [("toy_teacher", {}), ("lafs", LAFS)])
+def test_a_resumed_run_equals_an_unbroken_one(name, options, tmp_path):
+    unbroken = run(tmp_path / "a", name, options)
     with pytest.raises(Stopped):
-        run(tmp_path / "b", stop_after=3)
-    resumed = run(tmp_path / "b")
-    for name, value in unbroken.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+        run(tmp_path / "b", name, options, stop_after=3)
+    resumed = run(tmp_path / "b", name, options)
+    for key, value in unbroken.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
     state, again = unbroken.objective_state(), resumed.objective_state()
     assert state.keys() == again.keys()
-    assert any(name.startswith("toy_teacher/teacher.") for name in state)
-    assert all(torch.equal(value, again[name]) for name, value in state.items())
-    initial = teacher_of(model_with("toy_teacher")).state_dict()
-    assert any(not torch.equal(value, initial[name]) for name, value in teacher_of(unbroken).state_dict().items())
+    assert all(torch.equal(value, again[key]) for key, value in state.items())
+    assert {f"{name}/teacher", f"{name}/center"} <= {key.split(".")[0] for key in state}
+    initial = model_with("toy_teacher").objective_state()
+    moved = [key for key, value in state.items() if not torch.equal(value, initial.get(key, torch.zeros_like(value)))]
+    assert any(key.startswith(f"{name}/teacher.") for key in moved)
+    assert any(key.startswith(f"{name}/center.") for key in moved)
 
 
 def test_a_checkpoint_without_it_is_refused():

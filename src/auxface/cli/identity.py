@@ -81,7 +81,8 @@ def search_command(
     for number, hits in enumerate(found):
         for place, hit in enumerate(hits.faces, start=1):
             label = f"face {number}, " if len(found) > 1 else ""
-            same = "" if hit.same_person is None else ", above the threshold" if hit.same_person else ""
+            same = ", above the threshold" if hit.same_person else ""
+            same = ", the same file" if hit.same_file else same
             typer.echo(
                 f"{label}{place}. {hit.path}: similarity {hit.similarity:.3f}, distance {hit.distance:.3f}{same}"
             )

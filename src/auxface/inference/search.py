@@ -7,8 +7,11 @@ Example::
 """
 
 import base64
+import filecmp
+import functools
 import importlib.util
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ class Hit:
         similarity: cosine of the two embeddings, in [-1, 1].
         distance: 1 - similarity.
         same_person: whether the similarity reaches the model's threshold; None if the model stores none.
+        same_file: whether the image is the file that was searched for, or has equal bytes.
         row: row of the face in the table.
     """
 
@@ -46,6 +50,7 @@ class Hit:
     similarity: float
     distance: float
     same_person: bool | None
+    same_file: bool
     row: int
 
 
@@ -130,8 +135,9 @@ def search(
     queries = embedder.embed_crops(crop.pixels for crop in crops)
     rows, similarities = nearest_neighbors(queries, gallery.vectors, k)
     threshold = embedder.header["threshold"]
+    is_same = functools.cache(lambda path: _is_same_file(image, Path(path)))
     found = [
-        Hits(crop.box, tuple(_hit(gallery, int(row), float(each), threshold) for row, each in zip(*pair, strict=True)))
+        Hits(crop.box, tuple(_hit(gallery, int(row), float(each), threshold, is_same) for row, each in zip(*pair)))
         for crop, *pair in zip(crops, rows, similarities, strict=True)
     ]
     if out is not None:
@@ -170,14 +176,35 @@ def nearest_neighbors(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple
     return rows, 1 - distances
 
 
-def _hit(gallery: Embeddings, row: int, similarity: float, threshold: float | None) -> Hit:
+def _hit(
+    gallery: Embeddings, row: int, similarity: float, threshold: float | None, is_same: Callable[[str], bool]
+) -> Hit:
     entry = gallery.table.iloc[row]
+    path = str(entry["path"])
     same = None if threshold is None else similarity >= threshold
-    return Hit(str(entry["path"]), int(entry.get("face", 0)), similarity, 1 - similarity, same, row)
+    return Hit(path, int(entry.get("face", 0)), similarity, 1 - similarity, same, is_same(path), row)
 
 
-def _shown(gallery: Embeddings, hit: Hit) -> tuple[str | None, str, float, float, bool | None]:
-    return _thumbnail(gallery, hit.row), Path(hit.path).name, hit.similarity, hit.distance, hit.same_person
+def _is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to one file, or to files with equal bytes."""
+    try:
+        return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False
+
+
+def _shown(gallery: Embeddings, hit: Hit) -> tuple[str | None, str, float, float, str]:
+    """Return image, path from its folder on, similarity, distance and remark of a hit."""
+    remark = "" if hit.same_person is None else "above the threshold" if hit.same_person else "below the threshold"
+    path = Path(hit.path)
+    name = f"{path.parent.name}/{path.name}"
+    return (
+        _thumbnail(gallery, hit.row),
+        name,
+        hit.similarity,
+        hit.distance,
+        "the same file" if hit.same_file else remark,
+    )
 
 
 def _thumbnail(gallery: Embeddings, row: int) -> str | None:

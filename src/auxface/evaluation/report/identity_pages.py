@@ -74,7 +74,7 @@ def verification_page(
 
 def search_page(
     title: str,
-    queries: Sequence[tuple[str, Sequence[tuple[str | None, str, float, float, bool | None]]]],
+    queries: Sequence[tuple[str, Sequence[tuple[str | None, str, float, float, str]]]],
     *,
     faces: int,
     threshold: float | None,
@@ -83,8 +83,8 @@ def search_page(
 
     Args:
         title: title of the page.
-        queries: per query its image as a ``data:`` URL, and per hit image, name, similarity, distance, and whether the
-            similarity reaches the threshold.
+        queries: per query its image as a ``data:`` URL, and per hit image, name, similarity, distance, and a remark
+            such as "above the threshold"; it may be empty.
         faces: number of faces that were searched.
         threshold: the model's threshold; None if it stores none.
     """
