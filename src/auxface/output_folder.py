@@ -1,6 +1,6 @@
-"""Write output folders; only files that the folder's record names are ever replaced or deleted.
+"""Write output folders; only files listed in the folder's record are ever replaced or deleted.
 
-The record is ``.auxface.json``, see ``folder_record``. A subfolder with a record of its own is checked by that record.
+The record is ``.auxface.json``, see ``folder_record``. A subfolder with its own record is checked by that record.
 
 Example::
 
@@ -102,8 +102,8 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
 def written_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; if the block ends without an error, its files replace those of auxface in ``folder``.
 
-    Files that the record names are replaced or deleted; others stay. A folder that does not exist appears complete. In
-    an existing folder, files appear in the order in which they were written.
+    Files listed in the record are replaced or deleted; others are kept. A new folder appears only when it is complete.
+    In an existing folder, files appear in the order in which they were written.
 
     Raises:
         InputError: a file would be replaced that auxface did not write, or that has changed since.
@@ -172,7 +172,7 @@ def record_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def clear_folder(folder: Path) -> None:
-    """Delete the files that the folder's own record names, and the record; everything else stays."""
+    """Delete the files listed in the folder's own record, and the record; everything else is kept."""
     place = _resolved(folder)
     record = read_record(place) if place.is_dir() else None
     if record is not None:

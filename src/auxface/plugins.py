@@ -1,7 +1,7 @@
 """Registries of named objects that other packages can extend, and suggestions for misspelled names.
 
 Texture descriptors, layouts, encoder families, objectives and corruptions are each kept in one :class:`Registry`.
-Another package adds its own by an entry point, which needs no import of that package by the user:
+Another package adds its own objects by an entry point; the user does not have to import that package:
 
     [project.entry-points."auxface.descriptors"]
     my_pattern = "my_package.my_module:descriptor"

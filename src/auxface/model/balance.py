@@ -1,13 +1,13 @@
 """Weights of the objectives during training, and the norms of their gradients at the encoder.
 
-The gradients are those on the last block or stage that the pass over complete images and the pass over masked images
-share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm of
-its gradient over the norm of the primary's, each times its weight; its **cosine** is that of the angle between them.
-Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches and
+Gradients are taken with respect to the last block or stage that the pass over complete images and the pass over masked
+images share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm
+of its gradient over the norm of the primary's, each times its weight; its **cosine** is the cosine of the angle between
+them. Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches and
 processes.
 
 Balance ``gradient`` sets each auxiliary's weight from the running geometric means of the measured norms, so that the
-ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms is that of GradNorm (Chen et al.,
+ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms is from GradNorm (Chen et al.,
 2018); here the ratio is prescribed, not learned.
 
 Example:
@@ -71,9 +71,9 @@ class ObjectiveSchedule:
     def primary_weight(self, progress: TrainProgress) -> float:
         """Return the weight of the primary under a fixed or scheduled balance; the auxiliaries get the rest.
 
-        Under a scheme other than ``joint`` it is 0 or 1, since one side is trained at a time. Balances ``learned`` and
-        ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained. Where
-        every auxiliary has weight 0 it is 1, so that the steps are those of a supervised training.
+        Under a scheme other than ``joint`` it is 0 or 1, since one objective is trained at a time. Balances ``learned``
+        and ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained.
+        Where every auxiliary has weight 0 it is 1, so that the steps equal those of supervised training.
         """
         if self._scheme.kind == "alternating":
             return float(progress.step % 2)
@@ -95,7 +95,7 @@ class ObjectiveSchedule:
         return self.primary_weight(progress) > 0
 
     def ever_runs(self, auxiliary: str) -> bool:
-        """Return whether any training step runs an auxiliary; one that never runs needs neither views nor tables."""
+        """Return whether any training step runs an auxiliary; if not, it needs neither views nor tables."""
         weight = self._auxiliaries[auxiliary].weight
         if self._scheme.kind == "alternating":
             return weight > 0

@@ -17,7 +17,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
 
     Args:
         config: the model's configuration.
-        report: the ``report.json`` of an audit of the model; None: the card has no measured values.
+        report: the ``report.json`` of an audit of the model; None: the card has no evaluation results.
     """
     recipe, facts = config.recipe, config.provenance
     lines = [f"# {recipe.name}", ""]

@@ -83,7 +83,7 @@ class TaskRecord(BaseModel):
 
     @classmethod
     def of(cls, task: LearnedTask, **calibration: Any) -> "TaskRecord":
-        """Return the record of a task, with the fields that calibration chose."""
+        """Return the record of a task, with the fields that calibration sets."""
         return cls(
             name=task.name,
             kind=task.kind,
@@ -103,7 +103,7 @@ class TaskRecord(BaseModel):
         return None if found is None else found.learned
 
     def not_learned(self) -> list[str]:
-        """Return the classes or attributes that were measured and not learned."""
+        """Return the classes or attributes whose evidence shows that they are not learned."""
         return [name for name, found in self.evidence.items() if not found.learned]
 
     def scored_task(self) -> "ScoredTask":
@@ -125,7 +125,7 @@ class TaskRecord(BaseModel):
 
 
 class VerificationRecord(BaseModel):
-    """The similarity from which two images count as one person, chosen on the pairs of the validation split."""
+    """The similarity at or above which two images count as one person, chosen on pairs of the validation split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -141,7 +141,7 @@ class VerificationRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """The epoch and the validation metric by which these weights were selected."""
+    """The epoch of these weights, and the validation metric by which they were selected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

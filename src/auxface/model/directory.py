@@ -100,7 +100,7 @@ def read_model(folder: Path, build: Callable[[ModelConfig], Model]) -> tuple[Mod
     """Read a model directory. Nothing is downloaded and nothing in the directory is executed.
 
     The model is first built without memory and compared with the header of the weights, so that an untrusted
-    configuration cannot request more memory than its weights take.
+    configuration cannot request more memory than its weights need.
 
     Args:
         folder: the model directory.

@@ -3,7 +3,7 @@
     loss = primary_weight * primary + (1 - primary_weight) * sum of weight * auxiliary
 
 ``primary_weight`` multiplies the *supervised* loss; the published value is 0.1. An objective of weight zero is not run,
-and each part draws its initial weights from a seed of its own, so a joint model with ``primary_weight`` 1 takes exactly
+and each part draws its initial weights from its own seed, so a joint model with ``primary_weight`` 1 takes exactly
 the steps of a supervised model.
 """
 
@@ -53,7 +53,7 @@ class JointLoss(NamedTuple):
 
     Attributes:
         loss: the weighted sum of all objectives.
-        logs: every objective's own losses before their weights, as ``objective.name``, detached.
+        logs: every objective's unweighted losses, as ``objective.name``, detached.
         sample_losses: float32 [B], the primary loss of each image before any weight; None where it did not run.
     """
 
@@ -118,7 +118,7 @@ class JointModel(nn.Module):
 
         Args:
             batch: the images.
-            progress: the position of the step; None: the first step of a training.
+            progress: the position of the step; None: the first step of a training run.
         """
         context = StepContext(self.encoder, batch.primary, progress)
         factors = self._schedule.weights(context.progress)

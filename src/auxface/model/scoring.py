@@ -85,7 +85,7 @@ def embed_images(
 ) -> np.ndarray:
     """Return an embedding of unit length of each image, float32 [N, E], computed in fp32 in evaluation mode.
 
-    For a model of metric learning this is its learned embedding, for any other model its normalized pooled features.
+    For metric learning, this is the learned embedding; for any other model, the normalized pooled features.
     Arguments as for :func:`score_images`.
     """
 

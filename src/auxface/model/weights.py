@@ -106,9 +106,9 @@ def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dic
 
 
 def with_both_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy the norm of tokens to that of pooled features, or the reverse, where one of them is missing.
+    """Copy the norm of tokens to the norm of pooled features, or vice versa, if one of them is missing.
 
-    A VideoMAE autoencoder has only the first, a VideoMAE classifier only the second, an image encoder one of them.
+    A VideoMAE autoencoder has only the first, a VideoMAE classifier only the second, and an image encoder one of them.
     """
     filled = dict(weights)
     for kind in ("weight", "bias"):

@@ -1,6 +1,6 @@
 """The batch of a step, and the texture map that can replace its images.
 
-Where an ``input`` is ``texture``, the encoder or the classifier gets a texture map in place of the image.
+Where an ``input`` is ``texture``, the input of the encoder or the classifier is a texture map instead of the image.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Batch:
     """Views, labels and seeds of B images or video clips; clips have a frame axis T after the first.
 
     Attributes:
-        primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the view that the primary objective gets.
+        primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the input view of the primary objective.
         clean: uint8, same shape: the geometry of ``primary`` without photometric change or erasing, for targets.
         labels: per task. Class: int64 [B], -1 unknown. Binary and ordinal: float [B]; multilabel: float [B, A]; NaN
             unknown.

@@ -3,10 +3,10 @@
 The loss is cross-entropy for single labels, binary cross-entropy for binary labels, attributes and the thresholds of an
 ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown labels are ignored.
 
-The classifier can also read decoder features, fused with those of the encoder (our reading of Fusion-SSAT, arXiv
+The classifier can also read decoder features, fused with those of the encoder (our interpretation of Fusion-SSAT, arXiv
 2601.00789). The features, operator and inference of the paper are not known to us. Here the decoder of the masked
 autoencoder, which learns texture from its target, also decodes all tokens of the whole face. No patch is masked, so
-that scores are repeatable.
+that scores are deterministic.
 """
 
 import math
@@ -31,10 +31,10 @@ class Classification(PrimaryObjective):
     """The primary objective of supervised classification.
 
     Args:
-        tasks: the tasks; each gets a head of its own.
+        tasks: the tasks; each has its own head.
         width: length of the pooled features.
         label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
-        texture: the texture map that the encoder gets in place of the image; None: the image.
+        texture: the texture map that replaces the image as input of the encoder; None: the image.
         view: the view of a batch that is classified in training.
     """
 

@@ -3,7 +3,7 @@
 Each class, person or attribute has a proxy, a learned vector to which embeddings are compared by cosine. Identity
 and class labels are learned with a margin or proxy loss of pytorch-metric-learning. Binary labels and attributes have
 the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning of Seo et al.
-(arXiv 2304.07449), of which only the abstract was available: the form is ours.
+(arXiv 2304.07449), of which only the abstract was available; the details are our own.
 
 Proxies of people are only used in training: the test split contains other people, and an exported model holds neither
 these proxies nor the people's names. Proxies of classes and attributes give the model's predictions and are exported.
@@ -64,10 +64,10 @@ class MetricLearning(PrimaryObjective):
     """The primary objective of metric learning.
 
     Args:
-        tasks: the labels that are learned. A loaded model has no identity task, and so no proxies of people.
+        tasks: the labels that are learned. A loaded model has no identity task and therefore no proxies of people.
         width: length of the pooled features.
         options: the recipe section.
-        texture: the texture map that the encoder gets in place of the image; None: the image.
+        texture: the texture map that replaces the image as input of the encoder; None: the image.
 
     Raises:
         InputError: a task is ordinal, or has an option of its loss that metric learning lacks.

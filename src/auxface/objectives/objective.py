@@ -1,8 +1,8 @@
 """The interface of an objective (inputs and results), and the tasks that a primary objective learns.
 
 An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
-whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs beside the primary
-during training and is not used for predictions. ``docs/extending.md`` has an auxiliary in thirty lines.
+whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs together with the
+primary during training and is not used for predictions. ``docs/extending.md`` has an auxiliary in thirty lines.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -130,7 +130,7 @@ class BuildContext:
         encoder: the shared encoder, for its sizes; an objective that needs a copy of it makes one.
         tasks: the tasks of the primary objective.
         texture: the texture map that replaces the image where an ``input`` is ``texture``.
-        feature_width: length of the pooled features that the primary objective gets.
+        feature_width: length of the pooled features that the primary objective reads.
     """
 
     encoder: MaskableEncoder
@@ -167,7 +167,7 @@ class Objective(nn.Module):
     views: tuple[ViewRequest, ...] = ()
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss before its weight.
+        """Compute the unweighted loss.
 
         Returns:
             The loss, and scalars for the log by name, detached.
@@ -223,8 +223,8 @@ class PrimaryObjective(Objective):
 
     Attributes:
         tasks: the labels that are learned.
-        texture: the texture map that the encoder gets in place of the image; None: the image.
-        view: the view of a batch that the encoder gets in training.
+        texture: the texture map that replaces the image as input of the encoder; None: the image.
+        view: the view of a batch that the encoder receives in training.
     """
 
     tasks: tuple[LearnedTask, ...]
@@ -249,7 +249,7 @@ class PrimaryObjective(Objective):
 
     @property
     def predicted_tasks(self) -> tuple[LearnedTask, ...]:
-        """The tasks that the model gives predictions for: all except identity tasks."""
+        """The tasks for which the model makes predictions: all except identity tasks."""
         return tuple(task for task in self.tasks if not task.identity)
 
     @property
@@ -268,12 +268,12 @@ class PrimaryObjective(Objective):
             labels: per task, as in :class:`Batch`.
 
         Returns:
-            The metric; None if it cannot be measured.
+            The metric; None if it cannot be computed.
         """
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the view that the primary objective is trained on, without a mask: the mixed view if there is one."""
+        """Encode the view on which the primary objective is trained, without a mask: the mixed view if there is one."""
         if batch.mixed is None and self.view == "clean":
             return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:

@@ -1,6 +1,6 @@
 """The auxiliary sections of a recipe: options of the built-in auxiliaries, and of those that other packages add.
 
-An auxiliary is an objective trained beside the primary one. The masked autoencoder has a section of its own,
+An auxiliary is an objective trained together with the primary one. The masked autoencoder has its own section,
 ``auxiliary``; all others are entries of ``auxiliaries``. This package contains the options of the built-in auxiliaries,
 not the code that runs them. Options of any other name are kept as they are written;
 :func:`auxface.objectives.registry.check_auxiliaries` validates them before a training run reads its data.

@@ -1,6 +1,6 @@
 """The recipe as a whole: its sections, and the rules between them.
 
-Each section is a class whose fields have their meaning, bounds and default beside them. Where a published system states
+Each section is a class that documents the meaning, bounds and default of each field. Where a published system states
 a value, it is the default (SSAT: Das et al., 2023, arXiv 2310.20704); all other defaults are ours, and
 ``docs/method.md`` names them.
 

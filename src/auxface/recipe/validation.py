@@ -49,7 +49,7 @@ def check_structure(value: Any, source: str) -> None:
     """Check that a value has the form of JSON and is of moderate depth and size.
 
     Raises:
-        InputError: it has not; the message names the first value that does not fit.
+        InputError: it does not; the message names the first invalid value.
     """
     source = shortened(source)
     places, visited = [(value, 0)], 0
@@ -78,7 +78,7 @@ def check_structure(value: Any, source: str) -> None:
 
 
 def shortened(text: str, letters: int = _MOST_LETTERS) -> str:
-    """Return a text on one line, cut after so many letters."""
+    """Return a text on one line, truncated to a number of characters."""
     line = " ".join(text[: 4 * letters].split())
     return line if len(line) <= letters else f"{line[: letters - 3]}..."
 

@@ -1,6 +1,6 @@
-"""Connections of a server: a deadline for the headers of a request, and a limit of half-sent requests per client.
+"""Connections of a server: a deadline for the headers of a request, and a limit on incomplete requests per client.
 
-A client that sends its requests slowly, or not at all, holds connections. Each connection has :data:`HEADER_SECONDS`
+A client that sends its requests slowly, or not at all, occupies connections. Each connection has :data:`HEADER_SECONDS`
 to send the headers of a request; the body has the time limit of requests. If one client has more than
 :data:`HALF_SENT_PER_CLIENT` connections whose request is not complete, the oldest of them is closed.
 

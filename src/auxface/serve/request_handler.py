@@ -7,7 +7,7 @@ Example::
     prediction = await handler.predict(upload, scope)
     handler.close()
 
-Faces of concurrent requests are scored in shared batches: while the model is busy, faces that arrive form the next
+Faces of concurrent requests are scored in shared batches: faces that arrive while the model is busy form the next
 batch; no request waits for others.
 
 Example::
@@ -136,7 +136,7 @@ class _Canceled(Exception):
 
 
 class RequestScope:
-    """The time that is left for one request, and whether its client is still connected.
+    """The remaining time of one request, and whether its client is still connected.
 
     Args:
         request: the request.

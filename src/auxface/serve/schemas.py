@@ -31,7 +31,7 @@ class RequestError(Exception):
 
 
 class ErrorOut(BaseModel):
-    """The body of every rejection."""
+    """The body of every error response."""
 
     reason: str
 

@@ -26,8 +26,8 @@ def serve_model(
     Args:
         settings: the model and the limits.
         port: port to listen on; 0: any free port.
-        workers: number of processes. Each holds the model, has an equal share of the cores, and applies the limits on
-            its own.
+        workers: number of processes. Each holds the model, uses an equal number of cores, and applies the limits
+            independently.
         ready: called with the server's URL once the model is loaded and the port is open.
 
     Raises:

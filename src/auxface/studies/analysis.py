@@ -64,7 +64,7 @@ class MethodSummary:
         label_fraction: fraction of the training labels used.
         records: its finished runs, by seed.
         overall: metric to mean over seeds.
-        worst: group to the figure of its worst level.
+        worst: group to the metric of its worst level.
         gap: group to the gap between its levels.
         under_corruption: mean of the decision metric under corruption; None if no corruption was tested.
     """
@@ -162,7 +162,7 @@ def analyze_study(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> StudyAnalysis:
-    """Measure the predictions of every run on shared resamples, and make the comparisons of the study.
+    """Evaluate the predictions of every run on shared resamples, and make the comparisons of the study.
 
     Args:
         study: the study; runs of data sets or methods that it does not contain are excluded.

@@ -53,7 +53,7 @@ class Run:
         return row_name(self.method, self.factors)
 
     def filter_values(self) -> dict[str, str]:
-        """Return the keys and values that ``--where`` can select by."""
+        """Return the keys and values by which ``--where`` can select."""
         values = {"data": self.data.name, "task": self.data.task, "method": self.method, "seed": str(self.recipe.seed)}
         return values | {"label_fraction": f"{self.label_fraction:g}"} | dict(self.method_factors) | dict(self.factors)
 
@@ -68,11 +68,11 @@ def plan_runs(study: Study, folder: Path) -> list[Run]:
 
     Args:
         study: the study.
-        folder: folder that recipe files are relative to.
+        folder: folder to which paths of recipe files are relative.
 
     Raises:
-        InputError: a recipe that cannot be read, a setting that it refuses, a baseline that is not a method, or two
-            methods with equal recipes.
+        InputError: a recipe that cannot be read, a setting that is not valid for it, a baseline that is not a method,
+            or two methods with equal recipes.
     """
     methods = [(name, method, values) for name, method in study.methods.items() for values in _combinations(method)]
     names = [_method_name(name, values) for name, _, values in methods]
@@ -201,7 +201,7 @@ class PendingRun:
     Attributes:
         run: the run.
         key: its key in ``results.jsonl``.
-        remaining: fraction of the run that is still to do; below 1 for an interrupted run.
+        remaining: remaining fraction of the run; below 1 for an interrupted run.
     """
 
     run: Run
@@ -234,8 +234,8 @@ def next_run(
 ) -> PendingRun | None:
     """Return the first run, in the study's order, that is expected to end in time; interrupted runs come first.
 
-    A run of unknown length may start. So may a run that is longer than the whole budget. When time runs out, such runs
-    are interrupted, and resumed by the next call of ``study``.
+    A run of unknown duration may start, and so may a run that is longer than the whole budget. When time runs out, such
+    runs are interrupted, and resumed by the next call of ``study``.
 
     Args:
         pending: the runs without a result.

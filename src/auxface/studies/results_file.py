@@ -1,4 +1,4 @@
-"""Read and write ``results.jsonl``: one JSON record per run, done or failed, with its predictions beside it.
+"""Read and write ``results.jsonl``: one JSON record per run, finished or failed; predictions are in separate files.
 
 The files of several machines may be concatenated: records with the same key belong to the same run.
 """
@@ -25,7 +25,7 @@ RunRecord = dict[str, Any]
 
 
 def read_results(folder: Path) -> dict[str, RunRecord]:
-    """Return the records of a folder by key; of several with the same key the last finished one, else the last.
+    """Return the records of a folder by key; of several with the same key, the last finished one, else the last.
 
     Raises:
         InputError: a line that is not a record of a run.

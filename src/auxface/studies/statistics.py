@@ -94,7 +94,7 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
 def difference_over_seeds(first: Mapping[int, Draws], second: Mapping[int, Draws]) -> SeedMean | None:
     """Return the mean of ``first`` minus ``second``, paired by seed; None without a common seed.
 
-    Two methods with the same seed see the same images in the same order and start from the same initial weights.
+    Two methods with the same seed use the same images in the same order and the same initial weights.
 
     Args:
         first: seed to values of the metric.
@@ -152,7 +152,7 @@ class Ranks:
 
     Attributes:
         mean: method to mean rank, the best first.
-        data: the data sets; every method was measured on all of them.
+        data: the data sets; every method has a value on all of them.
         p: p-value of Friedman's test that all methods are equal; None if all values are equal on each data set.
         critical_difference: mean ranks that differ by more differ significantly.
         groups: the longest runs of methods, from best to worst, without a significant difference between any two.

@@ -77,8 +77,8 @@ def study(
     Args:
         definition: the study file.
         out: folder of the results; existing results are kept.
-        budget: time limit such as ``25m``. A run starts only if it should end in time; at the limit, running ones are
-            interrupted.
+        budget: time limit such as ``25m``. A run starts only if it is expected to end in time; at the limit, active
+            runs are interrupted.
         where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that meet all are executed.
         data_root: folder of the manifests; default: the environment variable ``AUXFACE_DATA``, else the folder of the
             study file.
@@ -86,7 +86,7 @@ def study(
             the start, since two processes of one thread train faster than one process of two threads.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         keep_models: keep the folder of each run, with its model, in ``out/runs``.
-        retry_failed: execute failed runs again.
+        retry_failed: repeat failed runs.
         log: called with one line of text for every run that ends.
 
     Raises:

@@ -1,6 +1,6 @@
 """Reduce the training split of a manifest: use fewer labels, or fewer rows of some group levels.
 
-Validation and test rows are never changed. Which rows are kept depends on the keys of the rows, and for labels on the
+Validation and test rows are never changed. Which rows are kept depends on the keys of the rows and, for labels, on the
 seed of the run, so every machine keeps the same ones. A smaller fraction is a subset of a larger one.
 
 Example:
@@ -27,15 +27,15 @@ _CANDIDATES = 32
 def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Manifest:
     """Return the manifest with the labels of a task in only a fraction of the training rows.
 
-    The rows stay, so that an auxiliary objective can use their images. The subset is stratified: each class of a class
-    or binary label, and each tenth of the range of an ordinal label, keeps the same fraction and at least one row. The
-    subset of a multilabel task has nearly the frequency of each attribute that all rows have (:func:`_balanced_order`).
+    The rows are kept, so that an auxiliary objective can use their images. The subset is stratified: each class of a
+    class or binary label, and each tenth of the range of an ordinal label, keeps the same fraction and at least one
+    row. For a multilabel task, the subset has nearly the attribute frequencies of all rows (:func:`_balanced_order`).
 
     Args:
         manifest: the manifest.
         task: the label.
         fraction: fraction of the labeled training rows that keep their label, above 0.
-        seed: seed of the run; other seeds keep other rows.
+        seed: seed of the run; different seeds keep different rows.
     """
     if fraction == 1:
         return manifest

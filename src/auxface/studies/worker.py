@@ -61,13 +61,13 @@ class RunJob:
 class SharedChoices:
     """Choices that replace ``auto`` in the recipes of all runs of a study; they are measured once and stored.
 
-    Precision and threads are equal in all runs. Attention kernel and memory format are equal in all runs with the same
-    encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored choices.
+    All runs use the same precision and threads. Attention kernel and memory format are the same in all runs with the
+    same encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored choices.
 
     Args:
         out: folder of the results, for ``measured_choices.json``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        jobs: runs at a time; several divide the cores, so their number of threads is not measured.
+        jobs: runs at a time; with several, the cores are divided among them and the number of threads is not measured.
     """
 
     def __init__(self, out: Path, device: str, jobs: int) -> None:

@@ -1,4 +1,4 @@
-"""Local texture descriptors on batches of gray images: exact, fast, and dependent only on torch.
+"""Local texture descriptors on batches of gray images: exact, fast, and with no dependency except torch.
 
 Example:
     >>> import numpy as np

@@ -4,7 +4,7 @@ Ojala, Pietikäinen and Mäenpää, "Multiresolution gray-scale and rotation inv
 binary patterns", IEEE TPAMI 24(7), 2002; ``nri_uniform``: Ahonen, Hadid and Pietikäinen, "Face description with local
 binary patterns", IEEE TPAMI 28(12), 2006.
 
-This file computes any circle in exact arithmetic. The common circle of 8 samples at radius 1 has kernels of its own in
+This file computes any circle in exact arithmetic. The common circle of 8 samples at radius 1 has separate kernels in
 :mod:`auxface.texture.local_binary_pattern_square`.
 """
 

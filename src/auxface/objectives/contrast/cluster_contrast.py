@@ -33,7 +33,7 @@ def several_processes() -> bool:
 def gather_rows(rows: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of the processes, on every process.
 
-    Gradients go back to the process that a row comes from: each process gets the sum of the gradients that the losses
+    Gradients are returned to the process of each row: each process gets the sum of the gradients that the losses
     of all processes have with respect to its rows. Where every process computes the same loss, and gradients of weights
     are averaged over the processes (as DistributedDataParallel does), the weights get the gradient that one process
     with all the rows would give them.

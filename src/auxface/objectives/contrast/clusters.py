@@ -1,4 +1,4 @@
-"""Clusters of the training images from labels or features, and the information that they hold about the tasks."""
+"""Clusters of the training images from labels or features, and their mutual information with the tasks."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
             where they are named.
 
     Raises:
-        InputError: a name is unknown or is that of a learned label, or no label is left.
+        InputError: a name is unknown or names a learned label, or no label is left.
     """
     learned = {column for task in tasks for column in _columns(manifest, task.name)} | {task.name for task in tasks}
     offered = {
@@ -58,7 +58,7 @@ def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
         k: number of labels; all labels where there are fewer.
 
     Returns:
-        The clusters, int64 [N], and the names of the labels. A row with an unknown value is a cluster of its own.
+        The clusters, int64 [N], and the names of the labels. A row with an unknown value forms its own cluster.
     """
     entropies = {name: entropy(pd.factorize(column)[0][column.notna()]) for name, column in labels.items()}
     names = sorted(entropies, key=lambda name: -entropies[name])[:k]

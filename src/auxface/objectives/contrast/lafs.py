@@ -1,8 +1,9 @@
 """LAFS, self-distillation on landmarks (Sun et al., CVPR 2024; Part fViT, Sun and Tzimiropoulos, BMVC 2022).
 
-A face is a set of patches around landmarks. A global view holds the patches of all landmarks, a local view those of a
-few. A student encodes all views, a teacher, the moving average of the student, the global ones; for each global view,
-the student must give every other view the same distribution over prototypes (DINO, Caron et al., 2021).
+A face is represented by patches around landmarks. A global view contains the patches of all landmarks, a local view
+those of a few. A student encodes all views; a teacher, the moving average of the student, encodes the global views. For
+each global view, the student must give every other view the same distribution over prototypes (DINO, Caron et al.,
+2021).
 
     p = softmax((teacher - center) / teacher_temperature)      q = softmax(student / student_temperature)
     loss = mean over pairs of different views of -sum p log q
@@ -47,7 +48,7 @@ _COLLAPSED, _EQUAL = 0.02, 0.01
 
 
 class LAFS(Objective):
-    """The landmark auxiliary; its head, teacher and center take no part in predictions.
+    """The landmark auxiliary; its head, teacher and center are not used for predictions.
 
     The exported encoder is the student's.
 
@@ -291,7 +292,7 @@ def sample_patches(images: Tensor, points: Tensor, side: int) -> Tensor:
     """Cut a square patch around each point, with bilinear interpolation, [B, N, 3, side, side].
 
     Args:
-        images: float [B, 3, H, W]; a position outside has the value of the nearest pixel.
+        images: float [B, 3, H, W]; positions outside have the value of the nearest pixel.
         points: float [B, N, 2], x and y in pixels.
         side: side of a patch in pixels.
     """
@@ -321,7 +322,7 @@ def read_points(path: Path, images: list[str], grid: tuple[int, int]) -> Tensor:
         grid: the encoder's grid.
 
     Raises:
-        InputError: the file is not such a table, or lacks an image.
+        InputError: the file is not a table with these columns, or lacks an image.
     """
     # Imports pandas, which inference does not need.
     import pandas as pd

@@ -1,7 +1,7 @@
 """NT-Xent, the contrastive auxiliary of SimCLR (Chen et al., 2020): the two views of an image get similar features.
 
-Each view is compared with all other views of a step, on all processes, whether its image has labels or not. Beside
-metric learning this is the self-supervised part of Seo et al. (arXiv 2304.07449) on faces.
+Each view is compared with all other views of a step, on all processes, whether its image has labels or not. Combined
+with metric learning, this is the self-supervised part of Seo et al. (arXiv 2304.07449), applied to faces.
 """
 
 import torch
@@ -50,7 +50,7 @@ class NTXent(Objective):
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Compute the normalized temperature-scaled cross-entropy of 2N views, each against the 2N - 1 others.
 
-    It is the supervised contrastive loss in which each image is a class of its own.
+    It is the supervised contrastive loss in which each image forms its own class.
 
     Args:
         first: [N, d], embeddings of one view, of any length.

@@ -73,8 +73,8 @@ class Learnable:
         r2: explained variance on held-out faces, over the mean of the fitted faces at the same position; 1 is perfect,
             0 no better than that mean, nan if the target is the same in all scored faces. Bits and histograms are
             scored as probabilities.
-        faces: number of faces fitted, penalty selection included.
-        held_out: number of faces scored.
+        faces: number of faces for fitting, including those that select the penalty.
+        held_out: number of faces for scoring.
     """
 
     target: Target

@@ -1,6 +1,6 @@
 """The masked autoencoder: reconstruct masked patches (SSAT, Das et al., 2023; L-SSAT, arXiv 2409.19582).
 
-Patches of the primary view, or of its texture map, are masked; the encoder gets the rest; a light decoder predicts
+Patches of the primary view, or of its texture map, are masked; the encoder receives the rest; a light decoder predicts
 targets of the masked patches. Targets come from the clean view.
 
 A useful reconstruction is better than the best constant prediction. The constant is the mean target of training faces
@@ -128,7 +128,7 @@ class Reconstructed:
 class Reconstruction(Objective):
     """The auxiliary that reconstructs masked patches.
 
-    The loss is that of masked patches only. Several targets share one decoder; their losses are averaged by weight.
+    The loss covers only masked patches. Several targets share one decoder; their losses are averaged by weight.
 
     Args:
         options: the recipe section.
@@ -190,8 +190,8 @@ class Reconstruction(Objective):
     def before_training(self, training: TrainingSet) -> None:
         """Fit the constant predictions with which skill is measured, to augmented and to plain training images.
 
-        The predictions of texture targets are added to these constants, so that the decoder only learns deviations
-        from them. Otherwise hundreds of steps would teach the decoder the mean of each place alone, with gradients far
+        The predictions of texture targets are added to these constants, so that the decoder only learns deviations from
+        them. Otherwise the decoder would spend hundreds of steps on learning the mean of each place, with gradients far
         larger than those of anything that the encoder can learn. RGB keeps the published decoder.
         """
         if training.augmented is not None and training.plain is not None:
