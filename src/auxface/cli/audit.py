@@ -251,6 +251,7 @@ def _cell(estimate: "Estimate | None") -> str:
 
 def _widest(audited: "TaskAudit") -> str | None:
     from auxface.evaluation.groups import CROSS
+    from auxface.evaluation.report.wording import format_difference, gap_significance
 
     metric = audited.decision_metric
     known = [
@@ -265,9 +266,7 @@ def _widest(audited: "TaskAudit") -> str | None:
         return None
     value, group, gap = max(known, key=lambda item: item[0])
     more = gap.more or {}
-    chance = more.get("by_chance_of_all", more.get("by_chance"))
-    limit = f"; expected under equal performance: up to {chance:.3f}" if isinstance(chance, float) else ""
-    return (
-        f"widest gap in {metric.replace('_', ' ')} {value:.3f} ({group}: best {more['best']}, worst {more['worst']}"
-        f"{limit})"
+    significance, size = gap_significance(metric, gap), format_difference(metric, value, signed=False)
+    return f"widest gap in {metric.replace('_', ' ')} {size} ({group}: best {more['best']}, worst {more['worst']})" + (
+        f"; {significance}" if significance else ""
     )

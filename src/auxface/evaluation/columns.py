@@ -154,7 +154,7 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         chosen["cluster"] = _clusters(frame[named[columns.cluster_column]])
     elif not has_our_names(names, columns):
         _find_clusters(frame, chosen, found)
-    notes = [] if not found.said else [f"Recognized: {', '.join(found.said)}."]
+    notes = [*([f"Recognized: {', '.join(found.said)}."] if found.said else []), *found.notes]
     skipped = [name for name in names if name not in found.renamed and name not in named.values()]
     return chosen, notes + unused_note([name for name in skipped if name not in found.used])
 
@@ -167,11 +167,12 @@ def unused_note(names: Sequence[str]) -> list[str]:
 
 @dataclass
 class _Found:
-    """Columns by their new name, a text on the recognized ones, and other columns that were used."""
+    """Columns by their new name, a text on the recognized ones, other columns that were used, and notes."""
 
     renamed: dict[str, str]
     said: list[str]
     used: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
 
 def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> None:
@@ -244,9 +245,18 @@ def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
         column = frame[name]
         numbers = to_numbers(column)
         whole = numbers is None or bool((numbers.dropna() % 1 == 0).all())
-        if whole and 2 <= column.nunique() <= _MOST_LEVELS:
+        levels = int(column.nunique())
+        if whole and 2 <= levels <= _MOST_LEVELS:
             groups.append(name)
             found.renamed[name] = f"group.{name}"
+            continue
+        why = (
+            "its numbers are not whole"
+            if not whole
+            else f"it has {levels:,} levels, and at most {_MOST_LEVELS} are recognized"
+        )
+        why = f"it has only {levels} level" if levels == 1 else "it is empty" if not levels else why
+        found.notes.append(f"Column '{name}' was not used as a group: {why}. To use it: --group {shlex.quote(name)}.")
     if groups:
         found.said.append("groups " + ", ".join(f"'{name}'" for name in groups))
 

@@ -163,8 +163,10 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
         fits = [key for key in at if rest == key or rest.startswith(f"{key}.")]
         if not fits:
             key, known = rest.split(".")[0], list(map(str, at))
+            below = path[: -len(rest)].rstrip(".")
             raise InputError(
-                f"{where} has no '{key}' in '{path}'{nearest(key, known)}; available: {', '.join(known[:15])}"
+                f"--fail-if: {where} has no key '{key}'{f' below {below!r}' if below else ''}{nearest(key, known)}; "
+                f"expected one of {', '.join(known[:15])}"
             )
         key = max(fits, key=len)
         parent, at, rest = at, at[key], rest[len(key) + 1 :]

@@ -67,12 +67,13 @@ def infer_tasks(
         if str(name).startswith(("score.", "true.", "predicted.")):
             numbers = to_numbers(frame[name])
             found.frame[name] = frame[name] if numbers is None else numbers
+            found.notes += [] if numbers is None else _percent_note(str(name), frame[name])
     attributes: dict[str, list[str]] = {}
     for truth in truths:
         own = [score.removeprefix(f"{truth}.") for score in scores if _owner(score, truths) == truth]
         if own or f"predicted.{truth}" in frame.columns or (truth in scores and "." not in truth):
-            task = _Columns(truth, own, kind, positive, where)
-            found.tasks += (task.infer(found),)
+            found.tasks += (_Columns(truth, own, kind, positive, where).infer(found),)
+            _check_kind(found.tasks[-1], kind, own, where)
         elif truth in scores:
             name, attribute = truth.split(".", 1)
             attributes.setdefault(name, []).append(attribute)
@@ -84,6 +85,26 @@ def infer_tasks(
     for name, classes in attributes.items():
         found.tasks += (ScoredTask(name, "multilabel", tuple(classes), dict.fromkeys(classes, 0.5), ASSUMED),)
     return found
+
+
+def _check_kind(task: ScoredTask, kind: str | None, scored: list[str], where: str) -> None:
+    """Refuse a kind that the columns of the table cannot have."""
+    name = task.name
+    if kind == "ordinal" and task.kind != "ordinal":
+        raise TableError(
+            f"{where}: --kind ordinal needs predicted numbers in one column (predicted.{name}, or --predicted COLUMN), "
+            f"but 'score.{name}.{scored[0]}' is the score of a class; remove --kind"
+        )
+    if kind == "verification" and scored:
+        raise TableError(
+            f"{where}: --kind verification needs one column of similarities (score.{name}, or --score COLUMN), but "
+            f"'score.{name}.{scored[0]}' is the score of a class; remove --kind, or name the column with --true and "
+            "--score"
+        )
+    if kind in ("class", "binary") and task.kind == "ordinal":
+        raise TableError(
+            f"{where}: --kind {kind} cannot be applied to the numbers in 'predicted.{name}'; remove --kind"
+        )
 
 
 def to_numbers(column: pd.Series) -> pd.Series | None:
@@ -111,6 +132,20 @@ def to_numbers(column: pd.Series) -> pd.Series | None:
     if numbers.isna().any() or not len(numbers):
         return None
     return (numbers / np.where(percent, 100, 1)).reindex(column.index)
+
+
+def _percent_note(name: str, column: pd.Series) -> list[str]:
+    """Return a note if only some values of a column of numbers have a percent sign."""
+    texts = column.dropna().map(lambda value: isinstance(value, str) and value.strip().endswith("%"))
+    count = int(texts.sum())
+    if not 0 < count < len(texts):
+        return []
+    first = column.dropna()[texts].iloc[0]
+    verbs = ("has", "is") if count == 1 else ("have", "are")
+    return [
+        f"Column '{name}': {count:,} of {len(texts):,} values {verbs[0]} a percent sign, such as '{first.strip()}', "
+        f"and {verbs[1]} divided by 100; the others are used as they are."
+    ]
 
 
 def _owner(score: str, truths: list[str]) -> str:

@@ -37,6 +37,7 @@ EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of t
 _TEXTS = {"dataset", "method", "source", "video", "corruption", "severity"}
 _SEPARATORS = (",", ";", "\t", "|")
 _OPEN: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_EXCEL, _UTF16 = {".xlsx", ".xlsm"}, (b"\xff\xfe", b"\xfe\xff")
 _UNREADABLE = (
     pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, OSError, UnicodeError, ValueError, EOFError,
     OverflowError, KeyError, RecursionError, csv.Error, lzma.LZMAError, zipfile.BadZipFile,
@@ -75,11 +76,13 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
         raise TableError(f"{path}: no such file; {EXPECTED}")
     try:
         with path.open("rb") as file:
-            start = file.read(6)
+            start = file.read(512)
         if start.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
             return _read_parquet(path, used, parse)
         if start.startswith(b"PK\x03\x04"):
             return _read_excel(path, used)
+        if path.suffix.lower() in _EXCEL and b"\0" in start and not start.startswith(_UTF16):
+            raise TableError(f"{path}: not an Excel file, or damaged (its first bytes are {start[:4]!r}); {EXPECTED}")
         for magic, opened in _OPEN.items():
             if start.startswith(magic):
                 with opened(path) as file:

@@ -107,8 +107,12 @@ def _cell(estimate: Estimate | None) -> tuple[str, str]:
         return "–", f"not measurable: {estimate.why}"
     span = estimate.why or ""
     if estimate.low is not None and estimate.high is not None:
-        span = f"{estimate.low:.3f} to {estimate.high:.3f}"
-    return f"{estimate.value:.3f}", f"{span}; n {estimate.n:,}, {estimate.clusters:,} people"
+        span = _with_minus(f"{estimate.low:.3f} to {estimate.high:.3f}")
+    return _with_minus(f"{estimate.value:.3f}"), f"{span}; n {estimate.n:,}, {estimate.clusters:,} people"
+
+
+def _with_minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def _opening(
@@ -130,7 +134,7 @@ def _opening(
             verdict = f"{model} has the lower AUC"
         else:
             verdict = "No significant difference"
-        value = "–" if each.value is None else f"{each.value:+.3f}"
+        value = "–" if each.value is None else _with_minus(f"{each.value:+.3f}")
         text = f"AUC of {model} minus that of {name}: {verdict}. {_cell(each)[1]}."
         found.append((f"Is it better than {name}?", value, text))
     if "fmr" in figures.estimates:

@@ -75,9 +75,12 @@ def training_curves(curves: Curves, models: Sequence[str], omitted: Collection[s
     names = [*models, *(name for name in curves if name not in models)]
     series = [column for column in _columns(curves) if column not in omitted]
     panels = []
+    drawn: list[list[Line]] = []
     for column in sorted(series, key=lambda item: (not item.startswith("val."), series.index(item))):
         lines = _lines(column, curves, names)
-        if lines:
+        # With a single task, its loss is the whole loss.
+        if lines and lines not in drawn:
+            drawn.append(lines)
             metric = column.removeprefix("val.")
             title = f"{'validation ' if column.startswith('val.') else ''}{_words(metric).replace('.', ': ')}"
             percent = column.startswith("val.") and metric in METRICS and METRICS[metric].percent
