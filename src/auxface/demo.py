@@ -17,13 +17,13 @@ from pathlib import Path
 
 from auxface import evaluation
 from auxface.atomic import atomic_file
-from auxface.child_process import begin_child
 from auxface.data.prepare.prepare import prepare
 from auxface.device import free_cores, resolve_device
 from auxface.inference.evaluate import evaluate
 from auxface.model.directory import read_config
 from auxface.output_folder import begin_growing, check_output_folder, end_growing
 from auxface.progress import progress_bar, progress_steps
+from auxface.studies.worker import begin_child
 from auxface.training.train import train
 
 RECIPES = ("supervised", "ssat", "l_ssat")

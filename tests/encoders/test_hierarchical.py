@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from auxface.encoders import build_encoder, random_mask
-from auxface.encoders.alignment import find_alignment
 from auxface.encoders.masking import Mask
+from auxface.encoders.patch_alignment import find_alignment
 from auxface.recipe import Encoder
 
 

@@ -154,3 +154,9 @@ def test_weights_that_overflow_are_refused():
     frame = pd.DataFrame({"y": [0, 1] * 20, "p": [0.1, 0.9] * 20, "w": 1e308})
     with pytest.raises(InputError, match="the weights add up to inf"):
         audit(frame, true="y", score="p", weight="w", resamples=20)
+
+
+def test_an_installed_package_without_a_clone_writes_a_page(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr("auxface.provenance._commit", lambda: None)
+    audit(tables / "a.parquet", tmp_path / "x", resamples=50)
+    assert "commit" not in (tmp_path / "x" / "report.html").read_text().partition("Measured on")[2][:300]

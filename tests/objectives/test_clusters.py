@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from auxface.data.manifest import Label, Manifest
 from auxface.errors import InputError
 from auxface.objectives import LearnedTask
-from auxface.objectives.contrast.clusters import (
+from auxface.objectives.contrast.cluster_labels import (
     auxiliary_labels,
     entropy,
     information,

@@ -23,8 +23,8 @@ from auxface.objectives import (
 from auxface.objectives.registry import available, get, register
 from auxface.objectives.resume_only import load_resume_state, resume_state
 from auxface.recipe import AuxiliaryOptions, Encoder, Recipe, TextureInput
-from auxface.recipe.auxiliaries import read_auxiliary
 from auxface.recipe.load import check_recipe
+from auxface.recipe.objectives import read_auxiliary
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
 TASKS = (LearnedTask("emotion", "class", ("happy", "sad")),)

@@ -13,7 +13,7 @@ from auxface.training.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
-from auxface.training.errors import readable_errors
+from auxface.training.run_errors import readable_errors
 
 
 def tensors(value):

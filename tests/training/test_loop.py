@@ -12,9 +12,9 @@ from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, ReconstructionOptions, Target, Train, load_recipe
 from auxface.training import loop
 from auxface.training.data_loader import DataLoader
-from auxface.training.errors import NonFiniteLoss
 from auxface.training.logging import read_log
 from auxface.training.loop import run_training
+from auxface.training.run_errors import NonFiniteLoss
 from auxface.training.selection import Validation
 from auxface.training.train_step import Stepper
 

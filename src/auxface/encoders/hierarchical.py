@@ -2,7 +2,7 @@
 
 The tokens are the positions of the last feature map. A patch is the area of one position: a square whose side is the
 total stride. A hidden patch is replaced by a learned image patch before the model, so that no hidden pixel reaches any
-layer. Tokens of masked images are centered on their patches, see :mod:`auxface.encoders.alignment`.
+layer. Tokens of masked images are centered on their patches, see :mod:`auxface.encoders.patch_alignment`.
 
 Batch-norm statistics of masked and of complete images are separate. In evaluation a batch norm uses the running
 statistics of its training inputs. A joint step encodes complete and masked images, whose features are distributed
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from auxface.encoders.alignment import PatchAlignment, find_alignment
 from auxface.encoders.maskable import Family, Features, MaskableEncoder, register
 from auxface.encoders.masking import Mask
+from auxface.encoders.patch_alignment import PatchAlignment, find_alignment
 from auxface.encoders.timm_model import Refused, create, is_column_shaped, sizes_near
 from auxface.errors import InputError
 from auxface.recipe import Encoder

@@ -32,8 +32,7 @@ from auxface.evaluation.metrics.calibration import (
     fit_temperature,
     reliability_bins,
 )
-from auxface.evaluation.metrics.metric import Metric, MetricInput, mean_over_samples, metric_from_function
-from auxface.evaluation.metrics.verification import (
+from auxface.evaluation.metrics.embeddings import (
     all_pairs,
     pair_similarity,
     recall_at_k,
@@ -41,6 +40,7 @@ from auxface.evaluation.metrics.verification import (
     validation_recall,
     verification_auc,
 )
+from auxface.evaluation.metrics.metric import Metric, MetricInput, mean_over_samples, metric_from_function
 from auxface.evaluation.predictions import (
     LevelThresholds,
     Predictions,

@@ -41,7 +41,7 @@ from auxface.objectives.registry import build_auxiliary, build_primary, check_au
 from auxface.objectives.resume_only import load_resume_state, resume_state
 from auxface.output_folder import added_files
 from auxface.recipe import Recipe
-from auxface.recipe.auxiliaries import RECONSTRUCTION
+from auxface.recipe.objectives import RECONSTRUCTION
 
 # Seeds of the parts; other auxiliaries have one from their name.
 _ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)

@@ -14,7 +14,7 @@ from auxface.errors import InputError
 from auxface.objectives.objective import BuildContext, Objective, PrimaryObjective
 from auxface.plugins import Registry
 from auxface.recipe import AuxiliaryOptions, Recipe
-from auxface.recipe.auxiliaries import UncheckedOptions, read_auxiliary
+from auxface.recipe.objectives import UncheckedOptions, read_auxiliary
 from auxface.recipe.validation import Strict
 
 

@@ -1,16 +1,16 @@
 """The recipe: what can be configured, and how a recipe file becomes a checked recipe."""
 
-from auxface.recipe.auxiliaries import (
+from auxface.recipe.load import load_recipe, recipe_names
+from auxface.recipe.objectives import (
     AuxiliaryOptions,
     ClusterContrastOptions,
     LAFSOptions,
     NTXentOptions,
+    Primary,
     ReconstructionOptions,
     Target,
     TextureInput,
 )
-from auxface.recipe.load import load_recipe, recipe_names
-from auxface.recipe.primary import Primary
 from auxface.recipe.schema import Balance, Recipe, Scheme, TaskOptions
 from auxface.recipe.sections import Clips, Encoder, SelfBlend, Train
 

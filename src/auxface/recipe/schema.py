@@ -21,14 +21,14 @@ from pydantic import (
     model_validator,
 )
 
-from auxface.recipe.auxiliaries import (
+from auxface.recipe.objectives import (
     RECONSTRUCTION,
     AuxiliaryOptions,
+    Primary,
     ReconstructionOptions,
     TextureInput,
     read_auxiliary,
 )
-from auxface.recipe.primary import Primary
 from auxface.recipe.sections import Clips, Encoder, Train
 from auxface.recipe.validation import Fraction, Positive, Strict
 

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 
 from auxface.atomic import atomic_file
-from auxface.child_process import begin_child
 from auxface.data.manifest import read_manifest
 from auxface.device import resolve_device
 from auxface.errors import InputError
@@ -209,3 +209,23 @@ def _peak_memory_gib() -> float:
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def begin_child(log: Path) -> None:
+    """Append the output of this process to a file, and end this process when its parent ends.
+
+    Without it, a killed parent would leave running processes.
+
+    Args:
+        log: text file for standard output and standard error; its folder exists.
+    """
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _exit_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -30,7 +30,6 @@ from auxface.training.checkpoint import (
 )
 from auxface.training.data_loader import DataLoader
 from auxface.training.distributed import make_accelerator, mean_over_processes, prepare
-from auxface.training.errors import non_finite_loss, readable_errors
 from auxface.training.fsdp import (
     full_model,
     full_state_dict,
@@ -43,6 +42,7 @@ from auxface.training.fsdp import (
 from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
 from auxface.training.performance import configure_blocks, torch_threads
+from auxface.training.run_errors import non_finite_loss, readable_errors
 from auxface.training.selection import Validation, is_better, mean_skill, validate
 from auxface.training.train_step import Stepper
 

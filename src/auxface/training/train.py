@@ -53,11 +53,11 @@ from auxface.training.checkpoint import (
 )
 from auxface.training.distributed import is_restart, make_accelerator, resolve_precision
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
-from auxface.training.errors import readable_errors
 from auxface.training.logging import read_entries
 from auxface.training.loop import run_training
 from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
+from auxface.training.run_errors import readable_errors
 from auxface.training.training_summary import effect_warnings
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
 

@@ -1,5 +1,6 @@
 """The content of the page for one task, arranged from the results of an audit."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,6 @@ from auxface.evaluation.report.corruption_panels import (
     corruption_summary,
     reliability_diagram,
 )
-from auxface.evaluation.report.cost_panel import CostPanel, cost_panel
 from auxface.evaluation.report.group_panels import (
     TRADE_HEADINGS,
     Confusion,
@@ -32,8 +32,8 @@ from auxface.evaluation.report.group_panels import (
 )
 from auxface.evaluation.report.opening import Sentence, best_model, opening_sentences
 from auxface.evaluation.report.property_panels import SegmentPanel, file_sentences, segment_panels
-from auxface.evaluation.report.wording import Cell, comparison_sentence, interval_text, metric_cell, words
-from auxface.evaluation.results import Audit, TaskAudit
+from auxface.evaluation.report.wording import Cell, comparison_sentence, interval_text, metric_cell, value_cell, words
+from auxface.evaluation.results import Audit, CostPoint, TaskAudit
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,27 @@ class MissingRow:
     metric: str
     measured: str
     counted: str
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """A model at one prevalence: its precision, and per cost of a miss its cost and its cheapest threshold."""
+
+    place: int
+    model: str
+    prevalence: str
+    precision: Cell
+    costs: tuple[tuple[Cell, Cell], ...]
+
+
+@dataclass(frozen=True)
+class CostPanel:
+    """The table, the headings of its costs, and the curves of all models as JSON for the sliders."""
+
+    miss_costs: tuple[str, ...]
+    with_cheapest: bool
+    rows: tuple[CostRow, ...]
+    data: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +143,7 @@ def task_view(audit: Audit, task: str) -> TaskView:
         point_headings=[METRICS[name].title for name in point_metrics(found)],
         trades=trade_rows(found, places),
         trade_headings=list(TRADE_HEADINGS),
-        costs=cost_panel(found, places),
+        costs=_cost_panel(found, places),
         segments=segment_panels(found),
         files=file_sentences(found),
         missing=_missing(audit, found, places),
@@ -193,3 +214,38 @@ def _missing(audit: Audit, found: Mapping[str, TaskAudit], places: Sequence[str]
         counted = "" if metric is None else format_value(metric, audited.counted_as_errors[metric].value)
         rows.append(MissingRow(places.index(model), model, reasons, title, measured, counted))
     return rows
+
+
+def _cost_panel(found: Mapping[str, TaskAudit], places: Sequence[str]) -> CostPanel | None:
+    """Return the panel of a task; None if no model has rates of two classes."""
+    measured = {model: audited for model, audited in found.items() if audited.prevalence}
+    if not measured:
+        return None
+    first = next(iter(next(iter(measured.values())).prevalence.values()))
+    rows = [
+        CostRow(
+            places.index(model),
+            model,
+            f"{100 * prevalence:g}%",
+            metric_cell("precision", at.precision),
+            tuple((value_cell(cost), _cheapest(at.cheapest.get(miss))) for miss, cost in at.costs.items()),
+        )
+        for model, audited in measured.items()
+        for prevalence, at in audited.prevalence.items()
+    ]
+    data = []
+    for model, audited in measured.items():
+        rates = [audited.overall[name].value for name in ("true_positive_rate", "false_positive_rate")]
+        curve = [list(point.to_dict().values()) for point in audited.cost_curve]
+        data.append({"model": model, "rates": rates, "curve": curve})
+    return CostPanel(tuple(f"{miss:g}" for miss in first.costs), bool(first.cheapest), tuple(rows), json.dumps(data))
+
+
+def _cheapest(point: CostPoint | None) -> Cell:
+    if point is None:
+        return Cell("–", "", None)
+    rates = [
+        f"{name} {format_value('true_positive_rate', rate)}"
+        for name, rate in (("TPR", point.true_positive_rate), ("FPR", point.false_positive_rate))
+    ]
+    return Cell(f"{point.threshold:.3f}", ", ".join(rates), None)

@@ -108,7 +108,7 @@ class ClusterContrast(Objective):
         if self.options.clusters == "kmeans":
             self._set_clusters(torch.arange(len(training.manifest.table)))
         else:
-            from auxface.objectives.contrast.clusters import auxiliary_labels, top_k_entropy
+            from auxface.objectives.contrast.cluster_labels import auxiliary_labels, top_k_entropy
 
             labels = auxiliary_labels(training.manifest, self.tasks, self.options.labels)
             numbers, _ = top_k_entropy(labels, self.options.top_k)
@@ -117,7 +117,7 @@ class ClusterContrast(Objective):
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
         """Run k-means again every ``every`` epochs."""
         if self.options.clusters == "kmeans" and epoch and epoch % self.options.every == 0:
-            from auxface.objectives.contrast.clusters import kmeans_clusters
+            from auxface.objectives.contrast.cluster_labels import kmeans_clusters
 
             features = training.features()
             numbers = torch.from_numpy(kmeans_clusters(features.numpy(), self.options.n_clusters, epoch))
@@ -154,7 +154,7 @@ class ClusterContrast(Objective):
         if self.clusters is None or self.training_set is None:
             return {}
         if self._report is None:
-            from auxface.objectives.contrast.clusters import information_report
+            from auxface.objectives.contrast.cluster_labels import information_report
 
             self._report = information_report(self.clusters.numpy(), self.training_set.manifest, self.tasks)
         return self._report

@@ -32,7 +32,7 @@ from auxface.objectives.reconstruction.decoder import Decoder, decoder_size
 from auxface.objectives.reconstruction.targets import PatchTarget, patches_at, target_loss
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import ReconstructionOptions, Target, TextureInput
-from auxface.recipe.auxiliaries import RECONSTRUCTION
+from auxface.recipe.objectives import RECONSTRUCTION
 
 _SMALLEST, _RAREST = 1e-6, 1e-4
 _VALIDATION_BATCH, _VALIDATION_IMAGES = 64, 256
