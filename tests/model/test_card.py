@@ -33,3 +33,11 @@ def test_a_card_names_the_sampled_clips():
     cut = config.model_copy(update={"crop": {"clip": {"length": 4, "stride": 2}}})
     assert "Clips of 4 frames with a stride of 2" in model_card(cut)
     assert "used as they are" in model_card(cut)
+
+
+def test_a_card_names_the_spectrograms_of_music():
+    recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4))
+    config = JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]).default_config()
+    heard = config.model_copy(update={"crop": {"spectrogram": {"seconds": 4.0, "rate": 16000}}})
+    expected = "Log-mel images of excerpts of music, 16 by 16 pixels: seconds 4.0, rate 16000."
+    assert expected in model_card(heard)

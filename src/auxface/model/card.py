@@ -31,7 +31,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     encoder = recipe.encoder
     lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
-    lines += [f"{_clips(config)}RGB faces, {encoder.image_size} by {encoder.image_size} pixels, {_crop(config)}."]
+    lines += [f"{_clips(config)}{_images(config)}."]
     if encoder.evaluation_crop < 1:
         lines += [f"Input: the central square of each image, {encoder.evaluation_crop:g} times the shorter side."]
     lines += ["", "## Training", ""]
@@ -215,11 +215,15 @@ def _clips(config: ModelConfig) -> str:
     return f"Clips of {frames} frames with a stride of {stride}, at most {chosen.per_video} per video. "
 
 
-def _crop(config: ModelConfig) -> str:
+def _images(config: ModelConfig) -> str:
+    size = f"{config.recipe.encoder.image_size} by {config.recipe.encoder.image_size} pixels"
+    sound = (config.crop or {}).get("spectrogram")
+    if isinstance(sound, dict):
+        return f"Log-mel images of excerpts of music, {size}: " + ", ".join(f"{key} {sound[key]}" for key in sound)
     cut = {key: value for key, value in (config.crop or {}).items() if key != "clip"}
     if not cut:
-        return "used as they are (already cropped)"
-    return "cropped with " + ", ".join(f"{key} {value}" for key, value in cut.items())
+        return f"RGB faces, {size}, used as they are (already cropped)"
+    return f"RGB faces, {size}, cropped with " + ", ".join(f"{key} {value}" for key, value in cut.items())
 
 
 def _classes(task: TaskRecord) -> str:
