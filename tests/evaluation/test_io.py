@@ -19,6 +19,7 @@ from auxface.evaluation import (
     ScoredTask,
     TableError,
     audit_tables,
+    parquet_tables,
     read_predictions,
     table_files,
     write_predictions,
@@ -181,7 +182,7 @@ def test_invalid_headers_are_refused(tmp_path, header):
 
 def test_too_large_a_table_is_refused_before_it_is_read(tmp_path, monkeypatch):
     write_predictions(forged_predictions(n=4000), tmp_path / "t.parquet")
-    monkeypatch.setattr(table_files, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(parquet_tables, "MOST_BYTES", 100_000)
     with pytest.raises(TableError, match="4,000 rows would take"):
         read_predictions(tmp_path / "t.parquet")
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,12 @@ def test_plot_table_and_json_agree(predictor, clip):
         found.scores[0]["forged"][0, 0], abs=1e-5
     )
     assert len(found.plot().axes) == 3
+
+
+def test_dollar_signs_in_a_plot_are_plain_text(predictor, clip, tmp_path):
+    found = replace(predict_video(predictor, clip), reason=r"$\nothing$ of '$x.mp4'")
+    found.plot().savefig(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
 def moving(path, faces, seconds, size=320):

@@ -13,7 +13,7 @@ Example::
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +25,9 @@ import pyarrow.parquet as pq
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.errors import InputError
+from auxface.evaluation.parquet_tables import MOST_BYTES, decode_dictionaries, read_parquet
+from auxface.evaluation.predictions import TableError
+from auxface.evaluation.table_files import escape_formulas, restore_formulas
 
 LabelKind = Literal["class", "binary", "multilabel", "ordinal", "identity"]
 Split = Literal["train", "val", "test"]
@@ -147,7 +150,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         with atomic_file(path.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(header(manifest), indent=1) + "\n")
         with atomic_file(path) as temporary:
-            manifest.table.to_csv(temporary, index=False)
+            escape_formulas(manifest.table).to_csv(temporary, index=False)
     else:
         raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
 
@@ -244,6 +247,12 @@ def _check_cells(table: pd.DataFrame, name: str) -> None:
 def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> None:
     if what.kind not in get_args(LabelKind):
         raise InputError(f"{name}: label '{label}' has kind '{what.kind}'; expected {', '.join(get_args(LabelKind))}")
+    count = len(what.classes)
+    if not {"binary": count == 2, "ordinal": count == 0, "identity": count == 0}.get(what.kind, count >= 1):
+        raise InputError(
+            f"{name}: label '{label}' is {what.kind} and has {count} classes; expected two for binary, at "
+            "least one for class and multilabel, and none for ordinal and identity"
+        )
     if len(set(what.classes)) != len(what.classes):
         raise InputError(f"{name}: label '{label}' lists a class twice")
     if what.kind == "class":
@@ -264,6 +273,13 @@ def _check_label(table: pd.DataFrame, label: str, what: Label, name: str) -> Non
                 )
     if what.kind == "ordinal" and not pd.api.types.is_numeric_dtype(table[label]):
         raise InputError(f"{name}: label '{label}' is ordinal, but its column is not numeric")
+    if what.kind == "ordinal":
+        infinite = np.isinf(table[label].to_numpy(dtype=np.float64, na_value=np.nan))
+        if infinite.any():
+            raise InputError(
+                f"{name}: row {int(infinite.argmax()) + 1} has {label} '{table[label].iloc[int(infinite.argmax())]}'; "
+                "expected a finite number or an empty cell"
+            )
 
 
 def _check_sources(table: pd.DataFrame, name: str) -> None:
@@ -290,19 +306,40 @@ def sources_in_several_splits(table: pd.DataFrame) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, Any]:
     try:
-        count = pq.read_metadata(path).num_rows
-        if count > MAX_ROWS:
-            raise InputError(f"{path}: the manifest has {count} rows; at most {MAX_ROWS} are read")
-        table = pq.read_table(path)
+        count, schema = pq.read_metadata(path).num_rows, pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    text = (table.schema.metadata or {}).get(b"auxface")
+        raise InputError(f"{path}: not a readable Parquet file ({_first_line(error)})") from None
+    if count > MAX_ROWS:
+        raise InputError(f"{path}: the manifest has {count} rows; at most {MAX_ROWS} are read")
+    text = (schema.metadata or {}).get(b"auxface")
     if text is None:
         raise InputError(f"{path}: the header 'auxface' is missing; write a manifest with 'auxface prepare table'")
     try:
-        return table.to_pandas(), json.loads(text)
-    except (ValueError, RecursionError, pa.ArrowException):
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: the manifest's header is not valid JSON") from None
+    labels, groups, _ = _parse_header(raw, path)
+    declared = _declared_columns(labels, groups)
+    names = [name for name in schema.names if name in declared]
+    for name, kind in zip(schema.names, schema.types):
+        nested = pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        if name in declared and nested:
+            raise InputError(f"{path}: column '{name}' holds {kind} values; expected text or numbers")
+    try:
+        table = decode_dictionaries(read_parquet(path, names), path)
+        return table.to_pandas(), raw
+    except TableError as error:
+        raise InputError(str(error)) from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({_first_line(error)})") from None
+
+
+def _declared_columns(labels: Mapping[str, Label], groups: Sequence[str]) -> set[str]:
+    return {*COLUMNS, *groups, *(column for name, what in labels.items() for column in what.columns(name))}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
@@ -314,12 +351,23 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
     except (ValueError, RecursionError, OSError):
         raise InputError(f"{beside}: not valid JSON") from None
     labels, groups, _ = _parse_header(raw, beside)
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path}: {path.stat().st_size} bytes; a CSV manifest has at most {MOST_BYTES}. Use Parquet")
     names = {name for name, what in labels.items() if what.kind in ("class", "identity")} | set(groups)
-    text: Any = dict.fromkeys({"path", "split", "dataset", "source", "video", "method"} | names, str)
+    declared = _declared_columns(labels, groups)
+    texts = _with_escaped({"path", "split", "dataset", "source", "video", "method"} | names)
+    used = _with_escaped(declared)
     try:
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]), raw
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from None
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""], usecols=used.__contains__
+        )  # fmt: skip
+        return restore_formulas(table), raw
+    except (ValueError, OSError, OverflowError, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: not a readable CSV table ({_first_line(error)})") from None
+
+
+def _with_escaped(names: set[str]) -> set[str]:
+    return names | set(escape_formulas(pd.DataFrame(columns=list(names))).columns)
 
 
 def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ...], dict[str, Any] | None]:
@@ -327,11 +375,8 @@ def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ..
         found = repr(raw.get("version"))[:40] if isinstance(raw, dict) else "none"
         raise InputError(f"{path}: the manifest's header has version {found}; expected {VERSION}")
     try:
-        labels = {
-            str(name): Label(what["kind"], tuple(map(str, what.get("classes", ()))))
-            for name, what in raw["labels"].items()
-        }
-        groups = tuple(map(str, raw.get("groups", ())))
+        labels = {name: Label(what["kind"], _names(what.get("classes", []))) for name, what in raw["labels"].items()}
+        groups = tuple(dict.fromkeys(_names(raw.get("groups", []))))
         crop = raw.get("crop")
         if crop is not None and not isinstance(crop, dict):
             raise TypeError
@@ -340,3 +385,9 @@ def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ..
             f"{path}: the header's labels, groups or crop are not in the format that docs/formats.md specifies"
         ) from None
     return labels, groups, crop
+
+
+def _names(listed: Any) -> tuple[str, ...]:
+    if not isinstance(listed, list) or not all(isinstance(name, (str, int)) and name != "" for name in listed):
+        raise TypeError
+    return tuple(map(str, listed))

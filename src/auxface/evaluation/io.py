@@ -22,7 +22,7 @@ from auxface.evaluation.header import dump_header, parse_header, parse_origin, p
 from auxface.evaluation.infer_tasks import infer_tasks
 from auxface.evaluation.predictions import Predictions, ScoredTask, TableError, text_of
 from auxface.evaluation.results import Severity
-from auxface.evaluation.table_files import HEADER, TableFile, read_table
+from auxface.evaluation.table_files import HEADER, TableFile, escape_formulas, read_table
 
 DEFAULT = Columns()
 
@@ -85,7 +85,7 @@ def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) ->
     header = dump_header(predictions).encode()
     if path.suffix.lower() == ".csv":
         put_file(path.with_suffix(".json"), header)
-        put_file(path, predictions.frame.to_csv(index=False).encode())
+        put_file(path, escape_formulas(predictions.frame).to_csv(index=False).encode())
         return
     if path.suffix.lower() != ".parquet":
         raise TableError(f"{path}: the name of a predictions table must end in .parquet or .csv")

@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,12 +25,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auxface.evaluation.parquet_tables import check_repeated, check_size, read_parquet
 from auxface.evaluation.predictions import TableError
 
-# A table that would take more memory is not read.
-MOST_BYTES = 8 * 2**30
 # A small compressed file can hold any number of bytes, which are unpacked in memory.
 _MOST_UNPACKED = 2 * 2**30
+# What Excel and LibreOffice take for a formula, and the same after apostrophes.
+_FORMULA = re.compile(r"'*\s*[=+\-@]")
 # The key of the JSON header in the schema metadata of a Parquet file.
 HEADER = b"auxface"
 EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of these compressed"
@@ -70,7 +72,7 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
         parse: parses the JSON header of a Parquet file, or of a file beside a CSV file.
 
     Raises:
-        TableError: the file is missing, is not a table, repeats a column or would take more than :data:`MOST_BYTES`.
+        TableError: the file is missing, is not a table, repeats a column or would take too much memory.
     """
     if not path.is_file():
         raise TableError(f"{path}: no such file; {EXPECTED}")
@@ -87,7 +89,7 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
             if start.startswith(magic):
                 with opened(path) as file:
                     return _read_text(path, io.BytesIO(_limited(file, path)), used)
-        _check_size(path, 0, 0, path.stat().st_size)
+        check_size(path, 0, 0, path.stat().st_size)
         with path.open("rb") as file:
             found = _read_text(path, file, used)
     except TableError:
@@ -98,6 +100,37 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
     beside = path.with_suffix(".json")
     if beside != path and beside.is_file() and _is_header(beside):
         found.header = parse(beside.read_bytes(), beside)
+    return found
+
+
+def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with an apostrophe before texts that a spreadsheet program would run as a formula.
+
+    Every CSV file that auxface writes for people or other programs is escaped. :func:`restore_formulas` is the inverse.
+    """
+    return _map_texts(table, lambda text: f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text)
+
+
+def restore_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without the apostrophes of :func:`escape_formulas`."""
+    return _map_texts(table, lambda text: text[1:] if text[:1] == "'" and _FORMULA.match(text) else text)
+
+
+def _map_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    def changed(value: object) -> object:
+        return change(value) if isinstance(value, str) else value
+
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
+    made = []
+    for column in columns:
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            made.append(column.cat.rename_categories(list(map(changed, column.cat.categories))))
+        elif pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+            made.append(column)
+        else:
+            made.append(pd.Series(list(map(changed, column)), column.index, dtype=column.dtype))
+    found = pd.concat(made, axis=1) if made else table.copy()
+    found.columns = list(map(changed, table.columns))
     return found
 
 
@@ -124,19 +157,14 @@ def _is_header(path: Path) -> bool:
 
 
 def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
-    file = pq.ParquetFile(path)
-    schema = file.schema_arrow
+    schema = pq.read_schema(path)
     # Lists, such as embeddings, take much memory; a list as a truth or a group is refused later.
     simple = [
         one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
     ]
     stripped = {name.strip(): name for name in simple}
     names = [stripped[name] for name in used(list(stripped))]
-    _check_repeated(path, schema.names, names)
-    _check_size(path, file.metadata.num_rows, len(names), _uncompressed(file.metadata, set(names)))
-    # Text columns repeat few values: as dictionaries, ten million rows take a few hundred megabytes.
-    words = [name for name in names if _is_text(schema.field(name).type)]
-    frame = pq.read_table(path, columns=names, read_dictionary=words).to_pandas()
+    frame = read_parquet(path, names).to_pandas()
     skipped = [name for name in schema.names if name not in names and not name.startswith("__index_level_")]
     frame.columns = [str(name).strip() for name in frame.columns]
     return TableFile(frame, parse((schema.metadata or {}).get(HEADER, b"{}"), path), skipped)
@@ -163,7 +191,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     if given and all(_is_number(name) for name in names):
         raise TableError(f"{path}: the first line holds numbers; expected a header line with column names")
     chosen = used(names)
-    _check_repeated(path, names, chosen)
+    check_repeated(path, names, chosen)
     _check_lengths(path, text, between, len(names))
     if not chosen:
         return TableFile(pd.DataFrame(), {}, names, notes)
@@ -177,7 +205,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     for name in _TEXTS & set(frame.columns):
         if frame[name].isna().any():
             frame[name] = frame[name].cat.add_categories([""]).fillna("")
-    return TableFile(frame, {}, [name for name in names if name and name not in chosen], notes)
+    return TableFile(restore_formulas(frame), {}, [name for name in names if name and name not in chosen], notes)
 
 
 def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
@@ -230,7 +258,7 @@ def _chosen(path: Path, frame: pd.DataFrame, used: Callable[[list[str]], list[st
     frame.columns = [str(name).strip() for name in frame.columns]
     names = list(frame.columns)
     chosen = used(names)
-    _check_repeated(path, names, chosen)
+    check_repeated(path, names, chosen)
     return TableFile(frame[chosen], {}, [name for name in names if name not in chosen], notes)
 
 
@@ -242,38 +270,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _check_repeated(path: Path, names: list[str], chosen: list[str]) -> None:
-    repeated = sorted({name for name in chosen if names.count(name) > 1})
-    if repeated:
-        raise TableError(f"{path}: column '{repeated[0]}' occurs twice")
-
-
-def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
-    total = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for place in range(row_group.num_columns):
-            column = row_group.column(place)
-            total += column.total_uncompressed_size if column.path_in_schema in used else 0
-    return total
-
-
 def _check_unpacked(path: Path, size: int) -> None:
     if size > _MOST_UNPACKED:
         raise TableError(
             f"{path}: the uncompressed size exceeds {_MOST_UNPACKED // 2**30} GB, the limit for compressed tables; "
             "save it as Parquet"
-        )
-
-
-def _check_size(path: Path, rows: int, columns: int, size: int) -> None:
-    needed = max(size, rows * columns * 8)
-    if needed > MOST_BYTES:
-        raise TableError(
-            f"{path}: {rows:,} rows would take {needed / 2**30:.0f} GB of memory; the limit is "
-            f"{MOST_BYTES // 2**30} GB. Keep fewer tasks, or a sample of the rows"
         )

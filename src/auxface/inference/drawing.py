@@ -202,6 +202,6 @@ def boxes_figure(image: np.ndarray, faces: Sequence[Face], title: str | None = N
     axes.imshow(drawn)
     axes.axis("off")
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
     figure.subplots_adjust(left=0, right=1, bottom=0, top=0.93 if title else 1)
     return figure

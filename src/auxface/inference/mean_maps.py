@@ -143,7 +143,7 @@ def mean_map_figure(images: np.ndarray, maps: np.ndarray, sets: Sequence[FaceSet
     rows = math.ceil(len(shown) / columns)
     means = [maps[one.rows].mean(axis=0) for one in shown]
     limits = min(float(mean.min()) for mean in means), max(float(mean.max()) for mean in means)
-    with matplotlib.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
+    with matplotlib.rc_context({"font.size": 9, "font.family": "DejaVu Sans", "text.parse_math": False}):
         figure = Figure(figsize=(1.75 * columns, 2.15 * rows), dpi=110, layout="constrained", facecolor="white")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for one, mean, axes in zip(shown, means, panels, strict=False):

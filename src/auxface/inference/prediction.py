@@ -191,9 +191,14 @@ def _scores_figure(prediction: VideoPrediction) -> "Figure":
         axes.grid(axis="y", alpha=0.25, linewidth=0.6)
         axes.set_ylabel("score")
         if prediction.reason:
-            axes.text(0.5, 0.5, prediction.reason, transform=axes.transAxes, ha="center")
+            axes.text(0.5, 0.5, prediction.reason, transform=axes.transAxes, ha="center", parse_math=False)
             continue
-        axes.set_title(f"{task}: {prediction.tasks[task]} ({prediction.rule} over frames)", loc="left", fontsize=10)
+        axes.set_title(
+            f"{task}: {prediction.tasks[task]} ({prediction.rule} over frames)",
+            loc="left",
+            fontsize=10,
+            parse_math=False,
+        )
         classes = _most_likely_classes(prediction, task)
         for number, (track, scores) in enumerate(zip(prediction.tracks, prediction.scores, strict=True)):
             times = np.array(track.seconds)
@@ -215,7 +220,10 @@ def _scores_figure(prediction: VideoPrediction) -> "Figure":
         threshold = prediction.tasks[task].threshold
         if isinstance(threshold, float):
             axes.axhline(threshold, color="0.3", linewidth=0.8, linestyle=(0, (2, 3)), label="threshold")
-        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        legend = axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        for text in legend.get_texts():
+            # A class may be named $x$.
+            text.set_parse_math(False)
     panels[-1].set_xlabel("seconds")
     return figure
 

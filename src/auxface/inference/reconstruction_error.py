@@ -235,7 +235,7 @@ def _draw_grid(columns: list[tuple[str, Tensor]]) -> bytes:
     from matplotlib.figure import Figure
 
     rows = len(columns[0][1])
-    with matplotlib.rc_context({"font.size": 8, "font.family": "DejaVu Sans"}):
+    with matplotlib.rc_context({"font.size": 8, "font.family": "DejaVu Sans", "text.parse_math": False}):
         figure = Figure(figsize=(1.25 * len(columns), 1.25 * rows + 0.6), dpi=110)
         axes = figure.subplots(rows, len(columns), squeeze=False)
         for column, (name, images) in enumerate(columns):

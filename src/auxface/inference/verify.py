@@ -23,6 +23,7 @@ from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.report.identity_pages import verification_page
+from auxface.evaluation.table_files import escape_formulas
 from auxface.evaluation.verification import PairFigures, ScoredPairs
 from auxface.inference.embed import Embedder
 from auxface.inference.pairs import read_pairs
@@ -127,7 +128,7 @@ def verify(
     with written_folder(out) as folder:
         (folder / "csv").mkdir()
         for file, frame in csvs.items():
-            frame.to_csv(folder / "csv" / f"{file}.csv", index=False)
+            escape_formulas(frame).to_csv(folder / "csv" / f"{file}.csv", index=False)
         (folder / "report.json").write_text(json.dumps(report, allow_nan=False) + "\n", encoding="utf-8")
         page = verification_page(
             f"{name} on pairs of {data.name}",

@@ -25,6 +25,7 @@ from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.errors import InputError
+from auxface.evaluation.table_files import escape_formulas
 from auxface.model.directory import MODEL_FILES, write_model_files
 from auxface.model.saved_model import SavedModel
 from auxface.objectives import check_auxiliaries
@@ -277,7 +278,7 @@ def _start_folder(
                 (temporary / _PLAN).write_text(json.dumps(planned, indent=1) + "\n")
             write_record(temporary, record)
             if len(leaks):
-                leaks.to_csv(temporary / LEAKS_FILE, index=False)
+                escape_formulas(leaks).to_csv(temporary / LEAKS_FILE, index=False)
     except OSError:
         # A half-written start could neither be resumed nor started again without --overwrite.
         clear_folder(out)

@@ -9,7 +9,7 @@ import pytest
 from skimage.color import rgb2lab
 
 import auxface.evaluation
-from auxface.evaluation.report.charts import MARKERS, SERIES
+from auxface.evaluation.report.charts import MARKERS, SERIES, line_chart
 
 STYLE = (Path(auxface.evaluation.__file__).parent / "templates" / "report.css").read_text()
 # Viénot, Brettel and Mollon (1999), in linear RGB: what people without long (protan) or middle (deutan) cones see.
@@ -59,3 +59,9 @@ def test_series_have_contrast_to_the_background(theme, paper):
 
 def test_every_series_has_its_own_marker():
     assert len(set(MARKERS)) == SERIES
+
+
+def test_dollar_signs_in_a_chart_are_plain_text():
+    svg = line_chart("names", [], x_label="$\\x$", percent=False, x_names=["$\\frac$", "a_b$"])
+    assert "$\\frac$" in svg
+    assert "$\\x$" in svg

@@ -47,6 +47,7 @@ from auxface.data.prepare.file_processing import (
 from auxface.data.prepare.journal import Journal
 from auxface.data.video.frames import FrameSettings
 from auxface.errors import InputError
+from auxface.evaluation.table_files import escape_formulas
 
 Progress = Callable[[int, int], None]
 
@@ -229,18 +230,19 @@ def _write(
     rows["path"] = [relative_path(path, out) for path in rows["path"]]
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(out.with_name(f"{out.stem}.rejected.csv")) as temporary:
-        pd.DataFrame(rejected, columns=["path", "reason", "status", "split"]).to_csv(temporary, index=False)
+        listed_rows = pd.DataFrame(rejected, columns=["path", "reason", "status", "split"])
+        escape_formulas(listed_rows).to_csv(temporary, index=False)
     with atomic_file(out.with_name(f"{out.stem}.account.json")) as temporary:
         temporary.write_text(json.dumps(account, indent=1) + "\n")
     listed = leaks_file(out)
     if len(leaks):
         with atomic_file(listed) as temporary:
-            leaks.to_csv(temporary, index=False)
+            escape_formulas(leaks).to_csv(temporary, index=False)
     else:
         listed.unlink(missing_ok=True)
     for name, extra in listing.extra_tables.items():
         with atomic_file(out.with_name(f"{out.stem}.{name}.csv")) as temporary:
-            extra.to_csv(temporary, index=False)
+            escape_formulas(extra).to_csv(temporary, index=False)
     # Last: a manifest exists only after a complete run.
     write_manifest(Manifest(rows, listing.labels, listing.groups, crop), out)
     return account

@@ -67,6 +67,7 @@ def line_chart(
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": 10,
+        "text.parse_math": False,
         "axes.edgecolor": _FAINT,
         "axes.labelcolor": _INK,
         "xtick.color": _INK,

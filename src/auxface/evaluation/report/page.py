@@ -20,6 +20,7 @@ from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import put_file
 from auxface.evaluation.predictions import TableError
 from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
+from auxface.evaluation.table_files import escape_formulas
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -249,25 +250,12 @@ def write_report(
         tables |= section.files
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
     for name, table in tables.items():
-        put_file(folder / "csv" / f"{name}.csv", without_formulas(table).to_csv(index=False).encode())
+        put_file(folder / "csv" / f"{name}.csv", escape_formulas(table).to_csv(index=False).encode())
     put_file(
         folder / "report.json", (json.dumps(audit.to_dict(), separators=(",", ":"), allow_nan=False) + "\n").encode()
     )
     put_file(folder / "report.html", page.encode())
     return folder / "report.html"
-
-
-def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with an apostrophe before text that a spreadsheet program would execute as a formula."""
-
-    def safe(value: object) -> object:
-        return (
-            f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in tuple("=+-@") and value.strip() else value
-        )
-
-    table = table.rename(columns=safe)
-    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
-    return table.assign(**{str(name): table[name].map(safe) for name in texts})
 
 
 def script_source() -> tuple[str, str]:

@@ -1,0 +1,107 @@
+"""Read chosen columns of a Parquet file within bounds on memory, which are checked before the columns are read.
+
+A Parquet file of a few megabytes can hold gigabytes: equal values are stored once, and text is compressed. The bounds
+are on the size after decoding, in all and in proportion to the file.
+
+Example::
+
+    table = read_parquet(Path("faces.parquet"), ["path", "split"])
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from auxface.evaluation.predictions import TableError
+
+# A table that would take more memory is not read.
+MOST_BYTES = 8 * 2**30
+# Above half a gigabyte, a table may be so many times larger than its file.
+_FREE_BYTES, _MOST_EXPANSION = 2**29, 100
+
+
+def read_parquet(path: Path, names: list[str]) -> pa.Table:
+    """Return columns of a Parquet file; columns of text become dictionaries, so that repeated text is stored once.
+
+    Raises:
+        TableError: a chosen column occurs twice, or the columns would take too much memory.
+    """
+    with pq.ParquetFile(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+    check_repeated(path, schema.names, names)
+    check_size(path, metadata.num_rows, len(names), _uncompressed(metadata, set(names)), path.stat().st_size)
+    words = [name for name in names if _is_text(schema.field(name).type)]
+    return pq.read_table(path, columns=names, read_dictionary=words)
+
+
+def decode_dictionaries(table: pa.Table, path: Path) -> pa.Table:
+    """Return a table in which each dictionary column has the values themselves.
+
+    Raises:
+        TableError: it would take too much memory.
+    """
+    check_size(path, table.num_rows, 0, sum(map(_decoded_bytes, table.columns)), path.stat().st_size)
+    for place, kind in enumerate(table.schema.types):
+        if pa.types.is_dictionary(kind):
+            values = table.column(place).cast(pa.large_string() if _is_text(kind.value_type) else kind.value_type)
+            table = table.set_column(place, table.schema.names[place], values)
+    return table
+
+
+def check_size(path: Path, rows: int, columns: int, size: int, on_disk: int | None = None) -> None:
+    """Check that a table of a number of rows and columns, or of so many bytes, may be read.
+
+    Raises:
+        TableError: it is larger than :data:`MOST_BYTES`, or much larger than its file of ``on_disk`` bytes.
+    """
+    needed = max(size, rows * columns * 8)
+    limit = MOST_BYTES if on_disk is None else min(MOST_BYTES, max(_FREE_BYTES, _MOST_EXPANSION * on_disk))
+    if needed > limit:
+        bound = f"the limit is {limit / 2**30:.2g} GB"
+        if limit < MOST_BYTES:
+            bound += f" for a file of {on_disk:,} bytes"
+        raise TableError(
+            f"{path}: {rows:,} rows would take {needed / 2**30:.2g} GB of memory; {bound}. Keep fewer columns, or a "
+            "sample of the rows"
+        )
+
+
+def check_repeated(path: Path, names: list[str], chosen: list[str]) -> None:
+    """Check that each chosen column occurs once.
+
+    Raises:
+        TableError: a chosen column occurs twice.
+    """
+    repeated = sorted({name for name in chosen if names.count(name) > 1})
+    if repeated:
+        raise TableError(f"{path}: column '{repeated[0]}' occurs twice")
+
+
+def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
+    total = 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for place in range(row_group.num_columns):
+            column = row_group.column(place)
+            # The path of a nested column begins with the column's name.
+            name = column.path_in_schema
+            total += column.total_uncompressed_size if name in used or name.partition(".")[0] in used else 0
+    return total
+
+
+def _decoded_bytes(column: pa.ChunkedArray) -> int:
+    """Return the bytes of a column with each use of a dictionary's value counted."""
+    total = 0
+    for chunk in column.chunks:
+        if isinstance(chunk, pa.DictionaryArray) and _is_text(chunk.dictionary.type):
+            lengths = pc.binary_length(chunk.dictionary)  # pyright: ignore[reportAttributeAccessIssue]
+            total += pc.sum(lengths.take(chunk.indices)).as_py() or 0  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            total += chunk.nbytes
+    return total
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
