@@ -14,7 +14,13 @@ from auxface.recipe import Encoder, Recipe, ReconstructionOptions, TextureInput,
 
 ENCODER = Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=4)
 TASKS = [LearnedTask("t", "class", ("a", "b"))]
-SHRUNK = ["encoder.image_size=32", "encoder.width=32", "encoder.depth=1", "encoder.heads=4"]
+SHRUNK = [
+    "encoder.name=vit_tiny_patch16_224",
+    "encoder.image_size=32",
+    "encoder.width=32",
+    "encoder.depth=1",
+    "encoder.heads=4",
+]
 DECODER = ["auxiliary.decoder_width=32", "auxiliary.decoder_depth=1", "auxiliary.decoder_heads=4"]
 
 
@@ -56,7 +62,7 @@ def test_many_maps_are_averaged():
     ("settings", "sentence"),
     [
         ({"name": "local_directional_patern"}, "did you mean 'local_directional_pattern'"),
-        ({"name": "histogram_of_oriented_gradients"}, "one value per 8 pixels"),
+        ({"name": "histogram_of_oriented_gradients"}, "one value per cell of 8 pixels"),
         ({"name": "lbp_top"}, "describes video clips"),
         ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "has no parameter 'k'"),
     ],

@@ -98,3 +98,21 @@ def test_the_decoder_of_a_texture_starts_at_the_constant(encoding):
     loss.backward()
     # Balance gradient needs a gradient on the encoder from the first step.
     assert max(float(weight.grad.norm()) for weight in encoder.shared_parameters()) > 0
+
+
+def test_deviations_of_scalar_targets_are_in_their_own_unit():
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8))
+    views = {"augmented": lambda: iter([images]), "plain": lambda: iter([images])}
+    training = TrainingSet(Manifest(pd.DataFrame(), {}, root=Path()), lambda: torch.empty(0), **views)
+    encoder = build_encoder(Encoder(image_size=32, patch_size=8, width=32, depth=1, heads=2))
+    target = Target(name="histogram_of_oriented_gradients")
+    options = ReconstructionOptions(target=(target,), decoder_width=16, decoder_depth=1, decoder_heads=2)
+    auxiliary = Reconstruction(options, encoder)
+    auxiliary.before_training(training)
+    values = auxiliary.targets[0].compute(images, encoder.mean, encoder.std)
+    spread = (values - values.mean(dim=0)).square().mean().sqrt()
+    torch.testing.assert_close(auxiliary.decoder.get_buffer(f"scale_{target.key}"), spread, rtol=1e-4, atol=1e-6)
+    batch = Batch(primary=images / 255, clean=images, labels={}, seeds=torch.arange(20))
+    skill = auxiliary(encoder, batch, StepContext(encoder, batch.primary))[1][f"skill.{target.key}"]
+    # The initial output has a variance near 1: two to three times the loss of the constant.
+    assert -4 < skill < 0

@@ -92,6 +92,7 @@ class Decoder(nn.Module):
         self.fitted = frozenset(fitted)
         for name in self.fitted:
             self.register_buffer(f"start_{name}", torch.zeros(math.prod(grid), outputs[name]))
+            self.register_buffer(f"scale_{name}", torch.ones(()))
         # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
         clip = len(grid) == 3
         self.embed = nn.Linear(width_in, width, bias=not clip)
@@ -119,13 +120,15 @@ class Decoder(nn.Module):
         chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
         predictions = {name: layer(chosen) for name, layer in self.predict.items()}
         for name in self.fitted:
-            predictions[name] = predictions[name] + self.get_buffer(f"start_{name}")[places]
+            start, scale = self.get_buffer(f"start_{name}"), self.get_buffer(f"scale_{name}")
+            predictions[name] = scale * predictions[name] + start[places]
         return predictions
 
     @torch.no_grad()
-    def start_at(self, name: str, output: Tensor) -> None:
-        """Set the initial prediction of a fitted target, [N, values]; training learns deviations from it."""
+    def start_at(self, name: str, output: Tensor, scale: float = 1.0) -> None:
+        """Set the constant prediction of a fitted target, [N, values], and the unit of the deviations from it."""
         self.get_buffer(f"start_{name}").copy_(output)
+        self.get_buffer(f"scale_{name}").fill_(scale)
 
     def decode_full(self, features: Features) -> Tensor:
         """Return the decoder's normalized tokens of an unmasked image, [B, N, width], for fusion."""

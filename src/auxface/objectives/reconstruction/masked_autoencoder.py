@@ -67,6 +67,14 @@ class ConstantPrediction:
             return torch.logit(self.mean, eps=_RAREST)
         return self.mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else self.mean
 
+    def scale(self) -> float:
+        """Return the unit of the decoder's deviations: the standard deviation of scalar values, else 1.
+
+        The decoder's layers are initialized and trained for outputs near 1. Values of another size, such as those of a
+        histogram of oriented gradients, are of the size of their noise.
+        """
+        return max(float(self.loss.mean()), _SMALLEST_LOSS) ** 0.5 if self.encoding == "scalar" else 1.0
+
     def loss_on(self, target: Tensor, places: Tensor) -> Tensor:
         """Return the loss of the constant on given targets, float32 [B, M, values], at these places, int64 [B, M]."""
         guess = self.mean.to(target.device)[places]
@@ -198,7 +206,8 @@ class Reconstruction(Objective):
             self._constants = self._fit_constants(training.augmented)
             self._plain_constants = self._fit_constants(training.plain)
             for key in self.decoder.fitted:
-                self.decoder.start_at(key, self._constants[key].start())
+                constant = self._constants[key]
+                self.decoder.start_at(key, constant.start(), constant.scale())
 
     @torch.no_grad()
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
