@@ -6,7 +6,7 @@ import pytest
 
 from auxface.cli.audit import print_audit
 from auxface.errors import InputError
-from auxface.evaluation import TableError, read_predictions
+from auxface.evaluation import TableError, read_predictions, write_report
 from auxface.evaluation.audit import audit
 from auxface.evaluation.gate import failed_conditions, parse_condition
 from auxface.evaluation.report.training_panels import training_curves
@@ -90,3 +90,9 @@ def test_a_loss_that_is_the_whole_loss_is_drawn_once():
     log = pd.DataFrame({"epoch": [1, 2], "primary.t": [0.6, 0.5], "loss": [0.6, 0.5], "val.accuracy": [0.7, 0.8]})
     assert len(training_curves({"m": log}, ["m"])) == 2
     assert len(training_curves({"m": log.assign(loss=[0.9, 0.8])}, ["m"])) == 3
+
+
+def test_results_without_a_commit_have_a_page(tmp_path):
+    found = audit(frame(), resamples=100)
+    found.method["measured_by"] = {"versions": {"auxface": "1"}}
+    assert "with auxface 1." in write_report(found, tmp_path, title="x").read_text()

@@ -14,6 +14,7 @@ from auxface.evaluation.audit_tables import audit_tables
 from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.columns import Columns
 from auxface.evaluation.compare import Comparison
+from auxface.evaluation.detection_failure import DetectionFailures, failure_to_detect
 from auxface.evaluation.format_control import FileProbe, FormatComparison, compare_formats, probe_files
 from auxface.evaluation.gap_power import clusters_per_level, smallest_gap
 from auxface.evaluation.intervals import Estimate
@@ -72,6 +73,7 @@ __all__ = [
     "Columns",
     "Comparison",
     "Curves",
+    "DetectionFailures",
     "Estimate",
     "Figure",
     "FileProbe",
@@ -102,6 +104,7 @@ __all__ = [
     "compare_formats",
     "cross_dataset",
     "expected_calibration_error",
+    "failure_to_detect",
     "fit_temperature",
     "join_conditions",
     "mean_over_samples",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from auxface.evaluation.compare import Comparison
+from auxface.evaluation.detection_failure import DetectionFailures
 from auxface.evaluation.format_control import FileProbe, FormatComparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Draws, Estimate, rounded
@@ -264,17 +265,21 @@ class Audit:
         comparisons: each pair of models in every metric of every task, and in the gaps of every group.
         notes: notes for the reader, for example on assumed thresholds.
         method: resamples, seed, confidence level, kind of clusters.
+        failure_to_detect: the fraction of samples in which no face was found; None if it is unknown.
     """
 
     models: dict[str, ModelAudit]
     comparisons: list[Comparison]
     notes: list[str]
     method: dict[str, Any]
+    failure_to_detect: DetectionFailures | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``report.json``; results of several models are under ``models``, with "
         "``comparisons``."""
-        common = {"notes": self.notes, "method": self.method}
+        common: dict[str, Any] = {"notes": self.notes, "method": self.method}
+        if self.failure_to_detect is not None:
+            common["failure_to_detect"] = self.failure_to_detect.to_dict()
         if len(self.models) == 1:
             return next(iter(self.models.values())).to_dict() | common
         compared: dict[str, list[dict[str, object]]] = {}

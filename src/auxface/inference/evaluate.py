@@ -35,6 +35,7 @@ from auxface.inference.score_split import (
     Conditions,
     EvaluatedModel,
     check_model,
+    detection_failures,
     load_models,
     score_split,
     score_validation,
@@ -173,6 +174,7 @@ def evaluate(
                 seed=seed,
                 progress=progress,
             )
+        audit.failure_to_detect = detection_failures(data, scored, split, resamples=resamples, seed=seed)
         if split != "train":
             probe_manifest(audit, tables, manifest, files, resamples=resamples, seed=seed)
         for name, (table, text) in recoded.items():

@@ -230,6 +230,38 @@ def score_validation(model: EvaluatedModel, samples: LoadedSamples, data: Path) 
     return predictions_table(model.config, samples.manifest, logits, provenance=facts)
 
 
+def detection_failures(
+    data: Path, manifest: Manifest, split: str, *, resamples: int, seed: int
+) -> evaluation.DetectionFailures | None:
+    """Return the fraction of samples of a split in which ``auxface prepare`` found no face, by group.
+
+    Args:
+        data: the manifest's path; ``NAME.rejected.csv`` beside it lists the samples without a face.
+        manifest: the rows of the split.
+        split: the name of the split.
+        resamples: bootstrap resamples.
+        seed: seed of the resamples.
+
+    Returns:
+        None if no faces were searched, or the list lacks the keys of the samples.
+    """
+    path = data.with_name(f"{data.stem}.rejected.csv")
+    if manifest.crop is None or not path.is_file():
+        return None
+    try:
+        rejected = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError):
+        return None
+    columns = list(dict.fromkeys([*KEY, *manifest.groups]))
+    if not {"status", "split", *columns} <= set(rejected.columns):
+        return None
+    missed = rejected.loc[(rejected["status"] == "no_face") & (rejected["split"] == split), columns]
+    known = manifest.table[columns]
+    # An empty field of the list is an unknown level.
+    missed = missed.assign(**{name: missed[name].replace("", None) for name in manifest.groups})
+    return evaluation.failure_to_detect(known, missed, manifest.groups, resamples=resamples, seed=seed)
+
+
 def missed_by_prepare(manifest: Path, split: str) -> dict[str, int]:
     """Return how many samples of a split ``auxface prepare`` could not use, by reason: ``no_face``, ``unreadable``.
 

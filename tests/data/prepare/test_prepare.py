@@ -146,6 +146,14 @@ def test_every_unusable_image_is_counted_and_listed(pack, tmp_path):
     assert keep["usable"] == 9
 
 
+def test_rejected_images_have_their_key_and_groups(pack, tmp_path):
+    (pack / "images" / "1.png").write_bytes(b"")
+    run(pack, tmp_path / "a.parquet", group=["sex"])
+    (row,) = pd.read_csv(tmp_path / "a.rejected.csv").to_dict("records")
+    assert (row["status"], row["split"], row["sex"]) == ("unreadable", "val", "f")
+    assert row["source"] == "images/1.png"
+
+
 def test_no_usable_image_is_an_error(pack, tmp_path):
     for path in (pack / "images").iterdir():
         path.write_text("x")

@@ -70,7 +70,7 @@ def prepare(
     """Read a data set, open each of its files once, and write a manifest of the images that can be used.
 
     Next to ``NAME.parquet`` it writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv`` (path, reason,
-    status, split) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An interrupted run
+    status, split, key and groups) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An interrupted run
     resumes: finished files are listed in a hidden journal next to the manifest.
 
     Args:
@@ -216,12 +216,16 @@ def _write(
 ) -> dict[str, int]:
     counts = Counter(sample.status for result in results for sample in result.samples)
     counts.update(excluded.status for excluded in listing.excluded)
+    # The key and the groups of an image without a face give the failures to detect by group.
+    facts = list(dict.fromkeys([*KEY, *listing.groups]))
     rejected = [
-        (path, sample.reason, sample.status, split)
-        for path, split, result in zip(table["path"], table["split"], results, strict=True)
+        (path, sample.reason, sample.status, split, *known)
+        for path, split, result, known in zip(
+            table["path"], table["split"], results, table[facts].itertuples(index=False), strict=True
+        )
         for sample in result.samples
         if sample.status != "usable"
-    ] + [(excluded.path, excluded.reason, excluded.status, "") for excluded in listing.excluded]
+    ] + [(excluded.path, excluded.reason, excluded.status, "", *[None] * len(facts)) for excluded in listing.excluded]
     if not counts["usable"]:
         raise InputError(f"none of the {len(rejected)} images can be used ({rejected[0][0]}: {rejected[0][1]})")
 
@@ -230,7 +234,7 @@ def _write(
     rows["path"] = [relative_path(path, out) for path in rows["path"]]
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(out.with_name(f"{out.stem}.rejected.csv")) as temporary:
-        listed_rows = pd.DataFrame(rejected, columns=["path", "reason", "status", "split"])
+        listed_rows = pd.DataFrame(rejected, columns=["path", "reason", "status", "split", *facts])
         escape_formulas(listed_rows).to_csv(temporary, index=False)
     with atomic_file(out.with_name(f"{out.stem}.account.json")) as temporary:
         temporary.write_text(json.dumps(account, indent=1) + "\n")

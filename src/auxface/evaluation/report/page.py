@@ -46,6 +46,12 @@ def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -
             _add_segments(rows, found, where)
             for attribute, alone in found.attributes.items():
                 _add(rows, alone, where | {"attribute": attribute}, "sample", "attribute_")
+    failures = audit.failure_to_detect
+    if failures is not None:
+        _put(rows, "failure_to_detect", {"failure_to_detect": failures.overall}, {"group": "", "level": ""})
+        for group, levels in failures.groups.items():
+            for level, one in levels.items():
+                _put(rows, "failure_to_detect", {"failure_to_detect": one}, {"group": group, "level": level})
     for item in audit.comparisons:
         facts = {"task": item.task, "metric": item.metric, "group": item.group}
         facts |= {"level": item.level, "reference": item.reference}
@@ -274,6 +280,7 @@ def render(
     csv_files: Sequence[str],
 ) -> str:
     """Return the page as HTML."""
+    from auxface.evaluation.report.property_panels import failure_rows
     from auxface.evaluation.report.task_view import task_view
     from auxface.evaluation.report.training_panels import auxiliary_panel, training_curves
     from auxface.evaluation.report.wording import TERMS
@@ -291,6 +298,7 @@ def render(
         terms=TERMS,
         tasks=views,
         auxiliary=auxiliary,
+        failures=failure_rows(audit.failure_to_detect),
         training=training_curves(curves, list(audit.models), omitted) if curves else [],
         before=before,
         after=after,

@@ -1,8 +1,9 @@
-"""Weak segments on the page, the probe on file properties, and the comparison of formats."""
+"""Weak segments on the page, the probe on file properties, the comparison of formats, and failures to detect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from auxface.evaluation.detection_failure import DetectionFailures
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.report.wording import (
@@ -151,3 +152,33 @@ def _format_sentence(model: str, audited: TaskAudit) -> str:
     if significant and formats.lost is not None and formats.lost > 0:
         text += f" {formats.lost:.0%} of what the AUC exceeds 0.5 by is lost with the original formats."
     return text
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """The failures to detect of all samples or of one level."""
+
+    name: str
+    samples: str
+    clusters: str
+    failures: str
+    cell: Cell
+
+
+def failure_rows(found: DetectionFailures | None) -> list[FailureRow]:
+    """Return a row for all samples and for each level of each group."""
+    if found is None:
+        return []
+    named = {"all": found.overall} | {
+        f"{group} {level}": one for group, levels in found.groups.items() for level, one in levels.items()
+    }
+    return [
+        FailureRow(
+            name,
+            f"{one.n:,}",
+            f"{one.clusters:,}",
+            "–" if one.more is None else f"{one.more['failures']:,}",
+            metric_cell("false_positive_rate", one),
+        )
+        for name, one in named.items()
+    ]
