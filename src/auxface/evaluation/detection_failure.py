@@ -1,7 +1,7 @@
 """Failure to detect by group: the fraction of samples in which no face was found, with intervals over clusters.
 
-ISO/IEC 19795-10 compares the failures of a biometric system between demographic groups. An image without a detected face
-has no score, so no other figure counts it.
+ISO/IEC 19795-10 compares the failures of a biometric system between demographic groups. An image without a detected
+face has no score, so no other figure counts it.
 
 >>> frame = pd.DataFrame({"source": [f"p{number}" for number in range(200)], "sex": ["F", "M"] * 100})
 >>> found = failure_to_detect(frame[:180], frame[180:], ["sex"], resamples=200)

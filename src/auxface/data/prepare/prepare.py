@@ -70,8 +70,8 @@ def prepare(
     """Read a data set, open each of its files once, and write a manifest of the images that can be used.
 
     Next to ``NAME.parquet`` it writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv`` (path, reason,
-    status, split, key and groups) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An interrupted run
-    resumes: finished files are listed in a hidden journal next to the manifest.
+    status, split, key and groups) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An
+    interrupted run resumes: finished files are listed in a hidden journal next to the manifest.
 
     Args:
         layout: name of a layout; see :func:`auxface.data.layouts.layouts`.
