@@ -27,7 +27,7 @@ from auxface.studies.worker import begin_child
 from auxface.training.train import train
 
 RECIPES = ("supervised", "ssat", "l_ssat")
-# Equal for all three models: a residual encoder so small, and a learning rate so large, that all of them learn on two
+# The same for all three models: the encoder is so small, and the learning rate so large, that all of them learn on two
 # processor cores in about four minutes. The loss of the attributes is a mean over 20 and would hardly act beside the
 # emotion's without a weight.
 SETTINGS = (

@@ -28,7 +28,7 @@ from auxface.folder_record import (
     write_record,
 )
 
-# File managers leave these in every folder that they show. They are never deleted, so they need not stop anything.
+# File managers create these files in the folders that they display. They are never deleted and cause no error.
 _FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -248,7 +248,7 @@ def _temporary_folder(place: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=parent))
     try:
-        # The record marks a folder that a kill leaves behind as written by auxface.
+        # With this record, a folder that a killed process leaves is recognized as written by auxface.
         write_record(temporary, FolderRecord(growing=(ANYTHING,)))
         yield temporary
     finally:

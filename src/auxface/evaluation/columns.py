@@ -132,7 +132,7 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
     found = _Found({}, [])
     named = {
         name: find_column(name, names, where) for name in columns.named()
-    }  # what the caller wrote to the name in the table
+    }  # name given by the caller -> name in the table
     if has_our_names(names, columns):
         found.renamed = {name: name for name in names if is_ours(name)}
         _check_truth_options(columns, names, where)

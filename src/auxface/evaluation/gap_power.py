@@ -57,8 +57,7 @@ def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
 
 
 def expected_gap(errors: Sequence[float]) -> float:
-    """Return the gap that levels of equal performance exceed with probability 1/20; the audit estimates it by "
-    "resampling."""
+    """Return the gap that levels of equal performance exceed with probability 1/20; audits resample instead."""
     found = root_scalar(
         lambda limit: gap_power(0, errors, limit) - (1 - CONFIDENCE), bracket=(0, 3 * _FAR * max(errors)), xtol=1e-9
     )

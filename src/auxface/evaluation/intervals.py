@@ -35,9 +35,9 @@ MINIMUM_FINITE = 0.9
 CONSTANT = 1e-9
 # The variance of few clusters is averaged with a cautious one, which has the weight of this many clusters.
 _PRIOR_UNITS = 2
-# Up to so many units; the weight falls as 1 / units beyond, where the variance is well estimated.
+# Up to this many units; above, the weight decreases as 1 / units, since the variance is well estimated.
 _PRIOR_UP_TO = 10
-# With fewer units than this, percentile intervals are at least Student's.
+# With fewer units than this, percentile intervals are at least as wide as Student's.
 FEW_UNITS = 30
 # More clusters than this are assigned at random to this many bundles, and bundles are resampled. The standard error is
 # then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need 33 MB at most.
@@ -255,7 +255,7 @@ def mirrored(draws: "Draws") -> tuple[float, float]:
 
 
 def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
-    """Return the interval of a largest difference: from ``reach`` below the value to the quantile.
+    """Return the interval of a largest difference, from ``reach`` below its value to the quantile.
 
     Args:
         draws: the difference of the two extreme levels.

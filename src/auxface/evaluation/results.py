@@ -171,15 +171,13 @@ class TaskAudit:
 
     @property
     def primary_metric(self) -> str:
-        """The metric by which models are ranked: the primary metric of the kind of task, or the next one with a "
-        "value."""
+        """The metric by which models are ranked: that of the kind of task, or the next one with a value."""
         kind = self.task.kind
         return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
 
     @property
     def decision_metric(self) -> str:
-        """The metric by which groups and corruptions are compared: that of the kind of task; accuracy if only one "
-        "class occurs."""
+        """The metric by which groups and corruptions are compared: by the kind of task; accuracy for one class."""
         return self._first_measured(decision_metric(self.task.kind), "accuracy")
 
     def _first_measured(self, *names: str) -> str:
@@ -275,8 +273,7 @@ class Audit:
     failure_to_detect: DetectionFailures | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``report.json``; results of several models are under ``models``, with "
-        "``comparisons``."""
+        """Return the content of ``report.json``; several models are under ``models``, with comparisons."""
         common: dict[str, Any] = {"notes": self.notes, "method": self.method}
         if self.failure_to_detect is not None:
             common["failure_to_detect"] = self.failure_to_detect.to_dict()

@@ -52,7 +52,7 @@ def measure_corrupted(table: Predictions, task: ScoredTask, cluster: np.ndarray,
     """Measure a task on one table of predictions on corrupted images, overall and by group."""
     overall = measure(table, task, whole(table), cluster, draw).levels[""]
     by_group = GroupsUnderCorruption()
-    # Attributes times levels times severities are many, and ranking takes most of the time: decisions are enough there.
+    # There are many attributes, levels and severities, and ranking metrics take most of the time, so they are omitted.
     metrics = [metric for metric in METRICS.values() if task.kind != "multilabel" or metric not in RANKING]
     for partition in single_partitions(table):
         levels = measure(table, task, partition, cluster, draw, metrics).levels

@@ -158,7 +158,7 @@ def _is_header(path: Path) -> bool:
 
 def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
     schema = pq.read_schema(path)
-    # Lists, such as embeddings, take much memory; a list as a truth or a group is refused later.
+    # Lists, such as embeddings, take much memory; a list as a truth or a group is rejected later.
     simple = [
         one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
     ]
@@ -210,7 +210,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
 
 def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
     """Check that no row at the start of a table has more fields than the header; pandas would drop them silently."""
-    # The last line of the text may be cut.
+    # The last line of the text may be truncated.
     lines = text.splitlines(keepends=True)[:-1] if len(text) >= 1 << 15 else text.splitlines(keepends=True)
     for row, fields in enumerate(csv.reader(lines, delimiter=between)):
         if row and any(field.strip() for field in fields[columns:]):

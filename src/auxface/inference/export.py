@@ -252,7 +252,7 @@ def _checked(export: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except OSError:
-        # A full disk is no error of the model.
+        # A full disk is not an error of the model.
         raise
     # The exporters raise many types of errors, with messages of many lines.
     except Exception as error:

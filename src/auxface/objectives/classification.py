@@ -105,7 +105,7 @@ def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor,
         if batch.weights is not None:
             counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
         means[task.name] = weighted_mean(each, counts, batch.label_counts.get(task.name))
-    # The mean over tasks: their number does not change how much the primary objective counts.
+    # The mean over tasks, so that their number does not change the weight of the primary objective.
     divisor = sum(task.weight for task in tasks)
     total = torch.stack([task.weight * means[task.name] for task in tasks]).sum() / divisor
     logs = {name: loss.detach() for name, loss in means.items()}

@@ -146,13 +146,13 @@ class MetricLearning(PrimaryObjective):
         """Return the loss of each image and its weight, [B]; an image without a label has loss and weight 0."""
         known = labels >= 0
         if weights is not None:
-            # A micro-batch without images of its own has one of weight 0.
+            # A micro-batch without its own images contains one image of weight 0.
             known = known & (weights > 0)
         counts = known.float()
         rows, targets = embedding[known], labels[known]
         margin = MARGINS[self.options.loss] if self.options.margin is None else self.options.margin
         if self.options.loss == "proxy_anchor":
-            # Its terms are sums over the images of a step, those of all processes.
+            # Its terms are sums over the images of a step on all processes.
             rows, targets = gather_rows(rows), gather_rows(targets)
             loss = proxy_loss("proxy_anchor", rows, targets, proxies.vectors, margin=margin, scale=proxies.scale)
             return loss.expand(len(labels)) * counts, counts
@@ -212,7 +212,7 @@ def _loss_function(name: str, classes: int, width: int, margin: Any, scale: Any)
     from pytorch_metric_learning import losses
     from pytorch_metric_learning.reducers import DoNothingReducer
 
-    # The weights are given at each call, so the module's own take no memory.
+    # The weights are passed in each call, so the module's own weights need no memory.
     with torch.device("meta"):
         if name == "cosface":
             return losses.CosFaceLoss(classes, width, margin=margin, scale=scale, reducer=DoNothingReducer())

@@ -116,7 +116,7 @@ class Batcher:
             return
         try:
             logits = self._scorer.score_images(np.concatenate([job.images for job in jobs]), batch_size=self.max_faces)
-        # The error goes to the requests of this batch; the thread must survive it.
+        # The error is reported to the requests of this batch; the thread must continue.
         except BaseException as error:
             for job in jobs:
                 job.future.set_exception(error)

@@ -50,7 +50,7 @@ def serve_model(
     if settings.report is not None and settings.report_page is None:
         raise InputError(f"{settings.report}: no report.html in this folder; write one with 'auxface evaluate'")
     log_to_standard_error()
-    # Also loaded here for several workers, so that a broken model is one message and not a crash of each worker.
+    # Also loaded here for several workers, so that a broken model leads to one message instead of several crashes.
     predictor = load_predictor(settings)
     if not settings.is_local and settings.token is None:
         print(

@@ -114,7 +114,7 @@ def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
             lowest = len(best) - 2
         else:
             lowest = k - 1
-        # Places that the remaining keys can no longer push down to place k need not be sorted.
+        # Positions that the remaining keys can no longer move to position k need not be sorted.
         highest = max(0, k - (len(keys) - number))
         for place in range(lowest, highest - 1, -1):
             candidate = key if place == 0 else torch.minimum(best[place - 1], key, out=smaller)

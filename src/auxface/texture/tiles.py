@@ -30,7 +30,7 @@ _SMALL_BATCH_BYTES = 4 << 20
 # Working memory stays below this multiple of the input's bytes.
 MEMORY_RATIO = 12
 SMALLEST_TILE = 4096
-# Of a small batch, so many pixels are one tile whatever they need: a call costs more than they do.
+# In a small batch, this many pixels form one tile regardless of their memory: a further call would cost more.
 _SMALL_BATCH_PIXELS = 1 << 16
 
 EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
@@ -193,10 +193,10 @@ def tile_spans(
 
 @functools.cache
 def cache_bytes() -> int:
-    """Return the working set of a tile that is fastest on this machine, measured once per process in some 20 ms.
+    """Return the working-set size of a tile that is fastest on this machine, measured once per process in about 20 ms.
 
     The times of a few operations on vectors that fill the working set are compared per byte. Reported cache sizes do
-    not tell what a virtual machine, or its neighbors, leave of a shared cache.
+    not show how much of a shared cache a virtual machine can use.
     """
     seconds: dict[int, float] = {}
     with torch.inference_mode():

@@ -33,7 +33,7 @@ from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
 from auxface.training.tasks import label_tensors, tasks_for, with_selection
 
-# Training images that the objectives' constant predictions are fitted to.
+# Number of training images to which the objectives' constant predictions are fitted.
 _VIEWS, _VIEWS_AT_ONCE = 512, 64
 # Of the loader, until ``batch_size=auto`` is known.
 _PROVISIONAL_BATCH = 64
@@ -45,7 +45,7 @@ Reader = Callable[[Manifest, str, Recipe], LoadedSamples]
 
 @dataclass(frozen=True)
 class Assembly:
-    """Everything that a run needs.
+    """The inputs of a training run: recipe, data, model and loaders.
 
     Attributes:
         recipe: recipe, with a value for every ``auto``.
@@ -82,10 +82,10 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
         manifest: its rows of the training and validation splits are read.
         device: ``cpu``, ``cuda`` or ``mps``, on which ``auto`` is measured.
         read: function of (rows of a split, name of the split, recipe) that returns the usable images. By default,
-            training images are large enough to crop from, and validation images have the input size.
+            training images are large enough for crops, and validation images have the input size.
 
     Raises:
-        InputError: the recipe, manifest or images are not usable.
+        InputError: the recipe, manifest or images are invalid.
     """
     self_blend = recipe.train.self_blend
     used = manifest if self_blend is None else real_faces(manifest, self_blend)
@@ -135,7 +135,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
 
 
 def agree_on_choices(assembly: Assembly, accelerator: Accelerator) -> Assembly:
-    """Return the assembly with the first process's measured choices and the smallest batch size of all processes.
+    """Return the assembly with the measured choices of the first process and the smallest batch size of all processes.
 
     All processes call it together.
     """

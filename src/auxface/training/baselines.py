@@ -1,4 +1,4 @@
-"""Plain baselines of a manifest: logistic regression on HOG, and on the features of an encoder that is not trained.
+"""Simple baselines of a manifest: logistic regression on HOG, and on the features of an encoder before training.
 
 If a trained model does not exceed them, something is wrong with its training. Both are measured on the validation
 split, with the metric by which training selects weights. They take about a minute: they use at most 4,000 training and
@@ -35,7 +35,7 @@ from auxface.training.tasks import label_tensors, tasks_for
 NAMES = {"hog": "HOG + logistic regression", "frozen": "frozen features + logistic regression"}
 _TRAINING, _VALIDATION = 4000, 2000
 _COMPONENTS, _HOG_SIDE, _AT_ONCE = 256, 64, 512
-# On 256 whitened components, both strengths are near the best on the packs that were tried.
+# On 256 whitened components, both strengths are nearly optimal on the tested data sets.
 _STRENGTHS = (1e-3, 1e-2)
 
 
@@ -48,8 +48,8 @@ def measure_baselines(manifest: Manifest, recipe: Recipe) -> dict[str, dict[str,
             measured.
 
     Returns:
-        Per task and baseline (``hog``, ``frozen``) the balanced accuracy. A figure that cannot be measured is absent,
-        and so are ordinal tasks.
+        Per task and baseline (``hog``, ``frozen``) the balanced accuracy. Ordinal tasks and values
+        that cannot be computed are absent.
     """
     tasks = tuple(task for task in tasks_for(recipe, manifest) if task.kind != "ordinal")
     parts, labels = {}, {}

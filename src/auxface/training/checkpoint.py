@@ -1,7 +1,7 @@
 """Checkpoints: the full state of a run and the record of its start, so that it can be resumed exactly. No pickle.
 
-Each checkpoint is a folder named after its step, which appears complete by a rename. The newest two are kept, so a
-process that is killed at any moment leaves at least one.
+Each checkpoint is a folder named after its step, which is renamed into place when it is complete. The newest two are
+kept, so a process that is killed at any moment leaves at least one.
 
 Example::
 
@@ -53,8 +53,8 @@ class RunState:
         epoch: epochs done.
         step_in_epoch: steps done of the current epoch.
         best_value: best validation metric so far, or None.
-        best_epoch: epoch of the best figure, counted from 1; 0 before the first validation.
-        validations_since_best: validations since the best figure.
+        best_epoch: epoch of the best metric, counted from 1; 0 before the first validation.
+        validations_since_best: validations since the best metric.
         sums: sums of the scalars that the steps of the current epoch have logged.
         summed: number of steps in each sum.
         scaler: state of the fp16 loss scale; empty without one.
@@ -267,7 +267,7 @@ def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Ma
     Args:
         folder: folder of the run.
         record: record of the run.
-        data: path of the manifest if it has moved since; None for the recorded path.
+        data: path of the manifest if it was moved; None for the recorded path.
 
     Raises:
         InputError: the manifest is missing, or its header or rows have changed.
@@ -284,7 +284,7 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
     Args:
         folder: folder of the run.
         record: record of the run.
-        unlabeled: paths of the manifests, in their order, if they have moved since; empty for the recorded paths.
+        unlabeled: paths of the manifests, in their order, if they were moved; empty for the recorded paths.
 
     Raises:
         InputError: the number of manifests differs, or one of them is missing or has changed.
@@ -317,7 +317,7 @@ def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) 
         images: number of usable images per split now.
 
     Raises:
-        InputError: the number of a split differs.
+        InputError: the number of images of a split differs.
     """
     for split, count in images.items():
         if record.images.get(split) != count:

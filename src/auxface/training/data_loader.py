@@ -22,7 +22,7 @@ from auxface.objectives import Batch
 from auxface.recipe import SelfBlend
 from auxface.training.sampling import GroupDRO, LabeledMixture, number_draws
 
-# How many shards are read side by side.
+# Number of shards that are read in parallel.
 _SHARDS_AT_ONCE = 16
 # The largest block of memory up to which glibc raises its threshold, minus its own bookkeeping.
 _LARGEST_BLOCK = 2**25 - 2**16
@@ -50,9 +50,10 @@ class DataLoader:
             once per epoch.
         loss_weights: float32 [N], weight of each image in the primary objective; None: equal weights.
         group_dro: weights of the groups, which follow their losses; None: off.
-        mixture: the labeled and unlabeled images of each step; None: no fixed numbers. Excludes ``draw_weights``.
-        shards: int64 [N], the shard that each image is read from. An epoch then reads a few shards at a time, in random
-            order, and mixes their images. None: all images are mixed.
+        mixture: the labeled and unlabeled images of each step; None: no fixed numbers. Cannot be combined with
+            ``draw_weights``.
+        shards: int64 [N], the shard from which each image is read. An epoch then reads a few shards at a time, in
+            random order, and mixes their images. None: all images are mixed.
     """
 
     images: np.ndarray

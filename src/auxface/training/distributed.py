@@ -63,7 +63,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Return the precision as Accelerate names it; ``auto``, before it was measured, is fp32.
+    """Return the precision as Accelerate names it; an ``auto`` that has not been measured is fp32.
 
     Args:
         options: section ``train`` of the recipe.

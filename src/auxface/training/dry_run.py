@@ -1,4 +1,4 @@
-"""``auxface train --check``: build everything, train one step on two images, estimate the time of the whole run.
+"""``auxface train --check``: build model and data, train one step on two images, and estimate the time of the run.
 
 ``auxface plan`` times its candidates with the same function.
 

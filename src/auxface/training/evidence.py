@@ -2,7 +2,7 @@
 
 A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are those
 of an audit: a bootstrap by cluster (video, else source, else row). Weights and thresholds were chosen on the same rows,
-so the figures are optimistic.
+so these values are optimistic.
 
 Example::
 

@@ -186,7 +186,7 @@ def load_full_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
-    """Return a full tensor sharded like ``reference``; unchanged if that is not sharded or has another shape."""
+    """Return a full tensor sharded like ``reference``; unchanged if that is not sharded or has a different shape."""
     if not isinstance(reference, DTensor) or value.shape != reference.shape:
         return value
     on_device = value.to(reference.device)

@@ -56,7 +56,7 @@ class TrainingResult:
     Attributes:
         model: model with its best weights, in evaluation mode.
         best_epoch: epoch of the best weights, counted from 1.
-        best_value: their validation metric; None if it could not be measured.
+        best_value: their validation metric; None if it could not be computed.
         seconds: duration of training.
         epochs: epochs that were planned: those of the recipe, or fewer if ``train.max_seconds`` shortened the run.
     """
@@ -252,7 +252,7 @@ class _Run:
         limit = self.options.max_seconds
         if limit is None:
             return
-        # All processes decide alike, by the slowest.
+        # All processes make the same decision, based on the slowest.
         spent = time.perf_counter() - self.began
         measured = torch.tensor([step_seconds, self.validation_seconds, spent])
         measured = self.accelerator.gather(measured[None].to(self.accelerator.device))

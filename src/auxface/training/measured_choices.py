@@ -1,9 +1,9 @@
 """Replace ``auto`` in ``train``, for precision, attention kernel, memory format and threads, by measured choices.
 
 A trial of at most about two seconds times training steps on a few images, on a copy of the model. Its choices replace
-``auto`` in the recipe, which is stored with the run, so that a resumed run makes no trial. Keys with a value of their
-own are never changed. The times of everything but threads are cached per machine and model. Threads are measured at
-every start, since they depend on the other programs that are running: where cores are busy, two threads can be ten
+``auto`` in the recipe, which is stored with the run, so that a resumed run makes no trial. Keys with a fixed value
+are never changed. The times of everything but threads are cached per machine and model. Threads are measured at
+every start, since they depend on the other programs that are running: on busy cores, two threads can be ten
 times slower than one.
 
 Example::
@@ -40,16 +40,16 @@ from auxface.training.data_loader import DataLoader
 from auxface.training.performance import configure_blocks, torch_threads
 
 _BUDGET_SECONDS = 2.0
-# Two images are the fewest that batch normalization takes. A slow step is timed once, and not warmed up.
+# Batch normalization needs at least two images. A slow step is timed once, without warm-up.
 _STEP_SECONDS, _SLOW_STEP_SECONDS = 0.08, 0.3
 _FEWEST_IMAGES, _MOST_IMAGES = 2, 64
 # A run that ends this soon gains nothing from a trial.
 _SHORT_RUN_SECONDS = 10.0
-# Differences below 5% are within the noise of so short a trial; the usual choice then stays.
+# Differences below 5% are within the noise of such a short trial; the default choice is then kept.
 _GAIN = 0.95
 _HOPELESS = 3.0
 _ROUNDS = 3
-# Of encoders with more parameters than this, a trial on a CPU times so many blocks.
+# For encoders with more parameters than this, a trial on a CPU times this many blocks.
 _LARGE_ENCODER, _BLOCKS = 20_000_000, 2
 # Values of the vectors that the number of threads is first tried on: enough for torch to divide them among threads.
 _PROBE_VALUES, _PROBE_SECONDS, _PROBE_LOSS = 200_000, 0.1, 1.5
@@ -77,8 +77,8 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
-        Section ``train`` of the recipe without these ``auto``, and a record of the trial; it is empty where nothing
-        was measured, which is also the case in runs of a few seconds.
+        Section ``train`` of the recipe without these ``auto`` values, and a record of the trial, which is empty if
+        nothing was measured, for example in runs of a few seconds.
     """
     options = model.recipe.train
     candidates, counts = open_kernels(model, device), _thread_counts(options, device)
@@ -115,7 +115,7 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
 
 
 def open_kernels(model: JointModel, device: str) -> list[Kernels]:
-    """Return the candidates that the recipe allows, the default first."""
+    """Return the candidates that the recipe allows, beginning with the default."""
     options, modules = model.recipe.train, list(model.encoder.modules())
     precisions = [options.precision] if options.precision != "auto" else ["fp32", "bf16"][: 1 if device == "mps" else 2]
     attentions = ["fused", "plain"] if options.attention == "auto" else [options.attention]
@@ -135,7 +135,7 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
         # A decoder's attention alone is too small a part of a step to be measured.
         found = [kernels for kernels in found if is_usual(kernels)]
     usual = next(kernels for kernels in found if is_usual(kernels))
-    # Of slow models, few candidates are timed; first the usual one and the other precision or format.
+    # For slow models, few candidates are timed, beginning with the default and the other precision or format.
     other = [kernels for kernels in found if is_usual(kernels)][-1]
     return sorted(found, key=lambda kernels: (kernels != usual, kernels != other))
 
@@ -208,9 +208,9 @@ class Trial:
         return seconds / self.images
 
     def has_time_for(self, number: int, seconds: float) -> bool:
-        """Whether the candidate of this number, whose step takes about so many seconds, is timed.
+        """Return whether a candidate is timed, given its number and the approximate duration of its step.
 
-        The first two are, whatever they take: a large model that trains for hours must not miss its precision.
+        The first two are always timed: for a large model that trains for hours, the precision must be measured.
         """
         return number < 2 or time.perf_counter() - self.began + seconds / self.scale < _BUDGET_SECONDS
 
@@ -243,7 +243,7 @@ def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict
 
     The mean, not the minimum: where other programs take turns on the cores, few steps are undisturbed.
     """
-    # Where cores are busy, a single step of several threads may take longer than the whole trial should.
+    # On busy cores, a single step with several threads may take longer than the time limit of the trial.
     probes = {count: _probe(count) for count in counts if count != "auto"}
     possible = [count for count in counts if count == "auto" or probes[count] < _PROBE_LOSS * probes[counts[0]]]
     if len(possible) == 1:
@@ -331,6 +331,6 @@ def _cached(place: Path, candidates: Sequence[Kernels]) -> dict[Kernels, float] 
 
 
 def _store(place: Path, seconds: dict[Kernels, float]) -> None:
-    # Without a cache that can be written, every start is measured.
+    # Without a writable cache, every start is measured.
     with suppress(OSError), atomic_file(place) as temporary:
         temporary.write_text(json.dumps({str(kernels): value for kernels, value in seconds.items()}) + "\n")

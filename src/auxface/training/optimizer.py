@@ -36,8 +36,8 @@ def make_optimizer(model: nn.Module, options: Train) -> torch.optim.AdamW:
 
     Biases, norms and other vectors have no weight decay (Dosovitskiy et al., 2021), nor do the parameters that a timm
     model names in ``no_weight_decay()``, such as learned positions and class tokens. With ``layer_decay`` below 1, the
-    learning rate of an encoder layer falls with its distance from the output (Clark et al., 2020; Bao et al., 2022).
-    The ``scale`` of each parameter group multiplies the learning rate of the step.
+    learning rate of an encoder layer decreases with its distance from the output (Clark et al., 2020; Bao et al.,
+    2022). The ``scale`` of each parameter group multiplies the learning rate of the step.
     """
     scales, undecayed = _layer_scales(model, options.layer_decay), set(_without_weight_decay(model))
     groups: dict[tuple[float, bool], dict[str, Any]] = {}

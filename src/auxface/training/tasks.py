@@ -29,8 +29,8 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
     A recipe without tasks gets every class, binary and multilabel label of the manifest, or for metric learning the
-    identity label if there is no other; one for pre-training has no tasks. Class weights, the values of an ordinal task
-    and the people of an identity task are those of the training split.
+    identity label if there is no other; a recipe for pre-training has no tasks. Class weights, the values of an ordinal
+    task and the people of an identity task are those of the training split.
 
     Args:
         recipe: the recipe whose section ``tasks`` is read.
@@ -66,7 +66,7 @@ def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
     """Return the recipe with a validation metric that its tasks have: ``verification_auc`` for identity labels.
 
     Raises:
-        InputError: the recipe sets a figure that its tasks lack.
+        InputError: the recipe sets a metric that its tasks do not have.
     """
     chosen, identity = recipe.train.select_on, next((task.name for task in tasks if task.identity), None)
     of_embeddings = chosen in ("verification_auc", "recall_at_1")
@@ -160,7 +160,7 @@ def _given_weights(task: LearnedTask, weights: Mapping[str, float]) -> tuple[flo
             f"expected {', '.join(task.classes)}"
         )
     given = tuple(float(weights.get(name, 1.0)) for name in task.classes)
-    # The weight of an attribute is that of its presence; its absence weighs 1.
+    # The weight of an attribute applies to its presence; its absence has weight 1.
     return (1.0,) * len(given) + given if task.kind == "multilabel" else given
 
 

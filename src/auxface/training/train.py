@@ -90,7 +90,7 @@ def train(
     """Train a model and write its directory.
 
     The best weights, the temperature and the thresholds are chosen on the validation split. The test split is not read,
-    except to search near-duplicates of unlabeled images, which are written to ``leaks.csv``.
+    except to find near-duplicates of unlabeled images, which are written to ``leaks.csv``.
 
     Args:
         recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe; ``auto`` plans
@@ -110,7 +110,7 @@ def train(
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: the recipe, manifest, images or output are not usable (raised before anything is written), the loss
+        InputError: the recipe, manifest, images or output are invalid (raised before anything is written), the loss
             became NaN or infinite, or memory or disk space ran out.
 
     Example:
@@ -169,7 +169,7 @@ def resume(
 
     Args:
         out: folder of the run.
-        data: path of the manifest if it has moved; None for the path with which the run was started.
+        data: path of the manifest if it was moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         unlabeled: paths of the manifests of unlabeled images if they have moved, in their order.
         warn: as for :func:`train`.
@@ -280,7 +280,7 @@ def _start_folder(
             if len(leaks):
                 escape_formulas(leaks).to_csv(temporary / LEAKS_FILE, index=False)
     except OSError:
-        # A half-written start could neither be resumed nor started again without --overwrite.
+        # An incompletely written folder could neither be resumed nor started again without --overwrite.
         clear_folder(out)
         with suppress(OSError):
             out.rmdir()

@@ -38,7 +38,7 @@ class MicroBatch:
 
 @dataclass(kw_only=True)
 class Stepper:
-    """Everything that an optimizer step needs. Its only state is the first step whose loss was not finite.
+    """The components of an optimizer step. Its only state is the first step whose loss was not finite.
 
     Attributes:
         model: the model itself.

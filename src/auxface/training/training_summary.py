@@ -1,4 +1,4 @@
-"""The summary printed after training: figures beside simple baselines, effects of the auxiliaries, what to do next.
+"""The summary printed after training: metrics and simple baselines, effects of the auxiliaries, what to do next.
 
 All figures are from the validation split, on which the weights were selected, so they are optimistic. Groups are
 compared by balanced accuracy, on levels with at least 30 images.

@@ -150,7 +150,7 @@ def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
     if not times and (seekable or not count):
         raise UnreadableVideo("a video without frames")
     if not seekable and len(times) < count:
-        # Without times of their own, frames follow each other at the stated rate.
+        # Frames without timestamps follow each other at the stated rate.
         return VideoIndex(np.arange(count), np.zeros(count, bool), width, height, 1 / rate, seekable=False)
     order = np.argsort(times, kind="stable")
     ordered = np.frombuffer(times, np.int64)[order]

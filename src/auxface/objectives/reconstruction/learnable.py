@@ -225,7 +225,7 @@ def learnable(
             sides = [_split(part - place_mean, target.channels, side) for part in (known, scoring)]
             if target.channels > TARGET_COMPONENTS:
                 sides = _reduce(sides, rows, target.channels)
-            # Colors and targets have units of their own: each of the two counts as one variable of variance 1.
+            # Colors and targets have different units, so each of the two is scaled to a total variance of 1.
             color, mean_target = (part[rows].std() + 1e-6 for part in (rgb[0], sides[0][0]))
             features = [
                 torch.cat([part / color, around / mean_target], dim=1)

@@ -102,7 +102,7 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
         values = targets.double()
         count += len(values)
         total = total + values.sum(dim=0)
-        # Of scalars the second moment, of histograms their negative entropy.
+        # The second moment of scalars, or the negative entropy of histograms.
         extra = extra + (values.square() if encoding == "scalar" else torch.special.xlogy(values, values)).sum(dim=0)
     if not count:
         raise ValueError("no training faces from which to fit a constant prediction")
@@ -154,7 +154,7 @@ class Reconstruction(Objective):
         clip = len(encoder.grid) == 3
         _check_input(options, clip)
         self.options = options
-        # Within a tuple, so that the encoder is no part of this module.
+        # In a tuple, so that the encoder is not registered as part of this module.
         self._encoder = (encoder,)
         self._constants: dict[str, ConstantPrediction] = {}
         self._plain_constants: dict[str, ConstantPrediction] = {}

@@ -20,7 +20,7 @@ from auxface.errors import InputError
 from auxface.recipe import Target
 from auxface.texture.tiles import empty_real_maps
 
-# The fastest group of images that was measured (docs/performance.md): 16 of 64 pixels, 2 of 224.
+# The fastest measured number of images (docs/performance.md): 16 of 64 pixels, or 2 of 224.
 _IMAGES_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**17
 
 
@@ -101,7 +101,7 @@ class PatchTarget:
         if not self.normalize:
             return patches
         if clean.ndim == 5 and self.spec.name == "rgb":
-            # VideoMAE normalizes each color channel by itself.
+            # VideoMAE normalizes each color channel separately.
             return normalize_patches(patches.unflatten(-1, (-1, 3)).transpose(-1, -2)).transpose(-1, -2).flatten(-2)
         return normalize_patches(patches)
 
