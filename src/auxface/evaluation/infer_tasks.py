@@ -95,7 +95,7 @@ def _check_kind(task: ScoredTask, kind: str | None, scored: list[str], where: st
             f"{where}: --kind ordinal needs predicted numbers in one column (predicted.{name}, or --predicted COLUMN), "
             f"but 'score.{name}.{scored[0]}' is the score of a class; remove --kind"
         )
-    if kind == "verification" and scored:
+    if kind == "verification" and scored not in ([], ["same"]):
         raise TableError(
             f"{where}: --kind verification needs one column of similarities (score.{name}, or --score COLUMN), but "
             f"'score.{name}.{scored[0]}' is the score of a class; remove --kind, or name the column with --true and "
