@@ -71,7 +71,8 @@ def recipe_hash(recipe: Recipe) -> str:
 def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None) -> dict[str, Any]:
     text, where, key = _text(source, folder)
     if key in seen:
-        raise InputError(f"{source}: circular 'base' of recipes ({' -> '.join((*seen, key))})")
+        chain = " -> ".join((*seen, key))
+        raise InputError(f"{source}: circular 'base' reference ({chain}); remove one of these 'base' keys")
     if len(seen) >= _LONGEST_CHAIN:
         raise InputError(f"{source}: a chain of more than {_LONGEST_CHAIN} base recipes; merge some of them")
     raw = parse_yaml(text, str(source))

@@ -26,6 +26,7 @@ from auxface.evaluation import (
     fit_temperature,
     pair_similarity,
 )
+from auxface.evaluation.thresholds import DEFAULT_RULE
 from auxface.model import JointModel
 from auxface.model.config import LevelThresholdRecord, ModelConfig, Selection, TaskRecord, VerificationRecord
 from auxface.model.scoring import embed_images, score_images
@@ -46,7 +47,6 @@ from auxface.training.training_summary import (
     task_figures,
 )
 
-_THRESHOLD_RULE = "balanced_accuracy"
 # ``auto`` chooses the first of these accuracies that leaves at least half of the validation samples answered.
 _ABSTAIN_ACCURACIES = (0.95, 0.9, 0.8)
 _FEWEST_ANSWERED = 0.5
@@ -192,7 +192,7 @@ def _calibrate_attributes(
         task,
         temperature=temperature,
         thresholds=thresholds,
-        threshold_rule=_THRESHOLD_RULE,
+        threshold_rule=DEFAULT_RULE,
         abstain=band,
         level_thresholds=None if groups is None else LevelThresholdRecord(group=str(groups.name), thresholds=by_level),
     )
@@ -244,7 +244,7 @@ def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    return float(choose_threshold(labels, scores, rule=_THRESHOLD_RULE)) if len(np.unique(labels)) > 1 else 0.5
+    return float(choose_threshold(labels, scores, rule=DEFAULT_RULE)) if len(np.unique(labels)) > 1 else 0.5
 
 
 def choose_same_person(
