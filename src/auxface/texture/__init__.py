@@ -1,4 +1,4 @@
-"""Local texture descriptors on batches of gray images: exact, fast, and with no dependency except torch.
+"""Local texture descriptors for batches of gray images: exact, fast, and without dependencies other than torch.
 
 Example:
     >>> import numpy as np

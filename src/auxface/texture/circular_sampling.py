@@ -34,25 +34,26 @@ HALF_STEP = 0.5 / UNIT**2
 Offset = tuple[int, int]
 """Row and column offset in units of 1 / UNIT pixel."""
 METHODS = ("default", "ror", "uniform", "nri_uniform")
-# Up to this many samples a table of all codes fits the cache.
+# The table of all codes fits the cache up to this number of samples.
 TABLE_POINTS = 16
-# Bits of a code that fit an int16 word.
+# Number of code bits that fit in an int16 word.
 WORD_BITS = 15
 
 
 def offsets(points: int, radius: float) -> list[Offset]:
-    """Return the offsets of the samples: sample i at row -R sin(2πi/P), column R cos(2πi/P)."""
+    """Return the offsets of the samples: sample i is at row -R sin(2πi/P), column R cos(2πi/P)."""
     angles = [2 * math.pi * i / points for i in range(points)]
     return [(round(-radius * math.sin(a) * UNIT), round(radius * math.cos(a) * UNIT)) for a in angles]
 
 
 class BilinearReader:
-    """A reader of bilinear samples of one tile in double precision; samples of a row share the vertical interpolation.
+    """Bilinear interpolation in one tile, in double precision; samples of a row share the vertical interpolation.
 
     Args:
-        tile: the pixels.
-        scale: 1 reads gray values (within 1e-12); ``UNIT`` reads multiples of 1e-10 exactly, as integers.
-        bias: added to every gray value.
+        tile: tile from which pixels are read.
+        scale: factor by which samples are multiplied. With 1, samples are gray values (within 1e-12); with ``UNIT``,
+            multiples of 1e-10 are read exactly, as integers.
+        bias: value added to every gray value.
     """
 
     def __init__(self, tile: Tile, scale: int, bias: float = 0.0) -> None:
@@ -65,7 +66,7 @@ class BilinearReader:
         self._row: int | None = None
 
     def read(self, offset: Offset, *, out: Tensor) -> Tensor:
-        """Write the samples at ``offset`` from every pixel to ``out``; fastest if offsets are sorted by row."""
+        """Write the sample at ``offset`` from every pixel to ``out``; reading offsets in row order is fastest."""
         row, column = offset
         if row != self._row:
             self._interpolate_line(row)
@@ -108,7 +109,7 @@ def code_dtype(points: int, method: str) -> torch.dtype:
 
 
 def plain_code(bits: Sequence[bool], method: str) -> int:
-    """Return the code of one pixel from its bits, counter-clockwise from East, from the definition of the method."""
+    """Return the code of one pixel from its bits, counterclockwise from East, from the definition of the method."""
     points, ones = len(bits), sum(bits)
     changes = sum(bits[i] != bits[i - 1] for i in range(points))
     if method == "default":
@@ -134,10 +135,10 @@ def map_codes(code: Tensor, points: int, method: str) -> Tensor:
 
 
 class BitPacker:
-    """A packer of one bit per sample into 16-bit words, 15 bits per word, so that the sign bit is not used.
+    """Packs one bit per sample into 16-bit words, 15 bits per word, so that the sign bit is not used.
 
     Args:
-        tile: its buffers hold the words.
+        tile: tile whose buffers hold the words.
         points: number of bits.
     """
 
@@ -146,11 +147,11 @@ class BitPacker:
         self._tile = tile
 
     def put(self, bit: int, values: Tensor) -> None:
-        """Set bit number ``bit`` to ``values`` (int16, 0 or 1); call it once per bit."""
+        """Set bit number ``bit`` to ``values`` (int16, 0 or 1); must be called only once per bit."""
         self._words[bit // WORD_BITS].add_(values, alpha=1 << (bit % WORD_BITS))
 
     def code(self) -> Tensor:
-        """Return the codes: int16 up to 15 samples, int32 above."""
+        """Return the codes: int16 for up to 15 samples, int32 for more."""
         if len(self._words) == 1:
             return self._words[0]
         code = self._tile.empty(torch.int32).copy_(self._words[0])
@@ -167,7 +168,7 @@ def _table(points: int, method: str, device: torch.device) -> Tensor:
 
 
 def _compute_codes(code: Tensor, points: int, method: str) -> Tensor:
-    """Map int32 codes of up to 31 bits by computation, without a table."""
+    """Compute the mapped codes of int32 codes of up to 31 bits without a lookup table."""
     if method == "ror":
         smallest = code.clone()
         for turn in range(1, points):
@@ -177,7 +178,7 @@ def _compute_codes(code: Tensor, points: int, method: str) -> Tensor:
     changes, ones = _count_bits(code ^ turned), _count_bits(code)
     if method == "uniform":
         return torch.where(changes <= 2, ones, points + 1)
-    # The first 1 of a run of ones is the only bit of code & ~turned; the bits below it count its place.
+    # The first 1 of a run of ones is the only bit set in code & ~turned. The number of bits below it is its position.
     start = _count_bits((code & ~turned) - 1)
     turns = points - start
     turns = torch.where(turns == points, 0, turns)

@@ -1,10 +1,11 @@
 """Magnitudes of Gabor filter responses.
 
 Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, for zero-mean filters. Filters are
-scaled so that a sinusoid of amplitude A and the filter's wavelength and orientation gives the magnitude A.
+scaled so that a sinusoid with amplitude A and the wavelength and orientation of the filter gives the magnitude A.
 
 Every filter is a sum of products of a filter along rows and one along columns, and orientations k and n - k share
-them. A one-dimensional filter is applied to runs of outputs, as the product of a band matrix with overlapping windows.
+these one-dimensional filters. Each is applied to runs of outputs as the product of a band matrix and overlapping
+windows.
 """
 
 import functools
@@ -27,7 +28,7 @@ from auxface.texture.gray_images import (
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import Buffers, empty_real_maps, mirrored, tile_spans
 
-# Outputs per matrix product along either axis: longer runs use the processor better, shorter ones waste less on zeros.
+# Outputs per matrix product along each axis. Longer runs use the processor better; shorter runs multiply fewer zeros.
 ALONG, ACROSS = 16, 8
 BYTES_PER_PIXEL = 75
 
@@ -41,19 +42,19 @@ def gabor_magnitude(
     standard deviations. Orientation k is π k / orientations.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array. Sides above the half width of the largest
-            filter (14 pixels by default).
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W]. Both sides must exceed the half width
+            of the largest filter (14 pixels by default).
         scales: number of wavelengths, 1 to 12.
         orientations: number of orientations, 1 to 64.
         min_wavelength: shortest wavelength in pixels, at least 2.
-        border: only ``reflect``.
+        border: border rule; only ``reflect`` is supported.
 
     Returns:
-        float32 gray levels, at least 0: [scales · orientations, H, W] or [B, scales · orientations, H, W]. Scale s and
-        orientation k are in channel s · orientations + k.
+        Nonnegative magnitudes in gray levels, float32 [scales · orientations, H, W] or
+        [B, scales · orientations, H, W]. Channel s · orientations + k holds scale s and orientation k.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> wave = 128 + 100 * np.cos(2 * np.pi * np.arange(64) / 8)
@@ -72,12 +73,12 @@ def gabor_magnitude(
     batch, height, width = images.shape
     shape = (batch, scales * orientations, height, width)
     result = empty_real_maps(shape, images.device)
-    # Where float32 matrix products may use fewer bits (TF32), double precision keeps the result.
+    # Where float32 matrix products may use reduced precision (TF32), double precision keeps the result accurate.
     exact = torch.get_float32_matmul_precision() == "highest" or images.device.type in ("cpu", "mps")
     buffers = Buffers(images.device)
     for first, count, top, lines in tile_spans(batch, height, width, images.device, BYTES_PER_PIXEL):
         group = mirrored(images[first : first + count], reach, top, lines + 2 * reach)
-        # The lines of all images side by side, so that one matrix product filters the whole group along either axis.
+        # The lines of all images lie side by side, so that one matrix product per axis filters the whole group.
         # Both axes are extended to complete runs; the results beyond the image are dropped.
         pixels = group.new_zeros(
             (_complete_runs(lines, ACROSS) + 2 * reach, count, _complete_runs(width, ALONG) + 2 * reach),
@@ -97,9 +98,9 @@ def gabor_magnitude(
 
 
 def plain_gabor_filters(wavelength: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the even and odd filter of a wavelength (pixels) and orientation (radians), directly from the definition.
+    """Compute the even and odd filters for a wavelength (pixels) and orientation (radians) from the definition.
 
-    The magnitude at a pixel is the square root of the sum of both squared responses.
+    The magnitude at a pixel is the square root of the sum of the two squared responses.
     """
     sigma = 0.56 * wavelength
     reach = math.ceil(3 * sigma)
@@ -121,10 +122,10 @@ class _Filters:
 
     Attributes:
         reach: half width in pixels.
-        along: filters along rows [F, 2 reach + 1]: the Gaussian, then cosine and sine of every |cos θ| above 0.
-        across: filters along columns: the Gaussian, then cosine and sine of every |sin θ|.
-        mean: mean of the cosine part of every orientation, relative to the Gaussian. Where one axis has the Gaussian
-            alone, the mean is already removed from the cosine of the other axis.
+        along: filters along rows [F, 2 reach + 1]: the Gaussian, then the cosine and sine for each nonzero |cos θ|.
+        across: filters along columns: the Gaussian, then the cosine and sine for each |sin θ|.
+        mean: mean of the cosine part for each orientation, relative to the Gaussian. Where the filter along one axis is
+            a pure Gaussian, the mean is already subtracted from the cosine along the other axis.
     """
 
     reach: int
@@ -154,12 +155,12 @@ def _make_filters(wavelength: float, orientations: int) -> _Filters:
             along += [row_cos, row_sin]
         if 2 * k <= orientations:
             across += [column_cos, column_sin]
-    # Without the factor 2 a filter pair would respond to a sinusoid with half its amplitude.
+    # Without the factor 2, the response of a filter pair to a sinusoid would be half its amplitude.
     return _Filters(reach, np.stack(along), 2 * np.stack(across), tuple(mean))
 
 
 def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield orientation, even and odd response [lines, n, columns]; pixels: [lines + 2 reach, n, columns + 2 reach]."""
+    """Yield (orientation, even response, odd response); responses [lines, n, columns] of padded pixels."""
     lines, count, columns = pixels.shape[0] - 2 * scale.reach, pixels.shape[1], pixels.shape[2] - 2 * scale.reach
     rows = _along_rows(pixels, scale.along, buffers)
     bands = _bands(scale.across, ACROSS, pixels)
@@ -188,7 +189,7 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
 
 
 def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
-    """Return band matrices [F, run, run + 2 reach]: row r holds a filter starting at column r."""
+    """Return band matrices [F, run, run + 2 reach], whose row r holds a filter starting at column r."""
     count, taps = filters.shape
     bands = np.zeros((count, run, run + taps - 1))
     for r in range(run):
@@ -197,7 +198,7 @@ def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
 
 
 def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> Tensor:
-    """Filter pixels [lines, n, columns + 2 reach] along the last axis: [F, lines, n · columns]."""
+    """Filter pixels [lines, n, columns + 2 reach] along the last axis and return [F, lines, n · columns]."""
     lines, count, width = pixels.shape
     reach = filters.shape[1] // 2
     columns, stride = width - 2 * reach, pixels.stride(1)
@@ -211,7 +212,7 @@ def _along_rows(pixels: Tensor, filters: np.ndarray, buffers: Buffers) -> Tensor
 
 
 def _across_rows(source: Tensor, band: Tensor, out: Tensor) -> Tensor:
-    """Filter [lines + 2 reach, n · columns] along the first axis into ``out``: [lines, n · columns]."""
+    """Filter [lines + 2 reach, n · columns] along the first axis into ``out`` [lines, n · columns]."""
     run, taps = band.shape
     lines, columns = source.shape[0] - (taps - run), source.shape[1]
     windows = source.as_strided((lines // run, taps, columns), (run * columns, columns, 1), source.storage_offset())

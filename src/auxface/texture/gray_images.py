@@ -1,7 +1,7 @@
-"""Gray images: conversion from RGB, checks of what every descriptor accepts, and tables of integer gradients.
+"""Gray images: conversion from RGB, input checks shared by all descriptors, and lookup tables of integer gradients.
 
-The conversion is the luma of ITU-R BT.601 in integers, so that every device and every image library gives the same
-gray values.
+The conversion computes the luma of ITU-R BT.601 in integer arithmetic, so that every device and every image library
+gives the same gray values.
 
 Example:
     >>> import numpy as np
@@ -16,8 +16,8 @@ Checks of parameters:
         ...
     ValueError: points must be 1 to 31, got 40
 
-Functions of an integer gradient come from tables of 511 x 511 pairs, computed once in double precision. A table
-gives the same angles and magnitudes on every device, and is faster than computing arc tangents.
+Functions of an integer gradient are read from tables of 511 x 511 pairs, computed once in double precision. A table
+gives the same angles and magnitudes on every device, and is faster than computing arctangents.
 
 Example:
     >>> first, second = all_gradients()
@@ -35,14 +35,14 @@ import torch
 from torch import Tensor
 
 GrayImages = Tensor | np.ndarray
-"""uint8 [H, W], [B, H, W] or [B, 1, H, W], as a tensor or a numpy array; integers 0 to 255 of any other dtype."""
+"""Tensor or numpy array [H, W], [B, H, W] or [B, 1, H, W], uint8 or integers 0 to 255 of any other dtype."""
 
 # 0.299, 0.587 and 0.114 in units of 1 / 65536: libjpeg, OpenCV and PIL use the same rounding.
 RED, GREEN, BLUE = 19595, 38470, 7471
 
 _ACCEPTED = "[H, W], [B, H, W] or [B, 1, H, W] (for a clip: [T, H, W] or [B, T, H, W])"
 GRADIENT_SPAN = 511
-"""Number of differences of two gray values: -255 to 255."""
+"""Number of possible differences between two gray values, -255 to 255."""
 ZERO_GRADIENT = 255 * GRADIENT_SPAN + 255
 """Index of the gradient (0, 0)."""
 
@@ -51,12 +51,12 @@ def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
     """Convert RGB images to gray: ``(19595 R + 38470 G + 7471 B + 32768) >> 16``.
 
     Args:
-        image: uint8 RGB values. A tensor [3, H, W] or [B, 3, H, W], or a numpy array [H, W, 3] or [B, H, W, 3].
-            The channel axis is the usual one (third from last in tensors, last in arrays) if it has three entries,
-            else the other.
+        image: uint8 RGB values, as a tensor [3, H, W] or [B, 3, H, W] or a numpy array [H, W, 3] or [B, H, W, 3].
+            The channel axis is the usual one (third from last in tensors, last in arrays) if it has length 3, and
+            otherwise the other one.
 
     Returns:
-        uint8 [H, W] or [B, H, W], a tensor on the same device or an array.
+        uint8 gray values [H, W] or [B, H, W], as a tensor on the same device or as an array.
 
     Raises:
         TypeError: ``image`` is neither a tensor nor an array, or is not uint8.
@@ -77,7 +77,7 @@ def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
     if axis is None:
         raise ValueError(f"expected RGB images [3, H, W], [B, 3, H, W] or [..., H, W, 3], got {tuple(tensor.shape)}")
     red, green, blue = (channel.to(torch.int32) for channel in tensor.unbind(axis))
-    # In place, to save memory on large batches. The sum of 255 * 65536 fits 32 bits.
+    # Computed in place to save memory on large batches. The largest sum, 255 * 65536, fits in 32 bits.
     total = red.mul_(RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).add_(32768).bitwise_right_shift_(16)
     luma = total.to(torch.uint8)
     return luma if isinstance(image, Tensor) else luma.numpy()
@@ -98,10 +98,10 @@ class InputLayout:
     numpy: bool
 
     def restore(self, maps: Tensor) -> Tensor | np.ndarray:
-        """Return maps [B, M, ...] in the caller's layout; the axis of a single map is dropped if there was no channel.
+        """Return maps [B, M, ...] in the caller's layout; a single map has no M axis if the input had no channel axis.
 
         Args:
-            maps: the descriptor's result, any dtype.
+            maps: result of the descriptor, of any dtype.
         """
         if maps.shape[1] == 1 and not self.channel:
             maps = maps[:, 0]
@@ -232,7 +232,7 @@ def require_number(name: str, value: object, low: float, *, above: bool = False)
 
 
 def require_border(border: str, allowed: tuple[str, ...]) -> None:
-    """Check the border rule.
+    """Check that the border rule is one of those allowed.
 
     Raises:
         ValueError: ``border`` is not one of ``allowed``.
@@ -245,10 +245,10 @@ def require_size(shape: tuple[int, ...], radius: int, border: str, name: str) ->
     """Check that an image or clip is large enough for a descriptor.
 
     Args:
-        shape: sides of the image, or frames and sides of the clip.
+        shape: height and width of the image, preceded by the number of frames for a clip.
         radius: support radius of the descriptor in pixels. ``reflect`` needs sides above the radius, ``valid`` sides
             above twice the radius.
-        border: the border rule.
+        border: border rule, ``reflect`` or ``valid``.
         name: name of the descriptor, for the message.
 
     Raises:
@@ -272,8 +272,8 @@ def gradient_index(first: Tensor, second: Tensor, *, out: Tensor) -> Tensor:
 
     Args:
         first: int16 components from -255 to 255.
-        second: the other components, of the same shape.
-        out: int32 memory for the result.
+        second: second components, of the same shape.
+        out: int32 tensor for the result.
     """
     return out.copy_(first).mul_(GRADIENT_SPAN).add_(second).add_(ZERO_GRADIENT)
 

@@ -21,7 +21,8 @@ from auxface.texture.gray_images import (
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import Buffers, tile_spans
 
-# Votes are integer multiples of this, so that their sum is the same in any order; the error is far below 1e-5.
+# Votes are integer multiples of this value, so that their sum does not depend on the order; the error is far below
+# 1e-5.
 VOTE_STEP = 2.0**-24
 EPSILON = 1e-5
 CLIP = 0.2
@@ -33,22 +34,22 @@ def histogram_of_oriented_gradients(
 ) -> GrayImages:
     """Compute histograms of gradient orientations per cell, normalized per block by L2-Hys (Dalal and Triggs, 2005).
 
-    Agrees with ``skimage.feature.hog(..., block_norm="L2-Hys", feature_vector=False)`` to 1e-5: gradients are central
-    differences and 0 at the image's edge; a gradient votes with its magnitude for one bin; pixels beyond the last
-    complete cell do not vote.
+    The result agrees with ``skimage.feature.hog(..., block_norm="L2-Hys", feature_vector=False)`` to within 1e-5.
+    Gradients are central differences, and 0 at the image's edge. Each gradient votes for one bin, weighted by its
+    magnitude. Pixels beyond the last complete cell do not vote.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         orientations: number of bins over 180 degrees, 1 to 180.
         cell: side of a cell in pixels.
         block: side of a block in cells. Neighboring blocks are one cell apart.
 
     Returns:
-        float32 in [0, 1], [block rows, block columns, block, block, orientations], preceded by the batch and channel
-        axes of the input.
+        Histograms in [0, 1], float32 [block rows, block columns, block, block, orientations], preceded by the batch and
+        channel axes of the input.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> stripes = np.tile(np.array([0, 0, 200, 200], np.uint8), (8, 2))
@@ -73,7 +74,7 @@ def histogram_of_oriented_gradients(
 
 
 def plain_cell_histogram(padded: np.ndarray, orientations: int = 9) -> np.ndarray:
-    """Return the histogram [orientations] of one cell before normalization, directly from the definition.
+    """Compute the histogram [orientations] of one cell before normalization from the definition.
 
     Args:
         padded: gray values [cell + 2, cell + 2] of a cell away from the image's edge, with a margin of one pixel.
@@ -87,13 +88,13 @@ def plain_cell_histogram(padded: np.ndarray, orientations: int = 9) -> np.ndarra
 
 
 def plain_block_norm(histograms: np.ndarray) -> np.ndarray:
-    """Return the cell histograms of one block with L2-Hys normalization, directly from the definition."""
+    """Normalize the cell histograms of one block by L2-Hys, from the definition."""
     normalized = np.minimum(histograms / np.sqrt((histograms**2).sum() + EPSILON**2), CLIP)
     return normalized / np.sqrt((normalized**2).sum() + EPSILON**2)
 
 
 def _cell_histograms(images: Tensor, orientations: int, cell: int) -> Tensor:
-    """Return the mean vote per orientation in every cell, float32 [B, cell rows, cell columns, orientations]."""
+    """Return the mean vote for each orientation in every cell, float32 [B, cell rows, cell columns, orientations]."""
     batch, height, width = images.shape
     rows, columns = height // cell, width // cell
     votes_of, bins_of = _tables(orientations, images.device)
@@ -114,7 +115,7 @@ def _cell_histograms(images: Tensor, orientations: int, cell: int) -> Tensor:
 
 
 def _gradient_indices(images: Tensor, top: int, lines: int, columns: int, buffers: Buffers) -> Tensor:
-    """Return the table index of every pixel's gradient (row, column), int32, flat, for some lines of the images."""
+    """Return the table index of the gradient (row, column) at each pixel of some image lines, flat int32."""
     count, height, width = images.shape
     low, high = max(top - 1, 0), min(top + lines + 1, height)
     pixels = buffers.empty(count * (high - low) * width, torch.int16).view(count, high - low, width)
@@ -150,7 +151,7 @@ def _tables(orientations: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _normalized_blocks(cells: Tensor, block: int) -> Tensor:
-    """Return L2-Hys over sliding blocks: [B, block rows, block columns, block, block, orientations]."""
+    """Normalize sliding blocks by L2-Hys: [B, block rows, block columns, block, block, orientations]."""
     blocks = cells.unfold(1, block, 1).unfold(2, block, 1).permute(0, 1, 2, 4, 5, 3).contiguous()
     blocks = _divide_by_norm(blocks).clamp_(max=CLIP)
     return _divide_by_norm(blocks)

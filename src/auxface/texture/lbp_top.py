@@ -26,20 +26,20 @@ def lbp_top(
 ) -> GrayImages:
     """Compute local binary patterns in the planes XY, XT and YT through every voxel (Zhao and Pietikäinen, 2007).
 
-    In XT and YT the rows are frames: "North" is the previous frame.
+    In the planes XT and YT the rows are frames, so "North" is the previous frame.
 
     Args:
-        clip: uint8 [T, H, W] or [B, T, H, W], a tensor or an array.
+        clip: uint8 tensor or array of shape [T, H, W] or [B, T, H, W].
         points: number of samples on the circle of each plane, 1 to 31.
         radius: radius R of the circles in pixels and frames, above 0.
-        method: see :func:`auxface.texture.local_binary_pattern`.
-        border: ``reflect`` mirrors all three axes; ``valid`` drops ceil(R) from both ends of all three.
+        method: mapping of the codes; see :func:`auxface.texture.local_binary_pattern`.
+        border: ``reflect`` mirrors all three axes; ``valid`` drops ceil(R) positions from both ends of each axis.
 
     Returns:
-        [3, T, H, W] or [B, 3, T, H, W]: uint8 where the codes fit, else int32; float64 for ``var``.
+        Codes [3, T, H, W] or [B, 3, T, H, W], uint8 where they fit and int32 otherwise; for ``var``, float64 variances.
 
     Raises:
-        TypeError, ValueError: a clip or a parameter that is not as described.
+        TypeError, ValueError: the clip or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -68,7 +68,7 @@ def lbp_top(
 
 
 def plain_lbp_top(window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default") -> list[float]:
-    """Return the center voxel's values in a window [w, w, w], w = 2 ceil(radius) + 1, directly from the definition."""
+    """Compute the values of the center voxel of a window [w, w, w], w = 2 ceil(radius) + 1, from the definition."""
     middle = len(window) // 2
     planes = window[middle], window[:, middle], window[:, :, middle]
     return [plain_local_binary_pattern(plane, points, radius, method) for plane in planes]

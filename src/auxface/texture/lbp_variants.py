@@ -1,17 +1,17 @@
-"""Patterns that compare pixels of a window, in one code: LTP, CS-LBP, the census transform and LGP.
+"""Binary codes from comparisons of the pixels in a window: LTP, CS-LBP, the census transform and LGP.
 
-Local ternary pattern (LTP): which neighbors are brighter, and which are darker, than the center by at least a
-threshold; Tan and Triggs, "Enhanced local texture feature sets for face recognition under difficult lighting
+Local ternary pattern (LTP): marks the neighbors that are brighter, and those that are darker, than the center by at
+least a threshold. Tan and Triggs, "Enhanced local texture feature sets for face recognition under difficult lighting
 conditions", IEEE TIP 19(6), 2010.
 
-Center-symmetric local binary pattern (CS-LBP): opposite neighbors compared with each other; Heikkilä, Pietikäinen and
+Center-symmetric local binary pattern (CS-LBP): compares opposite neighbors with each other. Heikkilä, Pietikäinen and
 Schmid, "Description of interest regions with local binary patterns", Pattern Recognition 42(3), 2009.
 
-Census transform: which pixels of a window are darker than its center; Zabih and Woodfill, "Non-parametric local
-transforms for computing visual correspondence", ECCV 1994.
+Census transform: marks the pixels of a window that are darker than its center. Zabih and Woodfill, "Non-parametric
+local transforms for computing visual correspondence", ECCV 1994.
 
-Local gradient pattern (LGP): which neighbors differ from the center by at least the mean difference; Jun and Kim,
-"Robust face detection using local gradient patterns and evidence accumulation", Pattern Recognition 45(9), 2012.
+Local gradient pattern (LGP): marks the neighbors that differ from the center by at least the mean difference. Jun and
+Kim, "Robust face detection using local gradient patterns and evidence accumulation", Pattern Recognition 45(9), 2012.
 """
 
 import functools
@@ -30,16 +30,16 @@ def local_ternary_pattern(image: GrayImages, threshold: float = 5, border: str =
     """Mark the neighbors with x_i >= c + threshold, and those with x_i <= c - threshold (Tan and Triggs, 2010).
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
-        threshold: in gray levels, above 0. A difference equal to the threshold gives 1.
-        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
+        threshold: smallest difference that sets a bit, in gray levels, above 0.
+        border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes (upper, lower), [2, H, W] or [B, 2, H, W]. Bit i belongs to direction i, counter-clockwise from
+        Upper and lower codes, uint8 [2, H, W] or [B, 2, H, W]. Bit i belongs to direction i, counterclockwise from
         East. No bit is set in both codes.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -47,14 +47,14 @@ def local_ternary_pattern(image: GrayImages, threshold: float = 5, border: str =
         array([172,  82], dtype=uint8)
     """
     require_number("threshold", threshold, 0, above=True)
-    # Differences are integers up to 255: rounding the threshold up changes no comparison, and 256 is never reached.
+    # Differences are integers up to 255, so rounding the threshold up changes no comparison, and 256 is never reached.
     margin = min(math.ceil(threshold), 256)
     kernel = functools.partial(_ternary_codes, margin=margin)
     return apply_kernel(image, kernel, border, "local_ternary_pattern", bytes_per_pixel=14, maps=2)
 
 
 def plain_local_ternary_pattern(window: np.ndarray, threshold: float = 5) -> list[int]:
-    """Return the codes (upper, lower) of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the upper and lower codes of the center pixel of a window [3, 3] from the definition."""
     center = int(window[1, 1])
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     upper = sum(1 << i for i, neighbor in enumerate(neighbors) if neighbor >= center + threshold)
@@ -89,18 +89,18 @@ register(
 
 
 def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str = "reflect") -> GrayImages:
-    """Compare four neighbors with the opposite ones; bit i is 1 if x_i - x_(i+4) > threshold (Heikkilä et al., 2009).
+    """Compare opposite neighbors; bit i is 1 if x_i - x_(i+4) > threshold (Heikkilä et al., 2009).
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
-        threshold: in gray levels, at least 0. A difference equal to the threshold gives 0.
-        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
+        threshold: difference that must be exceeded to set a bit, in gray levels, at least 0.
+        border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes 0 to 15 in the layout of the input. Directions are counted counter-clockwise from East.
+        uint8 codes 0 to 15 in the layout of the input. Directions are counted counterclockwise from East.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -108,14 +108,14 @@ def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str
         array([[13]], dtype=uint8)
     """
     require_number("threshold", threshold, 0)
-    # Differences are integers up to 255, so "more than the threshold" is "at least the next integer".
+    # Differences are integers up to 255, so "more than the threshold" means "at least the next integer".
     margin = min(math.floor(threshold) + 1, 256)
     kernel = functools.partial(_center_symmetric_code, margin=margin)
     return apply_kernel(image, kernel, border, "center_symmetric_lbp", bytes_per_pixel=10)
 
 
 def plain_center_symmetric_lbp(window: np.ndarray, threshold: float = 2.55) -> int:
-    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] from the definition."""
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     return sum(1 << i for i in range(4) if neighbors[i] - neighbors[i + 4] > threshold)
 
@@ -141,7 +141,7 @@ register(
 )
 
 
-# A window of 9 has 80 comparisons, more than an int64 holds.
+# A 9 x 9 window has 80 comparisons, more than the bits of an int64.
 MAX_WINDOW = 7
 
 
@@ -149,16 +149,16 @@ def census_transform(image: GrayImages, window: int = 3, border: str = "reflect"
     """Compare every pixel of a window with its center; bit k is 1 if pixel k is darker (Zabih and Woodfill, 1994).
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         window: side of the window in pixels: 3, 5 or 7.
-        border: ``reflect`` keeps the size; ``valid`` drops ``window // 2`` pixels on every side.
+        border: ``reflect`` keeps the image size; ``valid`` drops ``window // 2`` pixels on every side.
 
     Returns:
-        Codes of window² - 1 bits in the layout of the input: uint8, int32 or int64. Bits follow the pixels in raster
+        Codes of window² - 1 bits in the layout of the input, as uint8, int32 or int64. Bits follow the pixels in raster
         order from the top left, without the center.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -174,7 +174,7 @@ def census_transform(image: GrayImages, window: int = 3, border: str = "reflect"
 
 
 def plain_census_transform(window: np.ndarray) -> int:
-    """Return the code of the center pixel of a window [w, w], directly from the definition."""
+    """Compute the code of the center pixel of a window [w, w] from the definition."""
     pixels = [int(value) for value in window.ravel()]
     center = pixels.pop(len(pixels) // 2)
     return sum(1 << k for k, pixel in enumerate(pixels) if pixel < center)
@@ -213,19 +213,19 @@ register(
 
 
 def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Compare each neighbor's absolute difference from the center with their mean (Jun and Kim, 2012).
+    """Compare each neighbor's absolute difference from the center with the mean difference (Jun and Kim, 2012).
 
     Bit i is 1 if |x_i - c| is at least the mean of the eight differences.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
-        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
+        border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes 1 to 255 in the layout of the input. Directions are counted counter-clockwise from East.
+        uint8 codes 1 to 255 in the layout of the input. Directions are counted counterclockwise from East.
 
     Raises:
-        TypeError, ValueError: an image or a border rule that is not as described.
+        TypeError, ValueError: the image or the border rule is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -236,14 +236,14 @@ def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayIm
 
 
 def plain_local_gradient_pattern(window: np.ndarray) -> int:
-    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] from the definition."""
     center = int(window[1, 1])
     differences = [abs(int(window[1 + row, 1 + column]) - center) for row, column in EIGHT]
     return sum(1 << i for i, difference in enumerate(differences) if difference >= sum(differences) / 8)
 
 
 def _gradient_code(tile: Tile) -> list[Tensor]:
-    # Eight times the difference is compared with the sum: no division.
+    # Eight times the difference is compared with the sum, which avoids a division.
     pixels = tile.cast(torch.int16).mul_(8)
     center = tile.at(0, 0, pixels)
     differences = []

@@ -4,7 +4,7 @@ Ojala, Pietikäinen and Mäenpää, "Multiresolution gray-scale and rotation inv
 binary patterns", IEEE TPAMI 24(7), 2002; ``nri_uniform``: Ahonen, Hadid and Pietikäinen, "Face description with local
 binary patterns", IEEE TPAMI 28(12), 2006.
 
-This file computes any circle in exact arithmetic. The common circle of 8 samples at radius 1 has separate kernels in
+This module handles any circle in exact arithmetic. The common circle of 8 samples at radius 1 has separate kernels in
 :mod:`auxface.texture.local_binary_pattern_square`.
 """
 
@@ -49,25 +49,26 @@ _SKIMAGE_BYTES_PER_PIXEL = 96
 def local_binary_pattern(
     image: GrayImages, points: int = 8, radius: float = 1, method: str = "default", border: str = "reflect"
 ) -> GrayImages:
-    """Compare samples on a circle with its center; bit i is 1 if sample i >= center (Ojala et al., 2002).
+    """Compare samples on a circle with the center pixel; bit i is 1 if sample i >= center (Ojala et al., 2002).
 
     Sample i lies at row -R sin(2πi/P), column R cos(2πi/P) and is read by bilinear interpolation. With ``reflect`` and
     ``valid`` the comparison is exact, so every device gives the same codes.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         points: number of samples P, 1 to 31.
         radius: radius R of the circle in pixels, above 0.
-        method: ``default`` (2^P codes), ``ror`` (the smallest rotation), ``uniform`` (P + 2 codes), ``nri_uniform``
-            (P (P - 1) + 3 codes) or ``var`` (variance of the samples, float64, 0 to 127.5²).
+        method: mapping of the codes: ``default`` (2^P codes), ``ror`` (the smallest rotation), ``uniform`` (P + 2
+            codes), ``nri_uniform`` (P (P - 1) + 3 codes) or ``var`` (variance of the samples, float64, 0 to 127.5²).
         border: ``reflect`` mirrors the image and keeps its size; ``valid`` drops ceil(R) pixels on every side;
-            ``skimage`` counts pixels outside the image as 0 and equals ``skimage.feature.local_binary_pattern``.
+            ``skimage`` counts pixels outside the image as 0 and gives the codes of
+            ``skimage.feature.local_binary_pattern``.
 
     Returns:
-        Codes in the layout of the input: uint8 where they fit, else int32; float64 for ``var``.
+        Codes in the layout of the input, uint8 where they fit and int32 otherwise; for ``var``, float64 variances.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -89,7 +90,7 @@ def local_binary_pattern(
 def plain_local_binary_pattern(
     window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default"
 ) -> float:
-    """Return the value of the center pixel of a window [w, w], w = 2 ceil(radius) + 1, directly from the definition."""
+    """Compute the value of the center pixel of a window [w, w], w = 2 ceil(radius) + 1, from the definition."""
     middle, samples = len(window) // 2, []
     for i in range(points):
         angle = 2 * math.pi * i / points
@@ -111,7 +112,7 @@ def check_circle(points: int, radius: float, method: str) -> None:
     """Check the parameters of a circle of samples and the method.
 
     Raises:
-        TypeError: ``points`` is not an integer or ``radius`` not a number.
+        TypeError: ``points`` is not an integer, or ``radius`` is not a number.
         ValueError: a value is out of range.
     """
     require_integer("points", points, 1, MAX_POINTS)
@@ -150,7 +151,7 @@ def _circle_codes(tile: Tile, points: int, radius: float) -> Tensor:
     for i, offset in sorted(enumerate(offsets(points, radius)), key=lambda item: item[1]):
         (row, row_rest), (column, column_rest) = (divmod(q, UNIT) for q in offset)
         if row_rest or column_rest:
-            # A sample is at least an integer exactly if its integer part is.
+            # A sample is at least an integer if and only if its integer part is.
             reached = torch.ge(integer.copy_(reader.read(offset, out=sample)), center, out=integer)
         else:
             reached = torch.ge(tile.at(row, column, pixels), center, out=integer)
@@ -164,7 +165,7 @@ def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
     total, squares = tile.empty(torch.float64).zero_(), tile.empty(torch.float64).zero_()
     sample = tile.empty(torch.float64)
     for offset in sorted(offsets(points, radius)):
-        # Differences from the center are exact, so a flat patch has variance 0 without a rounding error.
+        # Differences from the center are exact, so the variance of a flat patch is 0 without rounding error.
         difference = reader.read(offset, out=sample).sub_(center).div_(UNIT**2)
         total.add_(difference)
         squares.addcmul_(difference, difference)
@@ -172,13 +173,13 @@ def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
 
 
 def _skimage_maps(images: Tensor, points: int, radius: float, method: str) -> Tensor:
-    """Return the maps of ``skimage.feature.local_binary_pattern`` for uint8 images [B, H, W], equal to the last bit.
+    """Return the maps of ``skimage.feature.local_binary_pattern`` for uint8 images [B, H, W], bit for bit.
 
     Pixels outside the image count as 0, sample positions are computed before their fractions are taken, and every
-    product and sum is rounded on its own in double precision. Nothing here may therefore be fused or reordered.
+    product and sum is rounded separately to double precision. No operation may therefore be fused or reordered.
 
     Returns:
-        [B, 1, H, W]: codes, or variances with NaN where they are exactly 0.
+        Codes [B, 1, H, W], or variances with NaN in place of exact zeros.
     """
     if images.device.type == "mps":
         return _skimage_maps(images.cpu(), points, radius, method).to(images.device)
@@ -202,7 +203,7 @@ def _skimage_maps(images: Tensor, points: int, radius: float, method: str) -> Te
 
 
 class _ZeroPadded:
-    """Some rows of zero-padded images, sampled as scikit-image does: fractions depend on the absolute position."""
+    """Rows of zero-padded images, sampled as in scikit-image, where fractions depend on the absolute position."""
 
     def __init__(self, padded: Tensor, margin: int, top: int, lines: int, columns: int) -> None:
         self.padded = padded
@@ -251,7 +252,7 @@ def _skimage_variances(block: _ZeroPadded, points: int, radius: float) -> Tensor
 
 
 def pattern_output(points: int, radius: float, method: str, border: str) -> Output:
-    """Return the :class:`Output` of one map of circular patterns with these parameters."""
+    """Return the :class:`Output` that describes a map of circular patterns with these parameters."""
     check_circle(points, radius, method)
     if method == "var":
         return Output(low=0.0, high=127.5**2)

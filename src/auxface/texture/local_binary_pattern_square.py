@@ -1,7 +1,7 @@
-"""Local binary pattern of 8 samples at radius 1, the common circle, in fast integer arithmetic.
+"""Local binary pattern of 8 samples at radius 1, the common circle, with fast kernels.
 
-:func:`square_codes` runs on every device. :func:`square_codes_on_cpu` gives the same codes with NumPy: the overhead of
-a call is a third of torch's, which dominates for single images, and comparisons use wider vectors.
+:func:`square_codes` runs on every device. :func:`square_codes_on_cpu` computes the same codes with NumPy. The overhead
+of a NumPy call, which dominates for single images, is a third of torch's, and comparisons use wider vectors.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +13,13 @@ from torch import Tensor
 from auxface.texture.circular_sampling import UNIT, offsets
 from auxface.texture.tiles import EIGHT, Tile, tile_spans
 
-# Offset of a diagonal sample at radius 1, and the rest to one pixel, in units of 1 / UNIT.
+# Offset of a diagonal sample at radius 1, and the remainder to one pixel, in units of 1 / UNIT.
 DIAGONAL_OFFSET = offsets(8, 1)[1][1]
 DIAGONAL_REST = UNIT - DIAGONAL_OFFSET
 _RATIO = DIAGONAL_OFFSET / DIAGONAL_REST
-# Five buffers of float32 and three of bytes.
+# Five float32 buffers and three byte buffers.
 _BYTES_PER_PIXEL = 23
-# Fewer pixels than this take less time than starting a thread.
+# Processing fewer pixels than this takes less time than starting a thread.
 _PIXELS_PER_THREAD = 200_000
 
 
@@ -52,11 +52,11 @@ def _diagonals(tile: Tile) -> Tensor:
     size, width = tile.flat.numel(), tile.width
     pixels, quotient, rest, bound = (tile.empty(torch.int16, size) for _ in range(4))
     pixels.copy_(tile.flat)
-    # Single precision is exact enough: a x / b is at least 1 / b = 3e-5 away from the next integer. The error reaches
-    # that only near 612, where no gray value comes so close. The tests try all 256 values.
+    # Single precision is accurate enough: a x / b is at least 1 / b = 3e-5 away from the next integer. The error is as
+    # large as that only near 612, where no gray value comes so close to an integer. The tests cover all 256 values.
     real = tile.empty(torch.float32, size).copy_(tile.flat)
     quotient.copy_(real.mul_(DIAGONAL_OFFSET / DIAGONAL_REST))
-    # Intermediate values overflow 16 bits; the result, 0 to b - 1, does not.
+    # Intermediate values overflow 16 bits, but the result, 0 to b - 1, does not.
     torch.mul(pixels, DIAGONAL_OFFSET - (1 << 16), out=rest).add_(quotient, alpha=-DIAGONAL_REST)
     torch.add(quotient, pixels, alpha=2, out=bound)
     # Two sums u + v serve all four diagonals: "up and right" of a pixel is "left and down" of the next diagonal one.
@@ -76,8 +76,7 @@ def _diagonals(tile: Tile) -> Tensor:
 
 
 def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
-    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], computed with as many threads as torch
-    uses."""
+    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], using torch's number of threads."""
     batch, height, width = images.shape
     margin = 1 if border == "reflect" else 0
     rows, columns = height + 2 * (margin - 1), width + 2 * (margin - 1)
@@ -100,7 +99,7 @@ def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
     if workers == 1:
         fill(0)
     else:
-        # NumPy leaves the interpreter to the other threads while it computes.
+        # NumPy releases the interpreter lock while it computes.
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fill, range(workers)))
     return result
@@ -116,7 +115,7 @@ class _Buffers:
         self.code, self.bit = np.empty(pixels, np.uint8), np.empty(pixels, np.uint8)
 
 
-# Kept between calls: the first write to new memory takes half as long as the operations. One entry per thread.
+# Buffers are kept between calls, one per thread: the first write to new memory takes half as long as the operations.
 _FREE_BUFFERS: list[_Buffers] = []
 
 
@@ -128,7 +127,7 @@ def _take_buffers() -> _Buffers:
 
 
 def _read_padded(images: np.ndarray, margin: int, top: int, *, out: np.ndarray) -> None:
-    """Copy lines of images, mirrored at their borders where ``margin`` is 1, as :func:`~tiles.mirrored` does."""
+    """Copy image lines to ``out``, mirrored at the borders if ``margin`` is 1, as in :func:`~tiles.mirrored`."""
     lines, height = out.shape[1], images.shape[1]
     if margin == 0:
         np.copyto(out, images[:, top : top + lines])
@@ -144,12 +143,13 @@ def _read_padded(images: np.ndarray, margin: int, top: int, *, out: np.ndarray) 
 
 
 def _codes_by_numpy(padded: np.ndarray, buffers: _Buffers) -> np.ndarray:
-    """Return the codes [n, H, W] of padded pixels [n, H + 2, W + 2], a view that the next call overwrites.
+    """Return the codes [n, H, W] of padded pixels [n, H + 2, W + 2] as a view that the next call overwrites.
 
-    With r = a / b, a diagonal sample is at least the center exactly if u + v + r d >= (2 + r) c. Both sides are
+    With r = a / b, a diagonal sample is at least the center if and only if u + v + r d >= (2 + r) c. Both sides are
     computed in single precision, with an error below 2e-4. Unless d = c and u + v = 2c, they differ by more than 8e-3,
-    since a / b is no nearer to any fraction of gray values. There the right side must not exceed the left one through
-    rounding, so 2 + r is reduced by one part in a million, at most 1.2e-3. The tests try all pairs of d and c.
+    since a / b is no nearer to any fraction of gray values. If they are equal, the right side must not exceed the left
+    side through rounding, so 2 + r is reduced by one part in a million, which changes the right side by at most
+    1.2e-3. The tests cover all pairs of d and c.
     """
     flat, width = padded.reshape(-1), padded.shape[2]
     size, origin = flat.size, width + 1

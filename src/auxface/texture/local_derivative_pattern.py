@@ -1,7 +1,7 @@
-"""Local derivative pattern of second order: where the derivative along four directions changes its sign.
+"""Second-order local derivative pattern: marks where the derivative along four directions changes sign.
 
 Zhang, Gao, Zhao and Liu, "Local derivative pattern versus local binary pattern", IEEE TIP 19(2), 2010. Bits are ordered
-counter-clockwise from East.
+counterclockwise from East.
 """
 
 import numpy as np
@@ -20,14 +20,14 @@ def local_derivative_pattern(image: GrayImages, border: str = "reflect") -> Gray
     D(center) D(neighbor i) <= 0.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
-        border: ``reflect`` keeps the size; ``valid`` drops two pixels on every side.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
+        border: ``reflect`` keeps the image size; ``valid`` drops two pixels on every side.
 
     Returns:
-        uint8 codes for 0°, 45°, 90° and 135°: [4, H, W] or [B, 4, H, W].
+        Codes for 0°, 45°, 90° and 135°, uint8 [4, H, W] or [B, 4, H, W].
 
     Raises:
-        TypeError, ValueError: an image or a border rule that is not as described.
+        TypeError, ValueError: the image or the border rule is not as described.
 
     Example:
         >>> ramp = np.arange(25, dtype=np.uint8).reshape(5, 5)
@@ -38,7 +38,7 @@ def local_derivative_pattern(image: GrayImages, border: str = "reflect") -> Gray
 
 
 def plain_local_derivative_pattern(window: np.ndarray) -> list[int]:
-    """Return the four codes of the center pixel of a window [5, 5], directly from the definition."""
+    """Compute the four codes of the center pixel of a window [5, 5] from the definition."""
     pixel = {(r, c): int(window[2 + r, 2 + c]) for r in range(-2, 3) for c in range(-2, 3)}
     codes = []
     for row, column in EIGHT[:4]:
@@ -49,7 +49,7 @@ def plain_local_derivative_pattern(window: np.ndarray) -> list[int]:
 
 def _compare(tile: Tile) -> list[Tensor]:
     width, size = tile.width, tile.flat.numel()
-    # Derivatives are needed at the neighbors too: one pixel more on every side than the result.
+    # Derivatives are also needed at the neighbors, one pixel beyond the result on every side.
     first, count = width + 1, size - 2 * (width + 1)
     here = tile.flat[first : first + count]
     fall, rise = tile.empty(torch.uint8, count), tile.empty(torch.uint8, count)
@@ -60,7 +60,7 @@ def _compare(tile: Tile) -> list[Tensor]:
         start = first + row * width + column
         ahead = tile.flat[start : start + count]
         torch.gt(here, ahead, out=fall)
-        # One bit for falling, one for rising: two derivatives have the same sign exactly if they share a bit.
+        # One bit marks a falling derivative, one a rising one. Two derivatives have the same sign if they share a bit.
         sign = fall.add_(torch.lt(here, ahead, out=rise), alpha=2)
         center = sign[tile.origin - first :][: tile.length]
         code = tile.empty(torch.uint8).zero_()

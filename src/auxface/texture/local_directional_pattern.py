@@ -20,18 +20,18 @@ BYTES_PER_PIXEL = 56
 def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "reflect") -> GrayImages:
     """Mark the k directions with the largest absolute Kirsch responses (Jabid et al., 2010).
 
-    If responses are equal, the one with the lower direction counts as larger. Every code has exactly k bits.
+    Ties are broken in favor of the lower direction. Every code has exactly k bits set.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         k: number of directions to mark, 1 to 8.
-        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+        border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes in the layout of the input. Bit i belongs to direction i, counter-clockwise from East.
+        uint8 codes in the layout of the input. Bit i belongs to direction i, counterclockwise from East.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -49,19 +49,19 @@ def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "refl
 
 
 def local_directional_number(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Encode the directions of the largest and smallest Kirsch response (Ramirez Rivera et al., 2013).
+    """Encode the directions of the largest and smallest Kirsch responses (Ramirez Rivera et al., 2013).
 
-    The code is 8 argmax + argmin over the eight directions; if responses are equal, the lower direction is used.
+    The code is 8 argmax + argmin over the eight directions. Ties are broken in favor of the lower direction.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
-        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
+        border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
         uint8 codes 0 to 62 in the layout of the input.
 
     Raises:
-        TypeError, ValueError: an image or a border rule that is not as described.
+        TypeError, ValueError: the image or the border rule is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -72,29 +72,29 @@ def local_directional_number(image: GrayImages, border: str = "reflect") -> Gray
 
 
 def plain_kirsch_responses(window: np.ndarray) -> list[int]:
-    """Return the eight responses of a window [3, 3]: mask d has 5 at directions d - 1, d and d + 1, else -3."""
+    """Compute the eight responses of a window [3, 3]; mask d is 5 at directions d - 1, d and d + 1, else -3."""
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     return [sum((5 if (i - d) % 8 in (7, 0, 1) else -3) * x for i, x in enumerate(neighbors)) for d in range(8)]
 
 
 def plain_local_directional_pattern(window: np.ndarray, k: int = 3) -> int:
-    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] from the definition."""
     responses = plain_kirsch_responses(window)
     order = sorted(range(8), key=lambda d: (-abs(responses[d]), d))
     return sum(1 << d for d in order[:k])
 
 
 def plain_local_directional_number(window: np.ndarray) -> int:
-    """Return the code of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] from the definition."""
     responses = plain_kirsch_responses(window)
     return 8 * responses.index(max(responses)) + responses.index(min(responses))
 
 
 def _mark_largest(tile: Tile, k: int) -> list[Tensor]:
-    # |m| is a multiple of 8 here, so 7 - d can be added to break ties: all eight keys differ.
+    # |m| is a multiple of 8 here, so adding 7 - d breaks ties: all eight keys differ.
     keys = [response.abs_().add_(7 - d) for d, response in enumerate(_kirsch_responses(tile))]
     if torch.compiler.is_compiling():
-        # The C++ code that torch 2.15 generates for the minimum of 16-bit keys does not compile.
+        # The C++ code that torch 2.15 generates for a minimum of 16-bit keys does not compile.
         keys = [key.to(torch.int32) for key in keys]
     threshold = _kth_largest(keys, k, tile)
     code, bit = tile.empty(torch.int16), tile.empty(torch.int16)
@@ -105,7 +105,7 @@ def _mark_largest(tile: Tile, k: int) -> list[Tensor]:
 
 
 def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
-    """Return the k-th largest key at every pixel, by inserting each key into the sorted list of the k largest."""
+    """Return the k-th largest key at every pixel by inserting each key into a sorted list of the k largest."""
     best = [tile.empty(keys[0].dtype).copy_(keys[0])]
     smaller = tile.empty(keys[0].dtype)
     for number, key in enumerate(keys[1:], start=1):
@@ -135,13 +135,13 @@ def _number_extremes(tile: Tile) -> list[Tensor]:
 
 
 def _kirsch_responses(tile: Tile) -> list[Tensor]:
-    """Return the eight Kirsch responses times 8, int16 [length] each, -30600 to 30600.
+    """Return the eight Kirsch responses times 8, each int16 [length], from -30600 to 30600.
 
     Mask d weights directions d - 1, d and d + 1 with 5 and the others with -3: m_d = 8 (their sum) - 3 (sum of all).
     """
     total, threes = _neighbor_sums(tile)
     total.mul_(-24)
-    # Both terms overflow 16 bits; their sum does not.
+    # Both terms overflow 16 bits, but their sum does not.
     return [torch.add(total, three, alpha=64, out=tile.empty(torch.int16)) for three in threes]
 
 

@@ -1,7 +1,7 @@
 """Local phase quantization (LPQ): signs of four low-frequency Fourier coefficients of a window.
 
-Ojansivu and Heikkilä, "Blur insensitive texture classification using local phase quantization", ICISP 2008, LNCS 5099;
-here with uniform weights and without decorrelation.
+Ojansivu and Heikkilä, "Blur insensitive texture classification using local phase quantization", ICISP 2008, LNCS 5099.
+This version uses uniform weights and no decorrelation.
 """
 
 import functools
@@ -24,18 +24,18 @@ def local_phase_quantization(
     """Quantize the phase of four short-time Fourier coefficients to two bits each (Ojansivu and Heikkilä, 2008).
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
-        window: side of the window in pixels, odd, 3 to 63. The lowest frequency is 1 / window.
-        eps: a bit is 1 if the real or imaginary part exceeds ``eps`` gray levels. Zeros are common; with ``eps`` above
-            the rounding error they always give 0.
-        border: ``reflect`` keeps the size; ``valid`` drops ``window // 2`` pixels on every side.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
+        window: side of the window in pixels, an odd number from 3 to 63. The lowest frequency is 1 / window.
+        eps: threshold in gray levels; a bit is 1 if the real or imaginary part exceeds it. Coefficients of exactly 0
+            are common, and an ``eps`` above the rounding error always maps them to 0.
+        border: ``reflect`` keeps the image size; ``valid`` drops ``window // 2`` pixels on every side.
 
     Returns:
         uint8 codes in the layout of the input. The bits are Re1, Im1, Re2, Im2, Re3, Im3, Re4, Im4 of the frequencies
         (a, 0), (0, a), (a, a) and (-a, a), column first, with a = 1 / window.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -49,10 +49,10 @@ def local_phase_quantization(
 
 
 def plain_local_phase_quantization(window: np.ndarray, eps: float = 0.01) -> int:
-    """Return the code of the center pixel of a window [w, w], w odd, directly from the definition."""
+    """Compute the code of the center pixel of a window [w, w], w odd from the definition."""
     side = len(window)
     a, steps, bits = 1 / side, np.arange(side) - side // 2, []
-    # The frequencies have no constant part; without the center's value, rounding errors are smaller.
+    # No frequency has a constant part, so the center's value can be subtracted, which reduces rounding errors.
     values = window.astype(np.float64) - window[side // 2, side // 2]
     for column, row in ((a, 0), (0, a), (a, a), (-a, a)):
         phase = 2 * math.pi * (column * steps[None, :] + row * steps[:, None])
@@ -66,7 +66,7 @@ def _quantize(tile: Tile, window: int, eps: float) -> list[Tensor]:
     pixels = tile.cast(torch.float64)
     margin = reach * tile.width
     lines = tile.flat.numel() - 2 * reach
-    # The transform is separable: first along the rows of the whole tile, then along the columns of its interior.
+    # The transform is separable: it runs along the rows of the whole tile, then along the columns of its interior.
     row_parts = _sums(tile, pixels, 1, reach, lines, angles)
     flat, cosine, sine = (_sums(tile, part, tile.width, margin, tile.length, angles) for part in row_parts)
     wave_x, wave_y = (cosine[0], sine[0]), (flat[1], flat[2])
@@ -86,7 +86,7 @@ def _quantize(tile: Tile, window: int, eps: float) -> list[Tensor]:
 def _sums(
     tile: Tile, source: Tensor, stride: int, first: int, length: int, angles: list[float]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sum, cosine sum and sine sum of ``source`` over pixels ``stride`` apart, at ``length`` positions."""
+    """Return the plain, cosine and sine sums of ``source`` over pixels ``stride`` apart, at ``length`` positions."""
     total, cosine, sine = (tile.empty(torch.float64, length) for _ in range(3))
     together, apart = tile.empty(torch.float64, length), tile.empty(torch.float64, length)
     center = source[first : first + length]

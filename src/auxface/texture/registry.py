@@ -1,4 +1,4 @@
-"""Descriptors by name: what each accepts and returns, and :func:`describe`, which applies one.
+"""Registry of descriptors: the parameters and output of each, and :func:`describe`, which applies one by name.
 
 Example:
     >>> from auxface import texture
@@ -18,21 +18,21 @@ from auxface.texture.gray_images import GrayImages
 
 
 def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
-    """Apply the descriptor ``name`` to gray images, or to clips.
+    """Apply the descriptor ``name`` to gray images or video clips.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array; integers 0 to 255 of other dtypes are
-            accepted too. A descriptor of video clips takes [T, H, W] or [B, T, H, W].
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W]; integers 0 to 255 of other dtypes are
+            also accepted. A descriptor of video clips takes [T, H, W] or [B, T, H, W].
         name: one of :func:`available`.
-        parameters: parameters of the descriptor; those that are not given keep their defaults.
+        parameters: parameters of the descriptor; omitted parameters have their default values.
 
     Returns:
-        Maps in the layout of the input: a tensor on the same device, or an array. One map per image has the shape of
-        the input; M maps per image add an axis of M before H and W.
+        Maps in the layout of the input, as a tensor on the same device or as an array. A single map per image has the
+        shape of the input; M maps per image add an axis of length M before H and W.
 
     Raises:
         InputError: no descriptor has the name.
-        TypeError, ValueError: an unknown parameter, or an image or value that the descriptor does not accept.
+        TypeError, ValueError: a parameter is unknown, or the descriptor does not accept the image or a value.
 
     Example:
         >>> import numpy as np
@@ -52,9 +52,9 @@ class Output:
         maps: number of maps per image.
         n_codes: number of codes, or None for a real-valued map.
         n_bits: number of bits of a code, or None if single bits have no meaning.
-        low: the real value that the scalar encoding maps to 0.
-        high: the real value that the scalar encoding maps to 1.
-        cell: side in pixels of the area that one value describes: 1, or the cell of a histogram descriptor.
+        low: real value that the scalar encoding maps to 0.
+        high: real value that the scalar encoding maps to 1.
+        cell: side in pixels of the area that one value describes: 1, or the cell side of a histogram descriptor.
     """
 
     maps: int = 1
@@ -76,7 +76,7 @@ class Output:
 
     @property
     def encodings(self) -> tuple[str, ...]:
-        """The target encodings that are possible for these maps."""
+        """The target encodings available for these maps."""
         if not self.is_code:
             return ("scalar",)
         return ("scalar", "histogram") if self.n_bits is None else ("scalar", "bits", "histogram")
@@ -87,12 +87,14 @@ class Descriptor:
     """A texture descriptor: a pure function and its metadata.
 
     Attributes:
-        name: the name in recipes and on the command line.
-        function: ``function(image, **parameters)``; see :func:`auxface.texture.local_binary_pattern`.
-        output: ``output(**parameters)``, called with every parameter. Raises for values that ``function`` rejects.
-        reference: author, title, place and year.
-        default_encoding: the target encoding used where none is given.
-        input: ``image`` or ``clip``.
+        name: name in recipes and on the command line.
+        function: computes the maps, called as ``function(image, **parameters)``; for an example see
+            :func:`auxface.texture.local_binary_pattern`.
+        output: returns the :class:`Output`, called as ``output(**parameters)`` with every parameter. It raises an error
+            for values that ``function`` rejects.
+        reference: authors, title, venue and year of the paper.
+        default_encoding: target encoding used if none is given.
+        input: kind of input, ``image`` or ``clip``.
     """
 
     name: str
@@ -104,12 +106,12 @@ class Descriptor:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameter names and defaults, as the function declares them."""
+        """The names and default values of the function's parameters."""
         declared = list(inspect.signature(self.function).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in declared}
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters, with defaults for those that are not given.
+        """Return all parameters, with default values for those not given.
 
         Raises:
             TypeError: the descriptor does not have a given parameter.
@@ -122,7 +124,7 @@ class Descriptor:
         return {**known, **parameters}
 
     def describe_output(self, **parameters: Any) -> Output:
-        """Return the output of the descriptor with these parameters, and defaults for the others."""
+        """Return the output of the descriptor for these parameters and default values for the others."""
         return self.output(**self.complete(parameters))
 
     def maps(self, **parameters: Any) -> int:

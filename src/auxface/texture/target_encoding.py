@@ -1,4 +1,4 @@
-"""Encodings of texture maps as targets of a decoder: scalars in [0, 1], bit planes, or a histogram per patch.
+"""Encodings of texture maps as decoder targets: scalars in [0, 1], bit planes, or one histogram per patch.
 
 Example:
     >>> import numpy as np
@@ -20,9 +20,9 @@ from auxface.texture.registry import Output, get
 from auxface.texture.tiles import empty_real_maps
 
 ENCODINGS = ("scalar", "bits", "histogram")
-# Images are encoded a few at a time: an int64 copy of the whole batch would be eight times as large.
+# Images are encoded a few at a time, because an int64 copy of the whole batch would be eight times as large.
 CHUNK = 1 << 18
-# The widest codes have 48 bits: code times bins stays below 2^63.
+# The widest codes have 48 bits, so the product of code and number of bins stays below 2^63.
 MAX_BINS = 1 << 15
 
 
@@ -38,20 +38,20 @@ def encode_target(
     """Encode the result of ``describe(images, name, **parameters)`` as a target.
 
     Args:
-        maps: maps of a batch or of one image, as ``describe`` returned them.
+        maps: maps of a batch or of one image, as returned by ``describe``.
         name: name of the descriptor.
-        encoding: ``scalar``, ``bits`` or ``histogram``; default: the descriptor's.
-        patch: side of a patch in pixels, for a histogram.
-        n_bins: bins per map of a histogram; default ``min(n_codes, 256)``.
-        parameters: the parameters of the descriptor with which the maps were computed.
+        encoding: ``scalar``, ``bits`` or ``histogram``; defaults to the descriptor's default encoding.
+        patch: side of a patch in pixels; required for ``histogram``.
+        n_bins: number of histogram bins per map; defaults to ``min(n_codes, 256)``.
+        parameters: descriptor parameters with which the maps were computed.
 
     Returns:
-        scalar: float32 [B, C, H, W] in [0, 1]; bits: uint8 [B, C, H, W]; histogram: float32 [B, H / p, W / p, C]; C is
-        :func:`target_channels`. For one image, there is no axis B.
+        float32 [B, C, H, W] in [0, 1] for ``scalar``, uint8 [B, C, H, W] for ``bits``, float32 [B, H / p, W / p, C] for
+        ``histogram``, where p is ``patch`` and C is :func:`target_channels`. For a single image there is no axis B.
 
     Raises:
         InputError: no descriptor has the name.
-        TypeError, ValueError: an unknown parameter or encoding, or maps of a wrong shape.
+        TypeError, ValueError: a parameter or the encoding is unknown, or the maps have the wrong shape.
 
     Example:
         >>> from auxface import texture
@@ -76,17 +76,17 @@ def encode_target(
 
 
 def target_channels(name: str, encoding: str | None = None, *, n_bins: int | None = None, **parameters: Any) -> int:
-    """Return the number of channels C of :func:`encode_target`.
+    """Return the number of channels C of the targets of :func:`encode_target`.
 
     Args:
-        name: name of a descriptor.
-        encoding: default: the descriptor's.
-        n_bins: bins per map of a histogram.
+        name: name of the descriptor.
+        encoding: ``scalar``, ``bits`` or ``histogram``; defaults to the descriptor's default encoding.
+        n_bins: number of histogram bins per map; defaults to ``min(n_codes, 256)``.
         parameters: parameters of the descriptor.
 
     Raises:
         InputError: no descriptor has the name.
-        TypeError, ValueError: an unknown parameter or encoding.
+        TypeError, ValueError: a parameter or the encoding is unknown.
 
     Example:
         >>> target_channels("local_ternary_pattern", "bits")
@@ -110,27 +110,29 @@ def encode(
     maps: int = 1,
     value_range: tuple[float, float] | None = None,
 ) -> Tensor | np.ndarray:
-    """Encode texture codes as a target, given the number of codes.
+    """Encode texture codes or real-valued maps as targets.
 
     Args:
-        codes: integers 0 to n_codes - 1, or real values with ``value_range``. A tensor or an array: [H, W] or [B, H, W]
-            with one map per image, [M, H, W] or [B, M, H, W] with ``maps=M``.
-        encoding: ``scalar``: code / (n_codes - 1), or (value - low) / (high - low). ``bits``: one 0/1 plane per bit,
-            least significant first, map after map. ``histogram``: fraction of each bin in every ``patch`` x ``patch``
-            square, map after map.
-        n_codes: number of codes; a power of two for ``bits``.
+        codes: integers 0 to n_codes - 1, or real values if ``value_range`` is given. Tensor or array of shape [H, W] or
+            [B, H, W] with one map per image, and [M, H, W] or [B, M, H, W] with ``maps=M``.
+        encoding: ``scalar`` gives code / (n_codes - 1), or (value - low) / (high - low). ``bits`` gives one 0/1 plane
+            per bit, least significant bit first, map after map. ``histogram`` gives the fraction of pixels in each bin
+            for every ``patch`` x ``patch`` square, map after map.
+        n_codes: number of codes; must be a power of two for ``bits``.
         patch: side of a patch in pixels, a divisor of both sides.
-        n_bins: bins per map; default ``min(n_codes, 256)``. A code falls in bin floor(code n_bins / n_codes).
+        n_bins: number of bins per map; defaults to ``min(n_codes, 256)``. A code falls into bin
+            floor(code n_bins / n_codes).
         maps: number of maps per image.
-        value_range: low and high of a real-valued map, which only has the ``scalar`` encoding.
+        value_range: (low, high) of a real-valued map, which supports only the ``scalar`` encoding.
 
     Returns:
-        scalar: float32, same shape; bits: uint8 [..., M n_bits, H, W]; histogram: float32 [..., H / p, W / p,
-        M n_bins]; with a leading B if the input had one.
+        float32 of the same shape for ``scalar``, uint8 [..., M n_bits, H, W] for ``bits``, float32
+        [..., H / p, W / p, M n_bins] for ``histogram``, where p is ``patch``. The result has a leading axis B if the
+        input had one.
 
     Raises:
         TypeError: ``codes`` is neither a tensor nor an array, or holds real values without ``value_range``.
-        ValueError: an unknown encoding, a missing argument, or shapes that do not fit.
+        ValueError: the encoding is unknown, an argument is missing, or the shape does not match the arguments.
 
     Example:
         >>> encode(torch.tensor([[0, 1], [2, 3]]), "histogram", n_codes=4, patch=2)
@@ -190,7 +192,7 @@ def _as_batch(codes: Tensor, maps: int) -> tuple[bool, Tensor]:
 def _scalar(codes: Tensor, n_codes: int) -> Tensor:
     if n_codes <= 1 << 24:
         return codes.to(torch.float32).div_(n_codes - 1)
-    # float32 cannot hold wider codes exactly, so they are divided in double precision.
+    # float32 cannot represent wider codes exactly, so they are divided in double precision.
     return codes.to(torch.float64).div_(n_codes - 1).to(torch.float32)
 
 

@@ -1,8 +1,9 @@
-"""Per-pixel operators applied to a batch of images in tiles that fit the processor's cache.
+"""Application of per-pixel operators to batches of images, in tiles that fit the processor's cache.
 
-A tile is a range of padded image lines stored as one flat row. The neighbor at (row, column) of every pixel is then the
-same row shifted by ``row * width + column``, so every operation runs over contiguous memory. The few positions that
-span the end of one line and the start of the next are computed too, and dropped when the tile is copied to the result.
+A tile is a range of padded image lines stored as one flat row. The neighbors of all pixels at offset (row, column) are
+then the same flat row shifted by ``row * width + column``, so every operation runs over contiguous memory. The few
+positions that span the end of one line and the start of the next are also computed, and are dropped when the tile is
+copied to the result.
 
 Example:
     >>> def darker_east(tile):
@@ -24,21 +25,21 @@ from torch import Tensor
 
 from auxface.texture.gray_images import GrayImages, read_images, require_border, require_size
 
-# Working sets that are tried for a tile, and the bytes of a pass over a batch too small to be worth the trial.
+# Candidate working-set sizes for a tile, and the number of bytes below which a pass is too small to measure them.
 _CACHE_BYTES = (12 << 20, 8 << 20, 4 << 20, 2 << 20, 1 << 20)
 _SMALL_BATCH_BYTES = 4 << 20
 # Working memory stays below this multiple of the input's bytes.
 MEMORY_RATIO = 12
 SMALLEST_TILE = 4096
-# In a small batch, this many pixels form one tile regardless of their memory: a further call would cost more.
+# In a small batch, this many pixels form one tile regardless of their memory, since another call would cost more.
 _SMALL_BATCH_PIXELS = 1 << 16
 
 EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
-"""Offsets (row, column) of the eight neighbors, counter-clockwise from East: the bit order of every code."""
+"""Offsets (row, column) of the eight neighbors, counterclockwise from East: the bit order of every code."""
 
 
 class Buffers:
-    """Working memory that is allocated for the first tile and reused, in the same order, for the next ones."""
+    """Working memory allocated for the first tile and reused, in the same order, for later tiles."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -46,7 +47,7 @@ class Buffers:
         self._next = 0
 
     def restart(self) -> None:
-        """Start again from the first buffer; earlier results become invalid."""
+        """Return to the first buffer; earlier results become invalid."""
         self._next = 0
 
     def empty(self, length: int, dtype: torch.dtype) -> Tensor:
@@ -64,11 +65,11 @@ class Tile:
     """Padded lines of one or more images as one flat row, and buffers for intermediate results.
 
     Attributes:
-        flat: uint8, the padded pixels [n, rows + 2 radius, width] as one row.
+        flat: padded pixels [n, rows + 2 radius, width] as one flat uint8 row.
         width: length of a padded line.
         radius: support radius of the operator.
         origin: position of the first pixel that has all its neighbors.
-        length: positions from the first to the last pixel that has all its neighbors.
+        length: number of positions from the first to the last pixel that has all its neighbors.
     """
 
     def __init__(self, padded: Tensor, radius: int, buffers: Buffers) -> None:
@@ -80,21 +81,21 @@ class Tile:
         self._buffers = buffers
 
     def at(self, row: int, column: int, source: Tensor | None = None) -> Tensor:
-        """Return every pixel's neighbor at an offset, a view [length] of ``source`` (a full row; default: pixels)."""
+        """Return the neighbor of every pixel at an offset, a view [length] of ``source`` (default: the pixels)."""
         start = self.origin + row * self.width + column
         return (self.flat if source is None else source)[start : start + self.length]
 
     def empty(self, dtype: torch.dtype, length: int | None = None) -> Tensor:
-        """Return an uninitialized buffer of ``length`` (default: the tile's)."""
+        """Return an uninitialized buffer of ``length`` elements (default: the length of the tile)."""
         return self._buffers.empty(self.length if length is None else length, dtype)
 
     def cast(self, dtype: torch.dtype) -> Tensor:
-        """Return a copy of the flat pixels in another dtype, a full row."""
+        """Return a copy of the whole flat row of pixels in another dtype."""
         return self.empty(dtype, self.flat.numel()).copy_(self.flat)
 
 
 Kernel = Callable[[Tile], Sequence[Tensor]]
-"""Computes the maps of one tile: one 1-D tensor of the tile's length per map."""
+"""Function that computes the maps of one tile, each as a 1-D tensor of the tile's length."""
 
 
 def apply_kernel(
@@ -108,16 +109,16 @@ def apply_kernel(
     maps: int = 1,
     dtype: torch.dtype = torch.uint8,
 ) -> GrayImages:
-    """Check the caller's images, apply a kernel to them and return its maps in the layout of the input.
+    """Validate the caller's images, apply a kernel to them and return its maps in the layout of the input.
 
     Args:
         image: gray images as the caller passed them.
-        kernel: the operator on one tile.
+        kernel: operator that computes the maps of one tile.
         border: ``reflect`` or ``valid``.
         name: name of the descriptor, for messages.
         bytes_per_pixel: working memory that the kernel needs for each pixel of a tile.
         radius: support radius in pixels; the support is a square.
-        maps: maps per image.
+        maps: number of maps per image.
         dtype: dtype of the maps.
 
     Raises:
@@ -144,10 +145,10 @@ def map_pixels(
 ) -> Tensor:
     """Apply a kernel to uint8 images [B, H, W] and return maps [B, M, H', W'] of ``dtype``.
 
-    H' = H for ``reflect`` and H - 2 radius for ``valid``. For the other arguments see :func:`apply_kernel`.
+    H' is H for ``reflect`` and H - 2 radius for ``valid``. The other arguments are those of :func:`apply_kernel`.
     """
     if images.device.type == "mps":
-        # Some operators need double precision, which this device does not have.
+        # Some operators need double precision, which this device does not support.
         on_host = map_pixels(
             images.cpu(), kernel, radius=radius, border=border, maps=maps, dtype=dtype, bytes_per_pixel=bytes_per_pixel
         )
@@ -184,7 +185,7 @@ def tile_spans(
         pixels = min(pixels, max(cache // bytes_per_pixel, SMALLEST_TILE))
     images = min(max(pixels // (rows * width), 1), batch)
     lines = min(max(pixels // width, 1), rows) if images == 1 else rows
-    # The same number of tiles, but of equal size: a small last tile would cost a full set of calls.
+    # The number of tiles stays the same but their sizes are equalized: a small last tile costs a full set of calls.
     images, lines = -(-batch // -(-batch // images)), -(-rows // -(-rows // lines))
     for first in range(0, batch, images):
         for top in range(0, rows, lines):
@@ -193,10 +194,10 @@ def tile_spans(
 
 @functools.cache
 def cache_bytes() -> int:
-    """Return the working-set size of a tile that is fastest on this machine, measured once per process in about 20 ms.
+    """Return the fastest working-set size of a tile on this machine, measured once per process in about 20 ms.
 
-    The times of a few operations on vectors that fill the working set are compared per byte. Reported cache sizes do
-    not show how much of a shared cache a virtual machine can use.
+    A few operations on vectors that fill the working set are timed, and their times per byte are compared. Reported
+    cache sizes do not show how much of a shared cache a virtual machine can use.
     """
     seconds: dict[int, float] = {}
     with torch.inference_mode():
@@ -210,22 +211,22 @@ def cache_bytes() -> int:
                     torch.add(third, first, out=second)
                 times.append((time.perf_counter() - start) / (max(_CACHE_BYTES[0] // size // 2, 1) * size))
             seconds[size] = min(times)
-    # The largest that is within a tenth of the fastest: fewer calls.
+    # The largest size within a tenth of the fastest needs the fewest calls.
     return next(size for size in _CACHE_BYTES if seconds[size] < 1.1 * min(seconds.values()))
 
 
 def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor | None = None) -> Tensor:
-    """Return a range of lines of images that are padded by reflection, without repeating the edge.
+    """Return a range of lines of images padded by reflection without repeating the edge.
 
     Args:
-        images: [n, H, W] of any dtype; both sides above ``margin``.
-        margin: pixels added on every side.
-        top: first line to return, counted in the padded image.
+        images: images [n, H, W] of any dtype; both sides must exceed ``margin``.
+        margin: number of pixels added on every side.
+        top: index of the first line to return, counted in the padded image.
         lines: number of lines to return.
-        out: where to write the result; default: new memory.
+        out: tensor for the result; by default a new one is allocated.
 
     Returns:
-        [n, lines, W + 2 margin] of the same dtype.
+        Padded lines [n, lines, W + 2 margin] of the same dtype.
     """
     count, height, width = images.shape
     padded = images.new_empty((count, lines, width + 2 * margin)) if out is None else out
@@ -244,7 +245,7 @@ def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor |
 def empty_real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Return an uninitialized float32 tensor for many real-valued maps."""
     if device.type == "cpu" and not torch.compiler.is_compiling():
-        # NumPy asks the system for large pages. Twelve real maps are 48 times their image, and the first write to so
-        # many small pages takes longer than most operators.
+        # NumPy requests large memory pages. Twelve real-valued maps take 48 times the memory of their image, and the
+        # first write to so many small pages takes longer than most operators.
         return torch.from_numpy(np.empty(shape, np.float32))
     return torch.empty(shape, dtype=torch.float32, device=device)

@@ -39,19 +39,19 @@ def weber_local_descriptor(
     atan2(x_W - x_E, x_S - x_N) + π; sectors are centered on multiples of 2π / sectors.
 
     Args:
-        image: uint8 [H, W], [B, H, W] or [B, 1, H, W], a tensor or an array.
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         alpha: gain of the excitation, above 0.
         sectors: number of orientation codes, 2 to 360.
-        eps: smallest gray level by which the excitation is divided, above 0.
-        output: ``excitation`` or ``orientation``.
-        border: ``reflect`` keeps the size; ``valid`` drops one pixel on every side.
+        eps: lower bound of the gray level by which the excitation is divided, above 0.
+        output: which map to compute, ``excitation`` or ``orientation``.
+        border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        In the layout of the input: float32 in (-π/2, π/2) for ``excitation``; codes 0 to sectors - 1 for
-        ``orientation``, uint8, or int32 above 256 sectors.
+        Map in the layout of the input: float32 in (-π/2, π/2) for ``excitation``; codes 0 to sectors - 1 for
+        ``orientation``, uint8 for up to 256 sectors and int32 for more.
 
     Raises:
-        TypeError, ValueError: an image or a parameter that is not as described.
+        TypeError, ValueError: the image or a parameter is not as described.
 
     Example:
         >>> patch = np.array([[90, 60, 30], [20, 50, 50], [80, 10, 75]], np.uint8)
@@ -71,13 +71,13 @@ def weber_local_descriptor(
 
 
 def plain_excitation(window: np.ndarray, alpha: float = 3, eps: float = 1) -> float:
-    """Return the differential excitation of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the differential excitation of the center pixel of a window [3, 3] from the definition."""
     center = int(window[1, 1])
     return math.atan(alpha * sum(int(window[1 + r, 1 + c]) - center for r, c in EIGHT) / max(center, eps))
 
 
 def plain_orientation(window: np.ndarray, sectors: int = 8) -> int:
-    """Return the orientation code of the center pixel of a window [3, 3], directly from the definition."""
+    """Compute the orientation code of the center pixel of a window [3, 3] from the definition."""
     north, south, west, east = (int(window[r, c]) for r, c in ((0, 1), (2, 1), (1, 0), (1, 2)))
     angle = math.atan2(west - east, south - north) + math.pi
     return math.floor(angle / (2 * math.pi / sectors) + 0.5) % sectors
