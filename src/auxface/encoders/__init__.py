@@ -1,4 +1,4 @@
-"""Encoders that can hide patches of their input: timm's image models and a video transformer."""
+"""Encoders that can mask patches of their input: timm's image models and a video transformer."""
 
 from auxface.encoders.column_shaped import ColumnShapedEncoder
 from auxface.encoders.hierarchical import HierarchicalEncoder

@@ -1,7 +1,7 @@
 """Column-shaped encoders: Vision Transformers that drop the tokens of hidden patches.
 
 All blocks of such a model process the same tokens (ViT: Dosovitskiy et al., 2021; DeiT III: Touvron et al., 2022;
-EVA-02: Fang et al., 2023), so that the blocks can run over the visible patches only (He et al., 2022).
+EVA-02: Fang et al., 2023), so the blocks can run on the visible patches alone (He et al., 2022).
 """
 
 import math
@@ -21,13 +21,13 @@ from auxface.recipe import Encoder
 class ColumnShapedEncoder(MaskableEncoder):
     """A timm ViT, DeiT or EVA that encodes all patches or only the visible ones.
 
-    Absolute positions are added to the tokens by ``embed``. Rotary positions are applied in every block, and each image
-    gets those of its own visible patches. Class and register tokens are never dropped.
+    ``embed`` adds absolute position embeddings to the tokens. Rotary embeddings are applied in every block, and each
+    image uses those of its own visible patches. Class and register tokens are never dropped.
 
     Args:
-        vit: the transformer, without a classifier.
+        vit: transformer without a classifier.
         mean: channel means of images in [0, 1].
-        std: channel standard deviations.
+        std: channel standard deviations of images in [0, 1].
     """
 
     def __init__(self, vit: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -36,12 +36,12 @@ class ColumnShapedEncoder(MaskableEncoder):
         self.vit: Any = vit
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embed images, float [B, 3, H, W] in [0, 1], as prefix and patch tokens with positions, [B, P + N, D]."""
+        """Embed images, float [B, 3, H, W] in [0, 1], as prefix and patch tokens with positions [B, P + N, D]."""
         tokens = self.vit._pos_embed(self.vit.patch_embed((images - self.mean) / self.std))
         return self.vit.norm_pre(tokens[0] if isinstance(tokens, tuple) else tokens)
 
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
-        """Run the blocks over every patch, or only over the visible ones."""
+        """Run the blocks on all patches, or only on the visible ones."""
         prefix = self.vit.num_prefix_tokens
         if mask is not None:
             index = mask.visible.unsqueeze(-1).expand(-1, -1, embedded.shape[-1])
@@ -63,20 +63,20 @@ class ColumnShapedEncoder(MaskableEncoder):
             return tokens
         angles = rotary.get_embed(shape=self.grid)
         if mask is not None:
-            # From [..., N, A] to [..., B, V, A].
+            # The shape changes from [..., N, A] to [..., B, V, A].
             angles = angles[..., mask.visible, :]
         for number, block in enumerate(self.vit.blocks):
-            # Mixed rotary positions are learned, [depth, heads, ...]; the others are one table for all blocks.
+            # Mixed rotary embeddings are learned per block, [depth, heads, ...]. Others share one table for all blocks.
             own = angles[number] if self.vit.rope_mixed else angles.unsqueeze(0)
             tokens = block(tokens, rope=own if mask is None else own.transpose(0, 1))
         return tokens
 
 
 def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
-    """Build a Vision Transformer, DeiT or EVA encoder; called by :func:`auxface.encoders.build_encoder`.
+    """Build a Vision Transformer, DeiT or EVA encoder for :func:`auxface.encoders.build_encoder`.
 
     Raises:
-        InputError: the model does not accept an option, or its patches do not divide the image.
+        InputError: the model does not accept an option, or the image size is not a multiple of the patch size.
     """
     arguments = {
         "img_size": options.image_size,
@@ -113,7 +113,7 @@ def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
 
 
 def _initialize(vit: Any) -> None:
-    """Set the initial weights of the published systems: Xavier, also for the patch embedding (He et al., 2022)."""
+    """Apply the Xavier initialization of He et al. (2022), including to the patch embedding."""
     for module in vit.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -1,13 +1,14 @@
-"""Hierarchical and convolutional encoders: hidden patches are replaced in the image (after Xie et al., 2022, SimMIM).
+"""Hierarchical and convolutional encoders, which replace hidden patches in the image (SimMIM: Xie et al., 2022).
 
-The tokens are the positions of the last feature map. A patch is the area of one position: a square whose side is the
-total stride. A hidden patch is replaced by a learned image patch before the model, so that no hidden pixel reaches any
-layer. Tokens of masked images are centered on their patches, see :mod:`auxface.encoders.patch_alignment`.
+The tokens are the positions of the last feature map. A patch is the image area of one position, a square whose side is
+the total stride. A hidden patch is replaced with a learned image patch before the first layer, so that no hidden pixel
+reaches any layer. Tokens of masked images are centered on their patches (see
+:mod:`auxface.encoders.patch_alignment`).
 
-Batch-norm statistics of masked and of complete images are separate. In evaluation a batch norm uses the running
+Masked and complete images have separate batch-norm statistics. In evaluation, a batch norm uses the running
 statistics of its training inputs. A joint step encodes complete and masked images, whose features are distributed
 differently, and one running average would fit neither (Xie et al., 2020, report the same for clean and adversarial
-images). The weights are shared; only the running statistics are kept twice.
+images). The weights are shared; only the running statistics are separate.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from auxface.errors import InputError
 from auxface.recipe import Encoder
 
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
-# Layers of timm heads that widen the pooled features; here pooled features are as wide as the tokens.
+# Layers of timm heads that widen the pooled features. They are removed, so that pooled features have the token width.
 _WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")
 
 
@@ -35,7 +36,7 @@ class MaskedStatistics:
     """A second set of running statistics for every batch norm of a model.
 
     Args:
-        model: its batch norms, if it has any, get the buffers ``masked_running_mean``, ``masked_running_var`` and
+        model: model whose batch norms, if any, receive the buffers ``masked_running_mean``, ``masked_running_var`` and
             ``masked_num_batches_tracked``.
     """
 
@@ -51,7 +52,7 @@ class MaskedStatistics:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Read and update the statistics of masked images inside a ``with`` block."""
+        """Use and update the statistics of masked images inside a ``with`` block."""
         self._swap()
         try:
             yield
@@ -61,7 +62,7 @@ class MaskedStatistics:
     def copy_if_unused(self) -> None:
         """Copy the statistics of masked images to batch norms that were never trained on complete images.
 
-        Synchronizes with the device; called when the model changes from training to evaluation.
+        This method synchronizes with the device. It is called when the model switches from training to evaluation.
         """
         for norm in self._norms:
             own: Tensor = norm.num_batches_tracked  # pyright: ignore[reportAssignmentType]
@@ -79,16 +80,16 @@ class MaskedStatistics:
 
 
 class HierarchicalEncoder(MaskableEncoder):
-    """A timm model with one token per position of its last feature map, hidden or not.
+    """A timm model with one token for every position of its last feature map, whether hidden or visible.
 
     Args:
-        backbone: the model without a classifier.
-        image_size: side in pixels of the images for which it was built.
+        backbone: model without a classifier.
+        image_size: image side in pixels for which the model was built.
         mean: channel means of images in [0, 1].
-        std: channel standard deviations.
+        std: channel standard deviations of images in [0, 1].
 
     Attributes:
-        alignment: how tokens of masked images are centered on their patches; None: they already are.
+        alignment: shift that centers the tokens of masked images on their patches, or None if no shift is applied.
 
     Raises:
         ValueError: the last feature map is not a square of at least two by two positions, or its side does not divide
@@ -125,20 +126,20 @@ class HierarchicalEncoder(MaskableEncoder):
         return (images - self.mean) / self.std
 
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
-        """Run the model over the image, with hidden patches replaced by the learned patch."""
+        """Run the model on the image, with hidden patches replaced with the learned patch."""
         if mask is None:
             return self._features(embedded)
         with self._masked_statistics.active():
             return self._features(self._replace_hidden(embedded, mask), self.alignment)
 
     def forward_auxiliary(self, images: Tensor) -> Features:
-        """Encode complete images; batch norms use and update the statistics of masked images."""
+        """Encode complete images, using and updating the batch-norm statistics of masked images."""
         with self._masked_statistics.active():
             return self(images)
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last stage in timm's naming; if it has no weights, the last module of the backbone with weights."""
+        """The last stage as named by timm, or the last backbone module with weights if that stage has none."""
         info = getattr(self.backbone, "feature_info", None)
         named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
         candidates = [*named, *reversed(list(self.backbone.children()))]
@@ -171,7 +172,7 @@ class HierarchicalEncoder(MaskableEncoder):
 
 
 def _tokens(backbone: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return prefix tokens [B, P, D] and tokens [B, N, D] of timm's ``forward_features``, in any of its layouts."""
+    """Return prefix tokens [B, P, D] and patch tokens [B, N, D] from any layout of timm's ``forward_features``."""
     if features.ndim == 4:
         channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
         features = features.flatten(1, 2) if channels_last else features.flatten(2).mT
@@ -186,10 +187,10 @@ def _tokens_of_blank_image(backbone: nn.Module, image_size: int) -> Tensor:
 
 
 def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
-    """Build an encoder of any other timm model; called by :func:`auxface.encoders.build_encoder`.
+    """Build an encoder from any other timm model for :func:`auxface.encoders.build_encoder`.
 
     Raises:
-        InputError: the model does not accept an option or the image size; the message names the nearest sizes.
+        InputError: the model does not accept an option or the image size. The message names the nearest valid sizes.
     """
     for field in ("width", "depth", "heads", "positions"):
         if getattr(options, field) is not None:

@@ -1,4 +1,4 @@
-"""The interface of an encoder, and the registry of encoder families.
+"""The encoder interface and the registry of encoder families.
 
 Example:
     >>> from auxface.encoders import build_encoder, random_mask
@@ -10,7 +10,7 @@ Example:
     >>> encoder(images, random_mask(torch.tensor([1, 2]), patches=16, mask_ratio=0.75)).tokens.shape
     torch.Size([2, 4, 24])
 
-Families are registered with the model names that they accept; :func:`build_encoder` builds an encoder for a recipe:
+Each family registers the model names that it accepts. :func:`build_encoder` builds the encoder of a recipe:
     >>> from auxface.encoders import build_encoder
     >>> from auxface.recipe import Encoder
     >>> encoder = build_encoder(Encoder(name="vit_tiny_patch16_224", image_size=64))
@@ -38,11 +38,11 @@ class Features:
     """The output of an encoder.
 
     Attributes:
-        tokens: [B, T, D]. Column-shaped and video encoders: one token per visible patch, in the order of the mask's
-            ``visible``. Hierarchical encoders: one token per patch of the grid. The two lengths differ whenever a patch
-            is hidden.
-        pooled: [B, D], the image or clip as a whole.
-        prefix: [B, P, D], class and register tokens; P may be 0.
+        tokens: patch tokens [B, T, D]. Column-shaped and video encoders return one token per visible patch, in the
+            order of the mask's ``visible``. Hierarchical encoders return one token per patch of the grid, so T differs
+            between the two kinds whenever a patch is hidden.
+        pooled: pooled features [B, D] of the whole image or clip.
+        prefix: class and register tokens [B, P, D]; P may be 0.
     """
 
     tokens: Tensor
@@ -51,22 +51,22 @@ class Features:
 
 
 class MaskableEncoder(nn.Module):
-    """An encoder that can hide patches of its input.
+    """An encoder that can mask patches of its input.
 
-    ``embed`` and ``encode`` are separate because a joint step encodes the same image twice, complete and masked, and
-    embeds it once.
+    ``embed`` and ``encode`` are separate because a joint step embeds an image once but encodes it twice, complete and
+    masked.
 
     Args:
-        grid: number of patches down and across.
-        width: D, the length of a token and of the pooled features.
+        grid: number of rows and columns of patches.
+        width: dimension D of the tokens and of the pooled features.
         patch_size: side of a patch in pixels.
         mean: channel means of images in [0, 1].
-        std: channel standard deviations.
+        std: channel standard deviations of images in [0, 1].
 
     Attributes:
         image_size: side of the square image in pixels.
-        mean: float [1, 3, 1, 1].
-        std: float [1, 3, 1, 1].
+        mean: channel means as a buffer, float [1, 3, 1, 1].
+        std: channel standard deviations as a buffer, float [1, 3, 1, 1].
     """
 
     def __init__(
@@ -84,35 +84,35 @@ class MaskableEncoder(nn.Module):
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
-        """Embed images, float [B, 3, H, W] in [0, 1], as the input of ``encode``; independent of the mask."""
+        """Embed images, float [B, 3, H, W] in [0, 1], as input for ``encode``, independently of the mask."""
 
     @abstractmethod
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
-        """Encode every patch, or only the visible ones; hidden pixels do not affect the result."""
+        """Encode all patches, or only the visible ones. Hidden pixels do not affect the result."""
 
     def forward(self, images: Tensor, mask: Mask | None = None) -> Features:
         """Embed and encode images."""
         return self.encode(self.embed(images), mask)
 
     def forward_auxiliary(self, images: Tensor) -> Features:
-        """Encode complete images that only an auxiliary objective uses, such as crops for a contrastive loss.
+        """Encode complete images used only by an auxiliary objective, such as crops for a contrastive loss.
 
-        Batch norms keep separate running statistics for these images and for the classifier's images.
+        Batch norms keep separate running statistics for these images and for those of the classifier.
         """
         return self(images)
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last block or stage, which complete and masked images share; default: the last module with weights."""
+        """The last block or stage, shared by complete and masked images (default: last module with weights)."""
         return next(child for child in reversed(list(self.children())) if any(True for _ in child.parameters()))
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Return the trainable parameters of the last stage, on which gradients of objectives are compared."""
+        """Return the trainable parameters of the last stage, which are used to compare gradients of objectives."""
         return [parameter for parameter in self.last_stage.parameters() if parameter.requires_grad]
 
 
 def build_encoder(options: Encoder) -> MaskableEncoder:
-    """Build the encoder of a recipe; random weights come from torch's global generator.
+    """Build the encoder of a recipe, drawing random weights from torch's global generator.
 
     Raises:
         InputError: no family accepts the name, the model does not accept a size, or its pretrained weights are not
@@ -138,13 +138,13 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of encoders that hide patches in the same way.
+    """A family of encoders that mask patches in the same way.
 
     Attributes:
-        name: unique among families.
-        accepts: whether a recipe's ``encoder.name`` belongs to this family.
-        build: builds the encoder; raises :class:`auxface.errors.InputError` for options that do not fit.
-        examples: the smallest model of each architecture, for the documentation and the contract test.
+        name: unique name of the family.
+        accepts: function that returns whether a recipe's ``encoder.name`` belongs to this family.
+        build: function that builds the encoder; it raises :class:`auxface.errors.InputError` for invalid options.
+        examples: name of the smallest model of each architecture, for the documentation and the contract test.
     """
 
     name: str
@@ -158,20 +158,21 @@ register = registry.register
 
 
 def families() -> tuple[Family, ...]:
-    """Return every family, the last registered first, so that other packages can override names of auxface."""
+    """Return all families, most recently registered first, so that other packages can override auxface's names."""
     return tuple(reversed(registry.available().values()))
 
 
 def family_of(name: str) -> Family | None:
-    """Return the first family that accepts an encoder's name, or None."""
+    """Return the first family that accepts the name of an encoder, or None."""
     return next((family for family in families() if family.accepts(name)), None)
 
 
 def grid_positions(grid: tuple[int, ...], width: int) -> Tensor:
-    """Return the positions of a token grid: (rows, columns) of an image, or (time slices, rows, columns) of a clip.
+    """Return position embeddings of a grid: (rows, columns) of an image or (time slices, rows, columns) of a clip.
 
     Returns:
-        float32 [N, width]: :func:`sincos_positions` for images, :func:`sinusoid_positions` for clips.
+        Embeddings, float32 [N, width], from :func:`sincos_positions` for images and :func:`sinusoid_positions` for
+        clips.
     """
     if len(grid) == 2:
         return sincos_positions((grid[0], grid[1]), width)
@@ -179,13 +180,13 @@ def grid_positions(grid: tuple[int, ...], width: int) -> Tensor:
 
 
 def sincos_positions(grid: tuple[int, int], width: int, prefix: int = 0) -> Tensor:
-    """Return positions of an image's patches (He et al., 2022), float32 [prefix + rows * columns, width].
+    """Return position embeddings of image patches (He et al., 2022), float32 [prefix + rows * columns, width].
 
-    The first half of the width encodes the column, the second half the row; within each, sines then cosines of
-    frequencies 1 / 10000^(2i / (width / 2)). The ``prefix`` tokens get zeros.
+    The first half of the width encodes the column and the second half the row. Each half holds the sines and then the
+    cosines of frequencies 1 / 10000^(2i / (width / 2)). The embeddings of the ``prefix`` tokens are zero.
 
     Raises:
-        ValueError: width is not a multiple of 4.
+        ValueError: ``width`` is not a multiple of 4.
     """
     if width % 4:
         raise ValueError(f"sine-cosine positions need a width that is a multiple of 4, not {width}")
@@ -197,9 +198,9 @@ def sincos_positions(grid: tuple[int, int], width: int, prefix: int = 0) -> Tens
 
 
 def sinusoid_positions(count: int, width: int) -> Tensor:
-    """Return positions of tokens in one sequence (Tong et al., 2022), float32 [count, width].
+    """Return position embeddings of a token sequence (Tong et al., 2022), float32 [count, width].
 
-    Sines and cosines alternate, of frequencies 1 / 10000^(2i / width).
+    Sines and cosines of frequencies 1 / 10000^(2i / width) alternate.
     """
     number = torch.arange(width) // 2
     angles = torch.arange(count, dtype=torch.float64).outer(10000.0 ** -(2.0 * number.double() / width))

@@ -1,8 +1,8 @@
-"""Masking strategies: which patches of an image or clip are hidden.
+"""Masking strategies, which choose the patches of an image or clip to hide.
 
 Every strategy ranks the patches and hides those with the lowest rank. The number of hidden patches is therefore exact,
-a mask depends only on its image's seed (and, where texture guides it, the image's pixels), and no strategy
-synchronizes with the device. Masks are stored as indexes for the same reason.
+a mask depends only on the seed of its image (and on the pixels for texture-guided strategies), and no strategy
+synchronizes with the device. Masks are stored as indices for the same reason.
 
 Example:
     >>> mask = random_mask(torch.tensor([7]), patches=16, mask_ratio=0.75)
@@ -18,32 +18,32 @@ from torch import Tensor
 
 from auxface.data.random import uniforms
 
-# Separates these random numbers from others drawn with the same seed.
+# This stream separates these random numbers from others drawn with the same seed.
 _STREAM = 101
 _RECTANGLES = 24
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Hidden and visible patches of each image; every image hides the same number.
+    """Indices of the hidden and visible patches; every image of a batch has the same number of hidden patches.
 
     Attributes:
-        visible: int64 [B, V], patch numbers in ascending order, row-major over the grid.
-        hidden: int64 [B, M], in the same order; V + M = N.
+        visible: indices of visible patches, int64 [B, V], in ascending order; the grid is numbered in row-major order.
+        hidden: indices of hidden patches, int64 [B, M], in ascending order; V + M = N.
     """
 
     visible: Tensor
     hidden: Tensor
 
     def boolean(self) -> Tensor:
-        """Return the mask as bool [B, N], true where hidden."""
+        """Return the mask as bool [B, N], true for hidden patches."""
         count = self.visible.shape[1] + self.hidden.shape[1]
         empty = torch.zeros(len(self.hidden), count, dtype=torch.bool, device=self.hidden.device)
         return empty.scatter(1, self.hidden, True)
 
 
 def hidden_count(patches: int, mask_ratio: float) -> int:
-    """Return the number of hidden patches: round(mask_ratio * patches), clipped to 1 .. patches - 1."""
+    """Return the number of hidden patches: round(mask_ratio * patches), clipped to the range 1 to patches - 1."""
     return min(max(round(mask_ratio * patches), 1), patches - 1)
 
 
@@ -51,8 +51,8 @@ def random_mask(seeds: Tensor, patches: int, mask_ratio: float) -> Mask:
     """Hide patches uniformly at random (He et al., 2022).
 
     Args:
-        seeds: int64 [B], one per image. A mask depends only on its own seed, not on the rest of the batch.
-        patches: number of patches N of one image.
+        seeds: one seed per image, int64 [B]. A mask depends only on its own seed, not on the rest of the batch.
+        patches: number of patches N per image.
         mask_ratio: fraction of hidden patches, in (0, 1).
     """
     return _hide_first(uniforms(seeds, patches, stream=_STREAM), mask_ratio)
@@ -61,11 +61,12 @@ def random_mask(seeds: Tensor, patches: int, mask_ratio: float) -> Mask:
 def block_mask(seeds: Tensor, grid: tuple[int, int], mask_ratio: float) -> Mask:
     """Hide rectangles until the number of hidden patches is reached (after Bao et al., 2022).
 
-    The sides are drawn independently from a fifth to a half of the grid. The last rectangle is filled from its top.
+    The sides of a rectangle are drawn independently, from a fifth to a half of the grid. The last rectangle is filled
+    from the top until the number is reached.
 
     Args:
-        seeds: int64 [B], one per image.
-        grid: number of patches down and across.
+        seeds: one seed per image, int64 [B].
+        grid: number of rows and columns of patches.
         mask_ratio: fraction of hidden patches, in (0, 1).
     """
     rows, columns = grid
@@ -79,7 +80,7 @@ def block_mask(seeds: Tensor, grid: tuple[int, int], mask_ratio: float) -> Mask:
         inside.append((places >= start) & (places < start + side))
     covered = inside[0][:, :, :, None] & inside[1][:, :, None, :]
     number = torch.arange(_RECTANGLES, device=seeds.device).view(1, -1, 1, 1)
-    # Patches outside every rectangle come last, row by row from a random row, so that the number is always reached.
+    # Patches outside all rectangles come last, row by row from a random row, so that the number is always reached.
     first = torch.where(covered, number, _RECTANGLES).amin(dim=1).flatten(1)
     shifted = (torch.arange(rows * columns, device=seeds.device) + (draws[:, -1:] * rows).floor() * columns) % (
         rows * columns
@@ -92,9 +93,9 @@ def tube_mask(seeds: Tensor, frames: int, patches: int, mask_ratio: float) -> Ma
     """Hide the same patches in every frame of a clip (Tong et al., 2022).
 
     Args:
-        seeds: int64 [B], one per clip.
+        seeds: one seed per clip, int64 [B].
         frames: number of time slices of the token grid.
-        patches: number of patches per slice; round(mask_ratio * patches) of them are hidden.
+        patches: number of patches per time slice, of which round(mask_ratio * patches) are hidden.
         mask_ratio: fraction of hidden patches, in (0, 1).
     """
     return _repeated(random_mask(seeds, patches, mask_ratio), frames, patches)
@@ -109,18 +110,19 @@ def _repeated(one: Mask, frames: int, patches: int) -> Mask:
 def guided_mask(
     seeds: Tensor, images: Tensor, grid: tuple[int, int], mask_ratio: float, *, textured: bool = True
 ) -> Mask:
-    """Hide patches with much texture, or flat patches, with a higher probability (our own strategy).
+    """Hide strongly textured patches, or flat patches, with a higher probability (our own strategy).
 
-    A patch's texture is the standard deviation of its gray values. Its rank among the N patches of the image, divided
-    by N, is added to a uniform random number, and the patches with the largest sums are hidden. The most textured patch
-    is therefore always hidden before the flattest, while the order of patches with similar ranks is random.
+    The texture of a patch is the standard deviation of its gray values. Its rank among the N patches of the image,
+    divided by N, is added to a uniform random number, and the patches with the largest sums are hidden. The most
+    textured patch is therefore always hidden before the flattest, while the order of patches with similar ranks is
+    random.
 
     Args:
-        seeds: int64 [B], one per image.
-        images: the clean view [B, 3, H, W] in 0..255; H and W are multiples of the grid.
-        grid: number of patches down and across.
+        seeds: one seed per image, int64 [B].
+        images: clean view [B, 3, H, W] with values from 0 to 255; H and W must be multiples of the grid.
+        grid: number of rows and columns of patches.
         mask_ratio: fraction of hidden patches, in (0, 1).
-        textured: hide patches with much texture; if false, the flat ones.
+        textured: whether to prefer strongly textured patches; if false, flat patches are preferred.
     """
     gray = images.float().mean(dim=1)
     rows, columns = grid
@@ -136,17 +138,17 @@ PARTS = {
     "nose": (0.38, 0.54, 0.62, 0.67),
     "mouth": (0.32, 0.67, 0.68, 0.84),
 }
-"""Left, top, right and bottom of facial parts as fractions of a face that ``prepare`` aligned with its default margin
-of 0.3; all the rest is the part "skin"."""
+"""Left, top, right and bottom of facial parts, as fractions of a face aligned by ``prepare`` with its default margin of
+0.3. The rest of the image is the part "skin"."""
 
 
 def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
-    """Return the facial part of the center of each patch, int64 [B, N]: an index into PARTS, or len(PARTS) for skin.
+    """Return the facial part at the center of each patch, int64 [B, N]: an index into PARTS, or len(PARTS) for skin.
 
     Args:
-        grid: number of patches down and across.
-        to_source: float [B, 2, 3], maps a position (x, y, 1) in the view to the position in the aligned face, both as
-            fractions of width and height.
+        grid: number of rows and columns of patches.
+        to_source: affine maps, float [B, 2, 3], from a position (x, y, 1) in the view to the position in the aligned
+            face, both as fractions of width and height.
     """
     rows, columns = grid
     y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
@@ -160,17 +162,17 @@ def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
 
 
 def parts_mask(seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, to_source: Tensor | None = None) -> Mask:
-    """Hide whole facial parts of aligned faces (after MARLIN, Cai et al., 2023, with parts from a template).
+    """Hide entire facial parts of aligned faces (after MARLIN, Cai et al., 2023, with parts from a template).
 
-    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. Of the last part, only as
-    many randomly drawn patches are hidden as are needed to reach the number of hidden patches, so that every image
-    hides the same number. In a clip every frame hides the same patches.
+    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. In the last of these parts,
+    randomly drawn patches are hidden until the required number is reached, so that all images have the same number of
+    hidden patches. In a clip, the same patches are hidden in every frame.
 
     Args:
-        seeds: int64 [B], one per image or clip.
-        grid: number of patches down and across; for clips preceded by the number of time slices.
+        seeds: one seed per image or clip, int64 [B].
+        grid: number of rows and columns of patches, preceded by the number of time slices for clips.
         mask_ratio: fraction of hidden patches, in (0, 1).
-        to_source: see :func:`part_of_patches`; None: the view is the aligned face.
+        to_source: affine maps of :func:`part_of_patches`, or None if the view is the aligned face.
     """
     if to_source is None:
         to_source = torch.eye(2, 3, device=seeds.device).expand(len(seeds), -1, -1)
@@ -190,15 +192,15 @@ def make_mask(
     *,
     to_source: Tensor | None = None,
 ) -> Mask:
-    """Return the masks of a batch, made by the strategy that a recipe names.
+    """Return the masks of a batch for the strategy named by a recipe.
 
     Args:
-        strategy: ``random``, ``block``, ``tube``, ``textured``, ``flat`` or ``parts``; ``tube`` only for clips.
-        seeds: int64 [B], one per image or clip.
-        grid: number of patches down and across; for clips preceded by the number of time slices.
+        strategy: ``random``, ``block``, ``tube``, ``textured``, ``flat`` or ``parts``; ``tube`` applies only to clips.
+        seeds: one seed per image or clip, int64 [B].
+        grid: number of rows and columns of patches, preceded by the number of time slices for clips.
         mask_ratio: fraction of hidden patches, in (0, 1).
-        images: returns the clean view; called only by strategies that use it.
-        to_source: for ``parts``, see :func:`part_of_patches`; None: the view is the aligned face.
+        images: function that returns the clean view; called only for strategies that need it.
+        to_source: for ``parts``, affine maps of :func:`part_of_patches`, or None if the view is the aligned face.
     """
     if strategy == "parts":
         return parts_mask(seeds, grid, mask_ratio, to_source)
@@ -213,7 +215,7 @@ def make_mask(
 
 
 def _hide_first(rank: Tensor, mask_ratio: float) -> Mask:
-    """Hide the round(mask_ratio * N) patches with the lowest rank; ``rank``: [B, N]."""
+    """Hide the round(mask_ratio * N) patches with the lowest ``rank`` [B, N]."""
     order = rank.argsort(dim=1)
     hidden = hidden_count(rank.shape[1], mask_ratio)
     return Mask(visible=order[:, hidden:].sort(dim=1).values, hidden=order[:, :hidden].sort(dim=1).values)

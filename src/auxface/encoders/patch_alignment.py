@@ -1,13 +1,14 @@
-"""Center the tokens of strided encoders on their patches.
+"""Centering of the tokens of strided encoders on their patches.
 
 A convolution with an odd kernel, stride 2 and equal padding on both sides is centered on every other pixel of its
-input. Patches of two pixels are centered between two pixels, half a pixel further. Five such layers, as in residual
-networks, place token i at 0.48 of a patch above and to the left of the center of patch i.
+input. Patches of two pixels are centered between two pixels, half a pixel further on. Five such layers, as in residual
+networks, place token i 0.48 of a patch above and to the left of the center of patch i.
 
-The pass over complete images is that of timm, so that pretrained weights and logits keep their meaning. In the
-pass over masked images, where token i has to describe patch i, one of the last strided layers gets more rows and
-columns, and the first (or last) row and column of the tokens are dropped. Padding before the last strided layer moves
-every token by half a patch, padding before the second to last by quarters of a patch.
+The forward pass for complete images is timm's, so that pretrained weights and logits keep their meaning. In the forward
+pass for masked images, where token i has to describe patch i, the input of one of the last strided layers is padded
+with additional rows and columns, and the first (or last) row and column of tokens are dropped. Padding before the last
+strided layer shifts every token by half a patch; padding before the second-to-last layer shifts it by multiples of a
+quarter of a patch.
 
 Example:
     >>> import timm
@@ -24,21 +25,21 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-# Tokens that are less than this fraction of a patch off their patches stay where they are.
+# Tokens are not shifted if they are off-center by less than this fraction of a patch.
 _TOLERANCE = 0.25
-# A shift that leaves tokens less than this fraction of a patch off is good enough.
+# A shift is sufficient if it leaves tokens off-center by less than this fraction of a patch.
 _CENTERED = 0.1
 
 
 @dataclass(frozen=True)
 class PatchAlignment:
-    """Shift of the tokens of a model by a fraction of a patch.
+    """A shift of a model's tokens by a fraction of a patch.
 
     Attributes:
         stage: name of the module whose output is padded.
-        before: rows and columns added at the top and at the left of this output.
-        after: rows and columns added at the bottom and at the right.
-        skips_first: drop the first row and column of tokens; if false, the last.
+        before: number of rows and columns added at the top and at the left of this output.
+        after: number of rows and columns added at the bottom and at the right.
+        skips_first: whether the first row and column of tokens are dropped; if false, the last ones are.
     """
 
     stage: str
@@ -59,21 +60,21 @@ class PatchAlignment:
             handle.remove()
 
     def crop(self, features: Tensor) -> Tensor:
-        """Drop the row and column of features [B, D, side + 1, side + 1] that the padding added."""
+        """Drop the row and column that the padding added to features [B, D, side + 1, side + 1]."""
         return features[:, :, 1:, 1:] if self.skips_first else features[:, :, :-1, :-1]
 
 
 @torch.no_grad()
 def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchAlignment | None:
-    """Return how to center a model's tokens on patches; None if they are centered, or if no padding improves them.
+    """Return the shift that centers a model's tokens on their patches, or None if none is needed or none helps.
 
-    The offset of a layer follows from its kernel, stride and padding. For parallel layers, as in a block with a
-    shortcut, the mean of their offsets is used.
+    The offset of a layer follows from its kernel, stride and padding. The offsets of parallel layers, as in a block
+    with a shortcut, are averaged.
 
     Args:
-        backbone: the model in evaluation mode; it runs on a blank image.
+        backbone: model in evaluation mode, which is run on a blank image.
         image_size: side of the image in pixels.
-        side: number of tokens down and across.
+        side: number of rows and columns of tokens.
     """
     patch = image_size / side
     plain = _trace(backbone, image_size)
@@ -108,12 +109,12 @@ def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchA
 
 @dataclass
 class _Trace:
-    """What a run over a blank image shows.
+    """Strides, offsets and shapes recorded in a run on a blank image.
 
     Attributes:
-        pixels: pixels of the image per position of the input of each strided layer, by its name.
-        shifts: offset of each strided layer in positions of its input.
-        maps: shapes of the outputs of stages.
+        pixels: number of image pixels per input position of each strided layer, by layer name.
+        shifts: offset of each strided layer in input positions, by layer name.
+        maps: output shapes of the stages.
         features: shape of the last feature map.
     """
 
@@ -123,7 +124,7 @@ class _Trace:
     features: tuple[int, ...] = ()
 
     def offset(self, pixels: Mapping[str, float]) -> float:
-        """Return the offset of the tokens in pixels, from the pixels per position of an unpadded run."""
+        """Return the offset of the tokens in pixels, given the pixels per position of an unpadded run."""
         levels: dict[float, list[float]] = {}
         for name, each in pixels.items():
             levels.setdefault(each, []).append(self.shifts[name] * each)
@@ -131,10 +132,10 @@ class _Trace:
 
 
 def _trace(backbone: nn.Module, image_size: int) -> _Trace:
-    """Run a blank image and record the strided layers on the way to the last feature map.
+    """Run the model on a blank image and record the strided layers on the path to the last feature map.
 
-    A layer inside a module whose output has the shape of its input is not on this way: in the attention of a Pyramid
-    Vision Transformer, for example, a strided convolution reduces keys and values, and queries keep their positions.
+    A layer inside a module whose output has the shape of its input is not on this path. In the attention of a Pyramid
+    Vision Transformer, for example, a strided convolution reduces keys and values, but queries keep their positions.
     """
     trace = _Trace()
     keeps_shape: set[str] = set()
@@ -146,7 +147,7 @@ def _trace(backbone: nn.Module, image_size: int) -> _Trace:
                 reach = _first(getattr(module, "dilation", 1)) * (kernel - 1)
                 length = given[0].shape[-1]
                 added = (made.shape[-1] - 1) * stride + reach + 1 - length
-                # Layers with "same" padding compute it themselves and add an odd pixel at the end.
+                # Layers with "same" padding compute it at run time and add an odd pixel at the end.
                 computed = type(module).__name__.endswith("Same")
                 padding = max(added, 0) // 2 if computed else _first(module.padding)
                 trace.pixels[name] = image_size / length

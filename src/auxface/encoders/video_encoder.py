@@ -1,7 +1,7 @@
-"""A Vision Transformer for video clips: the encoder of VideoMAE (Tong et al., 2022).
+"""A Vision Transformer for video clips, the encoder of VideoMAE (Tong et al., 2022).
 
-A token is a tubelet: a square patch over several frames. There is no class token, positions are fixed, and hidden
-tubelets are dropped.
+A token is a tubelet: a square patch over several frames. There is no class token, position embeddings are fixed, and
+hidden tubelets are dropped.
 
 Example:
     >>> encoder = VideoEncoder(frames=4, image_size=32, width=24, depth=1, heads=3)
@@ -30,32 +30,33 @@ SIZES = {
     "videomae_large": (1024, 24, 16),
     "videomae_huge": (1280, 32, 16),
 }
-"""Width, depth and heads of the video encoders by name."""
+"""Width, depth and number of heads of each video encoder, by name."""
 
-# A recipe may be untrusted, and its positions alone could exhaust the memory.
+# A recipe may be untrusted, and its position embeddings alone could exhaust the memory.
 MAX_TOKENS = 32768
 
 
 class VideoEncoder(MaskableEncoder):
-    """A transformer over the tubelets of a clip; its pooled features are the normalized mean of its tokens.
+    """A transformer over the tubelets of a clip, whose pooled features are the normalized mean of its tokens.
 
     Args:
         frames: number of frames T of a clip.
-        tubelet: number of frames of one token.
+        tubelet: number of frames per token.
         image_size: side of a square frame in pixels.
         patch_size: side of a token in pixels.
-        width: length D of a token.
+        width: dimension D of the tokens.
         depth: number of blocks.
         heads: number of attention heads.
-        drop_path: stochastic depth rate of the last block, rising linearly from 0.
+        drop_path: stochastic depth rate of the last block; rates increase linearly from 0 over the blocks.
         mean: channel means of frames in [0, 1].
-        std: channel standard deviations.
+        std: channel standard deviations of frames in [0, 1].
 
     Attributes:
-        grid: number of time slices, patches down and patches across; tokens are numbered in that order.
+        grid: number of time slices, rows and columns of tokens; tokens are numbered in that order.
 
     Raises:
-        ValueError: tubelets or patches do not divide the clip, or the width is not a multiple of the heads.
+        ValueError: the clip cannot be divided into tubelets or patches, or the width is not a multiple of the number of
+            heads.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class VideoEncoder(MaskableEncoder):
         nn.init.xavier_uniform_(self.patches.weight.view(width, -1))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return the patterns that group parameters by layer, as timm models do, for ``train.layer_decay``."""
+        """Return the patterns that group parameters by layer, as in timm models, for ``train.layer_decay``."""
         return {"stem": r"^patches", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^pooled_norm", (99999,))]}
 
     @property
@@ -112,10 +113,10 @@ class VideoEncoder(MaskableEncoder):
         return self.blocks[-1]
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens with positions, [B, N, D].
+        """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens with positions [B, N, D].
 
         Raises:
-            ValueError: the clips have a wrong length or size.
+            ValueError: the clips have the wrong length or size.
         """
         expected = (self.frames, 3, self.image_size, self.image_size)
         if tuple(images.shape[1:]) != expected:
@@ -124,7 +125,7 @@ class VideoEncoder(MaskableEncoder):
         return self.patches(standard).flatten(2).transpose(1, 2) + self.positions
 
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
-        """Run the blocks over every token, or only over the visible ones."""
+        """Run the blocks on all tokens, or only on the visible ones."""
         if mask is not None:
             embedded = embedded.gather(1, mask.visible.unsqueeze(-1).expand(-1, -1, embedded.shape[-1]))
         tokens = self.blocks(embedded)
@@ -140,7 +141,7 @@ def inflate(kernel: Tensor, tubelet: int) -> Tensor:
 
 
 def build_video(options: Encoder) -> VideoEncoder:
-    """Build a video encoder; called by :func:`auxface.encoders.build_encoder`.
+    """Build a video encoder for :func:`auxface.encoders.build_encoder`.
 
     Raises:
         InputError: the name is unknown, the number of frames is missing, or an option does not apply to video encoders.
