@@ -5,6 +5,8 @@ import io
 import json
 import os
 import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -50,6 +52,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNUSABLE_PATH = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
+_default_format = warnings.formatwarning
 # Some versions of Typer import click, others contain a copy of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
@@ -127,6 +130,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _format_warning
     # The layouts are subcommands of prepare; to find them is to import them all.
     if "prepare" in sys.argv[1:2]:
         prepare.add_layouts()
@@ -154,6 +158,15 @@ def main() -> None:
             sys.exit(2)
         _fail(error.format_message())  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a note of one line for a warning of auxface; warnings of other packages keep their format."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
+        return f"note: {message}\n"
+    return _default_format(message, category, filename, lineno, line)
 
 
 def _fail(message: str) -> None:

@@ -3,6 +3,7 @@
 The cache key covers every path with its size and modification time, the image size and the decoder's version, so
 changed files are decoded again. Deleting the folder does not change any result. An interrupted run resumes at its
 last saved row: rows are decoded in order, and the number of finished rows is saved after the images themselves.
+A damaged cache is found by its checksums (see ``checksums``) and decoded again, with a warning.
 
 Example::
 
@@ -13,6 +14,8 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from auxface.atomic import atomic_file
+from auxface.data.images.checksums import is_intact, write_checksums
 from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, in_order, read_image, shorter_side
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
@@ -75,10 +79,9 @@ def load_images(
     paths = manifest.paths()
     settings = f"usable {DECODE_VERSION} {size}" if crop == 1 else f"usable {DECODE_VERSION} {size} {crop:g}"
     place = folder / "images" / cache_key(paths, settings)
-    if not place.is_dir():
-        needed = len(paths) * size * size * 3
-        make_once(place, needed, lambda partial: _decode_all(paths, size, crop, partial, workers, progress))
-    elif progress is not None:
+    needed = len(paths) * size * size * 3
+    made = make_once(place, needed, lambda partial: _decode_all(paths, size, crop, partial, workers, progress))
+    if not made and progress is not None:
         progress(len(paths), len(paths))
     reasons = pd.read_csv(place / _REJECTED, dtype={"row": int, "reason": str})
     array = np.load(place / _ARRAY, mmap_mode="r", allow_pickle=False)
@@ -124,12 +127,12 @@ def _decode_all(
 
     The folder is empty or was left by an interrupted run with the same arguments.
     """
-    done, rejected = _load_state(folder / _STATE)
-    if done:
-        array = np.lib.format.open_memmap(folder / _ARRAY, mode="r+")
-    else:
-        shape = (len(paths), 3, size, size)
+    shape = (len(paths), 3, size, size)
+    resumed = _resume(folder, shape)
+    if resumed is None:
         array = np.lib.format.open_memmap(folder / _ARRAY, mode="w+", dtype=np.uint8, shape=shape)
+        resumed = array, 0, [], 0
+    array, done, rejected, checksum = resumed
     report = progress or (lambda *_: None)
     report(done, len(paths))
 
@@ -140,7 +143,7 @@ def _decode_all(
             return str(error)
 
     # Unreadable images take no row of the array, so the readable ones can be used without a copy.
-    place = done - len(rejected)
+    place = saved = done - len(rejected)
     for row, found in enumerate(in_order(decode, paths[done:], workers=workers), done):
         if isinstance(found, str):
             rejected.append((row, found))
@@ -149,8 +152,9 @@ def _decode_all(
             place += 1
         if (row + 1) % SAVE_EVERY == 0:
             array.flush()
+            saved, checksum = place, zlib.crc32(array[saved:place].data, checksum)
             with atomic_file(folder / _STATE) as temporary:
-                temporary.write_text(json.dumps({"rows": row + 1, "rejected": rejected}))
+                temporary.write_text(json.dumps({"rows": row + 1, "rejected": rejected, "checksum": checksum}))
         if (row + 1) % _REPORT_EVERY == 0 or row + 1 == len(paths):
             report(row + 1, len(paths))
     array.flush()
@@ -158,13 +162,27 @@ def _decode_all(
     (folder / _STATE).unlink(missing_ok=True)
 
 
-def _load_state(state: Path) -> tuple[int, list[tuple[int, str]]]:
-    """Return the number of finished rows and the rejected rows with reasons."""
+def _resume(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int, list[tuple[int, str]], int] | None:
+    """Return array, number of finished rows, rejected rows with reasons, and checksum; None if nothing is finished."""
     try:
-        saved = json.loads(state.read_text())
-        return int(saved["rows"]), [(int(row), str(reason)) for row, reason in saved["rejected"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0, []
+        saved = json.loads((folder / _STATE).read_text())
+        rejected = [(int(row), str(reason)) for row, reason in saved["rejected"]]
+        done, checksum = int(saved["rows"]), int(saved["checksum"])
+        array = np.lib.format.open_memmap(folder / _ARRAY, mode="r+")
+        finished = array[: done - len(rejected)]
+        if array.shape == shape and array.dtype == np.uint8 and zlib.crc32(finished.data) == checksum:
+            return array, done, rejected, checksum
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        pass
+    warn_damaged(folder)
+    return None
+
+
+def warn_damaged(folder: Path) -> None:
+    """Warn that a folder of the cache, or what an interrupted run left of it, is created again."""
+    warnings.warn(f"{folder}: the cached images are damaged (wrong checksum); they are decoded again", stacklevel=2)
 
 
 def cache_folder() -> Path:
@@ -188,8 +206,10 @@ def cache_key(paths: list[Path], settings: str) -> str:
     return digest.hexdigest()[:40]
 
 
-def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> None:
-    """Create a folder of the cache atomically; one process creates it while the others wait.
+def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> bool:
+    """Create a folder of the cache atomically, unless it exists and is intact; return whether it was created.
+
+    One process creates it while the others wait.
 
     Args:
         place: the folder, named by :func:`cache_key`.
@@ -199,15 +219,23 @@ def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> None:
     Raises:
         InputError: the folder cannot be written or has too little space.
     """
+    if is_intact(place):
+        return False
     partial = place.with_name(f".{place.name}.partial")
-    if not partial.is_dir():
+    if not partial.is_dir() and not place.is_dir():
         _check_free_space(place.parent, needed)
     try:
         with _exclusive_lock(place.with_name(f".{place.name}.lock")):
-            if not place.is_dir():
-                partial.mkdir(exist_ok=True)
-                make(partial)
-                partial.replace(place)
+            if is_intact(place):
+                return False
+            if place.is_dir():
+                warn_damaged(place)
+                shutil.rmtree(place)
+            partial.mkdir(exist_ok=True)
+            make(partial)
+            write_checksums(partial)
+            partial.replace(place)
+            return True
     except OSError as error:
         raise InputError(
             f"{place.parent.parent}: the cache of decoded images cannot be written ({error.strerror}); set "

@@ -11,38 +11,44 @@ Example::
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import warnings
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
+
+from auxface.atomic import atomic_file
 
 
 class Journal:
     """An append-only JSON Lines file: a first line with a hash of the settings, then one line per finished file.
 
-    A line holds the file's path, its state (size and modification time) and the result. Results are discarded if the
-    file or the settings have changed; a line that is truncated because the process was killed is discarded too.
+    A line holds the file's path, its state (size and modification time), the result and a checksum. Results are
+    discarded if the file or the settings have changed. Lines with a wrong checksum are discarded with a note; a last
+    line that is truncated, because the process was killed, without one.
 
     Args:
         path: the journal.
         settings: everything else that the results depend on.
+        warn: called with a note on damaged lines.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self._path = path
+    def __init__(self, path: Path, settings: Mapping[str, Any], warn: Callable[[str], None] = warnings.warn) -> None:
+        self._path, self._warn = path, warn
         self._first = {"settings": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()}
         self._done: dict[str, tuple[str, Any]] = {}
         self._file: TextIO | None = None
 
     def __enter__(self) -> "Journal":
-        complete = self._read()
+        kept = self._read()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if complete is None:
+        if kept is None:
             self._file = self._path.open("w", encoding="utf-8")
             self._write(self._first)
         else:
-            with self._path.open("r+b") as torn:
-                torn.truncate(complete)
+            with atomic_file(self._path) as temporary:
+                temporary.write_bytes(kept)
             self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -63,28 +69,43 @@ class Journal:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         assert self._file is not None
-        self._file.write(json.dumps(line) + "\n")
+        content = json.dumps(line)
+        self._file.write(f"{zlib.crc32(content.encode()):08x} {content}\n")
         # To the operating system, which outlives this process.
         self._file.flush()
 
-    def _read(self) -> int | None:
-        """Load the complete lines; return their length in bytes, or None if there is nothing to resume."""
+    def _read(self) -> bytes | None:
+        """Load the intact lines; return them, or None if there is nothing to resume."""
         try:
-            data = self._path.read_bytes()
+            lines = self._path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return None
-        complete = 0
-        for line in data.splitlines(keepends=True):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith(b"\n") or (complete == 0 and entry != self._first):
-                break
-            if complete:
+        # A killed process leaves the beginning of a line; zeros at the end come from a system that went down.
+        if lines and not lines[-1].endswith(b"\n") and b"\0" not in lines[-1]:
+            lines.pop()
+        if not lines:
+            return None
+        entries = [_intact(line) for line in lines]
+        if entries[0] is None:
+            self._warn(f"{self._path}: the first line is damaged; all files are processed again")
+        if entries[0] != self._first:
+            return None
+        for entry in entries[1:]:
+            if entry is not None:
                 self._done[entry["item"]] = (entry["state"], entry["result"])
-            complete += len(line)
-        return complete or None
+        damaged = entries.count(None)
+        if damaged:
+            files = (
+                "1 line is damaged; its file is" if damaged == 1 else f"{damaged} lines are damaged; their files are"
+            )
+            self._warn(f"{self._path}: {files} processed again")
+        return b"".join(line for line, entry in zip(lines, entries, strict=True) if entry is not None)
+
+
+def _intact(line: bytes) -> dict[str, Any] | None:
+    """Return the content of a line, or None if its checksum is wrong."""
+    checksum, _, content = line.rstrip(b"\n").partition(b" ")
+    return json.loads(content) if checksum == b"%08x" % zlib.crc32(content) else None
 
 
 def file_state(path: str | os.PathLike[str]) -> str:

@@ -141,7 +141,7 @@ def prepare(
     }
 
     results: list[FileResult] = []
-    with Journal(_journal_file(out), settings) as journal:
+    with Journal(_journal_file(out), settings, warn) as journal:
         for result in processor.process_all(files, journal):
             results.append(result)
             if progress is not None:

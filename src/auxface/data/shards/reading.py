@@ -10,7 +10,8 @@ Example::
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from auxface.data.images.decode import MAX_BYTES, UnreadableImage, fit_square, read_image
+from auxface.data.shards.sharded_images import CHECKSUM, JSON_CHECKSUM
 from auxface.data.shards.writing import INDEX, VERSION
 from auxface.errors import InputError
 
@@ -151,7 +153,10 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
-            raise InputError(f"{index}: version {content['version']}; expected version {VERSION}")
+            raise InputError(
+                f"{index}: version {content['version']}; expected version {VERSION}; "
+                "write the shards again with 'auxface data shard --overwrite'"
+            )
         splits = content["splits"]
         shards = [{"file": str(one["file"]), "samples": int(one["samples"])} for one in splits.get(split, [])]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -167,6 +172,7 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
 def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]]]:
     """Return row index, image bytes and row values of every sample of a shard, in the order of the file."""
     images: dict[int, bytes] = {}
+    checksums: Mapping[str, str] = {}
     rows: dict[int, dict[str, Any]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
@@ -177,11 +183,19 @@ def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]
                 stream = tar.extractfile(member)
                 assert stream is not None
                 data = stream.read()
+                checksums = checksums if suffix == "json" else member.pax_headers
+                if zlib.crc32(data) != int(checksums[JSON_CHECKSUM if suffix == "json" else CHECKSUM]):
+                    raise InputError(
+                        f"{path}: {member.name} is damaged (wrong checksum); delete the shard and run 'auxface data "
+                        "shard' again"
+                    )
                 if suffix == "json":
                     rows[int(stem)] = json.loads(data)
                 else:
                     images[int(stem)] = data
-    except (tarfile.TarError, OSError, ValueError, RecursionError):
+    except InputError:
+        raise
+    except (tarfile.TarError, OSError, ValueError, KeyError, RecursionError):
         raise InputError(f"{path}: not a readable shard; delete it and run 'auxface data shard' again") from None
     if len(images) != expected or images.keys() != rows.keys():
         raise InputError(

@@ -11,6 +11,7 @@ Example::
 
 import os
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from auxface.data.manifest import Manifest
 from auxface.errors import InputError
 
 SUFFIX = ".tar"
+# Records in the PAX header of an image: the CRC-32 of the image and of the JSON file that follows it.
+CHECKSUM, JSON_CHECKSUM = "AUXFACE.crc32", "AUXFACE.json.crc32"
 
 
 def is_sharded(manifest: Manifest) -> bool:
@@ -57,6 +60,7 @@ class ShardImages:
         shards: int64 [N], index of each image's shard.
         starts: int64 [N], offset of its first byte.
         lengths: int64 [N], its number of bytes.
+        checksums: int64 [N], the CRC-32 of these bytes.
         size: side S of the images in pixels.
         crop: side of the central square that is kept, as a fraction of the shorter side.
     """
@@ -65,6 +69,7 @@ class ShardImages:
     shards: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+    checksums: np.ndarray
     size: int
     crop: float = 1.0
 
@@ -88,7 +93,8 @@ class ShardImages:
 
     def __getitem__(self, rows: Any) -> Any:
         if isinstance(rows, slice):
-            return replace(self, shards=self.shards[rows], starts=self.starts[rows], lengths=self.lengths[rows])
+            columns = ("shards", "starts", "lengths", "checksums")
+            return replace(self, **{name: getattr(self, name)[rows] for name in columns})
         chosen = np.arange(len(self))[rows]
         if chosen.ndim == 0:
             return self._read(int(chosen))
@@ -110,11 +116,13 @@ class ShardImages:
             with file.open("rb", buffering=0) as opened:
                 opened.seek(int(self.starts[row]))
                 data = opened.read(int(self.lengths[row]))
+            if zlib.crc32(data) != self.checksums[row]:
+                raise UnreadableImage("wrong checksum")
             return np.ascontiguousarray(fit_square(read_image(data), self.size, self.crop).transpose(2, 0, 1))
         except (OSError, UnreadableImage) as error:
             raise InputError(
-                f"{file}: the image at byte {self.starts[row]} cannot be read ({error}); write the shard again with "
-                "'auxface data shard'"
+                f"{file}: the image at byte {self.starts[row]} cannot be read ({error}); delete the shard and run "
+                "'auxface data shard' again"
             ) from None
 
 
@@ -136,23 +144,30 @@ def index_shards(
     split = paths.str.rpartition("/")
     names = list(split[0].unique())
     shards = split[0].map({name: number for number, name in enumerate(names)}).to_numpy(dtype=np.int64, copy=True)
-    places = np.zeros((len(paths), 2), np.int64)
+    places = np.zeros((len(paths), 3), np.int64)
     for number, name in enumerate(names):
         rows = np.flatnonzero(shards == number)
         places[rows] = _byte_ranges(manifest.root / name, split[2].iloc[rows].tolist())
         if progress is not None:
             progress(number + 1, len(names))
-    return ShardImages(tuple(manifest.root / name for name in names), shards, places[:, 0], places[:, 1], size, crop)
+    return ShardImages(tuple(manifest.root / name for name in names), shards, *places.T, size=size, crop=crop)
 
 
-def _byte_ranges(file: Path, names: Sequence[str]) -> list[tuple[int, int]]:
+def _byte_ranges(file: Path, names: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Return offset, length and checksum of each image."""
     if file.name.startswith(".") or not file.is_file():
         raise InputError(f"{file}: no such shard; write it again with 'auxface data shard'")
     try:
         with tarfile.open(file, "r:") as tar:
-            found = {one.name: (one.offset_data, one.size) for one in tar if one.isfile() and one.size <= MAX_BYTES}
-        return [found[name] for name in names]
+            found = {one.name: one for one in tar if one.isfile() and one.size <= MAX_BYTES}
+        members = [found[name] for name in names]
     except KeyError as error:
         raise InputError(f"{file}: image {error} of its manifest is missing; the shard is truncated") from None
     except (tarfile.TarError, OSError, ValueError):
         raise InputError(f"{file}: not a readable shard; delete it and run 'auxface data shard' again") from None
+    try:
+        return [(one.offset_data, one.size, int(one.pax_headers[CHECKSUM])) for one in members]
+    except (KeyError, ValueError):
+        raise InputError(
+            f"{file}: the images have no checksums; write the shards again with 'auxface data shard --overwrite'"
+        ) from None

@@ -2,7 +2,7 @@
 
 A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the number of samples of each) and
 ``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last: a folder without it is
-incomplete.
+incomplete. The PAX header of each image holds the CRC-32 of the image and of its JSON file.
 
 Example::
 
@@ -12,6 +12,7 @@ Example::
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from auxface.atomic import atomic_file
 from auxface.data.images.decode import MAX_BYTES, UnreadableImage, in_order, read_bytes, read_image
 from auxface.data.manifest import SPLITS, Manifest, header, read_manifest, write_manifest
 from auxface.data.media import is_video
-from auxface.data.shards.sharded_images import refuse_shards
+from auxface.data.shards.sharded_images import CHECKSUM, JSON_CHECKSUM, refuse_shards
 from auxface.errors import InputError
 from auxface.evaluation.table_files import escape_formulas
 from auxface.output_folder import (
@@ -40,7 +41,7 @@ from auxface.progress import progress_steps
 
 Progress = Callable[[int, int], None]
 INDEX = "shards.json"
-VERSION = 1
+VERSION = 2
 _PLAN = ".plan.json"
 _NUMBERED = tuple(f"{split}-{'[0-9]' * 6}.tar" for split in SPLITS)
 _LAST = ("manifest.parquet", "rejected.csv", INDEX)
@@ -116,18 +117,26 @@ def write_shards(
     done, written = 0, {}
     for _, name, rows in parts:
         entries = out / f".{name}.json"
-        if not (entries.is_file() and (out / name).is_file()):
+        if _load_json(entries) is None or not (out / name).is_file():
             _write_shard(opened, rows, out / name, entries, lambda at, before=done: progress(before + at, len(table)))
-        written[name] = json.loads(entries.read_text())
+        written[name] = _load_json(entries)
         done += len(rows)
         progress(done, len(table))
     return _finish(opened, out, plan, [(split, name) for split, name, _ in parts], written)
 
 
+def _load_json(path: Path) -> Any:
+    """Return the content of a JSON file, or None if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _begin(folder: Path, plan: dict[str, Any], shards: Iterable[str], overwrite: bool, inputs: Iterable[Path]) -> None:
     """Create the folder, or check that its contents follow the same plan."""
     kept = folder / _PLAN
-    if kept.is_file() and json.loads(kept.read_text()) == plan:
+    if _load_json(kept) == plan:
         missing = [each for name in shards for each in (name, f".{name}.json") if not (folder / each).exists()]
         refuse_foreign_names(folder, _LAST)
         begin_growing(folder, _WRITTEN, changing=[*_LAST, *missing])
@@ -165,17 +174,19 @@ def _write_shard(
                 continue
             name = f"{row:09d}{Path(table['path'].iloc[row]).suffix.lower()}"
             values = json.loads(table.iloc[[row]].to_json(orient="records", force_ascii=False))[0]
-            _add(tar, name, data)
-            _add(tar, f"{row:09d}.json", json.dumps(values, ensure_ascii=False).encode())
+            content = json.dumps(values, ensure_ascii=False).encode()
+            checksums = {CHECKSUM: str(zlib.crc32(data)), JSON_CHECKSUM: str(zlib.crc32(content))}
+            _add(tar, name, data, checksums)
+            _add(tar, f"{row:09d}.json", content, {})
             entries.append({"row": row, "name": name})
     with atomic_file(entries_file) as temporary:
         temporary.write_text(json.dumps(entries))
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, data: bytes, records: dict[str, str]) -> None:
     # No time and no owner: equal images give equal bytes.
     member = tarfile.TarInfo(name)
-    member.size, member.mode = len(data), 0o644
+    member.size, member.mode, member.pax_headers = len(data), 0o644, records
     tar.addfile(member, io.BytesIO(data))
 
 

@@ -21,6 +21,7 @@ Example::
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ import pandas as pd
 from torch import Tensor
 
 from auxface.atomic import atomic_file
-from auxface.data.images.cache import Progress, cache_folder, cache_key, make_once
+from auxface.data.images.cache import Progress, cache_folder, cache_key, make_once, warn_damaged
 from auxface.data.images.decode import DECODE_VERSION, UnreadableImage, fit_square, in_order, read_image
 from auxface.data.manifest import Manifest
 from auxface.data.media import is_video
@@ -118,11 +119,10 @@ def load_clips(
     paths = manifest.paths()
     place = (folder or cache_folder()) / "clips" / cache_key(paths, f"{DECODE_VERSION} {sampling}")
     shape = (sampling.frames, 3, sampling.size, sampling.size)
-    if not place.is_dir():
-        videos = sum(map(is_video, paths))
-        needed = (videos * sampling.per_video + len(paths) - videos) * int(np.prod(shape))
-        make_once(place, needed, lambda partial: _decode_all(paths, sampling, partial, workers, progress))
-    elif progress is not None:
+    videos = sum(map(is_video, paths))
+    needed = (videos * sampling.per_video + len(paths) - videos) * int(np.prod(shape))
+    made = make_once(place, needed, lambda partial: _decode_all(paths, sampling, partial, workers, progress))
+    if not made and progress is not None:
         progress(len(paths), len(paths))
     clips = pd.read_csv(place / "clips.csv")
     reasons = pd.read_csv(place / "rejected.csv", dtype={"row": int, "reason": str})
@@ -139,7 +139,8 @@ def load_clips(
 def _decode_all(
     paths: list[Path], sampling: ClipSampling, folder: Path, workers: int | None, progress: Progress | None
 ) -> None:
-    done, kept, reasons = _load_state(folder / _STATE)
+    size = sampling.frames * 3 * sampling.size**2
+    done, kept, reasons, checksum = _load_state(folder, size)
 
     def decode(path: Path) -> list[tuple[int, np.ndarray | None]] | str:
         try:
@@ -149,7 +150,7 @@ def _decode_all(
 
     with (folder / "clips.bin").open("r+b" if done else "wb") as file:
         # What an interrupted run wrote after its last saved state is decoded again.
-        file.truncate(len(kept) * sampling.frames * 3 * sampling.size**2)
+        file.truncate(len(kept) * size)
         file.seek(0, os.SEEK_END)
         if progress is not None:
             progress(done, len(paths))
@@ -162,12 +163,15 @@ def _decode_all(
                     reasons.append((row, f"the clip from frame {first} cannot be decoded"))
                 else:
                     kept.append((row, first))
-                    file.write(clip.tobytes())
+                    data = clip.tobytes()
+                    checksum = zlib.crc32(data, checksum)
+                    file.write(data)
             if (row + 1) % SAVE_EVERY == 0:
                 file.flush()
                 os.fsync(file.fileno())
                 with atomic_file(folder / _STATE) as temporary:
-                    temporary.write_text(json.dumps({"rows": row + 1, "kept": kept, "rejected": reasons}))
+                    state = {"rows": row + 1, "kept": kept, "rejected": reasons, "checksum": checksum}
+                    temporary.write_text(json.dumps(state))
             if progress is not None:
                 progress(row + 1, len(paths))
     pd.DataFrame(kept, columns=["row", "first"]).to_csv(folder / "clips.csv", index=False)
@@ -175,14 +179,30 @@ def _decode_all(
     (folder / _STATE).unlink(missing_ok=True)
 
 
-def _load_state(state: Path) -> tuple[int, list[tuple[int, int]], list[tuple[int, str]]]:
-    """Return the number of finished rows, the decoded clips (row, first frame) and the rejected rows with reasons."""
+def _load_state(folder: Path, size: int) -> tuple[int, list[tuple[int, int]], list[tuple[int, str]], int]:
+    """Return the number of finished rows, the decoded clips (row, first frame), the rejected rows, and the checksum.
+
+    Args:
+        folder: the unfinished folder of the cache.
+        size: bytes of a clip.
+    """
+    nothing = 0, [], [], 0
     try:
-        saved = json.loads(state.read_text())
+        saved = json.loads((folder / _STATE).read_text())
         kept = [(int(row), int(first)) for row, first in saved["kept"]]
-        return int(saved["rows"]), kept, [(int(row), str(reason)) for row, reason in saved["rejected"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0, [], []
+        state = int(saved["rows"]), kept, [(int(row), str(reason)) for row, reason in saved["rejected"]]
+        checksum, left = 0, len(kept) * size
+        with (folder / "clips.bin").open("rb") as file:
+            while left and (data := file.read(min(left, 2**24))):
+                checksum, left = zlib.crc32(data, checksum), left - len(data)
+        if left == 0 and checksum == saved["checksum"]:
+            return *state, checksum
+    except FileNotFoundError:
+        return nothing
+    except (ValueError, KeyError, TypeError):
+        pass
+    warn_damaged(folder)
+    return nothing
 
 
 def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.ndarray | None]]:
