@@ -1,6 +1,6 @@
-"""Build everything that a run needs from a recipe and a manifest: tasks, model, data, batch size, validation split.
+"""Build everything that a run needs from a recipe and a manifest: tasks, model, data, batch size and splits.
 
-Nothing is written, except decoded images in the image cache.
+The only files written are decoded images in the image cache.
 
 Example::
 
@@ -35,9 +35,9 @@ from auxface.training.tasks import label_tensors, tasks_for, with_selection
 
 # Number of training images to which the objectives' constant predictions are fitted.
 _VIEWS, _VIEWS_AT_ONCE = 512, 64
-# Of the loader, until ``batch_size=auto`` is known.
+# Batch size of the loader until ``batch_size=auto`` is resolved.
 _PROVISIONAL_BATCH = 64
-# As processes exchange them.
+# Values in the form in which processes exchange them.
 _PRECISIONS, _ATTENTIONS = ("auto", "fp32", "bf16", "fp16"), ("auto", "fused", "plain")
 
 Reader = Callable[[Manifest, str, Recipe], LoadedSamples]
@@ -48,13 +48,13 @@ class Assembly:
     """The inputs of a training run: recipe, data, model and loaders.
 
     Attributes:
-        recipe: recipe, with a value for every ``auto``.
-        manifest: rows that are used for training and validation, and rows of other splits.
+        recipe: recipe in which every ``auto`` is replaced by a value.
+        manifest: rows of all splits, including those that training and validation do not use.
         tasks: tasks that the model learns.
         model: model with its initial weights, on the CPU.
-        loader: training split.
-        validation: validation split.
-        training: data on the training split, for the objectives.
+        loader: loader of the training split.
+        validation: images and labels of the validation split.
+        training: access to the training split for the objectives.
         splits: rows and images of the training and validation splits.
         trial: record of the measured choices; see :func:`auxface.training.measured_choices.choose_speed`.
     """
@@ -79,10 +79,10 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
 
     Args:
         recipe: the recipe of the run.
-        manifest: its rows of the training and validation splits are read.
-        device: ``cpu``, ``cuda`` or ``mps``, on which ``auto`` is measured.
-        read: function of (rows of a split, name of the split, recipe) that returns the usable images. By default,
-            training images are large enough for crops, and validation images have the input size.
+        manifest: manifest whose training and validation rows are read.
+        device: device on which ``auto`` is measured: ``cpu``, ``cuda`` or ``mps``.
+        read: callable that takes (rows of a split, name of the split, recipe) and returns the usable images. By
+            default, training images are read large enough for crops, and validation images at the input size.
 
     Raises:
         InputError: the recipe, manifest or images are invalid.
@@ -137,7 +137,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
 def agree_on_choices(assembly: Assembly, accelerator: Accelerator) -> Assembly:
     """Return the assembly with the measured choices of the first process and the smallest batch size of all processes.
 
-    All processes call it together.
+    All processes must call this function together.
     """
     options, device = assembly.recipe.train, accelerator.device
     own = [_PRECISIONS.index(options.precision), _ATTENTIONS.index(options.attention), bool(options.channels_last)]
@@ -162,7 +162,7 @@ class SampleKeys(Sequence[str]):
     """A lazy sequence of the sample keys of a manifest, ``dataset/method/source/video/frame``.
 
     Args:
-        manifest: the rows that the keys belong to.
+        manifest: manifest whose rows the keys identify.
     """
 
     def __init__(self, manifest: Manifest) -> None:

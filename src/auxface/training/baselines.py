@@ -1,6 +1,6 @@
 """Simple baselines of a manifest: logistic regression on HOG, and on the features of an encoder before training.
 
-If a trained model does not exceed them, something is wrong with its training. Both are measured on the validation
+If a trained model does not outperform them, something is wrong with its training. Both are measured on the validation
 split, with the metric by which training selects weights. They take about a minute: they use at most 4,000 training and
 2,000 validation images, reduced to 256 principal components.
 
@@ -44,12 +44,12 @@ def measure_baselines(manifest: Manifest, recipe: Recipe) -> dict[str, dict[str,
 
     Args:
         manifest: manifest of images.
-        recipe: its encoder, with its initial weights, gives the frozen features; encoders with random weights are not
-            measured.
+        recipe: recipe whose encoder computes the frozen features with its initial weights. Encoders with random initial
+            weights are not measured.
 
     Returns:
-        Per task and baseline (``hog``, ``frozen``) the balanced accuracy. Ordinal tasks and values
-        that cannot be computed are absent.
+        Balanced accuracy by task and baseline (``hog``, ``frozen``). Ordinal tasks and values that cannot be computed
+        are absent.
     """
     tasks = tuple(task for task in tasks_for(recipe, manifest) if task.kind != "ordinal")
     parts, labels = {}, {}
@@ -81,7 +81,7 @@ def measure_baselines(manifest: Manifest, recipe: Recipe) -> dict[str, dict[str,
 
 
 def _read_some(manifest: Manifest, most: int, size: int, name: str) -> tuple[Manifest, np.ndarray]:
-    """Read evenly spaced images of a manifest, uint8 [N, 3, size, size], and the rows that could be read."""
+    """Return the readable rows among evenly spaced rows of a manifest, and their images, uint8 [N, 3, size, size]."""
     rows = np.unique(np.linspace(0, len(manifest.table) - 1, most).astype(int))
     paths = manifest.paths()
     kept, images = [], []
@@ -98,7 +98,7 @@ def _read_some(manifest: Manifest, most: int, size: int, name: str) -> tuple[Man
 
 
 def _hog(images: np.ndarray) -> np.ndarray:
-    """Return HOG features of images reduced to 64 pixels: cells of 8 pixels, blocks of 2 x 2 cells, 9 orientations."""
+    """Return HOG features of images resized to 64 pixels: cells of 8 pixels, blocks of 2 x 2 cells, 9 orientations."""
     parts = []
     for start in range(0, len(images), _AT_ONCE):
         batch = torch.from_numpy(images[start : start + _AT_ONCE]).float().mean(1, keepdim=True)
@@ -125,7 +125,7 @@ def _best_figure(
 def _logits(
     task: LearnedTask, train: np.ndarray, target: np.ndarray, validation: np.ndarray, strength: float
 ) -> np.ndarray:
-    """Fit logistic regressions with equal class weights and return the logits of the validation rows, [N, outputs]."""
+    """Fit logistic regressions with balanced class weights; return the logits of the validation rows, [N, outputs]."""
     columns = target.reshape(len(target), -1)
     logits = np.full((len(validation), task.outputs), -1e4 if task.kind == "class" else 0.0, dtype=np.float32)
     for number, values in enumerate(columns.T):

@@ -65,11 +65,11 @@ def calibrated_config(
     """Calibrate a trained model on the validation split and return the content of ``config.json``.
 
     Args:
-        assembly: the parts of the run.
-        record: the record of the run.
-        result: the trained model.
-        entries: the entries of ``log.jsonl``.
-        baselines: balanced accuracy of plain baselines per task, as a plan measured it.
+        assembly: inputs of the run.
+        record: record of the run.
+        result: result of training, with the trained model.
+        entries: entries of ``log.jsonl``.
+        baselines: balanced accuracy of the simple baselines that a plan measured, by task.
         rejected: number of images that could not be read.
     """
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
@@ -120,7 +120,7 @@ def calibrated_config(
 
 
 def _dataset_names(assembly: Assembly) -> str | list[str]:
-    """Return the data sets of the training split, for the cross-dataset matrix."""
+    """Return the names of the data sets in the training split, for the cross-dataset matrix."""
     names = sorted({str(name) for name in assembly.splits["train"].manifest.table["dataset"].unique()})
     return names[0] if len(names) == 1 else names
 
@@ -136,16 +136,16 @@ def calibrate(
     """Fit a temperature (Guo et al., 2017), then choose thresholds and an abstain band on the calibrated scores.
 
     Args:
-        task: the task of the logits.
+        task: task to which the logits belong.
         logits: logits of the validation split, [N, outputs].
         labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
-        abstain_accuracy: accuracy that answers outside the band must have (class and binary tasks); ``auto`` as in
-            :class:`auxface.recipe.Train`; None for no band.
-        groups: level of each row, [N], named after the group; each level gets its own threshold (binary and multilabel
-            tasks). None for one threshold for all.
+        abstain_accuracy: required accuracy of the answers outside the band (class and binary tasks); ``auto`` has the
+            same meaning as in :class:`auxface.recipe.Train`; None for no band.
+        groups: group level of each row, [N]; the name of the series is that of the group. Each level gets its own
+            threshold (binary and multilabel tasks). None for a single threshold.
 
     Returns:
-        The task's record in ``config.json``. A class without validation images keeps the threshold 0.5.
+        The task's record for ``config.json``. A class without validation images keeps the threshold 0.5.
     """
     target = labels.numpy()
     if task.kind == "class":
@@ -201,7 +201,7 @@ def _calibrate_attributes(
 def _confidence_band(
     scores: np.ndarray, target: np.ndarray, accuracy: float | Literal["auto"] | None
 ) -> tuple[float, float] | None:
-    """Return the band of a class task: from 0 to the least confidence of an answer."""
+    """Return the abstain band of a class task, from 0 to the minimum confidence of an answer."""
     right, confidence = (scores.argmax(axis=1) == target).astype(int), scores.max(axis=1, initial=0)
     return _supported_band(
         confidence,
@@ -213,7 +213,7 @@ def _confidence_band(
 def _score_band(
     score: np.ndarray, truth: np.ndarray, threshold: float, accuracy: float | Literal["auto"] | None
 ) -> tuple[float, float] | None:
-    """Return the band of a binary task, about its threshold."""
+    """Return the abstain band of a binary task around its threshold."""
     return _supported_band(
         score,
         accuracy,
@@ -226,7 +226,7 @@ def _supported_band(
     accuracy: float | Literal["auto"] | None,
     choose: Callable[[float], tuple[float, float]],
 ) -> tuple[float, float] | None:
-    """Return the band at an accuracy; at ``auto`` the first that leaves enough answers, None if there is none."""
+    """Return the band for an accuracy; for ``auto``, the first band that leaves enough answers, or None."""
     if accuracy is None or not len(score):
         return None
     if accuracy != "auto":
@@ -234,7 +234,7 @@ def _supported_band(
     for each in _ABSTAIN_ACCURACIES if len(score) >= _FEWEST_FOR_ABSTAINING else ():
         low, high = choose(each)
         if ((score < low) | (score >= high)).mean() >= _FEWEST_ANSWERED:
-            # A band without width would abstain from nothing.
+            # A band of zero width would never abstain.
             return (low, high) if low < high else None
     return None
 
@@ -250,15 +250,15 @@ def _threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 def choose_same_person(
     model: JointModel, images: np.ndarray, labels: Mapping[str, Tensor]
 ) -> VerificationRecord | None:
-    """Choose the similarity from which two images count as one person, on all pairs of validation images.
+    """Choose the minimum similarity of two images of one person, on all pairs of validation images.
 
     Args:
         model: the model.
-        images: images of the validation split, or clips.
-        labels: labels of the validation split per task; the first identity task is used.
+        images: images or clips of the validation split.
+        labels: labels of the validation split by task; those of the first identity task are used.
 
     Returns:
-        None without an identity task, or without pairs of both kinds.
+        The chosen similarity and its error rates. None if there is no identity task, or no pairs of both kinds.
     """
     task = next((task for task in model.primary.tasks if task.identity), None)
     if task is None:

@@ -49,17 +49,17 @@ class RunState:
     """Counters of a run, the content of ``state.json``.
 
     Attributes:
-        step: optimizer steps done.
-        epoch: epochs done.
-        step_in_epoch: steps done of the current epoch.
+        step: number of completed optimizer steps.
+        epoch: number of completed epochs.
+        step_in_epoch: number of completed steps in the current epoch.
         best_value: best validation metric so far, or None.
-        best_epoch: epoch of the best metric, counted from 1; 0 before the first validation.
-        validations_since_best: validations since the best metric.
+        best_epoch: epoch with the best metric, counted from 1; 0 before the first validation.
+        validations_since_best: number of validations since the best metric.
         sums: sums of the scalars that the steps of the current epoch have logged.
-        summed: number of steps in each sum.
-        scaler: state of the fp16 loss scale; empty without one.
-        epochs: epochs of the run where ``train.max_seconds`` shortened it; None: those of the recipe.
-        seconds: duration of training so far.
+        summed: number of steps that contribute to each sum.
+        scaler: state of the fp16 loss scaler; empty if there is none.
+        epochs: number of epochs if ``train.max_seconds`` shortened the run; None for that of the recipe.
+        seconds: training time so far.
     """
 
     step: int = 0
@@ -76,18 +76,19 @@ class RunState:
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: RunState) -> Path:
-    """Write the checkpoint of a step, and delete all but the newest two.
+    """Write the checkpoint of a step, and delete all but the newest two checkpoints.
 
     Args:
-        folder: folder for the checkpoints of a run.
-        tensors: tensors per file: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of ``TENSORS``.
+        folder: folder that holds the checkpoints of a run.
+        tensors: tensors by file name: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of
+            ``TENSORS``.
         state: counters of the run.
 
     Returns:
         The folder of the checkpoint.
 
     Raises:
-        OSError: the disk is full or failed; earlier checkpoints are unchanged.
+        OSError: the disk is full or has failed; earlier checkpoints are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{state.step:0{_STEP_DIGITS}d}"
@@ -119,15 +120,15 @@ def load_checkpoint(
     """Load the newest checkpoint; if it is corrupt, warn and load the previous one.
 
     Args:
-        folder: folder of the checkpoints of a run.
-        restore: function that loads tensors per file into model and optimizer; it may raise KeyError, ValueError or
-            RuntimeError.
+        folder: folder that holds the checkpoints of a run.
+        restore: callable that takes tensors by file name and loads them into model and optimizer; it may raise
+            KeyError, ValueError or RuntimeError.
 
     Returns:
-        The counters, and the tensors per file.
+        The counters, and the tensors by file name.
 
     Raises:
-        InputError: no checkpoint in the folder is readable and belongs to this model.
+        InputError: the folder has no readable checkpoint of this model.
     """
     reasons: list[str] = []
     for place in _newest_first(folder):
@@ -152,7 +153,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def checkpoint_patterns(folder: str) -> list[str]:
-    """Return patterns of all file names that :func:`save_checkpoint` writes, also those of killed processes."""
+    """Return patterns that match all files written by :func:`save_checkpoint`, including those of killed processes."""
     number = "[0-9]" * _STEP_DIGITS
     names = [_STATE_FILE, *(f"{name}.safetensors" for name in TENSORS)]
     return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
@@ -198,8 +199,8 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _delete(place: Path, names: Iterable[str]) -> None:
-    """Delete the files of a checkpoint; the folder stays if it holds other files."""
-    # The state goes first: without it, the folder is no longer a checkpoint, wherever a kill interrupts this.
+    """Delete the files of a checkpoint; the folder is kept if it holds other files."""
+    # The state is deleted first: without it, the folder is no longer a checkpoint, even if a kill interrupts this.
     for file in (_STATE_FILE, *(f"{name}.safetensors" for name in names)):
         (place / file).unlink(missing_ok=True)
     with suppress(OSError):
@@ -223,7 +224,7 @@ class RunRecord:
         data: absolute path of the manifest.
         manifest_hash: hash of the manifest's header and rows.
         images: number of usable images per split.
-        unlabeled: absolute paths of the manifests of unlabeled images, and their hashes.
+        unlabeled: hashes of the manifests of unlabeled images, by absolute path.
         trial: record of the measured choices; see :func:`auxface.training.measured_choices.choose_speed`.
     """
 
@@ -241,7 +242,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def has_record(folder: Path) -> bool:
-    """Return whether a folder has a ``run.json``, so that a run was started in it."""
+    """Return whether a folder has a ``run.json``, which means that a run was started in it."""
     return (folder / _RECORD_FILE).is_file()
 
 
@@ -267,7 +268,7 @@ def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Ma
     Args:
         folder: folder of the run.
         record: record of the run.
-        data: path of the manifest if it was moved; None for the recorded path.
+        data: path of the manifest if it has moved; None for the recorded path.
 
     Raises:
         InputError: the manifest is missing, or its header or rows have changed.
@@ -284,7 +285,7 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
     Args:
         folder: folder of the run.
         record: record of the run.
-        unlabeled: paths of the manifests, in their order, if they were moved; empty for the recorded paths.
+        unlabeled: paths of the manifests, in the original order, if they have moved; empty for the recorded paths.
 
     Raises:
         InputError: the number of manifests differs, or one of them is missing or has changed.
@@ -309,12 +310,12 @@ def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> 
 
 
 def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) -> None:
-    """Check that the number of usable images, which determines their order, has not changed since the run's start.
+    """Check that the number of usable images, which determines their order, has not changed since the start of the run.
 
     Args:
         folder: folder of the run.
         record: record of the run.
-        images: number of usable images per split now.
+        images: current number of usable images per split.
 
     Raises:
         InputError: the number of images of a split differs.

@@ -1,7 +1,7 @@
-"""Batches of the training split, whose order, views and masks depend on (seed, epoch, draw) only.
+"""Batches of the training split, whose order, views and masks depend only on (seed, epoch, draw).
 
-A draw is one use of an image in an epoch, numbered by :func:`~auxface.training.sampling.number_draws`. Where every
-image is drawn once, the number of a draw is the position of its image.
+A draw is one use of an image in an epoch, numbered by :func:`~auxface.training.sampling.number_draws`. If every image
+is drawn once, the number of a draw is the position of its image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from auxface.training.sampling import GroupDRO, LabeledMixture, number_draws
 
 # Number of shards that are read in parallel.
 _SHARDS_AT_ONCE = 16
-# The largest block of memory up to which glibc raises its threshold, minus its own bookkeeping.
+# glibc raises its threshold up to blocks of this size, which excludes its own bookkeeping.
 _LARGEST_BLOCK = 2**25 - 2**16
 
 
@@ -33,27 +33,28 @@ class DataLoader:
     """A loader of batches from the usable images or video clips of the training split, in memory or memory-mapped.
 
     Attributes:
-        images: uint8 [N, 3, S, S], or video clips [N, T, 3, S, S], whose frames share all random choices.
-        labels: tensors of length N, per task.
+        images: uint8 [N, 3, S, S], or video clips [N, T, 3, S, S]; the frames of a clip share all random choices.
+        labels: one tensor of length N for each task.
         seed: seed of the run.
-        batch_size: images per step, over all processes.
-        augment: name of the augmentation of the primary view.
-        size: side of the views in pixels.
-        mirror: whether views are mirrored left to right at random.
-        standardization: channel means and standard deviations of the model, for the noise of random erasing.
-        self_blend: how forgeries are made from the images, which must all be real faces; None: off.
-        mixup: alpha of mixup; 0: off.
-        cutmix: alpha of CutMix; 0: off.
-        views: the views that the objectives request.
-        keys: a name of each image, for messages; empty: its position.
-        draw_weights: float64 [N], relative frequency at which each image is drawn, with replacement; None: every image
-            once per epoch.
-        loss_weights: float32 [N], weight of each image in the primary objective; None: equal weights.
-        group_dro: weights of the groups, which follow their losses; None: off.
-        mixture: the labeled and unlabeled images of each step; None: no fixed numbers. Cannot be combined with
-            ``draw_weights``.
+        batch_size: number of images per step over all processes.
+        augment: augmentation preset of the primary view.
+        size: side length of the views in pixels.
+        mirror: whether views are flipped horizontally at random.
+        standardization: channel means and standard deviations of the model, which determine the noise of random
+            erasing.
+        self_blend: options for making forgeries from the images, which must all be real faces; None to disable.
+        mixup: alpha of mixup; 0 to disable.
+        cutmix: alpha of CutMix; 0 to disable.
+        views: views that the objectives request.
+        keys: name of each image in messages; if empty, its position is used.
+        draw_weights: float64 [N], relative frequency at which each image is drawn, with replacement; None to draw every
+            image once per epoch.
+        loss_weights: float32 [N], weight of each image in the primary objective; None for equal weights.
+        group_dro: weights of the groups by group DRO; None to disable.
+        mixture: fixed numbers of labeled and unlabeled images in each step; None for no fixed numbers. Cannot be
+            combined with ``draw_weights``.
         shards: int64 [N], the shard from which each image is read. An epoch then reads a few shards at a time, in
-            random order, and mixes their images. None: all images are mixed.
+            random order, and shuffles the images within them. None to shuffle all images together.
     """
 
     images: np.ndarray
@@ -80,7 +81,7 @@ class DataLoader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps per epoch, including a smaller last batch."""
+        """Number of optimizer steps per epoch, including the step of a smaller last batch."""
         if self.mixture is not None:
             return self.mixture.steps_per_epoch(self.batch_size)
         return -(-len(self.images) // self.batch_size)
@@ -88,8 +89,8 @@ class DataLoader:
     def order(self, epoch: int) -> Tensor:
         """Return the positions of an epoch's images in order, int64.
 
-        A permutation of all images; or N draws by weight; or, with a mixture, whole steps in which some images are
-        drawn several times.
+        The result is a permutation of all images, N weighted draws or, with a mixture, full steps in which some images
+        are drawn several times.
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         if self.mixture is not None:
@@ -160,7 +161,7 @@ class DataLoader:
 def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size: int, *, mirror: bool = True) -> View:
     """Make a requested view of images [B, 3, S, S] or video clips [B, T, 3, S, S]; a clip has one affine map.
 
-    Without ``mirror``, views that have this option are not mirrored either.
+    If ``mirror`` is false, views are not mirrored even if they request it.
     """
     if not mirror and "mirror" in registry.get(request.name).options:
         request = replace(request, options=dict(request.options) | {"mirror": False})
@@ -171,7 +172,7 @@ def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size:
 def _keep_freed_memory() -> None:
     """Let glibc reuse freed memory up to 64 MiB instead of returning it to the system.
 
-    At first glibc returns every large block and maps new pages for every batch, which takes longer than making the
+    By default, glibc returns every large block and maps new pages for every batch, which takes longer than making the
     batch. Its threshold rises to the size of the largest block that was ever freed. Other C libraries are unaffected.
     """
     torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)

@@ -51,7 +51,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     AcceleratorState._reset_state()
     if is_restart() and not distributed.is_initialized():
         _join_restarted_group(kind)
-    # With bucket views, gradients are stored once, in the buckets that DistributedDataParallel sends.
+    # With bucket views, gradients are stored only once, in the buckets that DistributedDataParallel sends.
     handlers = [
         DistributedDataParallelKwargs(
             find_unused_parameters=not _uses_all_parameters(recipe), gradient_as_bucket_view=True
@@ -63,10 +63,10 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Return the precision as Accelerate names it; an ``auto`` that has not been measured is fp32.
+    """Return the precision under its name in Accelerate; an ``auto`` that has not been measured means fp32.
 
     Args:
-        options: section ``train`` of the recipe.
+        options: the recipe's ``train`` section.
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
@@ -101,7 +101,7 @@ def _join_restarted_group(device: str) -> None:
 
 
 def _uses_all_parameters(recipe: Recipe) -> bool:
-    """Return whether every parameter gets a gradient in every step, so that DDP need not search for unused ones."""
+    """Return whether every parameter gets a gradient in every step, so that DDP need not look for unused ones."""
     fixed, auxiliary = recipe.balance.kind == "fixed", recipe.auxiliary
     if recipe.scheme.kind != "joint" or recipe.primary.freeze or not recipe.encoder.name.startswith(("vit_", "deit")):
         return False
@@ -114,14 +114,14 @@ def _uses_all_parameters(recipe: Recipe) -> bool:
 def prepare(
     accelerator: Accelerator, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Wrap model and optimizer for the processes of a run; a sharded model exchanges its gradients itself."""
+    """Wrap model and optimizer for distributed training; a sharded model exchanges its gradients itself."""
     if isinstance(model, FSDPModule):
         return model, accelerator.prepare(optimizer)
     return accelerator.prepare(model, optimizer)
 
 
 def gradient_sync(accelerator: Accelerator, model: nn.Module, enabled: bool) -> AbstractContextManager:
-    """Exchange gradients between processes inside the block only if ``enabled``: for a step's last micro-batch."""
+    """Exchange gradients between processes inside the block only if ``enabled``, that is, for the last micro-batch."""
     return nullcontext() if enabled else accelerator.no_sync(model)
 
 
@@ -130,11 +130,11 @@ def gather_rows(accelerator: Accelerator, rows: Tensor, total: int) -> Tensor:
 
     Args:
         accelerator: accelerator of the run.
-        rows: [n, ...], rows of this process.
+        rows: [n, ...], the rows of this process.
         total: number of rows over all processes.
 
     Returns:
-        [total, ...] on every process.
+        All rows, [total, ...], on every process.
     """
     ranks = accelerator.num_processes
     if ranks == 1:

@@ -38,12 +38,12 @@ class DryRun:
     Attributes:
         loss: loss of the step on two images.
         parameters: number of trainable parameters.
-        batch_size: images per step.
-        steps: steps of the whole run.
-        step_seconds: time of one step of a whole batch, measured.
-        scoring_seconds: time to score one validation image, measured.
-        reading_seconds: time to read all images.
-        hours: estimated time of reading, training and validation.
+        batch_size: number of images per step.
+        steps: number of steps of the whole run.
+        step_seconds: measured time of one step on a full batch.
+        scoring_seconds: measured time to score one validation image.
+        reading_seconds: estimated time to read all images.
+        hours: estimated total time of reading, training and validation.
         memory_gib: peak memory so far.
     """
 
@@ -59,12 +59,12 @@ class DryRun:
 
 
 def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: float = 0.0) -> DryRun:
-    """Train one step on two images, then time steps of the whole batch and validation; write nothing.
+    """Train one step on two images, then time steps on a full batch and validation; write nothing.
 
     Args:
-        assembly: model and data; the model is changed.
+        assembly: model and data; the model is modified.
         accelerator: accelerator of the run.
-        seconds_per_image: time to read an image from disk.
+        seconds_per_image: time to read one image from disk.
 
     Raises:
         InputError: the loss is NaN or infinite.
@@ -128,10 +128,10 @@ def _seconds(action: Callable[[], object], accelerator: Accelerator) -> float:
 
 
 class FirstImages:
-    """Reader of the first few images (or clips) of a split, which writes no cache; for :func:`assemble`.
+    """A reader for :func:`assemble` that returns the first few images (or clips) of a split and writes no cache.
 
     Attributes:
-        seconds_per_image: time to read an image (or clip) of the last split that was read.
+        seconds_per_image: time per image (or clip) in the last split that was read.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Measure the evidence for every class and attribute on the validation split: AUC with interval, and precision.
 
-A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are those
-of an audit: a bootstrap by cluster (video, else source, else row). Weights and thresholds were chosen on the same rows,
-so these values are optimistic.
+A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are
+computed as in an audit, by a bootstrap over clusters (videos, else sources, else rows). Weights and thresholds were
+chosen on the same rows, so these values are optimistic.
 
 Example::
 
@@ -24,7 +24,7 @@ from auxface.evaluation.metrics import METRICS
 from auxface.model.config import Evidence, TaskRecord
 from auxface.objectives import expected_value, probabilities
 
-# The interval of an AUC uses the variance of the resamples only, for which these are enough.
+# The interval of an AUC uses only the variance of the resamples, for which this number is enough.
 _RESAMPLES = 200
 # Each class takes milliseconds; a task with more classes is probably one of identities.
 _MOST_CLASSES = 1000
@@ -34,15 +34,15 @@ _METRICS = (METRICS["auc"], METRICS["precision"])
 def measure_evidence(
     record: TaskRecord, logits: np.ndarray, labels: Tensor, table: pd.DataFrame
 ) -> dict[str, Evidence]:
-    """Return the evidence by class, by attribute, or, for an ordinal task, by the name of the task.
+    """Return the evidence by class, by attribute or, for an ordinal task, by the name of the task.
 
     It is empty for a class task with more than 1,000 classes.
 
     Args:
-        record: the task with its temperature and thresholds.
+        record: record of the task, with its temperature and thresholds.
         logits: logits of the validation split, [N, outputs].
         labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
-        table: rows of the manifest, of length N.
+        table: the N rows of the manifest.
     """
     task, target = record.learned_task(), labels.numpy()
     if len(record.classes) > _MOST_CLASSES and record.kind == "class":

@@ -48,7 +48,7 @@ def fsdp_is_requested() -> bool:
 
 
 def uses_fsdp(accelerator: Accelerator) -> bool:
-    """Return whether this run shards its weights: it is requested, and there is more than one process."""
+    """Return whether this run shards its weights: the launcher requests it and there is more than one process."""
     return fsdp_is_requested() and accelerator.num_processes > 1
 
 
@@ -105,10 +105,10 @@ def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | 
 
 
 def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
-    """Shard every parameter over the processes, in place: each transformer block separately, the rest together.
+    """Shard every parameter over the processes in place: each transformer block separately, all other modules together.
 
     Modules that only a resumed run needs (:class:`auxface.objectives.ResumeOnly`) are sharded in the same way. The
-    names of weights do not change. Optimizers must be made afterwards.
+    names of weights do not change. The optimizer must be created afterwards.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
@@ -121,7 +121,7 @@ def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
 
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
-    """Return the repeated blocks of encoder and decoder, or the stages of hierarchical encoders."""
+    """Return the repeated blocks of the encoder and decoder, or the stages of hierarchical encoders."""
     blocks: list[nn.Module] = []
     for name, module in model.named_modules():
         is_list = name.rpartition(".")[2] in ("blocks", "stages", "layers")
@@ -148,14 +148,14 @@ def full_state_dict(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]
 def full_tensors(tensors: dict[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
     """Gather sharded tensors one by one into the memory of the CPU.
 
-    All processes call it together, with the same names in the same order.
+    All processes must call this function together, with the same names in the same order.
 
     Args:
         tensors: sharded or full tensors.
-        keep: False on a process that does not need the result; it then gets an empty result.
+        keep: whether this process needs the result; otherwise the result is empty.
 
     Returns:
-        Full tensors; those that were not sharded are returned as they are.
+        Full tensors. Tensors that were not sharded are returned unchanged.
     """
     gathered: dict[str, Tensor] = {}
     for name, value in tensors.items():
@@ -186,11 +186,11 @@ def load_full_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
-    """Return a full tensor sharded like ``reference``; unchanged if that is not sharded or has a different shape."""
+    """Return a full tensor sharded like ``reference``; unchanged if ``reference`` is full or has a different shape."""
     if not isinstance(reference, DTensor) or value.shape != reference.shape:
         return value
     on_device = value.to(reference.device)
-    # Every process has read the full tensor from disk; nothing needs to be sent.
+    # Every process has read the full tensor from disk, so nothing needs to be sent.
     return distribute_tensor(on_device, reference.device_mesh, reference.placements, src_data_rank=None)
 
 
@@ -198,10 +198,10 @@ def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
 def full_model(model: JointModel, unsharded: JointModel | None) -> Iterator[JointModel]:
     """Yield a model with full weights on its device, for validation and embedding.
 
-    All processes enter the block together; inside, each may call the model any number of times.
+    All processes must enter the block together; inside it, each may call the model any number of times.
 
     Args:
-        model: model that is trained.
+        model: model being trained.
         unsharded: copy in CPU memory that receives the full weights, from :func:`unsharded_copy`; None if the model is
             not sharded, in which case the model itself is yielded.
     """

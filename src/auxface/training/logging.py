@@ -29,10 +29,10 @@ class RunLogs:
 
     Args:
         folder: folder of the run.
-        after_step: steps done so far; later entries of existing logs are dropped, since a resumed run writes them
-            again.
-        tensorboard: write TensorBoard event files too.
-        is_main: False on all processes but the first, which then write nothing.
+        after_step: number of completed steps; later entries of existing logs are dropped, since a resumed run writes
+            them again.
+        tensorboard: whether to write TensorBoard event files too.
+        is_main: whether this is the first process; other processes write nothing.
     """
 
     def __init__(self, folder: Path, after_step: int, *, tensorboard: bool, is_main: bool) -> None:
@@ -49,7 +49,7 @@ class RunLogs:
                 log.close()
 
     def step(self, step: int, **values: float) -> None:
-        """Log the means over the last few steps."""
+        """Log the means over the steps since the last entry."""
         if self.steps is not None:
             self.steps.write(step=step, **values)
         if self.curves is not None:
@@ -67,7 +67,7 @@ class JsonLines:
     """A file of JSON lines that is appended to; each line is flushed, so that a killed run keeps it.
 
     Args:
-        path: the file.
+        path: path of the file.
         after_step: lines of an existing file with a later ``step`` are dropped.
     """
 
@@ -116,17 +116,17 @@ class TensorBoardCurves:
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """Read ``log.jsonl`` or ``steps.jsonl`` as a table with a row per entry; values that an entry lacks are NaN."""
+    """Read ``log.jsonl`` or ``steps.jsonl`` as a table with one row per entry; missing values are NaN."""
     return pd.DataFrame(read_entries(path))
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
-    """Read the entries of ``log.jsonl`` or ``steps.jsonl``; none where the file does not exist."""
+    """Read the entries of ``log.jsonl`` or ``steps.jsonl``; return an empty list if the file does not exist."""
     return [json.loads(line) for line in _complete_lines(path)]
 
 
 def _complete_lines(path: Path) -> list[str]:
-    """Return the complete lines of a file; a last line that a kill has truncated is dropped."""
+    """Return the complete lines of a file; a last line that was truncated when a process was killed is dropped."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
@@ -140,15 +140,15 @@ class RunningMeans:
     Each scalar is divided by the number of steps that logged it, since not every objective runs in every step.
 
     Attributes:
-        totals: sums per name, float32 scalars.
-        steps: number of steps in each sum.
+        totals: sum of each scalar by name, float32.
+        steps: number of steps that contribute to each sum.
     """
 
     totals: dict[str, Tensor] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
 
     def add(self, logs: dict[str, Tensor]) -> None:
-        """Add the scalars that a step logged."""
+        """Add the scalars logged by a step."""
         for name, value in logs.items():
             self.totals[name] = self.totals[name] + value.float() if name in self.totals else value.float()
             self.steps[name] = self.steps.get(name, 0) + 1
@@ -164,9 +164,9 @@ class StepMeter:
     """Losses, speed and memory over the last few steps; the device is synchronized only when they are read.
 
     Attributes:
-        steps: steps since the last reading.
-        images: images since the last reading, over all processes.
-        means: means of the scalars that the steps logged.
+        steps: number of steps since the last reading.
+        images: number of images since the last reading, over all processes.
+        means: running means of the logged scalars.
         since: time of the last reading.
     """
 
@@ -192,9 +192,9 @@ class StepMeter:
 
 
 def progress_note(means: dict[str, float]) -> str:
-    """Return a reading of :class:`StepMeter` as one line: loss, speed, memory, the weighted loss of each objective."""
+    """Format a reading of :class:`StepMeter` as one line: loss, speed, memory, weighted loss of each objective."""
     speed = f"{means['images_per_second']:.0f} images/s {means['memory_gib']:.1f} GiB"
     weighted = {name.removesuffix(".weighted"): value for name, value in means.items() if name.endswith(".weighted")}
     objectives = " ".join(f"{name} {value:.3f}" for name, value in weighted.items())
-    # A narrow terminal cuts the end off.
+    # A narrow terminal cuts off the end of the line.
     return f"loss {means['loss']:.3f} {speed} {objectives}"

@@ -56,9 +56,9 @@ class TrainingResult:
     Attributes:
         model: model with its best weights, in evaluation mode.
         best_epoch: epoch of the best weights, counted from 1.
-        best_value: their validation metric; None if it could not be computed.
-        seconds: duration of training.
-        epochs: epochs that were planned: those of the recipe, or fewer if ``train.max_seconds`` shortened the run.
+        best_value: validation metric of the best weights; None if it could not be computed.
+        seconds: training time.
+        epochs: number of planned epochs: that of the recipe, or fewer if ``train.max_seconds`` shortened the run.
     """
 
     model: JointModel
@@ -86,13 +86,13 @@ def run_training(
 
     Args:
         model: model with its initial weights.
-        loader: training split.
-        validation: validation split.
+        loader: loader of the training split.
+        validation: images and labels of the validation split.
         folder: folder for checkpoints and logs; only the first process writes there.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; ignored if an accelerator is given.
-        training: data on the training split, for objectives that need it.
+        training: access to the training split, for objectives that need it.
         accelerator: see :func:`auxface.training.distributed.make_accelerator`.
-        advance: function of (steps done, note) that shows progress.
+        advance: callable that takes (completed steps, note) and shows progress.
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
@@ -155,7 +155,7 @@ class _Run:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the run, which ``train.max_seconds`` may have shortened."""
+        """Number of epochs of the run, which ``train.max_seconds`` may have reduced."""
         return self.state.epochs or self.options.epochs
 
     def train(self) -> TrainingResult:
@@ -232,7 +232,7 @@ class _Run:
         raise non_finite_loss(failed + 1, keys, self.folder, self.accelerator.mixed_precision, write=is_main)
 
     def _validates_after(self, epoch: int) -> bool:
-        """Return whether to validate after an epoch, counted from 0; not while the heads have their initial weights."""
+        """Return whether to validate after an epoch (from 0); false while the heads have their initial weights."""
         if epoch + 1 == self.epochs:
             return True
         if not self.model.recipe.trains_tasks:
@@ -244,15 +244,15 @@ class _Run:
         return trains_heads and (epoch + 1) % self.options.validate_every == 0
 
     def _keep_within_time(self, step_seconds: float) -> None:
-        """Take fewer epochs if the rest of the run would exceed ``train.max_seconds``.
+        """Reduce the number of epochs if the rest of the run would exceed ``train.max_seconds``.
 
         Args:
-            step_seconds: mean time of a step in this epoch.
+            step_seconds: mean duration of a step in this epoch.
         """
         limit = self.options.max_seconds
         if limit is None:
             return
-        # All processes make the same decision, based on the slowest.
+        # All processes make the same decision, based on the slowest process.
         spent = time.perf_counter() - self.began
         measured = torch.tensor([step_seconds, self.validation_seconds, spent])
         measured = self.accelerator.gather(measured[None].to(self.accelerator.device))

@@ -1,10 +1,10 @@
-"""Replace ``auto`` in ``train``, for precision, attention kernel, memory format and threads, by measured choices.
+"""Replace ``auto`` for precision, attention kernel, memory format and threads with measured choices.
 
-A trial of at most about two seconds times training steps on a few images, on a copy of the model. Its choices replace
-``auto`` in the recipe, which is stored with the run, so that a resumed run makes no trial. Keys with a fixed value
-are never changed. The times of everything but threads are cached per machine and model. Threads are measured at
-every start, since they depend on the other programs that are running: on busy cores, two threads can be ten
-times slower than one.
+A trial of at most about two seconds times training steps of a copy of the model on a few images. Its choices replace
+``auto`` in the recipe, which is stored with the run, so that a resumed run makes no trial. Keys with a fixed value are
+never changed. The times of everything but threads are cached per machine and model. Threads are measured at every
+start, since they depend on the other programs that are running: on busy cores, two threads can be ten times slower than
+one.
 
 Example::
 
@@ -45,20 +45,20 @@ _STEP_SECONDS, _SLOW_STEP_SECONDS = 0.08, 0.3
 _FEWEST_IMAGES, _MOST_IMAGES = 2, 64
 # A run that ends this soon gains nothing from a trial.
 _SHORT_RUN_SECONDS = 10.0
-# Differences below 5% are within the noise of such a short trial; the default choice is then kept.
+# Differences below 5% are within the noise of such a short trial, so the default choice is kept.
 _GAIN = 0.95
 _HOPELESS = 3.0
 _ROUNDS = 3
 # For encoders with more parameters than this, a trial on a CPU times this many blocks.
 _LARGE_ENCODER, _BLOCKS = 20_000_000, 2
-# Values of the vectors that the number of threads is first tried on: enough for torch to divide them among threads.
+# Length of the vectors on which numbers of threads are first tried: enough for torch to divide them among threads.
 _PROBE_VALUES, _PROBE_SECONDS, _PROBE_LOSS = 200_000, 0.1, 1.5
-# All objectives of most recipes run in the middle of a training, and gradient norms are not measured in this step.
+# Most recipes run all their objectives in the middle of training, and gradient norms are not measured in this step.
 _PROGRESS = TrainProgress(step=3, total_steps=6)
 
 
 class Kernels(NamedTuple):
-    """A candidate of the trial; its fields are recipe keys of the section ``train``."""
+    """A candidate in the trial; its fields are keys of the recipe's ``train`` section."""
 
     precision: str
     attention: str
@@ -69,22 +69,22 @@ class Kernels(NamedTuple):
 
 
 def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Train, dict[str, Any]]:
-    """Replace ``auto`` in precision, attention, channels_last and threads by the fastest settings in a short trial.
+    """Replace ``auto`` in precision, attention, channels_last and threads with the fastest settings in a short trial.
 
     Args:
-        model: model with its initial weights, on the CPU; not changed.
-        loader: training split.
+        model: model with its initial weights, on the CPU; it is not modified.
+        loader: loader of the training split.
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
-        Section ``train`` of the recipe without these ``auto`` values, and a record of the trial, which is empty if
+        The recipe's ``train`` section with these ``auto`` values replaced, and a record of the trial, which is empty if
         nothing was measured, for example in runs of a few seconds.
     """
     options = model.recipe.train
     candidates, counts = open_kernels(model, device), _thread_counts(options, device)
     usual = candidates[0]
     fixed = {**usual._asdict(), "threads": counts[-1]}
-    # Of several processes the first one measures, and the others take its choices: see agree_on_choices().
+    # With several processes, the first one measures and the others adopt its choices; see agree_on_choices().
     if (len(candidates) == 1 and len(counts) == 1) or int(os.environ.get("RANK", "0")) > 0:
         return options.model_copy(update=fixed), {}
     with torch.random.fork_rng(devices=[]), torch_threads(counts[0]):
@@ -121,7 +121,7 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
     attentions = ["fused", "plain"] if options.attention == "auto" else [options.attention]
     formats = [bool(options.channels_last)]
     if options.channels_last == "auto":
-        # A patch embedding alone, whose kernels do not overlap, gains nothing.
+        # A model whose only convolution is the patch embedding gains nothing, since its kernels do not overlap.
         overlapping = any(isinstance(each, nn.Conv2d) and each.kernel_size > each.stride for each in modules)
         formats = [False, True] if overlapping and model.recipe.encoder.num_frames is None else [False]
     found = [Kernels(*each) for each in itertools.product(precisions, attentions, formats)]
@@ -132,7 +132,7 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
         return options.attention != "auto" or kernels.attention == wanted
 
     if not any(hasattr(module, "fused_attn") for module in modules):
-        # A decoder's attention alone is too small a part of a step to be measured.
+        # The attention of the decoder alone is too small a part of a step to be measured.
         found = [kernels for kernels in found if is_usual(kernels)]
     usual = next(kernels for kernels in found if is_usual(kernels))
     # For slow models, few candidates are timed, beginning with the default and the other precision or format.
@@ -141,7 +141,7 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
 
 
 def _thread_counts(options: Train, device: str) -> list[Any]:
-    """Return the candidates for the number of threads in rising order; the last is the usual one."""
+    """Return the candidates for the number of threads in ascending order; the last is the default."""
     if options.threads != "auto" or device != "cpu":
         return [options.threads]
     most = torch.get_num_threads()
@@ -152,7 +152,7 @@ def _thread_counts(options: Train, device: str) -> list[Any]:
 
 
 class Trial:
-    """Training steps on a few images, with a copy of the model."""
+    """A trial: timed training steps of a copy of the model on a few images."""
 
     def __init__(self, model: JointModel, loader: DataLoader, device: str) -> None:
         self.began = time.perf_counter()
@@ -160,7 +160,7 @@ class Trial:
         self.model = deepcopy(model)
         self.scale = _shorten(self.model) if device == "cpu" else 1.0
         self.model.to(self.device).train()
-        # Seconds per image of each candidate so far, of the current batch and threads.
+        # Seconds per image of each candidate so far, for the current batch and number of threads.
         self.seconds: dict[Any, float] = {}
         self.use(_FEWEST_IMAGES if device == "cpu" else _MOST_IMAGES)
 
@@ -208,9 +208,9 @@ class Trial:
         return seconds / self.images
 
     def has_time_for(self, number: int, seconds: float) -> bool:
-        """Return whether a candidate is timed, given its number and the approximate duration of its step.
+        """Return whether there is time for a candidate, given its number and the approximate duration of its step.
 
-        The first two are always timed: for a large model that trains for hours, the precision must be measured.
+        The first two are always timed, since the precision must be measured for a large model that trains for hours.
         """
         return number < 2 or time.perf_counter() - self.began + seconds / self.scale < _BUDGET_SECONDS
 
@@ -224,9 +224,9 @@ class Trial:
 
 
 def _shorten(model: JointModel) -> float:
-    """Keep the first blocks of a large encoder of equal blocks; return by what factor a step of the model is longer.
+    """Keep the first of the equal blocks of a large encoder; return how many times longer a step of the full model is.
 
-    The blocks take nearly all of its time, and are equally fast, so that a trial needs only some of them.
+    The blocks take nearly all of the time of a step and are equally fast, so a trial needs only some of them.
     """
     if sum(parameter.numel() for parameter in model.encoder.parameters()) < _LARGE_ENCODER:
         return 1.0
@@ -239,9 +239,9 @@ def _shorten(model: JointModel) -> float:
 
 
 def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict[Any, float]:
-    """Return the mean seconds per image of each number of threads that is not out of the question.
+    """Return the mean seconds per image for each number of threads, except those that are clearly too slow.
 
-    The mean, not the minimum: where other programs take turns on the cores, few steps are undisturbed.
+    The mean is used rather than the minimum, since few steps are undisturbed when other programs share the cores.
     """
     # On busy cores, a single step with several threads may take longer than the time limit of the trial.
     probes = {count: _probe(count) for count in counts if count != "auto"}
@@ -257,7 +257,7 @@ def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict
 
 
 def _probe(threads: int) -> float:
-    """Return the mean seconds of a small vector operation, which costs little but the start and end of the threads."""
+    """Return the mean seconds of a small vector operation, which measures mainly the overhead of the threads."""
     torch.set_num_threads(threads)
     vector = torch.zeros(_PROBE_VALUES)
     vector.add_(1)
@@ -271,10 +271,10 @@ def _probe(threads: int) -> float:
 def _interleave(
     timed: Callable[[Any], float], candidates: Sequence[Any], trial: Trial, summary: Callable[[list[float]], float]
 ) -> dict[Any, float]:
-    """Time candidates in turn, so that a change of load falls on all of them; drop those that are far behind.
+    """Time candidates in turn, so that a change of load affects all of them; drop those that are far behind.
 
-    Where a step is slow, each is timed once, without a first step that only prepares, and after the first two only as
-    long as time is left.
+    If a step is slow, each candidate is timed once without a warm-up step, and candidates after the second only while
+    time is left.
     """
     times: dict[Any, list[float]] = {}
     if trial.is_slow:
@@ -331,6 +331,6 @@ def _cached(place: Path, candidates: Sequence[Kernels]) -> dict[Kernels, float] 
 
 
 def _store(place: Path, seconds: dict[Kernels, float]) -> None:
-    # Without a writable cache, every start is measured.
+    # Without a writable cache, the choices are measured at every start.
     with suppress(OSError), atomic_file(place) as temporary:
         temporary.write_text(json.dumps({str(kernels): value for kernels, value in seconds.items()}) + "\n")

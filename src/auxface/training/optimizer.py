@@ -49,7 +49,7 @@ def make_optimizer(model: nn.Module, options: Train) -> torch.optim.AdamW:
         group = groups.setdefault((scale, is_decayed), {"params": [], "weight_decay": decay, "scale": scale})
         group["params"].append(parameter)
     ordered = [groups[key] for key in sorted(groups, key=lambda key: (-key[0], not key[1]))]
-    # The fused step reads and writes each tensor once; only newer versions of torch have one for MPS.
+    # The fused step reads and writes each tensor once; only newer versions of torch support it on MPS.
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     return torch.optim.AdamW(ordered, lr=0.0, betas=options.betas, fused=fused)
 
@@ -63,7 +63,7 @@ def _without_weight_decay(model: nn.Module) -> Iterator[str]:
 
 
 def _layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
-    """Return the factor of the learning rate of each parameter that has a layer."""
+    """Return the learning-rate factor of each parameter that belongs to a layer."""
     scales: dict[str, float] = {}
     if layer_decay == 1:
         return scales
@@ -90,7 +90,7 @@ class WeightAverage:
     random initial weights.
 
     Args:
-        model: model that is trained.
+        model: model being trained.
         decay: weight of the previous average in an update, in (0, 1).
 
     Attributes:
@@ -120,19 +120,19 @@ class WeightAverage:
 def learning_rates(total_steps: int, options: Train, *, pretraining: float = 0.0) -> list[float]:
     """Return the learning rate of each step of a run.
 
-    The peak is ``base_learning_rate`` times the images per step, divided by 256 (Goyal et al., 2017).
+    The peak is ``base_learning_rate`` times the number of images per step, divided by 256 (Goyal et al., 2017).
 
     Args:
-        total_steps: steps of the whole run.
-        options: section ``train`` of the recipe.
-        pretraining: fraction of the steps in a separate first phase; 0: there is one phase.
+        total_steps: number of steps of the whole run.
+        options: the recipe's ``train`` section.
+        pretraining: fraction of the steps in a separate first phase; 0 for a single phase.
     """
     first = _steps_of_pretraining(total_steps, pretraining)
     return [_rate_in_phase(step, steps, options) for steps in (first, total_steps - first) for step in range(steps)]
 
 
 def _steps_of_pretraining(total_steps: int, pretraining: float) -> int:
-    """Return the first step whose fraction of the run is at least ``pretraining``, as the objectives change there."""
+    """Return the first step whose fraction of the run is at least ``pretraining``, where the objectives change."""
     first = int(pretraining * total_steps)
     return first if first / total_steps >= pretraining else first + 1
 

@@ -30,7 +30,7 @@ from auxface.training.fsdp import transformer_blocks
 
 _LARGEST_BATCH = 256
 _COUNTED_IMAGES = 4
-# The rest is for views, targets and temporary results, which the backward pass does not need.
+# The remaining memory is for views, targets and temporary results, which the backward pass does not need.
 _USABLE_FRACTION = 0.5
 
 
@@ -40,10 +40,10 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
     The names of weights do not change.
 
     Args:
-        model: model on its device; changed in place.
-        options: section ``train`` of the recipe.
+        model: model on its device; modified in place.
+        options: the recipe's ``train`` section.
         device: device on which the model is trained.
-        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
+        precision: Accelerate's name of the precision: ``no``, ``bf16`` or ``fp16``.
     """
     if options.channels_last is True:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -81,14 +81,14 @@ def fitting_batch_size(
         model: model on the CPU.
         device: device on which it will be trained: ``cpu``, ``cuda`` or ``mps``.
         image_count: number of training images; the batch is at most an eighth of it.
-        available_bytes: free memory; None to ask the device.
+        available_bytes: free memory in bytes; None to query the device.
 
     Returns:
         A power of two from 1 to 256.
     """
     options = model.recipe.train
     weight_bytes = sum(p.numel() * 4 for p in model.parameters() if p.requires_grad)
-    # Weights, gradients and AdamW's two moments; the moving average and the best weights where they are kept.
+    # Weights, gradients and AdamW's two moments, plus the moving average and the best weights if they are kept.
     fixed_bytes = weight_bytes * (4 + 2)
     available = free_memory(device) if available_bytes is None else available_bytes
     per_image = activation_bytes(model, bf16=resolve_precision(options, device) != "no")
@@ -115,7 +115,7 @@ def activation_bytes(model: JointModel, *, bf16: bool) -> float:
     ):
         loss = model(_blank_batch(model)).loss
     del loss
-    # The step has changed running statistics.
+    # The step has changed the running statistics, so they are restored.
     model.load_state_dict(state, strict=False)
     return sum(size for pointer, size in kept.items() if pointer not in weights) / _COUNTED_IMAGES
 

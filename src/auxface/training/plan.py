@@ -1,7 +1,7 @@
-"""Plan a training run from the data: choose encoder, initial weights, image size, schedule and auxiliary for a recipe.
+"""Plan a training run from the data: choose the encoder, initial weights, image size, schedule and auxiliary.
 
-A plan reads counts, classes and image sizes, times one step of each candidate on this machine, and fits the number of
-epochs to a time budget. The recipe is plain YAML that can be edited, with the reason for every choice in a
+Planning reads counts, classes and image sizes, times one step of each candidate on this machine, and fits the number of
+epochs to a time budget. The resulting recipe is plain YAML that can be edited, with the reason for every choice in a
 comment. The rules are our own; docs/plan.md lists them.
 
 Example::
@@ -33,7 +33,7 @@ from auxface.training.plan_inputs import DataFacts, Start, available_starts, dat
 from auxface.training.unlabeled import add_unlabeled, read_unlabeled
 
 AUTO = "auto"
-"""The name of a recipe that is planned when training starts."""
+"""Recipe name that requests a plan when training starts."""
 PLAN_SUFFIX = ".plan.json"
 """A plan is written beside its recipe: ``recipe.plan.json`` beside ``recipe.yaml``."""
 
@@ -45,16 +45,16 @@ class Plan:
     Attributes:
         recipe: the recipe.
         text: the recipe as commented YAML.
-        choices: the chosen keys, each with its reason.
-        timings: the measured candidates.
+        choices: chosen recipe keys, each with its reason.
+        timings: measured candidates.
         facts: facts from the manifest.
-        baselines: balanced accuracy of simple baselines on the validation split, per task.
-        start: the initial weights, and the reason for them.
-        budget_seconds: the budget.
+        baselines: balanced accuracy of simple baselines on the validation split, by task.
+        start: chosen initial weights, with the reason.
+        budget_seconds: time budget in seconds.
         estimated_seconds: estimated time of planning, reading, training and validation.
-        planning_seconds: time that planning took.
-        manifest_hash: hash of the manifest.
-        machine: kind of the machine.
+        planning_seconds: time spent on planning.
+        manifest_hash: hash of the manifest, by which a later run recognizes the plan.
+        machine: kind of machine on which the plan was made.
     """
 
     recipe: Recipe
@@ -71,10 +71,10 @@ class Plan:
     machine: str
 
     def recipe_with(self, overrides: Iterable[str]) -> Recipe:
-        """Return the recipe with settings that replace its keys, such as ``train.epochs=3``.
+        """Return the recipe after applying overrides such as ``train.epochs=3``.
 
         Raises:
-            InputError: a setting is not valid.
+            InputError: an override is not valid.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "plan.yaml"
@@ -105,14 +105,14 @@ def plan(
 
     Args:
         data: manifest of images (``.parquet`` or ``.csv``), or a folder of shards.
-        out: recipe file to write, with the plan as a JSON file next to it; None to write nothing.
-        budget: time for planning, reading, training and validation on this machine, such as ``30m`` or ``1h30m``.
+        out: recipe file to write; the plan is written next to it as a JSON file. None to write nothing.
+        budget: total time for planning, reading, training and validation on this machine, such as ``30m`` or ``1h30m``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: safetensors file of a pinned timm encoder, or an auxface model directory, with the initial weights; None
-            for the best available initial weights.
-        unlabeled: manifests whose training images are to be used without labels; give them to ``train`` too.
-        baselines: measure the simple baselines, which takes about a minute.
-        overwrite: replace ``out``.
+        start: source of the initial weights: a safetensors file of a pinned timm encoder, or an auxface model
+            directory. None for the best available initial weights.
+        unlabeled: manifests whose training images are used without labels; pass them to ``train`` too.
+        baselines: whether to measure the simple baselines, which takes about a minute.
+        overwrite: whether to replace ``out`` if it exists.
 
     Returns:
         The plan.
@@ -170,7 +170,7 @@ def read_plan(recipe: object, manifest_hash: str) -> dict[str, Any] | None:
     """Return the plan stored with a recipe file, or None if there is none for this manifest.
 
     Args:
-        recipe: the recipe argument of training; only a path can have a plan.
+        recipe: recipe argument passed to training; only a path can have a plan.
         manifest_hash: hash of the manifest.
     """
     path = plan_file(recipe) if isinstance(recipe, (str, Path)) and Path(recipe).is_file() else None
@@ -184,7 +184,7 @@ def read_plan(recipe: object, manifest_hash: str) -> dict[str, Any] | None:
 
 
 def _recipe_text(planner: Planner) -> str:
-    """Return the recipe as YAML, sections in the order of their first choice, with each reason above its key."""
+    """Return the recipe as YAML; sections are in the order of their first choice, and each reason is above its key."""
     facts = planner.facts
     lines = [
         f"# Written by 'auxface plan' for {facts.labeled} labeled and {facts.unlabeled} unlabeled training images.",

@@ -36,13 +36,13 @@ _REFERENCE_SIZE = {"cpu": 96, "mps": 160, "cuda": 224}
 _FEWEST_EPOCHS = {True: 10, False: 30}
 _MOST_EPOCHS = {True: 30, False: 100}
 _USED_FRACTION = 0.95
-# The programs of the plan and of the training start, mostly with imports, in about this time.
+# Time in which the plan and training commands start, which is mostly spent on imports.
 _STARTING_SECONDS = 10.0
 _TIMED_IMAGES, _TIMED_VALIDATION = 256, 64
 _LARGEST_WEIGHT = 10.0
 # EfficientNet-Lite0 was measured (docs/models.md), other encoders were not.
 _MEASURED_PEAK, _USUAL_PEAK = 2e-3, 1e-3
-# An auxiliary runs with at most this many labeled images, and at least as many times as many unlabeled ones.
+# A plan adds an auxiliary if there are at most this many labeled images, and at least this ratio of unlabeled ones.
 _FEW_LABELED, _UNLABELED_RATIO = 10_000, 1.0
 
 
@@ -51,9 +51,9 @@ class Choice:
     """One recipe key that the plan sets.
 
     Attributes:
-        key: dotted name, such as ``encoder.image_size``.
-        value: its value, as in YAML.
-        reason: the reason for the value, in one sentence.
+        key: dotted name of the key, such as ``encoder.image_size``.
+        value: value of the key, as in YAML.
+        reason: reason for the value, in one sentence.
     """
 
     key: str
@@ -66,9 +66,9 @@ class Timing:
     """One measured candidate.
 
     Attributes:
-        candidate: encoder, start, image size, precision and memory format.
+        candidate: description of the candidate: encoder, initial weights, image size, precision and memory format.
         images_per_second: training throughput of one step.
-        step_seconds: time of the step.
+        step_seconds: duration of the step.
     """
 
     candidate: str
@@ -78,7 +78,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Measured costs of a training: optimizer steps of an epoch, seconds of a step, of reading, of one validation."""
+    """Measured costs of a training run: steps per epoch, and seconds per step, for reading and per validation."""
 
     steps: int
     step_seconds: float
@@ -94,19 +94,19 @@ class Planner:
     """The choices of a plan, in order; each method sets some recipe keys with their reasons.
 
     Args:
-        manifest: labeled and unlabeled images.
+        manifest: manifest of the labeled and unlabeled images.
         facts: facts from the manifest.
-        budget: seconds for planning and training.
+        budget: time in seconds for planning and training.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        began: ``time.perf_counter()`` at the start of planning.
+        began: value of ``time.perf_counter()`` at the start of planning.
 
     Attributes:
-        choices: recipe keys with their reasons.
-        timings: the measured candidates.
-        start: the chosen encoder and its initial weights.
-        baselines: balanced accuracy of simple baselines per task.
-        planning_seconds: duration of planning.
-        estimated_seconds: estimated duration of planning, reading, training and validation.
+        choices: chosen recipe keys, with their reasons.
+        timings: measured candidates.
+        start: chosen encoder and its initial weights.
+        baselines: balanced accuracy of simple baselines, by task.
+        planning_seconds: time spent on planning.
+        estimated_seconds: estimated time of planning, reading, training and validation.
     """
 
     start: Start
@@ -124,7 +124,7 @@ class Planner:
         self.timings: list[Timing] = []
 
     def choose(self, starts: list[Start], *, with_baselines: bool) -> None:
-        """Make all choices of the plan; the time that this takes counts towards ``budget``."""
+        """Make all choices of the plan; the time spent counts towards ``budget``."""
         self._set("name", "auto", "a plan's recipe")
         self._choose_auxiliary()
         self._choose_tasks()
@@ -138,7 +138,7 @@ class Planner:
         self.estimated_seconds = self._choose_epochs(cost, self.start, self.planning_seconds)
 
     def recipe(self) -> Recipe:
-        """Return the recipe of the choices so far."""
+        """Return the recipe with the choices made so far."""
         return _checked(self._raw())
 
     def _choose_auxiliary(self) -> None:
@@ -166,7 +166,7 @@ class Planner:
             self._set(f"tasks.{name}", {"class_weights": weights} if weights else {}, reason)
 
     def _choose_encoder(self, starts: list[Start]) -> Start:
-        """Time each candidate, and choose the first that leaves time for enough epochs at the smallest size."""
+        """Time the candidates, and choose the first that leaves time for enough epochs at the smallest image size."""
         reference = _REFERENCE_SIZE[self.kind]
         self._set(
             "train.batch_size",
@@ -190,7 +190,7 @@ class Planner:
         reason = start.reason or f"the budget is too short for {slower}"
         for key, value in start.encoder.items():
             self._set(f"encoder.{key}", value, reason if key in ("name", "init_from", "pretrained") else "")
-        # More pixels than the images have add time and no detail, except where a stride of 32 leaves few positions.
+        # Upsampling images adds time but no detail, except where a stride of 32 leaves few positions.
         largest = max(1.5 * self.facts.native_side, 96)
         sizes = [size for size in SIZES if size <= largest]
         needed = _FEWEST_EPOCHS[start.is_pretrained]
@@ -231,7 +231,7 @@ class Planner:
             self._set("train.warmup_fraction", 0.05, "random weights")
 
     def _choose_speed(self) -> DryRun:
-        """Time precision and memory format at the chosen size, and set the fastest."""
+        """Time the precisions and memory formats at the chosen image size, and set the fastest."""
         encoder = self._raw()["encoder"]
         options: list[tuple[dict[str, Any], str]] = [({"precision": "fp32"}, "fp32")]
         options.append(({"precision": "fp32", "channels_last": True}, "fp32 with channels last"))
@@ -245,7 +245,7 @@ class Planner:
         return best
 
     def _cost(self, timed: DryRun) -> _Cost:
-        """Return what a training costs besides planning, from the times of a dry run."""
+        """Return the cost of training without planning, computed from the times of a dry run."""
         steps = math.ceil(self.images / timed.batch_size)
         if self.facts.unlabeled and "labeled_per_batch" in self._raw()["train"]:
             half = max(self.facts.labeled, self.facts.unlabeled) * 2
@@ -263,7 +263,7 @@ class Planner:
             )
 
     def _choose_epochs(self, cost: _Cost, start: Start, planning: float) -> float:
-        """Fit the number of epochs to the budget, and return the estimated seconds, planning included."""
+        """Fit the number of epochs to the budget, and return the estimated time in seconds, including planning."""
         self._require_an_epoch(cost, planning)
         steps, epoch, validating = cost.steps, cost.epoch, cost.validating
         fixed = _STARTING_SECONDS + planning + cost.reading + validating
@@ -277,7 +277,7 @@ class Planner:
         self._set("train.epochs", epochs, reason)
         if every > 1:
             self._set("train.validate_every", every, "validation takes at most a tenth of the time")
-        # The last validation, for thresholds and evidence, follows the training.
+        # A last validation, for thresholds and evidence, follows training.
         limit = round(self.budget * _USED_FRACTION - fixed, 1)
         self._set("train.max_seconds", limit, "where steps are slower than measured, fewer epochs are trained")
         decay = min(max(1 - 10 / (steps * epochs), 0.9), 0.999)
@@ -291,7 +291,7 @@ class Planner:
         raw["train"] = {**raw.get("train", {}), "epochs": 1, **(keys or {"precision": "fp32", "channels_last": True})}
         # Measured with the first candidate.
         raw["train"]["threads"] = self.threads
-        # The sample may lack one kind of image.
+        # The sample may contain no labeled or no unlabeled image.
         raw["train"].pop("labeled_per_batch", None)
         recipe = _checked(raw)
         accelerator = make_accelerator(recipe, self.device)
@@ -318,14 +318,14 @@ class Planner:
 
 
 def _checked(raw: dict[str, Any]) -> Recipe:
-    """Validate a recipe that builds on a packaged one."""
+    """Validate a recipe that is based on a packaged one."""
     rest = dict(raw)
     below = load_recipe(rest.pop("base", "supervised")).model_dump(exclude_unset=True)
     return check_recipe({**below, **rest}, "plan")
 
 
 def _class_weights(manifest: Manifest, name: str, task: TaskFacts) -> dict[str, float]:
-    """Return weights by inverse frequency for imbalanced classes, at most 10 times the smallest; empty if balanced."""
+    """Return inverse-frequency weights for imbalanced classes, at most 10 times the smallest; empty if balanced."""
     if task.imbalance < IMBALANCED or task.kind == "ordinal":
         return {}
     if task.kind == "multilabel":

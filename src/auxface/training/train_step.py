@@ -2,7 +2,7 @@
 
 Losses are means over images or over known labels. The mean of a micro-batch would weight an image by the size of its
 micro-batch, so every micro-batch divides by counts of the whole step instead. The sum over micro-batches is then the
-loss of the whole step. An exception is batch normalization, whose statistics are those of each micro-batch.
+loss of the whole step. The exception is batch normalization, which uses the statistics of each micro-batch.
 """
 
 from contextlib import nullcontext
@@ -24,12 +24,12 @@ _NEVER = 2**62
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The images that one process handles at once.
+    """The images that one process handles in one forward and backward pass.
 
     Attributes:
-        draws: int64 [b], numbered as in :func:`~auxface.training.sampling.number_draws`; never empty.
-        scale: factor of means over the images: the number of images in the loss, times the number of micro-batches,
-            divided by the images of the step. It is 1 if all micro-batches have the same size.
+        draws: int64 [b], draws numbered as in :func:`~auxface.training.sampling.number_draws`; never empty.
+        scale: factor for means over the images: the number of images in the loss, times the number of micro-batches,
+            divided by the number of images in the step. It is 1 if all micro-batches have the same size.
     """
 
     draws: Tensor
@@ -41,12 +41,12 @@ class Stepper:
     """The components of an optimizer step. Its only state is the first step whose loss was not finite.
 
     Attributes:
-        model: the model itself.
-        wrapped: the model as it runs on several processes.
-        optimizer: the optimizer, prepared by the accelerator.
-        accelerator: the accelerator of the run.
-        loader: the training split.
-        total_steps: optimizer steps of the whole run.
+        model: model without a wrapper.
+        wrapped: model wrapped for several processes.
+        optimizer: optimizer, prepared by the accelerator.
+        accelerator: accelerator of the run.
+        loader: loader of the training split.
+        total_steps: number of optimizer steps in the whole run.
         learning_rates: learning rate of each step.
         failed: int64 scalar on the device, the first step (from 0) whose loss was not finite.
     """
@@ -73,12 +73,13 @@ class Stepper:
         """Run one optimizer step on the images of these draws.
 
         Args:
-            draws: int64 [n], the draws of the step, over all processes.
-            epoch: counted from 0.
-            step: counted from 0 over the whole run.
+            draws: int64 [n], draws of the step over all processes.
+            epoch: epoch, counted from 0.
+            step: step, counted from 0 over the whole run.
 
         Returns:
-            The loss of the step and every objective's losses: means over this process's micro-batches, on the device.
+            The loss of the step and the losses of every objective, as means over the micro-batches of this process, on
+            the device.
         """
         options, accelerator = self.model.recipe.train, self.accelerator
         rank, ranks = accelerator.process_index, accelerator.num_processes
@@ -114,7 +115,7 @@ class Stepper:
         return torch.as_tensor(self.accelerator.reduce(tensor, reduction="mean"))
 
     def first_failure(self) -> int | None:
-        """Return the first step (from 0) whose loss was not finite on any process; None while all were finite."""
+        """Return the first step (from 0) whose loss was not finite on some process; None if all losses were finite."""
         failed = self.accelerator.gather(self.failed.reshape(1))
         assert isinstance(failed, Tensor)
         first = int(failed.min())
@@ -155,7 +156,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def split_micro_batches(draws: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:
-    """Split the images of a step; return the ``accumulate`` micro-batches of one process.
+    """Split the images of a step and return the ``accumulate`` micro-batches of one process.
 
     Each of the ``ranks * accumulate`` micro-batches takes every ``ranks * accumulate``-th image. If a step has fewer
     images than micro-batches, a micro-batch without images gets one image with scale 0, since every process must take
@@ -172,13 +173,13 @@ def split_micro_batches(draws: Tensor, *, ranks: int, rank: int, accumulate: int
 def label_counts(
     tasks: tuple[LearnedTask, ...], labels: dict[str, Tensor], micro_batches: int, weights: Tensor | None = None
 ) -> dict[str, float]:
-    """Return, per task, the divisor of the sum of losses in each micro-batch of a step.
+    """Return, for each task, the divisor of the sum of losses in each micro-batch of a step.
 
     Args:
-        tasks: the tasks.
-        labels: labels of all images of the step, per task.
-        micro_batches: number of micro-batches of the step, over all processes.
-        weights: float [n], weight of each image of the step; None: equal weights.
+        tasks: tasks of the model.
+        labels: labels of all images in the step, by task.
+        micro_batches: number of micro-batches in the step, over all processes.
+        weights: float [n], weight of each image in the step; None for equal weights.
     """
     counts: dict[str, float] = {}
     for task in tasks:

@@ -1,4 +1,4 @@
-"""The summary printed after training: metrics and simple baselines, effects of the auxiliaries, what to do next.
+"""The summary printed after training: metrics, simple baselines, effects of the auxiliaries, and next steps.
 
 All figures are from the validation split, on which the weights were selected, so they are optimistic. Groups are
 compared by balanced accuracy, on levels with at least 30 images.
@@ -44,16 +44,16 @@ def task_figures(
     rows: Manifest,
     baselines: Mapping[str, Mapping[str, float]],
 ) -> dict[str, dict[str, Any]]:
-    """Return, per task, the balanced accuracy, its number of images, the baselines and the worst group.
+    """Return, for each task, the balanced accuracy, the number of images, the baselines and the worst group.
 
     Ordinal tasks and figures that cannot be measured are absent.
 
     Args:
-        tasks: the tasks.
-        logits: logits of the validation split per task, [N, outputs].
-        labels: labels of the validation split per task, of length N.
-        rows: the validation split, of length N.
-        baselines: balanced accuracy of simple baselines per task.
+        tasks: tasks of the model.
+        logits: logits of the validation split by task, [N, outputs].
+        labels: labels of the validation split by task, of length N.
+        rows: the N rows of the validation split.
+        baselines: balanced accuracy of simple baselines, by task.
     """
     figures: dict[str, dict[str, Any]] = {}
     for task in tasks:
@@ -75,13 +75,13 @@ def task_figures(
 def conclusions(
     figures: Mapping[str, Mapping[str, Any]], best_epoch: int, epochs: int, records: Sequence[TaskRecord] = ()
 ) -> list[str]:
-    """Return the conclusions of a training run as sentences: a metric per task, its worst group, and what to do next.
+    """Return the conclusions of a training run as sentences: metric and worst group of each task, and next steps.
 
     Args:
-        figures: see :func:`task_figures`.
+        figures: result of :func:`task_figures`.
         best_epoch: epoch of the selected weights, counted from 1.
-        epochs: epochs of the recipe.
-        records: the tasks with the evidence for their classes.
+        epochs: number of epochs in the recipe.
+        records: records of the tasks, with the evidence for their classes.
     """
     sentences: list[str] = []
     behind: list[str] = []
@@ -116,7 +116,7 @@ def conclusions(
 
 
 def describe_same_person(found: VerificationRecord | None, value: float | None, recipe: Recipe) -> list[str]:
-    """Return sentences on the embedding and on the threshold of one person."""
+    """Return sentences that describe the embedding and the verification threshold."""
     if found is None:
         return []
     figure = "" if value is None else f"validation {recipe.selection_metric.replace('_', ' ')} {value:.3f}, "
@@ -129,7 +129,7 @@ def describe_same_person(found: VerificationRecord | None, value: float | None, 
 
 
 def describe_time(recipe: Recipe, *, epochs: int, seconds: float) -> list[str]:
-    """Return sentences on what the limit of the training time did to a run of so many epochs and seconds."""
+    """Return sentences that describe how ``train.max_seconds`` affected a run of the given epochs and duration."""
     limit = recipe.train.max_seconds
     if limit is None:
         return []
@@ -149,7 +149,7 @@ def describe_time(recipe: Recipe, *, epochs: int, seconds: float) -> list[str]:
 def _worst_group(task: LearnedTask, logits: np.ndarray, labels: Tensor, rows: Manifest) -> dict[str, Any] | None:
     found: list[dict[str, Any]] = []
     for group in rows.groups:
-        # A group that is the task itself has one class per level.
+        # A group column that equals the task has only one class per level.
         if group == task.name or (task.kind == "multilabel" and group in task.classes):
             continue
         column = rows.table[group]
@@ -175,7 +175,7 @@ _RATIO, _SKILL = ".gradient_ratio", ".skill."
 _FIGURES = ("loss", "weight", "weighted", "gradient_ratio", "set_ratio", "cosine")
 
 Entries = Sequence[Mapping[str, Any]]
-"""The entries of ``log.jsonl``, one per epoch."""
+"""Entries of ``log.jsonl``, one per epoch."""
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ class AuxiliaryEffect:
     """The effect of one auxiliary in a run.
 
     Attributes:
-        name: the auxiliary's name.
-        ratio: mean gradient ratio over the second half of the epochs; None where it was not measured.
-        skills: last skill on validation images, by target; empty where it was not measured.
+        name: name of the auxiliary.
+        ratio: mean gradient ratio over the second half of the epochs; None if it was not measured.
+        skills: last skill on validation images, by target; empty if it was not measured.
     """
 
     name: str
@@ -225,10 +225,10 @@ def describe_effect(entries: Entries) -> str | None:
     """Describe the effect of the auxiliaries of a run, in one sentence each.
 
     Returns:
-        A sentence that begins with "The auxiliary acted"; with "The auxiliary hardly acted" where the mean gradient
-        ratio over the second half of the epochs is below 0.05; with "The auxiliary did not learn its target" where the
-        last skill on validation images of every target is below 0.02; or with "The auxiliary learned its target" where
-        the ratio was not measured. None where neither was measured, as in a supervised run.
+        The description. It begins with "The auxiliary hardly acted" if the mean gradient ratio over the second half of
+        the epochs is below 0.05, with "The auxiliary did not learn its target" if the last skill on validation images
+        is below 0.02 for every target, with "The auxiliary learned its target" if the ratio was not measured, and with
+        "The auxiliary acted" otherwise. None if neither ratio nor skill was measured, as in a supervised run.
     """
     effects = auxiliary_effects(entries)
     return " ".join(_sentence(effect, alone=len(effects) == 1) for effect in effects) or None
@@ -284,6 +284,6 @@ def last_figures(entries: Entries) -> dict[str, dict[str, float]]:
 
 
 def _last(entries: Entries, prefix: str) -> dict[str, float]:
-    """Return the last value of each key with a prefix, by the rest of the key."""
+    """Return the last value of each key that has the prefix, under the key without the prefix."""
     merged = {key: value for entry in entries for key, value in entry.items() if key.startswith(prefix)}
     return {key.removeprefix(prefix): float(value) for key, value in merged.items()}

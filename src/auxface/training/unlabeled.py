@@ -1,7 +1,7 @@
 """Unlabeled training images: the training rows of other manifests (``auxface train --unlabeled``).
 
-Labels and groups of these rows are ignored. A source that they share with the validation or test split is an error, and
-near-duplicates of validation and test images are listed.
+Labels and groups of these rows are ignored. A source that they share with the validation or test split raises an error,
+and near-duplicates of validation and test images are listed.
 
 Example::
 
@@ -32,7 +32,7 @@ _MEASURED = 64
 
 
 def read_unlabeled(paths: Iterable[str | Path]) -> dict[str, Manifest]:
-    """Read manifests whose training images are used without labels, by their paths.
+    """Read the manifests whose training images are used without labels, and return them by path.
 
     Raises:
         InputError: a manifest is not valid, is named twice, or has no training rows.
@@ -52,17 +52,17 @@ def read_unlabeled(paths: Iterable[str | Path]) -> dict[str, Manifest]:
 
 
 def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifest], recipe: Recipe) -> Manifest:
-    """Return a manifest with the training rows of others, without their labels and groups; paths are absolute.
+    """Return a manifest extended by the training rows of others, without their labels and groups; paths are absolute.
 
     Args:
-        name: file of the manifest, for messages.
-        manifest: rows with labels.
-        unlabeled: file to manifest. If it is empty, the manifest is returned unchanged.
+        name: file name of the manifest, used in messages.
+        manifest: manifest with labels.
+        unlabeled: manifests of unlabeled images, by file. If empty, ``manifest`` is returned unchanged.
         recipe: the recipe of the run.
 
     Raises:
-        InputError: a sample, file or source is shared, faces were cropped in another way, images are in shards, or the
-            recipe labels every training image itself.
+        InputError: a sample, file or source occurs in several manifests, faces were cropped in different ways, images
+            are in shards, or the recipe itself labels every training image.
     """
     if not unlabeled:
         return manifest
@@ -76,7 +76,7 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
 
 
 def small_unlabeled(unlabeled: Mapping[str, Manifest], recipe: Recipe) -> list[str]:
-    """Return a warning for each manifest whose images are smaller than the encoder's input and so lack texture."""
+    """Return a warning for each manifest whose images are smaller than the encoder's input and lack texture."""
     warnings: list[str] = []
     for name, manifest in unlabeled.items():
         paths = manifest.paths()
@@ -95,16 +95,16 @@ def unlabeled_leaks(
 ) -> pd.DataFrame:
     """Return the unlabeled training images that are near-duplicates of validation or test images.
 
-    Test images are read only for this purpose. Videos are not compared.
+    Test images are read for this purpose only. Videos are not compared.
 
     Args:
-        pooled: result of :func:`add_unlabeled`.
+        pooled: the result of :func:`add_unlabeled`.
         splits: usable images of the training and validation splits.
-        unlabeled: file to manifest.
+        unlabeled: manifests of unlabeled images, by file.
         recipe: the recipe of the run.
 
     Returns:
-        columns path, other_path, other_split and correlation, in descending order of correlation.
+        A table with the columns path, other_path, other_split and correlation, in descending order of correlation.
     """
     columns = ["path", "other_path", "other_split", "correlation"]
     if recipe.encoder.num_frames is not None or not unlabeled:
@@ -112,7 +112,7 @@ def unlabeled_leaks(
     compared = dict(splits)
     recipe = without_crop(recipe)
     if "val" in splits:
-        # Training images are whole; those of validation may have been cropped.
+        # Training images are uncropped; validation images may have been cropped.
         compared["val"] = load_samples(pooled.only("val"), "val", recipe)
     if (pooled.table["split"] == "test").any():
         compared["test"] = load_samples(pooled.only("test"), "test", recipe)
