@@ -1,7 +1,7 @@
 """Evaluation of any model from a table of its predictions: metrics with intervals, by group, as tables and a report.
 
-It uses numpy, pandas, scipy, scikit-learn and pyarrow, and loads matplotlib and jinja2 when a page is written; it needs
-nothing else of auxface. ``docs/evaluation.md`` explains every number.
+The package depends on numpy, pandas, scipy, scikit-learn and pyarrow; matplotlib and jinja2 are loaded only when a
+report page is written. It does not need the rest of auxface. ``docs/evaluation.md`` explains every number.
 
 >>> import pandas as pd
 >>> frame = pd.DataFrame({"true.forged": [0, 0, 1, 1], "score.forged.forged": [0.1, 0.6, 0.4, 0.9]})

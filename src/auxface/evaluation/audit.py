@@ -58,45 +58,48 @@ def audit(
 ) -> evaluation.Audit:
     """Measure tables of predictions; write report.html, report.json and CSV files with all values.
 
-    A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. The columns of other
-    tables are named by ``true`` to ``weight``; those not named are recognized if their names are unambiguous.
+    A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. For other tables, the
+    arguments ``true`` to ``weight`` name the columns. Columns that are not named are recognized if their names are
+    unambiguous.
 
     Args:
         tables: files (Parquet, CSV, JSON lines, Excel) or data frames, one per model.
-        out: the folder to create; None: nothing is written.
+        out: folder to create; by default nothing is written.
         true: column of the true label.
         score: column of the score of the positive class.
         predicted: column of predicted classes, used in place of score and threshold.
-        score_for: class to the column of its score.
-        groups: columns of groups.
-        cluster: the unit of resampling: ``auto`` (videos, else sources, else rows), ``source``, ``row`` or a column.
-        positive: value of the true label that is the positive class, for which scores are high.
+        score_for: name of the score column of each class.
+        groups: columns that hold the groups.
+        cluster: unit of resampling: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the name of a
+            column that identifies the cluster of each row.
+        positive: value of the true label that denotes the positive class, for which scores are high.
         clean_levels: merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
-        threshold: score from which a sample counts as positive.
+        threshold: lowest score at which a sample counts as positive.
         kind: ``class``, ``binary``, ``ordinal`` or ``verification``; needed if the values are ambiguous.
-        properties: columns (numbers or categories) in which weak segments are searched. The search uses the validation
-            table, else the ``val`` rows of the table, else a random half of its clusters; segments found are tested on
-            other samples.
-        references: group to the level with which the others are compared; else the one with the most samples.
-        names: names of the models, one per table; by default those of the files. With ``matrix``, names of the
-            training sets, which may repeat.
-        tasks: names of the tasks to measure; None: all.
-        split: split to measure; needed if a column ``split`` holds several.
-        validation: a table per model on which operating points, a temperature, and thresholds where none are stored are
-            chosen. If a table has several splits, the rows of ``val`` are used.
-        robustness: a table per model with predictions on corrupted images, with columns ``corruption`` and
+        properties: columns (numeric or categorical) to search for weak segments. The search uses the validation table,
+            else the ``val`` rows of the table, else a random half of its clusters. The segments that it finds are
+            tested on other samples.
+        references: reference level of each group, with which the other levels are compared; by default the level with
+            the most samples.
+        names: names of the models, one per table; by default the file names. With ``matrix``, the names of the training
+            sets, which may be repeated.
+        tasks: names of the tasks to measure; by default all tasks.
+        split: split to measure; required if the column ``split`` holds several splits.
+        validation: a validation table per model, on which operating points and a temperature are chosen, as well as
+            thresholds for tasks that store none. If a table has several splits, the rows of ``val`` are used.
+        robustness: a table per model with its predictions on corrupted images and the columns ``corruption`` and
             ``severity``.
-        baseline: the reference model of mean corruption errors.
-        matrix: join the tables of one training set into one model, whose test sets are the values of ``dataset``. The
-            training set is the name in ``names``, else ``trained_on`` in the provenance of the table.
+        baseline: name of the reference model for mean corruption errors.
+        matrix: merge the tables of each training set into one model, whose test sets are the values of ``dataset``. The
+            training set of a table is its entry in ``names``, or else ``trained_on`` in its provenance.
         resamples: number of bootstrap resamples.
-        seed: seed of the resamples.
-        title: title of the page.
-        overwrite: replace the files that auxface wrote in ``out``.
+        seed: seed of the resampling.
+        title: title of the report page.
+        overwrite: whether to replace files in ``out`` that auxface wrote.
 
     Raises:
-        InputError: a table that cannot be read or measured, options that do not match, an output that exists.
+        InputError: a table cannot be read or measured, the options are inconsistent, or the output already exists.
 
     Example:
         >>> from pathlib import Path
@@ -184,7 +187,7 @@ def _only_split(table: Predictions, split: str | None, path: Table) -> Predictio
 
 
 def _search_tables(names: Sequence[str], tables: Sequence[Predictions], split: str | None) -> dict[str, Predictions]:
-    """Return the rows of the split ``val`` of each table that has any, if another split is measured."""
+    """Return the ``val`` rows of each table that has such rows, if another split is measured."""
     found = {}
     for name, table in zip(names, tables):
         if split not in (None, "val") and "split" in table.frame.columns:
@@ -238,7 +241,7 @@ def _names(
 
 
 def _trained_on(table: Predictions) -> str:
-    """Return the training sets of the model of a table as one name; empty if they are not stored."""
+    """Return the names of the model's training sets, joined into one; an empty string if the table stores none."""
     named = table.provenance.get("trained_on") or ""
     return named if isinstance(named, str) else " + ".join(map(str, named)) if isinstance(named, list) else ""
 
@@ -250,7 +253,7 @@ def _repeated(names: Sequence[str]) -> str:
 def _models(
     paths: Sequence[Table], read: Sequence[Predictions], called: Sequence[str], *, matrix: bool
 ) -> tuple[dict[str, Predictions], dict[str, list[dict[str, str]]]]:
-    """Return the models by name, and the files of each."""
+    """Return the predictions of each model and its input files, both by model name."""
     files: dict[str, list[dict[str, str]]] = {}
     rows: dict[str, list[Predictions]] = {}
     for path, table, name in zip(paths, read, called, strict=True):
@@ -259,7 +262,7 @@ def _models(
                 digest = hashlib.file_digest(content, "sha256").hexdigest()
             files.setdefault(name, []).append({"file": path.name, "sha256": digest})
         stored = table.provenance.get("trained_on")
-        # Several datasets stay a list, so that the matrix frames each of them.
+        # Several training sets are kept as a list, so that the matrix marks the cell of each.
         trained = {"trained_on": stored if stored and name == _trained_on(table) else name}
         provenance = table.provenance | (trained if matrix else {})
         rows.setdefault(name, []).append(replace(table, provenance=provenance))
@@ -273,7 +276,7 @@ def _models(
 def _beside(
     paths: Sequence[Table], models: Mapping[str, Predictions], what: str, read: Callable[[Table], Found]
 ) -> dict[str, Found]:
-    """Return a further table per model, in the same order, or no tables."""
+    """Return one additional table per model, such as its validation table; empty if none were given."""
     if paths and len(paths) != len(models):
         raise InputError(
             f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one per model"

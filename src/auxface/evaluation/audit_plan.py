@@ -1,6 +1,6 @@
-"""Plan an audit: the number of clusters that each group needs to detect a gap.
+"""Plan an audit: compute the number of clusters that each group needs to detect a gap.
 
-Example: see :func:`plan_audit`.
+See :func:`plan_audit` for an example.
 """
 
 from collections.abc import Mapping
@@ -18,19 +18,20 @@ from auxface.evaluation.predictions import TableError
 def plan_audit(
     report: Path | str | Mapping[str, Any], gap: float = TARGET_GAP, power: float = POWER
 ) -> list[dict[str, Any]]:
-    """Return, by group, the smallest gap that an audit can detect, and how many more clusters a given gap needs.
+    """Return, for each group, the smallest detectable gap and the number of clusters to add to detect a given gap.
 
     Args:
-        report: ``report.json`` of an audit, its folder, or its content.
-        gap: the gap to detect.
-        power: the probability of a significant gap.
+        report: path of ``report.json``, path of the folder that contains it, or its parsed content.
+        gap: gap to detect, as a difference of metric values (0.05 is 5 percentage points).
+        power: probability that a gap of this size is significant.
 
     Returns:
-        An entry per model, task and group: ``model``, ``task``, ``group``, ``metric``, ``smallest_gap``, and
-        ``levels``, which gives ``clusters`` and ``more_clusters`` of each level; if the gap was not measured, ``why``.
+        One entry per model, task and group, with the keys ``model``, ``task``, ``group``, ``metric``, ``smallest_gap``
+        and ``levels``. ``levels`` holds ``clusters`` and ``more_clusters`` for each level. If the gap was not measured,
+        the entry holds the reason under ``why``.
 
     Raises:
-        InputError: a report that cannot be read or has no groups, or a gap or power outside its range.
+        InputError: the report cannot be read or has no groups, or ``gap`` or ``power`` is out of range.
 
     Example:
         >>> import auxface
@@ -76,7 +77,7 @@ def _planned(name: str, found: Mapping[str, Any], gap: float, power: float) -> d
     factor = limit / found["by_chance"] if found["by_chance"] else 1.0
     more = more_clusters(levels, gap, factor=factor, power=power)
     if (gap, power) == (TARGET_GAP, POWER):
-        # The report's own numbers, made before rounding.
+        # The report computed these numbers before rounding, so they take precedence.
         more |= {name: one["more_clusters"] for name, one in found["levels"].items() if "more_clusters" in one}
     return {
         "metric": name.removesuffix("_difference"),

@@ -1,6 +1,6 @@
-"""Measure every metric of tables in memory, by group and under corruption, and compare models in pairs.
+"""Compute all metrics of in-memory tables, by group and under corruption, and compare pairs of models.
 
-Example: see :func:`audit_tables`.
+See :func:`audit_tables` for an example.
 """
 
 import os
@@ -48,26 +48,29 @@ def audit_tables(
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> Audit:
-    """Return all metrics of one or several models, by group and under corruption, with intervals.
+    """Return all metrics of one or more models, by group and under corruption, with confidence intervals.
 
     Args:
-        tables: model name to its predictions.
-        robustness: model name to corruption to severity to the predictions on corrupted images. Severities are
-            1, 2, ... or names, such as ``"c40"`` of a codec.
-        baseline: the reference model of mean corruption errors.
-        validation: model name to its predictions on a validation split. Operating points and a temperature are chosen
-            there, and thresholds where the table has none.
-        search: model name to predictions on which weak segments are searched; default: the validation table, else one
+        tables: predictions of each model, by model name.
+        robustness: predictions on corrupted images, nested by model name, corruption and severity. Severities are 1, 2,
+            ... or names, such as the codec setting ``"c40"``.
+        baseline: name of the reference model for mean corruption errors.
+        validation: predictions on a validation split, by model name. Operating points and a temperature are chosen on
+            them, as well as thresholds for tasks that have none.
+        search: predictions to search for weak segments, by model name; by default those in ``validation``, else one
             half of the table.
-        clusters: the unit of resampling, see :func:`~auxface.evaluation.clusters.cluster_codes`.
+        clusters: unit of resampling; see :func:`~auxface.evaluation.clusters.cluster_codes`.
         resamples: number of bootstrap resamples.
-        seed: seed of the resamples; the same seed and tables give the same numbers.
-        references: group to the level with which the others are compared; else the one with the most samples.
-        progress: called with the numbers of finished and of all steps, by one thread at a time.
-        workers: number of threads; it does not change the results. None: one per core.
+        seed: seed of the resampling; the same seed and tables give the same results.
+        references: reference level of each group, with which the other levels are compared; by default the level with
+            the most samples.
+        progress: callback that receives the number of finished steps and the total number of steps; only one thread
+            calls it at a time.
+        workers: number of threads, which does not affect the results; by default one per core.
 
     Raises:
-        TableError: no table, a table that cannot be measured, or a model name that is not in ``tables``.
+        TableError: ``tables`` is empty, a table cannot be measured, or an argument names a model that is not in
+            ``tables``.
 
     >>> import pandas as pd
     >>> from auxface.evaluation import ScoredTask
@@ -110,8 +113,9 @@ def audit_tables(
     ]
     by_name = {run.name: run for run in runs}
     own_tasks = {(name, task.name): task for name, table in tables.items() for task in table.tasks}
-    # NumPy and SciPy leave the interpreter to other threads while they compute, and nothing is copied to threads.
-    # Corrupted tables are the most and smallest parts: they come first, so that no thread is left with a long one.
+    # NumPy and SciPy release the interpreter lock while they compute, and threads need no copies of the data.
+    # Corrupted tables give most of the parts, and the smallest ones; these are scheduled first, so that no thread is
+    # left with a long part.
     parts = [
         (key, task.name, partial(measure_corrupted, table, own_tasks[key[0], task.name], code, draw))
         for (key, table), code in zip(corrupted.items(), codes[len(tables) :])
@@ -182,13 +186,13 @@ class _Progress:
 
 
 def _cores() -> int:
-    """Return the cores that this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
 class _Run:
-    """One model's table, and its results so far."""
+    """The table of one model and the results computed so far."""
 
     name: str
     table: Predictions
@@ -205,7 +209,7 @@ class _Run:
     gaps: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
 
     def steps(self) -> int:
-        """Return the number of steps: for each task, the whole table, every partition, and the remaining results."""
+        """Return the number of steps. Each task counts the whole table, every partition, and the remaining results."""
         parts = len(single_partitions(self.table)) + len(crossed_partitions(self.table))
         return len(self.table.tasks) * (2 + parts)
 
@@ -242,10 +246,10 @@ class _Run:
 
 
 def _correct_for_all(runs: Sequence[_Run]) -> None:
-    """Add ``by_chance_of_all`` to the gaps in the decision metric, which the sentences of the page describe.
+    """Add ``by_chance_of_all`` to the gaps in the decision metric, which the report page describes.
 
-    The family of a single group are all single groups, of every task and model; that of crossed groups are all. Gaps of
-    single groups also get their power.
+    Gaps of uncrossed groups are corrected for all uncrossed groups of every task and model. Gaps of crossed groups are
+    corrected for all groups, crossed and uncrossed. Gaps of uncrossed groups also get their power.
     """
     every = [
         (found, group, f"{found.decision_metric}_difference", run.gaps[task][group])

@@ -1,11 +1,11 @@
-"""Checks of a predictions table: it is rejected if its metrics would be wrong, and notes on what it lacks."""
+"""Validate a predictions table: reject it if its metrics would be wrong, and return notes on what it lacks."""
 
 import numpy as np
 import pandas as pd
 
 from auxface.evaluation.predictions import ASSUMED, KEY, Predictions, ScoredTask, TableError, text_of
 
-# A group with more levels is an identifier, not a group.
+# A column with more levels than this is treated as an identifier, not as a group.
 MOST_LEVELS = 256
 LONGEST_NAME = 200
 _TOLERANCE = 1e-6
@@ -15,17 +15,18 @@ _SHOWN_VALUE, _SHOWN_EXPECTED = 60, 300
 def check_predictions(predictions: Predictions, where: str = "predictions") -> None:
     """Raise an error if a table cannot be measured.
 
-    A row in which all scores of a task are missing is allowed: it is a sample that was not scored, and is counted. Rows
-    in messages count from 1, without the header of a CSV file.
+    All scores of a task may be missing in a row: the sample then counts as not scored. Row numbers in messages start at
+    1 and do not include the header of a CSV file.
 
     Args:
-        predictions: the table.
-        where: name of the table in messages, such as its file.
+        predictions: table to check.
+        where: name of the table in error messages, such as its file name.
 
     Raises:
-        TableError: no rows or tasks, a missing column, scores that are not numbers, outside [0, 1] or missing for some
-            classes of a row, an unknown class, a truth other than 0 and 1, two rows with one key, a group with more
-            than :data:`MOST_LEVELS` levels, a name longer than :data:`LONGEST_NAME`.
+        TableError: the table has no rows or tasks; a column is missing; scores are not numeric, lie outside [0, 1], or
+            are missing for only some classes of a row; a class is unknown; a true label of a binary task is neither 0
+            nor 1; two rows have the same key; a group has more than :data:`MOST_LEVELS` levels; or a name is longer
+            than :data:`LONGEST_NAME`.
 
     >>> frame = pd.DataFrame({"true.a": [0, 1], "score.a.yes": [0.2, 7.0]})
     >>> try:
@@ -55,7 +56,7 @@ def check_plain(frame: pd.DataFrame, where: str) -> None:
     """Raise an error if a column holds lists or other values that cannot be compared or counted.
 
     Raises:
-        TableError: a column holds such values.
+        TableError: a column holds lists or other values that are not plain.
     """
     for name in frame.columns:
         column = frame[name]
@@ -67,7 +68,7 @@ def check_plain(frame: pd.DataFrame, where: str) -> None:
 
 
 def _check_names(predictions: Predictions, where: str) -> None:
-    """Refuse groups with too many levels, and names that are too long."""
+    """Reject groups with too many levels, and names that are too long."""
     for group in predictions.groups():
         levels = predictions.frame[f"group.{group}"].dropna().unique()
         if len(levels) > MOST_LEVELS:
@@ -101,9 +102,9 @@ def _check_keys(frame: pd.DataFrame, where: str) -> None:
 
 
 def duplicate_note(predictions: Predictions) -> list[str]:
-    """Return a note on the rows that repeat an earlier row in every column, if the table has no key.
+    """Return a note on duplicate rows (equal to an earlier row in every column) if the table has no key.
 
-    Rows with coarse scores can be equal without being duplicates, so there is a note only if scores seldom repeat.
+    Different samples with coarse scores can have equal rows, so the note is given only if scores rarely repeat.
     """
     frame = predictions.frame
     scores = [name for name in frame.columns if str(name).startswith("score.")]
@@ -121,7 +122,7 @@ def duplicate_note(predictions: Predictions) -> list[str]:
 
 
 def threshold_notes(name: str, table: Predictions) -> list[str]:
-    """Return the notes on thresholds that the table of a model lacks, and on those that depend on a group."""
+    """Return notes on missing thresholds and on thresholds that depend on a group."""
     notes = []
     assumed = [
         task.name
@@ -186,7 +187,7 @@ def _check_decisions(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
 
 
 def _range_hint(score: np.ndarray) -> str:
-    """Return a hint on what scores outside [0, 1] may be."""
+    """Return a hint on the likely meaning of scores outside [0, 1]."""
     low, high = float(np.nanmin(score)), float(np.nanmax(score))
     if np.isinf(score).any():
         return "expected a probability; leave the cell empty if the sample was not scored"

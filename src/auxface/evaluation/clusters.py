@@ -8,7 +8,7 @@ Rows of one cluster are not independent, so the bootstrap of :mod:`~auxface.eval
 >>> codes.tolist(), used
 ([0, 0, 1], ('source',))
 
-Predictions by video have one row per video, whose score is the mean over its frames.
+Video-level predictions have one row per video; its score is the mean over its frames.
 """
 
 from collections.abc import Sequence
@@ -20,25 +20,25 @@ import pandas as pd
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, task_samples, text_of
 
 Clusters = Literal["auto", "source", "row"]
-# A video is named by all of these: the same video name under another method is another video.
+# These columns together identify a video: equal video names under different methods are different videos.
 VIDEO = ("dataset", "method", "source", "video")
 
 
 def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Return the cluster of each row, numbered jointly over several tables.
 
-    A cluster is the value of the column ``cluster``, else a video (:data:`VIDEO`) where the row names one, else a
-    source of a dataset, else the row itself.
-    Numbers follow the sorted names, so they do not depend on the order of rows.
+    The cluster of a row is its value in the column ``cluster``; if it has none, its video (:data:`VIDEO`); if it has
+    none, its source within its dataset; otherwise the row itself. Clusters are numbered in the order of their sorted
+    names, so the numbers do not depend on the order of rows.
 
     Args:
         frames: tables with any of the columns :data:`~auxface.evaluation.predictions.KEY`.
-        by: ``auto`` as above; ``source`` joins all videos of a source; ``row`` makes every row a cluster, which is
-            correct only if no two rows show the same person or video.
+        by: ``auto`` applies the rule above; ``source`` merges all videos of a source; ``row`` makes every row a
+            cluster, which is correct only if no two rows show the same person or video.
 
     Returns:
-        Per table int64 [N] cluster numbers, which begin at 0 and have no gaps; and which of "cluster",
-        "video", "source" and "row" were used.
+        The cluster numbers of each table, int64 [N], which start at 0 and have no gaps; and the kinds of clusters that
+        were used, from "cluster", "video", "source" and "row".
     """
     lengths = [len(frame) for frame in frames]
     columns = {name: column_codes(frames, name) for name in (*VIDEO, "cluster")}
@@ -64,7 +64,7 @@ def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tupl
 
 
 def combine_codes(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Return one number per distinct row of several int64 columns [N], in sorted order and without gaps."""
+    """Return a number for each row of int64 columns [N]; distinct rows are numbered in sorted order without gaps."""
     combined = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         _, combined = np.unique(combined * (int(column.max(initial=0)) + 1) + column, return_inverse=True)
@@ -72,9 +72,9 @@ def combine_codes(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def column_codes(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
-    """Return codes of a column over all tables, int64 [all rows]: equal where the text is equal, 0 where it is empty.
+    """Return integer codes of a column over all tables, int64 [all rows]; equal text has equal codes, empty text has 0.
 
-    A table without the column has 0 in all its rows.
+    All rows of a table without the column have the code 0.
     """
     columns = [frame[name] if name in frame.columns else None for frame in frames]
     if all(column is not None and pd.api.types.is_integer_dtype(column.dtype) for column in columns):
@@ -98,26 +98,26 @@ def _levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
 
 
 def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-    """Return columns that identify a row: its key where every table has one, else its position in its table."""
+    """Return columns that identify each row: its key if every table has one, else its position in its table."""
     if all(name in frame.columns for frame in frames for name in KEY):
         return [column_codes(frames, name) for name in KEY]
     return [np.concatenate([np.arange(len(frame)) for frame in frames])]
 
 
 def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions, np.ndarray] | None:
-    """Return a table with one row per video that has a truth and a score, and the row number of a frame of each video.
+    """Return a table with one row per labeled and scored video, and the row number of one frame of each video.
 
-    A video is identified by dataset, method, source and video together. Its score is the mean of its frames' scores,
-    its decision the most frequent one; truth and groups are those of its frames. If the frames of a video disagree in a
-    group, the group of the video is not stated.
+    A video is identified by dataset, method, source and video together. Its score is the mean score of its frames, and
+    its decision is their most frequent decision. Its true label and groups are those of its frames. If the frames of a
+    video have different levels of a group, the level of the video is missing.
 
     Args:
-        predictions: a checked table.
-        task: a binary or class task of it.
+        predictions: a validated table.
+        task: a task of this table, of kind ``binary`` or ``class``.
 
     Returns:
-        None if the task is of another kind, no video has several rows, or the truth changes within a video (for
-        example an expression), so that the video has no single label.
+        None if the task is of another kind, no video has several rows, or the true label changes within a video (such
+        as an expression), so that the video has no single label.
     """
     frame = predictions.frame
     if task.kind not in ("binary", "class") or "video" not in frame.columns:

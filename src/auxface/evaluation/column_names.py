@@ -1,4 +1,4 @@
-"""Usual names of the columns of a predictions table, and the content of a column with such a name.
+"""Common column names of predictions tables, and functions that recognize columns by name and content.
 
 >>> named_like(["Y True", "file"], TRUE), class_scores(["P(a)", "p_b"], ["a", "b"])
 (['Y True'], {'a': 'P(a)', 'b': 'p_b'})
@@ -12,7 +12,7 @@ import pandas as pd
 from auxface.evaluation.infer_tasks import to_numbers
 from auxface.evaluation.predictions import text_of
 
-# Names in lower case, with "_" for every run of other characters.
+# All names are in lower case, with "_" in place of each run of other characters.
 TRUE = {
     "y_true", "ytrue", "true", "truth", "label", "labels", "target", "targets", "gt", "ground_truth", "groundtruth",
     "true_label", "true_class", "actual", "y", "class", "is_fake", "gold", "expected",
@@ -22,7 +22,7 @@ SCORE = {
     "pred_score", "pred_prob", "pred_proba", "predicted_prob", "predicted_probability", "prediction_score",
     "y_pred_proba", "y_pred_prob", "model_score", "similarity", "cosine", "cosine_similarity", "sim",
 }  # fmt: skip
-# Decisions or scores, whichever the values are.
+# Columns with these names hold decisions or scores, depending on their values.
 EITHER = {
     "pred", "preds", "prediction", "predictions", "predicted", "y_pred", "ypred", "y_hat", "yhat", "output", "outputs",
     "pred_label", "predicted_label", "predicted_class", "pred_class", "decision", "model_output",
@@ -41,7 +41,7 @@ SOURCE = {
 
 
 def named_like(names: Sequence[str], known: set[str]) -> list[str]:
-    """Return the columns with one of the known names, ignoring capital letters, blanks and punctuation."""
+    """Return the columns with one of the known names, ignoring case, spaces and punctuation."""
     return [name for name in names if plain_name(name) in known]
 
 
@@ -67,14 +67,14 @@ def class_scores(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
             found.setdefault(label, name)
         elif parts - {plain} and len(parts) > 1:
             extra[min(parts - {plain}, key=len)] = name
-    # A class that never occurs has a score of its own too: prob_disgust in a table without disgust.
+    # A class that does not occur in the table can still have a score, such as prob_disgust.
     if len(found) >= 2 and len(labels) > 2:
         found |= {name: column for name, column in extra.items() if name not in found}
     return found if len(found) >= 2 or (found and len(labels) == 2) else {}
 
 
 def named_like_scores(free: Sequence[str]) -> list[str]:
-    """Return the columns whose name begins or ends like the name of a score, such as prob_fake or fake_score."""
+    """Return the columns whose names have a prefix or suffix that denotes a score, as in prob_fake or fake_score."""
     return [
         name
         for name in free
@@ -84,7 +84,7 @@ def named_like_scores(free: Sequence[str]) -> list[str]:
 
 
 def holds_decisions(column: pd.Series, labels: Sequence[str]) -> bool | None:
-    """Return whether a column holds decisions; False: scores; None: neither."""
+    """Return True if a column holds decisions, False if it holds scores, and None if it holds neither."""
     numbers = to_numbers(column)
     values = set(map(text_of, column.dropna().unique()))
     if numbers is None or values <= set(labels):

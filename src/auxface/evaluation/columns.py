@@ -1,7 +1,7 @@
-"""Find the columns with truth, scores, decisions and groups: named by the caller or recognized by their names.
+"""Find the columns of true labels, scores, decisions and groups, named by the caller or recognized by their names.
 
-Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.NAME``) need no options. In other tables
-usual names are recognized if they are unambiguous, and a note in the result states which columns were recognized.
+Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.NAME``) need no options. In other tables,
+common names are recognized if they are unambiguous, and a note in the result states which columns were recognized.
 
 >>> frame = pd.DataFrame({"y_true": [0, 1, 1], "y_score": [0.2, 0.4, 0.9], "sex": ["F", "M", "F"]})
 >>> renamed, notes = rename_columns(frame, Columns(), "t.csv")
@@ -35,34 +35,34 @@ from auxface.evaluation.infer_tasks import to_numbers
 from auxface.evaluation.predictions import KEY, TableError, text_of
 from auxface.plugins import nearest
 
-# Columns of a table of predictions on corrupted images.
+# Additional columns of a table of predictions on corrupted images.
 CONDITION = ("corruption", "severity")
 _PREFIXES = ("group.", "true.", "score.", "predicted.", "property.")
 _OURS = (*KEY, *CONDITION, "split")
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-# A recognized group has at most this many levels; --group names a column that has more.
+# A recognized group has at most this many levels. A column with more levels is used only if --group names it.
 _MOST_LEVELS = 50
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that auxface did not write, and how to read them; unset columns are recognized.
+    """Roles of the columns of a table that auxface did not write; unset columns are recognized by name.
 
     Attributes:
         true: column of the true label.
         score: column of the score of the positive class.
         predicted: column of predicted classes, used in place of scores and thresholds.
-        score_for: class to the column of its score.
-        groups: columns of groups.
-        cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the column whose values are the
-            clusters.
-        positive: value of the truth that is the positive class, for which scores are high.
-        clean_levels: merge levels that differ only in spaces or letter case.
+        score_for: name of the score column of each class.
+        groups: columns that hold the groups.
+        cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the name of a column that
+            identifies the cluster of each row.
+        positive: value of the true label that denotes the positive class, for which scores are high.
+        clean_levels: whether to merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
-        threshold: score from which a sample counts as positive.
+        threshold: lowest score at which a sample counts as positive.
         kind: kind of the task (``class``, ``binary``, ``ordinal``), or ``verification`` for similarities of pairs.
-        properties: columns in which weak segments are searched.
+        properties: columns to search for weak segments.
     """
 
     true: str | None = None
@@ -86,22 +86,22 @@ class Columns:
 
     @property
     def cluster_column(self) -> str | None:
-        """The column of the clusters; None if a rule defines the clusters."""
+        """Name of the cluster column; None if ``cluster`` is one of the rules ``auto``, ``source`` and ``row``."""
         return None if self.cluster in ("auto", "source", "row") else self.cluster
 
 
 def is_ours(name: str) -> bool:
-    """Return whether a column has a name that tables of auxface use."""
+    """Return whether a column name follows the naming scheme of auxface."""
     return name in _OURS or name.startswith(_PREFIXES)
 
 
 def has_our_names(names: Sequence[str], columns: Columns) -> bool:
-    """Return whether the truth of a table is named as in the tables of auxface."""
+    """Return whether the column of true labels follows the naming scheme of auxface."""
     return columns.true is None and any(name.startswith("true.") for name in names)
 
 
 def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str]:
-    """Return the names of the columns to read; in a table of auxface, columns without a use are not read."""
+    """Return the names of the columns to read; in a table of auxface, columns that are not needed are not read."""
     if not has_our_names(names, columns):
         return [name for name in names if name]
     named = {find_column(name, names, where) for name in columns.named()}
@@ -109,10 +109,10 @@ def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str
 
 
 def find_column(name: str, names: Sequence[str], where: str) -> str:
-    """Return the column that the caller named, ignoring case and spaces if only one column then matches.
+    """Return the column that the caller named; case and spaces are ignored if only one column then matches.
 
     Raises:
-        TableError: there is no such column; the message names the nearest.
+        TableError: there is no such column; the message suggests the closest name.
     """
     if name in names:
         return name
@@ -123,10 +123,10 @@ def find_column(name: str, names: Sequence[str], where: str) -> str:
 
 
 def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with the column names of auxface, and notes on recognized and unused columns.
+    """Rename the columns to auxface's naming scheme; return the table and notes on recognized and unused columns.
 
     Raises:
-        TableError: no truth or no score is found, or several are possible.
+        TableError: no column of true labels or of scores is found, or several are possible.
     """
     names = [str(name) for name in frame.columns]
     found = _Found({}, [])
@@ -160,14 +160,14 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
 
 
 def unused_note(names: Sequence[str]) -> list[str]:
-    """Return a note on the columns that were not used; none if all were."""
+    """Return a note on the unused columns; an empty list if all columns were used."""
     shown = [name for name in names if not name.startswith(("Unnamed:", "__index_level_"))]
     return [f"Columns that were not used: {_listed(shown)}."] if shown else []
 
 
 @dataclass
 class _Found:
-    """Columns by their new name, a text on the recognized ones, other columns that were used, and notes."""
+    """The columns by new name, texts on the recognized columns, other used columns, and notes."""
 
     renamed: dict[str, str]
     said: list[str]
@@ -184,7 +184,7 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
 
 
 def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:
-    """Add the truth, the scores and the decisions of a table that does not use the names of auxface."""
+    """Add the true labels, scores and decisions of a table that does not follow the naming scheme of auxface."""
     free = [name for name in map(str, frame.columns) if name not in named.values()]
     true = named[columns.true] if columns.true else _one(named_like(free, TRUE))
     if true is None:
@@ -262,7 +262,7 @@ def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
 
 
 def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:
-    """Add the columns ``video`` and ``source`` if there are columns with such names and repeated values."""
+    """Add the columns ``video`` and ``source`` if columns with corresponding names have repeated values."""
     for target, known in (("video", VIDEO), ("source", SOURCE)):
         name = _one([name for name in named_like(list(map(str, frame.columns)), known)])
         if name is None or (name in found.renamed and name != target):
@@ -278,7 +278,7 @@ def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> 
 
 
 def _clusters(column: pd.Series) -> pd.Series:
-    """Return the cluster of each row as text; for paths of images that never repeat, their folder."""
+    """Return the cluster of each row as text; for unique image paths, the parent folder."""
     values = column.map(text_of, na_action="ignore").astype(object)
     known = values.dropna()
     paths = known.astype(str).str.replace("\\", "/", regex=False)
@@ -308,7 +308,7 @@ def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
 
 
 def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: str) -> str:
-    """Return the message for a table with ambiguous column names, with the options to use."""
+    """Return the error message for ambiguous column names, which states the options to use."""
     names = [str(name) for name in frame.columns]
     free = [name for name in names if name not in columns.named() and name not in (*KEY, "split")]
     trues = named_like(free, TRUE)

@@ -1,6 +1,6 @@
-"""Paired comparisons of models: their difference in every metric on the same samples, with p-values.
+"""Paired comparisons of models: differences in every metric on the same samples, with p-values.
 
-Both models are evaluated on the same resamples. p-values are corrected within each metric by Holm's method (1979).
+Both models are evaluated on the same resamples. Within each metric, p-values are corrected by Holm's method (1979).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,26 +18,26 @@ from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, scored_rows
 
-# Sums in another order differ by at most this much, which is no difference.
+# Summing in a different order changes a value by at most this much; smaller differences count as zero.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two models in one metric of one task.
+    """The difference between two models in one metric of one task.
 
     Attributes:
-        task: the task.
-        metric: the metric, or the gap of a group.
-        first: one model.
-        second: the other; the difference is first minus second.
-        difference: the difference with its paired interval.
-        p: two-sided p-value for a difference of 0; None without an interval.
-        p_holm: p corrected by Holm (1979) for all pairs of models, tasks and groups in this metric.
-        group: the group whose gap is compared; "" for a metric of all samples.
-        level: for the gap in the decision metric: ``difference`` is the difference of the two models at this level
-            minus that at ``reference``.
-        reference: the level with the most samples.
+        task: name of the task.
+        metric: name of the metric, or of the gap between the levels of a group.
+        first: name of the first model.
+        second: name of the second model; the difference is first minus second.
+        difference: difference with its paired interval.
+        p: two-sided p-value for a difference of 0; None if there is no interval.
+        p_holm: p-value corrected by Holm's method (1979) for all pairs of models, tasks and groups in this metric.
+        group: name of the group whose gap is compared; "" for a metric of all samples.
+        level: for the gap in the decision metric, the level at which the models are compared. ``difference`` is then
+            the difference between the models at this level minus their difference at ``reference``.
+        reference: level with the most samples, with which ``level`` is compared.
     """
 
     task: str
@@ -70,14 +70,14 @@ def compare(
     """Compare all pairs of models in every metric of every task that both have, on the samples that both scored.
 
     Args:
-        tables: model name to table.
-        overall: model name to task name to metrics of the whole table.
-        group_gaps: model name to task name to group to gaps of the whole table.
-        clusters: model name to the cluster of each row, numbered jointly over all tables.
-        resampling: the shared resamples.
+        tables: predictions of each model, by model name.
+        overall: metrics of the whole table, by model name and task name.
+        group_gaps: gaps of the whole table, by model name, task name and group.
+        clusters: cluster of each row, by model name; clusters are numbered jointly over all tables.
+        resampling: resamples that all models share.
 
     Returns:
-        The comparisons, and a note on each pair that cannot be compared or that has only some samples in common.
+        The comparisons, and a note on each pair that cannot be compared or shares only some of its samples.
     """
     found: list[Comparison] = []
     notes: list[str] = []
@@ -124,7 +124,7 @@ def compare(
 def same_task(first: ScoredTask, second: ScoredTask) -> bool:
     """Return whether two tasks have the same kind and classes.
 
-    The order of classes matters only if there are two, because the second is the positive one.
+    The order matters only for two classes, because the second is the positive class.
     """
     if first.kind == second.kind == "class" and len(first.classes) > 2:
         return sorted(first.classes) == sorted(second.classes)
@@ -132,7 +132,7 @@ def same_task(first: ScoredTask, second: ScoredTask) -> bool:
 
 
 def holm(found: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with ``p_holm``: corrected per metric over pairs, tasks and groups (Holm, 1979)."""
+    """Return the comparisons with ``p_holm``, corrected per metric over pairs, tasks and groups (Holm, 1979)."""
     corrected: dict[int, float] = {}
     for metric in {item.metric for item in found}:
         family = [(item.p, place) for place, item in enumerate(found) if item.metric == metric and item.p is not None]
@@ -144,7 +144,7 @@ def holm(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def p_value(draws: Draws) -> float:
-    """Return the two-sided p-value for 0, from the bootstrap standard error and Student's t over the clusters."""
+    """Return the two-sided p-value for a true value of 0, from the bootstrap standard error and Student's t."""
     error = float(np.nanstd(draws.values[1:], ddof=1))
     value = float(draws.values[0])
     if error == 0:
@@ -154,7 +154,7 @@ def p_value(draws: Draws) -> float:
 
 @dataclass(frozen=True)
 class _Side:
-    """One model of a pair, on the rows that both scored."""
+    """One model of a pair, restricted to the rows that both models scored."""
 
     table: Predictions
     task: str
@@ -164,7 +164,7 @@ class _Side:
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Return whether these are all rows of the task, so that its metrics need not be computed again."""
+        """Return whether these are all rows of the task, so that its metrics need not be recomputed."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
     def metrics(self, resampling: Resampling) -> LevelDraws:
@@ -176,7 +176,7 @@ class _Side:
         return gaps(self._measure(by_group(self.part(), group), resampling), overall)
 
     def levels(self, group: str, metric: str, resampling: Resampling) -> dict[str, Draws]:
-        """Return one metric of every level of a group."""
+        """Return the draws of one metric for every level of a group."""
         task = self.table.task(self.task)
         partition = by_group(self.part(), group)
         found = measure(self.part(), task, partition, self.cluster[self.rows], resampling, [METRICS[metric]]).levels
@@ -205,7 +205,8 @@ def _compared(
         found += _level_comparisons(task, metric, first, second, sides, group, resampling)
         for name in (f"worst_group_{metric}", "equalized_odds_difference"):
             if name in ours and name in theirs:
-                # A maximum is biased upwards by the same amount on both sides, so the difference needs no mirroring.
+                # The upward bias of a maximum is about equal for both models and cancels, so the difference needs no
+                # mirroring.
                 found.append(_comparison(task.name, name, first, second, ours[name], theirs[name], group))
     return found
 
@@ -213,10 +214,10 @@ def _compared(
 def _level_comparisons(
     task: ScoredTask, metric: str, first: str, second: str, sides: list[_Side], group: str, resampling: Resampling
 ) -> list[Comparison]:
-    """Compare the difference of two models at each level with that at the level that has the most samples.
+    """Compare the difference between two models at each level with their difference at the largest level.
 
-    A signed difference of differences on the same resamples has far more power than the difference of two gaps, each of
-    which is the largest difference of its levels.
+    A signed difference of differences on the same resamples has far more power than the difference between two gaps,
+    each of which is the largest difference between its levels.
     """
     ours, theirs = (side.levels(group, metric, resampling) for side in sides)
     usable = [
@@ -260,7 +261,7 @@ def _comparison(
 
 
 def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
-    """Return the positions of the same samples in two tables, or None, and a note for the reader."""
+    """Return the row positions of shared samples in both tables (None if unknown), and a note for the reader."""
     frames = [first.frame, second.frame]
     if not all(name in frame.columns for frame in frames for name in KEY):
         if not _same_truth(first, second):

@@ -1,7 +1,7 @@
 """Failure to detect by group: the fraction of samples in which no face was found, with intervals over clusters.
 
 ISO/IEC 19795-10 compares the failures of a biometric system between demographic groups. An image without a detected
-face has no score, so no other figure counts it.
+face has no score, so no other metric includes it.
 
 >>> frame = pd.DataFrame({"source": [f"p{number}" for number in range(200)], "sex": ["F", "M"] * 100})
 >>> found = failure_to_detect(frame[:180], frame[180:], ["sex"], resamples=200)
@@ -23,7 +23,7 @@ from auxface.evaluation.measure import MINIMUM_CLUSTERS
 
 @dataclass(frozen=True)
 class DetectionFailures:
-    """The fraction of samples without a detected face: of all samples, and by group and level."""
+    """The fraction of samples without a detected face, overall and by group and level."""
 
     overall: Estimate
     groups: dict[str, dict[str, Estimate]]
@@ -45,11 +45,11 @@ def failure_to_detect(
     """Return the fraction of samples in which no face was found.
 
     Args:
-        detected: a row per sample with a face; the columns of its key, and a column per group.
-        missed: a row per sample without one, with the same columns.
+        detected: one row per sample with a detected face, with the key columns and one column per group.
+        missed: one row per sample without a detected face, with the same columns.
         groups: names of the groups.
-        resamples: bootstrap resamples.
-        seed: seed of the resamples.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
     """
     frame = pd.concat([detected, missed], ignore_index=True)
     failed = np.repeat([0.0, 1.0], [len(detected), len(missed)])

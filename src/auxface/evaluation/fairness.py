@@ -1,13 +1,13 @@
-"""Gaps between the levels of a group, under fairlearn's names and those of deepfake benchmarks.
+"""Gaps between the levels of a group, with the names used by fairlearn and by deepfake benchmarks.
 
 ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest over
-the largest, ``worst_group_<metric>`` the worst value, for every metric whose record says ``compared``. Levels with
-fewer than :data:`MINIMUM_IN_GAP` clusters are excluded. Differences and ratios name their ``worst`` and ``best`` level.
-A difference also has ``by_chance``: the difference that is exceeded with probability 1/20 under equal performance, that
-is, if all levels had the same true value (their resamples, widened to the interval of each level and centered). The
-largest difference of several noisy values is biased upwards. The lower end of its interval is therefore the difference
-minus ``by_chance``, which is valid for all levels at once (Tukey, 1953): it excludes 0 exactly if the gap is larger
-than expected under equal performance.
+the largest, ``worst_group_<metric>`` the worst value, for every metric whose record sets ``compared``. Levels with
+fewer than :data:`MINIMUM_IN_GAP` clusters are excluded. Differences and ratios name their ``worst`` and ``best``
+levels. A difference also has ``by_chance``: the difference that is exceeded with probability 1/20 under equal
+performance, that is, if all levels had the same true value (their resamples, widened to the interval of each level and
+centered). The largest difference of several noisy values is biased upwards. The lower end of its interval is therefore
+the difference minus ``by_chance``, which is valid for all levels at once (Tukey, 1953): it excludes 0 exactly if the
+gap is larger than expected under equal performance.
 
 Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
 rate; Hardt et al., 2016) and ``equalized_odds`` (the larger of the true and the false positive rate's); the same for
@@ -43,10 +43,10 @@ from auxface.evaluation.measure import LevelDraws
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.metric import Metric
 
-# A level needs this many clusters (of every class that a metric compares) to take part in gaps.
+# A level needs this many clusters (of every class that a metric compares) to be included in gaps.
 MINIMUM_IN_GAP = 10
 _NORMAL = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
-# fairlearn's name to the rates whose largest difference (smallest ratio) it is.
+# The rates behind each of fairlearn's measures, which is their largest difference (or smallest ratio).
 _FAIRLEARN = {
     "demographic_parity": ("selection_rate",),
     "equal_opportunity": ("true_positive_rate",),
@@ -56,11 +56,11 @@ _FAIRLEARN = {
 
 
 def gaps(levels: Mapping[str, LevelDraws], overall: LevelDraws) -> dict[str, Draws]:
-    """Return all gaps between the levels of a group; the module's docstring defines them.
+    """Return all gaps between the levels of a group, as defined in the module docstring.
 
     Args:
-        levels: level to metric to draws.
-        overall: metric to draws of all samples.
+        levels: draws of each metric, by level and metric name.
+        overall: draws over all samples, by metric name.
     """
     stated = {name: metrics for name, metrics in levels.items() if name != NOT_STATED}
     found: dict[str, Draws] = {}
@@ -79,13 +79,13 @@ def gaps(levels: Mapping[str, LevelDraws], overall: LevelDraws) -> dict[str, Dra
 
 
 def metric_gaps(metric: Metric, levels: Mapping[str, LevelDraws]) -> dict[str, Draws]:
-    """Return the difference, the ratio and the worst value of one metric over levels, by name."""
+    """Return the difference, ratio and worst value of one metric over the levels, by name."""
     found = _difference_and_ratio(metric.name, [metric], levels)
     return found | {f"worst_group_{metric.name}": _worst(metric, levels)}
 
 
 def _difference_and_ratio(name: str, metrics: Sequence[Metric], levels: Mapping[str, LevelDraws]) -> dict[str, Draws]:
-    """Return the widest difference and the smallest ratio over the metrics; no ratio of a metric below 0."""
+    """Return the largest difference and the smallest ratio over the metrics; no ratio if a metric can be negative."""
     stacks = [_stack(metric.name, levels) for metric in metrics]
     n, clusters = _counts(metrics[0].name, levels)
     missing = next((stack for stack in stacks if isinstance(stack, str)), None)
@@ -131,7 +131,7 @@ def _difference_and_ratio(name: str, metrics: Sequence[Metric], levels: Mapping[
 def _precision(
     metrics: Sequence[Metric], tables: Sequence[tuple[np.ndarray, list[str]]], levels: Mapping[str, LevelDraws]
 ) -> dict[str, Precision]:
-    """Return the precision of each level in the metric that is known least precisely."""
+    """Return the precision of each level, for the metric with the largest standard error."""
     errors = [np.nanstd(values[:, 1:], axis=1) for values, _ in tables]
     least = int(np.argmax([error.max() for error in errors]))
     draws = {name: levels[name][metrics[least].name] for name in tables[least][1]}
@@ -147,9 +147,9 @@ def _extremes(metric: Metric, values: np.ndarray, names: list[str]) -> dict[str,
 
 
 def _spread_of_noise(tables: list[np.ndarray]) -> np.ndarray:
-    """Return the widest difference of the centered levels [levels, 1+R] over all tables, on every resample [R]."""
+    """Return the largest difference between centered levels [levels, 1+R] over all tables, on every resample [R]."""
     centered = [values[:, 1:] - values[:, :1] for values in tables]
-    # A level that a resample lacks has no part in it; a resample without any level is excluded.
+    # A level without a value on a resample is ignored there. A resample without any level is excluded.
     with np.errstate(invalid="ignore"):
         return np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centered], axis=0)
 
@@ -160,13 +160,14 @@ def _once_in_twenty(noise: np.ndarray) -> float | None:
 
 
 def factor_for_all(found: Sequence[Draws]) -> float:
-    """Return the factor by which ``by_chance`` grows for many gaps at once.
+    """Return the factor by which ``by_chance`` increases if many gaps are tested at once.
 
     Among many gaps, some exceed ``by_chance`` under equal performance. With this factor, at least one gap exceeds its
     bound in 1 of 20 tables (max-T: Westfall and Young, 1993). The factor is smaller for correlated gaps.
 
     Args:
-        found: differences, such as those of every group, task and model in one metric; some may have no value.
+        found: draws of the differences, such as those of every group, task and model in one metric; some may have no
+            value.
     """
     largest = [one.noise / reach for one in found if one.noise is not None and (reach := _once_in_twenty(one.noise))]
     if not largest:
@@ -197,7 +198,7 @@ def _summed_distance(metric: str, levels: Mapping[str, LevelDraws], overall: Lev
 
 
 def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, list[str]] | str:
-    """Return the widened draws [levels, 1+R] and names of the levels in gaps, or the reason if there are too few."""
+    """Return widened draws [levels, 1+R] and names of the levels in gaps, or the reason if there are too few levels."""
     measured = {name: metrics[metric] for name, metrics in levels.items() if in_gaps(metrics[metric])}
     if len(measured) < 2:
         return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters or more; a gap needs two"
@@ -205,12 +206,12 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
 
 
 def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], reference: str | None) -> dict[str, Draws]:
-    """Return the metric minus that at the reference level, for every other level that is included in gaps.
+    """Return the metric minus its value at the reference level, for every other level that is included in gaps.
 
     Args:
-        metric: its name.
-        levels: level to metric to draws.
-        reference: a level; None: the one with the most samples.
+        metric: name of the metric.
+        levels: draws of each metric, by level and metric name.
+        reference: reference level; by default the level with the most samples.
     """
     usable = {
         name: metrics[metric]
@@ -235,7 +236,7 @@ def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], refe
 
 
 def in_gaps(draws: Draws) -> bool:
-    """Return whether a level has a value, an interval and at least :data:`MINIMUM_IN_GAP` independent units."""
+    """Return whether a level is included in gaps: it needs a value, an interval and :data:`MINIMUM_IN_GAP` units."""
     if draws.why is not None or np.isnan(draws.values[0]) or draws.why_no_interval() is not None:
         return False
     return draws.degrees() + 1 >= MINIMUM_IN_GAP
@@ -244,7 +245,7 @@ def in_gaps(draws: Draws) -> bool:
 def _widened(name: str, draws: Draws) -> np.ndarray:
     """Return the value and the resamples [1+R], scaled on both sides to the width of the interval.
 
-    The resamples of few clusters spread too little. If they do not spread at all, normal noise replaces them.
+    The spread of resamples of few clusters is too small. If it is zero, normal noise replaces the resamples.
     """
     value, noise = draws.values[0], draws.values[1:] - draws.values[0]
     known = noise[np.isfinite(noise)]
@@ -258,7 +259,7 @@ def _widened(name: str, draws: Draws) -> np.ndarray:
 
 
 def _counts(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[int, int]:
-    """Return the samples of all measured levels, and the clusters of the smallest, which limits the interval."""
+    """Return the number of samples of all measured levels, and the smallest cluster count, which limits precision."""
     measured = [metrics[metric] for metrics in levels.values() if in_gaps(metrics[metric])]
     return sum(draws.n for draws in measured), min((draws.clusters for draws in measured), default=0)
 

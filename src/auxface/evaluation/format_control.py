@@ -1,8 +1,8 @@
-"""How much of a figure can be had without the face: a probe on file properties, and scores of images in one format.
+"""Controls for file format: a probe that uses only file properties, and a comparison with images in one format.
 
-A label that depends on how files were made, for example real images in JPEG and generated ones in PNG, can be predicted
-without any face. :func:`probe_files` fits a logistic regression on file properties alone.
-:func:`compare_formats` compares the scores of the images as they are with those of the same images in one format.
+If a label depends on how files were made, for example if real images are JPEG and generated ones PNG, it can be
+predicted without the face. :func:`probe_files` fits a logistic regression on file properties alone.
+:func:`compare_formats` compares the scores of the original images with those of the same images in a common format.
 
 >>> generator = np.random.default_rng(0)
 >>> fake = pd.Series(generator.integers(0, 2, 200))
@@ -26,20 +26,20 @@ from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import Predictions, ScoredTask, text_of
 
-# A category of a property with fewer training rows than this has no coefficient of its own.
+# A category with fewer training rows than this gets no coefficient of its own.
 _FEWEST_ROWS = 10
 
 
 @dataclass(frozen=True)
 class FileProbe:
-    """A logistic regression on file properties, fitted on training files and measured on the table.
+    """A logistic regression on file properties, fitted to training files and evaluated on the table.
 
     Attributes:
-        metric: ``auc``; ``balanced_accuracy`` for more than two classes.
-        value: of the probe.
-        model: of the model, on all its samples.
-        chance: the value of a constant prediction.
-        properties: the properties.
+        metric: name of the metric: ``auc``, or ``balanced_accuracy`` for more than two classes.
+        value: metric of the probe.
+        model: metric of the model, on all its samples.
+        chance: metric of a constant prediction.
+        properties: names of the file properties that the probe uses.
     """
 
     metric: str
@@ -50,12 +50,12 @@ class FileProbe:
 
     @property
     def predicts(self) -> bool:
-        """Whether the probe is better than chance: its whole interval lies above."""
+        """Whether the probe is better than chance, that is, its whole interval lies above ``chance``."""
         return self.value.low is not None and self.value.low > self.chance
 
     @property
     def explains_half(self) -> bool:
-        """Whether the probe reaches at least half of what the model exceeds chance by."""
+        """Whether the probe exceeds chance by at least half as much as the model does."""
         if not self.predicts or self.value.value is None or self.model.value is None:
             return False
         return self.value.value - self.chance >= 0.5 * (self.model.value - self.chance)
@@ -84,15 +84,16 @@ def probe_files(
 
     Args:
         task: the task.
-        table: the model's predictions.
-        train: properties of training files, a row each; numbers are used as they are and as logarithms.
-        labels: true label of each training file, as in the table.
-        test: properties of the file of each row of ``table``.
-        resamples: bootstrap resamples.
-        seed: seed of the resamples.
+        table: predictions of the model.
+        train: properties of the training files, one row per file; each number is used both as it is and as its
+            logarithm.
+        labels: true label of each training file, encoded as in ``table``.
+        test: file properties of each row of ``table``.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
 
     Returns:
-        None for other kinds of tasks, or if the training labels or all properties are constant.
+        The probe; None for other kinds of tasks, or if the training labels or all properties are constant.
     """
     names = task.classes
     if task.kind not in ("binary", "class") or f"true.{task.name}" not in table.frame.columns:
@@ -124,7 +125,7 @@ def _columns(task: ScoredTask) -> list[int]:
 
 
 def _inputs(train: pd.DataFrame, test: pd.DataFrame) -> tuple[tuple[np.ndarray, np.ndarray], list[str]]:
-    """Return the inputs of the regression for both tables, and the names of the properties that vary."""
+    """Return the regression inputs of both tables, and the names of the properties that are not constant."""
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     used = []
     for name in train.columns:
@@ -149,7 +150,7 @@ def _inputs(train: pd.DataFrame, test: pd.DataFrame) -> tuple[tuple[np.ndarray, 
 
 
 def _fitted_scores(inputs: tuple[np.ndarray, np.ndarray], target: np.ndarray, classes: int) -> np.ndarray:
-    """Fit the regression, and return probabilities [rows, classes] of the second inputs."""
+    """Fit the regression to the first inputs; return class probabilities [rows, classes] for the second inputs."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -169,14 +170,14 @@ def _draws(table: Predictions, task: ScoredTask, metric: str, resamples: int, se
 
 @dataclass(frozen=True)
 class FormatComparison:
-    """The AUC on images as they are, and on the same images encoded in one format.
+    """The AUC on the original images, and on the same images encoded in a common format.
 
     Attributes:
-        format: the format, as text.
-        before: AUC on the images as they are.
-        after: AUC on the images in one format.
+        format: description of the common format.
+        before: AUC on the original images.
+        after: AUC on the images in the common format.
         difference: ``after`` minus ``before``, on the same samples.
-        p: two-sided p-value for no difference.
+        p: two-sided p-value for a difference of 0.
     """
 
     format: str
@@ -187,7 +188,7 @@ class FormatComparison:
 
     @property
     def lost(self) -> float | None:
-        """The fraction of what the AUC exceeds 0.5 by that is lost; None if it does not exceed 0.5."""
+        """The fraction of the AUC's excess over 0.5 that is lost; None if the AUC does not exceed 0.5."""
         if self.before.value is None or self.after.value is None or self.before.value <= 0.5:
             return None
         return (self.before.value - self.after.value) / (self.before.value - 0.5)
@@ -203,18 +204,18 @@ class FormatComparison:
 def compare_formats(
     task: ScoredTask, before: Predictions, after: Predictions, text: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> FormatComparison | None:
-    """Return how the AUC of a task with two classes changes if all images are encoded in one format.
+    """Return the change in the AUC of a task with two classes if all images are encoded in a common format.
 
     Args:
         task: the task.
-        before: predictions on the images as they are.
-        after: predictions on the images in one format; its rows are those of ``before``.
-        text: the format.
-        resamples: bootstrap resamples.
-        seed: seed of the resamples.
+        before: predictions on the original images.
+        after: predictions on the images in the common format, with the same rows as ``before``.
+        text: description of the common format.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
 
     Returns:
-        None if the task has other than two classes, or the AUC cannot be measured.
+        The comparison; None if the task does not have exactly two classes or the AUC cannot be measured.
     """
     if len(task.classes) != 2 or task.kind not in ("binary", "class"):
         return None

@@ -1,10 +1,10 @@
 """Power of a gap: the smallest gap that a table can detect, and the number of clusters needed for a given gap.
 
 A gap between K levels is significant if it is larger than the gap expected under equal performance. The power is the
-probability of a significant gap if the least precise level differs by ``gap`` from the others, which are equal (Cohen,
-1988). The value of each level is assumed to be normal and independent of the others, with a standard error from its
-interval, so the power follows from the distribution of the range of K normal values. For two levels with standard
-errors a and b, the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
+probability of finding a significant gap if the least precise level differs by ``gap`` from all others and the others
+are equal (Cohen, 1988). The value of each level is assumed to be normal and independent of the others, with a standard
+error from its interval, so the power follows from the distribution of the range of K normal values. For two levels with
+standard errors a and b, the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
 
 >>> round(smallest_gap([0.03, 0.04]), 4)
 0.1401
@@ -24,13 +24,13 @@ from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import TableError
 
 POWER = 0.8
-"""Default probability with which an existing gap is called significant."""
+"""Default power: the probability that an existing gap is found significant."""
 SMALLEST_GAP = 0.0001
-"""Smallest gap that can be planned for."""
+"""Smallest gap for which an audit can be planned."""
 TARGET_GAP = 0.05
-"""Default gap for which the number of further clusters is given."""
+"""Default gap for which the number of additional clusters is given."""
 _FAR = 8.0
-# Levels that are more precise than the least precise one by more than this are treated as if by this factor.
+# A level's standard error is taken to be at least the largest standard error divided by this factor.
 _MOST_PRECISE = 50
 
 
@@ -38,9 +38,9 @@ def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
     """Return the probability that the largest difference of the levels exceeds ``limit``.
 
     Args:
-        gap: difference between the least precise level and all others.
+        gap: true difference between the least precise level and all others.
         errors: standard error of each level.
-        limit: gap above which a gap is significant.
+        limit: significance limit, above which a gap is significant.
     """
     scale = np.maximum(errors, max(errors) / _MOST_PRECISE)
     mean = np.zeros(len(scale))
@@ -51,13 +51,13 @@ def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
     below, above = (at - mean[:, None]) / scale[:, None], (at + limit - mean[:, None]) / scale[:, None]
     within = np.maximum(ndtr(above) - ndtr(below), 1e-300)
     density = np.exp(-0.5 * below**2) / (np.sqrt(2 * np.pi) * scale[:, None])
-    # The smallest value is that of one level at this place; the others lie at most ``limit`` above it.
+    # One level has the smallest value, at this grid point; the others lie at most ``limit`` above it.
     smallest_here = (density / within).sum(axis=0) * np.exp(np.log(within).sum(axis=0))
     return float(1 - np.trapezoid(smallest_here, at))
 
 
 def expected_gap(errors: Sequence[float]) -> float:
-    """Return the gap that levels of equal performance exceed with probability 1/20; audits resample instead."""
+    """Return the gap that levels of equal performance exceed with probability 1/20; audits use resampling instead."""
     found = root_scalar(
         lambda limit: gap_power(0, errors, limit) - (1 - CONFIDENCE), bracket=(0, 3 * _FAR * max(errors)), xtol=1e-9
     )
@@ -68,9 +68,9 @@ def smallest_gap(errors: Sequence[float], limit: float | None = None, power: flo
     """Return the smallest gap that is significant with a probability of ``power``.
 
     Args:
-        errors: standard error of each level; one or more must be above 0.
-        limit: gap above which a gap is significant; None: :func:`expected_gap`.
-        power: the probability, between 0.05 and 1.
+        errors: standard error of each level; at least one must be above 0.
+        limit: significance limit, above which a gap is significant; by default the result of :func:`expected_gap`.
+        power: probability that the gap is significant, between 0.05 and 1.
     """
     limit = expected_gap(errors) if limit is None else limit
     if gap_power(0, errors, limit) >= power:
@@ -83,15 +83,17 @@ def smallest_gap(errors: Sequence[float], limit: float | None = None, power: flo
 def more_clusters(
     levels: Mapping[str, Precision], gap: float = TARGET_GAP, *, factor: float = 1.0, power: float = POWER
 ) -> dict[str, int]:
-    """Return the number of further clusters that each level needs so that ``gap`` is significant with ``power``.
+    """Return the number of additional clusters that each level needs to detect ``gap`` with the given power.
 
-    All levels then have the same standard error. New clusters are assumed to be like the present ones.
+    With these clusters, all levels have the same standard error. New clusters are assumed to resemble the existing
+    ones.
 
     Args:
-        levels: level to its precision.
-        gap: the gap to detect.
-        factor: factor of the significance limit if many gaps are corrected for: ``by_chance_of_all / by_chance``.
-        power: the probability of a significant gap.
+        levels: precision of each level.
+        gap: gap to detect.
+        factor: factor by which the correction for many gaps raises the significance limit, ``by_chance_of_all /
+            by_chance``.
+        power: probability that a gap of this size is significant.
     """
     error = gap / _gap_per_error(len(levels), factor, power)
     found = {}
@@ -102,13 +104,13 @@ def more_clusters(
 
 
 def add_power(found: dict[str, Estimate], measured: Mapping[str, Draws], decision: str, factor: float) -> None:
-    """Add ``smallest_shown`` to every difference, and the clusters needed for a gap of 5 points to ``decision``.
+    """Add ``smallest_shown`` to every difference, and to ``decision`` the clusters needed to detect a gap of 5 points.
 
     Args:
-        found: the gaps of a group, which are changed.
-        measured: their draws.
-        decision: the gap in the decision metric.
-        factor: factor of the significance limit of this gap, which corrects for many gaps.
+        found: gaps of a group, modified in place.
+        measured: draws of these gaps.
+        decision: name of the gap in the decision metric.
+        factor: factor by which the correction for many gaps raises the significance limit of this gap.
     """
     for name, gap in found.items():
         levels, chance = measured[name].levels, (gap.more or {}).get("by_chance")
@@ -137,20 +139,20 @@ def clusters_per_level(
 ) -> int:
     """Return the number of clusters (videos, people or single faces) that each level of a new data set needs.
 
-    The variance of a rate p over m samples of one cluster is p(1 - p)(1 + (m - 1)r)/m, with the correlation r of two
-    samples of a cluster (Kish, 1965).
+    The variance of a rate p over m samples of one cluster is p(1 - p)(1 + (m - 1)r)/m, where r is the correlation
+    between two samples of a cluster (Kish, 1965).
 
     Args:
-        value: expected rate, such as the accuracy. The number is the same for a balanced accuracy with as many
+        value: expected rate, such as the accuracy. The result also applies to balanced accuracy if there are as many
             positives as negatives.
         levels: number of levels of the group.
-        gap: the gap to detect.
-        samples_per_cluster: samples of each cluster, such as the frames of a video.
-        correlation: correlation of the correctness of two samples of a cluster, from 0 to 1.
-        power: the probability of a significant gap.
+        gap: gap to detect.
+        samples_per_cluster: number of samples in each cluster, such as the frames of a video.
+        correlation: correlation between the correctness of two samples of a cluster, from 0 to 1.
+        power: probability that a gap of this size is significant.
 
     Raises:
-        TableError: a number outside its range.
+        TableError: an argument is out of range.
 
     >>> clusters_per_level(0.9)
     568
@@ -179,19 +181,19 @@ def check_power(power: float) -> None:
 
 
 def _gap_per_error(levels: int, factor: float, power: float) -> float:
-    """Return the smallest gap of levels with a standard error of 1."""
+    """Return the smallest detectable gap between levels with a standard error of 1."""
     equal = [1.0] * levels
     return smallest_gap(equal, factor * expected_gap(equal), power)
 
 
 def _inflation(units: float) -> float:
-    """Return the factor of the variance by which Student's quantile widens an interval."""
+    """Return the factor by which using Student's quantile inflates the variance behind an interval."""
     student, normal = (rule.ppf(1 - (1 - CONFIDENCE) / 2) for rule in (stats.t(max(units - 1, 1)), stats.norm()))
     return float((student / normal) ** 2)
 
 
 def _units_for(variance: float, error: float) -> float:
-    """Return the number of units, each of this variance, whose mean has the given error after Student's widening."""
+    """Return the number of units of this variance whose mean has the given standard error after Student's widening."""
     units = max(2.0, variance / error**2)
     for _ in range(50):
         units = max(2.0, variance / error**2 * _inflation(units))

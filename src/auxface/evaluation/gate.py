@@ -28,13 +28,13 @@ _EXAMPLE = '"tasks.forged.gaps.sex.balanced_accuracy_difference.low > 0.05"'
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition under which the gate fails: a comparison of a value of the report.
+    """A condition under which the gate fails: it compares a value of the report with a number.
 
     Attributes:
-        path: a value of ``report.json``, with a dot between keys.
-        sign: one of ``>``, ``>=``, ``<``, ``<=``, ``==``, ``!=``.
-        number: the number on the right, or what is added to the value of the older report.
-        against: whether the right side is the value of the older report at the same path, plus ``number``.
+        path: keys that lead to a value of ``report.json``, separated by dots.
+        sign: comparison operator, one of ``>``, ``>=``, ``<``, ``<=``, ``==``, ``!=``.
+        number: number on the right side, or the number added to the value of the older report.
+        against: whether the right side is the value at the same path in the older report, plus ``number``.
     """
 
     path: str
@@ -44,14 +44,14 @@ class Condition:
 
     @property
     def right(self) -> str:
-        """The right side as text."""
+        """The right side of the comparison as text."""
         if not self.against:
             return f"{self.number:g}"
         return "against" + (f" {'+' if self.number > 0 else '-'} {abs(self.number):g}" if self.number else "")
 
 
 def parse_condition(text: str) -> Condition:
-    """Return a condition such as ``tasks.forged.overall.auc.value < against - 0.01``.
+    """Parse a condition such as ``tasks.forged.overall.auc.value < against - 0.01``.
 
     Raises:
         InputError: the text does not have this form.
@@ -73,7 +73,7 @@ def parse_condition(text: str) -> Condition:
 
 
 def read_conditions(given: Sequence[str]) -> list[Condition]:
-    """Return the conditions of a command line: conditions themselves, or YAML files with a list under ``fail_if``.
+    """Parse command-line arguments: conditions, or YAML files that list conditions under ``fail_if``.
 
     Raises:
         InputError: a file cannot be read, or a condition does not have the required form.
@@ -98,7 +98,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """Return an older ``report.json``.
 
     Raises:
-        InputError: it cannot be read as a report.
+        InputError: the file cannot be read as a report.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -116,15 +116,15 @@ def read_report(path: Path) -> dict[str, Any]:
 def failed_conditions(
     report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Return a sentence for each condition under which the gate fails; a missing value fails, with its reason.
+    """Return a sentence for each condition that makes the gate fail; a missing value also fails, with its reason.
 
     Args:
-        report: the content of ``report.json``.
-        conditions: the conditions.
-        against: the content of an older ``report.json``; needed if a condition compares with it.
+        report: content of ``report.json``.
+        conditions: conditions to check.
+        against: content of an older ``report.json``; required if a condition refers to it.
 
     Raises:
-        InputError: a path that the report does not have, or that holds no number.
+        InputError: a path does not exist in the report, or its value is not a number.
     """
     sentences = []
     for one in conditions:
@@ -148,7 +148,7 @@ def failed_conditions(
 
 
 def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | None, str]:
-    """Return the number at a path and, if it is missing, the reason."""
+    """Return the number at a path (None if it is missing) and the reason why it is missing."""
     at: Any = report
     parent: Any = report
     rest = path
@@ -159,7 +159,7 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
             )
         if set(at) == {"why"}:
             return None, str(at["why"])
-        # Keys may hold dots, such as tpr_at_fpr_0.01: the longest one that fits is meant.
+        # Keys may contain dots, such as tpr_at_fpr_0.01, so the longest matching key is used.
         fits = [key for key in at if rest == key or rest.startswith(f"{key}.")]
         if not fits:
             key, known = rest.split(".")[0], list(map(str, at))

@@ -1,4 +1,4 @@
-"""Partitions of the rows of a table: by the levels of a group, or of two groups crossed.
+"""Partitions of the rows of a table by the levels of one group, or of two crossed groups.
 
 >>> import pandas as pd
 >>> by_column("age", pd.Series(["10-19", "2-9", None])).levels
@@ -26,9 +26,9 @@ class Partition:
     """The level of each row of a table.
 
     Attributes:
-        name: the group, "" for the whole table.
-        levels: level names in order; :data:`NOT_STATED`, for rows without a level, is the last.
-        code: level of each row, int64 [N].
+        name: name of the group; "" for the whole table.
+        levels: names of the levels in order; :data:`NOT_STATED`, the level of rows without a value, comes last.
+        code: index of the level of each row, int64 [N].
     """
 
     name: str
@@ -37,7 +37,7 @@ class Partition:
 
 
 def whole(predictions: Predictions) -> Partition:
-    """Return the partition with all rows in one level."""
+    """Return the partition with all rows in a single level."""
     return Partition("", ("",), np.zeros(len(predictions.frame), dtype=np.int64))
 
 
@@ -58,7 +58,7 @@ def by_column(name: str, column: pd.Series) -> Partition:
 
 
 def crossed(first: Partition, second: Partition) -> Partition:
-    """Return the partition with a level per combination of levels of two partitions that occurs."""
+    """Return the partition with one level per occurring combination of the levels of two partitions."""
     together = np.stack([first.code, second.code], axis=1)
     code = combine_codes([first.code, second.code])
     _, where = np.unique(code, return_index=True)
@@ -72,18 +72,18 @@ def crossed(first: Partition, second: Partition) -> Partition:
 
 
 def single_partitions(predictions: Predictions) -> list[Partition]:
-    """Return the partition of every group."""
+    """Return the partition by each group."""
     return [by_group(predictions, name) for name in predictions.groups()]
 
 
 def crossed_partitions(predictions: Predictions) -> list[Partition]:
-    """Return the crossed partition of every pair of groups with at most :data:`MOST_CROSSED` combinations."""
+    """Return the crossed partition for each pair of groups with at most :data:`MOST_CROSSED` combinations."""
     pairs = combinations([part for part in single_partitions(predictions) if len(part.levels) > 1], 2)
     return [crossed(a, b) for a, b in pairs if len(a.levels) * len(b.levels) <= MOST_CROSSED]
 
 
 def dirty_levels(frame: pd.DataFrame) -> list[str]:
-    """Return a note per group with levels that differ only in spaces or letter case."""
+    """Return a note for each group that has levels differing only in spaces or letter case."""
     notes = []
     for name, spellings in _spellings(frame).items():
         several = [found for found in spellings.values() if len(found) > 1]
@@ -97,9 +97,9 @@ def dirty_levels(frame: pd.DataFrame) -> list[str]:
 
 
 def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Merge levels that differ only in blanks or capital letters; return the table and a note per group.
+    """Merge levels that differ only in spaces or letter case; return the table and a note per changed group.
 
-    A merged level gets its most frequent spelling.
+    A merged level keeps its most frequent spelling.
     """
     frame, notes = frame.copy(deep=False), []
     for name, spellings in _spellings(frame).items():
@@ -144,16 +144,16 @@ def natural_order(text: str) -> tuple[tuple[int, float, str], ...]:
 def level_means(
     values: np.ndarray, level: np.ndarray, levels: int, cluster: np.ndarray, resampling: Resampling
 ) -> tuple[list[Estimate], Estimate | None]:
-    """Return the mean of ``values`` per level and, if there are two levels, the second minus the first.
+    """Return the mean of ``values`` per level and, for two levels, the second mean minus the first.
 
     The values are measurements of samples, such as reconstruction errors.
 
     Args:
-        values: float64 [N].
-        level: int64 [N] in 0..levels-1.
+        values: measured values, float64 [N].
+        level: index of the level of each value, int64 [N] in 0..levels-1.
         levels: number of levels.
         cluster: cluster of each value, int64 [N].
-        resampling: the resamples.
+        resampling: resamples of the clusters.
     """
     means = resampling.ratios(values, None, level=level, levels=levels, cluster=cluster)
     draws = [

@@ -15,7 +15,7 @@ from auxface.task import Kind
 
 VERSION = 1
 _KINDS = get_args(Kind)
-# A threshold may be the next number above 1, see choose_threshold.
+# A threshold may be the next floating-point number above 1; see choose_threshold.
 _MOST_THRESHOLD = 1.001
 
 
@@ -23,7 +23,7 @@ def parse_header(text: bytes, where: Path) -> dict[str, Any]:
     """Return the header as a dictionary.
 
     Raises:
-        TableError: not a JSON object, or of an unknown version.
+        TableError: the text is not a JSON object, or its version is unknown.
     """
     try:
         header = json.loads(text)
@@ -40,7 +40,7 @@ def parse_tasks(header: dict[str, Any], where: Path) -> tuple[ScoredTask, ...]:
     """Return the tasks of a header.
 
     Raises:
-        TableError: an entry that is not valid.
+        TableError: an entry is invalid.
     """
     entries = header["tasks"]
     if not isinstance(entries, dict):
@@ -49,10 +49,10 @@ def parse_tasks(header: dict[str, Any], where: Path) -> tuple[ScoredTask, ...]:
 
 
 def parse_origin(header: dict[str, Any], where: Path) -> tuple[dict[str, int], dict[str, Any]]:
-    """Return the number of excluded samples by reason, and the provenance.
+    """Return the numbers of excluded samples by reason, and the provenance.
 
     Raises:
-        TableError: an entry that is not valid.
+        TableError: an entry is invalid.
     """
     try:
         left_out = {str(reason): int(count) for reason, count in (header.get("left_out") or {}).items()}

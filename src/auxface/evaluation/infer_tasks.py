@@ -1,4 +1,4 @@
-"""Infer the tasks of a table without a header (kinds, classes, decisions) from names and values of its columns.
+"""Infer the tasks of a table without a header (kinds, classes, decisions) from its column names and values.
 
 >>> frame = pd.DataFrame({"true.a": ["y", "n"], "score.a": ["0,2", "0,9"]})
 >>> found = infer_tasks(frame, positive="y")
@@ -17,17 +17,17 @@ from auxface.evaluation.groups import natural_order
 from auxface.evaluation.predictions import ASSUMED, ScoredTask, TableError, text_of
 
 KINDS = ("class", "binary", "ordinal", "verification")
-# Rows of a class without a score are unlabeled up to this share of the table; above it the table is refused.
+# Rows whose class has no score count as unlabeled up to this fraction of the table; above it, the table is rejected.
 _MOST_UNKNOWN = 0.1
-# Decisions and truths that are whole numbers are classes up to this many values.
+# Integer decisions and labels are treated as classes if they have at most this many distinct values.
 _MOST_CLASSES = 20
 
 
 @dataclass
 class Inferred:
-    """A table with 0 and 1 as the truth of binary tasks, its tasks, and notes for the reader.
+    """A table in which binary labels are encoded as 0 and 1, its tasks, and notes for the reader.
 
-    ``moved``: whether similarities s in [-1, 1] were mapped to (1 + s) / 2.
+    ``moved`` states whether similarities s in [-1, 1] were mapped to (1 + s) / 2.
     """
 
     frame: pd.DataFrame
@@ -39,21 +39,22 @@ class Inferred:
 def infer_tasks(
     frame: pd.DataFrame, where: str = "predictions", *, kind: str | None = None, positive: str | None = None
 ) -> Inferred:
-    """Return the tasks that columns ``true.*``, ``score.*``, ``predicted.*`` describe; thresholds of 0.5 are assumed.
+    """Infer tasks from the columns ``true.*``, ``score.*`` and ``predicted.*``; thresholds are assumed to be 0.5.
 
     ``true.T`` with one ``score.T.P`` (or ``score.T``) is ``binary`` with positive class P. With several scores it is a
-    ``class`` task, or ``ordinal`` if most truths are numbers that are no class. ``true.T.A`` with ``score.T.A`` for
-    every A is ``multilabel``. ``true.T`` with ``predicted.T`` alone is decided by these predictions: ``ordinal`` if
-    they are numbers on a scale, else ``binary`` or ``class``.
+    ``class`` task, or ``ordinal`` if most labels are numbers that do not name a class. ``true.T.A`` with ``score.T.A``
+    for every A is ``multilabel``. If ``true.T`` comes only with ``predicted.T``, the predictions determine the kind:
+    ``ordinal`` if they are numbers on a scale, else ``binary`` or ``class``.
 
     Args:
-        frame: the table.
-        where: its name in messages.
-        kind: kind of the task, one of :data:`KINDS`, if the values are ambiguous.
-        positive: the value of the truth that counts as positive.
+        frame: table without a header.
+        where: name of the table in error messages.
+        kind: kind of the task, one of :data:`KINDS`; required if the values are ambiguous.
+        positive: value of the true label that denotes the positive class.
 
     Raises:
-        TableError: no truth, a truth without scores and predictions, or a positive value that is not known.
+        TableError: there are no true labels, or labels with neither scores nor predictions, or ``positive`` is not a
+            value of the labels.
     """
     truths = [str(name).removeprefix("true.") for name in frame.columns if str(name).startswith("true.")]
     scores = [str(name).removeprefix("score.") for name in frame.columns if str(name).startswith("score.")]
@@ -88,7 +89,7 @@ def infer_tasks(
 
 
 def _check_kind(task: ScoredTask, kind: str | None, scored: list[str], where: str) -> None:
-    """Refuse a kind that the columns of the table cannot have."""
+    """Reject a kind that does not match the columns of the table."""
     name = task.name
     if kind == "ordinal" and task.kind != "ordinal":
         raise TableError(
@@ -108,7 +109,7 @@ def _check_kind(task: ScoredTask, kind: str | None, scored: list[str], where: st
 
 
 def to_numbers(column: pd.Series) -> pd.Series | None:
-    """Return a column as numbers; None if it holds anything else.
+    """Convert a column to numbers; return None if it holds anything else.
 
     ``Decimal``, ``True``, ``"0.5"``, ``"0,5"`` and ``"50%"`` are numbers.
 
@@ -135,7 +136,7 @@ def to_numbers(column: pd.Series) -> pd.Series | None:
 
 
 def _percent_note(name: str, column: pd.Series) -> list[str]:
-    """Return a note if only some values of a column of numbers have a percent sign."""
+    """Return a note if only some values of a numeric column have a percent sign."""
     texts = column.dropna().map(lambda value: isinstance(value, str) and value.strip().endswith("%"))
     count = int(texts.sum())
     if not 0 < count < len(texts):
@@ -149,7 +150,7 @@ def _percent_note(name: str, column: pd.Series) -> list[str]:
 
 
 def _owner(score: str, truths: list[str]) -> str:
-    """Return the truth that a score belongs to: its longest prefix, because names may contain dots."""
+    """Return the task of a score: the one whose name is the longest prefix, because names may contain dots."""
     return max((truth for truth in truths if score.startswith(f"{truth}.")), key=len, default="")
 
 
@@ -190,7 +191,7 @@ class _Columns:
         return ScoredTask(self.name, "class", classes)
 
     def _is_scale(self, truth: pd.Series, predicted: pd.Series) -> bool:
-        """Return whether truth and prediction are numbers on a scale, such as ages, and not classes."""
+        """Return whether labels and predictions are numbers on a scale, such as ages, rather than classes."""
         if self.kind is not None:
             return self.kind == "ordinal"
         if not (pd.api.types.is_numeric_dtype(truth) and pd.api.types.is_numeric_dtype(predicted)):
@@ -203,7 +204,7 @@ class _Columns:
         return not (whole and len(values) <= _MOST_CLASSES and np.ptp(values) < 2 * len(values))
 
     def _binary(self, found: Inferred, truth: pd.Series, named: str | None) -> ScoredTask:
-        """Return a binary task; its truth, and its decisions, become 0 and 1 in the table."""
+        """Return a binary task; encode its true labels and decisions as 0 and 1 in the table."""
         positive = self._positive(truth, named)
         score, decisions = f"score.{self.name}", f"predicted.{self.name}"
         values = sorted({text_of(value) for value in truth.dropna().unique()} - {""}, key=natural_order)
@@ -291,14 +292,14 @@ class _Columns:
 
 
 def _equals(column: pd.Series, value: str) -> pd.Series:
-    """Return 1 where a column holds the value, 0 where it holds another one, and missing where it is empty."""
+    """Return 1 where a column equals the value, 0 where it has another value, and a missing value where it is empty."""
     known = column.notna() & (column.astype(object) != "")
     texts = column.astype(object).map(text_of, na_action="ignore")
     return (texts == value).astype(float).where(known)
 
 
 def _move_similarities(found: Inferred, score: str) -> None:
-    """Move similarities in [-1, 1] to [0, 1]."""
+    """Map similarities from [-1, 1] to [0, 1]."""
     values: Any = found.frame[score]
     low, high = float(values.min()), float(values.max())
     if low >= 0 or low < -1 or high > 1:

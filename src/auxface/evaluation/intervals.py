@@ -4,13 +4,11 @@ All metrics of all models share the resamples of :func:`draw_resamples`, so diff
 :class:`Draws` is a metric on the data and on every resample; its ``rule`` turns these numbers into an interval:
 
 =========================  ============================================================================================
-:func:`shrunk_wilson`      rates (Wilson, 1927; the variance of few clusters is shrunk towards that of equal frames)
-:func:`percentile`         other means (Efron, 1979; expanded for few clusters: Hesterberg, 2015)
-:func:`logit_student`      metrics of ranking (Pepe, 2003; Boyd et al., 2013)
-:func:`debiased_student`   the calibration error, which resampling inflates
-:func:`mirrored`           the worst of several levels
-:func:`gap_interval`       the largest difference of several levels (Tukey, 1953)
-:func:`ratio_interval`     the smallest ratio of several levels
+:func:`shrunk_wilson`      rates (Wilson, 1927; the variance of few clusters is shrunk towards that of equal samples)
+:func:`percentile`         other means (Efron, 1979; expanded for few clusters: Hesterberg, 2015) :func:`logit_student`
+ranking metrics (Pepe, 2003; Boyd et al., 2013) :func:`debiased_student`   the calibration error, which resampling
+inflates :func:`mirrored`           the worst value over several levels :func:`gap_interval`       the largest
+difference between several levels (Tukey, 1953) :func:`ratio_interval`     the smallest ratio between several levels
 =========================  ============================================================================================
 
 >>> draws = Draws(np.concatenate([[0.8], np.linspace(0.7, 0.9, 1000)]), n=500, clusters=100)
@@ -29,30 +27,31 @@ from scipy.special import expit, logit
 CONFIDENCE = 0.95
 RESAMPLES = 1000
 """Default number of bootstrap resamples."""
-# The share of resamples on which a metric must be defined before an interval is given.
+# An interval is given only if the metric is defined on at least this fraction of the resamples.
 MINIMUM_FINITE = 0.9
-# Resamples whose quantiles are closer than this are all equal, up to rounding.
+# If quantiles of the resamples are closer than this, all resamples are equal up to rounding.
 CONSTANT = 1e-9
-# The variance of few clusters is averaged with a cautious one, which has the weight of this many clusters.
+# The variance of few clusters is averaged with a conservative one, which has the weight of this many clusters.
 _PRIOR_UNITS = 2
-# Up to this many units; above, the weight decreases as 1 / units, since the variance is well estimated.
+# The weight is constant up to this many units; above, it decreases as 1 / units, since the variance is well estimated.
 _PRIOR_UP_TO = 10
 # With fewer units than this, percentile intervals are at least as wide as Student's.
 FEW_UNITS = 30
-# More clusters than this are assigned at random to this many bundles, and bundles are resampled. The standard error is
-# then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need 33 MB at most.
+# If there are more clusters than this, they are assigned at random to this many bundles, which are resampled. The
+# standard error is then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need
+# 33 MB at most.
 BUNDLES = 8192
-# Weights of up to so many bytes in double precision are kept: converting them takes as long as using them once.
+# Double-precision weights of up to this many bytes are cached: converting them takes as long as using them once.
 KEPT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """The number of times that each cluster occurs in each resample.
+    """The number of times each cluster occurs in each resample.
 
     Attributes:
-        bundle: int64 [K], the bundle of each cluster (its own number, while there are few clusters).
-        weights: float32 [B, 1+R]: how often each bundle is drawn; column 0 is the data themselves (all ones).
+        bundle: bundle of each cluster, int64 [K]; with few clusters, each cluster is its own bundle.
+        weights: number of times each bundle is drawn, float32 [B, 1+R]; column 0 is the original data (all ones).
     """
 
     bundle: np.ndarray
@@ -62,7 +61,7 @@ class Resampling:
     def sums(
         self, cell: np.ndarray, cluster: np.ndarray, cells: int, values: np.ndarray | None = None
     ) -> sparse.csr_matrix:
-        """Return sums of ``values`` (None: ones) [N] per cell and bundle, float64 [cells, B]; ``cell`` is int64 [N]."""
+        """Return sums of ``values`` [N] (default: ones) by cell, int64 [N], and bundle as float64 [cells, B]."""
         data = np.ones(len(cell)) if values is None else values
         return sparse.csr_matrix((data, (cell, self.bundle[cluster])), shape=(cells, self.weights.shape[0]))
 
@@ -75,7 +74,7 @@ class Resampling:
         levels: int,
         cluster: np.ndarray,
     ) -> np.ndarray:
-        """Return the ratio of two sums per level and resample, float64 [levels, 1+R]; default: per sample."""
+        """Return ratios of sums per level and resample, float64 [levels, 1+R]; by default, sums divided by counts."""
         above = self.sums(level, cluster, levels, numerator.astype(float))
         below = self.sums(level, cluster, levels, None if denominator is None else denominator.astype(float))
         parts = []
@@ -86,13 +85,13 @@ class Resampling:
         return np.concatenate(parts, axis=1)
 
     def chunks(self, cells: int, budget: int = 2_000_000) -> list[slice]:
-        """Return column ranges of :attr:`weights` such that ``cells`` numbers per column stay within ``budget``."""
-        # Powers of two: the same ranges for tables of similar size, so that :meth:`columns` has most of them already.
+        """Return column ranges of :attr:`weights` for which ``cells`` numbers per column do not exceed ``budget``."""
+        # With powers of two, tables of similar size use the same ranges, most of which :meth:`columns` has cached.
         step = 1 << (int(np.clip(budget // max(cells, 1), 1, 512)).bit_length() - 1)
         return [slice(start, start + step) for start in range(0, self.weights.shape[1], step)]
 
     def columns(self, part: slice) -> np.ndarray:
-        """Return a range of :attr:`weights` as contiguous float64 [B, r]; not to be written to."""
+        """Return a range of :attr:`weights` as a contiguous float64 array [B, r], which must not be modified."""
         key = part.start, part.stop
         found = self._kept.get(key)
         if found is None:
@@ -106,7 +105,7 @@ def draw_resamples(clusters: int, resamples: int, seed: int) -> Resampling:
     """Draw ``resamples`` samples of ``clusters`` clusters with replacement.
 
     Raises:
-        ValueError: no clusters, or fewer than 1 resample.
+        ValueError: ``clusters`` or ``resamples`` is less than 1.
     """
     if clusters < 1 or resamples < 1:
         raise ValueError("the bootstrap needs at least one cluster and one resample")
@@ -124,16 +123,16 @@ def draw_resamples(clusters: int, resamples: int, seed: int) -> Resampling:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95% interval and its count.
+    """An estimated number with its 95% interval and sample counts.
 
     Attributes:
-        value: None where it cannot be measured; ``why`` then gives the reason.
-        low: lower end of the interval; None where no interval can be given; ``why`` then gives the reason.
-        high: upper end.
+        value: estimated value; None if it cannot be measured, for the reason in ``why``.
+        low: lower end of the interval; None if no interval can be given, for the reason in ``why``.
+        high: upper end of the interval; None if no interval can be given.
         n: number of samples.
         clusters: number of clusters of these samples.
-        why: why there is no value or no interval.
-        more: further facts, such as the worst level of a gap.
+        why: reason why there is no value or no interval.
+        more: additional information, such as the worst level of a gap.
     """
 
     value: float | None
@@ -156,7 +155,7 @@ class Estimate:
 
 
 def rounded(number: float, digits: int = 4) -> float:
-    """Return a number with the significant digits of ``report.json``; the CSV files have all digits."""
+    """Round a number to the significant digits used in ``report.json``; the CSV files have all digits."""
     return float(f"{number:.{digits}g}")
 
 
@@ -166,9 +165,9 @@ IntervalRule = Callable[["Draws"], tuple[float, float]]
 def percentile(draws: "Draws") -> tuple[float, float]:
     """Return the expanded percentile interval.
 
-    Quantiles are widened for the number of independent units, as Hesterberg (2015, "What Teachers Should Know About the
-    Bootstrap") gives them. With few units it is at least Student's interval. If all resamples give the same value,
-    for example if there is no error at all, the result is Wilson's interval for that many units.
+    The quantiles are widened according to the number of independent units, as given by Hesterberg (2015, "What Teachers
+    Should Know About the Bootstrap"). With few units, the interval is at least as wide as Student's. If all resamples
+    give the same value, for example if there are no errors, the result is Wilson's interval for this number of units.
     """
     low, high = _quantiles(draws)
     if high - low < CONSTANT and draws.bounds == (0.0, 1.0):
@@ -189,9 +188,9 @@ def plain_percentile(draws: "Draws") -> tuple[float, float]:
 def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
     """Return Wilson's (1927) interval of a rate over clusters, with Student's quantile.
 
-    The number of samples in the formula is the one that gives the variance of the metric. The variance estimated from
-    few clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged, with
-    the weight of two clusters, with the variance that the rate would have if all samples of a cluster were equal. With
+    The formula uses the effective sample size implied by the variance of the metric. The variance estimated from few
+    clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged with the
+    variance that the rate would have if all samples of a cluster were equal, which has the weight of two clusters. With
     more than ten clusters this weight decreases.
     """
     value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
@@ -204,10 +203,11 @@ def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
 
 
 def logit_student(draws: "Draws") -> tuple[float, float]:
-    """Return Student's interval on the logit scale, with one degree of freedom fewer than there are units.
+    """Return Student's interval on the logit scale; the degrees of freedom are the number of units minus one.
 
-    This is for metrics whose noise is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). The variance is shrunk as in
-    :func:`shrunk_wilson`, whose interval is returned if the value, or more than a few resamples, are 0 or 1.
+    Use it for metrics whose sampling distribution is skewed near 0 and 1 (Pepe, 2003; Boyd et al., 2013). The variance
+    is shrunk as in :func:`shrunk_wilson`, whose interval is returned if the value, or more than a few resamples, are 0
+    or 1.
     """
     value, units = float(draws.values[0]), draws.degrees() + 1
     inside = draws.values[1:][(draws.values[1:] > 0) & (draws.values[1:] < 1)]
@@ -221,7 +221,7 @@ def logit_student(draws: "Draws") -> tuple[float, float]:
 
 
 def _shrunk(variance: float, prior: float, units: float) -> float:
-    """Return the mean of a variance estimated from ``units`` and a prior one."""
+    """Return the weighted mean of a variance estimated from ``units`` and a prior variance."""
     weight = _PRIOR_UNITS * min(1.0, _PRIOR_UP_TO / units)
     return ((units - 1) * variance + weight * prior) / (units - 1 + weight)
 
@@ -245,7 +245,7 @@ def debiased_student(draws: "Draws") -> tuple[float, float]:
 
 
 def mirrored(draws: "Draws") -> tuple[float, float]:
-    """Return the percentile interval reflected about the value, which removes the bias of a maximum or a distance.
+    """Reflect the percentile interval about the value, which removes the bias of a maximum or a distance.
 
     The interval always contains the value. The spread of the resamples must already be widened.
     """
@@ -255,25 +255,25 @@ def mirrored(draws: "Draws") -> tuple[float, float]:
 
 
 def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
-    """Return the interval of a largest difference, from ``reach`` below its value to the quantile.
+    """Return the interval of a largest difference, from ``reach`` below its value to the upper quantile.
 
     Args:
-        draws: the difference of the two extreme levels.
-        reach: the difference that all levels together exceed with probability 1/20 under equal performance; the
-            interval is therefore valid for all pairs of levels at once (Tukey, 1953). None: the quantile is used.
+        draws: draws of the difference between the two extreme levels.
+        reach: largest difference between levels that is exceeded with probability 1/20 under equal performance, which
+            makes the interval valid for all pairs of levels at once (Tukey, 1953). If None, the lower quantile is used.
     """
     low, high = plain_percentile(draws)
     return (low if reach is None else float(draws.values[0]) - reach), high
 
 
 def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
-    """Return the interval of a smallest ratio: from the quantile to ``reach`` above the value."""
+    """Return the interval of a smallest ratio, from the lower quantile to ``reach`` above its value."""
     low, high = plain_percentile(draws)
     return low, (high if reach is None else float(draws.values[0]) + reach)
 
 
 def wilson(share: float, n: float, *, quantile: float | None = None) -> tuple[float, float]:
-    """Return Wilson's (1927) score interval of a fraction observed in ``n`` units; default: the normal quantile."""
+    """Return Wilson's (1927) score interval of a fraction of ``n`` units, by default with the normal quantile."""
     z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2)) if quantile is None else quantile
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -285,9 +285,9 @@ class Precision:
     """The precision of one metric at one level of a group.
 
     Attributes:
-        error: standard error, such that the 95% interval is 3.92 of them wide.
+        error: standard error, defined so that the 95% interval is 3.92 standard errors wide.
         clusters: number of clusters.
-        units: number of clusters that limits the metric, such as those of the rarest class.
+        units: number of clusters that limits the precision of the metric, such as the clusters of the rarest class.
     """
 
     error: float
@@ -304,22 +304,22 @@ class Draws:
     """A metric on the data (``values[0]``) and on every resample (``values[1:]``), float64 [1+R].
 
     Attributes:
-        values: the numbers; NaN where a resample leaves the metric undefined.
+        values: value on the data, then on each resample; NaN where the metric is undefined.
         n: number of samples.
         clusters: number of clusters of these samples.
-        units: independent units that limit a metric in [0, 1], such as the clusters of the rarest class; None: the
-            clusters. One fewer is the number of degrees of freedom.
-        effective: independent units of the metric if all samples of a cluster were equal; None: ``units``. A mean over
-            two classes has more than the rarest class.
-        why: why the metric cannot be measured; None where it can.
-        no_interval: why the resamples give no valid interval; None where they do.
-        rule: turns the resamples into an interval.
-        unfolded: for :func:`debiased_student`: the same metric without absolute values, whose noise is therefore
+        units: number of independent units that limits a metric in [0, 1], such as the clusters of the rarest class;
+            None means ``clusters``. There is one degree of freedom fewer than units.
+        effective: number of independent units that the metric would have if all samples of a cluster were equal; None
+            means ``units``. A mean over two classes has more units than the rarest class alone.
+        why: reason why the metric cannot be measured; None if it can.
+        no_interval: reason why the resamples give no valid interval; None if they give one.
+        rule: function that computes the interval from the draws.
+        unfolded: for :func:`debiased_student`, the same metric without absolute values, so that its deviations are
             signed.
-        noise: for a gap: the gap of equal levels on every resample, float64 [R].
-        levels: for a gap: the precision of each level.
-        bounds: the possible range.
-        more: further facts for the estimate.
+        noise: for a gap, the gap between levels of equal performance on every resample, float64 [R].
+        levels: for a gap, the precision of each level.
+        bounds: lowest and highest possible value.
+        more: additional information for the estimate.
     """
 
     values: np.ndarray
@@ -337,11 +337,11 @@ class Draws:
     more: Mapping[str, object] | None = None
 
     def degrees(self) -> int:
-        """Return the degrees of freedom of the standard error."""
+        """Return the number of degrees of freedom of the standard error."""
         return max(1, (self.clusters if self.units is None else min(self.units, self.clusters)) - 1)
 
     def independent(self) -> float:
-        """Return the independent units of the metric if all samples of a cluster were equal."""
+        """Return the number of independent units that the metric would have if all samples of a cluster were equal."""
         return float(self.degrees() + 1 if self.effective is None else self.effective)
 
     def student(self) -> float:
@@ -366,7 +366,7 @@ class Draws:
         return Estimate(value, low, high, self.n, self.clusters, None, more)
 
     def why_no_interval(self) -> str | None:
-        """Return why the resamples give no valid interval; None where they do."""
+        """Return the reason why the resamples give no valid interval; None if they give one."""
         if self.clusters < 2:
             return "all samples are of one cluster: no interval"
         if self.units is not None and self.units < 2:
@@ -383,6 +383,7 @@ def _quantiles(draws: Draws) -> tuple[float, float]:
     finite = draws.values[1:][np.isfinite(draws.values[1:])]
     tail = (1 - CONFIDENCE) / 2
     wide = stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(1 - tail, units - 1))
-    # Weibull's positions: a further resample falls beyond each with exactly this probability, however few there are.
+    # With Weibull's plotting positions, a new resample lies beyond each quantile with exactly this probability, for any
+    # number of resamples.
     low, high = np.quantile(finite, [wide, 1 - wide], method="weibull")
     return float(low), float(high)

@@ -28,18 +28,18 @@ DEFAULT = Columns()
 
 
 def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Columns = DEFAULT) -> Predictions:
-    """Return a checked predictions table.
+    """Read a predictions table and validate it.
 
     Args:
         path: a Parquet file, whose schema metadata may hold a JSON header under the key ``auxface``; a CSV file with
             the same JSON in ``NAME.json`` beside it; any other table that
-            :func:`~auxface.evaluation.table_files.read_table` reads; or a data frame. Without a header the tasks are
+            :func:`~auxface.evaluation.table_files.read_table` reads; or a data frame. Without a header, the tasks are
             inferred from the columns and a threshold of 0.5 is assumed; ``threshold_rule`` is then ``"assumed"``.
-        columns: the meaning of the columns, for tables with other column names.
+        columns: roles of the columns, for tables with other column names.
 
     Raises:
-        TableError: the file is missing, is no table, would take too much memory, or holds a table that cannot be
-            measured; or its columns are ambiguous.
+        TableError: the file is missing, is not a table, or would take too much memory; its columns are ambiguous; or
+            the table cannot be measured.
     """
     predictions = _read(path, columns)
     present = [name for name in CONDITION if name in predictions.frame.columns]
@@ -55,14 +55,14 @@ def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Colum
 def read_conditions(
     path: str | os.PathLike[str] | pd.DataFrame, columns: Columns = DEFAULT
 ) -> dict[str, dict[Severity, Predictions]]:
-    """Return checked predictions on corrupted images: corruption to severity to table.
+    """Read predictions on corrupted images and validate them; return tables by corruption and severity.
 
     Args:
         path: a table as for :func:`read_predictions`, with the additional columns ``corruption`` and ``severity``.
-        columns: the meaning of the columns.
+        columns: roles of the columns.
 
     Raises:
-        TableError: as :func:`read_predictions`; a row without a corruption or severity.
+        TableError: a row has no corruption or severity, or :func:`read_predictions` rejects the table.
     """
     conditions = split_conditions(_read(path, columns), _name(path))
     for corruption, steps in conditions.items():
@@ -97,7 +97,7 @@ def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) ->
 
 
 def split_conditions(predictions: Predictions, where: str = "predictions") -> dict[str, dict[Severity, Predictions]]:
-    """Return a table per corruption and severity; severities that are whole numbers become int, others stay text.
+    """Return a table per corruption and severity; integer severities become int, others remain text.
 
     Args:
         predictions: a table with the columns :data:`CONDITION`.
@@ -130,7 +130,7 @@ def join_conditions(conditions: Mapping[str, Mapping[Severity, Predictions]]) ->
     """Return one table of predictions on corrupted images, the inverse of :func:`split_conditions`.
 
     Raises:
-        TableError: no table.
+        TableError: ``conditions`` contains no table.
     """
     parts = [
         table.frame.assign(corruption=corruption, severity=str(severity))
@@ -160,7 +160,7 @@ def put_file(path: Path, content: bytes | pa.Buffer) -> None:
 
 
 def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Predictions:
-    """Return a table under the names of auxface, with its tasks."""
+    """Return a table with auxface's column names, and with its tasks."""
     if isinstance(table, pd.DataFrame):
         where = "the table"
         frame = table.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)

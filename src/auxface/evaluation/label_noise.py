@@ -1,8 +1,8 @@
 """Sensitivity of a gap to wrong labels: how many wrong labels of the worst level would explain the whole gap.
 
-This is the smallest such number: it assumes that the model is correct wherever a label is wrong, and that the labels of
-the other levels are correct. Fewer wrong labels cannot explain the gap. For the accuracy it is the gap
-times the number of samples:
+The result is a lower bound: it assumes that the model is correct wherever a label is wrong, and that the labels of the
+other levels are correct. Fewer wrong labels cannot explain the gap. For accuracy, the number is the gap times the
+number of samples:
 
 >>> labels_for_equal_accuracy(right=80, samples=100, target=0.9)
 10
@@ -21,12 +21,12 @@ _ROUNDING = 1e-9
 
 
 def labels_for_equal_accuracy(*, right: int, samples: int, target: float) -> int:
-    """Return how many labels must be wrong for an accuracy of ``target``.
+    """Return the number of labels that must be wrong for the accuracy to be ``target`` after correction.
 
     Args:
-        right: number of samples whose label the model predicts.
-        samples: all samples of the level.
-        target: the accuracy to reach, at most 1.
+        right: number of samples whose label the model predicts correctly.
+        samples: number of all samples of the level.
+        target: accuracy to reach, at most 1.
     """
     return max(0, ceil(target * samples - _ROUNDING) - right)
 
@@ -34,10 +34,10 @@ def labels_for_equal_accuracy(*, right: int, samples: int, target: float) -> int
 def labels_for_equal_balanced_accuracy(
     *, true_positives: int, positives: int, true_negatives: int, negatives: int, target: float
 ) -> int | None:
-    """Return how many labels must be wrong for a balanced accuracy of ``target``; None if no number suffices.
+    """Return the number of wrong labels needed for a balanced accuracy of ``target``; None if no number suffices.
 
-    A wrong positive label turns a false negative into a true negative, and a wrong negative label a false positive into
-    a true positive. All mixtures of both are tried.
+    Correcting a wrong positive label turns a false negative into a true negative; correcting a wrong negative label
+    turns a false positive into a true positive. All combinations are tried.
     """
     missed, alarms = positives - true_positives, negatives - true_negatives
 
@@ -49,7 +49,7 @@ def labels_for_equal_balanced_accuracy(
             rates = (true_positives + to_positive) / total[0], (true_negatives + to_negative) / total[1]
         return bool((((rates[0] + rates[1]) / 2 >= target - _ROUNDING) & (total[0] > 0) & (total[1] > 0)).any())
 
-    # Every further wrong label raises one of the rates, so bisection applies.
+    # Each additional wrong label raises one of the rates, so bisection applies.
     count = bisect_left(range(missed + alarms + 1), True, key=reaches)
     return count if count <= missed + alarms else None
 
@@ -58,8 +58,8 @@ def add_label_noise(gaps: dict[str, Estimate], levels: Mapping[str, Mapping[str,
     """Add ``wrong_labels`` and ``wrong_labels_share`` of the worst level to the gaps in accuracy and balanced accuracy.
 
     Args:
-        gaps: the gaps of a group, which are changed.
-        levels: level to metric to estimate.
+        gaps: gaps of a group, modified in place.
+        levels: estimate of each metric, by level and metric name.
     """
     for metric in ("accuracy", "balanced_accuracy"):
         gap = gaps.get(f"{metric}_difference")

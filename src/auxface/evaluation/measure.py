@@ -29,7 +29,7 @@ from auxface.evaluation.predictions import (
     task_samples,
 )
 
-# A level of a group needs this many clusters (of every class that a metric compares) for a value.
+# A metric has a value at a level of a group only with this many clusters (of every class that it compares).
 MINIMUM_CLUSTERS = 3
 
 LevelDraws = dict[str, Draws]
@@ -51,19 +51,19 @@ def measure(
     resampling: Resampling,
     metrics: Iterable[Metric] | None = None,
 ) -> Measured:
-    """Measure a task per level of a partition.
+    """Measure a task at each level of a partition.
 
-    A metric of a level of a group needs :data:`MINIMUM_CLUSTERS` clusters of the samples that it is computed from, of
-    each class if it compares classes; else it has no value, and a reason. A level with one class has the metrics that
-    need one class only, such as the accuracy.
+    At a level of a group, a metric needs :data:`MINIMUM_CLUSTERS` clusters of the samples from which it is computed,
+    and of each class if it compares classes; otherwise it has a reason instead of a value. A level with one class has
+    only the metrics that need a single class, such as the accuracy.
 
     Args:
-        predictions: a checked table.
-        task: one of its tasks.
-        partition: the level of each row.
+        predictions: a validated table.
+        task: a task of the table.
+        partition: partition of the rows into levels.
         cluster: cluster of each row, int64 [rows].
-        resampling: the resamples.
-        metrics: names of the metrics; None: all. Ranking metrics take most of the time.
+        resampling: resamples of the clusters.
+        metrics: metrics to compute; by default all of them. Ranking metrics take most of the time.
     """
     chosen = list(METRICS.values() if metrics is None else metrics)
     if task.kind != "multilabel":
@@ -79,12 +79,13 @@ def measure(
 
 @dataclass(frozen=True)
 class _Level:
-    """The numbers of samples and clusters of one level by subset, and the reason if it is not measured.
+    """The numbers of samples and clusters of one level by subset, and the reason if the level is not measured.
 
-    ``equal_weight``: independent units of a mean over classes, which all have the same weight.
+    ``equal_weight`` is the number of independent units of a mean over classes of equal weight.
 
-    The subsets are "all"; if there are classes, "rarest class" (only clusters, of the class with the fewest); with two
-    classes also "positive", "negative" and "predicted positive". ``only_class`` is the class if only one occurs.
+    The subsets are "all"; for tasks with classes, "rarest class" (only its number of clusters, for the class with the
+    fewest); and for two classes, also "positive", "negative" and "predicted positive". If only one class occurs,
+    ``only_class`` names it.
     """
 
     sizes: Mapping[str, int]
@@ -228,7 +229,7 @@ def _too_few_clusters(metric: Metric, level: _Level) -> str | None:
 def _attribute_means(
     attributes: Mapping[str, dict[str, LevelDraws]], levels: tuple[str, ...], metrics: Sequence[Metric]
 ) -> dict[str, LevelDraws]:
-    """Return means over the attributes that can be measured in every level that has any, for comparable levels."""
+    """Return means over the attributes with a value at every measurable level, so that the levels are comparable."""
     found: dict[str, LevelDraws] = {}
     for level in levels:
         found[level] = {}
@@ -264,23 +265,23 @@ def _attribute_means(
 
 
 def _mean_units(attributes: Sequence[Draws]) -> int | None:
-    """Return the units of a mean over attributes, which all have the same weight: the harmonic mean of their units.
+    """Return the number of units of an equally weighted mean over attributes: the harmonic mean of their units.
 
-    The variance of a mean is at most the mean of the variances, whatever the dependence between the attributes.
+    The variance of a mean is at most the mean of the variances, whatever the dependence between attributes.
     """
     units = [one.units for one in attributes if one.units is not None]
     return int(len(units) / sum(1 / max(one, 1) for one in units)) if units else None
 
 
 def count_missing_as_errors(overall: Mapping[str, Estimate], missing: int) -> dict[str, Estimate]:
-    """Return the fractions of samples that would result from ``missing`` further samples that are all wrong.
+    """Return the metrics that would result if ``missing`` additional samples were all counted as errors.
 
-    Only metrics that are a fraction of all samples have such a value: a sample without a score has no rank, and its
-    class is usually unknown. The number of missing samples is treated as exact, so the interval shrinks with the value.
+    Only metrics that are a fraction of all samples are returned: a sample without a score has no rank, and its class is
+    usually unknown. The number of missing samples is treated as exact, so the interval shrinks with the value.
 
     Args:
-        overall: metric to estimate over the samples that have a score.
-        missing: number of samples that have none.
+        overall: estimate of each metric over the samples that have a score.
+        missing: number of samples without a score.
     """
     found = {}
     for metric, estimate in overall.items():

@@ -1,6 +1,6 @@
-"""Measure one task of a table: all rows, every group, and the notes on the result.
+"""Measure one task of a table, on all rows and by group, and write notes on the results.
 
-Example: see :func:`~auxface.evaluation.audit_tables`, which calls :func:`measure_task` for every task and model.
+See :func:`~auxface.evaluation.audit_tables`, which calls :func:`measure_task` for every task and model.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,9 +17,9 @@ from auxface.evaluation.metrics.classification import confusion
 from auxface.evaluation.predictions import Predictions, ScoredTask, attribute_samples, predicted_classes, task_samples
 from auxface.evaluation.results import TaskAudit, estimates
 
-# A confusion matrix of more classes than this is not kept.
+# Confusion matrices with more classes than this are not kept.
 MOST_CONFUSED = 200
-# Below this AUC, scores probably stand for the other class.
+# With an AUC below this, the scores probably refer to the other class.
 _INVERTED = 0.3
 
 
@@ -34,15 +34,16 @@ def measure_task(
     """Measure a task on all rows and by group.
 
     Args:
-        table: the predictions.
-        task: a task of the table.
-        cluster: the number of the cluster of each row.
-        draw: the resamples of clusters.
-        advance: called after the whole table and after every partition.
-        references: group to the level with which its other levels are compared.
+        table: predictions of one model.
+        task: task of the table to measure.
+        cluster: cluster number of each row.
+        draw: resamples of the clusters.
+        advance: callback, called after the whole table and after every partition.
+        references: reference level of each group, with which its other levels are compared.
 
     Returns:
-        The results of the task, and the draws of its metrics and of its gaps by group, for the comparisons of models.
+        The results of the task, and the draws of its metrics and of its gaps by group, which are used to compare
+        models.
     """
     on_all = measure(table, task, whole(table), cluster, draw)
     overall = on_all.levels[""]
@@ -69,7 +70,7 @@ def measure_task(
 
 
 def _add_counts(result: TaskAudit, table: Predictions, task: ScoredTask) -> None:
-    """Add the results that need no resamples: counts, the confusion matrix, the reliability diagram."""
+    """Add the results that need no resampling: counts, the confusion matrix and the reliability diagram."""
     if task.kind == "multilabel":
         parts = [attribute_samples(table, task, name) for name in task.classes]
         result.unscored = max((part.unscored for part in parts if part is not None), default=0)
@@ -95,12 +96,12 @@ def _add_group(
 
 
 def task_notes(name: str, tasks: Iterable[TaskAudit], rows: int) -> list[str]:
-    """Return the notes on tasks of which nothing was measured, and on those whose scores stand for the other class.
+    """Return notes on tasks without any metric, and on tasks whose scores probably refer to the other class.
 
     Args:
-        name: the name of the model.
-        tasks: the results of its tasks.
-        rows: the number of rows of its table.
+        name: name of the model.
+        tasks: results of the tasks of the model.
+        rows: number of rows in the table of the model.
     """
     tasks = list(tasks)
     notes = [_empty_note(name, found, rows) for found in tasks] + [_inverted_note(name, found) for found in tasks]

@@ -1,6 +1,6 @@
-"""Any metric by group, from plain arrays: a ``MetricFrame`` as in fairlearn, with intervals.
+"""Compute any metric by group from plain arrays, like fairlearn's ``MetricFrame``, with confidence intervals.
 
-Example: see :func:`metric_by_group`.
+See :func:`metric_by_group` for an example.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ class MetricByGroup:
     """A metric of all samples and of each level of a group.
 
     Attributes:
-        overall: estimate of all samples.
-        levels: level to estimate; a level with fewer than :data:`~auxface.evaluation.measure.MINIMUM_CLUSTERS` clusters
-            has no value, and a reason.
-        difference: largest minus smallest value over levels; ``more`` holds ``worst``, ``best`` and ``by_chance``.
-        ratio: smallest over largest value; None if the metric can be negative.
-        worst: the worst value.
+        overall: estimate over all samples.
+        levels: estimate at each level; a level with fewer than :data:`~auxface.evaluation.measure.MINIMUM_CLUSTERS`
+            clusters has a reason instead of a value.
+        difference: largest minus smallest value over the levels; ``more`` holds ``worst``, ``best`` and ``by_chance``.
+        ratio: smallest value divided by the largest; None if the metric can be negative.
+        worst: worst value over the levels.
     """
 
     overall: Estimate
@@ -36,7 +36,7 @@ class MetricByGroup:
     worst: Estimate
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with a row per level: ``value, low, high, n, clusters, why``."""
+        """Return a table with one row per level and the columns ``value, low, high, n, clusters, why``."""
         columns = ["value", "low", "high", "n", "clusters", "why"]
         rows = [[getattr(estimate, name) for name in columns] for estimate in self.levels.values()]
         return pd.DataFrame(rows, columns=columns, index=pd.Index(self.levels, name="level"))
@@ -54,23 +54,23 @@ def metric_by_group(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> MetricByGroup:
-    """Return any metric for each level of a group, with 95% intervals that respect clusters.
+    """Compute any metric at each level of a group, with 95% intervals that account for clusters.
 
     Args:
-        function: ``function(y_true, y) -> float``, such as those of scikit-learn. It is called once per level and
-            resample. A resample on which it raises ``ValueError`` or returns NaN counts as undefined.
-        y_true: truth, [N].
-        y: predictions or scores, whichever ``function`` takes, [N] or [N, C].
-        group: level of each sample, [N]; missing values form a separate level that is not included in gaps.
-        cluster: samples with equal values belong together, such as the frames of one video, [N]; None: samples are
-            independent.
-        higher_is_better: the direction of the metric.
-        bounds: the possible range; intervals are clipped to it.
+        function: metric ``function(y_true, y) -> float``, such as those of scikit-learn. It is called once per level
+            and resample. If it raises ``ValueError`` or returns NaN, the metric is undefined on that resample.
+        y_true: true labels or values, [N].
+        y: predictions or scores, as ``function`` expects them, [N] or [N, C].
+        group: level of each sample, [N]; samples with missing values form a separate level that is not included in
+            gaps.
+        cluster: cluster of each sample, [N], such as the video of a frame; None if the samples are independent.
+        higher_is_better: whether larger values of the metric are better.
+        bounds: lowest and highest possible value, to which intervals are clipped.
         resamples: number of bootstrap resamples.
-        seed: seed of the resamples.
+        seed: seed of the resampling.
 
     Raises:
-        ValueError: arrays of different length, or without samples.
+        ValueError: the arrays differ in length or are empty.
 
     >>> from sklearn.metrics import accuracy_score
     >>> y_true, y = np.array([0, 1] * 100), np.array([0, 1, 1, 1] * 50)

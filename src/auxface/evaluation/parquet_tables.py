@@ -1,7 +1,7 @@
-"""Read chosen columns of a Parquet file within bounds on memory, which are checked before the columns are read.
+"""Read selected columns of a Parquet file within memory limits, which are checked before the columns are read.
 
-A Parquet file of a few megabytes can hold gigabytes: equal values are stored once, and text is compressed. The bounds
-are on the size after decoding, in all and in proportion to the file.
+A Parquet file of a few megabytes can hold gigabytes: equal values are stored once, and text is compressed. The limits
+apply to the decoded size, both in total and relative to the size of the file.
 
 Example::
 
@@ -16,17 +16,17 @@ import pyarrow.parquet as pq
 
 from auxface.evaluation.predictions import TableError
 
-# A table that would take more memory is not read.
+# Tables that would take more memory than this are not read.
 MOST_BYTES = 8 * 2**30
-# Above half a gigabyte, a table may be so many times larger than its file.
+# A table larger than half a gigabyte may be at most this many times larger than its file.
 _FREE_BYTES, _MOST_EXPANSION = 2**29, 100
 
 
 def read_parquet(path: Path, names: list[str]) -> pa.Table:
-    """Return columns of a Parquet file; columns of text become dictionaries, so that repeated text is stored once.
+    """Return columns of a Parquet file; text columns are dictionary-encoded, so that repeated text is stored once.
 
     Raises:
-        TableError: a chosen column occurs twice, or the columns would take too much memory.
+        TableError: a selected column occurs twice, or the columns would take too much memory.
     """
     with pq.ParquetFile(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
@@ -37,10 +37,10 @@ def read_parquet(path: Path, names: list[str]) -> pa.Table:
 
 
 def decode_dictionaries(table: pa.Table, path: Path) -> pa.Table:
-    """Return a table in which each dictionary column has the values themselves.
+    """Return a table with every dictionary-encoded column decoded.
 
     Raises:
-        TableError: it would take too much memory.
+        TableError: the decoded table would take too much memory.
     """
     check_size(path, table.num_rows, 0, sum(map(_decoded_bytes, table.columns)), path.stat().st_size)
     for place, kind in enumerate(table.schema.types):
@@ -51,10 +51,10 @@ def decode_dictionaries(table: pa.Table, path: Path) -> pa.Table:
 
 
 def check_size(path: Path, rows: int, columns: int, size: int, on_disk: int | None = None) -> None:
-    """Check that a table of a number of rows and columns, or of so many bytes, may be read.
+    """Check that a table with this number of rows and columns, and of this size in bytes, may be read.
 
     Raises:
-        TableError: it is larger than :data:`MOST_BYTES`, or much larger than its file of ``on_disk`` bytes.
+        TableError: the table is larger than :data:`MOST_BYTES`, or much larger than its file of ``on_disk`` bytes.
     """
     needed = max(size, rows * columns * 8)
     limit = MOST_BYTES if on_disk is None else min(MOST_BYTES, max(_FREE_BYTES, _MOST_EXPANSION * on_disk))
@@ -69,10 +69,10 @@ def check_size(path: Path, rows: int, columns: int, size: int, on_disk: int | No
 
 
 def check_repeated(path: Path, names: list[str], chosen: list[str]) -> None:
-    """Check that each chosen column occurs once.
+    """Check that each selected column occurs only once.
 
     Raises:
-        TableError: a chosen column occurs twice.
+        TableError: a selected column occurs twice.
     """
     repeated = sorted({name for name in chosen if names.count(name) > 1})
     if repeated:
@@ -85,14 +85,14 @@ def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
         row_group = metadata.row_group(group)
         for place in range(row_group.num_columns):
             column = row_group.column(place)
-            # The path of a nested column begins with the column's name.
+            # The schema path of a nested column starts with the name of the column.
             name = column.path_in_schema
             total += column.total_uncompressed_size if name in used or name.partition(".")[0] in used else 0
     return total
 
 
 def _decoded_bytes(column: pa.ChunkedArray) -> int:
-    """Return the bytes of a column with each use of a dictionary's value counted."""
+    """Return the size of a column in bytes after decoding, that is, counting each use of a dictionary value."""
     total = 0
     for chunk in column.chunks:
         if isinstance(chunk, pa.DictionaryArray) and _is_text(chunk.dictionary.type):

@@ -1,4 +1,4 @@
-"""The predictions table: truth, scores and groups of each sample, and the arrays from which metrics are computed.
+"""The predictions table: true labels, scores and groups of each sample, and the arrays behind the metrics.
 
 >>> frame = pd.DataFrame({"true.forged": [0, 1], "score.forged.forged": [0.2, 0.9]})
 >>> table = Predictions(frame, (ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5}),))
@@ -21,24 +21,24 @@ ASSUMED = "assumed"
 
 
 class TableError(ValueError):
-    """A predictions table that cannot be measured; the message names the column or row and the remedy."""
+    """Raised for a predictions table that cannot be measured; the message names the column or row and the remedy."""
 
 
 @dataclass(frozen=True)
 class LevelThresholds:
-    """Thresholds by level of a group; they need the group of every sample at test time.
+    """A separate threshold for each level of a group; the level of every sample must be known at test time.
 
     Attributes:
-        group: the group, as in ``group.<name>``.
-        thresholds: class or attribute to level to threshold; samples of other levels, or without a level, are decided
-            by the threshold of the task.
+        group: name of the group, as in ``group.<name>``.
+        thresholds: thresholds by class or attribute, then by level. For samples at other levels, or without a level,
+            the threshold of the task is used.
     """
 
     group: str
     thresholds: Mapping[str, Mapping[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the thresholds as plain data, as headers, configurations and reports store them."""
+        """Return the thresholds as plain data, in the form stored in headers, configurations and reports."""
         return {"group": self.group, "thresholds": {name: dict(levels) for name, levels in self.thresholds.items()}}
 
 
@@ -47,16 +47,18 @@ class ScoredTask(Task):
     """A task with the thresholds that turn its scores into decisions.
 
     Attributes:
-        name: the task, as in ``true.<name>``.
-        kind: ``class`` (one of several), ``binary`` (classes = negative, positive), ``multilabel`` (each class is an
-            attribute, present or not) or ``ordinal`` (a number).
-        classes: class or attribute names in order.
-        thresholds: score from which a class counts as predicted; binary: ``{positive: t}``, multilabel: one per
-            attribute, otherwise empty.
-        threshold_rule: how the thresholds were chosen; ``"assumed"`` if none were given and 0.5 is used.
-        abstain: (low, high): the model does not answer where ``low <= score < high``. The score is that of the
-            positive class of a binary task, of the top class of a ``class`` task. None: it always answers.
-        level_thresholds: replace ``thresholds`` for the levels of a group; None: one threshold for all samples.
+        name: name of the task, as in ``true.<name>``.
+        kind: ``class`` (one of several classes), ``binary`` (``classes`` holds the negative and the positive class),
+            ``multilabel`` (each class is an attribute that is present or absent) or ``ordinal`` (a number).
+        classes: names of the classes or attributes, in order.
+        thresholds: lowest score at which a class counts as predicted: ``{positive: t}`` for a binary task, one per
+            attribute for a multi-label task, and empty for other kinds.
+        threshold_rule: rule by which the thresholds were chosen; ``"assumed"`` if none were given and 0.5 is used.
+        abstain: abstain band (low, high): the model gives no answer if ``low <= score < high``. For a binary task this
+            is the score of the positive class, for a ``class`` task that of the top class. None if the model always
+            answers.
+        level_thresholds: thresholds by level of a group, used in place of ``thresholds``; None if all samples share one
+            threshold.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class ScoredTask(Task):
     level_thresholds: LevelThresholds | None = None
 
     def threshold(self, name: str) -> float:
-        """Return the threshold of class ``name``, 0.5 if none is stored."""
+        """Return the threshold of class ``name``, or 0.5 if none is stored."""
         return float(self.thresholds.get(name, 0.5))
 
     def alone(self, attribute: str) -> "ScoredTask":
@@ -81,31 +83,32 @@ class ScoredTask(Task):
         )
 
     def true_columns(self) -> list[str]:
-        """Return the columns of the truth; those of a multi-label task have the order of :meth:`score_columns`."""
+        """Return the columns of true labels; those of a multi-label task are in the order of :meth:`score_columns`."""
         if self.kind == "multilabel":
             return [f"true.{self.name}.{name}" for name in self.classes]
         return [f"true.{self.name}"]
 
     def score_columns(self) -> list[str]:
-        """Return the columns of the scores, one per class (binary: only of the positive class)."""
+        """Return the score columns, one per class (for a binary task, only that of the positive class)."""
         names = self.classes[1:] if self.kind == "binary" else self.classes
         return [f"score.{self.name}.{name}" for name in names]
 
 
 @dataclass
 class Predictions:
-    """One model's scores for a set of samples.
+    """The scores of one model for a set of samples.
 
     Attributes:
-        frame: a row per sample: key columns :data:`KEY` and ``split`` where known, ``group.<name>``, ``true.<task>`` or
-            ``true.<task>.<attribute>``, ``score.<task>.<class>`` in [0, 1]. ``predicted.<task>`` holds predicted
-            classes used in place of scores and thresholds; scores are then optional. ``weight`` holds sample weights,
-            ``cluster`` the clusters that are resampled in place of videos and sources. ``property.<name>`` holds
-            properties of the samples, such as the brightness of an image, in which weak segments are searched.
-        tasks: the tasks that the columns belong to.
+        frame: table with one row per sample. Its columns are the key columns :data:`KEY` and ``split`` where known,
+            ``group.<name>``, ``true.<task>`` or ``true.<task>.<attribute>``, and ``score.<task>.<class>`` in [0, 1].
+            ``predicted.<task>`` holds predicted classes that are used in place of scores and thresholds; scores are
+            then optional. ``weight`` holds sample weights, and ``cluster`` the clusters that are resampled in place of
+            videos and sources. ``property.<name>`` holds properties of the samples to search for weak segments, such as
+            the brightness of an image.
+        tasks: tasks that the columns belong to.
         left_out: number of samples that have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
-        provenance: origin of the scores: model, manifest hash, seed, versions, machine.
-        notes: notes for the reader on the file from which the table was read.
+        provenance: origin of the scores, such as the model, manifest hash, seed, versions and machine.
+        notes: notes for the reader about the file from which the table was read.
     """
 
     frame: pd.DataFrame
@@ -122,7 +125,7 @@ class Predictions:
         """Return the task called ``name``.
 
         Raises:
-            TableError: there is none.
+            TableError: there is no such task.
         """
         for task in self.tasks:
             if task.name == name:
@@ -139,18 +142,19 @@ def text_of(value: object) -> str:
 
 @dataclass(frozen=True)
 class Samples:
-    """The rows of one task that have both a truth and a score.
+    """The samples of one task that have both a true label and a score.
 
     Attributes:
-        rows: int64 [N], their positions in the table.
-        true: class index, int64 [N]; for an ordinal task the number, float64 [N].
-        score: float64 [N, C] per class; binary: [N], of the positive class; ordinal: [N], the predicted number.
-        unlabeled: number of rows without a truth.
-        unscored: number of rows with a truth and no score.
-        threshold: float64 [N], the score from which each counts as positive; None unless the task is binary.
-        decided: int64 [N], the class of each in ``predicted.<task>``; None if scores and thresholds decide.
-        scored: whether the table has scores; else ``score`` is 1 for the decided class and 0 for others.
-        weight: float64 [N], sample weights; None if all are equal.
+        rows: position of each sample in the table, int64 [N].
+        true: true class index, int64 [N]; for an ordinal task, the true value, float64 [N].
+        score: score of each class, float64 [N, C]; for a binary task, that of the positive class, [N]; for an ordinal
+            task, the predicted value, [N].
+        unlabeled: number of rows without a true label.
+        unscored: number of rows with a true label but no score.
+        threshold: lowest score at which each sample counts as positive, float64 [N]; None unless the task is binary.
+        decided: class index of each sample in ``predicted.<task>``, int64 [N]; None if scores and thresholds decide.
+        scored: whether the table has scores; otherwise ``score`` is 1 for the decided class and 0 for all others.
+        weight: sample weights, float64 [N]; None if all are equal.
     """
 
     rows: np.ndarray
@@ -185,7 +189,7 @@ def task_samples(predictions: Predictions, task: ScoredTask) -> Samples:
 
 
 def attribute_samples(predictions: Predictions, task: ScoredTask, attribute: str) -> Samples | None:
-    """Return the samples of one attribute of a multi-label task; None if the table has no truth for it."""
+    """Return the samples of one attribute of a multi-label task; None if the table has no true labels for it."""
     truth = f"true.{task.name}.{attribute}"
     if truth not in predictions.frame.columns:
         return None
@@ -197,7 +201,7 @@ def attribute_samples(predictions: Predictions, task: ScoredTask, attribute: str
 
 
 def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
-    """Return which rows have a truth and all scores of a task (multi-label: for any attribute), bool [rows]."""
+    """Return which rows have a true label and all scores of a task (multi-label: for any attribute), bool [rows]."""
     kept = np.zeros(len(predictions.frame), dtype=bool)
     parts = [attribute_samples(predictions, task, name) for name in task.classes] if task.kind == "multilabel" else []
     for samples in parts or [task_samples(predictions, task)]:
@@ -207,7 +211,7 @@ def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
 
 
 def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
-    """Return the predicted class index, int64 [N]: the decision, else by threshold, else by the highest score."""
+    """Return predicted class indices, int64 [N], from decisions if given, else from thresholds or the top score."""
     if samples.decided is not None:
         return samples.decided
     if task.kind == "binary":
@@ -216,7 +220,7 @@ def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
 
 
 def _with_threshold(samples: Samples, task: ScoredTask, frame: pd.DataFrame) -> Samples:
-    """Return the samples of a binary task with the threshold of each: that of its level, else that of the task."""
+    """Add to the samples of a binary task the threshold of each: that of its level, or else that of the task."""
     positive, own = task.classes[1], task.level_thresholds
     threshold = np.full(len(samples.rows), task.threshold(positive))
     if own is not None and f"group.{own.group}" in frame.columns:
@@ -241,7 +245,7 @@ def _samples(
     decided: np.ndarray | None = None,
     classes: int = 0,
 ) -> Samples:
-    """Return the rows that have a truth and what a decision needs; without scores, decisions replace them."""
+    """Return the samples with a true label and a score or decision; without scores, they are derived from decisions."""
     is_scored = score is not None
     if score is None:
         assert decided is not None
@@ -294,10 +298,10 @@ def _ordinal_score(frame: pd.DataFrame, task: ScoredTask) -> np.ndarray:
 
 
 def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Return the rows of all parts in one table; the numbers of excluded samples are summed.
+    """Concatenate the rows of all parts into one table; sum the numbers of excluded samples.
 
     Raises:
-        TableError: no part, or parts whose tasks, classes or thresholds differ.
+        TableError: there are no parts, or their tasks, classes or thresholds differ.
     """
     if not parts:
         raise TableError("no table was given")
@@ -322,12 +326,12 @@ def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
 
 
 def cross_dataset(tables: Mapping[tuple[str, str], Predictions]) -> dict[str, Predictions]:
-    """Return one table per training set, as ``audit_tables`` takes them, from tables by (training set, test set).
+    """Merge tables by (training set, test set) into one table per training set, as ``audit_tables`` expects them.
 
     The column ``dataset`` is set to the name of the test set; its values are the columns of the matrix.
 
     Raises:
-        TableError: tables of one training set whose tasks, classes or thresholds differ.
+        TableError: the tables of a training set differ in their tasks, classes or thresholds.
     """
     rows: dict[str, list[Predictions]] = {}
     for (train, test), table in tables.items():

@@ -1,14 +1,15 @@
-"""Decisions at another prevalence: precision by Bayes' rule, expected cost, and the threshold of the lowest cost.
+"""Decisions at a different prevalence: precision by Bayes' rule, expected cost, and the threshold of lowest cost.
 
 The true and the false positive rate do not depend on the fraction of positives, but precision and cost do. Test sets
-often have as many positives as negatives, while in use one image in a thousand may be positive:
+often have as many positives as negatives, whereas in practice one image in a thousand may be positive:
 
 >>> round(precision_at(0.001, 0.9, 0.01), 3)
 0.083
 
-In the expected cost per sample, a false positive costs 1 and a miss costs ``miss_cost``. The threshold that minimizes
-it is a vertex of the convex hull of the ROC curve (Provost and Fawcett, 2001), so the hull holds all thresholds of
-interest. It is chosen on the validation table and measured on the test table.
+In the expected cost per sample, a false positive costs 1 and a false negative (miss) costs ``miss_cost``. The threshold
+that minimizes this cost is a vertex of the convex hull of the ROC curve (Provost and Fawcett, 2001), so only the
+vertices of the hull need to be considered. The threshold is chosen on the validation table and measured on the test
+table.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ Rate = TypeVar("Rate", float, np.ndarray)
 
 
 def precision_at(prevalence: float, true_positive_rate: Rate, false_positive_rate: Rate) -> Rate:
-    """Return the precision at a fraction of positives, by Bayes' rule."""
+    """Return the precision at the given fraction of positives, by Bayes' rule."""
     hits = prevalence * true_positive_rate
     return hits / (hits + (1 - prevalence) * false_positive_rate)
 
@@ -41,13 +42,13 @@ def expected_cost(prevalence: float, miss_cost: float, true_positive_rate: Rate,
 def measure_prevalence(
     audited: TaskAudit, overall: LevelDraws, table: Predictions, validation: Predictions | None
 ) -> None:
-    """Add precision and cost at :data:`PREVALENCES` to ``audited``, if it is a binary task without sample weights.
+    """Add precision and cost at :data:`PREVALENCES` to the results of a binary task without sample weights.
 
     Args:
-        audited: the results of the task, which are changed.
-        overall: the draws of its metrics.
-        table: the test table.
-        validation: the table on which thresholds are chosen; None: only the stored threshold is measured.
+        audited: results of the task, modified in place.
+        overall: draws of the metrics of the task.
+        table: test table.
+        validation: table on which thresholds are chosen; if None, only the stored threshold is measured.
     """
     task = audited.task
     if task.kind != "binary" or "weight" in table.frame.columns:
@@ -71,7 +72,7 @@ def measure_prevalence(
 
 
 def cheapest(curve: Sequence[CostPoint], prevalence: float, miss_cost: float) -> CostPoint:
-    """Return the point with the lowest expected cost on the validation table; of equal ones the highest threshold."""
+    """Return the point with the lowest expected cost on the validation table; ties go to the highest threshold."""
     return min(
         curve,
         key=lambda point: (
@@ -82,7 +83,7 @@ def cheapest(curve: Sequence[CostPoint], prevalence: float, miss_cost: float) ->
 
 
 def _cost_curve(table: Predictions, validation: Predictions, audited: TaskAudit) -> list[CostPoint]:
-    """Return the vertices of the convex hull of the ROC curve on the validation table, with their rates on both."""
+    """Return the vertices of the ROC convex hull on the validation table, with their rates on both tables."""
     samples, tested = task_samples(validation, audited.task), task_samples(table, audited.task)
     if not samples.scored or not tested.scored or len(np.unique(samples.true)) < 2:
         return []

@@ -21,13 +21,13 @@ Severity = int | str
 
 
 def estimates(found: Mapping[str, Draws]) -> Estimates:
-    """Return the estimate of each metric: its value with the interval."""
+    """Return the estimate of each metric, that is, its value with its interval."""
     return {name: draws.estimate() for name, draws in found.items()}
 
 
 @dataclass
 class OperatingPoint:
-    """A threshold chosen by a named rule on the validation table, and the metrics that it gives on the test table."""
+    """A threshold chosen by a named rule on the validation table, and the resulting metrics on the test table."""
 
     threshold: float
     rates: Estimates
@@ -35,7 +35,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class CostPoint:
-    """A threshold with its rates on the test table, and on the validation table, on which it is chosen by cost."""
+    """A threshold with its rates on the test table and on the validation table; the latter determine its cost."""
 
     threshold: float
     true_positive_rate: float
@@ -44,7 +44,7 @@ class CostPoint:
     chosen_alarms: float
 
     def to_dict(self) -> dict[str, float]:
-        """Return the entry of ``report.json``."""
+        """Return the values in the form of ``report.json``."""
         rates = {"true_positive_rate": self.true_positive_rate, "false_positive_rate": self.false_positive_rate}
         chosen = {
             "validation_true_positive_rate": self.chosen_hits,
@@ -58,9 +58,9 @@ class AtPrevalence:
     """Precision and costs at one fraction of positives.
 
     Attributes:
-        precision: at the threshold in use.
-        costs: cost of a miss, in false alarms, to the expected cost per sample at the threshold in use.
-        cheapest: cost of a miss to the threshold with the lowest cost on the validation table.
+        precision: precision at the threshold in use.
+        costs: expected cost per sample at the threshold in use, by the cost of a miss relative to a false alarm.
+        cheapest: threshold with the lowest cost on the validation table, by the cost of a miss.
     """
 
     precision: Estimate
@@ -68,7 +68,7 @@ class AtPrevalence:
     cheapest: dict[float, CostPoint]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of ``report.json``."""
+        """Return the values in the form of ``report.json``."""
         costs: dict[str, dict[str, object]] = {
             f"{miss:g}": {"expected_cost": cost.to_dict()} for miss, cost in self.costs.items()
         }
@@ -79,16 +79,16 @@ class AtPrevalence:
 
 @dataclass
 class GroupThresholds:
-    """A threshold for each level of a group, chosen on the validation table, and the metrics on the test table.
+    """Thresholds for the levels of a group, chosen on the validation table, and the resulting test metrics.
 
-    Decisions by these thresholds need the group of every sample at test time.
+    To use these thresholds, the level of every sample must be known at test time.
 
     Attributes:
-        rule: how they were chosen.
-        thresholds: level to threshold.
-        kept: levels that use the common threshold, and the reasons.
-        overall: metrics of decisions to estimate.
-        gaps: gap to estimate.
+        rule: rule by which the thresholds were chosen.
+        thresholds: threshold of each level.
+        kept: reason why a level keeps the common threshold, by level.
+        overall: estimates of the decision metrics, by name.
+        gaps: estimates of the gaps, by name.
     """
 
     rule: str
@@ -113,34 +113,37 @@ class GroupsUnderCorruption:
 
 @dataclass
 class TaskAudit:
-    """One task of one model.
+    """The results of one model on one task.
 
     Attributes:
         task: the task, with the thresholds in use.
-        overall: metric to estimate.
-        groups: group to level to metric to estimate; two crossed groups are named ``"A × B"``.
-        gaps: group to gap to estimate.
-        to_reference: group to level to the decision metric at the level minus that at the reference level.
-        robustness: corruption to severity to metric to estimate.
-        robustness_groups: corruption to severity to metrics and gaps by group.
-        robustness_summary: means over the common corruptions.
-        datasets: dataset to metric to estimate, if the tables hold several: a row of the cross-dataset matrix.
-        videos: the same task with one row per video; None if no video has several frames.
-        attributes: each attribute of a multi-label task as a binary task.
-        counted_as_errors: metrics if every sample without a score were an error.
-        operating_points: rule to threshold and metrics, if a validation table was given.
-        prevalence: fraction of positives to precision and costs at this fraction, for binary tasks.
-        cost_curve: the thresholds that can have the lowest cost, if a validation table was given.
-        group_thresholds: group to the thresholds of its levels, if a validation table was given.
-        calibrated: calibration metrics after dividing logits by ``temperature``, if a validation table was given.
-        temperature: fitted on the validation table.
-        weak_segments: regions of properties in which the model is worse; None if no properties are known.
-        file_probe: how well file properties alone predict the task; None if it was not measured.
-        same_format: the AUC on images in one format, if it was measured.
+        overall: estimate of each metric.
+        groups: estimates by group, level and metric; the name of two crossed groups is ``"A × B"``.
+        gaps: estimates by group and gap.
+        to_reference: decision metric at a level minus its value at the reference level, by group and level.
+        robustness: estimates by corruption, severity and metric.
+        robustness_groups: metrics and gaps by group, for each corruption and severity.
+        robustness_summary: estimates of the means over the common corruptions.
+        datasets: estimates by dataset and metric, which form a row of the cross-dataset matrix; empty if there is only
+            one dataset.
+        videos: results of the same task with one row per video; None if no video has several frames.
+        attributes: results of each attribute of a multi-label task, as a binary task.
+        counted_as_errors: estimates of the metrics if every sample without a score counted as an error.
+        operating_points: threshold and metrics of each rule, if a validation table was given.
+        prevalence: precision and costs by fraction of positives, for binary tasks.
+        cost_curve: candidate thresholds for the lowest cost, if a validation table was given.
+        group_thresholds: thresholds of the levels of each group, if a validation table was given.
+        calibrated: calibration metrics after division of the logits by ``temperature``, if a validation table was
+            given.
+        temperature: temperature fitted on the validation table; None if there is none.
+        weak_segments: regions of the properties in which the model performs worse; None if no properties are known.
+        file_probe: metric of a probe that uses only file properties; None if it was not measured.
+        same_format: comparison with the AUC on images in a common format; None if it was not measured.
         reliability: bins of the reliability diagram.
-        confusion: counts; rows are true classes, columns predicted ones; None for kinds that have none.
-        unlabeled: rows without a truth.
-        unscored: rows with a truth and no score.
+        confusion: confusion matrix of counts, with true classes in rows and predicted classes in columns; None for
+            kinds of tasks that have none.
+        unlabeled: number of rows without a true label.
+        unscored: number of rows with a true label but no score.
     """
 
     task: ScoredTask
@@ -171,13 +174,13 @@ class TaskAudit:
 
     @property
     def primary_metric(self) -> str:
-        """The metric by which models are ranked: that of the kind of task, or the next one with a value."""
+        """Name of the metric by which models are ranked: the one for the kind of task, or the next one with a value."""
         kind = self.task.kind
         return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
 
     @property
     def decision_metric(self) -> str:
-        """The metric by which groups and corruptions are compared: by the kind of task; accuracy for one class."""
+        """Name of the metric by which groups and corruptions are compared; accuracy if only one class occurs."""
         return self._first_measured(decision_metric(self.task.kind), "accuracy")
 
     def _first_measured(self, *names: str) -> str:
@@ -185,7 +188,7 @@ class TaskAudit:
         return next((name for name in known if self.overall[name].value is not None), known[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the results in the form of ``report.json``; optional parts that were not measured are absent."""
+        """Return the results in the form of ``report.json``, without optional parts that were not measured."""
         entry: dict[str, Any] = {
             "kind": self.task.kind,
             "classes": list(self.task.classes),
@@ -239,7 +242,7 @@ class TaskAudit:
 
 @dataclass
 class ModelAudit:
-    """The results of one model: tasks by name, number of excluded samples by reason, provenance, size of the table."""
+    """The results of one model: tasks by name, numbers of excluded samples by reason, provenance and table size."""
 
     tasks: dict[str, TaskAudit]
     left_out: dict[str, int]
@@ -259,11 +262,11 @@ class Audit:
     """The results of an audit.
 
     Attributes:
-        models: model name to its results.
-        comparisons: each pair of models in every metric of every task, and in the gaps of every group.
-        notes: notes for the reader, for example on assumed thresholds.
-        method: resamples, seed, confidence level, kind of clusters.
-        failure_to_detect: the fraction of samples in which no face was found; None if it is unknown.
+        models: results of each model, by name.
+        comparisons: comparisons of each pair of models, in every metric of every task and in the gaps of every group.
+        notes: notes for the reader, for example about assumed thresholds.
+        method: number of resamples, seed, confidence level, kind of clusters and other settings.
+        failure_to_detect: fraction of samples in which no face was found; None if it is unknown.
     """
 
     models: dict[str, ModelAudit]
@@ -273,7 +276,7 @@ class Audit:
     failure_to_detect: DetectionFailures | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``report.json``; several models are under ``models``, with comparisons."""
+        """Return the content of ``report.json``; several models are listed under ``models``, with comparisons."""
         common: dict[str, Any] = {"notes": self.notes, "method": self.method}
         if self.failure_to_detect is not None:
             common["failure_to_detect"] = self.failure_to_detect.to_dict()
@@ -287,7 +290,7 @@ class Audit:
 
 
 def _attribute_dict(found: TaskAudit) -> dict[str, Any]:
-    """Return the entry of one attribute, without crossed groups, which would be most of the file."""
+    """Return the entry of one attribute, without crossed groups, which would make up most of the file."""
     groups = {name: levels for name, levels in found.groups.items() if CROSS not in name}
     gaps = {name: measured for name, measured in found.gaps.items() if CROSS not in name}
     return replace(found, groups=groups, gaps=gaps).to_dict()
@@ -306,6 +309,6 @@ def _by_two(found: Mapping[str, Mapping[str, Mapping[str, Estimate]]]) -> dict[s
 
 
 def _level(found: Mapping[str, Estimate]) -> dict[str, Any]:
-    """Return the metrics of a level; one ``why`` if none of them can be measured, for the same reason."""
+    """Return the metrics of a level, or a single ``why`` if none can be measured for the same reason."""
     reasons = {estimate.why if estimate.value is None else None for estimate in found.values()}
     return {"why": reasons.pop()} if len(reasons) == 1 and None not in reasons else _plain(found)

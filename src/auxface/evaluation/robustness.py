@@ -17,7 +17,8 @@ from auxface.evaluation.metrics.ranking import RANKING
 from auxface.evaluation.predictions import Predictions, ScoredTask
 from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit, estimates
 
-# The 15 of Hendrycks and Dietterich (2019). Codecs, occlusions and attacks have curves but do not enter the means.
+# The 15 corruptions of Hendrycks and Dietterich (2019). Codecs, occlusions and attacks have curves but are not included
+# in the means.
 COMMON_CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
@@ -29,12 +30,12 @@ Curves = dict[tuple[str, Severity], Draws]
 
 @dataclass(frozen=True)
 class Corrupted:
-    """Results of one task on one table of corrupted images.
+    """The results of one task on one table of corrupted images.
 
     Attributes:
-        overall: metrics of all samples.
+        overall: metrics over all samples.
         by_group: metrics and gaps of every group.
-        draws: the decision metric of all samples, for the means.
+        draws: draws of the decision metric over all samples, from which the means are computed.
     """
 
     overall: Estimates
@@ -42,7 +43,7 @@ class Corrupted:
     draws: Draws
 
     def add_to(self, audited: TaskAudit, corruption: str, severity: Severity) -> None:
-        """Add the results to those of the task."""
+        """Add these results to the results of the task."""
         audited.robustness.setdefault(corruption, {})[severity] = self.overall
         if self.by_group.groups:
             audited.robustness_groups.setdefault(corruption, {})[severity] = self.by_group
@@ -52,7 +53,7 @@ def measure_corrupted(table: Predictions, task: ScoredTask, cluster: np.ndarray,
     """Measure a task on one table of predictions on corrupted images, overall and by group."""
     overall = measure(table, task, whole(table), cluster, draw).levels[""]
     by_group = GroupsUnderCorruption()
-    # There are many attributes, levels and severities, and ranking metrics take most of the time, so they are omitted.
+    # Ranking metrics take most of the time, so they are omitted for the many attributes, levels and severities.
     metrics = [metric for metric in METRICS.values() if task.kind != "multilabel" or metric not in RANKING]
     for partition in single_partitions(table):
         levels = measure(table, task, partition, cluster, draw, metrics).levels
@@ -72,8 +73,9 @@ def summarize(
 ) -> Estimates:
     """Return means over the common corruptions at numbered severities.
 
-    ``mean_under_corruption`` is the plain mean of the decision metric. With errors E = 1 - metric (an ordinal task: the
-    metric itself) and a baseline model B measured on the same images (Hendrycks and Dietterich, 2019):
+    ``mean_under_corruption`` is the plain mean of the decision metric. Let E = 1 - metric be the error (for an ordinal
+    task, the metric itself), and let B be a baseline model measured on the same images. Then (Hendrycks and Dietterich,
+    2019):
 
     * ``mean_corruption_error`` = mean over corruptions of (sum over severities of E) / (sum of E of B);
     * ``relative_mean_corruption_error`` = the same after subtracting the error on clean images from every E.
@@ -81,8 +83,8 @@ def summarize(
     Args:
         task: the task.
         clean: metrics on clean images.
-        curves: (corruption, severity) to the decision metric.
-        baseline: name of B; None: only the plain mean.
+        curves: decision metric by (corruption, severity).
+        baseline: name of B; if None, only the plain mean is returned.
         base_clean: metrics of B on clean images.
         base_curves: curves of B.
     """
@@ -117,7 +119,7 @@ def summarize(
 
 
 def _errors(metric: str, curve: list[Draws], clean: Draws | None) -> np.ndarray:
-    """Return the error summed over severities, float64 [1+R]; with ``clean``, the part that the corruption adds."""
+    """Return the error summed over severities, float64 [1+R]; with ``clean``, only the increase over clean images."""
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     start = 1.0 if METRICS[metric].higher_is_better else 0.0
     total = np.sum([start + sign * draws.values for draws in curve], axis=0)

@@ -1,7 +1,7 @@
-"""Read any table file: Parquet, CSV with any separator and encoding, JSON lines, Excel, compressed or not.
+"""Read table files: Parquet, CSV with any separator and encoding, JSON lines and Excel, compressed or not.
 
-The kind of a file follows from its content, not its name. Text is UTF-8, UTF-16 or, if it is neither, Windows-1252. The
-separator is the one of ``, ; tab |`` that the header line holds most often.
+The file type is determined from the content, not from the name. Text is decoded as UTF-8, UTF-16 or, if it is neither,
+Windows-1252. The separator is whichever of ``, ; tab |`` occurs most often in the header line.
 
 >>> separator("a;b;c"), separator("'a, b'|c|d")
 (';', '|')
@@ -28,14 +28,14 @@ import pyarrow.parquet as pq
 from auxface.evaluation.parquet_tables import check_repeated, check_size, read_parquet
 from auxface.evaluation.predictions import TableError
 
-# A small compressed file can hold any number of bytes, which are unpacked in memory.
+# A small compressed file can expand to any number of bytes, which are held in memory.
 _MOST_UNPACKED = 2 * 2**30
-# What Excel and LibreOffice take for a formula, and the same after apostrophes.
+# Text that Excel and LibreOffice interpret as a formula, possibly after apostrophes.
 _FORMULA = re.compile(r"'*\s*[=+\-@]")
 # The key of the JSON header in the schema metadata of a Parquet file.
 HEADER = b"auxface"
 EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of these compressed"
-# Columns of text in the tables of auxface; "001" stays "001".
+# Columns that hold text in the tables of auxface, so that "001" remains "001".
 _TEXTS = {"dataset", "method", "source", "video", "corruption", "severity"}
 _SEPARATORS = (",", ";", "\t", "|")
 _OPEN: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -51,10 +51,10 @@ class TableFile:
     """The content of a table file.
 
     Attributes:
-        frame: the columns that were read, under their names without blanks at the ends.
-        header: the JSON header of a table of auxface; empty for other tables.
+        frame: columns that were read; leading and trailing spaces of their names are removed.
+        header: JSON header of a table that auxface wrote; empty for other tables.
         skipped: names of the columns that were not read.
-        notes: notes for the reader, for example on a guessed encoding.
+        notes: notes for the reader, for example about a guessed encoding.
     """
 
     frame: pd.DataFrame
@@ -64,15 +64,15 @@ class TableFile:
 
 
 def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
-    """Return the table in a file.
+    """Read the table in a file.
 
     Args:
-        path: the file.
-        used: returns the columns to read from all names; other columns take no memory.
-        parse: parses the JSON header of a Parquet file, or of a file beside a CSV file.
+        path: path of the file.
+        used: function that selects the columns to read from all column names; other columns take no memory.
+        parse: function that parses the JSON header of a Parquet file, or the header file next to a CSV file.
 
     Raises:
-        TableError: the file is missing, is not a table, repeats a column or would take too much memory.
+        TableError: the file is missing, is not a table, has a duplicate column, or would take too much memory.
     """
     if not path.is_file():
         raise TableError(f"{path}: no such file; {EXPECTED}")
@@ -104,15 +104,15 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
 
 
 def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with an apostrophe before texts that a spreadsheet program would run as a formula.
+    """Prefix an apostrophe to each text that a spreadsheet program would evaluate as a formula.
 
-    Every CSV file that auxface writes for people or other programs is escaped. :func:`restore_formulas` is the inverse.
+    All CSV files that auxface writes for people or other programs are escaped. :func:`restore_formulas` is the inverse.
     """
     return _map_texts(table, lambda text: f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text)
 
 
 def restore_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table without the apostrophes of :func:`escape_formulas`."""
+    """Remove the apostrophes that :func:`escape_formulas` added."""
     return _map_texts(table, lambda text: text[1:] if text[:1] == "'" and _FORMULA.match(text) else text)
 
 
@@ -135,7 +135,7 @@ def _map_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFram
 
 
 def separator(line: str) -> str:
-    """Return the separator of a header line; a comma if it holds none. Quoted text does not count."""
+    """Return the separator of a header line, or a comma if it contains none; quoted text is ignored."""
     quote = next((letter for letter in line if letter in "\"'"), '"')
     plain = "".join(line.split(quote)[::2])
     return max(_SEPARATORS, key=lambda one: (plain.count(one), -_SEPARATORS.index(one)))
@@ -148,7 +148,7 @@ def _limited(file: BinaryIO, path: Path) -> bytes:
 
 
 def _is_header(path: Path) -> bool:
-    """Return whether the JSON file beside a CSV file is its header; any other file of that name is ignored."""
+    """Return whether the JSON file next to a CSV file is its header; any other file of that name is ignored."""
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -158,7 +158,7 @@ def _is_header(path: Path) -> bool:
 
 def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
     schema = pq.read_schema(path)
-    # Lists, such as embeddings, take much memory; a list as a truth or a group is rejected later.
+    # Lists, such as embeddings, take much memory; a list in a column of labels or groups is rejected later.
     simple = [
         one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
     ]
@@ -171,7 +171,7 @@ def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Cal
 
 
 def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]]) -> TableFile:
-    """Return a table of JSON lines, of a JSON list of objects, or of separated values."""
+    """Read a table from JSON lines, a JSON list of objects, or delimiter-separated values."""
     start = file.read(1 << 16)
     file.seek(0)
     encoding, notes = _encoding(file, start)
@@ -184,7 +184,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
         raise TableError(f"{path}: the file is empty; expected a header line and a row per sample")
     line = text.splitlines()[0]
     between = separator(line)
-    # Several header lines begin with a blank after the separator where a program pads its columns.
+    # Programs that pad columns write a space after every separator of the header line.
     padded = line.count(between) > 0 and line.count(between + " ") == line.count(between)
     given = next(csv.reader([line], delimiter=between, skipinitialspace=padded), [])
     names = [name.strip() for name in given]
@@ -195,7 +195,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     _check_lengths(path, text, between, len(names))
     if not chosen:
         return TableFile(pd.DataFrame(), {}, names, notes)
-    # "None" and "NA" are valid names of classes and levels; only an empty field is missing.
+    # "None" and "NA" are valid names of classes and levels, so only empty fields count as missing.
     unique = [name if name in chosen else f"column {place}" for place, name in enumerate(names)]
     frame = pd.read_csv(
         file, sep=between, names=unique, usecols=chosen, header=0, encoding=encoding, keep_default_na=False,
@@ -209,7 +209,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
 
 
 def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
-    """Check that no row at the start of a table has more fields than the header; pandas would drop them silently."""
+    """Check that no row at the start of a table has more fields than the header, which pandas would silently drop."""
     # The last line of the text may be truncated.
     lines = text.splitlines(keepends=True)[:-1] if len(text) >= 1 << 15 else text.splitlines(keepends=True)
     for row, fields in enumerate(csv.reader(lines, delimiter=between)):
@@ -221,7 +221,7 @@ def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
 
 
 def _as_categories(names: list[str]) -> Any:
-    """Return the categorical type for columns with few distinct texts, which saves memory."""
+    """Return categorical types for columns with few distinct texts, to save memory."""
     return {name: "category" for name in names if name.startswith("group.") or name in _TEXTS}
 
 

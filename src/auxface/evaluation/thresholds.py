@@ -31,11 +31,11 @@ from auxface.evaluation.predictions import (
 )
 from auxface.evaluation.results import GroupThresholds, OperatingPoint, TaskAudit, estimates
 
-# A level with fewer validation samples keeps the common threshold.
+# A level with fewer validation samples than this keeps the common threshold.
 MINIMUM_SAMPLES = 30
 RULES = ("balanced_accuracy", "equal_error", "fpr=RATE")
 DEFAULT_RULE = "balanced_accuracy"
-# Ends of an abstain band: every score answers well enough, or none does (the number after 1).
+# Special ends of an abstain band: answers at every score are accurate enough, or at none (the next number above 1).
 _ALL = float("inf")
 _NEVER = float(np.nextafter(1.0, 2.0))
 
@@ -44,18 +44,18 @@ def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = DEFAULT_RU
     """Return the threshold at a named operating point; predict positive where ``score >= threshold``.
 
     Args:
-        y: truth, 0 or 1, [N], both present.
+        y: true labels, 0 or 1, [N]; both must occur.
         score: scores in [0, 1], [N].
-        rule: ``balanced_accuracy`` (the highest balanced accuracy; Youden, 1950), ``equal_error`` (false positive rate
-            equal to false negative rate) or ``fpr=RATE`` (the highest true positive rate with at most this false
-            positive rate).
+        rule: ``balanced_accuracy`` (highest balanced accuracy; Youden, 1950), ``equal_error`` (equal false positive and
+            false negative rates) or ``fpr=RATE`` (highest true positive rate at a false positive rate of at most
+            ``RATE``).
 
     Returns:
-        A number in [0, 1], midway between the scores that it separates, so that rounding does not move samples across
-        it; the next number above 1 if even a score of 1 must not count as positive.
+        The threshold in [0, 1], midway between the scores that it separates, so that rounding does not move samples
+        across it; or the next floating-point number above 1 if even a score of 1 must not count as positive.
 
     Raises:
-        ValueError: one class only, lengths that differ, scores that are not finite, an unknown rule.
+        ValueError: only one class occurs, the lengths differ, a score is not finite, or the rule is unknown.
     """
     y, score = np.asarray(y).astype(int), np.asarray(score, dtype=float)
     if y.shape != score.shape or y.ndim != 1 or not np.isin(y, (0, 1)).all() or len(np.unique(y)) != 2:
@@ -94,14 +94,14 @@ def choose_level_thresholds(
     """Return a threshold for each level of a group, as a mitigation (compare Hardt et al., 2016).
 
     Args:
-        y: truth, 0 or 1, [N].
+        y: true labels, 0 or 1, [N].
         score: scores in [0, 1], [N].
-        levels: level of each sample, [N]; missing where it is not stated.
+        levels: level of each sample, [N]; may have missing values.
         rule: see :func:`choose_threshold`.
 
     Returns:
-        Level to threshold; and level to the reason why it has none: fewer than
-        :data:`MINIMUM_SAMPLES` samples, or one class.
+        The thresholds by level, and the reasons by level for those without a threshold: fewer than
+        :data:`MINIMUM_SAMPLES` samples, or only one class.
     """
     partition = by_column("", levels)
     thresholds: dict[str, float] = {}
@@ -122,24 +122,24 @@ def choose_level_thresholds(
 def choose_abstain_band(
     y: np.ndarray, score: np.ndarray, *, threshold: float, accuracy: float = 0.95
 ) -> tuple[float, float]:
-    """Return the narrowest band about a threshold outside of which both predictions reach an accuracy.
+    """Return the narrowest band around a threshold outside which predictions of both classes reach an accuracy.
 
     The upper end is the lowest score at and above which at least ``accuracy`` of the samples are positive; the lower
     end is the highest score below which at least ``accuracy`` are negative (the reject option of Chow, 1970, applied to
-    each prediction by itself). Abstain where ``low <= score < high``.
+    each predicted class separately). Abstain where ``low <= score < high``.
 
     Args:
-        y: truth, 0 or 1, [N].
+        y: true labels, 0 or 1, [N].
         score: scores in [0, 1], [N].
-        threshold: score from which a sample counts as positive; it lies in the band.
-        accuracy: the fraction of predictions that must be correct, in (0, 1].
+        threshold: lowest score at which a sample counts as positive; it lies within the band.
+        accuracy: fraction of predictions that must be correct, in (0, 1].
 
     Returns:
-        (low, high) with ``low <= threshold <= high``. Both equal the threshold if no band is needed. If no score
-        reaches the accuracy on a side, its end is the next number above 1, or 0.
+        The band (low, high) with ``low <= threshold <= high``. Both ends equal the threshold if no band is needed. If
+        no score reaches the accuracy on one side, the end on that side is the next floating-point number above 1, or 0.
 
     Raises:
-        ValueError: no samples, lengths that differ, scores that are not finite, an accuracy outside (0, 1].
+        ValueError: there are no samples, the lengths differ, a score is not finite, or ``accuracy`` is outside (0, 1].
     """
     y, score = _checked(y, score, accuracy)
     up, down = score >= threshold, score < threshold
@@ -154,15 +154,16 @@ def choose_abstain_confidence(right: np.ndarray, confidence: np.ndarray, *, accu
     """Return the lowest confidence at and above which at least ``accuracy`` of the predictions are correct.
 
     Args:
-        right: whether the top class is the true one, [N].
+        right: whether the top class is the true class, [N].
         confidence: score of the top class in [0, 1], [N].
-        accuracy: the fraction of predictions that must be correct, in (0, 1].
+        accuracy: fraction of predictions that must be correct, in (0, 1].
 
     Returns:
-        A confidence; 0 if the model never needs to abstain, the next number above 1 if no confidence is high enough.
+        The lowest such confidence; 0 if the model never needs to abstain, and the next floating-point number above 1 if
+        no confidence is high enough.
 
     Raises:
-        ValueError: as :func:`choose_abstain_band`.
+        ValueError: as in :func:`choose_abstain_band`.
     """
     right, confidence = _checked(right, confidence, accuracy)
     edge = _last_good(-confidence, right == 1, accuracy)
@@ -170,7 +171,7 @@ def choose_abstain_confidence(right: np.ndarray, confidence: np.ndarray, *, accu
 
 
 def _last_good(value: np.ndarray, right: np.ndarray, accuracy: float) -> float | None:
-    """Return the largest value up to which predictions reach the accuracy; infinity if all do, None if none does."""
+    """Return the largest value up to which predictions reach the accuracy; infinity if all do, None if none do."""
     order = np.argsort(value, kind="stable")
     ordered, hits = value[order], np.cumsum(right[order])
     last_of_ties = np.append(ordered[1:] != ordered[:-1], True) if len(ordered) else np.zeros(0, dtype=bool)
@@ -192,15 +193,15 @@ def _checked(y: np.ndarray, score: np.ndarray, accuracy: float) -> tuple[np.ndar
 
 
 OPERATING_POINTS = ("balanced_accuracy", "equal_error", "fpr=0.01", "fpr=0.001")
-# The metrics that are reported of an operating point, in the order of the page's columns.
+# Metrics reported for an operating point, in the order of the columns on the report page.
 RATES = ("true_positive_rate", "false_positive_rate", "precision", "accuracy", "balanced_accuracy")
 _TINY = 1e-7
 
 
 def with_thresholds(task: ScoredTask, validation: Predictions) -> ScoredTask:
-    """Return the task with thresholds chosen on a validation table, if it has none or only assumed ones.
+    """Return the task with thresholds chosen on a validation table, unless it already has chosen thresholds.
 
-    An attribute or task with only one class in the validation table keeps 0.5.
+    An attribute or task with only one class in the validation table keeps the threshold 0.5.
     """
     if task.kind not in ("binary", "multilabel") or task.threshold_rule not in (None, ASSUMED):
         return task
@@ -217,7 +218,7 @@ def with_thresholds(task: ScoredTask, validation: Predictions) -> ScoredTask:
 def measure_operating_points(
     audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
 ) -> None:
-    """Choose a threshold per rule on ``validation``, measure it on ``table`` and add both to ``audited``.
+    """Choose a threshold for each rule on ``validation``, measure it on ``table``, and add both to ``audited``.
 
     Only binary tasks have operating points. A rule with a false positive rate of 1 in k needs k negatives in the
     validation table and is excluded if there are fewer.
@@ -242,7 +243,7 @@ def measure_operating_points(
 def measure_calibrated(
     audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
 ) -> None:
-    """Fit a temperature on ``validation`` and add the calibration metrics that it gives on ``table`` to ``audited``."""
+    """Fit a temperature on ``validation`` and add it, with the calibration metrics on ``table``, to ``audited``."""
     task = audited.task
     if task.kind not in ("binary", "class"):
         return
@@ -271,7 +272,7 @@ def _logits(score: np.ndarray) -> np.ndarray:
 def measure_group_thresholds(
     audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
 ) -> None:
-    """Choose a threshold per level on ``validation``, decide ``table`` by them and add the metrics to ``audited``.
+    """Choose a threshold per level on ``validation``, apply them to ``table``, and add the metrics to ``audited``.
 
     This applies to binary tasks with one threshold, and to every group that both tables have. A group in which no level
     gets a threshold is excluded.

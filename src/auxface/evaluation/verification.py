@@ -1,12 +1,12 @@
-"""Verification and retrieval with embeddings: metrics with intervals by person.
+"""Verification and retrieval with embeddings: metrics with intervals that resample people.
 
-A pair of images is **genuine** if both show one person, otherwise an **impostor** pair. It is accepted if its
-similarity reaches a threshold. FMR (false match rate) is the fraction of impostor pairs that are accepted, FNMR (false
-non-match rate) that of genuine pairs that are rejected.
+A pair of images is **genuine** if both show the same person; otherwise it is an **impostor** pair. It is accepted if
+its similarity reaches a threshold. FMR (false match rate) is the fraction of impostor pairs that are accepted, and FNMR
+(false non-match rate) is the fraction of genuine pairs that are rejected.
 
-Pairs that share a person are not independent. Each resample therefore draws people with replacement: a genuine pair
-counts as often as its person was drawn, an impostor pair as often as the product of both (the subset bootstrap of
-biometrics, Bolle et al., 2004, for two people).
+Pairs that share a person are not independent. Each resample therefore draws people with replacement: a genuine pair is
+weighted by the number of times its person was drawn, and an impostor pair by the product of these numbers for its two
+people (the subset bootstrap of Bolle et al., 2004, extended to two people).
 
 >>> people = np.arange(40)
 >>> same = people < 20
@@ -31,15 +31,16 @@ _BLOCK = 8_000_000
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """Pairs of images with their similarity.
+    """Pairs of images with their similarities.
 
     Attributes:
-        similarity: float [P].
-        same: bool [P], whether both images show one person.
+        similarity: similarity of each pair, float [P].
+        same: whether both images show the same person, bool [P].
         first: person of the first image, [P].
         second: person of the second image, [P].
-        fold: int64 [P], the fold of each pair in a protocol of folds; None: there are none.
-        groups: per group, the level of each pair, [P]: that of both images; None where they differ or it is unknown.
+        fold: fold of each pair in a cross-validation protocol, int64 [P]; None if there are no folds.
+        groups: level of each pair, [P], by group: the level that both images share, or None if they differ or it is
+            unknown.
     """
 
     similarity: np.ndarray
@@ -55,11 +56,11 @@ class PairFigures:
     """The metrics of a set of pairs.
 
     Attributes:
-        estimates: ``auc``, ``eer``, ``tar_at_far_0.1`` and so on; ``fold_accuracy`` if there are folds; and if a
-            threshold was given, ``accuracy``, ``fmr`` and ``fnmr`` at it.
-        folds: accuracy of each fold at the threshold that is best on the others.
-        groups: ``fmr`` and ``fnmr`` per group and level.
-        draws: ``auc`` on the data and on every resample, to compare two models on the same pairs.
+        estimates: estimates of ``auc``, ``eer``, ``tar_at_far_0.1`` and so on; of ``fold_accuracy`` if there are folds;
+            and of ``accuracy``, ``fmr`` and ``fnmr`` at the threshold, if one was given.
+        folds: accuracy of each fold at the threshold that is best on the other folds.
+        groups: estimates of ``fmr`` and ``fnmr``, by group and level.
+        draws: ``auc`` on the data and on every resample, used to compare two models on the same pairs.
     """
 
     estimates: dict[str, Estimate]
@@ -71,16 +72,16 @@ class PairFigures:
 def measure_pairs(
     pairs: ScoredPairs, *, threshold: float | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> PairFigures:
-    """Measure verification on pairs.
+    """Compute verification metrics on pairs of images.
 
     Args:
-        pairs: pairs of both kinds.
-        threshold: similarity at or above which a pair counts as one person, chosen on other data; None: not stored.
-        resamples: bootstrap resamples of people.
-        seed: seed of the resamples.
+        pairs: genuine and impostor pairs.
+        threshold: similarity at or above which a pair is accepted, chosen on other data; None if there is no threshold.
+        resamples: number of bootstrap resamples of the people.
+        seed: seed of the resampling.
 
     Raises:
-        ValueError: pairs of one kind only, or similarities that are not finite.
+        ValueError: all pairs are of one kind, or a similarity is not finite.
     """
     same = np.asarray(pairs.same, dtype=bool)
     if same.all() or not same.any() or not np.isfinite(pairs.similarity).all():
@@ -118,7 +119,7 @@ def measure_pairs(
 
 
 def auc_difference(first: PairFigures, second: PairFigures) -> Estimate:
-    """Return the AUC of the first minus that of the second, paired over the same pairs and resamples."""
+    """Return the AUC of the first model minus that of the second, computed on the same pairs and resamples."""
     known = first.estimates["auc"]
     draws = Draws(first.draws - second.draws, known.n, known.clusters, bounds=(-1.0, 1.0))
     return draws.estimate()
@@ -128,7 +129,7 @@ def choose_pair_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     """Return the threshold with the smallest mean of FMR and FNMR, midway between two neighboring similarities.
 
     Raises:
-        ValueError: pairs of one kind only.
+        ValueError: all pairs are of one kind.
     """
     same = np.asarray(same, dtype=bool)
     if same.all() or not same.any():
@@ -148,19 +149,21 @@ def measure_retrieval(
 ) -> dict[str, Estimate]:
     """Evaluate retrieval: each image is a query for the other images of the same person.
 
-    ``recall_at_K`` is the fraction of queries with an image of their person among the K most similar. ``map_at_r`` is
-    the mean average precision at R, where R is the number of other images of the person (Musgrave et al., 2020).
-    Queries without any are excluded. Intervals are by person, for the given gallery.
+    ``recall_at_K`` is the fraction of queries with an image of the same person among the K most similar images.
+    ``map_at_r`` is the mean average precision at R, where R is the number of other images of the person (Musgrave et
+    al., 2020). Queries without any such image are excluded. The intervals resample people and treat the gallery as
+    fixed.
 
-    With ``clusters``, such as the tracks of excerpts of music, the gallery of a query has no image of its own cluster,
-    and intervals are by cluster. ``identity`` may then be a class, such as the instrument.
+    With ``clusters``, such as the tracks that music excerpts come from, the gallery of a query excludes its own
+    cluster, and the intervals resample clusters. ``identity`` may then be a class, such as the instrument.
 
     Args:
-        embeddings: float [N, D], of unit length.
-        identity: person of each image, [N]; images without one (None or NaN) are in the gallery only.
-        clusters: cluster of each image, [N], within which all images have one identity; None: no image is excluded.
-        resamples: bootstrap resamples of people or clusters.
-        seed: seed of the resamples.
+        embeddings: embeddings of unit norm, float [N, D].
+        identity: person of each image, [N]; images without a person (None or NaN) are only in the gallery.
+        clusters: cluster of each image, [N]; all images of a cluster must have the same identity. If None, no images
+            are excluded.
+        resamples: number of bootstrap resamples of the people or clusters.
+        seed: seed of the resampling.
     """
     persons = pd.Series(list(identity), dtype=object)
     codes = pd.factorize(persons)[0]
@@ -181,7 +184,7 @@ def measure_retrieval(
 
 
 class _People:
-    """The people of pairs, and the weights of pairs on every resample of people."""
+    """The people in the pairs, and the weights of the pairs on every resample of people."""
 
     def __init__(self, pairs: ScoredPairs, resamples: int, seed: int) -> None:
         both = pd.factorize(np.concatenate([np.asarray(pairs.first, object), np.asarray(pairs.second, object)]))[0]
@@ -190,7 +193,7 @@ class _People:
         self.resampling: Resampling = draw_resamples(int(both.max()) + 1, resamples, seed)
 
     def map(self, figures: Callable[[np.ndarray], Sequence[float]], count: int) -> np.ndarray:
-        """Return ``count`` metrics of the weighted pairs on the data and on every resample, float64 [count, 1+R]."""
+        """Compute ``count`` metrics of the weighted pairs on the data and on every resample, float64 [count, 1+R]."""
         bundle, weights = self.resampling.bundle, self.resampling.weights
         columns = weights.shape[1]
         values = np.full((count, columns), np.nan)
@@ -202,7 +205,7 @@ class _People:
         return values
 
     def rate(self, hit: np.ndarray, rows: np.ndarray) -> Estimate:
-        """Return the fraction of the chosen pairs that are hits."""
+        """Return the fraction of the selected pairs that are hits."""
         bundle, weights = self.resampling.bundle, self.resampling.weights.astype(np.float64)
         first, second = weights[bundle[self.first[rows]]], weights[bundle[self.second[rows]]]
         pair = first * np.where(self.same[rows, None], 1.0, second)
@@ -232,10 +235,11 @@ def _error_rates(people: _People, accepted: np.ndarray, same: np.ndarray, rows: 
 
 
 class _Curve:
-    """Pairs sorted by similarity; equal similarities are one step of the curve.
+    """Pairs sorted by similarity; pairs of equal similarity form one step of the curve.
 
     Attributes:
-        thresholds: float [K+1], below the lowest similarity, between neighbors, and above the highest.
+        thresholds: thresholds below the lowest similarity, between neighboring ones, and above the highest, float
+            [K+1].
     """
 
     def __init__(self, similarity: np.ndarray, same: np.ndarray) -> None:
@@ -248,7 +252,7 @@ class _Curve:
         self.thresholds = np.concatenate([[steps[0]], (steps[1:] + steps[:-1]) / 2, [np.nextafter(steps[-1], np.inf)]])
 
     def steps(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weight of genuine and of impostor pairs at each step, float [K] each."""
+        """Return the total weights of genuine and of impostor pairs at each step, float [K] each."""
         ordered = weights[self.order]
         genuine = np.add.reduceat(ordered * self.same, self.starts)
         return genuine, np.add.reduceat(ordered * ~self.same, self.starts)
@@ -261,7 +265,7 @@ class _Curve:
         return 1 - below / below[-1], rejected / rejected[-1]
 
     def figures(self, weights: np.ndarray) -> list[float]:
-        """Return AUC, EER and the TAR at each of :data:`FALSE_ACCEPT_RATES`."""
+        """Return the AUC, the EER, and the TAR at each of :data:`FALSE_ACCEPT_RATES`."""
         genuine, impostor = self.steps(weights)
         below = np.cumsum(impostor) - impostor / 2
         auc = float((genuine * below).sum() / (genuine.sum() * impostor.sum()))
@@ -273,7 +277,7 @@ class _Curve:
 
 
 class _Folds:
-    """The protocol of LFW: the accuracy on each fold, at the threshold with the best accuracy on the other folds."""
+    """The LFW protocol: accuracy on each fold at the threshold with the best accuracy on the other folds."""
 
     def __init__(self, curve: _Curve, fold: np.ndarray) -> None:
         self.curve = curve
@@ -295,12 +299,12 @@ class _Folds:
 
 
 def _retrieval_values(embeddings: np.ndarray, codes: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
-    """Return recall at each rank and the average precision at R of each query, NaN where R is 0.
+    """Return recall at each rank and average precision at R for each query; NaN where R is 0.
 
     Args:
-        embeddings: float [N, D], of unit length.
-        codes: number of the identity of each image, -1 if it has none.
-        own: number of the cluster of each image; the images of a query's cluster are not in its gallery.
+        embeddings: embeddings of unit norm, float [N, D].
+        codes: identity number of each image; -1 if it has none.
+        own: cluster number of each image; the images of a query's cluster are excluded from its gallery.
     """
     counts, sizes = np.bincount(codes[codes >= 0], minlength=1), np.bincount(own)
     relevant = np.where(codes >= 0, counts[codes] - sizes[own], 0)

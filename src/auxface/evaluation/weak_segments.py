@@ -1,17 +1,17 @@
-"""Weak segments: regions of stated properties in which a model is worse, found on one table and tested on another.
+"""Weak segments: regions of known properties where a model performs worse, found on one table and tested on another.
 
-A property is a column ``property.<name>``, such as the brightness of an image; groups are properties too. A numeric
-property is divided at the quartiles of the table that is searched, any other one by its values. Segments are the levels
-of one property and the combinations of two.
+A property is a column ``property.<name>``, such as the brightness of an image; groups are properties too. Numeric
+properties are divided at the quartiles of the searched table, and other properties by value. Segments are the levels of
+one property and the combinations of levels of two properties.
 
 1. Search: every segment with enough clusters is compared with the whole table. Up to :data:`MOST_TESTED` segments are
-   chosen, those with the largest difference in standard errors, if it is at least 2. A combination is chosen only if
-   it is worse than both of its parts by more than a standard error.
-2. Test: on samples that were not searched, each chosen segment is compared with the rest. The one-sided p-values are
-   corrected by Holm's method (1979). A segment is confirmed if its corrected p-value is below 0.05, so at least one
-   segment is falsely confirmed in at most one of 20 tables on which the model is equally good everywhere.
+   chosen: those with the largest difference, measured in standard errors, if it is at least 2. A combination is chosen
+   only if it is worse than both of its parts by more than a standard error.
+2. Test: on samples that were not searched, each chosen segment is compared with the rest of the table. The one-sided
+   p-values are corrected by Holm's method (1979). A segment is confirmed if its corrected p-value is below 0.05. If the
+   model is equally good everywhere, at least one segment is falsely confirmed in at most one of 20 tables.
 
-The search may try any number of segments without a correction, because the test uses other samples.
+The search may compare any number of segments without correction, because the test uses other samples.
 
 >>> generator = np.random.default_rng(0)
 >>> frame = pd.DataFrame({"true.t": generator.integers(0, 2, 2000), "property.brightness": generator.random(2000)})
@@ -40,29 +40,29 @@ from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, text_of
 
 PROPERTY = "property."
-# At most so many segments are tested: with more, the correction would hide true weaknesses.
+# At most this many segments are tested: with more, the correction would hide true weaknesses.
 MOST_TESTED = 10
-# A segment is chosen if it is worse than the whole table by so many standard errors.
+# A segment is chosen if it is worse than the whole table by at least this many standard errors.
 _WORSE_BY = 2.0
 _SIGNIFICANT = 0.05
 _SEARCH_RESAMPLES = 200
-# A property with at most so many different numbers has a level per number.
+# A numeric property with at most this many distinct values has one level per value.
 _FEW_NUMBERS = 8
 _SEGMENT, _REST = "segment", "rest"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment that was chosen in the search, and its test.
+    """A segment that was chosen in the search, and the result of its test.
 
     Attributes:
-        name: its levels, such as ``brightness under 0.21 × sex F``.
-        found: the metric where the segment was searched.
-        value: the metric in the segment, on the samples of the test.
-        rest: the metric of all other samples of the test.
+        name: description of its levels, such as ``brightness under 0.21 × sex F``.
+        found: metric in the segment, on the samples of the search.
+        value: metric in the segment, on the samples of the test.
+        rest: metric on all other samples of the test.
         difference: ``value`` minus ``rest``.
-        p: one-sided p-value of the test; None if the segment has too few clusters there.
-        p_holm: p corrected for all segments that were tested.
+        p: one-sided p-value of the test; None if the segment has too few clusters in the test.
+        p_holm: p-value corrected for all tested segments.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Segment:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the segment is worse than the rest, after correction."""
+        """Whether the segment is significantly worse than the rest, after correction."""
         return self.p_holm is not None and self.p_holm < _SIGNIFICANT
 
     def to_dict(self) -> dict[str, object]:
@@ -96,11 +96,11 @@ class WeakSegments:
     """The weak segments of one task.
 
     Attributes:
-        metric: the metric that is compared.
-        searched: the samples on which segments were searched, as text.
-        properties: the properties and groups that were used.
-        tried: number of segments that were compared in the search.
-        segments: those that were chosen, in the order of their p-values.
+        metric: name of the metric that is compared.
+        searched: description of the samples used for the search.
+        properties: names of the properties and groups that were used.
+        tried: number of segments compared in the search.
+        segments: chosen segments, in order of their p-values.
     """
 
     metric: str
@@ -133,22 +133,22 @@ def weak_segments(
     clusters: Clusters = "auto",
     seed: int = 0,
 ) -> WeakSegments | None:
-    """Return the segments of a table in which a task is worse than elsewhere.
+    """Find the segments of a table in which the model performs worse on a task than elsewhere.
 
     Args:
         task: the task, with the thresholds in use.
         metric: name of the metric that is compared.
-        table: the table on which segments are tested.
-        cluster: cluster of each of its rows, int64 [rows].
-        resampling: its resamples.
-        search: other samples, on which segments are searched, such as those of a validation split. None: they are
-            searched on one random half of the clusters of ``table`` and tested on the other.
-        clusters: the unit of resampling in ``search``.
-        seed: seed of the halves and of the resamples of the search.
+        table: table on which segments are tested.
+        cluster: cluster of each row of ``table``, int64 [rows].
+        resampling: resamples of the clusters of ``table``.
+        search: other samples to search for segments, such as those of a validation split. If None, a random half of the
+            clusters of ``table`` is searched, and segments are tested on the other half.
+        clusters: unit of resampling in ``search``.
+        seed: seed of the random split into halves and of the resampling in the search.
 
     Returns:
-        None if there are no properties; or without ``search``, if there are only groups, whose levels are all compared
-        elsewhere.
+        The segments; None if there are no properties, or if there are only groups and ``search`` is None, since the
+        levels of groups are compared elsewhere.
     """
     columns = {name for name in table.frame.columns if str(name).startswith((PROPERTY, "group."))}
     if search is not None:
@@ -189,10 +189,10 @@ def _rows(table: Predictions, kept: np.ndarray) -> Predictions:
 
 
 def _without_shared(search: Predictions, table: Predictions, clusters: Clusters) -> tuple[Predictions, np.ndarray]:
-    """Return the rows of ``search`` whose cluster is not in ``table``, and their clusters."""
+    """Return the rows of ``search`` whose clusters do not occur in ``table``, and these clusters."""
     (codes, others), used = cluster_codes([search.frame, table.frame], clusters)
     if "row" in used and not all(name in one.frame.columns for one in (search, table) for name in KEY):
-        # Rows without a key cannot be recognized in another table.
+        # Rows without key columns cannot be matched with those of another table.
         return search, cluster_codes([search.frame], clusters)[0][0]
     own = ~np.isin(codes, others)
     return (search, codes) if own.all() or not own.any() else (_rows(search, own), codes[own])
@@ -200,10 +200,10 @@ def _without_shared(search: Predictions, table: Predictions, clusters: Clusters)
 
 @dataclass(frozen=True)
 class _Feature:
-    """A property or group: its column, the names of its levels, and how a value gets its level.
+    """A property or group: its column, the names of its levels, and the mapping from values to levels.
 
-    ``edges`` are the limits of a numeric property; the level is the number of edges that are not above the value.
-    ``texts`` maps the values of any other one to their levels.
+    ``edges`` are the limits between the levels of a numeric property; the level is the number of edges that are not
+    above the value. ``texts`` maps the values of any other property to their levels.
     """
 
     column: str
@@ -227,7 +227,7 @@ class _Feature:
 
 
 def _features(frame: pd.DataFrame) -> Iterator[_Feature]:
-    """Yield the properties and groups of a table that have two levels or more."""
+    """Yield the properties and groups of a table that have at least two levels."""
     for column in map(str, frame.columns):
         if not column.startswith((PROPERTY, "group.")):
             continue
@@ -251,7 +251,7 @@ def _features(frame: pd.DataFrame) -> Iterator[_Feature]:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A candidate: its features and the level of each, its metric, and how much worse it is than the whole table."""
+    """A candidate segment: its features and their levels, its metric, and its difference from the whole table."""
 
     features: tuple[_Feature, ...]
     places: tuple[int, ...]
@@ -268,7 +268,7 @@ class _Cell:
 
 
 def _search(task: ScoredTask, metric: str, features: Sequence[_Feature], table: _Table) -> tuple[list[_Cell], int]:
-    """Return the segments to test, and the number of those that were compared."""
+    """Return the segments to test, and the number of segments that were compared."""
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     predictions = table.predictions
     found = measure(predictions, task, whole(predictions), table.cluster, table.resampling, [METRICS[metric]])
@@ -301,7 +301,7 @@ def _search(task: ScoredTask, metric: str, features: Sequence[_Feature], table: 
 
 
 def _partition(codes: Sequence[np.ndarray]) -> tuple[Partition, list[tuple[int, ...] | None]]:
-    """Return the partition by one or two codes [rows], and the codes of each of its levels; None: not stated."""
+    """Return the partition by one or two codes [rows], and the codes of each level; None for the level "not stated"."""
     together = np.stack(codes, axis=1)
     together[(together < 0).any(axis=1)] = -1
     rows, code = np.unique(together, axis=0, return_inverse=True)
@@ -329,7 +329,7 @@ def _test(task: ScoredTask, metric: str, cell: _Cell, table: _Table) -> Segment:
 
 
 def _holm(segments: Sequence[Segment]) -> Iterator[Segment]:
-    """Yield segments in the order of their p-values with ``p_holm`` (Holm, 1979)."""
+    """Yield the segments with ``p_holm`` (Holm, 1979), in order of their p-values."""
     count, largest = sum(one.p is not None for one in segments), 0.0
     for rank, one in enumerate(segments):
         if one.p is not None:

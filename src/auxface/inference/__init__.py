@@ -1,1 +1,1 @@
-"""A trained model in use: predict, evaluate, explain, export."""
+"""Inference with trained models: prediction, evaluation, explanation and export."""

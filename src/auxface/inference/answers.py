@@ -1,4 +1,4 @@
-"""Convert logits to answers with calibrated probabilities, the stored threshold and the abstain band.
+"""Convert logits to answers, using calibrated probabilities, the stored thresholds and the abstain band.
 
 A task's :class:`~auxface.model.config.TaskRecord` holds the temperature, thresholds and abstain band that training
 chose on the validation split.
@@ -20,28 +20,31 @@ from auxface.inference.face_tracks import Box
 from auxface.model.config import TaskRecord
 from auxface.objectives import expected_value, probabilities
 
-# A headline names answers whose validated precision is at least this, or whose probability is above one half.
+# A headline includes answers whose precision on the validation split is at least this, or whose probability exceeds one
+# half.
 RELIABLE_PRECISION = 0.8
 _FORGED = ("forged", "fake", "deepfake", "manipulated", "altered")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer to one task for one face.
+    """The answer of a model to one task for one face.
 
     Attributes:
-        answer: the class name; for a multi-label task, the names of the attributes that are present; None if the model
-            abstained or has not learned the class. Attributes that it has not learned are never named.
-        probability: probability of the answered class; None for multi-label and ordinal tasks.
-        probabilities: calibrated probability in [0, 1] of every class or attribute; for a binary task, of both classes.
-        threshold: the stored threshold of a binary task; one per attribute for a multi-label task; else None.
-        abstained: whether the score lies in the model's abstain band.
-        value: the expected value of an ordinal task, whose ``answer`` is the nearest value of its scale; else None.
-        learned: whether the model has learned the answered class, by its AUC on the validation split (multi-label: any
-            attribute); None if it was not measured.
-        not_learned: the classes or attributes that the model has not learned.
-        headline: the answered names whose validated precision is at least 0.8 or whose probability is above one
-            half.
+        answer: name of the predicted class; for a multi-label task, the names of the predicted attributes. None if the
+            model abstained or has not learned the class. Attributes that it has not learned are never included.
+        probability: probability of the predicted class; None for multi-label and ordinal tasks.
+        probabilities: calibrated probability in [0, 1] of every class or attribute (for a binary task, of both
+            classes).
+        threshold: stored threshold of a binary task, or one threshold per attribute of a multi-label task; otherwise
+            None.
+        abstained: whether the score lies in the abstain band of the model.
+        value: expected value for an ordinal task, whose ``answer`` is the nearest value on its scale; otherwise None.
+        learned: whether the model has learned the predicted class (for a multi-label task, any attribute), judged by
+            the AUC on the validation split; None if it was not measured.
+        not_learned: names of the classes or attributes that the model has not learned.
+        headline: names in the answer whose precision on the validation split is at least 0.8 or whose probability
+            exceeds one half.
     """
 
     answer: str | list[str] | None
@@ -55,7 +58,7 @@ class Answer:
     headline: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as ``predict --json`` prints it."""
+        """Return the answer in the form that ``predict --json`` prints."""
         number = {} if self.value is None else {"value": self.value}
         return number | {
             "class": self.answer,
@@ -69,7 +72,7 @@ class Answer:
         }
 
     def __str__(self) -> str:
-        """Return a short text for people, such as ``happy 83%``."""
+        """Return a short human-readable text, such as ``happy 83%``."""
         if self.learned is False:
             top = max(self.probabilities, key=self.probabilities.__getitem__)
             return f"no answer ({top} is not learned)" if top in self.not_learned else "no answer (not learned)"
@@ -89,13 +92,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Face:
-    """One face: its box (x, y, width, height) in pixels of the image, and an answer per task."""
+    """One face: its box (x, y, width, height) in pixels of the image, and one answer per task."""
 
     box: Box
     tasks: dict[str, Answer]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the face as ``predict --json`` prints it."""
+        """Return the face in the form that ``predict --json`` prints."""
         return {"box": list(self.box), "tasks": {name: answer.to_dict() for name, answer in self.tasks.items()}}
 
 
@@ -111,7 +114,7 @@ def answers_from_scores(task: TaskRecord, scores: np.ndarray) -> list[Answer]:
 
 
 def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Return probabilities at the stored temperature, float32 [N, outputs], from logits [N, outputs].
+    """Convert logits [N, outputs] to probabilities at the stored temperature, float32 [N, outputs].
 
     Raises:
         InputError: a logit is not a finite number.
@@ -122,7 +125,7 @@ def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
 
 
 def ordinal_values(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Return the expected value of an ordinal task at the stored temperature, float32 [N], from logits."""
+    """Compute expected values of an ordinal task at the stored temperature, float32 [N], from logits [N, outputs]."""
     return expected_value(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 

@@ -26,14 +26,14 @@ from auxface.inference.face_tracks import Track
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Distinguishable with color vision deficiency (Okabe and Ito, 2008), and light enough under dark text.
+# The colors are distinguishable with color vision deficiency (Okabe and Ito, 2008), and light enough for dark text.
 BOX_COLORS: tuple[tuple[int, int, int], ...] = (
     (240, 228, 66), (86, 180, 233), (230, 159, 0), (0, 200, 150), (230, 150, 195),
 )  # fmt: skip
 _TEXT_COLOR = (20, 22, 25)
 _MAX_LABEL_LINES = 4
 _LABEL_WIDTH = 48
-# On an image with a smaller side, labels do not fit.
+# Labels do not fit on an image whose shorter side is less than this.
 _MIN_LABEL_SIDE = 240
 
 
@@ -41,9 +41,9 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
     """Draw the box and the answers of every face.
 
     Args:
-        image: uint8 RGB [H, W, 3]; not changed.
-        faces: the faces to draw.
-        numbers: the number of each face, which determines its color; by default its index.
+        image: RGB image, uint8 [H, W, 3]; it is not modified.
+        faces: faces to draw.
+        numbers: number of each face, which determines its color; by default its index.
 
     Returns:
         uint8 RGB [H, W, 3].
@@ -65,7 +65,7 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
 
 
 def _short(answer: Answer) -> str:
-    """Return the text of an answer for a label: for attributes, only the reliable ones."""
+    """Return the text of an answer for a label; of several attributes, only the reliable ones are included."""
     return str(answer) if not isinstance(answer.answer, list) else ", ".join(answer.headline) or "no certain attribute"
 
 
@@ -73,11 +73,11 @@ def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.nda
     """Enlarge an image that is too small for labels by an integer factor, together with the boxes of its faces.
 
     Args:
-        image: uint8 RGB [H, W, 3].
-        faces: the faces of the image.
+        image: RGB image, uint8 [H, W, 3].
+        faces: faces of the image.
 
     Returns:
-        The image and its faces, unchanged if the image is large enough.
+        The enlarged image and its faces, or both unchanged if the image is large enough.
     """
     factor = -(-_MIN_LABEL_SIDE // min(image.shape[:2]))
     if factor < 2:
@@ -106,7 +106,7 @@ def _draw_label(
             break
         points -= 1
     x = min(max(0.0, box[0]), max(0.0, size[0] - width))
-    # Above the box, else below it, else inside.
+    # Place the label above the box, else below it, else inside it.
     y = box[1] - height
     if y < 0:
         y = box[1] + box[3]
@@ -136,15 +136,15 @@ def write_overlay_video(
     seconds: float,
     advance: Callable[..., None] | None = None,
 ) -> None:
-    """Write the video as H.264 MP4 with boxes and labels, without sound, in constant memory.
+    """Write a copy of a video with boxes and labels as H.264 MP4, without sound and in constant memory.
 
     Args:
-        source: the video, which is read again.
-        out: the file to write.
-        tracks: one track per face.
-        faces: the answers of each track.
-        seconds: duration of the video.
-        advance: called with the number of frames written.
+        source: path of the video, which is decoded again.
+        out: path of the file to write.
+        tracks: tracks of the faces in the video.
+        faces: face with the answers of each track, in the order of ``tracks``.
+        seconds: duration of the video in seconds.
+        advance: callback that receives the number of frames written.
 
     Raises:
         InputError: PyAV has no H.264 encoder on this machine, or the source can no longer be read.
@@ -160,7 +160,7 @@ def write_overlay_video(
             with av.open(str(temporary), "w", format="mp4") as container:
                 stream = None
                 for number, frame in stream_frames(source):
-                    # H.264 needs even sides.
+                    # H.264 requires an even width and height.
                     even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
                     drawn = _draw_frame(even, number, tracks, faces, patience)
                     if stream is None:

@@ -1,4 +1,4 @@
-"""Embeddings of faces: vectors of unit length whose cosine is the similarity of two faces.
+"""Embeddings of faces: vectors of unit norm, whose cosine measures the similarity of two faces.
 
 Example::
 
@@ -44,11 +44,12 @@ class Embeddings:
     """A table of embeddings.
 
     Attributes:
-        table: a row per face: the sample's key and groups (of a manifest) or path, number and box of the face, and
-            column ``embedding``.
-        header: ``model`` (its directory), ``weights`` (SHA-256 of them), ``width``, and ``threshold``, the similarity
-            at or above which two faces count as one person; null if the model stores none.
-        skipped: path and reason of each image without an embedding.
+        table: table with one row per face. Its columns are the key and groups of the sample (from a manifest), or the
+            path, number and box of the face, and ``embedding``.
+        header: ``model`` (model directory), ``weights`` (SHA-256 of the weights), ``width`` (embedding size) and
+            ``threshold``, the similarity at or above which two faces count as the same person (null if the model stores
+            none).
+        skipped: path of each image without an embedding, and the reason.
     """
 
     table: pd.DataFrame
@@ -62,18 +63,18 @@ class Embeddings:
 
 
 class Embedder:
-    """A model that embeds the faces of images; faces are cropped as in its training.
+    """A model that embeds the faces in images; faces are cropped as in training.
 
     Args:
-        model: path of a model directory, or a hub name.
+        model: path of a model directory, or a Hub name.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
-        warn: called with a message about each difference from training.
+        warn: callback that receives a message about each difference from training.
 
     Raises:
-        InputError: the model does not exist, is invalid, or takes video clips.
+        InputError: the model does not exist, is invalid, or is a video model.
     """
 
     def __init__(
@@ -102,16 +103,16 @@ class Embedder:
         }
 
     def crop_faces(self, image: ImageInput) -> tuple[list[FaceCrop], str | None]:
-        """Return the face crops of an image; if there are none, an empty list and the reason."""
+        """Return the face crops of an image, and the reason if there are none."""
         return self.cropper.crop_faces(image)
 
     def embed_crops(self, crops: Iterable[np.ndarray]) -> np.ndarray:
-        """Return an embedding of unit length of each face crop, float32 [N, E]."""
+        """Return the unit-norm embedding of each face crop, float32 [N, E]."""
         images = np.ascontiguousarray(np.stack(list(crops)).transpose(0, 3, 1, 2))
         return self.embed_images(images)
 
     def embed_images(self, images: np.ndarray, advance: Callable[[int], None] | None = None) -> np.ndarray:
-        """Return an embedding of unit length of each image, uint8 [N, 3, S, S] at the model's input size."""
+        """Return unit-norm embeddings, float32 [N, E], of images, uint8 [N, 3, S, S] at the model's input size."""
         return embed_images(self.scorer.model, images, batch_size=self.scorer.batch_size, advance=advance)
 
     def _blank(self) -> Any:
@@ -134,22 +135,22 @@ def embed(
 ) -> Embeddings:
     """Write the embeddings of all faces in a folder, an image or a manifest as a Parquet table, and return them.
 
-    A model of metric learning gives its learned embedding. Any other model gives its normalized pooled features, which
-    compare images but were not trained to compare people.
+    For a model trained by metric learning, the embedding is its learned embedding. For any other model, it is the
+    normalized pooled features, which can compare images but were not trained to compare people.
 
     Args:
-        model: a model directory, or a hub name.
-        source: a folder of images (searched recursively), an image, or a manifest.
-        out: the table, ``.parquet``.
-        split: the split of a manifest to embed; None: all rows.
-        faces: see :class:`auxface.Predictor`; it has no effect on a manifest, whose images are face crops.
+        model: path of a model directory, or a Hub name.
+        source: path of a folder of images (searched recursively), an image, or a manifest.
+        out: path of the table to write, ``.parquet``.
+        split: split of the manifest to embed; by default all rows.
+        faces: see :class:`auxface.Predictor`; ignored for a manifest, whose images are face crops.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace an existing file.
+        overwrite: whether to replace an existing file.
 
     Raises:
-        InputError: the model is invalid, there is no image with a face, or the output exists.
+        InputError: the model is invalid, no image shows a face, or the output already exists.
 
     Example:
         >>> from pathlib import Path
@@ -181,7 +182,7 @@ def embed(
 
 
 def embed_manifest(embedder: Embedder, manifest: Manifest, name: str) -> Embeddings:
-    """Embed the images of a manifest; the table has the manifest's keys, splits, groups and paths."""
+    """Embed the images of a manifest; the table has the keys, splits, groups and paths of the manifest."""
     samples = load_samples(manifest, name, embedder.config.recipe)
     with progress_bar("embed", len(samples.images), "images") as advance:
         vectors = embedder.embed_images(samples.images, advance)
@@ -216,7 +217,7 @@ def _embed_files(embedder: Embedder, source: Path) -> Embeddings:
 
 
 def write_embeddings(embeddings: Embeddings, path: Path) -> None:
-    """Write a table of embeddings, with its header under the key ``auxface`` of the schema's metadata."""
+    """Write a table of embeddings as Parquet, with its header under the key ``auxface`` of the schema metadata."""
     arrays = pa.Table.from_pandas(embeddings.table.drop(columns="embedding"), preserve_index=False)
     vectors = pa.array([vector.tolist() for vector in embeddings.vectors], type=pa.list_(pa.float32()))
     arrays = arrays.append_column("embedding", vectors)
@@ -229,7 +230,7 @@ def read_embeddings(path: Path) -> Embeddings:
     """Read a table that :func:`embed` wrote.
 
     Raises:
-        InputError: the file is missing, is not a table of embeddings of one width, or has missing or infinite values.
+        InputError: the file is missing, is not a table of embeddings of equal size, or has missing or infinite values.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such table of embeddings; write one with 'auxface embed'")
@@ -248,6 +249,6 @@ def read_embeddings(path: Path) -> Embeddings:
 
 
 def _digest(model: str | Path) -> str | None:
-    """Return the SHA-256 of a model directory's weights; None for a model of the Hub."""
+    """Return the SHA-256 of the weights in a model directory; None for a model of the Hub."""
     path = Path(model) / WEIGHTS
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

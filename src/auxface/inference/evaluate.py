@@ -71,38 +71,40 @@ def evaluate(
     title: str | None = None,
     sections: Sequence[evaluation.Section] = (),
 ) -> evaluation.Audit:
-    """Score a split with one or several models; write predictions, the report page, report.json and CSV files.
+    """Score a split with one or more models, and write predictions, a report page, report.json and CSV files.
 
     Args:
-        models: a model directory or ``.onnx`` file; or several by name, for a report that compares them.
-        data: the manifest.
-        out: the folder to write: ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
-            ``validation.parquet`` (with a validation split); for several models ``predictions.NAME.parquet`` and so on.
-        onnx: further exported files. A file that auxface did not export takes size, crop, normalization and classes
-            from the first model directory, see :class:`~auxface.inference.external_onnx.ExternalOnnx`.
-        split: the split to score.
-        corruptions: names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`. Empty:
-            none.
-        severities: severities, 1 to 5, of the perturbations that have them.
-        baseline: the reference model of mean corruption errors.
-        validation: whether to score the manifest's validation split too, if it has one. It chooses operating points,
-            thresholds per group, and the threshold of a model that stores none.
-        same_format: score all images also in one format (JPEG of one size and quality), and report how much of the AUC
-            of tasks with two classes is lost.
-        explain: number of faces over which saliency maps and reconstruction errors are averaged; 0: none.
-        resamples: bootstrap resamples behind each interval.
+        models: path of a model directory or ``.onnx`` file, or several paths by model name for a report that compares
+            them.
+        data: path of the manifest.
+        out: folder to write. It receives ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
+            ``validation.parquet`` (with a validation split); for several models, ``predictions.NAME.parquet`` and so
+            on.
+        onnx: paths of additional exported files. For a file that auxface did not export, the size, crop, normalization
+            and classes come from the first model directory; see :class:`~auxface.inference.external_onnx.ExternalOnnx`.
+        split: split to score.
+        corruptions: names of perturbations, which may be empty; see
+            :func:`~auxface.inference.perturbations.perturbation_names`.
+        severities: severities, 1 to 5, for perturbations that have them.
+        baseline: name of the reference model for mean corruption errors.
+        validation: whether to also score the validation split of the manifest, if it has one. Operating points,
+            thresholds per group, and thresholds of models that store none are chosen on it.
+        same_format: whether to also score all images in a common format (JPEG of one size and quality) and report how
+            much of the AUC of tasks with two classes is lost.
+        explain: number of faces over which saliency maps and reconstruction errors are averaged; 0 to omit them.
+        resamples: number of bootstrap resamples for each interval.
         seed: seed of the bootstrap, the perturbations and the masks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace the files that auxface wrote in ``out``.
-        title: title of the page.
-        sections: sections to show before the others.
+        overwrite: whether to replace files in ``out`` that auxface wrote.
+        title: title of the report page.
+        sections: additional report sections, shown before the others.
 
     Returns:
         The audit that the report shows.
 
     Raises:
         InputError: a model was selected on this split; the manifest lacks a label; a perturbation is unknown or applies
-            to none of the models; a table cannot be measured; or the output exists.
+            to none of the models; a table cannot be measured; or the output already exists.
 
     Example:
         >>> from pathlib import Path
@@ -155,7 +157,7 @@ def evaluate(
             validations[name] = with_properties(validations[name], val, manifest_files(val.manifest, "val"))
         if (figure := _reconstruction_figure(model, samples.images)) is not None:
             figures[name] = figure
-        # A clip has no single map of a face to average.
+        # A clip has no single map of the face that could be averaged.
         if model.model is not None and explain and samples.images.ndim == 4:
             faces = _spread_faces(samples.images, tables[name], explain)
             prefix = f"{name.replace('/', '-')}_" if len(loaded) > 1 else ""
@@ -228,7 +230,7 @@ def _cannot_be_attacked(model: EvaluatedModel) -> bool:
 
 
 def _reconstruction_figure(model: EvaluatedModel, images: np.ndarray) -> evaluation.Figure | None:
-    """Return a figure of a joint model's reconstructions of six faces; None for other models."""
+    """Return a figure with a joint model's reconstructions of six faces; None for other models."""
     shown = images[_spread_rows(len(images), _SHOWN_FACES)]
     image = None if model.model is None else reconstruction_figure(model.model, shown, range(len(shown)))
     if image is None:

@@ -1,13 +1,13 @@
-"""Explain a model's answers for the faces of one image: saliency maps and reconstruction errors.
+"""Explain a model's answers for the faces in one image with saliency maps and reconstruction errors.
 
 Example::
 
     [explanation] = explain_image(predictor, "photo.jpg")
     explanation.gradients, explanation.reconstructions[0].error
 
-:func:`explain` draws the explanations of an image file to a PNG.
+:func:`explain` writes the explanations for an image file to a PNG file.
 
-A figure holds the heat maps of several faces as one PNG::
+:func:`explanation_figure` draws the heat maps of several faces into one PNG::
 
     png = explanation_figure(explain_image(predictor, "photo.jpg"))
 """
@@ -51,9 +51,9 @@ class ReconstructionMap:
 
     Attributes:
         name: ``rgb`` or the name of a texture descriptor.
-        target: uint8 [S, S, 3].
-        reconstruction: uint8 [S, S, 3]; each patch as reconstructed while it was hidden.
-        error: float32 [rows, columns], in ``unit``.
+        target: reconstruction target as an image, uint8 [S, S, 3].
+        reconstruction: reconstruction as an image, uint8 [S, S, 3], where each patch was reconstructed while hidden.
+        error: error of each patch in ``unit``, float32 [rows, columns].
         unit: unit of the error.
     """
 
@@ -69,13 +69,15 @@ class Explanation:
     """The explanation of one face for one task.
 
     Attributes:
-        face: box and answers.
-        image: uint8 [S, S, 3], the face crop, which is the input of the model.
-        task: the task whose answer the gradients explain.
-        output: the class whose logit is differentiated.
-        attention: float32 [rows, columns], summing to 1; None for encoders without attention over patches.
-        gradients: float32 [rows, columns], summing to 1.
-        reconstructions: one per target of the model's auxiliary task; empty for a model without reconstruction.
+        face: box and answers of the face.
+        image: face crop, which is the input of the model, uint8 [S, S, 3].
+        task: name of the task whose answer the gradients explain.
+        output: name of the class whose logit is differentiated.
+        attention: attention rollout, float32 [rows, columns], summing to 1; None for encoders without attention over
+            patches.
+        gradients: SmoothGrad map, float32 [rows, columns], summing to 1.
+        reconstructions: one reconstruction map per target of the auxiliary task; empty for a model without
+            reconstruction.
     """
 
     face: Face
@@ -87,7 +89,7 @@ class Explanation:
     reconstructions: tuple[ReconstructionMap, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return box, answers and maps, without images, as plain JSON."""
+        """Return the box, answers and maps as JSON-compatible data, without images."""
         return {
             "face": self.face.to_dict(),
             "task": self.task,
@@ -113,22 +115,23 @@ def explain(
     device: str = "auto",
     overwrite: bool = False,
 ) -> list[Explanation]:
-    """Explain the answers for each face of an image (at most six) and draw the explanations to a PNG.
+    """Explain the answers for each face in an image (at most six) and write the explanations to a PNG file.
 
     Args:
-        model: a model directory or a hub name.
+        model: path of a model directory, or a Hub name.
         image: path of the image.
-        out: the PNG to write.
-        task: the task to explain; by default the first.
-        face: index of the one face to explain, from 0; by default all faces.
+        out: path of the PNG file to write.
+        task: name of the task to explain; by default the first task.
+        face: index of a single face to explain, starting at 0; by default all faces are explained.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: whether to replace ``out`` if it exists.
 
     Raises:
-        InputError: the image shows no face, the model is an exported file, or the output exists or is not a PNG.
+        InputError: the image shows no face, the model is an exported file, or the output already exists or is not a PNG
+            file.
 
     Example:
         >>> from pathlib import Path
@@ -164,18 +167,18 @@ def explain_image(
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> list[Explanation]:
-    """Return the explanations of the faces of one image, from left to right.
+    """Return the explanations for the faces in one image, from left to right.
 
     Args:
-        predictor: a predictor of a model directory; an exported file has no gradients.
-        image: anything that a predictor accepts as an image.
-        task: the task to explain; by default the first.
-        face: index of the one face to explain, from 0; by default all faces.
+        predictor: predictor loaded from a model directory; an exported file has no gradients.
+        image: any image input that a predictor accepts.
+        task: name of the task to explain; by default the first task.
+        face: index of a single face to explain, starting at 0; by default all faces are explained.
         seed: seed of the noise and the masks.
-        check: called between the parts of the work; it may raise an exception to stop.
+        check: callback, called between steps; it may raise an exception to cancel the work.
 
     Raises:
-        InputError: the model is an exported file, the task or face does not exist, or the image has no face or cannot
+        InputError: the model is an exported file, the task or face does not exist, or the image shows no face or cannot
             be read.
     """
     if not isinstance(predictor.scorer, TorchScorer):
@@ -237,7 +240,7 @@ def _explain_face(
 
 
 def _explained_output(record: TaskRecord, answer: Answer) -> tuple[int, str]:
-    """Return the index of the logit that the answer depends on, and its class."""
+    """Return the index of the logit on which the answer depends, and its class."""
     if record.kind == "binary":
         return 0, record.classes[1]
     most_likely = max(answer.probabilities, key=answer.probabilities.__getitem__)
@@ -251,12 +254,12 @@ def _to_uint8(image: torch.Tensor) -> np.ndarray:
 
 
 def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Return a map of patches as colors over a face, dark for the lowest values and bright for the highest.
+    """Draw a map of patch values as colors over a face, dark for the lowest values and bright for the highest.
 
     Args:
         image: uint8 [S, S, 3].
         values: float [rows, columns].
-        limits: the values of the darkest and the brightest color, for several maps on one scale; by default the minimum
+        limits: values of the darkest and the brightest color, to draw several maps on one scale; by default the minimum
             and the 99.5th percentile of ``values``.
 
     Returns:
@@ -271,13 +274,13 @@ def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] 
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
     colors = matplotlib.colormaps["inferno"](0.12 + 0.86 * smooth)[..., :3].astype(np.float32)
     opacity = (0.25 + 0.6 * smooth)[..., None]
-    # The colors are darkened by the face, so that it stays visible.
+    # The face darkens the colors, so that it remains visible.
     blended = colors * (0.55 + 0.45 * gray) * opacity + 0.72 * gray * (1 - opacity)
     return (blended * 255).clip(0, 255).astype(np.uint8)
 
 
 def explanation_figure(explanations: Sequence[Explanation]) -> bytes:
-    """Return a PNG with a block of maps per face."""
+    """Return a PNG image with one block of maps per face."""
     import matplotlib
     from matplotlib.figure import Figure
 

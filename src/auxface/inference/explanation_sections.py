@@ -1,4 +1,4 @@
-"""Report sections of ``auxface evaluate --explain``: mean saliency and mean reconstruction error by class and group.
+"""Report sections for ``auxface evaluate --explain``: mean saliency and mean reconstruction error by class and group.
 
 Example::
 
@@ -33,7 +33,7 @@ _MAX_LEVELS = 11
 
 @dataclass(frozen=True)
 class LabeledFaces:
-    """Faces of a split: images, uint8 [N, 3, S, S], and their N rows of the predictions table."""
+    """Faces of a split: images, uint8 [N, 3, S, S], and the N corresponding rows of the predictions table."""
 
     images: np.ndarray
     table: evaluation.Predictions
@@ -46,11 +46,11 @@ def explanation_sections(
 
     Args:
         name: name of the model.
-        model: in evaluation mode.
+        model: joint model in evaluation mode.
         faces: a few hundred faces of the split.
-        prefix: prefix of the names of the CSV files; empty for a report of one model.
-        resamples: bootstrap resamples behind each interval.
-        seed: seed of masks and resamples.
+        prefix: prefix for the names of the CSV files; empty for a report on one model.
+        resamples: number of bootstrap resamples for each interval.
+        seed: seed of the masks and the resampling.
     """
     reconstructs = "reconstruction" in model.auxiliaries
     total = (len(faces.table.tasks) + reconstructs) * len(faces.images)
@@ -98,7 +98,7 @@ def _saliency_section(
 
 
 def _explained_outputs(table: evaluation.Predictions, task: evaluation.ScoredTask) -> np.ndarray:
-    """Return the index of the logit of each row's prediction, int64 [N]."""
+    """Return the logit index of the predicted class in each row, int64 [N]."""
     if task.kind in ("binary", "ordinal"):
         return np.zeros(len(table.frame), dtype=np.int64)
     return table.frame[task.score_columns()].to_numpy(float).argmax(axis=1)
@@ -124,7 +124,7 @@ def _by_level(column: pd.Series) -> list[FaceSet]:
 
 
 def _patch_table(maps: Maps, what: str, sets: Sequence[FaceSet], task: str) -> pd.DataFrame:
-    """Return a row per set and patch with the mean value."""
+    """Return a table with the mean value, one row per set and patch."""
     _, rows, columns = maps.values.shape
     row, column = np.indices((rows, columns))
     parts = []
@@ -171,7 +171,7 @@ def _reconstruction_section(
 def _region_rows(
     maps: Maps, task: str, sets: Sequence[FaceSet], cluster: np.ndarray, draw: Resampling
 ) -> list[dict[str, object]]:
-    """Return the mean error of each region and class and, for two classes, the difference."""
+    """Return rows with the mean error of each region and class and, for two classes, their difference."""
     region = patch_regions((maps.values.shape[1], maps.values.shape[2]))
     code = np.full(len(maps.values), -1)
     for index, one in enumerate(sets):
@@ -196,7 +196,7 @@ def _estimate_columns(one: Estimate) -> dict[str, object]:
 
 
 def _summary_table(numbers: pd.DataFrame) -> pd.DataFrame:
-    """Return the numbers as text, with a row per class and a column per region."""
+    """Return the values as text, with one row per class and one column per region."""
     limits = numbers[["value", "low", "high"]].astype(float)
     text = [
         "–" if np.isnan(value) else f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f} to {high:.3f})")

@@ -50,20 +50,20 @@ def export(
     """Write a model as an ONNX file or a torch.export program.
 
     Args:
-        model: a model directory or a hub name.
-        out: the file to write, ``.onnx`` or ``.pt2``.
-        format: ``onnx`` or ``pt2``.
-        int8: ``dynamic`` or ``static``: quantize matrix products to 8-bit integers, see :func:`export_model`.
-        calibrate: images for ``static``: a manifest, whose validation rows are read, or a folder of face crops. At most
-            256 images are used.
-        overwrite: replace ``out`` if it exists.
+        model: path of a model directory, or a Hub name.
+        out: path of the file to write, ``.onnx`` or ``.pt2``.
+        format: output format, ``onnx`` or ``pt2``.
+        int8: ``dynamic`` or ``static`` to quantize matrix products to 8-bit integers; see :func:`export_model`.
+        calibrate: path of the calibration images for ``static``: a manifest, of which the validation split is used, or
+            a folder of face crops. At most 256 images are used.
+        overwrite: whether to replace ``out`` if it exists.
 
     Returns:
-        The file's metadata (without ``config``), and its size under ``bytes``.
+        The metadata of the file (without ``config``), and its size in bytes under ``bytes``.
 
     Raises:
-        InputError: a package is not installed, the model cannot be exported, the suffix of ``out`` does not match the
-            format, or ``out`` exists.
+        InputError: a required package is not installed, the model cannot be exported, the suffix of ``out`` does not
+            match the format, or ``out`` already exists.
 
     Example:
         >>> from pathlib import Path
@@ -97,15 +97,16 @@ def export_model(
     """Write a loaded model as an ONNX file or a torch.export program that accepts any batch size.
 
     Args:
-        saved: the model.
-        out: the file to write.
-        format: ``onnx``, or ``pt2`` for :func:`torch.export.load`.
-        int8: 8-bit integer weights, with activations quantized at run time (``dynamic``) or by ranges measured on
-            images (``static``). Evaluate the result by group before using it.
-        calibration: uint8 [N, 3, S, S], needed for ``static``.
+        saved: loaded model.
+        out: path of the file to write.
+        format: output format: ``onnx``, or ``pt2`` for :func:`torch.export.load`.
+        int8: quantization to 8-bit integer weights, with activation ranges determined at run time (``dynamic``) or
+            measured on images (``static``). Evaluate the result by group before using it.
+        calibration: calibration images, uint8 [N, 3, S, S]; required for ``static``.
 
     Raises:
-        InputError: a package is not installed, the encoder cannot be exported, or the options contradict each other.
+        InputError: a required package is not installed, the encoder cannot be exported, or the options are
+            inconsistent.
     """
     if format not in ("onnx", "pt2"):
         raise InputError(f"format '{format}': expected onnx or pt2")
@@ -114,7 +115,7 @@ def export_model(
     if int8 == "static" and calibration is None:
         raise InputError("static quantization needs calibration images; name a manifest or folder with --calibrate")
     module = ExportedModel(SavedModel(saved.model.cpu(), saved.config))
-    # Two images, since torch.export treats a batch of one as a constant.
+    # The example has two images, since torch.export treats a batch size of one as a constant.
     example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
     with atomic_file(out) as temporary:
         if format == "pt2":
@@ -130,7 +131,8 @@ class ExportedModel(nn.Module):
     """The exported form of a model: it maps images to the calibrated scores and logits of every task.
 
     Args:
-        saved: the model. Normalization, and the texture map of a model that classifies texture, are part of the module.
+        saved: loaded model. Normalization, and the texture map of a model that classifies texture, are part of the
+            module.
     """
 
     def __init__(self, saved: SavedModel) -> None:
@@ -139,17 +141,17 @@ class ExportedModel(nn.Module):
         self.tasks = saved.config.tasks
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return (scores, logits) of each task in turn.
+        """Return the scores and logits of each task in turn.
 
         Args:
-            images: float [B, 3, S, S], or clips [B, T, 3, S, S], in [0, 1].
+            images: images in [0, 1], float [B, 3, S, S], or video clips, float [B, T, 3, S, S].
         """
         logits = self.model.logits(images)
         return tuple(part for task in self.tasks for part in (_scores(task, logits[task.name]), logits[task.name]))
 
     @property
     def names(self) -> list[str]:
-        """Names of the outputs: scores and logits of each task, in the order of :meth:`forward`."""
+        """Names of the outputs, that is, scores and logits of each task, in the order of :meth:`forward`."""
         return [prefix + task.name for task in self.tasks for prefix in (SCORES, LOGITS)]
 
 
@@ -162,8 +164,7 @@ def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
     """Return the JSON content of the metadata key ``auxface`` of an exported file.
 
     A program that runs the file without auxface needs ``tasks``, ``image_size``, ``evaluation_crop`` and, for video
-    clips, ``num_frames``.
-    ``config`` is the content of ``config.json``.
+    models, ``num_frames``. ``config`` is the content of ``config.json``.
     """
     tasks = [
         {
@@ -226,7 +227,7 @@ def _write_onnx(module: ExportedModel, example: Tensor, path: Path) -> None:
 
 
 def _add_metadata(path: Path, config: ModelConfig, int8: str) -> None:
-    """Add the metadata to an ONNX file, and remove data on the machine that exported it."""
+    """Add the metadata to an ONNX file, and remove information about the machine that exported it."""
     import onnx
 
     model = onnx.load(path)
@@ -246,15 +247,15 @@ def _add_metadata(path: Path, config: ModelConfig, int8: str) -> None:
 
 
 def _checked(export: Callable[[], Any]) -> Any:
-    """Call an exporter and return its result; raise its errors as an InputError."""
+    """Call an exporter and return its result; convert its errors to InputError."""
     try:
         return export()
     except InputError:
         raise
     except OSError:
-        # A full disk is not an error of the model.
+        # A full disk, for example, is not an error of the model.
         raise
-    # The exporters raise many types of errors, with messages of many lines.
+    # The exporters raise many types of exceptions, with long messages.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"this model cannot be exported ({type(error).__name__}: {reason})") from None

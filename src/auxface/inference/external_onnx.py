@@ -1,6 +1,7 @@
-"""An ONNX file that auxface did not export, evaluated like a model of auxface.
+"""Run ONNX files that auxface did not export, and evaluate them like models of auxface.
 
-Its preprocessing comes from its metadata, else from the recipe of a model directory with the same tasks.
+The preprocessing is read from the metadata of the file, or else from the recipe of a model directory with the same
+tasks.
 
 Example::
 
@@ -27,16 +28,16 @@ _SUM_TOLERANCE = 1e-3
 
 
 def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -> "OnnxModel | ExternalOnnx":
-    """Open an ONNX file that auxface exported, or any other.
+    """Open an ONNX file, whether auxface exported it or not.
 
     Args:
-        path: the file.
-        reference: configuration of a model with the same tasks; needed for a file that auxface did not export.
-        device: ``cuda`` for the CUDA provider; any other value for the CPU provider.
+        path: path of the ONNX file.
+        reference: configuration of a model with the same tasks; required for a file that auxface did not export.
+        device: ``cuda`` selects the CUDA provider, any other value the CPU provider.
 
     Raises:
-        InputError: the file cannot be run, or a file that auxface did not export has no ``reference`` or does not
-            match it.
+        InputError: the file cannot be run; or auxface did not export it, and ``reference`` is missing or does not match
+            it.
     """
     session = open_session(Path(path), device)
     if METADATA in session.get_modelmeta().custom_metadata_map:
@@ -50,30 +51,31 @@ def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -
 
 
 class ExternalOnnx:
-    """An ONNX file of another program that returns logits for images.
+    """An ONNX file from another program that computes logits for images.
 
-    The file has one input, float [N, 3, S, S] or [N, S, S, 3]. It has an output for each task of the reference that it
-    can answer, named after the task (``TASK``, ``logits.TASK`` or ``scores.TASK``); a single output may have any name
-    if the reference has a single task. An output has one value per class (for a binary task, one or two), either
-    logits or probabilities. They are treated as probabilities if all values for the images scored first lie in [0, 1]
+    The file has one input, float [N, 3, S, S] or [N, S, S, 3]. For each task of the reference that it supports, it has
+    an output named after the task (``TASK``, ``logits.TASK`` or ``scores.TASK``); a single output may have any name if
+    the reference has a single task. An output has one value per class (for a binary task, one or two), either logits or
+    probabilities. They are treated as probabilities if all values for the images that are scored first lie in [0, 1]
     and, for a single-label task, sum to 1.
 
-    Images are RGB in [0, 1], normalized with ``mean`` and ``std`` (JSON lists of three numbers) of the file's metadata,
-    else of the reference recipe. ``classes`` in the metadata (a JSON list) gives the order of the outputs.
+    Images are RGB in [0, 1], normalized with ``mean`` and ``std`` (JSON lists of three numbers) from the metadata of
+    the file, or else from the reference recipe. ``classes`` in the metadata (a JSON list) gives the order of the
+    outputs.
 
     Args:
-        path: the file, for messages.
-        session: see :func:`auxface.inference.onnx_model.open_session`.
+        path: path of the file, for error messages.
+        session: ONNX Runtime session; see :func:`auxface.inference.onnx_model.open_session`.
         reference: configuration of a model with the same tasks.
 
     Attributes:
-        config: the reference's configuration for the tasks found, without its thresholds and calibration.
-        size: side of the images in pixels.
-        mean: float32 [3].
-        std: float32 [3].
+        config: configuration of the reference, restricted to the tasks found and without thresholds and calibration.
+        size: side length of the images in pixels.
+        mean: mean of each channel for normalization, float32 [3].
+        std: standard deviation of each channel for normalization, float32 [3].
 
     Raises:
-        InputError: the inputs or outputs do not match.
+        InputError: the inputs or outputs do not match the reference.
     """
 
     def __init__(self, path: Path, session: Any, reference: ModelConfig) -> None:
@@ -93,7 +95,7 @@ class ExternalOnnx:
             for task, _ in self._outputs
         )
         self.config = ModelConfig(recipe=recipe, tasks=tasks, crop=reference.crop)
-        # Checks the shapes before thousands of images are read.
+        # Check the shapes before thousands of images are read.
         self.score_images(np.zeros((1, 3, size, size), np.uint8))
         self._probabilities = {}
 
@@ -105,7 +107,7 @@ class ExternalOnnx:
         transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return logits per task, float32 [N, outputs], as :func:`auxface.model.scoring.score_images` does.
+        """Return the logits of each task, float32 [N, outputs], as :func:`auxface.model.scoring.score_images` does.
 
         Raises:
             InputError: the file fails on these images, or an output has the wrong number of values.
@@ -116,7 +118,7 @@ class ExternalOnnx:
             batch = np.asarray(images[start : start + step])
             if transform is not None:
                 batch = transform(torch.from_numpy(np.array(batch)), start).numpy()
-            # For a fixed batch size, the last batch is padded with copies of its first image.
+            # If the batch size is fixed, the last batch is padded with copies of its first image.
             padding = batch[:1].repeat(step - len(batch), axis=0) if self._fixed_batch else batch[:0]
             padded = np.concatenate([batch, padding]) if self._fixed_batch else batch
             for (task, _), output in zip(self._outputs, self._run(padded), strict=True):
@@ -158,7 +160,7 @@ class ExternalOnnx:
         if not parts:
             return np.zeros((0, task.learned_task().outputs), np.float32)
         values = np.concatenate(parts)
-        # Decided once, on the unchanged images, which are scored first.
+        # This is decided once, on the clean images, which are scored first.
         if self._probabilities.setdefault(task.name, _are_probabilities(task, values)):
             clipped = np.clip(values, _EPSILON, 1 - _EPSILON)
             single = task.kind == "multilabel" or values.shape[1] == 1
@@ -179,7 +181,7 @@ def _are_probabilities(task: TaskRecord, values: np.ndarray) -> bool:
 
 
 def _find_input(path: Path, session: Any, default_size: int) -> tuple[Any, bool, int, int | None]:
-    """Return the input, whether its channels come last, the side of its images, and its batch size if it is fixed."""
+    """Return the input, whether its channels come last, the image side length, and the batch size if it is fixed."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _DTYPES:
         found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs) or "none"
@@ -199,7 +201,7 @@ def _find_input(path: Path, session: Any, default_size: int) -> tuple[Any, bool,
 
 
 def _match_outputs(path: Path, session: Any, reference: ModelConfig) -> list[tuple[TaskRecord, str]]:
-    """Return the tasks that the file has an output for, each with the output's name."""
+    """Return the tasks for which the file has an output, each with the name of the output."""
     names = [output.name for output in session.get_outputs()]
     tasks = [task for task in reference.tasks if task.kind != "ordinal"]
     matched = [
@@ -218,7 +220,7 @@ def _match_outputs(path: Path, session: Any, reference: ModelConfig) -> list[tup
 
 
 def _class_orders(path: Path, metadata: dict[str, str], tasks: list[TaskRecord]) -> dict[str, list[int]]:
-    """Return the output index of each class of a task, for the tasks that ``classes`` in the metadata fits."""
+    """Return the output index of each class, for the tasks whose classes match ``classes`` in the metadata."""
     if "classes" not in metadata:
         return {}
     try:

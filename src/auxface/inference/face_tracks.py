@@ -1,7 +1,7 @@
 """Track faces through a video: each track joins the boxes and logits of one face.
 
-:class:`Tracker` matches the boxes of each frame with those of the frame before by overlap. For a clip of consecutive
-frames, ``auxface.data.faces.cropper`` follows one face instead.
+:class:`Tracker` matches the boxes of each frame with those of the previous frame by overlap. For a clip of consecutive
+frames, ``auxface.data.faces.cropper`` tracks a single face instead.
 
 Example::
 
@@ -26,10 +26,10 @@ class Track:
     """One face in a video. All lists have one entry per frame in which the face was detected.
 
     Attributes:
-        frames: frame numbers, ascending.
-        seconds: times of the frames, from the start of the video.
-        boxes: boxes (x, y, width, height) in pixels.
-        logits: logits [outputs] per task.
+        frames: frame numbers in ascending order.
+        seconds: times of the frames in seconds from the start of the video.
+        boxes: boxes (x, y, width, height) of the face in pixels.
+        logits: logits [outputs] of each frame, by task.
     """
 
     frames: list[int] = field(default_factory=list)
@@ -46,10 +46,10 @@ class Track:
             self.logits.setdefault(name, []).append(values)
 
     def box_at(self, frame: int, patience: int) -> Box | None:
-        """Return the box at any frame, interpolated between the nearest two detections.
+        """Return the box at any frame, interpolated between the two nearest detections.
 
         Returns:
-            None where the nearest detection is more than ``patience`` frames away.
+            The box; None if the nearest detection is more than ``patience`` frames away.
         """
         after = int(np.searchsorted(self.frames, frame))
         if after < len(self.frames) and self.frames[after] == frame:
@@ -67,10 +67,10 @@ class Track:
 
 
 class Tracker:
-    """A tracker that joins the boxes of successive frames into tracks, beginning with the pairs that overlap most.
+    """A tracker that links the boxes of successive frames into tracks, starting with the pairs of largest overlap.
 
     Args:
-        patience: a face that was not detected for this many seconds starts a new track.
+        patience: number of seconds without a detection after which a face starts a new track.
     """
 
     def __init__(self, patience: float = 1.0) -> None:
@@ -78,7 +78,7 @@ class Tracker:
         self.tracks: list[Track] = []
 
     def add(self, frame: int, seconds: float, boxes: list[Box], logits: list[dict[str, np.ndarray]]) -> None:
-        """Add the faces of one frame; frames are added in order."""
+        """Add the faces of one frame; frames must be added in order."""
         candidates = [track for track in self.tracks if seconds - track.seconds[-1] <= self.patience]
         pairs = sorted(
             (

@@ -1,4 +1,4 @@
-"""Saliency maps and reconstruction errors of many faces, and their mean per class or group.
+"""Saliency maps and reconstruction errors of many faces, and their means by class or group.
 
 Example::
 
@@ -22,7 +22,7 @@ from auxface.model.joint import JointModel
 _BATCH = 32
 _COLUMNS = 6
 
-# (left, top, right, bottom) as fractions of the sides of a face crop. A patch belongs to the first region that holds
+# (left, top, right, bottom) as fractions of the sides of a face crop. A patch belongs to the first region that contains
 # its center. Eyes and mouth are the regions that auxface.data.corruptions.weather_digital covers.
 REGIONS = {
     "eyes": (0.11, 0.32, 0.89, 0.58),
@@ -38,8 +38,8 @@ class Maps:
     """One map for each of N faces.
 
     Attributes:
-        values: float32 [N, rows, columns].
-        kind: ``attention rollout`` or ``gradients``; for reconstruction errors, the name of the target.
+        values: value of each patch, float32 [N, rows, columns].
+        kind: kind of map: ``attention rollout`` or ``gradients``; for reconstruction errors, the name of the target.
         unit: unit of the values.
     """
 
@@ -50,7 +50,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class FaceSet:
-    """A named set of faces that are averaged: int64 indices or a bool mask over the N faces."""
+    """A named set of faces to average, given by int64 indices or a bool mask over the N faces."""
 
     name: str
     rows: np.ndarray
@@ -63,14 +63,14 @@ def saliency_maps(
     outputs: np.ndarray,
     advance: Callable[[int], None] | None = None,
 ) -> Maps:
-    """Return attention rollout if the encoder has attention over its patches, else gradients of the given outputs.
+    """Return attention rollout if the encoder has attention over its patches, otherwise gradients of the given outputs.
 
     Args:
-        model: in evaluation mode.
-        images: uint8 [N, 3, S, S].
-        task: the task whose logits are differentiated.
-        outputs: int64 [N], the index of the logit for each face, such as that of the predicted class.
-        advance: called with the number of faces done.
+        model: joint model in evaluation mode.
+        images: face crops, uint8 [N, 3, S, S].
+        task: name of the task whose logits are differentiated.
+        outputs: index of the logit to differentiate for each face, such as that of the predicted class, int64 [N].
+        advance: callback that receives the number of processed faces.
     """
     device = next(model.parameters()).device
     collected, rollout = np.zeros((len(images), *model.encoder.grid), np.float32), True
@@ -92,16 +92,16 @@ def saliency_maps(
 def reconstruction_error_maps(
     model: JointModel, images: np.ndarray, *, seed: int = 0, advance: Callable[[int], None] | None = None
 ) -> list[Maps]:
-    """Return the reconstruction error of each patch while hidden, one result per target.
+    """Return the reconstruction error of each patch while it is hidden, as one :class:`Maps` per target.
 
     Args:
-        model: in evaluation mode.
-        images: uint8 [N, 3, S, S].
+        model: joint model in evaluation mode.
+        images: face crops, uint8 [N, 3, S, S].
         seed: seed of the masks.
-        advance: called with the number of faces done.
+        advance: callback that receives the number of processed faces.
 
     Returns:
-        Empty for a model without reconstruction.
+        The maps; empty for a model without reconstruction.
     """
     device = next(model.parameters()).device
     parts: dict[str, list[np.ndarray]] = {}
@@ -117,7 +117,7 @@ def reconstruction_error_maps(
 
 
 def patch_regions(grid: tuple[int, int]) -> np.ndarray:
-    """Return the index in :data:`REGIONS` of each patch, int64 [rows, columns]."""
+    """Return the index of each patch's region in :data:`REGIONS`, int64 [rows, columns]."""
     rows, columns = grid
     y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
     regions = np.full(grid, -1)
@@ -128,12 +128,12 @@ def patch_regions(grid: tuple[int, int]) -> np.ndarray:
 
 
 def mean_map_figure(images: np.ndarray, maps: np.ndarray, sets: Sequence[FaceSet]) -> bytes:
-    """Return a PNG with a panel per set: its mean map over its mean face. All panels share one scale.
+    """Return a PNG image with one panel per set, which shows its mean map over its mean face, on a common scale.
 
     Args:
-        images: uint8 [N, 3, S, S].
-        maps: float [N, rows, columns].
-        sets: the sets to show; empty ones are skipped.
+        images: face crops, uint8 [N, 3, S, S].
+        maps: maps of the faces, float [N, rows, columns].
+        sets: sets to show; empty sets are skipped.
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The registry of metrics, and the primary and decision metric of each kind of task.
+"""The registry of metrics, and the primary and decision metrics of each kind of task.
 
 >>> METRICS["auc"].title, METRICS["auc"].higher_is_better
 ('AUC', True)
@@ -14,14 +14,14 @@ from auxface.task import Kind
 
 _BUILT_IN = {metric.name: metric for metric in (*DECISIONS, *RANKING, *CALIBRATION, *ABSTENTION, *ORDINAL)}
 METRICS: dict[str, Metric] = dict(_BUILT_IN)
-# The metric by which models are ranked.
+# The metric by which models are ranked, for each kind of task.
 PRIMARY: dict[Kind, str] = {
     "class": "accuracy",
     "binary": "auc",
     "multilabel": "balanced_accuracy",
     "ordinal": "mean_absolute_error",
 }
-# Groups and corruptions are compared by decisions; the primary metric of a binary task does not rest on one.
+# Groups and corruptions are compared by decisions; the primary metric of a binary task does not depend on one.
 _DECISION: dict[Kind, str] = {**PRIMARY, "binary": "balanced_accuracy"}
 
 
@@ -31,7 +31,7 @@ def decision_metric(kind: Kind) -> str:
 
 
 def table_metrics(kind: Kind) -> list[str]:
-    """Return the names of the metrics in the page's table for a kind of task, in order."""
+    """Return the names of the metrics in the report page's table for a kind of task, in order."""
     return sorted(
         (name for name in METRICS if kind in METRICS[name].column), key=lambda name: METRICS[name].column[kind]
     )
@@ -43,10 +43,10 @@ def format_value(metric: str, value: float | None, *, signed: bool = False) -> s
 
 
 def register_metric(metric: Metric) -> None:
-    """Add a metric to every later audit; a metric that was registered under the same name is replaced.
+    """Add a metric to all subsequent audits; a metric registered earlier under the same name is replaced.
 
     Raises:
-        ValueError: auxface has a built-in metric of this name.
+        ValueError: auxface has a built-in metric with this name.
     """
     if metric.name in _BUILT_IN:
         raise ValueError(f"'{metric.name}' is a metric of auxface; give yours another name")

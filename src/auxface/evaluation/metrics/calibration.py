@@ -1,4 +1,4 @@
-"""Metrics of scores as probabilities: calibration error, Brier score, the reliability diagram and temperature scaling.
+"""Metrics of scores as probabilities: calibration error, Brier score, reliability diagram and temperature scaling.
 
 >>> y, score = np.array([0, 1, 1, 1]), np.array([0.1, 0.15, 0.9, 1.0])
 >>> round(expected_calibration_error(y, score, bins=5), 4), round(brier_score(y, score), 4)
@@ -16,13 +16,14 @@ from auxface.evaluation.intervals import debiased_student, wilson
 from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled, mean_over_samples
 
 BINS = 15
-# Scores of several classes are probabilities if they sum to 1; single precision and rounding may be off by this much.
+# Scores of several classes count as probabilities if they sum to 1 within this tolerance, which allows for single
+# precision and rounding.
 _SUM_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Bin:
-    """One bin of a reliability diagram: mean score, observed frequency with Wilson's interval, number of samples."""
+    """One bin of a reliability diagram: mean score, observed frequency with Wilson's interval, and sample count."""
 
     score: float
     share: float
@@ -32,17 +33,18 @@ class Bin:
 
 
 def expected_calibration_error(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> float:
-    """Return the mean distance between score and observed frequency over bins of equal width.
+    """Return the mean absolute difference between score and observed frequency over bins of equal width.
 
     Source: Naeini et al. (2015); Guo et al. (2017).
 
     Args:
-        y: truth: 0 or 1, or a class index, [N].
-        score: score of the positive class in [0, 1], [N]; or of each class, [N, C], of which the highest is used.
+        y: true labels, 0 or 1, or class indices, [N].
+        score: scores in [0, 1], either of the positive class, [N], or of each class, [N, C], of which the highest is
+            used.
         bins: number of bins.
 
     Raises:
-        ValueError: no samples, or lengths that differ.
+        ValueError: there are no samples, or the lengths differ.
     """
     confidence, correct = _confidence(*_checked_pair(y, score))
     total = np.zeros(bins)
@@ -51,13 +53,13 @@ def expected_calibration_error(y: np.ndarray, score: np.ndarray, *, bins: int = 
 
 
 def brier_score(y: np.ndarray, score: np.ndarray) -> float:
-    """Return the mean squared difference between scores and truth (Brier, 1950).
+    """Return the mean squared difference between scores and true labels (Brier, 1950).
 
-    With scores [N] of the positive class it lies in [0, 1]. With scores [N, C] squares are summed over classes, and it
-    lies in [0, 2].
+    For scores [N] of the positive class, the result lies in [0, 1]. For scores [N, C], squares are summed over the
+    classes, and the result lies in [0, 2].
 
     Raises:
-        ValueError: no samples, or lengths that differ.
+        ValueError: there are no samples, or the lengths differ.
     """
     return float(_squared_distance(*_checked_pair(y, score)).mean())
 
@@ -66,7 +68,7 @@ def reliability_bins(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> l
     """Return the reliability diagram (DeGroot and Fienberg, 1983): nonempty bins of equal width, lowest first.
 
     Raises:
-        ValueError: no samples, or lengths that differ.
+        ValueError: there are no samples, or the lengths differ.
     """
     confidence, correct = _confidence(*_checked_pair(y, score))
     place = _bin_of(confidence, bins)
@@ -83,18 +85,18 @@ def reliability_bins(y: np.ndarray, score: np.ndarray, *, bins: int = BINS) -> l
 def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
     """Return the temperature T for which softmax(logits / T), or sigmoid(logits / T), has the lowest log loss.
 
-    Source: Guo et al. (2017), "On Calibration of Modern Neural Networks". For probabilities pass their logarithm
-    (binary: their log odds).
+    Source: Guo et al. (2017), "On Calibration of Modern Neural Networks". For probabilities, pass their logarithms (for
+    a binary task, their log odds).
 
     Args:
-        logits: float [N, C] for C classes, or [N] for a binary task.
-        y: class index, or 0 and 1, [N].
+        logits: logits, float [N, C] for C classes, or [N] for a binary task.
+        y: class indices, or 0 and 1 for a binary task, [N].
 
     Returns:
-        T in [0.05, 20].
+        The temperature T in [0.05, 20].
 
     Raises:
-        ValueError: no samples, lengths that differ, logits that are not finite, a class outside the columns.
+        ValueError: there are no samples, the lengths differ, a logit is not finite, or a class index has no column.
     """
     logits, y = np.asarray(logits, dtype=float), np.asarray(y).astype(int)
     if logits.ndim not in (1, 2) or not len(y) or y.shape != logits.shape[:1]:
@@ -116,17 +118,17 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def are_probabilities(score: np.ndarray) -> bool:
-    """Return whether scores [N, C] sum to 1 in every row; scores [N] of a positive class always count as such."""
+    """Return whether scores [N, C] sum to 1 in every row; always True for scores [N] of a positive class."""
     return score.ndim == 1 or bool(np.all(np.abs(score.sum(axis=1) - 1) <= _SUM_TOLERANCE))
 
 
 def from_bins(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Compute the metrics of a reliability diagram; return none for scores that are not probabilities.
+    """Compute the metrics of a reliability diagram; the result is empty for scores that are not probabilities.
 
-    ``compute`` receives the difference of score and frequency, summed by bin, float64 [levels, bins, r], and the number
-    of samples, float64 [levels, r], and returns float64 [levels, r]. The same is also computed with the sign that
-    each bin has in the data. Its spread is that of the metric itself except for bins near 0, where the absolute value
-    hides half of the noise of the resamples.
+    ``compute`` receives the difference between score and frequency, summed by bin, float64 [levels, bins, r], and the
+    number of samples, float64 [levels, r]; it returns the metric, float64 [levels, r]. A signed version is also
+    computed, in which each bin keeps the sign that it has in the data. Its spread equals that of the metric except for
+    bins near 0, where the absolute value hides half of the resampling noise.
     """
     if not are_probabilities(data.score):
         return {}
@@ -159,14 +161,14 @@ def _brier(data: MetricInput) -> tuple[np.ndarray, None] | None:
 
 
 def _confidence(true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the score of the positive class, or of the top class, and whether that class is true; float64 [N] each."""
+    """Return the score of the positive or top class, and whether that class is the true class, float64 [N] each."""
     if score.ndim == 1:
         return score, true.astype(float)
     return score.max(axis=1), (score.argmax(axis=1) == true).astype(float)
 
 
 def _bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Return the bin of each score, int64 [N]; a bin includes its lower edge, and the last one also 1."""
+    """Return the bin of each score, int64 [N]; bins include their lower edge, and the last bin also includes 1."""
     edges = np.linspace(0, 1, bins + 1)[1:-1]
     return np.searchsorted(edges, confidence, side="right")
 

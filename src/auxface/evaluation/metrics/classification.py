@@ -1,7 +1,7 @@
 """Metrics of decisions: accuracy, balanced accuracy, macro F1, the rates of a binary decision, and abstention.
 
-Definitions are scikit-learn's: balanced accuracy is the mean recall of the classes that occur; macro F1 is the mean F1
-of the classes that occur or are predicted. Class 1 of two is the positive one.
+The definitions are those of scikit-learn: balanced accuracy is the mean recall over the classes that occur, and macro
+F1 is the mean F1 over the classes that occur or are predicted. Of two classes, class 1 is the positive one.
 
 >>> support, predicted, correct = (np.reshape(two, (1, 2, 1)) for two in ([5.0, 5.0], [6.0, 4.0], [5.0, 4.0]))
 >>> counts = Counts(support, predicted, correct)
@@ -21,7 +21,7 @@ from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled, me
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of true, predicted and correctly predicted samples per class; float64 [levels, classes, r] each."""
+    """Numbers of true, predicted and correctly predicted samples per class, float64 [levels, classes, r] each."""
 
     support: np.ndarray
     predicted: np.ndarray
@@ -58,7 +58,7 @@ def from_counts(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resam
 
 
 def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts int64 [classes, classes]; rows are true classes, columns predicted ones."""
+    """Return the confusion matrix of counts, int64 [true classes, predicted classes]."""
     return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -76,7 +76,7 @@ def _macro_f1(counts: Counts) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return the mean over classes of the values that are defined; NaN where none is."""
+    """Return the mean of the defined values over the classes; NaN where none is defined."""
     return np.where(where, values, 0).sum(axis=1) / where.sum(axis=1)
 
 

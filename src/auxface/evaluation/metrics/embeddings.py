@@ -7,21 +7,21 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-_BLOCK = 8_000_000  # similarities held at a time
+_BLOCK = 8_000_000  # number of similarities in memory at a time
 
 
 def pair_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the cosine similarity of pairs of embeddings.
 
     Args:
-        first: float [N, D].
-        second: float [N, D].
+        first: embeddings, float [N, D].
+        second: embeddings, float [N, D].
 
     Returns:
-        float64 [N] in [-1, 1].
+        The similarities in [-1, 1], float64 [N].
 
     Raises:
-        ValueError: shapes that differ, or an embedding that is all zero or not finite.
+        ValueError: the shapes differ, or an embedding is zero or not finite.
     """
     one, other = _unit(first), _unit(second)
     if one.shape != other.shape:
@@ -30,12 +30,12 @@ def pair_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def all_pairs(identity: np.ndarray, *, most: int = 1500, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row numbers of all pairs of images, int64 [P] each.
+    """Return the row numbers of both images for all pairs, int64 [P] each.
 
     Args:
         identity: person of each image, [N].
-        most: maximum number of images; if there are more, people are chosen at random, with all their images.
-        seed: seed of that choice.
+        most: maximum number of images; if there are more, people are sampled at random together with all their images.
+        seed: seed of the sampling.
     """
     identity = np.asarray(identity)
     rows = np.arange(len(identity))
@@ -49,16 +49,16 @@ def all_pairs(identity: np.ndarray, *, most: int = 1500, seed: int = 0) -> tuple
 
 
 def verification_auc(embeddings: np.ndarray, identity: np.ndarray) -> float | None:
-    """Return the probability that a genuine pair is more similar than an impostor pair; chance is 0.5.
+    """Return the probability that a genuine pair is more similar than an impostor pair; chance level is 0.5.
 
-    All pairs of images are compared; with more than 1,500 images, only those of randomly chosen people.
+    All pairs of images are compared; with more than 1,500 images, only the images of randomly sampled people.
 
     Args:
-        embeddings: float [N, D].
+        embeddings: embeddings, float [N, D].
         identity: person of each image, [N].
 
     Returns:
-        None if there are no genuine or no impostor pairs.
+        The probability; None if there are no genuine or no impostor pairs.
     """
     identity = np.asarray(identity)
     first, second = all_pairs(identity)
@@ -79,15 +79,17 @@ def validation_recall(embeddings: np.ndarray, identity: np.ndarray) -> float | N
 def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
     """Return the true accept rate at the threshold with a false accept rate of at most ``far``.
 
-    Pairs with a similarity at or above the threshold are accepted; pairs of equal similarity are accepted together.
+    Pairs whose similarity is at or above the threshold are accepted, so pairs of equal similarity are accepted
+    together.
 
     Args:
-        same: whether each pair shows one person, 0 or 1, [N].
+        same: whether each pair shows the same person, 0 or 1, [N].
         similarity: similarity of each pair, [N].
         far: false accept rate in [0, 1].
 
     Raises:
-        ValueError: only one kind of pair, too few impostor pairs to measure ``far``, or lengths that differ.
+        ValueError: all pairs are of one kind, there are too few impostor pairs to measure ``far``, or the lengths
+            differ.
     """
     same, similarity = np.asarray(same).astype(int), np.asarray(similarity, dtype=float)
     if same.ndim != 1 or same.shape != similarity.shape or not np.isfinite(similarity).all():
@@ -117,21 +119,21 @@ def recall_at_k(
 ) -> tuple[float, int]:
     """Return recall at k: the fraction of queries with an image of the same person among the ``k`` most similar images.
 
-    Similarity is the cosine.
+    The similarity measure is the cosine.
 
     Args:
         embeddings: embeddings of the queries, float [N, D].
         identity: person of each query, [N].
-        k: number of most similar images per query.
-        gallery: embeddings that are searched, float [M, D]; None: the queries, each without itself.
-        gallery_identity: person of each of them, [M].
+        k: number of most similar images to consider per query.
+        gallery: embeddings to search, float [M, D]; by default the queries, where each query excludes itself.
+        gallery_identity: person of each gallery embedding, [M].
 
     Returns:
-        The fraction, and its denominator: the number of queries whose person is in the gallery. Equally similar entries
-        are ranked in their order.
+        The fraction, and its denominator, which is the number of queries whose person is in the gallery. Gallery
+        entries of equal similarity are ranked in gallery order.
 
     Raises:
-        ValueError: lengths that differ, ``k`` below 1, no query whose person is in the gallery.
+        ValueError: the lengths differ, ``k`` is less than 1, or the gallery contains the person of no query.
     """
     queries, identity = _unit(embeddings), np.asarray(identity)
     alone = gallery is None

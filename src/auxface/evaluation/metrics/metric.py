@@ -1,7 +1,8 @@
-"""The record of a metric, with all information that the audit, the report and the tables need.
+"""The definition of a metric, with all information that the audit, the report and the tables need.
 
-To add a metric, pass a record to :func:`~auxface.evaluation.metrics.register_metric`. It then appears in
-``report.json``, on the page and in the CSVs. The simplest one is the mean of a number per sample:
+To add a metric, pass a :class:`Metric` to :func:`~auxface.evaluation.metrics.register_metric`. It then appears in
+``report.json``, on the report page and in the CSV files. The simplest kind of metric is the mean of one number per
+sample:
 
 >>> from auxface.evaluation import Metric, mean_over_samples, register_metric
 >>> log_loss = Metric(
@@ -13,8 +14,8 @@ To add a metric, pass a record to :func:`~auxface.evaluation.metrics.register_me
 '0.693'
 >>> register_metric(log_loss)  # doctest: +SKIP
 
-:func:`metric_from_function` makes a record of any ``function(y_true, y_score_or_pred) -> float``, such as those of
-scikit-learn.
+:func:`metric_from_function` makes a :class:`Metric` from any ``function(y_true, y_score_or_pred) -> float``, such as
+those of scikit-learn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,8 @@ import numpy as np
 from auxface.evaluation.intervals import IntervalRule, Resampling, percentile
 from auxface.task import Kind
 
-# The samples that a metric is computed from. "predicted positive" are the alarms of a binary decision.
+# The samples from which a metric is computed. "predicted positive" means the samples that a binary decision classifies
+# as positive.
 Subset = Literal["all", "positive", "negative", "predicted positive"]
 
 
@@ -35,17 +37,18 @@ class MetricInput:
     """One task of one table, divided into levels: the input of a family of metrics.
 
     Attributes:
-        true: class index, int64 [N]; for an ordinal task the number, float64 [N].
-        predicted: class index, int64 [N]; None for an ordinal task.
-        score: float64 [N, C] per class; binary: [N], of the positive class; ordinal: [N], the predicted number.
+        true: true class index, int64 [N]; for an ordinal task, the true value, float64 [N].
+        predicted: predicted class index, int64 [N]; None for an ordinal task.
+        score: score of each class, float64 [N, C]; for a binary task, that of the positive class, [N]; for an ordinal
+            task, the predicted value, [N].
         classes: number of classes; 0 for an ordinal task.
-        level: level of each sample, int64 [N] in 0..levels-1.
+        level: index of the level of each sample, int64 [N] in 0..levels-1.
         levels: number of levels.
         cluster: cluster of each sample, int64 [N].
-        resampling: the resamples.
-        skip: levels that are not measured and need no values, bool [levels]; None: every level is measured.
-        abstain: (low, high): scores at which the model gives no answer; None: it always answers.
-        weight: sample weights, float64 [N]; None: all are equal.
+        resampling: resamples of the clusters.
+        skip: levels that are not measured and need no values, bool [levels]; None if every level is measured.
+        abstain: abstain band (low, high) of scores for which the model gives no answer; None if it always answers.
+        weight: sample weights, float64 [N]; None if all are equal.
     """
 
     true: np.ndarray
@@ -61,18 +64,19 @@ class MetricInput:
     weight: np.ndarray | None = None
 
     def measured_levels(self) -> list[int]:
-        """Return the levels that need values."""
+        """Return the indices of the levels that need values."""
         return [place for place in range(self.levels) if self.skip is None or not self.skip[place]]
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """One metric of every level, on the data and on every resample.
+    """The values of one metric at every level, on the data and on every resample.
 
     Attributes:
-        values: float64 [levels, 1+R]; NaN where undefined.
-        unfolded: float64 [levels, 1+R], see :class:`~auxface.evaluation.intervals.Draws`; None for most metrics.
-        why: level to the reason for a missing value.
+        values: value at each level on the data and on each resample, float64 [levels, 1+R]; NaN where undefined.
+        unfolded: signed version of ``values``, float64 [levels, 1+R] (see
+            :class:`~auxface.evaluation.intervals.Draws`); None for most metrics.
+        why: reason for a missing value, by index of the level.
     """
 
     values: np.ndarray
@@ -88,31 +92,34 @@ class Metric:
     """A metric: its definition, its computation, its interval rule and its format.
 
     Attributes:
-        name: its key in ``report.json`` and the CSVs.
-        title: its name in running text.
+        name: key in ``report.json`` and in the CSV files.
+        title: name in running text.
         meaning: one-line explanation, without a full stop.
-        kinds: the kinds of tasks that have it. With ``multilabel`` the mean over attributes is reported; each attribute
-            by itself is a ``binary`` task.
-        family: computes all metrics of one family on all resamples at once, because they share most of the work. It
-            may omit a metric that does not apply to the input.
-        compute: the metric itself; its argument depends on the family, such as
+        kinds: kinds of tasks to which the metric applies. For ``multilabel``, the mean over attributes is reported;
+            each individual attribute is a ``binary`` task.
+        family: function that computes all metrics of a family on all resamples at once, because they share most of the
+            work. It may omit a metric that does not apply to the input.
+        compute: function that computes the metric; its argument depends on the family, for example
             :class:`~auxface.evaluation.metrics.classification.Counts`.
-        higher_is_better: the direction.
-        unit: ``"%"``: shown as a percentage, and differences as points; ``""``: shown as a plain number.
-        digits: decimals of a plain number.
-        bounds: the possible range.
-        rule: the interval rule.
-        needs_scores: whether it needs scores, not only decisions.
-        two_classes: whether a ``class`` task has it only with two classes.
-        samples: the samples from which it is computed; their number is ``n``.
-        units: independent units behind the interval: the clusters of ``samples``, the clusters of the ``rarest class``,
-            or None: all clusters, and no Wilson interval.
-        equal_classes: whether it is a mean over classes of equal weight.
-        minimum: smallest number of samples of a subset with which the metric has a value.
-        minimum_clusters: smallest number of clusters of a subset with which the metric has an interval.
-        compared: whether gaps between the levels of a group are reported.
-        counts_missing: whether it is a fraction of all samples, so that samples without a score can count as errors.
-        column: position in the page's table of metrics by kind; a kind that is absent does not show the metric there.
+        higher_is_better: whether larger values are better.
+        unit: ``"%"`` if values are shown as percentages and differences in percentage points; ``""`` if they are shown
+            as plain numbers.
+        digits: number of decimals of a plain number.
+        bounds: lowest and highest possible value.
+        rule: rule that computes the interval.
+        needs_scores: whether the metric needs scores, not only decisions.
+        two_classes: whether the metric applies to ``class`` tasks only if they have two classes.
+        samples: samples from which the metric is computed; their number is ``n``.
+        units: independent units for the interval: the clusters of ``samples`` or those of the ``rarest class``. If
+            None, all clusters are used, without a Wilson interval.
+        equal_classes: whether the metric is an equally weighted mean over classes.
+        minimum: minimum number of samples of each subset for the metric to have a value.
+        minimum_clusters: minimum number of clusters of each subset for the metric to have an interval.
+        compared: whether to report gaps between the levels of a group.
+        counts_missing: whether the metric is a fraction of all samples, so that samples without a score can count as
+            errors.
+        column: position in the report page's table of metrics, by kind of task; the metric is not shown for other
+            kinds.
     """
 
     name: str
@@ -143,15 +150,15 @@ class Metric:
         return self.unit == "%"
 
     def applies(self, kind: Kind, classes: int) -> bool:
-        """Return whether a task of this kind and number of classes has the metric."""
+        """Return whether the metric applies to a task of this kind with this number of classes."""
         return kind in self.kinds and (kind != "class" or not self.two_classes or classes == 2)
 
     def better(self, first: float, second: float) -> bool:
-        """Return whether ``first`` is the better value."""
+        """Return whether ``first`` is a better value than ``second``."""
         return first > second if self.higher_is_better else first < second
 
     def format(self, value: float | None, *, signed: bool = False) -> str:
-        """Format a value, such as ``71.4%``, ``0.934`` or ``4.2``; a dash for None."""
+        """Format a value, as in ``71.4%``, ``0.934`` or ``4.2``; return a dash for None."""
         if value is None:
             return "–"
         sign = "+" if signed else ""
@@ -159,7 +166,7 @@ class Metric:
         return text.replace("-", "−")
 
     def format_difference(self, value: float, *, signed: bool = True) -> str:
-        """Format a difference of two values; differences of percentages are given in points."""
+        """Format a difference between two values; differences between percentages are given in points."""
         text = self.format(value, signed=signed)
         return text.removesuffix("%") + " points" if self.percent else text
 
@@ -167,8 +174,9 @@ class Metric:
 def mean_over_samples(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
     """Compute the metrics that are a mean over samples, or a ratio of two sums.
 
-    ``compute`` receives the :class:`MetricInput` and returns the numerator, float or bool [N], and the denominator
-    [N], or None for the number of samples; it returns None if the metric does not apply to the input.
+    ``compute`` receives the :class:`MetricInput` and returns the numerator, float or bool [N], and the denominator,
+    [N]; a denominator of None stands for the number of samples. It returns None if the metric does not apply to the
+    input.
     """
     found = {}
     for metric in metrics:
@@ -196,24 +204,24 @@ def metric_from_function(
     rule: IntervalRule = percentile,
     compared: bool = True,
 ) -> Metric:
-    """Return the record of a metric that is any function of truth and prediction.
+    """Make a metric from any function of true labels and predictions.
 
     The function is called once per level and resample on the rows of that resample, repeated as often as they were
     drawn; 1,000 resamples of a table of 100,000 rows therefore take 1,000 times as long as one call.
 
     Args:
         name: key in ``report.json`` and the CSVs.
-        function: ``function(y_true, y)``. Truth is the class index, int64 [N] (binary: 0 and 1; ordinal: the number).
-            A resample on which it raises ``ValueError`` or returns NaN counts as undefined.
-        kinds: the kinds of tasks that have it.
+        function: ``function(y_true, y)``. ``y_true`` is the true class index, int64 [N] (binary: 0 or 1; ordinal: the
+            true value). If the function raises ``ValueError`` or returns NaN, the metric is undefined on that resample.
+        kinds: kinds of tasks to which the metric applies.
         of: whether ``y`` is the predicted class index, int64 [N], or the score, float64 [N] (``class`` tasks: [N, C]).
-        title: name in running text; ``name`` by default.
-        meaning: one-line explanation.
-        higher_is_better: the direction.
-        unit: ``"%"`` or ``""``.
-        bounds: the possible range.
-        rule: the interval rule.
-        compared: whether gaps between groups are reported.
+        title: name in running text; by default ``name``.
+        meaning: one-line explanation, without a full stop.
+        higher_is_better: whether larger values are better.
+        unit: ``"%"`` for a metric that is shown as a percentage, otherwise ``""``.
+        bounds: lowest and highest possible value.
+        rule: rule that computes the interval.
+        compared: whether to report gaps between the levels of a group.
 
     >>> from sklearn.metrics import matthews_corrcoef
     >>> metric_from_function("mcc", matthews_corrcoef, title="MCC", bounds=(-1, 1)).format(0.5)
@@ -242,7 +250,7 @@ def metric_from_function(
 
 
 def per_resample(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
-    """Compute the metrics on every resample separately; their ``compute`` receives the data and the rows."""
+    """Compute the metrics separately on every resample; their ``compute`` receives the data and the row numbers."""
     width = data.resampling.weights.shape[1]
     bundle = data.resampling.bundle[data.cluster]
     found = {}

@@ -1,8 +1,8 @@
-"""Metrics of the order of scores: AUC, average precision, equal error rate, and TPR at a small FPR.
+"""Ranking metrics: AUC, average precision, equal error rate, and TPR at a small FPR.
 
-Definitions are scikit-learn's: ties count half in the AUC; average precision is the step sum. The equal error rate is
-where the straight lines between the points of the ROC curve meet FNR = FPR. ``tpr_at_fpr_0.01`` is the highest true
-positive rate of any threshold with a false positive rate of at most 1%.
+The definitions are those of scikit-learn: ties count one half in the AUC, and average precision is a step-wise sum. The
+equal error rate is read where the linearly interpolated ROC curve meets FNR = FPR. ``tpr_at_fpr_0.01`` is the highest
+true positive rate of any threshold whose false positive rate is at most 1%.
 
 >>> curve = RocCurve(hits=np.array([[1.0], [2.0]]), alarms=np.array([[0.0], [2.0]]))
 >>> float(_auc(curve)[0])
@@ -24,20 +24,20 @@ STEPS = 4_000
 # The highest scores, on which the TPR at a small FPR depends, are grouped more finely: up to a false positive rate of
 # 2%, into steps of at most 1/20,000 of the negatives.
 _FINE_RATE, _FINE_STEPS = 0.02, 20_000
-# Numbers of one curve of several resamples: a few such arrays fit a second-level cache.
+# Maximum size of one curve over several resamples: a few such arrays fit into a second-level cache.
 _CACHED_NUMBERS = 100_000
-# In simulations the interval of a TPR at a small FPR holds the true value if the threshold leaves at least this many
+# In simulations, the interval of a TPR at a small FPR covers the true value if the threshold leaves at least this many
 # false positives (of as many different videos or persons); with fewer, the threshold and the interval are too low.
 _FALSE_POSITIVES_FOR_INTERVAL = 5
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """The ROC curve of several resamples, from the highest score down.
+    """The ROC curves of several resamples, in order of decreasing score.
 
     Attributes:
-        hits: positives with at least this score, float64 [steps, r].
-        alarms: negatives with at least this score, float64 [steps, r].
+        hits: number of positives at or above each score step, float64 [steps, r].
+        alarms: number of negatives at or above each score step, float64 [steps, r].
     """
 
     hits: np.ndarray
@@ -45,7 +45,7 @@ class RocCurve:
 
     @cached_property
     def new_hits(self) -> np.ndarray:
-        """Positives with exactly this score, float64 [steps, r]."""
+        """Number of positives at each score step, float64 [steps, r]."""
         return np.diff(self.hits, axis=0, prepend=0)
 
     @property
@@ -107,12 +107,12 @@ def _compute(metrics: Sequence[Metric], curve: RocCurve) -> dict[str, np.ndarray
 
 
 def _cumulated(step: np.ndarray, steps: int, weight: np.ndarray) -> np.ndarray:
-    """Return the weight of the samples at or above every score step, float64 [steps, 1]."""
+    """Return the total weight of the samples at or above each score step, float64 [steps, 1]."""
     return np.cumsum(np.bincount(step, weights=weight, minlength=steps))[:, None]
 
 
 def _coarse(step: np.ndarray, steps: int, negatives: np.ndarray) -> np.ndarray:
-    """Join neighboring steps into about :data:`STEPS` of nearly equal count; equal scores stay together."""
+    """Merge neighboring steps into about :data:`STEPS` steps of nearly equal count; equal scores stay together."""
     count = np.bincount(step, minlength=steps)
     begin = np.cumsum(count) - count
     joined = begin * STEPS // len(step)

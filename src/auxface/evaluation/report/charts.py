@@ -1,6 +1,6 @@
-"""Charts of the page: line charts as inline SVG, and interval charts as positions in percent.
+"""Charts of the report page: line charts as inline SVG, and interval charts as positions in percent.
 
-Line charts take their colors and font from the page. Interval charts are drawn by HTML and CSS, so they fit any width.
+Line charts take their colors and font from the page. Interval charts are drawn with HTML and CSS and fit any width.
 """
 
 import io
@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 
-# Charts are drawn in these colors, which are then replaced by CSS variables, so that they follow light and dark mode.
+# Charts are drawn in these colors, which are then replaced with CSS variables for light and dark mode.
 _INK, _FAINT = "#010203", "#040506"
 _SERIES = tuple(f"#0a0b{place:02x}" for place in range(8))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -26,7 +26,7 @@ SERIES = len(_SERIES)
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: x, y and, if known, the ends of its band; ``place`` is the index of its color and marker."""
+    """One curve: x, y and, if known, the limits of its band; ``place`` is the index of its color and marker."""
 
     place: int
     x: Sequence[float]
@@ -51,15 +51,15 @@ def line_chart(
     """Draw a line chart and return it as an SVG element of 245 by 166 points.
 
     Args:
-        name: name of the chart, unique on the page, from which the ids in the SVG are derived.
-        lines: the curves.
+        name: name of the chart, from which the ids in the SVG are derived; it must be unique on the page.
+        lines: curves to draw.
         x_label: label of the x axis.
-        percent: y is shown in percent.
+        percent: whether y is shown in percent.
         limits: limits of the y axis.
-        whole_x: ticks of the x axis are whole numbers.
-        x_names: tick labels at x = 0, 1, ... in place of numbers.
-        diagonal: draw the line y = x.
-        marked: draw a marker at each point.
+        whole_x: whether ticks of the x axis are integers.
+        x_names: tick labels at x = 0, 1, ..., used in place of numbers.
+        diagonal: whether to draw the line y = x.
+        marked: whether to draw a marker at each point.
     """
     from matplotlib import rc_context
 
@@ -141,7 +141,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One level: its name, its number of samples, a mark per model."""
+    """One level: its name, its number of samples, and one mark per model."""
 
     label: str
     count: str
@@ -150,7 +150,7 @@ class Row:
 
 @dataclass(frozen=True)
 class IntervalChart:
-    """Rows on a common axis; ticks are (position in percent, text), references (position, index of the color)."""
+    """Rows on a common axis, with ticks (position in percent, text) and references (position, index of the color)."""
 
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, str], ...]
@@ -163,9 +163,9 @@ def interval_chart(
     """Return a chart of levels and models; None if no level has a value.
 
     Args:
-        metric: the metric shown.
-        levels: level to model to estimate.
-        overall: model to estimate of all samples, drawn as a vertical line.
+        metric: name of the metric shown.
+        levels: estimates by level and model.
+        overall: estimate over all samples for each model, drawn as a vertical line.
         places: model names in the order of their colors.
     """
     ends = [

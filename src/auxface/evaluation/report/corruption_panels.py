@@ -1,4 +1,4 @@
-"""Curves on the page: metrics over severities of corruptions, gaps under corruption, and reliability."""
+"""Panels of the report page for metrics by corruption severity, gaps under corruption, and reliability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SUMMARIES = {
 
 @dataclass(frozen=True)
 class CurvePanel:
-    """A small chart with its heading and its alternative text."""
+    """A small chart with its heading and alternative text."""
 
     name: str
     svg: str
@@ -34,7 +34,7 @@ class CurvePanel:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over the common corruptions: headings, a row of cells per model, how many corruptions, the baseline."""
+    """Means over the common corruptions: headings, one row of cells per model, number of corruptions, and baseline."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[int, str, tuple[Cell, ...]], ...]
@@ -50,7 +50,7 @@ class CorruptedGaps:
         model: name of the model.
         groups: names of the groups, in the order of the columns.
         clean: the gap of each group on clean images, as text.
-        rows: for each corruption its name with the severity and, for each group, the gap as text and whether it is
+        rows: for each corruption, its name with the severity and, for each group, the gap as text and whether it is
             wider than on clean images.
     """
 
@@ -131,7 +131,7 @@ def corruption_summary(found: Mapping[str, TaskAudit], places: Sequence[str]) ->
 
 
 def corrupted_gaps(found: Mapping[str, TaskAudit]) -> list[CorruptedGaps]:
-    """Return per model the gap of every group on clean images and at the highest severity of each corruption."""
+    """Return the gap of every group on clean images and at the highest severity of each corruption, for each model."""
     panels = []
     for model, audited in found.items():
         metric = audited.decision_metric
@@ -180,7 +180,7 @@ _SHOWN_BIN = 10
 
 
 def reliability_diagram(task: str, found: Mapping[str, TaskAudit], places: Sequence[str]) -> CurvePanel | None:
-    """Return observed frequency against score; None if no scores are probabilities."""
+    """Return a chart of observed frequency against score; None if no model's scores are probabilities."""
     lines = []
     for model, audited in found.items():
         bins = [part for part in audited.reliability if part.n >= _SHOWN_BIN]

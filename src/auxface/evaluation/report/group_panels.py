@@ -1,4 +1,4 @@
-"""Groups, attributes, thresholds, confusion matrices and the cross-dataset matrix on the page."""
+"""Panels of the report page for groups, attributes, thresholds, confusion matrices and the cross-dataset matrix."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ BENCHMARK = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
 
 @dataclass(frozen=True)
 class Measure:
-    """A fairness measure: its name, and per model its difference, the smallest detectable difference, and its ratio."""
+    """A fairness measure: its name and, for each model, difference, smallest detectable difference and ratio."""
 
     name: str
     cells: tuple[tuple[Cell, Cell, Cell], ...]
@@ -42,7 +42,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupPanel:
-    """A group, or two groups crossed: its chart, its sentences and its fairness measures."""
+    """A group, or two crossed groups: chart, sentences and fairness measures."""
 
     name: str
     metric: str
@@ -57,7 +57,7 @@ class GroupPanel:
 def group_panels(
     found: Mapping[str, TaskAudit], places: Sequence[str], comparisons: Sequence[Comparison]
 ) -> list[GroupPanel]:
-    """Return a panel per group that any model has."""
+    """Return one panel for each group that any model has."""
     names = dict.fromkeys(group for audited in found.values() for group in audited.groups)
     return [_group(name, found, places, comparisons) for name in names]
 
@@ -169,7 +169,7 @@ class PointRow:
 
 @dataclass(frozen=True)
 class TradeRow:
-    """A row of the table of thresholds per level: one threshold for all levels, or one for each."""
+    """A row of the table of level thresholds: either one threshold for all levels, or one for each level."""
 
     place: int
     model: str
@@ -188,7 +188,7 @@ def point_metrics(found: Mapping[str, TaskAudit]) -> list[str]:
 
 
 def point_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[PointRow]:
-    """Return a row per model and rule."""
+    """Return one row per model and rule."""
     metrics = point_metrics(found)
     return [
         PointRow(
@@ -204,7 +204,7 @@ def point_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[Po
 
 
 def trade_rows(found: Mapping[str, TaskAudit], places: Sequence[str]) -> list[TradeRow]:
-    """Return two rows per model and group: one threshold for all levels, and one for each."""
+    """Return two rows per model and group: with one threshold for all levels, and with one for each level."""
     rows = []
     for model, audited in found.items():
         for group, own in audited.group_thresholds.items():
@@ -242,7 +242,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """A cell of the matrix: value, shade in 0..1 (None: not measured), whether training and test set are equal."""
+    """A cell of the matrix: value, shade in 0..1 (None if not measured), and whether both data sets are the same."""
 
     cell: Cell
     n: str
@@ -252,7 +252,7 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The cross-dataset matrix: a row per model, named by its training set, and a column per test set."""
+    """The cross-dataset matrix, with one row per model, named after its training set, and one column per test set."""
 
     metric: str
     tests: tuple[str, ...]
@@ -273,7 +273,7 @@ def confusion_panel(model: str, audited: TaskAudit) -> Confusion | None:
 
 
 def matrix_panel(audit: Audit, task: str, found: Mapping[str, TaskAudit]) -> Matrix | None:
-    """Return the cross-dataset matrix of a task in its primary metric; None if all tables are of one dataset."""
+    """Return the cross-dataset matrix of a task for its primary metric; None if there is only one dataset."""
     tests = tuple(dict.fromkeys(name for audited in found.values() for name in audited.datasets))
     if not tests:
         return None

@@ -1,4 +1,4 @@
-"""The table of a group on the page: counts, rates and the gap to the reference level, each with its interval."""
+"""The table of a group on the report page: counts, and rates and gaps to the reference level with their intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.report.wording import Cell, format_difference, metric_cell
 from auxface.evaluation.results import TaskAudit
 
-# Metrics of a table by what the task has; the false negative rate is one minus the true positive rate.
+# Metrics of a table for tasks with two classes. The false negative rate is one minus the true positive rate.
 _RATES = ("true_positive_rate", "false_positive_rate", "false_negative_rate", "selection_rate", "precision")
 _NUMBERS = ("mean_absolute_error", "cumulative_score_1", "cumulative_score_5")
 _OTHERS = ("accuracy", "balanced_accuracy", "macro_f1", *_NUMBERS)
@@ -18,9 +18,9 @@ _SHORT = {"true_positive_rate": "TPR", "false_positive_rate": "FPR", "false_nega
 
 @dataclass(frozen=True)
 class LevelRow:
-    """A level: its numbers of samples, clusters and positives, its metrics, and its gap to the reference level.
+    """A level: numbers of samples, clusters and positives, metrics, and gap to the reference level.
 
-    ``more`` is the number of further clusters that a gap of 5 points needs.
+    ``more`` is the number of additional clusters needed to detect a gap of 5 points.
     """
 
     level: str
@@ -34,7 +34,7 @@ class LevelRow:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """The levels of a group under one model."""
+    """The levels of a group for one model."""
 
     model: str
     headings: tuple[str, ...]
@@ -83,7 +83,7 @@ def group_table(model: str, group: str, audited: TaskAudit) -> GroupTable | None
 
 
 def group_tables(group: str, found: Sequence[tuple[str, TaskAudit]]) -> tuple[GroupTable, ...]:
-    """Return a table per model."""
+    """Return one table of the group for each model that has it."""
     tables = (group_table(model, group, audited) for model, audited in found)
     return tuple(table for table in tables if table is not None)
 

@@ -1,4 +1,4 @@
-"""The page of a verification, and the page of a search: one HTML file each, in the style of the other reports."""
+"""The report pages of verification and search, one HTML file each, in the style of the other reports."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,15 +37,16 @@ def verification_page(
     notes: Sequence[str],
     files: Sequence[str],
 ) -> str:
-    """Return the page of a verification as HTML.
+    """Return the report page of a verification as HTML.
 
     Args:
-        title: title of the page.
-        systems: the model first, then the baselines: pairs with their similarities, figures, and retrieval.
-        differences: AUC of the model minus that of each baseline.
-        threshold: the model's record of its threshold; None if it stores none.
-        notes: sentences on the method and the data.
-        files: names of the CSV files beside the page, without suffix.
+        title: title of the report page.
+        systems: scored pairs, verification metrics and retrieval metrics of each system, by name; the model comes
+            first, then the baselines.
+        differences: AUC of the model minus that of each baseline, by name of the baseline.
+        threshold: record of the threshold stored with the model; None if it stores none.
+        notes: sentences about the method and the data.
+        files: names of the CSV files next to the page, without suffix.
     """
     model, (pairs, figures, _) = next(iter(systems.items()))
     names = [name for name in TERMS if any(name in _all(found) for found in systems.values())]
@@ -79,14 +80,14 @@ def search_page(
     faces: int,
     threshold: float | None,
 ) -> str:
-    """Return the page of a search as HTML.
+    """Return the results page of a search as HTML.
 
     Args:
-        title: title of the page.
-        queries: per query its image as a ``data:`` URL, and per hit image, name, similarity, distance, and a remark
-            such as "above the threshold"; it may be empty.
-        faces: number of faces that were searched.
-        threshold: the model's threshold; None if it stores none.
+        title: title of the report page.
+        queries: image of each query as a ``data:`` URL, and its hits. A hit consists of image, name, similarity,
+            distance, and a remark such as "above the threshold", which may be empty.
+        faces: number of faces in the searched table.
+        threshold: threshold stored with the model; None if it stores none.
     """
     return (
         page_environment("auxface.evaluation")
@@ -100,7 +101,7 @@ def _all(found: tuple[ScoredPairs, PairFigures, Mapping[str, Estimate]]) -> dict
 
 
 def _cell(estimate: Estimate | None) -> tuple[str, str]:
-    """Return the value and its interval, or the reason why there is none."""
+    """Return the value and its interval as text, or the reason why there is none."""
     if estimate is None:
         return "–", ""
     if estimate.value is None:
@@ -118,7 +119,7 @@ def _with_minus(number: str) -> str:
 def _opening(
     model: str, figures: PairFigures, differences: Mapping[str, Estimate], pairs: ScoredPairs
 ) -> list[tuple[str, str, str]]:
-    """Return question, figure and sentence of the opening."""
+    """Return the question, number and sentence of each item of the opening."""
     genuine, auc = int(pairs.same.sum()), figures.estimates["auc"]
     text = (
         f"Probability that in {model} a pair of one person is more similar than a pair of two people (AUC; 0.5 is "

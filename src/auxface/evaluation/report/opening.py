@@ -1,4 +1,4 @@
-"""The five opening sentences of the page: accuracy, certainty, the worst group, robustness, excluded samples."""
+"""The five opening sentences of the report page: accuracy, certainty, worst group, robustness and excluded samples."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
 
 @dataclass(frozen=True)
 class Sentence:
-    """One of the five opening sentences: the question that it answers, its number, and the text."""
+    """One of the five opening sentences: the question that it answers, the number shown, and the text."""
 
     question: str
     figure: str
@@ -32,7 +32,7 @@ class Sentence:
 
 
 def opening_sentences(audit: Audit, task: str) -> list[Sentence]:
-    """Return the five sentences on one task; if there are several models, on the best one."""
+    """Return the five opening sentences for a task; with several models, they describe the best one."""
     name = best_model(audit, task)
     audited = audit.models[name].tasks[task]
     return [
@@ -45,7 +45,7 @@ def opening_sentences(audit: Audit, task: str) -> list[Sentence]:
 
 
 def best_model(audit: Audit, task: str) -> str:
-    """Return the model with the best primary metric; the first one if several are equal."""
+    """Return the name of the model with the best primary metric; the first one in case of a tie."""
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     best = next(iter(found))
     for name, audited in found.items():
@@ -93,7 +93,7 @@ def _article(name: str) -> str:
 
 
 def _at_threshold(audited: TaskAudit) -> str:
-    """Return the balanced accuracy of a binary decision, or the accuracy of always predicting the largest class."""
+    """Return a text on the balanced accuracy of a binary task, or on the accuracy of the most frequent class."""
     if audited.primary_metric != PRIMARY[audited.task.kind]:
         return ""
     if audited.task.kind == "binary" and audited.overall["balanced_accuracy"].value is not None:
@@ -153,7 +153,7 @@ def _cluster_name(audit: Audit) -> str:
 
 
 def _counted(audit: Audit, estimate: Estimate) -> str:
-    """Return the number of samples and, if a cluster has several samples, of their clusters."""
+    """Return the number of samples as text and, if clusters have several samples, the number of clusters."""
     samples, name = f"{estimate.n:,} samples", _cluster_name(audit)
     return samples if name == "samples" else f"{samples} of {estimate.clusters:,} {name}"
 
@@ -235,7 +235,7 @@ def _worst_corruption(audited: TaskAudit, metric: str, *, attacks: bool) -> tupl
 
 
 def _widest_gap(audited: TaskAudit, metric: str) -> str:
-    """Return the corruption under which the gap of a group widens most."""
+    """Return a text on the corruption under which the gap of a group widens most."""
     name = f"{metric}_difference"
     widened: list[tuple[float, str, str, Severity]] = []
     for corruption, steps in audited.robustness_groups.items():

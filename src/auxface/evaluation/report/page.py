@@ -32,7 +32,7 @@ _Rows = dict[str, list[dict[str, object]]]
 
 
 def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
-    """Return the CSV tables by file name without suffix, such as models, groups, gaps and comparisons."""
+    """Return the tables of the CSV files by file name without suffix, such as models, groups, gaps and comparisons."""
     rows: _Rows = {}
     for model, audited in audit.models.items():
         _add_excluded(rows, audited, {"model": model})
@@ -65,7 +65,7 @@ def csv_tables(audit: Audit, curves: Mapping[str, pd.DataFrame] | None = None) -
 
 
 def _crossed_tables(audit: Audit) -> dict[str, pd.DataFrame]:
-    """Return a wide table per pair of groups: levels of the first in rows, levels of the second in columns."""
+    """Return a wide table per pair of groups, with levels of the first group in rows and of the second in columns."""
     cells: dict[str, dict[tuple[str, ...], dict[str, object]]] = {}
     for model, audited in audit.models.items():
         for task, found in audited.tasks.items():
@@ -90,7 +90,7 @@ def _crossed_tables(audit: Audit) -> dict[str, pd.DataFrame]:
 
 
 def _add(rows: _Rows, found: TaskAudit, where: dict[str, object], unit: str, prefix: str = "") -> None:
-    """Add the metrics of samples or of videos; metrics of single attributes go into separate files."""
+    """Add the metrics by sample or by video; metrics of individual attributes go into separate files."""
     where = where | {"unit": unit}
     _put(rows, f"{prefix}models", found.overall, where)
     for group, levels in found.groups.items():
@@ -177,7 +177,7 @@ def _put(
 
 def _flat(estimate: Estimate) -> dict[str, object]:
     numbers: dict[str, object] = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
-    # The precision of levels is a table of its own, which report.json holds.
+    # The precision of the levels is nested, so it is stored only in report.json.
     more = {name: fact for name, fact in (estimate.more or {}).items() if name != "levels"}
     return numbers | {"clusters": estimate.clusters} | more | {"why": estimate.why or ""}
 
@@ -200,14 +200,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page, supplied by the caller.
+    """A section of the report page, supplied by the caller.
 
     Attributes:
-        title: its heading.
+        title: heading of the section.
         text: plain text; empty lines separate paragraphs.
-        figures: shown below the text.
-        table: shown below the figures.
-        files: the values behind figures and table: name of a CSV file, without its suffix, to its table.
+        figures: figures shown below the text.
+        table: table shown below the figures.
+        files: tables with the values behind the figures and the table, by name of the CSV file without suffix.
     """
 
     title: str
@@ -230,22 +230,22 @@ def write_report(
     sections_after: Sequence[Section] = (),
     curves: Curves | None = None,
 ) -> Path:
-    """Write ``report.html``, ``report.json`` and ``csv/*.csv`` into ``folder``; each file is complete or absent.
+    """Write ``report.html``, ``report.json`` and ``csv/*.csv`` to ``folder``; no file is left partially written.
 
     Args:
-        audit: the results.
-        folder: created if absent; other files in it are kept.
-        title: title of the page.
-        sections_before: shown below the opening sentences.
-        sections_after: shown below all figures.
-        curves: model name to its training log, with columns ``epoch`` or ``step``, and losses and other series; the
-            names of validation metrics begin with ``val.``.
+        audit: results of the audit.
+        folder: folder to write to; it is created if needed, and other files in it are kept.
+        title: title of the report page.
+        sections_before: sections shown below the opening sentences.
+        sections_after: sections shown below all results.
+        curves: training log of each model, by name, with a column ``epoch`` or ``step`` and columns of losses and other
+            series. The names of validation metrics begin with ``val.``.
 
     Returns:
-        The path of the page.
+        The path of the report page.
 
     Raises:
-        TableError: a figure that is not a PNG image.
+        TableError: a figure is not a PNG image.
     """
     for section in (*sections_before, *sections_after):
         for figure in section.figures:
@@ -265,7 +265,7 @@ def write_report(
 
 
 def script_source() -> tuple[str, str]:
-    """Return the script of the page, and its ``sha256-`` source for a content security policy."""
+    """Return the script of the report page, and its ``sha256-`` source for a content security policy."""
     script = files("auxface.evaluation").joinpath("templates/report.js").read_text(encoding="utf-8")
     # The browser hashes the text between the tags, which begins and ends with a line break.
     return script, "sha256-" + base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
@@ -279,7 +279,7 @@ def render(
     curves: Curves | None,
     csv_files: Sequence[str],
 ) -> str:
-    """Return the page as HTML."""
+    """Return the report page as HTML."""
     from auxface.evaluation.report.property_panels import failure_rows
     from auxface.evaluation.report.task_view import task_view
     from auxface.evaluation.report.training_panels import auxiliary_panel, training_curves
@@ -310,7 +310,7 @@ def render(
 
 
 def page_environment(*packages: str) -> "Environment":
-    """Return the Jinja environment of a page, with the templates of the packages and the filters of the macros."""
+    """Return the Jinja environment for report pages, with the packages' templates and the filters of the macros."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -326,7 +326,7 @@ def page_environment(*packages: str) -> "Environment":
 
 
 def _breakable(name: object) -> str:
-    """Return a name, escaped, that may break into lines after underscores, hyphens and slashes."""
+    """Return an escaped name with optional line breaks after underscores, hyphens and slashes."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([_/-])(?=\w)", r"\1<wbr>", str(escape(str(name)))))

@@ -1,4 +1,4 @@
-"""Weak segments on the page, the probe on file properties, the comparison of formats, and failures to detect."""
+"""Report panels for weak segments, the file-property probe, the format comparison, and failures to detect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from auxface.evaluation.weak_segments import Segment
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """A segment: its name, its samples and clusters, its metric and that of the rest, the difference, the verdict."""
+    """A segment: name, samples, clusters, its metric, the metric of the rest, their difference, and the verdict."""
 
     name: str
     samples: str
@@ -43,7 +43,7 @@ class SegmentPanel:
 
 
 def segment_panels(found: Mapping[str, TaskAudit]) -> list[SegmentPanel]:
-    """Return a panel for each model whose table has properties."""
+    """Return one panel for each model whose table has properties."""
     panels = []
     for model, audited in found.items():
         own = audited.weak_segments
@@ -94,7 +94,7 @@ def _difference(metric: str, difference: Estimate) -> Cell:
 
 
 def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return what file properties alone predict, and what the models lose on images in one format."""
+    """Return sentences on the file-property probe, and on the models' losses on images in a common format."""
     sentences = []
     for model, audited in found.items():
         probe, formats = audited.file_probe, audited.same_format
@@ -118,7 +118,7 @@ def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
 
 
 def probe_warning(audited: TaskAudit) -> str:
-    """Return the sentence for the top of the page if file properties reach half of the skill; else ""."""
+    """Return a warning if file properties alone reach half of the model's skill; otherwise ""."""
     probe = audited.file_probe
     if probe is None or not probe.explains_half:
         return ""
@@ -156,7 +156,7 @@ def _format_sentence(model: str, audited: TaskAudit) -> str:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """The failures to detect of all samples or of one level."""
+    """The failures to detect among all samples or at one level."""
 
     name: str
     samples: str
@@ -166,7 +166,7 @@ class FailureRow:
 
 
 def failure_rows(found: DetectionFailures | None) -> list[FailureRow]:
-    """Return a row for all samples and for each level of each group."""
+    """Return one row for all samples and one for each level of each group."""
     if found is None:
         return []
     named = {"all": found.overall} | {

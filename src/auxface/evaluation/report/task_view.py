@@ -1,4 +1,4 @@
-"""The content of the page for one task, arranged from the results of an audit."""
+"""The content of the report page for one task, assembled from the results of an audit."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ from auxface.evaluation.results import Audit, CostPoint, TaskAudit
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of the table of models: index of its color, name, unit (frames or videos), cells."""
+    """A row of the table of models: index of its color, name, unit (frames or videos), and cells."""
 
     place: int
     name: str
@@ -48,7 +48,7 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """The samples of a model without a score: (reason, number, fraction); accuracy without them, and as errors."""
+    """Samples without a score: (reason, number, fraction) each, and the metric without them and with them as errors."""
 
     place: int
     model: str
@@ -60,7 +60,7 @@ class MissingRow:
 
 @dataclass(frozen=True)
 class CostRow:
-    """A model at one prevalence: its precision, and per cost of a miss its cost and its cheapest threshold."""
+    """A model at one prevalence: its precision and, for each miss cost, its expected cost and cheapest threshold."""
 
     place: int
     model: str
@@ -71,7 +71,7 @@ class CostRow:
 
 @dataclass(frozen=True)
 class CostPanel:
-    """The table, the headings of its costs, and the curves of all models as JSON for the sliders."""
+    """The table of costs, its headings, and the cost curves of all models as JSON for the sliders."""
 
     miss_costs: tuple[str, ...]
     with_cheapest: bool
@@ -81,7 +81,7 @@ class CostPanel:
 
 @dataclass(frozen=True)
 class TaskView:
-    """The content of the page for one task."""
+    """The content of the report page for one task."""
 
     name: str
     kind: str
@@ -111,7 +111,7 @@ class TaskView:
 
 
 def task_view(audit: Audit, task: str) -> TaskView:
-    """Return the content of the page for one task of all models."""
+    """Return the content of the report page for one task, over all models."""
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     places = list(audit.models)
     first = next(iter(found.values()))
@@ -181,7 +181,7 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
 
 
 def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return a sentence on the rate and accuracy of answers, for each model with an abstain band."""
+    """Return a sentence on the answer rate and the accuracy of answers for each model with an abstain band."""
     sentences = []
     for model, audited in found.items():
         answered, right = audited.overall.get("answered"), audited.overall.get("accuracy_when_answered")
@@ -217,7 +217,7 @@ def _missing(audit: Audit, found: Mapping[str, TaskAudit], places: Sequence[str]
 
 
 def _cost_panel(found: Mapping[str, TaskAudit], places: Sequence[str]) -> CostPanel | None:
-    """Return the panel of a task; None if no model has rates of two classes."""
+    """Return the cost panel of a task; None if no model has the rates of a binary task."""
     measured = {model: audited for model, audited in found.items() if audited.prevalence}
     if not measured:
         return None

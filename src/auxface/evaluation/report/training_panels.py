@@ -1,4 +1,4 @@
-"""Curves of training logs on the page, and the panel that shows whether an auxiliary had an effect."""
+"""Training curves on the report page, and the panel that shows whether an auxiliary task had an effect."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from auxface.evaluation.report.corruption_panels import CurvePanel
 from auxface.evaluation.results import Audit
 
 Curves = Mapping[str, pd.DataFrame]
-"""Model name to its training log."""
+"""Training log of each model, by name."""
 
 _NOT_SERIES = {"epoch", "step", "seconds", "learning_rate", "model"}
 _RATIO, _SKILL = ".gradient_ratio", "skill."
@@ -19,12 +19,12 @@ _RATIO, _SKILL = ".gradient_ratio", "skill."
 
 @dataclass(frozen=True)
 class AuxiliaryPanel:
-    """The panel on the auxiliaries.
+    """The panel on auxiliary tasks.
 
     Attributes:
-        sentences: index of the color, name and sentence of each model that was trained with an auxiliary.
-        curves: the charts.
-        columns: the columns of the logs that the charts show.
+        sentences: color index, name and sentence of each model that was trained with an auxiliary task.
+        curves: charts of the panel.
+        columns: columns of the training logs that the charts show.
     """
 
     sentences: tuple[tuple[int, str, str], ...]
@@ -34,7 +34,7 @@ class AuxiliaryPanel:
 
 @dataclass(frozen=True)
 class _Chart:
-    """The series of one small chart: the log's columns that are drawn solid and dashed, and their names."""
+    """The series of one small chart: the log columns drawn as solid and dashed lines, and their names."""
 
     title: str
     solid: str
@@ -43,9 +43,10 @@ class _Chart:
 
 
 def auxiliary_panel(audit: Audit, curves: Curves | None) -> AuxiliaryPanel | None:
-    """Return the panel on the auxiliaries; None if no model of the audit was trained with one.
+    """Return the panel on auxiliary tasks; None if no model of the audit was trained with one.
 
-    The sentences were printed at the end of training; they are in the provenance of the tables (``auxiliary_effect``).
+    The sentences are those printed at the end of training, which the tables store as ``auxiliary_effect`` in their
+    provenance.
     """
     names = list(audit.models)
     found = {name: str(model.provenance.get("auxiliary_effect") or "") for name, model in audit.models.items()}
@@ -65,12 +66,12 @@ def auxiliary_panel(audit: Audit, curves: Curves | None) -> AuxiliaryPanel | Non
 
 
 def training_curves(curves: Curves, models: Sequence[str], omitted: Collection[str] = ()) -> list[CurvePanel]:
-    """Return a small chart per series of a training log: validation metrics first, then losses.
+    """Return one small chart per series of the training logs: validation metrics first, then losses.
 
     Args:
-        curves: model name to its training log.
+        curves: training log of each model, by name.
         models: model names in the order of their colors.
-        omitted: columns of the logs that are not shown.
+        omitted: columns of the logs to omit.
     """
     names = [*models, *(name for name in curves if name not in models)]
     series = [column for column in _columns(curves) if column not in omitted]
@@ -78,7 +79,7 @@ def training_curves(curves: Curves, models: Sequence[str], omitted: Collection[s
     drawn: list[list[Line]] = []
     for column in sorted(series, key=lambda item: (not item.startswith("val."), series.index(item))):
         lines = _lines(column, curves, names)
-        # With a single task, its loss is the whole loss.
+        # With a single task, the loss of the task equals the total loss.
         if lines and lines not in drawn:
             drawn.append(lines)
             metric = column.removeprefix("val.")
@@ -89,7 +90,7 @@ def training_curves(curves: Curves, models: Sequence[str], omitted: Collection[s
 
 
 def _auxiliary_charts(curves: Curves) -> Iterator[_Chart]:
-    """Yield the charts of each auxiliary whose gradient ratio or skill is in the logs."""
+    """Yield the charts of each auxiliary task whose gradient ratio or skill is in the logs."""
     columns = _columns(curves)
     auxiliaries = {column.removesuffix(_RATIO): None for column in columns if column.endswith(_RATIO)}
     for column in columns:
@@ -139,7 +140,7 @@ def _lines(column: str, curves: Curves, names: Sequence[str], *, dashed: bool = 
 
 def _panel(name: str, title: str, lines: Sequence[Line], curves: Curves, *, percent: bool = False) -> CurvePanel:
     unit = "epoch" if any("epoch" in frame for frame in curves.values()) else "step"
-    # A line through a single epoch has no length.
+    # A line through a single epoch is invisible without a marker.
     marked = all(len(line.x) == 1 for line in lines)
     svg = line_chart(name, lines, x_label=unit, percent=percent, marked=marked)
     ends = "; ".join(f"{'dashed ' if line.dashed else ''}from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines)

@@ -1,13 +1,13 @@
-"""Values, names and comparisons as text: cells of tables, intervals, lists, sentences on differences and gaps.
+"""Values, names and comparisons as text: table cells, intervals, lists, and sentences on differences and gaps.
 
 >>> interval_text("accuracy", Estimate(0.8, 0.75, 0.84, 100, 100))
 ' (75.0% to 84.0%)'
 >>> listed(["a", "b", "c"])
 'a, b and c'
 
-A difference of two models is significant if its p-value, corrected by Holm's method, is below 0.05 and its interval
-excludes 0. A gap is significant if it is larger than expected under equal performance. The page defines both terms
-once, in :data:`TERMS`.
+A difference between two models is significant if its p-value, corrected by Holm's method, is below 0.05 and its
+interval excludes 0. A gap is significant if it is larger than expected under equal performance. The page defines both
+terms once, in :data:`TERMS`.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: a value, its interval as text, and why there is none."""
+    """A table cell: a value, its interval as text, and the reason if there is no value or interval."""
 
     value: str
     span: str
@@ -73,7 +73,7 @@ def interval_text(metric: str, estimate: Estimate) -> str:
 
 
 def format_difference(metric: str, value: float, *, signed: bool = True) -> str:
-    """Format a difference of two values of a metric; differences of percentages are given in points."""
+    """Format a difference between two values of a metric; differences between percentages are given in points."""
     return METRICS[metric].format_difference(value, signed=signed)
 
 
@@ -83,7 +83,7 @@ def words(name: str) -> str:
 
 
 def corruption_title(name: str) -> str:
-    """Return the name of a corruption or attack as written within a sentence."""
+    """Return the name of a corruption or attack as it is written within a sentence."""
     return _ATTACKS.get(name) or _CORRUPTIONS.get(name) or words(name)
 
 
@@ -93,7 +93,7 @@ def is_attack(name: str) -> bool:
 
 
 def capitalized(text: str) -> str:
-    """Return the text with its first letter as a capital and the others unchanged."""
+    """Capitalize the first letter of a text and leave the others unchanged."""
     return text[:1].upper() + text[1:]
 
 
@@ -121,7 +121,7 @@ def is_significant(item: Comparison) -> bool:
 
 
 def comparison_sentence(item: Comparison) -> str:
-    """Return a sentence on the difference of two models in a metric."""
+    """Return a sentence on the difference between two models in a metric."""
     found, title = item.difference, METRICS[item.metric].title
     if found.value is None or found.low is None or found.high is None:
         return f"{item.first} and {item.second} cannot be compared in {title}: {found.why}."
@@ -142,7 +142,7 @@ def comparison_sentence(item: Comparison) -> str:
 
 
 def gap_comparison_sentence(item: Comparison) -> str:
-    """Return a sentence on whether the difference of two models differs between two levels; "" if it is unknown."""
+    """Return a sentence on whether the difference between two models differs between two levels; "" if unknown."""
     found = item.difference
     if found.value is None or found.low is None or found.high is None:
         return ""
@@ -197,7 +197,7 @@ def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
 
 
 def gap_significance(metric: str, gap: Estimate) -> str:
-    """Return text on whether a gap is significant, and the gap expected under equal performance; "" if unknown."""
+    """Return text on the significance of a gap and the gap expected under equal performance; "" if unknown."""
     more = gap.more or {}
     limit = more.get("by_chance_of_all", more.get("by_chance"))
     if gap.value is None or not isinstance(limit, float):
