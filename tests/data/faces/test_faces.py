@@ -204,8 +204,8 @@ def test_a_clip_of_a_moving_portrait_is_cropped_steadily(weights, portraits):
     [
         ({"cut": "square"}, "cut 'square' must be crop or align"),
         ({"which": "left"}, "largest or central or mask or all"),
-        ({"size": 4}, "size 4"),
-        ({"margin": -1}, "margin -1"),
+        ({"size": 4}, "size is 4"),
+        ({"margin": -1}, "margin is -1"),
         ({"cut": "align", "detector": "haar"}, "needs landmarks"),
     ],
 )

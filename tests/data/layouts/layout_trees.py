@@ -233,9 +233,9 @@ def synthetic_clips(root: Path) -> Tree:
 
 
 def sound(path: Path, seconds: float = 1.0) -> None:
-    """Write a WAV file of a tone whose pitch depends on the path."""
+    """Write a WAV file of a tone whose pitch depends on the names of the file and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frequency = 100 + zlib.crc32(str(path).encode()) % 3000
+    frequency = 100 + zlib.crc32(f"{path.parent.name}/{path.name}".encode()) % 3000
     write_wav(path, np.sin(2 * np.pi * frequency * np.arange(round(RATE * seconds)) / RATE) * 0.5)
 
 
