@@ -187,7 +187,7 @@ def test_unknown_class_is_excluded_with_a_note(measured, sixty, trained, tmp_pat
     assert any(f"run was not trained on emotion awe ({happy} rows)" in note for note in found.notes)
     renamed = {name: f"not {name}" for name in given.labels["emotion"].classes}
     other = relabeled(sixty, renamed, renamed.values())
-    with pytest.raises(InputError, match="task 'emotion' is class with .* in the model"):
+    with pytest.raises(InputError, match=r"task 'emotion' is class with .* in the model"):
         evaluate(trained, other, tmp_path / "s", device="cpu")
 
 
