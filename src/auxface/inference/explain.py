@@ -285,8 +285,8 @@ def explanation_figure(explanations: Sequence[Explanation]) -> bytes:
     from matplotlib.figure import Figure
 
     rows = [2 if len(one.reconstructions) <= 1 else 1 + len(one.reconstructions) for one in explanations]
-    style: dict[Any, Any] = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": _TEXT, "text.parse_math": False}
-    with matplotlib.rc_context(style):
+    rc: dict[Any, Any] = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": _TEXT, "text.parse_math": False}
+    with matplotlib.rc_context(rc):
         figure = Figure(figsize=(13.2, 2.95 * sum(rows) + 0.15 * len(explanations)), dpi=110, facecolor="white")
         blocks = figure.subfigures(len(explanations), 1, height_ratios=rows, squeeze=False)[:, 0]
         for number, (block, one, count) in enumerate(zip(blocks, explanations, rows, strict=True)):
