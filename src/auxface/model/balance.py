@@ -1,10 +1,10 @@
-"""Weights of the objectives during training, and the norms of their gradients at the encoder.
+"""Weights of the objectives during training, and norms of their gradients with respect to the encoder.
 
 Gradients are taken with respect to the last block or stage that the pass over complete images and the pass over masked
 images share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm
-of its gradient over the norm of the primary's, each times its weight; its **cosine** is the cosine of the angle between
-them. Both are measured in the first steps and in every 25th step, on the batch of that step, over all micro-batches and
-processes.
+of its weighted gradient divided by the norm of the primary's weighted gradient; its **cosine** is the cosine of the
+angle between the two. Both are measured in the first steps and in every 25th step, on the batch of that step, over all
+micro-batches and processes.
 
 Balance ``gradient`` sets each auxiliary's weight from the running geometric means of the measured norms, so that the
 ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms is from GradNorm (Chen et al.,
@@ -31,11 +31,11 @@ from auxface.objectives import TrainProgress
 from auxface.recipe import AuxiliaryOptions, Recipe
 
 MEASURED_EVERY = 25
-"""A step in so many is measured; so are the first, and steps 1, 2, 4, 8 and 16."""
+"""Interval between measured steps; the first step and steps 1, 2, 4, 8 and 16 are measured too."""
 MEAN_DECAY = 0.7
-"""Weight of the past in the running means, per measurement."""
+"""Weight of the previous running mean at each measurement."""
 PRIMARY = "primary"
-"""The name of the primary objective beside the names of the auxiliaries."""
+"""Name of the primary objective in the same mappings as the names of the auxiliaries."""
 _LARGEST_RATIO = 1e4
 
 
@@ -55,7 +55,7 @@ class ObjectiveSchedule:
     def weights(self, progress: TrainProgress) -> dict[str, float]:
         """Return the weight of each objective at a step; an objective with weight 0 is not run.
 
-        Balances ``learned`` and ``gradient`` multiply them by weights of their own.
+        The balances ``learned`` and ``gradient`` multiply these weights by their own.
         """
         primary = self.primary_weight(progress)
         free = self._scheme.kind == "joint" and self._balance.kind in ("learned", "gradient")
@@ -64,16 +64,17 @@ class ObjectiveSchedule:
         for name, options in self._auxiliaries.items():
             weights[name] = rest * auxiliary_weight_at(options, progress)
         if not any(weights.values()):
-            # A warm-up begins at 0. Where nothing else is trained, the step has the weights without it.
+            # A warm-up begins at 0. If nothing else is trained, the step uses the weights without warm-up.
             weights |= {name: rest * options.weight for name, options in self._auxiliaries.items()}
         return weights
 
     def primary_weight(self, progress: TrainProgress) -> float:
-        """Return the weight of the primary under a fixed or scheduled balance; the auxiliaries get the rest.
+        """Return the weight of the primary under a fixed or scheduled balance; the auxiliaries get 1 minus this weight.
 
-        Under a scheme other than ``joint`` it is 0 or 1, since one objective is trained at a time. Balances ``learned``
-        and ``gradient`` determine the weights themselves; for them the result is 0.5, since both sides are trained.
-        Where every auxiliary has weight 0 it is 1, so that the steps equal those of supervised training.
+        Under a scheme other than ``joint`` it is 0 or 1, since one objective is trained at a time. The balances
+        ``learned`` and ``gradient`` determine the weights themselves; for them the result is 0.5, since both the
+        primary and the auxiliaries are trained. If every auxiliary has weight 0, it is 1, so that the steps equal those
+        of supervised training.
         """
         if self._scheme.kind == "alternating":
             return float(progress.step % 2)
@@ -91,7 +92,7 @@ class ObjectiveSchedule:
         return self._recipe.primary_weight if balance.kind == "fixed" else 0.5
 
     def trains_primary(self, progress: TrainProgress) -> bool:
-        """Return whether a step trains the heads; before the first such step their predictions are random."""
+        """Return whether a step trains the heads; before the first such step, their predictions are random."""
         return self.primary_weight(progress) > 0
 
     def ever_runs(self, auxiliary: str) -> bool:
@@ -106,7 +107,8 @@ class ObjectiveSchedule:
         return trained and weight > 0
 
     def freezes_encoder(self, progress: TrainProgress) -> bool:
-        """Return whether the primary leaves the encoder unchanged: ``primary.freeze``, or a probe is trained."""
+        """Return whether the primary leaves the encoder unchanged, due to ``primary.freeze`` or because it is a
+        probe."""
         is_probe = self._scheme.kind == "frozen" and progress.fraction >= self._pretraining
         return self._recipe.primary.freeze or is_probe
 
@@ -119,7 +121,7 @@ def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> f
 
 
 class LearnedBalance(nn.Module):
-    """Weight the objectives by their learned uncertainty (Kendall, Gal and Cipolla, 2018).
+    """Weights of the objectives from their learned uncertainty (Kendall, Gal and Cipolla, 2018).
 
     Each objective has a log variance s, initially 0. Its loss L becomes exp(-s) L + s / 2, which is smallest at
     exp(s) = 2 L, so that an objective with a larger loss gets a smaller weight. An auxiliary's own weight and warm-up
@@ -135,11 +137,11 @@ class LearnedBalance(nn.Module):
         self.log_variances = nn.Parameter(torch.zeros(len(objectives)))
 
     def forward(self, losses: dict[str, Tensor], factors: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the losses by name, and the weight of each.
+        """Return the weighted sum of the losses, and the weight of each loss by name.
 
         Args:
-            losses: scalars.
-            factors: per loss, the recipe's weight times the warm-up; 1 for the primary.
+            losses: scalar losses by name.
+            factors: weight in the recipe times the warm-up factor, by name; 1 for the primary.
         """
         positions = [self.objectives.index(name) for name in losses]
         log_variance = self.log_variances[torch.tensor(positions, device=self.log_variances.device)]
@@ -159,12 +161,12 @@ class GradientMeter:
     """Running norms of the objectives' gradients.
 
     Args:
-        objectives: names of the objectives, the primary first.
+        objectives: names of the objectives, starting with the primary.
     """
 
     def __init__(self, objectives: Sequence[str]) -> None:
         self.objectives = tuple(objectives)
-        # Per objective: exponential mean of its norms' logarithms, and the weight of the measurements in it. A norm can
+        # For each objective: exponential mean of the log norms, and the weight of the measurements in it. A norm can
         # fall by two orders of magnitude in the first epoch, which an arithmetic mean would follow only epochs later.
         self._means = torch.zeros(len(self.objectives), 2, dtype=torch.float64)
         self._gradients: dict[str, Tensor] = {}
@@ -185,7 +187,7 @@ class GradientMeter:
 
     @property
     def is_accumulating(self) -> bool:
-        """Whether gradients were accumulated since the last :meth:`finish`."""
+        """Whether gradients have been accumulated since the last call of :meth:`finish`."""
         return bool(self._gradients)
 
     def finish(
@@ -194,13 +196,14 @@ class GradientMeter:
         """Update the running means with the accumulated gradients and return the measurements of the step.
 
         Args:
-            weights: the weights that the step used.
-            reduce: averages a tensor over processes; every process must call this in the same steps.
+            weights: weights of the objectives in the step.
+            reduce: callable that averages a tensor over processes; every process must then call this method in the same
+                steps.
 
         Returns:
-            Per auxiliary ``NAME.gradient_ratio`` and ``NAME.cosine``; nothing where no gradient was accumulated. A
-            ratio is absent where the weight is zero, as in the first step of balance ``gradient``; a cosine where one
-            of the gradients is zero.
+            ``NAME.gradient_ratio`` and ``NAME.cosine`` of each auxiliary; empty if no gradient was accumulated. The
+            ratio is absent if the weight is zero, as in the first step of balance ``gradient``, and the cosine is
+            absent if one of the gradients is zero.
         """
         if not self._gradients:
             return {}
@@ -209,7 +212,7 @@ class GradientMeter:
         self._gradients, self._micro_batches = {}, 0
         norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
         if not all(torch.isfinite(torch.tensor(list(norms.values())))):
-            # The loss is checked elsewhere; a running mean must not be lost to one overflow in fp16.
+            # The loss is checked elsewhere; a single fp16 overflow must not destroy the running mean.
             return {}
         for name, norm in norms.items():
             row = self._means[self.objectives.index(name)]
@@ -230,7 +233,7 @@ class GradientMeter:
         return logs
 
     def weight(self, name: str, *, ratio: float) -> float:
-        """Return the weight at which an auxiliary's gradient has ``ratio`` times the norm of the primary's.
+        """Return the weight at which an auxiliary's gradient has ``ratio`` times the norm of the primary's gradient.
 
         It is 0 before the first measurement, which is made in the first step, and at most 10,000. It is ``ratio`` as
         long as every measured norm of the auxiliary is 0, as before the first update of a last layer that starts at 0.
@@ -243,7 +246,7 @@ class GradientMeter:
         return min(_LARGEST_RATIO, ratio * math.exp(min(float(primary[0] / primary[1] - own[0] / own[1]), 100.0)))
 
     def state(self) -> Tensor:
-        """Return the running means, float64 [objectives, 2]; a resumed run needs them."""
+        """Return the running means, float64 [objectives, 2], which are needed to resume a run."""
         return self._means.clone()
 
     def load_state(self, state: Tensor) -> None:

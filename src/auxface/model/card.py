@@ -1,4 +1,4 @@
-"""The model card: the ``README.md`` of a model directory, made from its configuration and an audit's report."""
+"""The model card: the ``README.md`` of a model directory, generated from its configuration and an audit's report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +16,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     """Return the model card as Markdown.
 
     Args:
-        config: the model's configuration.
-        report: the ``report.json`` of an audit of the model; None: the card has no evaluation results.
+        config: configuration of the model.
+        report: content of the ``report.json`` of an audit of the model; None for a card without evaluation results.
     """
     recipe, facts = config.recipe, config.provenance
     lines = [f"# {recipe.name}", ""]
@@ -65,7 +65,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
 
 
 def _evidence(config: ModelConfig) -> list[str]:
-    """Return the section on the classes that the model has learned, by validation; empty if not measured."""
+    """Return the section on the classes learned according to the validation split; empty if not measured."""
     rows = [
         f"| {_words(task.name)} | {_words(name)} | {_interval(one)} | "
         f"{'-' if one.precision is None else format(one.precision, '.2f')} | {one.n} | "
@@ -96,7 +96,7 @@ def _interval(one: Evidence) -> str:
 
 
 def _measured(report: Mapping[str, Any]) -> list[str]:
-    """Return the section on measured values; empty for a report on several models, which does not name this one."""
+    """Return the section on measured values; empty for a report on several models, which does not identify this one."""
     tasks = report.get("tasks")
     if not isinstance(tasks, Mapping) or not tasks:
         return []
@@ -152,7 +152,7 @@ def _level_thresholds(config: ModelConfig) -> list[str]:
 
 
 def _last_figures(auxiliaries: object) -> list[str]:
-    """Return the section on the auxiliaries' last logged figures; empty where there are none."""
+    """Return the section on the auxiliaries' last logged figures; empty if there are none."""
     rows = [
         f"| {_words(name)} | {_words(figure).replace('.', ', ')} | {value:.4g} |"
         for name, figures in (auxiliaries if isinstance(auxiliaries, Mapping) else {}).items()
@@ -171,7 +171,7 @@ def _last_figures(auxiliaries: object) -> list[str]:
 
 
 def _training_split_figures(figures: object) -> list[str]:
-    """Return the section on the auxiliaries' figures on the training split; empty where there are none."""
+    """Return the section on the auxiliaries' figures on the training split; empty if there are none."""
     known = figures if isinstance(figures, Mapping) else {}
     rows = [
         f"| {str(name).replace('_', ' ').replace('.', ', ')} | {value:.4f} |"

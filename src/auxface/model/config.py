@@ -13,14 +13,14 @@ from auxface.task import Kind
 if TYPE_CHECKING:
     from auxface.evaluation import ScoredTask
 
-# An abstain band that covers every score ends just above 1.
+# The bound exceeds 1, since an abstain band that covers every score ends just above 1.
 Probability = Annotated[float, Field(ge=0, le=1.001)]
 LEARNED_FROM = 0.6
 """An AUC whose 95% interval begins below this is not clearly above chance, which is 0.5."""
 
 
 class LevelThresholdRecord(BaseModel):
-    """Thresholds by class and group level, which replace the threshold that all levels share."""
+    """Thresholds by class and group level, which replace the threshold shared by all levels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -34,12 +34,12 @@ class Evidence(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     auc: float | None
-    """AUC of the class against all others; of an ordinal task, of labels above the median. None: not measurable."""
+    """AUC of the class against all others or, for an ordinal task, of labels above the median. None: not measurable."""
     low: float | None
-    """Lower end of the 95% interval, by cluster; None: no interval."""
+    """Lower end of the 95% interval, resampled by cluster; None: no interval."""
     high: float | None
     precision: float | None = None
-    """Precision of the decisions for this class; None: no such decision, or ordinal."""
+    """Precision of the decisions for this class; None if there is no such decision, or for an ordinal task."""
     n: int
     """Number of validation samples with a known label."""
     clusters: int
@@ -60,18 +60,18 @@ class TaskRecord(BaseModel):
     classes: Annotated[tuple[str, ...], Field(max_length=100_000)]
     weight: Annotated[float, Field(gt=0)] = 1.0
     values: Annotated[tuple[float, ...], Field(max_length=256)] = ()
-    """Ordinal: the numbers that can be predicted; the prediction is their mean, weighted by probability."""
+    """Numbers that an ordinal task can predict; the prediction is their mean, weighted by probability."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Divisor of the logits before softmax or sigmoid."""
     thresholds: dict[str, float] = Field(default_factory=dict)
-    """Binary: {positive class: t}; multilabel: {attribute: t}. A score of at least t is positive."""
+    """Binary: {positive class: t}; multilabel: {attribute: t}. Scores of at least t are positive."""
     threshold_rule: str | None = None
     abstain: tuple[Probability, Probability] | None = None
-    """[low, high): the model abstains where a binary score, or the probability of the top class, is in this band."""
+    """[low, high): the model abstains if a binary score, or the probability of the top class, is in this band."""
     level_thresholds: LevelThresholdRecord | None = None
-    """Used where the group of a sample is known, as in ``auxface evaluate``."""
+    """Thresholds that are used if the group of a sample is known, as in ``auxface evaluate``."""
     evidence: dict[str, Evidence] = Field(default_factory=dict)
-    """By class or attribute; of an ordinal task under the name of the task. Empty: not measured."""
+    """Evidence by class or attribute or, for an ordinal task, by the name of the task. Empty if not measured."""
 
     @model_validator(mode="after")
     def _check(self) -> "TaskRecord":
@@ -83,7 +83,7 @@ class TaskRecord(BaseModel):
 
     @classmethod
     def of(cls, task: LearnedTask, **calibration: Any) -> "TaskRecord":
-        """Return the record of a task, with the fields that calibration sets."""
+        """Return the record of a task, including the fields set by calibration."""
         return cls(
             name=task.name,
             kind=task.kind,
@@ -108,7 +108,7 @@ class TaskRecord(BaseModel):
 
     def scored_task(self) -> "ScoredTask":
         """Return the task in the form of a predictions table."""
-        # Loads pandas and scikit-learn, which a prediction does not need.
+        # Imported here because it imports pandas and scikit-learn, which a prediction does not need.
         from auxface.evaluation import LevelThresholds, ScoredTask
 
         levels = self.level_thresholds
@@ -125,7 +125,7 @@ class TaskRecord(BaseModel):
 
 
 class VerificationRecord(BaseModel):
-    """The similarity at or above which two images count as one person, chosen on pairs of the validation split."""
+    """The minimum similarity at which two images count as one person, chosen on pairs of the validation split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -133,7 +133,7 @@ class VerificationRecord(BaseModel):
     """The identity label that was learned."""
     threshold: float
     rule: Literal["balanced_accuracy"] = "balanced_accuracy"
-    """The mean of false match rate and false non-match rate is smallest."""
+    """Rule that minimizes the mean of the false match rate and the false non-match rate."""
     false_match_rate: float
     false_non_match_rate: float
     pairs: int
@@ -159,13 +159,13 @@ class ModelConfig(BaseModel):
     format: Literal[1] = 1
     recipe: Recipe
     tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=1_000)]
-    """Empty for a model of pre-training alone, or of identities alone."""
+    """Tasks of the model; empty for a model that was only pre-trained, or trained on identities only."""
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
     verification: VerificationRecord | None = None
-    """None without an identity label, or where no person of the validation split has two images."""
+    """None without an identity label, or if no person in the validation split has two images."""
     video_rule: Literal["mean", "median", "max"] = "mean"
-    """How the scores of frames are combined to the score of a video."""
+    """How the scores of frames are combined into the score of a video."""
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -178,7 +178,7 @@ class ModelConfig(BaseModel):
         """Check that the model has at least one task.
 
         Args:
-            name: the model's directory, for the message.
+            name: model directory, used in the message.
 
         Raises:
             InputError: the model was pre-trained without a task.

@@ -38,13 +38,13 @@ Model = TypeVar("Model", bound=nn.Module)
 def write_model_files(
     weights: Mapping[str, Tensor], folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the three files into an existing folder, each atomically, the configuration last.
+    """Write the three files into an existing folder, each of them atomically and the configuration last.
 
     Args:
-        weights: the exported weights of the model.
+        weights: exported weights of the model.
         folder: the folder.
-        config: the configuration of the model.
-        report: an audit's ``report.json``, for the model card.
+        config: configuration of the model.
+        report: content of an audit's ``report.json``, shown in the model card.
 
     Raises:
         OSError: a file cannot be written, for example because the disk is full.
@@ -62,10 +62,10 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file.
 
     Raises:
-        OSError: the file cannot be written. Its ``errno`` is set from the message of safetensors.
+        OSError: the file cannot be written; ``errno`` is derived from the message of safetensors.
     """
     try:
-        # Weights of convolutions may be stored with the channels last.
+        # Weights of convolutions may be in channels-last memory format.
         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
@@ -75,7 +75,7 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check ``config.json`` only.
+    """Read and validate ``config.json`` only.
 
     Raises:
         InputError: there is no such file, or it is not a configuration of this format.
@@ -104,14 +104,14 @@ def read_model(folder: Path, build: Callable[[ModelConfig], Model]) -> tuple[Mod
 
     Args:
         folder: the model directory.
-        build: returns the model of a configuration, with any weights.
+        build: callable that returns the model of a configuration, with arbitrary weights.
 
     Returns:
         The model with the stored weights in evaluation mode, and its configuration.
 
     Raises:
-        InputError: a file is missing or broken, the weights do not fit the configuration, or there are more than
-            :data:`MAX_PARAMETERS`.
+        InputError: a file is missing or corrupt, the weights do not match the configuration, or there are more than
+            :data:`MAX_PARAMETERS` parameters.
     """
     config = read_config(folder)
     path = folder / WEIGHTS
@@ -137,7 +137,7 @@ def _built(build: Callable[[ModelConfig], Model], config: ModelConfig, path: Pat
         return build(config)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    # Untrusted values reach deep into libraries, which raise errors of many types.
+    # Untrusted values are passed deep into libraries, which raise errors of many types.
     except Exception as error:
         raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error})") from None
 
@@ -183,7 +183,7 @@ def _compare(
 
 
 def _refuse_link(path: Path) -> None:
-    """Allow links within the directory, and to the blobs of a Hugging Face cache, which stores models in this way."""
+    """Reject symbolic links, except those within the directory or to the blobs of a Hugging Face cache."""
     allowed = [path.parent.resolve()]
     if path.parent.parent.name == "snapshots":
         allowed.append(path.parent.parent.parent.resolve() / "blobs")

@@ -3,8 +3,8 @@
     loss = primary_weight * primary + (1 - primary_weight) * sum of weight * auxiliary
 
 ``primary_weight`` multiplies the *supervised* loss; the published value is 0.1. An objective of weight zero is not run,
-and each part draws its initial weights from its own seed, so a joint model with ``primary_weight`` 1 takes exactly
-the steps of a supervised model.
+and each part draws its initial weights from its own seed, so the training steps of a joint model with
+``primary_weight`` 1 equal those of a supervised model.
 """
 
 import zlib
@@ -43,7 +43,7 @@ from auxface.output_folder import added_files
 from auxface.recipe import Recipe
 from auxface.recipe.objectives import RECONSTRUCTION
 
-# Seeds of the parts; other auxiliaries have one from their name.
+# Seeds of the parts; the seed of any other auxiliary is derived from its name.
 _ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)
 _METER = "gradient_meter"
 
@@ -52,9 +52,10 @@ class JointLoss(NamedTuple):
     """The result of a forward pass of :class:`JointModel`.
 
     Attributes:
-        loss: the weighted sum of all objectives.
-        logs: every objective's unweighted losses, as ``objective.name``, detached.
-        sample_losses: float32 [B], the primary loss of each image before any weight; None where it did not run.
+        loss: weighted sum of the losses of all objectives.
+        logs: detached, unweighted losses of every objective, as ``objective.name``.
+        sample_losses: float32 [B], the primary loss of each image before any weighting; None if the primary was not
+            run.
     """
 
     loss: Tensor
@@ -66,8 +67,8 @@ class JointModel(nn.Module):
     """A model with a shared encoder, a primary objective and auxiliary objectives.
 
     Args:
-        recipe: the recipe of the encoder and the objectives.
-        tasks: the labels to learn, with their class names.
+        recipe: recipe that configures the encoder and the objectives.
+        tasks: tasks to learn, with their class names.
 
     Raises:
         InputError: the encoder, an objective or a target of the recipe cannot be built.
@@ -89,7 +90,7 @@ class JointModel(nn.Module):
         if initial is not None:
             load_initial_weights(self.encoder, initial)
         recipe = self.recipe = with_decoder_size(recipe, self.encoder)
-        # The order of the parts is that of the optimizer's parameters, which a resumed run relies on.
+        # The order of the parts determines the order of the optimizer's parameters, on which a resumed run relies.
         self.auxiliaries = nn.ModuleDict()
         self.fusion = self._make_fusion()
         width = self.encoder.width if self.fusion is None else self.fusion.width
@@ -110,15 +111,15 @@ class JointModel(nn.Module):
 
     @property
     def tasks(self) -> tuple[LearnedTask, ...]:
-        """The labels that the model predicts, in order; for identity labels it returns embeddings only."""
+        """The tasks that the model predicts, in order; for identity labels, the model returns only embeddings."""
         return self.primary.predicted_tasks
 
     def forward(self, batch: Batch, progress: TrainProgress | None = None) -> JointLoss:
         """Compute the joint loss of a batch.
 
         Args:
-            batch: the images.
-            progress: the position of the step; None: the first step of a training run.
+            batch: the batch of the step.
+            progress: position of the step in the run; None for the first step.
         """
         context = StepContext(self.encoder, batch.primary, progress)
         factors = self._schedule.weights(context.progress)
@@ -145,7 +146,7 @@ class JointModel(nn.Module):
         return JointLoss(total, logs, sample_losses)
 
     def _weighted(self, losses: dict[str, Tensor], factors: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the losses, and the weight of each."""
+        """Return the weighted sum of the losses, and the weight of each loss by name."""
         if self.balance is not None:
             total, weights = self.balance(losses, factors)
         else:
@@ -176,11 +177,11 @@ class JointModel(nn.Module):
         return self._fused(self.primary.encode_images(self.encoder, images))
 
     def validation_outputs(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the outputs of each task that the validation metric needs, for images float [B, 3, H, W] in 0..1."""
+        """Return the outputs of each task that the validation metric needs, for images float [B, 3, H, W] in [0, 1]."""
         return self.primary.validation_outputs(self.pooled(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return the embeddings of images, [B, E], for images float [B, 3, H, W] in 0..1."""
+        """Return the embeddings, [B, E], of images, float [B, 3, H, W] in [0, 1]."""
         return self.primary.embed(self.pooled(images))
 
     def exported_state(self) -> dict[str, Tensor]:
@@ -207,11 +208,11 @@ class JointModel(nn.Module):
         """Let the auxiliaries update themselves after an optimizer step.
 
         Args:
-            progress: the position of the step.
-            reduce: averages a tensor over processes.
+            progress: position of the step in the run.
+            reduce: callable that averages a tensor over processes.
 
         Returns:
-            Gradient ratios and cosines where the step measured them, for the log; under balance ``gradient`` also the
+            Gradient ratios and cosines for the log, if the step measured them; under balance ``gradient``, also the
             ratios that it maintains, as ``NAME.set_ratio``.
         """
         for _, auxiliary in self._running():
@@ -227,7 +228,7 @@ class JointModel(nn.Module):
         """Return the auxiliaries' metrics on held-out images, as ``val.auxiliary.name``; the training mode is restored.
 
         Args:
-            images: uint8 [N, 3, S, S] or [N, T, 3, S, S] at the encoder's input size.
+            images: images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S], at the encoder's input size.
         """
         training = self.training
         self.eval()
@@ -240,7 +241,7 @@ class JointModel(nn.Module):
         return logs
 
     def objective_state(self) -> dict[str, Tensor]:
-        """Return the state that a resumed run needs besides weights, as ``auxiliary/name``; it is never exported."""
+        """Return the state besides the weights that resuming needs, as ``auxiliary/name``; it is never exported."""
         state = {
             f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in resume_state(each).items()
         }
@@ -273,7 +274,7 @@ class JointModel(nn.Module):
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> "JointModel":
-        """Build the model of a configuration with random weights; pretrained weights are not read."""
+        """Build the model that a configuration describes, with random weights; pretrained weights are not read."""
         encoder = config.recipe.encoder.model_copy(update={"pretrained": False, "init_from": None})
         recipe = config.recipe.model_copy(update={"encoder": encoder})
         return cls(recipe, [task.learned_task() for task in config.tasks])

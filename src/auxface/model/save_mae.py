@@ -25,7 +25,7 @@ def save_vitmae(model: JointModel, folder: Path) -> None:
     """Write a folder that ``ViTMAEForPreTraining.from_pretrained`` reads; other files in it are kept.
 
     Raises:
-        InputError: as :func:`vitmae_files`.
+        InputError: under the same conditions as :func:`vitmae_files`.
     """
     weights, config = vitmae_files(model)
     with added_files(folder) as temporary:
@@ -34,7 +34,7 @@ def save_vitmae(model: JointModel, folder: Path) -> None:
 
 
 def vitmae_files(model: JointModel) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return weights and configuration of ``transformers.ViTMAEForPreTraining`` for a model that reconstructs RGB.
+    """Return weights and configuration of a ``transformers.ViTMAEForPreTraining`` for a model that reconstructs RGB.
 
     Raises:
         InputError: the encoder is not a plain Vision Transformer with a class token, or the decoder has targets other
@@ -91,7 +91,7 @@ def save_videomae(model: JointModel, folder: Path) -> None:
     """
     config = _videomae_config(model)
     weights = to_videomae({name: value.detach().cpu() for name, value in model.state_dict().items()})
-    # The norm of a classifier, which a masked autoencoder lacks.
+    # Drops the norm of a classifier, which a masked autoencoder lacks.
     weights = {name: value.contiguous() for name, value in weights.items() if not name.startswith("fc_norm.")}
     with added_files(folder) as temporary:
         safetensors.torch.save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})

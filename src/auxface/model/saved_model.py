@@ -21,7 +21,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model and its configuration, as read from a model directory."""
+    """A model and its configuration, read from a model directory."""
 
     model: JointModel
     config: ModelConfig
@@ -37,8 +37,8 @@ def save_model(
     Args:
         model: the model.
         folder: the model directory.
-        config: its configuration; None: one without thresholds and calibration.
-        report: an audit's ``report.json``, for the model card.
+        config: configuration of the model; None for one without thresholds and calibration.
+        report: content of an audit's ``report.json``, shown in the model card.
     """
     config = model.default_config() if config is None else config
     with added_files(folder) as temporary:
@@ -49,7 +49,7 @@ def load_model(folder: Path) -> SavedModel:
     """Read a model directory. Nothing is downloaded and nothing in the directory is executed.
 
     Raises:
-        InputError: as :func:`~auxface.model.directory.read_model`.
+        InputError: under the same conditions as :func:`~auxface.model.directory.read_model`.
     """
     return SavedModel(*read_model(folder, JointModel.from_config))
 
@@ -58,8 +58,8 @@ def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
     """Read a model from a directory, or from the Hub.
 
     Args:
-        model: a model directory, or a Hub name ``owner/name`` for which there is no local path.
-        revision: commit, tag or branch on the Hub; None: the default branch.
+        model: model directory, or Hub name ``owner/name`` if no local path has this name.
+        revision: commit, tag or branch on the Hub; None for the default branch.
 
     Raises:
         InputError: there is no such directory, and the Hub cannot be reached or has no such model.
@@ -73,7 +73,7 @@ def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        # Nothing else of the repository is downloaded.
+        # No other file of the repository is downloaded.
         place = snapshot_download(model, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
     except RepositoryNotFoundError:
         raise InputError(f"{model}: no such local directory, and no such model on the Hugging Face Hub") from None
@@ -95,15 +95,15 @@ def push_model(
     private: bool = True,
     token: str | None = None,
 ) -> str:
-    """Upload weights, configuration and card, and return the address of the commit.
+    """Upload the weights, configuration and card of a model, and return the URL of the commit.
 
     Args:
         model: the model.
-        config: its configuration.
-        name: ``owner/name``; the repository is created if it does not exist.
-        report: an audit's ``report.json``, for the model card.
+        config: configuration of the model.
+        name: repository ``owner/name``, which is created if it does not exist.
+        report: content of an audit's ``report.json``, shown in the model card.
         private: whether a new repository is private.
-        token: access token; None: the one that ``hf auth login`` stored.
+        token: access token; None for the token stored by ``hf auth login``.
 
     Raises:
         InputError: the name is invalid, or the Hub refuses the upload or cannot be reached.

@@ -16,14 +16,14 @@ _PIXELS = 8 * 224**2
 
 
 def suitable_batch(device: str, size: int) -> int:
-    """Return the batch size for scoring that has the highest throughput on a kind of device.
+    """Return the batch size with the highest scoring throughput on a kind of device.
 
-    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but every core needs an
-    image. Other devices need large batches.
+    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but the batch must hold
+    at least one image per core. Other devices need large batches.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
-        size: side of the model's input in pixels.
+        size: side length of the model's input in pixels.
     """
     if device != "cpu":
         return _LARGEST
@@ -49,7 +49,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
 def _lower_precision_is_set() -> bool:
     try:
         return torch.get_float32_matmul_precision() != "highest"
-    # Torch cannot read by this name a precision that was set by one of its newer names.
+    # Torch cannot return under this name a precision that was set under one of its newer names.
     except RuntimeError:
         return True
 
@@ -64,14 +64,14 @@ def score_images(
 ) -> dict[str, np.ndarray]:
     """Return the logits of each task, float32 [N, outputs], computed in fp32 in evaluation mode.
 
-    Batches of any size give the same logits up to rounding in fp32; see :func:`full_precision`.
+    The logits do not depend on the batch size, except for rounding in fp32; see :func:`full_precision`.
 
     Args:
         model: the model, on its device; its training mode is restored afterwards.
         images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
-        batch_size: number of images, or of frames of clips, per batch; at least one clip.
-        transform: function of (uint8 batch, position of its first image) that returns the batch to be scored.
-        advance: called with the number of images done.
+        batch_size: number of images, or of frames of clips, per batch; a batch has at least one clip.
+        transform: callable that takes (uint8 batch, position of its first image) and returns the batch to be scored.
+        advance: callable that receives the number of images scored since the last call.
     """
     return model_outputs(model, model.logits, images, batch_size=batch_size, transform=transform, advance=advance)
 
@@ -83,10 +83,10 @@ def embed_images(
     batch_size: int = _BATCH,
     advance: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Return an embedding of unit length of each image, float32 [N, E], computed in fp32 in evaluation mode.
+    """Return a unit-norm embedding of each image, float32 [N, E], computed in fp32 in evaluation mode.
 
-    For metric learning, this is the learned embedding; for any other model, the normalized pooled features.
-    Arguments as for :func:`score_images`.
+    For metric learning, this is the learned embedding; for any other model, the normalized pooled features. The
+    arguments are those of :func:`score_images`.
     """
 
     def normalized(batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -109,7 +109,7 @@ def model_outputs(
 
     Args:
         model: the model, on its device; its training mode is restored afterwards.
-        function: takes images float [B, 3, S, S] in 0..1, for example ``model.logits``.
+        function: callable that takes images, float [B, 3, S, S] in [0, 1], for example ``model.logits``.
         images: as for :func:`score_images`.
         batch_size: as for :func:`score_images`.
         transform: as for :func:`score_images`.
@@ -117,13 +117,13 @@ def model_outputs(
     """
     device = next(model.parameters()).device
     was_training = model.training
-    # Only where needed: visiting all modules takes as long as scoring a small image.
+    # The mode is set only if necessary, since visiting all modules takes as long as scoring a small image.
     if was_training:
         model.eval()
     collected: dict[str, list[np.ndarray]] = {}
     step, count = _samples(images, batch_size), len(images)
     if not count:
-        # One blank image, so that names and widths of the result are known.
+        # One blank image is scored to determine the names and widths of the outputs.
         images, advance = np.zeros((1, *images.shape[1:]), np.uint8), None
     for start in range(0, len(images), step):
         batch = torch.from_numpy(np.array(images[start : start + step])).to(device)

@@ -1,7 +1,7 @@
 """Initial weights of an encoder from a local file: an auxface model, ViTMAE, VideoMAE, or a timm model.
 
-ViTMAE and VideoMAE are read in the format of the transformers library. Weights of an image encoder are inflated for a
-video encoder (Carreira and Zisserman, 2017).
+ViTMAE and VideoMAE weights are read in the format of the transformers library. Weights of an image encoder are inflated
+for a video encoder (Carreira and Zisserman, 2017).
 """
 
 import math
@@ -37,7 +37,7 @@ _AUXFACE_ONLY = ("mask_patch", "masked_")
 _SHOWN = 4
 _VIT = "vit."
 _PATCHES = "patch_embed.proj."
-# A video encoder has neither class token nor learned positions.
+# A video encoder has neither a class token nor learned positions.
 _DROPPED = ("cls_token", "reg_token", "pos_embed", "dist_token")
 
 
@@ -49,11 +49,11 @@ def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
 
     Args:
         encoder: the encoder.
-        source: a folder with ``model.safetensors``, or a safetensors file.
+        source: folder that holds ``model.safetensors``, or safetensors file.
 
     Raises:
-        InputError: there is no such file, it can only be read as a pickle, or its weights do not fit. The message names
-            missing and unexpected weights.
+        InputError: there is no such file, it can only be read as a pickle, or its weights do not match the encoder. The
+            message names missing and unexpected weights.
     """
     path = _weights_file(Path(source))
     try:
@@ -186,7 +186,7 @@ def _are_video_weights(weights: dict[str, Tensor]) -> bool:
 
 
 def _with_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the prefix that is missing in a checkpoint of an encoder only."""
+    """Add the prefix that weights lack in a checkpoint that holds only an encoder."""
     if any(name.startswith("videomae.") for name in weights):
         return weights
     return {f"videomae.{name}": value for name, value in weights.items()}

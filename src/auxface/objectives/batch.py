@@ -1,6 +1,6 @@
 """The batch of a step, and the texture map that can replace its images.
 
-Where an ``input`` is ``texture``, the input of the encoder or the classifier is a texture map instead of the image.
+If an ``input`` is ``texture``, the encoder or the classifier receives a texture map instead of the image.
 """
 
 from collections.abc import Mapping
@@ -22,19 +22,20 @@ class Batch:
 
     Attributes:
         primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the input view of the primary objective.
-        clean: uint8, same shape: the geometry of ``primary`` without photometric change or erasing, for targets.
-        labels: per task. Class: int64 [B], -1 unknown. Binary and ordinal: float [B]; multilabel: float [B, A]; NaN
-            unknown.
+        clean: uint8, same shape: the view with the geometry of ``primary`` but without photometric changes or erasing,
+            from which targets are computed.
+        labels: labels by task. Class: int64 [B], -1 if unknown. Binary and ordinal: float [B]; multilabel: float [B,
+            A]; NaN if unknown.
         seeds: int64 [B], one per image and epoch, from which masks are drawn.
         indices: int64 [B], positions of the images in the training split.
-        views: the views that the objectives requested; for video clips, images have a frame axis after the first.
-        mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if off.
+        views: views that the objectives requested; for video clips, images have a frame axis after the first.
+        mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if disabled.
         scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
-        label_counts: per task, the divisor of the sum of losses in a micro-batch; for a task without an entry it is the
-            number of its known labels.
-        weights: float [B], weight of each image in the primary objective; None: equal weights.
-        to_source: float32 [B, 2, 3], maps a position (x, y, 1) in the views to the position in the source image, both
-            as fractions of width and height; None: the views are the whole source images.
+        label_counts: divisor of the sum of losses in a micro-batch, by task; for a task without an entry, the divisor
+            is the number of its known labels.
+        weights: float [B], weight of each image in the primary objective; None for equal weights.
+        to_source: float32 [B, 2, 3], affine map from a position (x, y, 1) in the views to the position in the source
+            image, both as fractions of width and height; None if the views are the whole source images.
     """
 
     primary: Tensor
@@ -70,8 +71,8 @@ def check_texture_input(options: TextureInput) -> None:
     """Check that a texture map can replace an image.
 
     Raises:
-        InputError: an unknown descriptor or parameter, a descriptor of video clips, or a descriptor that has no value
-            for every pixel.
+        InputError: the descriptor or a parameter is unknown, or the descriptor is for video clips or does not have a
+            value for every pixel.
     """
     try:
         descriptor = texture.get(options.name)

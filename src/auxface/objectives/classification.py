@@ -1,4 +1,4 @@
-"""Classification, the primary objective: a head for each task on the pooled features of the whole image.
+"""Classification, a primary objective: a head for each task on the pooled features of the whole image.
 
 The loss is cross-entropy for single labels, binary cross-entropy for binary labels, attributes and the thresholds of an
 ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown labels are ignored.
@@ -23,7 +23,7 @@ from auxface.objectives.objective import BuildContext, LearnedTask, PrimaryLoss,
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import Primary, TextureInput
 
-# Thresholds of an ordinal task are spread over -3 .. 3 at first.
+# Initially, the thresholds of an ordinal task are evenly spread over -3 .. 3.
 _REACH = 3.0
 
 
@@ -31,11 +31,12 @@ class Classification(PrimaryObjective):
     """The primary objective of supervised classification.
 
     Args:
-        tasks: the tasks; each has its own head.
-        width: length of the pooled features.
-        label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
-        texture: the texture map that replaces the image as input of the encoder; None: the image.
-        view: the view of a batch that is classified in training.
+        tasks: tasks of the model; each has its own head.
+        width: dimension of the pooled features.
+        label_smoothing: fraction of the target probability that is spread evenly over the classes (class and binary
+            tasks).
+        texture: texture map that replaces the image as input of the encoder; None to use the image.
+        view: view of a batch that is classified in training.
     """
 
     def __init__(
@@ -52,11 +53,11 @@ class Classification(PrimaryObjective):
         self.label_smoothing = label_smoothing
         self.texture = texture
         self.view = view
-        # A list, since the name of a label may hold a dot and the name of a module may not.
+        # A list is used, since the name of a label may contain a dot and the name of a module may not.
         self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Compute the weighted mean of the tasks' losses, and each task's loss for the log."""
+        """Compute the weighted mean of the losses of all tasks, and each task's loss for the log."""
         logits, mixed = self.logits(pooled), batch.mixed
         losses: dict[str, tuple[Tensor, Tensor]] = {}
         for task in self.tasks:
@@ -83,7 +84,7 @@ class Classification(PrimaryObjective):
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
         """Return the mean of a metric over the tasks; see :func:`~.validation_figures.classification_figure`."""
-        # Imports scikit-learn, which inference does not need.
+        # Imported here because it imports scikit-learn, which inference does not need.
         from auxface.objectives.validation_figures import classification_figure
 
         return classification_figure(metric, self.tasks, logits, labels)
@@ -94,8 +95,8 @@ def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor,
 
     Args:
         tasks: the tasks.
-        losses: per task, the loss and the weight of each sample (and attribute), as :func:`sample_losses` returns them.
-        batch: the batch, for its weights and divisors.
+        losses: loss and weight of each sample (and attribute), by task, as returned by :func:`sample_losses`.
+        batch: the batch, which holds the weights and divisors.
     """
     means: dict[str, Tensor] = {}
     per_sample: list[Tensor] = []
@@ -119,12 +120,14 @@ def sample_losses(
 
     Args:
         task: the task.
-        logits: [B, outputs].
-        labels: class: int64 [B], -1 unknown; binary and ordinal: float [B]; multilabel: float [B, A]; NaN unknown.
-        label_smoothing: fraction of the target that is spread evenly over the classes (class and binary tasks).
+        logits: logits of the task, [B, outputs].
+        labels: labels of the task. Class: int64 [B], -1 if unknown. Binary and ordinal: float [B]; multilabel: float
+            [B, A]; NaN if unknown.
+        label_smoothing: fraction of the target probability that is spread evenly over the classes (class and binary
+            tasks).
 
     Returns:
-        Two float32 tensors of one shape, [B] or [B, outputs]; an unknown label has weight 0.
+        Losses and weights, float32 of equal shape, [B] or [B, outputs]. An unknown label has weight 0.
     """
     logits = logits.float()
     if task.kind == "class":
@@ -153,7 +156,7 @@ def weighted_mean(each: Tensor, counts: Tensor, total: float | None = None) -> T
 
 
 def make_head(task: LearnedTask, width: int) -> nn.Module:
-    """Make the head of a task: a linear layer, or for an ordinal task :class:`OrderedThresholds`."""
+    """Create the head of a task: a linear layer or, for an ordinal task, :class:`OrderedThresholds`."""
     if task.kind == "ordinal":
         return OrderedThresholds(width, task.outputs)
     head = nn.Linear(width, task.outputs)
@@ -163,14 +166,14 @@ def make_head(task: LearnedTask, width: int) -> nn.Module:
 
 
 class OrderedThresholds(nn.Module):
-    """A head for ordinal labels: logits that one score exceeds each of the ascending thresholds (McCullagh, 1980).
+    """A head for ordinal labels: logits that a score exceeds each of the ascending thresholds (McCullagh, 1980).
 
     All thresholds share the direction of the score, so that a higher one is never more likely to be exceeded than a
     lower one (as in CORAL, Cao et al., 2020). The distances between them are kept positive.
 
     Args:
-        width: length of the pooled features.
-        thresholds: number of thresholds, one fewer than there are values.
+        width: dimension of the pooled features.
+        thresholds: number of thresholds, one fewer than the number of values.
     """
 
     def __init__(self, width: int, thresholds: int) -> None:
@@ -179,11 +182,11 @@ class OrderedThresholds(nn.Module):
         nn.init.trunc_normal_(self.score.weight, std=0.02)
         distance = 2 * _REACH / max(thresholds - 1, 1)
         self.first = nn.Parameter(torch.full((1,), -_REACH if thresholds > 1 else 0.0))
-        # The inverse of softplus, so that the thresholds are evenly spread at first.
+        # The inverse of softplus makes the thresholds evenly spaced initially.
         self.gaps = nn.Parameter(torch.full((thresholds - 1,), math.log(math.expm1(distance))))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Convert features [B, D] to logits [B, thresholds], descending along a row."""
+        """Convert features [B, D] to logits [B, thresholds], which descend along each row."""
         gaps = F.softplus(self.gaps)
         thresholds = torch.cat([self.first, self.first + gaps.cumsum(dim=0)])
         return self.score(features) - thresholds
@@ -230,11 +233,11 @@ class Concatenation(nn.Module):
     """Concatenation of the encoder's features and the mean of the decoder's tokens.
 
     Args:
-        width: D, length of the encoder's features.
-        decoder_width: E, length of the decoder's tokens.
+        width: dimension D of the encoder's features.
+        decoder_width: dimension E of the decoder's tokens.
 
     Attributes:
-        width: length of the result.
+        width: dimension of the fused features.
     """
 
     def __init__(self, width: int, decoder_width: int) -> None:
@@ -247,7 +250,7 @@ class Concatenation(nn.Module):
 
 
 class Gate(nn.Module):
-    """Sum with a learned gate per feature: g * encoder + (1 - g) * decoder. Arguments as for :class:`Concatenation`."""
+    """Sum with a learned gate g per feature: g * encoder + (1 - g) * decoder; arguments as :class:`Concatenation`."""
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()
@@ -263,7 +266,7 @@ class Gate(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Encoder features plus their cross-attention to decoder tokens. Arguments as for :class:`Concatenation`."""
+    """Encoder features plus their cross-attention to decoder tokens; arguments as for :class:`Concatenation`."""
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()

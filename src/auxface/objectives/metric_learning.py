@@ -1,12 +1,13 @@
-"""Metric learning, the primary objective of identity and retrieval: one embedding of unit length for every label.
+"""Metric learning, the primary objective for identity and retrieval: one unit-norm embedding for all labels.
 
-Each class, person or attribute has a proxy, a learned vector to which embeddings are compared by cosine. Identity
-and class labels are learned with a margin or proxy loss of pytorch-metric-learning. Binary labels and attributes have
-the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning of Seo et al.
-(arXiv 2304.07449), of which only the abstract was available; the details are our own.
+Each class, person or attribute has a proxy, a learned vector with which embeddings are compared by cosine similarity.
+Identity and class labels are learned with a margin or proxy loss of pytorch-metric-learning. Binary labels and
+attributes have the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning of Seo et
+al. (arXiv 2304.07449), of which only the abstract was available; the details are our own.
 
-Proxies of people are only used in training: the test split contains other people, and an exported model holds neither
-these proxies nor the people's names. Proxies of classes and attributes give the model's predictions and are exported.
+Proxies of people are only used in training: the test split contains other people, and an exported model contains
+neither these proxies nor the people's names. Proxies of classes and attributes make the model's predictions and are
+exported.
 
 pytorch-metric-learning and scikit-learn are imported where they are used, since inference loads this module too.
 """
@@ -43,7 +44,7 @@ class Proxies(nn.Module):
 
     Args:
         task: the task.
-        width: length of an embedding.
+        width: dimension of the embedding.
         scale: factor of the cosines.
     """
 
@@ -54,7 +55,7 @@ class Proxies(nn.Module):
         self.bias = None if task.kind == "class" else nn.Parameter(torch.zeros(task.outputs))
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Return the logits [B, outputs] of embeddings [B, E] of unit length."""
+        """Return the logits [B, outputs] of unit-norm embeddings [B, E]."""
         with torch.autocast(embedding.device.type, enabled=False):
             logits = self.scale * embedding.float() @ F.normalize(self.vectors.float(), dim=1).T
             return logits if self.bias is None else logits + self.bias.float()
@@ -64,13 +65,13 @@ class MetricLearning(PrimaryObjective):
     """The primary objective of metric learning.
 
     Args:
-        tasks: the labels that are learned. A loaded model has no identity task and therefore no proxies of people.
-        width: length of the pooled features.
+        tasks: tasks that are learned. A loaded model has no identity task and therefore no proxies of people.
+        width: dimension of the pooled features.
         options: the recipe section.
-        texture: the texture map that replaces the image as input of the encoder; None: the image.
+        texture: texture map that replaces the image as input of the encoder; None to use the image.
 
     Raises:
-        InputError: a task is ordinal, or has an option of its loss that metric learning lacks.
+        InputError: a task is ordinal, or sets a loss option that metric learning does not support.
     """
 
     def __init__(
@@ -91,12 +92,12 @@ class MetricLearning(PrimaryObjective):
             )
             for task in self.tasks
         }
-        # Lists, since the name of a label may hold a dot and the name of a module may not.
+        # Lists are used, since the name of a label may contain a dot and the name of a module may not.
         self.proxies = nn.ModuleList(made[task.name] for task in self.predicted_tasks)
         self.identity_proxies = nn.ModuleList(made[task.name] for task in self.tasks if task.identity)
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Compute the weighted mean of the tasks' losses, and each task's loss for the log."""
+        """Compute the weighted mean of the losses of all tasks, and each task's loss for the log."""
         embedding = self.embed(pooled)
         losses: dict[str, tuple[Tensor, Tensor]] = {}
         for task, proxies in self._pairs():
@@ -108,7 +109,7 @@ class MetricLearning(PrimaryObjective):
         return joined_loss(self.tasks, losses, batch)
 
     def embed(self, pooled: Tensor) -> Tensor:
-        """Return the embedding of unit length, float32 [B, embedding_width]."""
+        """Return unit-norm embeddings, float32 [B, embedding_width]."""
         return F.normalize(self.projection(pooled).float(), dim=1)
 
     def logits(self, pooled: Tensor) -> dict[str, Tensor]:
@@ -152,12 +153,12 @@ class MetricLearning(PrimaryObjective):
         rows, targets = embedding[known], labels[known]
         margin = MARGINS[self.options.loss] if self.options.margin is None else self.options.margin
         if self.options.loss == "proxy_anchor":
-            # Its terms are sums over the images of a step on all processes.
+            # The terms of this loss are sums over the images of a step on all processes.
             rows, targets = gather_rows(rows), gather_rows(targets)
             loss = proxy_loss("proxy_anchor", rows, targets, proxies.vectors, margin=margin, scale=proxies.scale)
             return loss.expand(len(labels)) * counts, counts
         loss = proxy_loss(self.options.loss, rows, targets, proxies.vectors, margin=margin, scale=proxies.scale)
-        # Sums of all rows and proxies times 0, so that both have gradients in a step without labels.
+        # Sums of all rows and proxies are added with weight 0, so that both have gradients in a step without labels.
         nothing = 0 * (embedding.sum() + proxies.vectors.float().sum())
         each = torch.zeros(len(labels), device=loss.device).masked_scatter(known, loss) + nothing
         if task.class_weights:
@@ -184,14 +185,14 @@ def proxy_loss(name: str, embedding: Tensor, labels: Tensor, proxies: Tensor, *,
 
     Args:
         name: ``cosface``, ``arcface``, ``proxy_anchor`` or ``normalized_softmax``.
-        embedding: [B, E], of unit length.
-        labels: int64 [B], rows of ``proxies``.
-        proxies: [C, E], of any length.
-        margin: margin of the loss; for ArcFace in radians.
+        embedding: [B, E], unit-norm embeddings.
+        labels: int64 [B], row of ``proxies`` for each image.
+        proxies: [C, E], proxies of the classes; they need not be normalized.
+        margin: margin of the loss, in radians for ArcFace.
         scale: factor of the cosines.
 
     Returns:
-        The loss of each image, [B]; for ``proxy_anchor``, whose terms mix images, one loss for all images.
+        The loss of each image, [B]; for ``proxy_anchor``, whose terms combine several images, a single loss.
     """
     if not len(labels):
         nothing = 0 * (embedding.sum() + proxies.float().sum())

@@ -1,8 +1,9 @@
 """The interface of an objective (inputs and results), and the tasks that a primary objective learns.
 
 An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
-whole image and gives the model's predictions. Every other objective is an **auxiliary**: it runs together with the
-primary during training and is not used for predictions. ``docs/extending.md`` has an auxiliary in thirty lines.
+whole image and makes the model's predictions. Every other objective is an **auxiliary**: it runs together with the
+primary objective during training and is not used for predictions. ``docs/extending.md`` has an auxiliary in thirty
+lines.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -32,13 +33,13 @@ class LearnedTask(Task):
         name: name of the label in the manifest.
         kind: ``class``, ``binary``, ``multilabel`` or ``ordinal``.
         classes: class or attribute names in order; binary: (negative, positive); ordinal: the values as text.
-        weight: weight among the tasks.
-        values: ordinal only: the numbers that can be predicted, ascending.
-        class_weights: weights in the loss. Class: one per class; binary: (negative, positive); multilabel: of the
-            absence of each attribute, then of the presence of each. Empty: equal weights.
-        focal_gamma: exponent of the focal loss; 0: off.
-        identity: the classes are the people of the training split. The people of other splits differ, so the model
-            gives embeddings for such a task and no scores.
+        weight: weight of the task in the primary loss.
+        values: numbers that can be predicted, in ascending order (ordinal tasks only).
+        class_weights: weights in the loss. Class: one per class; binary: (negative, positive); multilabel: one for the
+            absence of each attribute, then one for the presence of each. If empty, weights are equal.
+        focal_gamma: exponent of the focal loss; 0 to disable.
+        identity: whether the classes are the people in the training split. The people in other splits differ, so the
+            model returns embeddings instead of scores for such a task.
     """
 
     weight: float = 1.0
@@ -49,7 +50,7 @@ class LearnedTask(Task):
 
     @property
     def outputs(self) -> int:
-        """Number of logits: one per class or attribute, one for binary, one per threshold for ordinal."""
+        """Number of logits: one per class or attribute, one for a binary task, one per threshold of an ordinal task."""
         if self.kind == "ordinal":
             return len(self.values) - 1
         return 1 if self.kind == "binary" else len(self.classes)
@@ -59,8 +60,9 @@ def probabilities(task: LearnedTask, logits: Tensor, temperature: float = 1.0) -
     """Convert logits [B, outputs] to probabilities.
 
     Returns:
-        float32. Class: [B, C], the softmax. Binary [B, 1] and multilabel [B, A]: the sigmoid. Ordinal: [B, C], the
-        probability of each value, which is the difference between the probabilities of exceeding its two thresholds.
+        Probabilities, float32. Class: the softmax, [B, C]. Binary and multilabel: the sigmoid, [B, 1] and [B, A].
+            Ordinal: the probability of each value, [B, C], which is the difference between the probabilities of
+            exceeding its two thresholds.
     """
     logits = logits.float() / temperature
     if task.kind == "class":
@@ -82,9 +84,9 @@ class TrainProgress:
     """The position of a step within a training run.
 
     Attributes:
-        step: optimizer steps done before this one.
-        total_steps: optimizer steps of the whole training run.
-        epoch: epochs done before this step.
+        step: number of optimizer steps completed before this one.
+        total_steps: number of optimizer steps in the whole training run.
+        epoch: number of epochs completed before this step.
     """
 
     step: int = 0
@@ -93,17 +95,17 @@ class TrainProgress:
 
     @property
     def fraction(self) -> float:
-        """Fraction of the training run that is done, in [0, 1)."""
+        """Completed fraction of the training run, in [0, 1)."""
         return self.step / self.total_steps
 
 
 class StepContext:
-    """Shared data of the objectives in one forward pass: the progress, and the patch embedding of the primary view.
+    """Data shared by the objectives in one forward pass: the progress, and the patch embedding of the primary view.
 
     Args:
         encoder: the shared encoder.
         images: the primary view, float [B, 3, H, W] in [0, 1].
-        progress: the position of the step; None: the first step of a training run.
+        progress: position of the step in the run; None for the first step.
     """
 
     def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
@@ -114,7 +116,7 @@ class StepContext:
 
     def embedding(self, texture_input: TextureInput | None = None) -> Tensor:
         """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
-        # An embedding made without gradients is of no use to an objective that needs them.
+        # An embedding computed without gradients cannot be used by an objective that needs them.
         key = (texture_input is not None, torch.is_grad_enabled())
         if key not in self._embedded:
             images = self.images if texture_input is None else texture_image(self.images, texture_input)
@@ -127,10 +129,10 @@ class BuildContext:
     """The encoder and the tasks for which an objective is built.
 
     Attributes:
-        encoder: the shared encoder, for its sizes; an objective that needs a copy of it makes one.
+        encoder: the shared encoder, which is given for its sizes; an objective that needs a copy must make one.
         tasks: the tasks of the primary objective.
-        texture: the texture map that replaces the image where an ``input`` is ``texture``.
-        feature_width: length of the pooled features that the primary objective reads.
+        texture: texture map that replaces the image if an ``input`` is ``texture``.
+        feature_width: dimension of the pooled features that the primary objective reads.
     """
 
     encoder: MaskableEncoder
@@ -141,14 +143,15 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The training split, in the order of ``Batch.indices``.
+    """Access to the training split, in the order of ``Batch.indices``.
 
     Attributes:
-        manifest: the usable rows.
-        features: returns the encoder's pooled features of every image with the current weights, float32 [N, D], CPU.
-        augmented: yields the clean views of some of the images, as in training, uint8 [B, 3, H, W] or
-            [B, T, 3, H, W]; None if there are no images.
-        plain: yields the same images without augmentation, as in validation; None if there are no images.
+        manifest: manifest of the usable rows.
+        features: callable that returns the encoder's pooled features of every image with the current weights, float32
+            [N, D] on the CPU.
+        augmented: callable that yields batches of clean views of some of the images, as in training, uint8 [B, 3, H, W]
+            or [B, T, 3, H, W]; None if there are no images.
+        plain: callable that yields the same images without augmentation, as in validation; None if there are no images.
     """
 
     manifest: "Manifest"
@@ -158,10 +161,10 @@ class TrainingSet:
 
 
 class Objective(nn.Module):
-    """A loss on the shared encoder. Only ``forward`` must be written; all other methods do nothing by default.
+    """A loss on the shared encoder; only ``forward`` must be implemented, and all other methods do nothing by default.
 
     Attributes:
-        views: requests for the views that the batch must hold; see :mod:`auxface.data.augment.views`.
+        views: requests for the views that the batch must contain; see :mod:`auxface.data.augment.views`.
     """
 
     views: tuple[ViewRequest, ...] = ()
@@ -170,7 +173,7 @@ class Objective(nn.Module):
         """Compute the unweighted loss.
 
         Returns:
-            The loss, and scalars for the log by name, detached.
+            The loss, and the detached scalars for the log, by name.
         """
         raise NotImplementedError
 
@@ -184,7 +187,7 @@ class Objective(nn.Module):
         """Update the objective after an optimizer step, for example a teacher's moving average."""
 
     def resume_tensors(self) -> dict[str, Tensor]:
-        """Return tensors that a resumed run needs, besides weights and :class:`ResumeOnly` modules."""
+        """Return the tensors that are needed to resume, besides the weights and :class:`ResumeOnly` modules."""
         return {}
 
     def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -195,7 +198,7 @@ class Objective(nn.Module):
 
         Args:
             encoder: the shared encoder, in evaluation mode.
-            images: uint8 [N, 3, S, S] or [N, T, 3, S, S].
+            images: held-out images, uint8 [N, 3, S, S], or video clips, uint8 [N, T, 3, S, S].
         """
         return {}
 
@@ -208,9 +211,9 @@ class PrimaryLoss(NamedTuple):
     """The result of the primary objective.
 
     Attributes:
-        loss: scalar.
-        logs: scalars for the log by name, detached.
-        sample_losses: float32 [B], the loss of each image before any weight, detached.
+        loss: scalar loss.
+        logs: detached scalars for the log, by name.
+        sample_losses: float32 [B], the detached loss of each image before any weighting.
     """
 
     loss: Tensor
@@ -219,12 +222,12 @@ class PrimaryLoss(NamedTuple):
 
 
 class PrimaryObjective(Objective):
-    """The objective that gives the model's predictions, from the pooled features of the whole image.
+    """The objective that makes the model's predictions from the pooled features of the whole image.
 
     Attributes:
-        tasks: the labels that are learned.
-        texture: the texture map that replaces the image as input of the encoder; None: the image.
-        view: the view of a batch that the encoder receives in training.
+        tasks: tasks that are learned.
+        texture: texture map that replaces the image as input of the encoder; None to use the image.
+        view: view of a batch that the encoder receives in training.
     """
 
     tasks: tuple[LearnedTask, ...]
@@ -263,9 +266,9 @@ class PrimaryObjective(Objective):
         """Return the metric on the validation split that selects the weights; higher is better.
 
         Args:
-            metric: ``train.select_on`` of the recipe.
-            logits: per task, [N, outputs]: what :meth:`validation_outputs` returned.
-            labels: per task, as in :class:`Batch`.
+            metric: name of the metric, the recipe's ``train.select_on``.
+            logits: result of :meth:`validation_outputs`, [N, outputs] for each task.
+            labels: labels by task, as in :class:`Batch`.
 
         Returns:
             The metric; None if it cannot be computed.
@@ -273,7 +276,7 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the view on which the primary objective is trained, without a mask: the mixed view if there is one."""
+        """Encode the view that the primary objective is trained on, without a mask; the mixed view if there is one."""
         if batch.mixed is None and self.view == "clean":
             return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:

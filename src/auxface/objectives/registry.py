@@ -1,4 +1,4 @@
-"""The registry of objectives, primary and auxiliary; other packages add theirs by an entry point.
+"""The registry of primary and auxiliary objectives; other packages add theirs through an entry point.
 
 Example:
     >>> from auxface.objectives.registry import get
@@ -23,10 +23,10 @@ class ObjectiveSpec:
     """A registered kind of objective.
 
     Attributes:
-        name: the name in recipes.
-        options: the class of its recipe section.
-        build: ``build(options, context)`` makes the objective.
-        role: ``auxiliary``, or ``primary`` for an objective that gives the model's predictions.
+        name: name in recipes.
+        options: class of the objective's recipe section.
+        build: callable ``build(options, context)`` that creates the objective.
+        role: ``auxiliary``, or ``primary`` for an objective that makes the model's predictions.
     """
 
     name: str
@@ -45,7 +45,7 @@ def build_auxiliary(name: str, options: AuxiliaryOptions, context: BuildContext)
     """Build the auxiliary of a recipe.
 
     Raises:
-        InputError: an unknown name, the name of a primary objective, or options that the objective rejects.
+        InputError: the name is unknown or that of a primary objective, or the objective rejects the options.
     """
     return _auxiliary(name).build(options, context)
 
@@ -54,7 +54,7 @@ def build_primary(name: str, options: Strict, context: BuildContext) -> PrimaryO
     """Build the primary objective of a recipe.
 
     Raises:
-        InputError: an unknown name.
+        InputError: the name is unknown.
     """
     objective = get(name).build(options, context)
     assert isinstance(objective, PrimaryObjective)
@@ -66,13 +66,14 @@ def check_auxiliaries(recipe: Recipe, source: str | None = None) -> Recipe:
 
     Args:
         recipe: the recipe.
-        source: the recipe's file or name, for messages; None: its ``name``.
+        source: file or name of the recipe, used in messages; None to use its ``name``.
 
     Returns:
-        The recipe with the checked options of every auxiliary; the same object where there was nothing to check.
+        The recipe with the validated options of every auxiliary, or the same object if there was nothing to validate.
 
     Raises:
-        InputError: an unknown auxiliary, an unknown key or a wrong value; the message names the nearest known one.
+        InputError: an auxiliary or a key is unknown (the message suggests the nearest known name), or a value is
+            invalid.
     """
     checked: dict[str, AuxiliaryOptions] = {}
     for name, options in recipe.auxiliaries.items():

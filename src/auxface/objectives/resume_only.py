@@ -1,4 +1,4 @@
-"""Parts of an objective that a resumed run needs and an exported model does not, such as an EMA teacher or a center.
+"""Modules that are needed to resume a run but not in an exported model, such as an EMA teacher or a center.
 
 Example::
 
@@ -15,19 +15,19 @@ from auxface.objectives.objective import Objective
 
 
 class ResumeOnly(nn.Module):
-    """A module that a resumed run needs and an exported model does not, such as an EMA teacher or a center.
+    """A module that is needed to resume a run but not in an exported model, such as an EMA teacher or a center.
 
     The module stays in evaluation mode, has no gradients, and moves to a device with the model. It is part of the
-    checkpoint, but neither of ``parameters()`` nor of ``state_dict()``, so that optimizer, exported weights and their
-    size are those of a model without it. Sharded training (FSDP) shards it as it does the model.
+    checkpoint, but neither of ``parameters()`` nor of ``state_dict()``, so the optimizer and the exported weights are
+    those of a model without it. Sharded training (FSDP) shards it in the same way as the model.
 
     Args:
-        module: the module; a tensor such as a center is a buffer of a module.
+        module: the wrapped module; a tensor such as a center must be a buffer of a module.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        # Within a tuple, since nn.Module registers every module that is set as an attribute.
+        # Stored in a tuple, since nn.Module registers every module that is set as an attribute.
         self._held = (module.eval().requires_grad_(False),)
 
     @property

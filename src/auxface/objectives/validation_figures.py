@@ -1,4 +1,4 @@
-"""The validation metric of classification, by which the weights of an epoch are selected.
+"""The validation metric of classification, by which the best weights are selected.
 
 This module is separate from ``objective``, so that prediction does not import scikit-learn.
 """
@@ -30,11 +30,11 @@ def classification_figure(
     Args:
         metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (the negative log loss).
         tasks: the tasks.
-        logits: per task, [N, outputs].
-        labels: per task, as in :class:`auxface.objectives.Batch`.
+        logits: logits by task, [N, outputs].
+        labels: labels by task, as in :class:`auxface.objectives.Batch`.
 
     Returns:
-        The mean; None if no task can be measured, because every label is unknown or all are of one class.
+        The mean metric; None if no task can be measured because every label is unknown or all labels are of one class.
     """
     values = [
         value

@@ -1,9 +1,9 @@
-"""Contrastive learning by clusters: views of images in one cluster get similar features (Tsai et al., 2022).
+"""Contrastive learning with clusters: views of images in one cluster get similar features (Tsai et al., 2022).
 
 Clusters come from labels that are not learned, or from k-means on the encoder's own features. Inference loads this
 module too, so pandas, scikit-learn and pytorch-metric-learning are imported where they are used.
 
-The loss compares each image with every other image of a step, on all processes.
+The loss compares each image with every other image of the step on all processes.
 """
 
 import functools
@@ -33,16 +33,16 @@ def several_processes() -> bool:
 def gather_rows(rows: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of the processes, on every process.
 
-    Gradients are returned to the process of each row: each process gets the sum of the gradients that the losses
-    of all processes have with respect to its rows. Where every process computes the same loss, and gradients of weights
-    are averaged over the processes (as DistributedDataParallel does), the weights get the gradient that one process
-    with all the rows would give them.
+    Gradients are returned to the process of each row: each process gets the sum over all processes of the gradients of
+    the loss with respect to its rows. If every process computes the same loss, and gradients of weights are averaged
+    over the processes (as DistributedDataParallel does), the weights get the gradient that a single process with all
+    the rows would compute.
 
     Args:
-        rows: [n, ...], of any type; n may differ between processes and may be 0.
+        rows: [n, ...], of any dtype; n may differ between processes and may be 0.
 
     Returns:
-        [sum of n, ...]; the same tensor on a single process.
+        The rows of all processes, [sum of n, ...]; with a single process, ``rows`` itself.
     """
     if not several_processes():
         return rows
@@ -64,7 +64,7 @@ def broadcast_first(values: Tensor) -> Tensor:
 
 
 class _GatherRows(torch.autograd.Function):
-    """Gather [n, ...] of each process to [processes, n, ...]."""
+    """Gather the tensors [n, ...] of all processes into [processes, n, ...]."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class ClusterContrast(Objective):
         self._report: dict[str, float] | None = None
 
     def before_training(self, training: TrainingSet) -> None:
-        """Define the clusters by labels; with k-means each image is a cluster of its own until the first run."""
+        """Define the clusters by labels; with k-means, each image is its own cluster until the first run."""
         self.training_set = training
         if self.options.clusters == "kmeans":
             self._set_clusters(torch.arange(len(training.manifest.table)))
@@ -132,7 +132,7 @@ class ClusterContrast(Objective):
         crops = torch.cat([batch.views[request].images for request in self.views])
         first, second = self.projector(encoder.forward_auxiliary(crops).pooled).chunk(2)
         clusters = self.clusters.to(batch.indices.device)[batch.indices]
-        # A micro-batch of scale 0 holds one image, which does not count.
+        # A micro-batch of scale 0 holds one image, which is excluded from the loss.
         count = len(clusters) if batch.scale else 0
         first, second, clusters = (gather_rows(each[:count]) for each in (first, second, clusters))
         if len(clusters):
@@ -150,7 +150,7 @@ class ClusterContrast(Objective):
         self._set_clusters(tensors["clusters"])
 
     def report(self) -> dict[str, float]:
-        """Return the information that the clusters hold about each task; see :func:`~.clusters.information_report`."""
+        """Return the clusters' information about each task; see :func:`~.cluster_labels.information_report`."""
         if self.clusters is None or self.training_set is None:
             return {}
         if self._report is None:
@@ -167,9 +167,9 @@ def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float
     """Compute the supervised contrastive loss (Khosla et al., 2020) of 2N views, each against the 2N - 1 others.
 
     Args:
-        first: [N, d], embeddings of one view, of any length.
+        first: [N, d], embeddings of one view; they need not be normalized.
         second: [N, d], embeddings of the other view.
-        clusters: int64 [N].
+        clusters: int64 [N], cluster of each image.
         temperature: divisor of the cosine similarities.
 
     Returns:
@@ -183,7 +183,7 @@ def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float
 def cross_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float) -> Tensor:
     """Compute the contrastive loss of N images of one view against all N of the other, averaged over both directions.
 
-    Arguments as for :func:`two_view`. If each image is a cluster of its own, this is InfoNCE (van den Oord et al.,
+    The arguments are those of :func:`two_view`. If each image is its own cluster, this is InfoNCE (van den Oord et al.,
     2018).
     """
     with torch.autocast(first.device.type, enabled=False):

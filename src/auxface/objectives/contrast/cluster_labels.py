@@ -14,13 +14,13 @@ from auxface.plugins import nearest
 
 
 def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the columns that define clusters; never a label that is learned.
+    """Return the columns that define clusters, excluding every label that is learned.
 
     Args:
-        manifest: the training rows.
-        tasks: the labels that are learned.
-        names: labels, attributes or group columns; empty: every other label with classes. Group columns are used only
-            where they are named.
+        manifest: manifest of the training rows.
+        tasks: tasks of the model; their labels are excluded.
+        names: names of labels, attributes or group columns. If empty, every other label with classes is used, but no
+            group column.
 
     Raises:
         InputError: a name is unknown or names a learned label, or no label is left.
@@ -50,15 +50,15 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
 
 
 def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
-    """Cluster images by the k labels with the highest entropy (Tsai et al., 2022): one cluster per combination of
-    values.
+    """Cluster images by the values of the k labels with the highest entropy (Tsai et al., 2022).
 
     Args:
-        labels: a column per label, missing where unknown.
-        k: number of labels; all labels where there are fewer.
+        labels: one column per label; unknown values are missing.
+        k: number of labels to use; if there are fewer, all labels are used.
 
     Returns:
-        The clusters, int64 [N], and the names of the labels. A row with an unknown value forms its own cluster.
+        The clusters, int64 [N], one for each combination of values, and the names of the labels used. A row with an
+        unknown value forms its own cluster.
     """
     entropies = {name: entropy(pd.factorize(column)[0][column.notna()]) for name, column in labels.items()}
     names = sorted(entropies, key=lambda name: -entropies[name])[:k]
@@ -70,7 +70,7 @@ def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
 
 
 def kmeans_clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Cluster L2-normalized features [N, D] by k-means (20 iterations, best of 5 starts); returns int64 [N].
+    """Cluster L2-normalized features [N, D] by k-means (20 iterations, best of 5 starts); return int64 [N].
 
     There are at most half as many clusters as images.
     """
@@ -96,7 +96,7 @@ def information(clusters: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def information_report(clusters: np.ndarray, manifest: Manifest, tasks: Sequence[LearnedTask]) -> dict[str, float]:
-    """Return H(Z), and I(Z;T) and H(Z|T) of every task with classes, or of each attribute of a multilabel task."""
+    """Return H(Z), and I(Z;T) and H(Z|T) for every task with classes, or for each attribute of a multilabel task."""
     report = {"entropy": entropy(clusters)}
     for task in tasks:
         if task.kind == "ordinal":

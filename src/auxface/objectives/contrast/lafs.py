@@ -1,9 +1,9 @@
-"""LAFS, self-distillation on landmarks (Sun et al., CVPR 2024; Part fViT, Sun and Tzimiropoulos, BMVC 2022).
+"""LAFS: self-distillation on facial landmarks (Sun et al., CVPR 2024; Part fViT, Sun and Tzimiropoulos, BMVC 2022).
 
 A face is represented by patches around landmarks. A global view contains the patches of all landmarks, a local view
-those of a few. A student encodes all views; a teacher, the moving average of the student, encodes the global views. For
-each global view, the student must give every other view the same distribution over prototypes (DINO, Caron et al.,
-2021).
+those of a few. A student encodes all views; a teacher, which is the moving average of the student, encodes the global
+views. For each global view, the student is trained to predict the teacher's distribution over prototypes from every
+other view (DINO, Caron et al., 2021).
 
     p = softmax((teacher - center) / teacher_temperature)      q = softmax(student / student_temperature)
     loss = mean over pairs of different views of -sum p log q
@@ -39,16 +39,16 @@ from auxface.recipe import LAFSOptions
 
 _GLOBAL = 2
 _STREAM = 401
-# Center and half axes of the face in an aligned crop, as fractions of its side; ours.
+# Center and half axes of the face in an aligned crop, as fractions of its side; our choice.
 _FACE_CENTER, _FACE_AXES = (0.5, 0.52), (0.40, 0.46)
-# Eyes, nose and corners of the mouth in an aligned crop, as fractions of its side: the usual points of 112 pixels.
+# Eyes, nose and mouth corners in an aligned crop, as fractions of its side: the common 112-pixel reference points.
 FIVE_POINTS = ((0.3418, 0.4616), (0.6565, 0.4598), (0.5002, 0.6405), (0.3710, 0.8247), (0.6315, 0.8232))
-# An entropy this near to 0 or to that of equal prototypes, as a fraction of the latter, with so small a divergence.
+# Collapse: entropy this close to 0 or to its maximum, as a fraction of the maximum, and a divergence this small.
 _COLLAPSED, _EQUAL = 0.02, 0.01
 
 
 class LAFS(Objective):
-    """The landmark auxiliary; its head, teacher and center are not used for predictions.
+    """The LAFS auxiliary; its head, teacher and center are not used for predictions.
 
     The exported encoder is the student's.
 
@@ -75,21 +75,21 @@ class LAFS(Objective):
         self.head = DINOHead(context.encoder.width, options)
         self.center = ResumeOnly(_Center(options.prototypes))
         self.teacher: ResumeOnly | None = None
-        # In a tuple, since nn.Module registers every module that is set as an attribute.
+        # Stored in a tuple, since nn.Module registers every module that is set as an attribute.
         self._encoder = (context.encoder,)
         self.points: Tensor | None = None
         self._sums: list[Tensor] = []
         self._health: list[tuple[float, float]] = []
 
     def before_training(self, training: TrainingSet) -> None:
-        """Copy the teacher from the student, and read the landmarks if they are given."""
+        """Initialize the teacher as a copy of the student, and read the landmarks if they are given."""
         teacher = nn.ModuleDict({"encoder": copy.deepcopy(self._encoder[0]), "head": copy.deepcopy(self.head)})
         self.teacher = ResumeOnly(teacher)
         if self.options.points is not None:
             self.points = read_points(Path(self.options.points), training.manifest.table["path"].tolist(), self.grid)
 
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
-        """Warn if the teacher gave every image the same prototypes in the last epoch."""
+        """Warn if the teacher assigned the same prototypes to every image in the last epoch."""
         entropy, divergence = (
             (sum(column) / len(self._health) for column in zip(*self._health)) if self._health else (1, 1)
         )
@@ -159,7 +159,7 @@ class LAFS(Objective):
         return tile(sample_patches(view.images, self._landmarks(batch, view, number), self.patch), self.grid)
 
     def _local(self, batch: Batch, number: int) -> tuple[Tensor, Mask]:
-        """Return the patches of a random subset of the landmarks, laid out in the grid, and the mask of the others."""
+        """Return the patches of a random subset of the landmarks, laid out in the grid, and the mask of all others."""
         view = batch.views[self.views[number]]
         landmarks, total = self._landmarks(batch, view, number), self.grid[0] * self.grid[1]
         kept = min(max(round(self.options.local_fraction * total), 1), total - 1)
@@ -175,7 +175,7 @@ class LAFS(Objective):
         return tile(torch.cat([patches, hidden], dim=1), self.grid), Mask(places[:, :kept], places[:, kept:])
 
     def _landmarks(self, batch: Batch, view: View, number: int) -> Tensor:
-        """Return the perturbed landmarks in pixels of a view, float32 [B, N, 2]."""
+        """Return the perturbed landmarks in pixel coordinates of a view, float32 [B, N, 2]."""
         images, device = len(view.images), view.images.device
         if self.points is None:
             points = template(self.grid).to(device).expand(images, -1, -1)
@@ -189,10 +189,10 @@ class LAFS(Objective):
 
 
 class DINOHead(nn.Module):
-    """Three linear layers to a unit vector, and its cosines with the prototypes (Caron et al., 2021).
+    """DINO head: three linear layers, L2 normalization, and cosines with the prototypes (Caron et al., 2021).
 
     Args:
-        width: length of the pooled features.
+        width: dimension of the pooled features.
         options: the recipe section.
     """
 
@@ -227,11 +227,11 @@ def dino_loss(
     """Compute the mean cross-entropy between teacher and student over all pairs of different views, in float32.
 
     Args:
-        teacher: outputs of the global views, [B, K] each; they get no gradient.
-        student: outputs of all views, the global ones first in the same order, [B, K] each.
-        center: [K].
-        teacher_temperature: divisor of the centered outputs of the teacher.
-        student_temperature: divisor of the outputs of the student.
+        teacher: teacher outputs for the global views, [B, K] each; they receive no gradient.
+        student: student outputs for all views, [B, K] each; the global views come first, in the same order.
+        center: center of the teacher outputs, [K].
+        teacher_temperature: divisor of the centered teacher outputs.
+        student_temperature: divisor of the student outputs.
     """
     with torch.autocast(student[0].device.type, enabled=False):
         targets = [((each.detach().float() - center) / teacher_temperature).softmax(dim=1) for each in teacher]
@@ -246,21 +246,21 @@ def dino_loss(
 
 
 def teacher_temperature(options: LAFSOptions, progress: TrainProgress) -> float:
-    """Return the teacher's temperature at a step: linear from the first to the last value, then constant."""
+    """Return the teacher temperature at a step: linear from the first to the last value, then constant."""
     first, last = options.teacher_temperature
     done = min(progress.fraction / options.temperature_fraction, 1.0) if options.temperature_fraction else 1.0
     return first + (last - first) * done
 
 
 def teacher_momentum(options: LAFSOptions, progress: TrainProgress) -> float:
-    """Return the weight of the old teacher at a step: from the option to 1 along a cosine."""
+    """Return the teacher's EMA momentum at a step; it rises from the configured value to 1 along a cosine."""
     return 1 - (1 - options.momentum) * (math.cos(math.pi * progress.fraction) + 1) / 2
 
 
 def template(grid: tuple[int, int]) -> Tensor:
     """Return landmarks spread over the face of an aligned crop, float32 [N, 2], as fractions of its side.
 
-    A regular grid is mapped to an ellipse, so that the corners of the crop have no landmark; the order is row-major.
+    A regular grid is mapped to an ellipse, so that the corners of the crop have no landmarks. The order is row-major.
     """
     rows, columns = ((torch.arange(count) + 0.5) / count * 2 - 1 for count in grid)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
@@ -270,10 +270,10 @@ def template(grid: tuple[int, int]) -> Tensor:
 
 
 def points_from_five(five: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the template moved to five points of each image by the affine map that fits them best, [B, N, 2].
+    """Return the template mapped to five points of each image by the least-squares affine map, [B, N, 2].
 
     Args:
-        five: eyes, nose, corners of the mouth, left to right, [B, 5, 2], as fractions of the side.
+        five: eyes, nose and mouth corners, each pair from left to right, [B, 5, 2], as fractions of the side.
         grid: the encoder's grid.
     """
     ones = torch.ones(5, 1)
@@ -284,7 +284,7 @@ def points_from_five(five: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def follow(points: Tensor, affine: Tensor) -> Tensor:
-    """Map points of the source image, [B, N, 2] in pixels, to a view with the affine map view to source, [B, 2, 3]."""
+    """Map points of the source image, [B, N, 2] in pixels, to a view, given its affine map to the source, [B, 2, 3]."""
     return (points - affine[:, None, :, 2]) @ torch.linalg.inv(affine[:, :, :2].float()).transpose(1, 2)
 
 
@@ -292,9 +292,9 @@ def sample_patches(images: Tensor, points: Tensor, side: int) -> Tensor:
     """Cut a square patch around each point, with bilinear interpolation, [B, N, 3, side, side].
 
     Args:
-        images: float [B, 3, H, W]; positions outside have the value of the nearest pixel.
+        images: float [B, 3, H, W]; positions outside the image take the value of the nearest pixel.
         points: float [B, N, 2], x and y in pixels.
-        side: side of a patch in pixels.
+        side: side length of a patch in pixels.
     """
     offsets = torch.arange(side, device=points.device) - (side - 1) / 2
     count, (height, width) = points.shape[1], images.shape[2:]
@@ -318,13 +318,13 @@ def read_points(path: Path, images: list[str], grid: tuple[int, int]) -> Tensor:
 
     Args:
         path: CSV file with the columns path, x1, y1, x2, y2 and so on: five points, or as many as the grid has patches.
-        images: paths as in the manifest.
+        images: image paths as in the manifest.
         grid: the encoder's grid.
 
     Raises:
         InputError: the file is not a table with these columns, or lacks an image.
     """
-    # Imports pandas, which inference does not need.
+    # Imported here because it imports pandas, which inference does not need.
     import pandas as pd
 
     if not path.is_file():

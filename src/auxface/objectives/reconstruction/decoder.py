@@ -16,12 +16,12 @@ from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
 from auxface.recipe import Recipe, ReconstructionOptions
 
-# Encoders of this width or more have the large decoder: B, L and H of SSAT.
+# Encoders of at least this width have the large decoder: sizes B, L and H of SSAT.
 _WIDE = 768
 
 
 class DecoderSize(NamedTuple):
-    """Length of the decoder's tokens, number of blocks, and attention heads of a block."""
+    """Width of the decoder's tokens, number of blocks, and number of attention heads per block."""
 
     width: int
     depth: int
@@ -29,17 +29,17 @@ class DecoderSize(NamedTuple):
 
 
 def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> DecoderSize:
-    """Return the size of the decoder: the size in the recipe, else the published size for the encoder.
+    """Return the size of the decoder: that of the recipe, else the published size for the encoder.
 
     Hierarchical encoders of any width get the small decoder, since no size is published for them and their grid is
     coarse. If the published number of heads does not divide the width in the recipe, there are fewer heads.
 
     Raises:
-        InputError: the heads do not divide the width.
+        InputError: the number of heads does not divide the width.
     """
     if isinstance(encoder, VideoEncoder):
         heads = encoder.heads // 2 if encoder.heads % 2 == 0 else encoder.heads
-        # Positions need an even length; all published widths are even multiples of the heads.
+        # Positions need an even width; all published widths are even multiples of the number of heads.
         published = DecoderSize(2 * heads * math.ceil(encoder.width / 4 / heads), 4, heads)
     elif encoder.width >= _WIDE and not isinstance(encoder, HierarchicalEncoder):
         published = DecoderSize(512, 8, 16)
@@ -55,7 +55,7 @@ def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> De
 
 
 def with_decoder_size(recipe: Recipe, encoder: MaskableEncoder) -> Recipe:
-    """Return the recipe with the size of the decoder written out, so that a saved model states it."""
+    """Return the recipe with the size of the decoder made explicit, so that a saved model records it."""
     if recipe.auxiliary is None:
         return recipe
     size = decoder_size(recipe.auxiliary, encoder)
@@ -67,13 +67,13 @@ class Decoder(nn.Module):
     """Transformer blocks over visible and mask tokens, with one linear layer per target.
 
     Args:
-        width_in: length of the encoder's tokens.
-        grid: rows and columns of patches; for a video clip (time slices, rows, columns).
+        width_in: width of the encoder's tokens.
+        grid: numbers of (rows, columns) of patches; for a video clip, (time slices, rows, columns).
         outputs: number of values per patch, by target name.
-        width: length of the decoder's tokens.
+        width: width of the decoder's tokens.
         depth: number of blocks.
-        heads: attention heads of a block.
-        fitted: names of the targets whose prediction is added to a constant for each patch; see :meth:`start_at`.
+        heads: number of attention heads per block.
+        fitted: names of the targets whose prediction is added to a constant for each position; see :meth:`start_at`.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Decoder(nn.Module):
         """Predict the targets of the patches numbered ``places``, int64 [B, M].
 
         Returns:
-            Per target [B, M, values].
+            Predictions by target name, [B, M, values] each.
         """
         full = self.forward_features(features, mask)
         chosen = self.norm(full.gather(1, places.unsqueeze(-1).expand(-1, -1, full.shape[-1])))
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, name: str, output: Tensor, scale: float = 1.0) -> None:
-        """Set the constant prediction of a fitted target, [N, values], and the unit of the deviations from it."""
+        """Set the constant prediction of a fitted target, [N, values], and the scale of the deviations from it."""
         self.get_buffer(f"start_{name}").copy_(output)
         self.get_buffer(f"scale_{name}").fill_(scale)
 
@@ -137,8 +137,8 @@ class Decoder(nn.Module):
     def forward_features(self, features: Features, mask: Mask | None) -> Tensor:
         """Return the token of every patch after the blocks, [B, N, width].
 
-        If the encoder drops masked patches, the mask token takes their places. If it keeps a token for every patch, the
-        mask token is added to those of masked patches. Prefix tokens have no position.
+        If the encoder drops masked patches, the mask token replaces them. If it keeps a token for every patch, the mask
+        token is added to those of masked patches. Prefix tokens get no position embedding.
         """
         tokens = self.embed(features.tokens)
         if mask is None:

@@ -3,7 +3,7 @@
 A masked autoencoder can learn only the part of a target that the visible patches determine. This module measures a
 rough lower bound of this part without training a network: a ridge regression (Hoerl and Kennard, 1970) predicts the
 target of a patch from the 24 patches around it (their RGB values and their mean target), and is scored on held-out
-faces. A target with a value near 0 is noise to the auxiliary; an encoder learns little from it, at any loss weight.
+faces. A target with a score near 0 is noise to the auxiliary; an encoder learns little from it, at any loss weight.
 
     >>> import numpy as np
     >>> from auxface.recipe import Target
@@ -51,15 +51,15 @@ DEFAULT_TARGETS = (
 )
 """The targets that :func:`texture_learnable` compares by default."""
 REACH = 2
-"""Patches on each side of the hidden one that the regression uses: 5 x 5 - 1 = 24 patches."""
+"""Number of patches that the regression uses on each side of the hidden patch: 5 x 5 - 1 = 24 patches in total."""
 RELATIVE_PENALTIES = tuple(10.0**power for power in range(-4, 3))
 """Ridge penalties that are tried, as multiples of the mean eigenvalue of the features' covariance."""
 MOST_FACES = 2000
-"""Default number of faces that are fitted at most, and of faces that are scored."""
+"""Default maximum number of faces for fitting, and of faces for scoring."""
 COMPONENTS = 512
-"""Principal components of the RGB values that the regression uses."""
+"""Number of principal components of the RGB values that the regression uses."""
 TARGET_COMPONENTS = 32
-"""Principal components of each surrounding patch's mean target that the regression uses."""
+"""Number of principal components of each surrounding patch's mean target that the regression uses."""
 _SELECTION = 0.25
 _BATCH = 64
 _HOW = "write it as in a recipe: a name, or {name: local_directional_pattern, encoding: bits, smooth: 2}"
@@ -71,11 +71,11 @@ class Learnable:
 
     Attributes:
         target: the target.
-        r2: explained variance on held-out faces, over the mean of the fitted faces at the same position; 1 is perfect,
-            0 no better than that mean, nan if the target is the same in all scored faces. Bits and histograms are
-            scored as probabilities.
-        faces: number of faces for fitting, including those that select the penalty.
-        held_out: number of faces for scoring.
+        r2: explained variance on held-out faces, relative to the mean of the fitted faces at the same position: 1 is
+            perfect, 0 is no better than that mean, and nan means that the target is equal in all scored faces. Bits and
+            histograms are scored as probabilities.
+        faces: number of faces used for fitting, including those that select the penalty.
+        held_out: number of faces used for scoring.
     """
 
     target: Target
@@ -84,7 +84,7 @@ class Learnable:
     held_out: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the target's name, encoding, smooth, scale and parameters, then the other attributes, None for nan."""
+        """Return the target's name, encoding, smooth, scale and parameters, then the other attributes (nan as None)."""
         target = self.target.model_dump(include={"name", "encoding", "smooth", "scale", "parameters"})
         r2 = None if np.isnan(self.r2) else self.r2
         return target | {"r2": r2, "faces": self.faces, "held_out": self.held_out}
@@ -105,20 +105,20 @@ def texture_learnable(
     A regression is fitted on faces of the split ``train`` and scored on faces of ``val``. The labels are not read.
 
     Args:
-        data: a manifest of images, or a folder of shards.
-        out: a CSV file for the results.
-        targets: targets as in a recipe's ``auxiliary.target``, also as YAML text, such as ``rgb`` or
-            ``{name: local_directional_pattern, encoding: bits, smooth: 2}``. Default: :data:`DEFAULT_TARGETS`.
-        size: side of the faces in pixels, which is the input size of the encoder.
-        patch_size: side of a patch in pixels; must divide ``size``.
-        faces: at most this many faces of each split are used, evenly spread over its rows.
-        overwrite: replace ``out`` if it exists.
+        data: manifest of images, or folder of shards.
+        out: CSV file to which the results are written; None to write no file.
+        targets: targets as in a recipe's ``auxiliary.target``, or as YAML text such as ``rgb`` or ``{name:
+            local_directional_pattern, encoding: bits, smooth: 2}``. Default: :data:`DEFAULT_TARGETS`.
+        size: side length of the faces in pixels, which is the input size of the encoder.
+        patch_size: side length of a patch in pixels; must divide ``size``.
+        faces: maximum number of faces of each split, evenly spaced over its rows.
+        overwrite: whether to replace ``out`` if it exists.
 
     Returns:
-        One result per target, the most predictable first.
+        One result per target, in descending order of predictability.
 
     Raises:
-        InputError: an unusable manifest, target or size, too few faces, or an output that exists.
+        InputError: the manifest, a target or a size is invalid, there are too few faces, or the output exists.
 
     Example:
         >>> import auxface
@@ -130,7 +130,7 @@ def texture_learnable(
     if size % patch_size:
         raise InputError(f"size {size} must be a multiple of the patch size {patch_size}")
     for target in chosen:
-        # Refuses an unknown descriptor before images are read.
+        # Raises an error for an unknown descriptor before images are read.
         PatchTarget(target, patch_size)
     if out is not None:
         refuse_existing(Path(out), overwrite)
@@ -150,7 +150,7 @@ def read_target(target: Target | str) -> Target:
     """Parse a target that is written as in a recipe: a name, or a mapping in YAML.
 
     Raises:
-        InputError: text that is not valid YAML, an unknown key or a wrong value.
+        InputError: the text is not valid YAML, or has an unknown key or an invalid value.
     """
     if isinstance(target, Target):
         return target
@@ -178,21 +178,21 @@ def learnable(
     patch_size: int,
     faces: int = MOST_FACES,
 ) -> list[Learnable]:
-    """Measure how well each target of a hidden patch is predicted from the patches around it.
+    """Measure how well each target of a hidden patch can be predicted from the patches around it.
 
     Args:
-        train_images: uint8 [N, 3, S, S].
-        held_out_images: uint8 [M, 3, S, S], other faces at the same size.
-        targets: targets of images, not of video clips.
-        patch_size: side of a patch in pixels; a face needs at least 5 x 5 patches.
-        faces: at most this many of each, evenly spread, are used.
+        train_images: faces for fitting, uint8 [N, 3, S, S].
+        held_out_images: other faces of the same size for scoring, uint8 [M, 3, S, S].
+        targets: targets that are defined for images rather than video clips.
+        patch_size: side length of a patch in pixels; a face needs at least 5 x 5 patches.
+        faces: maximum number of faces, evenly spaced, of each of the two sets.
 
     Returns:
         One result per target, in the given order.
 
     Raises:
-        InputError: an unknown descriptor, parameter or encoding, a target of video clips, faces with fewer than 5 x 5
-            patches, or fewer than eight faces to fit or two to score.
+        InputError: a descriptor, parameter or encoding is unknown, a target is defined for video clips only, faces have
+            fewer than 5 x 5 patches, or there are fewer than eight faces for fitting or two for scoring.
     """
     chosen = [PatchTarget(target, patch_size) for target in targets]
     for target in chosen:
@@ -209,7 +209,7 @@ def learnable(
         raise InputError(
             f"{len(fitted)} faces to fit and {len(scored)} to score are too few; at least 8 and 2 are needed"
         )
-    # Faces that select the penalty are not fitted; they are spread over the data set as the others are.
+    # Faces that select the penalty are not used for fitting; they are spread over the data set like the others.
     selects = np.arange(len(fitted)) % round(1 / _SELECTION) == 0
     mean = torch.from_numpy(fitted[~selects].astype(np.float32).mean(axis=0) / 255)
     batches = [-(-len(part) // _BATCH) for part in (fitted, scored)]
@@ -267,19 +267,19 @@ def _principal(rows: Tensor, count: int) -> Tensor:
 
 
 def _reduce(sides: list[tuple[Tensor, Tensor]], rows: Tensor, channels: int) -> list[tuple[Tensor, Tensor]]:
-    """Project the mean target of each surrounding patch on the leading principal components of the fitted rows."""
+    """Project the mean target of each surrounding patch onto the leading principal components of the fitted rows."""
     means = sides[0][0][rows].unflatten(1, (channels, -1)).transpose(1, 2).flatten(0, 1)
     vectors = _principal(means, TARGET_COMPONENTS)
     return [((around.unflatten(1, (channels, -1)).transpose(1, 2) @ vectors).flatten(1), own) for around, own in sides]
 
 
 def _places(count: int, most: int) -> np.ndarray:
-    """Return at most ``most`` positions of ``count`` items, evenly spread."""
+    """Return at most ``most`` evenly spaced positions of ``count`` items."""
     return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def _surrounding_rgb(images: np.ndarray, mean: Tensor, patch_size: int, advance: Advance) -> Tensor:
-    """Return RGB around every inner patch minus the mean face, [rows, values]; the outer ring at half resolution."""
+    """Return the RGB values around every inner patch minus the mean face, [rows, values]; outer ring at half size."""
     parts: list[Tensor] = []
     for start in range(0, len(images), _BATCH):
         faces = torch.from_numpy(np.array(images[start : start + _BATCH])).float() / 255 - mean

@@ -1,11 +1,11 @@
 """The masked autoencoder: reconstruct masked patches (SSAT, Das et al., 2023; L-SSAT, arXiv 2409.19582).
 
-Patches of the primary view, or of its texture map, are masked; the encoder receives the rest; a light decoder predicts
-targets of the masked patches. Targets come from the clean view.
+Patches of the primary view, or of its texture map, are masked. The encoder receives the visible patches, and a light
+decoder predicts targets for the masked patches. Targets are computed from the clean view.
 
-A useful reconstruction is better than the best constant prediction. The constant is the mean target of training faces
-at each position of the grid. **Skill** is 1 - loss / (loss of the constant): 1 for a perfect prediction, 0 for one that
-is no better than the constant, and negative for a worse one.
+A useful reconstruction is better than the best constant prediction. The constant is the mean target of the training
+faces at each position of the grid. **Skill** is 1 - loss / (loss of the constant): 1 for a perfect prediction, 0 for
+one that is no better than the constant, and negative for a worse one.
 
 Example:
     >>> targets = torch.tensor([[[0.0], [1.0]], [[0.0], [3.0]]])  # two faces, two places, one value
@@ -44,8 +44,8 @@ class ConstantPrediction:
     """The best constant prediction of one target.
 
     Attributes:
-        mean: float32 [N, values], the mean target at each place; probabilities for bits and histograms.
-        loss: float32 [N], its expected loss at each place.
+        mean: float32 [N, values], mean target at each position; probabilities for bits and histograms.
+        loss: float32 [N], expected loss of the constant at each position.
         encoding: ``scalar``, ``bits`` or ``histogram``.
         maps: number of histograms in the values of a patch.
         bits: number of bits of a code.
@@ -62,7 +62,7 @@ class ConstantPrediction:
         return self.loss.to(places.device)[places].mean()
 
     def start(self) -> Tensor:
-        """Return the decoder output that predicts the mean target at each place, float32 [N, values]."""
+        """Return the decoder output that predicts the mean target at each position, float32 [N, values]."""
         if self.encoding == "bits":
             return torch.logit(self.mean, eps=_RAREST)
         return self.mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else self.mean
@@ -70,13 +70,13 @@ class ConstantPrediction:
     def scale(self) -> float:
         """Return the unit of the decoder's deviations: the standard deviation of scalar values, else 1.
 
-        The decoder's layers are initialized and trained for outputs near 1. Values of another size, such as those of a
-        histogram of oriented gradients, are of the size of their noise.
+        The decoder's layers are initialized and trained for outputs of magnitude 1. Targets on another scale, such as
+        those of a histogram of oriented gradients, have the magnitude of the noise of such outputs.
         """
         return max(float(self.loss.mean()), _SMALLEST_LOSS) ** 0.5 if self.encoding == "scalar" else 1.0
 
     def loss_on(self, target: Tensor, places: Tensor) -> Tensor:
-        """Return the loss of the constant on given targets, float32 [B, M, values], at these places, int64 [B, M]."""
+        """Return the loss of the constant on targets, float32 [B, M, values], at the given positions, int64 [B, M]."""
         guess = self.mean.to(target.device)[places]
         if self.encoding == "bits":
             guess = torch.logit(guess, eps=_SMALLEST)
@@ -89,7 +89,7 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
     """Fit the best constant prediction to targets.
 
     Args:
-        batches: targets of training faces, float32 [B, N, values] each.
+        batches: batches of targets of training faces, float32 [B, N, values] each.
         encoding: ``scalar``, ``bits`` or ``histogram``.
         maps: number of histograms in the values of a patch.
         bits: number of bits of a code.
@@ -122,9 +122,9 @@ class Reconstructed:
 
     Attributes:
         spec: the recipe section of the target.
-        target: float32 [B, N, values] in the target's own scale.
-        prediction: the same shape and scale, for all patches, masked and visible.
-        mask: the masked patches.
+        target: float32 [B, N, values], the target on its own scale.
+        prediction: prediction of the same shape and scale, for masked and visible patches.
+        mask: mask that was applied.
     """
 
     spec: Target
@@ -136,7 +136,7 @@ class Reconstructed:
 class Reconstruction(Objective):
     """The auxiliary that reconstructs masked patches.
 
-    The loss covers only masked patches. Several targets share one decoder; their losses are averaged by weight.
+    The loss covers only masked patches. Several targets share one decoder; their weighted losses are averaged.
 
     Args:
         options: the recipe section.
@@ -154,7 +154,7 @@ class Reconstruction(Objective):
         clip = len(encoder.grid) == 3
         _check_input(options, clip)
         self.options = options
-        # In a tuple, so that the encoder is not registered as part of this module.
+        # Stored in a tuple, so that the encoder is not registered as part of this module.
         self._encoder = (encoder,)
         self._constants: dict[str, ConstantPrediction] = {}
         self._plain_constants: dict[str, ConstantPrediction] = {}
@@ -172,7 +172,7 @@ class Reconstruction(Objective):
         self.decoder = Decoder(encoder.width, encoder.grid, self.outputs, **size._asdict(), fitted=fitted)
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the weighted mean of the targets' losses, and each target's loss for the log."""
+        """Compute the weighted mean of the losses of all targets, and each target's loss for the log."""
         mask = self.mask(encoder, batch)
         features = encoder.encode(context.embedding(self.texture), mask)
         if self.options.predict == "masked":
@@ -180,7 +180,7 @@ class Reconstruction(Objective):
         else:
             everywhere = self.decoder(features, mask, self._all_patches(batch))
             predictions = {name: patches_at(values, mask.hidden) for name, values in everywhere.items()}
-        # The images of a micro-batch are in random order, so that the next one is any other face.
+        # The images of a micro-batch are in random order, so the next one is a random other face.
         clean = batch.clean.roll(1, dims=0) if self.options.shuffle else batch.clean
         losses: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
@@ -199,8 +199,8 @@ class Reconstruction(Objective):
         """Fit the constant predictions with which skill is measured, to augmented and to plain training images.
 
         The predictions of texture targets are added to these constants, so that the decoder only learns deviations from
-        them. Otherwise the decoder would spend hundreds of steps on learning the mean of each place, with gradients far
-        larger than those of anything that the encoder can learn. RGB keeps the published decoder.
+        them. Otherwise the decoder would spend hundreds of steps on learning the mean of each position, with gradients
+        far larger than those of anything that the encoder can learn. RGB targets keep the published decoder.
         """
         if training.augmented is not None and training.plain is not None:
             self._constants = self._fit_constants(training.augmented)
@@ -211,7 +211,7 @@ class Reconstruction(Objective):
 
     @torch.no_grad()
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
-        """Return the skill of each target on at most 256 of the images, evenly spread: ``skill.TARGET``."""
+        """Return the skill of each target, ``skill.TARGET``, on at most 256 evenly spaced images."""
         if not self._plain_constants or not len(images):
             return {}
         device = encoder.mean.device
@@ -235,7 +235,7 @@ class Reconstruction(Objective):
 
     @torch.no_grad()
     def reconstruct(self, encoder: MaskableEncoder, batch: Batch, mask: Mask | None = None) -> list[Reconstructed]:
-        """Return every target of a batch with its prediction, masked by the batch's seeds or by a given mask."""
+        """Return every target of a batch with its prediction; by default, the mask is drawn from the batch's seeds."""
         mask = mask or self.mask(encoder, batch)
         features = encoder.encode(StepContext(encoder, batch.primary).embedding(self.texture), mask)
         predictions = self.decoder(features, mask, self._all_patches(batch))

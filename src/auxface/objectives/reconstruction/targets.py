@@ -25,20 +25,20 @@ _IMAGES_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**17
 
 
 class PatchTarget:
-    """One target for patches of one size: how it is computed, encoded and compared with a prediction.
+    """A reconstruction target for patches of one size: how it is computed, encoded and compared with a prediction.
 
     Args:
-        spec: the recipe section.
-        patch_size: side of a patch in pixels.
-        tubelet: frames of one token; 1 for images.
-        normalize: normalize each patch by its own mean and variance (``scalar`` encoding only).
+        spec: the recipe section of the target.
+        patch_size: side length of a patch in pixels.
+        tubelet: number of frames per token; 1 for images.
+        normalize: whether to normalize each patch by its own mean and variance (``scalar`` encoding only).
 
     Attributes:
         key: name of the target in logs and in the decoder.
-        channels: values of one pixel, or of one cell of a histogram descriptor.
-        values: values of one patch or tubelet, which is what the decoder predicts.
+        channels: number of values per pixel, or per cell of a histogram descriptor.
+        values: number of values per patch or tubelet, which the decoder predicts.
         maps: number of histograms, or of maps, in the values of a patch.
-        bits: number of bits of a code; 1 where the target is not encoded as bits.
+        bits: number of bits per code; 1 if the target is not encoded as bits.
         is_video: whether the target is computed from several frames.
 
     Raises:
@@ -87,10 +87,10 @@ class PatchTarget:
             clean: uint8 [B, 3, H, W], or video clips [B, T, 3, H, W].
             mean: [1, 3, 1, 1], channel means with which RGB is standardized.
             std: [1, 3, 1, 1], channel standard deviations.
-            places: int64 [B, M], numbers of patches; None: all patches.
+            places: int64 [B, M], indices of patches; None for all patches.
 
         Returns:
-            float32 [B, N, values], or [B, M, values] for ``places``.
+            The target, float32 [B, N, values], or [B, M, values] for ``places``.
         """
         if clean.ndim == 4:
             patches = self._patches(self._maps(clean, mean, std), places)
@@ -122,13 +122,13 @@ class PatchTarget:
         if not self.is_video:
             return torch.as_tensor(self._describe(gray, **self._parameters))
         planes = self._describe(gray.view(*clean.shape[:2], *gray.shape[1:]), **self._parameters)
-        # [B, planes, T, H, W]: a frame has the codes of its pixels in every plane.
+        # The shape is [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
         return torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
 
     def _patches(self, maps: Tensor, places: Tensor | None) -> Tensor:
         if places is None:
             return self._cut(maps)
-        # A few images at a time on a CPU, so that patches which are not needed never leave its cache.
+        # On a CPU, a few images are processed at a time, so that patches that are not needed never leave its cache.
         pixels = maps.shape[-2] * maps.shape[-1]
         few_images = min(max(_PIXELS_AT_ONCE // pixels, 1), _IMAGES_AT_ONCE)
         group = few_images if maps.device.type == "cpu" else max(len(maps), 1)
@@ -156,10 +156,10 @@ class PatchTarget:
         if self.spec.encoding == "histogram":
             return encoded.flatten(1, 2).float()
         if encoded.ndim > 4:
-            # A histogram descriptor has its values last: [B, rows, columns, ...] to [B, values, rows, columns].
+            # A histogram descriptor has its values last; convert [B, rows, columns, ...] to [B, values, rows, columns].
             encoded = encoded.flatten(3).permute(0, 3, 1, 2)
         encoded = encoded if encoded.ndim == 4 else encoded.unsqueeze(1)
-        # Bits are moved as bytes and converted once they are in place.
+        # Bits are rearranged as bytes and converted afterwards.
         return patchify(encoded.contiguous(), self._patch // self._cell).float()
 
 
@@ -177,10 +177,10 @@ def target_loss(prediction: Tensor, target: Tensor, encoding: str, *, maps: int 
     perfect prediction.
 
     Args:
-        prediction: [B, M, values]; logits for bits and histogram.
-        target: the same shape.
+        prediction: [B, M, values], the decoder output; logits for bits and histogram.
+        target: target of the same shape.
         encoding: ``scalar``, ``bits`` or ``histogram``.
-        maps: number of histograms in the values of a patch, each of sum 1.
+        maps: number of histograms in the values of a patch; each has sum 1.
         bits: number of bits of a code.
     """
     prediction = prediction.float()
@@ -211,9 +211,9 @@ def normalize_patches(patches: Tensor) -> Tensor:
 
 
 def patchify(maps: Tensor, patch_size: int) -> Tensor:
-    """Cut maps into patches: [B, C, H, W] to [B, N, patch_size * patch_size * C].
+    """Cut maps [B, C, H, W] into patches [B, N, patch_size * patch_size * C].
 
-    Patches are in row-major order; the values of a patch run by row, column and channel.
+    Patches are in row-major order; the values of a patch are ordered by row, column and channel.
     """
     batch, channels, height, width = maps.shape
     rows, columns = height // patch_size, width // patch_size
@@ -230,21 +230,21 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
 
 
 def patches_at(patches: Tensor, places: Tensor) -> Tensor:
-    """Return the patches [B, M, values] at the given places, int64 [B, M], out of all patches [B, N, values]."""
+    """Return the patches [B, M, values] at the given indices, int64 [B, M], out of all patches [B, N, values]."""
     return patches.gather(1, places.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 
 
 def _join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
-    """Join the patches of frames, [B * T, N, values], to tubelets, [B, T / tubelet * N, tubelet * values].
+    """Join the patches of frames, [B * T, N, values], into tubelets, [B, T / tubelet * N, tubelet * values].
 
-    Tubelets are numbered time slice by time slice. The values of a tubelet run frame by frame, as in VideoMAE.
+    Tubelets are ordered by time slice. The values of a tubelet are ordered by frame, as in VideoMAE.
     """
     frames = patches.view(clips, -1, tubelet, *patches.shape[1:])
     return frames.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
 def _coarsen(images: Tensor, spec: Target) -> Tensor:
-    """Smooth uint8 images [B, C, H, W] and reduce them to the target's own grid of pixels, as uint8."""
+    """Smooth uint8 images [B, C, H, W] and downsample them to the target's own resolution, as uint8."""
     if not spec.smooth and spec.scale == 1:
         return images
     made = images.float()
