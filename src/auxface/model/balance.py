@@ -107,8 +107,7 @@ class ObjectiveSchedule:
         return trained and weight > 0
 
     def freezes_encoder(self, progress: TrainProgress) -> bool:
-        """Return whether the primary leaves the encoder unchanged, due to ``primary.freeze`` or because it is a
-        probe."""
+        """Return whether the primary leaves the encoder unchanged: ``primary.freeze`` is set or a probe is trained."""
         is_probe = self._scheme.kind == "frozen" and progress.fraction >= self._pretraining
         return self._recipe.primary.freeze or is_probe
 

@@ -1,4 +1,4 @@
-"""Load a recipe from a file, its base recipes and settings such as ``--set a.b=c``."""
+"""Load a recipe from a file, its base recipes and overrides such as ``--set a.b=c``."""
 
 import hashlib
 import json
@@ -31,9 +31,9 @@ def load_recipe(
     """Read a recipe.
 
     Args:
-        source: a YAML file; or the name of a packaged recipe, ``l_ssat`` or ``recipes/l_ssat.yaml``.
-        overrides: settings such as ``train.epochs=3``; the value is read as YAML.
-        settings: settings with values that are read already, such as ``{"train.epochs": 3}``.
+        source: YAML file, or name of a packaged recipe, such as ``l_ssat`` or ``recipes/l_ssat.yaml``.
+        overrides: overrides such as ``train.epochs=3``; the value is parsed as YAML.
+        settings: overrides with parsed values, such as ``{"train.epochs": 3}``.
 
     Raises:
         InputError: there is no such recipe, it is not valid YAML, a key is unknown (the message names the nearest), or
@@ -88,7 +88,7 @@ def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None)
 
 def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, str]:
     path = Path(source) if folder is None or Path(source).is_absolute() else folder / source
-    # Not Path.is_file, which raises an error for a name that is too long.
+    # Path.is_file is not used, since it raises an error for a name that is too long.
     if os.path.isfile(path):
         if path.stat().st_size > _LARGEST_FILE:
             raise InputError(f"{source}: {path.stat().st_size} bytes; a recipe has at most {_LARGEST_FILE}")
@@ -123,7 +123,7 @@ def _override(raw: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _number(text: str) -> str | float:
-    """Convert numbers such as 1e-3, which YAML 1.1 reads as strings."""
+    """Convert numbers such as 1e-3, which YAML 1.1 parses as strings."""
     try:
         return float(text)
     except ValueError:

@@ -1,8 +1,8 @@
 """The sections ``primary``, ``auxiliary`` and ``auxiliaries`` of a recipe: the options of the objectives.
 
-An auxiliary is an objective trained together with the primary one. The masked autoencoder has its own section,
-``auxiliary``; all others are entries of ``auxiliaries``. This package contains the options of the built-in auxiliaries,
-not the code that runs them. Options of any other name are kept as they are written;
+An auxiliary is an objective that is trained together with the primary objective. The masked autoencoder has its own
+section, ``auxiliary``; all others are entries of ``auxiliaries``. This package contains the options of the built-in
+auxiliaries, not the code that runs them. Options of any other name are kept as they are written;
 :func:`auxface.objectives.registry.check_auxiliaries` validates them before a training run reads its data.
 """
 
@@ -29,7 +29,7 @@ _METRIC_KEYS = ("loss", "margin", "scale", "attribute_scale", "embedding_width")
 
 
 class TextureInput(Strict):
-    """The descriptor whose map replaces the image where an ``input`` is ``texture``; a bare name is accepted."""
+    """The descriptor whose map replaces the image if an ``input`` is ``texture``; a bare name is accepted."""
 
     name: str = "local_directional_pattern"
     """A texture descriptor with a value for every pixel."""
@@ -41,33 +41,34 @@ class Primary(Strict):
     """Options of the primary objective: classification or metric learning; the short form is ``primary: NAME``."""
 
     kind: Literal["classification", "metric_learning"] = "classification"
-    """``classification``: a head for each label. ``metric_learning``: one embedding of unit length for all labels; a
-    class or attribute is a proxy, a learned vector that embeddings are compared with by the cosine. Labels of kind
-    identity need it."""
+    """``classification``: a head for each label. ``metric_learning``: one unit-norm embedding for all labels; each
+    class or attribute is represented by a proxy, a learned vector with which embeddings are compared by cosine
+    similarity. Labels of kind identity require it."""
     input: Input = "rgb"
     """Input of the encoder for the primary objective: the image, or its texture map (see ``texture_input``)."""
     view: Literal["augmented", "clean"] = "augmented"
     """``augmented``: the view of ``train.augment``. ``clean``: the same crop and mirroring without photometric change
-    or erasing; with ``train.augment`` none the image itself. Auxiliaries keep their own views."""
+    or erasing; with ``train.augment`` none, this is the image itself. Auxiliaries keep their own views."""
     freeze: bool = False
     """Do not train the encoder on the labels: heads or proxies are trained on its features, and only auxiliaries, if
-    there are any, train the encoder."""
+    any, train the encoder."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Classification: fraction of the target that is spread evenly over the classes (class and binary tasks; not
-    the attributes of multilabel tasks, which are mostly rare)."""
+    """Classification: fraction of the target probability that is spread evenly over the classes (class and binary
+    tasks; not the attributes of multilabel tasks, which are mostly rare)."""
     loss: Literal["cosface", "arcface", "proxy_anchor", "normalized_softmax"] = "cosface"
-    """Metric learning: loss of identity and class labels: CosFace (Wang et al., 2018), ArcFace (Deng et al., 2019),
-    ProxyAnchor (Kim et al., 2020) or the normalized softmax (Zhai and Wu, 2019). Binary labels and attributes have the
+    """Metric learning: loss for identity and class labels: CosFace (Wang et al., 2018), ArcFace (Deng et al., 2019),
+    ProxyAnchor (Kim et al., 2020) or the normalized softmax (Zhai and Wu, 2019). Binary labels and attributes use the
     binary cross-entropy of a scaled cosine plus a bias."""
     margin: Annotated[float, Field(ge=0, le=1.5)] | None = None
-    """Metric learning: margin of the loss; ArcFace: in radians. Empty: CosFace 0.35, ArcFace 0.5, ProxyAnchor 0.1. The
-    normalized softmax has none."""
+    """Metric learning: margin of the loss, in radians for ArcFace. Empty: CosFace 0.35, ArcFace 0.5, ProxyAnchor 0.1.
+    The normalized softmax has no margin."""
     scale: Positive | None = None
-    """Metric learning: factor of the cosines. Empty: CosFace and ArcFace 64, ProxyAnchor 32, normalized softmax 20."""
+    """Metric learning: scale factor of the cosines. Empty: CosFace and ArcFace 64, ProxyAnchor 32, normalized softmax
+    20."""
     attribute_scale: Positive = 16.0
-    """Metric learning: factor of the cosines of binary labels and attributes."""
+    """Metric learning: scale factor of the cosines of binary labels and attributes."""
     embedding_width: Width = 128
-    """Metric learning: length of the embedding."""
+    """Metric learning: dimension of the embedding."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,7 +90,7 @@ class Primary(Strict):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A stored recipe must stay valid when a default that it does not use changes.
+        # A stored recipe must remain valid when a default that it does not use changes.
         return {name: value for name, value in serialize(self).items() if name in self._used()}
 
 
@@ -97,7 +98,7 @@ class AuxiliaryOptions(Strict):
     """Options that every auxiliary has."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight among the auxiliaries; 0 turns the auxiliary off."""
+    """Weight relative to the other auxiliaries; 0 disables the auxiliary."""
     warmup: Fraction = 0.0
     """Fraction of the steps over which the weight rises linearly from 0."""
 
@@ -110,18 +111,18 @@ class Target(Strict):
     encoding: Literal["scalar", "bits", "histogram"] = "scalar"
     """Encoding of each code as a target of the decoder; ``rgb`` has only ``scalar``."""
     weight: Positive = 1.0
-    """Weight among the targets."""
+    """Weight relative to the other targets."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the descriptor, such as ``k`` or ``radius``."""
     smooth: Annotated[float, Field(ge=0, le=16)] = 0.0
-    """Standard deviation in pixels of a Gaussian that is applied before the descriptor; 0: none."""
+    """Standard deviation in pixels of a Gaussian filter that is applied before the descriptor; 0: none."""
     scale: Annotated[int, Field(ge=1, le=16)] = 1
-    """The descriptor is computed on an image reduced by this factor, which must divide the patch size. Several targets
-    of one descriptor with different ``scale`` or ``smooth`` are a multi-scale texture."""
+    """Factor by which the image is downsampled before the descriptor is computed; must divide the patch size. Several
+    targets of one descriptor with different ``scale`` or ``smooth`` form a multi-scale target."""
 
     @property
     def key(self) -> str:
-        """The name of the target in logs and in the decoder, with scale and smoothing if they are set."""
+        """Name of the target in logs and in the decoder, with scale and smoothing if they are set."""
         scale = f"_scale{self.scale}" if self.scale > 1 else ""
         smooth = f"_smooth{self.smooth:g}".replace(".", "_") if self.smooth else ""
         return f"{self.name}{scale}{smooth}"
@@ -135,26 +136,27 @@ class ReconstructionOptions(AuxiliaryOptions):
     target: tuple[Target, ...] = (Target(),)
     """What is reconstructed in the masked patches: a name, a mapping, or a list of them."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
-    """Fraction of the patches that is masked; exactly round(mask_ratio * patches)."""
+    """Fraction of the patches that are masked; their number is exactly round(mask_ratio * patches)."""
     masking: Literal["random", "block", "tube", "textured", "flat", "parts"] = "random"
     """Which patches are masked. ``random``: any. ``block``: rectangles. ``tube``: the same patches in every frame of a
-    clip. ``textured`` or ``flat``: mostly patches with much or with little texture. ``parts``: the eyes, the nose,
-    the mouth or the rest of an aligned face as a whole, in random order."""
+    clip. ``textured`` or ``flat``: mostly patches with much or little texture. ``parts``: the eyes, the nose, the mouth
+    or the rest of an aligned face, each as a whole, in random order."""
     predict: Literal["masked", "all"] = "masked"
-    """The patches on which the decoder's last layer runs: only masked patches, or all as published. In both cases the
-    loss is that of masked patches."""
+    """Patches on which the decoder's last layer runs: only the masked patches, or all patches as published. In both
+    cases, only masked patches contribute to the loss."""
     decoder_width: Width | None = None
-    """Length of the decoder's tokens. Empty (this key and the next two): the published size for the encoder. For a
-    Vision Transformer with a width of at least 768 (B, L, H): 512, 8 blocks; for others: 128, 2 blocks; 16 heads each
-    (SSAT). For a video encoder: half its width and heads, 4 blocks (VideoMAE)."""
+    """Width of the decoder's tokens. If this key and the next two are empty, the decoder has the published size for the
+    encoder. For a Vision Transformer with a width of at least 768 (B, L, H), this is width 512 and 8 blocks; for
+    others, width 128 and 2 blocks; both with 16 heads (SSAT). For a video encoder, it is half its width and heads, and
+    4 blocks (VideoMAE)."""
     decoder_depth: Depth | None = None
     """Number of decoder blocks."""
     decoder_heads: Heads | None = None
-    """Attention heads of a decoder block; must divide decoder_width."""
+    """Number of attention heads per decoder block; must divide decoder_width."""
     normalize_target: bool = False
     """Normalize each patch of a real-valued target by its own mean and variance."""
     shuffle: bool = False
-    """Reconstruct the target of another image of the batch: a control with no texture to learn, which separates the
+    """Reconstruct the target of another image in the batch: a control with no texture to learn, which separates the
     effect of texture from that of regularization."""
 
     @field_validator("target", mode="before")
@@ -182,75 +184,75 @@ class ClusterContrastOptions(AuxiliaryOptions):
 
     clusters: Literal["labels", "kmeans"] = "labels"
     """``labels``: images with equal labels form a cluster; only labels of the manifest that are not learned are used.
-    ``kmeans``: clusters that k-means finds in the encoder's features."""
+    ``kmeans``: clusters are found by k-means in the encoder's features."""
     labels: tuple[str, ...] = ()
-    """Labels, attributes or groups that define the clusters; empty: all labels that are not learned."""
+    """Names of labels, attributes or group columns that define the clusters; empty: all labels that are not learned."""
     top_k: Count = 3
-    """Number of labels that define the clusters; those with the highest entropy are used."""
+    """Number of labels that define the clusters; the labels with the highest entropy are used."""
     n_clusters: Annotated[int, Field(ge=2, le=100_000)] = 64
     """Number of k-means clusters."""
     every: Count = 5
     """Number of epochs between two runs of k-means; before the first run each image is its own cluster."""
     loss: Literal["two_view", "cross_view"] = "two_view"
-    """Compare all views with all others, or one view with the other."""
+    """Whether to compare each view with all others, or the images of one view with those of the other."""
     temperature: Positive = 0.1
     """Divisor of the cosine similarities."""
     projector_width: Width = 128
-    """Length of the embedding that is compared."""
+    """Dimension of the embedding that is compared."""
 
 
 class NTXentOptions(AuxiliaryOptions):
     """Options of ``auxiliaries.nt_xent``, the contrastive loss between two crops of each image (SimCLR)."""
 
     view: Literal["contrast_crop", "spectrogram_crop"] = "contrast_crop"
-    """The crops: of photographs, or of log-mel images (time crop, masks in frequency and time, no mirroring)."""
+    """Type of the crops: for photographs, or for log-mel images (time crop, masks in frequency and time, no flip)."""
     temperature: Positive = 0.1
     """Divisor of the cosine similarities."""
     projector_width: Width = 128
-    """Length of the embedding that is compared."""
+    """Dimension of the embedding that is compared."""
 
 
 class LAFSOptions(AuxiliaryOptions):
     """Options of ``auxiliaries.lafs``, self-distillation on landmarks (LAFS)."""
 
     points: str | None = None
-    """CSV file with the landmarks of the training images: path, then x1, y1 to x5, y5 (eyes, nose, corners of the
-    mouth), or one point per patch of the encoder; as fractions of the image's central square. Empty: a template for
-    aligned faces."""
+    """CSV file with the landmarks of the training images. Its columns are path, then x1, y1 to x5, y5 (eyes, nose,
+    mouth corners), or one point per patch of the encoder, as fractions of the image's central square. Empty: a template
+    for aligned faces."""
     perturbation: Annotated[float, Field(ge=0, le=0.5)] = 0.045
-    """Standard deviation of the noise on landmarks, as a fraction of the view's side (LAFS: 5 of 112 pixels)."""
+    """Standard deviation of the noise on landmarks, as a fraction of the side of the view (LAFS: 5 of 112 pixels)."""
     crop_area: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Smallest fraction of the image that a view covers. LAFS: 0.4, with landmarks predicted inside each crop; a
-    landmark outside the crop has a patch of its edge."""
+    """Minimum fraction of the image that a view covers. LAFS: 0.4, with landmarks predicted inside each crop; here a
+    landmark outside the crop gets a patch at its edge."""
     local_views: Annotated[int, Field(ge=0, le=16)] = 4
     """Number of local views (LAFS: 8)."""
     local_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.184
     """Fraction of the landmarks in a local view, without repetition: 36 of 196."""
     positions: Literal["order", "place"] = "order"
-    """Positions of a local view's landmarks: those of the first patches, in the order in which they are drawn (LAFS),
-    or their own."""
+    """Grid positions of a local view's landmarks: those of the first patches, in the order in which they are drawn
+    (LAFS), or the landmarks' own positions."""
     prototypes: Annotated[int, Field(ge=2, le=200_000)] = 4096
     """Number of prototypes (LAFS: 100,000)."""
     head_width: Width = 2048
     """Width of the head's two inner layers."""
     bottleneck_width: Width = 256
-    """Length of the vectors that are compared with the prototypes."""
+    """Dimension of the vectors that are compared with the prototypes."""
     student_temperature: Positive = 0.1
-    """Divisor of the student's outputs."""
+    """Temperature of the student: divisor of its outputs."""
     teacher_temperature: tuple[Positive, Positive] = (0.07, 0.04)
-    """Divisor of the teacher's outputs: first and last value."""
+    """Temperature of the teacher: divisor of its outputs, as first and last value."""
     temperature_fraction: Fraction = 0.73
-    """Fraction of the steps after which the last value is reached (LAFS: 30 of 41 epochs)."""
+    """Fraction of the steps after which the last teacher temperature is reached (LAFS: 30 of 41 epochs)."""
     momentum: Fraction = 0.996
-    """Weight of the old teacher in its moving average; it rises to 1 along a cosine."""
+    """Initial momentum of the teacher's moving average; it rises to 1 along a cosine."""
     center_momentum: Fraction = 0.9
-    """Weight of the old center in its moving average."""
+    """Momentum of the center's moving average."""
     frozen_last_layer: Fraction = 0.025
-    """Fraction of the steps in which the prototypes are not trained (LAFS: the first of 41 epochs)."""
+    """Initial fraction of the steps in which the prototypes are not trained (LAFS: the first of 41 epochs)."""
 
 
 class UncheckedOptions(AuxiliaryOptions):
-    """Options of an auxiliary of another package; keys besides ``weight`` and ``warmup`` are not checked."""
+    """Options of an auxiliary from another package; keys besides ``weight`` and ``warmup`` are not validated."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -266,12 +268,13 @@ def read_auxiliary(name: str, raw: Any, section: type[AuxiliaryOptions] | None =
     """Validate the options of one entry of ``auxiliaries``.
 
     Args:
-        name: the name of the auxiliary.
-        raw: options, a mapping of options, or None for the defaults.
-        section: the class of its options; None: that of a built-in auxiliary, :class:`UncheckedOptions` otherwise.
+        name: name of the auxiliary.
+        raw: options object, mapping of options, or None for the defaults.
+        section: class of its options; None for that of the built-in auxiliary of this name, or
+            :class:`UncheckedOptions`.
 
     Raises:
-        ValueError: an unknown key or a wrong value; the message is one sentence.
+        ValueError: a key is unknown or a value is invalid; the message is one sentence.
     """
     if isinstance(raw, AuxiliaryOptions):
         return raw

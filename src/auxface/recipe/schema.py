@@ -37,16 +37,16 @@ class TaskOptions(Strict):
     """Options for learning one label of the manifest."""
 
     classes: tuple[str, ...] = ()
-    """Class names in order, which must be those of the manifest; empty: those of the manifest."""
+    """Class names in order; they must be those of the manifest. Empty: the class names of the manifest."""
     weight: Positive = 1.0
-    """Weight among the tasks; the primary loss is the weighted mean of the tasks' losses."""
+    """Weight relative to the other tasks; the primary loss is the weighted mean of the tasks' losses."""
     class_weights: Literal["balanced"] | dict[str, Positive] = Field(default_factory=dict)
-    """Weight of each class in the loss (multilabel: of each attribute's presence). ``balanced``: all classes of the
-    training split have the same total weight. A class that is not named has weight 1."""
+    """Weight of each class in the loss; for a multilabel task, of the presence of each attribute. ``balanced``: all
+    classes of the training split have the same total weight. A class that is not named has weight 1."""
     focal_gamma: Annotated[float, Field(ge=0)] = 0.0
     """Exponent of the focal loss (Lin et al., 2017), which reduces the weight of easy samples; 0: off."""
     bins: Annotated[int, Field(ge=2, le=256)] | None = None
-    """Number of values of an ordinal label; empty: one per whole number if all labels of the training split are whole,
+    """Number of values of an ordinal label; empty: one per integer if all labels of the training split are integers,
     else 20."""
 
 
@@ -58,18 +58,19 @@ class Balance(Strict):
 
     kind: Literal["fixed", "schedule", "learned", "gradient"] = "fixed"
     """``fixed``: the published sum, ``primary_weight`` * primary + (1 - ``primary_weight``) * auxiliaries.
-    ``schedule``: the same, with a primary weight from ``start`` to ``end``. ``learned``: a weight for each objective
-    from its uncertainty (Kendall et al., 2018). ``gradient``: the auxiliary's weight is set so that the norm of its
-    gradient is ``ratio`` times that of the primary's, on the last block that both passes share."""
+    ``schedule``: the same sum, with a primary weight that changes from ``start`` to ``end``. ``learned``: each
+    objective is weighted by its uncertainty (Kendall et al., 2018). ``gradient``: the auxiliary's weight is set so that
+    the norm of its gradient is ``ratio`` times that of the primary's gradient, on the last block that both passes
+    share."""
     start: Fraction | None = None
     """``schedule``: primary weight of the first step."""
     end: Fraction | None = None
     """``schedule``: primary weight that the last step approaches."""
     shape: Literal["linear", "cosine"] = "linear"
-    """``schedule``: the curve between the two."""
+    """``schedule``: shape of the curve between the two."""
     ratio: Positive = 1.0
-    """``gradient``: norm of each auxiliary's gradient over the primary's, each times its weight. An auxiliary's own
-    ``weight`` and ``warmup`` multiply it."""
+    """``gradient``: ratio of the norm of each auxiliary's weighted gradient to that of the primary's. An auxiliary's
+    own ``weight`` and ``warmup`` multiply it."""
 
     @model_validator(mode="after")
     def _check(self) -> "Balance":
@@ -85,7 +86,7 @@ class Balance(Strict):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A stored recipe must stay valid when a default that it does not use changes.
+        # A stored recipe must remain valid when a default that it does not use changes.
         return {name: value for name, value in serialize(self).items() if name in self._used()}
 
 
@@ -94,10 +95,11 @@ class Scheme(Strict):
 
     kind: Literal["joint", "sequential", "alternating", "frozen"] = "joint"
     """``joint``: all objectives at every step. ``sequential``: the auxiliaries first, then the primary.
-    ``alternating``: auxiliaries and primary alternate step by step. ``frozen``: as ``sequential``, with the encoder
-    frozen while the primary is trained (a probe)."""
+    ``alternating``: auxiliaries and primary alternate step by step. ``frozen``: like ``sequential``, but with the
+    encoder frozen while the primary is trained (a probe)."""
     pretrain_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Fraction of the steps that trains only the auxiliaries; empty: 0.5 (``sequential`` and ``frozen`` only)."""
+    """Fraction of the steps in which only the auxiliaries are trained; empty: 0.5 (``sequential`` and ``frozen``
+    only)."""
 
     @property
     def pretraining(self) -> float:
@@ -127,20 +129,19 @@ class Recipe(Strict):
     are trained, without any task."""
     primary: Primary = Primary()
     auxiliary: ReconstructionOptions | None = None
-    """The masked autoencoder."""
+    """Options of the masked autoencoder."""
     auxiliaries: dict[str, SerializeAsAny[AuxiliaryOptions]] = Field(default_factory=dict)
     """Other auxiliaries by name, each with its own options."""
     texture_input: TextureInput | None = None
-    """The texture map that replaces the image where an ``input`` is ``texture``; empty: the Local Directional
-    Pattern."""
+    """Texture map that replaces the image if an ``input`` is ``texture``; empty: the Local Directional Pattern."""
     fusion: Literal["none", "concat", "gated", "cross_attention"] = "none"
-    """How the decoder's features of the whole face are combined with the encoder's before the classifier (our reading
-    of Fusion-SSAT)."""
+    """How the decoder's features of the whole face are combined with the encoder's before the classifier (our
+    interpretation of Fusion-SSAT)."""
     scheme: Scheme = Scheme()
     encoder: Encoder = Encoder()
     clips: Clips | None = None
-    """Video encoders only: the clips that are sampled from each video; empty: at most five, with a stride of four
-    frames."""
+    """Video encoders only: options of the clips that are sampled from each video; empty: at most five clips, with a
+    stride of four frames."""
     train: Train = Train()
 
     @property
@@ -151,7 +152,7 @@ class Recipe(Strict):
 
     @property
     def trains_tasks(self) -> bool:
-        """Whether any step trains the primary objective; a recipe for pre-training only has ``primary_weight`` 0."""
+        """Whether any step trains the primary objective; false for pre-training, with ``primary_weight`` 0."""
         return self.scheme.kind != "joint" or self.balance.kind != "fixed" or self.primary_weight > 0
 
     @property
@@ -166,7 +167,7 @@ class Recipe(Strict):
 
     @property
     def texture_map(self) -> TextureInput:
-        """The texture map that replaces the image where an ``input`` is ``texture``."""
+        """The texture map that replaces the image if an ``input`` is ``texture``."""
         return self.texture_input or TextureInput()
 
     @property

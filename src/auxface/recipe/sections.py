@@ -20,37 +20,38 @@ class Encoder(Strict):
     """Name of a timm model, of an encoder of another package, or of a video encoder: ``videomae_tiny``, ``_small``,
     ``_base``, ``_large`` or ``_huge``."""
     pretrained: bool = False
-    """Start from timm's weights of that name; needs network or a local cache."""
+    """Start from timm's weights of that name, which requires network access or a local cache."""
     init_from: str | None = None
     """Start from local weights: an auxface model directory, a folder of transformers' ViTMAE or VideoMAE, or a
     safetensors file. Weights of an image encoder are inflated for a video encoder. ``packaged``: ImageNet weights of
-    ``efficientnet_lite0`` from the optional extra ``weights``; name, mean and std are then theirs."""
+    ``efficientnet_lite0`` from the optional extra ``weights``, which also determine name, mean and std."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 112
-    """Side of the square image in pixels."""
+    """Side length of the square image in pixels."""
     evaluation_crop: Annotated[float, Field(ge=0.5, le=1)] = 1.0
-    """Side of the central square that validation, evaluation and predictions keep of an image, as a fraction of its
-    shorter side; 1: all. SSAT evaluates with 0.875, after training with crops. It does not crop training images."""
+    """Side length of the central crop in validation, evaluation and prediction, as a fraction of the shorter side of
+    the image; 1: the largest square. SSAT evaluates with 0.875, after training with crops. Training images are not
+    affected."""
     patch_size: Annotated[int, Field(ge=2, le=64)] | None = None
-    """Side of a patch in pixels; must divide image_size. Empty: 8 for the default encoder; for others, that of the
-    named model. The patch of a hierarchical model is its total stride and cannot be set."""
+    """Side length of a patch in pixels; must divide image_size. Empty: 8 for the default encoder, and that of the named
+    model for others. The patch size of a hierarchical model is its total stride and cannot be set."""
     num_frames: Annotated[int, Field(ge=2, le=128)] | None = None
-    """Frames of a clip, for video encoders only; empty: 16 for ``videomae_*``."""
+    """Number of frames per clip, for video encoders only; empty: 16 for ``videomae_*``."""
     tubelet_size: Annotated[int, Field(ge=1, le=16)] | None = None
-    """Frames of one token of a video encoder; must divide num_frames. Empty: 2."""
+    """Number of frames per token of a video encoder; must divide num_frames. Empty: 2."""
     width: Width | None = None
-    """Length of a token (Vision Transformers only); empty: that of the named model."""
+    """Embedding dimension (Vision Transformers only); empty: that of the named model."""
     depth: Depth | None = None
     """Number of blocks (Vision Transformers only); empty: that of the named model."""
     heads: Heads | None = None
-    """Attention heads of a block (Vision Transformers only); empty: that of the named model."""
+    """Number of attention heads per block (Vision Transformers only); empty: that of the named model."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Stochastic depth rate of the last block; it rises linearly from 0 at the first block."""
     output_stride: Literal[8, 16, 32] | None = None
-    """Total stride of a convolutional model, which is the side of its patches: later layers are dilated instead of
+    """Total stride of a convolutional model, which is its patch size; to reach it, later layers are dilated instead of
     strided (Yu and Koltun, 2016). Empty: that of the named model, usually 32."""
     positions: Literal["sincos", "learned"] | None = None
-    """Fixed 2-D sine-cosine positions or learned ones, for models that add positions to their tokens. Empty: ``sincos``
-    from scratch, ``learned`` when pretrained."""
+    """Fixed 2-D sine-cosine or learned position embeddings, for models that add positions to their tokens. Empty:
+    ``sincos`` from scratch, ``learned`` when pretrained."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Channel means that standardize images in [0, 1]."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
@@ -92,13 +93,13 @@ class Encoder(Strict):
 
 
 class Clips(Strict):
-    """Options of the clips, which are spread evenly over each video, in training, validation and prediction."""
+    """Options of the clips, which are evenly spaced over each video in training, validation and prediction."""
 
     stride: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Distance in frames between two frames of a clip (Tong et al., 2022: 4). A manifest of clips that ``prepare`` cut
-    records its own."""
+    """Distance in video frames between consecutive frames of a clip (Tong et al., 2022: 4). A manifest of clips cut by
+    ``prepare`` records its own distance."""
     per_video: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Largest number of clips per video; clips of a short video may overlap, but are never equal."""
+    """Maximum number of clips per video; clips of a short video may overlap, but are never equal."""
 
 
 BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(union_mode="left_to_right")]
@@ -108,9 +109,9 @@ class SelfBlend(Strict):
     """Options of self-blended images (Shiohara and Yamasaki, 2022); the short form is ``self_blend: LABEL``."""
 
     label: str = "forged"
-    """The binary label of forgeries; if the manifest lacks it, it is added and all faces are assumed to be real."""
+    """Binary label that marks forgeries; if the manifest lacks it, it is added and all faces are assumed to be real."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Fraction of the images that are blended with themselves."""
+    """Fraction of the images that are self-blended."""
 
 
 class Train(Strict):
@@ -118,10 +119,11 @@ class Train(Strict):
 
     epochs: Count = 100
     batch_size: BatchSize = 64
-    """Images per step, over all processes; ``auto``: the largest number that fits into memory, up to 256."""
+    """Number of images per step over all processes; ``auto``: the maximum that fits into memory, up to 256."""
     accumulate: Count = 1
-    """Micro-batches per step, to save memory. The gradient is that of the whole step for encoders without batch
-    normalization; batch normalization uses the statistics of each micro-batch, so the step differs."""
+    """Number of micro-batches per step; more of them save memory. For encoders without batch normalization, the
+    gradient equals that of the undivided step; batch normalization uses the statistics of each micro-batch, so the
+    gradient differs."""
     base_learning_rate: Positive = 1e-3
     """Peak learning rate per 256 images: the peak is base_learning_rate * batch_size / 256."""
     min_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
@@ -132,33 +134,32 @@ class Train(Strict):
     """Weight decay of matrices and kernels; vectors and the parameters in timm's ``no_weight_decay()`` have none."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor of the learning rate from each layer of the encoder to the one below it (Bao et al., 2022); 1: equal
-    rates."""
+    """Ratio of the learning rates of each encoder layer and the layer above it (Bao et al., 2022); 1: equal rates."""
     clip_norm: Positive | None = None
-    """Largest norm of the gradient; larger gradients are clipped. Empty: no clipping."""
+    """Maximum norm of the gradient; larger gradients are clipped. Empty: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, which is validated and saved; empty: no averaging."""
     augment: Literal["none", "light", "crop", "ssat", "forensic", "forensic_sharp", "spectrogram"] = "light"
     mirror: bool = True
-    """Mirror views left to right with probability 1/2; ``false`` where labels name a side, such as a raised left
-    eyebrow. Augmentation ``none`` never mirrors."""
+    """Flip views horizontally with probability 1/2. Use ``false`` if labels name a side, such as a raised left eyebrow.
+    Augmentation ``none`` never flips."""
     self_blend: SelfBlend | None = None
     """Learn a forgery label from real faces only; known forgeries are excluded from training and validation."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of mixup (Zhang et al., 2018) for the classifier's view; 0: off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. Where both are on, each step draws one of
+    """Alpha of CutMix (Yun et al., 2019) for the classifier's view; 0: off. If both are on, each step draws one of
     them."""
     group: str | None = None
     """Group column for ``sampling``, ``reweight_group``, ``group_dro`` and ``threshold_per_group``; no other group
     column is read in training."""
     sampling: Literal["uniform", "group_balanced", "class_balanced"] = "uniform"
-    """``uniform``: every image once per epoch. Otherwise images are drawn with replacement, each group (or class)
-    equally often."""
+    """``uniform``: every image is drawn once per epoch. Otherwise, images are drawn with replacement so that each group
+    (or class) is drawn equally often."""
     labeled_per_batch: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Fraction of the images of each step that are labeled, the others being unlabeled; an image is labeled if the
-    label of one task is known. Every image is drawn at least once per epoch, and the rarer kind several times. Empty:
-    the fraction is that of the training split, and varies between steps."""
+    """Fraction of labeled images in each step; an image is labeled if the label of at least one task is known. Every
+    image is drawn at least once per epoch, and the rarer kind several times. Empty: the fraction is that of the
+    training split and varies between steps."""
     reweight_group: bool = False
     """Give each group the same total weight in the primary objective, whatever its size."""
     group_dro: Positive | None = None
@@ -166,45 +167,45 @@ class Train(Strict):
     objective. The published value is 0.01; it needs strong weight_decay or few epochs. Empty: off."""
     threshold_per_group: bool = False
     """Choose a threshold for each level of the group on the validation split (binary and multilabel tasks). It is used
-    where the group is known, as in ``auxface evaluate``; ``predict`` uses one threshold for all."""
+    if the group is known, as in ``auxface evaluate``; ``predict`` uses a single threshold."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: fp32 or bf16, whichever a short trial at the start of training finds faster. ``fp16`` is for GPUs only.
-    The recipe that a run stores has the choices of the trial in place of ``auto``."""
+    In the recipe that a run stores, the choices of the trial replace ``auto``."""
     attention: Literal["auto", "fused", "plain"] = "auto"
     """``auto``: the kernel that the trial finds faster."""
     channels_last: Annotated[bool | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
-    """Store images and weights of convolutions with the channels last. ``auto``: if the trial finds it faster."""
+    """Store images and convolution weights in channels-last format. ``auto``: only if the trial finds it faster."""
     threads: Annotated[Count | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
-    """Threads of torch on a CPU, at most one per core. ``auto``: ``OMP_NUM_THREADS`` where it is set; otherwise one or
-    all, whichever the trial finds faster while the other programs on the machine are running."""
+    """Number of torch threads on a CPU, at most one per core. ``auto``: ``OMP_NUM_THREADS`` if it is set; otherwise one
+    thread or one per core, whichever the trial finds faster under the current load of the machine."""
     compile: bool = False
-    """Compile the transformer blocks with torch.compile; worthwhile in long runs only."""
+    """Compile the transformer blocks with torch.compile; worthwhile only in long runs."""
     checkpoint_activations: bool = False
-    """Recompute activations in the backward pass: about a third slower, with a fraction of the memory."""
+    """Recompute activations in the backward pass, which is about a third slower and uses a fraction of the memory."""
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss", "verification_auc", "recall_at_1"] = (
         "balanced_accuracy"
     )
     """Validation metric that selects the weights: its mean over the tasks. Identity labels, whose people differ between
-    the splits, have ``verification_auc`` (of all pairs of validation images) or ``recall_at_1`` alone, and the first
-    unless a figure is set; beside it, other labels count with their balanced accuracy. Where no task is trained
+    the splits, support only ``verification_auc`` (on all pairs of validation images), which is their default, and
+    ``recall_at_1``; other labels of the same model then contribute their balanced accuracy. If no task is trained
     (``primary_weight`` 0), the mean skill of the auxiliary's targets selects the weights instead."""
     abstain_accuracy: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] | None = "auto"
-    """Accuracy that the model must reach on the validation split where it answers (class and binary tasks). The scores
-    at which it abstains are chosen after training. ``auto``: the highest of 0.95, 0.9 and 0.8 at which it answers at
-    least half of the validation samples, if there are 100 or more, and no band with ``threshold_per_group``. Empty: it
+    """Accuracy that the answers of the model must reach on the validation split (class and binary tasks). The scores at
+    which it abstains are chosen after training. ``auto``: the highest of 0.95, 0.9 and 0.8 at which it answers at least
+    half of the validation samples, if there are 100 or more, and no band with ``threshold_per_group``. Empty: the model
     always answers."""
     validate_every: Count = 1
-    """Epochs between two validations."""
+    """Number of epochs between two validations."""
     max_seconds: Positive | None = None
-    """Time for training and validation. A run measures its speed while it trains; where the rest would take longer, it
-    takes fewer epochs and shortens the learning-rate schedule. The current epoch is always finished. Empty: no
-    limit."""
+    """Maximum time for training and validation in seconds. A run measures its speed while it trains; if the remaining
+    epochs would take longer, it reduces their number and shortens the learning-rate schedule. The current epoch is
+    always finished. Empty: no limit."""
     patience: Count | None = None
-    """Stop after this many validations in a row without improvement; empty: train all epochs."""
+    """Stop after this many consecutive validations without improvement; empty: train all epochs."""
     checkpoint_every: Count = 500
-    """Steps between two checkpoints; a checkpoint is also written after every epoch."""
+    """Number of steps between two checkpoints; a checkpoint is also written after every epoch."""
     tensorboard: bool = False
-    """Write TensorBoard curves beside the log; needs the extra ``tensorboard``."""
+    """Write TensorBoard curves in addition to the log; requires the extra ``tensorboard``."""
 
     @field_validator("self_blend", mode="before")
     @classmethod

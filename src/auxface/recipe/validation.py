@@ -1,4 +1,4 @@
-"""Shared parts of recipes and study files: reading YAML, a strict base class, types with bounds, error messages.
+"""Shared parts of recipes and study files: YAML parsing, a strict base class, bounded types and error messages.
 
 Example:
     >>> from auxface.recipe.validation import parse_yaml
@@ -24,15 +24,16 @@ Heads = Annotated[int, Field(ge=1, le=128)]
 
 
 _DEEPEST, _MOST_VALUES, _MOST_LETTERS = 24, 100_000, 100
-# What PyYAML raises for a date of month 99, a tag whose value does not fit, and a number with thousands of digits.
+# Errors that PyYAML raises for a month of 99, a tag with an unsuitable value, and a number with thousands of digits.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError)
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Return the value of a YAML text that holds only mappings with text keys, lists, text, numbers, booleans and null.
+    """Parse YAML that contains only mappings with text keys, lists, text, numbers, booleans and null.
 
     Raises:
-        InputError: not valid YAML, nested too deeply, too large after its aliases are expanded, or another type.
+        InputError: the text is not valid YAML, is nested too deeply, is too large after aliases are expanded, or
+            contains another type.
     """
     try:
         value = yaml.safe_load(text)
@@ -46,10 +47,10 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def check_structure(value: Any, source: str) -> None:
-    """Check that a value has the form of JSON and is of moderate depth and size.
+    """Check that a value consists of JSON types and has moderate depth and size.
 
     Raises:
-        InputError: it does not; the message names the first invalid value.
+        InputError: the value does not satisfy this; the message names the first invalid part.
     """
     source = shortened(source)
     places, visited = [(value, 0)], 0
@@ -93,9 +94,9 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
     """Return the first error of a validation as a sentence that names the key; unknown keys come first.
 
     Args:
-        error: what ``model.model_validate`` raised.
-        model: the section that was validated.
-        above: key of the section in the recipe, such as ``auxiliaries.cluster_contrast``.
+        error: error raised by ``model.model_validate``.
+        model: class of the section that was validated.
+        above: dotted key of the section in the recipe, such as ``auxiliaries.cluster_contrast``.
     """
     problems = error.errors()
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
@@ -111,7 +112,7 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
     if first["type"] == "value_error":
         reason = str(first["ctx"]["error"] if "ctx" in first else first["msg"])
         return (f"{place}: " if place else "") + shortened(reason, 10 * _MOST_LETTERS)
-    # A key with several types has an error for each.
+    # A key with several allowed types has one error for each type.
     messages = [problem["msg"] for problem in problems if _walk(problem["loc"], model)[0] == path]
     others = [message.removeprefix("Input should be ") for message in dict.fromkeys(messages[1:])]
     message = " or ".join([messages[0][0].lower() + messages[0][1:], *others])

@@ -45,7 +45,8 @@ class StudyComparison(Comparison):
     """The difference of a method from its baseline.
 
     Attributes:
-        not_tested: the study file's reason why the difference does not answer the study's question; "" if it does.
+        not_tested: reason in the study file why the difference does not answer the study's question; "" if there is
+            none.
     """
 
     not_tested: str = ""
@@ -60,12 +61,12 @@ class MethodSummary:
     """Results of one method on one data set.
 
     Attributes:
-        name: the method with its varied settings.
+        name: name of the method, including its varied settings.
         label_fraction: fraction of the training labels used.
-        records: its finished runs, by seed.
-        overall: metric to mean over seeds.
-        worst: group to the metric of its worst level.
-        gap: group to the gap between its levels.
+        records: finished runs of the method, by seed.
+        overall: means over seeds, by metric.
+        worst: metric of the worst level, by group.
+        gap: gap between the levels, by group.
         under_corruption: mean of the decision metric under corruption; None if no corruption was tested.
     """
 
@@ -86,7 +87,7 @@ class MethodSummary:
         return max(record["memory_gib"] for record in self.records.values())
 
     def encoder_parameters(self) -> int:
-        """Return the number of parameters of the encoder, the part that is used after training."""
+        """Return the number of parameters of the encoder, which is the part used after training."""
         return next(iter(self.records.values()))["encoder_parameters"]
 
 
@@ -95,15 +96,15 @@ class DataAnalysis:
     """Results on one data set, at one fraction of the labels.
 
     Attributes:
-        name: the data set.
-        task: the task.
+        name: name of the data set.
+        task: task that is learned.
         label_fraction: fraction of the training labels used.
-        methods: name to summary.
-        baselines: simple baselines: name to metric to value.
-        comparisons: every method against the baseline, in the study's metric.
-        gap_comparisons: the same for the gap of each group.
+        methods: summaries by method name.
+        baselines: values of simple baselines, by baseline and metric.
+        comparisons: comparisons of every method with the baseline in the study's metric.
+        gap_comparisons: the same comparisons for the gap of each group.
         samples: number of test samples.
-        clusters: number of their clusters.
+        clusters: number of clusters of test samples.
     """
 
     name: str
@@ -165,16 +166,16 @@ def analyze_study(
     """Evaluate the predictions of every run on shared resamples, and make the comparisons of the study.
 
     Args:
-        study: the study; runs of data sets or methods that it does not contain are excluded.
-        results: records, each with its folder.
+        study: the study; runs on data sets or of methods that it does not contain are excluded.
+        results: records of the runs, each with its folder.
         planned: number of planned runs.
         resamples: number of bootstrap resamples of the test clusters.
-        seed: seed of the resamples.
-        progress: called with the number of measured runs and of all runs.
+        seed: seed for the resampling.
+        progress: callable that receives the number of evaluated runs and the number of all runs.
 
     Raises:
-        InputError: missing or invalid predictions, different test samples of one data set, or a metric that the task
-            does not have.
+        InputError: predictions are missing or invalid, test samples of one data set differ, or the task does not have
+            the metric.
     """
     records = [(record, folder) for record, folder in results if record["study"] == study.name]
     done = [(record, folder) for record, folder in records if record["status"] == DONE]
@@ -209,7 +210,7 @@ Drawn = dict[str, Draws]
 
 @dataclass(frozen=True)
 class _MeasuredRun:
-    """A run's record, its metrics overall, and the gaps of each group."""
+    """The record of a run, its overall metrics, and the gaps of each group."""
 
     record: RunRecord
     overall: Drawn
@@ -295,8 +296,8 @@ def _summarize(name: str, fraction: float, by_seed: _Seeds, task: ScoredTask) ->
 def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple[float, float]) -> Estimate | None:
     """Return the mean under corruption over seeds.
 
-    A record holds an interval, not resamples. The variance over samples is therefore that of one seed, computed from
-    the width of the intervals.
+    A record holds an interval, not resamples. The variance over samples is therefore that of a single seed, computed
+    from the width of the intervals.
     """
     found = [record["tasks"][task]["robustness_summary"].get("mean_under_corruption") for record in records.values()]
     if not found or any(one is None or one.get("value") is None for one in found):
@@ -308,7 +309,7 @@ def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple
         return Estimate(value, None, None, n, clusters, found[0].get("why"), more)
     between = float(values.std(ddof=1)) if len(found) > 1 else None
     half_width = mean((one["high"] - one["low"]) / 2 for one in found)
-    # A record's interval already has the width of Student's quantile over its clusters.
+    # The width of a record's interval already includes Student's t quantile for its clusters.
     error = half_width / float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1))
     low, high, _ = student_interval(
         value, sample_variance=error**2, between_seeds=between, seeds=len(found), clusters=clusters, bounds=bounds
@@ -319,7 +320,7 @@ def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple
 def _compare_with_baseline(
     study: Study, data: str, task: ScoredTask, measured: Mapping[str, _Seeds]
 ) -> tuple[list[StudyComparison], list[StudyComparison]]:
-    """Compare every method with its baseline: in the study's metric, and in the gap of every group."""
+    """Compare every method with its baseline in the study's metric and in the gap of every group."""
     comparisons: list[StudyComparison] = []
     gap_comparisons: list[StudyComparison] = []
     gap = f"{decision_metric(task.kind)}_difference"
@@ -345,7 +346,7 @@ def _compare_with_baseline(
 
 
 def _correct(analyses: Sequence[DataAnalysis]) -> None:
-    """Apply Holm's correction over all comparisons of the study; the gap comparisons are a second family."""
+    """Apply Holm's correction to all comparisons of the study; the gap comparisons form a second family."""
     for name in ("comparisons", "gap_comparisons"):
         corrected = iter(holm([item for one in analyses for item in getattr(one, name)]))
         for one in analyses:

@@ -1,4 +1,4 @@
-"""State the results of a study in words and as Markdown tables."""
+"""Describe the results of a study in sentences and as Markdown tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,8 +15,8 @@ NOT_TESTED = "not tested"
 def verdict(item: StudyComparison) -> str:
     """Return ``better``, ``worse``, ``no significant difference`` or ``not tested``.
 
-    The significance level is 5%, on the p-value corrected for all comparisons of the study. ``not_tested`` in the study
-    file takes precedence.
+    The significance level is 5% and applies to the p-value corrected for all comparisons of the study. ``not_tested``
+    in the study file takes precedence.
     """
     higher_is_better = METRICS[item.metric].higher_is_better
     return _verdict(item, *("better", "worse") if higher_is_better else ("worse", "better"))
@@ -48,7 +48,7 @@ def _data_conclusion(one: DataAnalysis, metric: str) -> str:
     if not measured:
         return f"{one.title}: {title} is undefined for every method."
     sign = 1 if METRICS[metric].higher_is_better else -1
-    # The best mean of a few seeds may be due to the seeds; compare methods with the most seeds only.
+    # The best mean of a few seeds may be due to the seeds, so only methods with the most seeds are compared.
     most = max(len(method.records) for method in measured.values())
     complete = [method for method in measured.values() if len(method.records) == most]
     best = max(complete, key=lambda method: sign * (method.overall[metric].value or 0))
@@ -175,7 +175,7 @@ def _lines(analysis: StudyAnalysis) -> Iterator[str]:
 
 
 def means_columns(one: DataAnalysis, first: str) -> list[str]:
-    """Return the metrics in the columns of the table of means, the compared metric first."""
+    """Return the metrics in the columns of the table of means, starting with the compared metric."""
     measured = next(iter(one.methods.values())).overall
     return [first, *(name for name in table_metrics(one.task.kind) if name != first and name in measured)]
 

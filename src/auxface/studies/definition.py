@@ -1,6 +1,6 @@
-"""The study file: data sets, methods, varied settings, seeds and the planned comparisons.
+"""The study file: data sets, methods, varied settings, seeds and planned comparisons.
 
-A study file is YAML. ``read_study`` checks it before anything runs. The folder of results holds a copy of the study
+A study file is YAML. ``read_study`` validates it before anything runs. The results folder holds a copy of the study
 (``study.json``), so that a report needs only that folder.
 
 Example:
@@ -40,7 +40,7 @@ _MAX_BYTES = 1_000_000
 
 
 class StudyData(Strict):
-    """One manifest and the label to learn from it."""
+    """A manifest and the label to learn from it."""
 
     name: Name
     manifest: str
@@ -48,15 +48,15 @@ class StudyData(Strict):
     task: Name
     """The label to learn."""
     unlabeled: tuple[str, ...] = ()
-    """Manifests whose training images every run uses without labels, relative to the data root."""
+    """Manifests, relative to the data root, whose training images every run uses without labels."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Recipe keys for this data set, for every method."""
+    """Recipe keys to set for every method on this data set."""
     group: str | None = None
     """The group column that replaces ``$group`` in the value of a setting."""
     keep: dict[str, dict[str, Fraction]] = Field(default_factory=dict)
-    """Column to level to the fraction of its training rows to keep. Validation and test rows are not changed."""
+    """Fraction of the training rows to keep, by column and level. Validation and test rows are not changed."""
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """Plain baselines to list beside the methods: name to metric to value."""
+    """Values of simple baselines to list beside the methods, by baseline and metric."""
 
     @field_validator("baselines")
     @classmethod
@@ -71,22 +71,23 @@ class Method(Strict):
     """A training method: a recipe, its settings, and the settings that vary."""
 
     recipe: str
-    """A recipe file, relative to the study file's folder, or the name of a packaged recipe."""
+    """Recipe file, relative to the study file's folder, or name of a packaged recipe."""
     settings: dict[str, Any] = Field(default_factory=dict)
     vary: Grid = Field(default_factory=dict)
-    """Recipe key to its values. Each combination of values counts as one method."""
+    """Values to vary, by recipe key. Each combination of values counts as one method."""
     not_tested: dict[str, str] = Field(default_factory=dict)
-    """Data set to the reason why this method's differences there do not answer the study's question, for example an
-    auxiliary with almost no gradient. The report prints "not tested" and the reason instead of a verdict."""
+    """Reasons why this method's differences do not answer the study's question, by data set; for example, an auxiliary
+    with almost no gradient. The report prints "not tested" and the reason instead of a verdict."""
     skip: tuple[dict[str, Any], ...] = ()
-    """Combinations to exclude: those that have all of these values."""
+    """Combinations to exclude; each entry excludes the combinations that have all of its values."""
 
 
 class Compare(Strict):
     """The comparisons that the report makes."""
 
     baseline: Name
-    """Every other method is compared with this one, on the same data and at the same values of the study's ``vary``."""
+    """Method with which every other method is compared, on the same data and at the same values of the study's
+    ``vary``."""
     metric: str = "balanced_accuracy"
 
     @field_validator("metric")
@@ -104,18 +105,18 @@ class Study(Strict):
     data: Annotated[tuple[StudyData, ...], Field(min_length=1)]
     methods: Annotated[dict[str, Method], Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Recipe keys for every method. Keys of the auxiliary apply to the methods that have one."""
+    """Recipe keys to set for every method. Keys of the auxiliary apply only to methods that have one."""
     vary: Grid = Field(default_factory=dict)
-    """Recipe key to its values. Every method is run at each combination of values."""
+    """Values to vary, by recipe key. Every method is run at each combination of values."""
     label_fractions: tuple[LabelFraction, ...] = (1.0,)
     """Fractions of the training labels to use. Images without a label are still used by the auxiliary."""
     labeled_per_batch: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Fraction of the images of each step that are labeled, in runs with unlabeled images: those with a label fraction
-    below 1, and those on data with ``unlabeled``. It is ``train.labeled_per_batch`` of every method, so that all take
+    """Fraction of labeled images in each step of the runs with unlabeled images: those with a label fraction below 1,
+    and those on data with ``unlabeled``. It sets ``train.labeled_per_batch`` of every method, so that all methods use
     equally many labeled images per step. Empty: labeled and unlabeled images are mixed at random."""
     seeds: Seeds
     corruptions: tuple[str, ...] | Literal["common"] = ()
-    """Corruptions to test every model under, at severities 1 to 5. ``common``: the 15 common corruptions."""
+    """Corruptions under which every model is tested, at severities 1 to 5. ``common``: the 15 common corruptions."""
     compare: Compare
 
     @property
@@ -145,8 +146,8 @@ def read_study(path: Path) -> Study:
     """Read and check a study file.
 
     Raises:
-        InputError: the file does not exist, is not valid YAML, has an unknown key (the message names the nearest known
-            key), or has a value out of range.
+        InputError: the file does not exist, is not valid YAML, has an unknown key (the message suggests the nearest
+            known key), or has a value out of range.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such study; expected a YAML file")
@@ -172,10 +173,10 @@ def write_plan(folder: Path, study: Study, planned: int) -> None:
 
 
 def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
-    """Return the study and its number of planned runs, read from the first of the given folders of results.
+    """Return the study and its number of planned runs, read from the first of the given results folders.
 
     Raises:
-        InputError: a folder has no ``study.json``, an invalid one, or one of another study.
+        InputError: a folder has no ``study.json``, or one that is invalid or belongs to another study.
     """
     plans = [_read_plan(folder) for folder in folders]
     study = plans[0][0]

@@ -30,13 +30,13 @@ class Run:
     """One training run of a study.
 
     Attributes:
-        data: the data set.
-        method: name of the method, with the values of its own varied settings.
-        factors: the study's varied settings: recipe key to value, as text.
+        data: data set and label of the run.
+        method: name of the method, including the values of its own varied settings.
+        factors: values of the study's varied settings as text, by recipe key.
         label_fraction: fraction of the training labels to use.
-        recipe: the resolved recipe, with its seed.
-        corruptions: corruptions to test the model under.
-        method_factors: the method's own varied settings: recipe key to value, as text.
+        recipe: resolved recipe, including the seed.
+        corruptions: corruptions under which the model is tested.
+        method_factors: values of the method's own varied settings as text, by recipe key.
     """
 
     data: StudyData
@@ -64,15 +64,15 @@ class Run:
 
 
 def plan_runs(study: Study, folder: Path) -> list[Run]:
-    """Return every run in order: by seed, full labels before fractions of them, the baseline before other methods.
+    """Return every run in order: by seed, full labels before label fractions, the baseline before other methods.
 
     Args:
         study: the study.
-        folder: folder to which paths of recipe files are relative.
+        folder: folder to which the paths of recipe files are relative.
 
     Raises:
-        InputError: a recipe that cannot be read, a setting that is not valid for it, a baseline that is not a method,
-            or two methods with equal recipes.
+        InputError: a recipe cannot be read, a setting is not valid for it, the baseline is not a method, or two methods
+            have equal recipes.
     """
     methods = [(name, method, values) for name, method in study.methods.items() for values in _combinations(method)]
     names = [_method_name(name, values) for name, _, values in methods]
@@ -115,7 +115,7 @@ def select_runs(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
     """Return the runs that match every ``key=value``.
 
     Raises:
-        InputError: an item that is not ``key=value``, an unknown key, or a value that no run has.
+        InputError: an item is not of the form ``key=value``, a key is unknown, or no run has a value.
     """
     selected = list(runs)
     for item in where:
@@ -134,7 +134,7 @@ def select_runs(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
 
 
 def expand_methods(study: Study) -> dict[str, Method]:
-    """Return the methods by their names in the results: one name per combination of varied settings."""
+    """Return the methods by their names in the results, one for each combination of varied settings."""
     return {
         _method_name(name, values): method for name, method in study.methods.items() for values in _combinations(method)
     }
@@ -146,7 +146,7 @@ def row_name(method: str, factors: Mapping[str, str]) -> str:
 
 
 def hash_rows(manifest: Manifest) -> str:
-    """Return a hash of a manifest's rows that is equal on every machine: paths are reduced to file names."""
+    """Return a hash of a manifest's rows that is equal on every machine, since paths are reduced to file names."""
     names = manifest.table["path"].map(lambda path: Path(str(path)).name)
     digest = hashlib.sha256(json.dumps({name: label.classes for name, label in manifest.labels.items()}).encode())
     digest.update(manifest.table.assign(path=names).astype(str).to_csv(index=False).encode())
@@ -200,8 +200,8 @@ class PendingRun:
 
     Attributes:
         run: the run.
-        key: its key in ``results.jsonl``.
-        remaining: remaining fraction of the run; below 1 for an interrupted run.
+        key: key of the run in ``results.jsonl``.
+        remaining: fraction of the run that remains; below 1 for an interrupted run.
     """
 
     run: Run
@@ -213,8 +213,8 @@ def expected_seconds(pending: PendingRun, records: Iterable[RunRecord], machine:
     """Predict how long a run takes, from the finished runs on the same kind of machine.
 
     Returns:
-        The median time of the runs of the same row on the same data, else the longest time of all runs, times the
-        fraction that remains; None without any finished run.
+        The median time of the runs of the same row on the same data, else the maximum time of all runs, multiplied by
+        the fraction that remains; None if there is no finished run.
     """
     run = pending.run
     finished = [record for record in records if record["status"] == DONE and record["machine"] == machine]
@@ -235,14 +235,14 @@ def next_run(
     """Return the first run, in the study's order, that is expected to end in time; interrupted runs come first.
 
     A run of unknown duration may start, and so may a run that is longer than the whole budget. When time runs out, such
-    runs are interrupted, and resumed by the next call of ``study``.
+    runs are interrupted; the next call of ``study`` resumes them.
 
     Args:
         pending: the runs without a result.
-        records: the results so far, by key.
+        records: existing results, by key.
         machine: kind of this machine.
-        seconds_left: time left; None: no limit.
-        budget: the whole budget in seconds; None: no run may exceed ``seconds_left``.
+        seconds_left: remaining time in seconds; None for no limit.
+        budget: total budget in seconds; if None, no run may exceed ``seconds_left``.
     """
     for item in sorted(pending, key=lambda one: one.remaining == 1):
         expected = expected_seconds(item, records.values(), machine)

@@ -25,7 +25,7 @@ from auxface.studies.conclusions import (
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a table: index of its color (None for a simple baseline), name, note, cells."""
+    """A row of a table: color index (None for a simple baseline), name, note and cells."""
 
     place: int | None
     name: str

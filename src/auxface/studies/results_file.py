@@ -1,4 +1,4 @@
-"""Read and write ``results.jsonl``: one JSON record per run, finished or failed; predictions are in separate files.
+"""Read and write ``results.jsonl``: one JSON record per finished or failed run; predictions are in separate files.
 
 The files of several machines may be concatenated: records with the same key belong to the same run.
 """
@@ -25,16 +25,16 @@ RunRecord = dict[str, Any]
 
 
 def read_results(folder: Path) -> dict[str, RunRecord]:
-    """Return the records of a folder by key; of several with the same key, the last finished one, else the last.
+    """Return the records of a folder by key; for equal keys, the last finished record, or else the last record.
 
     Raises:
-        InputError: a line that is not a record of a run.
+        InputError: a line is not the record of a run.
     """
     path = folder / RESULTS_FILE
     if not path.is_file():
         return {}
     text = path.read_text(encoding="utf-8")
-    # A killed process may leave an incomplete last line. That run has no result.
+    # A killed process may leave an incomplete last line. Its run then has no result.
     complete = text[: text.rfind("\n") + 1]
     records: dict[str, RunRecord] = {}
     for number, line in enumerate(complete.splitlines(), start=1):
@@ -55,7 +55,7 @@ def merge_results(folders: Sequence[Path]) -> dict[str, tuple[RunRecord, Path]]:
     """Return the records of several folders by key, each with the folder of its predictions.
 
     Raises:
-        InputError: a folder without results.
+        InputError: a folder has no results.
     """
     merged: dict[str, tuple[RunRecord, Path]] = {}
     for folder in folders:
@@ -98,7 +98,7 @@ def hash_source_names(table: Predictions) -> Predictions:
 
 @contextmanager
 def lock_results(folder: Path) -> Iterator[None]:
-    """Lock a folder of results, so that no second study writes to it.
+    """Lock a results folder inside the block, so that no second study writes to it.
 
     Raises:
         InputError: another study holds the lock.

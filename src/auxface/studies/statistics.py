@@ -2,13 +2,13 @@
 
 The variance of the mean is the sum of two parts:
 
-* the variance over test samples, from resampling the clusters of the test set, with the same resamples for every seed
-  and every method;
+* the variance over test samples, obtained by resampling the clusters of the test set, with the same resamples for every
+  seed and method;
 * the variance between seeds divided by their number S. It is computed directly, because the few seeds cannot be
   resampled: three seeds have ten distinct resamples, with a variance that is a third too small.
 
-The interval is Student's, with the degrees of freedom of such a sum (Satterthwaite, 1946). The interaction of seeds and
-samples is counted in both parts, so the interval is slightly too wide rather than too narrow.
+The interval is Student's t interval, with the degrees of freedom of such a sum (Satterthwaite, 1946). The interaction
+of seeds and samples is counted in both parts, so the interval is slightly too wide rather than too narrow.
 
 Several methods are compared over several data sets by mean ranks, with Friedman's test and Nemenyi's critical
 difference: Demšar (2006), "Statistical Comparisons of Classifiers over Multiple Data Sets".
@@ -26,7 +26,7 @@ from auxface.evaluation.intervals import CONFIDENCE, MINIMUM_FINITE, Draws, Esti
 ONE_SEED = "one seed: the interval covers the samples only"
 MINIMUM_METHODS, MINIMUM_DATA = 3, 2
 SIGNIFICANCE = 0.05
-# Width of the axis and of one letter of a name, in pixels; then vertical positions and steps.
+# Widths in pixels of the axis and of one character of a name, followed by vertical positions and steps.
 _AXIS, _LETTER = 340, 6.6
 _TOP, _STEP, _BAR = 46, 20, 9
 
@@ -36,9 +36,9 @@ class SeedMean:
     """A mean over seeds.
 
     Attributes:
-        estimate: value, interval, number of samples and clusters; ``more`` holds ``seeds`` and ``between_seeds``, their
-            standard deviation.
-        p: two-sided p-value for a mean of zero; None without an interval.
+        estimate: value, interval, and numbers of samples and clusters; ``more`` holds the number of seeds as ``seeds``
+            and the standard deviation between them as ``between_seeds``.
+        p: two-sided p-value for a mean of zero; None if there is no interval.
     """
 
     estimate: Estimate
@@ -49,10 +49,10 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
     """Return the mean of a metric over seeds with its interval.
 
     Args:
-        draws: values of the metric on the same resamples, one entry per seed.
+        draws: one entry per seed with the values of the metric; all entries use the same resamples.
 
     Raises:
-        ValueError: no seed.
+        ValueError: ``draws`` is empty.
 
     Example:
         >>> import numpy as np
@@ -92,13 +92,13 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
 
 
 def difference_over_seeds(first: Mapping[int, Draws], second: Mapping[int, Draws]) -> SeedMean | None:
-    """Return the mean of ``first`` minus ``second``, paired by seed; None without a common seed.
+    """Return the mean of ``first`` minus ``second``, paired by seed; None if they have no common seed.
 
     Two methods with the same seed use the same images in the same order and the same initial weights.
 
     Args:
-        first: seed to values of the metric.
-        second: the same for the other method, on the same resamples.
+        first: values of the metric, by seed.
+        second: values for the other method on the same resamples, by seed.
     """
     common = sorted(set(first) & set(second))
     if not common:
@@ -126,12 +126,12 @@ def student_interval(
     clusters: int,
     bounds: tuple[float, float],
 ) -> tuple[float, float, float]:
-    """Return the lower and upper end of Student's interval of a mean over seeds, and the p-value for a mean of zero.
+    """Return both ends of Student's t interval of a mean over seeds, and the p-value for a mean of zero.
 
     Args:
         value: the mean.
-        sample_variance: its variance over test samples.
-        between_seeds: standard deviation between seeds; None for one seed.
+        sample_variance: variance of the mean over test samples.
+        between_seeds: standard deviation between seeds; None for a single seed.
         seeds: number of seeds.
         clusters: number of clusters of test samples.
         bounds: range of the metric, to which the ends are clipped.
@@ -151,11 +151,11 @@ class Ranks:
     """Mean ranks over data sets; rank 1 is best.
 
     Attributes:
-        mean: method to mean rank, the best first.
-        data: the data sets; every method has a value on all of them.
-        p: p-value of Friedman's test that all methods are equal; None if all values are equal on each data set.
-        critical_difference: mean ranks that differ by more differ significantly.
-        groups: the longest runs of methods, from best to worst, without a significant difference between any two.
+        mean: mean ranks by method, in ascending order.
+        data: names of the data sets; every method has a value on all of them.
+        p: p-value of Friedman's test for equality of all methods; None if all values are equal on each data set.
+        critical_difference: difference above which two mean ranks differ significantly.
+        groups: maximal sequences of methods, from best to worst, without a significant difference between any two.
     """
 
     mean: dict[str, float]
@@ -174,11 +174,11 @@ def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bo
     """Rank methods on each data set and average the ranks.
 
     Args:
-        values: data set to method to value; methods without a value on every data set are excluded.
-        higher_is_better: direction of the values.
+        values: values by data set and method; methods without a value on every data set are excluded.
+        higher_is_better: whether higher values are better.
 
     Returns:
-        The ranks, or the reason as a sentence if there are too few data sets or methods.
+        The ranks; if there are too few data sets or methods, a sentence with the reason.
 
     Example:
         >>> values = {name: {"a": 0.9, "b": 0.8, "c": 0.7} for name in ("faces", "moods")}
@@ -226,7 +226,7 @@ def _groups(ranked: Sequence[tuple[str, float]], critical: float) -> tuple[tuple
 
 
 def critical_difference_diagram(ranks: Ranks) -> str:
-    """Return Demšar's diagram as an SVG element: mean ranks; bars connect methods without a significant difference.
+    """Return Demšar's diagram of mean ranks as SVG; bars connect methods without a significant difference.
 
     The best rank is at the left. Colors and fonts come from the page's style sheet.
     """

@@ -41,13 +41,13 @@ DATA_ROOT_VARIABLE = "AUXFACE_DATA"
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """State of a study.
+    """Progress of a study, as numbers of runs.
 
     Attributes:
-        done: selected runs with a result.
-        failed: selected runs that failed.
-        left: selected runs without a result.
-        now: runs that ended during this call.
+        done: number of selected runs with a result.
+        failed: number of selected runs that failed.
+        left: number of selected runs without a result.
+        now: number of runs that ended during this call.
     """
 
     done: int
@@ -71,26 +71,27 @@ def study(
 ) -> StudyProgress:
     """Execute the runs of a study that have no record in ``results.jsonl``.
 
-    Each run has its own process. An interrupted run is resumed from its last checkpoint by the next call. A run that
-    raises an error is recorded as failed, with the reason.
+    Each run has its own process. The next call resumes an interrupted run from its last checkpoint. A run that raises
+    an error is recorded as failed, with the reason.
 
     Args:
-        definition: the study file.
-        out: folder of the results; existing results are kept.
-        budget: time limit such as ``25m``. A run starts only if it is expected to end in time; at the limit, active
-            runs are interrupted.
-        where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that meet all are executed.
-        data_root: folder of the manifests; default: the environment variable ``AUXFACE_DATA``, else the folder of the
-            study file.
-        jobs: number of runs at a time. ``auto`` is one on a GPU; on a CPU, it is the number of cores that are free at
-            the start, since two processes of one thread train faster than one process of two threads.
+        definition: study file.
+        out: results folder; existing results are kept.
+        budget: time limit such as ``25m``; None for no limit. A run starts only if it is expected to end in time; at
+            the limit, active runs are interrupted.
+        where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that satisfy all of them are
+            executed.
+        data_root: folder that contains the manifests; the default is the environment variable ``AUXFACE_DATA``, else
+            the folder of the study file.
+        jobs: number of concurrent runs. ``auto`` means one on a GPU; on a CPU, it is the number of cores that are idle
+            at the start, since two processes with one thread each train faster than one process with two threads.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        keep_models: keep the folder of each run, with its model, in ``out/runs``.
-        retry_failed: repeat failed runs.
-        log: called with one line of text for every run that ends.
+        keep_models: whether to keep the folder of each run, with its model, in ``out/runs``.
+        retry_failed: whether to repeat failed runs.
+        log: callable that receives one line of text for every run that ends.
 
     Raises:
-        InputError: an invalid study or recipe, a missing manifest, or another study running in ``out``.
+        InputError: the study or a recipe is invalid, a manifest is missing, or another study is running in ``out``.
 
     Example:
         >>> from pathlib import Path
@@ -128,7 +129,7 @@ def study(
 
 @dataclass
 class _Executor:
-    """Starts the processes of a study and collects their results."""
+    """An executor that starts the processes of a study and collects their results."""
 
     study: Study
     out: Path
@@ -148,7 +149,7 @@ class _Executor:
         budget: float | None,
         advance: Callable[..., None],
     ) -> int:
-        """Execute the runs that fit the budget, add their records to ``records``, and return how many ended."""
+        """Execute the runs that fit into the budget, add their records to ``records``, and return how many ended."""
         deadline = None if budget is None else started + budget
         machine, waiting, ended = machine_kind(), list(pending), 0
         active: dict[BaseProcess, tuple[PendingRun, float]] = {}
@@ -225,7 +226,7 @@ class _Executor:
 
 
 class _Manifests:
-    """The manifests of the runs; one with fewer labels or rows is written to the folder of the results."""
+    """The manifests of the runs; a manifest with fewer labels or rows is written to the results folder."""
 
     def __init__(self, root: Path, out: Path, metric: str) -> None:
         self.root, self.out, self.metric = root, out, METRICS[metric]
@@ -234,7 +235,7 @@ class _Manifests:
 
     def get(self, run: Run) -> tuple[Path, str]:
         """Return the path of a run's manifest and the hash of its rows."""
-        # The seeds of a study have all labels in common, and different subsets of them.
+        # All seeds of a study share the manifest with all labels, but each seed has its own subset of the labels.
         seed = None if run.label_fraction == 1 else run.recipe.seed
         key = (run.data.name, run.label_fraction, seed)
         if key not in self.prepared:

@@ -37,18 +37,19 @@ def study_report(
     """Compare the finished runs of a study and write a page.
 
     Args:
-        folders: folders of results of one study; a run in several folders counts once.
-        out: the HTML page to write.
-        markdown: Markdown file to write the tables to; optional.
-        resamples: number of bootstrap resamples behind each interval.
-        seed: seed of the resamples.
-        overwrite: replace existing output files.
+        folders: results folders of one study; a run that is in several folders counts once.
+        out: HTML page to write.
+        markdown: Markdown file to which the tables are written; None to write none.
+        resamples: number of bootstrap resamples for each interval.
+        seed: seed for the resampling.
+        overwrite: whether to replace existing output files.
 
     Returns:
         The analysis that the page shows.
 
     Raises:
-        InputError: a folder without results or of another study, missing predictions, or an output file that exists.
+        InputError: a folder has no results or belongs to another study, predictions are missing, or an output file
+            exists.
 
     Example:
         >>> from pathlib import Path
@@ -72,7 +73,7 @@ def study_report(
 
 
 def study_page(analysis: StudyAnalysis) -> str:
-    """Return the page as HTML: one file without external resources."""
+    """Return the page as a single HTML document without external resources."""
     environment = page_environment("auxface.studies", "auxface.evaluation")
     sections = [data_section(one, analysis.metric) for one in analysis.data]
     ranks = None if isinstance(analysis.ranks, str) else analysis.ranks
@@ -93,7 +94,7 @@ def study_page(analysis: StudyAnalysis) -> str:
 
 
 def _provenance(analysis: StudyAnalysis) -> list[tuple[str, list[str]]]:
-    """Return the machines, commits, days, versions and manifests of the runs, each with its number of runs."""
+    """Return the machines, commits, dates, versions and manifests of the runs, each with its number of runs."""
     records: list[dict[str, Any]] = [
         record for one in analysis.data for method in one.methods.values() for record in method.records.values()
     ]

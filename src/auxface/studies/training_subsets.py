@@ -1,7 +1,8 @@
 """Reduce the training split of a manifest: use fewer labels, or fewer rows of some group levels.
 
 Validation and test rows are never changed. Which rows are kept depends on the keys of the rows and, for labels, on the
-seed of the run, so every machine keeps the same ones. A smaller fraction is a subset of a larger one.
+seed of the run, so every machine keeps the same rows. The rows of a smaller fraction are a subset of those of a larger
+one.
 
 Example:
     fewer = drop_labels(manifest, "gender", 0.05, seed=0)
@@ -18,14 +19,14 @@ import pandas as pd
 from auxface.data.manifest import KEY, Label, Manifest
 from auxface.errors import InputError
 
-# Parts of the range of an ordinal label, with equally many rows.
+# Number of parts with equally many rows into which the range of an ordinal label is divided.
 _QUANTILES = 10
-# Rows among which the next row of a multilabel subset is chosen.
+# Number of rows among which the next row of a multilabel subset is chosen.
 _CANDIDATES = 32
 
 
 def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Manifest:
-    """Return the manifest with the labels of a task in only a fraction of the training rows.
+    """Return a manifest in which only a fraction of the training rows keep their label of a task.
 
     The rows are kept, so that an auxiliary objective can use their images. The subset is stratified: each class of a
     class or binary label, and each tenth of the range of an ordinal label, keeps the same fraction and at least one
@@ -33,7 +34,7 @@ def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Ma
 
     Args:
         manifest: the manifest.
-        task: the label.
+        task: name of the label.
         fraction: fraction of the labeled training rows that keep their label, above 0.
         seed: seed of the run; different seeds keep different rows.
     """
@@ -58,19 +59,19 @@ def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Ma
 
 def _strata(values: pd.Series, label: Label) -> pd.Series:
     if label.kind == "ordinal":
-        # Rows of equal value are in one stratum.
+        # Rows with equal values are in one stratum.
         return (values.astype(float).rank(method="min", pct=True) * _QUANTILES).apply(np.ceil)
     return values.astype(str)
 
 
 def _balanced_order(labels: np.ndarray) -> np.ndarray:
-    """Return an order of rows in which the first n have nearly the attribute frequencies of all, for every n.
+    """Return an order of rows in which, for every n, the first n have nearly the attribute frequencies of all rows.
 
-    Rows are appended one by one. Of the next 32 rows, the one is chosen after which the numbers of positives are
-    nearest to their expectation, each attribute in units of its standard deviation (herding; Welling, 2009).
+    Rows are appended one by one. Each time, the row is chosen from the next 32 rows so that the numbers of positives
+    are nearest to their expectation, with each attribute in units of its standard deviation (herding; Welling, 2009).
 
     Args:
-        labels: float64 [N, attributes], 0 or 1, NaN unknown; rows in random order.
+        labels: float64 [N, attributes], 0 or 1, NaN if unknown; rows are in random order.
     """
     known = ~np.isnan(labels)
     frequency = np.nan_to_num(labels).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -88,15 +89,15 @@ def _balanced_order(labels: np.ndarray) -> np.ndarray:
 
 
 def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]], name: str) -> Manifest:
-    """Return the manifest with a fraction of the training rows of the given levels.
+    """Return a manifest with only a fraction of the training rows of the given levels.
 
     Args:
         manifest: the manifest.
-        keep: column to level to the fraction of its training rows to keep.
-        name: the data set, for messages.
+        keep: fraction of the training rows to keep, by column and level.
+        name: name of the data set, used in messages.
 
     Raises:
-        InputError: a column or a level that the manifest does not have.
+        InputError: the manifest does not have one of the columns or levels.
     """
     table = manifest.table
     kept = np.ones(len(table), bool)
@@ -118,7 +119,7 @@ def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]]
 
 
 def _uniform_numbers(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """Return a number in [0, 1) for each row, hashed from the seed and its key."""
+    """Return a number in [0, 1) for each row, hashed from the seed and the key of the row."""
     keys = table[list(KEY)].astype(str).agg("\n".join, axis=1)
     hashes = (hashlib.sha256(f"{seed}\n{key}".encode()).digest() for key in keys)
     return np.array([int.from_bytes(digest[:7], "big") / 2**56 for digest in hashes])

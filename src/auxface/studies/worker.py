@@ -41,13 +41,13 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class RunJob:
-    """The arguments of a run's process; all of them can be pickled.
+    """The arguments of the process that executes a run; all of them can be pickled.
 
     Attributes:
-        recipe: the resolved recipe.
-        data: the manifest.
-        folder: the run's folder.
-        corruptions: corruptions to test the model under.
+        recipe: resolved recipe.
+        data: path of the manifest.
+        folder: folder of the run.
+        corruptions: corruptions under which the model is tested.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
@@ -65,9 +65,10 @@ class SharedChoices:
     same encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored choices.
 
     Args:
-        out: folder of the results, for ``measured_choices.json``.
+        out: results folder, which holds ``measured_choices.json``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        jobs: runs at a time; with several, the cores are divided among them and the number of threads is not measured.
+        jobs: number of concurrent runs; if there are several, the cores are divided among them and the number of
+            threads is not measured.
     """
 
     def __init__(self, out: Path, device: str, jobs: int) -> None:
@@ -79,11 +80,11 @@ class SharedChoices:
             self.stored |= json.loads(self.file.read_text())
 
     def apply(self, recipe: Recipe, data: Path) -> Recipe:
-        """Return the recipe of a run with the shared choices in place of ``auto``; measure those that are not known.
+        """Return the recipe of a run with the shared choices in place of ``auto``; measure missing choices first.
 
         Args:
             recipe: recipe of the run.
-            data: its manifest.
+            data: manifest of the run.
         """
         encoder = hashlib.sha256(recipe.encoder.model_dump_json().encode()).hexdigest()[:16]
         known = self.stored["encoders"].get(encoder, {})
@@ -94,7 +95,7 @@ class SharedChoices:
             manifest = add_unlabeled(str(data), read_manifest(data), {}, recipe)
             found = assemble(recipe, manifest, resolve_device(self.device), FirstImages()).recipe.train
         except InputError:
-            # The run itself fails with this error, and is recorded.
+            # The run itself fails with this error and is recorded as failed.
             return recipe
         for key in _SHARED:
             if getattr(recipe.train, key) == "auto":
@@ -115,7 +116,7 @@ def _without_auto(recipe: Recipe, choices: Mapping[str, Any]) -> Recipe:
 def execute_run(job: RunJob) -> None:
     """Train and evaluate, and write ``result.json`` to the run's folder. Standard output goes to ``output.log``.
 
-    An exception is stored as the reason of a failed run.
+    If an exception occurs, it is stored as the reason of a failed run.
     """
     begin_growing(job.folder, (RESULT_FILE, LOG_FILE))
     begin_child(job.folder / LOG_FILE)
@@ -172,7 +173,7 @@ def _train_and_evaluate(job: RunJob) -> dict[str, Any]:
 
 
 def _task_record(audited: TaskAudit) -> dict[str, Any]:
-    """Return a short form of a task's figures: all metrics overall, the main ones by group and by corruption."""
+    """Return a short form of a task's results: all metrics overall, and the main metrics by group and by corruption."""
     full = audited.to_dict()
     main = set(table_metrics(audited.task.kind))
     groups = {
@@ -214,10 +215,10 @@ def _peak_memory_gib() -> float:
 def begin_child(log: Path) -> None:
     """Append the output of this process to a file, and end this process when its parent ends.
 
-    Without it, a killed parent would leave running processes.
+    Without this, a killed parent would leave running processes behind.
 
     Args:
-        log: text file for standard output and standard error; its folder exists.
+        log: text file for standard output and standard error; its folder must exist.
     """
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
