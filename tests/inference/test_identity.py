@@ -183,6 +183,14 @@ def test_wrong_pairs_are_refused_in_one_sentence(people, tmp_path, text, sentenc
         read_pairs(tmp_path / "pairs.csv", read_manifest(people).only("test"))
 
 
+def test_pairs_of_a_class_label_are_refused(people):
+    manifest = read_manifest(people).only("test")
+    manifest = Manifest(manifest.table.assign(emotion="sad"), {"emotion": Label("class", ("happy", "sad"))}, ())
+    expected = "label 'emotion' is of kind 'class'; expected a label of kind 'identity' or a pair file"
+    with pytest.raises(InputError, match=expected):
+        read_pairs("emotion", manifest)
+
+
 def test_people_that_were_trained_or_selected_on_are_refused(identity_model, people, tmp_path):
     for split, used in (("train", "trained"), ("val", "selected, and its threshold chosen,")):
         with pytest.raises(InputError, match=f"the model was {used} on split '{split}'"):

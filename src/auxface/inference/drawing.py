@@ -46,7 +46,7 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
         numbers: number of each face, which determines its color; by default its index.
 
     Returns:
-        uint8 RGB [H, W, 3].
+        The RGB image with boxes and labels, uint8 [H, W, 3].
     """
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
@@ -191,7 +191,7 @@ def _draw_frame(
 
 
 def boxes_figure(image: np.ndarray, faces: Sequence[Face], title: str | None = None) -> "Figure":
-    """Return a matplotlib figure of an image, uint8 RGB [H, W, 3], with boxes and labels."""
+    """Draw an RGB image, uint8 [H, W, 3], with boxes and labels as a matplotlib figure."""
     from matplotlib.figure import Figure
 
     drawn = draw_boxes(image, faces)

@@ -257,13 +257,12 @@ def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] 
     """Draw a map of patch values as colors over a face, dark for the lowest values and bright for the highest.
 
     Args:
-        image: uint8 [S, S, 3].
-        values: float [rows, columns].
+        image: face crop, uint8 [S, S, 3]. values: value of each patch, float [rows, columns].
         limits: values of the darkest and the brightest color, to draw several maps on one scale; by default the minimum
             and the 99.5th percentile of ``values``.
 
     Returns:
-        uint8 [S, S, 3].
+        The colored face, uint8 [S, S, 3].
     """
     import matplotlib
 

@@ -128,7 +128,7 @@ def patch_regions(grid: tuple[int, int]) -> np.ndarray:
 
 
 def mean_map_figure(images: np.ndarray, maps: np.ndarray, sets: Sequence[FaceSet]) -> bytes:
-    """Return a PNG image with one panel per set, which shows its mean map over its mean face, on a common scale.
+    """Return a PNG image with one panel per set, showing the mean map over the mean face; all panels share one scale.
 
     Args:
         images: face crops, uint8 [N, 3, S, S].

@@ -1,11 +1,11 @@
-"""ONNX models exported by ``auxface export``: run by ONNX Runtime, and quantized to 8 bits.
+"""Run ONNX models exported by ``auxface export`` with ONNX Runtime, and quantize them to 8 bits.
 
 Example::
 
     model = OnnxModel(Path("x.onnx"))
     model.score_images(images)    # logits per task
 
-A file is quantized with ONNX Runtime's own tools::
+Files are quantized with the tools of ONNX Runtime::
 
     quantize(Path("x.onnx"), static=True, images=images)
 """
@@ -35,22 +35,22 @@ _CALIBRATION_BATCH = 16
 
 
 class OnnxModel:
-    """An exported model that returns logits for images.
+    """An exported model that computes logits for images.
 
     Args:
-        path: an ``.onnx`` file that ``auxface export`` wrote.
-        device: ``cuda`` for the CUDA provider; any other value for the CPU provider.
-        threads: number of threads of a run; 0: as many as torch uses.
+        path: path of an ``.onnx`` file that ``auxface export`` wrote.
+        device: ``cuda`` selects the CUDA provider, any other value the CPU provider.
+        threads: number of threads per run; 0 means as many as torch uses.
 
     Attributes:
-        config: the configuration in the file's metadata, as in a model directory.
-        session: the ONNX Runtime session.
-        one_by_one: whether every image is run alone, because the quantization depends on the batch.
-        batch_size: the batch size with the highest throughput.
+        config: configuration from the metadata of the file, as in a model directory.
+        session: ONNX Runtime session.
+        one_by_one: whether each image is scored separately, because the quantization depends on the batch.
+        batch_size: batch size with the highest throughput.
 
     Raises:
         InputError: the file does not exist or was not exported by auxface, or ONNX Runtime is not installed or cannot
-            run it.
+            run the file.
     """
 
     def __init__(self, path: Path, device: str = "auto", *, threads: int = 0) -> None:
@@ -58,7 +58,7 @@ class OnnxModel:
         self.session = open_session(path, device, threads=threads)
         self.config, int8 = _read_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         provider = "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
-        # Dynamic quantization takes its range from the whole batch, so that one image would change another's scores.
+        # Dynamic quantization uses the range of the whole batch, so one image would change the scores of the others.
         self.one_by_one = int8 == "dynamic"
         self.batch_size = 1 if self.one_by_one else suitable_batch(provider, self.config.recipe.encoder.image_size)
         names = {output.name for output in self.session.get_outputs()}
@@ -74,13 +74,15 @@ class OnnxModel:
         transform: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return logits per task, float32 [N, outputs], as :func:`auxface.model.scoring.score_images` does.
+        """Return the logits of each task, float32 [N, outputs], as :func:`auxface.model.scoring.score_images` does.
 
         Args:
-            images: uint8 [N, 3, S, S] at the model's input size.
-            batch_size: images per batch; by default :attr:`batch_size`. Ignored if images are run one by one.
-            transform: applied to a uint8 batch, with the index of its first image, before it is scored.
-            advance: called with the number of images done.
+            images: images at the model's input size, uint8 [N, 3, S, S].
+            batch_size: number of images per batch, by default :attr:`batch_size`; ignored if images are scored one by
+                one.
+            transform: function applied to each uint8 batch before scoring; it receives the batch and the index of its
+                first image.
+            advance: callback that receives the number of scored images.
         """
         names = [LOGITS + task.name for task in self.config.tasks]
         collected: list[list[np.ndarray]] = []
@@ -102,7 +104,7 @@ class OnnxModel:
 
 
 def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
-    """Return an ONNX Runtime session of a file; the arguments are those of :class:`OnnxModel`.
+    """Open an ONNX Runtime session for a file; the arguments are those of :class:`OnnxModel`.
 
     Raises:
         InputError: the file does not exist, is too large or cannot be run, or ONNX Runtime is not installed.
@@ -115,12 +117,12 @@ def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3
-    # Spinning threads would take cores from decoding and from other programs.
+    # Spinning threads would occupy cores that decoding and other programs need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     names = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     providers = [name for name in names if name in runtime.get_available_providers()]
     try:
-        # From bytes, so that the file cannot refer to other files for its weights.
+        # The model is loaded from bytes, so that it cannot refer to other files for its weights.
         return runtime.InferenceSession(path.read_bytes(), options, providers=providers)
     # ONNX Runtime's exceptions have no common base class but Exception.
     except Exception as error:
@@ -129,10 +131,10 @@ def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
 
 
 def import_onnxruntime() -> Any:
-    """Return the module ``onnxruntime``.
+    """Import and return the module ``onnxruntime``.
 
     Raises:
-        InputError: it is not installed.
+        InputError: ONNX Runtime is not installed.
     """
     try:
         import onnxruntime
@@ -142,7 +144,7 @@ def import_onnxruntime() -> Any:
 
 
 def _read_metadata(metadata: dict[str, str], path: Path) -> tuple[ModelConfig, str]:
-    """Return the configuration in a file's metadata, and its quantization: ``none``, ``dynamic`` or ``static``."""
+    """Return the configuration and the quantization (``none``, ``dynamic`` or ``static``) from a file's metadata."""
     if METADATA not in metadata:
         raise InputError(f"{path}: auxface did not export this ONNX file (no '{METADATA}' in its metadata)")
     try:
@@ -156,15 +158,16 @@ def _read_metadata(metadata: dict[str, str], path: Path) -> tuple[ModelConfig, s
 
 
 def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> None:
-    """Replace an ONNX file by its 8-bit quantization.
+    """Replace an ONNX file with its 8-bit quantized version.
 
-    Matrix products (with ``static``, convolutions too) are quantized per channel, so that one large weight does not
-    coarsen the others. The heads stay in floating point: they are small, and the scores are their outputs.
+    Matrix products (and convolutions, with ``static``) are quantized per channel, so that one large weight does not
+    reduce the precision of the others. The heads remain in floating point: they are small, and the scores are their
+    outputs.
 
     Args:
-        path: the file, which is read and replaced.
-        static: whether the ranges of activations are measured on images in advance, rather than at run time.
-        images: uint8 [N, 3, S, S], for ``static``.
+        path: path of the file to replace.
+        static: whether activation ranges are measured on images in advance rather than at run time.
+        images: calibration images for ``static``, uint8 [N, 3, S, S].
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -200,7 +203,7 @@ def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> N
 
 
 def _head_nodes(model: Any) -> list[str]:
-    """Return the names of the last matrix product before each output."""
+    """Return the name of the last matrix product before each output."""
     producers = {name: node for node in model.graph.node for name in node.output}
     found = []
     for output in model.graph.output:
@@ -213,7 +216,7 @@ def _head_nodes(model: Any) -> list[str]:
 
 
 class _CalibrationData:
-    """Images in batches, in the form that ONNX Runtime reads calibration data."""
+    """Batches of images in the form of an ONNX Runtime calibration data reader."""
 
     def __init__(self, images: np.ndarray) -> None:
         self._batches: Iterator[np.ndarray] = (

@@ -1,4 +1,4 @@
-"""Pairs of images for verification: LFW's pairs.txt, a table, or all pairs of an identity label.
+"""Read pairs of images for verification from LFW's pairs.txt or a table, or form all pairs for an identity label.
 
 Example::
 
@@ -21,19 +21,23 @@ _KNOWN = {"0": False, "1": True, "false": False, "true": True, "False": False, "
 
 
 def read_pairs(pairs: Path | str, manifest: Manifest) -> pd.DataFrame:
-    """Return the pairs as row numbers of a manifest: columns first, second, same and fold (-1: no folds).
+    """Return pairs of rows of a manifest as a table with columns first, second, same and fold (-1 without folds).
 
     Args:
-        pairs: see :func:`verify`.
-        manifest: rows of one split.
+        pairs: path of a pair file, or name of an identity label; see :func:`auxface.inference.verify.verify`.
+        manifest: manifest rows of one split.
 
     Raises:
-        InputError: the file is invalid, or names an image that the manifest does not have.
+        InputError: the file is invalid, it names an image that is not in the manifest, or the label is not of kind
+            identity.
     """
     label = manifest.labels.get(str(pairs))
     if label is not None:
         if label.kind != "identity":
-            raise InputError(f"--pairs {pairs}: label '{pairs}' is {label.kind}; expected an identity label, or a file")
+            raise InputError(
+                f"--pairs {pairs}: label '{pairs}' is of kind '{label.kind}'; expected a label of kind 'identity' or a "
+                "pair file"
+            )
         known = np.flatnonzero(manifest.table[str(pairs)].notna())
         people = manifest.table[str(pairs)].iloc[known].astype(str).to_numpy()
         first, second = evaluation.all_pairs(people)
@@ -63,7 +67,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataFrame:
-    """Find the images of LFW's names and numbers: by file name, such as Ann_Lee_0001, or by source and frame."""
+    """Find images by LFW's names and numbers, matching file names (such as Ann_Lee_0001) or sources and frames."""
     sides = [*zip(found["source_a"], found["frame_a"]), *zip(found["source_b"], found["frame_b"])]
     by_stem = {PurePosixPath(str(each)).stem: row for row, each in enumerate(manifest.table["path"])}
     stems = [by_stem.get(f"{name}_{int(number):04d}") for name, number in sides]
@@ -78,7 +82,7 @@ def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataF
 
 
 def _rows_by_path(manifest: Manifest, wanted: list[str], path: Path) -> list[int]:
-    """Find images by their paths: equal to the manifest's, or equal to the end of one path of it alone."""
+    """Find the rows of images by path; a path must equal one in the manifest or be a suffix of exactly one."""
     parts = [PurePosixPath(Path(each).as_posix()).parts for each in manifest.table["path"]]
     by_end: dict[int, dict[tuple[str, ...], list[int]]] = {}
     rows: list[int] = []

@@ -1,6 +1,6 @@
-"""Perturbations under which a model is evaluated: common corruptions, codecs, occlusion and adversarial attacks.
+"""Perturbations for evaluation: common corruptions, codecs, occlusion and adversarial attacks.
 
-Each perturbation changes a batch of images before the model scores it.
+A perturbation modifies a batch of images before the model scores it.
 
 Example::
 
@@ -8,8 +8,8 @@ Example::
     for perturbation in perturbations(names, seeds, severities=(1, 3, 5)):
         changed = perturbation.apply(images, 0)
 
-Adversarial attacks are FGSM (Goodfellow, Shlens and Szegedy, 2015) and PGD (Madry et al., 2018), with bounds in steps
-of 1/255.
+The adversarial attacks are FGSM (Goodfellow, Shlens and Szegedy, 2015) and PGD (Madry et al., 2018). Their bounds are
+in steps of 1/255.
 
 Example::
 
@@ -33,7 +33,7 @@ from auxface.plugins import nearest
 
 ATTACKS = ("fgsm", "pgd")
 BOUNDS = (1, 2, 4)
-"""Largest change of any pixel, in steps of 1/255."""
+"""Bounds of the attacks: maximum change of any pixel value, in steps of 1/255."""
 _PGD_STEPS = 10
 _STREAM = 0x61747461
 H264 = "h264"
@@ -46,30 +46,30 @@ SETS = {
     "attacks": ATTACKS,
     "all": (*COMMON_CORRUPTIONS, *CODECS, *OCCLUSIONS, *ATTACKS),
 }
-"""Names of sets of perturbations."""
+"""Sets of perturbations, by name."""
 
 
 def attack(
     model: JointModel, images: Tensor, labels: dict[str, Tensor], seeds: Tensor, *, name: str, bound: int
 ) -> Tensor:
-    """Return adversarial images: within a bound, pixels change so that the summed loss of all tasks increases.
+    """Return adversarial images: pixels are changed within a bound to increase the summed loss of all tasks.
 
     ``fgsm`` takes one step along the sign of the gradient. ``pgd`` takes ten steps of a quarter of the bound from a
-    random start, each projected back into the bound. Results are rounded to whole pixel values.
+    random start, each followed by a projection onto the bound. The results are rounded to integer pixel values.
 
     Args:
-        model: in evaluation mode; the gradients of its parameters are not changed.
-        images: uint8 [B, 3, S, S].
-        labels: labels per task, as objectives take them. An image without a label for a task is attacked through its
-            other tasks.
-        seeds: int64 [B], seeds of the random start.
-        name: one of :data:`ATTACKS`.
-        bound: largest change of any pixel, in steps of 1/255.
+        model: joint model in evaluation mode; the gradients of its parameters are not modified.
+        images: face crops, uint8 [B, 3, S, S].
+        labels: labels of each task, in the form that objectives expect. An image without a label for a task is attacked
+            through its other tasks.
+        seeds: seed of the random start of each image, int64 [B].
+        name: name of the attack, one of :data:`ATTACKS`.
+        bound: maximum change of any pixel value, in steps of 1/255.
 
     Returns:
-        uint8 [B, 3, S, S].
+        The adversarial images, uint8 [B, 3, S, S].
     """
-    # Scoring runs in inference mode, whose tensors have no gradients.
+    # Scoring runs in inference mode, in which tensors have no gradients.
     with torch.inference_mode(False), torch.enable_grad():
         start = images.clone().float()
         labels = {task: values.clone().to(start.device) for task, values in labels.items()}
@@ -85,15 +85,16 @@ def attack(
 
 
 def can_be_attacked(model: JointModel) -> bool:
-    """Return whether attacks apply: the input is an image (not a video clip) and the loss is differentiable in it.
+    """Return whether attacks apply, that is, the input is an image and the loss is differentiable with respect to it.
 
-    A model that classifies texture maps is not differentiable in the image, since texture codes are integers.
+    Video models are not attacked. A model that classifies texture maps is not differentiable with respect to the image,
+    since texture codes are integers.
     """
     return model.primary.texture is None and model.recipe.encoder.num_frames is None
 
 
 def _gradient(model: JointModel, images: Tensor, labels: dict[str, Tensor]) -> Tensor:
-    """Return the gradient of the summed losses in the images, float32 [B, 3, S, S] in 0..255."""
+    """Return the gradient of the summed losses with respect to images in 0..255, float32 [B, 3, S, S]."""
     pixels = images.detach().requires_grad_(True)
     logits = model.logits(pixels / 255)
     total = pixels.new_zeros(())
@@ -108,10 +109,11 @@ class Perturbation:
     """One perturbation at one strength.
 
     Attributes:
-        name: its name, such as ``gaussian_noise``.
-        severity: 1 to 5, or the usual name of the strength: ``c23`` and ``c40`` for H.264, ``1/255`` for an attack.
-        apply: takes a uint8 batch [B, 3, S, S] or [B, T, 3, S, S] and the index of its first sample; returns the
-            perturbed batch. All frames of a clip are perturbed with one seed.
+        name: name of the perturbation, such as ``gaussian_noise``.
+        severity: severity from 1 to 5, or the usual name of the strength: ``c23`` and ``c40`` for H.264, ``1/255`` for
+            an attack.
+        apply: function that takes a batch, uint8 [B, 3, S, S] or [B, T, 3, S, S], and the index of its first sample,
+            and returns the perturbed batch. All frames of a clip are perturbed with the same seed.
     """
 
     name: str
@@ -120,7 +122,7 @@ class Perturbation:
 
 
 def perturbation_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names with sets of perturbations expanded, in order, without repetition; ``none`` adds nothing.
+    """Expand sets of perturbations and return unique names in order; ``none`` adds no name.
 
     Raises:
         InputError: a name is unknown.
@@ -147,15 +149,15 @@ def perturbations(
     model: JointModel | None = None,
     labels: dict[str, Tensor] | None = None,
 ) -> Iterator[Perturbation]:
-    """Yield every named perturbation at every strength.
+    """Yield each named perturbation at each strength.
 
     Args:
-        names: as :func:`perturbation_names` returns them.
-        seeds: int64 [N], one per image.
-        severities: severities of the corruptions that have them; codecs and attacks have their own strengths.
-        model: the model that is attacked. Attacks are skipped if it is None or cannot be attacked (see
-            :func:`~auxface.inference.perturbations.can_be_attacked`).
-        labels: labels per task of all N images; needed with ``model``.
+        names: names of perturbations, as returned by :func:`perturbation_names`.
+        seeds: seed of each image, int64 [N].
+        severities: severities for corruptions that have them; codecs and attacks have their own strengths.
+        model: model to attack. Attacks are skipped if it is None or cannot be attacked; see
+            :func:`~auxface.inference.perturbations.can_be_attacked`.
+        labels: labels of all N images, by task; required with ``model``.
     """
     for name in names:
         if name in ATTACKS:

@@ -1,4 +1,4 @@
-"""Predict for images, folders and videos; optionally write tables and overlays.
+"""Predict on images, folders and videos, and optionally write tables and overlays.
 
 Example::
 
@@ -44,29 +44,30 @@ def predict(
     device: str = "auto",
     warn: Callable[[str], None] | None = None,
 ) -> list[Prediction]:
-    """Return one prediction per input, in order; an input that cannot be read has a prediction with the reason.
+    """Return one prediction per input, in order; for an unreadable input, the prediction holds the reason.
 
-    With ``out``, write a folder with ``predictions.csv`` (a row per face and task), ``predictions.json`` (as ``--json``
-    prints it) and, for each video, ``NAME.scores.csv`` and ``NAME.scores.png``. With ``overlay``, also write images and
-    videos with boxes and labels to ``overlay/``.
+    With ``out``, a folder is written that contains ``predictions.csv`` (one row per face and task),
+    ``predictions.json`` (the output of ``--json``) and, for each video, ``NAME.scores.csv`` and ``NAME.scores.png``.
+    With ``overlay``, images and videos with boxes and labels are also written to ``overlay/``.
 
     Args:
-        model: a model directory, an exported ``.onnx`` file, or a hub name.
-        inputs: images, videos, folders of both (searched recursively), and with ``allow_urls`` URLs of images.
-        out: the folder to write.
-        overlay: whether to draw images and videos; needs ``out``.
-        overwrite: replace the files that auxface wrote in ``out``.
+        model: path of a model directory or an exported ``.onnx`` file, or a Hub name.
+        inputs: paths of images, videos and folders (searched recursively) and, with ``allow_urls``, URLs of images.
+        out: path of the folder to write.
+        overlay: whether to write images and videos with boxes and labels; requires ``out``.
+        overwrite: whether to replace files in ``out`` that auxface wrote.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
-        frames_per_second: frames to score per second of video; 0: every frame.
-        allow_urls: whether URLs are fetched.
+        frames_per_second: number of frames to score per second of video; 0 means every frame.
+        allow_urls: whether to fetch URLs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        warn: called with a message about each difference from training; by default it goes to standard error.
+        warn: callback that receives a message about each difference from training; by default messages are printed to
+            standard error.
 
     Raises:
-        InputError: there is no input, a folder is empty, the model is invalid, this machine lacks the device, or the
-            output exists.
+        InputError: there is no input, a folder is empty, the model is invalid, the device is not available, or the
+            output already exists.
 
     Example:
         >>> from pathlib import Path
@@ -120,12 +121,12 @@ def print_note(text: str) -> None:
 
 
 def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
-    """Yield files and URLs, with folders replaced by the files in them."""
+    """Yield files and URLs, with each folder replaced by the files that it contains."""
     for item in inputs:
         if isinstance(item, str) and is_url(item):
             yield item
         elif Path(item).is_dir():
-            # Imports pandas, which no prediction for an image needs.
+            # This imports pandas, which is not needed to predict on an image.
             from auxface.data.layouts.registry import list_files
 
             found = list(list_files(Path(item), ("",)))
@@ -145,8 +146,8 @@ def _predict_videos(
 
 
 def _output_path(folder: Path, number: int, name: str) -> Path:
-    """Return a path without suffix that no other input has."""
-    # Imports pandas, which no prediction for an image needs.
+    """Return an output path without suffix that is unique to this input."""
+    # This imports pandas, which is not needed to predict on an image.
     from auxface.data.prepare.file_processing import safe_name
 
     return folder / f"{number:05d}-{safe_name(Path(name).stem)}"

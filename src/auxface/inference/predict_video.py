@@ -1,7 +1,7 @@
-"""Predict for a video: track its faces, score them over time, and combine the scores by the model's stored rule.
+"""Predict on a video: track its faces, score them over time, and combine the scores by the model's stored rule.
 
-The video is streamed in constant memory. A model of images scores frames at a fixed rate. A model of video clips scores
-clips spread evenly over the video; in each clip it scores the largest face, tracked through the clip.
+The video is streamed in constant memory. An image model scores frames at a fixed rate. A video model scores clips that
+are spread evenly over the video; in each clip, the largest face is tracked and scored.
 
 Example::
 
@@ -36,7 +36,7 @@ Advance = Callable[..., None]
 
 @dataclass(frozen=True)
 class _Video:
-    """A video, its name and index, and the check that ends the work on it."""
+    """A video, its name and index, and the callback that can cancel the work on it."""
 
     source: VideoSource
     name: str
@@ -61,19 +61,20 @@ def predict_video(
     advance: Advance | None = None,
     check: Check = nothing,
 ) -> VideoPrediction:
-    """Predict for one video, in constant memory.
+    """Predict on one video in constant memory.
 
     Args:
-        predictor: the model. A model of video clips scores as many clips as its recipe states.
+        predictor: predictor of the model to use. A video model scores as many clips as its recipe states.
         source: path of the video, or its bytes.
-        frames_per_second: frames to score per second of video; 0: every frame. A model of video clips ignores it.
-        max_frames: largest number of frames to score; in a longer video, evenly spaced frames are scored.
-        max_decoded: largest number of frames to decode; a video that needs more is not read. None: any number.
-        advance: called with the number of frames scored, and once with ``total``.
-        check: called before each packet and after each decoded frame; it may raise an exception to stop.
+        frames_per_second: number of frames to score per second of video; 0 means every frame. Video models ignore it.
+        max_frames: maximum number of frames to score; in a longer video, evenly spaced frames are scored.
+        max_decoded: maximum number of frames to decode; a video that requires more is rejected. None means no limit.
+        advance: callback that receives the number of frames scored, and once ``total``.
+        check: callback, called before each packet and after each decoded frame; it may raise an exception to cancel the
+            work.
 
     Returns:
-        The prediction; without faces and with the reason if the video cannot be read or shows no face.
+        The prediction. If the video cannot be read or shows no face, it has no faces and holds the reason.
 
     Raises:
         InputError: PyAV is not installed.
@@ -110,7 +111,7 @@ def predict_video(
 
 
 def _too_much_work(video: _Video, parts: list[list[int]], max_decoded: int | None) -> VideoPrediction | None:
-    """Return the answer to a video of which more frames would be decoded than allowed; None for other videos."""
+    """Return the prediction for a video that requires decoding too many frames; None for other videos."""
     decoded = sum(map(video.index.count_decoded, parts))
     if max_decoded is None or decoded <= max_decoded:
         return None
@@ -119,11 +120,11 @@ def _too_much_work(video: _Video, parts: list[list[int]], max_decoded: int | Non
 
 
 def _frames_at_rate(times: np.ndarray, rate: float, limit: int) -> list[int]:
-    """Return frame numbers at a constant rate per second; every frame for a rate of 0."""
+    """Return the numbers of frames at a constant rate per second, or of all frames for a rate of 0."""
     numbers = np.arange(len(times))
     if rate > 0 and times[-1] > 0:
-        # A frame is chosen if a multiple of 1 / rate lies after the frame before it and not after its own time. The
-        # memory depends on the number of frames, not on their timestamps.
+        # A frame is selected if a multiple of 1 / rate lies after the time of the previous frame and not after its own.
+        # The memory used depends on the number of frames, not on their timestamps.
         slots = np.floor(times * rate + 1e-6)
         numbers = np.flatnonzero(np.diff(slots, prepend=-1) > 0)
     if len(numbers) > limit:
@@ -134,7 +135,7 @@ def _frames_at_rate(times: np.ndarray, rate: float, limit: int) -> list[int]:
 def _score_frames(
     predictor: Predictor, video: _Video, selected: list[int]
 ) -> Iterator[tuple[list[int], list[list[Box]], list[list[dict[str, np.ndarray]]]]]:
-    """Yield a few frames at a time: their numbers, and the boxes and logits of their faces."""
+    """Yield small batches of frames: their numbers, and the boxes and logits of their faces."""
     stream = video.frames(selected)
     while chunk := list(islice(stream, _CHUNK)):
         crops = [predictor.face_extractor(frame) for _, frame in chunk]
@@ -155,7 +156,7 @@ def _score_frames(
 def _predict_clips(
     predictor: Predictor, video: _Video, max_decoded: int | None, advance: Advance | None
 ) -> VideoPrediction:
-    """Predict with a model of video clips."""
+    """Predict on a video with a video model."""
     config, index = predictor.config, video.index
     length, stride = config.recipe.encoder.num_frames or 1, _stride(config)
     clips = clip_frames(len(index), config.recipe.sampled_clips.per_video, length, stride)
@@ -175,16 +176,16 @@ def _predict_clips(
 
 
 def _stride(config: ModelConfig) -> int:
-    """Return the distance between the frames of a clip in the model's training data."""
+    """Return the distance between consecutive frames of a clip in the model's training data."""
     return recorded_clip(config.crop).get("stride", config.recipe.sampled_clips.stride)
 
 
 def _score_clips(predictor: Predictor, video: _Video, clips: list[list[int]], advance: Advance | None) -> Track:
-    """Return the logits of each clip, with the time and box of its middle frame; empty if no clip shows a face."""
+    """Return a track with each clip's logits and the time and box of its middle frame; empty without a face."""
     track = Track()
     for numbers in clips:
         frames = [frame for _, frame in video.frames(numbers)]
-        # A clip is skipped if a frame is missing or has another size.
+        # A clip is skipped if a frame is missing or differs in size.
         if len(frames) == len(numbers) and len({frame.shape for frame in frames}) == 1:
             for box, crops in _tracked_face(predictor, frames):
                 clip = np.stack(crops).transpose(0, 3, 1, 2)[None]
@@ -198,7 +199,7 @@ def _score_clips(predictor: Predictor, video: _Video, clips: list[list[int]], ad
 
 
 def _tracked_face(predictor: Predictor, frames: list[np.ndarray]) -> Iterator[tuple[Box, list[np.ndarray]]]:
-    """Yield the face's box in the middle frame and its crop in every frame; nothing if there is no face."""
+    """Yield the face's box in the middle frame and its crop in every frame; yield nothing if there is no face."""
     middle = len(frames) // 2
     if isinstance(predictor.face_extractor, DetectedFaces):
         tracked = predictor.face_extractor.cropper.track(frames)
@@ -218,7 +219,7 @@ def _combine(
     *,
     scored: int,
 ) -> VideoPrediction:
-    """Combine the logits of tracks, and of the largest face of each frame, by the model's rule."""
+    """Combine the logits of each track, and of the largest face in each frame, by the model's stored rule."""
     rule, tasks = predictor.config.video_rule, predictor.config.tasks
     measured = {
         "scored_frames": scored,

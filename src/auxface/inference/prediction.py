@@ -1,4 +1,4 @@
-"""The result of a predictor for one input: faces with answers, as objects, JSON, a table or a figure.
+"""Predictions for one input: faces with answers, available as objects, JSON, a table or a figure.
 
 Example::
 
@@ -48,10 +48,10 @@ class Prediction:
     """The prediction for one input.
 
     Attributes:
-        input: path or URL of the input, or its position among the inputs.
-        faces: all faces, from left to right.
-        reason: why ``faces`` is empty; None if it is not.
-        source: the input itself, for :meth:`plot`.
+        input: path or URL of the input, or a name with its position among the inputs.
+        faces: all faces in the input, from left to right.
+        reason: reason why ``faces`` is empty; None if it is not.
+        source: input itself, used by :meth:`plot`.
     """
 
     input: str
@@ -61,17 +61,17 @@ class Prediction:
 
     @property
     def unreadable(self) -> bool:
-        """Whether the input could not be read as an image or video; False if it was read but shows no face."""
+        """Whether the input could not be read as an image or video; False if it could be read but shows no face."""
         return self.reason is not None and not self.reason.startswith(NO_FACE)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as ``predict --json`` prints it."""
+        """Return the prediction in the form that ``predict --json`` prints."""
         return {"input": self.input, "reason": self.reason, "faces": [face.to_dict() for face in self.faces]}
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a table with a row per face and task, and the columns :data:`COLUMNS`.
+        """Return a table with one row per face and task and the columns :data:`COLUMNS`.
 
-        A prediction without faces gives one row with the reason.
+        For a prediction without faces, the table has one row with the reason.
         """
         import pandas as pd
 
@@ -92,7 +92,7 @@ class Prediction:
         return pd.DataFrame(rows or [{"input": self.input, "reason": self.reason}], columns=list(COLUMNS))
 
     def plot(self) -> "Figure":
-        """Return a matplotlib figure of the image with boxes and labels.
+        """Draw the image with boxes and labels as a matplotlib figure.
 
         Raises:
             InputError: the input can no longer be read.
@@ -108,17 +108,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class VideoPrediction(Prediction):
-    """The prediction for one video. ``faces`` has one face per track: its largest box and the answers of the track.
+    """The prediction for one video. ``faces`` has one entry per track, with its largest box and its answers.
 
     Attributes:
-        tasks: answers for the video, per task: the stored rule applied to the largest face of each frame.
-        rule: how the scores of frames are combined: ``mean``, ``median`` or ``max``.
-        tracks: one track per face, in the order of ``faces``.
-        scores: calibrated probabilities [frames, outputs] per task, for each track.
-        names: names of the score columns per task.
-        scored_frames: number of frames that were scored, out of ``frames``.
+        tasks: answer for the whole video, by task; the stored rule is applied to the largest face in each frame.
+        rule: rule that combines the scores of the frames: ``mean``, ``median`` or ``max``.
+        tracks: tracks of the faces, in the order of ``faces``.
+        scores: calibrated probabilities [frames, outputs] by task, for each track.
+        names: names of the score columns, by task.
+        scored_frames: number of scored frames, out of ``frames``.
         frames: number of frames in the video.
-        seconds: duration of the video.
+        seconds: duration of the video in seconds.
     """
 
     tasks: dict[str, Answer] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class VideoPrediction(Prediction):
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as for an image; the key ``video`` holds the answers and scores over time."""
+        """Return the same data as for an image, with the answers and scores over time under the key ``video``."""
         tracks = [
             {
                 "frames": track.frames,
@@ -158,7 +158,7 @@ class VideoPrediction(Prediction):
         return super().to_dict() | {"video": video}
 
     def scores_over_time(self) -> "pd.DataFrame":
-        """Return a table with a row per face and frame: face, frame, seconds, box, and ``score.<task>.<class>``."""
+        """Return a table with one row per face and frame: face, frame, seconds, box, and ``score.<task>.<class>``."""
         import pandas as pd
 
         parts = []
@@ -171,9 +171,9 @@ class VideoPrediction(Prediction):
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["face", "frame", "seconds"])
 
     def plot(self) -> "Figure":
-        """Return a matplotlib figure of the scores over time: a panel per task, a line per face and class.
+        """Plot the scores over time as a matplotlib figure with one panel per task and one line per face and class.
 
-        A line breaks where its face is not detected for more than a second.
+        A line is interrupted where its face is not detected for more than one second.
         """
         return _scores_figure(self)
 
@@ -205,7 +205,8 @@ def _scores_figure(prediction: VideoPrediction) -> "Figure":
             gaps = np.flatnonzero(np.diff(track.seconds) > 1.0) + 1
             for rank, column in enumerate(classes):
                 face = f"face {number + 1}: " if len(prediction.tracks) > 1 else ""
-                # With several classes, color shows the class and dashes the face; with one class, color shows the face.
+                # With several classes, colors denote classes and dashes denote faces; with one class, colors denote
+                # faces.
                 color, dash = (rank, number) if len(classes) > 1 else (number, 0)
                 axes.plot(
                     np.insert(times, gaps, np.nan),
@@ -222,13 +223,13 @@ def _scores_figure(prediction: VideoPrediction) -> "Figure":
             axes.axhline(threshold, color="0.3", linewidth=0.8, linestyle=(0, (2, 3)), label="threshold")
         legend = axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         for text in legend.get_texts():
-            # A class may be named $x$.
+            # A class name such as $x$ must not be parsed as a formula.
             text.set_parse_math(False)
     panels[-1].set_xlabel("seconds")
     return figure
 
 
 def _most_likely_classes(prediction: VideoPrediction, task: str) -> list[int]:
-    """Return the classes with the highest mean scores; a plot of forty attributes would be unreadable."""
+    """Return the indices of the classes with the highest mean scores; a plot of all classes could be unreadable."""
     mean = np.concatenate([scores[task] for scores in prediction.scores]).mean(axis=0)
     return sorted(np.argsort(-mean)[:_MAX_CLASSES].tolist())

@@ -1,4 +1,4 @@
-"""The predictor: a trained model that predicts the classes of faces in images.
+"""The predictor, which applies a trained model to the faces in images.
 
 Example::
 
@@ -38,26 +38,26 @@ from auxface.model.saved_model import SavedModel, fetch_model
 from auxface.model.scoring import score_images, suitable_batch
 
 _CHUNK = 64
-# An image whose sides differ by more than this factor is seldom a single face.
+# An image whose sides differ by more than this factor is rarely a crop of a single face.
 _MAX_ASPECT_RATIO = 1.5
 
 
 class Scorer(Protocol):
-    """The protocol of a model that scores images: the model of a model directory, or an ONNX file."""
+    """Protocol of models that score images, such as the model in a model directory or in an ONNX file."""
 
     config: ModelConfig
     batch_size: int
 
     def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
-        """Return logits per task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
+        """Return the logits of each task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
         ...
 
 
 class TorchScorer:
-    """The model of a model directory, on a device.
+    """The model from a model directory, on a device.
 
     Args:
-        saved: the model and its configuration.
+        saved: loaded model with its configuration.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
@@ -68,21 +68,21 @@ class TorchScorer:
         self.batch_size = suitable_batch(device, saved.config.recipe.encoder.image_size)
 
     def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
-        """Return logits per task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
+        """Return the logits of each task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
         return score_images(self.model, images, batch_size=batch_size or self.batch_size)
 
 
 class Predictor:
-    """A trained model that predicts for every face in images; :meth:`from_pretrained` loads one.
+    """A trained model that makes predictions for every face in an image; :meth:`from_pretrained` loads one.
 
     Args:
-        scorer: the model.
-        faces: ``auto``: detect and crop faces if the model was trained on cropped faces; ``crop``: always detect and
-            crop faces; ``whole``: use the central square of each image as one face.
-        detector: ``yunet`` or ``haar``, in place of the detector recorded with the model.
-        weights: file with YuNet's weights, in place of ``AUXFACE_YUNET`` or the downloaded file.
-        allow_urls: whether http and https URLs are fetched.
-        warn: called with a message about each difference from training; by default :func:`warnings.warn`.
+        scorer: model that scores face crops.
+        faces: ``auto`` detects and crops faces if the model was trained on cropped faces, ``crop`` always detects and
+            crops faces, and ``whole`` uses the central square of each image as one face.
+        detector: detector to use in place of the one recorded with the model: ``yunet`` or ``haar``.
+        weights: path of YuNet's weights, used in place of ``AUXFACE_YUNET`` or the downloaded file.
+        allow_urls: whether to fetch http and https URLs.
+        warn: callback that receives a message about each difference from training; by default :func:`warnings.warn`.
 
     Raises:
         InputError: the face detector cannot be loaded.
@@ -135,17 +135,17 @@ class Predictor:
         allow_urls: bool = False,
         warn: Callable[[str], None] = warnings.warn,
     ) -> "Predictor":
-        """Load a model directory, an exported ``.onnx`` file, or a model of the Hugging Face Hub.
+        """Load a predictor from a model directory, an exported ``.onnx`` file, or the Hugging Face Hub.
 
         Args:
-            model: path of a directory or file, or a hub name ``owner/name``.
+            model: path of a directory or file, or a Hub name ``owner/name``.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-            revision: branch, tag or commit of a hub name.
-            faces: see the class.
-            detector: see the class.
-            weights: see the class.
-            allow_urls: see the class.
-            warn: see the class.
+            revision: branch, tag or commit of a model on the Hub.
+            faces: see the arguments of the class.
+            detector: see the arguments of the class.
+            weights: see the arguments of the class.
+            allow_urls: see the arguments of the class.
+            warn: see the arguments of the class.
 
         Raises:
             InputError: the model does not exist, is invalid, or cannot be downloaded.
@@ -162,19 +162,19 @@ class Predictor:
         return cls(scorer, faces=faces, detector=detector, weights=weights, allow_urls=allow_urls, warn=warn)
 
     def with_scorer(self, scorer: Scorer) -> "Predictor":
-        """Return a predictor that crops faces in the same way and scores them with another scorer."""
+        """Return a predictor that crops faces in the same way but uses a different scorer."""
         made = type(self).__new__(type(self))
         made.__dict__ |= self.__dict__ | {"scorer": scorer, "config": scorer.config}
         return made
 
     def save_pretrained(self, folder: str | Path, *, report: Mapping[str, Any] | None = None) -> None:
-        """Write the model directory, with thresholds, calibration and provenance.
+        """Save the model directory, with thresholds, calibration and provenance.
 
-        In an existing folder, files of the same names are replaced, and all others are kept.
+        In an existing folder, files with the same names are replaced and all others are kept.
 
         Args:
-            folder: where to write.
-            report: contents of an audit's ``report.json``, for the model card.
+            folder: path of the folder to write.
+            report: content of an audit's ``report.json``, for the model card.
 
         Raises:
             InputError: the predictor was loaded from an exported file, which cannot be saved as a model directory.
@@ -189,13 +189,13 @@ class Predictor:
         """Upload the model directory to the Hugging Face Hub and return its URL.
 
         Args:
-            name: ``owner/name``.
-            report: contents of an audit's ``report.json``, for the model card.
-            private: whether a new repository is private.
+            name: name of the repository, ``owner/name``.
+            report: content of an audit's ``report.json``, for the model card.
+            private: whether to make a new repository private.
             token: access token; by default the one that ``hf auth login`` stored.
 
         Raises:
-            InputError: the predictor was loaded from an exported file, or the hub rejects the upload or cannot be
+            InputError: the predictor was loaded from an exported file, or the Hub rejects the upload or cannot be
                 reached.
         """
         from auxface.model.saved_model import push_model
@@ -205,9 +205,9 @@ class Predictor:
     def __call__(
         self, image: ImageInput | Iterable[ImageInput]
     ) -> Prediction | list[Prediction] | Iterator[Prediction]:
-        """Predict for one image, a sequence of images, or a stream of images.
+        """Predict on one image, a sequence of images, or a stream of images.
 
-        An image that cannot be read or shows no face gives a prediction without faces and with the reason.
+        If an image cannot be read or shows no face, its prediction has no faces and holds the reason.
 
         Args:
             image: a path, encoded bytes, a PIL image, an RGB array [H, W, 3] or tensor [3, H, W], a gray array or
@@ -215,7 +215,7 @@ class Predictor:
                 floating-point in [0, 1].
 
         Returns:
-            One prediction for one image, a list for a sequence, an iterator for any other iterable.
+            A single prediction for one image, a list for a sequence, and an iterator for any other iterable.
         """
         if isinstance(image, IMAGE_TYPES):
             return self.predict([image])[0]
@@ -237,7 +237,7 @@ class Predictor:
         with ThreadPoolExecutor(1) as ahead:
             waiting = None if chunk is None else ahead.submit(self._crop_chunk, chunk.images)
             while chunk is not None and waiting is not None:
-                # An error of the caller's iterable is raised after the predictions for the images before it.
+                # An error raised by the caller's iterable is re-raised after the predictions for the preceding images.
                 following = next(chunks, None) if chunk.error is None else None
                 found = waiting.result()
                 waiting = None if following is None else ahead.submit(self._crop_chunk, following.images)
@@ -247,7 +247,7 @@ class Predictor:
                 start, chunk = start + len(chunk.images), following
 
     def crop_faces(self, image: ImageInput) -> tuple[list[FaceCrop], str | None]:
-        """Return the face crops of an image; if there are none, an empty list and the reason."""
+        """Return the face crops of an image, and the reason if there are none."""
         if self.config.recipe.encoder.num_frames is not None:
             return [], "an image, but the model was trained on video clips; give it a video"
         try:
@@ -271,7 +271,7 @@ class Predictor:
         return crops, None
 
     def predict_crops(self, crops: Sequence[np.ndarray]) -> list[dict[str, Answer]]:
-        """Return the answers per task for each face crop, uint8 [S, S, 3] at the model's input size."""
+        """Return the answers by task for each face crop, uint8 [S, S, 3] at the model's input size."""
         if not crops:
             return []
         images = np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
@@ -282,7 +282,7 @@ class Predictor:
 
     def _crop_chunk(self, chunk: list[ImageInput]) -> list[tuple[list[FaceCrop], str | None]]:
         plain = all(isinstance(image, np.ndarray) for image in chunk) and isinstance(self.face_extractor, WholeImage)
-        # Threads pay off where files are decoded or faces are detected.
+        # Threads are worthwhile only if files are decoded or faces are detected.
         return list(map(self.crop_faces, chunk)) if plain else list(in_order(self.crop_faces, chunk))
 
     def _score_chunk(
@@ -302,14 +302,14 @@ class Predictor:
 
 
 def _is_animation(image: ImageInput) -> TypeGuard[str | Path | bytes]:
-    """Return whether an image is a file of a format that is often animated."""
+    """Return whether an input is a file in a format that is often animated."""
     if isinstance(image, bytes):
         return image[:4] == b"GIF8"
     return isinstance(image, (str, Path)) and str(image).lower().endswith((".gif", ".webp")) and Path(image).is_file()
 
 
 class _Chunk(NamedTuple):
-    """Images that are scored together, and the error that ended the caller's iterable after them."""
+    """Images that are scored together, and the error, if any, that the caller's iterable raised after them."""
 
     images: list[ImageInput]
     error: Exception | None

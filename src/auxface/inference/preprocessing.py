@@ -1,7 +1,7 @@
-"""Convert inputs to model input: read them as RGB and crop the faces as in training.
+"""Convert inputs to model input: read images as RGB, and crop faces as in training.
 
-:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns the
-function that turns an image into face crops of the model's input size.
+:func:`to_rgb` reads files, URLs, bytes, PIL images, arrays and tensors. :func:`make_face_extractor` returns a function
+that extracts face crops at the model's input size from an image.
 
 Example::
 
@@ -39,17 +39,17 @@ MAX_URL_SECONDS = 20.0
 
 
 def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
-    """Return an image as a uint8 RGB array [H, W, 3].
+    """Convert an image input to a uint8 RGB array [H, W, 3].
 
     Args:
         image: a path; encoded bytes; a PIL image; an RGB array [H, W, 3] or tensor [3, H, W]; a gray array or tensor
             [H, W]; or, with ``allow_urls``, an http or https URL. Arrays and tensors are uint8, or floating-point in
-            [0, 1]. OpenCV reads images as BGR: reverse the channels first.
-        allow_urls: whether a URL is fetched.
+            [0, 1]. OpenCV reads images as BGR, so reverse their channels first.
+        allow_urls: whether to fetch URLs.
 
     Raises:
-        UnreadableImage: the file, URL or bytes do not hold an image.
-        InputError: an array or tensor has a wrong shape, dtype or range, or ``image`` has an unsupported type.
+        UnreadableImage: the file, URL or bytes do not contain a readable image.
+        InputError: an array or tensor has an invalid shape, dtype or range, or ``image`` has an unsupported type.
     """
     if isinstance(image, str) and is_url(image):
         if not allow_urls:
@@ -62,7 +62,7 @@ def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
     if isinstance(image, Image.Image):
         try:
             return image_to_rgb(image)
-        # Pillow decodes the file of an opened image only now.
+        # Pillow decodes the file of an opened image only at this point.
         except OSError:
             raise UnreadableImage("truncated or corrupt image") from None
     if isinstance(image, torch.Tensor):
@@ -110,10 +110,10 @@ def is_url(text: str) -> bool:
 
 
 def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_SECONDS) -> bytes:
-    """Return the bytes at a URL, within limits of size and time.
+    """Fetch the bytes at a URL within limits on size and time.
 
     Raises:
-        UnreadableImage: the server does not answer in time, answers with an error, or sends more than ``max_bytes``.
+        UnreadableImage: the server does not respond in time, responds with an error, or sends more than ``max_bytes``.
     """
     end = time.monotonic() + seconds
     parts: list[bytes] = []
@@ -134,7 +134,7 @@ def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_
 
 
 def _web_opener() -> urllib.request.OpenerDirector:
-    """Return an opener for http and https only, so that no redirect leads to a file or another protocol."""
+    """Return an opener for http and https only, so that redirects cannot lead to files or other protocols."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -150,17 +150,17 @@ def _web_opener() -> urllib.request.OpenerDirector:
 
 
 def input_name(image: ImageInput, index: int) -> str:
-    """Return the name of an input in a prediction: its path or URL, or ``image`` and its index."""
+    """Return the name of an input in a prediction: its path or URL, or ``image`` with its index."""
     return printable(image) if isinstance(image, (str, Path)) else f"image {index}"
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """One face of an image, as model input.
+    """One face of an image in the form of model input.
 
     Attributes:
-        box: the face's box (x, y, width, height) in pixels of the image.
-        pixels: uint8 RGB [S, S, 3] at the model's input size.
+        box: box (x, y, width, height) of the face in pixels of the image.
+        pixels: RGB crop at the model's input size, uint8 [S, S, 3].
     """
 
     box: Box
@@ -168,7 +168,7 @@ class FaceCrop:
 
 
 FaceExtractor = Callable[[np.ndarray], list[FaceCrop]]
-"""Returns the face crops of an image, uint8 RGB [H, W, 3]."""
+"""Function that returns the face crops of an RGB image, uint8 [H, W, 3]."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,11 @@ class DetectedFaces:
     crop: float = 1.0
 
     def __call__(self, image: np.ndarray) -> list[FaceCrop]:
-        """Return the faces from left to right."""
+        """Return the face crops from left to right."""
         return [FaceCrop(face.box, self.fit(pixels)) for face, pixels in self.cropper.crop(image)]
 
     def fit(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the crop of one face at the model's input size."""
+        """Resize the crop of one face to the model's input size."""
         return fit_square(pixels, self.size, self.crop)
 
 
@@ -213,18 +213,18 @@ def make_face_extractor(
     weights: Path | None = None,
     warn: Callable[[str], None],
 ) -> FaceExtractor:
-    """Return the function that crops faces from images for a model.
+    """Return a function that crops faces from images for a model.
 
     Args:
-        crop: how the model's training faces were cropped (``crop`` in its config); None if the images were used as
-            they were.
-        size: side of the model's input in pixels.
-        evaluation_crop: the recipe's ``encoder.evaluation_crop``.
-        faces: ``auto``: as in training; ``crop``: detect and crop faces, even if training used whole images;
-            ``whole``: use the central square as one face.
-        detector: replaces the recorded detector.
-        weights: file with YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
-        warn: called with a message about each difference from training.
+        crop: settings with which the training faces were cropped (``crop`` in the model's config); None if training
+            used whole images.
+        size: side length of the model's input in pixels.
+        evaluation_crop: value of ``encoder.evaluation_crop`` in the recipe.
+        faces: ``auto`` extracts faces as in training, ``crop`` detects and crops faces even if training used whole
+            images, and ``whole`` uses the central square of the image as one face.
+        detector: detector to use in place of the recorded one.
+        weights: path of YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
+        warn: callback that receives a message about each difference from training.
 
     Raises:
         InputError: a setting is invalid, or the detector cannot be loaded.
@@ -255,7 +255,7 @@ def make_face_extractor(
 
 
 def recorded_settings(crop: dict[str, Any] | None) -> FaceSettings | None:
-    """Return the face settings in a model's config, or None if no faces were cropped.
+    """Return the face settings from a model's config, or None if faces were not cropped.
 
     Raises:
         InputError: the settings are invalid.

@@ -1,6 +1,6 @@
-"""Reconstructions of hidden patches by a joint model, and the reconstruction error of every patch.
+"""Reconstructions of hidden patches by a joint model, and the reconstruction errors of all patches.
 
-Every patch is hidden by some of at least eight masks, so that its reconstruction depends only on the other patches.
+Each patch is hidden by one or more of at least eight masks, so its reconstruction depends only on other patches.
 
 Example::
 
@@ -33,14 +33,14 @@ _TITLE_WIDTH = 18
 
 @dataclass(frozen=True)
 class ReconstructionError:
-    """One target of B faces: its reconstruction from the visible patches, and the error of each patch.
+    """One reconstruction target of B faces, its reconstruction from the visible patches, and the error of each patch.
 
     Attributes:
-        target: the reconstruction target.
-        target_image: float [B, 3, S, S] in [0, 1], the target as an image.
-        reconstruction: float [B, 3, S, S] in [0, 1]; each patch as reconstructed while hidden, averaged over the masks
-            that hide it.
-        error: float [B, rows, columns], averaged in the same way, in ``unit``.
+        target: reconstruction target of the model.
+        target_image: target as an image in [0, 1], float [B, 3, S, S].
+        reconstruction: reconstruction as an image in [0, 1], float [B, 3, S, S], where each patch was reconstructed
+            while hidden and averaged over the masks that hide it.
+        error: error of each patch in ``unit``, averaged in the same way, float [B, rows, columns].
         unit: unit of the error.
     """
 
@@ -53,11 +53,11 @@ class ReconstructionError:
 
 @torch.no_grad()
 def reconstruction_errors(model: JointModel, images: Tensor, *, seed: int = 0) -> list[ReconstructionError]:
-    """Hide every patch at least once, under several masks, and measure the error of its reconstruction.
+    """Measure the reconstruction error of each patch while it is hidden, over several masks that cover all patches.
 
     Args:
-        model: in evaluation mode.
-        images: uint8 [B, 3, S, S].
+        model: joint model in evaluation mode.
+        images: face crops, uint8 [B, 3, S, S].
         seed: seed of the masks.
 
     Returns:
@@ -98,17 +98,18 @@ def reconstruction_errors(model: JointModel, images: Tensor, *, seed: int = 0) -
 
 
 def covering_masks(patches: int, mask_ratio: float, seed: int) -> list[Mask]:
-    """Return at least eight masks that together hide every patch, each hiding the recipe's fraction of the patches.
+    """Return at least eight masks that together hide every patch, each with the recipe's fraction of hidden patches.
 
-    A window moves evenly over a random order of the patches, so that every patch is hidden about equally often.
+    A window moves in equal steps over a random permutation of the patches, so that all patches are hidden about equally
+    often.
 
     Args:
         patches: number of patches.
         mask_ratio: fraction of patches that each mask hides.
-        seed: seed of the order.
+        seed: seed of the permutation.
 
     Returns:
-        Masks of one row each.
+        The masks, with one row each.
     """
     hidden = hidden_count(patches, mask_ratio)
     count = max(_MIN_MASKS, math.ceil(patches / hidden))
@@ -121,7 +122,7 @@ def covering_masks(patches: int, mask_ratio: float, seed: int) -> list[Mask]:
 
 
 def _patch_errors(target: Target, expected: Tensor, predicted: Tensor, model: JointModel) -> Tensor:
-    """Return the error of each patch, [B, N]: bits for codes and histograms, else the root mean square."""
+    """Return the error of each patch, [B, N], in bits for codes and histograms, otherwise as the root mean square."""
     if target.encoding == "bits":
         predicted = predicted.clamp(1e-6, 1 - 1e-6)
         return -(expected * predicted.log2() + (1 - expected) * (1 - predicted).log2()).mean(dim=-1)
@@ -147,18 +148,19 @@ def _unit(target: Target, normalized: bool) -> str:
 
 @torch.inference_mode()
 def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence[int]) -> bytes | None:
-    """Return a PNG with a row per image: the visible patches and, for each target, the target and its reconstruction.
+    """Return a PNG image; each row has an image's visible patches and, for each target, the target and reconstruction.
 
-    The reconstruction is the raw decoder output for every patch, hidden or visible; no part of the target is copied in.
+    The reconstruction is the raw decoder output for all patches, hidden or visible; no part of the target is copied
+    into it.
 
     Args:
         model: a joint model.
-        images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S], of which a frame near the
-            middle is shown.
-        seeds: one per image; they determine which patches are hidden.
+        images: images at the model's input size, uint8 [N, 3, S, S], or video clips, uint8 [N, T, 3, S, S], of which a
+            frame near the middle is shown.
+        seeds: seed of each image, which determines the hidden patches.
 
     Returns:
-        The PNG; None for a model without reconstruction.
+        The PNG image; None for a model without reconstruction.
     """
     if "reconstruction" not in model.auxiliaries:
         return None
@@ -185,10 +187,10 @@ def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence
 
 
 def patches_to_image(model: JointModel, target: Target, patches: Tensor) -> Tensor:
-    """Return target patches [B, N, values] as images, float [B, 3, H, W] in [0, 1].
+    """Convert target patches [B, N, values] to images in [0, 1], float [B, 3, H, W].
 
-    RGB is denormalized. Bits become the expected code divided by the largest code; a histogram becomes the expected
-    code of its patch. For a descriptor with several maps, the first is shown.
+    RGB is denormalized. Bits are converted to the expected code divided by the largest code, and a histogram is
+    converted to the expected code of its patch. For a descriptor with several maps, the first map is used.
     """
     encoder = model.encoder
     grid = (encoder.grid[-2], encoder.grid[-1])
@@ -215,7 +217,7 @@ def _enlarge(maps: Tensor, factor: int) -> Tensor:
 
 
 def _one_frame(result: Reconstructed, encoder: VideoEncoder, part: int) -> Reconstructed:
-    """Return the first frame of one temporal slice of a clip, in the form that an image has."""
+    """Return the first frame of one temporal slice of a clip, in the form of a reconstructed image."""
     expected, predicted = (
         values.unflatten(1, (encoder.grid[0], -1))[:, part].unflatten(-1, (encoder.tubelet, -1))[..., 0, :]
         for values in (result.target, result.prediction)

@@ -1,4 +1,4 @@
-"""Saliency maps: attention rollout, for encoders with attention over patches, and SmoothGrad, for any encoder.
+"""Saliency maps: attention rollout for encoders with attention over patches, and SmoothGrad for any encoder.
 
 Attention rollout (Abnar and Zuidema, 2020) does not depend on the task. SmoothGrad (Smilkov et al., 2017) shows which
 patches change one logit.
@@ -24,18 +24,19 @@ _NOISE = 0.08
 
 @torch.no_grad()
 def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
-    """Return how much each patch contributes to the pooled features through the attention of all blocks.
+    """Return the contribution of each patch to the pooled features through the attention of all blocks.
 
-    The attention of each block is averaged over its heads, and then averaged with the identity, which accounts for the
-    skip connection; the matrices of all blocks are multiplied. The result is the row of the class token; without a
-    class token, the mean over all patches.
+    The attention of each block is averaged over its heads and then averaged with the identity matrix, which accounts
+    for the skip connection. The matrices of all blocks are then multiplied. The result is the row of the class token
+    or, without a class token, the mean over all patches.
 
     Args:
-        model: in evaluation mode.
-        images: float [B, 3, S, S] in [0, 1].
+        model: joint model in evaluation mode.
+        images: images in [0, 1], float [B, 3, S, S].
 
     Returns:
-        float32 [B, rows, columns], summing to 1; None for an encoder without attention over all its patches.
+        The contributions, float32 [B, rows, columns], summing to 1 for each image; None for an encoder without
+        attention over all its patches.
     """
     rows, columns = model.encoder.grid
     patches = rows * columns
@@ -59,19 +60,19 @@ def attention_rollout(model: JointModel, images: Tensor) -> Tensor | None:
 
 
 def input_gradients(model: JointModel, images: Tensor, task: str, output: int, *, seed: int = 0) -> Tensor:
-    """Return how strongly each patch changes one logit: absolute gradients, averaged over noisy copies (SmoothGrad).
+    """Return the influence of each patch on one logit, as absolute gradients averaged over noisy copies (SmoothGrad).
 
-    For a task with several logits, the gradients are those of the log-probability.
+    For a task with several logits, the log-probability is differentiated instead of the logit.
 
     Args:
-        model: in evaluation mode; the gradients of its parameters are not changed.
-        images: float [B, 3, S, S] in [0, 1].
+        model: joint model in evaluation mode; the gradients of its parameters are not modified.
+        images: images in [0, 1], float [B, 3, S, S].
         task: name of the task.
         output: index of the logit.
         seed: seed of the noise.
 
     Returns:
-        float32 [B, rows, columns], summing to 1.
+        The influence of each patch, float32 [B, rows, columns], summing to 1 for each image.
     """
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(images[:, 0])
@@ -88,20 +89,20 @@ def input_gradients(model: JointModel, images: Tensor, task: str, output: int, *
 
 @contextmanager
 def _recorded_attention(encoder: nn.Module) -> Iterator[list[Tensor]]:
-    """Record every attention matrix [B, heads, T, T] that timm's attention layers compute inside the block."""
+    """Record every attention matrix [B, heads, T, T] that timm's attention layers compute within the ``with`` block."""
     layers = [
         m for m in encoder.modules() if hasattr(m, "attn_drop") and isinstance(getattr(m, "fused_attn", None), bool)
     ]
     fused = [layer.fused_attn for layer in layers]
     records: list[Tensor] = []
     handles = [
-        # The dropout layer receives the attention after softmax.
+        # The dropout layer receives the attention matrix after the softmax.
         layer.attn_drop.register_forward_hook(lambda _, inputs, output: records.append(output.detach()))  # pyright: ignore
         for layer in layers
     ]
     try:
         for layer in layers:
-            # The fused kernel never forms the matrix.
+            # The fused kernel does not materialize the attention matrix.
             layer.fused_attn = False  # pyright: ignore[reportArgumentType]
         yield records
     finally:

@@ -1,4 +1,4 @@
-"""Properties of the samples that ``evaluate`` scores, a probe on their files, and scores of all images in one format.
+"""Properties of evaluated samples, a probe that uses only file properties, and scores of images in a common format.
 
 Example::
 
@@ -28,18 +28,18 @@ from auxface.errors import InputError
 from auxface.inference.score_split import EvaluatedModel, predictions_table
 from auxface.progress import progress_bar
 
-# Headers of so many training files are read for the probe.
+# For the probe, the headers of at most this many training files are read.
 _PROBE_ROWS = 4000
 _BEST_QUALITY = 75
 _AT_ONCE = 512
 
 
 def manifest_files(manifest: Manifest, name: str) -> pd.DataFrame | None:
-    """Return the file properties of each row of a manifest; None if its rows are no image files.
+    """Return the file properties of each row of a manifest; None if its rows are not image files.
 
     Args:
-        manifest: the rows.
-        name: their name in the progress bar.
+        manifest: rows whose files are read.
+        name: name of the rows in the progress bar.
     """
     if is_sharded(manifest) or is_video(str(manifest.table["path"].iloc[0])):
         return None
@@ -50,12 +50,12 @@ def manifest_files(manifest: Manifest, name: str) -> pd.DataFrame | None:
 def with_properties(
     table: evaluation.Predictions, samples: LoadedSamples, files: pd.DataFrame | None
 ) -> evaluation.Predictions:
-    """Return predictions with the properties of their images and files, in which weak segments are searched.
+    """Add the properties of images and files to predictions, as columns to search for weak segments.
 
     Args:
-        table: a row per sample.
-        samples: the samples.
-        files: the properties of their files, if they are known.
+        table: predictions with one row per sample.
+        samples: samples with their images.
+        files: file properties of the samples; None if unknown.
     """
     found = image_properties(samples.images)
     if files is not None:
@@ -75,15 +75,15 @@ def probe_manifest(
     resamples: int,
     seed: int,
 ) -> None:
-    """Add to each task how well the properties of its files alone predict it; fitted on rows of the training split.
+    """Add to each task a probe that uses only file properties, fitted to rows of the training split.
 
     Args:
-        audit: the results, to which the probes are added.
-        tables: model name to its predictions.
-        manifest: the whole manifest.
-        files: model name to the file properties of its predictions.
-        resamples: bootstrap resamples.
-        seed: seed of the resamples.
+        audit: results of the audit, to which the probes are added.
+        tables: predictions of each model, by name.
+        manifest: whole manifest, with all splits.
+        files: file properties of the samples of each model, by name.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
     """
     rows = manifest.table[manifest.table["split"] == "train"]
     if rows.empty or any(found is None for found in files.values()):
@@ -104,10 +104,10 @@ def probe_manifest(
 
 
 def two_class_tasks(model: EvaluatedModel) -> list[str]:
-    """Return the names of the tasks of a model that have two classes.
+    """Return the names of a model's tasks that have two classes.
 
     Raises:
-        InputError: it has none, or it takes video clips.
+        InputError: the model has no such task, or it is a video model.
     """
     found = [task.name for task in model.config.tasks if task.kind in ("binary", "class") and len(task.classes) == 2]
     if model.config.recipe.encoder.num_frames is not None:
@@ -124,20 +124,20 @@ def two_class_tasks(model: EvaluatedModel) -> list[str]:
 def score_in_one_format(
     model: EvaluatedModel, samples: LoadedSamples, files: pd.DataFrame | None, task: str
 ) -> tuple[evaluation.Predictions, str]:
-    """Return a model's predictions for images that are all encoded in one format, and the format as text.
+    """Return a model's predictions for images in a common format, and a description of the format.
 
-    Each image is resized to one shorter side and encoded as JPEG of one quality. The side is the smaller of the two
-    classes' medians; the quality is the smaller of their medians, and at most 75. So the class with more detail loses
-    it, but what the other class has lost before is not restored.
+    All images are resized so that their shorter sides are equal, and encoded as JPEG of equal quality. The side length
+    is the smaller of the two class medians; the quality is the smaller of the two class medians, but at most 75. The
+    class with more detail therefore loses it, but detail that the other class had already lost is not restored.
 
     Args:
-        model: a model of images.
-        samples: its samples.
-        files: the properties of their files.
-        task: the task whose classes determine side and quality.
+        model: image model to evaluate.
+        samples: samples to score.
+        files: file properties of the samples.
+        task: name of the task whose classes determine the side length and quality.
 
     Raises:
-        InputError: the samples are no image files.
+        InputError: the samples are not image files.
     """
     if files is None:
         raise InputError("--same-format encodes image files, but the manifest has videos or shards; remove it")
@@ -159,7 +159,7 @@ def score_in_one_format(
 
 
 def _in_format(path: Path, *, side: int, quality: int, size: int, crop: float) -> np.ndarray:
-    """Return an image after one resizing and one JPEG encoding, uint8 [3, size, size]."""
+    """Resize an image, encode it once as JPEG, and return the decoded pixels, uint8 [3, size, size]."""
     pixels = read_image(path)
     factor = side / min(pixels.shape[:2])
     shape = (max(1, round(factor * pixels.shape[1])), max(1, round(factor * pixels.shape[0])))

@@ -1,4 +1,4 @@
-"""Score a split of a manifest with models and ONNX files, on unchanged and on perturbed images.
+"""Score a split of a manifest with models and ONNX files, on clean and on perturbed images.
 
 Example::
 
@@ -49,13 +49,13 @@ class EvaluatedModel:
     """One model under evaluation.
 
     Attributes:
-        name: its name in the report.
-        config: tasks, thresholds, crop and provenance.
-        score: takes uint8 images [N, 3, S, S], ``transform`` and ``advance`` as
-            :func:`~auxface.model.scoring.score_images` does; returns logits per task.
-        model: the model with gradients; None for an exported file.
-        folder: the model directory; None for an exported file.
-        facts: provenance for the report.
+        name: name in the report.
+        config: configuration, with tasks, thresholds, crop and provenance.
+        score: function that takes images, uint8 [N, 3, S, S], ``transform`` and ``advance``, as
+            :func:`~auxface.model.scoring.score_images` does, and returns the logits of each task.
+        model: joint model, which provides gradients; None for an exported file.
+        folder: path of the model directory; None for an exported file.
+        facts: provenance to show in the report.
     """
 
     name: str
@@ -66,7 +66,7 @@ class EvaluatedModel:
     facts: Mapping[str, Any]
 
     def training_note(self, manifest: Manifest, split: str) -> str:
-        """Return a sentence that states whether the model was trained, or selected, on a split of a manifest."""
+        """Return a sentence that states whether the model was trained or selected on a split of a manifest."""
         if self.config.provenance.get("manifest_hash") != manifest.hash:
             return f"Whether {self.name} was trained on these samples is unknown: this is not its training manifest."
         if split == "train":
@@ -86,13 +86,13 @@ def load_models(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -
     """Load every model.
 
     Args:
-        models: model directories or ``.onnx`` files by name.
-        onnx: further ``.onnx`` files, named after their file names. A file that auxface did not export takes crop,
-            size and classes from the first model directory.
+        models: paths of model directories or ``.onnx`` files, by model name.
+        onnx: paths of additional ``.onnx`` files, which are named after their file names. For a file that auxface did
+            not export, the crop, size and classes come from the first model directory.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: there is no model, a model cannot be loaded, or two have the same name.
+        InputError: there is no model, a model cannot be loaded, or two models have the same name.
     """
     files = {name: path for name, path in models.items() if path.suffix.lower() == ".onnx"}
     folders = {name: path for name, path in models.items() if name not in files}
@@ -110,8 +110,8 @@ def load_models(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -
 def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
     """Check that a model was not selected on this split and that its tasks match the manifest's labels.
 
-    The classes of a label may be in any order. For a single-label task, model and manifest must share at least two
-    classes (see :func:`unknown_classes`). For a multi-label task, the manifest may have further attributes.
+    The classes of a label may be in any order. For a single-label task, the model and the manifest must share at least
+    two classes; see :func:`unknown_classes`. For a multi-label task, the manifest may have additional attributes.
 
     Raises:
         InputError: the model was selected on this split, or its tasks do not match.
@@ -137,9 +137,9 @@ def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
 
 
 def unknown_classes(config: ModelConfig, manifest: Manifest) -> dict[str, int]:
-    """Return the number of rows of each class that the model was not trained on, by ``TASK CLASS``.
+    """Return the number of rows of each class on which the model was not trained, by ``TASK CLASS``.
 
-    The model cannot predict these classes, so the rows are treated as unlabeled.
+    The model cannot predict these classes, so these rows are treated as unlabeled.
     """
     found: dict[str, int] = {}
     for task in config.tasks:
@@ -192,20 +192,20 @@ def score_split(
     severities: Sequence[int] = SEVERITIES,
     seed: int = 0,
 ) -> tuple[evaluation.Predictions, Conditions]:
-    """Return a model's predictions for the samples of a split, unchanged and under perturbations.
+    """Return a model's predictions for the samples of a split, both clean and perturbed.
 
     Args:
-        model: the model.
-        samples: the samples, with their images at the model's input size.
-        data: the manifest's path.
-        split: the name of the split.
-        perturbed: names of perturbations, see :func:`~auxface.inference.perturbations.perturbation_names`.
-        severities: severities of the perturbations that have them.
+        model: model to evaluate.
+        samples: samples of the split, with images at the model's input size.
+        data: path of the manifest.
+        split: name of the split.
+        perturbed: names of perturbations; see :func:`~auxface.inference.perturbations.perturbation_names`.
+        severities: severities for perturbations that have them.
         seed: seed of the perturbations.
     """
     config, count = model.config, len(samples.images)
     labels = None if model.model is None else label_tensors(samples.manifest, model.model.tasks)
-    # All frames of a clip share a seed.
+    # All frames of a clip share one seed.
     seeds = sample_seeds(seed, 0, torch.arange(count)).repeat_interleave(config.recipe.encoder.num_frames or 1)
     steps = list(perturbations(perturbed, seeds, severities=tuple(severities), model=model.model, labels=labels))
     facts = _provenance(model, samples.manifest, data) | {"seed_of_damage": seed}
@@ -236,14 +236,14 @@ def detection_failures(
     """Return the fraction of samples of a split in which ``auxface prepare`` found no face, by group.
 
     Args:
-        data: the manifest's path; ``NAME.rejected.csv`` beside it lists the samples without a face.
-        manifest: the rows of the split.
-        split: the name of the split.
-        resamples: bootstrap resamples.
-        seed: seed of the resamples.
+        data: path of the manifest; ``NAME.rejected.csv`` next to it lists the samples without a face.
+        manifest: rows of the split.
+        split: name of the split.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
 
     Returns:
-        None if no faces were searched, or the list lacks the keys of the samples.
+        The fractions; None if ``auxface prepare`` did not detect faces, or if the list lacks the keys of the samples.
     """
     path = data.with_name(f"{data.stem}.rejected.csv")
     if manifest.crop is None or not path.is_file():
@@ -257,20 +257,20 @@ def detection_failures(
         return None
     missed = rejected.loc[(rejected["status"] == "no_face") & (rejected["split"] == split), columns]
     known = manifest.table[columns]
-    # An empty field of the list is an unknown level.
+    # An empty field in the list means an unknown level.
     missed = missed.assign(**{name: missed[name].replace("", None) for name in manifest.groups})
     return evaluation.failure_to_detect(known, missed, manifest.groups, resamples=resamples, seed=seed)
 
 
 def missed_by_prepare(manifest: Path, split: str) -> dict[str, int]:
-    """Return how many samples of a split ``auxface prepare`` could not use, by reason: ``no_face``, ``unreadable``.
+    """Count the samples of a split that ``auxface prepare`` could not use, by reason: ``no_face`` or ``unreadable``.
 
     The counts come from ``NAME.rejected.csv`` next to the manifest. Duplicates and files without a label or split are
     not counted.
 
     Args:
-        manifest: the manifest's path.
-        split: the name of the split.
+        manifest: path of the manifest.
+        split: name of the split.
     """
     path = manifest.with_name(f"{manifest.stem}.rejected.csv")
     if not path.is_file():
@@ -295,15 +295,15 @@ def predictions_table(
 ) -> evaluation.Predictions:
     """Return the table of a model's calibrated scores for the rows of a manifest.
 
-    A task whose label the manifest lacks has no column of true labels. A row whose class the model was not trained on
-    has a missing true label.
+    A task whose label the manifest lacks has no column of true labels. A row of a class on which the model was not
+    trained has a missing true label.
 
     Args:
-        config: the model's configuration.
-        manifest: the manifest, with its rows in the order of the logits.
-        logits: logits [N, outputs] per task.
+        config: configuration of the model.
+        manifest: manifest with rows in the order of the logits.
+        logits: logits [N, outputs], by task.
         excluded: number of samples without a score, by reason.
-        provenance: where the scores come from.
+        provenance: origin of the scores.
     """
     columns: dict[str, object] = {name: manifest.table[name] for name in (*KEY, "split")}
     columns |= {f"group.{name}": manifest.table[name] for name in manifest.groups}

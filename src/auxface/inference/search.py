@@ -1,4 +1,4 @@
-"""Find the faces in a table of embeddings that are nearest to a face, and show them on a page.
+"""Find the nearest faces in a table of embeddings, and write a page that shows them.
 
 Example::
 
@@ -40,8 +40,8 @@ class Hit:
         face: number of the face in the image.
         similarity: cosine of the two embeddings, in [-1, 1].
         distance: 1 - similarity.
-        same_person: whether the similarity reaches the model's threshold; None if the model stores none.
-        same_file: whether the image is the file that was searched for, or has equal bytes.
+        same_person: whether the similarity is at or above the model's threshold; None if the model stores none.
+        same_file: whether the image is the query file itself, or a file with equal bytes.
         row: row of the face in the table.
     """
 
@@ -56,18 +56,18 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits:
-    """The faces of the table that are nearest to one face of the image.
+    """The faces in the table that are nearest to one face of the query image.
 
     Attributes:
-        box: the face's box (x, y, width, height) in the image.
-        faces: nearest faces, the nearest first.
+        box: box (x, y, width, height) of the face in the query image.
+        faces: nearest faces, in order of decreasing similarity.
     """
 
     box: tuple[float, float, float, float]
     faces: tuple[Hit, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the hits as plain JSON."""
+        """Return the hits as JSON-compatible data."""
         return {"box": list(self.box), "hits": [asdict(hit) for hit in self.faces]}
 
 
@@ -84,23 +84,23 @@ def search(
     device: str = "auto",
     overwrite: bool = False,
 ) -> list[Hits]:
-    """Return the k nearest faces in a table of embeddings for each face of an image, and write a page that shows them.
+    """Find the k nearest faces in a table of embeddings for each face of an image, and write a page that shows them.
 
     Args:
-        embeddings: table of :func:`auxface.inference.embed.embed`.
-        image: image with one face or several.
-        k: number of faces per query; fewer if the table has fewer.
-        out: the page to write, ``.html``; None: no page.
-        model: the model that made the table; None: the directory that the table names.
+        embeddings: path of a table written by :func:`auxface.inference.embed.embed`.
+        image: path of an image with one or more faces.
+        k: maximum number of faces to return per query.
+        out: path of the page to write, ``.html``; by default no page is written.
+        model: model that computed the table; by default the model directory named in the table.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace an existing page.
+        overwrite: whether to replace an existing page.
 
     Raises:
         InputError: the table or image cannot be read, the image shows no face, the model is missing or its weights
-            differ from those that made the table, or the page exists.
+            differ from those that computed the table, or the page already exists.
 
     Example:
         >>> from pathlib import Path
@@ -152,13 +152,13 @@ def search(
 
 
 def nearest_neighbors(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the k most similar gallery embeddings of each query, and the similarities, both [Q, k].
+    """Return the rows of the k most similar gallery embeddings for each query, and their similarities, both [Q, k].
 
-    The search is exact; it uses faiss if that is installed, otherwise scikit-learn.
+    The search is exact. It uses faiss if it is installed, otherwise scikit-learn.
 
     Args:
-        queries: float [Q, E], of unit length.
-        gallery: float [N, E], of unit length.
+        queries: query embeddings of unit norm, float [Q, E].
+        gallery: gallery embeddings of unit norm, float [N, E].
         k: number of neighbors; at most N are returned.
     """
     k = min(k, len(gallery))
@@ -186,7 +186,7 @@ def _hit(
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
-    """Return whether two paths lead to one file, or to files with equal bytes."""
+    """Return whether two paths refer to the same file, or to files with equal bytes."""
     try:
         return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
     except OSError:
@@ -194,7 +194,7 @@ def _is_same_file(first: Path, second: Path) -> bool:
 
 
 def _shown(gallery: Embeddings, hit: Hit) -> tuple[str | None, str, float, float, str]:
-    """Return image, path from its folder on, similarity, distance and remark of a hit."""
+    """Return a hit's image, path starting at the parent folder, similarity, distance and remark."""
     remark = "" if hit.same_person is None else "above the threshold" if hit.same_person else "below the threshold"
     path = Path(hit.path)
     name = f"{path.parent.name}/{path.name}"
@@ -208,7 +208,7 @@ def _shown(gallery: Embeddings, hit: Hit) -> tuple[str | None, str, float, float
 
 
 def _thumbnail(gallery: Embeddings, row: int) -> str | None:
-    """Return the face of a row as a ``data:`` URL; None if its image is gone."""
+    """Return the face of a row as a ``data:`` URL; None if its image no longer exists."""
     entry = gallery.table.iloc[row]
     try:
         pixels = read_image(Path(entry["path"]))

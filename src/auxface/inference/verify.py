@@ -1,4 +1,4 @@
-"""Verification: evaluate a model on pairs of images, by the protocol of LFW if the pairs have folds.
+"""Verification: evaluate a model on pairs of images, with the LFW protocol if the pairs have folds.
 
 Example::
 
@@ -49,29 +49,29 @@ def verify(
     device: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate verification on pairs of images of the same or of different people; write a report and CSV files.
+    """Evaluate verification on pairs of images of the same or different people, and write a report and CSV files.
 
-    Two baselines are evaluated on the same pairs: the cosine of raw pixels (gray, 32 by 32, centered)
-    and of HOG features. For retrieval, people are the values of the manifest's identity label, or else its sources.
+    Two baselines are evaluated on the same pairs: cosine similarity of raw pixels (gray, 32 by 32, centered) and of HOG
+    features. For retrieval, the identities are the values of the manifest's identity label, or else its sources.
 
     Args:
-        model: model directory.
-        data: manifest of the images.
-        pairs: LFW's ``pairs.txt``; or a table (``.csv``, ``.parquet``) with columns path1, path2, same (0 or 1) and
-            optionally fold; or the name of an identity label of the manifest, for all pairs of the split.
-        out: folder to write.
-        split: split of the images.
-        resamples: bootstrap resamples behind each interval.
+        model: path of the model directory.
+        data: path of the manifest of the images.
+        pairs: path of LFW's ``pairs.txt``; path of a table (``.csv``, ``.parquet``) with columns path1, path2, same (0
+            or 1) and optionally fold; or name of an identity label of the manifest, to use all pairs of the split.
+        out: path of the folder to write.
+        split: split that contains the images.
+        resamples: number of bootstrap resamples for each interval.
         seed: seed of the bootstrap.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace the files that auxface wrote in ``out``.
+        overwrite: whether to replace files in ``out`` that auxface wrote.
 
     Returns:
         The content of ``report.json``.
 
     Raises:
-        InputError: a file is invalid, a pair names an image that the split does not have, the model was trained or
-            selected on these images, all pairs are of one kind, or the output exists.
+        InputError: a file is invalid, a pair names an image that is not in the split, the model was trained or selected
+            on these images, all pairs are of one kind, or the output already exists.
 
     Example:
         >>> from pathlib import Path
@@ -152,7 +152,7 @@ def _refuse_seen(embedder: Embedder, manifest: Manifest, model: Path, split: str
 
 
 def _readable(table: pd.DataFrame, rows: Manifest, samples: LoadedSamples) -> tuple[pd.DataFrame, int]:
-    """Return the pairs as rows of the readable images, and the number of pairs without both images."""
+    """Return the pairs as row numbers of the readable images, and the number of pairs with an unreadable image."""
     place = {str(path): number for number, path in enumerate(samples.manifest.paths())}
     paths = [str(path) for path in rows.paths()]
     first = [place.get(paths[row], -1) for row in table["first"]]
@@ -168,7 +168,7 @@ def _people(manifest: Manifest) -> list[str]:
 
 
 def _features(embedder: Embedder, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the unit vectors of the model and of the baselines."""
+    """Return the unit-norm vectors of the model and of each baseline, by name."""
     with progress_bar("embed", len(images), "images") as advance:
         found = {"model": embedder.embed_images(images, advance)}
     gray = torch.from_numpy(np.array(images)).float().mean(1, keepdim=True)
@@ -183,7 +183,7 @@ def _features(embedder: Embedder, images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _unit(vectors: np.ndarray, *, center: bool) -> np.ndarray:
-    """Return vectors of unit length; raw features share a large mean, which the cosine would measure."""
+    """Normalize vectors to unit norm; raw features are centered first, because a shared mean dominates the cosine."""
     vectors = vectors - vectors.mean(axis=0) if center else vectors
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
