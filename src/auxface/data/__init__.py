@@ -1,1 +1,1 @@
-"""From files to tensors: manifests, layouts, decoding, faces, views, synthetic faces, corruptions."""
+"""Data from files to tensors: manifests, layouts, decoding, faces, views, synthetic faces and corruptions."""

@@ -1,9 +1,9 @@
-"""Find leaks between splits: sources in more than one split, and near-duplicate images.
+"""Detection of leaks between splits: sources in more than one split, and near-duplicate images.
 
-Near-duplicates are copies of one image under any name, recompressed, resized, brightened or converted to gray. Each
-image is represented by the low DCT frequencies of its 16 x 16 gray thumbnail (after pHash: Zauner, 2010), less the
-median of the manifest: faces that were cropped in the same way resemble each other, and only the difference from this
-common image identifies a copy. Crops and mirror images are not found.
+Near-duplicates are copies of one image under any name, including recompressed, resized, brightened and gray copies.
+Each image is represented by the low DCT frequencies of its 16 x 16 gray thumbnail (after pHash: Zauner, 2010), minus
+their median over the manifest. Faces that were cropped in the same way resemble each other, and only the difference
+from this common image identifies a copy. Crops and mirror images are not detected.
 
 Example::
 
@@ -24,7 +24,7 @@ from auxface.data.manifest import sources_in_several_splits
 SIDE = 16
 """Side of a thumbnail in pixels."""
 MIN_CORRELATION = 0.985
-"""Minimum correlation of near-duplicates. Other images of face data sets stay below 0.98, recompressed copies above."""
+"""Minimum correlation of near-duplicates. Unrelated face images stay below 0.98, and recompressed copies above it."""
 _FREQUENCIES = 128
 _BANDS = 8
 _MAX_COMPARED = 1024
@@ -40,9 +40,10 @@ class Leaks:
     """Sources and near-duplicate images that are in more than one split.
 
     Attributes:
-        sources: columns dataset, source, splits (separated by spaces), rows; one row per source in more than one split.
-        images: columns first, second (row indices), correlation; one row per pair of near-duplicates in
-            different splits.
+        sources: table with the columns dataset, source, splits (separated by spaces) and rows (their number), and one
+            row per source in more than one split.
+        images: table with the columns first, second (row indices) and correlation, and one row per pair of
+            near-duplicates in different splits.
     """
 
     sources: pd.DataFrame
@@ -50,11 +51,11 @@ class Leaks:
 
 
 def find_leaks(table: pd.DataFrame, pairs: pd.DataFrame) -> Leaks:
-    """Return the leaks of a manifest's table.
+    """Return the leaks between the splits of a manifest's table.
 
     Args:
-        table: with the columns split, dataset and source.
-        pairs: the result of :func:`find_near_duplicates`, as row indices of ``table``.
+        table: table with the columns split, dataset and source.
+        pairs: result of :func:`find_near_duplicates`, as row indices of ``table``.
     """
     split = table["split"].to_numpy()
     crossing = split[pairs["first"].to_numpy()] != split[pairs["second"].to_numpy()]
@@ -62,7 +63,7 @@ def find_leaks(table: pd.DataFrame, pairs: pd.DataFrame) -> Leaks:
 
 
 def of_different_sources(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs whose images have different sources, since frames of one video always resemble each other."""
+    """Return the pairs of images with different sources, since frames of one video always resemble each other."""
     name = table["dataset"].astype(str).str.cat(table["source"].astype(str), sep="\0").to_numpy()
     different = name[pairs["first"].to_numpy()] != name[pairs["second"].to_numpy()]
     return pairs[different].reset_index(drop=True)
@@ -79,20 +80,20 @@ def encode_thumbnail(pixels: np.ndarray) -> str:
 
 
 def decode_thumbnail(text: str) -> np.ndarray:
-    """Decode the text of :func:`encode_thumbnail` to a thumbnail, uint8 [16, 16]."""
+    """Decode a thumbnail, uint8 [16, 16], from the text of :func:`encode_thumbnail`."""
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(SIDE, SIDE)
 
 
 def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
     """Return the pairs of near-duplicate images.
 
-    If several images have equal thumbnails, each is paired with the first of them only.
+    If several images have equal thumbnails, each is paired only with the first of them.
 
     Args:
-        thumbnails: uint8 [N, 16, 16].
+        thumbnails: thumbnails of the images, uint8 [N, 16, 16].
 
     Returns:
-        columns first, second (indices of images, first < second) and correlation (up to 1), in descending
+        Table with the columns first, second (image indices, first < second) and correlation (up to 1), in descending
         order of correlation.
     """
     flat = thumbnails.reshape(len(thumbnails), SIDE * SIDE)
@@ -118,8 +119,8 @@ def _correlated(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = np.packbits(residual > 0, axis=1)
     residual /= np.maximum(np.linalg.norm(residual, axis=1, keepdims=True), 1e-6)
     found = np.empty((0, 2), np.int64)
-    # Locality-sensitive hashing: copies differ in few of 128 sign bits, so at least one of eight bands of 16 bits is
-    # nearly always equal.
+    # Locality-sensitive hashing: copies differ in few of the 128 sign bits, so at least one of the eight bands of
+    # 16 bits is nearly always equal.
     for band in np.arange(_FREQUENCIES // 8).reshape(-1, _BANDS).T:
         found = np.concatenate([found, _correlated_in_buckets(codes, codes[:, band], residual)])
     found = np.unique(found, axis=0)
@@ -141,8 +142,8 @@ def _correlated_in_buckets(codes: np.ndarray, band: np.ndarray, residual: np.nda
     found = []
     words = np.ascontiguousarray(codes).view(np.uint64)
     at = np.arange(len(order))
-    # Each row is compared with the rows after it in its bucket; in a large bucket, with the next ones in the order of
-    # all bits.
+    # Each row is compared with the rows after it in its bucket. In a large bucket it is compared only with the next
+    # rows in the order of all bits.
     for step in range(1, min(_MAX_COMPARED, int((ends - at).max()))):
         left = np.flatnonzero(at + step < ends)
         for part in np.array_split(left, len(left) // 65536 + 1):

@@ -1,7 +1,7 @@
-"""The manifest: a table with one row per image or clip, and a header that declares label and group columns.
+"""The manifest, a table with one row per image or clip and a header that declares label and group columns.
 
 The file is Parquet with a JSON header under the schema's metadata key ``auxface``, or CSV with the same header in
-``NAME.json`` beside it. docs/formats.md describes the format.
+``NAME.json`` next to it. docs/formats.md describes the format.
 
 Example::
 
@@ -41,12 +41,12 @@ MAX_ROWS = 50_000_000
 
 @dataclass(frozen=True)
 class Label:
-    """The description of a label: its kind and its classes.
+    """The kind and classes of a label.
 
     Attributes:
-        kind: ``class`` (a class name per row), ``binary`` (0 or 1), ``multilabel`` (one 0/1 column per class, named
-            after it), ``ordinal`` (a number) or ``identity`` (a name or number). Empty cells are unknown.
-        classes: class names in order; for ``binary`` (negative, positive); empty for ordinal and identity.
+        kind: ``class`` (one class name per row), ``binary`` (0 or 1), ``multilabel`` (one 0/1 column per class, named
+            after the class), ``ordinal`` (a number) or ``identity`` (a name or number). Empty cells are unknown.
+        classes: class names in order; (negative, positive) for ``binary``; empty for ``ordinal`` and ``identity``.
     """
 
     kind: LabelKind
@@ -59,15 +59,15 @@ class Label:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A table of images or clips with its header.
+    """A table of images or clips and its header.
 
     Attributes:
-        table: columns :data:`COLUMNS`, then the label and group columns. ``video`` and ``method`` may be "". Where
-            there is no video, ``frame`` numbers the images of a source.
-        labels: label name to its description.
-        groups: columns that state the demographic group of a row; used for evaluation only.
-        crop: how faces were cropped, or None if the images were used as they are.
-        root: the folder that relative paths start from.
+        table: table with the columns :data:`COLUMNS`, followed by the label and group columns. ``video`` and ``method``
+            may be "". Without a video, ``frame`` numbers the images of a source.
+        labels: description of each label, by name.
+        groups: columns with the demographic groups of a row, used only for evaluation.
+        crop: settings with which faces were cropped, or None if the images were used unchanged.
+        root: folder to which relative paths refer.
     """
 
     table: pd.DataFrame
@@ -80,7 +80,7 @@ class Manifest:
         """Return a manifest with the rows of one split.
 
         Raises:
-            InputError: no row is in that split.
+            InputError: the split has no rows.
         """
         rows = self.table[self.table["split"] == split]
         if rows.empty:
@@ -89,19 +89,19 @@ class Manifest:
         return replace(self, table=rows.reset_index(drop=True))
 
     def paths(self) -> list[Path]:
-        """Return the path of each row's file; relative paths are joined to ``root``."""
+        """Return the path of each row's file, with relative paths joined to ``root``."""
         return [self.root / path for path in self.table["path"]]
 
     @property
     def hash(self) -> str:
-        """Return the SHA-256 of header and rows; it does not depend on the file format or the folder's location."""
+        """Return the SHA-256 of the header and rows, which is independent of file format and folder location."""
         digest = hashlib.sha256(json.dumps(header(self), sort_keys=True).encode())
         digest.update(self.table.astype(str).to_csv(index=False).encode())
         return digest.hexdigest()
 
 
 def header(manifest: Manifest) -> dict[str, Any]:
-    """Return the header as plain JSON: version, labels, groups, crop."""
+    """Return the header as plain JSON with the keys version, labels, groups and crop."""
     labels: dict[str, Any] = {}
     for name, label in manifest.labels.items():
         labels[name] = {"kind": label.kind} | ({"classes": list(label.classes)} if label.classes else {})
@@ -109,7 +109,7 @@ def header(manifest: Manifest) -> dict[str, Any]:
 
 
 def check_manifest_output(path: Path, overwrite: bool) -> None:
-    """Check that a manifest may be written to ``path``, and the JSON header of a CSV beside it.
+    """Check that a manifest, and the JSON header of a CSV manifest, may be written to ``path``.
 
     Raises:
         InputError: the suffix is neither ``.parquet`` nor ``.csv``; the output exists and ``overwrite`` is false; or
@@ -133,9 +133,9 @@ def check_manifest_output(path: Path, overwrite: bool) -> None:
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write a manifest as Parquet, or as CSV with a JSON header beside it, depending on the suffix of ``path``.
+    """Write a manifest as Parquet, or as CSV with a JSON header next to it, depending on the suffix of ``path``.
 
-    The manifest is checked first. Relative paths in the table must start from the folder of ``path``.
+    The manifest is validated first. Relative paths in the table must be relative to the folder of ``path``.
 
     Raises:
         InputError: the suffix is neither ``.parquet`` nor ``.csv``, or the manifest is not valid.
@@ -156,18 +156,18 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def relative_path(path: str, manifest: Path) -> str:
-    """Make an absolute path below a manifest's folder relative to it; other paths are returned unchanged."""
+    """Return a path relative to a manifest's folder if it is absolute and below it, and unchanged otherwise."""
     folder = os.path.abspath(manifest.parent)
     inside = os.path.commonpath([folder, path]) == folder
     return Path(os.path.relpath(path, folder)).as_posix() if inside else path
 
 
 def read_manifest(path: Path, *, allow_leaks: bool = False) -> Manifest:
-    """Read and check a manifest.
+    """Read and validate a manifest.
 
     Args:
-        path: the ``.parquet`` or ``.csv`` file, or a folder of shards, which contains its manifest.
-        allow_leaks: accept sources in more than one split, for inspection.
+        path: ``.parquet`` or ``.csv`` file, or a folder of shards, which contains its manifest.
+        allow_leaks: whether to accept sources in more than one split, for inspection.
 
     Raises:
         InputError: the file is missing, is not a manifest, or breaks a rule of the format.
@@ -197,14 +197,14 @@ def read_manifest(path: Path, *, allow_leaks: bool = False) -> Manifest:
 
 
 def check_manifest(manifest: Manifest, name: str) -> None:
-    """Check every rule of the format: columns, splits, class names, unique keys, and one split per source.
+    """Check all rules of the format: columns, splits, class names, unique keys, and one split per source.
 
     Args:
-        manifest: the manifest.
-        name: the file, for messages.
+        manifest: manifest to check.
+        name: name of the file, for messages.
 
     Raises:
-        InputError: a rule is broken; the message states the first.
+        InputError: a rule is violated; the message names the first violation.
     """
     _check_rows(manifest, name)
     _check_sources(manifest.table, name)
@@ -293,7 +293,7 @@ def _check_sources(table: pd.DataFrame, name: str) -> None:
 
 
 def sources_in_several_splits(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the sources of a table that are in more than one split: columns dataset, source, splits, rows."""
+    """Return the sources in more than one split as a table with the columns dataset, source, splits and rows."""
     parts = table[["dataset", "source", "split"]].drop_duplicates()
     parts = parts[parts.duplicated(["dataset", "source"], keep=False)]
     columns = ["dataset", "source", "splits", "rows"]

@@ -1,4 +1,4 @@
-"""Recognize images and videos by their first bytes, regardless of the file name.
+"""Recognition of images and videos by their first bytes, regardless of the file name.
 
 Example::
 
@@ -12,7 +12,7 @@ from typing import Literal
 Kind = Literal["image", "video"]
 
 HEAD_BYTES = 400
-"""Number of bytes that :func:`media_kind` needs."""
+"""Number of bytes required by :func:`media_kind`."""
 
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*")
 _VIDEOS = (
@@ -41,7 +41,7 @@ VIDEO_SUFFIXES: tuple[str, ...] = (
 
 
 def media_kind(head: bytes) -> Kind | None:
-    """Return the kind of a file from its first bytes; None if it is neither an image nor a video."""
+    """Return the kind of a file given its first bytes, or None if it is neither an image nor a video."""
     if head[:4] == b"RIFF":
         return {b"WEBP": "image", b"AVI ": "video"}.get(head[8:12])  # pyright: ignore[reportReturnType]
     if head[4:8] == b"ftyp":
@@ -56,12 +56,12 @@ def media_kind(head: bytes) -> Kind | None:
 
 
 def is_heic(head: bytes) -> bool:
-    """Return whether the first bytes of a file are those of an HEIC image."""
+    """Return whether the first bytes of a file identify a HEIC image."""
     return head[4:8] == b"ftyp" and bool(_brands(head) & _HEIC_BRANDS)
 
 
 def file_kind(path: str | os.PathLike[str]) -> Kind | None:
-    """Return the kind of a file from its first bytes; None for other files and files that cannot be opened."""
+    """Return the kind of a file from its first bytes, or None for other files and files that cannot be opened."""
     try:
         # Opening a pipe or a device could block.
         if not os.path.isfile(path):
@@ -73,13 +73,13 @@ def file_kind(path: str | os.PathLike[str]) -> Kind | None:
 
 
 def is_video(path: str | PurePath) -> bool:
-    """Return whether a file is a video: by its content, or by its suffix if the content is not recognized."""
+    """Return whether a file is a video by its content, or by its suffix if the content is not recognized."""
     kind = file_kind(path)
     return kind == "video" if kind is not None else str(path).lower().endswith(VIDEO_SUFFIXES)
 
 
 def printable(path: str | PurePath) -> str:
-    r"""Return the text of a path in which bytes that are not UTF-8 are escaped, such as ``bad\xff.png``."""
+    r"""Return a path as text, with bytes that are not UTF-8 escaped, such as ``bad\xff.png``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -90,7 +90,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    # Packets of 188 bytes, in cameras' .MTS files with four bytes before each.
+    # Packets have 188 bytes, preceded by four bytes each in the .MTS files of cameras.
     return any(
         len(head) > start + step and head[start] == head[start + step] == 0x47 for start, step in ((0, 188), (4, 192))
     )

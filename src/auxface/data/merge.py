@@ -1,6 +1,6 @@
-"""Join manifests: the result has the rows, labels and groups of all of them.
+"""Merging of manifests into one with the rows, labels and groups of all of them.
 
-A label that a manifest lacks is unknown in its rows. The column ``dataset`` distinguishes the rows, so the
+If a manifest lacks a label, the label is unknown in its rows. The column ``dataset`` distinguishes the rows, so
 manifests of two data sets never share a sample, a source or a person.
 
 Example::
@@ -36,11 +36,11 @@ class MergedManifest:
     """The result of :func:`merge_manifests`.
 
     Attributes:
-        manifest: the merged manifest, as it was written.
+        manifest: merged manifest, as written.
         rows: number of rows from each input.
-        known_labels: per label, the number of rows in which it is known (multilabel: at least one attribute).
-        excluded_groups: per input, its group columns whose values are not in the merged manifest, because another
-            input has a label of that name.
+        known_labels: number of rows in which each label is known (for multilabel, at least one attribute), by label.
+        excluded_groups: group columns of each input whose values are not in the merged manifest because another input
+            has a label of that name.
     """
 
     manifest: Manifest
@@ -50,21 +50,21 @@ class MergedManifest:
 
 
 def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> MergedManifest:
-    """Join manifests whose labels may differ, and write the merged manifest.
+    """Merge manifests whose labels may differ, and write the merged manifest.
 
-    Labels with the same name must have the same kind and classes. The values of an identity label that several
-    manifests have become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. If a group
-    column of one manifest is a label in another, the label is unknown in the rows of the first: a group value never
+    Labels with the same name must have the same kind and classes. If several manifests have the same identity label,
+    its values become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. If a group column of
+    one manifest is a label in another, the label is unknown in the rows of the first, because a group value never
     becomes a label.
 
     Args:
         manifests: two or more manifests, ``.parquet`` or ``.csv``.
-        out: the manifest to write, ``.parquet`` or ``.csv``. Paths below its folder become relative, others absolute.
-        overwrite: replace ``out`` if it exists.
+        out: manifest to write, ``.parquet`` or ``.csv``. Paths below its folder become relative, others absolute.
+        overwrite: whether to replace ``out`` if it exists.
 
     Raises:
-        InputError: fewer than two manifests, a label whose kinds or classes differ, face crops that differ, a sample or
-            file in two of the manifests, a source in two splits, or images in shards.
+        InputError: there are fewer than two manifests, the kinds or classes of a label differ, the face crops differ, a
+            sample or file is in two manifests, a source is in two splits, or images are in shards.
 
     Example:
         >>> import auxface
@@ -101,13 +101,13 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
 
 
 def join_manifests(parts: Mapping[str, Manifest]) -> Manifest:
-    """Return one manifest with the rows of all given ones, in order, and with absolute paths.
+    """Return one manifest with the rows of all given manifests, in order and with absolute paths.
 
     Args:
-        parts: the manifests by the names of their files, which messages use.
+        parts: manifests by file name; messages use these names.
 
     Raises:
-        InputError: see :func:`merge_manifests`.
+        InputError: the manifests cannot be merged; see :func:`merge_manifests`.
     """
     labels = _join_labels(parts)
     groups = tuple(dict.fromkeys(group for part in parts.values() for group in part.groups))
@@ -161,7 +161,7 @@ def _join_labels(parts: Mapping[str, Manifest]) -> dict[str, Label]:
 
 
 def _owners(parts: Mapping[str, Manifest]) -> dict[str, str]:
-    """Return the label of each label column.
+    """Return the label to which each label column belongs.
 
     Raises:
         InputError: a column belongs to two labels.
@@ -179,22 +179,22 @@ def _owners(parts: Mapping[str, Manifest]) -> dict[str, str]:
 
 
 def _rows(part: Manifest, owners: Mapping[str, str], shared_identities: set[str]) -> pd.DataFrame:
-    """Return a manifest's rows with absolute paths and only its own labels and groups."""
+    """Return the rows of a manifest with absolute paths and only its own labels and groups."""
     kept = (*COLUMNS, *_label_columns(part), *(group for group in part.groups if _keeps(part, group, owners)))
     table = part.table[list(dict.fromkeys(kept))].copy()
     table["path"] = [os.path.abspath(path) for path in part.paths()]
     for name in shared_identities & part.labels.keys():
         values = table[name].map(lambda value: str(value), na_action="ignore")
         table[name] = (table["dataset"] + "/" + values).where(values.notna(), None)
-    # Integers with missing values would become floats, and their text in a CSV with them.
+    # Integers with missing values would become floats, which would also change their text in a CSV file.
     integers = [column for column in table.columns if pd.api.types.is_integer_dtype(table[column])]
     table = table.astype(dict.fromkeys(set(integers) - {"frame"}, "Int64"))
-    # A column without any value has no type of its own, and would decide that of the others.
+    # A column without values has no type of its own, but would determine the type of the merged column.
     return table.dropna(axis=1, how="all").assign(**{column: table[column] for column in COLUMNS})
 
 
 def _keeps(part: Manifest, group: str, owners: Mapping[str, str]) -> bool:
-    """Return whether a group column of a manifest keeps its values: it is a label of the same manifest, or of none."""
+    """Return whether a group column keeps its values, which it does unless it is a label of another manifest only."""
     return group not in owners or group in _label_columns(part)
 
 
@@ -207,7 +207,7 @@ def _crop(part: Manifest) -> str:
 
 
 def _check_rows(table: pd.DataFrame, rows: Mapping[str, pd.Index]) -> None:
-    """Check that the manifests share no sample and no file, and that every source is in one split."""
+    """Check that the manifests share no samples or files, and that every source is in one split."""
     files = np.repeat(np.arange(len(rows)), list(map(len, rows.values())))
     within = np.concatenate(list(rows.values()))
 
@@ -236,6 +236,6 @@ def _check_rows(table: pd.DataFrame, rows: Mapping[str, pd.Index]) -> None:
 
 
 def _first_row(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Return for each row the first row with the same values in these columns, int64 [N]."""
+    """Return the index of the first row with the same values in these columns for each row, int64 [N]."""
     number = table.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
     return np.unique(number, return_index=True)[1][number]

@@ -1,4 +1,4 @@
-"""Counter-based random numbers: equal on every device, for every batch size and in every order.
+"""Counter-based random numbers, which are equal on every device, for every batch size and in every order.
 
 A number is a hash of (seed, stream, position), computed with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)
 in wrapping int64 arithmetic. There is no generator state, so none has to be saved to resume a run.
@@ -25,9 +25,9 @@ def uniforms(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
     """Return uniform numbers in [0, 1), float32 [B, count], multiples of 2**-24.
 
     Args:
-        seeds: int64 [B], one per sample. A row of the result depends on its own seed only.
-        count: numbers per sample. A larger count does not change the first numbers.
-        stream: separates the uses of one seed (crop, flip, mask, ...); different streams are independent.
+        seeds: one seed per sample, int64 [B]. A row of the result depends only on its own seed.
+        count: number of values per sample. A larger count does not change the first values.
+        stream: identifies one use of the seed (crop, flip, mask, ...); different streams are independent.
     """
     return _shifted(_hash(seeds, count, stream), 40).to(torch.float32) * 2.0**-24
 
@@ -38,7 +38,7 @@ def sample_seeds(seed: int, epoch: int, indices: Tensor) -> Tensor:
     Args:
         seed: seed of the run.
         epoch: number of the epoch.
-        indices: int64 [B], indices of the samples in the data set; a sample that is used again has another index.
+        indices: indices of the samples in the data set, int64 [B]; a repeated sample must have a different index.
     """
     run = _mix(torch.full((1,), _signed(seed), dtype=torch.int64, device=indices.device))
     return _mix(_mix(indices.to(torch.int64) + run) + _signed(_GOLDEN * (epoch + 1)))
@@ -67,7 +67,7 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    # torch shifts int64 arithmetically; the hash needs zeros from the left.
+    # torch shifts int64 arithmetically, but the hash needs zeros to be shifted in from the left.
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Load images or clips from a manifest, depending on a recipe's encoder; no other module makes this choice.
+"""Loading of images or clips from a manifest, depending on a recipe's encoder; only this module makes this choice.
 
 Example::
 
@@ -37,9 +37,9 @@ class LoadedSamples:
     """The rows of a manifest that could be read, with their images or clips.
 
     Attributes:
-        manifest: the readable rows; for videos one row per clip.
-        images: uint8 [N, 3, S, S], or clips [N, T, 3, S, S]; RGB.
-        rejected: columns path and reason; one row per image, video or clip that could not be read.
+        manifest: manifest of the readable rows; for videos, one row per clip.
+        images: RGB images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S].
+        rejected: table with the columns path and reason, and one row per image, video or clip that could not be read.
     """
 
     manifest: Manifest
@@ -48,15 +48,15 @@ class LoadedSamples:
 
 
 def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
-    """Load the images, or the clips if the recipe has a video encoder, of every row of a manifest, for evaluation.
+    """Load the images (or clips, for a video encoder) of all rows of a manifest, for evaluation.
 
     Args:
-        manifest: the rows to load.
+        manifest: manifest whose rows are loaded.
         name: name of the data in progress bars and messages, such as the split.
-        recipe: its encoder determines image size, crop (``evaluation_crop``), number of frames and sampling.
+        recipe: recipe whose encoder determines image size, crop (``evaluation_crop``), number of frames and sampling.
 
     Raises:
-        InputError: see :func:`load_image_samples` and :func:`load_clip_samples`.
+        InputError: nothing can be read; see :func:`load_image_samples` and :func:`load_clip_samples`.
     """
     if recipe.encoder.num_frames is None:
         return load_image_samples(manifest, name, recipe.encoder.image_size, crop=recipe.encoder.evaluation_crop)
@@ -64,14 +64,14 @@ def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples
 
 
 def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
-    """Load the training rows as :func:`load_samples` does, with images large enough to crop views from.
+    """Load training rows as in :func:`load_samples`, but with images large enough for cropped views.
 
-    A training view is a crop. If it were cut from an image already reduced to the input size of the encoder, it would
-    be enlarged again and have less fine detail than an image at evaluation. Images are therefore decoded at
-    :func:`auxface.data.images.cache.training_side`; clips and shards at the input size of the encoder.
+    A training view is a crop. A crop from an image already reduced to the input size of the encoder would be enlarged
+    again and have less fine detail than an image at evaluation. Images are therefore decoded at
+    :func:`auxface.data.images.cache.training_side`; clips and shards are decoded at the input size of the encoder.
 
     Raises:
-        InputError: see :func:`load_image_samples` and :func:`load_clip_samples`.
+        InputError: nothing can be read; see :func:`load_image_samples` and :func:`load_clip_samples`.
     """
     size = recipe.encoder.image_size
     if recipe.encoder.num_frames is not None or is_sharded(manifest) or recipe.train.augment in UNCROPPED:
@@ -80,7 +80,7 @@ def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> Load
 
 
 def without_crop(recipe: Recipe) -> Recipe:
-    """Return the recipe with ``encoder.evaluation_crop`` 1."""
+    """Return the recipe with ``encoder.evaluation_crop`` set to 1."""
     return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"evaluation_crop": 1.0})})
 
 
@@ -88,12 +88,12 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
     """Read the first few images or clips of a manifest for a dry run, without a cache.
 
     Args:
-        manifest: the rows.
+        manifest: manifest whose first rows are read.
         name: name of the data in messages.
-        recipe: its encoder determines image size, number of frames and sampling.
+        recipe: recipe whose encoder determines image size, number of frames and sampling.
 
     Returns:
-        all rows, in which the images that were read are repeated in place of the others; and the number of images read.
+        All rows, with the images read repeated in place of the others, and the number of images read.
 
     Raises:
         InputError: none of the first files can be read.
@@ -118,7 +118,7 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
         kind = "images" if sampling is None else "videos"
         raise InputError(f"none of the first {_MAX_FIRST} {kind} of split '{name}' can be read ({reason})")
     if sampling is not None and not recorded_clip(manifest.crop):
-        # The largest possible number of clips of every video.
+        # Every video is counted with the maximum number of clips.
         repeated = manifest.table.index.repeat(sampling.per_video)
         manifest = replace(manifest, table=manifest.table.loc[repeated].reset_index(drop=True))
     rows = np.arange(len(manifest.table)) % len(images)
@@ -126,7 +126,7 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
 
 
 def clip_sampling(recipe: Recipe) -> ClipSampling:
-    """Return the settings by which a recipe with a video encoder samples frames.
+    """Return the settings with which a recipe with a video encoder samples frames.
 
     Raises:
         ValueError: the recipe has an image encoder.
@@ -140,7 +140,7 @@ def clip_sampling(recipe: Recipe) -> ClipSampling:
 
 
 def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float = 1.0) -> LoadedSamples:
-    """Decode every image of a manifest, or open the cache; images in shards are decoded only when they are indexed.
+    """Decode all images of a manifest or open their cache; images in shards are decoded only when indexed.
 
     Args:
         manifest: the rows to load.
@@ -154,7 +154,7 @@ def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float 
     if is_sharded(manifest):
         with progress_steps(f"index {name}", "shards") as progress:
             found = index_shards(manifest, size, progress, crop=crop)
-        # ShardImages is indexed and sliced as an array, and nothing else is done with it.
+        # ShardImages is only indexed and sliced, like an array.
         return LoadedSamples(manifest, cast(np.ndarray, found), manifest.table[["path"]].iloc[:0].assign(reason=""))
     with progress_steps(f"read {name}", "images") as progress:
         loaded = load_images(manifest, size=size, crop=crop, progress=progress)
@@ -176,17 +176,17 @@ def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float 
 
 
 def load_clip_samples(manifest: Manifest, name: str, sampling: ClipSampling) -> LoadedSamples:
-    """Decode the clips of every video of a manifest, or open the cache.
+    """Decode the clips of all videos of a manifest or open their cache.
 
-    The result has one row per clip, with the number of its first frame; a video without a name is named by its path.
+    The result has one row per clip, with the number of its first frame. A video without a name is named after its path.
 
     Args:
         manifest: the rows to load.
         name: name of the data in progress bars and messages.
-        sampling: which frames.
+        sampling: settings that determine the frames of a clip.
 
     Raises:
-        InputError: none of the clips can be read; further errors of :func:`auxface.data.video.clips.load_clips`.
+        InputError: none of the clips can be read, or :func:`auxface.data.video.clips.load_clips` raises an error.
     """
     with progress_steps(f"read {name}", "videos") as progress:
         loaded = load_clips(manifest, sampling, progress=progress)
@@ -203,17 +203,17 @@ def _clip_rows(manifest: Manifest, loaded: LoadedClips) -> pd.DataFrame:
     rows["video"] = rows["video"].where(rows["video"] != "", rows["path"])
     rows["frame"] = rows["frame"] + loaded.first
     if rows.duplicated(list(KEY)).any():
-        # The manifest has several rows of one video that differ in their frame only.
+        # The manifest has several rows of one video that differ only in their frame.
         rows["frame"] = rows.groupby(list(KEY[:-1]), sort=False).cumcount()
     return rows
 
 
 def write_rejected(parts: dict[str, LoadedSamples], path: Path) -> int:
-    """Write a CSV file with split, path and reason of each unreadable image, if there are any; return their number.
+    """Write a CSV file with split, path and reason of each unreadable image, if any, and return their number.
 
     Args:
-        parts: split name to its samples.
-        path: the CSV file.
+        parts: samples of each split, by split name.
+        path: CSV file to write.
     """
     tables = [part.rejected.assign(split=name) for name, part in parts.items() if len(part.rejected)]
     if not tables:

@@ -1,11 +1,11 @@
-"""Inspect a manifest: counts, leaks, near-duplicates and unreadable images, as text, JSON or one HTML page.
+"""Inspection of a manifest: counts, leaks, near-duplicates and unreadable images, as text, JSON or one HTML page.
 
 Example::
 
     facts = show_data(Path("faces.parquet"), Path("faces.html")).to_dict()
     facts["leaks"]["pairs"]  # near-duplicate images in different splits
 
-The page is one HTML file that needs no network access; it supports small screens and dark mode.
+The page is a single HTML file that needs no network access and supports small screens and dark mode.
 """
 
 import base64
@@ -44,14 +44,14 @@ _MAX_FILES = 100
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each value of a label or group occurs in each split.
+    """The counts of each value of a label or group in each split.
 
     Attributes:
         name: name of the label or group.
-        kind: the label's kind, or ``group``.
-        table: int; index: the values in order (the attributes of a multi-label task, whose positives are counted);
-            columns: the splits that the manifest has.
-        unknown: split to its number of rows without a value.
+        kind: kind of the label, or ``group``.
+        table: integer counts, with one row per value in order (for a multi-label task, one row per attribute, with the
+            number of positives) and one column per split of the manifest.
+        unknown: number of rows without a value, by split.
     """
 
     name: str
@@ -62,17 +62,18 @@ class Counts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The facts about a manifest.
+    """The results of the inspection of a manifest.
 
     Attributes:
-        manifest: the manifest.
-        splits: split to its number of rows, in order.
-        sources: split to its number of different sources.
+        manifest: inspected manifest.
+        splits: number of rows in each split, in the order of the splits.
+        sources: number of distinct sources in each split.
         counts: counts of every label and group with countable values.
         videos: number of rows that are videos, which are not opened.
-        rejected: columns path and reason: images that cannot be read.
-        near_duplicates: near-duplicate images of different sources: columns first, second (row indices), correlation.
-        contradicting: how many of those pairs differ in a label.
+        rejected: table of the images that cannot be read, with the columns path and reason.
+        near_duplicates: table of near-duplicate images of different sources, with the columns first, second (row
+            indices) and correlation.
+        contradicting: number of those pairs that differ in a label.
         leaks: sources and near-duplicate images in more than one split.
     """
 
@@ -87,7 +88,7 @@ class Inspection:
     leaks: Leaks
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the facts as plain JSON; lists of pairs and files hold at most 200 entries, counts are complete."""
+        """Return the results as plain JSON, with complete counts and at most 200 entries per list of pairs or files."""
         table = self.manifest.table
         counted = {
             count.name: {
@@ -141,15 +142,15 @@ class Inspection:
 def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = False) -> Inspection:
     """Inspect a manifest and optionally write a page about it.
 
-    Every image is opened once. Sources in several splits are reported and not refused.
+    Every image is opened once. Sources in several splits are reported, not rejected.
 
     Args:
-        manifest: ``.parquet`` or ``.csv``.
-        out: the HTML page to write; None: no page.
-        overwrite: replace ``out`` if it exists.
+        manifest: manifest to inspect, ``.parquet`` or ``.csv``.
+        out: HTML page to write, or None for no page.
+        overwrite: whether to replace ``out`` if it exists.
 
     Raises:
-        InputError: not a manifest, a manifest of shards, or an output that exists.
+        InputError: the file is not a manifest or is a manifest of shards, or the output exists.
 
     Example:
         >>> from pathlib import Path
@@ -173,11 +174,11 @@ def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = Fals
 
 
 def inspect_manifest(manifest: Manifest, progress: Progress | None = None) -> Inspection:
-    """Open every image of a manifest once and return the facts about it.
+    """Open every image of a manifest once and return the results of the inspection.
 
     Args:
-        manifest: read with ``allow_leaks=True`` if its sources may be in several splits.
-        progress: called with (images done, images in total).
+        manifest: manifest to inspect; read it with ``allow_leaks=True`` if sources may be in several splits.
+        progress: function called with (images done, images in total).
     """
     table = manifest.table
     present = [split for split in SPLITS if (table["split"] == split).any()]
@@ -235,12 +236,12 @@ def _count_values(manifest: Manifest, name: str, kind: str, splits: list[str]) -
 
 
 def count_notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Sequence[str]) -> Iterator[str]:
-    """Yield notes on classes without rows, and on levels that differ by blanks or case only.
+    """Yield notes on classes without rows, and on levels that differ only in whitespace or case.
 
     Args:
         name: name of the label or group.
-        splits: split to value to number of rows.
-        declared: classes of the label; empty for a group.
+        splits: number of rows, by split and value.
+        declared: declared classes of the label; empty for a group.
     """
     for split in ("train", "val"):
         absent = [value for value in declared if not splits.get(split, {}).get(value)] if split in splits else []
@@ -253,12 +254,12 @@ def count_notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Se
 
 
 def _natural_order(value: object) -> list[str | int]:
-    """Return a sort key by which 3-9 comes before 10-19."""
+    """Return a sort key that places 3-9 before 10-19."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(value))]
 
 
 def _round_ranges(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
-    """Return the name of each number's range, and all names in order; there are at most sixteen ranges."""
+    """Return the range name of each number, and the names of all ranges (at most sixteen) in order."""
     known = values.dropna().astype(float)
     if known.empty:
         return values, ()
@@ -286,8 +287,8 @@ class Thumb:
     """A thumbnail on the page.
 
     Attributes:
-        source: a ``data:`` URL; empty if the file cannot be read.
-        alt: the file's path, as alternative text.
+        source: image as a ``data:`` URL; empty if the file cannot be read.
+        alt: alternative text, the path of the file.
     """
 
     source: str
@@ -295,10 +296,10 @@ class Thumb:
 
 
 def render_inspection(inspection: Inspection, name: str) -> str:
-    """Return the HTML page.
+    """Return an inspection as an HTML page.
 
     Args:
-        inspection: the facts.
+        inspection: results of the inspection.
         name: name of the manifest, for the title.
     """
     from jinja2 import Environment, PackageLoader
@@ -318,7 +319,7 @@ def render_inspection(inspection: Inspection, name: str) -> str:
 
 
 def _sheet(manifest: Manifest) -> list[tuple[str, list[Thumb]]]:
-    """Return rows of thumbnails: one per class of the first label that has classes, else one per split."""
+    """Return rows of thumbnails, one per class of the first label with classes, or one per split if there is none."""
     table = manifest.table
     named = next((name for name, label in manifest.labels.items() if label.kind in ("class", "binary")), None)
     if named is None:

@@ -1,4 +1,4 @@
-"""Split data without published splits by a hash of the source, so that every source is in one split.
+"""Splitting of data without published splits by a hash of the source, so that every source is in one split.
 
 Example::
 
@@ -19,14 +19,14 @@ SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-"""Usual names of splits, in lower case, to the manifest's names."""
+"""Split names in the manifest, by common names in lower case."""
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
-    """Read ``train,val,test`` fractions such as ``0.7,0.15,0.15``.
+    """Parse ``train,val,test`` fractions such as ``0.7,0.15,0.15``.
 
     Raises:
-        InputError: not three non-negative numbers that add up to 1.
+        InputError: the text is not three nonnegative numbers that add up to 1.
     """
     try:
         values = tuple(float(part) for part in str(text).split(","))
@@ -38,13 +38,13 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 
 
 def split_by_source(sources: Iterable[object], fractions: tuple[float, float, float]) -> pd.Series:
-    """Return a split for each row; all rows of a source are in one split.
+    """Return a split for each row such that all rows of a source are in one split.
 
-    The split depends on a hash of the source's name only, so a source keeps it when others are added. In small data
-    sets, a split that would be empty gets the source whose hash is nearest to its interval.
+    The split depends only on a hash of the source's name, so a source keeps its split when others are added. In small
+    data sets, a split that would be empty gets the source whose hash is nearest to its interval.
 
     Args:
-        sources: the source of each row.
+        sources: source of each row.
         fractions: fractions of train, val and test.
     """
     rows = pd.Series(list(sources), dtype=object).astype(str)
@@ -68,15 +68,15 @@ def _hash_fraction(source: str) -> float:
 
 
 def split_validation(splits: pd.Series, sources: pd.Series, fraction: float) -> pd.Series:
-    """Move whole sources from train to val, for data whose owners publish training and test sets only.
+    """Move entire sources from train to val, for data sets that are published with only training and test sets.
 
     Args:
-        splits: train or test for each row.
-        sources: the source of each row.
-        fraction: fraction of the training sources that becomes val, 0 <= fraction < 1.
+        splits: split of each row, train or test.
+        sources: source of each row.
+        fraction: fraction of the training sources to move, 0 <= fraction < 1.
 
     Raises:
-        InputError: a fraction outside its range.
+        InputError: the fraction is out of range.
     """
     if not 0 <= fraction < 1:
         raise InputError(f"val_fraction {fraction} must be at least 0 and less than 1")

@@ -1,4 +1,4 @@
-"""Draw the texture maps of one image on a sheet, or write the codes of one descriptor.
+"""Sheets that show the texture maps of one image, and files with the codes of one descriptor.
 
 Example::
 
@@ -18,14 +18,14 @@ from auxface.data.images.decode import UnreadableImage, read_image
 from auxface.errors import InputError
 
 COLUMNS = (5, 4, 6, 3)
-# In pixels: minimum width of a panel, space between panels, height of a title.
+# Minimum width of a panel, space between panels and height of a title, in pixels.
 PANEL, GAP, TITLE = 192, 10, 28
-# Drawn after the defaults on a sheet of all descriptors.
+# Variants that are drawn after the defaults on a sheet of all descriptors.
 VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("uniform pattern, 16 points", "local_binary_pattern", {"points": 16, "radius": 2, "method": "uniform"}),
     ("weber excitation", "weber_local_descriptor", {"output": "excitation"}),
 )
-# Larger images are subsampled by an integer step first.
+# Larger images are first subsampled by an integer step.
 SHEET_SIDE = 512
 
 
@@ -35,14 +35,14 @@ def texture_codes(
     """Write the codes of one descriptor as a .npy file and return them.
 
     Args:
-        image: an image file; color is converted to gray by ITU-R 601 in integers.
-        out: the file to write; ``numpy.load`` reads it without pickle.
-        descriptor: a name of ``auxface.texture.available()``.
+        image: image file; color is converted to gray by ITU-R BT.601 in integer arithmetic.
+        out: file to write; ``numpy.load`` reads it without pickle.
+        descriptor: name of a descriptor in ``auxface.texture.available()``.
         settings: parameters of the descriptor, such as ``points=16``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: whether to replace ``out`` if it exists.
 
     Raises:
-        InputError: an unreadable image, an unknown descriptor or parameter, or an output that exists.
+        InputError: the image is unreadable, the descriptor or a parameter is unknown, or the output exists.
     """
     if out.suffix != ".npy":
         raise InputError(f"{out}: the name of a file of codes must end in .npy")
@@ -61,14 +61,14 @@ def texture_sheet(
     settings: Iterable[str] = (),
     overwrite: bool = False,
 ) -> list[str]:
-    """Write a PNG with the image and the titled map of every descriptor (or of one); return the descriptors' names.
+    """Write a PNG with the image and the titled maps of all descriptors (or of one), and return their names.
 
     Args:
-        image: an image file; above 512 pixels it is subsampled first.
-        out: the PNG file to write.
-        descriptor: draw this one only; default: all descriptors of images.
+        image: image file; images larger than 512 pixels are subsampled first.
+        out: PNG file to write.
+        descriptor: name of the only descriptor to draw; by default all image descriptors are drawn.
         settings: parameters of ``descriptor``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: whether to replace ``out`` if it exists.
 
     Raises:
         InputError: the image is unreadable or too small, the descriptor or parameter is unknown, or the output exists.
@@ -104,10 +104,10 @@ def texture_sheet(
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Parse ``key=value`` pairs, with values in YAML.
+    """Parse ``key=value`` pairs whose values are YAML.
 
     Raises:
-        InputError: no ``=``, or a value that is not valid YAML.
+        InputError: a pair has no ``=``, or a value is not valid YAML.
     """
     parameters: dict[str, Any] = {}
     for item in settings:
@@ -144,20 +144,20 @@ def _describe(gray: np.ndarray, image: Path, name: str, parameters: dict[str, An
 
 
 def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
-    """Return one map for display: for cells the fraction of the strongest orientation, for several maps the mean."""
+    """Return a map for display: the fraction of the strongest orientation for cells, the mean of several maps."""
     if name == "histogram_of_oriented_gradients":
         return maps.max(axis=tuple(range(2, maps.ndim)))
     return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))
 
 
 def _draw(panels: list[tuple[str, np.ndarray]], path: Path) -> None:
-    """Draw panels in rows; each pixel of a map becomes a square of an integer number of pixels."""
+    """Draw panels in rows, enlarging each map by an integer factor."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = panels[0][1].shape
     scale = -(-PANEL // width)
     height, width = height * scale, width * scale
-    # The number of columns with the fewest empty places in the last row.
+    # The number of columns is the one that leaves the fewest empty places in the last row.
     columns = min(len(panels), min(COLUMNS, key=lambda count: -len(panels) % count))
     rows = -(-len(panels) // columns)
     sheet = Image.new("L", (columns * (width + GAP) + GAP, rows * (height + TITLE) + GAP), 255)

@@ -155,6 +155,11 @@ def test_a_table_gives_tags_and_tracks(tmp_path):
     assert by_track["s2"] == 0
 
 
+def test_a_folder_is_refused_where_a_table_is_expected(tmp_path):
+    with pytest.raises(InputError, match="is a folder, but layout 'tracks' reads a table"):
+        prepare("tracks", tmp_path, out=tmp_path / "t.parquet", crops=tmp_path / "images", options=SMALL)
+
+
 def test_wrong_input_is_refused_with_one_sentence(tmp_path):
     listed = table_of_tracks(tmp_path, [("s1.wav", "path"), ("s2.wav", "")])
     with pytest.raises(InputError, match="name a folder for them with --crops"):

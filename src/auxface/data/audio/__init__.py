@@ -1,1 +1,1 @@
-"""Audio: decode files with PyAV, and convert excerpts to log-mel images."""
+"""Decoding of audio files with PyAV, and conversion of excerpts to log-mel images."""

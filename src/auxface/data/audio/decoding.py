@@ -1,7 +1,7 @@
-"""Decode the sound of one file with PyAV: mono, at the sampling rate of the spectrograms.
+"""Decoding of the sound of a file with PyAV to one channel at the sampling rate of the spectrograms.
 
-As for videos, FFmpeg gets an open file without a name, and only demuxers of single files are allowed. Size and duration
-are bounded, so that no file takes more than a known amount of memory.
+As for videos, the file is passed to FFmpeg as an open file without a name, and only demuxers of single files are
+allowed. Size and duration are limited, which bounds the memory used for any file.
 
 Example::
 
@@ -27,14 +27,14 @@ _DEMUXERS = "mp3,wav,w64,flac,ogg,mov,matroska,webm,aac,aiff,asf"
 
 
 class UnreadableAudio(Exception):
-    """A file whose sound cannot be used; the message is the reason, a short phrase."""
+    """Raised for a file whose sound cannot be used; the message is the reason, a short phrase."""
 
 
 def check_audio_packages() -> None:
     """Check that PyAV and torchaudio are installed.
 
     Raises:
-        InputError: one of them is not.
+        InputError: one of them is not installed.
     """
     try:
         import av  # noqa: F401
@@ -48,16 +48,16 @@ def check_audio_packages() -> None:
 def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     """Return the sound of a file as one channel, int16 [N].
 
-    Packets that cannot be decoded are skipped, as a player does.
+    Packets that cannot be decoded are skipped, as in a media player.
 
     Args:
-        path: an audio file, or a video with sound.
-        rate: sampling rate of the result, in Hz.
-        max_bytes: larger files are refused unread.
-        max_seconds: longer files are refused; at most this much is decoded.
+        path: audio file, or video with sound.
+        rate: sampling rate of the result in Hz.
+        max_bytes: maximum size of the file in bytes; larger files are rejected without being read.
+        max_seconds: maximum duration; longer files are rejected, and at most this much is decoded.
 
     Raises:
-        UnreadableAudio: no such file, too large or too long, or no sound that can be decoded.
+        UnreadableAudio: the file does not exist, is too large or too long, or has no sound that can be decoded.
     """
     import av
     from av.error import FFmpegError
@@ -82,7 +82,7 @@ def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds
         try:
             for frame in chain(decode(container, stream), [None]):
                 if frame is not None:
-                    # Times in a corrupt file may run backwards, which the resampler refuses.
+                    # Timestamps in a corrupt file may decrease, which the resampler rejects.
                     frame.pts = None
                 for made in resampler.resample(frame):
                     parts.append(made.to_ndarray()[0])
@@ -98,7 +98,7 @@ def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds
 
 def _check_file(path: Path, max_bytes: int) -> None:
     try:
-        # Reading a pipe or a device could block.
+        # Reading from a pipe or a device could block.
         if not path.is_file():
             raise UnreadableAudio("no such file")
         size = path.stat().st_size

@@ -1,8 +1,8 @@
 """Log-mel images of excerpts of a track.
 
-The excerpts are spread evenly over the track and do not overlap. An image is square: one row per mel band, the lowest
-at the bottom, and one column per time step. Its values are decibels below the loudest point of the excerpt, so that
-the volume of a recording has no effect.
+The excerpts are spread evenly over the track and do not overlap. An image is square, with one row per mel band, the
+lowest at the bottom, and one column per time step. Its values are decibels relative to the loudest point of the
+excerpt, so that the volume of a recording has no effect.
 
 Example::
 
@@ -24,19 +24,19 @@ from auxface.errors import InputError
 
 _RANGE = 80.0
 _SHORTEST = 0.5
-# Of full scale; below it the excerpt is silence or the noise of its encoding.
+# An excerpt below this fraction of full scale is silence or coding noise.
 _SILENT = 1e-4
 
 
 @dataclass(frozen=True)
 class SpectrogramSettings:
-    """How excerpts of a track become images; stored in the manifest and in every model trained on it.
+    """Settings that convert excerpts of a track to images, stored in the manifest and in models trained on it.
 
     Attributes:
-        excerpts: largest number of excerpts per track.
-        seconds: length of an excerpt.
-        size: side of the images: number of mel bands and of time steps.
-        rate: sampling rate in Hz; frequencies up to half of it are shown.
+        excerpts: maximum number of excerpts per track.
+        seconds: length of an excerpt in seconds.
+        size: side of the images, which is the number of mel bands and of time steps.
+        rate: sampling rate in Hz; images show frequencies up to half of it.
         window: length of the Fourier transform in samples.
         lowest: lowest frequency in Hz.
     """
@@ -60,7 +60,7 @@ class SpectrogramSettings:
 
     @property
     def hop(self) -> int:
-        """Samples between two time steps."""
+        """Number of samples between two time steps."""
         return max(1, round(self.seconds * self.rate / self.size))
 
     def to_json(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class SpectrogramSettings:
 
     @classmethod
     def from_json(cls, raw: Any) -> "SpectrogramSettings":
-        """Return the settings that :meth:`to_json` wrote.
+        """Return the settings from the JSON of :meth:`to_json`.
 
         Raises:
-            InputError: an unknown key or a wrong value.
+            InputError: a key is unknown, or a value is invalid.
         """
         if not isinstance(raw, dict) or not set(raw) <= set(cls.__dataclass_fields__):
             raise InputError(f"spectrogram: expected the keys {', '.join(cls.__dataclass_fields__)}; found {raw!r}")
@@ -84,8 +84,8 @@ class Excerpt:
     """An excerpt of a track.
 
     Attributes:
-        start: where it starts in the track, in seconds.
-        image: uint8 [size, size]; None if the excerpt is silent.
+        start: start of the excerpt in the track, in seconds.
+        image: log-mel image, uint8 [size, size], or None if the excerpt is silent.
     """
 
     start: float
@@ -93,7 +93,7 @@ class Excerpt:
 
 
 def read_excerpts(path: Path, settings: SpectrogramSettings) -> Iterator[Excerpt]:
-    """Yield the excerpts of a track; a track that is shorter than one excerpt is padded with silence.
+    """Yield the excerpts of a track; a track shorter than one excerpt is padded with silence.
 
     Raises:
         UnreadableAudio: the sound cannot be decoded, or is shorter than half a second.
@@ -105,7 +105,7 @@ def read_excerpts(path: Path, settings: SpectrogramSettings) -> Iterator[Excerpt
     count = max(1, min(settings.excerpts, len(samples) // length))
     free = max(0, len(samples) - count * length)
     for number in range(count):
-        # Equal gaps before, between and after the excerpts.
+        # The gaps before, between and after the excerpts are equal.
         start = number * length + round(free * (number + 1) / (count + 1))
         cut = samples[start : start + length].astype(np.float32) / 32768
         loud = float(np.abs(cut).max(initial=0)) > _SILENT
@@ -114,11 +114,11 @@ def read_excerpts(path: Path, settings: SpectrogramSettings) -> Iterator[Excerpt
 
 
 def log_mel(samples: np.ndarray, settings: SpectrogramSettings) -> np.ndarray:
-    """Return the log-mel image of one excerpt, uint8 [size, size]: 255 at its loudest point, 0 from 80 dB below.
+    """Return the log-mel image of one excerpt, uint8 [size, size], 255 at its loudest point and 0 from 80 dB below.
 
     Args:
-        samples: float32 [hop * size], in -1..1, not silent.
-        settings: size, rate, window and lowest frequency.
+        samples: sound of the excerpt, float32 [hop * size] in -1..1; must not be silent.
+        settings: settings that provide size, rate, window and lowest frequency.
     """
     mel = _transform(settings)(torch.from_numpy(samples))[:, : settings.size]
     decibels = 10 * mel.clamp(min=1e-10).log10()

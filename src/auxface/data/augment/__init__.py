@@ -1,1 +1,1 @@
-"""Augmentation of image batches with tensor operations; all randomness is a function of the seed of each image."""
+"""Augmentation of image batches with tensor operations, where all randomness depends on the seed of each image."""

@@ -1,7 +1,7 @@
-"""Crop, resize, shift, mirror and warp every image of a batch differently, as tensor operations for any device.
+"""Cropping, resizing, shifting, mirroring and warping with separate parameters for each image, on any device.
 
-Each operation that moves pixels has a function that returns its affine map from the result to the source, in continuous
-pixel coordinates: the center of the pixel in column c and row r is at (c + 0.5, r + 0.5). Maps are float32 [B, 3, 3];
+For each operation that moves pixels, a function returns the affine map from the result to the source, in continuous
+pixel coordinates: the center of the pixel in column c and row r is at (c + 0.5, r + 0.5). Maps are float32 [B, 3, 3].
 ``first @ second`` is the map of the operation ``first`` followed by ``second``.
 """
 
@@ -20,8 +20,8 @@ class Kernel:
     """A filter for resizing.
 
     Attributes:
-        weight: the filter weight as a function of the distance, in pixels of the coarser grid.
-        mode: the name of the filter in ``torch.nn.functional.interpolate``.
+        weight: filter weight as a function of the distance in pixels of the coarser grid.
+        mode: name of the filter in ``torch.nn.functional.interpolate``.
     """
 
     weight: Callable[[Tensor], Tensor]
@@ -35,31 +35,31 @@ def _cubic(distance: Tensor) -> Tensor:
 
 
 TRIANGLE = Kernel(lambda distance: (1 - distance).clamp(min=0), "bilinear")
-"""Bilinear with antialiasing; it never overshoots, so it adds no texture."""
+"""Bilinear filter with antialiasing, which never overshoots and therefore adds no texture."""
 CUBIC = Kernel(_cubic, "bicubic")
-"""The cubic of Keys (1981) with a = -0.5, as in Pillow's bicubic."""
+"""Cubic filter of Keys (1981) with a = -0.5, as in Pillow's bicubic."""
 
 
 def random_boxes(chance: Tensor, size: int, *, area: tuple[float, float], ratio: tuple[float, float]) -> Tensor:
-    """Return a random box inside each image, float32 [B, 4]: left, top, width, height in pixels.
+    """Return a random box inside each image as left, top, width and height in pixels, float32 [B, 4].
 
     Args:
-        chance: [B, 4] uniform numbers in [0, 1).
+        chance: uniform random numbers in [0, 1), [B, 4].
         size: side of the images in pixels.
-        area: smallest and largest fraction of the image that the box covers.
-        ratio: smallest and largest width / height, uniform in the logarithm (Szegedy et al., 2015).
+        area: minimum and maximum fraction of the image that the box covers.
+        ratio: minimum and maximum ratio of width to height, drawn log-uniformly (Szegedy et al., 2015).
     """
     kept = area[0] + (area[1] - area[0]) * chance[:, 0]
     low, high = torch.tensor(ratio, device=chance.device).log()
     shape = torch.exp(low + (high - low) * chance[:, 1]).sqrt()
-    # A box that is larger than the image is cut. Drawing again, as torchvision does, would need a random state.
+    # A box larger than the image is clipped. Drawing again, as torchvision does, would require a random state.
     width = (kept.sqrt() * shape).clamp(max=1) * size
     height = (kept.sqrt() / shape).clamp(max=1) * size
     return torch.stack([chance[:, 2] * (size - width), chance[:, 3] * (size - height), width, height], 1)
 
 
 def whole_pixels(boxes: Tensor, size: int) -> Tensor:
-    """Round the boxes of :func:`random_boxes` to whole pixels, at least one in each direction, int64 [B, 4]."""
+    """Round boxes from :func:`random_boxes` to whole pixels, at least one in each direction, int64 [B, 4]."""
     start = boxes[:, :2].round().clamp(max=size - 1)
     length = torch.minimum(boxes[:, 2:].round().clamp(min=1), size - start)
     return torch.cat([start, length], 1).long()
@@ -69,14 +69,14 @@ def crop_resize(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kerne
     """Crop a box from each image and resize it with antialiasing, uint8 [B, C, size, size].
 
     As in Pillow and torchvision, pixels outside the box have no effect, and values are rounded between the horizontal
-    and the vertical pass. Results on the CPU and on other devices differ by at most two gray levels.
+    and vertical passes. Results on the CPU and on other devices differ by at most two gray levels.
 
     Args:
-        images: uint8 [B, C, S, S].
-        boxes: int64 [B, 4]: left, top, width, height in pixels.
-        flipped: bool [B], whether to mirror the result left to right.
+        images: images to crop, uint8 [B, C, S, S].
+        boxes: left, top, width and height of the boxes in pixels, int64 [B, 4].
+        flipped: whether to mirror each result left to right, bool [B].
         size: side of the result in pixels.
-        kernel: the resizing filter.
+        kernel: resizing filter.
     """
     if images.device.type == "cpu":
         return _crop_bytes(images, boxes, flipped, size, kernel)
@@ -94,9 +94,9 @@ def crop_map(boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
 
 
 def _crop_bytes(images: Tensor, boxes: Tensor, flipped: Tensor, size: int, kernel: Kernel) -> Tensor:
-    """Crop and resize on the CPU, where torch resizes bytes several times faster than floats if channels are last.
+    """Crop and resize on the CPU, where torch resizes channels-last bytes several times faster than floats.
 
-    OpenCV interleaves and separates the channels in a tenth of the time that torch takes.
+    OpenCV interleaves and separates the channels in a tenth of the time required by torch.
     """
     source = images.numpy()
     result = np.empty((*source.shape[:2], size, size), np.uint8)
@@ -113,7 +113,7 @@ def fractional_map(maps: Tensor, *, source: int, size: int) -> Tensor:
     """Convert result-to-source affine maps from pixel coordinates to fractions of width and height, [B, 2, 3].
 
     Args:
-        maps: maps in pixel coordinates.
+        maps: affine maps in pixel coordinates.
         source: side of the source in pixels.
         size: side of the result in pixels.
     """
@@ -129,7 +129,7 @@ def resize(images: Tensor, size: int, kernel: Kernel = TRIANGLE) -> Tensor:
 
 
 def _scaled(images: Tensor, boxes: Tensor, size: int, kernel: Kernel) -> Tensor:
-    """Crop and resize on any device: each image is multiplied by one matrix of weights per axis."""
+    """Crop and resize on any device by multiplying each image by one weight matrix per axis."""
     source = images.shape[-1]
     across = _weights(boxes[:, 0], boxes[:, 2], source, size, kernel)
     down = _weights(boxes[:, 1], boxes[:, 3], source, size, kernel)
@@ -140,7 +140,7 @@ def _scaled(images: Tensor, boxes: Tensor, size: int, kernel: Kernel) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, source: int, size: int, kernel: Kernel) -> Tensor:
-    """Return the weight of each source pixel in each pixel of the result, [B, size, source]; rows sum to 1."""
+    """Return the weight of each source pixel in each result pixel, [B, size, source], where rows sum to 1."""
     start, length = start[:, None, None], length[:, None, None]
     step = length / size
     centers = start + (torch.arange(size, device=start.device)[None, :, None] + 0.5) * step
@@ -151,13 +151,13 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, kernel: Kern
 
 
 def shift_flip(images: Tensor, across: Tensor, down: Tensor, flipped: Tensor) -> Tensor:
-    """Shift each image by whole pixels, replicating its edge, then mirror it if requested; nothing is interpolated.
+    """Shift each image by whole pixels, replicating its edge, and mirror it if requested, without interpolation.
 
     Args:
-        images: [B, C, H, W] of any dtype.
-        across: int64 [B], number of pixels to the left.
-        down: int64 [B], number of pixels upwards.
-        flipped: bool [B], whether to mirror left to right.
+        images: images [B, C, H, W] of any dtype.
+        across: number of pixels to shift to the left, int64 [B].
+        down: number of pixels to shift upwards, int64 [B].
+        flipped: whether to mirror each image left to right, bool [B].
     """
     height, width = images.shape[2:]
     columns = (torch.arange(width, device=images.device) + across[:, None]).clamp(0, width - 1)
@@ -177,16 +177,16 @@ def shift_flip_map(across: Tensor, down: Tensor, flipped: Tensor, width: int) ->
 
 
 def affine(*, rotation: Tensor, shear_x: Tensor, shear_y: Tensor, translate_x: Tensor, translate_y: Tensor) -> Tensor:
-    """Return output-to-source affine maps for :func:`warp`, float32 [B, 3, 3].
+    """Return affine maps from the result to the source for :func:`warp`, float32 [B, 3, 3].
 
     Positions are normalized: -1 and 1 are the edges of the image, and 0 is its center.
 
     Args:
-        rotation: [B] angle in radians.
-        shear_x: [B] horizontal shift per unit of height.
-        shear_y: [B] vertical shift per unit of width.
-        translate_x: [B] shift as a fraction of the width.
-        translate_y: [B] shift as a fraction of the height.
+        rotation: angles in radians, [B].
+        shear_x: horizontal shifts per unit of height, [B].
+        shear_y: vertical shifts per unit of width, [B].
+        translate_x: horizontal shifts as fractions of the width, [B].
+        translate_y: vertical shifts as fractions of the height, [B].
     """
     one, zero = torch.ones_like(rotation), torch.zeros_like(rotation)
     cos, sin = rotation.cos(), rotation.sin()
@@ -199,16 +199,16 @@ def warp(images: Tensor, maps: Tensor, fill: float) -> Tensor:
     """Apply an affine map to each image with bilinear interpolation, float32 [B, C, H, W].
 
     Args:
-        images: float [B, C, H, W].
-        maps: [B, 3, 3], see :func:`affine`.
-        fill: value outside the source.
+        images: images to warp, float [B, C, H, W].
+        maps: affine maps from :func:`affine`, [B, 3, 3].
+        fill: value of pixels outside the source.
     """
     grid = functional.affine_grid(maps[:, :2], list(images.shape), align_corners=False)
     return functional.grid_sample(images - fill, grid, padding_mode="zeros", align_corners=False) + fill
 
 
 def warp_map(maps: Tensor, size: int) -> Tensor:
-    """Convert the maps of :func:`warp` to pixel coordinates, float32 [B, 3, 3], for square images of side ``size``."""
+    """Convert maps for :func:`warp` to pixel coordinates, float32 [B, 3, 3], for square images of side ``size``."""
     half = size / 2
     to_unit = torch.tensor([[1 / half, 0, -1], [0, 1 / half, -1], [0, 0, 1]], device=maps.device)
     to_pixels = torch.tensor([[half, 0, half], [0, half, half], [0, 0, 1]], device=maps.device)

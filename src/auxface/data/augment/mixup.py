@@ -1,7 +1,7 @@
-"""Mixup and CutMix: combine each image with another image of the batch.
+"""Mixup and CutMix, which combine each image with another image of the batch.
 
-Only the classifier receives mixed images; texture targets are computed from unmixed ones. Mixing is the only
-augmentation of an image that depends on the other images of the batch.
+Only the classifier receives mixed images; texture targets are computed from unmixed images. Mixing is the only
+augmentation that depends on other images of the batch.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from torch import Tensor
 class Mixed:
     """A batch in which each image is mixed with another image of the batch.
 
-    The loss of a row is ``weight * loss(own label) + (1 - weight) * loss(label of partner)``.
+    The loss of a row is ``weight * loss(own label) + (1 - weight) * loss(label of the partner)``.
 
     Attributes:
-        primary: float32 [B, 3, H, W] in 0..1, the mixed images.
-        partner: int64 [B], the row that each row is mixed with.
-        weight: float32 [B] in 0..1, the fraction of the row's own image.
+        primary: mixed images, float32 [B, 3, H, W] in 0..1.
+        partner: index of the row with which each row is mixed, int64 [B].
+        weight: fraction of the row's own image, float32 [B] in 0..1.
     """
 
     primary: Tensor
@@ -31,13 +31,13 @@ class Mixed:
 def mix(primary: Tensor, seeds: Tensor, *, mixup_alpha: float, cutmix_alpha: float) -> Mixed | None:
     """Apply mixup or CutMix to a batch; return None if both are off.
 
-    If both are on, one of them is chosen with probability 1/2, by the seed of the first row.
+    If both are on, each is chosen with probability 1/2, based on the seed of the first row.
 
     Args:
-        primary: float [B, 3, H, W], the primary view.
-        seeds: int64 [B], seeds of the rows.
-        mixup_alpha: see :func:`mixup`; 0 for off.
-        cutmix_alpha: see :func:`cutmix`; 0 for off.
+        primary: primary view, float [B, 3, H, W].
+        seeds: seeds of the rows, int64 [B].
+        mixup_alpha: ``alpha`` of :func:`mixup`, or 0 to turn mixup off.
+        cutmix_alpha: ``alpha`` of :func:`cutmix`, or 0 to turn CutMix off.
     """
     if not mixup_alpha and not cutmix_alpha:
         return None
@@ -50,9 +50,9 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
     """Compute the weighted average of each image and another image of the batch (Zhang et al., 2018).
 
     Args:
-        primary: float [B, 3, H, W], the primary view.
+        primary: primary view, float [B, 3, H, W].
         seed: seed of the training step.
-        alpha: the weights are drawn from Beta(alpha, alpha).
+        alpha: parameter of the distribution Beta(alpha, alpha) from which the weights are drawn.
 
     Raises:
         ValueError: alpha is not positive.
@@ -63,12 +63,12 @@ def mixup(primary: Tensor, seed: int, *, alpha: float = 0.2) -> Mixed:
 
 
 def cutmix(primary: Tensor, seed: int, *, alpha: float = 1.0) -> Mixed:
-    """Paste a box of another image into each image (Yun et al., 2019); the weight is the fraction of pixels kept.
+    """Paste a box from another image into each image (Yun et al., 2019); the weight is the fraction of pixels kept.
 
     Args:
-        primary: float [B, 3, H, W], the primary view.
+        primary: primary view, float [B, 3, H, W].
         seed: seed of the training step.
-        alpha: the kept areas are drawn from Beta(alpha, alpha).
+        alpha: parameter of the distribution Beta(alpha, alpha) from which the kept areas are drawn.
 
     Raises:
         ValueError: alpha is not positive.

@@ -1,7 +1,7 @@
-"""Photometric augmentation: brightness, color, sharpness, blur, erasing and JPEG compression of a batch.
+"""Photometric augmentation of a batch: brightness, color, sharpness, blur, erasing and JPEG compression.
 
-All functions are tensor operations with one parameter per image. Images are RGB in 0..1 unless stated otherwise. These
-operations change the primary view only; the clean view, from which texture targets are computed, stays unchanged.
+All functions are tensor operations with separate parameters for each image. Images are RGB in 0..1 unless stated
+otherwise. These operations change only the primary view, not the clean view from which texture targets are computed.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)
-# Quantization steps of quality 50, and color matrices.
+# Quantization steps at quality 50, and color matrices.
 _LUMA_STEPS = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
     87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
@@ -23,44 +23,45 @@ _CHROMA_STEPS = (
 )  # fmt: skip
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
-# Number of images that jitter keeps in the cache of a processor.
+# Number of images that jitter processes at a time, so that they stay in the processor's cache.
 _CACHED = 8
 
 
 def luma(images: Tensor) -> Tensor:
-    """Return the luma of ITU-R BT.601, [B, 1, H, W]."""
+    """Return the ITU-R BT.601 luma of images, [B, 1, H, W]."""
     weights = torch.tensor(_LUMA, device=images.device, dtype=images.dtype)
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 
 
 def scale_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply by ``factor`` [B]: 0 gives black, 1 changes nothing."""
+    """Multiply images by ``factor`` [B], where 0 gives black and 1 changes nothing."""
     return (images * _per_image(factor)).clamp(0, 1)
 
 
 def scale_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale the difference from the mean luma by ``factor`` [B]: 0 gives uniform gray, 1 changes nothing."""
+    """Scale the difference from the mean luma by ``factor`` [B], where 0 gives uniform gray and 1 changes nothing."""
     mean = luma(images).mean((2, 3), keepdim=True)
     return (mean + (images - mean) * _per_image(factor)).clamp(0, 1)
 
 
 def scale_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale the difference from the luma by ``factor`` [B]: 0 gives a gray image, 1 changes nothing."""
+    """Scale the difference from the luma by ``factor`` [B], where 0 gives a gray image and 1 changes nothing."""
     gray = luma(images)
     return (gray + (images - gray) * _per_image(factor)).clamp(0, 1)
 
 
 def jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Scale brightness, then contrast, then saturation, and clip once at the end; float32 [B, 3, H, W] in 0..1.
+    """Scale brightness, contrast and saturation in this order and clip at the end, float32 [B, 3, H, W] in 0..1.
 
-    The three together are one affine map per image: a multiple of the color plus a multiple of its luma.
+    The three operations are combined into one affine map per image, a multiple of the color plus a multiple of its
+    luma.
 
     Args:
-        images: float [B, 3, H, W] in 0..1, or uint8 in 0..255.
-        factors: [B, 3], factors of brightness, contrast and saturation; 1 changes nothing.
+        images: images [B, 3, H, W], float in 0..1 or uint8 in 0..255.
+        factors: factors of brightness, contrast and saturation, [B, 3]; 1 changes nothing.
     """
     result = torch.empty(images.shape, device=images.device)
-    # On the CPU, a few images at a time, which stay in its cache from one operation to the next.
+    # On the CPU, a few images are processed at a time, so that they stay in its cache between operations.
     few = _CACHED if images.device.type == "cpu" else max(1, len(images))
     for given, chosen, made in zip(images.split(few), factors.split(few), result.split(few), strict=True):
         scale = 1 / 255 if given.dtype == torch.uint8 else 1.0
@@ -76,17 +77,17 @@ def jitter(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def autocontrast(images: Tensor) -> Tensor:
-    """Stretch each channel of each image to the full range 0..1; constant channels stay unchanged."""
+    """Stretch each channel of each image to the full range 0..1, leaving constant channels unchanged."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     return torch.where(high > low, (images - low) / (high - low).clamp(min=1e-6), images)
 
 
 def equalize(images: Tensor) -> Tensor:
-    """Equalize the histogram of each channel of each image over 256 levels, as Pillow does."""
+    """Equalize the histogram of each channel of each image over 256 levels, as in Pillow."""
     levels = (images * 255).round().long().flatten(2).flatten(0, 1)
     counts = torch.zeros(len(levels), 256, dtype=torch.int64, device=levels.device)
     counts.scatter_add_(1, levels, torch.ones_like(levels))
-    # Pixels of the brightest level that occurs do not count for the step.
+    # Pixels at the brightest level that occurs do not count toward the step.
     brightest = levels.amax(1, keepdim=True)
     step = (levels.shape[1] - counts.gather(1, brightest)) // 255
     table = ((counts.cumsum(1) - counts + step // 2) // step.clamp(min=1)).clamp(0, 255)
@@ -95,13 +96,13 @@ def equalize(images: Tensor) -> Tensor:
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the highest ``bits`` [B] of eight bits per channel."""
+    """Keep the ``bits`` [B] most significant of the eight bits per channel."""
     step = _per_image(2 ** (8 - bits))
     return ((images * 255).round() / step).floor() * step / 255
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
-    """Invert values of at least ``threshold`` [B]."""
+    """Invert values that are at least ``threshold`` [B]."""
     return torch.where(images < _per_image(threshold), images, 1 - images)
 
 
@@ -111,7 +112,10 @@ def solarize_add(images: Tensor, amount: Tensor) -> Tensor:
 
 
 def sharpen(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale the difference from a smoothed copy by ``factor`` [B]: 0 smooths, 1 changes nothing; borders are kept."""
+    """Scale the difference from a smoothed copy by ``factor`` [B], where 0 smooths and 1 changes nothing.
+
+    Border pixels are unchanged.
+    """
     kernel = torch.ones(3, 1, 3, 3, device=images.device, dtype=images.dtype)
     kernel[:, :, 1, 1] = 5
     smooth = images.clone()
@@ -120,7 +124,7 @@ def sharpen(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur with a Gaussian of ``sigma`` [B] pixels; weights outside the image are dropped."""
+    """Blur with a Gaussian of ``sigma`` [B] pixels, dropping weights outside the image."""
 
     def weights(length: int) -> Tensor:
         at = torch.arange(length, device=images.device, dtype=images.dtype)
@@ -134,9 +138,9 @@ def erase(images: Tensor, boxes: Tensor, noise: Tensor) -> Tensor:
     """Replace a box of each image with noise (Zhong et al., 2020).
 
     Args:
-        images: float [B, 3, H, W].
-        boxes: [B, 4]: left, top, width, height in pixels; width 0 erases nothing.
-        noise: the noise, of the same shape as ``images``.
+        images: images to change, float [B, 3, H, W].
+        boxes: left, top, width and height of the boxes in pixels, [B, 4]; width 0 erases nothing.
+        noise: noise of the same shape as ``images``.
     """
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device)[None] + 0.5
@@ -150,20 +154,20 @@ def compress_jpeg(images: Tensor, quality: Tensor) -> Tensor:
     """Compress and decompress each image as JPEG, float32 [B, 3, H, W] with integer values in 0..255.
 
     The steps are those of baseline JPEG with 4:2:0 subsampling and the example tables of the standard (ITU-T T.81,
-    Annex K), scaled by quality as libjpeg does. Entropy coding is lossless and is skipped.
+    Annex K), scaled by quality as in libjpeg. Entropy coding is lossless and is skipped.
 
     Args:
-        images: [B, 3, H, W] in 0..255.
-        quality: [B] in 1..100.
+        images: images to compress, [B, 3, H, W] in 0..255.
+        quality: quality of each image, [B] in 1..100.
     """
     height, width = images.shape[2:]
     padded = functional.pad(images.float(), (0, -width % 16, 0, -height % 16), mode="replicate")
-    # Codecs store planes as bytes. Without this rounding, the result at high quality would be too good.
+    # Codecs store planes as bytes. Without this rounding, the loss at high quality would be too small.
     planes = torch.einsum("ij,bjhw->bihw", padded.new_tensor(_TO_YCC), padded).round()
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
     luma = _quantize_blocks(planes[:, :1] - 128, _table(_LUMA_STEPS, scale))
     chroma = _quantize_blocks(functional.avg_pool2d(planes[:, 1:], 2).round(), _table(_CHROMA_STEPS, scale))
-    # Bilinear, as the "fancy" upsampling of libjpeg.
+    # Bilinear upsampling corresponds to the "fancy" upsampling of libjpeg.
     chroma = functional.interpolate(chroma.clamp(-128, 127), scale_factor=2, mode="bilinear", align_corners=False)
     planes = torch.cat([(luma + 128).clamp(0, 255), chroma.round()], 1)
     result = torch.einsum("ij,bjhw->bihw", padded.new_tensor(_TO_RGB), planes)
@@ -176,7 +180,7 @@ def _table(values: tuple[int, ...], scale: Tensor) -> Tensor:
 
 
 def _quantize_blocks(planes: Tensor, table: Tensor) -> Tensor:
-    """Transform blocks of 8 x 8 pixels, quantize the coefficients, and transform them back."""
+    """Transform 8 x 8 blocks of pixels, quantize the coefficients, and transform them back."""
     batch, channels, height, width = planes.shape
     blocks = planes.reshape(batch, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
     basis = _cosines(planes.device)

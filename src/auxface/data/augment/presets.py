@@ -1,7 +1,7 @@
 """Augmentation presets: the primary view for the classifier and the clean view for texture targets.
 
-Both views of an image have the same geometry. Color changes, noise, compression and erasing change the primary view
-only, so that a reconstruction target never contains them.
+Both views of an image have the same geometry. Color changes, noise, compression and erasing affect only the primary
+view, so that a reconstruction target never contains them.
 
 Example:
     >>> import torch
@@ -10,9 +10,9 @@ Example:
     >>> views.primary.shape, views.clean.dtype, views.affine.shape
     (torch.Size([4, 3, 32, 32]), torch.uint8, torch.Size([4, 2, 3]))
 
-RandAugment (Cubuk et al., 2020) has the operations and magnitudes of SSAT. Each image gets two operations, each with
-probability 1/2, at magnitude 9 of 10 (standard deviation 0.5). A higher magnitude always changes the image more.
-Operations that move pixels are returned as one affine map, which both views of an image use.
+RandAugment (Cubuk et al., 2020) uses the operations and magnitudes of SSAT. Two operations are applied to each image,
+each with probability 1/2, at magnitude 9 of 10 (standard deviation 0.5). A higher magnitude always changes the image
+more. Operations that move pixels are combined into one affine map, which is applied to both views of an image.
 """
 
 import math
@@ -59,35 +59,35 @@ OPERATIONS: tuple[str, ...] = (
 )  # fmt: skip
 LAYERS = 2
 CHANCES = 5 * LAYERS
-"""Uniform numbers that :func:`choose_operations` needs per image."""
+"""Number of uniform random numbers that :func:`choose_operations` needs per image."""
 _MAGNITUDE, _SPREAD = 9.0, 0.5
 _FILL = 124.0
-# Channel statistics with which images are standardized by default.
+# Default channel statistics for standardization.
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNCROPPED = ("none", "forensic", "forensic_sharp", "spectrogram")
-"""Presets whose views are no crops: they use images that were resized once, straight to the size of the view."""
+"""Presets whose views are not crops. They use images that were resized once, directly to the size of the view."""
 
 
 def choose_operations(chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose the operations of each image.
+    """Choose random operations for each image.
 
     Args:
-        chance: [B, CHANCES] uniform numbers in [0, 1).
+        chance: uniform random numbers in [0, 1), [B, CHANCES].
 
     Returns:
-        Indices into :data:`OPERATIONS`, int64 [B, 2], -1 for no operation; strengths in 0..1, float32 [B, 2]; and
+        Indices into :data:`OPERATIONS`, int64 [B, 2], with -1 for no operation; strengths in 0..1, float32 [B, 2]; and
         signs, -1 or 1, float32 [B, 2].
     """
     done, which, sign, first, second = chance.view(len(chance), LAYERS, 5).unbind(2)
     operations = torch.where(done < 0.5, (which * len(OPERATIONS)).long(), -1)
-    # Box and Muller (1958); 1 - u keeps the logarithm finite.
+    # Normal numbers by the method of Box and Muller (1958), where 1 - u keeps the logarithm finite.
     normal = (-2 * (1 - first).log()).sqrt() * (2 * math.pi * second).cos()
     strength = (_MAGNITUDE + _SPREAD * normal).clamp(0, 10) / 10
     return operations, strength, torch.where(sign < 0.5, -1.0, 1.0)
 
 
 def movement(operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
-    """Return the operations that move pixels, in order, as one affine map for ``warp``, float32 [B, 3, 3]."""
+    """Return the operations that move pixels, in order, as one affine map for ``warp`` per image, [B, 3, 3]."""
     amount = strength * signs
 
     def of(name: str, largest: float) -> Tensor:
@@ -102,13 +102,13 @@ def movement(operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
 
 
 def recolor(images: Tensor, operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
-    """Apply the operations that change colors, in order, float [B, 3, H, W] in 0..1.
+    """Apply the operations that change colors, in order, and return float [B, 3, H, W] in 0..1.
 
     Args:
-        images: float [B, 3, H, W] in 0..1.
-        operations: see :func:`choose_operations`.
-        strength: see :func:`choose_operations`.
-        signs: see :func:`choose_operations`.
+        images: images to change, float [B, 3, H, W] in 0..1.
+        operations: indices of operations from :func:`choose_operations`.
+        strength: strengths from :func:`choose_operations`.
+        signs: signs from :func:`choose_operations`.
     """
     images = images.clone()
     for layer in range(LAYERS):
@@ -144,10 +144,10 @@ class Views:
     """The primary and the clean view of a batch.
 
     Attributes:
-        primary: float32 [B, 3, H, W] RGB in 0..1; the noise in an erased box may lie outside this range.
-        clean: uint8 [B, 3, H, W] RGB: the geometry of ``primary``, with no other change.
-        affine: float32 [B, 2, 3], maps a position (x, y, 1) in either view to the position in the source image, in the
-            coordinates of :mod:`auxface.data.augment.views`.
+        primary: primary view, float32 [B, 3, H, W] RGB in 0..1; the noise in an erased box may lie outside this range.
+        clean: clean view, uint8 [B, 3, H, W] RGB, with the geometry of ``primary`` and no other change.
+        affine: affine maps, float32 [B, 2, 3], from a position (x, y, 1) in either view to the position in the source
+            image, in the coordinates of :mod:`auxface.data.augment.views`.
     """
 
     primary: Tensor
@@ -157,7 +157,7 @@ class Views:
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """Options of a preset besides images and seeds; see :func:`make_views`."""
+    """The arguments of :func:`make_views` other than images, seeds and preset."""
 
     size: int
     mirror: bool
@@ -175,23 +175,23 @@ def make_views(
     mean: tuple[float, ...] = IMAGE_MEAN,
     std: tuple[float, ...] = IMAGE_STD,
 ) -> Views:
-    """Make the primary and the clean view of a batch.
+    """Make the primary and clean views of a batch.
 
-    A row of the views depends on its own image and seed only: not on the device, the batch or the order. All frames of
+    A row of the views depends only on its own image and seed, not on the device, the batch or the order. All frames of
     a video clip get the same augmentation.
 
     Args:
-        images: uint8 [B, 3, S, S] RGB, or video clips [B, T, 3, S, S].
-        seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
-        preset: ``none`` (for evaluation: nothing random), ``light``, ``crop``, ``ssat``, ``forensic``,
-            ``forensic_sharp`` or ``spectrogram`` (of log-mel images).
+        images: RGB images, uint8 [B, 3, S, S], or video clips, uint8 [B, T, 3, S, S].
+        seeds: seeds from :func:`auxface.data.random.sample_seeds`, int64 [B].
+        preset: ``none`` (without randomness, for evaluation), ``light``, ``crop``, ``ssat``, ``forensic``,
+            ``forensic_sharp`` or ``spectrogram`` (for log-mel images).
         size: side of the views in pixels.
         mirror: whether presets with random mirroring mirror images left to right, with probability 1/2.
         mean: channel means with which the model standardizes images in [0, 1].
-        std: channel standard deviations of the same standardization.
+        std: channel standard deviations with which the model standardizes images in [0, 1].
 
     Raises:
-        ValueError: the preset is unknown, or the images have another shape or dtype.
+        ValueError: the preset is unknown, or the images have the wrong shape or dtype.
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown preset '{preset}'; expected {', '.join(PRESETS)}")
@@ -209,13 +209,13 @@ def make_views(
 
 
 def _none(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Resize the whole image to ``size``; an image of that size stays as it is."""
+    """Resize the whole image to ``size``; an image of that size is unchanged."""
     clean, maps = _at_size(images, options.size)
     return Views(clean.float().div_(255), clean, maps[:, :2])
 
 
 def _light(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Crop slightly, mirror with probability 1/2, and jitter colors; for images that are already face crops."""
+    """Crop slightly, mirror with probability 1/2, and jitter colors, for images that are already face crops."""
     chance = uniforms(seeds, 9)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.7, 1.0), ratio=(0.9, 1 / 0.9)), source)
@@ -226,7 +226,7 @@ def _light(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
 
 
 def _crop(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Crop 0.2 to 1 of the area and mirror with probability 1/2, as masked autoencoders (He et al., 2022) do."""
+    """Crop 0.2 to 1 of the area and mirror with probability 1/2, as in masked autoencoders (He et al., 2022)."""
     chance = uniforms(seeds, 5)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3)), source)
@@ -236,7 +236,7 @@ def _crop(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
 
 
 def _ssat(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Augment as SSAT (Das et al., 2023) does: crops of 0.08 to 1, mirroring, RandAugment, erasing with noise."""
+    """Crop 0.08 to 1 of the area, mirror, apply RandAugment and erase with noise, as in SSAT (Das et al., 2023)."""
     size = options.size
     chance = uniforms(seeds, 11 + CHANCES)
     source = images.shape[-1]
@@ -254,18 +254,19 @@ def _ssat(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
     if len(rows):
         holes = random_boxes(chance[rows, 6:10], size, area=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3))
         noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
-        # Standard normal in standardized units, not clipped, as in timm, which erases after standardization.
+        # The noise is standard normal in standardized units and not clipped, as in timm, which erases after
+        # standardization.
         mean, std = (primary.new_tensor(values)[:, None, None] for values in (options.mean, options.std))
         primary[rows] = erase(primary[rows], holes, mean + std * noise)
-    # The warp comes after the crop, so positions go through its map first.
+    # The warp comes after the crop, so the map from result to source applies the map of the warp first.
     maps = crop_map(boxes, flipped, size) @ warp_map(moves, size)
     return Views(primary, clean, maps[:, :2])
 
 
 def _forensic(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Apply the changes of images on social networks (scaling, blur, noise, JPEG), each to some images only.
+    """Apply changes that are common on social networks (scaling, blur, noise, JPEG), each to some of the images.
 
-    The geometry is a mirror image and a shift by whole pixels. Both keep all pixel values, and thus the traces of a
+    Images are also mirrored and shifted by whole pixels. Both operations keep all pixel values and thus the traces of a
     forgery. Real and forged images get the same augmentation.
     """
     size = options.size
@@ -280,21 +281,21 @@ def _forensic(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
 
 
 def _forensic_sharp(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Apply the augmentation of ``forensic`` without scaling and blur, which can remove the traces of a forgery."""
+    """Apply the ``forensic`` augmentation without scaling and blur, which can remove the traces of a forgery."""
     chance = uniforms(seeds, 14)
     primary, clean, maps = _shifted_and_jittered(images, chance, options)
     return Views(_noisy_and_compressed(primary, seeds, chance), clean, maps[:, :2])
 
 
 def _spectrogram(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Crop log-mel images in time, and mask bands of frequency and of time in the primary view; never mirror."""
+    """Crop log-mel images in time and mask bands of frequency and time in the primary view, without mirroring."""
     chance = uniforms(seeds, 10)
     clean, maps = cropped_in_time(images, chance[:, :2], options.size, shortest=0.7)
     return Views(masked_bands(clean.float().div_(255), chance[:, 2:].view(-1, 2, 2, 2)), clean, maps)
 
 
 def _shifted_and_jittered(images: Tensor, chance: Tensor, options: ViewOptions) -> tuple[Tensor, Tensor, Tensor]:
-    """Return primary and clean views whose geometry keeps all pixel values, and the maps to the source."""
+    """Return primary and clean views whose geometry keeps all pixel values, and their maps to the source."""
     size = options.size
     placed, maps = _at_size(images, size)
     most = max(1, size // 32)
@@ -306,7 +307,7 @@ def _shifted_and_jittered(images: Tensor, chance: Tensor, options: ViewOptions) 
 
 
 def _noisy_and_compressed(primary: Tensor, seeds: Tensor, chance: Tensor) -> Tensor:
-    """Add noise to a fifth of the images, and compress one half as JPEG, in place."""
+    """Add noise to a fifth of the images and compress half of them as JPEG, in place."""
     size = primary.shape[-1]
     rows = _chosen(chance[:, 10], 0.2)
     noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)
@@ -322,7 +323,7 @@ def _chosen(chance: Tensor, probability: float) -> Tensor:
 
 
 def _at_size(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return whole images resized to ``size``, uint8, and the maps to the source, float32 [B, 3, 3]."""
+    """Return uint8 images resized to ``size``, and their maps to the source, float32 [B, 3, 3]."""
     source = images.shape[-1]
     whole = torch.tensor([0, 0, source, source], device=images.device).expand(len(images), 4)
     flipped = torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -339,4 +340,4 @@ PRESETS: dict[str, Callable[[Tensor, Tensor, ViewOptions], Views]] = {
     "forensic_sharp": _forensic_sharp,
     "spectrogram": _spectrogram,
 }
-"""Function per preset: (images, seeds, options) -> views, as in :func:`make_views`."""
+"""Functions of the presets, called as ``function(images, seeds, options)`` to return views as in :func:`make_views`."""

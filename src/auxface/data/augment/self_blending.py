@@ -1,11 +1,11 @@
-"""Self-blended images (Shiohara and Yamasaki, 2022): train a forgery detector on real faces only.
+"""Self-blended images (Shiohara and Yamasaki, 2022), for training a forgery detector on real faces only.
 
 A copy of a real face is changed slightly in color and sharpness, shifted by one or two pixels, and blended back into
-the image with a soft mask. This leaves the traces that face swaps have in common: a seam, and two different image
-statistics in one image. The paper builds the mask from the hull of 68 landmarks. Face crops have a fixed geometry, so
-here the mask is a randomly deformed ellipse around the center of the image.
+the image with a soft mask. This leaves the traces common to face swaps: a seam, and two different image statistics in
+one image. The paper derives the mask from the convex hull of 68 landmarks. Face crops have a fixed geometry, so the
+mask is a randomly deformed ellipse around the center of the image here.
 
-Training images are blended again in every epoch and validation images once. Weights, thresholds and calibration are
+Training images are blended anew in every epoch and validation images once. Weights, thresholds and calibration are
 therefore chosen without any real forgery. The test split is not changed.
 """
 
@@ -37,9 +37,9 @@ class Blended:
     """A batch in which some images are blended with themselves.
 
     Attributes:
-        images: uint8 [B, 3, S, S] RGB.
-        forged: bool [B], whether the image is blended.
-        masks: float32 [B, 1, S, S] in 0..1, the weight of the inner face in each pixel; 0 in images that are real.
+        images: RGB images, uint8 [B, 3, S, S].
+        forged: whether each image is blended, bool [B].
+        masks: weight of the inner face in each pixel, float32 [B, 1, S, S] in 0..1; 0 for real images.
     """
 
     images: Tensor
@@ -48,13 +48,13 @@ class Blended:
 
 
 def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blended:
-    """Blend a fraction of real face images with themselves; the other images stay unchanged.
+    """Blend a fraction of real face images with themselves, leaving the others unchanged.
 
     Call this before views are made, so that both views and all texture targets show the forgery.
 
     Args:
-        images: uint8 [B, 3, S, S] RGB, real faces, all cropped with the same settings.
-        seeds: int64 [B]; a row depends on its own seed only.
+        images: RGB images of real faces, all cropped with the same settings, uint8 [B, 3, S, S].
+        seeds: seeds of the images, int64 [B]; a row depends only on its own seed.
         fraction: probability that an image is blended.
     """
     chance = uniforms(seeds, 20 + 2 * _WAVES, stream=_STREAM)
@@ -71,7 +71,7 @@ def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blend
 def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     size = images.shape[-1]
     changed = _change(images, chance[:, :6])
-    # Either the inner or the outer face is the one that was changed.
+    # Either the inner or the outer face is the changed one.
     swap = (chance[:, 6] < 0.5)[:, None, None, None]
     inner, outer = torch.where(swap, images, changed), torch.where(swap, changed, images)
 
@@ -84,7 +84,7 @@ def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     masks = warp(masks, maps, 0.0)
 
     masks = blur(masks, size * (0.01 + 0.05 * chance[:, 13]))
-    # The mask reaches its largest value inside the face, never at the border of the image.
+    # The mask reaches its maximum inside the face, never at the border of the image.
     masks = masks / masks.amax((2, 3), keepdim=True).clamp(min=1e-6)
     ratios = torch.tensor(_BLEND_RATIOS, device=masks.device)[(chance[:, 14] * len(_BLEND_RATIOS)).long()]
     masks = masks * ratios[:, None, None, None]
@@ -92,7 +92,7 @@ def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _change(images: Tensor, chance: Tensor) -> Tensor:
-    """Change the colors, and sharpen or soften the image, as another camera or codec would."""
+    """Change colors and sharpen or soften images, like a different camera or codec."""
     size = images.shape[-1]
     changed = jitter(images, 0.8 + 0.4 * chance[:, :3])
     shift = 0.08 * (2 * chance[:, 3:6] - 1)
@@ -107,7 +107,7 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
     at = (torch.arange(size, device=chance.device) + 0.5) / size * 2 - 1
     y, x = at[None, :, None], at[None, None, :]
     wide = (0.42 + 0.2 * chance[:, 0])[:, None, None]
-    # Some masks cover the lower face only, like those of lip-sync forgeries.
+    # Some masks cover only the lower face, like those of lip-sync forgeries.
     high = (0.38 + 0.37 * chance[:, 1])[:, None, None]
     middle = (0.1 + 0.3 * (chance[:, 2] - 0.3))[:, None, None]
     angle = torch.atan2((y - middle) / high, x / wide)
@@ -121,16 +121,17 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
 
 
 def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
-    """Return the manifest for training, with the label added and forgeries outside the test split removed.
+    """Return the manifest for training, with forgeries removed outside the test split and a missing label added.
 
-    If the manifest has no such label, all its rows are assumed to be real. Rows with a missing label are removed too.
+    If the manifest does not have the label, all rows are assumed to be real. Outside the test split, rows without a
+    value of the label are also removed.
 
     Args:
-        manifest: the manifest.
-        options: the section ``train.self_blend`` of the recipe.
+        manifest: manifest of real and possibly forged faces.
+        options: ``train.self_blend`` section of the recipe.
 
     Raises:
-        InputError: the label is not binary, or the training or validation split has no real face.
+        InputError: the label is not binary, or the training or validation split has no real faces.
     """
     name = options.label
     if name not in manifest.labels:
@@ -161,10 +162,10 @@ def blend_batch(
     """Blend a fraction of real images with themselves and return them with updated labels.
 
     Args:
-        images: uint8 [B, 3, S, S] RGB, all real.
-        labels: labels per task; the float [B] named ``options.label`` is replaced.
-        seeds: int64 [B]; a row depends on its own seed only.
-        options: the section ``train.self_blend`` of the recipe.
+        images: RGB images of real faces, uint8 [B, 3, S, S].
+        labels: labels by task; the entry ``options.label``, float [B], is replaced.
+        seeds: seeds of the images, int64 [B]; a row depends only on its own seed.
+        options: ``train.self_blend`` section of the recipe.
     """
     blended = self_blend(images, seeds, fraction=options.fraction)
     return blended.images, {**labels, options.label: blended.forged.float()}
@@ -176,10 +177,10 @@ def blend_validation(
     """Blend a fraction of the validation images with themselves and return them with updated labels.
 
     Args:
-        images: uint8 [N, 3, S, S] RGB, all real.
-        labels: labels per task, of length N; the one named ``options.label`` is replaced.
+        images: RGB images of real faces, uint8 [N, 3, S, S].
+        labels: labels of length N by task; the entry ``options.label`` is replaced.
         seed: seed of the run; equal seeds give equal images.
-        options: the section ``train.self_blend`` of the recipe.
+        options: ``train.self_blend`` section of the recipe.
     """
     seeds = sample_seeds(seed, -1, torch.arange(len(images)))
     result = np.empty(images.shape, np.uint8)

@@ -1,6 +1,7 @@
-"""Augment log-mel images: crops in time that keep the tempo, and masks in frequency and time.
+"""Augmentation of log-mel images: crops in time that keep the tempo, and masks in frequency and time.
 
-Time runs from left to right; high frequencies are at the top. The masks are those of SpecAugment (Park et al., 2019).
+Time runs from left to right, and high frequencies are at the top. The masks are those of SpecAugment (Park et al.,
+2019).
 
 Example:
     >>> images = torch.full((2, 3, 32, 32), 200, dtype=torch.uint8)
@@ -16,13 +17,13 @@ from auxface.data.augment.geometry import crop_map, crop_resize
 
 
 def cropped_in_time(images: Tensor, chance: Tensor, size: int, shortest: float) -> tuple[Tensor, Tensor]:
-    """Return crops in time with silence after them, uint8 [B, 3, size, size], and the maps to the source, [B, 2, 3].
+    """Return crops in time padded with silence, uint8 [B, 3, size, size], and their maps to the source [B, 2, 3].
 
     Args:
-        images: uint8 [B, 3, S, S].
-        chance: [B, 2] uniform numbers in [0, 1): length and start.
+        images: log-mel images, uint8 [B, 3, S, S].
+        chance: uniform random numbers in [0, 1) for length and start, [B, 2].
         size: side of the result in pixels.
-        shortest: smallest fraction of the time that is kept.
+        shortest: minimum fraction of the time that is kept.
     """
     source = images.shape[-1]
     whole = torch.tensor([0, 0, source, source], device=images.device).expand(len(images), 4)
@@ -39,11 +40,12 @@ def cropped_in_time(images: Tensor, chance: Tensor, size: int, shortest: float) 
 
 
 def masked_bands(images: Tensor, chance: Tensor) -> Tensor:
-    """Set bands of rows and of columns to 0, float [B, 3, S, S].
+    """Set bands of rows and columns to 0 and return float [B, 3, S, S].
 
     Args:
-        images: float [B, 3, S, S].
-        chance: [B, masks, 2, 2] uniform numbers: for each mask, width and start of a band of rows, then of columns.
+        images: log-mel images, float [B, 3, S, S].
+        chance: uniform random numbers [B, masks, 2, 2]: for each mask, width and start of a band of rows, followed by
+            those of a band of columns.
     """
     side = images.shape[-1]
     places = torch.arange(side, device=images.device)

@@ -1,11 +1,12 @@
-"""Views that an objective requests by name, each with the affine map from the view to the source image.
+"""Views that objectives request by name, each with the affine map from the view to the source image.
 
 A view is an augmented copy of a batch. Each kind of view is registered under a name and takes options, so one training
-step can hold several views of several sizes. Another package adds a kind with the entry point group ``auxface.views``.
+step can use several views of different sizes. Other packages can add kinds of views through the entry point group
+``auxface.views``.
 The primary view and the clean view, which every step has, are in :mod:`auxface.data.augment.presets`.
 
-Coordinates are continuous and count pixels from the upper left corner of an image: x to the right and y downwards. The
-pixel in column c and row r covers c to c + 1 and r to r + 1, so its center is at (c + 0.5, r + 0.5).
+Coordinates are continuous and measured in pixels from the upper left corner of an image, x to the right and y
+downwards. The pixel in column c and row r covers c to c + 1 and r to r + 1, so its center is at (c + 0.5, r + 0.5).
 
 Example:
     >>> import torch
@@ -41,9 +42,9 @@ class View:
     """One augmented copy of a batch.
 
     Attributes:
-        images: float32 [B, 3, h, w] RGB in 0..1.
-        affine: float32 [B, 2, 3], maps a position (x, y, 1) in the view to the position (x, y) in the source image. A
-            position outside the source was filled with a constant or with the source's edge.
+        images: RGB images in 0..1, float32 [B, 3, h, w].
+        affine: affine maps, float32 [B, 2, 3], from a position (x, y, 1) in the view to the position (x, y) in the
+            source image. Positions outside the source were filled with a constant or with the edge of the source.
         source: side of the source image in pixels.
     """
 
@@ -54,12 +55,12 @@ class View:
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """A view that an objective requests; hashable, so that it can be the key of the view in a batch.
+    """A request of an objective for a view; hashable, so that it can be the key of the view in a batch.
 
     Attributes:
-        name: the name of a registered kind of view.
-        options: the options of that kind, given as a mapping or as pairs; kept as pairs sorted by name.
-        size: side of the view in pixels; None for the size of the primary view.
+        name: name of a registered kind of view.
+        options: options of that kind, given as a mapping or as pairs and stored as pairs sorted by name.
+        size: side of the view in pixels, or None for the size of the primary view.
     """
 
     name: str
@@ -75,9 +76,9 @@ class ViewMaker:
     """A registered kind of view.
 
     Attributes:
-        name: the name in a :class:`ViewRequest`.
-        function: makes the view from (images uint8 [B, 3, S, S], seeds int64 [B], size) and keyword-only options, which
-            all have defaults. A row may depend on its own image and seed only.
+        name: name in a :class:`ViewRequest`.
+        function: function that makes the view from images (uint8 [B, 3, S, S]), seeds (int64 [B]), a size and
+            keyword-only options, which all have defaults. A row may depend only on its own image and seed.
     """
 
     name: str
@@ -85,7 +86,7 @@ class ViewMaker:
 
     @property
     def options(self) -> dict[str, Option]:
-        """The names of the options and their defaults."""
+        """The names and default values of the options."""
         parameters = inspect.signature(self.function).parameters.values()
         return {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
 
@@ -96,12 +97,12 @@ registry = Registry("view", "auxface.views", ViewMaker)
 def make_view(request: ViewRequest, images: Tensor, seeds: Tensor, size: int) -> View:
     """Make the requested view of a batch.
 
-    A row of the view depends on its own image and seed only: not on the device, the batch or the order.
+    A row of the view depends only on its own image and seed, not on the device, the batch or the order.
 
     Args:
-        request: which view.
-        images: uint8 [B, 3, S, S] RGB, S of any size.
-        seeds: int64 [B], see :func:`auxface.data.random.sample_seeds`.
+        request: requested view.
+        images: RGB images of any side S, uint8 [B, 3, S, S].
+        seeds: seeds from :func:`auxface.data.random.sample_seeds`, int64 [B].
         size: side of the view in pixels if the request has no size.
 
     Raises:
@@ -127,15 +128,16 @@ def contrast_crop(
     """Make a crop for contrastive learning, following SimCLR (Chen et al., 2020) without its blur.
 
     The crop is mirrored with probability 1/2. Brightness, contrast and saturation change by up to 0.4 with probability
-    4/5. The result is gray with probability 1/5. Blur and solarizing are not used: both hide the traces of a forgery.
+    4/5. The result is gray with probability 1/5. Blur and solarization are not used, because both hide the traces of a
+    forgery.
 
     Args:
-        images: uint8 [B, 3, S, S].
-        seeds: int64 [B].
+        images: images to crop, uint8 [B, 3, S, S].
+        seeds: seeds of the images, int64 [B].
         size: side of the view in pixels.
         number: number of the crop; crops of the same image with different numbers are independent.
         mirror: whether the crop is mirrored at random.
-        area: smallest and largest fraction of the image that the crop covers.
+        area: minimum and maximum fraction of the image that the crop covers.
     """
     chance = uniforms(seeds, 10, stream=_CONTRAST_STREAM + number)
     boxes = whole_pixels(
@@ -155,18 +157,18 @@ registry.register(ViewMaker("contrast_crop", contrast_crop))
 def spectrogram_crop(
     images: Tensor, seeds: Tensor, size: int, *, number: int = 1, shortest: float = 0.5, masks: int = 2
 ) -> View:
-    """Make a crop in time of log-mel images, with masked frequencies and times (SpecAugment, Park et al., 2019).
+    """Crop log-mel images in time and mask bands of frequency and time (SpecAugment, Park et al., 2019).
 
-    The crop keeps its tempo: it starts at the left edge, and silence follows it. Each mask covers up to an eighth of
-    the mel bands or of the time steps. Nothing is mirrored, since the order of time and of pitch has a meaning.
+    The crop keeps its tempo: it starts at the left edge and is followed by silence. Each mask covers up to an eighth of
+    the mel bands or of the time steps. Images are not mirrored, since the order of time and pitch is meaningful.
 
     Args:
-        images: uint8 [B, 3, S, S], time from left to right, high frequencies at the top.
-        seeds: int64 [B].
+        images: log-mel images, uint8 [B, 3, S, S], with time from left to right and high frequencies at the top.
+        seeds: seeds of the images, int64 [B].
         size: side of the view in pixels.
         number: number of the crop; crops of the same image with different numbers are independent.
-        shortest: smallest fraction of the time that the crop keeps.
-        masks: number of masks in frequency and in time.
+        shortest: minimum fraction of the time that the crop keeps.
+        masks: number of masks in each of frequency and time.
     """
     source, stream = images.shape[-1], _SPECTROGRAM_STREAM + 2 * number
     crop, maps = cropped_in_time(images, uniforms(seeds, 2, stream=stream), size, shortest)

@@ -1,8 +1,8 @@
-"""Common corruptions in five severities (Hendrycks and Dietterich, 2019), JPEG, resizing and occlusion.
+"""Common corruptions at five severities (Hendrycks and Dietterich, 2019), JPEG compression, resizing and occlusion.
 
-Corruptions work on batches and have one seed per image; the result does not depend on the other images of the batch.
-The parameters are the published ones for images of 224 pixels. Lengths in pixels (blur radii, displacements, flakes)
-are scaled by side / 224. Amounts of noise and light are not scaled.
+Corruptions are applied to batches with one seed per image, and the result for an image does not depend on the other
+images of the batch. The parameters are the published ones for images of 224 pixels. Lengths in pixels (blur radii,
+displacements, flakes) are scaled by side / 224. Amounts of noise and light are not scaled.
 
 Example:
     >>> import torch

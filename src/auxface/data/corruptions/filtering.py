@@ -1,4 +1,4 @@
-"""Filters and random fields; the result for an image does not depend on the other images of the batch."""
+"""Filters and random fields, whose result for an image does not depend on the other images of the batch."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def scale_of(images: Tensor) -> float:
 
 
 def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], device: torch.device) -> Tensor:
-    """Draw one tensor per seed on the CPU, so that the result is equal on every device, and stack the tensors."""
+    """Draw one tensor per seed on the CPU, so that the result is the same on every device, and stack the tensors."""
     drawn = []
     for seed in seeds.tolist():
         generator = torch.Generator()
@@ -26,7 +26,7 @@ def random_fields(seeds: Tensor, draw: Callable[[torch.Generator], Tensor], devi
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur images [B, C, H, W] of any float dtype with a Gaussian, truncated at 4 sigma, with mirrored borders."""
+    """Blur images [B, C, H, W] of any float dtype with a Gaussian truncated at 4 sigma, mirroring the borders."""
     if sigma < 0.05:
         return images
     radius = min(max(math.ceil(4 * sigma), 1), min(images.shape[-2:]) - 1)
@@ -45,7 +45,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def disk_blur(images: Tensor, radius: float, edge: float) -> Tensor:
-    """Average over a disk of ``radius`` pixels whose edge is softened over ``edge`` pixels, like a defocused lens."""
+    """Average over a disk of ``radius`` pixels with an edge softened over ``edge`` pixels, like a defocused lens."""
     reach = min(math.ceil(radius + 0.5 + 2 * edge), min(images.shape[-2:]) - 1)
     offsets = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
     soft = 0.5 + edge
@@ -61,7 +61,7 @@ def disk_blur(images: Tensor, radius: float, edge: float) -> Tensor:
 
 
 def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """Sample images [B, C, H, W] at positions moved by (dx, dy) pixels, each [B] or [B, H, W], bilinearly."""
+    """Sample images [B, C, H, W] bilinearly at positions shifted by (dx, dy) pixels, each [B] or [B, H, W]."""
     batch, _, height, width = images.shape
     rows = torch.arange(height, device=images.device, dtype=images.dtype)
     columns = torch.arange(width, device=images.device, dtype=images.dtype)
@@ -74,7 +74,7 @@ def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
 
 
 def zoomed(images: Tensor, factor: float) -> Tensor:
-    """Enlarge the center of the images by ``factor``, bilinearly."""
+    """Enlarge the center of images by ``factor`` with bilinear interpolation."""
     if factor == 1.0:
         return images
     batch, _, height, width = images.shape
@@ -86,7 +86,7 @@ def zoomed(images: Tensor, factor: float) -> Tensor:
 
 
 def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """Blur each image along its own direction, in degrees [B], with half of a Gaussian over ``radius`` pixels."""
+    """Blur each image in its own direction, in degrees [B], with one half of a Gaussian over ``radius`` pixels."""
     taps = max(math.ceil(radius) + 1, 2)
     step = radius / (taps - 1)
     weights = [math.exp(-0.5 * (tap * step / sigma) ** 2) for tap in range(taps)]
@@ -100,7 +100,7 @@ def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) ->
 
 
 def plasma(seeds: Tensor, size: tuple[int, int], decay: float, device: torch.device) -> Tensor:
-    """Return fractal noise [B, 1, H, W] in 0..1: octaves of random grids, each finer by 2 and weaker by ``decay``."""
+    """Return fractal noise [B, 1, H, W] in 0..1, with each octave finer by a factor of 2 and weaker by ``decay``."""
     octaves = max(math.ceil(math.log2(max(size))), 2)
 
     def draw(generator: torch.Generator) -> Tensor:

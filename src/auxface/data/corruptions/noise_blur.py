@@ -11,7 +11,7 @@ from auxface.data.corruptions.registry import register
 
 @register("gaussian_noise")
 def gaussian_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Add normal noise of standard deviation 0.08 to 0.38."""
+    """Add Gaussian noise with a standard deviation of 0.08 to 0.38."""
     deviation = (0.08, 0.12, 0.18, 0.26, 0.38)[level]
     shape = images.shape[1:]
     return images + deviation * random_fields(seeds, lambda g: torch.randn(shape, generator=g), images.device)
@@ -19,7 +19,7 @@ def gaussian_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("shot_noise")
 def shot_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Apply Poisson noise with a mean of 60 (severity 1) to 3 (severity 5) photons for a white pixel."""
+    """Apply Poisson noise with a mean of 60 (severity 1) to 3 photons (severity 5) for a white pixel."""
     photons = (60.0, 25.0, 12.0, 5.0, 3.0)[level]
     rates = iter((images * photons).cpu())
     return random_fields(seeds, lambda g: torch.poisson(next(rates), generator=g), images.device) / photons
@@ -36,13 +36,13 @@ def impulse_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("gaussian_blur")
 def gaussian_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Blur with a Gaussian of sigma 1 to 6 pixels for images of 224 pixels (an extra corruption of the paper)."""
+    """Blur with a Gaussian, sigma 1 to 6 pixels for images of 224 pixels (an extra corruption of the paper)."""
     return filtering.gaussian_blur(images, (1.0, 2.0, 3.0, 4.0, 6.0)[level] * scale_of(images))
 
 
 @register("defocus_blur")
 def defocus_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Blur with a disk of radius 3 to 10 pixels for images of 224 pixels."""
+    """Blur with a disk, radius 3 to 10 pixels for images of 224 pixels."""
     radius, edge = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))[level]
     scale = scale_of(images)
     return filtering.disk_blur(images, radius * scale, edge * scale)
@@ -50,10 +50,10 @@ def defocus_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("glass_blur")
 def glass_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Replace every pixel by a random nearby pixel, several times, between two Gaussian blurs.
+    """Replace every pixel with a random nearby pixel, several times, between two Gaussian blurs.
 
-    The published code swaps neighboring pixels one after another. Sampling at random positions within the same distance
-    handles all pixels at once and works for distances below one pixel.
+    The published code swaps neighboring pixels one after another. Here, sampling at random positions within the same
+    distance processes all pixels at once and works for distances below one pixel.
     """
     sigma, reach, times = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))[level]
     scale = scale_of(images)
@@ -67,7 +67,7 @@ def glass_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("motion_blur")
 def motion_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Blur over 10 to 20 pixels, for images of 224 pixels, in a random direction of -45 to 45 degrees."""
+    """Blur over 10 to 20 pixels for images of 224 pixels, in a random direction from -45 to 45 degrees."""
     radius, sigma = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))[level]
     scale = scale_of(images)
     degrees = random_fields(seeds, lambda g: torch.rand((), generator=g) * 90 - 45, images.device)

@@ -1,4 +1,4 @@
-"""The registry of corruptions and the function that applies one of them."""
+"""Registry of corruptions, and the function that applies one by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from torch import Tensor
 from auxface.plugins import Registry
 
 Corrupt = Callable[[Tensor, int, Tensor], Tensor]
-"""(images float32 [B, 3, H, W] in 0..1, severity index 0..4, seeds int64 [B]) -> the same shape, any range."""
+"""Function of images (float32 [B, 3, H, W] in 0..1), a severity index 0..4 and seeds (int64 [B]) that returns corrupted
+images of the same shape, whose values may lie outside 0..1."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
 PUBLISHED_SIZE = 224
-"""Side of the images for which the published parameters hold; lengths in pixels are scaled by side / 224."""
+"""Side of the images for which the published parameters apply; lengths in pixels are scaled by side / 224."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Corruption:
     """A corruption of images.
 
     Attributes:
-        name: the name in recipes and on the command line.
-        function: see :data:`Corrupt`.
+        name: name in recipes and on the command line.
+        function: function that corrupts a batch; see :data:`Corrupt`.
     """
 
     name: str
@@ -43,23 +44,23 @@ def register(name: str) -> Callable[[Corrupt], Corrupt]:
 
 
 def corruptions() -> tuple[str, ...]:
-    """Return the names of all registered corruptions in alphabetical order."""
+    """Return the names of all registered corruptions, in alphabetical order."""
     return tuple(sorted(registry.available()))
 
 
 def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
-    """Apply a corruption to each image, uint8 [B, 3, H, W] on the device of ``images``.
+    """Apply a corruption to each image and return uint8 [B, 3, H, W] on the device of ``images``.
 
     Args:
-        images: uint8 [B, 3, H, W] RGB, sides of 16 pixels or more.
-        name: one of :func:`corruptions`.
-        severity: 1 (slight) to 5 (strong).
-        seeds: int64 [B], one per image. Equal images with equal seeds give equal results in any batch.
+        images: RGB images with sides of at least 16 pixels, uint8 [B, 3, H, W].
+        name: name of the corruption, one of :func:`corruptions`.
+        severity: severity from 1 (slight) to 5 (strong).
+        seeds: one seed per image, int64 [B]. Equal images with equal seeds give equal results in any batch.
 
     Raises:
         InputError: the name is unknown.
-        ValueError: the severity is outside 1..5, the images have the wrong shape or sides below 16, or the number of
-            seeds is not that of the images.
+        ValueError: the severity is outside 1..5, the images have the wrong shape or sides below 16 pixels, or the
+            numbers of seeds and images differ.
         TypeError: the images or the seeds have the wrong dtype.
     """
     corruption = registry.get(name)

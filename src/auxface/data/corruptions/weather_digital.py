@@ -1,6 +1,6 @@
 """Weather and digital corruptions (Hendrycks and Dietterich, 2019), and occlusion of parts of a face.
 
-Occlusion assumes the eyes at 45% of the height of a face crop and the mouth at 75%.
+Occlusion assumes that the eyes are at 45% and the mouth at 75% of the height of a face crop.
 """
 
 import io
@@ -19,7 +19,7 @@ from auxface.data.corruptions.registry import register
 
 @register("snow")
 def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Add falling flakes and whiten the image."""
+    """Add falling snowflakes and whiten the image."""
     mean, spread, zoom, threshold, radius, sigma, keep = (
         (0.1, 0.3, 3.0, 0.5, 10, 4, 0.8),
         (0.2, 0.3, 2.0, 0.5, 12, 4, 0.7),
@@ -29,7 +29,7 @@ def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     )[level]
     scale = scale_of(images)
     height, width = images.shape[-2:]
-    # At the published size, enlarging makes flakes sparse. Below two pixels it would not, so two is the minimum.
+    # At the published size, enlarging the noise makes flakes sparse. Flakes below two pixels would not be sparse.
     flake = max(zoom * scale, 2.0)
     grid = [max(round(side / flake), 2) for side in (height, width)]
 
@@ -50,10 +50,10 @@ def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("frost")
 def frost(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Add a layer of ice.
+    """Add a layer of frost.
 
-    The paper uses photographs of ice, which are not included here. This layer consists of pale blue ridges of fractal
-    noise that become denser towards the border, added with the published weights of image and ice.
+    The paper uses photographs of frost, which are not included here. This layer consists of pale blue ridges of fractal
+    noise that become denser toward the border. Image and layer are added with the published weights.
     """
     keep, ice = ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))[level]
     size = (images.shape[-2], images.shape[-1])
@@ -70,7 +70,7 @@ def frost(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("fog")
 def fog(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Add fractal fog: octaves of random grids with the published decay."""
+    """Add fractal fog, which consists of octaves of random grids with the published decay."""
     strength, decay = ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))[level]
     brightest = images.amax((1, 2, 3), keepdim=True)
     cloud = plasma(seeds, (images.shape[-2], images.shape[-1]), decay, images.device)
@@ -82,7 +82,7 @@ _GROWTH = (0.3, 0.5, 0.7, 0.85, 1.0)
 
 @register("brightness")
 def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Increase the value channel of HSV by 0.1 to 0.5."""
+    """Increase the HSV value channel by 0.1 to 0.5."""
     value = images.amax(1, keepdim=True)
     raised = (value + (0.1, 0.2, 0.3, 0.4, 0.5)[level]).clamp(max=1.0)
     return torch.where(value > 0, images * (raised / value.clamp(min=1e-6)), raised)
@@ -91,17 +91,17 @@ def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 @register("contrast")
 def contrast(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """Multiply the difference from the mean of each channel by 0.4 to 0.05."""
-    # Summed in double precision, so that the order of summation has no effect.
+    # Double precision makes the result independent of the order of summation.
     mean = images.double().mean((2, 3), keepdim=True).to(images.dtype)
     return (images - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[level] + mean
 
 
 @register("elastic_transform")
 def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Apply a random affine map and a smooth random displacement of every pixel.
+    """Apply a random affine map and a smooth random displacement to every pixel.
 
-    The published parameters change from coarse (severity 1, 2) to fine (3 to 5) displacements, so the corruption does
-    not grow with every severity.
+    The published parameters change from coarse displacements (severities 1 and 2) to fine ones (3 to 5), so the
+    corruption does not become stronger with every severity.
     """
     side = 244.0 * scale_of(images)
     strength, smooth, shear = (
@@ -137,7 +137,7 @@ def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("pixelate")
 def pixelate(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Downscale the image to 60% to 25% of its size by averaging, and enlarge it by repeating pixels."""
+    """Downscale the image to between 60% and 25% of its size by averaging, and enlarge it by repeating pixels."""
     factor = (0.6, 0.5, 0.4, 0.3, 0.25)[level]
     height, width = images.shape[-2:]
     small = (int(width * factor), int(height * factor))
@@ -147,19 +147,19 @@ def pixelate(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("jpeg_compression")
 def jpeg_compression(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Compress as JPEG of quality 25 down to 7."""
+    """Compress as JPEG with a quality from 25 down to 7."""
     return through_jpeg(images, (25, 18, 15, 10, 7)[level])
 
 
 @register("jpeg_quality")
 def jpeg_quality(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Compress as JPEG of quality 90, 75, 60, 45 or 30, as social networks do (not a published corruption)."""
+    """Compress as JPEG with a quality of 90, 75, 60, 45 or 30, as social networks do (not a published corruption)."""
     return through_jpeg(images, (90, 75, 60, 45, 30)[level])
 
 
 @register("resize")
 def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Downscale to 80%, 60%, 40%, 30% or 20% of the size, bilinear with antialiasing, and enlarge (not published)."""
+    """Downscale to 80, 60, 40, 30 or 20% of the size, bilinearly with antialiasing, and enlarge (not published)."""
     factor = (0.8, 0.6, 0.4, 0.3, 0.2)[level]
     size = images.shape[-2:]
     small = F.interpolate(images, size=[max(round(side * factor), 1) for side in size], mode="bilinear", antialias=True)
@@ -167,7 +167,7 @@ def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 
 def through_jpeg(images: Tensor, quality: int) -> Tensor:
-    """Compress images, float [B, 3, H, W] in 0..1, as JPEG of the given quality, 1 to 100, and decompress them."""
+    """Compress images, float [B, 3, H, W] in 0..1, as JPEG with a quality of 1 to 100, and decompress them."""
 
     def compress(image: Image.Image) -> Image.Image:
         buffer = io.BytesIO()
@@ -178,7 +178,7 @@ def through_jpeg(images: Tensor, quality: int) -> Tensor:
 
 
 def _apply_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """Apply a function on Pillow images to each image; float [B, 3, H, W] in 0..1 on the device of the input."""
+    """Apply a function of a Pillow image to each image and return float [B, 3, H, W] in 0..1 on the input device."""
     whole = (images.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     changed = np.stack([np.asarray(change(Image.fromarray(image))) for image in whole])
     return torch.from_numpy(changed).permute(0, 3, 1, 2).to(images.device, images.dtype) / 255.0
@@ -186,19 +186,19 @@ def _apply_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) 
 
 @register("occlusion_eyes")
 def occlusion_eyes(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Cover the eyes with a bar of up to 0.78 of the width and 0.26 of the height."""
+    """Cover the eyes with a bar of up to 78% of the width and 26% of the height."""
     return _cover(images, seeds, (0.5, 0.45), 0.78 * _GROWTH[level], 0.26 * _GROWTH[level])
 
 
 @register("occlusion_mouth")
 def occlusion_mouth(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Cover the mouth with a patch of up to 0.60 of the width and 0.32 of the height."""
+    """Cover the mouth with a patch of up to 60% of the width and 32% of the height."""
     return _cover(images, seeds, (0.5, 0.75), 0.60 * _GROWTH[level], 0.32 * _GROWTH[level])
 
 
 @register("occlusion_random")
 def occlusion_random(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Cover a random square of 5%, 10%, 20%, 30% or 40% of the image."""
+    """Cover a randomly placed square with an area of 5%, 10%, 20%, 30% or 40% of the image."""
     side = (0.05, 0.10, 0.20, 0.30, 0.40)[level] ** 0.5
     place = random_fields(seeds ^ 0x3C6EF372, lambda g: torch.rand(2, generator=g), images.device)
     center = side / 2 + place * (1 - side)
@@ -208,7 +208,7 @@ def occlusion_random(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 def _cover(
     images: Tensor, seeds: Tensor, center: tuple[float | Tensor, float | Tensor], width: float, height: float
 ) -> Tensor:
-    """Cover a box, center and sides as fractions of the image, with a random color per image."""
+    """Cover a box, given by center and sides as fractions of the image, with a random color for each image."""
     color = random_fields(seeds, lambda g: torch.rand((3, 1, 1), generator=g), images.device)
     rows = (torch.arange(images.shape[-2], device=images.device) + 0.5) / images.shape[-2]
     columns = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]

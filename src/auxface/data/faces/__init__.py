@@ -1,4 +1,4 @@
-"""Detect, choose and crop faces, with settings that are stored in the manifest and in the model.
+"""Detection, selection and cropping of faces, with settings that are stored in the manifest and in the model.
 
 Example::
 

@@ -1,6 +1,7 @@
-"""Choose faces and map each to a square crop: an upright box with a margin, or an alignment to five standard points.
+"""Selection of faces and their mapping to a square crop, either an upright box with a margin or an aligned face.
 
-The standard points are those of ArcFace (Deng et al., 2019); the similarity transform is that of Umeyama (1991).
+Aligned faces are mapped to the five standard points of ArcFace (Deng et al., 2019) with the similarity transform of
+Umeyama (1991).
 
 Example::
 
@@ -23,7 +24,7 @@ Box = tuple[float, float, float, float]
 Cut = Literal["crop", "align"]
 Which = Literal["largest", "central", "mask", "all"]
 
-# Eyes, nose and mouth corners in an image of 112 x 112 pixels.
+# Positions of the eyes, the nose and the mouth corners in an image of 112 x 112 pixels.
 STANDARD_POINTS = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
@@ -35,18 +36,18 @@ class FaceSettings:
     """Settings for detecting and cropping faces.
 
     Attributes:
-        cut: ``crop``: an upright square around the bounding box. ``align``: the image is rotated and scaled so that
-            eyes, nose and mouth corners fall on fixed points; this needs a detector with landmarks.
-        detector: ``yunet`` or ``haar``.
-        which: which face is kept if an image has several: ``mask`` (the face that the forgery mask covers most; the
-            largest where there is no mask), ``largest``, ``central`` or ``all``.
+        cut: kind of crop: ``crop`` for an upright square around the bounding box, or ``align`` to rotate and scale the
+            image so that eyes, nose and mouth corners lie at fixed points, which requires a detector with landmarks.
+        detector: face detector, ``yunet`` or ``haar``.
+        which: face to keep if an image has several: ``mask`` (the face that the forgery mask covers most, or the
+            largest if there is no mask), ``largest``, ``central`` or ``all``.
         size: side of the crops in pixels, 16 to 2048.
-        margin: context around the face, 0 to 4. The side of the square is (1 + margin) times the longer side of the
-            bounding box; for ``align``, (1 + margin) times the standard frame of 112 pixels.
-        least: smallest face in pixels; a face whose longer side is shorter is ignored.
+        margin: relative context around the face, 0 to 4. The side of the square is (1 + margin) times the longer side
+            of the bounding box or, for ``align``, of the standard frame of 112 pixels.
+        least: minimum face size in pixels; faces whose longer side is shorter are ignored.
 
     Raises:
-        InputError: a value outside its range, or ``align`` with a detector that gives no landmarks.
+        InputError: a value is out of range, or ``align`` is used with a detector that does not return landmarks.
     """
 
     cut: Cut = "crop"
@@ -78,10 +79,10 @@ class FaceSettings:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "FaceSettings":
-        """Read the settings from a header; other keys, such as the clip length, are ignored.
+        """Read the settings from a header, ignoring other keys such as the clip length.
 
         Raises:
-            InputError: a value outside its range.
+            InputError: a value is out of range.
         """
         return cls(**{field.name: raw[field.name] for field in fields(cls) if field.name in raw})
 
@@ -92,10 +93,10 @@ def choose_faces(
     """Return the faces to keep: at most one, unless ``which`` is ``all``.
 
     Args:
-        faces: the faces of one image.
-        which: see :class:`auxface.data.faces.alignment.FaceSettings`.
+        faces: detected faces of one image.
+        which: faces to keep; see :class:`auxface.data.faces.alignment.FaceSettings`.
         shape: height and width of the image in pixels.
-        mask: bool [h, w], True where the image was forged; of any size, stretched over the whole image.
+        mask: mask that is True where the image was forged, bool [h, w], of any size; it is stretched over the image.
     """
     if not faces:
         return []
@@ -112,7 +113,7 @@ def choose_faces(
 
 
 def _mask_pixels(box: Box, shape: tuple[int, int], mask: np.ndarray) -> int:
-    """Count the pixels of the mask inside a box."""
+    """Return the number of mask pixels inside a box."""
     down, across = mask.shape[0] / shape[0], mask.shape[1] / shape[1]
     left, right = (int(max(0, x * across)) for x in (box[0], box[0] + box[2]))
     top, bottom = (int(max(0, y * down)) for y in (box[1], box[1] + box[3]))
@@ -125,7 +126,7 @@ def box_center(box: Box) -> tuple[float, float]:
 
 
 def box_iou(first: Box, second: Box) -> float:
-    """Return the intersection over union of two boxes (left, top, width, height), 0 to 1."""
+    """Return the intersection over union of two boxes (left, top, width, height), from 0 to 1."""
     width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:
@@ -137,16 +138,16 @@ def box_iou(first: Box, second: Box) -> float:
 def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -> np.ndarray:
     """Return the similarity transform from image to crop coordinates, float64 [2, 3].
 
-    An upright square that would leave the image is moved back into it. It is made smaller only if the image itself is
+    An upright square that would extend beyond the image is moved inside. It is reduced only if the image itself is
     smaller, so the crop needs no padding.
 
     Args:
-        face: the face to crop.
-        settings: size, margin and whether to align.
+        face: face to crop.
+        settings: settings that provide the size, the margin and whether to align.
         shape: height and width of the image in pixels.
 
     Raises:
-        ValueError: the settings require alignment, and the face has no landmarks.
+        ValueError: the settings require alignment, but the face has no landmarks.
     """
     if settings.cut == "align":
         if face.landmarks is None:
@@ -163,16 +164,16 @@ def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the similarity transform that maps ``source`` to ``target`` with least squared error (Umeyama, 1991).
+    """Return the similarity transform from ``source`` to ``target`` with the least squared error (Umeyama, 1991).
 
-    It consists of rotation, scale and translation; reflections are excluded.
+    The transform consists of rotation, scaling and translation, without reflection.
 
     Args:
-        source: [N, 2].
-        target: [N, 2].
+        source: points [N, 2] to be mapped.
+        target: corresponding points [N, 2].
 
     Returns:
-        float64 [2, 3].
+        Transform matrix, float64 [2, 3].
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     from_mean, to_mean = source.mean(0), target.mean(0)
@@ -184,26 +185,26 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Crop a square from an image by a similarity transform, with antialiasing, uint8 [size, size, 3].
+    """Crop a square from an image with a similarity transform and antialiasing, uint8 [size, size, 3].
 
     Pixels outside the image are black.
 
     Args:
-        image: uint8 [H, W, 3].
-        matrix: the transform of :func:`crop_transform`, in coordinates where 0 is the left edge of the first pixel.
+        image: image to crop, uint8 [H, W, 3].
+        matrix: transform of :func:`crop_transform`, in coordinates in which 0 is the left edge of the first pixel.
         size: side of the result in pixels.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 1:
-        # Bilinear sampling skips pixels when it shrinks, so the image is first reduced by area averaging.
+        # Bilinear sampling skips pixels when downscaling, so the image is first reduced by area averaging.
         height, width = image.shape[:2]
         smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.diag([width / smaller[0], height / smaller[1], 1.0])
-    # OpenCV's origin is the center of the first pixel.
+    # The origin in OpenCV is the center of the first pixel.
     centered = matrix.copy()
     centered[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    # Edge pixels are repeated first: otherwise half a pixel of black bleeds into a square that ends with the image.
+    # Edge pixels are replicated first. Otherwise half a pixel of black bleeds into a square that touches the edge.
     padded = cv2.copyMakeBorder(np.ascontiguousarray(image), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     centered[:, 2] -= centered[:, :2] @ (1.0, 1.0)
     result = cv2.warpAffine(padded, centered, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -1,6 +1,6 @@
-"""Crop faces from one image, or from the frames of a clip with one face tracked through them.
+"""Cropping of faces from an image, or of one tracked face from the frames of a clip.
 
-In a clip, position and size of the square around the face are smoothed over time.
+In a clip, the position and size of the square around the face are smoothed over time.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ _HALF_WINDOW = 2
 def track_face(
     detected: Sequence[Sequence[Face]], which: Which, shape: tuple[int, int], masks: Sequence[np.ndarray | None]
 ) -> list[Face] | None:
-    """Return one face for every frame, smoothed over time; None if no frame has a face.
+    """Return one face for every frame, smoothed over time, or None if no frame has a face.
 
     The face is chosen in the first frame with a face. In each later frame it is the face whose box overlaps the last
-    tracked box most. Boxes of frames without such a face are interpolated; frames before the first face get its box.
+    tracked box most. Boxes of frames without such a face are interpolated. Frames before the first face use its box.
 
     Args:
-        detected: the faces of each frame.
-        which: how the face is chosen; ``all`` tracks the largest.
+        detected: detected faces of each frame.
+        which: criterion by which the face is chosen; ``all`` tracks the largest face.
         shape: height and width of the frames in pixels.
-        masks: the forgery mask of each frame, or None.
+        masks: forgery mask of each frame, or None for a frame without a mask.
     """
     first = next((at for at, faces in enumerate(detected) if faces), None)
     if first is None:
@@ -52,7 +52,7 @@ def _best_overlap(last: Face, faces: Sequence[Face]) -> Face | None:
 def _smooth(tracked: Sequence[Face | None]) -> list[Face]:
     known = [at for at, face in enumerate(tracked) if face is not None]
     faces = [face for face in tracked if face is not None]
-    # Center, side and landmarks: a box that changes its aspect ratio then does not change the size of the square.
+    # A row holds center, longer side and landmarks, so the square does not change size with the box's aspect ratio.
     rows = np.array([[*box_center(face.box), max(face.box[2:]), *_landmark_values(face)] for face in faces])
     times = np.arange(len(tracked))
     filled = np.stack([np.interp(times, known, column) for column in rows.T], 1)
@@ -73,11 +73,11 @@ def _landmark_values(face: Face) -> list[float]:
 
 
 class FaceCropper:
-    """Detect and crop faces with fixed settings. Thread-safe.
+    """Detects and crops faces with fixed settings; thread-safe.
 
     Args:
-        settings: how faces are detected and cropped.
-        weights: the detector's ONNX file; see :func:`auxface.data.faces.detection.make_detector`.
+        settings: settings for detecting and cropping faces.
+        weights: ONNX file of the detector; see :func:`auxface.data.faces.detection.make_detector`.
 
     Raises:
         InputError: the detector cannot be loaded.
@@ -97,11 +97,11 @@ class FaceCropper:
         return faces if self.settings.cut == "crop" else [face for face in faces if face.landmarks is not None]
 
     def crop(self, image: np.ndarray, mask: np.ndarray | None = None) -> list[tuple[Face, np.ndarray]]:
-        """Return the chosen faces with their crops, uint8 [size, size, 3]; empty if no face is found.
+        """Return the chosen faces with their crops, uint8 [size, size, 3], or an empty list if no face is found.
 
         Args:
             image: uint8 [H, W, 3] RGB.
-            mask: bool [h, w], True where the image was forged; stretched over the whole image.
+            mask: mask that is True where the image was forged, bool [h, w]; it is stretched over the whole image.
         """
         chosen = choose_faces(self.detect(image), self.settings.which, (image.shape[0], image.shape[1]), mask)
         return [(face, self._warp(image, face)) for face in chosen]
@@ -109,9 +109,9 @@ class FaceCropper:
     def crop_clip(
         self, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None = None
     ) -> list[np.ndarray] | None:
-        """Return the crops of one face, tracked through frames of one size; None if no frame has a face.
+        """Return the crops of one face tracked through frames of equal size, or None if no frame has a face.
 
-        Arguments are those of :meth:`track`.
+        The arguments are those of :meth:`track`.
         """
         tracked = self.track(frames, masks)
         return None if tracked is None else [image for _, image in tracked]
@@ -122,11 +122,12 @@ class FaceCropper:
         """Track one face through the frames of a clip and return it with its crop for each frame.
 
         Args:
-            frames: uint8 [H, W, 3] RGB, all of one size.
-            masks: the forgery mask of each frame, or None.
+            frames: RGB frames of equal size, uint8 [H, W, 3].
+            masks: forgery mask of each frame, or None if there are no masks.
 
         Returns:
-            one (face, crop) per frame; None if no frame has a face. With ``which="all"`` the largest face is tracked.
+            One (face, crop) pair per frame, or None if no frame has a face. With ``which="all"``, the largest face is
+            tracked.
         """
         shape = (frames[0].shape[0], frames[0].shape[1])
         detected = [self.detect(frame) for frame in frames]

@@ -1,4 +1,4 @@
-"""Detect faces with YuNet (Wu, Peng and Yu, 2023; five landmarks) or OpenCV's Haar cascade (no download).
+"""Face detection with YuNet (Wu, Peng and Yu, 2023; five landmarks) or OpenCV's Haar cascade (no download).
 
 Example::
 
@@ -31,20 +31,21 @@ URL = (
 SHA256 = "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31"
 MIN_SCORE = 0.7
 _NMS_IOU = 0.3
-# A few fixed input sizes: OpenCV prepares the network anew whenever the input size changes.
+# Only a few input sizes are used, because OpenCV prepares the network again whenever the input size changes.
 _CANVASES = (160, 320, 640)
 _MAX_DOWNLOAD = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Face:
-    """A detected face, in pixels of its image.
+    """A detected face, in pixel coordinates of its image.
 
     Attributes:
-        box: left, top, width, height; may extend beyond the image.
-        landmarks: float32 [5, 2]: right eye, left eye, nose, right and left mouth corner, as the person has them (in
-            the image, the right eye of a person who faces the camera is on the left); None if the detector gives none.
-        score: confidence, 0 to 1; 1 if the detector gives none.
+        box: left, top, width and height of the bounding box, which may extend beyond the image.
+        landmarks: right eye, left eye, nose, right and left mouth corner, float32 [5, 2], from the person's perspective
+            (the right eye of a person facing the camera is on the left of the image); None if the detector does not
+            return landmarks.
+        score: confidence from 0 to 1; 1 if the detector does not return a confidence.
     """
 
     box: tuple[float, float, float, float]
@@ -59,7 +60,7 @@ def make_detector(name: DetectorName, weights: Path | None = None) -> Detector:
     """Return a thread-safe function that detects the faces of an image (uint8 [H, W, 3] RGB), best first.
 
     Args:
-        name: ``yunet`` or ``haar``.
+        name: name of the detector, ``yunet`` or ``haar``.
         weights: YuNet's ONNX file; see :func:`yunet_weights`.
 
     Raises:
@@ -71,9 +72,9 @@ def make_detector(name: DetectorName, weights: Path | None = None) -> Detector:
 
 
 def yunet_weights(given: Path | None = None) -> Path:
-    """Return YuNet's ONNX file: ``given``, else the one that ``AUXFACE_YUNET`` names, else a download.
+    """Return YuNet's ONNX file: ``given``, the file named by ``AUXFACE_YUNET``, or a download, in this order.
 
-    The file is downloaded once, checked by its SHA-256 and kept in the cache folder.
+    The file is downloaded once, verified by its SHA-256 and kept in the cache folder.
 
     Raises:
         InputError: the file does not exist, there is no network connection, or the hash of the download is wrong.
@@ -83,7 +84,7 @@ def yunet_weights(given: Path | None = None) -> Path:
         if not named.is_file():
             raise InputError(f"{named}: no such file; expected YuNet's weights, an ONNX file")
         return named
-    # Imports pandas, which a named file does not need.
+    # Imported here because it imports pandas, which is not needed for a named file.
     from auxface.data.images.cache import cache_folder
 
     kept = cache_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"

@@ -1,1 +1,1 @@
-"""Decode image files and cache the decoded images."""
+"""Decoding of image files and caching of the decoded images."""

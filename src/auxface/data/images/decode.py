@@ -1,4 +1,4 @@
-"""Decode an untrusted image file to uint8 RGB, or reject it with a reason.
+"""Decoding of untrusted image files to uint8 RGB, or rejection with a reason.
 
 Example::
 
@@ -7,7 +7,7 @@ Example::
     except UnreadableImage as error:
         print(f"face.jpg: {error}")
 
-:func:`in_order` decodes many files at once in threads.
+:func:`in_order` decodes many files concurrently in threads.
 """
 
 import io
@@ -29,33 +29,34 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from auxface.data.media import HEAD_BYTES, is_heic, media_kind
 
 DECODE_VERSION = 2
-"""Increased whenever the output of :func:`read_image` or :func:`fit_square` changes; part of every cache key."""
+"""Version that is increased whenever the output of :func:`read_image` or :func:`fit_square` changes; part of every
+cache key."""
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 1024 * 1024
-# Pillow's warnings about corrupt tags do not name the file; the errors here do.
+# Pillow's warnings about corrupt tags do not name the file, whereas the errors here do.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(Exception):
-    """A file that is not a readable image; the message is the reason, a short phrase."""
+    """Raised for a file that is not a readable image; the message is the reason, a short phrase."""
 
 
 def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """Decode an image as a viewer displays it, uint8 [H, W, 3] RGB in 0..255.
+    """Decode an image as displayed by a viewer, uint8 [H, W, 3] RGB.
 
-    The EXIF orientation is applied; gray, palette, CMYK and YCbCr are converted to RGB; 16 bits are scaled to 8;
-    transparent pixels are composed over white; only the first frame of an animation is read. Color profiles are not
-    applied, as is usual for training data.
+    The EXIF orientation is applied. Gray, palette, CMYK and YCbCr images are converted to RGB, and 16 bits are scaled
+    to 8. Transparent pixels are composited over white, and only the first frame of an animation is read. Color profiles
+    are not applied, as is usual for training data.
 
     Args:
-        source: a file, or the bytes of one.
-        max_pixels: larger images are rejected by their header, before memory is allocated.
-        max_bytes: larger files are rejected without being read.
+        source: image file, or its bytes.
+        max_pixels: maximum number of pixels; larger images are rejected by their header, before memory is allocated.
+        max_bytes: maximum size of the file in bytes; larger files are rejected without being read.
 
     Raises:
-        UnreadableImage: no such file, not an image, truncated, or too large.
+        UnreadableImage: the file does not exist, is not an image, is truncated, or is too large.
     """
     data = source if isinstance(source, bytes) else read_bytes(Path(source), max_bytes)
     if not data:
@@ -79,7 +80,7 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
         raise UnreadableImage(f"more than {max_pixels / 1e6:.0f} megapixels") from None
     except MemoryError:
         raise UnreadableImage("too large for this machine's memory") from None
-    # Decoders raise nearly any exception on unforeseen bytes; each such file is counted and listed as unreadable.
+    # Decoders may raise almost any exception on malformed bytes. Such a file is counted and listed as unreadable.
     except Exception as error:
         truncated = isinstance(error, EOFError | struct.error) or "truncated" in str(error)
         raise UnreadableImage("truncated" if truncated else "corrupt image") from None
@@ -89,9 +90,9 @@ def fit_square(pixels: np.ndarray, size: int, crop: float = 1.0) -> np.ndarray:
     """Return the central square of an image, resized with antialiasing (triangle filter), uint8 [size, size, 3].
 
     Args:
-        pixels: uint8 [H, W, 3].
+        pixels: image, uint8 [H, W, 3].
         size: side of the result in pixels.
-        crop: side of the square as a fraction of the shorter side of the image. With 0.875 the result is that of
+        crop: side of the square as a fraction of the shorter side of the image. For example, 0.875 is equivalent to
             resizing the shorter side to size / 0.875 and cropping the center.
     """
     height, width = pixels.shape[:2]
@@ -104,14 +105,14 @@ def fit_square(pixels: np.ndarray, size: int, crop: float = 1.0) -> np.ndarray:
 
 
 def shorter_side(path: Path) -> int | None:
-    """Return the shorter side of an image file in pixels, from its header alone; None if the header is unreadable."""
+    """Return the shorter side of an image file in pixels from its header, or None if the header is unreadable."""
     with open_header(path) as image:
         return None if image is None else min(image.size)
 
 
 @contextmanager
 def open_header(path: Path) -> Iterator[Image.Image | None]:
-    """Open an image file whose pixels are not decoded; None if its header is unreadable."""
+    """Open an image file without decoding its pixels; yield None if its header is unreadable."""
     with ExitStack() as stack:
         image = None
         try:
@@ -132,11 +133,11 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a regular file.
 
     Raises:
-        UnreadableImage: no such file, no permission, not a regular file, or more than ``max_bytes``.
+        UnreadableImage: the file does not exist, is not a regular file, may not be read, or exceeds ``max_bytes``.
     """
     try:
         status = path.stat()
-        # Reading a pipe or a device could block or never end.
+        # Reading from a pipe or a device could block or never end.
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableImage("not a file")
         if status.st_size > max_bytes:
@@ -180,9 +181,9 @@ def _unread_reason(data: bytes) -> str:
 
 
 def count_unread_frames(source: Path | bytes) -> int:
-    """Return the number of frames or pages of an image file after the first, which :func:`read_image` does not read.
+    """Return the number of frames or pages of an image file after the first, which :func:`read_image` ignores.
 
-    It is 0 for a file that cannot be read.
+    The number is 0 for a file that cannot be read.
     """
     try:
         data = source if isinstance(source, bytes) else read_bytes(source, MAX_BYTES)
@@ -196,10 +197,10 @@ def count_unread_frames(source: Path | bytes) -> int:
 
 
 def image_to_rgb(image: Image.Image) -> np.ndarray:
-    """Return a PIL image as :func:`read_image` returns its file: upright, uint8 [H, W, 3] RGB.
+    """Convert a PIL image to upright uint8 [H, W, 3] RGB, as in :func:`read_image`.
 
     Raises:
-        UnreadableImage: its pixels are floating-point, or have 32 bits.
+        UnreadableImage: the pixels are floating-point or 32-bit values.
     """
     return _to_rgb(_oriented(image))
 
@@ -238,12 +239,12 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, from a pool of threads.
 
-    Threads are sufficient, since decoding, resizing, detection and hashing release the global interpreter lock.
+    Threads suffice because decoding, resizing, detection and hashing release the global interpreter lock.
 
     Args:
-        function: called in a thread; its exceptions are raised here.
-        items: read as the pool has room, at most 8 per worker in advance, so it may be endless.
-        workers: number of threads; by default one per processor core.
+        function: function called in a thread; its exceptions are raised here.
+        items: items to process. At most 8 per worker are read in advance, so the iterable may be infinite.
+        workers: number of threads; defaults to one per processor core.
 
     Example:
         >>> list(in_order(str.upper, ["a", "b", "c"], workers=2))

@@ -1,6 +1,6 @@
 """Properties of image files and of their pixels, such as size, format, brightness and sharpness.
 
-They say nothing about a face, so a label that they predict can be learned without any face.
+These properties do not describe a face, so a label that they predict can be learned without faces.
 
 Example::
 
@@ -19,7 +19,7 @@ from PIL import Image
 from auxface.data.images.decode import open_header
 
 # The mean of the 32 smallest values of table K.1 of the JPEG standard (ITU-T T.81), which libjpeg scales by quality.
-# The largest values are limited to 255 at low qualities.
+# Only the smallest are used, because the largest are limited to 255 at low qualities.
 _SMALLEST, _LUMA_MEAN = 32, 28.0625
 _AT_ONCE = 512
 # Weights of red, green and blue in luma (ITU-R BT.601).
@@ -27,15 +27,15 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def file_properties(paths: Sequence[Path], advance: Callable[[], None] = lambda: None) -> pd.DataFrame:
-    """Return properties of image files from their headers; no pixel is decoded.
+    """Return properties of image files from their headers, without decoding pixels.
 
     Args:
-        paths: the files.
-        advance: called after each file.
+        paths: image files.
+        advance: function called after each file.
 
     Returns:
-        a row per file: ``bytes``, ``width``, ``height``, ``format`` and ``jpeg_quality``, the quality at which
-        libjpeg has such values in the luma quantization table. Unknown values are missing.
+        Table with one row per file and the columns ``bytes``, ``width``, ``height``, ``format`` and ``jpeg_quality``,
+        the quality at which libjpeg uses such values in the luma quantization table. Unknown values are missing.
     """
     rows = []
     for path in paths:
@@ -56,18 +56,18 @@ def _jpeg_quality(image: Image.Image) -> float:
     if not tables or 0 not in tables:
         return float("nan")
     scale = 100 * float(np.mean(np.sort(tables[0])[:_SMALLEST])) / _LUMA_MEAN
-    # libjpeg scales the table by 5000 / quality below 50, and by 200 - 2 quality from 50 on.
+    # libjpeg scales the table by 5000 / quality for qualities below 50 and by 200 - 2 quality from 50 on.
     return round(5000 / scale if scale > 100 else 100 - scale / 2)
 
 
 def image_properties(images: np.ndarray) -> pd.DataFrame:
-    """Return brightness, contrast and sharpness of images; for clips, the means over their frames.
+    """Return the brightness, contrast and sharpness of images, or their means over the frames of clips.
 
-    ``brightness`` and ``contrast`` are mean and standard deviation of the luma in [0, 1]; ``sharpness`` is the variance
-    of its Laplacian (Pech-Pacheco et al., 2000), with luma in 0..255.
+    ``brightness`` and ``contrast`` are the mean and the standard deviation of the luma in [0, 1]. ``sharpness`` is the
+    variance of its Laplacian (Pech-Pacheco et al., 2000), for luma from 0 to 255.
 
     Args:
-        images: uint8 [N, 3, S, S], or clips [N, T, 3, S, S].
+        images: images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S].
     """
     parts = [_pixel_rows(np.asarray(images[start : start + _AT_ONCE])) for start in range(0, len(images), _AT_ONCE)]
     rows = np.concatenate(parts) if parts else np.empty((0, 3))

@@ -1,4 +1,4 @@
-"""Layouts: the folder tree, splits and labels of each published data set; one file per data set or kind of data set."""
+"""Layouts, which describe the folder tree, splits and labels of each published data set."""
 
 from auxface.data.layouts.deepfake_videos import celebdf, df40, dfdc, uadfv
 from auxface.data.layouts.expressions import affectnet, ckplus, rafdb

@@ -1,19 +1,19 @@
 """Layouts of deepfake data sets: Celeb-DF, DF40, DFDC and UADFV.
 
-Layout ``celebdf``: Celeb-DF, versions 1 and 2 (Li et al., 2020): celebrity videos and face swaps between them.
+Layout ``celebdf``: Celeb-DF, versions 1 and 2 (Li et al., 2020), celebrity videos and face swaps between them.
 
 A forged video ``id0_id1_0003`` is the real video ``id0_0003`` with the face of id1, so ``id0_0003`` is its source. The
-official test list has forgeries whose original is not on the list. Videos that share a source with the test split are
-excluded from training, and counted, unless ``source="video"`` makes each video its own source.
+official test list contains forgeries whose original is not on the list. Videos that share a source with the test split
+are counted and excluded from training, unless ``source="video"`` makes each video its own source.
 
-Layout ``df40``: DF40 (Yan et al., 2024), the published face crops by method and domain.
+Layout ``df40``: DF40 (Yan et al., 2024), the published face crops, organized by method and domain.
 
-Most methods contain only forgeries: their real images are those of FaceForensics++ and Celeb-DF. The methods held out
-for testing have ``real`` and ``fake`` folders.
+Most methods contain only forgeries; the corresponding real images are those of FaceForensics++ and Celeb-DF. The
+methods held out for testing have ``real`` and ``fake`` folders.
 
-Layout ``dfdc``: the Deepfake Detection Challenge (Dolhansky et al., 2020), in its published parts.
+Layout ``dfdc``: the Deepfake Detection Challenge (Dolhansky et al., 2020), as published in parts.
 
-Layout ``uadfv``: UADFV (Li, Chang and Lyu, 2018): 49 real videos and a face swap of each.
+Layout ``uadfv``: UADFV (Li, Chang and Lyu, 2018), 49 real videos and a face swap of each.
 """
 
 import json
@@ -80,7 +80,7 @@ def _celebdf_test_list(path: Path) -> dict[str, int]:
         parts = line.split()
         if len(parts) != 2 or parts[0] not in "01" or parts[1].split("/")[0] not in _CELEBDF_FOLDERS:
             raise InputError(f"{path}: line '{line}'; expected 0 or 1 and a video such as Celeb-real/id0_0001.mp4")
-        # In this file 1 means real. The label is taken from the folder, which agrees.
+        # In this file 1 means real. The label is taken from the folder, which gives the same information.
         test[parts[1]] = int(parts[0])
     return test
 
@@ -104,7 +104,7 @@ _DF40_IGNORED = ("frames", "inversions", "real", "fake", *_DF40_DOMAINS)
 
 
 def read_df40(root: Path, *, methods: Sequence[str] = (), val_fraction: float = 0.1) -> Listing:
-    """Read DF40 from ``DF40_train`` and ``DF40`` (testing) below ``root``; one of them is enough."""
+    """Read DF40 from the folders ``DF40_train`` and ``DF40`` (for testing) in ``root``; either one is sufficient."""
     require_root(root, "df40")
     places = {name: split for name, split in _DF40_PLACES.items() if (root / name).is_dir()}
     if not places:
@@ -133,7 +133,7 @@ def _df40_row(path: Path, inside: Path, method: str, split: str) -> dict[str, ob
     own = named[-1] if named and not named[-1].endswith("-real") else path.stem
     pair = re.fullmatch(r"(\d{3})_(\d{3})", own)
     origin = "_".join(sorted(pair.groups())) if pair else own
-    # With a domain, other methods have the same source; without one, the method's name makes the source unique.
+    # With a domain, several methods share a source. Without one, the method's name makes the source unique.
     return {
         "path": str(path), "split": split, "source": f"{domain or method}/{origin}", "video": video,
         "method": "" if real else method, "forged": int(not real), "folder": method,
@@ -155,7 +155,7 @@ _DFDC_SPLITS = {"validation": "val", "test": "test"}
 
 
 def read_dfdc(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read DFDC from one part, or from a folder of parts; each has ``metadata.json`` and the videos that it lists."""
+    """Read DFDC from one part or from a folder of parts, each with ``metadata.json`` and the videos listed in it."""
     require_root(root, "dfdc")
     files = sorted({*root.glob("metadata.json"), *root.glob("*/metadata.json"), *root.glob("*/*/metadata.json")})
     if not files:
@@ -208,7 +208,7 @@ dfdc = Layout(
 
 
 def read_uadfv(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read UADFV: ``real/0000.mp4`` and ``fake/0000_fake.mp4``; a forgery's source is the real video of its number."""
+    """Read UADFV, where the source of ``fake/0000_fake.mp4`` is the real video ``real/0000.mp4``."""
     rows = []
     for folder, forged in (("real", 0), ("fake", 1)):
         for path in list_files(require_folder(root, (folder,), "uadfv"), (".mp4",)):

@@ -1,13 +1,13 @@
-"""Layouts of data sets of facial expressions: AffectNet, CK+ and RAF-DB.
+"""Layouts of facial expression data sets: AffectNet, CK+ and RAF-DB.
 
-Layout ``affectnet``: AffectNet, manually annotated part (Mollahosseini et al., 2017), in both published forms.
+Layout ``affectnet``: the manually annotated part of AffectNet (Mollahosseini et al., 2017), in both published forms.
 
-No test set was released, and publications report on the official validation set. That set is the test split here; the
-validation split is taken from the official training set.
+No test set was released, and publications report results on the official validation set. That set is the test split
+here; the validation split is taken from the official training set.
 
-Layout ``ckplus``: Extended Cohn-Kanade (Lucey et al., 2010): posed expressions from neutral to their peak.
+Layout ``ckplus``: Extended Cohn-Kanade (Lucey et al., 2010), posed expressions from neutral to peak.
 
-Layout ``rafdb``: Real-world Affective Faces, basic set (Li, Deng and Du, 2017): 7 emotions.
+Layout ``rafdb``: the basic set of Real-world Affective Faces (Li, Deng and Du, 2017), with 7 emotions.
 """
 
 from pathlib import Path
@@ -45,10 +45,10 @@ _AFFECTNET_COLUMNS = ("subDirectory_filePath", "expression", "valence", "arousal
 
 
 def read_affectnet(root: Path, *, classes: str = "8", val_fraction: float = 0.05) -> Listing:
-    """Read AffectNet in its first form (file lists, numbered folders) or that of 2021 (``train_set``, ``val_set``)."""
+    """Read AffectNet in its original form (file lists, numbered folders) or 2021 form (``train_set``, ``val_set``)."""
     names = AFFECTNET_CLASSES[: int(classes)]
     rows = _affectnet_arrays(root) if (root / "train_set").is_dir() else _affectnet_lists(root)
-    # Rows without one of the chosen emotions (none, uncertain, no face; with seven classes contempt) are not listed.
+    # Rows without one of the chosen emotions (none, uncertain, no face; contempt with seven classes) are not listed.
     table = pd.DataFrame([row for row in rows if "expression" in row and row["expression"] < len(names)])
     excluded = tuple(
         Excluded(str(row["path"]), "unreadable", "its annotation is missing or corrupt")
@@ -125,7 +125,7 @@ CKPLUS_CLASSES: tuple[str, ...] = ("neutral", "anger", "contempt", "disgust", "f
 def read_ckplus(
     root: Path, *, peak_frames: int = 3, neutral_frames: int = 0, split_fractions: str = DEFAULT
 ) -> Listing:
-    """Read the CK+ sequences with an emotion label, which applies to their last frames; first frames are neutral."""
+    """Read the labeled CK+ sequences, whose label applies to the last frames; their first frames are neutral."""
     images = require_folder(root, ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images"), "ckplus")
     emotions = require_folder(root, ("Emotion", "Emotion_labels/Emotion"), "ckplus")
     if peak_frames < 1 or neutral_frames < 0:
@@ -182,7 +182,7 @@ _RAFDB_GROUPS = {
 
 
 def read_rafdb(root: Path, *, images: str = "aligned", val_fraction: float = 0.1) -> Listing:
-    """Read RAF-DB from the folder ``basic`` or its parent; groups are read if ``Annotation/manual`` exists."""
+    """Read RAF-DB from the folder ``basic`` or its parent, with groups if ``Annotation/manual`` exists."""
     base = root / "basic" if (root / "basic").is_dir() else root
     labels = require_file(base, ("EmoLabel/list_patition_label.txt", "list_patition_label.txt"), "rafdb")
     folder = require_folder(base, (f"Image/{images}",), "rafdb")

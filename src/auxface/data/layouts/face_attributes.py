@@ -1,15 +1,15 @@
-"""Layouts of data sets of faces with attributes, age, gender, race or identity: CelebA, FairFace, LFW and UTKFace.
+"""Layouts of face data sets with attributes, age, gender, race or identity: CelebA, FairFace, LFW and UTKFace.
 
-Layout ``celeba``: CelebFaces Attributes (Liu et al., 2015): 40 attributes, identities, the official partition.
+Layout ``celeba``: CelebFaces Attributes (Liu et al., 2015), with 40 attributes, identities and the official partition.
 
-Layout ``fairface``: FairFace (Kärkkäinen and Joo, 2021): gender, race and age, balanced over seven race groups.
+Layout ``fairface``: FairFace (Kärkkäinen and Joo, 2021), with gender, race and age, balanced over seven race groups.
 
-No test labels were released, and publications report on the official validation set. That set is the test split here;
-the validation split is taken from the official training set.
+No test labels were released, and publications report results on the official validation set. That set is the test split
+here; the validation split is taken from the official training set.
 
-Layout ``lfw``: Labeled Faces in the Wild (Huang et al., 2007): identities and the 6,000 pairs of View 2.
+Layout ``lfw``: Labeled Faces in the Wild (Huang et al., 2007), with identities and the 6,000 pairs of View 2.
 
-Layout ``utkface``: UTKFace (Zhang, Song and Qi, 2017): age, gender and race from the file name.
+Layout ``utkface``: UTKFace (Zhang, Song and Qi, 2017), with age, gender and race from the file name.
 """
 
 import re
@@ -51,7 +51,7 @@ _CELEBA_SPLITS = {"0": "train", "1": "val", "2": "test"}
 
 
 def read_celeba(root: Path, *, images: str = "aligned") -> Listing:
-    """Read CelebA from the folder ``root``; docs/data.md shows its folder tree."""
+    """Read CelebA from the folder ``root``, whose folder tree is shown in docs/data.md."""
     folder = require_folder(root, _CELEBA_FOLDERS[images], "celeba")
     partition = _celeba_pairs(require_file(root, ("list_eval_partition.txt", "Eval/list_eval_partition.txt"), "celeba"))
     identity = _celeba_pairs(require_file(root, ("identity_CelebA.txt", "Anno/identity_CelebA.txt"), "celeba"))
@@ -124,7 +124,7 @@ FAIRFACE_LEVELS: dict[str, tuple[str, ...]] = {
 
 
 def read_fairface(root: Path, *, val_fraction: float = 0.05) -> Listing:
-    """Read FairFace: the two label files and the folders ``train`` and ``val``."""
+    """Read FairFace from the two label files and the folders ``train`` and ``val``."""
     rows = []
     for part, split in (("train", "train"), ("val", "test")):
         names = (f"fairface_label_{part}.csv", f"labels/fairface_label_{part}.csv")
@@ -135,7 +135,7 @@ def read_fairface(root: Path, *, val_fraction: float = 0.05) -> Listing:
         for number, row in enumerate(read_rows(path, ("file", *FAIRFACE_LEVELS))):
             for column, levels in FAIRFACE_LEVELS.items():
                 if row[column] not in levels:
-                    # Spreadsheet programs turn 3-9 into a date.
+                    # Spreadsheet programs convert the age group 3-9 to a date.
                     raise InputError(
                         f"{path}: row {number + 1} has {column} '{row[column]}'; expected {', '.join(levels)}"
                     )
@@ -161,7 +161,7 @@ _LFW_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-deepfunneled/lfw
 
 
 def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
-    """Read LFW: the images and ``pairs.txt``; the pairs are written as ``NAME.pairs.csv`` next to the manifest."""
+    """Read the images and pairs of LFW; the pairs are written to ``NAME.pairs.csv`` next to the manifest."""
     folder = require_folder(root, _LFW_FOLDERS, "lfw")
     pairs = read_lfw_pairs(require_file(root, ("pairs.txt", "lfw/pairs.txt"), "lfw"))
     if only_pairs:
@@ -182,7 +182,7 @@ def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
 
 
 def read_lfw_pairs(path: Path) -> pd.DataFrame:
-    """Read a file of pairs in the form of LFW: columns fold, source_a, frame_a, source_b, frame_b and same."""
+    """Read pairs in LFW's format as columns fold, source_a, frame_a, source_b, frame_b and same."""
     lines = [line.split() for line in read_lines(path)]
     wrong = InputError(
         f"{path}: expected a first line with the numbers of folds and pairs, then lines NAME 1 2 or NAME 1 OTHER 2"
@@ -223,7 +223,7 @@ _UTKFACE_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.
 
 
 def read_utkface(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read UTKFace: every image below ``root``, which is one folder or holds the three parts of the original images."""
+    """Read UTKFace from every image below ``root``, a single folder or the three parts of the original images."""
     require_root(root, "utkface")
     rows, excluded = [], []
     for path in list_files(root, (".jpg",)):

@@ -1,7 +1,7 @@
 """Layout ``faceforensics``: FaceForensics++ (Rössler et al., 2019), FaceShifter and Google's DeepFakeDetection.
 
-A forged video ``000_003`` shows video 000 with the face of 003. The official splits keep such a pair together, so the
-pair is the source of both originals and both forgeries, and no identity is in two splits.
+A forged video ``000_003`` shows video 000 with the face of 003. The official splits keep such a pair together.
+The pair is therefore the source of both originals and both forgeries, and no identity is in two splits.
 """
 
 import json
@@ -27,7 +27,7 @@ def read(
     methods: Sequence[str] = METHODS[:4],
     splits: str | None = None,
 ) -> Listing:
-    """Read FaceForensics++ from ``root``, which holds ``original_sequences`` and ``manipulated_sequences``."""
+    """Read FaceForensics++ from ``root``, which contains ``original_sequences`` and ``manipulated_sequences``."""
     rows: list[dict[str, object]] = []
     if set(methods) - {_DFD}:
         rows += _originals(root, compression)
@@ -45,7 +45,7 @@ def read(
 
 
 def _missing(table: pd.DataFrame, places: dict[str, tuple[str, str]]) -> list[Excluded]:
-    """Return the videos that the split files list and that do not exist, so that a partial copy is reported."""
+    """Return the videos in the split files that do not exist, so that a partial copy is reported."""
     reason = "no such file; the split files list it"
     excluded: list[Excluded] = []
     for method, rows in table.groupby("method"):
@@ -88,7 +88,7 @@ def _forgeries(root: Path, compression: str, method: str) -> list[dict[str, obje
 
 
 def _dfd(root: Path, compression: str) -> list[dict[str, object]]:
-    # There are no official splits, and all of its 28 actors are swapped with each other: no split separates identities,
+    # There are no official splits, and all 28 actors are swapped with each other. No split can separate the identities,
     # so all videos are test videos.
     masks = root / "manipulated_sequences" / _DFD / "masks" / "videos"
     rows = [
@@ -103,7 +103,7 @@ def _dfd(root: Path, compression: str) -> list[dict[str, object]]:
 
 
 def _read_splits(root: Path, folder: Path | None) -> dict[str, tuple[str, str]]:
-    """Return the split and the pair of each original."""
+    """Return the split and the pair of each original video."""
     places: dict[str, tuple[str, str]] = {}
     for split in ("train", "val", "test"):
         names = (f"{split}.json",) if folder else (f"splits/{split}.json", f"dataset/splits/{split}.json")

@@ -1,4 +1,4 @@
-"""Layout ``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with its labels or FER+'s."""
+"""Layout ``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with its own or FER+ labels."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ _FERPLUS_FILES = ("fer2013new.csv", "ferplus/fer2013new.csv")
 
 
 def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listing:
-    """Read FER2013 from ``fer2013.csv`` (its images are written as PNG files), or from ``train/angry`` and so on."""
+    """Read FER2013 from ``fer2013.csv``, writing its images as PNG files, or from folders like ``train/angry``."""
     if labels == "fer" and not any((root / name).is_file() for name in _CSV_FILES) and (root / "train").is_dir():
         return _folders(root)
     source = require_file(root, _CSV_FILES, "fer2013")
@@ -79,7 +79,7 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
 
 
 def majority(votes: dict[str, str]) -> str | None:
-    """Return the emotion with more than half of the votes, or None (FER+: Barsoum et al., 2016, majority voting).
+    """Return the emotion with more than half of the votes, or None (majority voting of FER+: Barsoum et al., 2016).
 
     Single votes are removed as outliers. A majority for "unknown" or "not a face" gives None.
     """

@@ -21,7 +21,7 @@ def read(
     dataset: str | None = None,
     split_fractions: str = DEFAULT,
 ) -> Listing:
-    """Read ``ROOT/CLASS/...`` or ``ROOT/SPLIT/CLASS/...``; every option is described in :data:`layout`."""
+    """Read ``ROOT/CLASS/...`` or ``ROOT/SPLIT/CLASS/...``; :data:`layout` describes the options."""
     require_root(root, "folder")
     folders = [folder.name for folder in _folders(root)]
     splits = {name: SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES}

@@ -1,8 +1,8 @@
-"""Layouts of music: MagnaTagATune and MTG-Jamendo as published, a table of tracks, and a folder of tracks.
+"""Layouts of music data sets: MagnaTagATune and MTG-Jamendo as published, a table of tracks, and a folder of tracks.
 
-A row is a track (for MagnaTagATune, a clip of one); ``prepare`` writes a log-mel image for each of its excerpts. Tags
-are the multilabel label ``tags``. Column ``video`` names the track, so that intervals are by track; the identity label
-``track`` joins source and track.
+Each row is a track (in MagnaTagATune, a clip of a track), and ``prepare`` writes a log-mel image for each of its
+excerpts. Tags form the multilabel label ``tags``. The column ``video`` names the track, so that confidence intervals
+are computed over tracks. The identity label ``track`` combines source and track.
 """
 
 import csv
@@ -39,10 +39,10 @@ EXCERPT_OPTIONS = (
     Option("seconds", float, _DEFAULTS.seconds, "length of an excerpt"),
     Option("size", int, _DEFAULTS.size, "side of the log-mel images: mel bands and time steps"),
 )
-"""Options of every layout of music."""
+"""Options common to all music layouts."""
 TRACK = "track"
 _TABLE_OPTIONS = ("label", "group", "path", "split", "source", "dataset", "split_fractions")
-# The split by folder that most publications on MagnaTagATune use.
+# Most publications on MagnaTagATune use this split by folder.
 _MAGNATAGATUNE_SPLITS = dict.fromkeys("0123456789ab", "train") | {"c": "val"} | dict.fromkeys("def", "test")
 _JAMENDO_SPLITS = {"train": "train", "validation": "val", "test": "test"}
 _JAMENDO_SUBSETS = ("top50tags", "genre", "instrument", "moodtheme", "all")
@@ -56,7 +56,7 @@ def read_magnatagatune(
     seconds: float = _DEFAULTS.seconds,
     size: int = _DEFAULTS.size,
 ) -> Listing:
-    """Read annotations_final.csv and the clips ``0/NAME.mp3`` to ``f/NAME.mp3``; the source is the track of a clip."""
+    """Read annotations_final.csv and the clips ``0/NAME.mp3`` to ``f/NAME.mp3``; a clip's source is its track."""
     listed = require_file(root, ("annotations_final.csv",), "magnatagatune")
     try:
         table = pd.read_csv(listed, sep="\t", dtype=str, keep_default_na=False)
@@ -73,7 +73,7 @@ def read_magnatagatune(
         if not set(marks) <= {"0", "1"}:
             raise InputError(f"{listed}: line {number} has a tag that is neither 0 nor 1")
         row = {"path": str(root / path), "split": _MAGNATAGATUNE_SPLITS[match[1]], "source": match[2]}
-        # Several clips of one track differ in their start.
+        # Clips of the same track differ in their start.
         start = 1000 * int(match[3] or 0)
         tagged = [name for name, mark in zip(columns, marks, strict=True) if mark == "1"]
         rows.append(row | {"video": match[2], "frame": start, "tags": tagged})
@@ -116,7 +116,7 @@ def read_jamendo(
 
 
 def _jamendo_file(place: Path, path: str) -> Path:
-    """Return the file of a track; the smaller distribution of the data set names it NAME.low.mp3."""
+    """Return the file of a track, which is named NAME.low.mp3 in the smaller distribution of the data set."""
     low = place / PurePosixPath(path).with_suffix(".low.mp3")
     return low if low.is_file() else place / path
 
@@ -136,9 +136,11 @@ def read_tracks(
     seconds: float = _DEFAULTS.seconds,
     size: int = _DEFAULTS.size,
 ) -> Listing:
-    """Read a table of tracks at ``root``; the options are described in :data:`tracks`."""
+    """Read a table of tracks at ``root``; :data:`tracks` describes the options."""
     if root.is_dir():
-        raise InputError(f"{root}: a folder; layout tracks reads a table of tracks, layout track_folder a folder")
+        raise InputError(
+            f"{root} is a folder, but layout 'tracks' reads a table of tracks; for a folder, use layout 'track_folder'"
+        )
     given = read_table(
         root, label=label, group=group, path=path, split=split, source=source, dataset=dataset,
         split_fractions=split_fractions,
@@ -166,7 +168,7 @@ def read_track_folder(
     seconds: float = _DEFAULTS.seconds,
     size: int = _DEFAULTS.size,
 ) -> Listing:
-    """Read all audio files below ``root``; with two or more folders in it, each is a class."""
+    """Read all audio files below ``root``; if it contains two or more folders, each is a class."""
     require_root(root, "track_folder")
     rows, excluded = [], []
     for path in list_files(root, ("",)):
@@ -203,7 +205,7 @@ def _listing(
     most: int | None = None,
     boundary: Path | None = None,
 ) -> Listing:
-    """Return the listing of tracks; column ``tags`` holds a list of tags per row, the ``most`` frequent of which count.
+    """Return the listing of tracks, with the ``most`` frequent tags of the lists in the column ``tags``.
 
     Raises:
         InputError: a tag has the name of another column, or there are no tags.

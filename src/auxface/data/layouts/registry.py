@@ -1,8 +1,8 @@
-"""The ``Layout`` class and its registry, and functions that find and read the files of a data set.
+"""The ``Layout`` class, its registry, and functions that find and read the files of a data set.
 
-A layout reads one data set in its published form and describes each image. It reads list files and lists
-folders; it decodes no image. Other packages add layouts by an entry point in the group ``auxface.layouts`` that names a
-:class:`Layout`.
+A layout reads one data set in its published form and describes each image. It reads list files and lists folders, but
+decodes no images. Other packages can add layouts through an entry point in the group ``auxface.layouts`` that refers to
+a :class:`Layout`.
 """
 
 import csv
@@ -25,14 +25,14 @@ _FILE_MANAGER_FILES = ("Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a layout, for the command line and for Python.
+    """An option of a layout, on the command line and in Python.
 
     Attributes:
-        name: a Python identifier; on the command line it starts with ``--`` and has dashes for underscores.
+        name: Python identifier; on the command line it is prefixed with ``--`` and underscores become dashes.
         type: ``str``, ``int``, ``float``, ``bool``, or ``tuple`` for text that may be given several times.
-        default: value if the option is not given.
-        help: one line.
-        choices: allowed values; empty: any.
+        default: value used if the option is not given.
+        help: description in one line.
+        choices: allowed values; empty if any value is allowed.
     """
 
     name: str
@@ -44,12 +44,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A file of the data set that is excluded from the table.
+    """A data set file that is excluded from the table.
 
     Attributes:
-        path: the file.
-        status: how it is counted: ``unreadable`` (no usable label or no such file) or ``duplicate`` (it would leak).
-        reason: a short phrase.
+        path: path of the file.
+        status: category in which the file is counted: ``unreadable`` if it has no usable label or does not exist,
+            ``duplicate`` if it would leak between splits.
+        reason: reason for the exclusion, a short phrase.
     """
 
     path: str
@@ -59,18 +60,18 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images or videos of a data set, as its layout found them.
+    """The images or videos of a data set, as found by its layout.
 
     Attributes:
-        table: one row per image or video with the manifest's columns, labels and groups; ``path`` is absolute or
-            relative to the working directory. Optional column ``mask``: an image or video, as long as its row's, that
-            is not black where a face was forged.
-        labels: label name to its description.
-        groups: columns that are demographic groups.
-        excluded: files that get no row, with reasons; they are counted and listed.
-        extra_tables: name to a table of the data set's protocol, such as pairs; written next to the manifest.
-        boundary: the folder that links must not leave; None if the user named every path.
-        spectrogram: how the excerpts of audio files become log-mel images; None: the files are images or videos.
+        table: one row per image or video, with the manifest's columns, labels and groups; ``path`` is absolute or
+            relative to the working directory. The optional column ``mask`` names an image or a video of the same length
+            that is not black where the face was forged.
+        labels: description of each label, by name.
+        groups: columns that hold demographic groups.
+        excluded: files without a row, with reasons; they are counted and listed.
+        extra_tables: tables of the data set's protocol, such as pairs, by name; written next to the manifest.
+        boundary: folder outside which links must not point, or None if the user named every path.
+        spectrogram: settings that convert excerpts of audio files to log-mel images, or None for images and videos.
     """
 
     table: pd.DataFrame
@@ -87,11 +88,12 @@ class Layout:
     """A reader of one published data set.
 
     Attributes:
-        name: as on the command line.
-        summary: a description in one line.
-        read: ``read(root, **options) -> Listing``; raises InputError that names the missing or wrong file.
-        options: its options.
-        audio: whether its files are audio; the listing then states the ``spectrogram``.
+        name: name on the command line.
+        summary: description in one line.
+        read: function that reads the data set, called as ``read(root, **options)``. It returns a :class:`Listing`, or
+            raises an InputError that names the missing or invalid file.
+        options: options that ``read`` accepts.
+        audio: whether the files are audio; the listing must then have a ``spectrogram``.
     """
 
     name: str
@@ -108,10 +110,10 @@ get_layout = registry.get
 
 
 def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a layout: the given values, and defaults for the others.
+    """Return all options of a layout, with default values for those not given.
 
     Raises:
-        InputError: an unknown option, or a value that is not allowed.
+        InputError: an option is unknown, or a value is not allowed.
     """
     known = {option.name: option for option in layout.options}
     for name in given:
@@ -128,10 +130,10 @@ def resolve_options(layout: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_root(root: Path, layout: str) -> Path:
-    """Return the data set's folder.
+    """Check that the folder of a data set exists, and return it.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: the folder does not exist.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected the folder of the {layout} data set")
@@ -139,7 +141,7 @@ def require_root(root: Path, layout: str) -> Path:
 
 
 def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
-    """Return the first of the possible paths of a file, relative to ``root``, that exists.
+    """Return the first existing file among possible paths relative to ``root``.
 
     Raises:
         InputError: none exists; the message names them.
@@ -148,7 +150,7 @@ def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
 
 
 def require_folder(root: Path, names: Sequence[str], layout: str) -> Path:
-    """Return the first of the possible paths of a folder, relative to ``root``, that exists.
+    """Return the first existing folder among possible paths relative to ``root``.
 
     Raises:
         InputError: none exists; the message names them.
@@ -167,15 +169,15 @@ def _require(root: Path, names: Sequence[str], layout: str, kind: str) -> Path:
 
 
 def list_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, below: bool = True) -> Iterator[Path]:
-    """Yield the files below a folder that have one of the suffixes, in sorted order.
+    """Yield the files in a folder that have one of the suffixes, in sorted order.
 
-    Links to folders are not followed, so the search terminates and stays inside the folder. Hidden files are skipped,
-    such as the ``._`` files of macOS archives, and the files that file managers keep in folders.
+    Links to folders are not followed, so the search terminates and stays inside the folder. Hidden files, such as the
+    ``._`` files of macOS archives, and files created by file managers are skipped.
 
     Args:
-        folder: where to search.
-        suffixes: of the files to list, in lower case.
-        below: whether folders inside the folder are searched.
+        folder: folder to search.
+        suffixes: suffixes of the files to list, in lower case.
+        below: whether to search subfolders.
     """
     for place, folders, files in os.walk(folder):
         if not below:
@@ -187,10 +189,10 @@ def list_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, below:
 
 
 def list_media(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield every file below a folder, in sorted order, and whether it is an image or video.
+    """Yield every file below a folder, in sorted order, and whether it is an image or a video.
 
-    Files are recognized by their content. A file with an image or video suffix counts as one, so that the reason
-    why it cannot be read is reported.
+    Files are recognized by their content. A file with an image or video suffix also counts as an image or a video, so
+    that the reason it cannot be read is reported.
     """
     for path in list_files(folder, ("",)):
         yield path, file_kind(path) is not None or path.name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
@@ -200,7 +202,7 @@ def read_lines(path: Path) -> list[str]:
     """Return the non-empty lines of a text file.
 
     Raises:
-        InputError: not a readable text file.
+        InputError: the file is not a readable text file.
     """
     try:
         return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
@@ -209,17 +211,17 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file with a header; names and values are stripped.
+    """Return the rows of a CSV file with a header, with whitespace stripped from names and values.
 
     Args:
-        path: the file.
-        columns: columns that it must have.
+        path: CSV file to read.
+        columns: columns that the file must have.
 
     Raises:
-        InputError: not a readable CSV file, no rows, or a missing column.
+        InputError: the file is not a readable CSV file, has no rows, or lacks a column.
     """
     try:
-        # A cell of FER2013 holds a whole image.
+        # A single cell of FER2013 holds an entire image.
         csv.field_size_limit(1 << 20)
         with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = [

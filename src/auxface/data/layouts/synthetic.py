@@ -1,10 +1,10 @@
-"""Layouts of rendered faces, as images and as videos, and of drawn music.
+"""Layouts of synthetic data: rendered faces, as images and as videos, and synthetic music.
 
-Layout ``synthetic``: rendered faces; ``root`` is the folder to which they are written as PNG files.
+Layout ``synthetic``: rendered faces, written to the folder ``root`` as PNG files.
 
-Layout ``synthetic_clips``: videos of rendered faces; ``root`` is the folder to which they are written as H.264.
+Layout ``synthetic_clips``: videos of rendered faces, written to the folder ``root`` as H.264.
 
-Layout ``synthetic_tracks``: drawn music; ``root`` is the folder to which it is written as WAV.
+Layout ``synthetic_tracks``: synthetic music, written to the folder ``root`` as WAV files.
 """
 
 from functools import partial
@@ -38,7 +38,7 @@ def read_synthetic(
     split_fractions: str = "0.7,0.1,0.2",
     dataset: str = "synthetic",
 ) -> Listing:
-    """Render ``count`` faces into ``root``; every option is described in :data:`synthetic`."""
+    """Render ``count`` faces into ``root``; :data:`synthetic` describes the options."""
     from auxface.data.synthetic import Bias, render_faces
 
     if not 1 <= count <= _MOST_FACES:
@@ -55,7 +55,7 @@ def read_synthetic(
 
 
 def rendered_listing(table: pd.DataFrame, root: Path) -> Listing:
-    """Return the listing of rendered images or videos, with its labels and groups."""
+    """Return the listing of rendered images or videos, with their labels and groups."""
     from auxface.data.synthetic import ATTRIBUTES, EMOTIONS
 
     labels = {
@@ -95,7 +95,7 @@ def read_synthetic_clips(
     length: int = 64,
     split_fractions: str = "0.7,0.1,0.2",
 ) -> Listing:
-    """Render ``count`` clips into ``root``; every option is described in :data:`synthetic_clips`."""
+    """Render ``count`` clips into ``root``; :data:`synthetic_clips` describes the options."""
     from auxface.data.synthetic import describe_clip, render_clip
 
     bounds = {"count": (count, 1, _MOST_CLIPS), "size": (size, 32, 512), "length": (length, 2, 10_000)}
@@ -151,7 +151,7 @@ def read_synthetic_tracks(
     seconds: float = 4.0,
     size: int = 64,
 ) -> Listing:
-    """Draw ``count`` tracks into ``root``; every option is described in :data:`synthetic_tracks`."""
+    """Synthesize ``count`` tracks into ``root``; :data:`synthetic_tracks` describes the options."""
     from auxface.data.synthetic.music import INSTRUMENTS, TAGS, describe_track, render_track, write_wav
 
     for name, value, least, most in (("count", count, 1, _MOST_TRACKS), ("length", length, 1, 600)):

@@ -1,10 +1,11 @@
-"""Layout ``table``: any CSV or Parquet list of images, with labels and groups named by the user.
+"""Layout ``table``: any CSV or Parquet table of images, with labels and groups named by the user.
 
 Example::
 
     auxface prepare table labels.csv --label gender --label age:ordinal --group race -o faces.parquet
 
-A label is written ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``; without a kind it is inferred from the values.
+A label is written ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``. If no kind is given, it is inferred from the
+values.
 """
 
 import os
@@ -39,13 +40,13 @@ def read(
     dataset_column: str | None = None,
     split_fractions: str = DEFAULT,
 ) -> Listing:
-    """Read the table at ``root``; the options are described in :data:`layout`."""
+    """Read the table at ``root``; :data:`layout` describes the options."""
     table = read_text_table(root)
     name = str(root)
     folder = Path(os.path.abspath(root)).parent
     rows = pd.DataFrame({"path": [str(folder / text) for text in _filled(table, path, name)]})
 
-    # A column with the manifest's own name is used without an option.
+    # A column whose name is that of a manifest column is used without an option.
     columns = {"source": source, "video": video, "frame": frame, "method": method, "dataset": dataset_column}
     used = {key: given or key for key, given in columns.items() if given or key in table}
     for key, default in (("dataset", dataset or folder.name), ("method", ""), ("video", "")):
@@ -73,17 +74,17 @@ def read(
         for column in values:
             rows[column] = values[column]
     for column in group:
-        # A column may be a label and a group; then it keeps the label's type.
+        # A column may be both a label and a group; it then keeps the type of the label.
         if column not in rows:
             rows[column] = _column(table, column, name)
     return Listing(rows, labels, tuple(dict.fromkeys(group)))
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
-    """Return a CSV, TSV or Parquet table with every cell as text, or None if it is empty.
+    """Return a CSV, TSV or Parquet table with each cell as text, or as None if it is empty.
 
     Raises:
-        InputError: no such file, or not a readable table.
+        InputError: the file does not exist or is not a readable table.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such table; expected a .csv, .tsv, .jsonl or .parquet file")
@@ -157,9 +158,9 @@ class LabelSpec:
     """A label as the user wrote it: ``NAME``, ``NAME:KIND`` or ``NAME:KIND=class,class``.
 
     Attributes:
-        name: name of the label; also of its column, except for ``multilabel``.
-        kind: None if it is to be inferred from the values.
-        classes: in order; empty if they are to be inferred. For ``multilabel`` the columns.
+        name: name of the label and, except for ``multilabel``, of its column.
+        kind: kind of the label, or None to infer it from the values.
+        classes: class names in order, empty to infer them; for ``multilabel``, the names of the columns.
     """
 
     name: str
@@ -168,7 +169,7 @@ class LabelSpec:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the table from which the label is read."""
+        """The table columns from which the label is read."""
         return self.classes if self.kind == "multilabel" else (self.name,)
 
 
@@ -176,7 +177,7 @@ def parse_label(text: str) -> LabelSpec:
     """Parse one label specification.
 
     Raises:
-        InputError: an unknown kind, or classes that the kind cannot have.
+        InputError: the kind is unknown, or does not allow these classes.
     """
     name, colon, rest = text.partition(":")
     kind, equals, listed = rest.partition("=")
@@ -200,18 +201,18 @@ def parse_label(text: str) -> LabelSpec:
 
 
 def read_label(table: pd.DataFrame, spec: LabelSpec, where: str) -> tuple[Label, dict[str, pd.Series]]:
-    """Return the label of a specification, and its columns in the form that a manifest stores.
+    """Return the label of a specification, and its columns as stored in a manifest.
 
-    Without a kind, text becomes ``class`` with its distinct values in sorted order, and a column of 0 and 1 becomes
-    ``binary``. Other numbers could be classes or quantities, so they are refused.
+    If no kind is given, text becomes ``class`` with its distinct values in sorted order, and a column of 0 and 1
+    becomes ``binary``. Other numbers could be classes or quantities, so they are rejected.
 
     Args:
-        table: every cell text or None.
-        spec: result of :func:`parse_label`; its columns are in the table.
+        table: table whose cells are text or None.
+        spec: result of :func:`parse_label`; the table must have its columns.
         where: name of the table, for messages.
 
     Raises:
-        InputError: a value that the label cannot hold.
+        InputError: a value is not valid for the label.
     """
     kind = spec.kind or _infer_kind(table[spec.name], spec.name, where)
     if kind == "multilabel":
@@ -254,7 +255,7 @@ def _zero_one(column: pd.Series, name: str, classes: tuple[str, ...], where: str
     meaning = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
     if classes and present <= set(classes):
         meaning = {classes[0]: 0, classes[1]: 1}
-    # CelebA codes "no" as -1. Beside a 0 it could mean unknown, so that is refused.
+    # CelebA encodes "no" as -1. In a column that also has 0, it could mean unknown, so such a column is rejected.
     elif present <= {"-1", "1"}:
         meaning = {"-1": 0, "1": 1}
     unknown = [value for value in present if value not in meaning]

@@ -1,1 +1,1 @@
-"""Prepare a data set: from the files that its owners publish to a manifest."""
+"""Preparation of data sets, from the published files to a manifest."""

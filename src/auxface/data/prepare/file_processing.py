@@ -1,4 +1,4 @@
-"""Open each file of a data set once: check that it can be read, crop faces, extract frames and record the result.
+"""Processing of data set files, each opened once: readability checks, face crops, frame extraction and results.
 
 Example::
 
@@ -30,7 +30,7 @@ from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import FrameSettings
 from auxface.output_folder import begin_growing, record_files, refuse_foreign_names
 
-# Crops of an image (NAME.png, NAME-0.png and so on) and frames of a video (NAME/000000.png). The end of a name is a
+# Matches crops of an image (NAME.png, NAME-0.png and so on) and frames of a video (NAME/000000.png). A name ends with a
 # hash of the row's key.
 _CROP = re.compile(r"(?P<name>.+-[0-9a-f]{10})(-[0-9]+|/[0-9]{6}[^/]*)?\.png")
 _HASH = "[0-9a-f]" * 10
@@ -45,9 +45,9 @@ class InputFile:
     """An image or video to open.
 
     Attributes:
-        path: absolute.
-        mask: an image or video that is not black where a face was forged; empty if there is none.
-        name: name of its crops without suffix, relative to the folder for crops; unique.
+        path: absolute path of the file.
+        mask: image or video that is not black where a face was forged; empty if there is none.
+        name: unique name of the file's crops, without suffix and relative to the folder for crops.
     """
 
     path: str
@@ -57,14 +57,15 @@ class InputFile:
 
 @dataclass(frozen=True)
 class SampleResult:
-    """The result for an image, or for one frame, clip or face of a file.
+    """The result for an image, or for a frame, clip or face of a file.
 
     Attributes:
-        status: one of :data:`STATUSES`.
-        reason: why it is not usable; empty if it is.
-        path: the image to use; empty if it is not usable.
+        status: status of the sample, one of :data:`STATUSES`.
+        reason: reason why the sample is not usable; empty if it is usable.
+        path: path of the image to use; empty if the sample is not usable.
         frame: number of the frame in its video, or start of the excerpt in its track in ms; 0 for still images.
-        thumbnail: encoded by :func:`auxface.data.leaks.encode_thumbnail`; empty if there is no image, and for audio.
+        thumbnail: thumbnail encoded by :func:`auxface.data.leaks.encode_thumbnail`; empty for audio and if there is no
+            image.
     """
 
     status: Status
@@ -79,9 +80,9 @@ class FileResult:
     """The results for one file.
 
     Attributes:
-        samples: at least one.
-        digest: SHA-256 of an image or audio file; empty for videos and for files that cannot be read.
-        unread_frames: number of frames of an animated image after the first, which are not used.
+        samples: one or more results of samples.
+        digest: SHA-256 of an image or audio file; empty for videos and files that cannot be read.
+        unread_frames: number of unused frames of an animated image, which are those after the first.
     """
 
     samples: tuple[SampleResult, ...]
@@ -91,14 +92,14 @@ class FileResult:
 
 @dataclass(frozen=True)
 class FileProcessor:
-    """Open files, and write the crops and frames that are made from them.
+    """Opens files and writes the crops and frames made from them.
 
     Attributes:
-        boundary: a folder that must contain every file, with links resolved; None: files may be anywhere.
-        cropper: crops faces; None keeps whole images.
-        frames: which frames of a video are extracted; None leaves videos as they are.
-        crops: folder for the images that are written; required with a cropper, frames or a spectrogram.
-        spectrogram: how excerpts of audio files become images; None: the files are images or videos.
+        boundary: folder that must contain every file after links are resolved, or None if files may be anywhere.
+        cropper: face cropper, or None to keep whole images.
+        frames: settings that determine which frames of a video are extracted, or None to leave videos unchanged.
+        crops: folder to which images are written; required with a cropper, frames or a spectrogram.
+        spectrogram: settings that convert excerpts of audio files to images, or None for images and videos.
     """
 
     boundary: Path | None = None
@@ -108,10 +109,10 @@ class FileProcessor:
     spectrogram: SpectrogramSettings | None = None
 
     def process_all(self, files: Iterable[InputFile], journal: Journal) -> Iterator[FileResult]:
-        """Yield the result of every file, in order, using all cores; files in the journal are not opened again.
+        """Yield the results of all files in order, using all cores; files in the journal are not opened again.
 
         Raises:
-            InputError: a crop would replace a file that auxface did not write, or that has changed since.
+            InputError: a crop would replace a file that auxface did not write or that was changed later.
         """
         files = list(files)
         known = [_recall(file, journal) for file in files]
@@ -203,15 +204,16 @@ class FileProcessor:
 
 
 def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequence[FileResult]) -> list[FileResult]:
-    """Keep one of the image files with equal bytes, and mark the others as duplicates.
+    """Keep one of several image files with equal bytes, and mark the others as duplicates.
 
-    Copies in test take precedence over copies in val, and those over copies in train; within a split, the first copy is
-    kept. Thus the test and validation splits stay complete, and the training split loses its copies of them.
+    Copies in test take precedence over copies in val, and copies in val over copies in train. Within a split, the first
+    copy is kept. The training split therefore loses its copies of validation and test images, and the validation split
+    loses its copies of test images.
 
     Args:
         paths: path of each file.
         splits: split of each file.
-        results: result for each file.
+        results: result of each file.
     """
     first: dict[str, int] = {}
     order = sorted(range(len(paths)), key=lambda row: (-SPLITS.index(splits[row]), row))
@@ -229,12 +231,12 @@ def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequ
 
 
 def safe_name(text: str) -> str:
-    """Return a readable file name that is valid on every system."""
+    """Return a readable file name that is valid on all systems."""
     return re.sub(r"[^\w.-]+", "_", text).strip("._")[:80] or "unnamed"
 
 
 def _recall(file: InputFile, journal: Journal) -> FileResult | None:
-    """Return the result for a file in the journal, if its crops still exist."""
+    """Return the result of a file in the journal, or None if there is none or its crops no longer exist."""
     known = journal.find(file.path)
     if known is None:
         return None
@@ -244,7 +246,7 @@ def _recall(file: InputFile, journal: Journal) -> FileResult | None:
 
 
 def _begin_crops(crops: Path, names: set[str]) -> None:
-    """Record that the crops of these names will be written, unless they would replace other files."""
+    """Record that crops with these names will be written, or raise an error if they would replace other files."""
     rewritten: list[str] = []
     for folder in sorted({name.rpartition("/")[0] for name in names}):
         for path in sorted((crops / folder).rglob("*.png")):
@@ -269,6 +271,6 @@ def _check_inside(path: str, boundary: Path | None) -> None:
 
 def _save(image: np.ndarray, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without the cost of an atomic write: the journal lists it only once it is complete, and otherwise it is rewritten.
+    # An atomic write is not needed: the journal lists a file only when it is complete, and otherwise it is rewritten.
     Image.fromarray(image).save(path, compress_level=1)
     return str(path)

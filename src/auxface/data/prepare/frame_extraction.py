@@ -1,4 +1,4 @@
-"""Extract frames, or clips of one tracked face, from a video.
+"""Extraction of frames, or of clips of one tracked face, from a video.
 
 Example::
 
@@ -26,7 +26,7 @@ from auxface.data.video.frames import (
     uniform_frames,
 )
 
-# With ``first``: frames that are searched for a face, beyond the number of frames to extract.
+# With ``first``, this many frames beyond the number of frames to extract are searched for a face.
 _MAX_SEARCHED = 1000
 _MAX_CLIP_PIXELS = 100_000_000
 
@@ -36,12 +36,12 @@ class ExtractedFrame:
     """A frame, clip or face of a video.
 
     Attributes:
-        status: ``usable``, ``no_face`` or ``unreadable``.
-        reason: why it is not usable.
-        image: uint8 [H, W, 3], or [frames * H, W, 3] for a clip; None if there is none, or if the video is kept as it
-            is.
-        number: number of the (first) frame, from 0.
-        ending: distinguishes several faces of one frame.
+        status: status of the frame: ``usable``, ``no_face`` or ``unreadable``.
+        reason: reason why the frame is not usable.
+        image: image, uint8 [H, W, 3], or [frames * H, W, 3] for a clip; None if there is no image or the video is kept
+            unchanged.
+        number: number of the (first) frame, starting from 0.
+        ending: file name ending that distinguishes several faces in one frame.
     """
 
     status: Literal["usable", "no_face", "unreadable"]
@@ -54,13 +54,13 @@ class ExtractedFrame:
 def extract_frames(
     path: Path, mask: Path | None, settings: FrameSettings | None, cropper: FaceCropper | None
 ) -> Iterator[ExtractedFrame]:
-    """Yield the chosen frames or clips of one video.
+    """Yield the chosen frames or clips of a video.
 
     Args:
-        path: the video.
-        mask: a video that is not black where the face was forged, or None.
-        settings: which frames; None: the video is only checked, by decoding its first frame.
-        cropper: crops faces; None keeps whole frames.
+        path: video file.
+        mask: video that is not black where the face was forged, or None.
+        settings: settings that determine the frames, or None to only check the video by decoding its first frame.
+        cropper: face cropper, or None to keep whole frames.
 
     Raises:
         UnreadableVideo: the video cannot be opened, or no frame can be decoded.
@@ -152,7 +152,7 @@ class _Masks:
         self._index: VideoIndex | None = None
 
     def at(self, number: int) -> np.ndarray | None:
-        """Return the mask of a frame, bool [H, W]; None if there is none."""
+        """Return the mask of a frame, bool [H, W], or None if there is no mask."""
         if self._path is None:
             return None
         try:

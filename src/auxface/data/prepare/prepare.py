@@ -1,4 +1,4 @@
-"""Prepare a data set: read it in its published form, check its files and write a manifest of the usable images.
+"""Preparation of a data set: read its published form, check its files and write a manifest of the usable images.
 
 Example::
 
@@ -67,32 +67,33 @@ def prepare(
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> dict[str, int]:
-    """Read a data set, open each of its files once, and write a manifest of the images that can be used.
+    """Read a data set, open each of its files once, and write a manifest of the usable images.
 
-    Next to ``NAME.parquet`` it writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv`` (path, reason,
-    status, split, key and groups) and, if near-duplicate images are in different splits, ``NAME.leaks.csv``. An
-    interrupted run resumes: finished files are listed in a hidden journal next to the manifest.
+    Next to ``NAME.parquet``, the function writes ``NAME.account.json`` (the returned counts), ``NAME.rejected.csv``
+    (path, reason, status, split, key and groups) and, if near-duplicate images are in different splits,
+    ``NAME.leaks.csv``. An interrupted run resumes, since finished files are listed in a hidden journal next to the
+    manifest.
 
     Args:
         layout: name of a layout; see :func:`auxface.data.layouts.layouts`.
-        root: the data set's folder, or the list file of layout ``table``.
-        out: the manifest to write, ``.parquet`` or ``.csv``.
-        overwrite: replace ``out`` if it exists.
-        options: options of the layout.
-        faces: how faces are cropped; None if the images are cropped already.
-        weights: YuNet's ONNX file; default: a download that is checked by its hash.
-        frames: which frames of each video are extracted; None keeps one row per video.
-        crops: folder for the images that ``faces``, ``frames`` and layouts of audio write.
-        duplicates: ``drop`` image files with the same bytes as another file, or ``keep`` them.
-        progress: called with (files done, files in total).
-        warn: called with a note on files that are not used or look wrong; by default :func:`warnings.warn`.
+        root: folder of the data set, or table file for layout ``table``.
+        out: manifest to write, ``.parquet`` or ``.csv``.
+        overwrite: whether to replace ``out`` if it exists.
+        options: options of the layout, by name.
+        faces: settings for cropping faces, or None if the images are already cropped.
+        weights: YuNet's ONNX file; by default it is downloaded and its hash is verified.
+        frames: settings that determine which frames of each video are extracted, or None to keep one row per video.
+        crops: folder for the images written for ``faces``, ``frames`` and audio layouts.
+        duplicates: whether to ``drop`` or ``keep`` image files with the same bytes as another file.
+        progress: function called with (files done, files in total).
+        warn: function called with a note on files that are not used or seem wrong; defaults to :func:`warnings.warn`.
 
     Returns:
-        found, usable, no_face, unreadable, duplicate; found is the sum of the others. They count images; for videos
-        and audio, what is extracted from them, and one for a file that cannot be read.
+        Counts with the keys found, usable, no_face, unreadable and duplicate, where found is the sum of the others.
+        They count images. For videos and audio they count the extracted images, and 1 for a file that cannot be read.
 
     Raises:
-        InputError: a wrong or partial data set, a wrong option, an output that exists, or no usable image.
+        InputError: the data set is wrong or incomplete, an option is invalid, the output exists, or no image is usable.
 
     Example:
         >>> from pathlib import Path
@@ -122,7 +123,7 @@ def prepare(
 
     table = listing.table.reset_index(drop=True)
     table["path"] = [os.path.abspath(path) for path in table["path"]]
-    # Before hours of decoding: faults that no image can cure.
+    # Errors that do not depend on the images are reported before hours of decoding.
     check_manifest(Manifest(table, listing.labels, listing.groups), str(root))
     files = _input_files(table)
     if faces and not frames and any(is_video(file.path) for file in files):
@@ -164,7 +165,7 @@ def _note_animations(files: list[InputFile], results: list[FileResult], warn: Ca
 
 
 def leaks_file(manifest: Path) -> Path:
-    """Return the path to which ``prepare`` writes near-duplicate images in different splits, if there are any."""
+    """Return the path to which ``prepare`` writes near-duplicate images in different splits, if any."""
     return manifest.with_name(f"{manifest.stem}.leaks.csv")
 
 
@@ -179,7 +180,7 @@ def _journal_file(manifest: Path) -> Path:
 
 
 def _refuse_foreign_tables(out: Path, listing: Listing) -> None:
-    """Refuse to replace a file beside the manifest that no earlier run of ``prepare`` wrote."""
+    """Raise an error if a file next to the manifest would be replaced that no earlier run of ``prepare`` wrote."""
     if _journal_file(out).is_file():
         return
     for name in ("rejected.csv", "account.json", "leaks.csv", *(f"{name}.csv" for name in listing.extra_tables)):
@@ -216,7 +217,7 @@ def _write(
 ) -> dict[str, int]:
     counts = Counter(sample.status for result in results for sample in result.samples)
     counts.update(excluded.status for excluded in listing.excluded)
-    # The key and the groups of an image without a face give the failures to detect by group.
+    # The key and groups of images without a face show how often detection fails in each group.
     facts = list(dict.fromkeys([*KEY, *listing.groups]))
     rejected = [
         (path, sample.reason, sample.status, split, *known)
@@ -247,13 +248,13 @@ def _write(
     for name, extra in listing.extra_tables.items():
         with atomic_file(out.with_name(f"{out.stem}.{name}.csv")) as temporary:
             escape_formulas(extra).to_csv(temporary, index=False)
-    # Last: a manifest exists only after a complete run.
+    # The manifest is written last, so it exists only after a complete run.
     write_manifest(Manifest(rows, listing.labels, listing.groups, crop), out)
     return account
 
 
 def _usable_rows(listing: Listing, table: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
-    """Return the listing's rows, each once per usable sample, with the samples' paths and frames."""
+    """Return the rows of a listing, repeated for each usable sample, with the paths and frames of the samples."""
     usable = [
         (row, sample) for row, result in enumerate(results) for sample in result.samples if sample.status == "usable"
     ]
@@ -263,13 +264,13 @@ def _usable_rows(listing: Listing, table: pd.DataFrame, results: list[FileResult
     rows["path"] = [sample.path for _, sample in usable]
     rows["frame"] = rows["frame"] + [sample.frame for _, sample in usable]
     if rows.duplicated(list(KEY)).any() and len({row for row, _ in usable}) < len(usable):
-        # Several faces of one image.
+        # An image may contain several faces.
         rows["frame"] = rows.groupby(list(KEY[:-1]), sort=False).cumcount()
     return rows
 
 
 def _leaks(rows: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
-    """Return path, split, other_path, other_split and correlation of near-duplicate images in different splits."""
+    """Return near-duplicate images in different splits: path, split, other_path, other_split and correlation."""
     encoded = [sample.thumbnail for result in results for sample in result.samples if sample.status == "usable"]
     known = [row for row, text in enumerate(encoded) if text]
     images = rows.iloc[known].reset_index(drop=True)

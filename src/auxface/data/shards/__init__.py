@@ -1,4 +1,4 @@
-"""Shards: a manifest's images in tar files in the webdataset format, which are read sequentially or by offset."""
+"""Shards, which store a manifest's images as webdataset tar files that are read sequentially or by offset."""
 
 from auxface.data.shards.reading import Sample, ShardDataset, count_samples, read_shards
 from auxface.data.shards.sharded_images import ShardImages, index_shards, is_sharded, refuse_shards

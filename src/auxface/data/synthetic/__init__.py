@@ -1,4 +1,4 @@
-"""Synthetic faces, rendered from descriptions so that every label is known: for demos, tests and studies of bias.
+"""Synthetic faces for demos, tests and studies of bias, rendered from descriptions so that every label is known.
 
 Example:
     >>> faces = render_faces(4, seed=0, size=32)

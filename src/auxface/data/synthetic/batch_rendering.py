@@ -1,14 +1,14 @@
-"""Render a collection of synthetic faces and its table in several processes, and synthetic video clips.
+"""Rendering of collections of synthetic faces in several processes, and of synthetic video clips.
 
 Example:
     >>> faces = render_faces(4, seed=0, size=32)
     >>> faces.images.shape, len(faces.table)
     ((4, 32, 32, 3), 4)
 
-In a video clip the face moves a little; in a forged clip its texture flickers. A clip has its own skin pattern (pores,
-freckles, blotches), sharpness and tone. A real clip keeps them. A forged clip draws new ones for every frame, like a
-video that was forged frame by frame. Single frames of real and forged clips have the same distribution, so only the
-flicker separates them.
+In a video clip, the face moves slightly. In a forged clip, its texture also flickers. Each clip has its own skin
+pattern (pores, freckles, blotches), sharpness and tone. A real clip keeps them. A forged clip draws new ones for every
+frame, like a video that was forged frame by frame. Single frames of real and forged clips have the same distribution,
+so only the flicker distinguishes them.
 
 Example:
     >>> frames = list(render_clip(1, frames=2, size=32))
@@ -42,7 +42,7 @@ _FACES_PER_PROCESS = 96
 CLIPS_PER_SOURCE = 2
 _CLIP_STREAM = 7
 _CLIP_NOISE = 0.004
-# Standard deviations of the overall tone and of each color, and the largest loss of sharpness.
+# Standard deviations of the overall tone and of each color, and the maximum loss of sharpness.
 _TONE_DEVIATION, _TINT_DEVIATION, _LARGEST_SOFTNESS = 0.2, 0.02, 1.6
 
 
@@ -51,9 +51,9 @@ class SyntheticFaces:
     """Rendered faces with their labels.
 
     Attributes:
-        images: uint8 [N, S, S, 3] RGB.
-        table: a row per image, in the same order, with the columns ``split`` (train, val, test), ``source`` (the
-            person), ``frame`` (the number of the person's image), ``emotion`` (class name), ``skin_tone``,
+        images: RGB images, uint8 [N, S, S, 3].
+        table: table with one row per image, in the same order, and the columns ``split`` (train, val, test), ``source``
+            (the person), ``frame`` (the number of the person's image), ``emotion`` (class name), ``skin_tone``,
             ``age_group``, ``forged`` (0 or 1), and a 0/1 column for each name in ``ATTRIBUTES``.
     """
 
@@ -71,20 +71,21 @@ def render_faces(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SyntheticFaces:
-    """Render a collection of faces: four images per person, all in the same split.
+    """Render a collection of faces with four images per person, all in the same split.
 
     Args:
         count: number of images.
         seed: seed of the collection. Face number i is the same for every ``count``.
         size: side of the images in pixels, 32 to 512.
-        bias: makes a label depend on a group in the training split; None keeps all labels independent of skin tone.
-        splits: fractions of the people in train, val and test, which sum to 1; met to within a few people.
-        workers: number of processes; by default one per processor core, at most 8, and one for a small collection. The
-            result does not depend on it.
-        progress: called with the number of faces done so far, by one thread at a time.
+        bias: dependence of a label on a group in the training split, or None to keep all labels independent of skin
+            tone.
+        splits: fractions of people in train, val and test, which must sum to 1; met to within a few people.
+        workers: number of processes; defaults to one per processor core, at most 8, and to one for a small collection.
+            The result does not depend on it.
+        progress: function called with the number of faces done so far, by one thread at a time.
 
     Raises:
-        InputError: count below 1, a negative seed, a size outside 32..512, or invalid splits.
+        InputError: ``count`` is below 1, the seed is negative, the size is outside 32..512, or the splits are invalid.
     """
     if count < 1:
         raise InputError(f"count must be 1 or more, not {count}")
@@ -94,7 +95,7 @@ def render_faces(
         raise InputError(f"size of synthetic faces must be from 32 to 512 pixels, not {size}")
     if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1.0) > 1e-6:
         raise InputError(f"splits must be three numbers of 0 or more that sum to 1 (train, val, test), not {splits}")
-    import pandas as pd  # here, since the child processes import this module and need no tables
+    import pandas as pd  # imported here because the child processes import this module and need no tables
 
     images = np.empty((count, size, size, 3), np.uint8)
     rows: list[dict[str, object]] = [{}] * count
@@ -123,12 +124,12 @@ def render_faces(
 
 
 _RenderedFace = tuple[int, dict[str, object], np.ndarray]
-"""(number, table row, image uint8 [S, S, 3])"""
+"""Number, table row and image (uint8 [S, S, 3]) of a face."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """The arguments that all faces of a collection have in common."""
+    """The arguments common to all faces of a collection."""
 
     seed: int
     size: int
@@ -146,8 +147,8 @@ def _render(indices: range, job: _Job) -> Iterator[_RenderedFace]:
 def _render_in_child(indices: range, job: _Job) -> Iterator[_RenderedFace]:
     """Yield the faces with these numbers, rendered in a child process.
 
-    This is a plain subprocess: forked workers can hang once torch has started threads, and spawned workers import the
-    main script of the caller again.
+    A plain subprocess is used because forked workers can hang once torch has started threads, and spawned workers
+    import the main script of the caller again.
     """
     request = json.dumps({**asdict(job), "indices": [indices.start, indices.stop, indices.step]}) + "\n"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -172,7 +173,7 @@ def _render_in_child(indices: range, job: _Job) -> Iterator[_RenderedFace]:
 
 
 def main() -> None:
-    """Run a worker process: read a job from standard input; write a JSON line and size * size * 3 bytes per face."""
+    """Read a job from standard input, and write a JSON line and size * size * 3 bytes for each face."""
     cv2.setNumThreads(1)
     request = json.loads(sys.stdin.readline())
     bias = request["bias"]
@@ -195,14 +196,14 @@ def _processors() -> int:
 def describe_clip(
     index: int, *, seed: int = 0, splits: tuple[float, float, float] = (0.7, 0.1, 0.2)
 ) -> tuple[FaceDescription, dict[str, object]]:
-    """Return the description of the first frame of clip number ``index`` and the table row of the clip.
+    """Return the description of the first frame of clip number ``index``, and the table row of the clip.
 
     Every person has a real and a forged clip, which differ in expression and scene.
 
     Args:
-        index: number of the clip, from 0. Two consecutive clips show one person: the first is real, the second forged.
+        index: number of the clip, from 0. Two consecutive clips show one person; the first is real, the second forged.
         seed: seed of the collection.
-        splits: fractions of the people in train, val and test.
+        splits: fractions of people in train, val and test.
     """
     person, forged = divmod(index, CLIPS_PER_SOURCE)
     face, row = describe_face(person * IMAGES_PER_SOURCE + forged, seed=seed, splits=splits)
@@ -219,18 +220,18 @@ def render_clip(
         frames: number of frames.
         seed: seed of the collection.
         size: side of the frames in pixels, 32 to 512.
-        splits: fractions of the people in train, val and test.
+        splits: fractions of people in train, val and test.
 
     Raises:
-        InputError: a size outside 32..512.
+        InputError: the size is outside 32..512.
     """
     face, row = describe_clip(index, seed=seed, splits=splits)
     rng, skins = (np.random.default_rng([seed, _CLIP_STREAM, part, index]) for part in (0, 1))
-    # Cycles per frame, phase and amplitude of each movement.
+    # Frequency (in cycles per frame), phase and amplitude of each movement.
     pace, start, reach = rng.uniform(0.02, 0.05, 8), rng.uniform(0, 2 * np.pi, 8), rng.uniform(0.4, 1.0, 8)
     skin = _draw_skin(face.identity, skins)
     for number in range(frames):
-        # Python numbers: NumPy's would turn single precision into double.
+        # Python numbers are used because NumPy scalars would convert single precision to double.
         swing = (reach * np.sin(2 * np.pi * pace * number + start)).tolist()
         scene, expression = _scene(face.scene, swing, rng), _expression(face.expression, swing)
         yield render_face(replace(face, scene=scene, expression=expression, forgery=skin), size)
@@ -239,9 +240,9 @@ def render_clip(
 
 
 def _draw_skin(person: Identity, rng: np.random.Generator) -> Forgery:
-    """Return a forgery whose donor is the person with another skin pattern.
+    """Return a forgery whose donor is the same person with another skin pattern.
 
-    Real clips have one too. Otherwise the seam and the sharpness of a single frame would separate forged from real.
+    Real clips also have such a forgery. Otherwise the seam and sharpness of a single frame would reveal forged clips.
     """
     skin = replace(person, texture=int(rng.integers(0, 2**31)), freckles=float(rng.uniform(0, 1)))
     red, green, blue = (

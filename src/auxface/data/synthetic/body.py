@@ -1,7 +1,7 @@
-"""Everything around the face: background, neck, clothes, ears, glasses, hats and earrings.
+"""The parts around the face: background, neck, clothes, ears, glasses, hats and earrings.
 
-Each function paints its part on a :class:`~auxface.data.synthetic.surface.Surface`, in the order that
-:mod:`auxface.data.synthetic.render` calls them.
+Each function paints its part on a :class:`~auxface.data.synthetic.surface.Surface`;
+:mod:`auxface.data.synthetic.render` calls them in order.
 """
 
 import cv2
@@ -12,12 +12,12 @@ from auxface.data.synthetic.relief import eye_center
 from auxface.data.synthetic.surface import Surface, dome, pattern_offset, rgb, sample_noise
 
 _EVERYWHERE = (slice(None), slice(None))
-# Per kind of rim: half width relative to the eye's, half height, exponent of the superellipse (2: ellipse), thickness.
+# For each rim: half width relative to the eye, half height, superellipse exponent (2 for an ellipse) and thickness.
 _RIMS = {"round": (1.30, 0.195, 2.2, 0.020), "square": (1.45, 0.165, 4.5, 0.026), "thin": (1.36, 0.155, 3.0, 0.0115)}
 
 
 def paint_background(scene: Scene, resolution: int) -> np.ndarray:
-    """Return a background, linear RGB float32 [3, R, R]: an unevenly lit wall, often with blurred shapes on it."""
+    """Return an unevenly lit wall, often with blurred shapes, as linear RGB float32 [3, R, R]."""
     rng = np.random.default_rng(scene.background)
     base = rng.uniform(0.04, 0.6) * np.clip(1.0 + rng.normal(0, 0.11, 3), 0.4, 1.6)
     uneven = 1.0 + rng.normal(0, rng.uniform(0.08, 0.5), (4, 4, 1)) + rng.normal(0, 0.045, (4, 4, 3))
@@ -52,7 +52,7 @@ def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> Non
     x, y = surface.x[where] - 0.10 * surface.rotation[0], surface.y[where]
     wide = 0.42 + 0.02 * person.head_width + 0.035 * person.jaw
     neck = wide + 0.9 * np.maximum(y - 0.98, 0.0) ** 1.4
-    # The neck lies far behind the jaw, which shades it, and comes forward towards the collar.
+    # The neck lies far behind the jaw, which shades it, and comes forward toward the collar.
     height = -0.14 + 0.30 * np.sqrt(np.maximum(1.0 - (x / (neck + 0.02)) ** 2, 0.0)) - 0.25 * np.clip(1.25 - y, 0, 1)
     cords = 0.02 * np.exp(-(((np.abs(x) - 0.16 - 0.25 * (1.2 - y)) * (1 / 0.06)) ** 2))
     under = 0.62 + 0.30 * np.clip((y - 0.88) * 3.0, 0, 1)
@@ -68,7 +68,7 @@ def paint_body(surface: Surface, face: FaceDescription, skin: np.ndarray) -> Non
 
 
 def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
-    """Paint both ears; call before the head is painted."""
+    """Paint both ears; must be called before the head is painted."""
     for side in (-1, 1):
         center_u, center_v, wide, tall = ear_box(identity, side)
         where = surface.window(center_u - 0.2, center_u + 0.2, center_v - 0.36, center_v + 0.36)
@@ -86,13 +86,13 @@ def paint_ears(surface: Surface, identity: Identity, skin: np.ndarray) -> None:
 
 
 def ear_box(identity: Identity, side: int) -> tuple[float, float, float, float]:
-    """Return u, v, half width and half height of the ear on the left (-1) or right (1) of the image."""
+    """Return u, v, half width and half height of the ear on the left (``side`` -1) or right (1) of the image."""
     big = 1.0 + 0.10 * identity.ear_size
     return side * (0.745 * (1.0 + 0.045 * identity.head_width) + 0.02), 0.06, 0.105 * big, 0.235 * big
 
 
 def paint_glasses(surface: Surface, face: FaceDescription) -> None:
-    """Paint glasses: rims, bridge and temples, their shadow, and a faint reflection on the lenses."""
+    """Paint the rims, bridge and temples of glasses, their shadow, and a faint reflection on the lenses."""
     kind = face.style.glasses
     if kind == "none":
         return
@@ -135,7 +135,7 @@ def paint_glasses(surface: Surface, face: FaceDescription) -> None:
 
 
 def paint_hat(surface: Surface, face: FaceDescription) -> None:
-    """Paint the beanie or the cap, if there is one."""
+    """Paint the beanie or cap, if there is one."""
     kind = face.style.hat
     u, v = surface.u, surface.v
     if kind == "none":

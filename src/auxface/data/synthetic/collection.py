@@ -1,8 +1,8 @@
-"""The faces of a synthetic collection: descriptions, splits and labels, and a bias between a label and a group.
+"""The faces of a synthetic collection with their splits and labels, and a bias between a label and a group.
 
-Every face has its own random stream, so face number i does not depend on how many faces there are. Labels are computed
-from the description, so they are correct by construction. A bias makes a label depend on a group in the training split,
-to study what a model learns from such data.
+Every face has its own random stream, so face number i does not depend on the number of faces. Labels are computed from
+the description, so they are correct by construction. A bias makes a label depend on a group in the training split, to
+study what a model learns from such data.
 
 Example:
     >>> face, row = describe_face(0, seed=0, bias=Bias("Eyeglasses", strength=0.8))
@@ -23,7 +23,7 @@ _SPLITS = ("train", "val", "test")
 _GOLDEN = 0.6180339887498949
 _ATTEMPTS = 400
 _EXPRESSION_LABELS = ("Smiling", "Mouth_Slightly_Open")
-# Least lift of the lip corners of a smile, least opening of an open mouth, least size of a big feature.
+# Minimum lift of the lip corners in a smile, minimum opening of an open mouth, and minimum size of a big feature.
 _SMILING, _OPEN, _BIG = 0.35, 0.30, 0.75
 GROUPS: dict[str, tuple[str, ...]] = {"skin_tone": SKIN_TONES, "age_group": AGE_GROUPS}
 _AGE_LABELS = ("Young", "Gray_Hair", "Bald", "Black_Hair", "Blond_Hair", "Brown_Hair")
@@ -37,22 +37,22 @@ _PERSON_LABELS = (
 class Bias:
     """A dependence of a label on a group in the training split.
 
-    With probability ``strength`` the label of a training face is set by its group: present for the favored levels and
-    absent for the others. Otherwise the label is drawn as without bias. With a base rate p, the rate of the label is
-    strength + (1 - strength) p for the favored levels and (1 - strength) p for the others. The group itself, the
-    validation split and the test split do not change. A label of the person (hair, beard, nose, ...) is set for all
+    With probability ``strength``, the label of a training face is determined by its group: present for the favored
+    levels and absent for the others. Otherwise the label is drawn as without bias. With a base rate p, the rate of the
+    label is strength + (1 - strength) p for the favored levels and (1 - strength) p for the others. The group itself,
+    the validation split and the test split do not change. A label of the person (hair, beard, nose, ...) is set for all
     images of the person.
 
     Attributes:
-        label: a name in ``ATTRIBUTES``, ``forged``, or ``emotion=NAME``.
-        group: ``skin_tone`` or ``age_group``.
-        strength: 0 (independent) to 1 (the group determines the label).
-        favored: levels for which the label is set; None for the first half of the levels: the five lightest tones, or
-            the young.
+        label: name in ``ATTRIBUTES``, ``forged``, or ``emotion=NAME``.
+        group: column of the group, ``skin_tone`` or ``age_group``.
+        strength: strength of the dependence, from 0 (independent) to 1 (the group determines the label).
+        favored: levels for which the label is set, or None for the first half of the levels, which are the five
+            lightest tones or the young.
 
     Raises:
-        InputError: an unknown label, group or level; a strength outside 0..1; or a label that depends on age by
-            construction (Young, Bald, hair colors) with ``age_group``.
+        InputError: a label, group or level is unknown, the strength is outside 0..1, or ``age_group`` is combined with
+            a label that depends on age by construction (Young, Bald, hair colors).
     """
 
     label: str = "Smiling"
@@ -88,7 +88,7 @@ class Bias:
 
     @property
     def is_of_person(self) -> bool:
-        """Whether the label belongs to the person, not to the image."""
+        """Whether the label belongs to the person rather than the image."""
         return self.label in _PERSON_LABELS
 
 
@@ -100,8 +100,8 @@ def describe_face(
     Args:
         index: number of the face, from 0. Four consecutive faces are images of one person.
         seed: seed of the collection.
-        bias: makes a label depend on a group in the training split; None for no bias.
-        splits: fractions of the people in train, val and test.
+        bias: dependence of a label on a group in the training split, or None for no bias.
+        splits: fractions of people in train, val and test.
     """
     number, frame = divmod(index, IMAGES_PER_SOURCE)
     split = _split_of(number, seed, splits)
@@ -122,7 +122,7 @@ def describe_face(
 
 
 def attributes_of(face: FaceDescription) -> dict[str, int]:
-    """Return 0 or 1 for each name in ``ATTRIBUTES``. An attribute that a hat or baldness hides is 0."""
+    """Return 0 or 1 for each name in ``ATTRIBUTES``, with 0 for attributes hidden by a hat or baldness."""
     person, doing, worn = face.identity, face.expression, face.style
     bald = person.hair_style == "bald"
     hat = worn.hat != "none"
@@ -158,7 +158,7 @@ def _stream(seed: int, *path: int) -> np.random.Generator:
 
 
 def _split_of(number: int, seed: int, splits: tuple[float, float, float]) -> str:
-    # The golden-ratio sequence is even at every length, so that small collections have the right fractions too.
+    # The golden-ratio sequence is even at every length, so that small collections also have the right fractions.
     place = (number * _GOLDEN + _stream(seed, 0).random()) % 1.0
     return _SPLITS[int(np.searchsorted(np.cumsum(splits)[:2], place, side="right"))]
 
@@ -185,7 +185,7 @@ def _person(number: int, seed: int, bias: Bias | None) -> tuple[Identity, np.nda
 def _image(
     index: int, emotion: str, identity: Identity, seed: int, bias: Bias | None, target: int | None
 ) -> tuple[FaceDescription, str]:
-    # A hat can hide an attribute of the person, so `target` holds for the image too.
+    # A hat can hide an attribute of the person, so `target` must also hold for the image.
     if bias is not None and not bias.is_of_person:
         levels = {"skin_tone": identity.skin_tone, "age_group": identity.age_group}
         target = _draw_target(bias, levels, _stream(seed, 5, index))

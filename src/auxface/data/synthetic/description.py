@@ -1,8 +1,8 @@
-"""The description of a synthetic face: the person, the expression, clothes and accessories, and the scene.
+"""The description of a synthetic face: person, expression, clothes, accessories and scene.
 
 Traits without a unit are standardized: 0 is the average face, -1 and 1 are strong but common, and values beyond 1.5
-look like a caricature. Left and right are those of the image, not of the person. Angles are in degrees. Colors are
-linear RGB. The possible names of emotions, attributes, skin tones and so on are at the end of the module.
+look like a caricature. Left and right refer to the image, not to the person. Angles are in degrees. Colors are linear
+RGB. The possible names of emotions, attributes, skin tones and so on are listed at the end of the module.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ class Identity:
     skin_tone: str = "monk_05"
     age_group: str = "young"
     texture: int = 0
-    """Seed of the skin: positions of freckles, moles, pores and blotches."""
+    """Seed of the skin, which determines the positions of freckles, moles, pores and blotches."""
     undertone: float = 0.0
     freckles: float = 0.0
-    """0 (none) to 1 (many)."""
+    """Amount of freckles, from 0 (none) to 1 (many)."""
     head_width: float = 0.0
     cranium: float = 0.0
     jaw: float = 0.0
@@ -49,7 +49,7 @@ class Identity:
     hair_color: str = "brown"
     hair_volume: float = 0.0
     hair_waves: float = 0.0
-    """0 (straight) to 1 (wavy)."""
+    """Waviness of the hair, from 0 (straight) to 1 (wavy)."""
     hairline: float = 0.0
     hair_part: float = 0.0
     bangs: bool = False
@@ -58,50 +58,50 @@ class Identity:
 
 @dataclass(frozen=True)
 class Expression:
-    """The expression, in amounts similar to the action units of FACS (Ekman and Friesen, 1978): 0 at rest, 1 full."""
+    """An expression, in amounts (0 at rest, 1 full) that resemble FACS action units (Ekman and Friesen, 1978)."""
 
     brow_inner: float = 0.0
-    """Inner brow raised (AU1); negative: lowered."""
+    """Raising of the inner brows (AU1); negative values lower them."""
     brow_outer_left: float = 0.0
     brow_outer_right: float = 0.0
-    """Outer brow raised (AU2); negative: lowered."""
+    """Raising of the outer brow (AU2); negative values lower it."""
     brow_pinch: float = 0.0
-    """Brows drawn together (AU4)."""
+    """Drawing together of the brows (AU4)."""
     lid_open: float = 0.0
-    """Upper lid raised (AU5); negative: lowered, -1 closed."""
+    """Raising of the upper lid (AU5); negative values lower it, and -1 closes the eye."""
     lid_tight: float = 0.0
-    """Lower lid raised (AU7)."""
+    """Raising of the lower lid (AU7)."""
     cheek_raise: float = 0.0
-    """AU6."""
+    """Raising of the cheeks (AU6)."""
     nose_wrinkle: float = 0.0
-    """AU9."""
+    """Wrinkling of the nose (AU9)."""
     lip_raise: float = 0.0
-    """Upper lip raised (AU10)."""
+    """Raising of the upper lip (AU10)."""
     corner_left: float = 0.0
     corner_right: float = 0.0
-    """Lip corner pulled up (AU12); negative: down (AU15)."""
+    """Pulling up of the lip corner (AU12); negative values pull it down (AU15)."""
     mouth_stretch: float = 0.0
-    """Mouth widened (AU20); negative: rounded."""
+    """Widening of the mouth (AU20); negative values round it."""
     lip_press: float = 0.0
-    """Lips thinned (AU23, AU24)."""
+    """Thinning of the lips (AU23, AU24)."""
     mouth_open: float = 0.0
-    """Lips apart (AU25)."""
+    """Parting of the lips (AU25)."""
     jaw_drop: float = 0.0
-    """AU26."""
+    """Dropping of the jaw (AU26)."""
     gaze_x: float = 0.0
     gaze_y: float = 0.0
 
 
 @dataclass(frozen=True)
 class Style:
-    """Glasses, hat, make-up, jewelry and clothes."""
+    """Glasses, hat, makeup, jewelry and clothes."""
 
     glasses: str = "none"
     glasses_color: tuple[float, float, float] = (0.02, 0.02, 0.02)
     hat: str = "none"
     hat_color: tuple[float, float, float] = (0.1, 0.12, 0.2)
     lipstick: tuple[float, float, float] | None = None
-    """Color of the lipstick; None for no lipstick."""
+    """Color of the lipstick, or None for no lipstick."""
     earrings: bool = False
     clothes: tuple[float, float, float] = (0.15, 0.18, 0.25)
 
@@ -116,10 +116,10 @@ class Scene:
     zoom: float = 1.0
     shift_x: float = 0.0
     shift_y: float = 0.05
-    """Shifts of the face in face units; half the height of a face is about 1."""
+    """Horizontal and vertical shifts of the face in face units; half the height of a face is about 1."""
     light_x: float = -0.45
     light_y: float = -0.45
-    """Position of the key light: -1 is far left or high, 1 is far right or low."""
+    """Horizontal and vertical position of the key light, from -1 (far left or high) to 1 (far right or low)."""
     light_ambient: float = 0.32
     light_warmth: float = 0.0
     exposure: float = 1.0
@@ -130,14 +130,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Forgery:
-    """A region of the face that is replaced by that of another person in the same pose, light and expression."""
+    """A region of the face that is replaced with that of another person in the same pose, light and expression."""
 
     donor: Identity
     region: str = "face"
     color: tuple[float, float, float] = (1.05, 1.0, 0.96)
-    """Gain per channel of the donor's colors; 1 for equal colors."""
+    """Gain of each color channel of the donor; 1 leaves the color unchanged."""
     softness: float = 1.6
-    """Factor by which the donor's resolution is lower."""
+    """Factor by which the donor's resolution is reduced."""
     seam: float = 0.05
     """Width of the blended border in face units."""
     shape: int = 0
@@ -146,7 +146,7 @@ class Forgery:
 
 @dataclass(frozen=True)
 class FaceDescription:
-    """Everything that :func:`~auxface.data.synthetic.render_face` needs to render one image."""
+    """The complete description from which :func:`~auxface.data.synthetic.render_face` renders one image."""
 
     identity: Identity = field(default_factory=Identity)
     expression: Expression = field(default_factory=Expression)

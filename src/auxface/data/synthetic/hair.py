@@ -1,4 +1,4 @@
-"""Hair of the head, painted before and after the face, and facial hair: stubble, mustache, goatee, full beard."""
+"""Hair on the head, painted before and after the face, and facial hair: stubble, mustache, goatee and full beard."""
 
 import math
 
@@ -9,7 +9,7 @@ from auxface.data.synthetic.mouth import mouth_shape
 from auxface.data.synthetic.relief import AGE, nose_base
 from auxface.data.synthetic.surface import Surface, Window, dome, pattern_offset, rgb, sample_noise
 
-# Linear RGB.
+# Hair colors in linear RGB.
 HAIR_LINEAR: dict[str, tuple[float, float, float]] = {
     "black": (0.012, 0.011, 0.011),
     "dark_brown": (0.045, 0.026, 0.015),
@@ -20,7 +20,7 @@ HAIR_LINEAR: dict[str, tuple[float, float, float]] = {
 }
 
 
-# Per style: thickness on top, thickness at the sides, and the v at which the hair ends (None: above the ears).
+# For each style: thickness on top, thickness at the sides, and v at which the hair ends (None if above the ears).
 _CUT: dict[str, tuple[float, float, float | None]] = {
     "buzz": (0.025, 0.008, None),
     "short": (0.10, 0.035, None),
@@ -33,7 +33,7 @@ _CUT: dict[str, tuple[float, float, float | None]] = {
 
 
 def paint_back_hair(surface: Surface, identity: Identity) -> None:
-    """Paint the hair behind the head; call before the head is painted."""
+    """Paint the hair behind the head; must be called before the head is painted."""
     if identity.hair_style == "bald":
         return
     _, side, fall = _CUT[identity.hair_style]
@@ -70,7 +70,7 @@ def covers_ears(identity: Identity) -> bool:
 
 
 def paint_front_hair(surface: Surface, identity: Identity) -> None:
-    """Paint the hair on top of the head and in front of it; call after the face is painted."""
+    """Paint the hair on top of and in front of the head; must be called after the face is painted."""
     if identity.hair_style == "bald":
         return
     top, side, fall = _CUT[identity.hair_style]
@@ -96,7 +96,7 @@ def paint_front_hair(surface: Surface, identity: Identity) -> None:
         wide = wide - 0.06 * np.clip(1.0 - 5.0 * v, 0, 1)
         outside = np.where(v > 0.0, np.minimum(outside, np.abs(u) - wide), outside)
     fuzzy = {"buzz": 0.06, "tied": 0.05, "curly": 0.045}.get(identity.hair_style, 0.022)
-    # Sideburns become thinner towards their end instead of ending in a line.
+    # Sideburns become thinner toward the end instead of ending in a line.
     if fall is None:
         fuzzy = fuzzy + 0.16 * np.clip(v + 0.22, 0.0, 1.0)
     alpha = np.minimum(surface.edge(outside, 0.02), surface.edge(below, fuzzy))
@@ -136,7 +136,7 @@ def _hairline(identity: Identity, u: np.ndarray) -> np.ndarray:
 
 
 def _strands(surface: Surface, identity: Identity, where: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pattern of the strands and its coarse part, which roughens the outline; standard deviations near 1."""
+    """Return the strand pattern and its coarse part, which roughens the outline, with standard deviations near 1."""
     u, v = surface.u[where], surface.v[where]
     offset = pattern_offset(identity.texture, 60)
     if identity.hair_style == "curly":
@@ -176,7 +176,7 @@ def _lay(
 
 
 def paint_beard(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Paint the beard; call before the mouth is painted, so that the lips stay free of hair."""
+    """Paint the beard; must be called before the mouth is painted, so that the lips stay free of hair."""
     kind = identity.beard
     if kind == "none":
         return
@@ -212,7 +212,7 @@ def paint_beard(surface: Surface, identity: Identity, expression: Expression) ->
 def _outlines(
     identity: Identity, expression: Expression, u: np.ndarray, v: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the signed distances (negative inside) to the outlines of mustache, goatee and full beard."""
+    """Return the signed distances (negative inside) to the outlines of the mustache, goatee and full beard."""
     mouth = mouth_shape(identity, expression)
     across = np.abs(u)
     corner = np.where(u > 0, np.float32(mouth.right), np.float32(mouth.left))

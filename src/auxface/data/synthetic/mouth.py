@@ -1,4 +1,4 @@
-"""The mouth: lips, teeth and tongue; their shape depends on the expression."""
+"""The mouth, with lips, teeth and tongue whose shape depends on the expression."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from auxface.data.synthetic.surface import Surface, Window, pattern_offset, rgb,
 
 @dataclass(frozen=True)
 class MouthShape:
-    """Measures of the mouth in face units.
+    """Dimensions of the mouth in face units.
 
     Attributes:
         half: half of the width.
-        line: v of the line between the closed lips.
+        line: coordinate v of the line between the closed lips.
         upper: height of the upper lip.
         lower: height of the lower lip.
         gap: distance between the lips.
@@ -33,7 +33,7 @@ class MouthShape:
 
 
 def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
-    """Return the measures of a person's mouth for an expression."""
+    """Return the dimensions of a person's mouth for an expression."""
     lift = 0.5 * (expression.corner_left + expression.corner_right)
     half = 0.245 + 0.022 * identity.mouth_width
     half *= 1.0 + 0.20 * max(lift, 0.0) + 0.20 * expression.mouth_stretch - 0.03 * max(-lift, 0.0)
@@ -47,7 +47,7 @@ def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
 
 
 def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
-    """Paint the lips and, where the mouth is open, teeth, tongue and the dark cavity."""
+    """Paint the lips and, if the mouth is open, teeth, tongue and the dark cavity."""
     person, doing = face.identity, face.expression
     shape = mouth_shape(person, doing)
     where = surface.window(-1.25 * shape.half, 1.25 * shape.half, shape.line - 0.25, shape.line + 0.25 + shape.gap)

@@ -1,9 +1,9 @@
-"""Synthetic music: tracks drawn from a seed, so that instrument, tempo, mode and drums are known.
+"""Synthetic music, generated from a seed so that instrument, tempo, mode and drums are known.
 
-A track is a melody on one lead instrument over chords, with drums in some tracks. An instrument is additive synthesis:
-the frequencies and levels of its partials, and its envelope. Guitar and violin have the same partials, as have flute
-and vibraphone, so that only the envelope distinguishes them. Each track has its own key, tempo, melody, equalization
-and noise, as recordings have; a mean spectrum therefore says little about the instrument.
+A track is a melody on one lead instrument over chords, with drums in some tracks. An instrument is modeled by additive
+synthesis, with the frequencies and levels of its partials and an envelope. Guitar and violin have the same partials, as
+do flute and vibraphone, so that only the envelope distinguishes them. Like a recording, each track has its own key,
+tempo, melody, equalization and noise, so a mean spectrum carries little information about the instrument.
 
 Example:
     >>> track = describe_track(7, seed=0)
@@ -25,10 +25,10 @@ class Instrument:
     """A sound with partials and an envelope.
 
     Attributes:
-        ratios: frequency of each partial over that of the note.
+        ratios: frequency of each partial relative to that of the note.
         levels: amplitude of each partial.
-        attack: seconds until the note is loud.
-        decay: seconds until a held note has 1/e of its level; None: it is held until its end.
+        attack: time in seconds until a note reaches its full level.
+        decay: time in seconds until a held note falls to 1/e of its level, or None if it keeps its level.
         vibrato: depth of the vibrato as a fraction of the frequency.
     """
 
@@ -54,7 +54,7 @@ INSTRUMENTS: dict[str, Instrument] = {
 TAGS: tuple[str, ...] = (*INSTRUMENTS, "drums", "fast", "minor")
 _CHORDS = Instrument(_HARMONICS[:3], (1.0, 0.4, 0.2), 0.05, None)
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
-# Chords of four bars as degrees of the scale: I V vi IV and similar.
+# Chord progressions over four bars, as scale degrees (I V vi IV and similar).
 _PROGRESSIONS = ((0, 4, 5, 3), (0, 3, 4, 0), (0, 5, 3, 4), (0, 3, 0, 4))
 _FAST = 120
 
@@ -66,10 +66,10 @@ class Track:
     Attributes:
         number: number of the track; with the seed it determines the melody and the recording.
         seed: seed of the collection.
-        instrument: a name in :data:`INSTRUMENTS`.
-        tempo: beats per minute.
+        instrument: name of the lead instrument in :data:`INSTRUMENTS`.
+        tempo: tempo in beats per minute.
         minor: whether the scale is minor.
-        drums: whether there are drums.
+        drums: whether the track has drums.
         key: MIDI number of the tonic.
     """
 
@@ -83,15 +83,15 @@ class Track:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags of :data:`TAGS` that the track has."""
+        """The tags of the track, from :data:`TAGS`."""
         others = {"drums": self.drums, "fast": self.tempo > _FAST, "minor": self.minor}
         return (self.instrument, *(name for name, present in others.items() if present))
 
 
 def describe_track(number: int, *, seed: int = 0) -> Track:
-    """Return the description of one track of a collection; it does not depend on how many tracks there are."""
+    """Return the description of one track of a collection, independently of the number of tracks."""
     rng = np.random.default_rng([seed, number, 0])
-    # Six tracks in a row have all instruments, in random order.
+    # Six consecutive tracks have all instruments, in random order.
     names = list(INSTRUMENTS)
     order = np.random.default_rng([seed, number // len(names), 1]).permutation(len(names))
     tempo = float(rng.uniform(70, _FAST - 15) if rng.random() < 0.5 else rng.uniform(_FAST + 15, 180))
@@ -110,8 +110,8 @@ def render_track(track: Track, *, seconds: float) -> np.ndarray:
     """Return the sound of a track, float32 [seconds * 16000] in -1..1.
 
     Args:
-        track: its description.
-        seconds: length of the track.
+        track: description of the track.
+        seconds: length of the track in seconds.
     """
     rng = np.random.default_rng([track.seed, track.number, 2])
     total, beat = round(seconds * RATE), 60 / track.tempo
@@ -160,7 +160,7 @@ def _note(instrument: Instrument, midi: float, length: float, rng: np.random.Gen
 
 
 def _drum(low: bool, rng: np.random.Generator) -> np.ndarray:
-    """Return a stroke of a bass drum, or of a hi-hat."""
+    """Return a stroke of a bass drum if ``low`` is set, and of a hi-hat otherwise."""
     time = np.arange(round(0.2 * RATE)) / RATE
     if low:
         return np.sin(2 * np.pi * (60 * time + 4 * (1 - np.exp(-time / 0.03)))) * np.exp(-time / 0.08)
@@ -185,7 +185,7 @@ def _recorded(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_wav(path: Path, sound: np.ndarray) -> None:
-    """Write a sound in -1..1 as a WAV file of 16 bits."""
+    """Write a sound in -1..1 as a 16-bit WAV file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

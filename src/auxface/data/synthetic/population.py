@@ -1,4 +1,4 @@
-"""Random people, expressions, styles, scenes and forgeries.
+"""Random sampling of people, expressions, styles, scenes and forgeries.
 
 All labels are drawn independently of the skin tone, unless a :class:`~auxface.data.synthetic.Bias` makes them depend on
 it. Hair color, baldness and wrinkles depend on age.
@@ -55,12 +55,12 @@ _ONE_SIDED = (("corner_left", "corner_right"), ("brow_outer_left", "brow_outer_r
 
 
 def typical_expression(emotion: str, intensity: float = 1.0) -> Expression:
-    """Return the typical expression of an emotion: its action units times ``intensity`` (0 at rest, 1 full)."""
+    """Return the typical expression of an emotion, its action units times ``intensity`` (0 at rest, 1 full)."""
     return Expression(**{name: amount * intensity for name, amount in _TYPICAL[emotion].items()})
 
 
 def draw_expression(emotion: str, rng: np.random.Generator) -> Expression:
-    """Draw an expression of an emotion, of random intensity and with random deviations."""
+    """Draw an expression of an emotion with random intensity and random deviations."""
     intensity = 0.55 + 0.55 * rng.beta(2.2, 1.4)
     actions = {
         name: amount * intensity * (1.0 + 0.22 * rng.standard_normal()) for name, amount in _TYPICAL[emotion].items()
@@ -130,7 +130,7 @@ _TRAITS = (
     "nose_width", "nose_length", "nose_bridge", "nose_tip", "mouth_width", "mouth_height", "lip_fullness", "ear_size",
     "asymmetry", "hair_volume", "hairline", "hair_part",
 )  # fmt: skip
-# How much a build from delicate (-1) to rugged (1) changes the traits. The build is not a label.
+# Change of the traits with the build, from delicate (-1) to rugged (1). The build is not a label.
 _BUILD = {
     "jaw": 0.7, "brow_ridge": 0.8, "brow_thickness": 0.5, "nose_width": 0.3, "chin": 0.4, "head_width": 0.25,
     "lashes": -0.8, "lip_fullness": -0.35, "eye_size": -0.3, "brow_arch": -0.4, "cheekbones": -0.15,
@@ -170,12 +170,12 @@ def _choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...]) ->
 
 
 def draw_age_group(rng: np.random.Generator) -> str:
-    """Draw an age group: 40% young, 35% middle-aged, 25% senior."""
+    """Draw an age group, with probabilities 40% young, 35% middle-aged and 25% senior."""
     return AGE_GROUPS[int(np.searchsorted((0.40, 0.75), rng.random(), side="right"))]
 
 
 def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> Identity:
-    """Draw a person of this skin tone and age group."""
+    """Draw a person with a given skin tone and age group."""
     build = float(np.clip(rng.normal(), -1.6, 1.6))
     drawn = np.clip(0.72 * rng.standard_normal(len(_TRAITS)), -1.7, 1.7)
     traits = {
@@ -216,7 +216,7 @@ def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> I
 
 
 def draw_image(identity: Identity, emotion: str, rng: np.random.Generator) -> FaceDescription:
-    """Draw an image of a person with an emotion: expression, style and scene; one image in three is forged."""
+    """Draw the expression, style and scene of an image of a person with an emotion; one image in three is forged."""
     expression = draw_expression(emotion, rng)
     delicate = identity.jaw + identity.brow_ridge < identity.lashes
     glasses = _choose(rng, (("none", 0.70), ("round", 0.09), ("square", 0.11), ("thin", 0.10)))
@@ -254,9 +254,9 @@ def draw_image(identity: Identity, emotion: str, rng: np.random.Generator) -> Fa
 
 
 def draw_forgery(identity: Identity, rng: np.random.Generator) -> Forgery:
-    """Draw a forgery that replaces part of this person's face.
+    """Draw a forgery that replaces part of a person's face.
 
-    The donor has the same labeled traits (tone, age, hair, beard, size of nose, lips and brows), so that all labels
+    The donor has the same labeled traits (tone, age, hair, beard, and size of nose, lips and brows), so that all labels
     stay correct.
     """
     donor = draw_identity(identity.skin_tone, identity.age_group, rng)

@@ -1,4 +1,4 @@
-"""The relief of the face: bones, soft parts, folds, wrinkles and pores, as height over the dome of the head."""
+"""The relief of the face (bones, soft tissue, folds, wrinkles and pores) as the height above the dome of the head."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ AGE = {"young": 0.0, "middle_aged": 0.5, "senior": 1.0}
 
 
 def eye_center(identity: Identity, side: int) -> tuple[float, float, float]:
-    """Return u, v and half width of the eye on the left (-1) or right (1) of the image."""
+    """Return u, v and half width of the eye on the left (``side`` -1) or right (1) of the image."""
     half = 0.158 + 0.013 * identity.eye_size
     return side * (0.318 + 0.018 * identity.eye_spacing), -0.085 - 0.006 * side * identity.asymmetry, half
 
@@ -44,7 +44,7 @@ def _bones(surface: Surface, identity: Identity, expression: Expression) -> None
 
 
 def nose_base(identity: Identity) -> float:
-    """Return v of the lower end of the nose."""
+    """Return the coordinate v of the lower end of the nose."""
     return 0.335 + 0.035 * identity.nose_length
 
 
@@ -68,7 +68,7 @@ def _nose(surface: Surface, identity: Identity, expression: Expression) -> None:
 
 
 def fold(surface: Surface, side: int, identity: Identity, expression: Expression) -> tuple[Window, np.ndarray]:
-    """Return the window of one nasolabial fold, and the signed distance from its line (positive towards the cheek)."""
+    """Return the window of one nasolabial fold, and the signed distance from its line (positive toward the cheek)."""
     lift = expression.corner_right if side > 0 else expression.corner_left
     where = surface.window(side * 0.02, side * 0.62, 0.16, 0.92)
     u, v = surface.u[where] * side, surface.v[where]
@@ -152,5 +152,5 @@ def _pores(surface: Surface, identity: Identity) -> None:
             micro += (amount * rough * visible) * sample_noise(
                 name, u, v, wavelength, pattern_offset(identity.texture, 10 + index)
             )
-    # Near the outline the surface is seen at a steep angle, and pores would make it look jagged.
+    # Near the outline the surface is seen at a grazing angle, and pores would make it look jagged.
     surface.height[head] += micro * np.clip(3.0 * (1.0 - surface.rho2[head]), 0.0, 1.0)

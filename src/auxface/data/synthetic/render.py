@@ -1,7 +1,7 @@
-"""Render one face from its description: paint the layers, shade them, and convert them to an image.
+"""Rendering of a face from its description, by painting layers, shading them, and converting them to an image.
 
 A forged face is rendered twice, as the person and as the donor, and a region of the donor is blended into the image of
-the person. As in a face swap, this leaves a seam and a region of another color and sharpness.
+the person. As in a face swap, this leaves a seam and a region with a different color and sharpness.
 
 Example:
     >>> from auxface.data.synthetic.description import FaceDescription
@@ -31,7 +31,7 @@ from auxface.data.synthetic.skin import develop, paint_skin, shade, skin_color
 from auxface.data.synthetic.surface import Surface, head_surface, pattern_offset, rgb, sample_noise
 from auxface.errors import InputError
 
-# Per region: v of the center, half width and half height in face units.
+# For each region: v of the center, half width and half height in face units.
 _REGIONS = {"face": (0.22, 0.50, 0.60), "eyes": (-0.12, 0.53, 0.20), "mouth": (0.56, 0.36, 0.25)}
 
 
@@ -39,14 +39,14 @@ _OVERSAMPLING = 1.5
 
 
 def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
-    """Render one face, uint8 [size, size, 3] RGB; equal arguments give equal images.
+    """Render one face as uint8 [size, size, 3] RGB, with equal images for equal arguments.
 
     Args:
-        description: the face.
+        description: description of the face.
         size: side of the image in pixels, 32 to 512.
 
     Raises:
-        InputError: size outside 32..512.
+        InputError: ``size`` is outside 32..512.
     """
     if not 32 <= size <= 512:
         raise InputError(f"size of a synthetic face must be from 32 to 512 pixels, not {size}")
@@ -71,7 +71,7 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
 
 
 def _paint_behind(surface: Surface, face: FaceDescription) -> None:
-    """Paint what lies behind the head: hair, neck, clothes and ears."""
+    """Paint the hair, neck, clothes and ears, which lie behind the head."""
     skin = skin_color(face.identity)
     paint_back_hair(surface, face.identity)
     paint_body(surface, face, skin)
@@ -102,7 +102,7 @@ def _photograph(surface: Surface, background: np.ndarray, size: int) -> np.ndarr
 
 
 def _region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
-    """Return the coverage of the replaced region, float32 [size, size]: convex, with a soft border."""
+    """Return the coverage of the replaced region, which is convex with a soft border, float32 [size, size]."""
     rng = np.random.default_rng(forgery.shape)
     v0, wide, tall = _REGIONS[forgery.region]
     wide, tall = wide * rng.uniform(0.9, 1.1), tall * rng.uniform(0.9, 1.1)
@@ -119,7 +119,7 @@ def _region_mask(surface: Surface, forgery: Forgery, size: int) -> np.ndarray:
 
 
 def _blend(target: np.ndarray, donor: np.ndarray, mask: np.ndarray, forgery: Forgery) -> np.ndarray:
-    """Blend the recolored and softened donor into the target by the mask; images are sRGB 0..1 [S, S, 3]."""
+    """Blend the recolored and softened donor into the target with a mask; images are sRGB [S, S, 3] in 0..1."""
     size = target.shape[0]
     low = round(size / forgery.softness)
     soft = cv2.resize(
@@ -168,7 +168,7 @@ def _paint_eye(surface: Surface, face: FaceDescription, skin: np.ndarray, side: 
     bottom = lower * span**0.85 * (1.0 + 0.2 * a)
     slit = np.maximum(np.maximum(top - b, b - bottom), (np.abs(a) - 1.0)) * half
 
-    # The lids lie over the eyeball. Without the crease above them, the eye looks flat.
+    # The lids lie over the eyeball. Without the crease above them, the eye would look flat.
     surface.height[where] += 0.045 * np.exp(-0.5 * ((a / 0.75) ** 2 + ((b + 0.05) / 0.5) ** 2))
     crease_at = top - (0.19 + 0.045 * person.lid_fold) * np.sqrt(span + 0.02) + 0.05 * doing.lid_tight
     crease = np.exp(-(((b - crease_at) / 0.07) ** 2)) * np.clip((1.15 - np.abs(a)) * 4, 0, 1)

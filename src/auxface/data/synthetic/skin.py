@@ -1,6 +1,6 @@
-"""The skin: its color (tone, blotches, freckles, moles) and its shading by light.
+"""The color of the skin (tone, blotches, freckles, moles) and its shading by light.
 
-Shading consists of normals from the height, key and ambient light, occlusion, highlights, and the tone curve of the
+Shading uses normals computed from the height, key and ambient light, occlusion, highlights, and the tone curve of the
 camera.
 """
 
@@ -13,7 +13,7 @@ from auxface.data.synthetic.description import MONK_HEX, Expression, Identity
 from auxface.data.synthetic.relief import AGE, eye_center, fold, nose_base
 from auxface.data.synthetic.surface import Surface, pattern_offset, rgb, sample_noise
 
-# Red light spreads furthest below the skin, so shadows on a face have red borders (wrap lighting per channel).
+# Red light spreads farthest below the skin, so shadows on a face have red borders (wrap lighting per channel).
 _SKIN_WRAP = rgb((0.42, 0.26, 0.18))
 
 
@@ -63,7 +63,7 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
 
 
 def develop(linear: np.ndarray, exposure: float) -> np.ndarray:
-    """Convert linear light to sRGB in 0..1; highlights are compressed, not clipped."""
+    """Convert linear light to sRGB in 0..1, compressing highlights instead of clipping them."""
     light = np.maximum(linear * exposure, 0.0)
     knee = 0.72
     over = np.maximum(light - knee, 0.0)
@@ -79,9 +79,9 @@ def to_linear(color: str) -> tuple[float, float, float]:
 
 
 def skin_color(identity: Identity) -> np.ndarray:
-    """Return the albedo of a person's skin, linear RGB float32 [3, 1, 1]: the tone's color, varied by undertone."""
+    """Return the albedo of a person's skin, the color of the tone varied by undertone, linear RGB [3, 1, 1]."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
-    # The colors of the scale are flat. Light tones get redness and stay below white, the darkest get more light.
+    # The colors of the scale are flat. Light tones become redder and stay below white; the darkest become lighter.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
     blood = np.array([1.0, 1.0 - 0.17 * lightness, 1.0 - 0.24 * lightness], np.float32)
     warm = np.array([1.0 + 0.03 * identity.undertone, 1.0, 1.0 - 0.05 * identity.undertone], np.float32)
@@ -90,7 +90,7 @@ def skin_color(identity: Identity) -> np.ndarray:
 
 
 def paint_skin(surface: Surface, identity: Identity, expression: Expression) -> None:
-    """Paint the skin of the head; call after :func:`~auxface.data.synthetic.relief.raise_relief`."""
+    """Paint the skin of the head; must be called after :func:`~auxface.data.synthetic.relief.raise_relief`."""
     age = AGE[identity.age_group]
     u, v = surface.u, surface.v
     base = skin_color(identity)

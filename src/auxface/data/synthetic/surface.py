@@ -1,8 +1,8 @@
-"""The surface of the head as the camera sees it, and the noise patterns that are painted on it.
+"""The surface of the head as seen by the camera, and the noise patterns painted on it.
 
-Head coordinates: u points to the right of the image, v down, and the height h towards the camera. (0, 0) lies between
-the eyes and the tip of the nose, the chin near v = 1, the crown near v = -1.1, the cheekbones near u = ±0.74. One face
-unit is the unit of all three.
+In head coordinates, u points to the right of the image, v points down, and the height h points toward the camera. All
+three are in face units. (0, 0) lies between the eyes and the tip of the nose, the chin is near v = 1, the crown near
+v = -1.1, and the cheekbones near u = ±0.74.
 """
 
 import math
@@ -14,37 +14,37 @@ import numpy as np
 
 from auxface.data.synthetic.description import Expression, Identity, Scene
 
-# Length of a face unit at zoom 1, as a fraction of the side of the image.
+# Length of a face unit at zoom 1, as a fraction of the image side.
 UNIT = 0.44
 _OUTLINE_BINS = 512
 _DOME_DEPTH = 0.66
-_TILE = 256  # 256 KB, which stays in the cache of a processor: sampling is three times as fast
-_WAVELENGTH = 16.0  # of the main band of every tile, in texels
+_TILE = 256  # a tile of 256 KB stays in the processor's cache, which makes sampling three times as fast
+_WAVELENGTH = 16.0  # wavelength of the main band of every tile in texels
 _SEED = 20190614
 
 Window = tuple[slice, slice]
-"""Rows and columns."""
+"""Slices of rows and columns."""
 
 
 @dataclass
 class Surface:
-    """The point of the head that each pixel shows, and the layers painted so far; arrays are float32 [R, R].
+    """The point of the head shown by each pixel and the layers painted so far, as float32 [R, R] arrays.
 
     Attributes:
-        u: head coordinate of each pixel, to the right.
-        v: head coordinate of each pixel, downwards.
-        x: image coordinate of each pixel in face units, without shift and roll, to the right.
-        y: image coordinate of each pixel in face units, without shift and roll, downwards.
+        u: head coordinate of each pixel to the right.
+        v: head coordinate of each pixel downward.
+        x: image coordinate of each pixel to the right, in face units, without shift and roll.
+        y: image coordinate of each pixel downward, in face units, without shift and roll.
         rho2: squared distance from (0, 0) relative to the outline of the head, which lies at 1.
         pixel: side of a pixel in face units.
-        rotation: sine and cosine of yaw, sine and cosine of pitch.
+        rotation: sine and cosine of yaw, followed by sine and cosine of pitch.
         roll: sine and cosine of roll.
-        scene: pose and light.
-        height: relief over the plane of the head in face units.
-        albedo: linear RGB [3, R, R].
+        scene: scene, which provides pose and light.
+        height: relief above the plane of the head in face units.
+        albedo: linear RGB color of the surface [3, R, R].
         gloss: strength of the highlight.
-        soft: amount of light that spreads below the surface: 1 for skin, 0 for most other materials.
-        cover: fraction of the pixel that is not background.
+        soft: amount of light that spreads below the surface, 1 for skin and 0 for most other materials.
+        cover: fraction of each pixel that is not background.
     """
 
     u: np.ndarray
@@ -71,11 +71,11 @@ class Surface:
         self.cover = np.zeros(shape, np.float32)
 
     def window(self, u0: float, u1: float, v0: float, v1: float) -> Window:
-        """Return the rows and columns that contain all pixels of a box in u and v; empty slices if there are none."""
+        """Return the rows and columns that contain all pixels of a box in u and v, or empty slices if none do."""
         size = self.u.shape[0]
         sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.rotation
         sin_roll, cos_roll = self.roll
-        # The least and the greatest height in the box limit how far a rotation of the head can move it.
+        # The minimum and maximum heights in the box limit how far a rotation of the head can move it.
         far = max((u0 / 0.76) ** 2, (u1 / 0.76) ** 2) + max((v0 / 1.06) ** 2, (v1 / 1.06) ** 2)
         low, high = max(0.58 - 0.58 * far, -0.28), 0.76
         u, v, h = 0.5 * (u0 + u1), 0.5 * (v0 + v1), 0.5 * (low + high)
@@ -92,12 +92,12 @@ class Surface:
         return slice(top, bottom), slice(left, right)
 
     def edge(self, distance: np.ndarray, softness: float | np.ndarray = 0.0) -> np.ndarray:
-        """Return the antialiased coverage 0..1 of a shape, from its signed distance in face units (negative inside)."""
+        """Return the antialiased coverage 0..1 of a shape given its signed distance in face units (negative inside)."""
         width = 1.4 * self.pixel + softness
         return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0)
 
     def bump(self, u: float, v: float, width: float, length: float, amount: float) -> None:
-        """Add a Gaussian of this height (negative: a hollow) to the relief."""
+        """Add a Gaussian of height ``amount`` to the relief; a negative height makes a hollow."""
         rows, columns = self.window(u - 2.6 * width, u + 2.6 * width, v - 2.6 * length, v + 2.6 * length)
         a = (self.u[rows, columns] - u) * (1 / width)
         b = (self.v[rows, columns] - v) * (1 / length)
@@ -113,7 +113,7 @@ class Surface:
         soft: float | None = None,
         height: np.ndarray | None = None,
     ) -> None:
-        """Blend a color, [3, 1, 1] or [3, h, w], and the other given layers over the window ``where``."""
+        """Blend a color, [3, 1, 1] or [3, h, w], and the other layers passed into the window ``where``."""
         rows, columns = where
         if alpha.size == 0:
             return
@@ -132,12 +132,12 @@ class Surface:
         return self.window(-0.80, 0.80, -1.18, 1.10)
 
     def dim(self, where: Window, amount: np.ndarray) -> None:
-        """Darken the color by the fraction ``amount``, [h, w] or [3, h, w]."""
+        """Darken the color in a window by the fraction ``amount``, [h, w] or [3, h, w]."""
         self.albedo[:, where[0], where[1]] *= 1.0 - amount
 
 
 def head_surface(identity: Identity, expression: Expression, scene: Scene, resolution: int) -> Surface:
-    """Return the unpainted surface of a head in the pose of a scene, ``resolution`` x ``resolution`` pixels."""
+    """Return the unpainted surface of a head in the pose of a scene, with ``resolution`` x ``resolution`` pixels."""
     pixel = 1.0 / (UNIT * scene.zoom * resolution)
     steps = ((np.arange(resolution) + 0.5 - resolution / 2) * pixel).astype(np.float32)
     x, y = np.meshgrid(steps - np.float32(scene.shift_x), steps - np.float32(scene.shift_y))
@@ -169,7 +169,7 @@ def _warp_heights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def outline(identity: Identity, expression: Expression) -> np.ndarray:
-    """Return the radius of the outline of the head, float32 [512], by angle from +u towards +v."""
+    """Return the radius of the head's outline by angle from +u toward +v, float32 [512]."""
     width = 1.0 + 0.045 * identity.head_width
     crown = 1.10 + 0.035 * identity.cranium
     chin = 1.0 + 0.03 * identity.chin + 0.085 * expression.jaw_drop
@@ -195,7 +195,7 @@ def outline(identity: Identity, expression: Expression) -> np.ndarray:
 
 
 def _smooth_curve(knots: np.ndarray, values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Evaluate a cubic Hermite curve through the values: flat at both ends, with parabolic slopes between."""
+    """Evaluate a cubic Hermite curve through the values, flat at both ends and with parabolic slopes in between."""
     step = np.diff(knots)
     secant = np.diff(values) / step
     slope = np.zeros_like(values)
@@ -209,7 +209,7 @@ def _smooth_curve(knots: np.ndarray, values: np.ndarray, where: np.ndarray) -> n
 
 
 def dome(rho2: np.ndarray, depth: float = _DOME_DEPTH) -> np.ndarray:
-    """Return the height of the head without features: flat in front, round at the sides, 0 from the outline on."""
+    """Return the height of a head without features, flat in front, round at the sides and 0 beyond the outline."""
     return depth * np.sqrt(np.maximum(1.0 - rho2 * np.sqrt(rho2) * 0.55 - rho2 * 0.45, 0.0))
 
 
@@ -226,9 +226,9 @@ def sample_noise(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, off
         a: first coordinate of the positions, float32 of any shape.
         b: second coordinate, of the same shape.
         wavelength: wavelength of the main band, in the unit of the coordinates.
-        offset: start of the pattern, see :func:`pattern_offset`.
+        offset: start of the pattern from :func:`pattern_offset`.
     """
-    # Wrapping the positions here is three times as fast as the wrapping border of OpenCV.
+    # Wrapping the positions here is three times as fast as OpenCV's border wrapping.
     turns = _WAVELENGTH / wavelength / _TILE
     column = a * np.float32(turns) + np.float32(offset[0])
     row = b * np.float32(turns) + np.float32(offset[1])
@@ -248,10 +248,11 @@ def pattern_offset(seed: int, number: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=1)
 def _tiles() -> dict[str, np.ndarray]:
-    """Return periodic noise, float32 [257, 257], mean 0, deviation 1; the last row and column repeat the first.
+    """Return tiles of periodic noise, float32 [257, 257], with mean 0 and standard deviation 1, by name.
 
-    ``grain``: one band of isotropic noise. ``cloud``: that band and all lower frequencies. ``ridge``: a net of fine
-    lines, as in creased skin. ``strand``: elongated along the second axis, as hair is.
+    The last row and column repeat the first. ``grain`` is one band of isotropic noise, and ``cloud`` is that band with
+    all lower frequencies. ``ridge`` is a net of fine lines, as in creased skin. ``strand`` is elongated along the
+    second axis, like hair.
     """
     rng = np.random.default_rng(_SEED)
     fy = np.fft.fftfreq(_TILE)[:, None]

@@ -1,1 +1,1 @@
-"""Read, sample and write video files, and apply image functions to clips."""
+"""Reading, sampling and writing of video files, and image functions applied to clips."""

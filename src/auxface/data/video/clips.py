@@ -1,16 +1,16 @@
-"""Batches of video clips: decoded once into a memory-mapped array, and processed by image functions.
+"""Batches of video clips, decoded once into a memory-mapped array and processed by image functions.
 
-A row of the manifest is a video, from which several clips are sampled, or an image that holds the frames of one clip
-below each other, as ``prepare --frame-choice clips`` writes it. The cache works as in
-:mod:`auxface.data.images.cache`; an interrupted run resumes at its last saved row.
+A row of the manifest is a video, from which several clips are sampled, or an image with the frames of one clip stacked
+vertically, as written by ``prepare --frame-choice clips``. The cache works as in :mod:`auxface.data.images.cache`, and
+an interrupted run resumes at its last saved row.
 
 Example::
 
     sampling = ClipSampling(frames=8, stride=4, per_video=2, size=112)
     clips = load_clips(read_manifest(Path("videos.parquet")), sampling).array  # uint8 [N, 8, 3, 112, 112]
 
-An image function is applied to a batch of clips frame by frame; each frame has its clip's seed. All randomness depends
-on the seed alone, so the frames of a clip share crop, flip, color, noise and erasing, and an augmentation adds no
+An image function is applied to a batch of clips frame by frame, and each frame has the seed of its clip. All randomness
+depends only on the seed, so the frames of a clip share crop, flip, color, noise and erasing, and augmentation adds no
 flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
 
 Example::
@@ -52,7 +52,7 @@ class ClipSampling:
         stride: distance between consecutive frames of a clip, in frames of the video.
         per_video: maximum number of clips per video, spread evenly.
         size: side S of a frame in pixels.
-        crop: side of the central square that is kept of a frame, as a fraction of its shorter side.
+        crop: side of the central square of a frame that is kept, as a fraction of its shorter side.
     """
 
     frames: int
@@ -65,7 +65,7 @@ class ClipSampling:
         """Check that clips written by ``prepare`` have as many frames as these settings require.
 
         Raises:
-            InputError: their number of frames differs.
+            InputError: the number of frames differs.
         """
         length = recorded_clip(manifest.crop).get("length", self.frames)
         if length != self.frames:
@@ -80,10 +80,11 @@ class LoadedClips:
     """The readable clips of a manifest.
 
     Attributes:
-        array: uint8 [N, T, 3, S, S] RGB, memory-mapped and read-only.
-        rows: int64 [N], the manifest row of each clip (from 0, ascending).
-        first: int64 [N], the number of each clip's first frame in its video; 0 where the row is a clip.
-        rejected: columns path (as in the manifest) and reason; one row per video or clip that cannot be read.
+        array: RGB clips, uint8 [N, T, 3, S, S], memory-mapped and read-only.
+        rows: manifest row of each clip, int64 [N], starting from 0 and in ascending order.
+        first: number of each clip's first frame in its video, int64 [N]; 0 if the manifest row is a clip.
+        rejected: table with the columns path (as in the manifest) and reason, and one row per video or clip that cannot
+            be read.
     """
 
     array: np.ndarray
@@ -100,19 +101,19 @@ def load_clips(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> LoadedClips:
-    """Decode the clips of every row, or open the array that an earlier call decoded.
+    """Decode the clips of all rows, or open the array decoded by an earlier call.
 
-    Videos are streamed; only the frames of clips are kept, at their final size.
+    Videos are streamed, and only the frames of clips are kept, at their final size.
 
     Args:
-        manifest: its rows are read in order.
-        sampling: which frames.
-        folder: the cache; see :func:`auxface.data.images.cache.load_images`.
-        workers: number of threads; default one per core.
-        progress: called with (files done, files in total).
+        manifest: manifest whose rows are read in order.
+        sampling: settings that determine the frames of a clip.
+        folder: cache folder; see :func:`auxface.data.images.cache.load_images`.
+        workers: number of threads; defaults to one per processor core.
+        progress: function called with (files done, files in total).
 
     Raises:
-        InputError: the cache cannot be written or has too little space, the manifest's clips have another number of
+        InputError: the cache cannot be written or has too little space, the manifest's clips have a different number of
             frames, or PyAV is not installed.
     """
     sampling.check(manifest)
@@ -149,7 +150,7 @@ def _decode_all(
             return str(error)
 
     with (folder / "clips.bin").open("r+b" if done else "wb") as file:
-        # What an interrupted run wrote after its last saved state is decoded again.
+        # Data written by an interrupted run after its last saved state is decoded again.
         file.truncate(len(kept) * size)
         file.seek(0, os.SEEK_END)
         if progress is not None:
@@ -209,15 +210,15 @@ def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.nda
     """Yield the clips of one file, each with the number of its first frame.
 
     Args:
-        path: a video, or an image with the frames of one clip below each other.
-        sampling: which frames form the clips.
+        path: video, or image with the frames of one clip stacked vertically.
+        sampling: settings that determine the frames of a clip.
 
     Yields:
-        number of the first frame, and uint8 [T, 3, S, S] RGB or None if the clip cannot be decoded.
+        Number of the first frame, and the clip as uint8 [T, 3, S, S] RGB, or None if it cannot be decoded.
 
     Raises:
-        UnreadableVideo: not a video, or shorter than a clip.
-        UnreadableImage: not an image, or its height does not fit the number of frames.
+        UnreadableVideo: the file is not a video or is shorter than a clip.
+        UnreadableImage: the file is not an image, or its height does not match the number of frames.
     """
     if not is_video(path):
         yield 0, _read_strip(path, sampling)
@@ -227,7 +228,7 @@ def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.nda
     if not clips:
         span = (sampling.frames - 1) * sampling.stride + 1
         raise UnreadableVideo(f"{len(index)} frames are fewer than a clip's {span}")
-    # Clips of a short video overlap; each frame is decoded once.
+    # Clips of a short video overlap, but each frame is decoded only once.
     numbers = sorted({number for clip in clips for number in clip})
     frames = read_frames(path, index, numbers)
     squares = {number: fit_square(frame, sampling.size, sampling.crop) for number, frame in frames}
@@ -245,7 +246,7 @@ def _read_strip(path: Path, sampling: ClipSampling) -> np.ndarray:
 
 
 Corrupt = Callable[[Tensor, int], Tensor]
-"""(images uint8 [B, 3, H, W], index of the first) -> the same shape and dtype."""
+"""Function of images, uint8 [B, 3, H, W], and the index of the first, which returns images of equal shape and dtype."""
 
 
 def flatten_frames(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,22 +254,22 @@ def flatten_frames(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         samples: images [B, 3, S, S] or clips [B, T, 3, S, S].
-        seeds: [B].
+        seeds: seeds of the samples, [B].
 
     Returns:
-        images and seeds as they are; for clips, the frames [B * T, 3, S, S] and each clip's seed T times.
+        Images and seeds unchanged; for clips, the frames [B * T, 3, S, S] and the seed of each clip T times.
     """
     frames = samples.flatten(0, -4)
     return frames, seeds.repeat_interleave(len(frames) // len(seeds))
 
 
 def unflatten_frames(frames: Tensor, samples: Tensor) -> Tensor:
-    """Return frames in the batch shape (images or clips) of the ``samples`` that they were flattened from."""
+    """Return frames in the batch shape (images or clips) of the ``samples`` from which they were flattened."""
     return frames.unflatten(0, samples.shape[:-3])
 
 
 def per_frame(corrupt: Corrupt) -> Corrupt:
-    """Return a function of images or clips that applies the image corruption ``corrupt`` to every frame.
+    """Return a function that applies the image corruption ``corrupt`` to images or to every frame of clips.
 
     Frames are numbered consecutively, clip after clip.
     """
@@ -281,8 +282,8 @@ def per_frame(corrupt: Corrupt) -> Corrupt:
 
 
 def frames_to_channels(samples: Tensor) -> Tensor:
-    """Return clips [B, T, 3, H, W] as images of 3 T channels, for functions that treat all channels equally.
+    """Return clips [B, T, 3, H, W] as images with 3 T channels, for functions that treat all channels equally.
 
-    Images are returned as they are.
+    Images are returned unchanged.
     """
     return samples.flatten(1, -3)

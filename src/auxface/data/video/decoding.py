@@ -1,7 +1,7 @@
-"""Open one video file with PyAV, and decode its frames as a player shows them.
+"""Opening of video files with PyAV, and decoding of frames as displayed by a player.
 
-The file is passed to FFmpeg as an open file without a name, and only demuxers of single files are allowed: no playlist
-opens another file, and neither the name nor the suffix of a file matters.
+A file is passed to FFmpeg as an open file without a name, and only demuxers of single files are allowed. No playlist
+can therefore open another file, and neither the name nor the suffix of a file matters.
 
 Example::
 
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 VideoSource = Path | bytes
 """A video file, or its bytes."""
 Check = Callable[[], None]
-"""Called before each packet and after each decoded frame; it raises to end the work."""
+"""Function called before each packet and after each decoded frame; it raises an exception to stop decoding."""
 
 MAX_FRAME_PIXELS = 100_000_000
 SEEKABLE = ("mov", "matroska")
-"""Demuxers that seek to exact frames and state when each frame is shown."""
+"""Demuxers that can seek to exact frames and provide the presentation time of each frame."""
 _DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,h264,hevc,m4v,asf,flv,ogg,wav"
 _MAX_ASPECT_RATIO = 4.0
 
 
 class UnreadableVideo(Exception):
-    """A file that is not a readable video; the message is the reason, a short phrase."""
+    """Raised for a file that is not a readable video; the message is the reason, a short phrase."""
 
 
 def nothing() -> None:
-    """Do nothing; the default of ``check``."""
+    """Do nothing; used as the default of ``check``."""
 
 
 @contextmanager
 def open_video(source: VideoSource) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    """Open a video and its main video stream; cover images are skipped.
+    """Open a video and its main video stream, skipping cover images.
 
     Raises:
-        UnreadableVideo: no such file, not a video, or a codec that cannot be decoded.
+        UnreadableVideo: the file does not exist or is not a video, or its codec cannot be decoded.
         InputError: PyAV is not installed.
     """
     try:
@@ -72,16 +72,18 @@ def open_video(source: VideoSource) -> "Iterator[tuple[InputContainer, VideoStre
         stream: Any = best if best in videos else videos[0]
         if stream.codec_context is None:
             raise UnreadableVideo("a codec that cannot be decoded")
-        # Several videos are decoded at the same time, each by one thread, which bounds memory.
+        # Several videos are decoded at the same time, each by a single thread, which bounds memory.
         stream.codec_context.thread_count = 1
-        # The size of frames can change within a stream.
+        # The limit applies to every frame, because the size of frames can change within a stream.
         stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         yield container, stream
 
 
 def packets(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any]:
-    """Yield the packets of a stream; the last one is empty and flushes the decoder. In a corrupt file, iteration ends
-    early."""
+    """Yield the packets of a stream, the last of which is empty and flushes the decoder.
+
+    In a corrupt file, iteration ends early.
+    """
     from av.error import FFmpegError
 
     demuxed = container.demux(stream)
@@ -94,7 +96,7 @@ def packets(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any
 
 
 def decode(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any]:
-    """Yield the frames from the current position; packets that cannot be decoded are skipped."""
+    """Yield the frames from the current position, skipping packets that cannot be decoded."""
     from av.error import FFmpegError
 
     flushed = False
@@ -108,7 +110,7 @@ def decode(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any]
             check()
             yield frame
     if not flushed:
-        # The file ended with an error; the decoder still holds frames.
+        # The file ended with an error, but the decoder still holds frames.
         try:
             yield from stream.codec_context.decode(None)
         except (FFmpegError, ValueError):
@@ -116,7 +118,7 @@ def decode(container: Any, stream: Any, check: Check = nothing) -> Iterator[Any]
 
 
 def seek(container: Any, stream: Any, time: int) -> bool:
-    """Seek to the last key frame at or before a time; return whether seeking succeeded."""
+    """Seek to the last key frame at or before a time, and return whether seeking succeeded."""
     from av.error import FFmpegError
 
     try:
@@ -127,10 +129,10 @@ def seek(container: Any, stream: Any, time: int) -> bool:
 
 
 class FrameConverter:
-    """A converter of the frames of a stream to RGB as a player shows them: upright, with square pixels.
+    """Converts the frames of a stream to RGB as displayed by a player, upright and with square pixels.
 
     Args:
-        stream: the stream, which states the shape of its pixels.
+        stream: video stream, which specifies the aspect ratio of its pixels.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -141,16 +143,16 @@ class FrameConverter:
         self._is_first = True
 
     def __call__(self, frame: Any) -> np.ndarray | None:
-        """Return a frame as uint8 [H, W, 3]; None if it cannot be converted."""
+        """Return a frame as uint8 [H, W, 3], or None if it cannot be converted."""
         if self._is_first:
-            # Only once: PyAV's side data refers back to its frame, which is then freed late.
+            # Read only once, because PyAV's side data refers back to its frame, which delays freeing the frame.
             self._matrix, self._is_first = _display_matrix(frame), False
         width = max(1, round(frame.width * self._pixel_ratio))
         try:
             if width != frame.width and width * frame.height <= MAX_FRAME_PIXELS:
                 frame = frame.reformat(width=width, height=frame.height, format="rgb24")
             image = frame.to_ndarray(format="rgb24")
-        # A corrupt stream can change to a format or size that cannot be converted.
+        # A corrupt stream can switch to a format or size that cannot be converted.
         except (OSError, ValueError):
             return None
         return _upright(image, self._matrix)
@@ -165,7 +167,7 @@ class UnnamedFile:
 
 def _open_file(path: Path) -> BinaryIO:
     try:
-        # Reading a pipe or a device could block.
+        # Reading from a pipe or a device could block.
         if not path.is_file():
             raise UnreadableVideo("no such file")
         if path.stat().st_size == 0:
@@ -184,7 +186,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _display_matrix(frame: Any) -> np.ndarray | None:
-    """Return the 2x2 part of the frame's display matrix; None if it has none."""
+    """Return the 2x2 part of the frame's display matrix, or None if the frame has no matrix."""
     side_data = frame.side_data
     for at in range(len(side_data)):
         if getattr(side_data[at].type, "name", "") == "DISPLAYMATRIX":
@@ -194,7 +196,7 @@ def _display_matrix(frame: Any) -> np.ndarray | None:
 
 
 def _upright(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Return an image turned and mirrored by its display matrix, to the nearest quarter turn."""
+    """Rotate an image to the nearest quarter turn, and mirror it, according to its display matrix."""
     if matrix is None:
         return image
     (xx, xy), (yx, yy) = matrix.astype(float)

@@ -1,8 +1,8 @@
-"""Read chosen frames of a video file, streamed: memory does not grow with its length, and no frame is decoded twice.
+"""Reading of chosen frames of a video file, with memory independent of its length and without decoding a frame twice.
 
-The packets' timestamps are listed first, without decoding, so frames are counted correctly in files with a variable
-frame rate or a wrong header. Before each chosen frame the reader seeks to the nearest key frame if this saves
-decoding.
+The timestamps of the packets are listed first, without decoding, so frames are counted correctly in files with a
+variable frame rate or a wrong header. Before each chosen frame, the reader seeks to the nearest preceding key frame if
+this saves decoding.
 
 Example::
 
@@ -43,15 +43,15 @@ class FrameSettings:
     """Settings that determine which frames of each video ``prepare`` extracts.
 
     Attributes:
-        choice: ``uniform``: ``count`` frames spread evenly. ``first``: the first ``count`` frames that show a face.
-            ``clips``: ``count`` clips spread evenly, each of ``length`` frames ``stride`` apart, written as one image
-            with the frames below each other.
-        count: number of frames, or clips, per video, 1 to 100,000.
+        choice: ``uniform`` for ``count`` evenly spread frames, ``first`` for the first ``count`` frames that show a
+            face, or ``clips`` for ``count`` evenly spread clips, each of ``length`` frames ``stride`` apart and written
+            as one image with the frames stacked vertically.
+        count: number of frames or clips per video, 1 to 100,000.
         length: number of frames in a clip, 1 to 256.
         stride: distance between consecutive frames of a clip, 1 to 1000.
 
     Raises:
-        InputError: a value outside its range.
+        InputError: a value is out of range.
     """
 
     choice: Choice = "uniform"
@@ -73,16 +73,16 @@ class FrameSettings:
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """The frames of a video, as its packets list them.
+    """The frames of a video, as listed by its packets.
 
     Attributes:
-        times: int64 [N], presentation time of each frame in units of ``unit``, ascending.
-        keys: bool [N], True for frames that can be decoded without earlier ones.
+        times: presentation times of the frames as multiples of ``unit``, int64 [N], in ascending order.
+        keys: whether each frame can be decoded without earlier frames, bool [N].
         width: width of a frame in pixels, before any rotation.
         height: height of a frame in pixels, before any rotation.
         unit: unit of the times, in seconds.
-        seekable: whether the file states when each frame is shown. In other files (AVI, MPEG, plain H.264), frames are
-            numbered in the order in which the decoder returns them, and read from the start.
+        seekable: whether the file provides the presentation time of each frame. In other files (AVI, MPEG, raw H.264),
+            frames are numbered in the order in which the decoder returns them, and are read from the start.
     """
 
     times: np.ndarray
@@ -97,12 +97,12 @@ class VideoIndex:
 
     @property
     def seconds(self) -> np.ndarray:
-        """Float64 [N], presentation time of each frame in seconds after the first."""
-        # Modulo 2**64 the difference is right even where it exceeds int64.
+        """The presentation times of the frames in seconds after the first frame, float64 [N]."""
+        # Modulo 2**64, the difference is correct even if it exceeds int64.
         return (self.times - self.times[0]).view(np.uint64) * self.unit
 
     def count_decoded(self, numbers: Sequence[int]) -> int:
-        """Return how many frames are decoded to read the frames of these ascending numbers."""
+        """Return how many frames must be decoded to read the frames with these ascending numbers."""
         if not len(numbers):
             return 0
         if not self.seekable:
@@ -120,14 +120,15 @@ def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
     """Return the index of a video's frames without decoding them.
 
     Args:
-        source: the video.
-        check: called before each packet.
+        source: video file or its bytes.
+        check: function called before each packet; it may raise an exception to stop.
 
     Raises:
-        UnreadableVideo: no such file, no video stream, no frame, or more frames or pixels than allowed.
+        UnreadableVideo: the file does not exist, has no video stream or no frames, or has more frames or pixels than
+            allowed.
         InputError: PyAV is not installed.
     """
-    # Nine bytes per frame, where lists of Python numbers would take fifty.
+    # Arrays take nine bytes per frame; lists of Python numbers would take fifty.
     times, keys = array("q"), bytearray()
     count = 0
     with open_video(source) as (container, stream):
@@ -150,7 +151,7 @@ def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
     if not times and (seekable or not count):
         raise UnreadableVideo("a video without frames")
     if not seekable and len(times) < count:
-        # Frames without timestamps follow each other at the stated rate.
+        # Frames without timestamps are assumed to follow each other at the stated rate.
         return VideoIndex(np.arange(count), np.zeros(count, bool), width, height, 1 / rate, seekable=False)
     order = np.argsort(times, kind="stable")
     ordered = np.frombuffer(times, np.int64)[order]
@@ -160,15 +161,15 @@ def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
 def read_frames(
     source: VideoSource, index: VideoIndex, numbers: Sequence[int], *, check: Check = nothing
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode chosen frames and yield (number, uint8 [H, W, 3] RGB), as a player shows them, in ascending order.
+    """Decode chosen frames as displayed by a player and yield (number, uint8 [H, W, 3] RGB) in ascending order.
 
-    A frame that cannot be decoded is skipped; the frames after it are still read.
+    A frame that cannot be decoded is skipped, but later frames are still read.
 
     Args:
-        source: the video.
-        index: the result of :func:`index_video`.
-        numbers: frame numbers from 0, ascending, without repeats.
-        check: called before each packet and after each decoded frame.
+        source: video file or its bytes.
+        index: index of the video from :func:`index_video`.
+        numbers: distinct frame numbers in ascending order, starting from 0.
+        check: function called before each packet and after each decoded frame; it may raise an exception to stop.
 
     Raises:
         UnreadableVideo: the file cannot be opened.
@@ -202,7 +203,7 @@ def read_frames(
 
 
 def stream_frames(source: VideoSource, *, check: Check = nothing) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode every frame from the start and yield (number, uint8 [H, W, 3] RGB), as a player shows them.
+    """Decode every frame from the start as displayed by a player and yield (number, uint8 [H, W, 3] RGB).
 
     Raises:
         UnreadableVideo: the file cannot be opened.
@@ -216,7 +217,7 @@ def stream_frames(source: VideoSource, *, check: Check = nothing) -> Iterator[tu
 
 
 def _seek_target(keys: np.ndarray, number: int, at: int) -> int | None:
-    """Return the last key frame at or before a frame, if decoding from it is less work than from frame ``at``."""
+    """Return the last key frame at or before a frame, or None if decoding from frame ``at`` is no more work."""
     before = int(np.searchsorted(keys, number, side="right"))
     return int(keys[before - 1]) if before and keys[before - 1] > at + 1 else None
 
@@ -239,18 +240,18 @@ def _read_in_order(source: VideoSource, targets: list[int], check: Check) -> Ite
 
 
 def uniform_frames(total: int, count: int) -> list[int]:
-    """Return the middle frame of each of ``count`` equal parts of a video; all frames if it has at most ``count``."""
+    """Return the middle frame of each of ``count`` equal parts of a video, or all frames if there are no more."""
     if total <= count:
         return list(range(total))
     return [int((2 * part + 1) * total // (2 * count)) for part in range(count)]
 
 
 def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[int]]:
-    """Return the frame numbers of clips spread evenly over a video; empty if it is shorter than one clip.
+    """Return the frame numbers of evenly spread clips, or an empty list if the video is shorter than one clip.
 
     Args:
         total: number of frames in the video.
-        clips: maximum number of clips. Clips of a short video may overlap but are never equal.
+        clips: maximum number of clips. Clips of a short video may overlap but are never identical.
         length: number of frames in a clip.
         stride: distance between consecutive frames of a clip.
     """
@@ -263,7 +264,7 @@ def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[i
 
 
 def recorded_clip(crop: object) -> dict[str, int]:
-    """Return ``length`` and ``stride`` of the clips in a manifest, from its crop header; empty if it has none."""
+    """Return the ``length`` and ``stride`` of a manifest's clips from its crop header, empty if it has no clips."""
     clip = crop.get("clip") if isinstance(crop, dict) else None
     if not isinstance(clip, dict):
         return {}

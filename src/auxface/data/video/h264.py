@@ -1,7 +1,7 @@
-"""Encode H.264: videos as files, and single images as the corruption that video compression causes.
+"""H.264 encoding of videos to files, and of single images as a corruption by video compression.
 
 FaceForensics++ (Rössler et al., 2019) names its compressed videos c23 and c40 after x264's constant rate factor. A
-single image is coded as a key frame; the later frames of a video are predicted from earlier ones, so their loss of
+single image is coded as a key frame. Later frames of a video are predicted from earlier frames, so their loss of
 quality differs slightly.
 
 Example::
@@ -23,22 +23,22 @@ from auxface.atomic import atomic_file
 from auxface.errors import InputError
 
 RATE_FACTORS = (23, 40)
-"""Light and strong compression, as publications on forgery detection report them."""
+"""Rate factors of light and strong compression in publications on forgery detection."""
 
 
 def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
-    """Encode each image separately with x264 at a constant rate factor, and decode it.
+    """Encode each image separately with x264 at a constant rate factor, and decode the result.
 
     Args:
-        images: uint8 [B, 3, H, W], RGB.
-        rate_factor: 0 (lossless) to 51.
+        images: RGB images, uint8 [B, 3, H, W].
+        rate_factor: constant rate factor, 0 (lossless) to 51.
 
     Returns:
-        uint8 [B, 3, H, W] on the device of ``images``.
+        Decoded images, uint8 [B, 3, H, W], on the device of ``images``.
 
     Raises:
         InputError: FFmpeg was built without x264.
-        ValueError: a rate factor outside 0..51.
+        ValueError: the rate factor is outside 0..51.
     """
     if not 0 <= rate_factor <= 51:
         raise ValueError(f"an H.264 rate factor must be from 0 to 51, not {rate_factor}")
@@ -46,7 +46,7 @@ def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
     if not len(rows):
         return images.clone()
     height, width = rows.shape[1:3]
-    # 4:2:0 chroma subsampling needs even sides.
+    # 4:2:0 chroma subsampling requires even sides.
     padded = np.pad(rows, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     compressed = np.stack([_compress_one(np.ascontiguousarray(image), rate_factor) for image in padded])
     result = torch.from_numpy(compressed[:, :height, :width].copy())
@@ -59,7 +59,7 @@ def _compress_one(image: np.ndarray, rate_factor: int) -> np.ndarray:
     encoder: Any = _codec("libx264", "w")
     encoder.height, encoder.width = image.shape[:2]
     encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
-    # One thread: the bytes are then the same on every machine.
+    # With a single thread, the bytes are the same on every machine.
     encoder.options = {"crf": str(rate_factor), "threads": "1"}
     frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
     frame.pts = 0
@@ -82,12 +82,12 @@ def _codec(name: str, mode: str) -> Any:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rate_factor: int = 18) -> None:
-    """Write an MP4 file atomically; equal frames give equal bytes.
+    """Write an MP4 file atomically, with equal bytes for equal frames.
 
     Args:
-        path: the file to write.
-        frames: uint8 [H, W, 3] RGB, all of one size with even sides; at least one.
-        rate: frames per second.
+        path: file to write.
+        frames: one or more RGB frames, uint8 [H, W, 3], all of the same size with even sides.
+        rate: number of frames per second.
         rate_factor: constant rate factor of x264, 0 (lossless) to 51.
 
     Raises:
@@ -103,7 +103,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rat
             with av.open(str(temporary), "w", format="mp4") as container:
                 stream = container.add_stream("libx264", rate=rate)
                 stream.pix_fmt = "yuv420p"
-                # The number of threads changes the bytes, and x264's macroblock tree was observed to give different
+                # The number of threads affects the bytes, and x264's macroblock tree was observed to produce different
                 # bytes for equal frames.
                 stream.options = {"crf": str(rate_factor), "threads": "1", "x264-params": "mbtree=0"}
                 for number, frame in enumerate(frames):
