@@ -152,7 +152,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The type of this package: ``demo`` and ``doctor`` stay functions when their modules are imported.
+    """The type of this package, which keeps ``demo`` and ``doctor`` functions when their modules are imported.
 
     Python stores an imported submodule as an attribute of its package, under the submodule's name.
     """

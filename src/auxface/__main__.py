@@ -1,4 +1,4 @@
-"""``python -m auxface`` is the ``auxface`` command."""
+"""Run the ``auxface`` command with ``python -m auxface``."""
 
 from auxface.cli import main
 

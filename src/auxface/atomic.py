@@ -1,4 +1,4 @@
-"""Write files atomically, under a temporary name that is then renamed. For folders see ``output_folder``.
+"""Write files atomically by renaming a temporary file; for folders, see ``output_folder``.
 
 Example::
 
@@ -19,8 +19,8 @@ from auxface.errors import InputError
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path``, which is renamed to ``path`` if the block ends without an error.
 
-    Parent folders are created. The temporary file has the suffix of ``path``, since many writers choose the format by
-    suffix.
+    Parent folders are created. The temporary file has the suffix of ``path``, since many writers derive the format from
+    the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
@@ -43,11 +43,11 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Check that the file ``path`` may be written, before any work is done.
 
     Args:
-        path: output file.
+        path: path of the output file.
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        InputError: the output exists and ``overwrite`` is false, or it is a folder.
+        InputError: the file exists and ``overwrite`` is false, or ``path`` is a folder.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, and the output is a file; choose another output")

@@ -27,15 +27,15 @@ from auxface.studies.worker import begin_child
 from auxface.training.train import train
 
 RECIPES = ("supervised", "ssat", "l_ssat")
-# The same for all three models: the encoder is so small, and the learning rate so large, that all of them learn on two
-# processor cores in about four minutes. The loss of the attributes is a mean over 20 and would hardly act beside the
-# emotion's without a weight.
+# All three models use these settings. The encoder is so small, and the learning rate so large, that all of them learn
+# on two processor cores in about four minutes. The loss of the attributes is a mean over 20 attributes and would have
+# almost no effect beside that of the emotion without a weight.
 SETTINGS = (
     "tasks={attributes: {weight: 10}, emotion: {}}",
     "encoder.name=test_resnet",
     "encoder.image_size=48",
     "encoder.output_stride=16",
-    # Equally strong auxiliaries. With the published sum, SSAT learns little else than the auxiliary in so few steps.
+    # Equally strong auxiliaries: with the published sum, SSAT learns little besides the auxiliary in so few steps.
     "balance={kind: gradient, ratio: 0.3}",
     "auxiliary.decoder_width=64",
     "auxiliary.decoder_depth=1",
@@ -47,10 +47,10 @@ SETTINGS = (
     "train.channels_last=true",
     "train.threads=1",
 )
-# Three of the five severities, which are enough for a curve.
+# Three of the five severities are enough for a curve.
 SEVERITIES = (1, 3, 5)
 
-# Files beside the folders of faces, models and report. Those folders have records of their own.
+# Files beside the folders of faces, models and report, which have their own records.
 _OWN = (
     "faces.parquet",
     "faces.account.json",
@@ -66,10 +66,10 @@ class Demo:
     """The result of a demo.
 
     Attributes:
-        folder: the output folder.
-        page: the report, a single HTML file.
-        audit: the results in the report.
-        best: the model with the highest validation metric.
+        folder: output folder.
+        page: path of the report, a single HTML file.
+        audit: results shown in the report.
+        best: directory of the model with the highest validation metric.
     """
 
     folder: Path
@@ -79,10 +79,10 @@ class Demo:
 
 
 def best_model(out: Path) -> Path | None:
-    """Return the model of a complete demo that has the highest validation metric; None if the demo is incomplete.
+    """Return the model with the highest validation metric of a completed demo; None if the demo is incomplete.
 
     Args:
-        out: the demo's folder.
+        out: folder of the demo.
     """
     found: dict[Path, float] = {}
     for name in RECIPES:
@@ -100,12 +100,12 @@ def demo(
     """Render faces, train a supervised, an SSAT and an L-SSAT model on them, and write a report on the test split.
 
     Args:
-        out: the output folder.
+        out: output folder.
         faces: number of synthetic faces.
-        epochs: number of training epochs of each model.
-        seed: seed of the faces and of the training runs.
+        epochs: number of training epochs for each model.
+        seed: seed for the faces and the training runs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: replace files that auxface wrote to ``out`` before.
+        overwrite: whether to replace files that auxface wrote to ``out`` earlier.
 
     Raises:
         InputError: the output exists and ``overwrite`` is false.
@@ -158,9 +158,9 @@ class _Training:
 
 
 def _train_models(trainings: list[_Training], epochs: int) -> None:
-    """Train all models at the same time where cores are free, else one after another, with the same result.
+    """Train all models concurrently if cores are idle, else one after another; the result is the same.
 
-    Two processes of one thread train about 1.5 times faster than one process of two threads.
+    Two processes with one thread each train about 1.5 times faster than one process with two threads.
     """
     on_cpu = resolve_device(trainings[0].device) == "cpu"
     at_once = len(trainings) if on_cpu and free_cores() > 1 else 1
@@ -198,7 +198,7 @@ def _train_model(training: _Training) -> None:
         seed=training.seed,
         device=training.device,
         overwrite=training.overwrite,
-        # Page and cards state what each auxiliary did.
+        # The page and the model cards describe the effect of each auxiliary.
         warn=lambda _: None,
     )
 

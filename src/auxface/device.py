@@ -1,4 +1,4 @@
-"""The device on which a model runs: the choice of ``auto``, and the memory of a device.
+"""The device on which a model runs: how ``auto`` is resolved, and the memory of a device.
 
 Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the same kind of device
 on which it was trained. torch is imported on the first call.
@@ -32,7 +32,7 @@ def resolve_device(device: str) -> str:
         device: ``auto`` or the name of a torch device.
 
     Returns:
-        For ``auto``, the first of ``cuda``, ``mps`` and ``cpu`` that is available.
+        The name of the device; for ``auto``, the first of ``cuda``, ``mps`` and ``cpu`` that is available.
     """
     import torch
 
@@ -44,7 +44,7 @@ def resolve_device(device: str) -> str:
 
 
 def check_device(device: str) -> None:
-    """Check that this machine has a device.
+    """Check that a device is available on this machine.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -62,12 +62,12 @@ def check_device(device: str) -> None:
 
 
 def free_cores() -> int:
-    """Return the number of processor cores that are free now, measured with a short load on all of them.
+    """Return the number of idle processor cores, measured with a short load on all of them.
 
-    The operating system's number of cores says nothing about other programs, nor about the limits of a container.
+    The core count of the operating system accounts neither for other programs nor for the limits of a container.
 
     Returns:
-        At least 1, and at most the number of cores that this process may use.
+        A number from 1 to the number of cores that this process may use.
     """
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     end, block = time.perf_counter() + _LOAD_SECONDS, bytes(2**20)
@@ -87,7 +87,7 @@ def free_cores() -> int:
 
 
 def free_memory(device: str) -> float:
-    """Return the free memory of a device in bytes; for ``cpu`` and ``mps``, that of the machine."""
+    """Return the free memory of a device in bytes; for ``cpu`` and ``mps``, this is the memory of the machine."""
     import psutil
     import torch
 
@@ -97,7 +97,7 @@ def free_memory(device: str) -> float:
 def peak_memory(device: "torch.device") -> float:
     """Return the peak memory use in bytes: allocated on the GPU, or resident for a CPU process.
 
-    On an Apple GPU it is the memory that the driver holds at this moment, since torch records no peak there.
+    On an Apple GPU, it is the memory that the driver currently holds, since torch does not record a peak there.
     """
     import torch
 

@@ -23,8 +23,9 @@ def doctor() -> dict[str, Any]:
     """Return versions, machine, commit (in a clone only) and the state of each optional dependency.
 
     Returns:
-        ``versions`` (package to version), ``machine`` (kind of processor and accelerator), ``commit`` (in a clone
-        only), and ``optional``: per extra of the package ``ready``, or the command that installs it.
+        A mapping with ``versions`` (package versions by name), ``machine`` (kind of processor and accelerator),
+        ``commit`` (in a clone only), and ``optional`` (for each extra of the package, ``ready`` or the command that
+        installs it).
 
     Example:
         >>> import auxface

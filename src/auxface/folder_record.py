@@ -1,8 +1,8 @@
 """``.auxface.json``: the record of the files that auxface wrote into a folder.
 
-``files`` holds the size and SHA-256 of every file. ``pending`` holds those of files that are about to be renamed into
-place, so that a process killed in between leaves no unknown file. ``growing`` holds patterns of names, for files
-that a run appends to or replaces until it ends.
+``files`` holds the size and SHA-256 hash of every file. ``pending`` holds those of files that are about to be renamed
+into place, so that a process that is killed during this leaves no unknown file. ``growing`` holds name patterns of
+files that a run appends to or replaces until it ends.
 
 Example::
 
@@ -23,7 +23,7 @@ from auxface.atomic import atomic_file
 RECORD = ".auxface.json"
 ANYTHING = "**"
 _VERSION = 1
-# A kill inside atomic_file leaves .STEM.RANDOM.SUFFIX beside STEM.SUFFIX.
+# A process killed inside atomic_file leaves .STEM.RANDOM.SUFFIX beside STEM.SUFFIX.
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{6,8}(?P<suffix>\.[^.]*)?")
 
 
@@ -32,8 +32,8 @@ class FileState:
     """The size and hash of a file.
 
     Attributes:
-        size: bytes.
-        sha256: hash of the content.
+        size: size in bytes.
+        sha256: SHA-256 hash of the content.
     """
 
     size: int
@@ -48,12 +48,12 @@ def file_state(path: Path) -> FileState:
 
 @dataclass(frozen=True)
 class FolderRecord:
-    """The files that auxface wrote into a folder; names are relative to it, with ``/``.
+    """The files that auxface wrote into a folder; names are relative to it and separated by ``/``.
 
     Attributes:
-        files: complete files.
-        pending: files that are being renamed into place.
-        growing: patterns of names of files that still change.
+        files: states of complete files, by name.
+        pending: states of files that are being renamed into place, by name.
+        growing: name patterns of files that still change.
     """
 
     files: dict[str, FileState] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class FolderRecord:
     growing: tuple[str, ...] = ()
 
     def has_name(self, name: str) -> bool:
-        """Return whether auxface writes a file of this name."""
+        """Return whether the record lists a file of this name."""
         return name in self.files or name in self.pending or matches(name, self.growing)
 
     def wrote(self, name: str, path: Path) -> bool:
@@ -75,7 +75,7 @@ class FolderRecord:
         return name == RECORD or matches(name, self.growing) or self.left_by_kill(name, path)
 
     def left_by_kill(self, name: str, path: Path) -> bool:
-        """Return whether this is a temporary file left by a killed auxface process."""
+        """Return whether this is a temporary file that a killed auxface process left behind."""
         temporary = _TEMPORARY.fullmatch(path.name)
         if temporary is None or path.is_symlink():
             return False
@@ -96,7 +96,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def read_record(folder: Path) -> FolderRecord | None:
-    """Read the record of a folder; None if there is none, or it is not valid."""
+    """Read the record of a folder; return None if there is none or it is invalid."""
     try:
         raw = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if raw["version"] != _VERSION:

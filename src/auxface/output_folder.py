@@ -1,6 +1,6 @@
 """Write output folders; only files listed in the folder's record are ever replaced or deleted.
 
-The record is ``.auxface.json``, see ``folder_record``. A subfolder with its own record is checked by that record.
+The record is ``.auxface.json``; see ``folder_record``. A subfolder with its own record is checked against that record.
 
 Example::
 
@@ -36,12 +36,12 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
     """Check that a folder may be written, before any work is done.
 
     Args:
-        folder: output folder; it may be absent or empty.
+        folder: output folder; it may be missing or empty.
         overwrite: whether files that auxface wrote there may be replaced.
 
     Raises:
-        InputError: it is a file; or, without ``overwrite``, it holds anything; or, with ``overwrite``, it holds a file
-            that auxface did not write or that has changed since.
+        InputError: ``folder`` is a file; ``overwrite`` is false and the folder is not empty; or ``overwrite`` is true
+            and the folder holds a file that auxface did not write or that has changed since.
     """
     place = _resolved(folder)
     if not place.exists():
@@ -60,14 +60,14 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
 
 
 def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
-    """Check that an output folder does not hold anything that the command reads.
+    """Check that an output folder does not contain any input of the command.
 
     Args:
         folder: output folder.
-        inputs: manifest, images, models and tables.
+        inputs: paths of the manifest, images, models and tables.
 
     Raises:
-        InputError: an input is inside the folder, or is the folder.
+        InputError: an input is the folder or is inside it.
     """
     place = _resolved(folder)
     if not place.is_dir() or not any(place.iterdir()):
@@ -84,7 +84,7 @@ def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
 
 
 def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
-    """Check that files of these names may be replaced: that they are absent, or auxface wrote them.
+    """Check that files of these names may be replaced: they do not exist, or auxface wrote them.
 
     Raises:
         InputError: auxface did not write one of them, or it has changed since.
@@ -102,11 +102,11 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
 def written_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; if the block ends without an error, its files replace those of auxface in ``folder``.
 
-    Files listed in the record are replaced or deleted; others are kept. A new folder appears only when it is complete.
-    In an existing folder, files appear in the order in which they were written.
+    Files listed in the record are replaced or deleted; other files are kept. A new folder appears only when it is
+    complete. In an existing folder, files appear in the order in which they were written.
 
     Raises:
-        InputError: a file would be replaced that auxface did not write, or that has changed since.
+        InputError: the block would replace a file that auxface did not write or that has changed since.
     """
     place = _resolved(folder)
     with _temporary_folder(place) as temporary:
@@ -138,11 +138,11 @@ def added_files(folder: Path) -> Iterator[Path]:
 
 
 def begin_growing(folder: Path, patterns: Iterable[str], changing: Iterable[str] | None = None) -> None:
-    """Record that files of these names change until :func:`end_growing`; the folder is created if absent.
+    """Record that files of these names change until :func:`end_growing`; the folder is created if it is missing.
 
     Args:
-        folder: folder of a run.
-        patterns: patterns such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` does not match ``/``.
+        folder: folder of the run.
+        patterns: name patterns such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` does not match ``/``.
         changing: names of recorded files that will change; by default, all that match a pattern.
     """
     place = _resolved(folder)
@@ -164,7 +164,7 @@ def end_growing(folder: Path) -> None:
 
 
 def record_files(folder: Path, names: Iterable[str]) -> None:
-    """Record the content of files of a folder that are not recorded yet; growing files keep growing."""
+    """Record the content of files in a folder that are not recorded yet; growing files are still treated as growing."""
     place = _resolved(folder)
     record = read_record(place) or FolderRecord()
     new = {name: file_state(place / name) for name in names if name not in record.files}
@@ -172,7 +172,7 @@ def record_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def clear_folder(folder: Path) -> None:
-    """Delete the files listed in the folder's own record, and the record; everything else is kept."""
+    """Delete the files listed in the folder's own record, and the record itself; everything else is kept."""
     place = _resolved(folder)
     record = read_record(place) if place.is_dir() else None
     if record is not None:
@@ -180,7 +180,7 @@ def clear_folder(folder: Path) -> None:
 
 
 def delete_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left in the folder itself, not in its subfolders."""
+    """Delete temporary files that a killed process left in the folder, but not those in its subfolders."""
     place = _resolved(folder)
     record = read_record(place) or FolderRecord()
     for path in place.iterdir():
@@ -189,7 +189,7 @@ def delete_leftovers(folder: Path) -> None:
 
 
 def delete_written(folder: Path) -> None:
-    """Delete the files that auxface wrote in a folder and its subfolders, and the folders that are then empty."""
+    """Delete the files that auxface wrote to a folder and its subfolders, and the folders that become empty."""
     place = _resolved(folder)
     nested: list[Path] = []
     if place.is_dir():
@@ -213,7 +213,7 @@ def _refusal(folder: Path, place: Path, path: Path, has_changed: bool) -> InputE
 
 
 def _first_foreign(place: Path) -> tuple[Path, bool] | None:
-    """Return the first file, here or in a subfolder, that is not as auxface wrote it, and whether it has changed."""
+    """Return the first file in a folder or its subfolders that differs from the record, and whether it has changed."""
     record, nested = read_record(place), []
     for path in _files(place, nested):
         name = path.relative_to(place).as_posix()
@@ -231,7 +231,7 @@ def _own_files(place: Path, record: FolderRecord) -> Iterator[str]:
 
 
 def _files(folder: Path, nested: list[Path]) -> Iterator[Path]:
-    """Yield files and links in order of name; subfolders with a record of their own are appended to ``nested``."""
+    """Yield files and links in order of name; subfolders with their own record are appended to ``nested``."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_dir():
             yield path
@@ -243,12 +243,12 @@ def _files(folder: Path, nested: list[Path]) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_folder(place: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the same file system: inside an existing folder, beside an absent one."""
+    """Yield a temporary folder on the same file system: inside an existing folder, or beside a missing one."""
     parent = place if place.exists() else place.parent
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=parent))
     try:
-        # With this record, a folder that a killed process leaves is recognized as written by auxface.
+        # With this record, a folder left by a killed process is recognized as written by auxface.
         write_record(temporary, FolderRecord(growing=(ANYTHING,)))
         yield temporary
     finally:

@@ -1,7 +1,7 @@
 """Registries of named objects that other packages can extend, and suggestions for misspelled names.
 
 Texture descriptors, layouts, encoder families, objectives and corruptions are each kept in one :class:`Registry`.
-Another package adds its own objects by an entry point; the user does not have to import that package:
+Another package adds its own objects through an entry point; the user does not have to import that package:
 
     [project.entry-points."auxface.descriptors"]
     my_pattern = "my_package.my_module:descriptor"
@@ -34,7 +34,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """The name under which it is registered."""
+        """The name under which the object is registered."""
         ...
 
 
@@ -45,9 +45,9 @@ class Registry(Generic[T]):
     """Named objects of one type: the built-in ones and those of installed packages.
 
     Args:
-        kind: kind of the objects, for messages, such as ``texture descriptor``.
-        group: the entry point group in which other packages list theirs.
-        item_type: the class of the objects; each has a ``name`` and compares by value.
+        kind: kind of the objects, used in messages, such as ``texture descriptor``.
+        group: entry point group in which other packages list their objects.
+        item_type: class of the objects; each object has a ``name`` and is compared by value.
     """
 
     def __init__(self, kind: str, group: str, item_type: type[T]) -> None:
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
 
         Raises:
             TypeError: the object is not of this registry's type.
-            ValueError: another object has the name.
+            ValueError: a different object already has the name.
         """
         if not isinstance(item, self.item_type):
             raise TypeError(f"expected {_dotted_name(self.item_type)}, got {type(item).__name__}")
@@ -76,7 +76,7 @@ class Registry(Generic[T]):
         """Return the object registered under ``name``.
 
         Raises:
-            InputError: no object has the name. The message suggests the nearest name and lists all.
+            InputError: no object has the name. The message suggests the nearest name and lists all names.
         """
         if name not in self._items:
             self._load_entry_points()
@@ -86,7 +86,7 @@ class Registry(Generic[T]):
         return self._items[name]
 
     def available(self) -> dict[str, T]:
-        """Return every object by name: the built-in ones in the order of registration, then those of entry points."""
+        """Return all objects by name: built-in objects in the order of registration, then those from entry points."""
         self._load_entry_points()
         return dict(self._items)
 
@@ -116,13 +116,13 @@ class Registry(Generic[T]):
 
 
 def nearest(word: object, known: Iterable[str], *, prefix: str = "", count: int = 1) -> str:
-    """Return a suggestion for a misspelled word, to be appended to the message that reports it; case is ignored.
+    """Return a suggestion for a misspelled word, to be appended to an error message; case is ignored.
 
     Args:
-        word: the word that the user wrote.
-        known: the words allowed.
-        prefix: written before each suggestion, such as the section of a recipe key and a dot.
-        count: the largest number of suggestions.
+        word: word that the user wrote.
+        known: allowed words.
+        prefix: text written before each suggestion, such as the section of a recipe key and a dot.
+        count: maximum number of suggestions.
 
     Returns:
         `` (did you mean 'x'?)`` with the nearest known words, or an empty string if none is similar.

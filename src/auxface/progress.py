@@ -1,4 +1,4 @@
-"""Progress bars on standard error, so that standard output holds results only, and time budgets.
+"""Time budgets, and progress bars on standard error, so that standard output contains only results.
 
 Example::
 
@@ -33,7 +33,7 @@ Advance = Callable[..., None]
 
 
 class _Note(ProgressColumn):
-    """Column for the note of a bar; the only one that is shortened on a narrow terminal."""
+    """Column for the note of a progress bar; only this column is shortened on a narrow terminal."""
 
     def __init__(self) -> None:
         super().__init__(Column(no_wrap=False))
@@ -46,16 +46,16 @@ class _Note(ProgressColumn):
 def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advance]:
     """Show a progress bar while the block runs.
 
-    On a terminal the bar moves; elsewhere one line is printed when the block ends. Only the first of several processes
-    shows it.
+    On a terminal, the bar is updated; elsewhere, one line is printed when the block ends. With several processes, only
+    the first shows the bar.
 
     Args:
         description: text at the start of the line, such as ``decode``.
-        total: number of steps; 0 if unknown.
-        unit: what is counted, such as ``images``.
+        total: total number of steps; 0 if unknown.
+        unit: unit of the count, such as ``images``.
 
     Yields:
-        Function ``advance(steps=1, note=None, total=None)``, to be called after every few steps.
+        The function ``advance(steps=1, note=None, total=None)``, to be called after every few steps.
     """
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
@@ -80,14 +80,14 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
 
 @contextmanager
 def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar for work that reports ``(done, total)``, where the total is known only after the start.
+    """Show a progress bar for work that reports ``(done, total)``, whose total is not known at the start.
 
     Args:
         description: text at the start of the line, such as ``decode``.
-        unit: what is counted, such as ``images``.
+        unit: unit of the count, such as ``images``.
 
     Yields:
-        Function ``progress(done, total)``.
+        The function ``progress(done, total)``.
     """
     with ExitStack() as opened:
         advance: Advance | None = None
@@ -95,7 +95,7 @@ def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, 
 
         def progress(done: int, total: int) -> None:
             nonlocal reported, advance
-            # The bar appears with the first report, so that an input error before it prints one line and no empty bar.
+            # The bar appears with the first report, so that an earlier input error prints one line and no empty bar.
             advance = advance or opened.enter_context(progress_bar(description, total, unit))
             advance(done - reported, total=total)
             reported = done
@@ -107,10 +107,10 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def parse_budget(text: str) -> float:
-    """Return the seconds of a budget such as ``25m``, ``1h30m`` or ``90s``.
+    """Parse a budget such as ``25m``, ``1h30m`` or ``90s`` and return it in seconds.
 
     Raises:
-        InputError: any other format.
+        InputError: the text has a different format.
 
     Example:
         >>> parse_budget("1h30m")

@@ -1,6 +1,6 @@
-"""A label that a model predicts, in the form that all packages use.
+"""The representation of a label that a model predicts, shared by all packages.
 
-:class:`auxface.objectives.LearnedTask` adds the options of its loss, :class:`auxface.evaluation.ScoredTask` adds
+:class:`auxface.objectives.LearnedTask` adds the options of the loss, :class:`auxface.evaluation.ScoredTask` adds
 thresholds, and :class:`auxface.model.config.TaskRecord` converts between ``config.json`` and both.
 
 Example:
@@ -22,7 +22,7 @@ class Task:
         name: name of the label.
         kind: ``class`` (one of several), ``binary`` (classes are negative, positive), ``multilabel`` (each class is an
             attribute, present or not) or ``ordinal`` (a number).
-        classes: class or attribute names in order; for an ordinal task the values as text, or none.
+        classes: class or attribute names in order; for an ordinal task, the values as text, or empty.
     """
 
     name: str

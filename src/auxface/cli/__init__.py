@@ -1,4 +1,4 @@
-"""The ``auxface`` command: one module per command, which parses, calls one public function and prints."""
+"""The ``auxface`` command: one module per command, which parses options, calls a public function and prints."""
 
 import sys
 
@@ -6,9 +6,9 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its exit code."""
     try:
-        # Here, so that Ctrl-C during the imports ends with one line too.
+        # Caught here, so that Ctrl-C during the imports also ends with a single line.
         from auxface.cli.app import main as run
 
         run()

@@ -58,13 +58,13 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class _Commands(TyperGroup):
-    """Commands in the order of work, where Typer would list those with subcommands last."""
+    """A group that lists commands in the order of use; Typer would list those with subcommands last."""
 
     def list_commands(self, ctx: object) -> list[str]:
         return sorted(self.commands, key=_ORDER.index)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        # The first argument of audit is a table, so audit cannot be a group of commands; a table "plan" is "./plan".
+        # The first argument of audit is a table, so audit cannot be a command group; a table named "plan" is "./plan".
         if args[:2] == ["audit", "plan"]:
             args = ["audit plan", *args[2:]]
         return super().resolve_command(ctx, args)
@@ -125,13 +125,13 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    # Names of files that are not UTF-8 are printed with escapes.
+    """Run the command line and exit with its exit code."""
+    # File names that are not valid UTF-8 are printed with escapes.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.formatwarning = _format_warning
-    # The layouts are subcommands of prepare; to find them is to import them all.
+    # The layouts are subcommands of prepare; finding them requires importing all of them.
     if "prepare" in sys.argv[1:2]:
         prepare.add_layouts()
     try:

@@ -13,7 +13,7 @@ from auxface.errors import InputError
 if TYPE_CHECKING:
     from auxface.evaluation import Audit, Estimate, TaskAudit
 
-# The exit code if a condition of --fail-if holds.
+# Exit code if a condition of --fail-if is met.
 GATE_FAILED = 3
 _COLUMNS = 4
 
@@ -217,7 +217,7 @@ def print_audit(audit: "Audit", page: Path, *, as_json: bool) -> None:
 
 
 def _lines(audit: "Audit") -> Iterator[str]:
-    """Yield the lines of a small table per task: metrics with 95% intervals, then the widest gap of each model."""
+    """Yield the lines of a small table per task: metrics with 95% intervals, then the largest gap of each model."""
     from auxface.evaluation.metrics import table_metrics
 
     tasks = dict.fromkeys(task for model in audit.models.values() for task in model.tasks)

@@ -48,7 +48,7 @@ def _serve(model: Path, report: Path, port: int, device: str) -> None:
 
     def ready(address: str) -> None:
         typer.echo(f"auxface serves {address}")
-        # The server starts to answer a moment later; the browser's connection waits in the open port's queue.
+        # The server responds a moment later; until then, the browser's connection waits in the queue of the open port.
         webbrowser.open(address)
 
     serve_model(Settings(model=str(model), report=str(report), device=device), port=port, ready=ready)

@@ -144,7 +144,7 @@ def _verify(
 
 
 def _named(models: list[Path]) -> dict[str, Path]:
-    """Return the models, named by the shortest ends of their paths that differ."""
+    """Return the models by name, where the name is the shortest path suffix that distinguishes them."""
     for depth in range(1, 1 + max((len(model.parts) for model in models), default=0)):
         names = ["/".join(model.parts[-depth:]) for model in models]
         if len(set(names)) == len(names):

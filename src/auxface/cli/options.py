@@ -26,7 +26,7 @@ Overwrite = Annotated[
 
 
 class _DefaultResamples:
-    """The library's default, imported on first use, since importing the evaluation package slows every command."""
+    """The library's default, imported on first use, since importing the evaluation package slows down every command."""
 
     def __call__(self) -> int:
         from auxface.evaluation.intervals import RESAMPLES

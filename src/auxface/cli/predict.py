@@ -62,7 +62,7 @@ def predict_command(
     )
     if as_json:
         typer.echo(json.dumps([result.to_dict() for result in results]))
-    # The reason of a single input is in the error below.
+    # For a single input, the reason is in the error below.
     elif len(results) > 1 or not results[0].unreadable:
         for line in _lines(results):
             typer.echo(line)
@@ -72,7 +72,7 @@ def predict_command(
 
 
 def _lines(results: Sequence["Prediction"]) -> Iterator[str]:
-    """Yield a line per face and task, or the reason why there is no face."""
+    """Yield one line per face and task, or the reason why there is no face."""
     for result in results:
         if not result.faces:
             yield f"{result.input}: no answer ({result.reason})"

@@ -1,4 +1,4 @@
-"""``auxface prepare LAYOUT``: one command per layout, with the options of all layouts and its own."""
+"""``auxface prepare LAYOUT``: one command per layout, with shared options and the layout's own options."""
 
 import inspect
 import json
@@ -22,7 +22,7 @@ _REQUIRED = inspect.Parameter.empty
 
 
 def add_layouts() -> None:
-    """Add one command per registered layout; called only for ``prepare``, since it imports all layouts."""
+    """Add one command per registered layout; called only for ``prepare``, since this imports all layouts."""
     from auxface.data.layouts import layouts
 
     shared = _shared_parameters()
@@ -31,7 +31,7 @@ def add_layouts() -> None:
 
 
 def _shared_parameters() -> dict[str, inspect.Parameter]:
-    """Return the parameters that every layout has, by flag; their defaults are those of the settings."""
+    """Return the parameters that every layout has, by flag; their defaults are taken from the settings."""
     from auxface.data.faces.alignment import FaceSettings, Which
     from auxface.data.faces.detection import DetectorName
     from auxface.data.video.frames import Choice, FrameSettings
@@ -87,7 +87,7 @@ def _shared(name: str, kind: Any, default: Any, flag: str, text: str, **more: An
 
 
 def _command(layout: Any, shared: dict[str, inspect.Parameter]) -> Callable[..., None]:
-    """Return a function whose signature has the shared options and the layout's own; a layout's own flag wins."""
+    """Return a function whose signature has the shared and the layout's own options; the latter take precedence."""
     own_flags = {_flag(option.name) for option in layout.options}
     defaults = {parameter.name: parameter.default for parameter in shared.values()}
 

@@ -15,7 +15,7 @@ _MOST_JOBS = 256
 
 
 class _DefaultToRun(TyperGroup):
-    """Makes ``auxface study STUDY.yaml`` short for ``auxface study run STUDY.yaml``."""
+    """A group that accepts ``auxface study STUDY.yaml`` as short for ``auxface study run STUDY.yaml``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {*self.commands, "-h", "--help"}

@@ -14,7 +14,7 @@ _SHEET = "sheet"
 
 
 class _DefaultToSheet(TyperGroup):
-    """Makes ``auxface texture IMAGE`` short for ``auxface texture sheet IMAGE``."""
+    """A group that accepts ``auxface texture IMAGE`` as short for ``auxface texture sheet IMAGE``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {*self.commands, "-h", "--help"}

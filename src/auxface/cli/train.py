@@ -140,7 +140,7 @@ def train_command(
 
 @contextmanager
 def _resumable(out: Path) -> Iterator[None]:
-    """Print how an interrupted run is resumed."""
+    """If the block is interrupted, print how to resume the run."""
     from auxface.training.checkpoint import has_record
 
     try:

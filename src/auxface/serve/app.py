@@ -63,7 +63,7 @@ _BODY = {
 
 
 def worker_app() -> FastAPI:
-    """Return the application of one worker process, with the settings in its environment."""
+    """Return the application of one worker process, which reads the settings from its environment."""
     settings = Settings.from_json(os.environ[ENVIRONMENT])
     log_to_standard_error()
     return create_app(load_predictor(settings), settings)
@@ -73,7 +73,7 @@ def load_predictor(settings: Settings) -> Predictor:
     """Return the predictor for the settings.
 
     Raises:
-        InputError: the model, detector or device is not available, or the model gives no finite scores.
+        InputError: the model, detector or device is not available, or the model does not return finite scores.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -123,7 +123,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         start = time.perf_counter()
         scope = RequestScope(request, settings.max_seconds)
         _refuse_full_queue(handler, settings)
-        # Uploads that are not complete do not count: slow clients would fill the queue.
+        # Incomplete uploads do not count; otherwise slow clients would fill the queue.
         upload = await read_upload(request, settings)
         _refuse_full_queue(handler, settings)
         handler.unfinished += 1
@@ -136,7 +136,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @app.post("/predict", response_model=PredictionOut, responses=RESPONSES, openapi_extra=_BODY)
     async def predict(request: Request) -> Any:
-        """Return calibrated answers for every face in an image, or tracked through a video."""
+        """Return calibrated answers for every face in an image, or for every face tracked through a video."""
         return await handle(request, handler.predict)
 
     @app.post("/explain", response_model=ExplanationOut, responses=RESPONSES, openapi_extra=_BODY)

@@ -1,8 +1,8 @@
 """Connections of a server: a deadline for the headers of a request, and a limit on incomplete requests per client.
 
-A client that sends its requests slowly, or not at all, occupies connections. Each connection has :data:`HEADER_SECONDS`
-to send the headers of a request; the body has the time limit of requests. If one client has more than
-:data:`HALF_SENT_PER_CLIENT` connections whose request is not complete, the oldest of them is closed.
+A client that sends its requests slowly, or not at all, occupies connections. The headers of a request must arrive
+within :data:`HEADER_SECONDS`; the body is subject to the time limit of the request. If a client has more than
+:data:`HALF_SENT_PER_CLIENT` connections with incomplete requests, the oldest of them is closed.
 
 Example::
 
@@ -15,15 +15,15 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10
-"""Time to send the headers of a request, and longest time between two requests on one connection."""
+"""Maximum time to send the headers of a request, and maximum time between two requests on one connection."""
 HALF_SENT_PER_CLIENT = 32
-"""Number of connections per client address whose request is not complete."""
-# Connections that are younger are not closed: the server may not yet have read what a fast client has sent.
+"""Maximum number of connections with incomplete requests per client address."""
+# Newer connections are not closed, since the server may not yet have read what a fast client has sent.
 _GRACE_SECONDS = 2.0
 
 
 class LimitedProtocol(H11Protocol):
-    """HTTP/1.1 as uvicorn implements it, with the limits of this module."""
+    """uvicorn's implementation of HTTP/1.1, with the limits of this module."""
 
     _half_sent: ClassVar[dict[str, dict["LimitedProtocol", float]]] = {}
     _deadline: asyncio.TimerHandle | None = None
@@ -44,12 +44,12 @@ class LimitedProtocol(H11Protocol):
         self._update()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Remove the connection from the records of its client."""
         self._complete()
         super().connection_lost(exc)
 
     def _update(self) -> None:
-        """Record whether the current request is complete, and run the deadline while its headers are not."""
+        """Record whether the current request is complete, and run the deadline until its headers are complete."""
         if self.transport.is_closing():
             self._complete()
             return

@@ -37,18 +37,18 @@ _PAGE = """<!doctype html>
 """
 _SEED = 20
 _SIZE = 256
-# Consecutive faces differ in person, light and expression.
+# Step between consecutive sample faces, with which they differ in person, lighting and expression.
 _STEP = 13
 
 
 def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
     """Return the model card as HTML.
 
-    The text comes from the configuration of a model that may be untrusted, so all of it is escaped.
+    The text comes from the configuration of a model, which may be untrusted, so all of it is escaped.
 
     Args:
-        config: the model's configuration.
-        report: content of an audit's ``report.json``, whose figures are shown.
+        config: configuration of the model.
+        report: content of an audit's ``report.json``, whose figures are shown; None to show no figures.
     """
     return _PAGE.format(title=escape(f"Model card: {config.recipe.name}"), body=to_html(model_card(config, report)))
 

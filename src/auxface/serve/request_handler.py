@@ -1,4 +1,4 @@
-"""Request handling: decode uploads and detect faces in threads, score faces of concurrent requests in batches.
+"""Handle requests: decode uploads and detect faces in threads, and score faces of concurrent requests in batches.
 
 Example::
 
@@ -7,8 +7,8 @@ Example::
     prediction = await handler.predict(upload, scope)
     handler.close()
 
-Faces of concurrent requests are scored in shared batches: faces that arrive while the model is busy form the next
-batch; no request waits for others.
+Faces of concurrent requests are scored in shared batches. Faces that arrive while the model is busy form the next
+batch, and no request waits for others to arrive.
 
 Example::
 
@@ -40,7 +40,7 @@ from auxface.serve.schemas import RequestError, explanation_layers
 from auxface.serve.settings import Settings
 from auxface.serve.uploads import Upload
 
-# Videos are seldom coded with more than 300 frames between key frames.
+# Videos are rarely encoded with more than 300 frames between key frames.
 _DECODED_PER_SCORED = 100
 
 
@@ -51,12 +51,12 @@ class _Job:
 
 
 class Batcher:
-    """A thread that runs the model on all waiting faces, up to a maximum. It can itself be used as a scorer.
+    """A thread that runs the model on all waiting faces, up to a maximum number; usable as a scorer itself.
 
     Args:
-        scorer: the model.
-        max_faces: largest number of faces in a shared batch; a request with more is scored alone. None: as many as suit
-            the model's device.
+        scorer: model that scores the faces.
+        max_faces: maximum number of faces in a shared batch; a request with more faces is scored alone. None to choose
+            it for the device of the model.
     """
 
     def __init__(self, scorer: Scorer, max_faces: int | None = None) -> None:
@@ -68,16 +68,16 @@ class Batcher:
         self._thread.start()
 
     def submit(self, images: np.ndarray) -> "Future[dict[str, np.ndarray]]":
-        """Return a future of the logits per task for images, uint8 [N, 3, S, S].
+        """Return a future of the logits by task for images, uint8 [N, 3, S, S].
 
-        A future that is canceled before its batch starts is not computed.
+        If the future is canceled before its batch starts, its images are not scored.
         """
         future: Future[dict[str, np.ndarray]] = Future()
         self._waiting.put(_Job(images, future))
         return future
 
     def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
-        """Return logits per task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
+        """Return the logits by task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
         return self.submit(images).result()
 
     def close(self) -> None:
@@ -132,15 +132,15 @@ Result = TypeVar("Result")
 
 
 class _Canceled(Exception):
-    """The work of a request whose client has left, or whose time is over."""
+    """Raised by the work of a request whose client has disconnected or whose deadline has passed."""
 
 
 class RequestScope:
     """The remaining time of one request, and whether its client is still connected.
 
     Args:
-        request: the request.
-        seconds: time for the request, including its upload.
+        request: request to handle.
+        seconds: time limit of the request, including its upload.
     """
 
     def __init__(self, request: Request, seconds: float) -> None:
@@ -155,15 +155,15 @@ class RequestScope:
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Raise if the work of the request is no longer needed; called by the work in its thread."""
+        """Raise an error if the work of the request is no longer needed; called from the thread that does the work."""
         if self._canceled.is_set() or time.monotonic() > self._end:
             raise _Canceled
 
     async def wait_for(self, future: "asyncio.Future[Result]") -> Result:
-        """Return the result of a future; cancel it at the deadline, or as soon as the client disconnects.
+        """Return the result of a future; cancel it at the deadline or when the client disconnects.
 
         Raises:
-            RequestError: with status 400 or 503.
+            RequestError: the request cannot be completed, with status 400 or 503.
         """
         left = asyncio.ensure_future(self._disconnected())
         try:
@@ -181,7 +181,7 @@ class RequestScope:
             future.cancel()
 
     def too_slow(self) -> RequestError:
-        """Return the error of a request that reached its deadline."""
+        """Return the error for a request that has reached its deadline."""
         return RequestError(503, f"the request took longer than {self.seconds:g} s")
 
     async def _disconnected(self) -> None:
@@ -193,12 +193,12 @@ class RequestHandler:
     """A handler of uploads that applies the limits of the settings and has its own threads.
 
     Args:
-        predictor: the model.
-        settings: the limits.
+        predictor: predictor of the model.
+        settings: settings that hold the limits.
 
     Attributes:
-        can_explain: whether the model has gradients; an exported file has none.
-        unfinished: number of requests that were accepted and not yet answered.
+        can_explain: whether the model supports explanations; an exported file does not, since it has no gradients.
+        unfinished: number of requests that have been accepted but not yet answered.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -212,7 +212,7 @@ class RequestHandler:
         self.batcher = Batcher(self.explainer.scorer, self.settings.batch)
         self.predictor = self.explainer.with_scorer(self.batcher)
         self._image_threads = ThreadPoolExecutor(thread_name_prefix="auxface-image", max_workers=8)
-        # Explanations and videos take seconds; with their own threads they do not hold up images or each other.
+        # Explanations and videos take seconds; with separate threads, they delay neither images nor each other.
         self._video_threads = ThreadPoolExecutor(thread_name_prefix="auxface-video", max_workers=2)
         self._explain_threads = ThreadPoolExecutor(thread_name_prefix="auxface-explain", max_workers=2)
 
@@ -226,17 +226,17 @@ class RequestHandler:
         """Return the prediction for an image or video as JSON.
 
         Raises:
-            RequestError: with status 413, 422 or 503.
+            RequestError: the upload or the request is rejected, with status 413, 422 or 503.
         """
         if upload.kind == "video":
             return await self._run(self._video_threads, self._predict_video, upload, scope)
         return await self._run(self._image_threads, self._predict_image, upload, scope)
 
     async def explain(self, upload: Upload, scope: RequestScope, task: str | None, face: int) -> dict[str, Any]:
-        """Return the explanation of one face of an image as JSON, with its layers drawn.
+        """Return the explanation of one face in an image as JSON, including its layers as images.
 
         Raises:
-            RequestError: with status 415 for a video, else 413, 422 or 503.
+            RequestError: the upload or the request is rejected, with status 415 for a video, else 413, 422 or 503.
         """
         if upload.kind == "video":
             raise RequestError(415, "a video cannot be explained; send one of its frames as an image")
@@ -252,7 +252,7 @@ class RequestHandler:
         scope: RequestScope,
         *arguments: Any,
     ) -> Result:
-        """Run a function in a thread, within the request's scope; turn its errors into request errors."""
+        """Run a function in a thread within the request's scope, and convert its errors to request errors."""
         future = asyncio.get_running_loop().run_in_executor(threads, function, upload, scope, *arguments)
         try:
             return await scope.wait_for(future)

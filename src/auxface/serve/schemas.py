@@ -1,4 +1,4 @@
-"""The JSON responses of the API, which its OpenAPI document describes, and the errors of requests."""
+"""The JSON responses of the API, from which its OpenAPI document is generated, and the errors of requests."""
 
 import base64
 import io
@@ -72,7 +72,7 @@ class FaceOut(BaseModel):
 
 
 class TrackOut(BaseModel):
-    """One face tracked through a video."""
+    """A face that is tracked through a video."""
 
     frames: list[int]
     seconds: list[float]
@@ -155,10 +155,10 @@ class Health(BaseModel):
 
 
 def explanation_layers(explanation: Explanation) -> list[Layer]:
-    """Return the images of a face between which the slider of the page switches."""
+    """Return the images of a face among which the slider on the page switches."""
     side = max(_LAYER_SIDE, explanation.image.shape[0])
     layers: list[Layer] = []
-    # Enlarged first, so that the maps are interpolated at the final size.
+    # The face is enlarged first, so that the maps are interpolated at the final size.
     face = cv2.resize(explanation.image, (side, side), interpolation=cv2.INTER_CUBIC)
 
     def add(name: str, title: str, caption: str, image: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Checks before every request: the token, the host name, and headers that isolate the page from other sites."""
+"""Security of requests: checks of the token and the host name, and headers that isolate the page from other sites."""
 
 import hmac
 import logging
@@ -12,7 +12,7 @@ from auxface.evaluation.report.page import script_source
 from auxface.serve.settings import LOGGER, Settings
 
 _log = logging.getLogger(LOGGER)
-# The page itself needs no token; the requests that it sends do.
+# The page itself requires no token, but the requests that it sends do.
 _OPEN = ("/", "/health")
 _OPEN_FOLDERS = ("/page/",)
 _LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
@@ -25,7 +25,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
-# A report contains its own styles, and one script that sorts its tables.
+# A report contains its own styles and a script that sorts its tables.
 _REPORT_POLICY = (
     f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script_source()[1]}'; "
     "frame-ancestors 'none'"
@@ -36,8 +36,8 @@ class SecurityMiddleware:
     """Middleware that rejects requests without the token or with a foreign host name, and adds headers to responses.
 
     Args:
-        app: the application.
-        settings: its token and host.
+        app: application to protect.
+        settings: settings that hold the token and the host.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -67,12 +67,12 @@ class SecurityMiddleware:
             await send(message)
 
         if scope["method"] == "HEAD":
-            # The server omits the body.
+            # The server omits the body of the response.
             scope = dict(scope, method="GET")
         rejection = self._rejection(Headers(scope=scope), path)
         try:
             await (rejection or self.app)(scope, receive, send_with_headers)
-        # Starlette answers other exceptions outside of this middleware, without its headers.
+        # Starlette responds to other exceptions outside this middleware, without its headers.
         except Exception as error:
             if started:
                 raise
@@ -84,7 +84,7 @@ class SecurityMiddleware:
         """Return the response that rejects a request; None if it is allowed."""
         host = headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else "[::1]"
         if self.settings.is_local and host not in _LOCAL:
-            # DNS rebinding: another site's name that resolves to this machine.
+            # This prevents DNS rebinding, in which the name of another site resolves to this machine.
             return JSONResponse({"reason": "this server accepts requests for localhost only"}, 400)
         token = self.settings.token
         if token is None or path in _OPEN or path.startswith(_OPEN_FOLDERS):

@@ -24,11 +24,11 @@ def serve_model(
     """Serve a model until the process is stopped.
 
     Args:
-        settings: the model and the limits.
-        port: port to listen on; 0: any free port.
-        workers: number of processes. Each holds the model, uses an equal number of cores, and applies the limits
-            independently.
-        ready: called with the server's URL once the model is loaded and the port is open.
+        settings: settings with the model and the limits.
+        port: port on which the server listens; 0 for any free port.
+        workers: number of processes. Each process loads the model, uses an equal number of cores, and applies the
+            limits independently.
+        ready: callable that receives the server's URL when the model is loaded and the port is open.
 
     Raises:
         InputError: FastAPI or uvicorn is not installed, the model cannot be loaded, or the address is not available.
@@ -50,7 +50,7 @@ def serve_model(
     if settings.report is not None and settings.report_page is None:
         raise InputError(f"{settings.report}: no report.html in this folder; write one with 'auxface evaluate'")
     log_to_standard_error()
-    # Also loaded here for several workers, so that a broken model leads to one message instead of several crashes.
+    # The model is also loaded here for several workers, so that a broken model causes one message, not several crashes.
     predictor = load_predictor(settings)
     if not settings.is_local and settings.token is None:
         print(

@@ -1,4 +1,4 @@
-"""Settings of a server, in a form that can be passed to its worker processes, and its log.
+"""Settings of a server, which can be passed to its worker processes as JSON, and the setup of its log.
 
 Example::
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 ENVIRONMENT = "AUXFACE_SERVE"
-"""Environment variable in which worker processes find the settings."""
+"""Environment variable from which worker processes read the settings."""
 LOGGER = "auxface.serve"
 
 
@@ -23,22 +23,23 @@ class Settings:
     """The model and the limits of a server.
 
     Attributes:
-        model: a model directory, an exported ``.onnx`` file, or a hub name.
-        host: address to listen on.
-        token: token that clients must send as ``Authorization: Bearer TOKEN``; None: no token.
-        report: the model's audit: ``report.html`` or the folder that holds it.
-        max_bytes: largest upload in bytes.
-        max_pixels: largest image, or frame of a video, in pixels.
-        max_frames: largest number of frames that are scored of a video.
-        max_seconds: longest time for one request, including the upload.
-        queue: largest number of unfinished requests per process; further requests are rejected.
-        batch: largest number of faces of different requests that are scored together; None: as many as suit the device.
+        model: model directory, exported ``.onnx`` file, or name on the Hugging Face Hub.
+        host: address on which the server listens.
+        token: token that clients must send as ``Authorization: Bearer TOKEN``; None if no token is required.
+        report: audit of the model: ``report.html`` or the folder that contains it.
+        max_bytes: maximum size of an upload in bytes.
+        max_pixels: maximum number of pixels in an image or a video frame.
+        max_frames: maximum number of frames of a video that are scored.
+        max_seconds: maximum time in seconds for one request, including the upload.
+        queue: maximum number of unfinished requests per process; further requests are rejected.
+        batch: maximum number of faces from different requests that are scored together; None to choose it for the
+            device.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: threads of the model per process; 0: as many as cores.
-        samples: number of synthetic faces that the page offers.
+        threads: number of model threads per process; 0 for one per core.
+        samples: number of synthetic sample faces on the page.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Read an uploaded file within limits of size and time, and recognize its type by its content.
+"""Read an uploaded file within size and time limits, and recognize its type by its content.
 
 Example::
 
@@ -19,7 +19,7 @@ from auxface.data.media import HEAD_BYTES, Kind, media_kind
 from auxface.serve.schemas import RequestError
 from auxface.serve.settings import Settings
 
-# Room for a form's boundaries and headers, on top of the file.
+# Additional bytes allowed for the boundaries and headers of a form.
 _FORM_BYTES = 8192
 
 
@@ -28,9 +28,9 @@ class Upload:
     """A complete uploaded file.
 
     Attributes:
-        data: its bytes, kept in memory only.
-        kind: its type, recognized by its first bytes.
-        sha256: hash of the bytes: the only part of an upload that is logged.
+        data: content of the file, kept in memory only.
+        kind: type of the file, recognized by its first bytes.
+        sha256: SHA-256 hash of the content, which is the only information about an upload that is logged.
     """
 
     data: bytes
@@ -39,10 +39,10 @@ class Upload:
 
 
 async def read_upload(request: Request, settings: Settings) -> Upload:
-    """Return the file of a request: its body, or the form field ``file``.
+    """Return the file uploaded by a request, which is its body or the form field ``file``.
 
     Raises:
-        RequestError: with status 400, 408, 413, 415 or 422.
+        RequestError: the upload is rejected, with status 400, 408, 413, 415 or 422.
     """
     try:
         async with asyncio.timeout(settings.max_seconds):
@@ -58,7 +58,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
         raise RequestError(
             415, "not an image (JPEG, PNG, WebP, AVIF, BMP, GIF, TIFF) or video (MP4, WebM, Matroska, AVI, MPEG)"
         )
-    # Hashing a large file takes some ten milliseconds.
+    # Hashing a large file takes tens of milliseconds.
     return Upload(data, kind, await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()))
 
 
@@ -75,7 +75,7 @@ async def _read_file(request: Request, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
     if not is_form:
         return bytes(body)
-    # In a thread with a loop of its own: the parser can take seconds for an adverse form.
+    # The parser runs in a thread with its own event loop, since it can take seconds for an adversarial form.
     data = await asyncio.to_thread(lambda: asyncio.run(_form_file(request.headers, bytes(body))))
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
@@ -83,7 +83,7 @@ async def _read_file(request: Request, max_bytes: int) -> bytes:
 
 
 class _MemoryParser(MultiPartParser):
-    # Files stay in memory; their size is limited already.
+    # Files are kept in memory, since their size has already been limited.
     spool_max_size = 2**62
 
 
