@@ -167,7 +167,7 @@ def unused_note(names: Sequence[str]) -> list[str]:
 
 @dataclass
 class _Found:
-    """The columns by new name, texts on the recognized columns, other used columns, and notes."""
+    """The columns found so far, by new name, with notes and descriptions of the recognized columns."""
 
     renamed: dict[str, str]
     said: list[str]

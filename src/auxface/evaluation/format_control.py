@@ -83,7 +83,7 @@ def probe_files(
     """Return how well file properties alone predict a binary or class task.
 
     Args:
-        task: the task.
+        task: task to measure.
         table: predictions of the model.
         train: properties of the training files, one row per file; each number is used both as it is and as its
             logarithm.
@@ -207,7 +207,7 @@ def compare_formats(
     """Return the change in the AUC of a task with two classes if all images are encoded in a common format.
 
     Args:
-        task: the task.
+        task: task to measure.
         before: predictions on the original images.
         after: predictions on the images in the common format, with the same rows as ``before``.
         text: description of the common format.

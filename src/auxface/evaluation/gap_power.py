@@ -35,7 +35,7 @@ _MOST_PRECISE = 50
 
 
 def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
-    """Return the probability that the largest difference of the levels exceeds ``limit``.
+    """Return the probability that the largest difference between levels exceeds ``limit``.
 
     Args:
         gap: true difference between the least precise level and all others.

@@ -116,7 +116,7 @@ class TaskAudit:
     """The results of one model on one task.
 
     Attributes:
-        task: the task, with the thresholds in use.
+        task: task with the thresholds in use.
         overall: estimate of each metric.
         groups: estimates by group, level and metric; the name of two crossed groups is ``"A × B"``.
         gaps: estimates by group and gap.

@@ -81,7 +81,7 @@ def summarize(
     * ``relative_mean_corruption_error`` = the same after subtracting the error on clean images from every E.
 
     Args:
-        task: the task.
+        task: task to measure.
         clean: metrics on clean images.
         curves: decision metric by (corruption, severity).
         baseline: name of B; if None, only the plain mean is returned.

@@ -136,7 +136,7 @@ def weak_segments(
     """Find the segments of a table in which the model performs worse on a task than elsewhere.
 
     Args:
-        task: the task, with the thresholds in use.
+        task: task with the thresholds in use.
         metric: name of the metric that is compared.
         table: table on which segments are tested.
         cluster: cluster of each row of ``table``, int64 [rows].
