@@ -1,4 +1,4 @@
-"""Decode the images of a manifest once, into a memory-mapped uint8 array that later runs open in milliseconds.
+"""A cache of decoded images: a memory-mapped uint8 array per manifest, which later runs open in milliseconds.
 
 The cache key covers every path with its size and modification time, the image size and the decoder's version, so
 changed files are decoded again. Deleting the folder does not change any result. An interrupted run resumes at its
@@ -33,7 +33,7 @@ from auxface.errors import InputError
 Progress = Callable[[int, int], None]
 SAVE_EVERY = 512
 _REPORT_EVERY = 64
-# Training images: at most this many times the input size, sampled files, bytes in all.
+# Limits for training images: multiple of the input size, number of sampled files, and total bytes.
 _DETAIL, _SAMPLED, _MOST_BYTES = 4, 512, 4 * 2**30
 _ARRAY, _REJECTED, _STATE = "images.npy", "rejected.csv", "done.json"
 
@@ -43,9 +43,9 @@ class LoadedImages:
     """The readable images of a manifest.
 
     Attributes:
-        array: uint8 [U, 3, S, S] RGB, memory-mapped and read-only: the readable images in the manifest's order.
-        usable: bool [N], True for the rows of the manifest that could be read.
-        rejected: columns path (as in the manifest) and reason; one row per image that could not be read.
+        array: readable RGB images in the manifest's order, uint8 [U, 3, S, S], memory-mapped and read-only.
+        usable: whether the image of each manifest row could be read, bool [N].
+        rejected: table with the columns path (as in the manifest) and reason, and one row per unreadable image.
     """
 
     array: np.ndarray
@@ -62,15 +62,15 @@ def load_images(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> LoadedImages:
-    """Decode every image of a manifest to a square, or open the array that an earlier call decoded.
+    """Decode all images of a manifest to squares, or open the array decoded by an earlier call.
 
     Args:
-        manifest: its rows are read in order.
+        manifest: manifest whose rows are read in order.
         size: side of the squares in pixels; see :func:`auxface.data.images.decode.fit_square`.
         crop: side of the central square that is kept, as a fraction of the shorter side.
-        folder: the cache; default ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder.
-        workers: number of threads; default one per core.
-        progress: called with (images done, images in total).
+        folder: cache folder; defaults to ``AUXFACE_CACHE`` or else ``auxface`` in the user's cache folder.
+        workers: number of threads; defaults to one per processor core.
+        progress: function called with (images done, images in total).
 
     Raises:
         InputError: the cache cannot be written or has too little space.
@@ -102,8 +102,8 @@ def training_side(paths: list[Path], size: int) -> int:
     ``size``. The native size is the 90th percentile of the shorter sides of 512 files.
 
     Args:
-        paths: the image files.
-        size: the input size of the encoder, in pixels.
+        paths: paths of the image files.
+        size: input size of the encoder in pixels.
     """
     step = max(1, len(paths) // _SAMPLED)
     sides = [side for side in map(shorter_side, paths[::step]) if side is not None]
@@ -123,7 +123,7 @@ def _decode_all(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Fill a folder with the squares of all readable images and a list of the others.
+    """Write the squares of all readable images and a list of the other images to a folder.
 
     The folder is empty or was left by an interrupted run with the same arguments.
     """
@@ -142,7 +142,7 @@ def _decode_all(
         except UnreadableImage as error:
             return str(error)
 
-    # Unreadable images take no row of the array, so the readable ones can be used without a copy.
+    # Unreadable images occupy no row of the array, so the readable images can be used without a copy.
     place = saved = done - len(rejected)
     for row, found in enumerate(in_order(decode, paths[done:], workers=workers), done):
         if isinstance(found, str):
@@ -186,7 +186,7 @@ def warn_damaged(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the cache: ``AUXFACE_CACHE``, else ``auxface`` in the user's cache folder."""
+    """Return the cache folder: ``AUXFACE_CACHE``, or else ``auxface`` in the user's cache folder."""
     named = os.environ.get("AUXFACE_CACHE")
     if named:
         return Path(named)
@@ -212,9 +212,9 @@ def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> bool:
     One process creates it while the others wait.
 
     Args:
-        place: the folder, named by :func:`cache_key`.
-        needed: bytes of disk space that the folder may need.
-        make: fills the given folder, which is empty or was left by an interrupted run.
+        place: folder to create, named by :func:`cache_key`.
+        needed: disk space in bytes that the folder may need.
+        make: function that fills the given folder, which is empty or was left by an interrupted run.
 
     Raises:
         InputError: the folder cannot be written or has too little space.
@@ -264,7 +264,7 @@ def _exclusive_lock(lock: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:
-        # Windows: two runs at the same time would decode the same images twice, and the later one would fail.
+        # There is no lock on Windows. Two concurrent runs would decode the same images, and the later one would fail.
         yield
         return
     with lock.open("w") as held:

@@ -1,4 +1,4 @@
-"""A journal of finished files, written line by line, so that an interrupted run resumes and a second one skips them.
+"""A journal of finished files, written line by line, so that interrupted runs resume and later runs skip them.
 
 Example::
 
@@ -25,13 +25,13 @@ class Journal:
     """An append-only JSON Lines file: a first line with a hash of the settings, then one line per finished file.
 
     A line holds the file's path, its state (size and modification time), the result and a checksum. Results are
-    discarded if the file or the settings have changed. Lines with a wrong checksum are discarded with a note; a last
-    line that is truncated, because the process was killed, without one.
+    discarded if the file or the settings have changed. Lines with a wrong checksum are discarded with a note. A last
+    line that is truncated because the process was killed is discarded without a note.
 
     Args:
-        path: the journal.
-        settings: everything else that the results depend on.
-        warn: called with a note on damaged lines.
+        path: path of the journal.
+        settings: all other settings on which the results depend.
+        warn: function called with a note on damaged lines.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], warn: Callable[[str], None] = warnings.warn) -> None:
@@ -59,7 +59,7 @@ class Journal:
             self._file.close()
 
     def find(self, path: str) -> Any:
-        """Return the result of a file if the file has not changed since; otherwise None."""
+        """Return the result of a file, or None if there is none or the file has changed since."""
         state, result = self._done.get(path, ("", None))
         return result if result is not None and state == file_state(path) else None
 
@@ -71,16 +71,16 @@ class Journal:
         assert self._file is not None
         content = json.dumps(line)
         self._file.write(f"{zlib.crc32(content.encode()):08x} {content}\n")
-        # To the operating system, which outlives this process.
+        # The line is passed to the operating system, which outlives this process.
         self._file.flush()
 
     def _read(self) -> bytes | None:
-        """Load the intact lines; return them, or None if there is nothing to resume."""
+        """Load the intact lines and return them, or None if there is nothing to resume."""
         try:
             lines = self._path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return None
-        # A killed process leaves the beginning of a line; zeros at the end come from a system that went down.
+        # A killed process leaves an incomplete last line, whereas zeros at the end result from a system crash.
         if lines and not lines[-1].endswith(b"\n") and b"\0" not in lines[-1]:
             lines.pop()
         if not lines:
@@ -109,7 +109,7 @@ def _intact(line: bytes) -> dict[str, Any] | None:
 
 
 def file_state(path: str | os.PathLike[str]) -> str:
-    """Return size and modification time of a file, or "missing"."""
+    """Return the size and modification time of a file, or "missing"."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

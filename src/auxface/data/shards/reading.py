@@ -1,4 +1,4 @@
-"""Read shards in an order that depends on (seed, epoch) only, partitioned over processes and their workers.
+"""Reading of shards in an order that depends only on (seed, epoch), partitioned over processes and their workers.
 
 Example::
 
@@ -30,9 +30,9 @@ class Sample:
     """One image of a shard.
 
     Attributes:
-        row: its row (from 0) in the manifest from which the shards were written; the seed of its views.
-        image: uint8 [3, S, S] RGB.
-        values: the manifest's row: split, key, labels and groups.
+        row: index of the image's row (from 0) in the manifest from which the shards were written; seed of its views.
+        image: RGB image, uint8 [3, S, S].
+        values: values of the manifest row: split, key, labels and groups.
     """
 
     row: int
@@ -43,17 +43,17 @@ class Sample:
 class ShardDataset(IterableDataset[Sample]):
     """The samples of a split, partitioned over the processes of ``torchrun`` and the workers of each loader.
 
-    Call :meth:`set_epoch` before every epoch. Give the loader a ``collate_fn``, such as ``list``. Partitions may differ
-    in length by a shard, so processes that step together should stop at the same number of batches.
+    Call :meth:`set_epoch` before every epoch. Pass the loader a ``collate_fn``, such as ``list``. Partitions may differ
+    in size by a shard, so processes that step together should stop at the same number of batches.
 
     Args:
-        folder: written by ``auxface data shard``.
-        split: train, val or test.
+        folder: folder written by ``auxface data shard``.
+        split: split to read: train, val or test.
         size: side of the images in pixels.
-        seed: seed of the order; None: the order in which they were written.
+        seed: seed of the order, or None for the order in which the images were written.
 
     Raises:
-        InputError: not a folder of shards, or no such split.
+        InputError: the folder is not a folder of shards, or the split does not exist.
     """
 
     def __init__(self, folder: Path, split: str, *, size: int, seed: int | None = 0) -> None:
@@ -84,7 +84,7 @@ def count_samples(folder: Path, split: str) -> int:
     """Return the number of images in a split.
 
     Raises:
-        InputError: not a folder of shards, or no such split in it.
+        InputError: the folder is not a folder of shards, or the split does not exist.
     """
     return sum(shard["samples"] for shard in _shards(folder, split))
 
@@ -99,22 +99,22 @@ def read_shards(
     reader: int = 0,
     readers: int = 1,
 ) -> Iterator[Sample]:
-    """Yield one reader's partition of a split, with one shard in memory at a time.
+    """Yield the samples in one reader's partition of a split, with one shard in memory at a time.
 
     The order of the shards and the order of the images in each are random. The partitions of all readers together form
-    the split, each image once; if there are fewer shards than readers, the images of every shard are partitioned.
+    the split, with each image once. If there are fewer shards than readers, the images of every shard are partitioned.
 
     Args:
-        folder: written by ``auxface data shard``.
-        split: train, val or test.
+        folder: folder written by ``auxface data shard``.
+        split: split to read: train, val or test.
         size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
-        seed: seed of the order; None: the order in which they were written.
-        epoch: each epoch has another order.
+        seed: seed of the order, or None for the order in which the images were written.
+        epoch: number of the epoch; each epoch has a different order.
         reader: index of this reader among all workers of all processes.
         readers: number of readers.
 
     Raises:
-        InputError: not a folder of shards, no such split, or a corrupt shard.
+        InputError: the folder is not a folder of shards, the split does not exist, or a shard is corrupt.
         ValueError: ``reader`` is not in 0 .. ``readers`` - 1.
     """
     shards = _shards(folder, split)
@@ -132,7 +132,7 @@ def read_shards(
         if seed is not None:
             places = np.random.default_rng([seed, epoch, int(number)]).permutation(places)
         if divided:
-            # Counted through all shards, so that partitions differ by one image at most.
+            # Images are counted across all shards, so that partitions differ by at most one image.
             places, before = places[(reader - before) % readers :: readers], before + len(places)
         for place in places:
             row, data, values = samples[place]
@@ -170,7 +170,7 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]]]:
-    """Return row index, image bytes and row values of every sample of a shard, in the order of the file."""
+    """Return row index, image bytes and row values of every sample in a shard, in the order of the file."""
     images: dict[int, bytes] = {}
     checksums: Mapping[str, str] = {}
     rows: dict[int, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""Index the images of shards as an array; each is read and decoded on access, and nothing is kept.
+"""Images of shards indexed like an array; each image is read and decoded on access and not kept in memory.
 
 A tar file is not compressed, so an image is a byte range at a known offset. Any number of processes may read from
 any number of shards.
@@ -32,7 +32,7 @@ CHECKSUM, JSON_CHECKSUM = "AUXFACE.crc32", "AUXFACE.json.crc32"
 
 
 def is_sharded(manifest: Manifest) -> bool:
-    """Return whether a manifest belongs to a folder of shards: its paths are ``SHARD.tar/NAME``."""
+    """Return whether a manifest belongs to a folder of shards, in which case its paths are ``SHARD.tar/NAME``."""
     return Path(str(manifest.table["path"].iat[0])).parent.suffix == SUFFIX
 
 
@@ -40,7 +40,7 @@ def refuse_shards(manifest: Manifest, path: Path) -> None:
     """Check that the images of a manifest are separate files.
 
     Raises:
-        InputError: they are in shards.
+        InputError: the images are in shards.
     """
     if is_sharded(manifest):
         raise InputError(
@@ -52,15 +52,15 @@ def refuse_shards(manifest: Manifest, path: Path) -> None:
 class ShardImages:
     """Images in shards, indexed like a uint8 array [N, 3, S, S].
 
-    Integers and arrays of integers return arrays; a slice returns another ``ShardImages``, which ``np.asarray``
-    decodes.
+    Indexing with integers or arrays of integers returns arrays. Slicing returns another ``ShardImages``, which
+    ``np.asarray`` decodes.
 
     Attributes:
-        files: the shards.
-        shards: int64 [N], index of each image's shard.
-        starts: int64 [N], offset of its first byte.
-        lengths: int64 [N], its number of bytes.
-        checksums: int64 [N], the CRC-32 of these bytes.
+        files: paths of the shards.
+        shards: index of each image's shard, int64 [N].
+        starts: offset of each image's first byte, int64 [N].
+        lengths: number of bytes of each image, int64 [N].
+        checksums: CRC-32 of the bytes of each image, int64 [N].
         size: side S of the images in pixels.
         crop: side of the central square that is kept, as a fraction of the shorter side.
     """
@@ -78,17 +78,17 @@ class ShardImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of the array: (N, 3, S, S)."""
+        """The shape of the array, (N, 3, S, S)."""
         return len(self), 3, self.size, self.size
 
     @property
     def ndim(self) -> int:
-        """Number of axes: 4."""
+        """The number of axes, 4."""
         return 4
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Data type of the images: uint8."""
+        """The data type of the images, uint8."""
         return np.dtype(np.uint8)
 
     def __getitem__(self, rows: Any) -> Any:
@@ -129,12 +129,12 @@ class ShardImages:
 def index_shards(
     manifest: Manifest, size: int, progress: Callable[[int, int], None] | None = None, *, crop: float = 1.0
 ) -> ShardImages:
-    """Return the images of a manifest of shards, without decoding them.
+    """Return the images of a manifest of shards without decoding them.
 
     Args:
-        manifest: manifest of shards, see :func:`is_sharded`.
+        manifest: manifest of shards; see :func:`is_sharded`.
         size: side of the images in pixels; see :func:`auxface.data.images.decode.fit_square`.
-        progress: called with (shards indexed, shards in total).
+        progress: function called with (shards indexed, shards in total).
         crop: side of the central square that is kept, as a fraction of the shorter side.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Write shards: the images of each split in random order, byte for byte, each with a JSON file of its row.
+"""Writing of shards, with the unchanged image files of each split in random order and a JSON file for each row.
 
 A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the number of samples of each) and
-``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last: a folder without it is
+``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last, so a folder without it is
 incomplete. The PAX header of each image holds the CRC-32 of the image and of its JSON file.
 
 Example::
@@ -76,15 +76,15 @@ def write_shards(
     """Write a manifest's images as webdataset shards; an interrupted run resumes and keeps its finished shards.
 
     Args:
-        manifest: ``.parquet`` or ``.csv``.
-        out: the folder to write.
-        samples: images per shard; the last shard of a split has the rest.
+        manifest: manifest of the images, ``.parquet`` or ``.csv``.
+        out: folder to write.
+        samples: number of images per shard; the last shard of a split holds the remainder.
         seed: seed of the random order of the images.
-        overwrite: replace shards of another manifest or of other settings.
-        progress: called with (images done, images in total); default: a progress bar on standard error.
+        overwrite: whether to replace shards written for another manifest or with other settings.
+        progress: function called with (images done, images in total); defaults to a progress bar on standard error.
 
     Raises:
-        InputError: not a manifest of images, no readable image, or a folder that holds something else.
+        InputError: the manifest is not a manifest of images, no image is readable, or the folder has other contents.
 
     Example:
         >>> from pathlib import Path
@@ -184,7 +184,7 @@ def _write_shard(
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, records: dict[str, str]) -> None:
-    # No time and no owner: equal images give equal bytes.
+    # Members have no time and no owner, so that equal images give equal bytes.
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.pax_headers = len(data), 0o644, records
     tar.addfile(member, io.BytesIO(data))
