@@ -51,9 +51,9 @@ def test_probe_has_the_auc_of_the_property_that_differs(truth):
 @pytest.mark.parametrize(
     ("difference", "sentence", "at_the_top"),
     [
-        (2.0, "That is at least half of what the model exceeds chance by", True),
-        (0.4, "This is better than chance", False),
-        (0.0, "This is not significantly better than chance", False),
+        (2.0, "The properties alone reach at least half of what the model exceeds chance by", True),
+        (0.4, ", which is better than chance", False),
+        (0.0, ", which is not significantly better than chance", False),
     ],
 )
 def test_sentences_on_the_probe_are_those_that_hold(truth, difference, sentence, at_the_top):

@@ -8,6 +8,7 @@ from auxface.cli.audit import print_audit
 from auxface.errors import InputError
 from auxface.evaluation import TableError, read_predictions, write_report
 from auxface.evaluation.audit import audit
+from auxface.evaluation.columns import Columns
 from auxface.evaluation.gate import failed_conditions, parse_condition
 from auxface.evaluation.report.training_panels import training_curves
 
@@ -96,3 +97,24 @@ def test_results_without_a_commit_have_a_page(tmp_path):
     found = audit(frame(), resamples=100)
     found.method["measured_by"] = {"versions": {"auxface": "1"}}
     assert "with auxface 1." in write_report(found, tmp_path, title="x").read_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (["a"] * 8, "forms no segments: it has one value"),
+        ([None] * 8, "forms no segments: it has no values"),
+        (["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "dark"], "counts as text, since 10 of its 80 values"),
+    ],
+)
+def test_a_property_that_is_not_searched_as_meant_is_noted(values, note):
+    table = frame().assign(light=values * 10)
+    assert any(
+        f"Property 'light' {note}" in text for text in read_predictions(table, Columns(properties=("light",))).notes
+    )
+
+
+def test_a_label_is_refused_as_a_property():
+    table = frame().rename(columns={"y_true": "true.forged", "y_score": "score.forged.forged"})
+    with pytest.raises(InputError, match=r"--property true\.forged is already used as 'true\.forged'"):
+        audit(table, properties=["true.forged"])

@@ -65,7 +65,7 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         (["auxiliary.mask_ratio=1"], r"auxiliary.mask_ratio: .*less than 1"),
         (["encoder.patch_size=9"], r"patch_size 9 must divide image_size 112"),
         (["auxiliary=null"], r"balance gradient weights auxiliaries, but the recipe has none; set balance to 1"),
-        (["auxiliary=null", "balance=0.5"], r"without an auxiliary, primary_weight must be 1"),
+        (["auxiliary=null", "balance=0.5"], r"a recipe without an auxiliary needs primary_weight: 1"),
         (
             ["auxiliary.decoder_width=100", "auxiliary.decoder_heads=16"],
             r"decoder_heads 16 must divide decoder_width 100",

@@ -31,6 +31,7 @@ from auxface.evaluation.column_names import (
     named_like_scores,
     plain_name,
 )  # fmt: skip
+from auxface.evaluation.groups import MOST_CROSSED
 from auxface.evaluation.infer_tasks import to_numbers
 from auxface.evaluation.predictions import KEY, TableError, text_of
 from auxface.plugins import nearest
@@ -145,9 +146,16 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         found.renamed[named[name]] = f"group.{named[name].removeprefix('group.')}"
     chosen = frame[list(found.renamed)].rename(columns=found.renamed)
     for name in columns.properties:
-        column, property_name = frame[named[name]], f"property.{named[name].removeprefix('property.')}"
-        numbers = to_numbers(column)
-        chosen[property_name] = column if numbers is None else numbers
+        plain = named[name].removeprefix("property.")
+        if found.renamed.get(named[name], "").startswith(("true.", "score.", "predicted.", "group.")):
+            raise TableError(
+                f"{where}: --property {name} is already used as '{found.renamed[named[name]]}'; groups are properties "
+                "without this option, and labels and scores cannot be"
+            )
+        column = frame[named[name]]
+        numbers = None if pd.api.types.is_bool_dtype(column) else to_numbers(column)
+        chosen[f"property.{plain}"] = column if numbers is None else numbers
+        found.notes += _property_notes(plain, chosen[f"property.{plain}"])
     if columns.weight is not None:
         chosen["weight"] = _weights(frame[named[columns.weight]], named[columns.weight], where)
     if columns.cluster_column is not None:
@@ -173,6 +181,24 @@ class _Found:
     said: list[str]
     used: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+
+
+def _property_notes(name: str, column: pd.Series) -> list[str]:
+    """Return a note on a property that forms no segments, or whose few texts hide ranges of numbers."""
+    values = column.dropna()
+    if values.nunique() < 2:
+        return [f"Property '{name}' forms no segments: it has {'one value' if len(values) else 'no values'}."]
+    if pd.api.types.is_numeric_dtype(values):
+        return []
+    other = values[pd.to_numeric(values, errors="coerce").isna()]
+    if 0 < len(other) < len(values) / 2:
+        return [
+            f"Property '{name}' counts as text, since {len(other):,} of its {len(values):,} values are no numbers, "
+            f"such as '{str(other.iloc[0])[:40]}'. Remove them to compare ranges of numbers."
+        ]
+    if values.nunique() > MOST_CROSSED:
+        return [f"Property '{name}' forms no segments: it has {values.nunique():,} values; at most {MOST_CROSSED} can."]
+    return []
 
 
 def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> None:

@@ -98,7 +98,7 @@ class WeakSegments:
     Attributes:
         metric: name of the metric that is compared.
         searched: description of the samples used for the search.
-        properties: names of the properties and groups that were used.
+        properties: names of the properties and groups that form the compared segments.
         tried: number of segments compared in the search.
         segments: chosen segments, in order of their p-values.
     """
@@ -169,10 +169,12 @@ def weak_segments(
         return None
     codes = np.unique(codes, return_inverse=True)[1]
     where = _Table(searched, codes, draw_resamples(int(codes.max()) + 1, _SEARCH_RESAMPLES, seed))
-    candidates, tried = _search(task, metric, features, where)
+    candidates, tried, compared = _search(task, metric, features, where)
     tested = [_test(task, metric, one, confirm) for one in candidates]
     ordered = sorted(tested, key=lambda one: (one.p is None, one.p or 0.0))
-    return WeakSegments(metric, text, tuple(one.name for one in features), tried, tuple(_holm(ordered)))
+    return WeakSegments(
+        metric, text, tuple(one.name for one in features if one.column in compared), tried, tuple(_holm(ordered))
+    )
 
 
 @dataclass(frozen=True)
@@ -267,14 +269,16 @@ class _Cell:
         return np.logical_and.reduce(parts)
 
 
-def _search(task: ScoredTask, metric: str, features: Sequence[_Feature], table: _Table) -> tuple[list[_Cell], int]:
-    """Return the segments to test, and the number of segments that were compared."""
+def _search(
+    task: ScoredTask, metric: str, features: Sequence[_Feature], table: _Table
+) -> tuple[list[_Cell], int, set[str]]:
+    """Return the segments to test, the number of segments that were compared, and the columns that form them."""
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     predictions = table.predictions
     found = measure(predictions, task, whole(predictions), table.cluster, table.resampling, [METRICS[metric]])
     overall = found.levels[""].get(metric)
     if overall is None or overall.why is not None:
-        return [], 0
+        return [], 0, set()
     codes = {feature.column: feature.codes(predictions.frame) for feature in features}
     cells: dict[tuple[tuple[str, int], ...], _Cell] = {}
     for chosen in [*combinations(features, 1), *combinations(features, 2)]:
@@ -297,7 +301,7 @@ def _search(task: ScoredTask, metric: str, features: Sequence[_Feature], table: 
         parts = [cells[part,].draws.values[0] for part in key if (part,) in cells] if len(key) > 1 else []
         if all(sign * (value - cell.draws.values[0]) > cell.error for value in parts):
             kept.append(cell)
-    return kept[:MOST_TESTED], len(cells)
+    return kept[:MOST_TESTED], len(cells), {column for key in cells for column, _ in key}
 
 
 def _partition(codes: Sequence[np.ndarray]) -> tuple[Partition, list[tuple[int, ...] | None]]:

@@ -113,7 +113,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _override(raw: dict[str, Any], dotted: str, value: Any) -> None:
     keys = dotted.split(".")
     if not all(keys):
-        raise InputError(f"--set {shortened(dotted)}: write it as key=value, for example train.epochs=3")
+        raise InputError(f"--set {shortened(dotted)}=...: a part of the key is empty; write it like train.epochs=3")
     place = raw
     for key in keys[:-1]:
         if not isinstance(place.get(key), dict):

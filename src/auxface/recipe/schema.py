@@ -226,7 +226,7 @@ class Recipe(Strict):
                 f"balance {self.balance.kind} weights auxiliaries, but the recipe has none; set balance to 1"
             )
         if not self.all_auxiliaries and self.primary_weight != 1:
-            raise ValueError("without an auxiliary, primary_weight must be 1")
+            raise ValueError("a recipe without an auxiliary needs primary_weight: 1")
         if not self.trains_tasks and self.tasks:
             raise ValueError("primary_weight 0 trains no task; remove tasks, or set a larger primary_weight")
         if not self.trains_tasks and not self.trains_auxiliaries:

@@ -112,11 +112,18 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
     if first["type"] == "value_error":
         reason = str(first["ctx"]["error"] if "ctx" in first else first["msg"])
         return (f"{place}: " if place else "") + shortened(reason, 10 * _MOST_LETTERS)
+    if first["type"] == "missing":
+        return f"{place} is missing; add it"
     # A key with several allowed types has one error for each type.
-    messages = [problem["msg"] for problem in problems if _walk(problem["loc"], model)[0] == path]
+    messages = [_message(problem) for problem in problems if _walk(problem["loc"], model)[0] == path]
     others = [message.removeprefix("Input should be ") for message in dict.fromkeys(messages[1:])]
     message = " or ".join([messages[0][0].lower() + messages[0][1:], *others])
     return f"{place}: {message}, not {shortened(repr(first['input']))}"
+
+
+def _message(problem: Any) -> str:
+    is_mapping = problem["type"] in ("dict_type", "model_type", "model_attributes_type")
+    return "Input should be a mapping of keys to values" if is_mapping else problem["msg"]
 
 
 def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:

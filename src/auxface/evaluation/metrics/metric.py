@@ -162,7 +162,9 @@ class Metric:
         if value is None:
             return "–"
         sign = "+" if signed else ""
-        text = f"{100 * value:{sign}.1f}%" if self.percent else f"{value:{sign}.{self.digits}f}"
+        # Adding 0 turns a negative zero, to which small values are rounded, into zero.
+        shown = round(100 * value, 1) + 0.0 if self.percent else round(value, self.digits) + 0.0
+        text = f"{shown:{sign}.1f}%" if self.percent else f"{shown:{sign}.{self.digits}f}"
         return text.replace("-", "−")
 
     def format_difference(self, value: float, *, signed: bool = True) -> str:

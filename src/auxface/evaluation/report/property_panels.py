@@ -60,7 +60,9 @@ def _sentence(model: str, audited: TaskAudit) -> str:
     text = f"{model}: {own.tried:,} segments of {listed(map(words, own.properties))} were compared on {own.searched}. "
     if not own.segments:
         return text + f"None was worse in {title} than all samples by two standard errors, so none was tested."
-    text += f"The {len(own.segments)} with the strongest evidence of a worse {title} were tested on other samples. "
+    few = "The one" if len(own.segments) == 1 else f"The {len(own.segments)}"
+    were = "was" if len(own.segments) == 1 else "were"
+    text += f"{few} with the strongest evidence of a worse {title} {were} tested on other samples. "
     if not confirmed:
         return text + "None was confirmed."
     worst = confirmed[0]
@@ -103,14 +105,18 @@ def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
             text = (
                 f"File properties alone ({listed(map(words, probe.properties))}) reach {_article(title)} of "
                 f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)} on this "
-                f"split; {model} reaches {format_value(probe.metric, probe.model.value)}."
+                "split"
             )
+            reached = f"{model} reaches {format_value(probe.metric, probe.model.value)}."
             if probe.explains_half:
-                text += " That is at least half of what the model exceeds chance by: it may recognize files, not faces."
+                text += f"; {reached} The properties alone reach at least half of what the model exceeds chance by: it "
+                text += "may recognize files, not faces."
             elif probe.predicts:
-                text += " This is better than chance: files of the classes differ, and the model may use that."
+                text += (
+                    f", which is better than chance; {reached} Files of the classes differ, and the model may use that."
+                )
             else:
-                text += " This is not significantly better than chance."
+                text += f", which is not significantly better than chance; {reached}"
             sentences.append(text)
         if formats is not None:
             sentences.append(_format_sentence(model, audited))
