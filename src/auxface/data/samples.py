@@ -143,7 +143,7 @@ def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float 
     """Decode all images of a manifest or open their cache; images in shards are decoded only when indexed.
 
     Args:
-        manifest: the rows to load.
+        manifest: manifest whose rows are loaded.
         name: name of the data in progress bars and messages.
         size: side of the images in pixels.
         crop: side of the central square that is kept, as a fraction of the shorter side.
@@ -181,7 +181,7 @@ def load_clip_samples(manifest: Manifest, name: str, sampling: ClipSampling) -> 
     The result has one row per clip, with the number of its first frame. A video without a name is named after its path.
 
     Args:
-        manifest: the rows to load.
+        manifest: manifest whose rows are loaded.
         name: name of the data in progress bars and messages.
         sampling: settings that determine the frames of a clip.
 

@@ -49,7 +49,7 @@ def local_phase_quantization(
 
 
 def plain_local_phase_quantization(window: np.ndarray, eps: float = 0.01) -> int:
-    """Compute the code of the center pixel of a window [w, w], w odd from the definition."""
+    """Compute the code of the center pixel of a window [w, w], w odd, from the definition."""
     side = len(window)
     a, steps, bits = 1 / side, np.arange(side) - side // 2, []
     # No frequency has a constant part, so the center's value can be subtracted, which reduces rounding errors.
