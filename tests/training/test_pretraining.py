@@ -99,7 +99,7 @@ def test_a_pretrained_model_says_that_it_predicts_nothing(faces, pretrained, tmp
 def test_a_recipe_without_training_of_tasks_names_none():
     with pytest.raises(InputError, match="primary_weight 0 trains no task; remove tasks"):
         load_recipe("pretrain", ["tasks=[emotion]"])
-    with pytest.raises(InputError, match="primary_weight must be 1"):
+    with pytest.raises(InputError, match="needs primary_weight: 1"):
         check_recipe({"primary_weight": 0, "auxiliary": None}, "mine")
     recipe = load_recipe("pretrain")
     assert (recipe.trains_tasks, recipe.selection_metric) == (False, "skill")
