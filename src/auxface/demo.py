@@ -28,7 +28,7 @@ from auxface.training.train import train
 
 RECIPES = ("supervised", "ssat", "l_ssat")
 # All three models use these settings. The encoder is so small, and the learning rate so large, that all of them learn
-# on two processor cores in about four minutes. The loss of the attributes is a mean over 20 attributes and would have
+# on two processor cores in about five minutes. The loss of the attributes is a mean over 20 attributes and would have
 # almost no effect beside that of the emotion without a weight.
 SETTINGS = (
     "tasks={attributes: {weight: 10}, emotion: {}}",
@@ -160,7 +160,7 @@ class _Training:
 def _train_models(trainings: list[_Training], epochs: int) -> None:
     """Train all models concurrently if cores are idle, else one after another; the result is the same.
 
-    Two processes with one thread each train about 1.5 times faster than one process with two threads.
+    Where other programs take a core, the threads of one process wait for each other; separate processes do not.
     """
     on_cpu = resolve_device(trainings[0].device) == "cpu"
     at_once = len(trainings) if on_cpu and free_cores() > 1 else 1

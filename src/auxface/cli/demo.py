@@ -21,7 +21,7 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Render faces, train three models on them and write a report; takes about four minutes on two processor cores.
+    """Render faces, train three models on them and write a report; takes about five minutes on two processor cores.
 
     With --serve, a demo that is already in the folder is served again without training.
     """
