@@ -211,6 +211,8 @@ def test_the_sliders_agree_with_the_table(pages, browser):
     page = browser.new_page(viewport={"width": 375, "height": 900})
     page.goto((pages / "one" / "report.html").as_uri())
     panel = page.locator(".costs").first
+    assert not panel.is_visible()
+    page.locator("details:has(.costs) > summary").first.click()
     assert panel.is_visible()
     for role, value in (("prevalence", "-1"), ("miss", "1")):
         panel.locator(f"[data-role={role}]").evaluate(
