@@ -1,9 +1,13 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from auxface.data.prepare.prepare import prepare
 from auxface.training.train import train
+
+# Modules that tests of several rooms share.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,6 +18,7 @@ from auxface.data.show import inspect_manifest
 from auxface.errors import InputError
 from auxface.recipe import load_recipe
 from auxface.training.tasks import label_tensors, tasks_for
+from generated_inputs import try_inputs
 
 CELLS = (
     None, "", "a.png", "b.png", "train", "val", "test", "f", "m", "F ", 0, 1, -1, 2, 0.0, 1.0, 0.5, True, False, 10**18,
@@ -134,20 +134,6 @@ def use(path, folder):
     return manifest
 
 
-def run(case, strategy, examples):
-    tried = 0
-
-    @given(strategy)
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    def each(value):
-        nonlocal tried
-        tried += 1
-        case(value)
-
-    each()
-    assert tried >= examples
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("AUXFACE_CACHE", str(tmp_path / "cache"))
@@ -181,7 +167,7 @@ def check_manifests(folder, examples):
     def learn(recipe, manifest: Manifest):
         label_tensors(manifest.only("train"), tasks_for(recipe, manifest))
 
-    run(case, st.tuples(tables(), headers(), st.booleans()), examples)
+    try_inputs(case, st.tuples(tables(), headers(), st.booleans()), examples)
 
 
 def check_lists(folder, examples):
@@ -208,7 +194,7 @@ def check_lists(folder, examples):
 
     groups = st.lists(names, max_size=1)
     suffixes = st.sampled_from(("csv", "parquet", "jsonl"))
-    run(case, st.tuples(tables(), specs, groups, suffixes, columns_of), examples)
+    try_inputs(case, st.tuples(tables(), specs, groups, suffixes, columns_of), examples)
 
 
 @pytest.mark.filterwarnings("ignore")

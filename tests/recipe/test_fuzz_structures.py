@@ -5,7 +5,6 @@ import json
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auxface.errors import InputError
@@ -14,6 +13,7 @@ from auxface.recipe import Recipe, load_recipe, recipe_names
 from auxface.recipe.load import recipe_hash
 from auxface.studies.definition import Study, read_study
 from auxface.studies.grid import plan_runs
+from generated_inputs import try_inputs
 
 # Scalars that look like dates, numbers, references or tags and are none.
 SCALARS = (
@@ -101,20 +101,6 @@ def use(recipe):
     json.dumps(checked.model_dump(mode="json"), allow_nan=False)
 
 
-def run(case, strategy, examples):
-    tried = 0
-
-    @given(strategy)
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    def each(value):
-        nonlocal tried
-        tried += 1
-        case(value)
-
-    each()
-    assert tried >= examples
-
-
 def check_recipes(folder, examples):
     path = folder / "r.yaml"
 
@@ -125,7 +111,7 @@ def check_recipes(folder, examples):
             if recipe is not None:
                 expect_one_sentence(lambda: use(recipe))
 
-    run(case, recipe_texts(), examples)
+    try_inputs(case, recipe_texts(), examples)
 
 
 def check_settings(examples):
@@ -138,7 +124,7 @@ def check_settings(examples):
         if recipe is not None:
             expect_one_sentence(lambda: use(recipe))
 
-    run(case, strategy, examples)
+    try_inputs(case, strategy, examples)
 
 
 STUDY_KEYS = (
@@ -192,7 +178,7 @@ def check_studies(folder, examples):
             path.write_text(text, encoding="utf-8")
             expect_one_sentence(lambda: plan_runs(read_study(path), folder))
 
-    run(case, study_texts(), examples)
+    try_inputs(case, study_texts(), examples)
 
 
 def test_recipes_of_any_structure_are_read_or_refused(tmp_path):
