@@ -82,7 +82,7 @@ def cases(images: torch.Tensor) -> list[tuple[str, dict, str, Callable[[], objec
     skimage = partial(local_binary_pattern, one)
     rows: list[tuple[str, dict, str, Callable[[], object] | None, int]] = [
         ("local_binary_pattern", {}, "scikit-image", partial(skimage, 8, 1), 1),
-        ("local_binary_pattern", {}, "mahotas (histogram alone)", partial(mahotas.features.lbp, one, 1, 8), 1),
+        ("local_binary_pattern", {}, "mahotas (histogram only)", partial(mahotas.features.lbp, one, 1, 8), 1),
         (
             "local_binary_pattern",
             {"points": 16, "radius": 2, "method": "uniform"},
@@ -153,7 +153,8 @@ def time_on_processor(names: list[str], rounds: int, compiled: bool) -> None:
     images = photographs()
     print(f"one thread, {platform.machine()}, torch {torch.__version__}, {BATCH} images of {SIDE} x {SIDE}")
     print(
-        "| descriptor | parameters | ms per image | reference | its ms per image | ratio |\n|---|---|---|---|---|---|"
+        "| descriptor | parameters | ms per image | reference | ms per image (reference) | ratio |"
+        "\n|---|---|---|---|---|---|"
     )
     for name, parameters, reference_name, reference, done in cases(images):
         if names and name not in names:
