@@ -125,9 +125,7 @@ def test_wrong_inputs_of_video_models_are_refused(run, refused, clips, sixty, cl
     sentence = refused("train", "l_ssat", "--data", clips, "--out", "m", *small)
     assert "clips with recipe l_ssat_video" in sentence
     long = [*WORDS, "--set", "clips.stride=4"]
-    assert "12 frames are fewer than a clip's 29" in refused(
-        "train", "l_ssat_video", "--data", clips, "--out", "m", *long
-    )
+    assert "12 frames, but a clip needs 29" in refused("train", "l_ssat_video", "--data", clips, "--out", "m", *long)
     image = read_manifest(sixty).paths()[0]
     predicted = run("predict", clip_model, image)
     assert predicted.code == 2

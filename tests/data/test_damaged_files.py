@@ -54,7 +54,7 @@ def test_damaged_cached_images_are_decoded_again(manifest, tmp_path, name, kind)
     pixels = np.array(expected.array)
     [place] = (tmp_path / "images").iterdir()
     damage(place / name, kind)
-    with pytest.warns(UserWarning, match="damaged.*decoded again"):
+    with pytest.warns(UserWarning, match="corrupt.*decoded again"):
         found = load_images(opened, size=32, folder=tmp_path)
     assert np.array_equal(found.array, pixels)
     pd.testing.assert_frame_equal(found.rejected, expected.rejected)
@@ -84,7 +84,7 @@ def test_a_damaged_unfinished_cache_starts_again(manifest, tmp_path, monkeypatch
     [array] = (tmp_path / "a" / "images").glob(".*.partial/images.npy")
     data = array.read_bytes()
     array.write_bytes(data[:128] + bytes(len(data) - 128))
-    with pytest.warns(UserWarning, match="damaged.*decoded again"):
+    with pytest.warns(UserWarning, match="corrupt.*decoded again"):
         found = load_images(opened, size=32, folder=tmp_path / "a")
     assert np.array_equal(found.array, load_images(opened, size=32, folder=tmp_path / "b").array)
 
@@ -102,7 +102,7 @@ def test_damaged_cached_clips_are_decoded_again(manifest, tmp_path, kind):
     assert len(expected) == 4
     [place] = (tmp_path / "c" / "clips").iterdir()
     damage(place / "clips.bin", kind)
-    with pytest.warns(UserWarning, match="damaged.*decoded again"):
+    with pytest.warns(UserWarning, match="corrupt.*decoded again"):
         found = load_clips(opened, sampling, folder=tmp_path / "c")
     assert np.array_equal(found.array, expected)
 
@@ -130,7 +130,7 @@ def test_training_never_uses_a_zeroed_cache(sixty, small_settings, tmp_path, mon
         pixels = np.load(array, mmap_mode="r+")
         pixels[:] = 0
         pixels.flush()
-    with pytest.warns(UserWarning, match="damaged.*decoded again"):
+    with pytest.warns(UserWarning, match="corrupt.*decoded again"):
         train("l_ssat", sixty, tmp_path / "b", **options)
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
     assert all((one[name] == other[name]).all() for name in one)
@@ -151,7 +151,7 @@ def test_damaged_journal_lines_are_dropped_with_a_note(tmp_path, kind):
     with Journal(tmp_path / "j", {}, notes.append) as journal:
         assert [journal.find(str(item)) for item in items] == [{"a": 0}, None, {"a": 2}]
         journal.add(str(items[1]), file_state(items[1]), {"a": 1})
-    assert notes == [f"{tmp_path / 'j'}: 1 line is damaged; its file is processed again"]
+    assert notes == [f"{tmp_path / 'j'}: 1 line is corrupt; its file is processed again"]
     with Journal(tmp_path / "j", {}, notes.append) as journal:
         assert [journal.find(str(item)) for item in items] == [{"a": 0}, {"a": 1}, {"a": 2}]
     assert len(notes) == 1
@@ -167,7 +167,7 @@ def test_a_damaged_journal_gives_the_same_manifest(manifest, tmp_path):
         damage(journal, kind)
         prepare("folder", pack, out=tmp_path / "m.parquet", overwrite=True, warn=notes.append)
         pd.testing.assert_frame_equal(read_manifest(tmp_path / "m.parquet").table, expected)
-    assert sum("damaged" in note for note in notes) == 4
+    assert sum("corrupt" in note for note in notes) == 4
 
 
 def test_a_damaged_image_of_a_shard_is_refused_by_name(manifest, tmp_path):
@@ -193,7 +193,7 @@ def test_a_changed_label_in_a_shard_is_refused(manifest, tmp_path):
     data = shard.read_bytes()
     assert b'"a"' in data
     shard.write_bytes(data.replace(b'"a"', b'"b"', 1))
-    with pytest.raises(InputError, match=r"\d\.json is damaged \(wrong checksum\)"):
+    with pytest.raises(InputError, match=r"\d\.json is corrupt \(wrong checksum\)"):
         list(read_shards(tmp_path / "s", "train", size=16))
 
 

@@ -24,7 +24,7 @@ from auxface.data.manifest import sources_in_several_splits
 SIDE = 16
 """Side of a thumbnail in pixels."""
 MIN_CORRELATION = 0.985
-"""Minimum correlation of near-duplicates. Unrelated face images stay below 0.98, and recompressed copies above it."""
+"""Minimum correlation of near-duplicates; unrelated face images are below 0.98, and recompressed copies above it."""
 _FREQUENCIES = 128
 _BANDS = 8
 _MAX_COMPARED = 1024
@@ -40,7 +40,7 @@ class Leaks:
     """Sources and near-duplicate images that are in more than one split.
 
     Attributes:
-        sources: table with the columns dataset, source, splits (separated by spaces) and rows (their number), and one
+        sources: table with the columns dataset, source, splits (separated by spaces) and rows (number of rows), and one
             row per source in more than one split.
         images: table with the columns first, second (row indices) and correlation, and one row per pair of
             near-duplicates in different splits.
@@ -119,8 +119,8 @@ def _correlated(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = np.packbits(residual > 0, axis=1)
     residual /= np.maximum(np.linalg.norm(residual, axis=1, keepdims=True), 1e-6)
     found = np.empty((0, 2), np.int64)
-    # Locality-sensitive hashing: copies differ in few of the 128 sign bits, so at least one of the eight bands of
-    # 16 bits is nearly always equal.
+    # Locality-sensitive hashing: copies differ in only a few of the 128 sign bits, so at least one of the eight bands
+    # of 16 bits is nearly always equal.
     for band in np.arange(_FREQUENCIES // 8).reshape(-1, _BANDS).T:
         found = np.concatenate([found, _correlated_in_buckets(codes, codes[:, band], residual)])
     found = np.unique(found, axis=0)
@@ -142,7 +142,7 @@ def _correlated_in_buckets(codes: np.ndarray, band: np.ndarray, residual: np.nda
     found = []
     words = np.ascontiguousarray(codes).view(np.uint64)
     at = np.arange(len(order))
-    # Each row is compared with the rows after it in its bucket. In a large bucket it is compared only with the next
+    # Each row is compared with the rows after it in its bucket. In a large bucket, it is compared only with the next
     # rows in the order of all bits.
     for step in range(1, min(_MAX_COMPARED, int((ends - at).max()))):
         left = np.flatnonzero(at + step < ends)

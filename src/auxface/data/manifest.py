@@ -53,7 +53,7 @@ class Label:
     classes: tuple[str, ...] = ()
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the table columns of a label with this description and the given name."""
+        """Return the names of the table columns that hold a label of this kind with the given name."""
         return self.classes if self.kind == "multilabel" else (name,)
 
 
@@ -65,7 +65,7 @@ class Manifest:
         table: table with the columns :data:`COLUMNS`, followed by the label and group columns. ``video`` and ``method``
             may be "". Without a video, ``frame`` numbers the images of a source.
         labels: description of each label, by name.
-        groups: columns with the demographic groups of a row, used only for evaluation.
+        groups: names of the columns with demographic groups, which are used only for evaluation.
         crop: settings with which faces were cropped, or None if the images were used unchanged.
         root: folder to which relative paths refer.
     """
@@ -85,7 +85,7 @@ class Manifest:
         rows = self.table[self.table["split"] == split]
         if rows.empty:
             have = ", ".join(f"{name} {count}" for name, count in self.table["split"].value_counts().items()) or "none"
-            raise InputError(f"the manifest has no rows in split '{split}' (it has: {have})")
+            raise InputError(f"the manifest has no rows in split '{split}' (splits: {have})")
         return replace(self, table=rows.reset_index(drop=True))
 
     def paths(self) -> list[Path]:
@@ -156,7 +156,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def relative_path(path: str, manifest: Path) -> str:
-    """Return a path relative to a manifest's folder if it is absolute and below it, and unchanged otherwise."""
+    """Return a path relative to a manifest's folder if it is absolute and below that folder, otherwise unchanged."""
     folder = os.path.abspath(manifest.parent)
     inside = os.path.commonpath([folder, path]) == folder
     return Path(os.path.relpath(path, folder)).as_posix() if inside else path
@@ -170,7 +170,7 @@ def read_manifest(path: Path, *, allow_leaks: bool = False) -> Manifest:
         allow_leaks: whether to accept sources in more than one split, for inspection.
 
     Raises:
-        InputError: the file is missing, is not a manifest, or breaks a rule of the format.
+        InputError: the file is missing, is not a manifest, or violates a rule of the format.
     """
     path = Path(path)
     if (path / "shards.json").is_file():
@@ -215,7 +215,7 @@ def _check_rows(manifest: Manifest, name: str) -> None:
     label_columns = [column for label, what in manifest.labels.items() for column in what.columns(label)]
     for column in (*COLUMNS, *label_columns, *manifest.groups):
         if column not in table.columns:
-            raise InputError(f"{name}: column '{column}' is missing; it has {', '.join(map(str, table.columns))}")
+            raise InputError(f"{name}: column '{column}' is missing; columns: {', '.join(map(str, table.columns))}")
     if table.empty:
         raise InputError(f"{name}: the manifest has no rows")
     _check_cells(table, name)
@@ -352,7 +352,9 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
         raise InputError(f"{beside}: not valid JSON") from None
     labels, groups, _ = _parse_header(raw, beside)
     if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size} bytes; a CSV manifest has at most {MOST_BYTES}. Use Parquet")
+        raise InputError(
+            f"{path}: {path.stat().st_size} bytes; a CSV manifest may have at most {MOST_BYTES} bytes; use Parquet"
+        )
     names = {name for name, what in labels.items() if what.kind in ("class", "identity")} | set(groups)
     declared = _declared_columns(labels, groups)
     texts = _with_escaped({"path", "split", "dataset", "source", "video", "method"} | names)

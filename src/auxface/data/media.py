@@ -56,7 +56,7 @@ def media_kind(head: bytes) -> Kind | None:
 
 
 def is_heic(head: bytes) -> bool:
-    """Return whether the first bytes of a file identify a HEIC image."""
+    """Return whether the first bytes of a file identify an HEIC image."""
     return head[4:8] == b"ftyp" and bool(_brands(head) & _HEIC_BRANDS)
 
 
@@ -90,7 +90,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    # Packets have 188 bytes, preceded by four bytes each in the .MTS files of cameras.
+    # Each packet has 188 bytes. In the .MTS files of cameras, each packet is preceded by four bytes.
     return any(
         len(head) > start + step and head[start] == head[start + step] == 0x47 for start, step in ((0, 188), (4, 192))
     )

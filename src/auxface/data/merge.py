@@ -40,7 +40,7 @@ class MergedManifest:
         rows: number of rows from each input.
         known_labels: number of rows in which each label is known (for multilabel, at least one attribute), by label.
         excluded_groups: group columns of each input whose values are not in the merged manifest because another input
-            has a label of that name.
+            has a label with the same name.
     """
 
     manifest: Manifest
@@ -54,8 +54,8 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
 
     Labels with the same name must have the same kind and classes. If several manifests have the same identity label,
     its values become ``DATASET/VALUE``, since person 7 of one data set is not person 7 of another. If a group column of
-    one manifest is a label in another, the label is unknown in the rows of the first, because a group value never
-    becomes a label.
+    one manifest is a label in another, the label is unknown in the rows of the first manifest, because a group value
+    never becomes a label.
 
     Args:
         manifests: two or more manifests, ``.parquet`` or ``.csv``.
@@ -173,7 +173,7 @@ def _owners(parts: Mapping[str, Manifest]) -> dict[str, str]:
                 if owners.setdefault(column, name) != name:
                     raise InputError(
                         f"{file}: column '{column}' belongs to label '{name}', and to label '{owners[column]}' in "
-                        "another manifest; prepare one of them with another name"
+                        "another manifest; prepare one of the labels under another name"
                     )
     return owners
 
@@ -194,7 +194,7 @@ def _rows(part: Manifest, owners: Mapping[str, str], shared_identities: set[str]
 
 
 def _keeps(part: Manifest, group: str, owners: Mapping[str, str]) -> bool:
-    """Return whether a group column keeps its values, which it does unless it is a label of another manifest only."""
+    """Return whether a group column is kept; it is dropped if it is a label column of other manifests only."""
     return group not in owners or group in _label_columns(part)
 
 
@@ -221,7 +221,7 @@ def _check_rows(table: pd.DataFrame, rows: Mapping[str, pd.Index]) -> None:
             row = int(wrong[0])
             stated = ", ".join(f"{column}={table[column][row]}" for column in columns)
             raise InputError(
-                f"{place(row)} has {what} of {place(int(first[row]))} ({stated}); remove the row from one of them, "
+                f"{place(row)} has {what} of {place(int(first[row]))} ({stated}); remove one of the two rows, "
                 "or give the data sets different names"
             )
     first = _first_row(table, ["dataset", "source"])
@@ -236,6 +236,6 @@ def _check_rows(table: pd.DataFrame, rows: Mapping[str, pd.Index]) -> None:
 
 
 def _first_row(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Return the index of the first row with the same values in these columns for each row, int64 [N]."""
+    """Return, for each row, the index of the first row with the same values in these columns, int64 [N]."""
     number = table.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
     return np.unique(number, return_index=True)[1][number]

@@ -1,7 +1,7 @@
-"""Counter-based random numbers, which are equal on every device, for every batch size and in every order.
+"""Counter-based random numbers, which are the same on every device, for every batch size and in every order.
 
 A number is a hash of (seed, stream, position), computed with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)
-in wrapping int64 arithmetic. There is no generator state, so none has to be saved to resume a run.
+in wrapping int64 arithmetic. There is no generator state that would have to be saved to resume a run.
 
 Example:
     >>> import torch
@@ -27,7 +27,7 @@ def uniforms(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
     Args:
         seeds: one seed per sample, int64 [B]. A row of the result depends only on its own seed.
         count: number of values per sample. A larger count does not change the first values.
-        stream: identifies one use of the seed (crop, flip, mask, ...); different streams are independent.
+        stream: number that identifies one use of the seed (crop, flip, mask, ...); different streams are independent.
     """
     return _shifted(_hash(seeds, count, stream), 40).to(torch.float32) * 2.0**-24
 

@@ -1,4 +1,4 @@
-"""Loading of images or clips from a manifest, depending on a recipe's encoder; only this module makes this choice.
+"""Loading of images or clips from a manifest, whichever the encoder of a recipe needs; only this module decides this.
 
 Example::
 
@@ -67,7 +67,7 @@ def load_training_samples(manifest: Manifest, name: str, recipe: Recipe) -> Load
     """Load training rows as in :func:`load_samples`, but with images large enough for cropped views.
 
     A training view is a crop. A crop from an image already reduced to the input size of the encoder would be enlarged
-    again and have less fine detail than an image at evaluation. Images are therefore decoded at
+    and would have less fine detail than an image at evaluation. Images are therefore decoded at
     :func:`auxface.data.images.cache.training_side`; clips and shards are decoded at the input size of the encoder.
 
     Raises:
@@ -93,7 +93,8 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
         recipe: recipe whose encoder determines image size, number of frames and sampling.
 
     Returns:
-        All rows, with the images read repeated in place of the others, and the number of images read.
+        Samples for all rows, in which the images that were read are repeated in place of the others, and the number of
+        images that were read.
 
     Raises:
         InputError: none of the first files can be read.

@@ -73,7 +73,7 @@ class Inspection:
         rejected: table of the images that cannot be read, with the columns path and reason.
         near_duplicates: table of near-duplicate images of different sources, with the columns first, second (row
             indices) and correlation.
-        contradicting: number of those pairs that differ in a label.
+        contradicting: number of near-duplicate pairs that differ in a label.
         leaks: sources and near-duplicate images in more than one split.
     """
 

@@ -19,7 +19,7 @@ SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-"""Split names in the manifest, by common names in lower case."""
+"""Map from common names of splits, in lower case, to the names in the manifest."""
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
@@ -41,7 +41,8 @@ def split_by_source(sources: Iterable[object], fractions: tuple[float, float, fl
     """Return a split for each row such that all rows of a source are in one split.
 
     The split depends only on a hash of the source's name, so a source keeps its split when others are added. In small
-    data sets, a split that would be empty gets the source whose hash is nearest to its interval.
+    data sets, a split that would be empty gets the source whose hash is nearest to the middle of the interval of the
+    split.
 
     Args:
         sources: source of each row.

@@ -45,7 +45,7 @@ def texture_codes(
         InputError: the image is unreadable, the descriptor or a parameter is unknown, or the output exists.
     """
     if out.suffix != ".npy":
-        raise InputError(f"{out}: the name of a file of codes must end in .npy")
+        raise InputError(f"{out}: the name of a code file must end in .npy")
     refuse_existing(out, overwrite)
     maps = _describe(_gray(image), image, descriptor, read_settings(settings))
     with atomic_file(out) as beside:
@@ -61,10 +61,10 @@ def texture_sheet(
     settings: Iterable[str] = (),
     overwrite: bool = False,
 ) -> list[str]:
-    """Write a PNG with the image and the titled maps of all descriptors (or of one), and return their names.
+    """Write a PNG with the image and the titled maps of all descriptors or of one; return the names of the descriptors.
 
     Args:
-        image: image file; images larger than 512 pixels are subsampled first.
+        image: image file; images with a side longer than 512 pixels are subsampled first.
         out: PNG file to write.
         descriptor: name of the only descriptor to draw; by default all image descriptors are drawn.
         settings: parameters of ``descriptor``.
@@ -144,7 +144,7 @@ def _describe(gray: np.ndarray, image: Path, name: str, parameters: dict[str, An
 
 
 def _one_map(maps: np.ndarray, name: str) -> np.ndarray:
-    """Return a map for display: the fraction of the strongest orientation for cells, the mean of several maps."""
+    """Return one map for display: the fraction of the strongest orientation per cell, or the mean of several maps."""
     if name == "histogram_of_oriented_gradients":
         return maps.max(axis=tuple(range(2, maps.ndim)))
     return maps if maps.ndim == 2 else maps.astype(np.float64).mean(axis=tuple(range(maps.ndim - 2)))
@@ -157,7 +157,7 @@ def _draw(panels: list[tuple[str, np.ndarray]], path: Path) -> None:
     height, width = panels[0][1].shape
     scale = -(-PANEL // width)
     height, width = height * scale, width * scale
-    # The number of columns is the one that leaves the fewest empty places in the last row.
+    # The number of columns is chosen to leave the fewest empty cells in the last row.
     columns = min(len(panels), min(COLUMNS, key=lambda count: -len(panels) % count))
     rows = -(-len(panels) // columns)
     sheet = Image.new("L", (columns * (width + GAP) + GAP, rows * (height + TITLE) + GAP), 255)

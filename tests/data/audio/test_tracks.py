@@ -86,7 +86,7 @@ def test_bounds_on_bytes_and_seconds(tmp_path):
     write_wav(tmp_path / "a.wav", tone(440, 3.0))
     with pytest.raises(UnreadableAudio, match="longer than 2 s"):
         read_audio(tmp_path / "a.wav", rate=RATE, max_seconds=2)
-    with pytest.raises(UnreadableAudio, match="at most 0 are read"):
+    with pytest.raises(UnreadableAudio, match="at most 0 MiB are read"):
         read_audio(tmp_path / "a.wav", rate=RATE, max_bytes=1000)
 
 
@@ -129,7 +129,7 @@ def test_every_cut_file_is_read_or_refused(tmp_path):
             assert len(read_audio(tmp_path / "b.mp3", rate=RATE)) < 2 * RATE
         except UnreadableAudio as error:
             reasons.add(str(error))
-    assert reasons <= {"not an audio file", "no sound that can be decoded", "its sound changes its format"}
+    assert reasons <= {"not an audio file", "no audio that can be decoded", "its audio format changes"}
 
 
 def table_of_tracks(folder, rows):
@@ -167,7 +167,7 @@ def test_wrong_input_is_refused_with_one_sentence(tmp_path):
     for options, message in (
         ({"tags": "tags"}, "the tag 'path' has the name of a column"),
         ({"tags": "tag"}, "column 'tag' is missing"),
-        ({"size": 4}, "size 4 must be from 16 to 512"),
+        ({"size": 4}, "size 4 must be between 16 and 512"),
     ):
         with pytest.raises(InputError, match=message):
             prepare("tracks", listed, out=tmp_path / "t.parquet", crops=tmp_path / "images", options=options)

@@ -41,7 +41,7 @@ def test_faceforensics_official_splits_cover_all_originals(shared_data, tmp_path
     listing = read("faceforensics", tmp_path, compression="c0", methods=["Deepfakes"])
     # The other 999 forgeries were not downloaded, which is reported.
     assert len(listing.excluded) == 999
-    assert {one.reason for one in listing.excluded} == {"no such file; the split files list it"}
+    assert {one.reason for one in listing.excluded} == {"no such file, but the split files list it"}
     table = listing.table
     assert Counter(table["split"]) == {"train": 720, "val": 140, "test": 141}
     assert table.groupby("source")["split"].nunique().max() == 1
@@ -99,7 +99,7 @@ def test_celebdf_excludes_sources_of_the_official_test_list(shared_data, tmp_pat
     (tmp_path / official.read_text().split()[1]).unlink()
     listing = read("celebdf", tmp_path)
     assert [one.reason for one in listing.excluded if one.status == "unreadable"] == [
-        "no such file; List_of_testing_videos.txt lists it"
+        "no such file, but List_of_testing_videos.txt lists it"
     ]
     table = listing.table
     assert Counter(table.loc[table["split"] == "test", "forged"]) == {0: 177, 1: 340}

@@ -40,4 +40,4 @@ def test_every_file_is_used_or_has_a_reason(tmp_path):
     assert {path.rsplit("/", 1)[1] for path in rejected["path"]} == {"f.heic", "notes.txt", "broken.png", "list.csv"}
     assert rejected["reason"].str.len().min() > 5
     assert len(notes) == 1
-    assert "2 further frames are not used" in notes[0]
+    assert "2 more frames are ignored" in notes[0]

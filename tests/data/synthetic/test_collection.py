@@ -147,7 +147,7 @@ def test_bias_accepts_a_group_and_favored_levels():
         ({"label": "Grinning"}, "bias label 'Grinning' is unknown"),
         ({"group": "race"}, "bias group 'race' is unknown"),
         ({"strength": 1.5}, "strength 1.5 must be between 0"),
-        ({"favored": ("monk_11",)}, "favors 'monk_11', which is no level of skin_tone"),
+        ({"favored": ("monk_11",)}, "favors 'monk_11', which is not a level of skin_tone"),
         ({"label": "Young", "group": "age_group"}, "cannot correlate Young with age_group"),
     ],
 )

@@ -55,7 +55,7 @@ def test_faces_render_at_any_size(size):
 
 @pytest.mark.parametrize("size", [31, 513])
 def test_sizes_out_of_range_are_refused(size):
-    with pytest.raises(InputError, match=f"32 to 512 pixels, not {size}"):
+    with pytest.raises(InputError, match=f"between 32 and 512 pixels, not {size}"):
         render_face(FaceDescription(), size)
 
 

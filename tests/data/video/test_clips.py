@@ -90,8 +90,8 @@ def test_unreadable_clips_are_listed_and_others_kept(tmp_path, monkeypatch):
     reasons = dict(zip(part.rejected["path"], part.rejected["reason"], strict=True))
     assert reasons == {
         "broken.mp4": "not a video",
-        "short.mp4": "6 frames are fewer than a clip's 7",
-        "still.png": "an image, not a video or a clip of 4 frames below each other",
+        "short.mp4": "6 frames, but a clip needs 7",
+        "still.png": "an image; expected a video, or an image of 4 frames stacked vertically",
         "gone.mp4": "no such file",
     }
     # Read from the cache, not decoded again.

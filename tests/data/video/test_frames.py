@@ -140,7 +140,7 @@ def test_clips_and_first_frames_have_the_right_numbers(tmp_path):
         assert [number_in(frame) for frame in np.split(one.image, 4)] == [one.number + 5 * at for at in range(4)]
     first = list(extract_frames(path, None, FrameSettings("first", count=3), None))
     assert [one.number for one in first] == [0, 1, 2]
-    with pytest.raises(UnreadableVideo, match="60 frames are fewer than a clip's 76"):
+    with pytest.raises(UnreadableVideo, match="60 frames, but a clip needs 76"):
         list(extract_frames(path, None, FrameSettings("clips", length=16, stride=5), None))
 
 

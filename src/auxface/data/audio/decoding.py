@@ -1,7 +1,7 @@
-"""Decoding of the sound of a file with PyAV to one channel at the sampling rate of the spectrograms.
+"""Decoding of audio files with PyAV to one channel at the sampling rate of the spectrograms.
 
-As for videos, the file is passed to FFmpeg as an open file without a name, and only demuxers of single files are
-allowed. Size and duration are limited, which bounds the memory used for any file.
+As for videos, the file is passed to FFmpeg as an open file without a name, and only demuxers that read a single file
+are allowed. Size and duration are limited, which bounds the memory used for any file.
 
 Example::
 
@@ -27,7 +27,7 @@ _DEMUXERS = "mp3,wav,w64,flac,ogg,mov,matroska,webm,aac,aiff,asf"
 
 
 class UnreadableAudio(Exception):
-    """Raised for a file whose sound cannot be used; the message is the reason, a short phrase."""
+    """Raised for a file whose audio cannot be decoded; the message is the reason, a short phrase."""
 
 
 def check_audio_packages() -> None:
@@ -46,18 +46,18 @@ def check_audio_packages() -> None:
 
 
 def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> np.ndarray:
-    """Return the sound of a file as one channel, int16 [N].
+    """Return the audio of a file as one channel, int16 [N].
 
     Packets that cannot be decoded are skipped, as in a media player.
 
     Args:
-        path: audio file, or video with sound.
+        path: audio file, or video file with an audio stream.
         rate: sampling rate of the result in Hz.
         max_bytes: maximum size of the file in bytes; larger files are rejected without being read.
-        max_seconds: maximum duration; longer files are rejected, and at most this much is decoded.
+        max_seconds: maximum duration in seconds; longer files are rejected, and at most this duration is decoded.
 
     Raises:
-        UnreadableAudio: the file does not exist, is too large or too long, or has no sound that can be decoded.
+        UnreadableAudio: the file does not exist, is too large or too long, or has no audio that can be decoded.
     """
     import av
     from av.error import FFmpegError
@@ -76,7 +76,7 @@ def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds
             raise UnreadableAudio("not an audio file") from None
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
-            raise UnreadableAudio("no sound that can be decoded")
+            raise UnreadableAudio("no audio that can be decoded")
         stream.codec_context.thread_count = 1
         resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
         try:
@@ -90,9 +90,9 @@ def read_audio(path: Path, *, rate: int, max_bytes: int = MAX_BYTES, max_seconds
                 if total > max_seconds * rate:
                     raise UnreadableAudio(f"longer than {max_seconds:g} s; split it")
         except (FFmpegError, ValueError):
-            raise UnreadableAudio("its sound changes its format") from None
+            raise UnreadableAudio("its audio format changes") from None
     if not total:
-        raise UnreadableAudio("no sound that can be decoded")
+        raise UnreadableAudio("no audio that can be decoded")
     return np.concatenate(parts)
 
 
@@ -107,4 +107,4 @@ def _check_file(path: Path, max_bytes: int) -> None:
     if size == 0:
         raise UnreadableAudio("empty file")
     if size > max_bytes:
-        raise UnreadableAudio(f"file of {size / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
+        raise UnreadableAudio(f"file of {size / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} MiB are read")

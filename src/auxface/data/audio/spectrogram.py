@@ -1,7 +1,7 @@
 """Log-mel images of excerpts of a track.
 
-The excerpts are spread evenly over the track and do not overlap. An image is square, with one row per mel band, the
-lowest at the bottom, and one column per time step. Its values are decibels relative to the loudest point of the
+The excerpts are evenly spaced over the track and do not overlap. An image is square, with one row per mel band (the
+lowest band at the bottom) and one column per time step. Its values are decibels relative to the loudest point of the
 excerpt, so that the volume of a recording has no effect.
 
 Example::
@@ -35,9 +35,9 @@ class SpectrogramSettings:
     Attributes:
         excerpts: maximum number of excerpts per track.
         seconds: length of an excerpt in seconds.
-        size: side of the images, which is the number of mel bands and of time steps.
-        rate: sampling rate in Hz; images show frequencies up to half of it.
-        window: length of the Fourier transform in samples.
+        size: side of the images in pixels, equal to the number of mel bands and of time steps.
+        rate: sampling rate in Hz; images contain frequencies up to half the sampling rate.
+        window: window length of the Fourier transform in samples.
         lowest: lowest frequency in Hz.
     """
 
@@ -56,11 +56,11 @@ class SpectrogramSettings:
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-                raise InputError(f"spectrogram: {name} {value!r} must be from {least} to {most}")
+                raise InputError(f"spectrogram: {name} {value!r} must be between {least} and {most}")
 
     @property
     def hop(self) -> int:
-        """Number of samples between two time steps."""
+        """Number of samples between consecutive time steps."""
         return max(1, round(self.seconds * self.rate / self.size))
 
     def to_json(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def read_excerpts(path: Path, settings: SpectrogramSettings) -> Iterator[Excerpt
     """Yield the excerpts of a track; a track shorter than one excerpt is padded with silence.
 
     Raises:
-        UnreadableAudio: the sound cannot be decoded, or is shorter than half a second.
+        UnreadableAudio: the audio cannot be decoded or is shorter than half a second.
     """
     samples = read_audio(path, rate=settings.rate)
     if len(samples) < _SHORTEST * settings.rate:
@@ -114,10 +114,10 @@ def read_excerpts(path: Path, settings: SpectrogramSettings) -> Iterator[Excerpt
 
 
 def log_mel(samples: np.ndarray, settings: SpectrogramSettings) -> np.ndarray:
-    """Return the log-mel image of one excerpt, uint8 [size, size], 255 at its loudest point and 0 from 80 dB below.
+    """Return the log-mel image of one excerpt, uint8 [size, size]; 255 is the loudest point, and 0 is 80 dB below.
 
     Args:
-        samples: sound of the excerpt, float32 [hop * size] in -1..1; must not be silent.
+        samples: audio samples of the excerpt, float32 [hop * size] in -1..1; must not be silent.
         settings: settings that provide size, rate, window and lowest frequency.
     """
     mel = _transform(settings)(torch.from_numpy(samples))[:, : settings.size]

@@ -1,1 +1,1 @@
-"""Augmentation of image batches with tensor operations, where all randomness depends on the seed of each image."""
+"""Augmentation of image batches with tensor operations, in which all randomness depends on the seeds of the images."""

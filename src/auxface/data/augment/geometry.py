@@ -59,7 +59,7 @@ def random_boxes(chance: Tensor, size: int, *, area: tuple[float, float], ratio:
 
 
 def whole_pixels(boxes: Tensor, size: int) -> Tensor:
-    """Round boxes from :func:`random_boxes` to whole pixels, at least one in each direction, int64 [B, 4]."""
+    """Round boxes from :func:`random_boxes` to whole pixels, at least one pixel in each direction, int64 [B, 4]."""
     start = boxes[:, :2].round().clamp(max=size - 1)
     length = torch.minimum(boxes[:, 2:].round().clamp(min=1), size - start)
     return torch.cat([start, length], 1).long()
@@ -140,7 +140,7 @@ def _scaled(images: Tensor, boxes: Tensor, size: int, kernel: Kernel) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, source: int, size: int, kernel: Kernel) -> Tensor:
-    """Return the weight of each source pixel in each result pixel, [B, size, source], where rows sum to 1."""
+    """Return the weight of each source pixel in each result pixel, [B, size, source]; rows sum to 1."""
     start, length = start[:, None, None], length[:, None, None]
     step = length / size
     centers = start + (torch.arange(size, device=start.device)[None, :, None] + 0.5) * step

@@ -87,7 +87,7 @@ def equalize(images: Tensor) -> Tensor:
     levels = (images * 255).round().long().flatten(2).flatten(0, 1)
     counts = torch.zeros(len(levels), 256, dtype=torch.int64, device=levels.device)
     counts.scatter_add_(1, levels, torch.ones_like(levels))
-    # Pixels at the brightest level that occurs do not count toward the step.
+    # Pixels at the brightest occurring level do not count toward the step size.
     brightest = levels.amax(1, keepdim=True)
     step = (levels.shape[1] - counts.gather(1, brightest)) // 255
     table = ((counts.cumsum(1) - counts + step // 2) // step.clamp(min=1)).clamp(0, 255)
@@ -135,7 +135,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def erase(images: Tensor, boxes: Tensor, noise: Tensor) -> Tensor:
-    """Replace a box of each image with noise (Zhong et al., 2020).
+    """Replace a box in each image with noise (Zhong et al., 2020).
 
     Args:
         images: images to change, float [B, 3, H, W].

@@ -80,14 +80,14 @@ def choose_operations(chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     done, which, sign, first, second = chance.view(len(chance), LAYERS, 5).unbind(2)
     operations = torch.where(done < 0.5, (which * len(OPERATIONS)).long(), -1)
-    # Normal numbers by the method of Box and Muller (1958), where 1 - u keeps the logarithm finite.
+    # Normally distributed numbers by the method of Box and Muller (1958); 1 - u keeps the logarithm finite.
     normal = (-2 * (1 - first).log()).sqrt() * (2 * math.pi * second).cos()
     strength = (_MAGNITUDE + _SPREAD * normal).clamp(0, 10) / 10
     return operations, strength, torch.where(sign < 0.5, -1.0, 1.0)
 
 
 def movement(operations: Tensor, strength: Tensor, signs: Tensor) -> Tensor:
-    """Return the operations that move pixels, in order, as one affine map for ``warp`` per image, [B, 3, 3]."""
+    """Combine the operations that move pixels, in order, into one affine map per image for ``warp``, [B, 3, 3]."""
     amount = strength * signs
 
     def of(name: str, largest: float) -> Tensor:
@@ -177,8 +177,8 @@ def make_views(
 ) -> Views:
     """Make the primary and clean views of a batch.
 
-    A row of the views depends only on its own image and seed, not on the device, the batch or the order. All frames of
-    a video clip get the same augmentation.
+    A row of the views depends only on its own image and seed, not on the device or the other rows of the batch. All
+    frames of a video clip get the same augmentation.
 
     Args:
         images: RGB images, uint8 [B, 3, S, S], or video clips, uint8 [B, T, 3, S, S].
@@ -226,7 +226,7 @@ def _light(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
 
 
 def _crop(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Crop 0.2 to 1 of the area and mirror with probability 1/2, as in masked autoencoders (He et al., 2022)."""
+    """Crop to 20-100% of the area and mirror with probability 1/2, as in masked autoencoders (He et al., 2022)."""
     chance = uniforms(seeds, 5)
     source = images.shape[-1]
     boxes = whole_pixels(random_boxes(chance[:, :4], source, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3)), source)
@@ -236,7 +236,7 @@ def _crop(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
 
 
 def _ssat(images: Tensor, seeds: Tensor, options: ViewOptions) -> Views:
-    """Crop 0.08 to 1 of the area, mirror, apply RandAugment and erase with noise, as in SSAT (Das et al., 2023)."""
+    """Crop to 8-100% of the area, mirror, apply RandAugment and erase with noise, as in SSAT (Das et al., 2023)."""
     size = options.size
     chance = uniforms(seeds, 11 + CHANCES)
     source = images.shape[-1]
@@ -307,7 +307,7 @@ def _shifted_and_jittered(images: Tensor, chance: Tensor, options: ViewOptions) 
 
 
 def _noisy_and_compressed(primary: Tensor, seeds: Tensor, chance: Tensor) -> Tensor:
-    """Add noise to a fifth of the images and compress half of them as JPEG, in place."""
+    """Add noise to 20% of the images and compress 50% of the images as JPEG, in place."""
     size = primary.shape[-1]
     rows = _chosen(chance[:, 10], 0.2)
     noise = normals(seeds[rows], 3 * size * size, stream=1).view(-1, 3, size, size)

@@ -2,11 +2,11 @@
 
 A copy of a real face is changed slightly in color and sharpness, shifted by one or two pixels, and blended back into
 the image with a soft mask. This leaves the traces common to face swaps: a seam, and two different image statistics in
-one image. The paper derives the mask from the convex hull of 68 landmarks. Face crops have a fixed geometry, so the
-mask is a randomly deformed ellipse around the center of the image here.
+one image. The paper derives the mask from the convex hull of 68 landmarks. Here, the mask is a randomly deformed
+ellipse around the center of the image, because face crops have a fixed geometry.
 
-Training images are blended anew in every epoch and validation images once. Weights, thresholds and calibration are
-therefore chosen without any real forgery. The test split is not changed.
+Training images are blended again in every epoch, and validation images only once. Weights, thresholds and calibration
+are therefore chosen without any real forgery. The test split is not changed.
 """
 
 import math
@@ -39,7 +39,7 @@ class Blended:
     Attributes:
         images: RGB images, uint8 [B, 3, S, S].
         forged: whether each image is blended, bool [B].
-        masks: weight of the inner face in each pixel, float32 [B, 1, S, S] in 0..1; 0 for real images.
+        masks: weight of the inner face at each pixel, float32 [B, 1, S, S] in 0..1; 0 for real images.
     """
 
     images: Tensor
@@ -50,7 +50,7 @@ class Blended:
 def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blended:
     """Blend a fraction of real face images with themselves, leaving the others unchanged.
 
-    Call this before views are made, so that both views and all texture targets show the forgery.
+    Call this function before making the views, so that both views and all texture targets contain the forgery.
 
     Args:
         images: RGB images of real faces, all cropped with the same settings, uint8 [B, 3, S, S].
@@ -71,7 +71,7 @@ def self_blend(images: Tensor, seeds: Tensor, *, fraction: float = 0.5) -> Blend
 def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     size = images.shape[-1]
     changed = _change(images, chance[:, :6])
-    # Either the inner or the outer face is the changed one.
+    # Either the inner or the outer face is changed.
     swap = (chance[:, 6] < 0.5)[:, None, None, None]
     inner, outer = torch.where(swap, images, changed), torch.where(swap, changed, images)
 
@@ -107,7 +107,7 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
     at = (torch.arange(size, device=chance.device) + 0.5) / size * 2 - 1
     y, x = at[None, :, None], at[None, None, :]
     wide = (0.42 + 0.2 * chance[:, 0])[:, None, None]
-    # Some masks cover only the lower face, like those of lip-sync forgeries.
+    # Some masks cover only the lower face, as in lip-sync forgeries.
     high = (0.38 + 0.37 * chance[:, 1])[:, None, None]
     middle = (0.1 + 0.3 * (chance[:, 2] - 0.3))[:, None, None]
     angle = torch.atan2((y - middle) / high, x / wide)

@@ -1,7 +1,6 @@
 """Augmentation of log-mel images: crops in time that keep the tempo, and masks in frequency and time.
 
-Time runs from left to right, and high frequencies are at the top. The masks are those of SpecAugment (Park et al.,
-2019).
+Time runs from left to right, and high frequencies are at the top. The masking follows SpecAugment (Park et al., 2019).
 
 Example:
     >>> images = torch.full((2, 3, 32, 32), 200, dtype=torch.uint8)
@@ -23,7 +22,7 @@ def cropped_in_time(images: Tensor, chance: Tensor, size: int, shortest: float) 
         images: log-mel images, uint8 [B, 3, S, S].
         chance: uniform random numbers in [0, 1) for length and start, [B, 2].
         size: side of the result in pixels.
-        shortest: minimum fraction of the time that is kept.
+        shortest: minimum fraction of the time axis that is kept.
     """
     source = images.shape[-1]
     whole = torch.tensor([0, 0, source, source], device=images.device).expand(len(images), 4)
@@ -44,8 +43,8 @@ def masked_bands(images: Tensor, chance: Tensor) -> Tensor:
 
     Args:
         images: log-mel images, float [B, 3, S, S].
-        chance: uniform random numbers [B, masks, 2, 2]: for each mask, width and start of a band of rows, followed by
-            those of a band of columns.
+        chance: uniform random numbers [B, masks, 2, 2]: for each mask, the width and start of a band of rows, followed
+            by the width and start of a band of columns.
     """
     side = images.shape[-1]
     places = torch.arange(side, device=images.device)

@@ -2,8 +2,8 @@
 
 A view is an augmented copy of a batch. Each kind of view is registered under a name and takes options, so one training
 step can use several views of different sizes. Other packages can add kinds of views through the entry point group
-``auxface.views``.
-The primary view and the clean view, which every step has, are in :mod:`auxface.data.augment.presets`.
+``auxface.views``. The primary view and the clean view, which are made in every step, are defined in
+:mod:`auxface.data.augment.presets`.
 
 Coordinates are continuous and measured in pixels from the upper left corner of an image, x to the right and y
 downwards. The pixel in column c and row r covers c to c + 1 and r to r + 1, so its center is at (c + 0.5, r + 0.5).
@@ -78,7 +78,7 @@ class ViewMaker:
     Attributes:
         name: name in a :class:`ViewRequest`.
         function: function that makes the view from images (uint8 [B, 3, S, S]), seeds (int64 [B]), a size and
-            keyword-only options, which all have defaults. A row may depend only on its own image and seed.
+            keyword-only options, all of which have defaults. A row may depend only on its own image and seed.
     """
 
     name: str
@@ -97,7 +97,7 @@ registry = Registry("view", "auxface.views", ViewMaker)
 def make_view(request: ViewRequest, images: Tensor, seeds: Tensor, size: int) -> View:
     """Make the requested view of a batch.
 
-    A row of the view depends only on its own image and seed, not on the device, the batch or the order.
+    A row of the view depends only on its own image and seed, not on the device or the other rows of the batch.
 
     Args:
         request: requested view.
@@ -135,7 +135,7 @@ def contrast_crop(
         images: images to crop, uint8 [B, 3, S, S].
         seeds: seeds of the images, int64 [B].
         size: side of the view in pixels.
-        number: number of the crop; crops of the same image with different numbers are independent.
+        number: number that identifies the crop; crops of the same image with different numbers are independent.
         mirror: whether the crop is mirrored at random.
         area: minimum and maximum fraction of the image that the crop covers.
     """
@@ -159,16 +159,17 @@ def spectrogram_crop(
 ) -> View:
     """Crop log-mel images in time and mask bands of frequency and time (SpecAugment, Park et al., 2019).
 
-    The crop keeps its tempo: it starts at the left edge and is followed by silence. Each mask covers up to an eighth of
-    the mel bands or of the time steps. Images are not mirrored, since the order of time and pitch is meaningful.
+    The tempo does not change: the crop starts at the left edge and is padded with silence. Each mask covers up to an
+    eighth of the mel bands or of the time steps. Images are not mirrored, since the order of time and pitch is
+    meaningful.
 
     Args:
         images: log-mel images, uint8 [B, 3, S, S], with time from left to right and high frequencies at the top.
         seeds: seeds of the images, int64 [B].
         size: side of the view in pixels.
-        number: number of the crop; crops of the same image with different numbers are independent.
-        shortest: minimum fraction of the time that the crop keeps.
-        masks: number of masks in each of frequency and time.
+        number: number that identifies the crop; crops of the same image with different numbers are independent.
+        shortest: minimum fraction of the time axis that the crop keeps.
+        masks: number of frequency masks, and of time masks.
     """
     source, stream = images.shape[-1], _SPECTROGRAM_STREAM + 2 * number
     crop, maps = cropped_in_time(images, uniforms(seeds, 2, stream=stream), size, shortest)

@@ -1,8 +1,8 @@
 """Common corruptions at five severities (Hendrycks and Dietterich, 2019), JPEG compression, resizing and occlusion.
 
 Corruptions are applied to batches with one seed per image, and the result for an image does not depend on the other
-images of the batch. The parameters are the published ones for images of 224 pixels. Lengths in pixels (blur radii,
-displacements, flakes) are scaled by side / 224. Amounts of noise and light are not scaled.
+images of the batch. The parameters are the published ones for 224 x 224 images. Lengths in pixels (blur radii,
+displacements, flake sizes) are scaled by side / 224. Amounts of noise and light are not scaled.
 
 Example:
     >>> import torch

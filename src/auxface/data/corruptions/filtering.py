@@ -11,7 +11,7 @@ from auxface.data.corruptions.registry import PUBLISHED_SIZE
 
 
 def scale_of(images: Tensor) -> float:
-    """Return the shorter side divided by 224, which scales published lengths."""
+    """Return the shorter side divided by 224, the factor by which published lengths are scaled."""
     return min(images.shape[-2:]) / PUBLISHED_SIZE
 
 
@@ -86,7 +86,7 @@ def zoomed(images: Tensor, factor: float) -> Tensor:
 
 
 def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """Blur each image in its own direction, in degrees [B], with one half of a Gaussian over ``radius`` pixels."""
+    """Blur each image along the angle ``degrees`` [B] with a one-sided Gaussian of ``radius`` pixels."""
     taps = max(math.ceil(radius) + 1, 2)
     step = radius / (taps - 1)
     weights = [math.exp(-0.5 * (tap * step / sigma) ** 2) for tap in range(taps)]
@@ -100,7 +100,7 @@ def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) ->
 
 
 def plasma(seeds: Tensor, size: tuple[int, int], decay: float, device: torch.device) -> Tensor:
-    """Return fractal noise [B, 1, H, W] in 0..1, with each octave finer by a factor of 2 and weaker by ``decay``."""
+    """Return fractal noise [B, 1, H, W] in 0..1; each octave is finer by a factor of 2 and weaker by ``decay``."""
     octaves = max(math.ceil(math.log2(max(size))), 2)
 
     def draw(generator: torch.Generator) -> Tensor:

@@ -36,13 +36,13 @@ def impulse_noise(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("gaussian_blur")
 def gaussian_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Blur with a Gaussian, sigma 1 to 6 pixels for images of 224 pixels (an extra corruption of the paper)."""
+    """Blur with a Gaussian, sigma 1 to 6 pixels for 224 x 224 images (an extra corruption of the paper)."""
     return filtering.gaussian_blur(images, (1.0, 2.0, 3.0, 4.0, 6.0)[level] * scale_of(images))
 
 
 @register("defocus_blur")
 def defocus_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Blur with a disk, radius 3 to 10 pixels for images of 224 pixels."""
+    """Blur with a disk, radius 3 to 10 pixels for 224 x 224 images."""
     radius, edge = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))[level]
     scale = scale_of(images)
     return filtering.disk_blur(images, radius * scale, edge * scale)
@@ -67,7 +67,7 @@ def glass_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("motion_blur")
 def motion_blur(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Blur over 10 to 20 pixels for images of 224 pixels, in a random direction from -45 to 45 degrees."""
+    """Blur over 10 to 20 pixels for 224 x 224 images, in a random direction from -45 to 45 degrees."""
     radius, sigma = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))[level]
     scale = scale_of(images)
     degrees = random_fields(seeds, lambda g: torch.rand((), generator=g) * 90 - 45, images.device)

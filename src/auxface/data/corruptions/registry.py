@@ -59,8 +59,8 @@ def corrupt(images: Tensor, name: str, severity: int, seeds: Tensor) -> Tensor:
 
     Raises:
         InputError: the name is unknown.
-        ValueError: the severity is outside 1..5, the images have the wrong shape or sides below 16 pixels, or the
-            numbers of seeds and images differ.
+        ValueError: the severity is outside 1..5, the images have the wrong shape or a side shorter than 16 pixels, or
+            the numbers of seeds and images differ.
         TypeError: the images or the seeds have the wrong dtype.
     """
     corruption = registry.get(name)

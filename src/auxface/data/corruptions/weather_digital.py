@@ -29,7 +29,8 @@ def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     )[level]
     scale = scale_of(images)
     height, width = images.shape[-2:]
-    # At the published size, enlarging the noise makes flakes sparse. Flakes below two pixels would not be sparse.
+    # At the published image size, enlarging the noise makes flakes sparse. Flakes smaller than two pixels would not be
+    # sparse.
     flake = max(zoom * scale, 2.0)
     grid = [max(round(side / flake), 2) for side in (height, width)]
 
@@ -100,8 +101,8 @@ def contrast(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 def elastic_transform(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     """Apply a random affine map and a smooth random displacement to every pixel.
 
-    The published parameters change from coarse displacements (severities 1 and 2) to fine ones (3 to 5), so the
-    corruption does not become stronger with every severity.
+    The published parameters change from coarse displacements (severities 1 and 2) to fine ones (3 to 5), so a higher
+    severity is not always a stronger corruption.
     """
     side = 244.0 * scale_of(images)
     strength, smooth, shear = (
@@ -159,7 +160,7 @@ def jpeg_quality(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("resize")
 def resize(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Downscale to 80, 60, 40, 30 or 20% of the size, bilinearly with antialiasing, and enlarge (not published)."""
+    """Downscale to 80, 60, 40, 30 or 20% of the size with antialiasing, and enlarge (not a published corruption)."""
     factor = (0.8, 0.6, 0.4, 0.3, 0.2)[level]
     size = images.shape[-2:]
     small = F.interpolate(images, size=[max(round(side * factor), 1) for side in size], mode="bilinear", antialias=True)

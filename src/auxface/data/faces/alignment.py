@@ -39,12 +39,12 @@ class FaceSettings:
         cut: kind of crop: ``crop`` for an upright square around the bounding box, or ``align`` to rotate and scale the
             image so that eyes, nose and mouth corners lie at fixed points, which requires a detector with landmarks.
         detector: face detector, ``yunet`` or ``haar``.
-        which: face to keep if an image has several: ``mask`` (the face that the forgery mask covers most, or the
+        which: face to keep if an image has several faces: ``mask`` (the face that the forgery mask covers most, or the
             largest if there is no mask), ``largest``, ``central`` or ``all``.
         size: side of the crops in pixels, 16 to 2048.
         margin: relative context around the face, 0 to 4. The side of the square is (1 + margin) times the longer side
-            of the bounding box or, for ``align``, of the standard frame of 112 pixels.
-        least: minimum face size in pixels; faces whose longer side is shorter are ignored.
+            of the bounding box or, for ``align``, of the standard 112 x 112 frame.
+        least: minimum face size in pixels; faces whose longer side is shorter than this are ignored.
 
     Raises:
         InputError: a value is out of range, or ``align`` is used with a detector that does not return landmarks.
@@ -138,8 +138,8 @@ def box_iou(first: Box, second: Box) -> float:
 def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -> np.ndarray:
     """Return the similarity transform from image to crop coordinates, float64 [2, 3].
 
-    An upright square that would extend beyond the image is moved inside. It is reduced only if the image itself is
-    smaller, so the crop needs no padding.
+    An upright square that would extend beyond the image is moved inside. It is shrunk only if the image itself is
+    smaller than the square, so the crop needs no padding.
 
     Args:
         face: face to crop.
@@ -164,7 +164,7 @@ def crop_transform(face: Face, settings: FaceSettings, shape: tuple[int, int]) -
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the similarity transform from ``source`` to ``target`` with the least squared error (Umeyama, 1991).
+    """Return the similarity transform from ``source`` to ``target`` that minimizes the squared error (Umeyama, 1991).
 
     The transform consists of rotation, scaling and translation, without reflection.
 
@@ -191,7 +191,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
     Args:
         image: image to crop, uint8 [H, W, 3].
-        matrix: transform of :func:`crop_transform`, in coordinates in which 0 is the left edge of the first pixel.
+        matrix: transform from :func:`crop_transform`, in coordinates in which 0 is the left edge of the first pixel.
         size: side of the result in pixels.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
@@ -204,7 +204,8 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     # The origin in OpenCV is the center of the first pixel.
     centered = matrix.copy()
     centered[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    # Edge pixels are replicated first. Otherwise half a pixel of black bleeds into a square that touches the edge.
+    # Edge pixels are replicated first. Otherwise, half a pixel of black would bleed into a square that touches the
+    # edge.
     padded = cv2.copyMakeBorder(np.ascontiguousarray(image), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     centered[:, 2] -= centered[:, :2] @ (1.0, 1.0)
     result = cv2.warpAffine(padded, centered, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -22,8 +22,9 @@ def track_face(
 ) -> list[Face] | None:
     """Return one face for every frame, smoothed over time, or None if no frame has a face.
 
-    The face is chosen in the first frame with a face. In each later frame it is the face whose box overlaps the last
-    tracked box most. Boxes of frames without such a face are interpolated. Frames before the first face use its box.
+    The face is chosen in the first frame with a face. In each later frame, it is the face whose box has the largest
+    overlap with the last tracked box. In frames without an overlapping face, the box is interpolated. Frames before the
+    first face use the box of that face.
 
     Args:
         detected: detected faces of each frame.
@@ -88,7 +89,7 @@ class FaceCropper:
         self._detector: Detector = make_detector(settings.detector, weights)
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """Return all faces of at least the minimum size, best first.
+        """Return all faces of at least the minimum size, in the order of the detector.
 
         Args:
             image: uint8 [H, W, 3] RGB.

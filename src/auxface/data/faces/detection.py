@@ -3,7 +3,7 @@
 Example::
 
     detect = make_detector("haar")
-    faces = detect(image)  # uint8 [H, W, 3] RGB to a list of Face, best first
+    faces = detect(image)  # uint8 [H, W, 3] RGB to a list of Face
 """
 
 import hashlib
@@ -57,7 +57,9 @@ Detector = Callable[[np.ndarray], list[Face]]
 
 
 def make_detector(name: DetectorName, weights: Path | None = None) -> Detector:
-    """Return a thread-safe function that detects the faces of an image (uint8 [H, W, 3] RGB), best first.
+    """Return a thread-safe function that detects the faces of an image (uint8 [H, W, 3] RGB).
+
+    Faces of YuNet are sorted by confidence, and faces of the Haar cascade by size, in descending order.
 
     Args:
         name: name of the detector, ``yunet`` or ``haar``.
@@ -84,7 +86,7 @@ def yunet_weights(given: Path | None = None) -> Path:
         if not named.is_file():
             raise InputError(f"{named}: no such file; expected YuNet's weights, an ONNX file")
         return named
-    # Imported here because it imports pandas, which is not needed for a named file.
+    # This module imports pandas, which is not needed if a file is named, so it is imported only here.
     from auxface.data.images.cache import cache_folder
 
     kept = cache_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"
@@ -105,7 +107,7 @@ def _download() -> bytes:
             f"YuNet's weights cannot be downloaded ({getattr(error, 'reason', error)}); {advice}"
         ) from None
     if hashlib.sha256(data).hexdigest() != SHA256:
-        raise InputError(f"the downloaded file is not YuNet's weights (its hash differs); {advice}")
+        raise InputError(f"the downloaded file does not contain YuNet's weights (its hash differs); {advice}")
     return data
 
 

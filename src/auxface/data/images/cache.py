@@ -1,9 +1,9 @@
 """A cache of decoded images: a memory-mapped uint8 array per manifest, which later runs open in milliseconds.
 
 The cache key covers every path with its size and modification time, the image size and the decoder's version, so
-changed files are decoded again. Deleting the folder does not change any result. An interrupted run resumes at its
-last saved row: rows are decoded in order, and the number of finished rows is saved after the images themselves.
-A damaged cache is found by its checksums (see ``checksums``) and decoded again, with a warning.
+changed files are decoded again. Deleting the folder does not change any result. An interrupted run resumes at its last
+saved row: rows are decoded in order, and the number of finished rows is saved after the images themselves. A corrupt
+cache is detected by its checksums (see ``checksums``) and decoded again, with a warning.
 
 Example::
 
@@ -68,7 +68,7 @@ def load_images(
         manifest: manifest whose rows are read in order.
         size: side of the squares in pixels; see :func:`auxface.data.images.decode.fit_square`.
         crop: side of the central square that is kept, as a fraction of the shorter side.
-        folder: cache folder; defaults to ``AUXFACE_CACHE`` or else ``auxface`` in the user's cache folder.
+        folder: cache folder; defaults to ``AUXFACE_CACHE`` if set, otherwise to ``auxface`` in the user's cache folder.
         workers: number of threads; defaults to one per processor core.
         progress: function called with (images done, images in total).
 
@@ -96,10 +96,10 @@ def load_images(
 def training_side(paths: list[Path], size: int) -> int:
     """Return the side in pixels at which training images are decoded, so that crops keep the detail of the files.
 
-    That is the native size, at most 4 times ``size``. On UTKFace and CelebA, crops from an intermediate size of 1.4
-    times ``size`` have 11-20% less fine detail (mean absolute Laplacian) than the same crops from the files; with 4
-    times ``size`` the loss is below 5%. If the array would take more than 4 GiB, the side is reduced, down to 1.4 times
-    ``size``. The native size is the 90th percentile of the shorter sides of 512 files.
+    This side is the native size, but at most 4 times ``size``. On UTKFace and CelebA, crops from an intermediate size
+    of 1.4 times ``size`` have 11-20% less fine detail (mean absolute Laplacian) than the same crops cut from the files;
+    with 4 times ``size``, the loss is below 5%. If the array would take more than 4 GiB, the side is reduced, down to
+    1.4 times ``size``. The native size is the 90th percentile of the shorter sides of 512 files.
 
     Args:
         paths: paths of the image files.
@@ -163,7 +163,7 @@ def _decode_all(
 
 
 def _resume(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int, list[tuple[int, str]], int] | None:
-    """Return array, number of finished rows, rejected rows with reasons, and checksum; None if nothing is finished."""
+    """Return the array, the number of finished rows, the rejected rows and the checksum; None if no row is finished."""
     try:
         saved = json.loads((folder / _STATE).read_text())
         rejected = [(int(row), str(reason)) for row, reason in saved["rejected"]]
@@ -181,12 +181,12 @@ def _resume(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int, list[
 
 
 def warn_damaged(folder: Path) -> None:
-    """Warn that a folder of the cache, or what an interrupted run left of it, is created again."""
-    warnings.warn(f"{folder}: the cached images are damaged (wrong checksum); they are decoded again", stacklevel=2)
+    """Warn that a folder of the cache, complete or left by an interrupted run, is created again."""
+    warnings.warn(f"{folder}: the cached images are corrupt (wrong checksum); they are decoded again", stacklevel=2)
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: ``AUXFACE_CACHE``, or else ``auxface`` in the user's cache folder."""
+    """Return the cache folder: ``AUXFACE_CACHE`` if set, otherwise ``auxface`` in the user's cache folder."""
     named = os.environ.get("AUXFACE_CACHE")
     if named:
         return Path(named)
@@ -209,7 +209,7 @@ def cache_key(paths: list[Path], settings: str) -> str:
 def make_once(place: Path, needed: int, make: Callable[[Path], None]) -> bool:
     """Create a folder of the cache atomically, unless it exists and is intact; return whether it was created.
 
-    One process creates it while the others wait.
+    One process creates the folder while the others wait.
 
     Args:
         place: folder to create, named by :func:`cache_key`.

@@ -1,9 +1,9 @@
-"""Checksums of the files in a folder of the cache: a damaged folder is created again and never used.
+"""Checksums of the files in a folder of the cache; a corrupt folder is created again and never used.
 
 A file is divided into at most 4,096 blocks of at least 1 MiB. Opening a folder verifies the size of every file, the
 first 4 KiB of every block, and up to 256 MiB of complete blocks, chosen at random. A file of up to 256 MiB is therefore
-verified completely, and in a larger one every damaged range of two blocks or more is found. CRC-32 is enough against
-accidents; it does not protect against manipulation.
+verified completely, and in a larger file, every corrupt range of two or more blocks is detected. CRC-32 detects
+accidental corruption, not deliberate changes.
 
 Example::
 
@@ -26,11 +26,11 @@ def write_checksums(folder: Path) -> None:
     """Write ``checksums.json`` with the checksums of all other files of a folder.
 
     Args:
-        folder: the folder; its files are read once, and subfolders are ignored.
+        folder: folder whose files are read once to compute the checksums; subfolders are ignored.
     """
     files = {path.name: _measure(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != FILE}
     content = json.dumps(files, separators=(",", ":"))
-    # A first line with the checksum of the rest, so that damage to the checksums themselves is found too.
+    # The first line holds the checksum of the rest, so that corruption of the checksums themselves is also detected.
     (folder / FILE).write_text(f"{zlib.crc32(content.encode())}\n{content}")
 
 
@@ -38,7 +38,7 @@ def is_intact(folder: Path) -> bool:
     """Return whether the files of a folder have their recorded sizes and checksums.
 
     Args:
-        folder: a folder for which :func:`write_checksums` was called; without checksums it is not intact.
+        folder: folder for which :func:`write_checksums` was called; a folder without checksums is not intact.
     """
     try:
         checksum, _, content = (folder / FILE).read_text().partition("\n")
@@ -66,7 +66,7 @@ def _matches(path: Path, recorded: dict[str, Any]) -> bool:
         return False
     block, starts, blocks = recorded["block"], recorded["starts"], recorded["blocks"]
     complete = max(1, _CHECKED_BYTES // block)
-    # Another choice at each opening, so that small damage to a large file is found sooner or later.
+    # Other blocks are chosen at each opening, so that a small corrupt range in a large file is eventually detected.
     chosen = range(len(blocks)) if len(blocks) <= complete else random.Random().sample(range(len(blocks)), complete)
     with path.open("rb", buffering=0) as file:
         return all(_checksum(file, number * block, _START) == start for number, start in enumerate(starts)) and all(

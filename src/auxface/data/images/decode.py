@@ -44,11 +44,11 @@ class UnreadableImage(Exception):
 
 
 def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """Decode an image as displayed by a viewer, uint8 [H, W, 3] RGB.
+    """Decode an image as a viewer would display it, uint8 [H, W, 3] RGB.
 
-    The EXIF orientation is applied. Gray, palette, CMYK and YCbCr images are converted to RGB, and 16 bits are scaled
-    to 8. Transparent pixels are composited over white, and only the first frame of an animation is read. Color profiles
-    are not applied, as is usual for training data.
+    The EXIF orientation is applied. Gray, palette, CMYK and YCbCr images are converted to RGB, and 16-bit values are
+    scaled to 8 bits. Transparent pixels are composited over white, and only the first frame of an animation is read.
+    Color profiles are not applied, as is usual for training data.
 
     Args:
         source: image file, or its bytes.
@@ -62,7 +62,7 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
     if not data:
         raise UnreadableImage("empty file")
     if len(data) > max_bytes:
-        raise UnreadableImage(f"file of {len(data) / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
+        raise UnreadableImage(f"file of {len(data) / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} MiB are read")
     try:
         with _open_image(data) as image:
             width, height = image.size
@@ -141,7 +141,8 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableImage("not a file")
         if status.st_size > max_bytes:
-            raise UnreadableImage(f"file of {status.st_size / 2**20:.0f} MiB; at most {max_bytes / 2**20:.0f} are read")
+            size, most = status.st_size / 2**20, max_bytes / 2**20
+            raise UnreadableImage(f"file of {size:.0f} MiB; at most {most:.0f} MiB are read")
         return path.read_bytes()
     except FileNotFoundError:
         raise UnreadableImage("no such file") from None
@@ -181,7 +182,7 @@ def _unread_reason(data: bytes) -> str:
 
 
 def count_unread_frames(source: Path | bytes) -> int:
-    """Return the number of frames or pages of an image file after the first, which :func:`read_image` ignores.
+    """Return the number of frames or pages after the first in an image file, which :func:`read_image` ignores.
 
     The number is 0 for a file that cannot be read.
     """
@@ -218,11 +219,11 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise UnreadableImage("32 bits per channel; 8 or 16 are read")
+            raise UnreadableImage("32 bits per channel; only 8 and 16 bits are read")
         gray = ((values * 255 + 32767) // 65535).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if mode == "F":
-        raise UnreadableImage("floating-point pixels; 8 or 16 bits are read")
+        raise UnreadableImage("floating-point pixels; only 8-bit and 16-bit integers are read")
     if mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in image.info:
         front = image.convert("RGBA")
         white = Image.new("RGBA", front.size, (255, 255, 255, 255))

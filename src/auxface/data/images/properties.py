@@ -35,7 +35,7 @@ def file_properties(paths: Sequence[Path], advance: Callable[[], None] = lambda:
 
     Returns:
         Table with one row per file and the columns ``bytes``, ``width``, ``height``, ``format`` and ``jpeg_quality``,
-        the quality at which libjpeg uses such values in the luma quantization table. Unknown values are missing.
+        the libjpeg quality that corresponds to the luma quantization table. Unknown values are missing.
     """
     rows = []
     for path in paths:
@@ -56,7 +56,8 @@ def _jpeg_quality(image: Image.Image) -> float:
     if not tables or 0 not in tables:
         return float("nan")
     scale = 100 * float(np.mean(np.sort(tables[0])[:_SMALLEST])) / _LUMA_MEAN
-    # libjpeg scales the table by 5000 / quality for qualities below 50 and by 200 - 2 quality from 50 on.
+    # libjpeg scales the table by 5000 / quality for qualities below 50, and by 200 - 2 quality for qualities of 50 and
+    # above.
     return round(5000 / scale if scale > 100 else 100 - scale / 2)
 
 
@@ -64,7 +65,7 @@ def image_properties(images: np.ndarray) -> pd.DataFrame:
     """Return the brightness, contrast and sharpness of images, or their means over the frames of clips.
 
     ``brightness`` and ``contrast`` are the mean and the standard deviation of the luma in [0, 1]. ``sharpness`` is the
-    variance of its Laplacian (Pech-Pacheco et al., 2000), for luma from 0 to 255.
+    variance of the Laplacian of the luma (Pech-Pacheco et al., 2000), for luma from 0 to 255.
 
     Args:
         images: images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S].

@@ -61,14 +61,14 @@ def read_celebdf(root: Path, *, source: str = "original", val_fraction: float = 
             )
     missing = [name for name in test if not (root / name).is_file()]
     if not rows or len(missing) == len(test):
-        raise InputError(f"{root}: no video that {_CELEBDF_TEST} lists exists")
+        raise InputError(f"{root}: none of the videos listed in {_CELEBDF_TEST} exists")
     table = pd.DataFrame(rows).assign(dataset="celebdf", frame=0)
     rest = table["split"] == "train"
     leaks = rest & table["source"].isin(table.loc[~rest, "source"])
     excluded = [
         Excluded(str(row.path), "duplicate", f"its original {row.source} is also the source of a test video")
         for row in table[leaks].itertuples()
-    ] + [Excluded(str(root / name), "unreadable", f"no such file; {_CELEBDF_TEST} lists it") for name in missing]
+    ] + [Excluded(str(root / name), "unreadable", f"no such file, but {_CELEBDF_TEST} lists it") for name in missing]
     table = table[~leaks].reset_index(drop=True)
     table["split"] = split_validation(table["split"], table["source"], val_fraction)
     return Listing(table, {"forged": FORGED}, excluded=tuple(excluded), boundary=root)
@@ -93,7 +93,7 @@ celebdf = Layout(
         Option(
             "source", str, "original", "source of a forgery: its original, or the video itself", ("original", "video")
         ),
-        Option("val_fraction", float, 0.15, "fraction of the training sources that becomes validation"),
+        Option("val_fraction", float, 0.15, "fraction of the training sources that is used for validation"),
     ),
 )
 
@@ -146,7 +146,7 @@ df40 = Layout(
     read_df40,
     (
         Option("methods", tuple, (), "methods to read, by folder name; default: all"),
-        Option("val_fraction", float, 0.1, "fraction of the training sources that becomes validation"),
+        Option("val_fraction", float, 0.1, "fraction of the training sources that is used for validation"),
     ),
 )
 
@@ -201,7 +201,7 @@ dfdc = Layout(
             "split_fractions",
             str,
             DEFAULT,
-            "train,val,test if the metadata has split train only; the second one if it has train and test",
+            "fractions train,val,test; if the metadata has split test but not val, only the second fraction is used",
         ),
     ),
 )
@@ -228,5 +228,5 @@ uadfv = Layout(
     "uadfv",
     "UADFV: 49 real videos and 49 forgeries; no official split",
     read_uadfv,
-    (Option("split_fractions", str, DEFAULT, "train,val,test, split by original video"),),
+    (Option("split_fractions", str, DEFAULT, "fractions train,val,test; split by original video"),),
 )

@@ -114,7 +114,7 @@ affectnet = Layout(
     read_affectnet,
     (
         Option("classes", str, "8", "8, or 7 without contempt", ("7", "8")),
-        Option("val_fraction", float, 0.05, "fraction of the training sources that becomes validation"),
+        Option("val_fraction", float, 0.05, "fraction of the training sources that is used for validation"),
     ),
 )
 
@@ -166,9 +166,9 @@ ckplus = Layout(
     "CK+: 7 posed emotions, the peak frames of each labeled sequence; splits by subject",
     read_ckplus,
     (
-        Option("peak_frames", int, 3, "number of last frames of each sequence, which show its emotion"),
-        Option("neutral_frames", int, 0, "number of first frames of each sequence, labeled neutral"),
-        Option("split_fractions", str, DEFAULT, "train,val,test, split by subject"),
+        Option("peak_frames", int, 3, "number of last frames of each sequence to label with its emotion"),
+        Option("neutral_frames", int, 0, "number of first frames of each sequence to label neutral"),
+        Option("split_fractions", str, DEFAULT, "fractions train,val,test; split by subject"),
     ),
 )
 
@@ -228,7 +228,7 @@ rafdb = Layout(
     "RAF-DB basic: 7 emotions; groups gender, race and age group if annotated",
     read_rafdb,
     (
-        Option("images", str, "aligned", "which version of the images", ("aligned", "original")),
-        Option("val_fraction", float, 0.1, "fraction of the training sources that becomes validation"),
+        Option("images", str, "aligned", "version of the images", ("aligned", "original")),
+        Option("val_fraction", float, 0.1, "fraction of the training sources that is used for validation"),
     ),
 )

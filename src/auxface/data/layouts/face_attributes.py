@@ -112,7 +112,7 @@ celeba = Layout(
     "celeba",
     "CelebA: 40 attributes and identities, official partition; groups gender and age group",
     read_celeba,
-    (Option("images", str, "aligned", "which version of the images", tuple(_CELEBA_FOLDERS)),),
+    (Option("images", str, "aligned", "version of the images", tuple(_CELEBA_FOLDERS)),),
 )
 
 
@@ -153,7 +153,7 @@ fairface = Layout(
     "fairface",
     "FairFace: gender, race (7) and age group (9); official validation is the test split",
     read_fairface,
-    (Option("val_fraction", float, 0.05, "fraction of the training sources that becomes validation"),),
+    (Option("val_fraction", float, 0.05, "fraction of the training sources that is used for validation"),),
 )
 
 
@@ -185,7 +185,8 @@ def read_lfw_pairs(path: Path) -> pd.DataFrame:
     """Read pairs in LFW's format as columns fold, source_a, frame_a, source_b, frame_b and same."""
     lines = [line.split() for line in read_lines(path)]
     wrong = InputError(
-        f"{path}: expected a first line with the numbers of folds and pairs, then lines NAME 1 2 or NAME 1 OTHER 2"
+        f"{path}: expected a first line with the numbers of folds and pairs, followed by lines such as NAME 1 2 or "
+        "NAME 1 OTHER 2"
     )
     try:
         folds, each = (int(number) for number in lines[0])
@@ -209,7 +210,7 @@ def read_lfw_pairs(path: Path) -> pd.DataFrame:
 
 lfw = Layout(
     "lfw",
-    "LFW: identities, verification pairs beside the manifest; all images are in the test split",
+    "LFW: identities, verification pairs next to the manifest; all images are in the test split",
     read_lfw,
     (Option("only_pairs", bool, True, "only the images in pairs.txt"),),
 )

@@ -46,7 +46,7 @@ def read(
 
 def _missing(table: pd.DataFrame, places: dict[str, tuple[str, str]]) -> list[Excluded]:
     """Return the videos in the split files that do not exist, so that a partial copy is reported."""
-    reason = "no such file; the split files list it"
+    reason = "no such file, but the split files list it"
     excluded: list[Excluded] = []
     for method, rows in table.groupby("method"):
         folder, have = Path(rows["path"].iloc[0]).parent, set(rows["video"])
@@ -137,7 +137,7 @@ def _place(table: pd.DataFrame, youtube: pd.Series, places: dict[str, tuple[str,
 
 layout = Layout(
     "faceforensics",
-    "FaceForensics++: real and forged videos by method, official splits, masks where downloaded",
+    "FaceForensics++: real and forged videos by method, official splits, masks if downloaded",
     read,
     (
         Option("compression", str, "c23", "compression level of the videos", tuple(_COMPRESSIONS)),

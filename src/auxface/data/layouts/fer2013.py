@@ -33,7 +33,7 @@ _FERPLUS_FILES = ("fer2013new.csv", "ferplus/fer2013new.csv")
 
 
 def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listing:
-    """Read FER2013 from ``fer2013.csv``, writing its images as PNG files, or from folders like ``train/angry``."""
+    """Read FER2013 from ``fer2013.csv``, writing its images as PNG files, or from folders such as ``train/angry``."""
     if labels == "fer" and not any((root / name).is_file() for name in _CSV_FILES) and (root / "train").is_dir():
         return _folders(root)
     source = require_file(root, _CSV_FILES, "fer2013")

@@ -39,7 +39,7 @@ def read(
             for path, is_media in list_media(folder):
                 inside = path.relative_to(root).as_posix()
                 if printable(path) != str(path):
-                    reason = "its name is not UTF-8, which a manifest cannot hold; rename the file"
+                    reason = "its name is not UTF-8 and cannot be stored in a manifest; rename the file"
                     excluded.append(Excluded(printable(path), "unreadable", reason))
                 elif is_media:
                     found.append({"path": str(path), "split": split, label: folder.name, "inside": inside})
@@ -101,6 +101,6 @@ layout = Layout(
         Option("classes", str, None, "class names in order, separated by commas; default: the folder names, sorted"),
         Option("source_pattern", str, None, "regular expression for CLASS/FILE; its group is the source"),
         Option("dataset", str, None, "name of the data set; default: the folder's name"),
-        Option("split_fractions", str, DEFAULT, "train,val,test if there are no split folders, split by source"),
+        Option("split_fractions", str, DEFAULT, "fractions train,val,test if there are no split folders, by source"),
     ),
 )

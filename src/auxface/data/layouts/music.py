@@ -35,9 +35,9 @@ from auxface.errors import InputError
 
 _DEFAULTS = SpectrogramSettings()
 EXCERPT_OPTIONS = (
-    Option("excerpts", int, _DEFAULTS.excerpts, "largest number of excerpts per track"),
-    Option("seconds", float, _DEFAULTS.seconds, "length of an excerpt"),
-    Option("size", int, _DEFAULTS.size, "side of the log-mel images: mel bands and time steps"),
+    Option("excerpts", int, _DEFAULTS.excerpts, "maximum number of excerpts per track"),
+    Option("seconds", float, _DEFAULTS.seconds, "length of an excerpt in seconds"),
+    Option("size", int, _DEFAULTS.size, "side of the log-mel images: number of mel bands and of time steps"),
 )
 """Options common to all music layouts."""
 TRACK = "track"
@@ -73,7 +73,7 @@ def read_magnatagatune(
         if not set(marks) <= {"0", "1"}:
             raise InputError(f"{listed}: line {number} has a tag that is neither 0 nor 1")
         row = {"path": str(root / path), "split": _MAGNATAGATUNE_SPLITS[match[1]], "source": match[2]}
-        # Clips of the same track differ in their start.
+        # Clips of the same track differ in their start times.
         start = 1000 * int(match[3] or 0)
         tagged = [name for name, mark in zip(columns, marks, strict=True) if mark == "1"]
         rows.append(row | {"video": match[2], "frame": start, "tags": tagged})
@@ -168,13 +168,13 @@ def read_track_folder(
     seconds: float = _DEFAULTS.seconds,
     size: int = _DEFAULTS.size,
 ) -> Listing:
-    """Read all audio files below ``root``; if it contains two or more folders, each is a class."""
+    """Read all audio files below ``root``; if it contains two or more folders, each folder is a class."""
     require_root(root, "track_folder")
     rows, excluded = [], []
     for path in list_files(root, ("",)):
         inside = path.relative_to(root)
         if printable(path) != str(path):
-            reason = "its name is not UTF-8, which a manifest cannot hold; rename the file"
+            reason = "its name is not UTF-8 and cannot be stored in a manifest; rename the file"
             excluded.append(Excluded(printable(path), "unreadable", reason))
         elif path.suffix.lower() in AUDIO_SUFFIXES:
             row = {"path": str(path), "source": inside.as_posix(), "video": inside.as_posix(), "frame": 0}
@@ -205,7 +205,7 @@ def _listing(
     most: int | None = None,
     boundary: Path | None = None,
 ) -> Listing:
-    """Return the listing of tracks, with the ``most`` frequent tags of the lists in the column ``tags``.
+    """Return the listing of tracks, keeping only the ``most`` most frequent tags of the column ``tags``.
 
     Raises:
         InputError: a tag has the name of another column, or there are no tags.
@@ -218,7 +218,7 @@ def _listing(
             raise InputError(f"{name}: no track has a tag")
         for tag in names:
             if tag in (*COLUMNS, *rows.columns, TRACK):
-                raise InputError(f"{name}: the tag '{tag}' has the name of a column; rename it")
+                raise InputError(f"{name}: the tag '{tag}' has the name of a column; rename the tag")
         marks = {tag: [int(tag in each) for each in rows["tags"]] for tag in sorted(names)}
         rows = pd.concat([rows.drop(columns="tags"), pd.DataFrame(marks, index=rows.index)], axis=1)
         made["tags"] = Label("multilabel", tuple(sorted(names)))
@@ -233,7 +233,7 @@ magnatagatune = Layout(
     "magnatagatune",
     "MagnaTagATune: clips of 29 seconds with tags; the split by folder that most publications use",
     read_magnatagatune,
-    (Option("tags", int, 50, "number of tags, the most frequent ones"), *EXCERPT_OPTIONS),
+    (Option("tags", int, 50, "number of tags to keep, in order of frequency"), *EXCERPT_OPTIONS),
     audio=True,
 )
 mtg_jamendo = Layout(
@@ -241,7 +241,7 @@ mtg_jamendo = Layout(
     "MTG-Jamendo: full tracks with tags for genre, instrument, mood and theme; one of the published splits",
     read_jamendo,
     (
-        Option("audio", str, "audio", "folder of the audio, relative to ROOT"),
+        Option("audio", str, "audio", "folder of the audio files, relative to ROOT"),
         Option("subset", str, "top50tags", "published list of tracks and tags", _JAMENDO_SUBSETS),
         Option("split", int, 0, "number of the published split, 0 to 4"),
         *EXCERPT_OPTIONS,
@@ -250,7 +250,7 @@ mtg_jamendo = Layout(
 )
 tracks = Layout(
     "tracks",
-    "a CSV or Parquet list of audio files; relative paths start from its folder",
+    "a CSV or Parquet list of audio files; paths are absolute or relative to its folder",
     read_tracks,
     (
         Option("tags", str, None, "column with the tags of a track, separated by semicolons"),
@@ -261,12 +261,12 @@ tracks = Layout(
 )
 track_folder = Layout(
     "track_folder",
-    "all audio files below a folder; its own folders, if there are several, are classes",
+    "all audio files below a folder; if it has two or more direct subfolders, each is a class",
     read_track_folder,
     (
         Option("label", str, "class", "name of the label of the folders"),
         Option("dataset", str, None, "name of the data set; default: the folder's name"),
-        Option("split_fractions", str, DEFAULT, "train,val,test, split by track"),
+        Option("split_fractions", str, DEFAULT, "fractions train,val,test; split by track"),
         *EXCERPT_OPTIONS,
     ),
     audio=True,

@@ -70,7 +70,7 @@ class Listing:
         groups: columns that hold demographic groups.
         excluded: files without a row, with reasons; they are counted and listed.
         extra_tables: tables of the data set's protocol, such as pairs, by name; written next to the manifest.
-        boundary: folder outside which links must not point, or None if the user named every path.
+        boundary: folder that links must not leave, or None if the user named every path.
         spectrogram: settings that convert excerpts of audio files to log-mel images, or None for images and videos.
     """
 
@@ -192,7 +192,7 @@ def list_media(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield every file below a folder, in sorted order, and whether it is an image or a video.
 
     Files are recognized by their content. A file with an image or video suffix also counts as an image or a video, so
-    that the reason it cannot be read is reported.
+    that the reason why it cannot be read is reported.
     """
     for path in list_files(folder, ("",)):
         yield path, file_kind(path) is not None or path.name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
@@ -234,5 +234,5 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise InputError(f"{path}: the file has no rows")
     for column in columns:
         if column not in rows[0]:
-            raise InputError(f"{path}: column '{column}' is missing; it has {', '.join(rows[0])}")
+            raise InputError(f"{path}: column '{column}' is missing; columns: {', '.join(rows[0])}")
     return rows

@@ -42,7 +42,7 @@ def read_synthetic(
     from auxface.data.synthetic import Bias, render_faces
 
     if not 1 <= count <= _MOST_FACES:
-        raise InputError(f"layout synthetic: count {count} must be from 1 to {_MOST_FACES}")
+        raise InputError(f"layout synthetic: count {count} must be between 1 and {_MOST_FACES}")
     names = [f"{row:06d}.png" for row in range(count)]
     refuse_foreign_names(root, names)
     tied = Bias(bias_label, bias_group, bias) if bias else None
@@ -72,13 +72,13 @@ synthetic = Layout(
     read_synthetic,
     (
         Option("count", int, 4000, "number of images"),
-        Option("seed", int, 0, "seed; each gives a different population"),
+        Option("seed", int, 0, "seed; each seed gives a different population"),
         Option("size", int, 64, "side in pixels, 32 to 512"),
         Option("bias", float, 0.0, "0 to 1: dependence of bias_label on bias_group, in the training split only"),
         Option("bias_label", str, "Smiling", "label of the bias: an attribute, forged, or emotion=NAME"),
         Option("bias_group", str, "skin_tone", "group of the bias: skin_tone or age_group"),
-        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
-        Option("dataset", str, "synthetic", "name of the data set, which keeps its people apart from those of another"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "fractions train,val,test; split by person"),
+        Option("dataset", str, "synthetic", "name of the data set; people of different data sets are distinct"),
     ),
 )
 
@@ -101,7 +101,7 @@ def read_synthetic_clips(
     bounds = {"count": (count, 1, _MOST_CLIPS), "size": (size, 32, 512), "length": (length, 2, 10_000)}
     for name, (value, least, most) in bounds.items():
         if not least <= value <= most:
-            raise InputError(f"layout synthetic_clips: {name} {value} must be from {least} to {most}")
+            raise InputError(f"layout synthetic_clips: {name} {value} must be between {least} and {most}")
     if size % 2 or seed < 0:
         raise InputError("layout synthetic_clips: size must be even and seed 0 or more")
     splits = parse_fractions(split_fractions)
@@ -125,14 +125,14 @@ def read_synthetic_clips(
 
 synthetic_clips = Layout(
     "synthetic_clips",
-    "videos of faces rendered into ROOT: emotion, attributes, forged (the skin flickers); groups as synthetic",
+    "videos of faces rendered into ROOT: emotion, attributes, forged (the skin flickers); groups as in synthetic",
     read_synthetic_clips,
     (
         Option("count", int, 200, "number of videos, two per person: one real, one forged"),
-        Option("seed", int, 0, "seed; each gives a different population"),
+        Option("seed", int, 0, "seed; each seed gives a different population"),
         Option("size", int, 64, "side in pixels, even, 32 to 512"),
         Option("length", int, 64, "number of frames in a video, at 25 per second"),
-        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by person"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "fractions train,val,test; split by person"),
     ),
 )
 
@@ -156,7 +156,7 @@ def read_synthetic_tracks(
 
     for name, value, least, most in (("count", count, 1, _MOST_TRACKS), ("length", length, 1, 600)):
         if not least <= value <= most:
-            raise InputError(f"layout synthetic_tracks: {name} {value} must be from {least} to {most}")
+            raise InputError(f"layout synthetic_tracks: {name} {value} must be between {least} and {most}")
     if seed < 0:
         raise InputError("layout synthetic_tracks: seed must be 0 or more")
     settings = SpectrogramSettings(excerpts, seconds, size)
@@ -188,16 +188,16 @@ def read_synthetic_tracks(
 
 synthetic_tracks = Layout(
     "synthetic_tracks",
-    "music drawn into ROOT as WAV files: tags (instrument, drums, fast, minor); label and group instrument",
+    "music synthesized into ROOT as WAV files: tags (instrument, drums, fast, minor); label and group instrument",
     read_synthetic_tracks,
     (
         Option("count", int, 240, "number of tracks"),
-        Option("seed", int, 0, "seed; each gives other tracks"),
+        Option("seed", int, 0, "seed; each seed gives different tracks"),
         Option("length", float, 10.0, "length of a track in seconds"),
-        Option("split_fractions", str, "0.7,0.1,0.2", "train,val,test, split by track"),
-        Option("excerpts", int, 2, "largest number of excerpts per track"),
-        Option("seconds", float, 4.0, "length of an excerpt"),
-        Option("size", int, 64, "side of the log-mel images: mel bands and time steps"),
+        Option("split_fractions", str, "0.7,0.1,0.2", "fractions train,val,test; split by track"),
+        Option("excerpts", int, 2, "maximum number of excerpts per track"),
+        Option("seconds", float, 4.0, "length of an excerpt in seconds"),
+        Option("size", int, 64, "side of the log-mel images: number of mel bands and of time steps"),
     ),
     audio=True,
 )

@@ -46,7 +46,7 @@ def read(
     folder = Path(os.path.abspath(root)).parent
     rows = pd.DataFrame({"path": [str(folder / text) for text in _filled(table, path, name)]})
 
-    # A column whose name is that of a manifest column is used without an option.
+    # A column with the name of a manifest column is used without an option.
     columns = {"source": source, "video": video, "frame": frame, "method": method, "dataset": dataset_column}
     used = {key: given or key for key, given in columns.items() if given or key in table}
     for key, default in (("dataset", dataset or folder.name), ("method", ""), ("video", "")):
@@ -255,7 +255,7 @@ def _zero_one(column: pd.Series, name: str, classes: tuple[str, ...], where: str
     meaning = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
     if classes and present <= set(classes):
         meaning = {classes[0]: 0, classes[1]: 1}
-    # CelebA encodes "no" as -1. In a column that also has 0, it could mean unknown, so such a column is rejected.
+    # CelebA encodes "no" as -1. In a column that also contains 0, -1 could mean unknown, so the column is rejected.
     elif present <= {"-1", "1"}:
         meaning = {"-1": 0, "1": 1}
     unknown = [value for value in present if value not in meaning]
@@ -286,7 +286,7 @@ def _number_then_text(value: str) -> tuple[int, float, str]:
 
 layout = Layout(
     "table",
-    "a CSV or Parquet list of images; relative paths start from its folder",
+    "a CSV or Parquet list of images; paths are absolute or relative to its folder",
     read,
     (
         Option("label", tuple, (), "NAME, NAME:KIND, NAME:KIND=class,class or NAME:multilabel=COLUMN,COLUMN"),
@@ -299,6 +299,6 @@ layout = Layout(
         Option("method", str, None, "column with the forgery method"),
         Option("dataset", str, None, "name of the data set; default: the folder's name"),
         Option("dataset_column", str, None, "column with the name of the data set"),
-        Option("split_fractions", str, DEFAULT, "train,val,test if there is no split column, split by source"),
+        Option("split_fractions", str, DEFAULT, "fractions train,val,test if there is no split column, by source"),
     ),
 )

@@ -80,9 +80,9 @@ class FileResult:
     """The results for one file.
 
     Attributes:
-        samples: one or more results of samples.
+        samples: results of the samples in the file, at least one.
         digest: SHA-256 of an image or audio file; empty for videos and files that cannot be read.
-        unread_frames: number of unused frames of an animated image, which are those after the first.
+        unread_frames: number of frames after the first in an animated image, which are not used.
     """
 
     samples: tuple[SampleResult, ...]
@@ -112,7 +112,8 @@ class FileProcessor:
         """Yield the results of all files in order, using all cores; files in the journal are not opened again.
 
         Raises:
-            InputError: a crop would replace a file that auxface did not write or that was changed later.
+            InputError: a crop would replace a file that auxface did not write, or that was changed after auxface wrote
+                it.
         """
         files = list(files)
         known = [_recall(file, journal) for file in files]
@@ -204,7 +205,7 @@ class FileProcessor:
 
 
 def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequence[FileResult]) -> list[FileResult]:
-    """Keep one of several image files with equal bytes, and mark the others as duplicates.
+    """Keep one of several image files with identical bytes, and mark the others as duplicates.
 
     Copies in test take precedence over copies in val, and copies in val over copies in train. Within a split, the first
     copy is kept. The training split therefore loses its copies of validation and test images, and the validation split

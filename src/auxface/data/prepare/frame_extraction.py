@@ -40,8 +40,8 @@ class ExtractedFrame:
         reason: reason why the frame is not usable.
         image: image, uint8 [H, W, 3], or [frames * H, W, 3] for a clip; None if there is no image or the video is kept
             unchanged.
-        number: number of the (first) frame, starting from 0.
-        ending: file name ending that distinguishes several faces in one frame.
+        number: index of the frame, or of the first frame of a clip, counted from 0.
+        ending: suffix of the file name that distinguishes several faces in one frame.
     """
 
     status: Literal["usable", "no_face", "unreadable"]
@@ -111,9 +111,7 @@ def _clips(
 ) -> Iterator[ExtractedFrame]:
     clips = clip_frames(len(index), settings.count, settings.length, settings.stride)
     if not clips:
-        raise UnreadableVideo(
-            f"{len(index)} frames are fewer than a clip's {(settings.length - 1) * settings.stride + 1}"
-        )
+        raise UnreadableVideo(f"{len(index)} frames, but a clip needs {(settings.length - 1) * settings.stride + 1}")
     for numbers in clips:
         frames = [frame for _, frame in read_frames(path, index, numbers)]
         first = numbers[0]

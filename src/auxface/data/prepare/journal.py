@@ -30,8 +30,8 @@ class Journal:
 
     Args:
         path: path of the journal.
-        settings: all other settings on which the results depend.
-        warn: function called with a note on damaged lines.
+        settings: settings on which the results depend.
+        warn: function called with a note on corrupt lines.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], warn: Callable[[str], None] = warnings.warn) -> None:
@@ -87,16 +87,16 @@ class Journal:
             return None
         entries = [_intact(line) for line in lines]
         if entries[0] is None:
-            self._warn(f"{self._path}: the first line is damaged; all files are processed again")
+            self._warn(f"{self._path}: the first line is corrupt; all files are processed again")
         if entries[0] != self._first:
             return None
         for entry in entries[1:]:
             if entry is not None:
                 self._done[entry["item"]] = (entry["state"], entry["result"])
-        damaged = entries.count(None)
-        if damaged:
+        corrupt = entries.count(None)
+        if corrupt:
             files = (
-                "1 line is damaged; its file is" if damaged == 1 else f"{damaged} lines are damaged; their files are"
+                "1 line is corrupt; its file is" if corrupt == 1 else f"{corrupt} lines are corrupt; their files are"
             )
             self._warn(f"{self._path}: {files} processed again")
         return b"".join(line for line, entry in zip(lines, entries, strict=True) if entry is not None)

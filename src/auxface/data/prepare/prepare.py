@@ -89,11 +89,12 @@ def prepare(
         warn: function called with a note on files that are not used or seem wrong; defaults to :func:`warnings.warn`.
 
     Returns:
-        Counts with the keys found, usable, no_face, unreadable and duplicate, where found is the sum of the others.
-        They count images. For videos and audio they count the extracted images, and 1 for a file that cannot be read.
+        Counts with the keys found, usable, no_face, unreadable and duplicate, where found is the sum of the others. For
+        videos and audio files, the extracted images are counted, and a file that cannot be read counts as one.
 
     Raises:
-        InputError: the data set is wrong or incomplete, an option is invalid, the output exists, or no image is usable.
+        InputError: the data set is invalid or incomplete, an option is invalid, the output exists, or no image is
+            usable.
 
     Example:
         >>> from pathlib import Path
@@ -113,7 +114,7 @@ def prepare(
         if crops is None:
             raise InputError(f"layout {layout} writes log-mel images; name a folder for them with --crops")
         if faces or frames:
-            raise InputError(f"layout {layout} is of audio, which has no faces or frames; remove --faces and --frames")
+            raise InputError(f"layout {layout} reads audio, which has no faces or frames; remove --faces and --frames")
         check_audio_packages()
     if out.resolve() == Path(root).resolve():
         raise InputError(f"{out} is also the input of this command; choose another output")
@@ -159,8 +160,8 @@ def _note_animations(files: list[InputFile], results: list[FileResult], warn: Ca
         path, count = animated[0]
         images = "image" if len(animated) == 1 else "images"
         warn(
-            f"of {len(animated)} animated {images} only the first frame is used; {sum(n for _, n in animated)} further "
-            f"frames are not used (such as {count} of {path})"
+            f"only the first frame of {len(animated)} animated {images} is used; {sum(n for _, n in animated)} more "
+            f"frames are ignored (such as {count} of {path})"
         )
 
 
@@ -180,7 +181,7 @@ def _journal_file(manifest: Path) -> Path:
 
 
 def _refuse_foreign_tables(out: Path, listing: Listing) -> None:
-    """Raise an error if a file next to the manifest would be replaced that no earlier run of ``prepare`` wrote."""
+    """Raise an error if a file next to the manifest that no earlier run of ``prepare`` wrote would be replaced."""
     if _journal_file(out).is_file():
         return
     for name in ("rejected.csv", "account.json", "leaks.csv", *(f"{name}.csv" for name in listing.extra_tables)):

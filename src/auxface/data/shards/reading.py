@@ -30,7 +30,8 @@ class Sample:
     """One image of a shard.
 
     Attributes:
-        row: index of the image's row (from 0) in the manifest from which the shards were written; seed of its views.
+        row: index of the image's row, counted from 0, in the manifest from which the shards were written; can serve as
+            the seed of its views.
         image: RGB image, uint8 [3, S, S].
         values: values of the manifest row: split, key, labels and groups.
     """
@@ -44,7 +45,7 @@ class ShardDataset(IterableDataset[Sample]):
     """The samples of a split, partitioned over the processes of ``torchrun`` and the workers of each loader.
 
     Call :meth:`set_epoch` before every epoch. Pass the loader a ``collate_fn``, such as ``list``. Partitions may differ
-    in size by a shard, so processes that step together should stop at the same number of batches.
+    in size by one shard, so processes that train together should stop after the same number of batches.
 
     Args:
         folder: folder written by ``auxface data shard``.
@@ -101,8 +102,9 @@ def read_shards(
 ) -> Iterator[Sample]:
     """Yield the samples in one reader's partition of a split, with one shard in memory at a time.
 
-    The order of the shards and the order of the images in each are random. The partitions of all readers together form
-    the split, with each image once. If there are fewer shards than readers, the images of every shard are partitioned.
+    The order of the shards and the order of the images in each shard are random. Together, the partitions of all
+    readers contain each image of the split exactly once. If there are fewer shards than readers, the images of every
+    shard are partitioned.
 
     Args:
         folder: folder written by ``auxface data shard``.
@@ -119,7 +121,7 @@ def read_shards(
     """
     shards = _shards(folder, split)
     if not 0 <= reader < readers:
-        raise ValueError(f"reader {reader} must be from 0 to {readers - 1}")
+        raise ValueError(f"reader {reader} must be between 0 and {readers - 1}")
     order = np.arange(len(shards))
     if seed is not None:
         order = np.random.default_rng([seed, epoch]).permutation(order)
@@ -162,7 +164,7 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{index}: not a valid index of shards") from None
     if not shards:
-        raise InputError(f"{folder}: no shards of split '{split}' (it has: {', '.join(splits) or 'none'})")
+        raise InputError(f"{folder}: no shards of split '{split}' (splits: {', '.join(splits) or 'none'})")
     for shard in shards:
         if Path(shard["file"]).name != shard["file"]:
             raise InputError(f"{index}: '{shard['file']}' is not the name of a shard in its folder")
@@ -170,7 +172,7 @@ def _shards(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]]]:
-    """Return row index, image bytes and row values of every sample in a shard, in the order of the file."""
+    """Return the row index, image bytes and row values of every sample in a shard, in the order of the file."""
     images: dict[int, bytes] = {}
     checksums: Mapping[str, str] = {}
     rows: dict[int, dict[str, Any]] = {}
@@ -186,7 +188,7 @@ def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]
                 checksums = checksums if suffix == "json" else member.pax_headers
                 if zlib.crc32(data) != int(checksums[JSON_CHECKSUM if suffix == "json" else CHECKSUM]):
                     raise InputError(
-                        f"{path}: {member.name} is damaged (wrong checksum); delete the shard and run 'auxface data "
+                        f"{path}: {member.name} is corrupt (wrong checksum); delete the shard and run 'auxface data "
                         "shard' again"
                     )
                 if suffix == "json":
@@ -199,7 +201,7 @@ def _samples(path: Path, expected: int) -> list[tuple[int, bytes, dict[str, Any]
         raise InputError(f"{path}: not a readable shard; delete it and run 'auxface data shard' again") from None
     if len(images) != expected or images.keys() != rows.keys():
         raise InputError(
-            f"{path}: the shard has {len(images)} images and its index lists {expected}; it is truncated; delete it "
+            f"{path}: the shard has {len(images)} images, but the index lists {expected}; delete the truncated shard "
             "and run 'auxface data shard' again"
         )
     return [(row, data, rows[row]) for row, data in images.items()]

@@ -154,7 +154,7 @@ def index_shards(
 
 
 def _byte_ranges(file: Path, names: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Return offset, length and checksum of each image."""
+    """Return the offset, length and checksum of each image."""
     if file.name.startswith(".") or not file.is_file():
         raise InputError(f"{file}: no such shard; write it again with 'auxface data shard'")
     try:
@@ -162,7 +162,7 @@ def _byte_ranges(file: Path, names: Sequence[str]) -> list[tuple[int, int, int]]
             found = {one.name: one for one in tar if one.isfile() and one.size <= MAX_BYTES}
         members = [found[name] for name in names]
     except KeyError as error:
-        raise InputError(f"{file}: image {error} of its manifest is missing; the shard is truncated") from None
+        raise InputError(f"{file}: image {error} of the manifest is missing; the shard is truncated") from None
     except (tarfile.TarError, OSError, ValueError):
         raise InputError(f"{file}: not a readable shard; delete it and run 'auxface data shard' again") from None
     try:

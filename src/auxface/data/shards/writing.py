@@ -1,6 +1,6 @@
 """Writing of shards, with the unchanged image files of each split in random order and a JSON file for each row.
 
-A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the number of samples of each) and
+A folder of shards holds ``SPLIT-000000.tar`` and so on, ``shards.json`` (the number of samples in each shard) and
 ``manifest.parquet`` (the rows, with paths ``SHARD/NAME``). ``shards.json`` is written last, so a folder without it is
 incomplete. The PAX header of each image holds the CRC-32 of the image and of its JSON file.
 
@@ -55,7 +55,7 @@ class ShardCounts:
 
     Attributes:
         shards: number of tar files.
-        samples: number of images in them.
+        samples: number of images in the shards.
         unreadable: number of images that could not be read.
     """
 
@@ -126,7 +126,7 @@ def write_shards(
 
 
 def _load_json(path: Path) -> Any:
-    """Return the content of a JSON file, or None if it is missing or damaged."""
+    """Return the content of a JSON file, or None if it is missing or corrupt."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -184,7 +184,7 @@ def _write_shard(
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, records: dict[str, str]) -> None:
-    # Members have no time and no owner, so that equal images give equal bytes.
+    # Members have no modification time and no owner, so that equal images give equal bytes.
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.pax_headers = len(data), 0o644, records
     tar.addfile(member, io.BytesIO(data))

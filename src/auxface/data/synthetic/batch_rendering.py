@@ -6,9 +6,9 @@ Example:
     ((4, 32, 32, 3), 4)
 
 In a video clip, the face moves slightly. In a forged clip, its texture also flickers. Each clip has its own skin
-pattern (pores, freckles, blotches), sharpness and tone. A real clip keeps them. A forged clip draws new ones for every
-frame, like a video that was forged frame by frame. Single frames of real and forged clips have the same distribution,
-so only the flicker distinguishes them.
+pattern (pores, freckles, blotches), sharpness and tone. In a real clip, they do not change. In a forged clip, they are
+drawn again for every frame, as in a video that was forged frame by frame. Single frames of real and forged clips have
+the same distribution, so only the flicker distinguishes them.
 
 Example:
     >>> frames = list(render_clip(1, frames=2, size=32))
@@ -75,13 +75,14 @@ def render_faces(
 
     Args:
         count: number of images.
-        seed: seed of the collection. Face number i is the same for every ``count``.
+        seed: seed of the collection. The face with index i is the same for every ``count``.
         size: side of the images in pixels, 32 to 512.
         bias: dependence of a label on a group in the training split, or None to keep all labels independent of skin
             tone.
-        splits: fractions of people in train, val and test, which must sum to 1; met to within a few people.
+        splits: fractions of people in train, val and test, which must sum to 1; the actual fractions can differ by a
+            few people.
         workers: number of processes; defaults to one per processor core, at most 8, and to one for a small collection.
-            The result does not depend on it.
+            The result does not depend on this number.
         progress: function called with the number of faces done so far, by one thread at a time.
 
     Raises:
@@ -92,10 +93,10 @@ def render_faces(
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
     if not 32 <= size <= 512:
-        raise InputError(f"size of synthetic faces must be from 32 to 512 pixels, not {size}")
+        raise InputError(f"size of synthetic faces must be between 32 and 512 pixels, not {size}")
     if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1.0) > 1e-6:
         raise InputError(f"splits must be three numbers of 0 or more that sum to 1 (train, val, test), not {splits}")
-    import pandas as pd  # imported here because the child processes import this module and need no tables
+    import pandas as pd  # Imported here because the child processes import this module and do not need tables.
 
     images = np.empty((count, size, size, 3), np.uint8)
     rows: list[dict[str, object]] = [{}] * count
@@ -124,7 +125,7 @@ def render_faces(
 
 
 _RenderedFace = tuple[int, dict[str, object], np.ndarray]
-"""Number, table row and image (uint8 [S, S, 3]) of a face."""
+"""Index, table row and image (uint8 [S, S, 3]) of a face."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,14 @@ class _Job:
 
 
 def _render(indices: range, job: _Job) -> Iterator[_RenderedFace]:
-    """Yield the faces with these numbers."""
+    """Yield the faces with these indices."""
     for index in indices:
         face, row = describe_face(index, seed=job.seed, bias=job.bias, splits=job.splits)
         yield index, row, render_face(face, job.size)
 
 
 def _render_in_child(indices: range, job: _Job) -> Iterator[_RenderedFace]:
-    """Yield the faces with these numbers, rendered in a child process.
+    """Yield the faces with these indices, rendered in a child process.
 
     A plain subprocess is used because forked workers can hang once torch has started threads, and spawned workers
     import the main script of the caller again.
@@ -196,12 +197,13 @@ def _processors() -> int:
 def describe_clip(
     index: int, *, seed: int = 0, splits: tuple[float, float, float] = (0.7, 0.1, 0.2)
 ) -> tuple[FaceDescription, dict[str, object]]:
-    """Return the description of the first frame of clip number ``index``, and the table row of the clip.
+    """Return the description of the first frame of the clip with index ``index``, and the table row of the clip.
 
     Every person has a real and a forged clip, which differ in expression and scene.
 
     Args:
-        index: number of the clip, from 0. Two consecutive clips show one person; the first is real, the second forged.
+        index: index of the clip, counted from 0. Clips 2i and 2i + 1 show the same person; the first is real, and the
+            second is forged.
         seed: seed of the collection.
         splits: fractions of people in train, val and test.
     """
@@ -213,10 +215,10 @@ def describe_clip(
 def render_clip(
     index: int, *, frames: int, seed: int = 0, size: int = 64, splits: tuple[float, float, float] = (0.7, 0.1, 0.2)
 ) -> Iterator[np.ndarray]:
-    """Yield the frames of clip number ``index``, uint8 [size, size, 3] RGB.
+    """Yield the frames of the clip with index ``index``, uint8 [size, size, 3] RGB.
 
     Args:
-        index: number of the clip, from 0.
+        index: index of the clip, counted from 0.
         frames: number of frames.
         seed: seed of the collection.
         size: side of the frames in pixels, 32 to 512.
@@ -242,7 +244,7 @@ def render_clip(
 def _draw_skin(person: Identity, rng: np.random.Generator) -> Forgery:
     """Return a forgery whose donor is the same person with another skin pattern.
 
-    Real clips also have such a forgery. Otherwise the seam and sharpness of a single frame would reveal forged clips.
+    Real clips also have such a forgery. Otherwise, the seam and sharpness of a single frame would reveal forged clips.
     """
     skin = replace(person, texture=int(rng.integers(0, 2**31)), freckles=float(rng.uniform(0, 1)))
     red, green, blue = (

@@ -1,8 +1,8 @@
-"""The faces of a synthetic collection with their splits and labels, and a bias between a label and a group.
+"""The faces of a synthetic collection with their splits and labels, optionally with a label correlated with a group.
 
-Every face has its own random stream, so face number i does not depend on the number of faces. Labels are computed from
-the description, so they are correct by construction. A bias makes a label depend on a group in the training split, to
-study what a model learns from such data.
+Every face has its own random stream, so the face with index i does not depend on the number of faces. Labels are
+computed from the description, so they are correct by construction. A bias makes a label depend on a group in the
+training split, to study what a model learns from biased data.
 
 Example:
     >>> face, row = describe_face(0, seed=0, bias=Bias("Eyeglasses", strength=0.8))
@@ -23,7 +23,7 @@ _SPLITS = ("train", "val", "test")
 _GOLDEN = 0.6180339887498949
 _ATTEMPTS = 400
 _EXPRESSION_LABELS = ("Smiling", "Mouth_Slightly_Open")
-# Minimum lift of the lip corners in a smile, minimum opening of an open mouth, and minimum size of a big feature.
+# Minimum lift of the lip corners in a smile, minimum opening of an open mouth, and minimum size of a large feature.
 _SMILING, _OPEN, _BIG = 0.35, 0.30, 0.75
 GROUPS: dict[str, tuple[str, ...]] = {"skin_tone": SKIN_TONES, "age_group": AGE_GROUPS}
 _AGE_LABELS = ("Young", "Gray_Hair", "Bald", "Black_Hair", "Blond_Hair", "Brown_Hair")
@@ -38,7 +38,7 @@ class Bias:
     """A dependence of a label on a group in the training split.
 
     With probability ``strength``, the label of a training face is determined by its group: present for the favored
-    levels and absent for the others. Otherwise the label is drawn as without bias. With a base rate p, the rate of the
+    levels and absent for the others. Otherwise, the label is drawn as without bias. With a base rate p, the rate of the
     label is strength + (1 - strength) p for the favored levels and (1 - strength) p for the others. The group itself,
     the validation split and the test split do not change. A label of the person (hair, beard, nose, ...) is set for all
     images of the person.
@@ -47,8 +47,8 @@ class Bias:
         label: name in ``ATTRIBUTES``, ``forged``, or ``emotion=NAME``.
         group: column of the group, ``skin_tone`` or ``age_group``.
         strength: strength of the dependence, from 0 (independent) to 1 (the group determines the label).
-        favored: levels for which the label is set, or None for the first half of the levels, which are the five
-            lightest tones or the young.
+        favored: levels for which the label is set, or None for the first half of the levels (the five lightest skin
+            tones, or ``young``).
 
     Raises:
         InputError: a label, group or level is unknown, the strength is outside 0..1, or ``age_group`` is combined with
@@ -71,12 +71,12 @@ class Bias:
         unknown = [level for level in self.favored or () if level not in GROUPS[self.group]]
         if unknown:
             raise InputError(
-                f"bias favors {unknown[0]!r}, which is no level of {self.group}; "
-                f"expected some of {', '.join(GROUPS[self.group])}"
+                f"bias favors {unknown[0]!r}, which is not a level of {self.group}; "
+                f"expected one or more of {', '.join(GROUPS[self.group])}"
             )
         if self.group == "age_group" and self.label in _AGE_LABELS:
             raise InputError(
-                f"bias cannot correlate {self.label} with age_group, since it already depends on age; use the group "
+                f"bias cannot correlate {self.label} with age_group, because it already depends on age; use the group "
                 "skin_tone"
             )
 
@@ -95,10 +95,10 @@ class Bias:
 def describe_face(
     index: int, *, seed: int = 0, bias: Bias | None = None, splits: tuple[float, float, float] = (0.7, 0.1, 0.2)
 ) -> tuple[FaceDescription, dict[str, object]]:
-    """Return the description of face number ``index`` and its row in the table of the collection.
+    """Return the description of the face with index ``index`` and its row in the table of the collection.
 
     Args:
-        index: number of the face, from 0. Four consecutive faces are images of one person.
+        index: index of the face, counted from 0. Each person has four images with consecutive indices.
         seed: seed of the collection.
         bias: dependence of a label on a group in the training split, or None for no bias.
         splits: fractions of people in train, val and test.
@@ -158,7 +158,8 @@ def _stream(seed: int, *path: int) -> np.random.Generator:
 
 
 def _split_of(number: int, seed: int, splits: tuple[float, float, float]) -> str:
-    # The golden-ratio sequence is even at every length, so that small collections also have the right fractions.
+    # The golden-ratio sequence is evenly distributed at every length, so small collections also have the right
+    # fractions.
     place = (number * _GOLDEN + _stream(seed, 0).random()) % 1.0
     return _SPLITS[int(np.searchsorted(np.cumsum(splits)[:2], place, side="right"))]
 
@@ -177,7 +178,7 @@ def _person(number: int, seed: int, bias: Bias | None) -> tuple[Identity, np.nda
         if bias is None or target is None or attributes_of(FaceDescription(identity))[bias.label] == target:
             return identity, order, target
     raise InputError(
-        f"no person of {tone}, {age_group} with {bias.label if bias else ''}={target} was found; "
+        f"no person with {tone}, {age_group} and {bias.label if bias else ''}={target} was found; "
         "give the bias another label or group"
     )
 

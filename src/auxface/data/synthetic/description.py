@@ -58,7 +58,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression, in amounts (0 at rest, 1 full) that resemble FACS action units (Ekman and Friesen, 1978)."""
+    """An expression, as intensities (0 at rest, 1 full) that resemble FACS action units (Ekman and Friesen, 1978)."""
 
     brow_inner: float = 0.0
     """Raising of the inner brows (AU1); negative values lower them."""

@@ -20,7 +20,8 @@ HAIR_LINEAR: dict[str, tuple[float, float, float]] = {
 }
 
 
-# For each style: thickness on top, thickness at the sides, and v at which the hair ends (None if above the ears).
+# For each style: thickness on top, thickness at the sides, and coordinate v at which the hair ends (None if above the
+# ears).
 _CUT: dict[str, tuple[float, float, float | None]] = {
     "buzz": (0.025, 0.008, None),
     "short": (0.10, 0.035, None),

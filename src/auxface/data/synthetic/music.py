@@ -1,9 +1,9 @@
 """Synthetic music, generated from a seed so that instrument, tempo, mode and drums are known.
 
-A track is a melody on one lead instrument over chords, with drums in some tracks. An instrument is modeled by additive
+A track is a melody of one lead instrument over chords, with drums in some tracks. An instrument is modeled by additive
 synthesis, with the frequencies and levels of its partials and an envelope. Guitar and violin have the same partials, as
-do flute and vibraphone, so that only the envelope distinguishes them. Like a recording, each track has its own key,
-tempo, melody, equalization and noise, so a mean spectrum carries little information about the instrument.
+do flute and vibraphone, so that only the envelope distinguishes them. Like recordings, tracks differ in key, tempo,
+melody, equalization and noise, so the mean spectrum carries little information about the instrument.
 
 Example:
     >>> track = describe_track(7, seed=0)
@@ -22,7 +22,7 @@ RATE = 16_000
 
 @dataclass(frozen=True)
 class Instrument:
-    """A sound with partials and an envelope.
+    """An instrument, described by its partials and its envelope.
 
     Attributes:
         ratios: frequency of each partial relative to that of the note.
@@ -64,7 +64,7 @@ class Track:
     """The description of a track.
 
     Attributes:
-        number: number of the track; with the seed it determines the melody and the recording.
+        number: index of the track, which together with the seed determines the melody and the recording.
         seed: seed of the collection.
         instrument: name of the lead instrument in :data:`INSTRUMENTS`.
         tempo: tempo in beats per minute.
@@ -91,7 +91,7 @@ class Track:
 def describe_track(number: int, *, seed: int = 0) -> Track:
     """Return the description of one track of a collection, independently of the number of tracks."""
     rng = np.random.default_rng([seed, number, 0])
-    # Six consecutive tracks have all instruments, in random order.
+    # Each group of six consecutive tracks contains every instrument once, in random order.
     names = list(INSTRUMENTS)
     order = np.random.default_rng([seed, number // len(names), 1]).permutation(len(names))
     tempo = float(rng.uniform(70, _FAST - 15) if rng.random() < 0.5 else rng.uniform(_FAST + 15, 180))
@@ -107,7 +107,7 @@ def describe_track(number: int, *, seed: int = 0) -> Track:
 
 
 def render_track(track: Track, *, seconds: float) -> np.ndarray:
-    """Return the sound of a track, float32 [seconds * 16000] in -1..1.
+    """Return the audio samples of a track, float32 [seconds * 16000] in -1..1.
 
     Args:
         track: description of the track.
@@ -185,7 +185,7 @@ def _recorded(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_wav(path: Path, sound: np.ndarray) -> None:
-    """Write a sound in -1..1 as a 16-bit WAV file."""
+    """Write audio samples in -1..1 as a 16-bit WAV file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -55,7 +55,7 @@ _ONE_SIDED = (("corner_left", "corner_right"), ("brow_outer_left", "brow_outer_r
 
 
 def typical_expression(emotion: str, intensity: float = 1.0) -> Expression:
-    """Return the typical expression of an emotion, its action units times ``intensity`` (0 at rest, 1 full)."""
+    """Return the typical expression of an emotion, scaled by ``intensity`` (0 at rest, 1 full)."""
     return Expression(**{name: amount * intensity for name, amount in _TYPICAL[emotion].items()})
 
 
@@ -216,7 +216,7 @@ def draw_identity(skin_tone: str, age_group: str, rng: np.random.Generator) -> I
 
 
 def draw_image(identity: Identity, emotion: str, rng: np.random.Generator) -> FaceDescription:
-    """Draw the expression, style and scene of an image of a person with an emotion; one image in three is forged."""
+    """Draw the expression, style and scene of one image of a person with an emotion; one image in three is forged."""
     expression = draw_expression(emotion, rng)
     delicate = identity.jaw + identity.brow_ridge < identity.lashes
     glasses = _choose(rng, (("none", 0.70), ("round", 0.09), ("square", 0.11), ("thin", 0.10)))

@@ -152,5 +152,5 @@ def _pores(surface: Surface, identity: Identity) -> None:
             micro += (amount * rough * visible) * sample_noise(
                 name, u, v, wavelength, pattern_offset(identity.texture, 10 + index)
             )
-    # Near the outline the surface is seen at a grazing angle, and pores would make it look jagged.
+    # Near the outline, the surface is seen at a grazing angle, and pores would make the outline look jagged.
     surface.height[head] += micro * np.clip(3.0 * (1.0 - surface.rho2[head]), 0.0, 1.0)

@@ -39,7 +39,7 @@ _OVERSAMPLING = 1.5
 
 
 def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
-    """Render one face as uint8 [size, size, 3] RGB, with equal images for equal arguments.
+    """Render one face deterministically as uint8 [size, size, 3] RGB.
 
     Args:
         description: description of the face.
@@ -49,7 +49,7 @@ def render_face(description: FaceDescription, size: int = 64) -> np.ndarray:
         InputError: ``size`` is outside 32..512.
     """
     if not 32 <= size <= 512:
-        raise InputError(f"size of a synthetic face must be from 32 to 512 pixels, not {size}")
+        raise InputError(f"size of a synthetic face must be between 32 and 512 pixels, not {size}")
     scene = description.scene
     resolution = round(size * _OVERSAMPLING)
     surface = head_surface(description.identity, description.expression, scene, resolution)

@@ -13,7 +13,8 @@ from auxface.data.synthetic.description import MONK_HEX, Expression, Identity
 from auxface.data.synthetic.relief import AGE, eye_center, fold, nose_base
 from auxface.data.synthetic.surface import Surface, pattern_offset, rgb, sample_noise
 
-# Red light spreads farthest below the skin, so shadows on a face have red borders (wrap lighting per channel).
+# Red light spreads farthest below the skin, so shadows on a face have red borders (modeled by wrap lighting per
+# channel).
 _SKIN_WRAP = rgb((0.42, 0.26, 0.18))
 
 
@@ -79,9 +80,10 @@ def to_linear(color: str) -> tuple[float, float, float]:
 
 
 def skin_color(identity: Identity) -> np.ndarray:
-    """Return the albedo of a person's skin, the color of the tone varied by undertone, linear RGB [3, 1, 1]."""
+    """Return the albedo of a person's skin: the skin tone, varied by the undertone, as linear RGB [3, 1, 1]."""
     tone = np.array(to_linear(MONK_HEX[identity.skin_tone]), np.float32)
-    # The colors of the scale are flat. Light tones become redder and stay below white; the darkest become lighter.
+    # The colors of the scale are flat. Light tones are made redder and kept below white, and the darkest tones are made
+    # lighter.
     lightness = float(tone @ (0.2126, 0.7152, 0.0722))
     blood = np.array([1.0, 1.0 - 0.17 * lightness, 1.0 - 0.24 * lightness], np.float32)
     warm = np.array([1.0 + 0.03 * identity.undertone, 1.0, 1.0 - 0.05 * identity.undertone], np.float32)

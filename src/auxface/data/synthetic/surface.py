@@ -18,8 +18,8 @@ from auxface.data.synthetic.description import Expression, Identity, Scene
 UNIT = 0.44
 _OUTLINE_BINS = 512
 _DOME_DEPTH = 0.66
-_TILE = 256  # a tile of 256 KB stays in the processor's cache, which makes sampling three times as fast
-_WAVELENGTH = 16.0  # wavelength of the main band of every tile in texels
+_TILE = 256  # A tile of 256 KB stays in the processor's cache, which makes sampling three times as fast
+_WAVELENGTH = 16.0  # Wavelength of the main band of every tile in texels
 _SEED = 20190614
 
 Window = tuple[slice, slice]
@@ -71,11 +71,11 @@ class Surface:
         self.cover = np.zeros(shape, np.float32)
 
     def window(self, u0: float, u1: float, v0: float, v1: float) -> Window:
-        """Return the rows and columns that contain all pixels of a box in u and v, or empty slices if none do."""
+        """Return the rows and columns of all pixels in a box in u and v, or empty slices if there are none."""
         size = self.u.shape[0]
         sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.rotation
         sin_roll, cos_roll = self.roll
-        # The minimum and maximum heights in the box limit how far a rotation of the head can move it.
+        # The minimum and maximum heights in the box limit how far a rotation of the head can move the box.
         far = max((u0 / 0.76) ** 2, (u1 / 0.76) ** 2) + max((v0 / 1.06) ** 2, (v1 / 1.06) ** 2)
         low, high = max(0.58 - 0.58 * far, -0.28), 0.76
         u, v, h = 0.5 * (u0 + u1), 0.5 * (v0 + v1), 0.5 * (low + high)
@@ -113,7 +113,7 @@ class Surface:
         soft: float | None = None,
         height: np.ndarray | None = None,
     ) -> None:
-        """Blend a color, [3, 1, 1] or [3, h, w], and the other layers passed into the window ``where``."""
+        """Blend a color, [3, 1, 1] or [3, h, w], and the other layers if given, into the window ``where``."""
         rows, columns = where
         if alpha.size == 0:
             return
@@ -219,14 +219,14 @@ def rgb(color: tuple[float, float, float] | list[float]) -> np.ndarray:
 
 
 def sample_noise(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, offset: tuple[float, float]) -> np.ndarray:
-    """Sample a noise pattern at positions.
+    """Sample a noise pattern at the given positions.
 
     Args:
         name: ``grain``, ``cloud``, ``ridge`` or ``strand``.
         a: first coordinate of the positions, float32 of any shape.
         b: second coordinate, of the same shape.
         wavelength: wavelength of the main band, in the unit of the coordinates.
-        offset: start of the pattern from :func:`pattern_offset`.
+        offset: offset of the pattern from :func:`pattern_offset`.
     """
     # Wrapping the positions here is three times as fast as OpenCV's border wrapping.
     turns = _WAVELENGTH / wavelength / _TILE
@@ -240,7 +240,7 @@ def sample_noise(name: str, a: np.ndarray, b: np.ndarray, wavelength: float, off
 
 
 def pattern_offset(seed: int, number: int) -> tuple[float, float]:
-    """Return the start of pattern number ``number`` of a person's skin or hair, as fractions of a tile."""
+    """Return the offset of the pattern with index ``number`` in a person's skin or hair, as fractions of a tile."""
     code = (seed * 2654435761 + number * 40503 * 65537 + 12345) & 0xFFFFFFFF
     code = ((code ^ (code >> 15)) * 2246822519) & 0xFFFFFFFF
     return (code & 0xFFFF) / 65536, (code >> 16) / 65536
@@ -250,7 +250,7 @@ def pattern_offset(seed: int, number: int) -> tuple[float, float]:
 def _tiles() -> dict[str, np.ndarray]:
     """Return tiles of periodic noise, float32 [257, 257], with mean 0 and standard deviation 1, by name.
 
-    The last row and column repeat the first. ``grain`` is one band of isotropic noise, and ``cloud`` is that band with
+    The last row and column repeat the first. ``grain`` is one band of isotropic noise, and ``cloud`` is that band plus
     all lower frequencies. ``ridge`` is a net of fine lines, as in creased skin. ``strand`` is elongated along the
     second axis, like hair.
     """

@@ -10,8 +10,8 @@ Example::
     clips = load_clips(read_manifest(Path("videos.parquet")), sampling).array  # uint8 [N, 8, 3, 112, 112]
 
 An image function is applied to a batch of clips frame by frame, and each frame has the seed of its clip. All randomness
-depends only on the seed, so the frames of a clip share crop, flip, color, noise and erasing, and augmentation adds no
-flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
+depends only on the seed, so all frames of a clip get the same crop, flip, color change, noise and erasing, and
+augmentation adds no flicker. (In ``ssat``, histogram equalization and contrast stretching still depend on the frame.)
 
 Example::
 
@@ -50,7 +50,7 @@ class ClipSampling:
     Attributes:
         frames: number of frames T in a clip.
         stride: distance between consecutive frames of a clip, in frames of the video.
-        per_video: maximum number of clips per video, spread evenly.
+        per_video: maximum number of clips per video; the clips are evenly spaced.
         size: side S of a frame in pixels.
         crop: side of the central square of a frame that is kept, as a fraction of its shorter side.
     """
@@ -81,7 +81,7 @@ class LoadedClips:
 
     Attributes:
         array: RGB clips, uint8 [N, T, 3, S, S], memory-mapped and read-only.
-        rows: manifest row of each clip, int64 [N], starting from 0 and in ascending order.
+        rows: index of each clip's manifest row, counted from 0, int64 [N], in ascending order.
         first: number of each clip's first frame in its video, int64 [N]; 0 if the manifest row is a clip.
         rejected: table with the columns path (as in the manifest) and reason, and one row per video or clip that cannot
             be read.
@@ -185,7 +185,7 @@ def _load_state(folder: Path, size: int) -> tuple[int, list[tuple[int, int]], li
 
     Args:
         folder: the unfinished folder of the cache.
-        size: bytes of a clip.
+        size: size of a clip in bytes.
     """
     nothing = 0, [], [], 0
     try:
@@ -227,7 +227,7 @@ def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.nda
     clips = clip_frames(len(index), sampling.per_video, sampling.frames, sampling.stride)
     if not clips:
         span = (sampling.frames - 1) * sampling.stride + 1
-        raise UnreadableVideo(f"{len(index)} frames are fewer than a clip's {span}")
+        raise UnreadableVideo(f"{len(index)} frames, but a clip needs {span}")
     # Clips of a short video overlap, but each frame is decoded only once.
     numbers = sorted({number for clip in clips for number in clip})
     frames = read_frames(path, index, numbers)
@@ -240,13 +240,13 @@ def read_clips(path: Path, sampling: ClipSampling) -> Iterator[tuple[int, np.nda
 def _read_strip(path: Path, sampling: ClipSampling) -> np.ndarray:
     image = read_image(path)
     if image.shape[0] % sampling.frames or image.shape[0] // sampling.frames < image.shape[1] // 2:
-        raise UnreadableImage(f"an image, not a video or a clip of {sampling.frames} frames below each other")
+        raise UnreadableImage(f"an image; expected a video, or an image of {sampling.frames} frames stacked vertically")
     frames = np.split(image, sampling.frames)
     return np.stack([fit_square(frame, sampling.size, sampling.crop) for frame in frames]).transpose(0, 3, 1, 2)
 
 
 Corrupt = Callable[[Tensor, int], Tensor]
-"""Function of images, uint8 [B, 3, H, W], and the index of the first, which returns images of equal shape and dtype."""
+"""Function of images, uint8 [B, 3, H, W], and the index of the first; returns images of the same shape and dtype."""
 
 
 def flatten_frames(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
@@ -257,7 +257,7 @@ def flatten_frames(samples: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         seeds: seeds of the samples, [B].
 
     Returns:
-        Images and seeds unchanged; for clips, the frames [B * T, 3, S, S] and the seed of each clip T times.
+        Images and seeds unchanged; for clips, the frames [B * T, 3, S, S] and the seed of each clip, repeated T times.
     """
     frames = samples.flatten(0, -4)
     return frames, seeds.repeat_interleave(len(frames) // len(seeds))

@@ -1,7 +1,7 @@
-"""Opening of video files with PyAV, and decoding of frames as displayed by a player.
+"""Opening of video files with PyAV, and decoding of frames as a player would display them.
 
-A file is passed to FFmpeg as an open file without a name, and only demuxers of single files are allowed. No playlist
-can therefore open another file, and neither the name nor the suffix of a file matters.
+A file is passed to FFmpeg as an open file without a name, and only demuxers that read a single file are allowed.
+Therefore, no playlist can open another file, and neither the name nor the suffix of a file matters.
 
 Example::
 
@@ -71,7 +71,7 @@ def open_video(source: VideoSource) -> "Iterator[tuple[InputContainer, VideoStre
         best = container.streams.best("video")
         stream: Any = best if best in videos else videos[0]
         if stream.codec_context is None:
-            raise UnreadableVideo("a codec that cannot be decoded")
+            raise UnreadableVideo("its codec cannot be decoded")
         # Several videos are decoded at the same time, each by a single thread, which bounds memory.
         stream.codec_context.thread_count = 1
         # The limit applies to every frame, because the size of frames can change within a stream.
@@ -129,7 +129,7 @@ def seek(container: Any, stream: Any, time: int) -> bool:
 
 
 class FrameConverter:
-    """Converts the frames of a stream to RGB as displayed by a player, upright and with square pixels.
+    """Converts the frames of a stream to RGB as a player would display them, upright and with square pixels.
 
     Args:
         stream: video stream, which specifies the aspect ratio of its pixels.
@@ -196,7 +196,7 @@ def _display_matrix(frame: Any) -> np.ndarray | None:
 
 
 def _upright(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Rotate an image to the nearest quarter turn, and mirror it, according to its display matrix."""
+    """Rotate an image by the nearest multiple of 90 degrees, and mirror it, according to its display matrix."""
     if matrix is None:
         return image
     (xx, xy), (yx, yy) = matrix.astype(float)

@@ -1,4 +1,4 @@
-"""Reading of chosen frames of a video file, with memory independent of its length and without decoding a frame twice.
+"""Reading of chosen frames of a video file; memory use does not depend on its length, and no frame is decoded twice.
 
 The timestamps of the packets are listed first, without decoding, so frames are counted correctly in files with a
 variable frame rate or a wrong header. Before each chosen frame, the reader seeks to the nearest preceding key frame if
@@ -43,8 +43,8 @@ class FrameSettings:
     """Settings that determine which frames of each video ``prepare`` extracts.
 
     Attributes:
-        choice: ``uniform`` for ``count`` evenly spread frames, ``first`` for the first ``count`` frames that show a
-            face, or ``clips`` for ``count`` evenly spread clips, each of ``length`` frames ``stride`` apart and written
+        choice: ``uniform`` for ``count`` evenly spaced frames, ``first`` for the first ``count`` frames that show a
+            face, or ``clips`` for ``count`` evenly spaced clips, each of ``length`` frames ``stride`` apart and written
             as one image with the frames stacked vertically.
         count: number of frames or clips per video, 1 to 100,000.
         length: number of frames in a clip, 1 to 256.
@@ -64,7 +64,7 @@ class FrameSettings:
             raise InputError(f"frames: choice '{self.choice}' must be {', '.join(get_args(Choice))}")
         for name, most in (("count", 100_000), ("length", 256), ("stride", 1000)):
             if not 1 <= getattr(self, name) <= most:
-                raise InputError(f"frames: {name} {getattr(self, name)} must be from 1 to {most}")
+                raise InputError(f"frames: {name} {getattr(self, name)} must be between 1 and {most}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON, for a manifest's header."""
@@ -102,7 +102,7 @@ class VideoIndex:
         return (self.times - self.times[0]).view(np.uint64) * self.unit
 
     def count_decoded(self, numbers: Sequence[int]) -> int:
-        """Return how many frames must be decoded to read the frames with these ascending numbers."""
+        """Return how many frames must be decoded to read the frames with these indices, given in ascending order."""
         if not len(numbers):
             return 0
         if not self.seekable:
@@ -161,14 +161,14 @@ def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
 def read_frames(
     source: VideoSource, index: VideoIndex, numbers: Sequence[int], *, check: Check = nothing
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode chosen frames as displayed by a player and yield (number, uint8 [H, W, 3] RGB) in ascending order.
+    """Decode chosen frames as a player would display them, and yield (index, uint8 [H, W, 3] RGB) in ascending order.
 
     A frame that cannot be decoded is skipped, but later frames are still read.
 
     Args:
         source: video file or its bytes.
         index: index of the video from :func:`index_video`.
-        numbers: distinct frame numbers in ascending order, starting from 0.
+        numbers: distinct frame indices, counted from 0, in ascending order.
         check: function called before each packet and after each decoded frame; it may raise an exception to stop.
 
     Raises:
@@ -203,7 +203,7 @@ def read_frames(
 
 
 def stream_frames(source: VideoSource, *, check: Check = nothing) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode every frame from the start as displayed by a player and yield (number, uint8 [H, W, 3] RGB).
+    """Decode every frame from the start as a player would display it, and yield (index, uint8 [H, W, 3] RGB).
 
     Raises:
         UnreadableVideo: the file cannot be opened.
@@ -217,7 +217,7 @@ def stream_frames(source: VideoSource, *, check: Check = nothing) -> Iterator[tu
 
 
 def _seek_target(keys: np.ndarray, number: int, at: int) -> int | None:
-    """Return the last key frame at or before a frame, or None if decoding from frame ``at`` is no more work."""
+    """Return the last key frame at or before a frame, or None if decoding from frame ``at`` requires no more work."""
     before = int(np.searchsorted(keys, number, side="right"))
     return int(keys[before - 1]) if before and keys[before - 1] > at + 1 else None
 
@@ -240,14 +240,14 @@ def _read_in_order(source: VideoSource, targets: list[int], check: Check) -> Ite
 
 
 def uniform_frames(total: int, count: int) -> list[int]:
-    """Return the middle frame of each of ``count`` equal parts of a video, or all frames if there are no more."""
+    """Return the index of the middle frame of each of ``count`` equal parts, or all indices of a shorter video."""
     if total <= count:
         return list(range(total))
     return [int((2 * part + 1) * total // (2 * count)) for part in range(count)]
 
 
 def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[int]]:
-    """Return the frame numbers of evenly spread clips, or an empty list if the video is shorter than one clip.
+    """Return the frame indices of evenly spaced clips, or an empty list if the video is shorter than one clip.
 
     Args:
         total: number of frames in the video.
@@ -264,7 +264,7 @@ def clip_frames(total: int, clips: int, length: int, stride: int) -> list[list[i
 
 
 def recorded_clip(crop: object) -> dict[str, int]:
-    """Return the ``length`` and ``stride`` of a manifest's clips from its crop header, empty if it has no clips."""
+    """Return the ``length`` and ``stride`` of a manifest's clips from its crop header, or {} if there are no clips."""
     clip = crop.get("clip") if isinstance(crop, dict) else None
     if not isinstance(clip, dict):
         return {}

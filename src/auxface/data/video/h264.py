@@ -41,7 +41,7 @@ def compress_h264(images: Tensor, rate_factor: int) -> Tensor:
         ValueError: the rate factor is outside 0..51.
     """
     if not 0 <= rate_factor <= 51:
-        raise ValueError(f"an H.264 rate factor must be from 0 to 51, not {rate_factor}")
+        raise ValueError(f"an H.264 rate factor must be between 0 and 51, not {rate_factor}")
     rows = images.permute(0, 2, 3, 1).cpu().numpy()
     if not len(rows):
         return images.clone()
@@ -82,11 +82,11 @@ def _codec(name: str, mode: str) -> Any:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: int = 25, rate_factor: int = 18) -> None:
-    """Write an MP4 file atomically, with equal bytes for equal frames.
+    """Write an MP4 file atomically; equal frames give equal bytes.
 
     Args:
         path: file to write.
-        frames: one or more RGB frames, uint8 [H, W, 3], all of the same size with even sides.
+        frames: one or more RGB frames, uint8 [H, W, 3], all of the same size, with even width and height.
         rate: number of frames per second.
         rate_factor: constant rate factor of x264, 0 (lossless) to 51.
 
