@@ -81,7 +81,7 @@ def test_a_bad_table_gives_one_line_and_no_files(run, tables, tmp_path):
         ({"names": ["x"]}, "1 names for 2 tables"),
         ({"names": ["x", "x"]}, "both called 'x'"),
         ({"tasks": ["age"]}, "no task 'age'"),
-        ({"split": "val"}, "no row of split 'val'"),
+        ({"split": "val"}, "no rows of split 'val'"),
         ({"baseline": "z"}, "no model is called 'z'"),
         ({"matrix": True}, "the training set of its model is not stored"),
         ({"validation": ["a.parquet"]}, "1 validation tables for 2 models"),

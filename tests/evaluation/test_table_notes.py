@@ -40,7 +40,7 @@ def test_a_note_names_values_with_a_percent_sign_among_others():
     [
         (np.arange(80), "it has 80 levels, and at most 50 are recognized"),
         (np.full(80, 7), "it has only 1 level"),
-        (np.arange(80) % 3 + 0.5, "its numbers are not whole"),
+        (np.arange(80) % 3 + 0.5, "its numbers are not integers"),
     ],
 )
 def test_a_note_says_why_a_group_column_is_not_used(values, why):
@@ -60,7 +60,7 @@ def test_a_kind_that_does_not_fit_the_columns_is_refused(kind, message):
 
 def test_a_damaged_excel_file_is_no_text(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"\x00\x00\x03\x04\x14\x00,a,b\n1,2,3\n" * 20)
-    with pytest.raises(TableError, match=r"a\.xlsx: not an Excel file, or damaged"):
+    with pytest.raises(TableError, match=r"a\.xlsx: not an Excel file, or corrupt"):
         read_predictions(tmp_path / "a.xlsx")
     # A table of text with this suffix is read.
     frame().to_csv(tmp_path / "b.xlsx", index=False)

@@ -38,7 +38,7 @@ def test_auc_and_tar_equal_those_of_the_definitions(ties):
     for rate in (0.1, 0.01):
         assert found[f"tar_at_far_{rate}"].value == pytest.approx(tar_at_far(pairs.same, pairs.similarity, rate))
     assert found["tar_at_far_0.001"].value is None
-    assert found["tar_at_far_0.001"].why == "needs 1000 pairs of two people, and there are 100"
+    assert found["tar_at_far_0.001"].why == "needs 1000 pairs of different people, but there are 100"
 
 
 def test_eer_is_where_both_error_rates_are_equal():

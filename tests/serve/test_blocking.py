@@ -114,7 +114,7 @@ def test_a_video_that_needs_too_much_decoding_is_refused(predictor, clip, monkey
     monkeypatch.setattr(request_handler, "_DECODED_PER_SCORED", 2)
     with TestClient(create_app(predictor, Settings("little", max_frames=4))) as client:
         reply = client.post("/predict", content=clip)
-    assert (reply.status_code, "frames would be decoded; at most 8" in reply.json()["reason"]) == (422, True)
+    assert (reply.status_code, "frames must be decoded, but the limit is 8" in reply.json()["reason"]) == (422, True)
 
 
 def test_uploads_lie_in_memory_only(predictor, face, clip, monkeypatch):

@@ -8,7 +8,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line and exit with its exit code."""
     try:
-        # Caught here, so that Ctrl-C during the imports also ends with a single line.
+        # Caught here, so that Ctrl-C during the imports also prints only a single line.
         from auxface.cli.app import main as run
 
         run()

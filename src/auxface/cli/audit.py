@@ -51,7 +51,9 @@ def command(
     ] = None,
     properties: Annotated[
         list[str] | None,
-        typer.Option("--property", help="Column in which weak segments are searched, such as brightness. Repeatable."),
+        typer.Option(
+            "--property", help="Column in which weak segments are searched for, such as brightness. Repeatable."
+        ),
     ] = None,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Evaluate only this task. Repeatable.")] = None,
@@ -75,7 +77,8 @@ def command(
     cluster: Annotated[
         str,
         typer.Option(
-            "--cluster", help="What is resampled: auto (videos, else sources, else rows), source, row or a column."
+            "--cluster",
+            help="Unit of resampling: auto (videos, otherwise sources, otherwise rows), source, row or a column.",
         ),
     ] = "auto",
     *,

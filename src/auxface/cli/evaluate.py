@@ -43,7 +43,7 @@ def command(
         bool,
         typer.Option(
             "--same-format",
-            help="Also score all images in one format (JPEG of one size and quality), to measure the loss of AUC.",
+            help="Also score all images in a common format (JPEG, same size and quality) to measure the loss of AUC.",
         ),
     ] = False,
     explain: Annotated[

@@ -90,7 +90,8 @@ def explain_command(
     out: Out,
     task: Annotated[str | None, typer.Option("--task", help="Task to explain; default: the first.")] = None,
     face: Annotated[
-        int | None, typer.Option("--face", help="Index of the face to explain, from 0; default: all faces.", min=0)
+        int | None,
+        typer.Option("--face", help="Index of the face to explain, counted from 0; default: all faces.", min=0),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

@@ -57,7 +57,7 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
                 Which,
                 faces.which,
                 "--which",
-                "Which of several faces; mask: the forged one, else the largest.",
+                "Which of several faces to keep; mask: the forged one, otherwise the largest.",
             ),
             _shared("face_size", int, faces.size, "--size", "Side of the face crops in pixels."),
             _shared("margin", float, faces.margin, "--margin", "Context around the face, relative to its size."),
@@ -69,7 +69,13 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
             _shared(
                 "clip_stride", int, frames.stride, "--clip-stride", "Distance between consecutive frames of a clip."
             ),
-            _shared("duplicates", Duplicates, "drop", "--duplicates", "What to do with image files of equal bytes."),
+            _shared(
+                "duplicates",
+                Duplicates,
+                "drop",
+                "--duplicates",
+                "What to do with image files that have identical bytes.",
+            ),
             ("--overwrite", _parameter("overwrite", Overwrite, False)),
             ("--json", _parameter("as_json", Json, False)),
         )

@@ -26,23 +26,23 @@ def command(
         Path | None, typer.Option("--report", help="Audit of the model: a report.html, or its folder.")
     ] = None,
     max_megabytes: Annotated[
-        float, typer.Option("--max-megabytes", help="Largest upload.", min=0.01)
+        float, typer.Option("--max-megabytes", help="Maximum size of an upload in MiB.", min=0.01)
     ] = Settings.max_bytes / 2**20,
     max_megapixels: Annotated[
-        float, typer.Option("--max-megapixels", help="Largest image.", min=0.01)
+        float, typer.Option("--max-megapixels", help="Maximum size of an image in megapixels.", min=0.01)
     ] = Settings.max_pixels / 1e6,
     max_frames: Annotated[
-        int, typer.Option("--max-frames", help="Largest number of frames to score per video.", min=1)
+        int, typer.Option("--max-frames", help="Maximum number of frames to score per video.", min=1)
     ] = Settings.max_frames,
     max_seconds: Annotated[
-        float, typer.Option("--max-seconds", help="Time limit per request.", min=0.1)
+        float, typer.Option("--max-seconds", help="Time limit per request in seconds.", min=0.1)
     ] = Settings.max_seconds,
     queue: Annotated[
-        int, typer.Option("--queue", help="Largest number of unfinished requests per process.", min=1)
+        int, typer.Option("--queue", help="Maximum number of unfinished requests per process.", min=1)
     ] = Settings.queue,
     batch: Annotated[
         int | None,
-        typer.Option("--batch", help="Largest number of faces per batch, over requests; default: by device.", min=1),
+        typer.Option("--batch", help="Maximum number of faces per batch, over requests; default: by device.", min=1),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

@@ -44,7 +44,9 @@ def run(
     ] = None,
     data_root: Annotated[
         Path | None,
-        typer.Option("--data-root", help="Folder of the manifests; default: AUXFACE_DATA, else the study's folder."),
+        typer.Option(
+            "--data-root", help="Folder of the manifests; default: AUXFACE_DATA, otherwise the study's folder."
+        ),
     ] = None,
     jobs: Annotated[
         str,

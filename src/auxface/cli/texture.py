@@ -68,7 +68,7 @@ def learnable(
     ] = None,
     size: Annotated[int, typer.Option("--size", help="Side of the faces in pixels.", min=8, max=4096)] = 64,
     patch_size: Annotated[int, typer.Option("--patch-size", help="Side of a patch in pixels.", min=1, max=256)] = 8,
-    faces: Annotated[int, typer.Option("--faces", help="Largest number of faces of each split.", min=1)] = 2000,
+    faces: Annotated[int, typer.Option("--faces", help="Maximum number of faces per split.", min=1)] = 2000,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The table to write (.csv).")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

@@ -56,7 +56,7 @@ def audit(
     title: str | None = None,
     overwrite: bool = False,
 ) -> evaluation.Audit:
-    """Measure tables of predictions; write report.html, report.json and CSV files with all values.
+    """Evaluate tables of predictions, and write report.html, report.json and CSV files with all values.
 
     A table with the columns ``true.*``, ``score.*`` and ``group.*`` needs no further arguments. For other tables, the
     arguments ``true`` to ``weight`` name the columns. Columns that are not named are recognized if their names are
@@ -70,29 +70,29 @@ def audit(
         predicted: column of predicted classes, used in place of score and threshold.
         score_for: name of the score column of each class.
         groups: columns that hold the groups.
-        cluster: unit of resampling: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the name of a
-            column that identifies the cluster of each row.
+        cluster: unit of resampling: ``auto`` (videos if present, otherwise sources, otherwise rows), ``source``,
+            ``row``, or the name of a column that identifies the cluster of each row.
         positive: value of the true label that denotes the positive class, for which scores are high.
         clean_levels: merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
         threshold: lowest score at which a sample counts as positive.
         kind: ``class``, ``binary``, ``ordinal`` or ``verification``; needed if the values are ambiguous.
-        properties: columns (numeric or categorical) to search for weak segments. The search uses the validation table,
-            else the ``val`` rows of the table, else a random half of its clusters. The segments that it finds are
-            tested on other samples.
+        properties: columns (numeric or categorical) to search for weak segments. The search uses the validation table
+            if given, otherwise the ``val`` rows of the table, otherwise a random half of its clusters. The segments
+            found are tested on other samples.
         references: reference level of each group, with which the other levels are compared; by default the level with
             the most samples.
         names: names of the models, one per table; by default the file names. With ``matrix``, the names of the training
             sets, which may be repeated.
-        tasks: names of the tasks to measure; by default all tasks.
-        split: split to measure; required if the column ``split`` holds several splits.
+        tasks: names of the tasks to evaluate; by default all tasks.
+        split: split to evaluate; required if the column ``split`` holds several splits.
         validation: a validation table per model, on which operating points and a temperature are chosen, as well as
             thresholds for tasks that store none. If a table has several splits, the rows of ``val`` are used.
         robustness: a table per model with its predictions on corrupted images and the columns ``corruption`` and
             ``severity``.
         baseline: name of the reference model for mean corruption errors.
         matrix: merge the tables of each training set into one model, whose test sets are the values of ``dataset``. The
-            training set of a table is its entry in ``names``, or else ``trained_on`` in its provenance.
+            training set of a table is its entry in ``names`` if given, otherwise ``trained_on`` in its provenance.
         resamples: number of bootstrap resamples.
         seed: seed of the resampling.
         title: title of the report page.
@@ -181,7 +181,7 @@ def _only_split(table: Predictions, split: str | None, path: Table) -> Predictio
             )
         return table
     if split not in have:
-        raise InputError(f"{_name(path)}: no row of split '{split}' (it has: {', '.join(have) or 'none'})")
+        raise InputError(f"{_name(path)}: no rows of split '{split}' (splits: {', '.join(have) or 'none'})")
     rows = table.frame["split"].astype(str) == split
     return replace(table, frame=table.frame[rows].reset_index(drop=True))
 
@@ -203,7 +203,7 @@ def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Table) ->
     have = [task.name for task in table.tasks]
     for name in tasks:
         if name not in have:
-            raise InputError(f"{_name(path)}: no task '{name}' (it has: {', '.join(have)})")
+            raise InputError(f"{_name(path)}: no task '{name}' (tasks: {', '.join(have)})")
     return replace(table, tasks=tuple(map(table.task, tasks)))
 
 

@@ -61,7 +61,8 @@ def plan_audit(
                     found.append(entry | _planned(name, named[name], gap, power))
                 elif CROSS not in group:
                     why = next(
-                        (one["why"] for one in named.values() if "why" in one), "the report holds no power of its gaps"
+                        (one["why"] for one in named.values() if "why" in one),
+                        "the report states no power of its gaps",
                     )
                     found.append(entry | {"why": why})
     if not found:

@@ -57,8 +57,8 @@ def audit_tables(
         baseline: name of the reference model for mean corruption errors.
         validation: predictions on a validation split, by model name. Operating points and a temperature are chosen on
             them, as well as thresholds for tasks that have none.
-        search: predictions to search for weak segments, by model name; by default those in ``validation``, else one
-            half of the table.
+        search: predictions to search for weak segments, by model name; by default those in ``validation`` if given,
+            otherwise one half of the table.
         clusters: unit of resampling; see :func:`~auxface.evaluation.clusters.cluster_codes`.
         resamples: number of bootstrap resamples.
         seed: seed of the resampling; the same seed and tables give the same results.
@@ -113,9 +113,8 @@ def audit_tables(
     ]
     by_name = {run.name: run for run in runs}
     own_tasks = {(name, task.name): task for name, table in tables.items() for task in table.tasks}
-    # NumPy and SciPy release the interpreter lock while they compute, and threads need no copies of the data.
-    # Corrupted tables give most of the parts, and the smallest ones; these are scheduled first, so that no thread is
-    # left with a long part.
+    # NumPy and SciPy release the interpreter lock while they compute, and threads need no copies of the data. Most
+    # parts, and the smallest ones, measure corrupted tables. These parts are scheduled first.
     parts = [
         (key, task.name, partial(measure_corrupted, table, own_tasks[key[0], task.name], code, draw))
         for (key, table), code in zip(corrupted.items(), codes[len(tables) :])
@@ -209,7 +208,9 @@ class _Run:
     gaps: dict[str, dict[str, LevelDraws]] = field(default_factory=dict)
 
     def steps(self) -> int:
-        """Return the number of steps. Each task counts the whole table, every partition, and the remaining results."""
+        """Return the number of progress steps.
+
+        Each task has one step for the whole table, one per partition, and one for the remaining results."""
         parts = len(single_partitions(self.table)) + len(crossed_partitions(self.table))
         return len(self.table.tasks) * (2 + parts)
 

@@ -148,8 +148,8 @@ def _level_threshold_note(name: str, table: Predictions, group: str) -> str:
             f"group.{group}; the common threshold is used for all samples."
         )
     return (
-        f"{name} decides {', '.join(tasks)} by a threshold for each level of {group}. This needs the {group} of every "
-        "sample at test time, which may be unknown and which may not be allowed."
+        f"{name} decides {', '.join(tasks)} by a threshold for each level of {group}. This requires the {group} of "
+        "every sample at test time. It may be unknown, or its use may not be permitted."
     )
 
 

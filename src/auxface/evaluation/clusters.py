@@ -27,9 +27,9 @@ VIDEO = ("dataset", "method", "source", "video")
 def cluster_codes(frames: Sequence[pd.DataFrame], by: Clusters = "auto") -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Return the cluster of each row, numbered jointly over several tables.
 
-    The cluster of a row is its value in the column ``cluster``; if it has none, its video (:data:`VIDEO`); if it has
-    none, its source within its dataset; otherwise the row itself. Clusters are numbered in the order of their sorted
-    names, so the numbers do not depend on the order of rows.
+    The cluster of a row is the first of these that the row has: its value in the column ``cluster``, its video
+    (:data:`VIDEO`), its source within its dataset, or the row itself. Clusters are numbered in the order of their
+    sorted names, so the numbers do not depend on the order of rows.
 
     Args:
         frames: tables with any of the columns :data:`~auxface.evaluation.predictions.KEY`.
@@ -98,7 +98,7 @@ def _levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
 
 
 def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-    """Return columns that identify each row: its key if every table has one, else its position in its table."""
+    """Return columns that identify each row: its key if every table has one, otherwise its position in its table."""
     if all(name in frame.columns for frame in frames for name in KEY):
         return [column_codes(frames, name) for name in KEY]
     return [np.concatenate([np.arange(len(frame)) for frame in frames])]

@@ -56,8 +56,8 @@ class Columns:
         predicted: column of predicted classes, used in place of scores and thresholds.
         score_for: name of the score column of each class.
         groups: columns that hold the groups.
-        cluster: ``auto`` (videos, else sources, else rows), ``source``, ``row``, or the name of a column that
-            identifies the cluster of each row.
+        cluster: ``auto`` (videos if present, otherwise sources, otherwise rows), ``source``, ``row``, or the name of a
+            column that identifies the cluster of each row.
         positive: value of the true label that denotes the positive class, for which scores are high.
         clean_levels: whether to merge levels that differ only in spaces or letter case.
         weight: column of sample weights.
@@ -184,7 +184,7 @@ class _Found:
 
 
 def _property_notes(name: str, column: pd.Series) -> list[str]:
-    """Return a note on a property that forms no segments, or whose few texts hide ranges of numbers."""
+    """Return a note on a property that forms no segments, or that counts as text because of a few values."""
     values = column.dropna()
     if values.nunique() < 2:
         return [f"Property '{name}' forms no segments: it has {'one value' if len(values) else 'no values'}."]
@@ -193,11 +193,11 @@ def _property_notes(name: str, column: pd.Series) -> list[str]:
     other = values[pd.to_numeric(values, errors="coerce").isna()]
     if 0 < len(other) < len(values) / 2:
         return [
-            f"Property '{name}' counts as text, since {len(other):,} of its {len(values):,} values are no numbers, "
+            f"Property '{name}' counts as text, since {len(other):,} of its {len(values):,} values are not numbers, "
             f"such as '{str(other.iloc[0])[:40]}'. Remove them to compare ranges of numbers."
         ]
     if values.nunique() > MOST_CROSSED:
-        return [f"Property '{name}' forms no segments: it has {values.nunique():,} values; at most {MOST_CROSSED} can."]
+        return [f"Property '{name}' forms no segments: it has {values.nunique():,} values, more than {MOST_CROSSED}."]
     return []
 
 
@@ -277,7 +277,7 @@ def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
             found.renamed[name] = f"group.{name}"
             continue
         why = (
-            "its numbers are not whole"
+            "its numbers are not integers"
             if not whole
             else f"it has {levels:,} levels, and at most {_MOST_LEVELS} are recognized"
         )

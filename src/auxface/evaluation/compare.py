@@ -93,8 +93,8 @@ def compare(
                 continue
             if not same_task(task, tables[second].task(task.name)):
                 notes.append(
-                    f"{first} and {second} are not compared on {task.name}: their classes, or which of two is "
-                    "positive, differ."
+                    f"{first} and {second} are not compared on {task.name}: their classes or their positive "
+                    "classes differ."
                 )
                 continue
             both = np.logical_and(
@@ -164,7 +164,7 @@ class _Side:
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Return whether these are all rows of the task, so that its metrics need not be recomputed."""
+        """Return whether the rows are all rows of the task, so that its metrics need not be recomputed."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
     def metrics(self, resampling: Resampling) -> LevelDraws:
@@ -217,7 +217,7 @@ def _level_comparisons(
     """Compare the difference between two models at each level with their difference at the largest level.
 
     A signed difference of differences on the same resamples has far more power than the difference between two gaps,
-    each of which is the largest difference between its levels.
+    each of which is the largest difference between levels.
     """
     ours, theirs = (side.levels(group, metric, resampling) for side in sides)
     usable = [

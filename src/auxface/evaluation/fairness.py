@@ -4,10 +4,10 @@
 the largest, ``worst_group_<metric>`` the worst value, for every metric whose record sets ``compared``. Levels with
 fewer than :data:`MINIMUM_IN_GAP` clusters are excluded. Differences and ratios name their ``worst`` and ``best``
 levels. A difference also has ``by_chance``: the difference that is exceeded with probability 1/20 under equal
-performance, that is, if all levels had the same true value (their resamples, widened to the interval of each level and
-centered). The largest difference of several noisy values is biased upwards. The lower end of its interval is therefore
-the difference minus ``by_chance``, which is valid for all levels at once (Tukey, 1953): it excludes 0 exactly if the
-gap is larger than expected under equal performance.
+performance, that is, if all levels had the same true value. It is computed from the resamples of the levels, widened to
+the interval of each level and centered. The largest difference of several noisy values is biased upwards. The lower end
+of its interval is therefore the difference minus ``by_chance``, which is valid for all levels at once (Tukey, 1953): it
+excludes 0 exactly if the gap is larger than expected under equal performance.
 
 Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
 rate; Hardt et al., 2016) and ``equalized_odds`` (the larger of the true and the false positive rate's); the same for
@@ -16,7 +16,7 @@ precision is ``predictive_parity``. For deepfake benchmarks (Lin et al., 2024), 
 * ``F_FPR`` = sum over J of abs(FPR(J) - FPR of all samples);
 * ``F_OAE`` = max over J of accuracy(J) - min over J: ``accuracy_difference``;
 * ``F_DP`` = max over k of (max over J of P(predicted k; J) - min over J): ``demographic_parity_difference``, because
-  with two classes both k differ by the same;
+  with two classes, both k differ by the same amount;
 * ``F_MEO`` = max over k, k' of (max over J of P(predicted k given k'; J) - min over J): ``equalized_odds_difference``,
   because P(predicted 0 given k') is one minus P(predicted 1 given k').
 """
@@ -46,7 +46,7 @@ from auxface.evaluation.metrics.metric import Metric
 # A level needs this many clusters (of every class that a metric compares) to be included in gaps.
 MINIMUM_IN_GAP = 10
 _NORMAL = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
-# The rates behind each of fairlearn's measures, which is their largest difference (or smallest ratio).
+# The rates behind each of fairlearn's measures. A measure is the largest difference (or smallest ratio) of its rates.
 _FAIRLEARN = {
     "demographic_parity": ("selection_rate",),
     "equal_opportunity": ("true_positive_rate",),
@@ -147,9 +147,9 @@ def _extremes(metric: Metric, values: np.ndarray, names: list[str]) -> dict[str,
 
 
 def _spread_of_noise(tables: list[np.ndarray]) -> np.ndarray:
-    """Return the largest difference between centered levels [levels, 1+R] over all tables, on every resample [R]."""
+    """Return the largest difference between centered levels [levels, 1+R] over all tables, in every resample [R]."""
     centered = [values[:, 1:] - values[:, :1] for values in tables]
-    # A level without a value on a resample is ignored there. A resample without any level is excluded.
+    # A level without a value in a resample is ignored in that resample. A resample without any level is excluded.
     with np.errstate(invalid="ignore"):
         return np.max([np.fmax.reduce(part, axis=0) - np.fmin.reduce(part, axis=0) for part in centered], axis=0)
 
@@ -245,7 +245,7 @@ def in_gaps(draws: Draws) -> bool:
 def _widened(name: str, draws: Draws) -> np.ndarray:
     """Return the value and the resamples [1+R], scaled on both sides to the width of the interval.
 
-    The spread of resamples of few clusters is too small. If it is zero, normal noise replaces the resamples.
+    The spread of resamples of few clusters is too small. If the spread is zero, normal noise replaces the resamples.
     """
     value, noise = draws.values[0], draws.values[1:] - draws.values[0]
     known = noise[np.isfinite(noise)]

@@ -55,7 +55,7 @@ class FileProbe:
 
     @property
     def explains_half(self) -> bool:
-        """Whether the probe exceeds chance by at least half as much as the model does."""
+        """Whether the probe's advantage over chance is at least half of the model's advantage."""
         if not self.predicts or self.value.value is None or self.model.value is None:
             return False
         return self.value.value - self.chance >= 0.5 * (self.model.value - self.chance)

@@ -3,8 +3,8 @@
 A gap between K levels is significant if it is larger than the gap expected under equal performance. The power is the
 probability of finding a significant gap if the least precise level differs by ``gap`` from all others and the others
 are equal (Cohen, 1988). The value of each level is assumed to be normal and independent of the others, with a standard
-error from its interval, so the power follows from the distribution of the range of K normal values. For two levels with
-standard errors a and b, the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
+error derived from its interval, so the power follows from the distribution of the range of K normal values. For two
+levels with standard errors a and b, the smallest gap with a power of 80% is (1.960 + 0.842) * sqrt(a² + b²):
 
 >>> round(smallest_gap([0.03, 0.04]), 4)
 0.1401
@@ -46,7 +46,7 @@ def gap_power(gap: float, errors: Sequence[float], limit: float) -> float:
     mean = np.zeros(len(scale))
     mean[np.argmax(scale)] = -gap
     low, high = float((mean - _FAR * scale).min()), float((mean + _FAR * scale).max())
-    # The trapezoidal rule with a quarter of a standard deviation per step is exact to 1e-8 for normal densities.
+    # The trapezoidal rule with a quarter of a standard deviation per step is accurate to 1e-8 for normal densities.
     at = np.linspace(low, high, 2 + int(4 * (high - low) / scale.min()))
     below, above = (at - mean[:, None]) / scale[:, None], (at + limit - mean[:, None]) / scale[:, None]
     within = np.maximum(ndtr(above) - ndtr(below), 1e-300)
@@ -148,7 +148,7 @@ def clusters_per_level(
         levels: number of levels of the group.
         gap: gap to detect.
         samples_per_cluster: number of samples in each cluster, such as the frames of a video.
-        correlation: correlation between the correctness of two samples of a cluster, from 0 to 1.
+        correlation: correlation between the correctness of two samples of a cluster, between 0 and 1.
         power: probability that a gap of this size is significant.
 
     Raises:

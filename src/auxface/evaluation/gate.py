@@ -33,8 +33,8 @@ class Condition:
     Attributes:
         path: keys that lead to a value of ``report.json``, separated by dots.
         sign: comparison operator, one of ``>``, ``>=``, ``<``, ``<=``, ``==``, ``!=``.
-        number: number on the right side, or the number added to the value of the older report.
-        against: whether the right side is the value at the same path in the older report, plus ``number``.
+        number: number on the right-hand side, or the number added to the value of the older report.
+        against: whether the right-hand side is the value at the same path in the older report, plus ``number``.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Condition:
 
     @property
     def right(self) -> str:
-        """The right side of the comparison as text."""
+        """The right-hand side of the comparison as text."""
         if not self.against:
             return f"{self.number:g}"
         return "against" + (f" {'+' if self.number > 0 else '-'} {abs(self.number):g}" if self.number else "")
@@ -67,8 +67,8 @@ def parse_condition(text: str) -> Condition:
         return Condition(found["path"], found["sign"], float(found["right"]))
     except ValueError:
         raise InputError(
-            f"--fail-if '{text}' is not a condition; expected PATH, a sign such as > and a number or 'against - 0.01', "
-            f"such as {_EXAMPLE}"
+            f"--fail-if '{text}' is not a condition; expected PATH, an operator such as > and a number or "
+            f"'against - 0.01', such as {_EXAMPLE}"
         ) from None
 
 
@@ -175,5 +175,5 @@ def _value(report: Mapping[str, Any], path: str, where: str) -> tuple[float | No
     if isinstance(at, Mapping) and "value" in at:
         raise InputError(f"'{path}' is a metric, not a number; append .value, .low or .high")
     if isinstance(at, bool) or not isinstance(at, int | float):
-        raise InputError(f"'{path}' holds no number; name a value, such as {_EXAMPLE}")
+        raise InputError(f"'{path}' is not a number; name a value, such as {_EXAMPLE}")
     return float(at), ""

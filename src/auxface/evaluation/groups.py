@@ -58,7 +58,7 @@ def by_column(name: str, column: pd.Series) -> Partition:
 
 
 def crossed(first: Partition, second: Partition) -> Partition:
-    """Return the partition with one level per occurring combination of the levels of two partitions."""
+    """Return the partition with one level for each combination of levels of two partitions that occurs in the data."""
     together = np.stack([first.code, second.code], axis=1)
     code = combine_codes([first.code, second.code])
     _, where = np.unique(code, return_index=True)

@@ -17,7 +17,8 @@ from auxface.evaluation.groups import natural_order
 from auxface.evaluation.predictions import ASSUMED, ScoredTask, TableError, text_of
 
 KINDS = ("class", "binary", "ordinal", "verification")
-# Rows whose class has no score count as unlabeled up to this fraction of the table; above it, the table is rejected.
+# Rows whose class has no score count as unlabeled up to this fraction of the table; above this fraction, the table is
+# rejected.
 _MOST_UNKNOWN = 0.1
 # Integer decisions and labels are treated as classes if they have at most this many distinct values.
 _MOST_CLASSES = 20
@@ -44,7 +45,7 @@ def infer_tasks(
     ``true.T`` with one ``score.T.P`` (or ``score.T``) is ``binary`` with positive class P. With several scores it is a
     ``class`` task, or ``ordinal`` if most labels are numbers that do not name a class. ``true.T.A`` with ``score.T.A``
     for every A is ``multilabel``. If ``true.T`` comes only with ``predicted.T``, the predictions determine the kind:
-    ``ordinal`` if they are numbers on a scale, else ``binary`` or ``class``.
+    ``ordinal`` if they are numbers on a scale, otherwise ``binary`` or ``class``.
 
     Args:
         frame: table without a header.
@@ -187,7 +188,7 @@ class _Columns:
             return self._binary(found, truth, None)
         classes = tuple(sorted(values, key=natural_order))
         if len(classes) == 2:
-            found.notes.append(f"{self.name}: rates are those of the class '{classes[1]}'; --positive names another.")
+            found.notes.append(f"{self.name}: rates refer to the class '{classes[1]}'; choose another with --positive.")
         return ScoredTask(self.name, "class", classes)
 
     def _is_scale(self, truth: pd.Series, predicted: pd.Series) -> bool:
@@ -258,7 +259,7 @@ class _Columns:
             )
         if len(values) > 2:
             raise TableError(
-                f"{column} holds {_quoted(values)}; expected two values beside one score. Give a score column per "
+                f"{column} holds {_quoted(values)}; expected two values for one score. Give a score column per "
                 f"class (--score-for CLASS=COLUMN), or the positive value: --positive {shlex.quote(values[0][:60])}"
             )
         raise TableError(

@@ -5,10 +5,12 @@ All metrics of all models share the resamples of :func:`draw_resamples`, so diff
 
 =========================  ============================================================================================
 :func:`shrunk_wilson`      rates (Wilson, 1927; the variance of few clusters is shrunk towards that of equal samples)
-:func:`percentile`         other means (Efron, 1979; expanded for few clusters: Hesterberg, 2015) :func:`logit_student`
-ranking metrics (Pepe, 2003; Boyd et al., 2013) :func:`debiased_student`   the calibration error, which resampling
-inflates :func:`mirrored`           the worst value over several levels :func:`gap_interval`       the largest
-difference between several levels (Tukey, 1953) :func:`ratio_interval`     the smallest ratio between several levels
+:func:`percentile`         other means (Efron, 1979; expanded for few clusters: Hesterberg, 2015)
+:func:`logit_student`      ranking metrics (Pepe, 2003; Boyd et al., 2013)
+:func:`debiased_student`   the calibration error, which resampling inflates
+:func:`mirrored`           the worst value over several levels
+:func:`gap_interval`       the largest difference between several levels (Tukey, 1953)
+:func:`ratio_interval`     the smallest ratio between several levels
 =========================  ============================================================================================
 
 >>> draws = Draws(np.concatenate([[0.8], np.linspace(0.7, 0.9, 1000)]), n=500, clusters=100)
@@ -31,9 +33,10 @@ RESAMPLES = 1000
 MINIMUM_FINITE = 0.9
 # If quantiles of the resamples are closer than this, all resamples are equal up to rounding.
 CONSTANT = 1e-9
-# The variance of few clusters is averaged with a conservative one, which has the weight of this many clusters.
+# With few clusters, the variance is averaged with a conservative estimate, which is weighted as this many clusters.
 _PRIOR_UNITS = 2
-# The weight is constant up to this many units; above, it decreases as 1 / units, since the variance is well estimated.
+# The weight is constant up to this many units. With more units, it decreases as 1 / units, since the variance is well
+# estimated.
 _PRIOR_UP_TO = 10
 # With fewer units than this, percentile intervals are at least as wide as Student's.
 FEW_UNITS = 30
@@ -190,8 +193,8 @@ def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
 
     The formula uses the effective sample size implied by the variance of the metric. The variance estimated from few
     clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged with the
-    variance that the rate would have if all samples of a cluster were equal, which has the weight of two clusters. With
-    more than ten clusters this weight decreases.
+    variance that the rate would have if all samples of a cluster were equal, which is weighted as two clusters. With
+    more than ten clusters, this weight decreases.
     """
     value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
     spread = value * (1 - value)
@@ -230,8 +233,8 @@ def debiased_student(draws: "Draws") -> tuple[float, float]:
     """Return Student's interval around the bias-corrected value; the resamples give the bias and the standard error.
 
     The standard error is that of the resamples or of ``draws.unfolded``, whichever is larger. The estimate of the bias
-    is too small where the true value lies near its bound, so the lower end subtracts it twice. Without
-    ``draws.unfolded`` the result is that of :func:`mirrored`.
+    is too small where the true value lies near its bound, so it is subtracted twice at the lower end. Without
+    ``draws.unfolded``, the result is that of :func:`mirrored`.
     """
     if draws.unfolded is None:
         return mirrored(draws)
@@ -307,8 +310,8 @@ class Draws:
         values: value on the data, then on each resample; NaN where the metric is undefined.
         n: number of samples.
         clusters: number of clusters of these samples.
-        units: number of independent units that limits a metric in [0, 1], such as the clusters of the rarest class;
-            None means ``clusters``. There is one degree of freedom fewer than units.
+        units: number of independent units that limits the precision of a metric in [0, 1], such as the clusters of the
+            rarest class; None means ``clusters``. There is one degree of freedom fewer than units.
         effective: number of independent units that the metric would have if all samples of a cluster were equal; None
             means ``units``. A mean over two classes has more units than the rarest class alone.
         why: reason why the metric cannot be measured; None if it can.
@@ -368,9 +371,9 @@ class Draws:
     def why_no_interval(self) -> str | None:
         """Return the reason why the resamples give no valid interval; None if they give one."""
         if self.clusters < 2:
-            return "all samples are of one cluster: no interval"
+            return "all samples belong to one cluster: no interval"
         if self.units is not None and self.units < 2:
-            return "all samples of a class are of one cluster: no interval"
+            return "all samples of a class belong to one cluster: no interval"
         finite = np.isfinite(self.values[1:]).mean()
         if finite < MINIMUM_FINITE:
             return f"undefined in {1 - finite:.0%} of the resamples: no interval"

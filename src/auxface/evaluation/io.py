@@ -32,7 +32,7 @@ def read_predictions(path: str | os.PathLike[str] | pd.DataFrame, columns: Colum
 
     Args:
         path: a Parquet file, whose schema metadata may hold a JSON header under the key ``auxface``; a CSV file with
-            the same JSON in ``NAME.json`` beside it; any other table that
+            the same JSON in ``NAME.json`` next to it; any other table that
             :func:`~auxface.evaluation.table_files.read_table` reads; or a data frame. Without a header, the tasks are
             inferred from the columns and a threshold of 0.5 is assumed; ``threshold_rule`` is then ``"assumed"``.
         columns: roles of the columns, for tables with other column names.

@@ -25,7 +25,7 @@ def labels_for_equal_accuracy(*, right: int, samples: int, target: float) -> int
 
     Args:
         right: number of samples whose label the model predicts correctly.
-        samples: number of all samples of the level.
+        samples: total number of samples in the level.
         target: accuracy to reach, at most 1.
     """
     return max(0, ceil(target * samples - _ROUNDING) - right)

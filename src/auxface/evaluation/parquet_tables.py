@@ -51,7 +51,7 @@ def decode_dictionaries(table: pa.Table, path: Path) -> pa.Table:
 
 
 def check_size(path: Path, rows: int, columns: int, size: int, on_disk: int | None = None) -> None:
-    """Check that a table with this number of rows and columns, and of this size in bytes, may be read.
+    """Check that a table with the given numbers of rows, columns and bytes may be read.
 
     Raises:
         TableError: the table is larger than :data:`MOST_BYTES`, or much larger than its file of ``on_disk`` bytes.

@@ -130,7 +130,7 @@ class Predictions:
         for task in self.tasks:
             if task.name == name:
                 return task
-        raise TableError(f"no task '{name}' in the table (it has: {', '.join(t.name for t in self.tasks) or 'none'})")
+        raise TableError(f"no task '{name}' in the table (tasks: {', '.join(t.name for t in self.tasks) or 'none'})")
 
 
 def text_of(value: object) -> str:
@@ -211,7 +211,7 @@ def scored_rows(predictions: Predictions, task: ScoredTask) -> np.ndarray:
 
 
 def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
-    """Return predicted class indices, int64 [N], from decisions if given, else from thresholds or the top score."""
+    """Return predicted class indices, int64 [N], from decisions if given, otherwise from thresholds or top scores."""
     if samples.decided is not None:
         return samples.decided
     if task.kind == "binary":
@@ -220,7 +220,7 @@ def predicted_classes(task: ScoredTask, samples: Samples) -> np.ndarray:
 
 
 def _with_threshold(samples: Samples, task: ScoredTask, frame: pd.DataFrame) -> Samples:
-    """Add to the samples of a binary task the threshold of each: that of its level, or else that of the task."""
+    """Add a threshold to each sample of a binary task: that of its level if it has one, otherwise that of the task."""
     positive, own = task.classes[1], task.level_thresholds
     threshold = np.full(len(samples.rows), task.threshold(positive))
     if own is not None and f"group.{own.group}" in frame.columns:
@@ -245,7 +245,7 @@ def _samples(
     decided: np.ndarray | None = None,
     classes: int = 0,
 ) -> Samples:
-    """Return the samples with a true label and a score or decision; without scores, they are derived from decisions."""
+    """Return the samples with a true label and a score or decision; missing scores are derived from decisions."""
     is_scored = score is not None
     if score is None:
         assert decided is not None

@@ -1,6 +1,6 @@
 """Robustness: metrics and gaps on corrupted images, and the mean corruption error (Hendrycks and Dietterich, 2019).
 
-:func:`~auxface.evaluation.audit_tables` calls these for every table in its argument ``robustness``.
+:func:`~auxface.evaluation.audit_tables` calls these functions for every table in its argument ``robustness``.
 """
 
 from collections.abc import Mapping

@@ -84,7 +84,7 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
         if start.startswith(b"PK\x03\x04"):
             return _read_excel(path, used)
         if path.suffix.lower() in _EXCEL and b"\0" in start and not start.startswith(_UTF16):
-            raise TableError(f"{path}: not an Excel file, or damaged (its first bytes are {start[:4]!r}); {EXPECTED}")
+            raise TableError(f"{path}: not an Excel file, or corrupt (its first bytes are {start[:4]!r}); {EXPECTED}")
         for magic, opened in _OPEN.items():
             if start.startswith(magic):
                 with opened(path) as file:
@@ -148,7 +148,7 @@ def _limited(file: BinaryIO, path: Path) -> bytes:
 
 
 def _is_header(path: Path) -> bool:
-    """Return whether the JSON file next to a CSV file is its header; any other file of that name is ignored."""
+    """Return whether the JSON file next to a CSV file is its header; any other file with that name is ignored."""
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -158,7 +158,7 @@ def _is_header(path: Path) -> bool:
 
 def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
     schema = pq.read_schema(path)
-    # Lists, such as embeddings, take much memory; a list in a column of labels or groups is rejected later.
+    # Lists, such as embeddings, take a lot of memory; a list in a column of labels or groups is rejected later.
     simple = [
         one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
     ]
@@ -243,7 +243,7 @@ def _encoding(file: BinaryIO, start: bytes) -> tuple[str, list[str]]:
 def _read_excel(path: Path, used: Callable[[list[str]], list[str]]) -> TableFile:
     with zipfile.ZipFile(path) as archive:
         if "xl/workbook.xml" not in archive.namelist():
-            raise TableError(f"{path}: a zip archive; unpack it, {EXPECTED}")
+            raise TableError(f"{path}: a zip archive; unpack it first; {EXPECTED}")
         _check_unpacked(path, sum(member.file_size for member in archive.infolist()))
     try:
         frame = pd.read_excel(path, keep_default_na=False, na_values=[""])

@@ -35,7 +35,8 @@ from auxface.evaluation.results import GroupThresholds, OperatingPoint, TaskAudi
 MINIMUM_SAMPLES = 30
 RULES = ("balanced_accuracy", "equal_error", "fpr=RATE")
 DEFAULT_RULE = "balanced_accuracy"
-# Special ends of an abstain band: answers at every score are accurate enough, or at none (the next number above 1).
+# Special values: infinity if predictions at every score are accurate enough, and the next number above 1, as an end of
+# an abstain band, if predictions at no score are.
 _ALL = float("inf")
 _NEVER = float(np.nextafter(1.0, 2.0))
 
@@ -44,7 +45,7 @@ def choose_threshold(y: np.ndarray, score: np.ndarray, *, rule: str = DEFAULT_RU
     """Return the threshold at a named operating point; predict positive where ``score >= threshold``.
 
     Args:
-        y: true labels, 0 or 1, [N]; both must occur.
+        y: true labels, 0 or 1, [N]; both classes must occur.
         score: scores in [0, 1], [N].
         rule: ``balanced_accuracy`` (highest balanced accuracy; Youden, 1950), ``equal_error`` (equal false positive and
             false negative rates) or ``fpr=RATE`` (highest true positive rate at a false positive rate of at most
@@ -91,7 +92,7 @@ def _rate(rule: str) -> float:
 def choose_level_thresholds(
     y: np.ndarray, score: np.ndarray, levels: pd.Series, *, rule: str = DEFAULT_RULE
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return a threshold for each level of a group, as a mitigation (compare Hardt et al., 2016).
+    """Return a threshold for each level of a group, to reduce gaps between levels (see Hardt et al., 2016).
 
     Args:
         y: true labels, 0 or 1, [N].
@@ -100,8 +101,8 @@ def choose_level_thresholds(
         rule: see :func:`choose_threshold`.
 
     Returns:
-        The thresholds by level, and the reasons by level for those without a threshold: fewer than
-        :data:`MINIMUM_SAMPLES` samples, or only one class.
+        The thresholds by level and, for each level without a threshold, the reason: fewer than :data:`MINIMUM_SAMPLES`
+        samples, or only one class.
     """
     partition = by_column("", levels)
     thresholds: dict[str, float] = {}
@@ -122,7 +123,7 @@ def choose_level_thresholds(
 def choose_abstain_band(
     y: np.ndarray, score: np.ndarray, *, threshold: float, accuracy: float = 0.95
 ) -> tuple[float, float]:
-    """Return the narrowest band around a threshold outside which predictions of both classes reach an accuracy.
+    """Return the narrowest band around a threshold outside which predictions of both classes reach the accuracy.
 
     The upper end is the lowest score at and above which at least ``accuracy`` of the samples are positive; the lower
     end is the highest score below which at least ``accuracy`` are negative (the reject option of Chow, 1970, applied to
@@ -136,7 +137,8 @@ def choose_abstain_band(
 
     Returns:
         The band (low, high) with ``low <= threshold <= high``. Both ends equal the threshold if no band is needed. If
-        no score reaches the accuracy on one side, the end on that side is the next floating-point number above 1, or 0.
+        no score on one side of the threshold reaches the accuracy, ``high`` is the next floating-point number above 1,
+        or ``low`` is 0.
 
     Raises:
         ValueError: there are no samples, the lengths differ, a score is not finite, or ``accuracy`` is outside (0, 1].
@@ -272,7 +274,7 @@ def _logits(score: np.ndarray) -> np.ndarray:
 def measure_group_thresholds(
     audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
 ) -> None:
-    """Choose a threshold per level on ``validation``, apply them to ``table``, and add the metrics to ``audited``.
+    """Choose one threshold per level on ``validation``, apply all to ``table``, and add the metrics to ``audited``.
 
     This applies to binary tasks with one threshold, and to every group that both tables have. A group in which no level
     gets a threshold is excluded.

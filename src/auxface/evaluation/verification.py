@@ -1,8 +1,8 @@
 """Verification and retrieval with embeddings: metrics with intervals that resample people.
 
-A pair of images is **genuine** if both show the same person; otherwise it is an **impostor** pair. It is accepted if
-its similarity reaches a threshold. FMR (false match rate) is the fraction of impostor pairs that are accepted, and FNMR
-(false non-match rate) is the fraction of genuine pairs that are rejected.
+A pair of images is **genuine** if both show the same person; otherwise it is an **impostor** pair. A pair is accepted
+if its similarity reaches a threshold. FMR (false match rate) is the fraction of impostor pairs that are accepted, and
+FNMR (false non-match rate) is the fraction of genuine pairs that are rejected.
 
 Pairs that share a person are not independent. Each resample therefore draws people with replacement: a genuine pair is
 weighted by the number of times its person was drawn, and an impostor pair by the product of these numbers for its two
@@ -39,8 +39,8 @@ class ScoredPairs:
         first: person of the first image, [P].
         second: person of the second image, [P].
         fold: fold of each pair in a cross-validation protocol, int64 [P]; None if there are no folds.
-        groups: level of each pair, [P], by group: the level that both images share, or None if they differ or it is
-            unknown.
+        groups: level of each pair, [P], by group: the level that both images share, or None if their levels differ or
+            are unknown.
     """
 
     similarity: np.ndarray
@@ -96,7 +96,7 @@ def measure_pairs(
         rate = float(name.rsplit("_", 1)[1]) if name.startswith("tar") else 1.0
         why = None
         if rate < 1 / impostors:
-            why = f"needs {1 / rate:.0f} pairs of two people, and there are {impostors}"
+            why = f"needs {1 / rate:.0f} pairs of different people, but there are {impostors}"
         estimates[name] = people.estimate(draws, np.ones(len(same), bool), why)
     folds: list[float] = []
     if pairs.fold is not None and len(np.unique(pairs.fold)) > 1:
@@ -228,7 +228,7 @@ def _error_rates(people: _People, accepted: np.ndarray, same: np.ndarray, rows: 
     found: dict[str, Estimate] = {}
     for name, hit, kind in (("fmr", accepted, ~same), ("fnmr", ~accepted, same)):
         chosen = rows & kind
-        what = "pairs of two people" if name == "fmr" else "pairs of one person"
+        what = "pairs of different people" if name == "fmr" else "pairs of the same person"
         empty = Estimate(None, None, None, 0, 0, f"no {what}")
         found[name] = people.rate(hit, chosen) if chosen.any() else empty
     return found

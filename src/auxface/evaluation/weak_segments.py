@@ -5,8 +5,8 @@ properties are divided at the quartiles of the searched table, and other propert
 one property and the combinations of levels of two properties.
 
 1. Search: every segment with enough clusters is compared with the whole table. Up to :data:`MOST_TESTED` segments are
-   chosen: those with the largest difference, measured in standard errors, if it is at least 2. A combination is chosen
-   only if it is worse than both of its parts by more than a standard error.
+   chosen: those with the largest difference, if it is at least two standard errors. A combination is chosen only if it
+   is worse than both of its parts by more than a standard error.
 2. Test: on samples that were not searched, each chosen segment is compared with the rest of the table. The one-sided
    p-values are corrected by Holm's method (1979). A segment is confirmed if its corrected p-value is below 0.05. If the
    model is equally good everywhere, at least one segment is falsely confirmed in at most one of 20 tables.
@@ -141,8 +141,8 @@ def weak_segments(
         table: table on which segments are tested.
         cluster: cluster of each row of ``table``, int64 [rows].
         resampling: resamples of the clusters of ``table``.
-        search: other samples to search for segments, such as those of a validation split. If None, a random half of the
-            clusters of ``table`` is searched, and segments are tested on the other half.
+        search: other samples in which to search for segments, such as those of a validation split. If None, a random
+            half of the clusters of ``table`` is searched, and segments are tested on the other half.
         clusters: unit of resampling in ``search``.
         seed: seed of the random split into halves and of the resampling in the search.
 

@@ -32,7 +32,7 @@ class Answer:
 
     Attributes:
         answer: name of the predicted class; for a multi-label task, the names of the predicted attributes. None if the
-            model abstained or has not learned the class. Attributes that it has not learned are never included.
+            model abstained or has not learned the class. Attributes that the model has not learned are never included.
         probability: probability of the predicted class; None for multi-label and ordinal tasks.
         probabilities: calibrated probability in [0, 1] of every class or attribute (for a binary task, of both
             classes).
@@ -41,7 +41,7 @@ class Answer:
         abstained: whether the score lies in the abstain band of the model.
         value: expected value for an ordinal task, whose ``answer`` is the nearest value on its scale; otherwise None.
         learned: whether the model has learned the predicted class (for a multi-label task, any attribute), judged by
-            the AUC on the validation split; None if it was not measured.
+            the AUC on the validation split; None if the AUC was not measured.
         not_learned: names of the classes or attributes that the model has not learned.
         headline: names in the answer whose precision on the validation split is at least 0.8 or whose probability
             exceeds one half.
@@ -140,7 +140,7 @@ def forgery_note(task: TaskRecord) -> str | None:
     positive = task.classes[1]
     return (
         f"The score of '{task.name}' measures how similar a face is to the faces labeled '{positive}' in the training "
-        "data. It is no proof: other forgery methods, compression and retouching can raise or lower it, and a low "
+        "data. It is not proof: other forgery methods, compression and retouching can raise or lower it, and a low "
         "score does not show that an image is genuine."
     )
 

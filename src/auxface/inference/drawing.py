@@ -106,7 +106,7 @@ def _draw_label(
             break
         points -= 1
     x = min(max(0.0, box[0]), max(0.0, size[0] - width))
-    # Place the label above the box, else below it, else inside it.
+    # Place the label above the box if it fits, otherwise below the box, otherwise inside.
     y = box[1] - height
     if y < 0:
         y = box[1] + box[3]

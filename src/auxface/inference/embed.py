@@ -48,7 +48,7 @@ class Embeddings:
             path, number and box of the face, and ``embedding``.
         header: ``model`` (model directory), ``weights`` (SHA-256 of the weights), ``width`` (embedding size) and
             ``threshold``, the similarity at or above which two faces count as the same person (null if the model stores
-            none).
+            no threshold).
         skipped: path of each image without an embedding, and the reason.
     """
 
@@ -91,7 +91,7 @@ class Embedder:
             raise InputError(f"{model}: an exported file has no embeddings; use the model directory")
         saved = fetch_model(model)
         if saved.config.recipe.encoder.num_frames is not None:
-            raise InputError(f"{model}: the model takes video clips; embeddings need a model of images")
+            raise InputError(f"{model}: the model takes video clips; embeddings require an image model")
         self.scorer = TorchScorer(saved, device)
         self.config = saved.config
         self.cropper = Predictor(self.scorer, faces=faces, detector=detector, weights=weights, warn=warn)
@@ -230,7 +230,8 @@ def read_embeddings(path: Path) -> Embeddings:
     """Read a table that :func:`embed` wrote.
 
     Raises:
-        InputError: the file is missing, is not a table of embeddings of equal size, or has missing or infinite values.
+        InputError: the file is missing, is not a table of embeddings of the same size, or has missing or infinite
+            values.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such table of embeddings; write one with 'auxface embed'")

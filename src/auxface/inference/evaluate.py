@@ -87,10 +87,10 @@ def evaluate(
             :func:`~auxface.inference.perturbations.perturbation_names`.
         severities: severities, 1 to 5, for perturbations that have them.
         baseline: name of the reference model for mean corruption errors.
-        validation: whether to also score the validation split of the manifest, if it has one. Operating points,
-            thresholds per group, and thresholds of models that store none are chosen on it.
-        same_format: whether to also score all images in a common format (JPEG of one size and quality) and report how
-            much of the AUC of tasks with two classes is lost.
+        validation: whether to also score the validation split of the manifest, if it has one. This split is used to
+            choose operating points, thresholds per group, and thresholds of models that store none.
+        same_format: whether to also score all images in a common format (JPEG with the same size and quality) and
+            report how much of the AUC of tasks with two classes is lost.
         explain: number of faces over which saliency maps and reconstruction errors are averaged; 0 to omit them.
         resamples: number of bootstrap resamples for each interval.
         seed: seed of the bootstrap, the perturbations and the masks.
@@ -246,7 +246,7 @@ def _reconstruction_figure(model: EvaluatedModel, images: np.ndarray) -> evaluat
 
 
 def _spread_rows(count: int, limit: int) -> np.ndarray:
-    """Return row numbers spread evenly over a split, so that the shown faces come from several sources."""
+    """Return row indices sampled evenly from a split, so that the shown faces come from several sources."""
     return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
 
 

@@ -122,7 +122,7 @@ def explain(
         image: path of the image.
         out: path of the PNG file to write.
         task: name of the task to explain; by default the first task.
-        face: index of a single face to explain, starting at 0; by default all faces are explained.
+        face: index of a single face to explain, counted from 0; by default all faces are explained.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
@@ -173,7 +173,7 @@ def explain_image(
         predictor: predictor loaded from a model directory; an exported file has no gradients.
         image: any image input that a predictor accepts.
         task: name of the task to explain; by default the first task.
-        face: index of a single face to explain, starting at 0; by default all faces are explained.
+        face: index of a single face to explain, counted from 0; by default all faces are explained.
         seed: seed of the noise and the masks.
         check: callback, called between steps; it may raise an exception to cancel the work.
 
@@ -257,7 +257,8 @@ def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] 
     """Draw a map of patch values as colors over a face, dark for the lowest values and bright for the highest.
 
     Args:
-        image: face crop, uint8 [S, S, 3]. values: value of each patch, float [rows, columns].
+        image: face crop, uint8 [S, S, 3].
+        values: value of each patch, float [rows, columns].
         limits: values of the darkest and the brightest color, to draw several maps on one scale; by default the minimum
             and the 99.5th percentile of ``values``.
 
@@ -273,7 +274,7 @@ def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] 
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
     colors = matplotlib.colormaps["inferno"](0.12 + 0.86 * smooth)[..., :3].astype(np.float32)
     opacity = (0.25 + 0.6 * smooth)[..., None]
-    # The face darkens the colors, so that it remains visible.
+    # The face darkens the colors, so that the face remains visible.
     blended = colors * (0.55 + 0.45 * gray) * opacity + 0.72 * gray * (1 - opacity)
     return (blended * 255).clip(0, 255).astype(np.uint8)
 

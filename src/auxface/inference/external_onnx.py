@@ -1,7 +1,7 @@
 """Run ONNX files that auxface did not export, and evaluate them like models of auxface.
 
-The preprocessing is read from the metadata of the file, or else from the recipe of a model directory with the same
-tasks.
+The preprocessing is read from the metadata of the file if present, otherwise from the recipe of a model directory with
+the same tasks.
 
 Example::
 
@@ -37,7 +37,7 @@ def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -
 
     Raises:
         InputError: the file cannot be run; or auxface did not export it, and ``reference`` is missing or does not match
-            it.
+            the file.
     """
     session = open_session(Path(path), device)
     if METADATA in session.get_modelmeta().custom_metadata_map:
@@ -56,12 +56,12 @@ class ExternalOnnx:
     The file has one input, float [N, 3, S, S] or [N, S, S, 3]. For each task of the reference that it supports, it has
     an output named after the task (``TASK``, ``logits.TASK`` or ``scores.TASK``); a single output may have any name if
     the reference has a single task. An output has one value per class (for a binary task, one or two), either logits or
-    probabilities. They are treated as probabilities if all values for the images that are scored first lie in [0, 1]
-    and, for a single-label task, sum to 1.
+    probabilities. The values are treated as probabilities if all values for the images that are scored first lie in [0,
+    1] and, for a single-label task, sum to 1.
 
     Images are RGB in [0, 1], normalized with ``mean`` and ``std`` (JSON lists of three numbers) from the metadata of
-    the file, or else from the reference recipe. ``classes`` in the metadata (a JSON list) gives the order of the
-    outputs.
+    the file if present, otherwise from the reference recipe. ``classes`` in the metadata (a JSON list) gives the order
+    of the outputs.
 
     Args:
         path: path of the file, for error messages.
@@ -193,10 +193,10 @@ def _find_input(path: Path, session: Any, default_size: int) -> tuple[Any, bool,
     height, width = sides[:2] if channels_last else sides[1:]
     known = {side for side in (height, width) if isinstance(side, int)}
     if len(known) > 1:
-        raise InputError(f"{path}: its input images are {height} by {width}; expected square images")
+        raise InputError(f"{path}: the model takes {height} x {width} images; expected square images")
     size = known.pop() if known else default_size
     if not 16 <= size <= 1024:
-        raise InputError(f"{path}: its input images have a side of {size} pixels; expected 16 to 1024")
+        raise InputError(f"{path}: the model takes images with a side of {size} pixels; expected 16 to 1024")
     return inputs[0], channels_last, size, batch if isinstance(batch, int) and batch > 0 else None
 
 

@@ -46,7 +46,7 @@ def read_pairs(pairs: Path | str, manifest: Manifest) -> pd.DataFrame:
     path = Path(pairs)
     if not path.is_file():
         labels = ", ".join(name for name, each in manifest.labels.items() if each.kind == "identity") or "none"
-        raise InputError(f"--pairs {pairs}: neither a file nor an identity label of the manifest (it has: {labels})")
+        raise InputError(f"--pairs {pairs}: neither a file nor an identity label (identity labels: {labels})")
     found = read_lfw_pairs(path) if path.suffix.lower() == ".txt" else _read_table(path)
     if {"source_a", "frame_a", "source_b", "frame_b", "same"} <= set(found.columns):
         return _from_names(found, manifest, path)
@@ -94,7 +94,9 @@ def _rows_by_path(manifest: Manifest, wanted: list[str], path: Path) -> list[int
                 ends.setdefault(known[-len(own) :], []).append(row)
         found = by_end[len(own)].get(own, [])
         if len(found) != 1:
-            how = "is not in this split of the manifest" if not found else f"fits {len(found)} images of the manifest"
+            how = (
+                "is not in this split of the manifest" if not found else f"matches {len(found)} images of the manifest"
+            )
             raise InputError(f"{path}: image '{each}' {how}; write its path as in the manifest")
         rows.append(found[0])
     return rows

@@ -126,7 +126,7 @@ def _expand(inputs: Sequence[str | Path]) -> Iterator[str | Path]:
         if isinstance(item, str) and is_url(item):
             yield item
         elif Path(item).is_dir():
-            # This imports pandas, which is not needed to predict on an image.
+            # This module imports pandas, which is not needed to predict on an image.
             from auxface.data.layouts.registry import list_files
 
             found = list(list_files(Path(item), ("",)))
@@ -147,7 +147,7 @@ def _predict_videos(
 
 def _output_path(folder: Path, number: int, name: str) -> Path:
     """Return an output path without suffix that is unique to this input."""
-    # This imports pandas, which is not needed to predict on an image.
+    # This module imports pandas, which is not needed to predict on an image.
     from auxface.data.prepare.file_processing import safe_name
 
     return folder / f"{number:05d}-{safe_name(Path(name).stem)}"

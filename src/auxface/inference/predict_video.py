@@ -1,7 +1,7 @@
 """Predict on a video: track its faces, score them over time, and combine the scores by the model's stored rule.
 
-The video is streamed in constant memory. An image model scores frames at a fixed rate. A video model scores clips that
-are spread evenly over the video; in each clip, the largest face is tracked and scored.
+The video is streamed in constant memory. An image model scores frames at a fixed rate. A video model scores evenly
+spaced clips; in each clip, the largest face is tracked and scored.
 
 Example::
 
@@ -115,16 +115,16 @@ def _too_much_work(video: _Video, parts: list[list[int]], max_decoded: int | Non
     decoded = sum(map(video.index.count_decoded, parts))
     if max_decoded is None or decoded <= max_decoded:
         return None
-    reason = f"{decoded} frames would be decoded; at most {max_decoded} are; send a shorter part of the video"
+    reason = f"{decoded} frames must be decoded, but the limit is {max_decoded}; send a shorter part of the video"
     return VideoPrediction(video.name, (), reason, video.path, frames=len(video.index))
 
 
 def _frames_at_rate(times: np.ndarray, rate: float, limit: int) -> list[int]:
-    """Return the numbers of frames at a constant rate per second, or of all frames for a rate of 0."""
+    """Return the indices of frames at a constant rate per second, or of all frames for a rate of 0."""
     numbers = np.arange(len(times))
     if rate > 0 and times[-1] > 0:
-        # A frame is selected if a multiple of 1 / rate lies after the time of the previous frame and not after its own.
-        # The memory used depends on the number of frames, not on their timestamps.
+        # A frame is selected if a multiple of 1 / rate lies after the time of the previous frame and not after the time
+        # of this frame. The memory used depends on the number of frames, not on their timestamps.
         slots = np.floor(times * rate + 1e-6)
         numbers = np.flatnonzero(np.diff(slots, prepend=-1) > 0)
     if len(numbers) > limit:

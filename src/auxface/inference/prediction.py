@@ -50,7 +50,7 @@ class Prediction:
     Attributes:
         input: path or URL of the input, or a name with its position among the inputs.
         faces: all faces in the input, from left to right.
-        reason: reason why ``faces`` is empty; None if it is not.
+        reason: reason why ``faces`` is empty; None if ``faces`` is not empty.
         source: input itself, used by :meth:`plot`.
     """
 
@@ -108,7 +108,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class VideoPrediction(Prediction):
-    """The prediction for one video. ``faces`` has one entry per track, with its largest box and its answers.
+    """The prediction for one video. ``faces`` has one entry per track: the largest box of the track, and its answers.
 
     Attributes:
         tasks: answer for the whole video, by task; the stored rule is applied to the largest face in each frame.

@@ -4,7 +4,7 @@ Example::
 
     files = manifest_files(samples.manifest)                        # a row per image; None for clips and shards
     table = with_properties(table, samples, files)                  # columns property.brightness, property.bytes, ...
-    table, text = score_in_one_format(model, samples, files)        # JPEG of one size and quality
+    table, text = score_in_one_format(model, samples, files)        # JPEG with the same size and quality
 """
 
 import io
@@ -50,7 +50,7 @@ def manifest_files(manifest: Manifest, name: str) -> pd.DataFrame | None:
 def with_properties(
     table: evaluation.Predictions, samples: LoadedSamples, files: pd.DataFrame | None
 ) -> evaluation.Predictions:
-    """Add the properties of images and files to predictions, as columns to search for weak segments.
+    """Add the properties of images and files to predictions, as columns in which weak segments can be searched for.
 
     Args:
         table: predictions with one row per sample.
@@ -128,7 +128,8 @@ def score_in_one_format(
 
     All images are resized so that their shorter sides are equal, and encoded as JPEG of equal quality. The side length
     is the smaller of the two class medians; the quality is the smaller of the two class medians, but at most 75. The
-    class with more detail therefore loses it, but detail that the other class had already lost is not restored.
+    class with more detail therefore loses this detail, but detail that the other class had already lost is not
+    restored.
 
     Args:
         model: image model to evaluate.

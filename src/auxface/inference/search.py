@@ -40,8 +40,8 @@ class Hit:
         face: number of the face in the image.
         similarity: cosine of the two embeddings, in [-1, 1].
         distance: 1 - similarity.
-        same_person: whether the similarity is at or above the model's threshold; None if the model stores none.
-        same_file: whether the image is the query file itself, or a file with equal bytes.
+        same_person: whether the similarity is at or above the model's threshold; None if the model stores no threshold.
+        same_file: whether the image is the query file itself, or a file with identical bytes.
         row: row of the face in the table.
     """
 
@@ -127,7 +127,7 @@ def search(
     known, own = gallery.header.get("weights"), embedder.header["weights"]
     if known != own:
         raise InputError(
-            f"{embeddings}: the table was made with different weights than {place} has; run 'auxface embed' again"
+            f"{embeddings}: the weights of {place} are not those that computed the table; run 'auxface embed' again"
         )
     crops, reason = embedder.crop_faces(image)
     if not crops:
@@ -186,7 +186,7 @@ def _hit(
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
-    """Return whether two paths refer to the same file, or to files with equal bytes."""
+    """Return whether two paths refer to the same file, or to files with identical bytes."""
     try:
         return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
     except OSError:

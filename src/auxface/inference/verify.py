@@ -51,8 +51,9 @@ def verify(
 ) -> dict[str, Any]:
     """Evaluate verification on pairs of images of the same or different people, and write a report and CSV files.
 
-    Two baselines are evaluated on the same pairs: cosine similarity of raw pixels (gray, 32 by 32, centered) and of HOG
-    features. For retrieval, the identities are the values of the manifest's identity label, or else its sources.
+    Two baselines are evaluated on the same pairs: cosine similarity of raw pixels (gray, 32 x 32, centered) and of HOG
+    features. For retrieval, the identities are the values of the manifest's identity label if there is one, otherwise
+    its sources.
 
     Args:
         model: path of the model directory.

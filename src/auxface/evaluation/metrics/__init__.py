@@ -21,7 +21,7 @@ PRIMARY: dict[Kind, str] = {
     "multilabel": "balanced_accuracy",
     "ordinal": "mean_absolute_error",
 }
-# Groups and corruptions are compared by decisions; the primary metric of a binary task does not depend on one.
+# Groups and corruptions are compared by decisions, on which the primary metric of a binary task does not depend.
 _DECISION: dict[Kind, str] = {**PRIMARY, "binary": "balanced_accuracy"}
 
 

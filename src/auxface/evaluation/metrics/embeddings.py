@@ -7,7 +7,7 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-_BLOCK = 8_000_000  # number of similarities in memory at a time
+_BLOCK = 8_000_000  # Number of similarities in memory at a time
 
 
 def pair_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def tar_at_far(same: np.ndarray, similarity: np.ndarray, far: float) -> float:
     Args:
         same: whether each pair shows the same person, 0 or 1, [N].
         similarity: similarity of each pair, [N].
-        far: false accept rate in [0, 1].
+        far: maximum false accept rate, in [0, 1].
 
     Raises:
         ValueError: all pairs are of one kind, there are too few impostor pairs to measure ``far``, or the lengths
@@ -133,7 +133,7 @@ def recall_at_k(
         entries of equal similarity are ranked in gallery order.
 
     Raises:
-        ValueError: the lengths differ, ``k`` is less than 1, or the gallery contains the person of no query.
+        ValueError: the lengths differ, ``k`` is less than 1, or no query has an image of its person in the gallery.
     """
     queries, identity = _unit(embeddings), np.asarray(identity)
     alone = gallery is None

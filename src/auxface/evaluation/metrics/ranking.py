@@ -27,7 +27,7 @@ _FINE_RATE, _FINE_STEPS = 0.02, 20_000
 # Maximum size of one curve over several resamples: a few such arrays fit into a second-level cache.
 _CACHED_NUMBERS = 100_000
 # In simulations, the interval of a TPR at a small FPR covers the true value if the threshold leaves at least this many
-# false positives (of as many different videos or persons); with fewer, the threshold and the interval are too low.
+# false positives (of as many different videos or people); with fewer, the threshold and the interval are too low.
 _FALSE_POSITIVES_FOR_INTERVAL = 5
 
 

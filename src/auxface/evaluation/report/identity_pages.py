@@ -44,7 +44,7 @@ def verification_page(
         systems: scored pairs, verification metrics and retrieval metrics of each system, by name; the model comes
             first, then the baselines.
         differences: AUC of the model minus that of each baseline, by name of the baseline.
-        threshold: record of the threshold stored with the model; None if it stores none.
+        threshold: record of the threshold stored with the model; None if there is no stored threshold.
         notes: sentences about the method and the data.
         files: names of the CSV files next to the page, without suffix.
     """
@@ -87,7 +87,7 @@ def search_page(
         queries: image of each query as a ``data:`` URL, and its hits. A hit consists of image, name, similarity,
             distance, and a remark such as "above the threshold", which may be empty.
         faces: number of faces in the searched table.
-        threshold: threshold stored with the model; None if it stores none.
+        threshold: threshold stored with the model; None if there is no stored threshold.
     """
     return (
         page_environment("auxface.evaluation")

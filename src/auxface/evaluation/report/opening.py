@@ -32,7 +32,7 @@ class Sentence:
 
 
 def opening_sentences(audit: Audit, task: str) -> list[Sentence]:
-    """Return the five opening sentences for a task; with several models, they describe the best one."""
+    """Return the five opening sentences for a task; with several models, they describe the best model."""
     name = best_model(audit, task)
     audited = audit.models[name].tasks[task]
     return [
@@ -93,7 +93,7 @@ def _article(name: str) -> str:
 
 
 def _at_threshold(audited: TaskAudit) -> str:
-    """Return a text on the balanced accuracy of a binary task, or on the accuracy of the most frequent class."""
+    """Return a sentence on the balanced accuracy of a binary task, or on the accuracy of the most frequent class."""
     if audited.primary_metric != PRIMARY[audited.task.kind]:
         return ""
     if audited.task.kind == "binary" and audited.overall["balanced_accuracy"].value is not None:
@@ -235,7 +235,7 @@ def _worst_corruption(audited: TaskAudit, metric: str, *, attacks: bool) -> tupl
 
 
 def _widest_gap(audited: TaskAudit, metric: str) -> str:
-    """Return a text on the corruption under which the gap of a group widens most."""
+    """Return a sentence on the corruption under which the gap of a group widens most."""
     name = f"{metric}_difference"
     widened: list[tuple[float, str, str, Severity]] = []
     for corruption, steps in audited.robustness_groups.items():

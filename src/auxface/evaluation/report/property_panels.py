@@ -96,7 +96,7 @@ def _difference(metric: str, difference: Estimate) -> Cell:
 
 
 def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return sentences on the file-property probe, and on the models' losses on images in a common format."""
+    """Return sentences on the file-property probe, and on the AUC of each model on images in a common format."""
     sentences = []
     for model, audited in found.items():
         probe, formats = audited.file_probe, audited.same_format
