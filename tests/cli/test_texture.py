@@ -144,7 +144,7 @@ def test_learnable_prints_and_writes_a_sorted_table(run, sixty: Path) -> None:
     assert (done.code, done.written) == (0, {"table.csv"})
     lines = done.out.splitlines()
     assert [line.split()[1] for line in lines[1:3]] == ["rgb", "local_binary_pattern"]
-    assert "faces fitted (train)" in lines[3]
+    assert "training faces, scored on" in lines[3]
     assert Path("table.csv").read_text().startswith("name,encoding,")
     assert "--overwrite" in run("learnable", str(sixty), *options).err
 

@@ -137,6 +137,6 @@ def test_empty_classes_and_levels_alike_are_noted():
     }
     assert list(count_notes("mood", splits, ["happy", "fear"])) == [
         "mood: no row of split train has fear",
-        "mood: 'Sad' and 'sad ' differ by blanks or case only",
+        "mood: 'Sad' and 'sad ' differ only in spaces or letter case",
     ]
     assert list(count_notes("mood", {"train": {"a": 1, "b": 2}}, [])) == []

@@ -116,7 +116,7 @@ def test_a_matrix_of_training_and_test_sets(tmp_path):
     found = audit(paths, tmp_path / "x", matrix=True, resamples=100)
     cells = {(train, test) for train, model in found.models.items() for test in model.tasks["forged"].datasets}
     assert cells == {("ff", "ff"), ("ff", "celeb"), ("celeb", "ff"), ("celeb", "celeb")}
-    assert "Across datasets" in (tmp_path / "x" / "report.html").read_text()
+    assert "Across data sets" in (tmp_path / "x" / "report.html").read_text()
 
 
 def test_robustness_is_read_from_one_table(tmp_path):

@@ -51,7 +51,7 @@ def test_probe_has_the_auc_of_the_property_that_differs(truth):
 @pytest.mark.parametrize(
     ("difference", "sentence", "at_the_top"),
     [
-        (2.0, "The properties alone reach at least half of what the model exceeds chance by", True),
+        (2.0, "The properties alone reach at least half of the model's advantage over chance", True),
         (0.4, ", which is better than chance", False),
         (0.0, ", which is not significantly better than chance", False),
     ],
@@ -96,7 +96,7 @@ def test_formats_are_compared_on_the_same_samples(truth):
     audited = audit_tables({"ours": before}, resamples=100).models["ours"].tasks["forged"]
     audited.same_format = found
     (text,) = file_sentences({"ours": audited})
-    assert f"{found.lost:.0%} of what the AUC exceeds 0.5 by is lost" in text
+    assert f"{found.lost:.0%} of the AUC's margin over 0.5 is lost" in text
     audited.same_format = compare_formats(TASK, before, before, "JPEG of quality 75", resamples=100)
     (text,) = file_sentences({"ours": audited})
     assert "not significant" in text

@@ -141,7 +141,7 @@ def test_faces_missed_by_prepare_count_as_errors(measured, sixty, trained, tmp_p
     expected = task.overall["accuracy"].value * rows / (rows + 3)
     assert task.counted_as_errors["accuracy"].value == pytest.approx(expected)
     page = (tmp_path / "e" / "report.html").read_text()
-    assert "Counting them as errors" in page
+    assert "If these samples are counted as errors" in page
 
 
 def test_audit_makes_matrix_of_several_manifests(measured, tmp_path):

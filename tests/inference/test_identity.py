@@ -70,7 +70,7 @@ def test_people_that_were_not_trained_are_verified(identity_model, people, tmp_p
     assert report["baselines"]["HOG"]["overall"]["auc"]["value"] is not None
     assert json.loads((tmp_path / "eval" / "report.json").read_text())["tasks"] == report["tasks"]
     page = (tmp_path / "eval" / "report.html").read_text()
-    assert "This is recognition technology" in page
+    assert "This is face recognition technology" in page
     assert "recall at 1" in page
     assert len(pd.read_csv(tmp_path / "eval" / "csv" / "pairs.csv")) == 120
 

@@ -20,8 +20,8 @@ def test_a_card_shows_the_audits_values_intervals_and_groups():
     assert "Groups compared: age group (young, old)." in card
     assert "Excluded: no face 3." in card
     assert "auc" not in card
-    assert "## Measured" not in model_card(config)
-    assert "## Measured" not in model_card(config, {"models": {"a": {}, "b": {}}})
+    assert "## Evaluation" not in model_card(config)
+    assert "## Evaluation" not in model_card(config, {"models": {"a": {}, "b": {}}})
 
 
 def test_a_card_names_the_sampled_clips():

@@ -104,7 +104,7 @@ def serving(model_folder):
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
             try:
                 first = process.stdout.readline()
-                assert first.startswith("auxface serves"), Path(log.name).read_text()
+                assert first.startswith("auxface: serving at"), Path(log.name).read_text()
                 yield Live(process, int(first.rsplit(":", 1)[1]), Path(log.name))
             finally:
                 process.terminate()

@@ -65,7 +65,7 @@ def test_image_is_predicted_and_explained_in_the_window(page, face):
     page.screenshot_as("start")
     upload(page, "face.png", face, "image/png")
     page.wait_for_selector("#views button:nth-child(6)", timeout=30_000)
-    assert page.locator("#status").inner_text() == "One face."
+    assert page.locator("#status").inner_text() == "One face found."
     assert page.locator(".task").count() == 2
     assert page.locator(".box").count() == 1
     assert "no proof" in page.locator("#meaning").inner_text()
@@ -83,8 +83,15 @@ def test_slider_moves_through_the_views_by_keyboard(page, face):
     for _ in range(5):
         page.keyboard.press("ArrowRight")
         titles.append(page.locator("#layer-title").inner_text())
-    assert titles == ["Face crop", "Attention", "Gradients", "Texture", "Texture reconstructed", "Texture error"]
-    assert slider.get_attribute("aria-valuetext").startswith("Texture error.")
+    assert titles == [
+        "Face crop",
+        "Attention",
+        "Gradients",
+        "Texture",
+        "Reconstructed texture",
+        "Texture reconstruction error",
+    ]
+    assert slider.get_attribute("aria-valuetext").startswith("Texture reconstruction error.")
     opacities = page.eval_on_selector_all("#layers img", "all => all.map(one => getComputedStyle(one).opacity)")
     assert set(opacities) == {"1"}
     page.screenshot_as("slider")
@@ -155,7 +162,7 @@ def test_image_can_be_pasted_and_dropped(page, face, kind):
         page.screenshot_as("drop")
     page.evaluate(TRANSFER, [list(face), kind])
     page.wait_for_selector(".task", timeout=30_000)
-    assert page.locator("#status").inner_text() == "One face."
+    assert page.locator("#status").inner_text() == "One face found."
     assert "dragging" not in page.locator("#drop").get_attribute("class")
 
 

@@ -88,7 +88,7 @@ def test_label_fractions_have_tables_and_a_curve_but_no_ranks(made, study_of, tm
     (panel,) = label_fraction_curves(analysis)
     assert panel.alt.startswith("faces: plain from ")
     assert "this study has 1 and 2" in analysis.ranks
-    assert "Fewer labels" in study_page(analysis)
+    assert "Results with fewer labels" in study_page(analysis)
 
 
 def test_page_and_tables_show_the_mean_under_corruption(made, study_of, tmp_path):

@@ -58,7 +58,7 @@ def test_pretraining_selects_by_skill_on_validation_faces(pretrained):
     assert selection.epoch == skills.index(max(skills)) + 1
     assert skills[-1] > skills[0]
     assert saved.config.tasks == ()
-    assert "Pre-trained without a task" in (out / "README.md").read_text()
+    assert "The model was pre-trained without a task" in (out / "README.md").read_text()
     assert "| task |" not in (out / "README.md").read_text()
 
 

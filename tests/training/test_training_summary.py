@@ -14,15 +14,15 @@ RATIO, SKILL = "reconstruction.gradient_ratio", "val.reconstruction.skill.rgb"
 @pytest.mark.parametrize(
     ("entries", "begin"),
     [
-        ([{RATIO: 0.3, SKILL: 0.2}], "The auxiliary acted"),
-        ([{RATIO: 0.04, SKILL: 0.2}], "The auxiliary hardly acted"),
+        ([{RATIO: 0.3, SKILL: 0.2}], "The auxiliary affected the encoder"),
+        ([{RATIO: 0.04, SKILL: 0.2}], "The auxiliary had almost no effect on the encoder"),
         ([{RATIO: 0.3, SKILL: 0.01}], "The auxiliary did not learn its target"),
-        ([{RATIO: 0.3}], "The auxiliary acted"),
+        ([{RATIO: 0.3}], "The auxiliary affected the encoder"),
         ([{SKILL: 0.3}], "The auxiliary learned its target"),
         # The first half of the epochs and all but the last skill do not count.
-        ([{RATIO: 9.0, SKILL: 0.5}, {RATIO: 0.01}], "The auxiliary hardly acted"),
-        ([{RATIO: 0.01, SKILL: -1.0}, {RATIO: 0.2, SKILL: 0.4}], "The auxiliary acted"),
-        ([{RATIO: 0.3, SKILL: 0.0, "val.reconstruction.skill.lbp": 0.1}], "The auxiliary acted"),
+        ([{RATIO: 9.0, SKILL: 0.5}, {RATIO: 0.01}], "The auxiliary had almost no effect on the encoder"),
+        ([{RATIO: 0.01, SKILL: -1.0}, {RATIO: 0.2, SKILL: 0.4}], "The auxiliary affected the encoder"),
+        ([{RATIO: 0.3, SKILL: 0.0, "val.reconstruction.skill.lbp": 0.1}], "The auxiliary affected the encoder"),
     ],
 )
 def test_the_sentence_follows_ratio_and_skill(entries, begin):
@@ -31,14 +31,17 @@ def test_the_sentence_follows_ratio_and_skill(entries, begin):
 
 def test_the_sentence_names_its_figures():
     sentence = describe_effect([{RATIO: 0.2, SKILL: 0.5}, {RATIO: 0.4, SKILL: 0.25}])
-    assert "had 0.4 times the norm of the task's gradient" in sentence
+    assert (
+        "the norm of its gradient on the last stage of the encoder was 0.4 times that of the task's gradient"
+        in sentence
+    )
     assert "0.25 (rgb)" in sentence
 
 
 def test_each_of_several_auxiliaries_has_a_sentence():
     sentences = describe_effect([{RATIO: 0.2, SKILL: 0.5, "cluster_contrast.gradient_ratio": 0.01}])
-    assert "The auxiliary reconstruction acted: " in sentences
-    assert "The auxiliary cluster contrast hardly acted: " in sentences
+    assert "The auxiliary reconstruction affected the encoder: " in sentences
+    assert "The auxiliary cluster contrast had almost no effect on the encoder: " in sentences
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class _Commands(TyperGroup):
 
 
 def _doctor(as_json: Json = False) -> None:
-    """Print versions, machine, accelerator and optional parts."""
+    """Print versions, machine, accelerator and optional dependencies."""
     from auxface.doctor import doctor
 
     found = doctor()

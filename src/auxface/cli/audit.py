@@ -51,9 +51,7 @@ def command(
     ] = None,
     properties: Annotated[
         list[str] | None,
-        typer.Option(
-            "--property", help="Column in which weak segments are searched for, such as brightness. Repeatable."
-        ),
+        typer.Option("--property", help="Column in which to search for weak segments, such as brightness. Repeatable."),
     ] = None,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Evaluate only this task. Repeatable.")] = None,
@@ -78,7 +76,8 @@ def command(
         str,
         typer.Option(
             "--cluster",
-            help="Unit of resampling: auto (videos, otherwise sources, otherwise rows), source, row or a column.",
+            help="Unit of resampling: auto (videos if present, otherwise sources, otherwise rows), source, row or "
+            "a column.",
         ),
     ] = "auto",
     *,
@@ -147,7 +146,7 @@ def command(
 
 def plan_command(
     report: Annotated[
-        Path | None, typer.Argument(help="report.json of an audit, or its folder; plan for the groups in it.")
+        Path | None, typer.Argument(help="report.json of an audit, or its folder; the plan covers its groups.")
     ] = None,
     gap: Annotated[float, typer.Option("--gap", help="The gap to detect, such as 0.05 for 5 points.")] = 0.05,
     power: Annotated[float, typer.Option("--power", help="Probability of detecting a gap of this size.")] = 0.8,
@@ -157,7 +156,8 @@ def plan_command(
         int, typer.Option("--per-cluster", help="Without a report: samples per cluster, such as frames per video.")
     ] = 1,
     correlation: Annotated[
-        float, typer.Option("--correlation", help="Without a report: correlation of two samples of a cluster, 0 to 1.")
+        float,
+        typer.Option("--correlation", help="Without a report: correlation of two samples of a cluster, from 0 to 1."),
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
@@ -177,7 +177,10 @@ def plan_command(
             typer.echo(json.dumps({"gap": gap, "power": power, "clusters_per_level": needed}))
         else:
             of = f" of {per_cluster:,} samples" if per_cluster > 1 else ""
-            typer.echo(f"{needed:,} clusters{of} in each of {levels} levels show {shown}, at a rate of {value:g}")
+            typer.echo(
+                f"{needed:,} clusters{of} in each of {levels} levels are needed to detect {shown}, assuming a rate of "
+                f"{value:g}"
+            )
         return
     if (value, levels, per_cluster, correlation) != (0.9, 2, 1, 0.0):
         raise InputError(
@@ -195,10 +198,11 @@ def plan_command(
             continue
         metric = one["metric"].replace("_", " ")
         typer.echo(
-            f"{name}, {one['group']}: the table shows gaps in {metric} from {one['smallest_gap']:.3f}; for {shown}:"
+            f"{name}, {one['group']}: the table detects gaps in {metric} of at least {one['smallest_gap']:.3f}; "
+            f"to detect {shown}:"
         )
         for level, counts in one["levels"].items():
-            typer.echo(f"  {level}: {counts['clusters']:,} clusters, {counts['more_clusters']:,} more are needed")
+            typer.echo(f"  {level}: {counts['clusters']:,} clusters; {counts['more_clusters']:,} more are needed")
 
 
 def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:

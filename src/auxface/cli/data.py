@@ -89,6 +89,6 @@ def merge(
     typer.echo("known labels: " + ", ".join(f"{name} {count}" for name, count in known.items()))
     for name, groups in merged.excluded_groups.items():
         typer.echo(
-            f"groups of {name} that are unknown in {out}, because another manifest has labels of these names: "
+            f"groups of {name} excluded from {out} because another manifest has labels with the same names: "
             + ", ".join(groups)
         )

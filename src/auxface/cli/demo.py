@@ -23,14 +23,14 @@ def command(
 ) -> None:
     """Render faces, train three models on them and write a report; takes about five minutes on two processor cores.
 
-    With --serve, a demo that is already in the folder is served again without training.
+    With --serve, a finished demo in the folder is served without training again.
     """
     from auxface.cli.audit import print_audit
     from auxface.demo import best_model, demo
 
     if not (serve and not overwrite and best_model(out) is not None):
         if serve:
-            typer.echo(f"{out} holds no finished demo; training one there", err=True)
+            typer.echo(f"{out} contains no finished demo; training one", err=True)
         done = demo(out, faces=faces, epochs=epochs, seed=seed, device=device, overwrite=overwrite)
         print_audit(done.audit, done.page, as_json=as_json)
     best = best_model(out)
@@ -47,7 +47,7 @@ def _serve(model: Path, report: Path, port: int, device: str) -> None:
     from auxface.serve.settings import Settings
 
     def ready(address: str) -> None:
-        typer.echo(f"auxface serves {address}")
+        typer.echo(f"auxface: serving at {address}")
         # The server responds a moment later; until then, the browser's connection waits in the queue of the open port.
         webbrowser.open(address)
 

@@ -51,7 +51,7 @@ def search_command(
     k: Annotated[int, typer.Option("-k", help="Number of nearest faces.", min=1, max=1000)] = 10,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Model directory that made the table; needed if it was moved.")
+        str | None, typer.Option("--model", help="Model directory that wrote the table; needed if it was moved.")
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

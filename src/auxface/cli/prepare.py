@@ -50,7 +50,7 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
                 Path | None,
                 None,
                 "--weights",
-                "YuNet's ONNX file; default: a download, checked by its hash.",
+                "YuNet's ONNX file; default: downloaded, with its hash verified.",
             ),
             _shared(
                 "which",
@@ -191,4 +191,4 @@ def _run(
     counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in account.items())
     typer.echo(f"{out}: {counts}")
     if account["found"] != account["usable"]:
-        typer.echo(f"files that are not usable, with reasons: {out.with_name(out.stem + '.rejected.csv')}")
+        typer.echo(f"unusable files, with reasons: {out.with_name(out.stem + '.rejected.csv')}")

@@ -15,7 +15,7 @@ def command(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 127.0.0.1: this machine only; 0.0.0.0: all.")
     ] = Settings.host,
-    port: Annotated[int, typer.Option("--port", help="0: any free port.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free port.", min=0, max=65535)] = 8000,
     workers: Annotated[
         int, typer.Option("--workers", help="Number of processes, each with the model.", min=1, max=64)
     ] = 1,
@@ -42,7 +42,7 @@ def command(
     ] = Settings.queue,
     batch: Annotated[
         int | None,
-        typer.Option("--batch", help="Maximum number of faces per batch, over requests; default: by device.", min=1),
+        typer.Option("--batch", help="Maximum number of faces per batch across requests; default: by device.", min=1),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,
@@ -68,4 +68,6 @@ def command(
         weights=None if weights is None else str(weights),
         device=device,
     )
-    serve_model(settings, port=port, workers=workers, ready=lambda address: typer.echo(f"auxface serves {address}"))
+    serve_model(
+        settings, port=port, workers=workers, ready=lambda address: typer.echo(f"auxface: serving at {address}")
+    )

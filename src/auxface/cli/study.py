@@ -45,7 +45,7 @@ def run(
     data_root: Annotated[
         Path | None,
         typer.Option(
-            "--data-root", help="Folder of the manifests; default: AUXFACE_DATA, otherwise the study's folder."
+            "--data-root", help="Folder of the manifests; default: AUXFACE_DATA if set, otherwise the study's folder."
         ),
     ] = None,
     jobs: Annotated[
@@ -82,7 +82,7 @@ def run(
         return
     typer.echo(
         f"{out}: {progress.done} runs done, {progress.failed} failed, {progress.left} left "
-        f"({progress.now} ended in this call)"
+        f"({progress.now} finished in this call)"
     )
 
 

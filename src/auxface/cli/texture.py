@@ -44,7 +44,7 @@ def sheet(
     from auxface.errors import InputError
 
     if out is None and npy is None:
-        raise InputError("no output is named; add -o SHEET.png, or --descriptor NAME --npy CODES.npy")
+        raise InputError("no output is given; add -o SHEET.png, or --descriptor NAME --npy CODES.npy")
     if npy is not None:
         if descriptor is None:
             raise InputError("--npy writes the codes of one descriptor; name it with --descriptor")
@@ -88,6 +88,6 @@ def learnable(
         target = one.target
         r2 = "  n/a" if isnan(one.r2) else f"{one.r2:5.3f}"
         typer.echo(f"{r2} {target.name:{width}}  {target.encoding:9}  {target.smooth:6g}  {target.scale:5d}")
-    typer.echo(f"{found[0].faces} faces fitted (train), {found[0].held_out} scored (val)")
+    typer.echo(f"fitted on {found[0].faces} training faces, scored on {found[0].held_out} validation faces")
     if out is not None:
         typer.echo(f"table: {out}")

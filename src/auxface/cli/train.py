@@ -65,9 +65,12 @@ def plan_command(
         for name, value in found.items():
             typer.echo(f"measured: {task}: {NAMES[name]}: balanced accuracy {value:.3f} on the validation split")
     minutes, limit = made.estimated_seconds / 60, made.budget_seconds / 60
-    typer.echo(f"estimated {minutes:.1f} of {limit:.1f} minutes, with {made.planning_seconds:.0f} s of planning")
+    typer.echo(
+        f"estimated time: {minutes:.1f} of the budgeted {limit:.1f} minutes, including "
+        f"{made.planning_seconds:.0f} s of planning"
+    )
     if out is not None:
-        typer.echo(f"{out}: the recipe; run: auxface train {out} --data {data} --out runs/a")
+        typer.echo(f"recipe written to {out}; to train: auxface train {out} --data {data} --out runs/a")
 
 
 def train_command(

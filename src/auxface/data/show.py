@@ -250,7 +250,7 @@ def count_notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Se
     levels = sorted({level for column in splits.values() for level in column})
     for level, other in itertools.pairwise(sorted(levels, key=lambda level: " ".join(level.split()).casefold())):
         if " ".join(level.split()).casefold() == " ".join(other.split()).casefold():
-            yield f"{name}: '{level}' and '{other}' differ by blanks or case only"
+            yield f"{name}: '{level}' and '{other}' differ only in spaces or letter case"
 
 
 def _natural_order(value: object) -> list[str | int]:

@@ -308,8 +308,8 @@ def _move_similarities(found: Inferred, score: str) -> None:
     found.moved = True
     found.frame[score] = (values + 1) / 2
     found.notes.append(
-        "Similarities s in [-1, 1] are shown as (1 + s) / 2, thresholds too. The false positive rate is the false "
-        "match rate (FMR); one minus the true positive rate is the false non-match rate (FNMR)."
+        "Similarities s in [-1, 1] and their thresholds are shown as (1 + s) / 2. The false positive rate is the "
+        "false match rate (FMR); one minus the true positive rate is the false non-match rate (FNMR)."
     )
 
 

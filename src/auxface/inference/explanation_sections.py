@@ -90,8 +90,8 @@ def _saliency_section(
     )
     text = (
         f"The mean over {len(images):,} faces of this split of the {method}. Brighter patches have higher values; the "
-        "panels of one figure share a scale. A map shows what the model uses, not whether that is right. If the faces "
-        "are not aligned, the mean map is blurred."
+        "panels of one figure share a scale. A map shows which parts of the image the model uses, not whether it "
+        "should use them. If the faces are not aligned, the mean map is blurred."
     )
     files = {f"{prefix}saliency": pd.concat(rows)}
     return evaluation.Section(f"Mean saliency maps of {name}", text, tuple(figures), None, files)
@@ -157,11 +157,11 @@ def _reconstruction_section(
             rows += _region_rows(maps, task.name, sets, cluster, draw)
     numbers = pd.DataFrame(rows)
     text = (
-        f"The error with which {name} reconstructs each patch, while it is hidden, from the visible patches; mean over "
+        f"The error with which {name} reconstructs each hidden patch from the visible patches, averaged over "
         f"{len(images):,} faces of this split. If the error differs between classes, the auxiliary task carries "
-        "information about them; if it does not differ, this shows nothing about them.\n\n"
-        "Regions are fixed parts of the image; their names fit only images cropped to the face. In brackets: 95% "
-        "intervals, resampled by video, source or sample."
+        "information about the classes; if the error does not differ, no conclusion can be drawn.\n\n"
+        "Regions are fixed parts of the image; their names apply only to images cropped to the face. In parentheses: "
+        "95% intervals, resampled by video, source or sample."
     )
     title = f"Reconstruction errors of {name} by class"
     files = {f"{prefix}reconstruction_error": numbers}

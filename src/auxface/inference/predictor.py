@@ -256,7 +256,9 @@ class Predictor:
             return [], str(error)
         unread = count_unread_frames(image if isinstance(image, bytes) else Path(image)) if _is_animation(image) else 0
         if unread:
-            self._warn(f"{input_name(image, 0)}: an animation; {unread} frames after the first are not scored")
+            self._warn(
+                f"{input_name(image, 0)}: animated image; only the first frame is scored ({unread} more are ignored)"
+            )
         crops = self.face_extractor(pixels)
         if not crops:
             return [], NO_FACE
@@ -266,7 +268,7 @@ class Predictor:
                 self._warned = True
                 self._warn(
                     f"the central square of an image of {width}x{height} pixels is scored as one face; if the image "
-                    "shows more than a face, use faces='crop' (--faces crop)"
+                    "shows more than just a face, use faces='crop' (--faces crop)"
                 )
         return crops, None
 

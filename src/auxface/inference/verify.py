@@ -119,7 +119,7 @@ def verify(
     differences = {key: evaluation.auc_difference(systems[name][1], systems[key][1]) for key in BASELINES}
     notes = [f"{len(samples.images):,} images of {len(set(people)):,} people, split {split} of {data.name}."]
     if lost:
-        notes.append(f"{lost} pairs are excluded, since an image of them cannot be read.")
+        notes.append(f"{lost} pairs are excluded because at least one of their images cannot be read.")
     report = _report(name, systems, differences, embedder, lost)
     report["provenance"] = provenance(
         model=name, weights=embedder.header["weights"], manifest=data.name, manifest_hash=manifest.hash,

@@ -26,14 +26,20 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         lines += ["| task | kind | classes |", "|---|---|---|"]
         lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
     elif not recipe.trains_tasks:
-        lines += ["Pre-trained without a task: no predictions. `encoder.init_from` loads its encoder in a training."]
+        lines += [
+            "The model was pre-trained without a task and makes no predictions. To train from its encoder, set "
+            "`encoder.init_from`."
+        ]
     lines += _identity(config)
     encoder = recipe.encoder
     lines += _level_thresholds(config)
     lines += ["", "## Input", ""]
     lines += [f"{_clips(config)}{_images(config)}."]
     if encoder.evaluation_crop < 1:
-        lines += [f"Input: the central square of each image, {encoder.evaluation_crop:g} times the shorter side."]
+        lines += [
+            "Each image is cropped to a central square whose side is "
+            f"{encoder.evaluation_crop:g} times the shorter side of the image."
+        ]
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
@@ -53,8 +59,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += _measured(report or {})
     lines += ["## Limits", ""]
     lines += [
-        "Scores are valid for images like those of the training data. Before using the model on people, measure it by "
-        "group on your own data with `auxface evaluate`. A face model cannot determine what a person feels, who a "
+        "Scores are valid for images similar to the training images. Before using the model on people, evaluate it "
+        "by group on your own data with `auxface evaluate`. A face model cannot determine what a person feels, who a "
         "person is, or whether an image is genuine; it returns scores.",
         "",
     ]
@@ -76,11 +82,11 @@ def _evidence(config: ModelConfig) -> list[str]:
     if not rows:
         return []
     return [
-        "## Learned",
+        "## Learned classes",
         "",
-        "AUC of each class against the others with its 95% interval, and precision of the decisions. They are measured "
-        "on the validation split, on which weights and thresholds were chosen. A class counts as not learned if its "
-        f"interval begins below {LEARNED_FROM:g}; it is then never predicted.",
+        "AUC of each class against the others with its 95% interval, and precision of the decisions. Both are measured "
+        "on the validation split, on which weights and thresholds were chosen. A class is considered not learned if "
+        f"the interval of its AUC begins below {LEARNED_FROM:g}; it is then never predicted.",
         "",
         "| task | class | AUC | precision | samples | learned |",
         "|---|---|---|---|---|---|",
@@ -100,7 +106,7 @@ def _measured(report: Mapping[str, Any]) -> list[str]:
     tasks = report.get("tasks")
     if not isinstance(tasks, Mapping) or not tasks:
         return []
-    lines = ["## Measured", "", "Value with its 95% interval, and the number of samples.", ""]
+    lines = ["## Evaluation", "", "Each value is given with its 95% interval and the number of samples.", ""]
     for task, content in tasks.items():
         figures = [(name, one) for name, one in content.get("overall", {}).items() if one.get("value") is not None]
         lines += [f"| {task} | value | samples |", "|---|---|---|"]
@@ -147,7 +153,8 @@ def _level_thresholds(config: ModelConfig) -> list[str]:
         return []
     return [
         "",
-        f"`auxface evaluate` uses a separate threshold for each {own.group} if it is known; other commands use one.",
+        f"`auxface evaluate` uses a separate threshold for each {_words(own.group)} if it is known; other commands use "
+        "a single threshold.",
     ]
 
 
@@ -164,7 +171,7 @@ def _last_figures(auxiliaries: object) -> list[str]:
     head = [
         "Each value is the mean over the last epoch in which it was measured:",
         "",
-        "| auxiliary | figure | value |",
+        "| auxiliary | metric | value |",
         "|---|---|---|",
     ]
     return [*head, *rows, ""]
@@ -180,7 +187,7 @@ def _training_split_figures(figures: object) -> list[str]:
     ]
     if not rows:
         return []
-    return ["Figures of the auxiliaries on the training split:", "", "| figure | value |", "|---|---|", *rows, ""]
+    return ["Metrics of the auxiliary tasks on the training split:", "", "| metric | value |", "|---|---|", *rows, ""]
 
 
 def _identity(config: ModelConfig) -> list[str]:
@@ -194,16 +201,17 @@ def _identity(config: ModelConfig) -> list[str]:
     ]
     if found is not None:
         lines += [
-            f"Two faces count as one person if their similarity is at least {found.threshold:.4f}. On the "
-            f"{found.pairs} pairs of {found.people} validation people, on which it was chosen, the false match rate "
-            f"was {found.false_match_rate:.1%} and the false non-match rate {found.false_non_match_rate:.1%}."
+            "Two faces are considered the same person if their similarity is at least "
+            f"{found.threshold:.4f}. On the {found.pairs} validation pairs of {found.people} people on which this "
+            f"threshold was chosen, the false match rate was {found.false_match_rate:.1%} and the false non-match rate "
+            f"{found.false_non_match_rate:.1%}."
         ]
     return [
         *lines,
         "",
-        "This is recognition technology. A false match has a cost for the person who is matched, and a similarity is "
-        "not evidence of identity. Obtain the consent of the people whose faces you compare. The model contains no "
-        "gallery, and neither names nor proxies of the people on whose images it was trained.",
+        "This is face recognition technology. A false match can harm the person who is wrongly matched, and a high "
+        "similarity does not prove identity. Obtain the consent of the people whose faces you compare. The model "
+        "contains no gallery and no names or proxies of the people in its training data.",
     ]
 
 
@@ -233,33 +241,36 @@ def _classes(task: TaskRecord) -> str:
 
 
 def _objectives(recipe: Recipe) -> str:
+    supervised = _input(recipe.primary.input, recipe)
     if not recipe.all_auxiliaries or (
         recipe.scheme.kind == "joint" and recipe.balance.kind == "fixed" and recipe.primary_weight == 1
     ):
-        return f"Supervised only, on {_input(recipe.primary.input, recipe)}."
+        return f"Supervised training only, on {supervised}."
     parts = [
         _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else name.replace("_", " ")
         for name, options in recipe.all_auxiliaries.items()
     ]
+    tasks = " and ".join(parts)
     if not recipe.trains_tasks:
-        return f"Without labels: {'; '.join(parts)}."
-    how = {
-        "joint": f"at the same time ({_weights(recipe)})",
-        "sequential": f"before it ({recipe.scheme.pretraining:.0%} of the steps)",
-        "alternating": "alternating with it step by step",
-        "frozen": f"before it ({recipe.scheme.pretraining:.0%} of the steps), with the encoder frozen afterwards",
+        return f"Trained without labels: {tasks}."
+    pretrained = f"Pre-trained for {recipe.scheme.pretraining:.0%} of the steps with {tasks}"
+    training = {
+        "joint": f"Supervised training on {supervised}, jointly with {tasks} ({_weights(recipe)}).",
+        "sequential": f"{pretrained}; supervised training on {supervised} followed.",
+        "alternating": f"Supervised training on {supervised}, alternating step by step with {tasks}.",
+        "frozen": f"{pretrained}; the encoder was then frozen for supervised training on {supervised}.",
     }[recipe.scheme.kind]
     fused = (
         "" if recipe.fusion == "none" else f" Features of the decoder are fused with the encoder's ({recipe.fusion})."
     )
-    return f"Supervised on {_input(recipe.primary.input, recipe)} and, {how}, {'; '.join(parts)}.{fused}"
+    return training + fused
 
 
 def _auxiliary(options: ReconstructionOptions, recipe: Recipe) -> str:
     targets = ", ".join(f"{target.name} ({target.encoding})" for target in options.target)
     return (
-        f"reconstruction of {targets} in {options.mask_ratio:.0%} masked patches ({options.masking}) from "
-        f"{_input(options.input, recipe)}"
+        f"reconstruction of {targets} in the masked {options.mask_ratio:.0%} of the patches "
+        f"({options.masking} masking) from {_input(options.input, recipe)}"
     )
 
 
@@ -273,4 +284,4 @@ def _weights(recipe: Recipe) -> str:
 
 
 def _input(kind: str, recipe: Recipe) -> str:
-    return "RGB" if kind == "rgb" else f"the {recipe.texture_map.name} map"
+    return "RGB images" if kind == "rgb" else f"{_words(recipe.texture_map.name)} maps"

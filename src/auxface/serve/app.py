@@ -174,7 +174,9 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         try:
             return Response(samples[number], media_type="image/png")
         except IndexError:
-            raise RequestError(404, f"sample {number} does not exist; there are {samples.count}, from 0") from None
+            raise RequestError(
+                404, f"sample {number} does not exist; expected a number from 0 to {samples.count - 1}"
+            ) from None
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -213,7 +215,7 @@ def _describe_model(predictor: Predictor, settings: Settings, explains: bool) ->
         crop = extractor.cropper.settings
         faces = f"faces are detected with {crop.detector} and cropped with a margin of {crop.margin:g}"
     else:
-        faces = "the central square of an image is taken as one face"
+        faces = "the central square of an image is used as one face"
     tasks = [
         TaskOut(
             name=task.name,

@@ -241,7 +241,10 @@ class RequestHandler:
         if upload.kind == "video":
             raise RequestError(415, "a video cannot be explained; send one of its frames as an image")
         if not self.can_explain:
-            raise RequestError(422, "an exported model has no gradients to explain with; serve its model directory")
+            raise RequestError(
+                422,
+                "an exported model does not provide the gradients that explanations need; serve its model directory",
+            )
         return await self._run(self._explain_threads, self._explain, upload, scope, task, face)
 
     async def _run(

@@ -42,7 +42,7 @@ RESPONSES: dict[int | str, dict] = {
     408: {"model": ErrorOut, "description": "The upload took too long"},
     413: {"model": ErrorOut, "description": "The file has too many bytes, pixels or frames"},
     415: {"model": ErrorOut, "description": "The file is not a supported image or video"},
-    422: {"model": ErrorOut, "description": "The file is damaged, or a parameter is invalid"},
+    422: {"model": ErrorOut, "description": "The file is corrupted, or a parameter is invalid"},
     429: {"model": ErrorOut, "description": "The queue is full; try again"},
     503: {"model": ErrorOut, "description": "The request took too long, or the server is stopping"},
 }
@@ -57,10 +57,12 @@ class AnswerOut(BaseModel):
     threshold: float | dict[str, float] | None
     abstained: bool
     value: float | None = Field(None, description="expected value of an ordinal task")
-    learned: bool | None = Field(None, description="whether validation shows that the model learned it; null: unknown")
+    learned: bool | None = Field(
+        None, description="whether the model learned the classes, measured on the validation split; null: unknown"
+    )
     not_learned: list[str] = Field([], description="classes or attributes that the model has not learned")
     headline: list[str] = Field(
-        [], description="answers with a validated precision of at least 0.8 or a probability above one half"
+        [], description="answers with a precision of at least 0.8 on the validation split or a probability above 0.5"
     )
 
 
@@ -164,23 +166,28 @@ def explanation_layers(explanation: Explanation) -> list[Layer]:
     def add(name: str, title: str, caption: str, image: np.ndarray) -> None:
         layers.append(Layer(name=name, title=title, caption=caption, image=_png(image, side)))
 
-    add("crop", "Face crop", "The face crop that was given to the model.", face)
+    add("crop", "Face crop", "The face crop that was passed to the model.", face)
     if explanation.attention is not None:
         caption = "Attention rollout: how much each patch contributes to the features through all layers."
         add("attention", "Attention", caption, heat_map(face, explanation.attention))
-    caption = f"Gradients: where a small change would change the score of '{explanation.output}' most."
+    caption = f"Gradients: where a small change would affect the score of '{explanation.output}' most."
     add("gradients", "Gradients", caption, heat_map(face, explanation.gradients))
     for result in explanation.reconstructions:
         name = "RGB image" if result.name == "rgb" else result.name.replace("_", " ")
-        title = "Color" if result.name == "rgb" else "Texture"
+        kind = "color" if result.name == "rgb" else "texture"
         if result.name != "rgb":
             caption = f"The {name} of the face: the target of the auxiliary task."
-            add(result.name, title, caption, result.target)
-        caption = f"The {name}, each patch reconstructed from the other patches while it was hidden."
-        add(f"{result.name}.reconstruction", f"{title} reconstructed", caption, result.reconstruction)
+            add(result.name, "Texture", caption, result.target)
+        caption = f"The {name}, with each patch reconstructed from the visible patches while it was hidden."
+        add(f"{result.name}.reconstruction", f"Reconstructed {kind}", caption, result.reconstruction)
         low, high = float(result.error.min()), float(result.error.max())
         caption = f"Reconstruction error of the {name}; {low:.2g} to {high:.2g} {result.unit}."
-        add(f"{result.name}.reconstruction_error", f"{title} error", caption, heat_map(face, result.error))
+        add(
+            f"{result.name}.reconstruction_error",
+            f"{kind.capitalize()} reconstruction error",
+            caption,
+            heat_map(face, result.error),
+        )
     return layers
 
 

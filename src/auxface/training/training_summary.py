@@ -8,14 +8,14 @@ Example:
     >>> conclusions(figures, 3, 10)[0]
     'smile: validation balanced accuracy 0.900 (n 80); HOG + logistic regression 0.810.'
 
-For an auxiliary, the gradient ratio shows how strongly it acted on the encoder, and the skill on validation images
+For an auxiliary, the gradient ratio shows how strongly it affected the encoder, and the skill on validation images
 shows whether it learned its target. Both are defined in :mod:`auxface.model.balance` and
 :mod:`auxface.objectives.reconstruction.masked_autoencoder`.
 
 Example:
     >>> entries = [{"reconstruction.gradient_ratio": 0.31, "val.reconstruction.skill.rgb": 0.62}]
     >>> describe_effect(entries).split(":")[0]
-    'The auxiliary acted'
+    'The auxiliary affected the encoder'
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,18 +100,19 @@ def conclusions(
         unknown = record.not_learned()
         if unknown:
             sentences.append(
-                f"{record.name}: {len(unknown)} of {len(record.evidence)} not learned (the interval of the validation "
-                f"AUC begins below {LEARNED_FROM:g}), so the model never predicts: {', '.join(unknown)}."
+                f"{record.name}: {len(unknown)} of {len(record.evidence)} classes were not learned (the interval of "
+                f"the validation AUC begins below {LEARNED_FROM:g}), so the model never predicts them: "
+                f"{', '.join(unknown)}."
             )
     if behind:
         sentences.append(
-            f"Next: {', '.join(behind)} is not above its simple baselines; train longer, start from pretrained "
-            "weights, or check the labels."
+            f"Next: the model is no better than the simple baselines on {', '.join(behind)}; train longer, start from "
+            "pretrained weights, or check the labels."
         )
     elif figures and best_epoch == epochs:
         sentences.append("Next: the last epoch was the best, so more epochs may help; then run auxface evaluate.")
     elif figures:
-        sentences.append("Next: measure the test split by group and under corruption with auxface evaluate.")
+        sentences.append("Next: evaluate the test split by group and under corruption with auxface evaluate.")
     return sentences
 
 
@@ -121,10 +122,10 @@ def describe_same_person(found: VerificationRecord | None, value: float | None, 
         return []
     figure = "" if value is None else f"validation {recipe.selection_metric.replace('_', ' ')} {value:.3f}, "
     return [
-        f"{found.label}: {figure}{found.pairs} pairs of {found.people} people; from a similarity of "
-        f"{found.threshold:.3f} two images count as one person, with false match rate {found.false_match_rate:.1%} and "
-        f"false non-match rate {found.false_non_match_rate:.1%} on these pairs.",
-        "Next: measure pairs of other people with auxface evaluate --pairs.",
+        f"{found.label}: {figure}{found.pairs} pairs of {found.people} people; two images are considered the same "
+        f"person if their similarity is at least {found.threshold:.3f}; on these pairs, the false match rate is "
+        f"{found.false_match_rate:.1%} and the false non-match rate is {found.false_non_match_rate:.1%}.",
+        "Next: evaluate pairs of other people with auxface evaluate --pairs.",
     ]
 
 
@@ -136,12 +137,12 @@ def describe_time(recipe: Recipe, *, epochs: int, seconds: float) -> list[str]:
     sentences: list[str] = []
     if epochs < recipe.train.epochs:
         sentences.append(
-            f"Time: steps were slower than planned, so {epochs} of {recipe.train.epochs} epochs were trained."
+            f"Time: steps were slower than planned, so training stopped after {epochs} of {recipe.train.epochs} epochs."
         )
     if seconds > 1.1 * limit:
         sentences.append(
-            f"Time: training took {seconds / 60:.1f} minutes, more than the limit of {limit / 60:.1f}; an epoch "
-            "that has begun is always finished."
+            f"Time: training took {seconds / 60:.1f} minutes, more than the limit of {limit / 60:.1f} minutes; an "
+            "epoch that has begun is always finished."
         )
     return sentences
 
@@ -225,10 +226,11 @@ def describe_effect(entries: Entries) -> str | None:
     """Describe the effect of the auxiliaries of a run, in one sentence each.
 
     Returns:
-        The description. It begins with "The auxiliary hardly acted" if the mean gradient ratio over the second half of
-        the epochs is below 0.05, with "The auxiliary did not learn its target" if the last skill on validation images
-        is below 0.02 for every target, with "The auxiliary learned its target" if the ratio was not measured, and with
-        "The auxiliary acted" otherwise. None if neither ratio nor skill was measured, as in a supervised run.
+        The description, or None if neither ratio nor skill was measured, as in a supervised run. It begins with "The
+        auxiliary had almost no effect on the encoder" if the mean gradient ratio over the second half of the epochs is
+        below 0.05, with "The auxiliary did not learn its target" if the last skill on validation images is below 0.02
+        for every target, with "The auxiliary learned its target" if the ratio was not measured, and with "The auxiliary
+        affected the encoder" otherwise.
     """
     effects = auxiliary_effects(entries)
     return " ".join(_sentence(effect, alone=len(effects) == 1) for effect in effects) or None
@@ -238,24 +240,24 @@ def _sentence(effect: AuxiliaryEffect, *, alone: bool) -> str:
     parts: list[str] = []
     if effect.ratio is not None:
         parts.append(
-            "in the second half of the epochs, its gradient on the last stage of the encoder had "
-            f"{effect.ratio:.2g} times the norm of the task's gradient"
+            "in the second half of the epochs, the norm of its gradient on the last stage of the encoder was "
+            f"{effect.ratio:.2g} times that of the task's gradient"
         )
     if effect.skills:
         named = ", ".join(f"{value:.2f} ({target.replace('_', ' ')})" for target, value in effect.skills.items())
         parts.append(f"its last skill on validation images was {named}")
     if effect.is_negligible:
-        verb, limit = "hardly acted", f"; a ratio below {LEAST_RATIO} is negligible"
+        verb, limit = "had almost no effect on the encoder", f"; a ratio below {LEAST_RATIO} is negligible"
     elif effect.is_unlearned:
         verb, limit = "did not learn its target", "; 0 is the skill of the best constant prediction"
     else:
-        verb, limit = "learned its target" if effect.ratio is None else "acted", ""
+        verb, limit = "learned its target" if effect.ratio is None else "affected the encoder", ""
     subject = "The auxiliary" if alone else f"The auxiliary {effect.name.replace('_', ' ')}"
     return f"{subject} {verb}: {', and '.join(parts)}{limit}."
 
 
 def effect_warnings(entries: Entries) -> list[str]:
-    """Return a warning, with what to change, for each auxiliary that hardly acted or did not learn its target."""
+    """Return a warning, and what to change, for each auxiliary that had almost no effect or did not learn."""
     warnings: list[str] = []
     for effect in auxiliary_effects(entries):
         if effect.is_negligible:

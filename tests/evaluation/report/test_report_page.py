@@ -13,6 +13,7 @@ from simulated_tables import emotion_samples, emotion_scores, forged_predictions
 
 from auxface.evaluation import Figure, Section, TableError, audit_tables, cross_dataset, write_report
 from auxface.evaluation.report.group_table import group_table
+from auxface.evaluation.report.opening import opening_sentences
 from auxface.evaluation.report.wording import TERMS
 
 
@@ -46,7 +47,7 @@ def pages(tmp_path_factory):
         for name in tables
     }
     for name in ("ssat", "l_ssat"):
-        tables[name].provenance["auxiliary_effect"] = f"The auxiliary acted: as that of {name} does."
+        tables[name].provenance["auxiliary_effect"] = f"The auxiliary affected the encoder: as that of {name} does."
     found = audit_tables(tables, robustness=robustness, baseline="supervised", resamples=100)
     logs = {name: training_log(auxiliary=name != "supervised") for name in tables}
     write_report(found, folder / "three", title="Three models", curves=logs)
@@ -78,7 +79,7 @@ def test_the_page_opens_with_five_questions_and_escapes_html(pages):
         assert question in opening
     assert "&lt;b&gt;" in page
     assert "<b>of" not in page
-    assert "Counting them as errors" in opening
+    assert "If these samples are counted as errors" in opening
 
 
 def test_the_interval_is_said_to_hold_the_true_value(pages):
@@ -86,13 +87,13 @@ def test_the_interval_is_said_to_hold_the_true_value(pages):
     page = (pages / "one" / "report.html").read_text()
     opening = page[: page.index("<h2>Metrics")]
     figures = json.loads((pages / "one" / "report.json").read_text())["tasks"]["forged"]["overall"]["auc"]
-    assert f"The true value of AUC lies between {figures['low']:.3f} and {figures['high']:.3f} (95% conf" in opening
+    assert f"The true AUC lies between {figures['low']:.3f} and {figures['high']:.3f} (95% conf" in opening
     assert "times in 20" not in page
 
 
 def test_the_page_says_whether_the_auxiliary_acted(pages):
     page = html.unescape((pages / "three" / "report.html").read_text())
-    panel = page[page.index("<h2>Did the auxiliary do anything?") : page.index("<h2>Training")]
+    panel = page[page.index("<h2>Effect of the auxiliary task") : page.index("<h2>Training")]
     assert [f"that of {name} does." in panel for name in ("supervised", "ssat", "l_ssat")] == [False, True, True]
     titles = re.findall(r"<h3>(.*?)</h3>", panel)
     assert titles == [
@@ -109,7 +110,17 @@ def test_the_page_says_whether_the_auxiliary_acted(pages):
 
 
 def test_a_supervised_model_has_no_panel_on_auxiliaries(pages):
-    assert "Did the auxiliary" not in (pages / "one" / "report.html").read_text()
+    assert "Effect of the auxiliary task" not in (pages / "one" / "report.html").read_text()
+
+
+def test_a_harmful_attack_is_not_listed_with_harmless_corruptions():
+    samples = emotion_samples(300, 60)
+    clean, attacked = emotion_scores(samples, 2.0, 0), emotion_scores(samples, -1.0, 0)
+    robustness = {"ours": {"fog": {1: clean}, "fgsm": {"2/255": attacked}}}
+    audit = audit_tables({"ours": clean}, robustness=robustness, resamples=50)
+    text = opening_sentences(audit, "emotion")[3].text
+    assert text.startswith("None of the corruptions tested (fog) lowers the accuracy of ours. ")
+    assert "The adversarial attack FGSM, which changes each pixel by at most 2/255, changes the accuracy to " in text
 
 
 @pytest.mark.parametrize("name", ["one", "three"])
@@ -177,7 +188,7 @@ def test_the_page_fits_and_loads_nothing_in_a_browser(pages, browser, name, widt
     assert len(requests) == 1
     headings = page.locator("h1, h2").all_inner_texts()
     assert "Method" in headings
-    assert {"one": "Scores and thresholds", "three": "Robustness", "matrix": "Across datasets"}[name] in headings
+    assert {"one": "Scores and thresholds", "three": "Robustness", "matrix": "Across data sets"}[name] in headings
     assert page.locator("dl.five > div").count() == 5
     narrow = page.evaluate(
         "[...document.querySelectorAll('p, dd, th, td, .label')].filter(e => e.offsetParent && e.innerText.trim() && "

@@ -119,13 +119,14 @@ def _with_minus(number: str) -> str:
 def _opening(
     model: str, figures: PairFigures, differences: Mapping[str, Estimate], pairs: ScoredPairs
 ) -> list[tuple[str, str, str]]:
-    """Return the question, number and sentence of each item of the opening."""
+    """Return the question, the number and the sentence of each item of the opening."""
     genuine, auc = int(pairs.same.sum()), figures.estimates["auc"]
     text = (
-        f"Probability that in {model} a pair of one person is more similar than a pair of two people (AUC; 0.5 is "
-        f"chance). 95% interval {_cell(auc)[1]}. {genuine:,} pairs of one person, {len(pairs.same) - genuine:,} of two."
+        f"Probability, for {model}, that a pair of images of the same person is more similar than a pair of different "
+        f"people (AUC; 0.5 is chance). 95% interval {_cell(auc)[1]}. {genuine:,} pairs of the same person, "
+        f"{len(pairs.same) - genuine:,} of different people."
     )
-    found = [("Are images of one person more similar?", _cell(auc)[0], text)]
+    found = [("Are images of the same person more similar?", _cell(auc)[0], text)]
     for name, each in differences.items():
         if each.value is None or each.low is None or each.high is None:
             verdict = "The difference has no interval"
@@ -141,11 +142,10 @@ def _opening(
     if "fmr" in figures.estimates:
         fmr, fnmr = (_cell(figures.estimates[name]) for name in ("fmr", "fnmr"))
         text = (
-            f"At the threshold that was chosen on the validation split, this is the false match rate ({fmr[1]}): the "
-            f"fraction of pairs of two people that count as one person. The false non-match rate is {fnmr[0]} "
-            f"({fnmr[1]})."
+            f"False match rate at the threshold chosen on the validation split ({fmr[1]}): the fraction of pairs of "
+            f"different people that are considered the same person. The false non-match rate is {fnmr[0]} ({fnmr[1]})."
         )
-        found.append(("How often are two people matched?", fmr[0], text))
+        found.append(("How often are different people matched?", fmr[0], text))
     return found
 
 
@@ -166,7 +166,7 @@ def _roc(systems: Mapping[str, tuple[ScoredPairs, PairFigures, Mapping[str, Esti
         diagonal=True,
         marked=False,
     )
-    return {"name": "True match rate", "alt": "ROC curves; the figures are in the table above", "svg": svg}
+    return {"name": "True match rate", "alt": "ROC curves; the numbers are in the table above", "svg": svg}
 
 
 def _similarities(pairs: ScoredPairs, threshold: Mapping[str, Any] | None) -> dict[str, str]:
@@ -179,5 +179,5 @@ def _similarities(pairs: ScoredPairs, threshold: Mapping[str, Any] | None) -> di
     ]
     svg = line_chart("similarities", lines, x_label="similarity", percent=True, whole_x=False, marked=False)
     at = "" if threshold is None else f"; threshold {threshold['threshold']:.3f}"
-    name = f"Pairs by similarity (dashed: of two people{at})"
+    name = f"Pairs by similarity (dashed: different people{at})"
     return {"name": name, "alt": "Distribution of the similarities of both kinds of pairs", "svg": svg}

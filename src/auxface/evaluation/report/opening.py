@@ -24,7 +24,7 @@ from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit
 
 @dataclass(frozen=True)
 class Sentence:
-    """One of the five opening sentences: the question that it answers, the number shown, and the text."""
+    """One of the five opening sentences: the question that the sentence answers, the number shown, and the text."""
 
     question: str
     figure: str
@@ -98,13 +98,14 @@ def _at_threshold(audited: TaskAudit) -> str:
         return ""
     if audited.task.kind == "binary" and audited.overall["balanced_accuracy"].value is not None:
         threshold, own = audited.task.threshold(audited.task.classes[1]), audited.task.level_thresholds
-        at = f"at the threshold {threshold:.3g}" if own is None else f"with a threshold for each {words(own.group)}"
+        at = f"at a threshold of {threshold:.3g}" if own is None else f"with a threshold for each {words(own.group)}"
         value = format_value("balanced_accuracy", audited.overall["balanced_accuracy"].value)
         return f" Its balanced accuracy {at} is {value}."
     if audited.task.kind == "class" and audited.confusion is not None and audited.confusion.sum():
         share = audited.confusion.sum(axis=1).max() / audited.confusion.sum()
         return (
-            f" Always predicting the most frequent class has an accuracy of {format_value('accuracy', float(share))}."
+            " Always predicting the most frequent class would give an accuracy of "
+            f"{format_value('accuracy', float(share))}."
         )
     return ""
 
@@ -123,9 +124,9 @@ def _how_certain(audit: Audit, task: str, name: str) -> Sentence:
     metric = audited.primary_metric
     estimate, title = audited.overall[metric], METRICS[metric].title
     if estimate.low is None or estimate.high is None:
-        return Sentence("How certain?", "–", f"No interval of the {title} can be given: {estimate.why}.")
+        return Sentence("How certain?", "–", f"No interval can be given for the {title}: {estimate.why}.")
     text = (
-        f"The true value of {title} lies between {format_value(metric, estimate.low)} and "
+        f"The true {title} lies between {format_value(metric, estimate.low)} and "
         f"{format_value(metric, estimate.high)} (95% confidence, from {estimate.clusters:,} {_cluster_name(audit)})."
     )
     pairs = [
@@ -135,10 +136,10 @@ def _how_certain(audit: Audit, task: str, name: str) -> Sentence:
     ]
     beaten = [_other(item, name) for item in pairs if is_significant(item)]
     unclear = [_other(item, name) for item in pairs if not is_significant(item)]
-    if beaten:
-        text += f" The difference in {title} to {listed(beaten)} is significant."
-    if unclear:
-        text += f" The difference in {title} to {listed(unclear)} is not significant."
+    for others, verdict in ((beaten, "significant"), (unclear, "not significant")):
+        if others:
+            difference, verb = ("difference", "is") if len(others) == 1 else ("differences", "are")
+            text += f" The {difference} in {title} from {listed(others)} {verb} {verdict}."
     return Sentence("How certain?", interval_ends(metric, estimate), text)
 
 
@@ -196,20 +197,21 @@ def _how_robust(name: str, audited: TaskAudit) -> Sentence:
     worst = _worst_corruption(audited, metric, attacks=False) or _worst_corruption(audited, metric, attacks=True)
     clean = audited.overall[metric].value
     if worst is None or clean is None or worst[2].value is None:
-        return Sentence(question, "–", "Unknown: no predictions on corrupted images were given.")
+        return Sentence(question, "–", "Unknown: no predictions on corrupted images were provided.")
     corruption, severity, found = worst
     figure = format_value(metric, found.value)
-    if not METRICS[metric].better(clean, worst[2].value):
-        kinds = listed(corruption_title(item) for item in audited.robustness)
-        return Sentence(question, figure, f"The {title} of {name} does not fall under {kinds}.")
-    tested = sum(is_attack(item) == is_attack(corruption) for item in audited.robustness)
-    at = f"at severity {severity}" if isinstance(severity, int) else f"at {severity}"
+    tested = [item for item in audited.robustness if is_attack(item) == is_attack(corruption)]
+    kind = "attacks" if is_attack(corruption) else "corruptions"
     change = "lowers" if METRICS[metric].higher_is_better else "raises"
-    text = (
-        f"{capitalized(corruption_title(corruption))} {at} {change} the {title} of {name} from "
-        f"{format_value(metric, clean)} to {figure}{interval_text(metric, found)}, the worst of {tested} "
-        f"{'attacks' if is_attack(corruption) else 'corruptions'} tested."
-    )
+    if METRICS[metric].better(clean, worst[2].value):
+        text = (
+            f"{capitalized(corruption_title(corruption))} {_at(severity)} {change} the {title} of {name} from "
+            f"{format_value(metric, clean)} to {figure}{interval_text(metric, found)}, the worst of {len(tested)} "
+            f"{kind} tested."
+        )
+    else:
+        names = listed(map(corruption_title, tested))
+        text = f"None of the {kind} tested ({names}) {change} the {title} of {name}."
     attacked = _worst_corruption(audited, metric, attacks=True)
     if attacked is not None and not is_attack(corruption):
         text += (
@@ -217,6 +219,10 @@ def _how_robust(name: str, audited: TaskAudit) -> Sentence:
             f"{attacked[1]}, changes the {title} to {format_value(metric, attacked[2].value)}."
         )
     return Sentence(question, figure, text + _widest_gap(audited, metric))
+
+
+def _at(severity: Severity) -> str:
+    return f"at severity {severity}" if isinstance(severity, int) else f"at {severity}"
 
 
 def _worst_corruption(audited: TaskAudit, metric: str, *, attacks: bool) -> tuple[str, Severity, Estimate] | None:
@@ -253,7 +259,7 @@ def _widest_gap(audited: TaskAudit, metric: str) -> str:
         return f" No corruption widens the gap in {title} of any group."
     return (
         f" The gap in {title} between the levels of {words(group)} widens most under {corruption_title(corruption)} "
-        f"{severity}: from {format_difference(metric, before, signed=False)} to "
+        f"{_at(severity)}: from {format_difference(metric, before, signed=False)} to "
         f"{format_difference(metric, before + change, signed=False)}."
     )
 
@@ -276,5 +282,5 @@ def _excluded(model: ModelAudit, audited: TaskAudit, name: str) -> Sentence:
         text += f" {audited.unlabeled:,} samples have no label for this task."
     for metric, estimate in list(audited.counted_as_errors.items())[:1]:
         value = f"{format_value(metric, estimate.value)}{interval_text(metric, estimate)}"
-        text += f" Counting them as errors, the {METRICS[metric].title} would be {value}."
+        text += f" If these samples are counted as errors, the {METRICS[metric].title} is {value}."
     return Sentence(question, f"{total or audited.unlabeled:,}", text.strip())

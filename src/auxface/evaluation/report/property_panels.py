@@ -109,11 +109,14 @@ def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
             )
             reached = f"{model} reaches {format_value(probe.metric, probe.model.value)}."
             if probe.explains_half:
-                text += f"; {reached} The properties alone reach at least half of what the model exceeds chance by: it "
-                text += "may recognize files, not faces."
+                text += (
+                    f"; {reached} The properties alone reach at least half of the model's advantage over chance: the "
+                )
+                text += "model may recognize files rather than faces."
             elif probe.predicts:
                 text += (
-                    f", which is better than chance; {reached} Files of the classes differ, and the model may use that."
+                    f", which is better than chance; {reached} The files differ between classes, and the model may "
+                    "exploit this."
                 )
             else:
                 text += f", which is not significantly better than chance; {reached}"
@@ -130,7 +133,7 @@ def probe_warning(audited: TaskAudit) -> str:
         return ""
     title = METRICS[probe.metric].title
     return (
-        f" File properties alone, without any face, reach {_article(title)} of "
+        f" File properties alone, without the face, reach {_article(title)} of "
         f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)} on this split."
     )
 
@@ -156,7 +159,7 @@ def _format_sentence(model: str, audited: TaskAudit) -> str:
     significant = formats.p is not None and formats.p < SIGNIFICANT and not difference.low <= 0 <= difference.high
     text += f" (95% interval {ends}) and {'significant' if significant else 'not significant'}."
     if significant and formats.lost is not None and formats.lost > 0:
-        text += f" {formats.lost:.0%} of what the AUC exceeds 0.5 by is lost with the original formats."
+        text += f" {formats.lost:.0%} of the AUC's margin over 0.5 is lost when the formats are unified."
     return text
 
 

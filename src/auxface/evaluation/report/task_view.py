@@ -38,7 +38,7 @@ from auxface.evaluation.results import Audit, CostPoint, TaskAudit
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of the table of models: index of its color, name, unit (frames or videos), and cells."""
+    """A row of the table of models: index of its color, name, unit (frame or video), and cells."""
 
     place: int
     name: str
@@ -154,8 +154,8 @@ def _rows(found: Mapping[str, TaskAudit], places: Sequence[str], metrics: Sequen
     by_video = any(audited.videos is not None for audited in found.values())
     rows = []
     for name, audited in found.items():
-        parts = [("frames" if by_video else "", audited)]
-        parts += [("videos", audited.videos)] if audited.videos is not None else []
+        parts = [("frame" if by_video else "", audited)]
+        parts += [("video", audited.videos)] if audited.videos is not None else []
         for unit, part in parts:
             cells = tuple(metric_cell(metric, part.overall.get(metric)) for metric in metrics)
             rows.append(ModelRow(places.index(name), name, unit, cells))

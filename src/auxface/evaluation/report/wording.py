@@ -177,8 +177,8 @@ def power_sentence(model: str, group: str, audited: TaskAudit) -> str:
     if not isinstance(smallest, float):
         return ""
     return (
-        f"{model}: if one level differed from all others by {format_difference(metric, smallest, signed=False)}, this "
-        "table would show a significant gap with a probability of 80%; it may miss smaller gaps."
+        f"{model}: if one level differed from all others by {format_difference(metric, smallest, signed=False)}, the "
+        "gap would be detected with a probability of 80%; smaller gaps may be missed."
     )
 
 
@@ -192,7 +192,7 @@ def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
         return ""
     return (
         f"{model}: this gap in {METRICS[metric].title} would vanish if {share:.1%} of the labels of {more['worst']} "
-        f"({count:,}) were wrong and the model right on them."
+        f"({count:,}) were wrong and the model's predictions right."
     )
 
 

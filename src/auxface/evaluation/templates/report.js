@@ -1,4 +1,4 @@
-// Sorting of tables by the number, else the text, of a column. The page is complete without it.
+// Sorts tables by a column: by number if possible, otherwise as text. The page is complete without this script.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   if (body.rows.length < 2) continue;

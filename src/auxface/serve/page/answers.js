@@ -1,4 +1,4 @@
-// The answers for a face: a headline of the certain ones, and the probability of every class.
+// The answers for a face: a headline with the certain answers, and the probability of every class.
 
 const MAX_BARS = 10;
 const percent = (value) => (value > 0 && value < 0.005 ? "<1%" : `${Math.round(value * 100)}%`);
@@ -31,7 +31,7 @@ function headline(answer) {
   const line = element("p", "answer");
   if (answer.learned === false) {
     const [[top]] = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
-    const what = answer.not_learned.includes(top) ? readable(top) : "this";
+    const what = answer.not_learned.includes(top) ? readable(top) : "these classes";
     line.append("No answer ", element("small", "", `on the validation split, the model did not recognize ${what} better than chance`));
   } else if (answer.abstained) {
     line.append("No answer ", element("small", "", "the score is in the model's abstain band"));
@@ -47,14 +47,14 @@ function headline(answer) {
   return line;
 }
 
-// What the list of bars does not say by itself.
+// Notes on what the bars do not show.
 function notes(answer, hidden) {
   const texts = [];
-  if (hidden > 0) texts.push(`and ${hidden} with lower probability`);
+  if (hidden > 0) texts.push(`and ${hidden} more with lower probabilities`);
   const less = (Array.isArray(answer.class) ? answer.class : [answer.class]).filter((one) => one && !answer.headline.includes(one));
   if (less.length) {
-    texts.push(`Less certain: ${less.map(readable).join(", ")}. The probability is above the threshold (the mark on the bar), ` +
-      "which balances both kinds of errors, but at most one half, and the validated precision is below 80%.");
+    texts.push(`Less certain: ${less.map(readable).join(", ")}. The probability exceeds the threshold (the mark on the bar) ` +
+      "but not 50%, and the precision on the validation split is below 80%.");
   }
   if (answer.not_learned.length) texts.push(`Not learned: ${answer.not_learned.map(readable).join(", ")}.`);
   return texts.map((text) => element("p", "small", text));
@@ -72,8 +72,8 @@ function bar(name, value, chosen, threshold, evidence) {
     const mark = element("span", "threshold");
     mark.style.left = `${Math.min(100, 100 * threshold)}%`;
     track.append(mark);
-    item.title = `${readable(name)} is answered from ${percent(threshold)}`;
-    if (typeof evidence?.precision === "number") item.title += `; validated precision ${percent(evidence.precision)}`;
+    item.title = `${readable(name)} is predicted at a probability of ${percent(threshold)} or more`;
+    if (typeof evidence?.precision === "number") item.title += `; precision on the validation split: ${percent(evidence.precision)}`;
   }
   const label = element("span", "label", readable(name));
   label.title = readable(name);

@@ -1,4 +1,4 @@
-// Requests to the server. Every rejection becomes an Error with the reason that the server gives.
+// Requests to the server. If the server rejects a request, an Error with the server's reason is thrown.
 
 const KEY = "auxface-token";
 
@@ -23,7 +23,7 @@ async function request(path, options = {}) {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not respond.");
+    throw new Error("The server is not responding.");
   }
   if (response.status === 401) throw new TokenRequired("This server requires a token.");
   if (!response.ok) {

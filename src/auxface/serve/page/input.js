@@ -1,4 +1,4 @@
-// All ways to give an image: a file, drag and drop, paste, a sample, the camera.
+// All ways to provide an image: a file, drag and drop, paste, a sample, the camera.
 
 import * as api from "./api.js";
 
@@ -22,7 +22,7 @@ export function listenForFiles(submit, showError) {
     drop.classList.remove("dragging");
     const [file] = event.dataTransfer.files;
     if (file) submit(file);
-    else showError("That is not a file. Save the image first, or paste it.");
+    else showError("The dropped item is not a file. Save the image first, or paste it.");
   });
   addEventListener("paste", (event) => {
     const item = [...(event.clipboardData?.items ?? [])].find((one) => one.kind === "file");
@@ -70,7 +70,7 @@ function listenForCamera(submit, showError) {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
       dialog.showModal();
     } catch {
-      showError("The camera is not available: this device has none, or the page is not allowed to use it.");
+      showError("The camera is not available: this device has no camera, or the page is not allowed to use it.");
     }
   });
   // Before its first frame, the video has no size.

@@ -62,6 +62,6 @@ export class Layers {
     this.caption.textContent = nearest.caption;
     this.count.textContent = `View ${Math.round(position) + 1} of ${this.layers.length}`;
     this.slider.setAttribute("aria-valuetext", `${nearest.title}. ${nearest.caption}`);
-    this.root.setAttribute("aria-label", `${nearest.title} of the face`);
+    this.root.setAttribute("aria-label", nearest.title);
   }
 }

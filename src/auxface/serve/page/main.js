@@ -1,4 +1,4 @@
-// The page: submits a file and shows the result. A new file cancels the request before it.
+// The page: submits a file and shows the result. A new file cancels the previous request.
 
 import * as api from "./api.js";
 import { showAnswers } from "./answers.js";
@@ -73,14 +73,14 @@ function showResult(media) {
   byId("result").hidden = false;
   viewer.show(media.element, media.width || 1, media.height || 1);
   const count = prediction.faces.length;
-  showStatus(count ? (count === 1 ? "One face." : `${count} faces.`) : "");
+  showStatus(count ? (count === 1 ? "One face found." : `${count} faces found.`) : "");
   byId("viewer-caption").textContent = prediction.video
     ? `${prediction.video.looked_at} of ${prediction.video.frames} frames scored`
     : `${media.width} × ${media.height} pixels`;
   byId("timeline").hidden = !prediction.video || !count;
   byId("explanation").hidden = true;
   if (!count) {
-    showError(`${prediction.reason}. Try an image in which a face is larger and turned to the camera.`);
+    showError(`${prediction.reason}. Try an image in which the face is larger and facing the camera.`);
     byId("faces").replaceChildren();
     byId("answers").replaceChildren();
   } else if (prediction.video) {

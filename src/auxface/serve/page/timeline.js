@@ -12,7 +12,7 @@ function svgElement(tag, attributes, text) {
   return made;
 }
 
-// The box of a track at a time, interpolated between the nearest two detections; null where the face is not detected.
+// The box of a track at a given time, interpolated between the nearest two detections; null where the face is not detected.
 export function boxAt(track, seconds) {
   const times = track.seconds;
   let after = times.findIndex((time) => time >= seconds);
@@ -54,7 +54,7 @@ export function drawTimeline(root, video, media) {
     svg.append(line);
   });
   const position = svgElement("line", { class: "position", x1: LEFT, x2: LEFT, y1: TOP, y2: HEIGHT - BOTTOM });
-  svg.append(position, svgElement("text", { x: LEFT, y: HEIGHT - 6 }, `${shown}, percent`));
+  svg.append(position, svgElement("text", { x: LEFT, y: HEIGHT - 6 }, `Score of ${shown} (%)`));
   svg.append(svgElement("text", { x: WIDTH - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, `${length.toFixed(1)} s`));
   svg.addEventListener("click", (event) => {
     const offset = ((event.clientX - svg.getBoundingClientRect().left) / svg.clientWidth) * WIDTH;
