@@ -29,7 +29,7 @@ LIKE_PLAIN = {
     "24_aiface.csv": ({}, "Columns that were not used: Image Path."),
     "27_score_and_predicted.csv": ({}, ""),
     "45_csvinjection_dollar_newline.csv": ({}, ""),
-    "55_dirty_levels.csv": ({}, "--clean-levels joins them"),
+    "55_dirty_levels.csv": ({}, "--clean-levels merges them"),
     "56_weights.csv": ({}, "Columns that were not used: weight."),
     "57_cosine.csv": ({"kind": "verification"}, "false match rate"),
     "72_decimal.parquet": ({}, ""),

@@ -282,7 +282,7 @@ def test_headline_names_answers_that_are_precise_or_probable():
 
 
 def test_only_forgery_tasks_have_a_note():
-    assert "no proof" in forgery_note(TaskRecord(name="label", kind="binary", classes=("real", "fake")))
+    assert "not proof" in forgery_note(TaskRecord(name="label", kind="binary", classes=("real", "fake")))
     assert forgery_note(TaskRecord(name="hat", kind="binary", classes=("no", "yes"))) is None
 
 

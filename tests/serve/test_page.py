@@ -68,7 +68,7 @@ def test_image_is_predicted_and_explained_in_the_window(page, face):
     assert page.locator("#status").inner_text() == "One face found."
     assert page.locator(".task").count() == 2
     assert page.locator(".box").count() == 1
-    assert "no proof" in page.locator("#meaning").inner_text()
+    assert "not proof" in page.locator("#meaning").inner_text()
     page.screenshot_as("result")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= page.viewport_size["width"]

@@ -116,8 +116,9 @@ def duplicate_note(predictions: Predictions) -> list[str]:
     if not count:
         return []
     return [
-        f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} an earlier row in every column. All are measured. "
-        f"If they are the same samples, remove them. The columns {', '.join(KEY)} identify a sample."
+        f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} an earlier row in every column. Repeated "
+        "rows are included. If they are the same samples, remove them. "
+        f"The columns {', '.join(KEY)} identify a sample."
     ]
 
 
@@ -148,8 +149,8 @@ def _level_threshold_note(name: str, table: Predictions, group: str) -> str:
             f"group.{group}; the common threshold is used for all samples."
         )
     return (
-        f"{name} decides {', '.join(tasks)} by a threshold for each level of {group}. This requires the {group} of "
-        "every sample at test time. It may be unknown, or its use may not be permitted."
+        f"{name} has a threshold for each level of {group} on {', '.join(tasks)}. These decisions require the {group} "
+        "of every sample at test time. It may be unknown, or its use may not be permitted."
     )
 
 

@@ -91,7 +91,7 @@ def dirty_levels(frame: pd.DataFrame) -> list[str]:
             shown = "; ".join(", ".join(f"'{one}'" for one in found) for found in several[:5])
             notes.append(
                 f"Levels of {name.removeprefix('group.')} differ only in spaces or letter case: {shown}. They are "
-                "measured as different levels; --clean-levels joins them."
+                "evaluated as different levels; --clean-levels merges them."
             )
     return notes
 
@@ -109,7 +109,7 @@ def clean_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             column = frame[name].astype(object).map(text_of, na_action="ignore")
             frame[name] = column.map(joined, na_action="ignore")
             shown = ", ".join(f"'{one}' to '{joined[one]}'" for one in changed[:10])
-            notes.append(f"Levels of {name.removeprefix('group.')} were joined: {shown}.")
+            notes.append(f"Levels of {name.removeprefix('group.')} were merged: {shown}.")
     return frame, notes
 
 

@@ -218,7 +218,7 @@ class _Columns:
             negative = {"1": "0", "0": "1"}.get(positive, negative)
         found.frame[f"true.{self.name}"] = _equals(truth, positive)
         if len(others) > 1:
-            found.notes.append(f"{self.name}: {', '.join(others[:10])} count as one negative class.")
+            found.notes.append(f"{self.name}: {', '.join(others[:10])} are combined into one negative class.")
         if decisions in found.frame.columns:
             decided = found.frame[decisions]
             strange = sorted({text_of(value) for value in decided.dropna().unique()} - {*values, positive, ""})
@@ -282,7 +282,7 @@ class _Columns:
             count = int(unknown.sum())
             found.notes.append(
                 f"{self.name}: {count:,} {'row has' if count == 1 else 'rows have'} the class {_quoted(names)}, which "
-                f"has no score column; {'it counts' if count == 1 else 'they count'} as unlabeled."
+                f"has no score column; {'it is' if count == 1 else 'they are'} treated as unlabeled."
             )
             found.frame[column] = truth.astype(object).where(~unknown)
         if self.positive is not None and len(self.scored) == 2:

@@ -77,7 +77,7 @@ class SecurityMiddleware:
             if started:
                 raise
             _log.error("%s failed: %s", path, "".join(traceback.format_exception(error)))
-            failure = JSONResponse({"reason": "an error of the server; its log has the details"}, 500)
+            failure = JSONResponse({"reason": "internal server error; the server's log has the details"}, 500)
             await failure(scope, receive, send_with_headers)
 
     def _rejection(self, headers: Headers, path: str) -> JSONResponse | None:

@@ -97,7 +97,7 @@ def _group(
         hidden = [level for level, row in levels.items() if all(item.value is None for item in row.values())]
         levels = {level: row for level, row in levels.items() if level not in hidden}
         if hidden:
-            unmeasured = f"{len(hidden)} of {len(names)} combinations cannot be measured; see csv/groups.csv."
+            unmeasured = f"{len(hidden)} of {len(names)} combinations have no value; see csv/groups.csv."
     chart = interval_chart(metric, levels, overall, places)
     texts = [
         sentence(model, group, audited)

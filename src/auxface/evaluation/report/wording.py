@@ -163,7 +163,7 @@ def gap_sentence(model: str, group: str, audited: TaskAudit) -> str:
     metric = audited.decision_metric
     gap, title = audited.gaps.get(group, {}).get(f"{metric}_difference"), METRICS[metric].title
     if gap is None or gap.value is None or gap.more is None:
-        return f"{model}: the gap in {title} is not measured: {gap.why}." if gap is not None and gap.why else ""
+        return f"{model}: the gap in {title} cannot be measured: {gap.why}." if gap is not None and gap.why else ""
     size = format_difference(metric, gap.value, signed=False)
     text = f"{model}: the gap in {title} is {size} (best {gap.more['best']}, worst {gap.more['worst']})"
     return f"{text}; {gap_significance(metric, gap) or gap.why or 'no interval'}."
@@ -192,7 +192,7 @@ def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
         return ""
     return (
         f"{model}: this gap in {METRICS[metric].title} would vanish if {share:.1%} of the labels of {more['worst']} "
-        f"({count:,}) were wrong and the model's predictions right."
+        f"({count:,}) were wrong and the predictions for these samples right."
     )
 
 
