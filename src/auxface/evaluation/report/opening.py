@@ -276,7 +276,7 @@ def _excluded(model: ModelAudit, audited: TaskAudit, name: str) -> Sentence:
     text = ""
     if total:
         every = model.rows + sum(model.left_out.values())
-        found = listed(f"{count:,} {words(reason)}" for reason, count in counts.items())
+        found = listed(f"{words(reason)} ({count:,})" for reason, count in counts.items())
         text = f"{total:,} of {every:,} samples were not scored{by}: {found}."
     if audited.unlabeled:
         text += f" {audited.unlabeled:,} samples have no label for this task."
