@@ -22,7 +22,7 @@ _STREAM = 0xD1342543DE82EF95
 
 
 def uniforms(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Return uniform numbers in [0, 1), float32 [B, count], multiples of 2**-24.
+    """Return uniform numbers in [0, 1) that are multiples of 2**-24, float32 [B, count].
 
     Args:
         seeds: one seed per sample, int64 [B]. A row of the result depends only on its own seed.

@@ -20,7 +20,7 @@ import pandas as pd
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, task_samples, text_of
 
 Clusters = Literal["auto", "source", "row"]
-# These columns together identify a video: equal video names under different methods are different videos.
+# These columns together identify a video: the same name under different methods denotes different videos.
 VIDEO = ("dataset", "method", "source", "video")
 
 

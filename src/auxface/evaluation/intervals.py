@@ -192,9 +192,9 @@ def shrunk_wilson(draws: "Draws") -> tuple[float, float]:
     """Return Wilson's (1927) interval of a rate over clusters, with Student's quantile.
 
     The formula uses the effective sample size implied by the variance of the metric. The variance estimated from few
-    clusters is itself uncertain and usually too small: three videos may all be easy. It is therefore averaged with the
-    variance that the rate would have if all samples of a cluster were equal, which is weighted as two clusters. With
-    more than ten clusters, this weight decreases.
+    clusters is itself uncertain and usually too small: three videos may all be easy. The estimate is therefore averaged
+    with the variance that the rate would have if all samples of a cluster were equal, which is weighted as two
+    clusters. With more than ten clusters, this weight decreases.
     """
     value, units, independent = float(draws.values[0]), draws.degrees() + 1, draws.independent()
     spread = value * (1 - value)

@@ -57,7 +57,7 @@ def metric_by_group(
     """Compute any metric at each level of a group, with 95% intervals that account for clusters.
 
     Args:
-        function: metric ``function(y_true, y) -> float``, such as those of scikit-learn. It is called once per level
+        function: metric ``function(y_true, y) -> float``, such as a metric of scikit-learn. It is called once per level
             and resample. If it raises ``ValueError`` or returns NaN, the metric is undefined on that resample.
         y_true: true labels or values, [N].
         y: predictions or scores, as ``function`` expects them, [N] or [N, C].

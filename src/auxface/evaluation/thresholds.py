@@ -274,7 +274,7 @@ def _logits(score: np.ndarray) -> np.ndarray:
 def measure_group_thresholds(
     audited: TaskAudit, table: Predictions, validation: Predictions, cluster: np.ndarray, resampling: Resampling
 ) -> None:
-    """Choose one threshold per level on ``validation``, apply all to ``table``, and add the metrics to ``audited``.
+    """Apply one threshold per level, chosen on ``validation``, to ``table``, and add the metrics to ``audited``.
 
     This applies to binary tasks with one threshold, and to every group that both tables have. A group in which no level
     gets a threshold is excluded.

@@ -160,7 +160,7 @@ class ExternalOnnx:
         if not parts:
             return np.zeros((0, task.learned_task().outputs), np.float32)
         values = np.concatenate(parts)
-        # This is decided once, on the clean images, which are scored first.
+        # Whether outputs are probabilities is decided once, on the clean images, which are scored first.
         if self._probabilities.setdefault(task.name, _are_probabilities(task, values)):
             clipped = np.clip(values, _EPSILON, 1 - _EPSILON)
             single = task.kind == "multilabel" or values.shape[1] == 1

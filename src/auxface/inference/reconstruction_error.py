@@ -148,7 +148,7 @@ def _unit(target: Target, normalized: bool) -> str:
 
 @torch.inference_mode()
 def reconstruction_figure(model: JointModel, images: np.ndarray, seeds: Sequence[int]) -> bytes | None:
-    """Return a PNG image; each row shows an image's visible patches and, for each target, target and reconstruction.
+    """Return a PNG image with one row per image: visible patches and, for each target, the target and reconstruction.
 
     The reconstruction is the raw decoder output for all patches, hidden or visible; no part of the target is copied
     into it.

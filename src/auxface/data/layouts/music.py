@@ -110,7 +110,7 @@ def read_jamendo(
             rows.append({"path": str(_jamendo_file(place, path)), "split": own, "source": artist} | {
                 "video": track, "frame": 0, "tags": line[5:]})  # fmt: skip
     if not rows:
-        raise InputError(f"{folder}: the lists of {name} have no tracks")
+        raise InputError(f"{folder}: the lists of {name} contain no tracks")
     settings = SpectrogramSettings(excerpts, seconds, size)
     return _listing(pd.DataFrame(rows), "mtg_jamendo", settings, str(folder), boundary=root)
 

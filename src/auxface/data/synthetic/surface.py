@@ -97,7 +97,7 @@ class Surface:
         return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0)
 
     def bump(self, u: float, v: float, width: float, length: float, amount: float) -> None:
-        """Add a Gaussian of height ``amount`` to the relief; a negative height makes a hollow."""
+        """Add a Gaussian of height ``amount`` to the relief; a negative ``amount`` makes a hollow."""
         rows, columns = self.window(u - 2.6 * width, u + 2.6 * width, v - 2.6 * length, v + 2.6 * length)
         a = (self.u[rows, columns] - u) * (1 / width)
         b = (self.v[rows, columns] - v) * (1 / length)

@@ -177,8 +177,8 @@ def mean_over_samples(metrics: Sequence[Metric], data: MetricInput) -> dict[str,
     """Compute the metrics that are a mean over samples, or a ratio of two sums.
 
     ``compute`` receives the :class:`MetricInput` and returns the numerator, float or bool [N], and the denominator,
-    [N]; a denominator of None stands for the number of samples. It returns None if the metric does not apply to the
-    input.
+    [N]; a denominator of None stands for the number of samples. ``compute`` returns None if the metric does not apply
+    to the input.
     """
     found = {}
     for metric in metrics:
