@@ -58,7 +58,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class _Commands(TyperGroup):
-    """A group that lists commands in the order of use; Typer would list those with subcommands last."""
+    """A group that lists commands in the order of use; Typer would list commands with subcommands last."""
 
     def list_commands(self, ctx: object) -> list[str]:
         return sorted(self.commands, key=_ORDER.index)

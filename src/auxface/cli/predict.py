@@ -18,7 +18,7 @@ FacesFlag = Annotated[
 ]
 DetectorFlag = Annotated[
     Literal["yunet", "haar"] | None,
-    typer.Option("--detector", help="Face detector instead of the recorded one; haar needs no weights."),
+    typer.Option("--detector", help="Face detector to use in place of the recorded one; haar needs no weights."),
 ]
 WeightsFlag = Annotated[
     Path | None, typer.Option("--weights", help="File with YuNet's weights (or set AUXFACE_YUNET).")

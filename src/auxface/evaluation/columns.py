@@ -149,8 +149,8 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         plain = named[name].removeprefix("property.")
         if found.renamed.get(named[name], "").startswith(("true.", "score.", "predicted.", "group.")):
             raise TableError(
-                f"{where}: --property {name} is already used as '{found.renamed[named[name]]}'; groups are properties "
-                "without this option, and labels and scores cannot be"
+                f"{where}: --property {name} is already used as '{found.renamed[named[name]]}'; labels and scores "
+                "cannot be properties, and groups always are"
             )
         column = frame[named[name]]
         numbers = None if pd.api.types.is_bool_dtype(column) else to_numbers(column)

@@ -164,7 +164,7 @@ class _Side:
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Return whether the rows are all rows of the task, so that its metrics need not be recomputed."""
+        """Return whether all scored rows of the task are included; if so, its metrics are not recomputed."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
     def metrics(self, resampling: Resampling) -> LevelDraws:

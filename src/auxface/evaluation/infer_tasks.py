@@ -151,7 +151,7 @@ def _percent_note(name: str, column: pd.Series) -> list[str]:
 
 
 def _owner(score: str, truths: list[str]) -> str:
-    """Return the task of a score: the one whose name is the longest prefix, because names may contain dots."""
+    """Return the task of a score: the task whose name is the longest prefix, because names may contain dots."""
     return max((truth for truth in truths if score.startswith(f"{truth}.")), key=len, default="")
 
 

@@ -174,7 +174,7 @@ class TaskAudit:
 
     @property
     def primary_metric(self) -> str:
-        """Name of the metric by which models are ranked: the one for the kind of task, or the next one with a value."""
+        """Name of the metric by which models are ranked: the primary metric or, without a value, a decision metric."""
         kind = self.task.kind
         return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
 

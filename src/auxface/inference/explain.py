@@ -189,7 +189,7 @@ def explain_image(
         raise InputError(f"nothing to explain: {reason}")
     if face is not None:
         if not 0 <= face < len(crops):
-            raise InputError(f"face {face} does not exist; the image has {len(crops)} (the first is face 0)")
+            raise InputError(f"face {face} does not exist; the image has {len(crops)}, counted from face 0")
         crops = [crops[face]]
     answers = predictor.predict_crops([crop.pixels for crop in crops])
     with full_precision(next(predictor.scorer.model.parameters()).device):

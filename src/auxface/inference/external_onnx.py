@@ -134,7 +134,7 @@ class ExternalOnnx:
         feed = {self._input.name: values.astype(_DTYPES[self._input.type])}
         try:
             return self.session.run([name for _, name in self._outputs], feed)
-        # ONNX Runtime's exceptions have no common base class but Exception.
+        # ONNX Runtime's exceptions have no common base class other than Exception.
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(

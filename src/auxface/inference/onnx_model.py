@@ -124,7 +124,7 @@ def open_session(path: Path, device: str = "auto", *, threads: int = 0) -> Any:
     try:
         # The model is loaded from bytes, so that it cannot refer to other files for its weights.
         return runtime.InferenceSession(path.read_bytes(), options, providers=providers)
-    # ONNX Runtime's exceptions have no common base class but Exception.
+    # ONNX Runtime's exceptions have no common base class other than Exception.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: ONNX Runtime cannot run this file ({reason})") from None

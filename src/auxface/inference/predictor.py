@@ -79,7 +79,7 @@ class Predictor:
         scorer: model that scores face crops.
         faces: ``auto`` detects and crops faces if the model was trained on cropped faces, ``crop`` always detects and
             crops faces, and ``whole`` uses the central square of each image as one face.
-        detector: detector to use in place of the one recorded with the model: ``yunet`` or ``haar``.
+        detector: detector to use in place of the detector recorded with the model: ``yunet`` or ``haar``.
         weights: path of YuNet's weights, used in place of ``AUXFACE_YUNET`` or the downloaded file.
         allow_urls: whether to fetch http and https URLs.
         warn: callback that receives a message about each difference from training; by default :func:`warnings.warn`.
@@ -192,7 +192,7 @@ class Predictor:
             name: name of the repository, ``owner/name``.
             report: content of an audit's ``report.json``, for the model card.
             private: whether to make a new repository private.
-            token: access token; by default the one that ``hf auth login`` stored.
+            token: access token; by default the token that ``hf auth login`` stored.
 
         Raises:
             InputError: the predictor was loaded from an exported file, or the Hub rejects the upload or cannot be

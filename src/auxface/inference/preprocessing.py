@@ -222,7 +222,7 @@ def make_face_extractor(
         evaluation_crop: value of ``encoder.evaluation_crop`` in the recipe.
         faces: ``auto`` extracts faces as in training, ``crop`` detects and crops faces even if training used whole
             images, and ``whole`` uses the central square of the image as one face.
-        detector: detector to use in place of the recorded one.
+        detector: detector to use in place of the recorded detector.
         weights: path of YuNet's weights; see :func:`auxface.data.faces.detection.yunet_weights`.
         warn: callback that receives a message about each difference from training.
 

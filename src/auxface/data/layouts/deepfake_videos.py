@@ -80,7 +80,7 @@ def _celebdf_test_list(path: Path) -> dict[str, int]:
         parts = line.split()
         if len(parts) != 2 or parts[0] not in "01" or parts[1].split("/")[0] not in _CELEBDF_FOLDERS:
             raise InputError(f"{path}: line '{line}'; expected 0 or 1 and a video such as Celeb-real/id0_0001.mp4")
-        # In this file 1 means real. The label is taken from the folder, which gives the same information.
+        # In this file, 1 means real. The label is taken from the folder, which provides the same information.
         test[parts[1]] = int(parts[0])
     return test
 

@@ -53,7 +53,7 @@ def read(root: Path, *, labels: str = "fer", images: str | None = None) -> Listi
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{folder}: the folder cannot be created ({error.strerror}); name another one with --images"
+            f"{folder}: the folder cannot be created ({error.strerror}); name another folder with --images"
         ) from None
 
     kept, excluded = [], []

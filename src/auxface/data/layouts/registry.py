@@ -144,7 +144,7 @@ def require_file(root: Path, names: Sequence[str], layout: str) -> Path:
     """Return the first existing file among possible paths relative to ``root``.
 
     Raises:
-        InputError: none exists; the message names them.
+        InputError: none of the paths exists; the message names the paths.
     """
     return _require(root, names, layout, "file")
 
@@ -153,7 +153,7 @@ def require_folder(root: Path, names: Sequence[str], layout: str) -> Path:
     """Return the first existing folder among possible paths relative to ``root``.
 
     Raises:
-        InputError: none exists; the message names them.
+        InputError: none of the paths exists; the message names the paths.
     """
     return _require(root, names, layout, "folder")
 

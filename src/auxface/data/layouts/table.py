@@ -177,7 +177,7 @@ def parse_label(text: str) -> LabelSpec:
     """Parse one label specification.
 
     Raises:
-        InputError: the kind is unknown, or does not allow these classes.
+        InputError: the kind is unknown, or the classes are not allowed for the kind.
     """
     name, colon, rest = text.partition(":")
     kind, equals, listed = rest.partition("=")

@@ -53,8 +53,8 @@ class SyntheticFaces:
     Attributes:
         images: RGB images, uint8 [N, S, S, 3].
         table: table with one row per image, in the same order, and the columns ``split`` (train, val, test), ``source``
-            (the person), ``frame`` (the number of the person's image), ``emotion`` (class name), ``skin_tone``,
-            ``age_group``, ``forged`` (0 or 1), and a 0/1 column for each name in ``ATTRIBUTES``.
+            (the person), ``frame`` (the index of the image among the person's images), ``emotion`` (class name),
+            ``skin_tone``, ``age_group``, ``forged`` (0 or 1), and a 0/1 column for each name in ``ATTRIBUTES``.
     """
 
     images: np.ndarray

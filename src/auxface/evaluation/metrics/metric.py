@@ -110,8 +110,8 @@ class Metric:
         needs_scores: whether the metric needs scores, not only decisions.
         two_classes: whether the metric applies to ``class`` tasks only if they have two classes.
         samples: samples from which the metric is computed; their number is ``n``.
-        units: independent units for the interval: the clusters of ``samples`` or those of the ``rarest class``. If
-            None, all clusters are used, without a Wilson interval.
+        units: independent units for the interval: the clusters of ``samples`` or the clusters of the ``rarest class``.
+            If None, all clusters are used, without a Wilson interval.
         equal_classes: whether the metric is an equally weighted mean over classes.
         minimum: minimum number of samples of each subset for the metric to have a value.
         minimum_clusters: minimum number of clusters of each subset for the metric to have an interval.

@@ -45,7 +45,7 @@ def opening_sentences(audit: Audit, task: str) -> list[Sentence]:
 
 
 def best_model(audit: Audit, task: str) -> str:
-    """Return the name of the model with the best primary metric; the first one in case of a tie."""
+    """Return the name of the model with the best primary metric; in case of a tie, the first such model."""
     found = {name: model.tasks[task] for name, model in audit.models.items() if task in model.tasks}
     best = next(iter(found))
     for name, audited in found.items():
