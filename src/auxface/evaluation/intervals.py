@@ -38,7 +38,7 @@ _PRIOR_UNITS = 2
 # The weight is constant up to this many units. With more units, it decreases as 1 / units, since the variance is well
 # estimated.
 _PRIOR_UP_TO = 10
-# With fewer units than this, percentile intervals are at least as wide as Student's.
+# With fewer units than this, percentile intervals are at least as wide as Student's intervals.
 FEW_UNITS = 30
 # If there are more clusters than this, they are assigned at random to this many bundles, which are resampled. The
 # standard error is then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need
@@ -169,8 +169,9 @@ def percentile(draws: "Draws") -> tuple[float, float]:
     """Return the expanded percentile interval.
 
     The quantiles are widened according to the number of independent units, as given by Hesterberg (2015, "What Teachers
-    Should Know About the Bootstrap"). With few units, the interval is at least as wide as Student's. If all resamples
-    give the same value, for example if there are no errors, the result is Wilson's interval for this number of units.
+    Should Know About the Bootstrap"). With few units, the interval is at least as wide as Student's interval. If all
+    resamples give the same value, for example if there are no errors, the result is Wilson's interval for this number
+    of units.
     """
     low, high = _quantiles(draws)
     if high - low < CONSTANT and draws.bounds == (0.0, 1.0):

@@ -31,7 +31,7 @@ from auxface.data.synthetic.skin import develop, paint_skin, shade, skin_color
 from auxface.data.synthetic.surface import Surface, head_surface, pattern_offset, rgb, sample_noise
 from auxface.errors import InputError
 
-# For each region: v of the center, half width and half height in face units.
+# For each region: coordinate v of the center, half width and half height in face units.
 _REGIONS = {"face": (0.22, 0.50, 0.60), "eyes": (-0.12, 0.53, 0.20), "mouth": (0.56, 0.36, 0.25)}
 
 

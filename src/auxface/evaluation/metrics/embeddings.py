@@ -51,7 +51,8 @@ def all_pairs(identity: np.ndarray, *, most: int = 1500, seed: int = 0) -> tuple
 def verification_auc(embeddings: np.ndarray, identity: np.ndarray) -> float | None:
     """Return the probability that a genuine pair is more similar than an impostor pair; chance level is 0.5.
 
-    All pairs of images are compared; with more than 1,500 images, only the images of randomly sampled people.
+    All pairs of images are compared; with more than 1,500 images, only the images of randomly sampled people are
+    compared.
 
     Args:
         embeddings: embeddings, float [N, D].
