@@ -49,13 +49,13 @@ def out(tmp_path):
 
 def refused(folder, name):
     before = contents(folder)
-    with pytest.raises(InputError, match=rf"'{name}' .*; move it elsewhere or choose another output"):
+    with pytest.raises(InputError, match=rf"'{name}' .*; move the file elsewhere or choose another output"):
         check_output_folder(folder, overwrite=True)
     assert contents(folder) == before
 
 
 def test_an_existing_output_needs_overwrite(out):
-    with pytest.raises(InputError, match=r"exists already.*--overwrite"):
+    with pytest.raises(InputError, match=r"already exists.*--overwrite"):
         check_output_folder(out, overwrite=False)
     check_output_folder(out, overwrite=True)
 
@@ -218,7 +218,7 @@ def test_added_files_replace_equal_names_and_delete_nothing(out):
 
 
 def test_inputs_inside_an_output_are_refused(out, tmp_path):
-    with pytest.raises(InputError, match=r"holds .*page, which this command reads"):
+    with pytest.raises(InputError, match=r"contains .*page, which this command reads"):
         refuse_inputs_inside(out, [tmp_path / "elsewhere", out / "page"])
     with pytest.raises(InputError, match="which this command reads"):
         refuse_inputs_inside(out, [out])

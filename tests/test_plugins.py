@@ -116,7 +116,7 @@ def test_a_wrong_entry_point_is_named(registry, install, wrong):
 def test_a_registry_without_entry_points_is_empty():
     registry = Registry("color", "auxface.no_such_group", types.SimpleNamespace)
     assert registry.available() == {}
-    with pytest.raises(InputError, match="unknown color 'red'; there are none"):
+    with pytest.raises(InputError, match="unknown color 'red'; none is registered"):
         registry.get("red")
 
 

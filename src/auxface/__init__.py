@@ -1,6 +1,6 @@
 """Train face models jointly on a task and on local texture, and evaluate them by group.
 
-Every command of ``auxface`` has a function of the same name here, loaded when it is first used.
+Every command of ``auxface`` has a corresponding function here, which is imported on first use.
 
 Data:
     prepare            Write the manifest of a published data set, a table or a folder of images.
@@ -8,7 +8,7 @@ Data:
     write_shards       Pack a manifest and its images into shards for training on many machines.
     merge_manifests    Join manifests whose labels differ.
     texture_sheet      Draw every texture map of an image.
-    texture_learnable  Measure how well each reconstruction target can be predicted.
+    texture_learnable  Measure how well each reconstruction target can be predicted from visible patches.
 
 Models:
     plan               Plan a training run from the data and a time budget, and write it as a recipe.
@@ -17,15 +17,15 @@ Models:
     predict            Predict the classes of images and videos.
     embed              Write the embeddings of faces as a table.
     search             Find the faces of a table that are nearest to a face.
-    verify             Evaluate verification on pairs of images of the same or of different people.
-    explain            Draw the parts of an image on which an answer depends.
+    verify             Evaluate verification on pairs of images of the same person or of different people.
+    explain            Draw the regions of an image on which a prediction depends.
     export             Write a model as an ONNX file.
     serve_model        Serve a model as an HTTP API with a web page.
     Predictor          A trained model that predicts the classes of faces in images.
     JointModel         Encoder, heads and auxiliary objectives, as a torch module.
 
-Measurements:
-    audit              Measure the predictions of any model by group.
+Audits and studies:
+    audit              Evaluate the predictions of any model by group.
     plan_audit         Compute how many more faces or videos an audit needs to detect a gap.
     study              Train a grid of recipes and seeds, and compare the models with intervals.
     study_report       Write the report of a study from its finished runs.
@@ -34,7 +34,7 @@ Installation:
     demo               Train and compare three models on synthetic faces.
     doctor             Report versions, hardware and optional dependencies.
 
-Libraries, each usable alone:
+Libraries, which can be used without the rest of auxface:
     texture            Texture descriptors (LBP, LDP, ...) as batched tensor operations; only torch is needed.
     evaluation         Metrics, intervals and fairness gaps of prediction tables, without torch.
 
@@ -137,7 +137,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the object behind a public name."""
+    """Return the object with a public name; it is imported on first use."""
     if name in _PACKAGES:
         return import_module(f"auxface.{name}")
     if name not in _MODULES:
@@ -152,9 +152,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The type of this package, which keeps ``demo`` and ``doctor`` functions when their modules are imported.
+    """The module type of this package, in which ``demo`` and ``doctor`` remain functions.
 
-    Python stores an imported submodule as an attribute of its package, under the submodule's name.
+    When Python imports a submodule, it stores the submodule as an attribute of the package under the submodule's name,
+    which would replace the function with the same name.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -19,8 +19,8 @@ from auxface.errors import InputError
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path``, which is renamed to ``path`` if the block ends without an error.
 
-    Parent folders are created. The temporary file has the suffix of ``path``, since many writers derive the format from
-    the suffix.
+    Parent folders are created. The temporary file has the suffix of ``path``, because many writers derive the file
+    format from the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
@@ -50,6 +50,6 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         InputError: the file exists and ``overwrite`` is false, or ``path`` is a folder.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder, and the output is a file; choose another output")
+        raise InputError(f"{path} is a folder, but the output must be a file; choose another output")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; choose another output or add --overwrite")
+        raise InputError(f"{path} already exists; choose another output or add --overwrite")

@@ -27,15 +27,16 @@ from auxface.studies.worker import begin_child
 from auxface.training.train import train
 
 RECIPES = ("supervised", "ssat", "l_ssat")
-# All three models use these settings. The encoder is so small, and the learning rate so large, that all of them learn
-# on two processor cores in about five minutes. The loss of the attributes is a mean over 20 attributes and would have
-# almost no effect beside that of the emotion without a weight.
+# All three models use these settings. The encoder is so small, and the learning rate so large, that all three models
+# learn on two processor cores in about five minutes. The loss of the attributes is a mean over 20 attributes; without
+# a weight, it would have almost no effect compared with the loss of the emotion.
 SETTINGS = (
     "tasks={attributes: {weight: 10}, emotion: {}}",
     "encoder.name=test_resnet",
     "encoder.image_size=48",
     "encoder.output_stride=16",
-    # Equally strong auxiliaries: with the published sum, SSAT learns little besides the auxiliary in so few steps.
+    # Both auxiliaries have the same gradient ratio. With the published sum of losses, SSAT learns little except the
+    # auxiliary task in so few steps.
     "balance={kind: gradient, ratio: 0.3}",
     "auxiliary.decoder_width=64",
     "auxiliary.decoder_depth=1",
@@ -50,7 +51,7 @@ SETTINGS = (
 # Three of the five severities are enough for a curve.
 SEVERITIES = (1, 3, 5)
 
-# Files beside the folders of faces, models and report, which have their own records.
+# Files that the demo writes next to the folders of faces, models and report. Each of these folders has its own record.
 _OWN = (
     "faces.parquet",
     "faces.account.json",
@@ -79,7 +80,7 @@ class Demo:
 
 
 def best_model(out: Path) -> Path | None:
-    """Return the model with the highest validation metric of a completed demo; None if the demo is incomplete.
+    """Return the directory of the model with the highest validation metric; None if the demo is incomplete.
 
     Args:
         out: folder of the demo.
@@ -158,9 +159,9 @@ class _Training:
 
 
 def _train_models(trainings: list[_Training], epochs: int) -> None:
-    """Train all models concurrently if cores are idle, else one after another; the result is the same.
+    """Train all models concurrently if cores are idle, otherwise one after another; the result is the same.
 
-    Where other programs take a core, the threads of one process wait for each other; separate processes do not.
+    If another program occupies a core, the threads of one process wait for each other. Separate processes do not.
     """
     on_cpu = resolve_device(trainings[0].device) == "cpu"
     at_once = len(trainings) if on_cpu and free_cores() > 1 else 1
@@ -198,7 +199,7 @@ def _train_model(training: _Training) -> None:
         seed=training.seed,
         device=training.device,
         overwrite=training.overwrite,
-        # The page and the model cards describe the effect of each auxiliary.
+        # Warnings are not printed, because the page and the model cards describe the effect of each auxiliary.
         warn=lambda _: None,
     )
 
@@ -209,16 +210,16 @@ def _epochs_done(log: Path) -> int:
 
 def _introduction(faces: int, epochs: int, seed: int) -> evaluation.Section:
     text = (
-        f"{faces:,} synthetic faces were rendered from seed {seed}; no person is in more than one of the splits for "
-        "training, validation and test. Three models were trained on 20 attributes (Eyeglasses, Smiling, ...) and 8 "
-        f"emotions for {epochs} epochs, with the same small residual network from random weights, the same images in "
-        "the same order, and the same seed. 'supervised' is trained on the labels only. 'ssat' also reconstructs the "
-        "RGB values of hidden patches, and 'l_ssat' histograms of their Local Binary Patterns, which describe "
-        "local texture.\n\n"
-        "Encoder, learning rate and weights of the tasks were set with the supervised model, on the validation split, "
-        "so that it learns in this time. The gradient norm of both auxiliaries is set to 0.3 times that of the tasks: "
-        "with the published sum of losses, 'ssat' learned about half of the attributes in this time. The seed was not "
-        "tuned. Synthetic faces and a single seed do not show which method is better; the page shows what is measured "
-        "and how."
+        f"{faces:,} synthetic faces were rendered from seed {seed}; no person appears in more than one of the "
+        "training, validation and test splits. Three models were trained on 20 attributes (Eyeglasses, Smiling, ...) "
+        f"and 8 emotions for {epochs} epochs, with the same small residual network and initial random weights, the "
+        "same images in the same order, and the same seed. 'supervised' is trained on the labels only. 'ssat' also "
+        "reconstructs the RGB values of hidden patches. 'l_ssat' reconstructs histograms of the Local Binary Patterns "
+        "of hidden patches, which describe local texture.\n\n"
+        "The encoder, the learning rate and the task weights were chosen on the validation split so that the "
+        "supervised model learns in this time. The gradient norm of each auxiliary is set to 0.3 times the gradient "
+        "norm of the tasks, because 'ssat' learned only about half of the attributes in this time with the published "
+        "sum of losses. The seed was not tuned. Results on synthetic faces with a single seed do not show which "
+        "method is better; the page shows which metrics are computed and how."
     )
     return evaluation.Section("What was done", text, (), None)

@@ -1,7 +1,7 @@
 """The device on which a model runs: how ``auto`` is resolved, and the memory of a device.
 
-Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the same kind of device
-on which it was trained. torch is imported on the first call.
+Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
+which it was trained. torch is imported on the first call.
 
 Example::
 
@@ -50,7 +50,7 @@ def check_device(device: str) -> None:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: the name is unknown, or torch finds no such device.
+        InputError: the name is unknown, or torch finds no device of this kind.
     """
     import torch
 
@@ -62,7 +62,7 @@ def check_device(device: str) -> None:
 
 
 def free_cores() -> int:
-    """Return the number of idle processor cores, measured with a short load on all of them.
+    """Return the number of idle processor cores, measured with a short load on all cores.
 
     The core count of the operating system accounts neither for other programs nor for the limits of a container.
 
@@ -73,7 +73,7 @@ def free_cores() -> int:
     end, block = time.perf_counter() + _LOAD_SECONDS, bytes(2**20)
 
     def load() -> None:
-        # Hashing releases Python's lock, so that the threads run at the same time.
+        # Hashing releases Python's global interpreter lock, so that the threads run in parallel.
         while time.perf_counter() < end:
             hashlib.sha256(block)
 
@@ -95,9 +95,9 @@ def free_memory(device: str) -> float:
 
 
 def peak_memory(device: "torch.device") -> float:
-    """Return the peak memory use in bytes: allocated on the GPU, or resident for a CPU process.
+    """Return the peak memory use in bytes: memory allocated on a CUDA GPU, or resident memory of a CPU process.
 
-    On an Apple GPU, it is the memory that the driver currently holds, since torch does not record a peak there.
+    On an Apple GPU, this is the memory that the driver currently has allocated, because torch records no peak there.
     """
     import torch
 

@@ -20,12 +20,12 @@ _OPTIONAL = {
 
 
 def doctor() -> dict[str, Any]:
-    """Return versions, machine, commit (in a clone only) and the state of each optional dependency.
+    """Return versions, machine, commit (in a Git clone only) and the state of each optional dependency.
 
     Returns:
         A mapping with ``versions`` (package versions by name), ``machine`` (kind of processor and accelerator),
-        ``commit`` (in a clone only), and ``optional`` (for each extra of the package, ``ready`` or the command that
-        installs it).
+        ``commit`` (in a clone only), and ``optional`` (for each extra of the package, ``ready``, or ``missing`` with
+        the command that installs it).
 
     Example:
         >>> import auxface

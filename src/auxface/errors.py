@@ -4,6 +4,7 @@
 class InputError(ValueError):
     """Invalid input from the user: a file, row, key or option.
 
-    The message names the place, the value found, what was expected and what to do. The command line prints it as
-    ``auxface: MESSAGE`` on standard error and exits with code 2. In Python it is a :class:`ValueError`.
+    The message names the file, row, key or option, and states the value found, what was expected and what to do. The
+    command line prints it as ``auxface: MESSAGE`` on standard error and exits with code 2. In Python, the error can be
+    caught as a :class:`ValueError`.
     """

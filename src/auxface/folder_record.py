@@ -1,8 +1,8 @@
 """``.auxface.json``: the record of the files that auxface wrote into a folder.
 
-``files`` holds the size and SHA-256 hash of every file. ``pending`` holds those of files that are about to be renamed
-into place, so that a process that is killed during this leaves no unknown file. ``growing`` holds name patterns of
-files that a run appends to or replaces until it ends.
+``files`` holds the size and SHA-256 hash of every complete file. ``pending`` holds the size and hash of every file that
+is about to be renamed into place, so that a process killed while it renames files leaves no unknown file. ``growing``
+holds name patterns of files that a run appends to or replaces until the run ends.
 
 Example::
 
@@ -61,7 +61,7 @@ class FolderRecord:
     growing: tuple[str, ...] = ()
 
     def has_name(self, name: str) -> bool:
-        """Return whether the record lists a file of this name."""
+        """Return whether the record lists a file with this name."""
         return name in self.files or name in self.pending or matches(name, self.growing)
 
     def wrote(self, name: str, path: Path) -> bool:
@@ -96,7 +96,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def read_record(folder: Path) -> FolderRecord | None:
-    """Read the record of a folder; return None if there is none or it is invalid."""
+    """Return the record of a folder; None if the record is missing or invalid."""
     try:
         raw = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if raw["version"] != _VERSION:

@@ -1,6 +1,7 @@
-"""Write output folders; only files listed in the folder's record are ever replaced or deleted.
+"""Write output folders; only files listed in the folder's record are replaced or deleted.
 
 The record is ``.auxface.json``; see ``folder_record``. A subfolder with its own record is checked against that record.
+The only exception is :func:`added_files`, which also replaces other files that have the names of the new files.
 
 Example::
 
@@ -28,7 +29,7 @@ from auxface.folder_record import (
     write_record,
 )
 
-# File managers create these files in the folders that they display. They are never deleted and cause no error.
+# File managers create these files in the folders that they display. These files are never deleted and cause no error.
 _FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -41,17 +42,17 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
 
     Raises:
         InputError: ``folder`` is a file; ``overwrite`` is false and the folder is not empty; or ``overwrite`` is true
-            and the folder holds a file that auxface did not write or that has changed since.
+            and the folder contains a file that auxface did not write or that has changed since auxface wrote it.
     """
     place = _resolved(folder)
     if not place.exists():
         return
     if not place.is_dir():
-        raise InputError(f"{folder} is a file, and the output is a folder; choose another output")
+        raise InputError(f"{folder} is a file, but the output must be a folder; choose another output")
     if not overwrite:
         if any(place.iterdir()):
             raise InputError(
-                f"{folder} exists already; choose another output, or add --overwrite to replace what auxface wrote"
+                f"{folder} already exists; choose another output, or add --overwrite to replace what auxface wrote"
             )
         return
     foreign = _first_foreign(place)
@@ -80,14 +81,14 @@ def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
         entry = Path(resolved[parent], name)
         # A symbolic link may lead into the folder.
         if entry.is_relative_to(place) or (entry.is_symlink() and _resolved(entry).is_relative_to(place)):
-            raise InputError(f"{folder} holds {path}, which this command reads; choose another output")
+            raise InputError(f"{folder} contains {path}, which this command reads; choose another output")
 
 
 def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
-    """Check that files of these names may be replaced: they do not exist, or auxface wrote them.
+    """Check that files with these names may be written: they do not exist yet, or auxface wrote them.
 
     Raises:
-        InputError: auxface did not write one of them, or it has changed since.
+        InputError: a file was not written by auxface, or has changed since auxface wrote it.
     """
     place = _resolved(folder)
     record = read_record(place)
@@ -100,13 +101,14 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
 
 @contextmanager
 def written_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; if the block ends without an error, its files replace those of auxface in ``folder``.
+    """Yield a temporary folder; if the block ends without an error, its files replace the files that auxface wrote.
 
-    Files listed in the record are replaced or deleted; other files are kept. A new folder appears only when it is
-    complete. In an existing folder, files appear in the order in which they were written.
+    Files that the record of ``folder`` lists are replaced or deleted; other files are kept. A new folder appears only
+    when it is complete. In an existing folder, files appear in the order in which they were written.
 
     Raises:
-        InputError: the block would replace a file that auxface did not write or that has changed since.
+        InputError: the block would replace a file that auxface did not write or that has changed since auxface wrote
+            it.
     """
     place = _resolved(folder)
     with _temporary_folder(place) as temporary:
@@ -125,7 +127,7 @@ def written_folder(folder: Path) -> Iterator[Path]:
 def added_files(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; if the block ends without an error, its files are moved into ``folder``.
 
-    Files of the same names are replaced, even if auxface did not write them; nothing is deleted.
+    Files with the same names are replaced, even if auxface did not write them; nothing is deleted.
     """
     place = _resolved(folder)
     with _temporary_folder(place) as temporary:
@@ -138,12 +140,12 @@ def added_files(folder: Path) -> Iterator[Path]:
 
 
 def begin_growing(folder: Path, patterns: Iterable[str], changing: Iterable[str] | None = None) -> None:
-    """Record that files of these names change until :func:`end_growing`; the folder is created if it is missing.
+    """Record that files whose names match ``patterns`` change until :func:`end_growing`; create a missing folder.
 
     Args:
         folder: folder of the run.
         patterns: name patterns such as ``log.jsonl`` or ``checkpoint/*/state.json``; ``*`` does not match ``/``.
-        changing: names of recorded files that will change; by default, all that match a pattern.
+        changing: names of recorded files that will change; by default, all recorded files that match a pattern.
     """
     place = _resolved(folder)
     place.mkdir(parents=True, exist_ok=True)
@@ -164,7 +166,7 @@ def end_growing(folder: Path) -> None:
 
 
 def record_files(folder: Path, names: Iterable[str]) -> None:
-    """Record the content of files in a folder that are not recorded yet; growing files are still treated as growing."""
+    """Record the content of files that the folder's record does not list yet; growing files remain growing."""
     place = _resolved(folder)
     record = read_record(place) or FolderRecord()
     new = {name: file_state(place / name) for name in names if name not in record.files}
@@ -180,7 +182,7 @@ def clear_folder(folder: Path) -> None:
 
 
 def delete_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left in the folder, but not those in its subfolders."""
+    """Delete the temporary files that a killed process left in the folder, but not in its subfolders."""
     place = _resolved(folder)
     record = read_record(place) or FolderRecord()
     for path in place.iterdir():
@@ -208,7 +210,7 @@ def _refusal(folder: Path, place: Path, path: Path, has_changed: bool) -> InputE
     why = "has changed since auxface wrote it" if has_changed else "is not recorded as written by auxface"
     return InputError(
         f"{folder}: '{path.relative_to(place).as_posix()}' {why}; --overwrite replaces only files that auxface wrote; "
-        "move it elsewhere or choose another output"
+        "move the file elsewhere or choose another output"
     )
 
 

@@ -1,7 +1,7 @@
-"""Registries of named objects that other packages can extend, and suggestions for misspelled names.
+"""Registries of named objects, which other packages can extend, and suggestions for misspelled names.
 
-Texture descriptors, layouts, encoder families, objectives and corruptions are each kept in one :class:`Registry`.
-Another package adds its own objects through an entry point; the user does not have to import that package:
+Texture descriptors, layouts, encoder families, objectives and corruptions each have one :class:`Registry`. Another
+package adds its own objects through an entry point; the user does not have to import that package:
 
     [project.entry-points."auxface.descriptors"]
     my_pattern = "my_package.my_module:descriptor"
@@ -30,7 +30,7 @@ from auxface.errors import InputError
 
 
 class Named(Protocol):
-    """The protocol of objects that a :class:`Registry` can hold: they have a name."""
+    """Protocol of the objects in a :class:`Registry`: each object has a name."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ T = TypeVar("T", bound=Named)
 
 
 class Registry(Generic[T]):
-    """Named objects of one type: the built-in ones and those of installed packages.
+    """Named objects of one type: built-in objects and objects of installed packages.
 
     Args:
         kind: kind of the objects, used in messages, such as ``texture descriptor``.
@@ -58,7 +58,7 @@ class Registry(Generic[T]):
         self._loaded = False
 
     def register(self, item: T) -> T:
-        """Add an object under its name and return it.
+        """Register an object under its name and return the object.
 
         Registering an equal object again changes nothing.
 
@@ -81,7 +81,7 @@ class Registry(Generic[T]):
         if name not in self._items:
             self._load_entry_points()
         if name not in self._items:
-            have = f"expected one of {', '.join(sorted(self._items))}" if self._items else "there are none"
+            have = f"expected one of {', '.join(sorted(self._items))}" if self._items else "none is registered"
             raise InputError(f"unknown {self.kind} '{name}'{nearest(name, self._items)}; {have}")
         return self._items[name]
 
@@ -92,9 +92,9 @@ class Registry(Generic[T]):
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
-        """Undo, at the end of a ``with`` block, every registration made inside it; for tests.
+        """Undo all registrations made inside a ``with`` block when the block ends; for tests.
 
-        Entry points are read again inside the block and after it.
+        Entry points are read again inside the block and after the block.
         """
         items = dict(self._items)
         self._loaded = False

@@ -46,8 +46,8 @@ class _Note(ProgressColumn):
 def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advance]:
     """Show a progress bar while the block runs.
 
-    On a terminal, the bar is updated; elsewhere, one line is printed when the block ends. With several processes, only
-    the first shows the bar.
+    On a terminal, the bar is updated continuously. Otherwise, one line is printed when the block ends. With several
+    processes, only the first process shows the bar.
 
     Args:
         description: text at the start of the line, such as ``decode``.
@@ -55,7 +55,7 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
         unit: unit of the count, such as ``images``.
 
     Yields:
-        The function ``advance(steps=1, note=None, total=None)``, to be called after every few steps.
+        The function ``advance(steps=1, note=None, total=None)``, to be called after each step or after several steps.
     """
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
@@ -80,7 +80,7 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
 
 @contextmanager
 def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar for work that reports ``(done, total)``, whose total is not known at the start.
+    """Show a progress bar for work that reports ``(done, total)`` and whose total is not known at the start.
 
     Args:
         description: text at the start of the line, such as ``decode``.
@@ -95,7 +95,7 @@ def progress_steps(description: str, unit: str = "") -> Iterator[Callable[[int, 
 
         def progress(done: int, total: int) -> None:
             nonlocal reported, advance
-            # The bar appears with the first report, so that an earlier input error prints one line and no empty bar.
+            # The bar appears with the first report, so that an earlier input error prints one line without a bar.
             advance = advance or opened.enter_context(progress_bar(description, total, unit))
             advance(done - reported, total=total)
             reported = done
@@ -107,7 +107,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def parse_budget(text: str) -> float:
-    """Parse a budget such as ``25m``, ``1h30m`` or ``90s`` and return it in seconds.
+    """Return the number of seconds of a time budget such as ``25m``, ``1h30m`` or ``90s``.
 
     Raises:
         InputError: the text has a different format.
@@ -118,5 +118,5 @@ def parse_budget(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InputError(f"--budget {text}: write it as 25m, 1h30m or 90s")
+        raise InputError(f"--budget {text}: expected a duration such as 25m, 1h30m or 90s")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)

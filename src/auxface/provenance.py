@@ -18,7 +18,7 @@ _PACKAGES = ("auxface", "torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 
 def provenance(**entries: Any) -> dict[str, Any]:
-    """Return ``entries`` followed by versions, kind of machine, UTC time, and the commit if it runs from a clone."""
+    """Return ``entries`` followed by versions, kind of machine, UTC time and, in a Git clone, the commit of auxface."""
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     commit = _commit()
@@ -27,10 +27,10 @@ def provenance(**entries: Any) -> dict[str, Any]:
 
 
 def machine_kind() -> str:
-    """Return the kind of machine without its name: number of cores, processor architecture, system and GPU.
+    """Return the kind of machine without its host name: number of cores, processor architecture, system and GPU.
 
-    If torch has not been imported, as in an audit, no GPU was used and none is named; importing torch to query the GPU
-    would take longer than most audits.
+    If torch has not been imported, as in an audit, no GPU was used, and the result names no GPU. Importing torch to
+    query the GPU would take longer than most audits.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch: Any = sys.modules.get("torch")

@@ -20,8 +20,8 @@ class Task:
 
     Attributes:
         name: name of the label.
-        kind: ``class`` (one of several), ``binary`` (classes are negative, positive), ``multilabel`` (each class is an
-            attribute, present or not) or ``ordinal`` (a number).
+        kind: ``class`` (one of several classes), ``binary`` (a negative and a positive class), ``multilabel`` (each
+            class is an attribute, which is present or absent) or ``ordinal`` (a number).
         classes: class or attribute names in order; for an ordinal task, the values as text, or empty.
     """
 

@@ -92,9 +92,9 @@ def test_a_misspelled_recipe_suggests_the_nearest(refused, sixty, tmp_path):
 def test_an_existing_output_is_refused_and_unchanged(refused, sixty, trained, tmp_path, small):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "kept.txt").write_text("mine")
-    assert "run exists already" in refused("train", "l_ssat", "--data", sixty, "--out", "run", *small)
-    assert "run exists already" in refused("evaluate", trained, "--data", sixty, "--out", "run")
-    assert "run exists already" in refused("demo", "--out", "run")
+    assert "run already exists" in refused("train", "l_ssat", "--data", sixty, "--out", "run", *small)
+    assert "run already exists" in refused("evaluate", trained, "--data", sixty, "--out", "run")
+    assert "run already exists" in refused("demo", "--out", "run")
     assert (tmp_path / "run" / "kept.txt").read_text() == "mine"
 
 

@@ -211,5 +211,5 @@ def test_a_damaged_record_of_a_shard_is_written_again(manifest, tmp_path):
 def test_a_damaged_plan_of_shards_is_refused(manifest, tmp_path):
     write_shards(manifest, tmp_path / "s", samples=6)
     (tmp_path / "s" / ".plan.json").write_bytes(b"\0\xff")
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_shards(manifest, tmp_path / "s", samples=6)

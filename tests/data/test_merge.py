@@ -132,6 +132,6 @@ def test_wrong_inputs_and_outputs_are_refused(tmp_path, utk, celeba):
     with pytest.raises(InputError, match=r"must end in \.parquet or \.csv"):
         merge_manifests([utk, celeba], tmp_path / "all")
     merge_manifests([utk, celeba], tmp_path / "all.parquet")
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         merge_manifests([utk, celeba], tmp_path / "all.parquet")
     merge_manifests([utk, celeba], tmp_path / "all.parquet", overwrite=True)

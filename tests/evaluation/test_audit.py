@@ -49,7 +49,7 @@ def test_one_table_gives_a_page_json_and_csv_files(run, tables, tmp_path):
     assert value == pytest.approx(report["tasks"]["forged"]["overall"]["auc"]["value"])
     again = run(tables / "a.parquet", "--out", tmp_path / "audit")
     assert again.returncode == 2
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_two_tables_are_compared(run, tables, tmp_path):

@@ -155,7 +155,7 @@ def test_targets_that_do_not_fit_clips_are_refused():
         Clips(masking="block")
     with pytest.raises(InputError, match="for video clips use rgb"):
         Clips(input="texture")
-    with pytest.raises(ValueError, match="do not divide 5 frames"):
+    with pytest.raises(ValueError, match="do not divide clips of 5 x"):
         VideoEncoder(frames=5)
     with pytest.raises(ValueError, match="expected clips"):
         VideoEncoder(**SIZES).embed(torch.zeros(1, 3, 32, 32))

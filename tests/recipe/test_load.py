@@ -80,7 +80,7 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
             ["balance=0", "primary.freeze=true"],
             r"primary.freeze applies to the primary objective, which primary_weight 0 does not train",
         ),
-        (["train.epochs"], r"--set train.epochs: write it as key=value"),
+        (["train.epochs"], r"--set train.epochs: expected key=value"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_the_key(settings, sentence):

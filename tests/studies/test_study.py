@@ -127,8 +127,8 @@ def test_a_killed_study_resumes_its_interrupted_run(place, tmp_path):
     ("arguments", "sentence"),
     [
         (["nowhere.yaml"], "no such study"),
-        (["tiny.yaml", "--where", "mood=glad"], "--where mood=glad: write it as key=value"),
-        (["tiny.yaml", "--budget", "soon"], "--budget soon: write it as"),
+        (["tiny.yaml", "--where", "mood=glad"], "--where mood=glad: expected key=value"),
+        (["tiny.yaml", "--budget", "soon"], "--budget soon: expected a duration"),
         (["tiny.yaml", "--data-root", "elsewhere"], "no such manifest"),
         (["report", "nowhere", "-o", "page.html"], "no study results"),
     ],

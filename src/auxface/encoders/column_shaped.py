@@ -1,6 +1,6 @@
 """Column-shaped encoders: Vision Transformers that drop the tokens of hidden patches.
 
-All blocks of such a model process the same tokens (ViT: Dosovitskiy et al., 2021; DeiT III: Touvron et al., 2022;
+In these models, all blocks process the same tokens (ViT: Dosovitskiy et al., 2021; DeiT III: Touvron et al., 2022;
 EVA-02: Fang et al., 2023), so the blocks can run on the visible patches alone (He et al., 2022).
 """
 
@@ -21,8 +21,8 @@ from auxface.recipe import Encoder
 class ColumnShapedEncoder(MaskableEncoder):
     """A timm ViT, DeiT or EVA that encodes all patches or only the visible ones.
 
-    ``embed`` adds absolute position embeddings to the tokens. Rotary embeddings are applied in every block, and each
-    image uses those of its own visible patches. Class and register tokens are never dropped.
+    ``embed`` adds absolute position embeddings to the tokens. Rotary embeddings are applied in every block; each image
+    uses the embeddings of its own visible patches. Class and register tokens are never dropped.
 
     Args:
         vit: transformer without a classifier.
@@ -36,7 +36,7 @@ class ColumnShapedEncoder(MaskableEncoder):
         self.vit: Any = vit
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embed images, float [B, 3, H, W] in [0, 1], as prefix and patch tokens with positions [B, P + N, D]."""
+        """Embed images, float [B, 3, H, W] in [0, 1], as prefix and patch tokens, [B, P + N, D], and add positions."""
         tokens = self.vit._pos_embed(self.vit.patch_embed((images - self.mean) / self.std))
         return self.vit.norm_pre(tokens[0] if isinstance(tokens, tuple) else tokens)
 
@@ -66,7 +66,8 @@ class ColumnShapedEncoder(MaskableEncoder):
             # The shape changes from [..., N, A] to [..., B, V, A].
             angles = angles[..., mask.visible, :]
         for number, block in enumerate(self.vit.blocks):
-            # Mixed rotary embeddings are learned per block, [depth, heads, ...]. Others share one table for all blocks.
+            # Mixed rotary embeddings are learned per block, [depth, heads, ...]. With other rotary embeddings, all
+            # blocks share one table.
             own = angles[number] if self.vit.rope_mixed else angles.unsqueeze(0)
             tokens = block(tokens, rope=own if mask is None else own.transpose(0, 1))
         return tokens
@@ -104,7 +105,7 @@ def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
             f"{options.image_size}; encoder.image_size can be {below} or {below + side}, or set encoder.patch_size"
         )
     if options.positions is not None and vit.pos_embed is None:
-        raise InputError(f"encoder '{options.name}' has no position embeddings; remove encoder.positions")
+        raise InputError(f"encoder '{options.name}' does not add position embeddings; remove encoder.positions")
     if not options.pretrained:
         _initialize(vit)
         if vit.pos_embed is not None and options.positions != "learned":

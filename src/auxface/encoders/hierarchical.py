@@ -7,8 +7,8 @@ reaches any layer. Tokens of masked images are centered on their patches (see
 
 Masked and complete images have separate batch-norm statistics. In evaluation, a batch norm uses the running
 statistics of its training inputs. A joint step encodes complete and masked images, whose features are distributed
-differently, and one running average would fit neither (Xie et al., 2020, report the same for clean and adversarial
-images). The weights are shared; only the running statistics are separate.
+differently, so a single running average would fit neither kind of image (Xie et al., 2020, report the same for clean
+and adversarial images). The weights are shared; only the running statistics are separate.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,8 @@ from auxface.errors import InputError
 from auxface.recipe import Encoder
 
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
-# Layers of timm heads that widen the pooled features. They are removed, so that pooled features have the token width.
+# Layers of timm heads that widen the pooled features. These layers are removed, so that pooled features have the width
+# of the tokens.
 _WIDENING = ("conv_head", "norm_head", "pre_logits", "in_conv", "pre_classifier", "head")
 
 
@@ -80,16 +81,16 @@ class MaskedStatistics:
 
 
 class HierarchicalEncoder(MaskableEncoder):
-    """A timm model with one token for every position of its last feature map, whether hidden or visible.
+    """A timm model with one token for every position of its last feature map, including the hidden positions.
 
     Args:
         backbone: model without a classifier.
-        image_size: image side in pixels for which the model was built.
+        image_size: side length in pixels of the images for which the model was built.
         mean: channel means of images in [0, 1].
         std: channel standard deviations of images in [0, 1].
 
     Attributes:
-        alignment: shift that centers the tokens of masked images on their patches, or None if no shift is applied.
+        alignment: shift that centers the tokens of masked images on their patches; None for no shift.
 
     Raises:
         ValueError: the last feature map is not a square of at least two by two positions, or its side does not divide
@@ -139,7 +140,7 @@ class HierarchicalEncoder(MaskableEncoder):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last stage as named by timm, or the last backbone module with weights if that stage has none."""
+        """The last stage that timm names; if it has no weights, the last module of the backbone with weights."""
         info = getattr(self.backbone, "feature_info", None)
         named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
         candidates = [*named, *reversed(list(self.backbone.children()))]
@@ -187,14 +188,14 @@ def _tokens_of_blank_image(backbone: nn.Module, image_size: int) -> Tensor:
 
 
 def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
-    """Build an encoder from any other timm model for :func:`auxface.encoders.build_encoder`.
+    """Build an encoder from a timm model that is not column-shaped, for :func:`auxface.encoders.build_encoder`.
 
     Raises:
-        InputError: the model does not accept an option or the image size. The message names the nearest valid sizes.
+        InputError: the model does not accept an option or the image size; the message names the nearest valid sizes.
     """
     for field in ("width", "depth", "heads", "positions"):
         if getattr(options, field) is not None:
-            raise InputError(f"encoder '{options.name}' does not have encoder.{field}; remove it")
+            raise InputError(f"encoder '{options.name}' does not support encoder.{field}; remove encoder.{field}")
     arguments = {"drop_path_rate": options.drop_path or None, "output_stride": options.output_stride}
     try:
         try:
@@ -207,7 +208,7 @@ def build_hierarchical(options: Encoder) -> HierarchicalEncoder:
     except (Refused, AssertionError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"encoder '{options.name}' does not accept images of {options.image_size} pixels ({reason}); "
+            f"encoder '{options.name}' does not accept encoder.image_size {options.image_size} ({reason}); "
             f"encoder.image_size can be {sizes_near(options)}"
         ) from None
 

@@ -39,8 +39,8 @@ class Features:
 
     Attributes:
         tokens: patch tokens [B, T, D]. Column-shaped and video encoders return one token per visible patch, in the
-            order of the mask's ``visible``. Hierarchical encoders return one token per patch of the grid, so T differs
-            between the two kinds whenever a patch is hidden.
+            order of ``Mask.visible``. Hierarchical encoders return one token per patch of the grid, including the
+            hidden patches.
         pooled: pooled features [B, D] of the whole image or clip.
         prefix: class and register tokens [B, P, D]; P may be 0.
     """
@@ -53,18 +53,18 @@ class Features:
 class MaskableEncoder(nn.Module):
     """An encoder that can mask patches of its input.
 
-    ``embed`` and ``encode`` are separate because a joint step embeds an image once but encodes it twice, complete and
-    masked.
+    ``embed`` and ``encode`` are separate because a joint step embeds an image once but encodes it twice: the complete
+    image and the masked image.
 
     Args:
         grid: number of rows and columns of patches.
         width: dimension D of the tokens and of the pooled features.
-        patch_size: side of a patch in pixels.
+        patch_size: side length of a patch in pixels.
         mean: channel means of images in [0, 1].
         std: channel standard deviations of images in [0, 1].
 
     Attributes:
-        image_size: side of the square image in pixels.
+        image_size: side length of the square image in pixels.
         mean: channel means as a buffer, float [1, 3, 1, 1].
         std: channel standard deviations as a buffer, float [1, 3, 1, 1].
     """
@@ -84,7 +84,7 @@ class MaskableEncoder(nn.Module):
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
-        """Embed images, float [B, 3, H, W] in [0, 1], as input for ``encode``, independently of the mask."""
+        """Embed images, float [B, 3, H, W] in [0, 1], as input for ``encode``; the result does not depend on a mask."""
 
     @abstractmethod
     def encode(self, embedded: Tensor, mask: Mask | None = None) -> Features:
@@ -95,9 +95,9 @@ class MaskableEncoder(nn.Module):
         return self.encode(self.embed(images), mask)
 
     def forward_auxiliary(self, images: Tensor) -> Features:
-        """Encode complete images used only by an auxiliary objective, such as crops for a contrastive loss.
+        """Encode complete images that only an auxiliary objective uses, such as crops for a contrastive loss.
 
-        Batch norms keep separate running statistics for these images and for those of the classifier.
+        Batch norms keep separate running statistics for these images and for the images of the classifier.
         """
         return self(images)
 
@@ -112,11 +112,11 @@ class MaskableEncoder(nn.Module):
 
 
 def build_encoder(options: Encoder) -> MaskableEncoder:
-    """Build the encoder of a recipe, drawing random weights from torch's global generator.
+    """Build the encoder of a recipe; initial random weights are drawn from torch's global generator.
 
     Raises:
-        InputError: no family accepts the name, the model does not accept a size, or its pretrained weights are not
-            available on this machine.
+        InputError: no family accepts the name, the model does not accept a size, or the model's pretrained weights are
+            not available on this machine.
     """
     family = family_of(options.name)
     if family is None:
@@ -130,7 +130,7 @@ def build_encoder(options: Encoder) -> MaskableEncoder:
         )
     if options.patch_size not in (None, encoder.patch_size):
         raise InputError(
-            f"encoder '{options.name}' has patches of {encoder.patch_size} pixels, not {options.patch_size}; "
+            f"encoder '{options.name}' has a patch size of {encoder.patch_size} pixels, not {options.patch_size}; "
             "remove encoder.patch_size"
         )
     return encoder
@@ -144,7 +144,8 @@ class Family:
         name: unique name of the family.
         accepts: function that returns whether a recipe's ``encoder.name`` belongs to this family.
         build: function that builds the encoder; it raises :class:`auxface.errors.InputError` for invalid options.
-        examples: name of the smallest model of each architecture, for the documentation and the contract test.
+        examples: name of the smallest model of each architecture, for the documentation and for the contract test of
+            families.
     """
 
     name: str
@@ -158,7 +159,7 @@ register = registry.register
 
 
 def families() -> tuple[Family, ...]:
-    """Return all families, most recently registered first, so that other packages can override auxface's names."""
+    """Return all families, the most recently registered first, so that other packages can override auxface's names."""
     return tuple(reversed(registry.available().values()))
 
 
@@ -168,7 +169,7 @@ def family_of(name: str) -> Family | None:
 
 
 def grid_positions(grid: tuple[int, ...], width: int) -> Tensor:
-    """Return position embeddings of a grid: (rows, columns) of an image or (time slices, rows, columns) of a clip.
+    """Return position embeddings for a grid (rows, columns) of an image or (time slices, rows, columns) of a clip.
 
     Returns:
         Embeddings, float32 [N, width], from :func:`sincos_positions` for images and :func:`sinusoid_positions` for
@@ -182,14 +183,14 @@ def grid_positions(grid: tuple[int, ...], width: int) -> Tensor:
 def sincos_positions(grid: tuple[int, int], width: int, prefix: int = 0) -> Tensor:
     """Return position embeddings of image patches (He et al., 2022), float32 [prefix + rows * columns, width].
 
-    The first half of the width encodes the column and the second half the row. Each half holds the sines and then the
-    cosines of frequencies 1 / 10000^(2i / (width / 2)). The embeddings of the ``prefix`` tokens are zero.
+    The first half of the width encodes the column, and the second half encodes the row. Each half consists of the sines
+    and then the cosines at frequencies 1 / 10000^(2i / (width / 2)). The embeddings of the ``prefix`` tokens are zero.
 
     Raises:
         ValueError: ``width`` is not a multiple of 4.
     """
     if width % 4:
-        raise ValueError(f"sine-cosine positions need a width that is a multiple of 4, not {width}")
+        raise ValueError(f"sine-cosine position embeddings require a width that is a multiple of 4, not {width}")
     frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
     angles = [place.reshape(-1, 1) * frequency for place in (columns, rows)]
@@ -200,7 +201,7 @@ def sincos_positions(grid: tuple[int, int], width: int, prefix: int = 0) -> Tens
 def sinusoid_positions(count: int, width: int) -> Tensor:
     """Return position embeddings of a token sequence (Tong et al., 2022), float32 [count, width].
 
-    Sines and cosines of frequencies 1 / 10000^(2i / width) alternate.
+    Sines and cosines at frequencies 1 / 10000^(2i / width) alternate.
     """
     number = torch.arange(width) // 2
     angles = torch.arange(count, dtype=torch.float64).outer(10000.0 ** -(2.0 * number.double() / width))

@@ -1,8 +1,8 @@
-"""Masking strategies, which choose the patches of an image or clip to hide.
+"""Masking strategies, which choose the patches of an image or clip that are hidden.
 
-Every strategy ranks the patches and hides those with the lowest rank. The number of hidden patches is therefore exact,
-a mask depends only on the seed of its image (and on the pixels for texture-guided strategies), and no strategy
-synchronizes with the device. Masks are stored as indices for the same reason.
+Every strategy ranks the patches and hides the patches with the lowest ranks. Therefore, the number of hidden patches is
+exact, a mask depends only on the seed of its image (and on the pixels for texture-guided strategies), and no strategy
+synchronizes with the device. Masks are stored as indices, which also requires no synchronization.
 
 Example:
     >>> mask = random_mask(torch.tensor([7]), patches=16, mask_ratio=0.75)
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from auxface.data.random import uniforms
 
-# This stream separates these random numbers from others drawn with the same seed.
+# This stream separates the random numbers of masks from other random numbers that are drawn with the same seed.
 _STREAM = 101
 _RECTANGLES = 24
 
@@ -28,7 +28,7 @@ class Mask:
     """Indices of the hidden and visible patches; every image of a batch has the same number of hidden patches.
 
     Attributes:
-        visible: indices of visible patches, int64 [B, V], in ascending order; the grid is numbered in row-major order.
+        visible: indices of visible patches, int64 [B, V], in ascending order; patches are numbered in row-major order.
         hidden: indices of hidden patches, int64 [B, M], in ascending order; V + M = N.
     """
 
@@ -59,10 +59,10 @@ def random_mask(seeds: Tensor, patches: int, mask_ratio: float) -> Mask:
 
 
 def block_mask(seeds: Tensor, grid: tuple[int, int], mask_ratio: float) -> Mask:
-    """Hide rectangles until the number of hidden patches is reached (after Bao et al., 2022).
+    """Hide rectangles until the required number of patches is hidden (after Bao et al., 2022).
 
-    The sides of a rectangle are drawn independently, from a fifth to a half of the grid. The last rectangle is filled
-    from the top until the number is reached.
+    The height and width of a rectangle are drawn independently, from one fifth to one half of the grid. The last
+    rectangle is filled from the top until the required number of patches is hidden.
 
     Args:
         seeds: one seed per image, int64 [B].
@@ -80,7 +80,7 @@ def block_mask(seeds: Tensor, grid: tuple[int, int], mask_ratio: float) -> Mask:
         inside.append((places >= start) & (places < start + side))
     covered = inside[0][:, :, :, None] & inside[1][:, :, None, :]
     number = torch.arange(_RECTANGLES, device=seeds.device).view(1, -1, 1, 1)
-    # Patches outside all rectangles come last, row by row from a random row, so that the number is always reached.
+    # Patches outside all rectangles come last, row by row from a random row, so that enough patches are always hidden.
     first = torch.where(covered, number, _RECTANGLES).amin(dim=1).flatten(1)
     shifted = (torch.arange(rows * columns, device=seeds.device) + (draws[:, -1:] * rows).floor() * columns) % (
         rows * columns
@@ -102,7 +102,7 @@ def tube_mask(seeds: Tensor, frames: int, patches: int, mask_ratio: float) -> Ma
 
 
 def _repeated(one: Mask, frames: int, patches: int) -> Mask:
-    """Return the mask of a clip that hides the same patches in every time slice."""
+    """Return the mask of a clip with the mask ``one`` repeated in every time slice."""
     start = torch.arange(frames, device=one.hidden.device).view(1, -1, 1) * patches
     return Mask(*((patch.unsqueeze(1) + start).flatten(1) for patch in (one.visible, one.hidden)))
 
@@ -112,10 +112,10 @@ def guided_mask(
 ) -> Mask:
     """Hide strongly textured patches, or flat patches, with a higher probability (our own strategy).
 
-    The texture of a patch is the standard deviation of its gray values. Its rank among the N patches of the image,
-    divided by N, is added to a uniform random number, and the patches with the largest sums are hidden. The most
-    textured patch is therefore always hidden before the flattest, while the order of patches with similar ranks is
-    random.
+    The texture of a patch is the standard deviation of its gray values. The rank of a patch among the N patches of the
+    image, divided by N, is added to a uniform random number, and the patches with the largest sums are hidden. The most
+    textured patch is therefore always hidden before the flattest patch, whereas patches with similar ranks are hidden
+    in random order.
 
     Args:
         seeds: one seed per image, int64 [B].
@@ -138,8 +138,8 @@ PARTS = {
     "nose": (0.38, 0.54, 0.62, 0.67),
     "mouth": (0.32, 0.67, 0.68, 0.84),
 }
-"""Left, top, right and bottom of facial parts, as fractions of a face aligned by ``prepare`` with its default margin of
-0.3. The rest of the image is the part "skin"."""
+"""Left, top, right and bottom of facial parts, as fractions of a face that was aligned by ``prepare`` with the default
+margin of 0.3. The rest of the image is the part "skin"."""
 
 
 def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
@@ -147,8 +147,8 @@ def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
 
     Args:
         grid: number of rows and columns of patches.
-        to_source: affine maps, float [B, 2, 3], from a position (x, y, 1) in the view to the position in the aligned
-            face, both as fractions of width and height.
+        to_source: affine maps, float [B, 2, 3], from a position (x, y, 1) in the view to the corresponding position in
+            the aligned face, both as fractions of width and height.
     """
     rows, columns = grid
     y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
@@ -164,8 +164,8 @@ def part_of_patches(grid: tuple[int, int], to_source: Tensor) -> Tensor:
 def parts_mask(seeds: Tensor, grid: tuple[int, ...], mask_ratio: float, to_source: Tensor | None = None) -> Mask:
     """Hide entire facial parts of aligned faces (after MARLIN, Cai et al., 2023, with parts from a template).
 
-    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. In the last of these parts,
-    randomly drawn patches are hidden until the required number is reached, so that all images have the same number of
+    The parts eyes, nose, mouth and skin (the rest of the image) are hidden in random order. In the last part, patches
+    are drawn at random until the required number of patches is hidden, so that all images have the same number of
     hidden patches. In a clip, the same patches are hidden in every frame.
 
     Args:
@@ -192,14 +192,14 @@ def make_mask(
     *,
     to_source: Tensor | None = None,
 ) -> Mask:
-    """Return the masks of a batch for the strategy named by a recipe.
+    """Return the masks of a batch for the masking strategy of a recipe.
 
     Args:
         strategy: ``random``, ``block``, ``tube``, ``textured``, ``flat`` or ``parts``; ``tube`` applies only to clips.
         seeds: one seed per image or clip, int64 [B].
         grid: number of rows and columns of patches, preceded by the number of time slices for clips.
         mask_ratio: fraction of hidden patches, in (0, 1).
-        images: function that returns the clean view; called only for strategies that need it.
+        images: function that returns the clean view; it is called only for strategies that need this view.
         to_source: for ``parts``, affine maps of :func:`part_of_patches`, or None if the view is the aligned face.
     """
     if strategy == "parts":

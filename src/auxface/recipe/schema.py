@@ -1,8 +1,8 @@
-"""The recipe as a whole: its sections, and the rules between them.
+"""The complete recipe: its sections, and the constraints between sections.
 
-Each section is a class that documents the meaning, bounds and default of each field. Where a published system states
-a value, it is the default (SSAT: Das et al., 2023, arXiv 2310.20704); all other defaults are ours, and
-``docs/method.md`` names them.
+Each section is a class that documents the meaning, bounds and default of each field. If a published system states a
+value, this value is the default (SSAT: Das et al., 2023, arXiv 2310.20704); all other defaults are our own, and
+``docs/method.md`` lists them.
 
 Example:
     >>> from auxface.recipe import load_recipe
@@ -37,17 +37,19 @@ class TaskOptions(Strict):
     """Options for learning one label of the manifest."""
 
     classes: tuple[str, ...] = ()
-    """Class names in order; they must be those of the manifest. Empty: the class names of the manifest."""
+    """Class names in order, which must equal the class names of the manifest. Empty: the class names of the
+    manifest."""
     weight: Positive = 1.0
     """Weight relative to the other tasks; the primary loss is the weighted mean of the tasks' losses."""
     class_weights: Literal["balanced"] | dict[str, Positive] = Field(default_factory=dict)
-    """Weight of each class in the loss; for a multilabel task, of the presence of each attribute. ``balanced``: all
-    classes of the training split have the same total weight. A class that is not named has weight 1."""
+    """Weight of each class in the loss; for a multilabel task, weight of the positive samples of each attribute.
+    ``balanced``: all classes of the training split have the same total weight. A class without an entry has weight
+    1."""
     focal_gamma: Annotated[float, Field(ge=0)] = 0.0
     """Exponent of the focal loss (Lin et al., 2017), which reduces the weight of easy samples; 0: off."""
     bins: Annotated[int, Field(ge=2, le=256)] | None = None
-    """Number of values of an ordinal label; empty: one per integer if all labels of the training split are integers,
-    else 20."""
+    """Number of values of an ordinal label; empty: one value per integer if all labels of the training split are
+    integers, otherwise 20."""
 
 
 PRETRAIN_FRACTION = 0.5
@@ -59,18 +61,18 @@ class Balance(Strict):
     kind: Literal["fixed", "schedule", "learned", "gradient"] = "fixed"
     """``fixed``: the published sum, ``primary_weight`` * primary + (1 - ``primary_weight``) * auxiliaries.
     ``schedule``: the same sum, with a primary weight that changes from ``start`` to ``end``. ``learned``: each
-    objective is weighted by its uncertainty (Kendall et al., 2018). ``gradient``: the auxiliary's weight is set so that
-    the norm of its gradient is ``ratio`` times that of the primary's gradient, on the last block that both passes
-    share."""
+    objective is weighted by its uncertainty (Kendall et al., 2018). ``gradient``: the weight of each auxiliary is set
+    so that the norm of its gradient is ``ratio`` times the norm of the primary objective's gradient, on the last block
+    that both forward passes share."""
     start: Fraction | None = None
-    """``schedule``: primary weight of the first step."""
+    """``schedule``: primary weight at the first step."""
     end: Fraction | None = None
-    """``schedule``: primary weight that the last step approaches."""
+    """``schedule``: primary weight that is approached at the last step."""
     shape: Literal["linear", "cosine"] = "linear"
-    """``schedule``: shape of the curve between the two."""
+    """``schedule``: shape of the curve from ``start`` to ``end``."""
     ratio: Positive = 1.0
-    """``gradient``: ratio of the norm of each auxiliary's weighted gradient to that of the primary's. An auxiliary's
-    own ``weight`` and ``warmup`` multiply it."""
+    """``gradient``: ratio of the norm of each auxiliary's weighted gradient to the norm of the primary objective's
+    gradient. The ratio of an auxiliary is multiplied by its own ``weight`` and ``warmup``."""
 
     @model_validator(mode="after")
     def _check(self) -> "Balance":
@@ -78,7 +80,7 @@ class Balance(Strict):
             if name not in self._used() and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"balance {self.kind} does not use {name}; remove it")
         if self.kind == "schedule" and (self.start is None or self.end is None):
-            raise ValueError("balance schedule needs start and end, the primary weights of first and last step")
+            raise ValueError("balance schedule needs start and end, the primary weights of the first and last step")
         return self
 
     def _used(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class Balance(Strict):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A stored recipe must remain valid when a default that it does not use changes.
+        # A stored recipe must remain valid when the default of an unused option changes.
         return {name: value for name, value in serialize(self).items() if name in self._used()}
 
 
@@ -94,9 +96,9 @@ class Scheme(Strict):
     """Options for the order in which the objectives are trained; the short form is ``scheme: NAME``."""
 
     kind: Literal["joint", "sequential", "alternating", "frozen"] = "joint"
-    """``joint``: all objectives at every step. ``sequential``: the auxiliaries first, then the primary.
-    ``alternating``: auxiliaries and primary alternate step by step. ``frozen``: like ``sequential``, but with the
-    encoder frozen while the primary is trained (a probe)."""
+    """``joint``: all objectives at every step. ``sequential``: first the auxiliaries, then the primary objective.
+    ``alternating``: steps on the auxiliaries and steps on the primary objective alternate. ``frozen``: like
+    ``sequential``, but the encoder is frozen while the primary objective is trained (a probe)."""
     pretrain_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Fraction of the steps in which only the auxiliaries are trained; empty: 0.5 (``sequential`` and ``frozen``
     only)."""
@@ -116,14 +118,14 @@ class Scheme(Strict):
 
 
 class Recipe(Strict):
-    """The settings of a training run; together with the manifest they determine its result."""
+    """The settings of a training run; together with the manifest, they determine the result of the run."""
 
     name: str = "recipe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
-    """Labels of the manifest to learn, with options, or a list of their names; empty: all labels with classes."""
+    """Labels on which to train, as a list of names or a mapping of names to options; empty: all labels with classes."""
     balance: Balance = Balance()
-    """How the losses are weighted; a bare number means ``fixed`` with this ``primary_weight``."""
+    """How the losses are weighted; a number is short for ``fixed`` with this ``primary_weight``."""
     primary_weight: Fraction = 0.1
     """Balance ``fixed``: loss = primary_weight * primary + (1 - primary_weight) * auxiliaries. 0: only the auxiliaries
     are trained, without any task."""
@@ -135,12 +137,12 @@ class Recipe(Strict):
     texture_input: TextureInput | None = None
     """Texture map that replaces the image if an ``input`` is ``texture``; empty: the Local Directional Pattern."""
     fusion: Literal["none", "concat", "gated", "cross_attention"] = "none"
-    """How the decoder's features of the whole face are combined with the encoder's before the classifier (our
+    """How the decoder's features of the whole face are combined with the encoder's features before the classifier (our
     interpretation of Fusion-SSAT)."""
     scheme: Scheme = Scheme()
     encoder: Encoder = Encoder()
     clips: Clips | None = None
-    """Video encoders only: options of the clips that are sampled from each video; empty: at most five clips, with a
+    """Options of the clips that are sampled from each video (video encoders only); empty: at most five clips, with a
     stride of four frames."""
     train: Train = Train()
 
@@ -152,7 +154,7 @@ class Recipe(Strict):
 
     @property
     def trains_tasks(self) -> bool:
-        """Whether any step trains the primary objective; false for pre-training, with ``primary_weight`` 0."""
+        """Whether any step trains the primary objective; false for pre-training, where ``primary_weight`` is 0."""
         return self.scheme.kind != "joint" or self.balance.kind != "fixed" or self.primary_weight > 0
 
     @property
@@ -249,12 +251,13 @@ class Recipe(Strict):
             )
         if self.primary.freeze and not self.trains_tasks:
             raise ValueError(
-                "primary.freeze applies to the primary objective, which primary_weight 0 does not train; remove it"
+                "primary.freeze applies to the primary objective, which is not trained with primary_weight 0; remove "
+                "primary.freeze"
             )
         mixes = self.train.mixup or self.train.cutmix
         if mixes and (self.primary.kind == "metric_learning" or self.primary.view == "clean"):
             what = "primary.kind metric_learning" if self.primary.kind == "metric_learning" else "primary.view clean"
-            raise ValueError(f"{what} needs unmixed images; remove train.mixup and train.cutmix")
+            raise ValueError(f"{what} requires unmixed images; remove train.mixup and train.cutmix")
         if self.fusion != "none" and auxiliary is None:
             raise ValueError(f"fusion {self.fusion} needs the decoder of 'auxiliary', but the recipe has none")
         inputs = (self.primary.input, auxiliary.input if auxiliary is not None else "rgb")
@@ -274,7 +277,7 @@ class Recipe(Strict):
                 )
             return self
         if self.primary.input == "texture":
-            raise ValueError("primary.input texture is for images; for video clips use rgb")
+            raise ValueError("primary.input texture requires images; for video clips, use rgb")
         if self.train.self_blend is not None:
-            raise ValueError("train.self_blend works on images only; remove it for video clips")
+            raise ValueError("train.self_blend works only on images; remove it for video clips")
         return self

@@ -24,7 +24,8 @@ Heads = Annotated[int, Field(ge=1, le=128)]
 
 
 _DEEPEST, _MOST_VALUES, _MOST_LETTERS = 24, 100_000, 100
-# Errors that PyYAML raises for a month of 99, a tag with an unsuitable value, and a number with thousands of digits.
+# PyYAML raises these errors, for example, for a date with month 99, for a tag with an unsuitable value, and for a
+# number with thousands of digits.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError)
 
 
@@ -38,7 +39,7 @@ def parse_yaml(text: str, source: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except RecursionError:
-        raise InputError(f"{shortened(source)}: nested too deeply; at most {_DEEPEST} levels are read") from None
+        raise InputError(f"{shortened(source)}: nested too deeply; at most {_DEEPEST} levels are allowed") from None
     except _YAML_ERRORS as error:
         reason = shortened(str(error) or type(error).__name__, 3 * _MOST_LETTERS)
         raise InputError(f"{shortened(source)}: not valid YAML ({reason})") from None
@@ -47,10 +48,10 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def check_structure(value: Any, source: str) -> None:
-    """Check that a value consists of JSON types and has moderate depth and size.
+    """Check that a value consists of JSON types and exceeds neither the maximum depth nor the maximum size.
 
     Raises:
-        InputError: the value does not satisfy this; the message names the first invalid part.
+        InputError: the value violates one of these conditions; the message names the first invalid part.
     """
     source = shortened(source)
     places, visited = [(value, 0)], 0
@@ -58,13 +59,13 @@ def check_structure(value: Any, source: str) -> None:
         one, depth = places.pop()
         visited += 1
         if depth > _DEEPEST:
-            raise InputError(f"{source}: nested too deeply; at most {_DEEPEST} levels are read")
+            raise InputError(f"{source}: nested too deeply; at most {_DEEPEST} levels are allowed")
         if visited > _MOST_VALUES:
-            raise InputError(f"{source}: more than {_MOST_VALUES} values, counting each use of an alias; remove some")
+            raise InputError(f"{source}: more than {_MOST_VALUES} values after aliases are expanded; remove some")
         inner = one.values() if isinstance(one, dict) else one if isinstance(one, (list, tuple)) else ()
         for text in [*one, *inner] if isinstance(one, dict) else [one]:
             if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise InputError(f"{source}: {shortened(ascii(text))} is no valid text; remove the surrogate")
+                raise InputError(f"{source}: {shortened(ascii(text))} is not valid Unicode; remove the surrogate")
         for key in one if isinstance(one, dict) else ():
             if not isinstance(key, str):
                 raise InputError(f"{source}: the key {shortened(repr(key))} is not text; write it in quotes")
@@ -79,19 +80,19 @@ def check_structure(value: Any, source: str) -> None:
 
 
 def shortened(text: str, letters: int = _MOST_LETTERS) -> str:
-    """Return a text on one line, truncated to a number of characters."""
+    """Return a text on one line, truncated to at most ``letters`` characters."""
     line = " ".join(text[: 4 * letters].split())
     return line if len(line) <= letters else f"{line[: letters - 3]}..."
 
 
 class Strict(BaseModel):
-    """A section of a recipe: unknown keys and infinite numbers are errors, and values cannot be changed."""
+    """Base class of the recipe's sections: unknown keys and infinite numbers are errors, and values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def sentence(error: ValidationError, model: type[BaseModel], above: str = "") -> str:
-    """Return the first error of a validation as a sentence that names the key; unknown keys come first.
+    """Return the first validation error as a sentence that names the key; unknown keys are reported first.
 
     Args:
         error: error raised by ``model.model_validate``.
@@ -114,7 +115,7 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
         return (f"{place}: " if place else "") + shortened(reason, 10 * _MOST_LETTERS)
     if first["type"] == "missing":
         return f"{place} is missing; add it"
-    # A key with several allowed types has one error for each type.
+    # A key with several allowed types causes one error for each type.
     messages = [_message(problem) for problem in problems if _walk(problem["loc"], model)[0] == path]
     others = [message.removeprefix("Input should be ") for message in dict.fromkeys(messages[1:])]
     message = " or ".join([messages[0][0].lower() + messages[0][1:], *others])
@@ -127,7 +128,7 @@ def _message(problem: Any) -> str:
 
 
 def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """Return the keys in an error's location, without pydantic's names of union members, and the section."""
+    """Return the keys in an error's location, without pydantic's names of union members, and the section's class."""
     path: list[str] = []
     annotation: Any = model
     for part in location:

@@ -123,7 +123,7 @@ def select_runs(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
         key, value = key.strip(), value.strip()
         known = sorted({name for run in runs for name in run.filter_values()})
         if not equals or key not in known:
-            raise InputError(f"--where {item}: write it as key=value{nearest(key, known)}; keys: {', '.join(known)}")
+            raise InputError(f"--where {item}: expected key=value{nearest(key, known)}; keys: {', '.join(known)}")
         values = sorted({run.filter_values()[key] for run in selected if key in run.filter_values()})
         selected = [run for run in selected if run.filter_values().get(key) == value]
         if not selected:

@@ -1,4 +1,4 @@
-"""Local texture descriptors for batches of gray images: exact, fast, and without dependencies other than torch.
+"""Local texture descriptors for batches of gray images: exact, fast, and with torch as the only dependency.
 
 Example:
     >>> import numpy as np
@@ -15,7 +15,7 @@ from auxface.texture.registry import Descriptor, Output, available, describe, ge
 from auxface.texture.target_encoding import encode, encode_target, target_channels
 
 # isort: off
-# Each import registers its descriptors: available() lists them in this order.
+# Each import registers descriptors; available() lists them in the order of these imports.
 from auxface.texture.local_binary_pattern import local_binary_pattern
 from auxface.texture.local_directional_pattern import local_directional_number, local_directional_pattern
 from auxface.texture.lbp_variants import (

@@ -1,7 +1,7 @@
-"""Circular patterns: samples on a circle around every pixel, and codes made of one bit per sample.
+"""Circular patterns: samples on a circle around every pixel, and codes with one bit per sample.
 
-Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 24(7), 2002. Offsets are rounded to 1e-5 pixels, so that samples are integer
-multiples of 1e-10 and comparisons with the center do not depend on rounding.
+Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 24(7), 2002. Offsets are rounded to multiples of 1e-5 pixels, so that samples
+are integer multiples of 1e-10 and comparisons with the center do not depend on rounding.
 
 Example:
     >>> offsets(points=4, radius=1)
@@ -34,7 +34,7 @@ HALF_STEP = 0.5 / UNIT**2
 Offset = tuple[int, int]
 """Row and column offset in units of 1 / UNIT pixel."""
 METHODS = ("default", "ror", "uniform", "nri_uniform")
-# The table of all codes fits the cache up to this number of samples.
+# Up to this number of samples, the lookup table of all codes fits into the cache.
 TABLE_POINTS = 16
 # Number of code bits that fit in an int16 word.
 WORD_BITS = 15
@@ -47,7 +47,7 @@ def offsets(points: int, radius: float) -> list[Offset]:
 
 
 class BilinearReader:
-    """Bilinear interpolation in one tile, in double precision; samples of a row share the vertical interpolation.
+    """Bilinear interpolation in one tile, in double precision; samples in one row share the vertical interpolation.
 
     Args:
         tile: tile from which pixels are read.
@@ -66,7 +66,7 @@ class BilinearReader:
         self._row: int | None = None
 
     def read(self, offset: Offset, *, out: Tensor) -> Tensor:
-        """Write the sample at ``offset`` from every pixel to ``out``; reading offsets in row order is fastest."""
+        """For every pixel, write the sample at ``offset`` to ``out``; reading offsets in row order is fastest."""
         row, column = offset
         if row != self._row:
             self._interpolate_line(row)
@@ -104,12 +104,12 @@ def n_codes(points: int, method: str) -> int:
 
 
 def code_dtype(points: int, method: str) -> torch.dtype:
-    """Return the dtype of the maps of a method: uint8 where its codes fit, else int32."""
+    """Return the dtype of the maps of a method: uint8 if all codes fit, otherwise int32."""
     return torch.uint8 if n_codes(points, method) <= 256 else torch.int32
 
 
 def plain_code(bits: Sequence[bool], method: str) -> int:
-    """Return the code of one pixel from its bits, counterclockwise from East, from the definition of the method."""
+    """Compute the code of one pixel directly from the definition of the method; bits run counterclockwise from East."""
     points, ones = len(bits), sum(bits)
     changes = sum(bits[i] != bits[i - 1] for i in range(points))
     if method == "default":
@@ -147,7 +147,7 @@ class BitPacker:
         self._tile = tile
 
     def put(self, bit: int, values: Tensor) -> None:
-        """Set bit number ``bit`` to ``values`` (int16, 0 or 1); must be called only once per bit."""
+        """Set bit number ``bit`` to ``values`` (int16, 0 or 1); this method must be called only once per bit."""
         self._words[bit // WORD_BITS].add_(values, alpha=1 << (bit % WORD_BITS))
 
     def code(self) -> Tensor:
@@ -168,7 +168,7 @@ def _table(points: int, method: str, device: torch.device) -> Tensor:
 
 
 def _compute_codes(code: Tensor, points: int, method: str) -> Tensor:
-    """Compute the mapped codes of int32 codes of up to 31 bits without a lookup table."""
+    """Map int32 codes of up to 31 bits to another method without a lookup table."""
     if method == "ror":
         smallest = code.clone()
         for turn in range(1, points):
@@ -178,7 +178,7 @@ def _compute_codes(code: Tensor, points: int, method: str) -> Tensor:
     changes, ones = _count_bits(code ^ turned), _count_bits(code)
     if method == "uniform":
         return torch.where(changes <= 2, ones, points + 1)
-    # The first 1 of a run of ones is the only bit set in code & ~turned. The number of bits below it is its position.
+    # Only the first bit of a run of ones is set in code & ~turned. Its position equals the number of lower bits.
     start = _count_bits((code & ~turned) - 1)
     turns = points - start
     turns = torch.where(turns == points, 0, turns)
@@ -193,7 +193,7 @@ def _rotate_left(code: Tensor, turn: int, points: int) -> Tensor:
 
 
 def _count_bits(code: Tensor) -> Tensor:
-    """Return the number of ones in each int32, counted in pairs, then fours, then bytes."""
+    """Return the number of ones in each int32 value, summed over pairs of bits, then groups of four, then bytes."""
     pairs = code - ((code >> 1) & 0x55555555)
     fours = (pairs & 0x33333333) + ((pairs >> 2) & 0x33333333)
     octets = (fours + (fours >> 4)) & 0x0F0F0F0F

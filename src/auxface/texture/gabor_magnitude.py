@@ -3,9 +3,9 @@
 Lee, "Image representation using 2D Gabor wavelets", IEEE TPAMI 18(10), 1996, for zero-mean filters. Filters are
 scaled so that a sinusoid with amplitude A and the wavelength and orientation of the filter gives the magnitude A.
 
-Every filter is a sum of products of a filter along rows and one along columns, and orientations k and n - k share
-these one-dimensional filters. Each is applied to runs of outputs as the product of a band matrix and overlapping
-windows.
+Every filter is a sum of separable filters. Each separable filter is the product of a one-dimensional filter along rows
+and a one-dimensional filter along columns. Orientations k and n - k share these one-dimensional filters. A
+one-dimensional filter computes runs of outputs as the product of a band matrix and overlapping windows.
 """
 
 import functools
@@ -28,7 +28,8 @@ from auxface.texture.gray_images import (
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import Buffers, empty_real_maps, mirrored, tile_spans
 
-# Outputs per matrix product along each axis. Longer runs use the processor better; shorter runs multiply fewer zeros.
+# Number of outputs per matrix product along each axis. Longer runs use the processor more efficiently; shorter runs
+# multiply fewer zeros.
 ALONG, ACROSS = 16, 8
 BYTES_PER_PIXEL = 75
 
@@ -38,8 +39,8 @@ def gabor_magnitude(
 ) -> GrayImages:
     """Compute the magnitude of the response to pairs of zero-mean Gabor filters (Lee, 1996).
 
-    Scale s has the wavelength ``min_wavelength`` 2^(s/2) pixels and a Gaussian of 0.56 wavelengths, truncated at three
-    standard deviations. Orientation k is π k / orientations.
+    Scale s has the wavelength ``min_wavelength`` 2^(s/2) pixels and a Gaussian with a standard deviation of 0.56
+    wavelengths, truncated at three standard deviations. Orientation k is π k / orientations.
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W]. Both sides must exceed the half width
@@ -78,8 +79,8 @@ def gabor_magnitude(
     buffers = Buffers(images.device)
     for first, count, top, lines in tile_spans(batch, height, width, images.device, BYTES_PER_PIXEL):
         group = mirrored(images[first : first + count], reach, top, lines + 2 * reach)
-        # The lines of all images lie side by side, so that one matrix product per axis filters the whole group.
-        # Both axes are extended to complete runs; the results beyond the image are dropped.
+        # The lines of all images are placed side by side, so that one matrix product per axis filters the whole group.
+        # Both axes are extended to complete runs; results outside the image are dropped.
         pixels = group.new_zeros(
             (_complete_runs(lines, ACROSS) + 2 * reach, count, _complete_runs(width, ALONG) + 2 * reach),
             dtype=torch.float32 if exact else torch.float64,
@@ -98,9 +99,9 @@ def gabor_magnitude(
 
 
 def plain_gabor_filters(wavelength: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the even and odd filters for a wavelength (pixels) and orientation (radians) from the definition.
+    """Compute the even and odd filters for a wavelength (pixels) and angle (radians) directly from the definition.
 
-    The magnitude at a pixel is the square root of the sum of the two squared responses.
+    The magnitude at a pixel is the square root of the sum of the squared responses of the two filters.
     """
     sigma = 0.56 * wavelength
     reach = math.ceil(3 * sigma)
@@ -124,8 +125,8 @@ class _Filters:
         reach: half width in pixels.
         along: filters along rows [F, 2 reach + 1]: the Gaussian, then the cosine and sine for each nonzero |cos θ|.
         across: filters along columns: the Gaussian, then the cosine and sine for each |sin θ|.
-        mean: mean of the cosine part for each orientation, relative to the Gaussian. Where the filter along one axis is
-            a pure Gaussian, the mean is already subtracted from the cosine along the other axis.
+        mean: mean of the cosine part for each orientation, relative to the Gaussian. If the filter along one axis is a
+            pure Gaussian, the mean is already subtracted from the cosine along the other axis.
     """
 
     reach: int
@@ -160,7 +161,7 @@ def _make_filters(wavelength: float, orientations: int) -> _Filters:
 
 
 def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield (orientation, even response, odd response); responses [lines, n, columns] of padded pixels."""
+    """Yield (orientation, even response, odd response) of padded pixels; responses have shape [lines, n, columns]."""
     lines, count, columns = pixels.shape[0] - 2 * scale.reach, pixels.shape[1], pixels.shape[2] - 2 * scale.reach
     rows = _along_rows(pixels, scale.along, buffers)
     bands = _bands(scale.across, ACROSS, pixels)
@@ -189,7 +190,7 @@ def _responses(pixels: Tensor, scale: _Filters, buffers: Buffers) -> Iterator[tu
 
 
 def _bands(filters: np.ndarray, run: int, like: Tensor) -> Tensor:
-    """Return band matrices [F, run, run + 2 reach], whose row r holds a filter starting at column r."""
+    """Return band matrices [F, run, run + 2 reach], in which row r contains a filter that starts at column r."""
     count, taps = filters.shape
     bands = np.zeros((count, run, run + taps - 1))
     for r in range(run):

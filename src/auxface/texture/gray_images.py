@@ -16,8 +16,8 @@ Checks of parameters:
         ...
     ValueError: points must be 1 to 31, got 40
 
-Functions of an integer gradient are read from tables of 511 x 511 pairs, computed once in double precision. A table
-gives the same angles and magnitudes on every device, and is faster than computing arctangents.
+Functions of an integer gradient are read from lookup tables of 511 x 511 pairs, which are computed once in double
+precision. A table gives the same angles and magnitudes on every device, and it is faster than computing arctangents.
 
 Example:
     >>> first, second = all_gradients()
@@ -52,15 +52,15 @@ def gray(image: Tensor | np.ndarray) -> Tensor | np.ndarray:
 
     Args:
         image: uint8 RGB values, as a tensor [3, H, W] or [B, 3, H, W] or a numpy array [H, W, 3] or [B, H, W, 3].
-            The channel axis is the usual one (third from last in tensors, last in arrays) if it has length 3, and
-            otherwise the other one.
+            If the usual channel axis (third from last in tensors, last in arrays) does not have length 3, the other
+            axis (last in tensors, third from last in arrays) is used.
 
     Returns:
         uint8 gray values [H, W] or [B, H, W], as a tensor on the same device or as an array.
 
     Raises:
         TypeError: ``image`` is neither a tensor nor an array, or is not uint8.
-        ValueError: no axis has three channels.
+        ValueError: neither of these axes has length 3.
 
     Example:
         >>> gray(torch.full((1, 3, 2, 2), 128, dtype=torch.uint8))
@@ -98,7 +98,7 @@ class InputLayout:
     numpy: bool
 
     def restore(self, maps: Tensor) -> Tensor | np.ndarray:
-        """Return maps [B, M, ...] in the caller's layout; a single map has no M axis if the input had no channel axis.
+        """Convert maps [B, M, ...] to the caller's layout; without a channel axis in the input, M = 1 has no axis.
 
         Args:
             maps: result of the descriptor, of any dtype.
@@ -115,8 +115,8 @@ def read_images(image: GrayImages) -> tuple[Tensor, InputLayout]:
 
     Raises:
         TypeError: ``image`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
-        ValueError: the image is in color or empty, has a wrong number of axes, or holds values that are not integers
-            from 0 to 255.
+        ValueError: the image is in color or empty, has the wrong number of axes, or contains values that are not
+            integers from 0 to 255.
     """
     tensor = _as_tensor(image)
     shape = tuple(tensor.shape)
@@ -140,7 +140,8 @@ def read_clips(clip: GrayImages) -> tuple[Tensor, InputLayout]:
 
     Raises:
         TypeError: ``clip`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
-        ValueError: the clip is empty, has a wrong number of axes, or holds values that are not integers from 0 to 255.
+        ValueError: the clip is empty, has the wrong number of axes, or contains values that are not integers from 0 to
+            255.
     """
     tensor = _as_tensor(clip)
     shape = tuple(tensor.shape)
@@ -198,13 +199,13 @@ def require_integer(name: str, value: object, low: int, high: int, *, odd: bool 
     Args:
         name: name of the parameter, for the message.
         value: the value that the caller passed.
-        low: smallest value allowed.
-        high: largest value allowed.
+        low: smallest allowed value.
+        high: largest allowed value.
         odd: whether even numbers are rejected.
 
     Raises:
         TypeError: the value is not an integer.
-        ValueError: the value is out of range, or even where ``odd`` is set.
+        ValueError: the value is out of range, or it is even and ``odd`` is true.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -232,7 +233,7 @@ def require_number(name: str, value: object, low: float, *, above: bool = False)
 
 
 def require_border(border: str, allowed: tuple[str, ...]) -> None:
-    """Check that the border rule is one of those allowed.
+    """Check that the border rule is one of the allowed rules.
 
     Raises:
         ValueError: ``border`` is not one of ``allowed``.
@@ -246,8 +247,8 @@ def require_size(shape: tuple[int, ...], radius: int, border: str, name: str) ->
 
     Args:
         shape: height and width of the image, preceded by the number of frames for a clip.
-        radius: support radius of the descriptor in pixels. ``reflect`` needs sides above the radius, ``valid`` sides
-            above twice the radius.
+        radius: support radius of the descriptor in pixels. With ``reflect``, sides must exceed the radius; with
+            ``valid``, sides must exceed twice the radius.
         border: border rule, ``reflect`` or ``valid``.
         name: name of the descriptor, for the message.
 

@@ -21,8 +21,8 @@ from auxface.texture.gray_images import (
 from auxface.texture.registry import Descriptor, Output, register
 from auxface.texture.tiles import Buffers, tile_spans
 
-# Votes are integer multiples of this value, so that their sum does not depend on the order; the error is far below
-# 1e-5.
+# Votes are integer multiples of this value, so that their sum does not depend on their order; the rounding error is far
+# below 1e-5.
 VOTE_STEP = 2.0**-24
 EPSILON = 1e-5
 CLIP = 0.2
@@ -35,14 +35,14 @@ def histogram_of_oriented_gradients(
     """Compute histograms of gradient orientations per cell, normalized per block by L2-Hys (Dalal and Triggs, 2005).
 
     The result agrees with ``skimage.feature.hog(..., block_norm="L2-Hys", feature_vector=False)`` to within 1e-5.
-    Gradients are central differences, and 0 at the image's edge. Each gradient votes for one bin, weighted by its
-    magnitude. Pixels beyond the last complete cell do not vote.
+    Gradients are central differences, and 0 at the image's edge. Each gradient votes for one bin with its magnitude as
+    the weight. Pixels beyond the last complete cell do not vote.
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         orientations: number of bins over 180 degrees, 1 to 180.
         cell: side of a cell in pixels.
-        block: side of a block in cells. Neighboring blocks are one cell apart.
+        block: side of a block in cells; the stride between blocks is one cell.
 
     Returns:
         Histograms in [0, 1], float32 [block rows, block columns, block, block, orientations], preceded by the batch and
@@ -74,10 +74,11 @@ def histogram_of_oriented_gradients(
 
 
 def plain_cell_histogram(padded: np.ndarray, orientations: int = 9) -> np.ndarray:
-    """Compute the histogram [orientations] of one cell before normalization from the definition.
+    """Compute the unnormalized histogram [orientations] of one cell directly from the definition.
 
     Args:
-        padded: gray values [cell + 2, cell + 2] of a cell away from the image's edge, with a margin of one pixel.
+        padded: gray values [cell + 2, cell + 2] of a cell, including a margin of one pixel; the cell must not be at the
+            image's edge.
         orientations: number of bins over 180 degrees.
     """
     values = padded.astype(np.float64)
@@ -88,7 +89,7 @@ def plain_cell_histogram(padded: np.ndarray, orientations: int = 9) -> np.ndarra
 
 
 def plain_block_norm(histograms: np.ndarray) -> np.ndarray:
-    """Normalize the cell histograms of one block by L2-Hys, from the definition."""
+    """Normalize the cell histograms of one block by L2-Hys, directly from the definition."""
     normalized = np.minimum(histograms / np.sqrt((histograms**2).sum() + EPSILON**2), CLIP)
     return normalized / np.sqrt((normalized**2).sum() + EPSILON**2)
 
@@ -115,7 +116,7 @@ def _cell_histograms(images: Tensor, orientations: int, cell: int) -> Tensor:
 
 
 def _gradient_indices(images: Tensor, top: int, lines: int, columns: int, buffers: Buffers) -> Tensor:
-    """Return the table index of the gradient (row, column) at each pixel of some image lines, flat int32."""
+    """Return the table index of the gradient (row, column) at each pixel of a range of image lines, flat int32."""
     count, height, width = images.shape
     low, high = max(top - 1, 0), min(top + lines + 1, height)
     pixels = buffers.empty(count * (high - low) * width, torch.int16).view(count, high - low, width)

@@ -26,12 +26,12 @@ def lbp_top(
 ) -> GrayImages:
     """Compute local binary patterns in the planes XY, XT and YT through every voxel (Zhao and Pietikäinen, 2007).
 
-    In the planes XT and YT the rows are frames, so "North" is the previous frame.
+    In the planes XT and YT, the rows are frames, so "North" is the previous frame.
 
     Args:
         clip: uint8 tensor or array of shape [T, H, W] or [B, T, H, W].
         points: number of samples on the circle of each plane, 1 to 31.
-        radius: radius R of the circles in pixels and frames, above 0.
+        radius: radius R of the circles, in pixels (spatial axes) and frames (time axis), above 0.
         method: mapping of the codes; see :func:`auxface.texture.local_binary_pattern`.
         border: ``reflect`` mirrors all three axes; ``valid`` drops ceil(R) positions from both ends of each axis.
 
@@ -60,7 +60,7 @@ def lbp_top(
         inverse = [order.index(axis) for axis in range(4)]
         codes = maps.view(*permuted.shape[:2], *maps.shape[2:]).permute(inverse)
         if border == "valid":
-            # Drop the ends of the axis across the plane, which have no codes in the other planes.
+            # Crop the axis perpendicular to the plane, because the other planes have no codes at its ends.
             codes = codes.narrow(order[1], margin, codes.shape[order[1]] - 2 * margin)
         return codes
 
@@ -68,7 +68,10 @@ def lbp_top(
 
 
 def plain_lbp_top(window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default") -> list[float]:
-    """Compute the values of the center voxel of a window [w, w, w], w = 2 ceil(radius) + 1, from the definition."""
+    """Compute the values of the center voxel of a window [w, w, w] directly from the definition.
+
+    The side of the window is w = 2 ceil(radius) + 1.
+    """
     middle = len(window) // 2
     planes = window[middle], window[:, middle], window[:, :, middle]
     return [plain_local_binary_pattern(plane, points, radius, method) for plane in planes]

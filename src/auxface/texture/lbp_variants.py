@@ -1,8 +1,8 @@
 """Binary codes from comparisons of the pixels in a window: LTP, CS-LBP, the census transform and LGP.
 
-Local ternary pattern (LTP): marks the neighbors that are brighter, and those that are darker, than the center by at
-least a threshold. Tan and Triggs, "Enhanced local texture feature sets for face recognition under difficult lighting
-conditions", IEEE TIP 19(6), 2010.
+Local ternary pattern (LTP): marks the neighbors that are brighter than the center by at least a threshold, and
+separately the neighbors that are darker by at least the threshold. Tan and Triggs, "Enhanced local texture feature sets
+for face recognition under difficult lighting conditions", IEEE TIP 19(6), 2010.
 
 Center-symmetric local binary pattern (CS-LBP): compares opposite neighbors with each other. Heikkilä, Pietikäinen and
 Schmid, "Description of interest regions with local binary patterns", Pattern Recognition 42(3), 2009.
@@ -10,8 +10,9 @@ Schmid, "Description of interest regions with local binary patterns", Pattern Re
 Census transform: marks the pixels of a window that are darker than its center. Zabih and Woodfill, "Non-parametric
 local transforms for computing visual correspondence", ECCV 1994.
 
-Local gradient pattern (LGP): marks the neighbors that differ from the center by at least the mean difference. Jun and
-Kim, "Robust face detection using local gradient patterns and evidence accumulation", Pattern Recognition 45(9), 2012.
+Local gradient pattern (LGP): marks the neighbors whose absolute difference from the center is at least the mean
+absolute difference. Jun and Kim, "Robust face detection using local gradient patterns and evidence accumulation",
+Pattern Recognition 45(9), 2012.
 """
 
 import functools
@@ -27,11 +28,11 @@ from auxface.texture.tiles import EIGHT, Tile, apply_kernel
 
 
 def local_ternary_pattern(image: GrayImages, threshold: float = 5, border: str = "reflect") -> GrayImages:
-    """Mark the neighbors with x_i >= c + threshold, and those with x_i <= c - threshold (Tan and Triggs, 2010).
+    """Mark the neighbors with x_i >= c + threshold and with x_i <= c - threshold in two codes (Tan and Triggs, 2010).
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
-        threshold: smallest difference that sets a bit, in gray levels, above 0.
+        threshold: smallest difference in gray levels that sets a bit; above 0.
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
@@ -54,7 +55,7 @@ def local_ternary_pattern(image: GrayImages, threshold: float = 5, border: str =
 
 
 def plain_local_ternary_pattern(window: np.ndarray, threshold: float = 5) -> list[int]:
-    """Compute the upper and lower codes of the center pixel of a window [3, 3] from the definition."""
+    """Compute the upper and lower codes of the center pixel of a window [3, 3] directly from the definition."""
     center = int(window[1, 1])
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     upper = sum(1 << i for i, neighbor in enumerate(neighbors) if neighbor >= center + threshold)
@@ -93,7 +94,7 @@ def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
-        threshold: difference that must be exceeded to set a bit, in gray levels, at least 0.
+        threshold: difference in gray levels that must be exceeded to set a bit; at least 0.
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
@@ -115,7 +116,7 @@ def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str
 
 
 def plain_center_symmetric_lbp(window: np.ndarray, threshold: float = 2.55) -> int:
-    """Compute the code of the center pixel of a window [3, 3] from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] directly from the definition."""
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     return sum(1 << i for i in range(4) if neighbors[i] - neighbors[i + 4] > threshold)
 
@@ -154,8 +155,8 @@ def census_transform(image: GrayImages, window: int = 3, border: str = "reflect"
         border: ``reflect`` keeps the image size; ``valid`` drops ``window // 2`` pixels on every side.
 
     Returns:
-        Codes of window² - 1 bits in the layout of the input, as uint8, int32 or int64. Bits follow the pixels in raster
-        order from the top left, without the center.
+        Codes with window² - 1 bits in the layout of the input, as uint8, int32 or int64. Bits follow the pixels in
+        raster order from the top left, without the center.
 
     Raises:
         TypeError, ValueError: the image or a parameter is not as described.
@@ -174,7 +175,7 @@ def census_transform(image: GrayImages, window: int = 3, border: str = "reflect"
 
 
 def plain_census_transform(window: np.ndarray) -> int:
-    """Compute the code of the center pixel of a window [w, w] from the definition."""
+    """Compute the code of the center pixel of a window [w, w] directly from the definition."""
     pixels = [int(value) for value in window.ravel()]
     center = pixels.pop(len(pixels) // 2)
     return sum(1 << k for k, pixel in enumerate(pixels) if pixel < center)
@@ -213,9 +214,9 @@ register(
 
 
 def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Compare each neighbor's absolute difference from the center with the mean difference (Jun and Kim, 2012).
+    """Compare the absolute difference of each neighbor from the center with their mean (Jun and Kim, 2012).
 
-    Bit i is 1 if |x_i - c| is at least the mean of the eight differences.
+    Bit i is 1 if |x_i - c| is at least the mean of the eight absolute differences.
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
@@ -236,14 +237,14 @@ def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayIm
 
 
 def plain_local_gradient_pattern(window: np.ndarray) -> int:
-    """Compute the code of the center pixel of a window [3, 3] from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] directly from the definition."""
     center = int(window[1, 1])
     differences = [abs(int(window[1 + row, 1 + column]) - center) for row, column in EIGHT]
     return sum(1 << i for i, difference in enumerate(differences) if difference >= sum(differences) / 8)
 
 
 def _gradient_code(tile: Tile) -> list[Tensor]:
-    # Eight times the difference is compared with the sum, which avoids a division.
+    # Eight times each difference is compared with the sum of all differences, which avoids a division.
     pixels = tile.cast(torch.int16).mul_(8)
     center = tile.at(0, 0, pixels)
     differences = []

@@ -4,8 +4,8 @@ Ojala, Pietikäinen and Mäenpää, "Multiresolution gray-scale and rotation inv
 binary patterns", IEEE TPAMI 24(7), 2002; ``nri_uniform``: Ahonen, Hadid and Pietikäinen, "Face description with local
 binary patterns", IEEE TPAMI 28(12), 2006.
 
-This module handles any circle in exact arithmetic. The common circle of 8 samples at radius 1 has separate kernels in
-:mod:`auxface.texture.local_binary_pattern_square`.
+This module supports any circle in exact arithmetic. The common circle with 8 samples at radius 1 has separate kernels
+in :mod:`auxface.texture.local_binary_pattern_square`.
 """
 
 import functools
@@ -51,17 +51,18 @@ def local_binary_pattern(
 ) -> GrayImages:
     """Compare samples on a circle with the center pixel; bit i is 1 if sample i >= center (Ojala et al., 2002).
 
-    Sample i lies at row -R sin(2πi/P), column R cos(2πi/P) and is read by bilinear interpolation. With ``reflect`` and
-    ``valid`` the comparison is exact, so every device gives the same codes.
+    Sample i is located at row -R sin(2πi/P), column R cos(2πi/P), and is computed by bilinear interpolation. With
+    ``reflect`` and ``valid``, the comparison is exact, so every device gives the same codes.
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         points: number of samples P, 1 to 31.
         radius: radius R of the circle in pixels, above 0.
-        method: mapping of the codes: ``default`` (2^P codes), ``ror`` (the smallest rotation), ``uniform`` (P + 2
-            codes), ``nri_uniform`` (P (P - 1) + 3 codes) or ``var`` (variance of the samples, float64, 0 to 127.5²).
+        method: mapping of the codes: ``default`` (2^P codes), ``ror`` (the smallest code over all bit rotations),
+            ``uniform`` (P + 2 codes), ``nri_uniform`` (P (P - 1) + 3 codes) or ``var`` (variance of the samples instead
+            of a code, float64, 0 to 127.5²).
         border: ``reflect`` mirrors the image and keeps its size; ``valid`` drops ceil(R) pixels on every side;
-            ``skimage`` counts pixels outside the image as 0 and gives the codes of
+            ``skimage`` treats pixels outside the image as 0 and returns the codes of
             ``skimage.feature.local_binary_pattern``.
 
     Returns:
@@ -90,7 +91,10 @@ def local_binary_pattern(
 def plain_local_binary_pattern(
     window: np.ndarray, points: int = 8, radius: float = 1, method: str = "default"
 ) -> float:
-    """Compute the value of the center pixel of a window [w, w], w = 2 ceil(radius) + 1, from the definition."""
+    """Compute the value of the center pixel of a window [w, w] directly from the definition.
+
+    The side of the window is w = 2 ceil(radius) + 1.
+    """
     middle, samples = len(window) // 2, []
     for i in range(points):
         angle = 2 * math.pi * i / points
@@ -151,7 +155,7 @@ def _circle_codes(tile: Tile, points: int, radius: float) -> Tensor:
     for i, offset in sorted(enumerate(offsets(points, radius)), key=lambda item: item[1]):
         (row, row_rest), (column, column_rest) = (divmod(q, UNIT) for q in offset)
         if row_rest or column_rest:
-            # A sample is at least an integer if and only if its integer part is.
+            # The center is an integer, so a sample is at least the center if and only if its integer part is.
             reached = torch.ge(integer.copy_(reader.read(offset, out=sample)), center, out=integer)
         else:
             reached = torch.ge(tile.at(row, column, pixels), center, out=integer)
@@ -175,8 +179,8 @@ def _variances(tile: Tile, points: int, radius: float) -> list[Tensor]:
 def _skimage_maps(images: Tensor, points: int, radius: float, method: str) -> Tensor:
     """Return the maps of ``skimage.feature.local_binary_pattern`` for uint8 images [B, H, W], bit for bit.
 
-    Pixels outside the image count as 0, sample positions are computed before their fractions are taken, and every
-    product and sum is rounded separately to double precision. No operation may therefore be fused or reordered.
+    Pixels outside the image are 0, sample positions are computed before their fractional parts are taken, and every
+    product and sum is rounded separately to double precision. Therefore, no operation may be fused or reordered.
 
     Returns:
         Codes [B, 1, H, W], or variances with NaN in place of exact zeros.
@@ -213,7 +217,7 @@ class _ZeroPadded:
         self.center = padded[:, margin : margin + lines, margin : margin + columns]
 
     def sample(self, offset: Offset) -> Tensor:
-        """Return the samples at an offset from every pixel of the rows, float64 [n, lines, columns]."""
+        """Return the sample at an offset for every pixel of the rows, float64 [n, lines, columns]."""
         row, column = offset[0] / UNIT, offset[1] / UNIT
         y, x = self._rows + row, self._columns + column
         below = (y - y.floor())[:, None]
@@ -252,7 +256,7 @@ def _skimage_variances(block: _ZeroPadded, points: int, radius: float) -> Tensor
 
 
 def pattern_output(points: int, radius: float, method: str, border: str) -> Output:
-    """Return the :class:`Output` that describes a map of circular patterns with these parameters."""
+    """Return the :class:`Output` of a map of circular patterns with these parameters."""
     check_circle(points, radius, method)
     if method == "var":
         return Output(low=0.0, high=127.5**2)

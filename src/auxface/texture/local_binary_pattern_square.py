@@ -1,7 +1,8 @@
-"""Local binary pattern of 8 samples at radius 1, the common circle, with fast kernels.
+"""Fast kernels for the local binary pattern with 8 samples at radius 1, the common circle.
 
-:func:`square_codes` runs on every device. :func:`square_codes_on_cpu` computes the same codes with NumPy. The overhead
-of a NumPy call, which dominates for single images, is a third of torch's, and comparisons use wider vectors.
+:func:`square_codes` runs on every device. :func:`square_codes_on_cpu` computes the same codes with NumPy. For single
+images, the overhead of calls dominates, and a NumPy call has a third of the overhead of a torch call. NumPy also uses
+wider vector instructions for comparisons.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from torch import Tensor
 from auxface.texture.circular_sampling import UNIT, offsets
 from auxface.texture.tiles import EIGHT, Tile, tile_spans
 
-# Offset of a diagonal sample at radius 1, and the remainder to one pixel, in units of 1 / UNIT.
+# Offset of a diagonal sample at radius 1, and one pixel minus this offset, in units of 1 / UNIT.
 DIAGONAL_OFFSET = offsets(8, 1)[1][1]
 DIAGONAL_REST = UNIT - DIAGONAL_OFFSET
 _RATIO = DIAGONAL_OFFSET / DIAGONAL_REST
@@ -24,11 +25,11 @@ _PIXELS_PER_THREAD = 200_000
 
 
 def square_codes(tile: Tile) -> Tensor:
-    """Return the default codes of 8 samples at radius 1, uint8 [length], in integer arithmetic.
+    """Return the default codes of 8 samples at radius 1, uint8 [length], computed in integer arithmetic.
 
-    With a = 0.70711 and b = 1 - a, a diagonal sample s lies in the square of the diagonal neighbor d, two straight
-    neighbors u, v and the center c, and s >= c means a (d - c) + b (u + v - 2c) >= 0. Since u + v - 2c is an integer,
-    that is
+    With a = 0.70711 and b = 1 - a, a diagonal sample s lies in the square formed by the diagonal neighbor d, two
+    straight neighbors u, v and the center c, and s >= c means a (d - c) + b (u + v - 2c) >= 0. Because u + v - 2c is an
+    integer, this condition is
 
         u + v - 2c + floor(a (d - c) / b) >= 0.
 
@@ -36,7 +37,7 @@ def square_codes(tile: Tile) -> Tensor:
 
         floor(a (d - c) / b) = K(d) - K(c) - [R(d) < R(c)],
 
-    so the test is one comparison of small integers: K and R are computed once per pixel and fit 16 bits.
+    so the condition is one comparison of small integers. K and R are computed once per pixel and fit into 16 bits.
     """
     center = tile.at(0, 0)
     code, bit = tile.empty(torch.uint8), tile.empty(torch.uint8)
@@ -48,18 +49,20 @@ def square_codes(tile: Tile) -> Tensor:
 
 
 def _diagonals(tile: Tile) -> Tensor:
-    """Return the bits of directions 1, 3, 5 and 7, int16, shifted right by one."""
+    """Return the bits of the diagonal directions 1, 3, 5 and 7, int16, shifted right by one."""
     size, width = tile.flat.numel(), tile.width
     pixels, quotient, rest, bound = (tile.empty(torch.int16, size) for _ in range(4))
     pixels.copy_(tile.flat)
-    # Single precision is accurate enough: a x / b is at least 1 / b = 3e-5 away from the next integer. The error is as
-    # large as that only near 612, where no gray value comes so close to an integer. The tests cover all 256 values.
+    # Single precision is accurate enough: a x / b differs from the nearest integer by at least 1 / b = 3e-5. The
+    # rounding error reaches this value only near 612, where no gray value gives a result so close to an integer. The
+    # tests cover all 256 gray values.
     real = tile.empty(torch.float32, size).copy_(tile.flat)
     quotient.copy_(real.mul_(DIAGONAL_OFFSET / DIAGONAL_REST))
     # Intermediate values overflow 16 bits, but the result, 0 to b - 1, does not.
     torch.mul(pixels, DIAGONAL_OFFSET - (1 << 16), out=rest).add_(quotient, alpha=-DIAGONAL_REST)
     torch.add(quotient, pixels, alpha=2, out=bound)
-    # Two sums u + v serve all four diagonals: "up and right" of a pixel is "left and down" of the next diagonal one.
+    # Two sums u + v cover all four diagonals: the neighbors above and to the right of a pixel are the neighbors to the
+    # left of and below the next pixel on the diagonal.
     rising = torch.add(pixels[: -width - 1], pixels[width + 1 :], out=tile.empty(torch.int16, size - width - 1))
     falling = torch.add(pixels[: 1 - width], pixels[width - 1 :], out=tile.empty(torch.int16, size - width + 1))
     origin, length = tile.origin, tile.length
@@ -76,7 +79,7 @@ def _diagonals(tile: Tile) -> Tensor:
 
 
 def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
-    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], using torch's number of threads."""
+    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W]; as many threads are used as torch uses."""
     batch, height, width = images.shape
     margin = 1 if border == "reflect" else 0
     rows, columns = height + 2 * (margin - 1), width + 2 * (margin - 1)
@@ -99,7 +102,7 @@ def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
     if workers == 1:
         fill(0)
     else:
-        # NumPy releases the interpreter lock while it computes.
+        # NumPy releases the global interpreter lock while it computes.
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fill, range(workers)))
     return result
@@ -115,7 +118,8 @@ class _Buffers:
         self.code, self.bit = np.empty(pixels, np.uint8), np.empty(pixels, np.uint8)
 
 
-# Buffers are kept between calls, one per thread: the first write to new memory takes half as long as the operations.
+# One set of buffers per thread is kept between calls, because the first write to newly allocated memory takes half as
+# long as all operations.
 _FREE_BUFFERS: list[_Buffers] = []
 
 
@@ -146,10 +150,10 @@ def _codes_by_numpy(padded: np.ndarray, buffers: _Buffers) -> np.ndarray:
     """Return the codes [n, H, W] of padded pixels [n, H + 2, W + 2] as a view that the next call overwrites.
 
     With r = a / b, a diagonal sample is at least the center if and only if u + v + r d >= (2 + r) c. Both sides are
-    computed in single precision, with an error below 2e-4. Unless d = c and u + v = 2c, they differ by more than 8e-3,
-    since a / b is no nearer to any fraction of gray values. If they are equal, the right side must not exceed the left
-    side through rounding, so 2 + r is reduced by one part in a million, which changes the right side by at most
-    1.2e-3. The tests cover all pairs of d and c.
+    computed in single precision, with an error below 2e-4. Unless d = c and u + v = 2c, the two sides differ by more
+    than 8e-3, because no ratio of gray value differences is closer to a / b. If the two sides are equal, rounding must
+    not make the right side larger, so 2 + r is reduced by one part in a million, which changes the right side by at
+    most 1.2e-3. The tests cover all pairs of d and c.
     """
     flat, width = padded.reshape(-1), padded.shape[2]
     size, origin = flat.size, width + 1
@@ -157,7 +161,7 @@ def _codes_by_numpy(padded: np.ndarray, buffers: _Buffers) -> np.ndarray:
     pixels, scaled, rising, falling, bound = (each[:size] for each in buffers.real)
     np.copyto(pixels, flat)
     np.multiply(pixels, np.float32(_RATIO), out=scaled)
-    # Two sums u + v serve all four diagonals, each at the position of its first pixel.
+    # Two sums u + v cover all four diagonals; each sum is stored at the position of its first pixel.
     np.add(pixels[: -width - 1], pixels[width + 1 :], out=rising[: -width - 1])
     np.add(pixels[: 1 - width], pixels[width - 1 :], out=falling[: 1 - width])
     bound = np.multiply(pixels, np.float32((2 + _RATIO) * (1 - 1e-6)), out=bound)[origin : origin + length]

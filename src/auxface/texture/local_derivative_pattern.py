@@ -14,9 +14,9 @@ from auxface.texture.tiles import EIGHT, Tile, apply_kernel
 
 
 def local_derivative_pattern(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Compare the derivative at a pixel with that at its neighbors, in four directions (Zhang et al., 2010).
+    """Compare derivatives at a pixel with derivatives at its neighbors, in four directions (Zhang et al., 2010).
 
-    For the directions E, NE, N and NW, D(z) = I(z) - I(next pixel in that direction). Bit i is 1 if
+    For the directions E, NE, N and NW, D(z) = I(z) - I(next pixel in the direction). Bit i is 1 if
     D(center) D(neighbor i) <= 0.
 
     Args:
@@ -38,7 +38,7 @@ def local_derivative_pattern(image: GrayImages, border: str = "reflect") -> Gray
 
 
 def plain_local_derivative_pattern(window: np.ndarray) -> list[int]:
-    """Compute the four codes of the center pixel of a window [5, 5] from the definition."""
+    """Compute the four codes of the center pixel of a window [5, 5] directly from the definition."""
     pixel = {(r, c): int(window[2 + r, 2 + c]) for r in range(-2, 3) for c in range(-2, 3)}
     codes = []
     for row, column in EIGHT[:4]:
@@ -49,7 +49,7 @@ def plain_local_derivative_pattern(window: np.ndarray) -> list[int]:
 
 def _compare(tile: Tile) -> list[Tensor]:
     width, size = tile.width, tile.flat.numel()
-    # Derivatives are also needed at the neighbors, one pixel beyond the result on every side.
+    # Derivatives are also needed at the neighbors, so they are computed one pixel beyond the result on every side.
     first, count = width + 1, size - 2 * (width + 1)
     here = tile.flat[first : first + count]
     fall, rise = tile.empty(torch.uint8, count), tile.empty(torch.uint8, count)
@@ -60,7 +60,8 @@ def _compare(tile: Tile) -> list[Tensor]:
         start = first + row * width + column
         ahead = tile.flat[start : start + count]
         torch.gt(here, ahead, out=fall)
-        # One bit marks a falling derivative, one a rising one. Two derivatives have the same sign if they share a bit.
+        # One bit marks a negative derivative, another bit a positive one. Two derivatives have the same sign if they
+        # share a bit.
         sign = fall.add_(torch.lt(here, ahead, out=rise), alpha=2)
         center = sign[tile.origin - first :][: tile.length]
         code = tile.empty(torch.uint8).zero_()

@@ -72,26 +72,26 @@ def local_directional_number(image: GrayImages, border: str = "reflect") -> Gray
 
 
 def plain_kirsch_responses(window: np.ndarray) -> list[int]:
-    """Compute the eight responses of a window [3, 3]; mask d is 5 at directions d - 1, d and d + 1, else -3."""
+    """Compute the eight responses of a window [3, 3]; mask d is 5 at directions d - 1, d, d + 1 and -3 elsewhere."""
     neighbors = [int(window[1 + row, 1 + column]) for row, column in EIGHT]
     return [sum((5 if (i - d) % 8 in (7, 0, 1) else -3) * x for i, x in enumerate(neighbors)) for d in range(8)]
 
 
 def plain_local_directional_pattern(window: np.ndarray, k: int = 3) -> int:
-    """Compute the code of the center pixel of a window [3, 3] from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] directly from the definition."""
     responses = plain_kirsch_responses(window)
     order = sorted(range(8), key=lambda d: (-abs(responses[d]), d))
     return sum(1 << d for d in order[:k])
 
 
 def plain_local_directional_number(window: np.ndarray) -> int:
-    """Compute the code of the center pixel of a window [3, 3] from the definition."""
+    """Compute the code of the center pixel of a window [3, 3] directly from the definition."""
     responses = plain_kirsch_responses(window)
     return 8 * responses.index(max(responses)) + responses.index(min(responses))
 
 
 def _mark_largest(tile: Tile, k: int) -> list[Tensor]:
-    # |m| is a multiple of 8 here, so adding 7 - d breaks ties: all eight keys differ.
+    # Here, |m| is a multiple of 8, so adding 7 - d breaks ties: all eight keys differ.
     keys = [response.abs_().add_(7 - d) for d, response in enumerate(_kirsch_responses(tile))]
     if torch.compiler.is_compiling():
         # The C++ code that torch 2.15 generates for a minimum of 16-bit keys does not compile.
@@ -105,7 +105,7 @@ def _mark_largest(tile: Tile, k: int) -> list[Tensor]:
 
 
 def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
-    """Return the k-th largest key at every pixel by inserting each key into a sorted list of the k largest."""
+    """Return the k-th largest key at every pixel by inserting each key into a sorted list of the k largest keys."""
     best = [tile.empty(keys[0].dtype).copy_(keys[0])]
     smaller = tile.empty(keys[0].dtype)
     for number, key in enumerate(keys[1:], start=1):
@@ -114,7 +114,7 @@ def _kth_largest(keys: list[Tensor], k: int, tile: Tile) -> Tensor:
             lowest = len(best) - 2
         else:
             lowest = k - 1
-        # Positions that the remaining keys can no longer move to position k need not be sorted.
+        # A value that the remaining keys can no longer move to position k does not have to be sorted.
         highest = max(0, k - (len(keys) - number))
         for place in range(lowest, highest - 1, -1):
             candidate = key if place == 0 else torch.minimum(best[place - 1], key, out=smaller)
@@ -137,7 +137,8 @@ def _number_extremes(tile: Tile) -> list[Tensor]:
 def _kirsch_responses(tile: Tile) -> list[Tensor]:
     """Return the eight Kirsch responses times 8, each int16 [length], from -30600 to 30600.
 
-    Mask d weights directions d - 1, d and d + 1 with 5 and the others with -3: m_d = 8 (their sum) - 3 (sum of all).
+    Mask d weights directions d - 1, d and d + 1 with 5 and the other directions with -3:
+    m_d = 8 (sum of the three) - 3 (sum of all eight).
     """
     total, threes = _neighbor_sums(tile)
     total.mul_(-24)
@@ -146,7 +147,7 @@ def _kirsch_responses(tile: Tile) -> list[Tensor]:
 
 
 def _neighbor_sums(tile: Tile) -> tuple[Tensor, list[Tensor]]:
-    """Return the sum of all neighbors, and for every direction d the sum of the neighbors d - 1, d and d + 1."""
+    """Return the sum of all neighbors and, for every direction d, the sum of the neighbors d - 1, d and d + 1."""
     pixels, width, size = tile.cast(torch.int16), tile.width, tile.flat.numel()
     two = torch.add(pixels[:-1], pixels[1:], out=tile.empty(torch.int16, size - 1))
     across = torch.add(two[:-1], pixels[2:], out=tile.empty(torch.int16, size - 2))

@@ -26,8 +26,8 @@ def local_phase_quantization(
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         window: side of the window in pixels, an odd number from 3 to 63. The lowest frequency is 1 / window.
-        eps: threshold in gray levels; a bit is 1 if the real or imaginary part exceeds it. Coefficients of exactly 0
-            are common, and an ``eps`` above the rounding error always maps them to 0.
+        eps: threshold in gray levels; a bit is 1 if the real or imaginary part exceeds the threshold. Coefficients of
+            exactly 0 are common; the bit is always 0 for them if ``eps`` exceeds the rounding error.
         border: ``reflect`` keeps the image size; ``valid`` drops ``window // 2`` pixels on every side.
 
     Returns:
@@ -49,10 +49,11 @@ def local_phase_quantization(
 
 
 def plain_local_phase_quantization(window: np.ndarray, eps: float = 0.01) -> int:
-    """Compute the code of the center pixel of a window [w, w], w odd, from the definition."""
+    """Compute the code of the center pixel of a window [w, w], w odd, directly from the definition."""
     side = len(window)
     a, steps, bits = 1 / side, np.arange(side) - side // 2, []
-    # No frequency has a constant part, so the center's value can be subtracted, which reduces rounding errors.
+    # The center's value is subtracted to reduce rounding errors. This does not change the coefficients, because no
+    # frequency is zero.
     values = window.astype(np.float64) - window[side // 2, side // 2]
     for column, row in ((a, 0), (0, a), (a, a), (-a, a)):
         phase = 2 * math.pi * (column * steps[None, :] + row * steps[:, None])
@@ -66,7 +67,8 @@ def _quantize(tile: Tile, window: int, eps: float) -> list[Tensor]:
     pixels = tile.cast(torch.float64)
     margin = reach * tile.width
     lines = tile.flat.numel() - 2 * reach
-    # The transform is separable: it runs along the rows of the whole tile, then along the columns of its interior.
+    # The transform is separable: it is applied along the rows of the whole tile, and then along the columns of the
+    # interior of the tile.
     row_parts = _sums(tile, pixels, 1, reach, lines, angles)
     flat, cosine, sine = (_sums(tile, part, tile.width, margin, tile.length, angles) for part in row_parts)
     wave_x, wave_y = (cosine[0], sine[0]), (flat[1], flat[2])
@@ -86,7 +88,7 @@ def _quantize(tile: Tile, window: int, eps: float) -> list[Tensor]:
 def _sums(
     tile: Tile, source: Tensor, stride: int, first: int, length: int, angles: list[float]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the plain, cosine and sine sums of ``source`` over pixels ``stride`` apart, at ``length`` positions."""
+    """Return plain, cosine and sine sums of ``source`` at ``length`` positions, over pixels ``stride`` apart."""
     total, cosine, sine = (tile.empty(torch.float64, length) for _ in range(3))
     together, apart = tile.empty(torch.float64, length), tile.empty(torch.float64, length)
     center = source[first : first + length]

@@ -1,4 +1,4 @@
-"""Registry of descriptors: the parameters and output of each, and :func:`describe`, which applies one by name.
+"""Registry of texture descriptors with their parameters and outputs; :func:`describe` applies a descriptor by name.
 
 Example:
     >>> from auxface import texture
@@ -27,8 +27,8 @@ def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
         parameters: parameters of the descriptor; omitted parameters have their default values.
 
     Returns:
-        Maps in the layout of the input, as a tensor on the same device or as an array. A single map per image has the
-        shape of the input; M maps per image add an axis of length M before H and W.
+        Maps in the layout of the input, as a tensor on the same device or as an array. With one map per image, the
+        result has the shape of the input; M maps per image add an axis of length M before H and W.
 
     Raises:
         InputError: no descriptor has the name.
@@ -51,7 +51,7 @@ class Output:
     Attributes:
         maps: number of maps per image.
         n_codes: number of codes, or None for a real-valued map.
-        n_bits: number of bits of a code, or None if single bits have no meaning.
+        n_bits: number of bits of a code, or None if individual bits have no meaning.
         low: real value that the scalar encoding maps to 0.
         high: real value that the scalar encoding maps to 1.
         cell: side in pixels of the area that one value describes: 1, or the cell side of a histogram descriptor.
@@ -88,12 +88,12 @@ class Descriptor:
 
     Attributes:
         name: name in recipes and on the command line.
-        function: computes the maps, called as ``function(image, **parameters)``; for an example see
+        function: function that computes the maps, called as ``function(image, **parameters)``; for an example, see
             :func:`auxface.texture.local_binary_pattern`.
-        output: returns the :class:`Output`, called as ``output(**parameters)`` with every parameter. It raises an error
-            for values that ``function`` rejects.
+        output: function that returns the :class:`Output`, called as ``output(**parameters)`` with every parameter. It
+            raises an error for values that ``function`` rejects.
         reference: authors, title, venue and year of the paper.
-        default_encoding: target encoding used if none is given.
+        default_encoding: target encoding that is used if no encoding is given.
         input: kind of input, ``image`` or ``clip``.
     """
 
@@ -111,7 +111,7 @@ class Descriptor:
         return {parameter.name: parameter.default for parameter in declared}
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters, with default values for those not given.
+        """Return all parameters, with default values for omitted parameters.
 
         Raises:
             TypeError: the descriptor does not have a given parameter.
@@ -124,7 +124,7 @@ class Descriptor:
         return {**known, **parameters}
 
     def describe_output(self, **parameters: Any) -> Output:
-        """Return the output of the descriptor for these parameters and default values for the others."""
+        """Return the output of the descriptor for these parameters; omitted parameters have their default values."""
         return self.output(**self.complete(parameters))
 
     def maps(self, **parameters: Any) -> int:
@@ -136,7 +136,7 @@ class Descriptor:
         return self.describe_output(**parameters).n_codes
 
     def n_bits(self, **parameters: Any) -> int | None:
-        """Return the number of bits of a code, or None if single bits have no meaning."""
+        """Return the number of bits of a code, or None if individual bits have no meaning."""
         return self.describe_output(**parameters).n_bits
 
 

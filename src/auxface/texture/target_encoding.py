@@ -20,7 +20,7 @@ from auxface.texture.registry import Output, get
 from auxface.texture.tiles import empty_real_maps
 
 ENCODINGS = ("scalar", "bits", "histogram")
-# Images are encoded a few at a time, because an int64 copy of the whole batch would be eight times as large.
+# Images are encoded in small groups, because an int64 copy of the whole batch would be eight times as large.
 CHUNK = 1 << 18
 # The widest codes have 48 bits, so the product of code and number of bins stays below 2^63.
 MAX_BINS = 1 << 15
@@ -47,7 +47,8 @@ def encode_target(
 
     Returns:
         float32 [B, C, H, W] in [0, 1] for ``scalar``, uint8 [B, C, H, W] for ``bits``, float32 [B, H / p, W / p, C] for
-        ``histogram``, where p is ``patch`` and C is :func:`target_channels`. For a single image there is no axis B.
+        ``histogram``, where p is ``patch`` and C is the result of :func:`target_channels`. For a single image, the
+        result has no axis B.
 
     Raises:
         InputError: no descriptor has the name.
@@ -114,13 +115,13 @@ def encode(
 
     Args:
         codes: integers 0 to n_codes - 1, or real values if ``value_range`` is given. Tensor or array of shape [H, W] or
-            [B, H, W] with one map per image, and [M, H, W] or [B, M, H, W] with ``maps=M``.
+            [B, H, W] with one map per image, or [M, H, W] or [B, M, H, W] with ``maps=M``.
         encoding: ``scalar`` gives code / (n_codes - 1), or (value - low) / (high - low). ``bits`` gives one 0/1 plane
             per bit, least significant bit first, map after map. ``histogram`` gives the fraction of pixels in each bin
             for every ``patch`` x ``patch`` square, map after map.
         n_codes: number of codes; must be a power of two for ``bits``.
-        patch: side of a patch in pixels, a divisor of both sides.
-        n_bins: number of bins per map; defaults to ``min(n_codes, 256)``. A code falls into bin
+        patch: side of a patch in pixels; must divide the height and width of the map.
+        n_bins: number of bins per map; defaults to ``min(n_codes, 256)``. A code belongs to bin
             floor(code n_bins / n_codes).
         maps: number of maps per image.
         value_range: (low, high) of a real-valued map, which supports only the ``scalar`` encoding.
@@ -131,7 +132,7 @@ def encode(
         input had one.
 
     Raises:
-        TypeError: ``codes`` is neither a tensor nor an array, or holds real values without ``value_range``.
+        TypeError: ``codes`` is neither a tensor nor an array, or contains real values without ``value_range``.
         ValueError: the encoding is unknown, an argument is missing, or the shape does not match the arguments.
 
     Example:

@@ -2,8 +2,8 @@
 
 A tile is a range of padded image lines stored as one flat row. The neighbors of all pixels at offset (row, column) are
 then the same flat row shifted by ``row * width + column``, so every operation runs over contiguous memory. The few
-positions that span the end of one line and the start of the next are also computed, and are dropped when the tile is
-copied to the result.
+positions that span the end of one line and the start of the next line are also computed; they are dropped when the tile
+is copied to the result.
 
 Example:
     >>> def darker_east(tile):
@@ -25,13 +25,13 @@ from torch import Tensor
 
 from auxface.texture.gray_images import GrayImages, read_images, require_border, require_size
 
-# Candidate working-set sizes for a tile, and the number of bytes below which a pass is too small to measure them.
+# Candidate working-set sizes of a tile, and the number of bytes below which a pass is too small to measure the sizes.
 _CACHE_BYTES = (12 << 20, 8 << 20, 4 << 20, 2 << 20, 1 << 20)
 _SMALL_BATCH_BYTES = 4 << 20
 # Working memory stays below this multiple of the input's bytes.
 MEMORY_RATIO = 12
 SMALLEST_TILE = 4096
-# In a small batch, this many pixels form one tile regardless of their memory, since another call would cost more.
+# In a small batch, this many pixels form one tile even if they exceed the cache, because another call would cost more.
 _SMALL_BATCH_PIXELS = 1 << 16
 
 EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
@@ -39,7 +39,7 @@ EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 
 
 class Buffers:
-    """Working memory allocated for the first tile and reused, in the same order, for later tiles."""
+    """Working memory that is allocated for the first tile and reused in the same order for later tiles."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -81,7 +81,7 @@ class Tile:
         self._buffers = buffers
 
     def at(self, row: int, column: int, source: Tensor | None = None) -> Tensor:
-        """Return the neighbor of every pixel at an offset, a view [length] of ``source`` (default: the pixels)."""
+        """Return the neighbor at an offset for every pixel, as a view [length] of ``source`` (default: the pixels)."""
         start = self.origin + row * self.width + column
         return (self.flat if source is None else source)[start : start + self.length]
 
@@ -90,7 +90,7 @@ class Tile:
         return self._buffers.empty(self.length if length is None else length, dtype)
 
     def cast(self, dtype: torch.dtype) -> Tensor:
-        """Return a copy of the whole flat row of pixels in another dtype."""
+        """Return a copy of the whole flat row of pixels with another dtype."""
         return self.empty(dtype, self.flat.numel()).copy_(self.flat)
 
 
@@ -109,7 +109,7 @@ def apply_kernel(
     maps: int = 1,
     dtype: torch.dtype = torch.uint8,
 ) -> GrayImages:
-    """Validate the caller's images, apply a kernel to them and return its maps in the layout of the input.
+    """Validate the caller's images, apply a kernel to them, and return the maps in the layout of the input.
 
     Args:
         image: gray images as the caller passed them.
@@ -145,7 +145,7 @@ def map_pixels(
 ) -> Tensor:
     """Apply a kernel to uint8 images [B, H, W] and return maps [B, M, H', W'] of ``dtype``.
 
-    H' is H for ``reflect`` and H - 2 radius for ``valid``. The other arguments are those of :func:`apply_kernel`.
+    H' is H for ``reflect`` and H - 2 radius for ``valid``. The other arguments are documented in :func:`apply_kernel`.
     """
     if images.device.type == "mps":
         # Some operators need double precision, which this device does not support.
@@ -185,7 +185,8 @@ def tile_spans(
         pixels = min(pixels, max(cache // bytes_per_pixel, SMALLEST_TILE))
     images = min(max(pixels // (rows * width), 1), batch)
     lines = min(max(pixels // width, 1), rows) if images == 1 else rows
-    # The number of tiles stays the same but their sizes are equalized: a small last tile costs a full set of calls.
+    # The number of tiles stays the same, but their sizes are equalized: a small last tile requires as many calls as a
+    # large tile.
     images, lines = -(-batch // -(-batch // images)), -(-rows // -(-rows // lines))
     for first in range(0, batch, images):
         for top in range(0, rows, lines):
@@ -196,8 +197,8 @@ def tile_spans(
 def cache_bytes() -> int:
     """Return the fastest working-set size of a tile on this machine, measured once per process in about 20 ms.
 
-    A few operations on vectors that fill the working set are timed, and their times per byte are compared. Reported
-    cache sizes do not show how much of a shared cache a virtual machine can use.
+    A few operations on vectors that fill the working set are timed, and the times per byte are compared. The cache size
+    that a virtual machine reports does not show how much of a shared cache it can use.
     """
     seconds: dict[int, float] = {}
     with torch.inference_mode():
@@ -211,7 +212,7 @@ def cache_bytes() -> int:
                     torch.add(third, first, out=second)
                 times.append((time.perf_counter() - start) / (max(_CACHE_BYTES[0] // size // 2, 1) * size))
             seconds[size] = min(times)
-    # The largest size within a tenth of the fastest needs the fewest calls.
+    # The largest size whose time is within 10% of the fastest requires the fewest calls.
     return next(size for size in _CACHE_BYTES if seconds[size] < 1.1 * min(seconds.values()))
 
 
@@ -223,7 +224,7 @@ def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor |
         margin: number of pixels added on every side.
         top: index of the first line to return, counted in the padded image.
         lines: number of lines to return.
-        out: tensor for the result; by default a new one is allocated.
+        out: tensor for the result; by default, a new tensor is allocated.
 
     Returns:
         Padded lines [n, lines, W + 2 margin] of the same dtype.
@@ -245,7 +246,7 @@ def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor |
 def empty_real_maps(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Return an uninitialized float32 tensor for many real-valued maps."""
     if device.type == "cpu" and not torch.compiler.is_compiling():
-        # NumPy requests large memory pages. Twelve real-valued maps take 48 times the memory of their image, and the
-        # first write to so many small pages takes longer than most operators.
+        # NumPy requests large memory pages. Twelve real-valued maps take 48 times as much memory as their image, and
+        # with small pages, the first write to this memory takes longer than most operators.
         return torch.from_numpy(np.empty(shape, np.float32))
     return torch.empty(shape, dtype=torch.float32, device=device)

@@ -33,7 +33,7 @@ def weber_local_descriptor(
     output: str = "orientation",
     border: str = "reflect",
 ) -> GrayImages:
-    """Compute the differential excitation or the quantized gradient orientation (Chen et al., 2010).
+    """Compute the differential excitation or the quantized gradient orientation of WLD (Chen et al., 2010).
 
     ``excitation`` is arctan(alpha Σ(x_i - c) / max(c, eps)). ``orientation`` is the sector of
     atan2(x_W - x_E, x_S - x_N) + π; sectors are centered on multiples of 2π / sectors.
@@ -42,7 +42,7 @@ def weber_local_descriptor(
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         alpha: gain of the excitation, above 0.
         sectors: number of orientation codes, 2 to 360.
-        eps: lower bound of the gray level by which the excitation is divided, above 0.
+        eps: lower bound of the center gray level, which divides the excitation; above 0.
         output: which map to compute, ``excitation`` or ``orientation``.
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
@@ -71,13 +71,13 @@ def weber_local_descriptor(
 
 
 def plain_excitation(window: np.ndarray, alpha: float = 3, eps: float = 1) -> float:
-    """Compute the differential excitation of the center pixel of a window [3, 3] from the definition."""
+    """Compute the differential excitation of the center pixel of a window [3, 3] directly from the definition."""
     center = int(window[1, 1])
     return math.atan(alpha * sum(int(window[1 + r, 1 + c]) - center for r, c in EIGHT) / max(center, eps))
 
 
 def plain_orientation(window: np.ndarray, sectors: int = 8) -> int:
-    """Compute the orientation code of the center pixel of a window [3, 3] from the definition."""
+    """Compute the orientation code of the center pixel of a window [3, 3] directly from the definition."""
     north, south, west, east = (int(window[r, c]) for r, c in ((0, 1), (2, 1), (1, 0), (1, 2)))
     angle = math.atan2(west - east, south - north) + math.pi
     return math.floor(angle / (2 * math.pi / sectors) + 0.5) % sectors
