@@ -75,10 +75,10 @@ def spoil_config(folder, change):
         (lambda f: (f / "config.json").write_text("{"), "not a model's configuration"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04pickle"), "not a readable safetensors file"),
         (lambda f: spoil_config(f, lambda c: c.update(surprise=1)), "surprise"),
-        (lambda f: spoil_config(f, lambda c: c["tasks"][0].update(classes=["x", "y", "z"])), "do not fit"),
+        (lambda f: spoil_config(f, lambda c: c["tasks"][0].update(classes=["x", "y", "z"])), "do not match"),
         (lambda f: spoil_config(f, lambda c: c["recipe"]["encoder"].update(width=10**9)), "width"),
         (lambda f: spoil_config(f, lambda c: c["recipe"]["encoder"].update(name="hf-hub:a/b")), "not a timm model"),
-        (lambda f: safetensors.torch.save_file({"x": torch.zeros(1)}, f / "model.safetensors"), "do not fit"),
+        (lambda f: safetensors.torch.save_file({"x": torch.zeros(1)}, f / "model.safetensors"), "do not match"),
     ],
 )
 def test_a_directory_that_is_no_model_is_refused(folder, spoil, sentence):

@@ -100,8 +100,8 @@ def test_weights_of_wrong_shape_dtype_or_value_are_refused(folder):
     first = weights_of(folder)
     name = next(name for name, value in first.items() if value.ndim == 2)
     for changed, sentence in (
-        (first[name][:1], "do not fit"),
-        (first[name].to(torch.int64), "is of type"),
+        (first[name][:1], "do not match"),
+        (first[name].to(torch.int64), "has type"),
         (first[name] * float("nan"), "NaN or infinite"),
     ):
         safetensors.torch.save_file(first | {name: changed.contiguous()}, folder / "model.safetensors")
@@ -124,7 +124,7 @@ def test_a_configuration_cannot_request_more_than_its_weights(folder, monkeypatc
     (folder / "config.json").write_text(json.dumps(config))
     real = []
     monkeypatch.setattr(JointModel, "load_state_dict", lambda *_: real.append(1))
-    with pytest.raises(InputError, match=r"do not fit|cannot be built"):
+    with pytest.raises(InputError, match=r"do not match|cannot be built"):
         load_model(folder)
     assert not real
 

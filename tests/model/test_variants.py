@@ -63,7 +63,7 @@ def test_many_maps_are_averaged():
     [
         ({"name": "local_directional_patern"}, "did you mean 'local_directional_pattern'"),
         ({"name": "histogram_of_oriented_gradients"}, "one value per cell of 8 pixels"),
-        ({"name": "lbp_top"}, "describes video clips"),
+        ({"name": "lbp_top"}, "requires video clips"),
         ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "has no parameter 'k'"),
     ],
 )

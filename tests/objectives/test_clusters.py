@@ -49,8 +49,8 @@ def test_learned_labels_and_unnamed_groups_define_no_clusters():
 @pytest.mark.parametrize(
     ("tasks", "wanted", "sentence"),
     [
-        ([ATTRIBUTES], ["Smiling"], "'Smiling' is a learned task"),
-        ([EMOTION], ["emotion"], "'emotion' is a learned task"),
+        ([ATTRIBUTES], ["Smiling"], "'Smiling' is a task of the recipe"),
+        ([EMOTION], ["emotion"], "'emotion' is a task of the recipe"),
         ([EMOTION], ["Smilin"], "did you mean 'Smiling'"),
         ([EMOTION, ATTRIBUTES], [], "clusters=kmeans"),
     ],

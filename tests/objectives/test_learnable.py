@@ -107,7 +107,7 @@ def test_targets_are_sorted_and_written(manifest, tmp_path):
         ({"targets": ["local_binary_patern"]}, "did you mean 'local_binary_pattern'"),
         ({"targets": ["{name: rgb, scale: 3}"]}, "scale 3 must divide"),
         ({"targets": ["[rgb]"]}, "write it as in a recipe"),
-        ({"targets": ["lbp_top"]}, "describes video clips"),
+        ({"targets": ["lbp_top"]}, "requires video clips"),
         ({"size": 42}, "size 42 must be a multiple of the patch size"),
         ({"size": 32}, "at least 5 x 5 are needed"),
         ({"faces": 4}, "4 faces to fit"),

@@ -1,14 +1,14 @@
 """Weights of the objectives during training, and norms of their gradients with respect to the encoder.
 
 Gradients are taken with respect to the last block or stage that the pass over complete images and the pass over masked
-images share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). An auxiliary's **gradient ratio** is the norm
-of its weighted gradient divided by the norm of the primary's weighted gradient; its **cosine** is the cosine of the
-angle between the two. Both are measured in the first steps and in every 25th step, on the batch of that step, over all
-micro-batches and processes.
+images share (:meth:`auxface.encoders.MaskableEncoder.shared_parameters`). The **gradient ratio** of an auxiliary is the
+norm of its weighted gradient divided by the norm of the primary objective's weighted gradient; the **cosine** is the
+cosine similarity of the two gradients. Both are measured in the first steps and in every 25th step, on the batch of the
+step, over all micro-batches and processes.
 
 Balance ``gradient`` sets each auxiliary's weight from the running geometric means of the measured norms, so that the
-ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms is from GradNorm (Chen et al.,
-2018); here the ratio is prescribed, not learned.
+ratio stays at the value in the recipe. The idea of weighting tasks by gradient norms comes from GradNorm (Chen et al.,
+2018); here, the ratio is prescribed, not learned.
 
 Example:
     >>> meter = GradientMeter(("primary", "reconstruction"))
@@ -31,16 +31,16 @@ from auxface.objectives import TrainProgress
 from auxface.recipe import AuxiliaryOptions, Recipe
 
 MEASURED_EVERY = 25
-"""Interval between measured steps; the first step and steps 1, 2, 4, 8 and 16 are measured too."""
+"""Interval between steps in which gradients are measured, in addition to steps 0, 1, 2, 4, 8 and 16."""
 MEAN_DECAY = 0.7
 """Weight of the previous running mean at each measurement."""
 PRIMARY = "primary"
-"""Name of the primary objective in the same mappings as the names of the auxiliaries."""
+"""Name of the primary objective in mappings whose other keys are the names of auxiliaries."""
 _LARGEST_RATIO = 1e4
 
 
 class ObjectiveSchedule:
-    """The weights that a recipe gives its objectives at every step.
+    """The weights of a recipe's objectives at every step.
 
     Args:
         recipe: the recipe.
@@ -55,7 +55,7 @@ class ObjectiveSchedule:
     def weights(self, progress: TrainProgress) -> dict[str, float]:
         """Return the weight of each objective at a step; an objective with weight 0 is not run.
 
-        The balances ``learned`` and ``gradient`` multiply these weights by their own.
+        The balances ``learned`` and ``gradient`` multiply these weights by their own weights.
         """
         primary = self.primary_weight(progress)
         free = self._scheme.kind == "joint" and self._balance.kind in ("learned", "gradient")
@@ -64,17 +64,18 @@ class ObjectiveSchedule:
         for name, options in self._auxiliaries.items():
             weights[name] = rest * auxiliary_weight_at(options, progress)
         if not any(weights.values()):
-            # A warm-up begins at 0. If nothing else is trained, the step uses the weights without warm-up.
+            # During a warm-up, weights start at 0. If no other objective is trained, the weights without warm-up are
+            # used.
             weights |= {name: rest * options.weight for name, options in self._auxiliaries.items()}
         return weights
 
     def primary_weight(self, progress: TrainProgress) -> float:
-        """Return the weight of the primary under a fixed or scheduled balance; the auxiliaries get 1 minus this weight.
+        """Return the primary weight with a fixed or scheduled balance; the auxiliaries get 1 minus this weight.
 
-        Under a scheme other than ``joint`` it is 0 or 1, since one objective is trained at a time. The balances
-        ``learned`` and ``gradient`` determine the weights themselves; for them the result is 0.5, since both the
-        primary and the auxiliaries are trained. If every auxiliary has weight 0, it is 1, so that the steps equal those
-        of supervised training.
+        With a scheme other than ``joint``, the result is 0 or 1, because one objective is trained at a time. The
+        balances ``learned`` and ``gradient`` determine the weights themselves; the result is then 0.5, because the
+        primary objective and the auxiliaries are both trained. If every auxiliary has weight 0, the result is 1, so
+        that the steps are the same as in supervised training.
         """
         if self._scheme.kind == "alternating":
             return float(progress.step % 2)
@@ -92,11 +93,11 @@ class ObjectiveSchedule:
         return self._recipe.primary_weight if balance.kind == "fixed" else 0.5
 
     def trains_primary(self, progress: TrainProgress) -> bool:
-        """Return whether a step trains the heads; before the first such step, their predictions are random."""
+        """Return whether a step trains the heads; before the first step that does, their predictions are random."""
         return self.primary_weight(progress) > 0
 
     def ever_runs(self, auxiliary: str) -> bool:
-        """Return whether any training step runs an auxiliary; if not, it needs neither views nor tables."""
+        """Return whether any training step runs an auxiliary; otherwise, the auxiliary needs no views and no tables."""
         weight = self._auxiliaries[auxiliary].weight
         if self._scheme.kind == "alternating":
             return weight > 0
@@ -107,13 +108,13 @@ class ObjectiveSchedule:
         return trained and weight > 0
 
     def freezes_encoder(self, progress: TrainProgress) -> bool:
-        """Return whether the primary leaves the encoder unchanged: ``primary.freeze`` is set or a probe is trained."""
+        """Return whether the primary objective does not train the encoder: ``primary.freeze`` or a probe."""
         is_probe = self._scheme.kind == "frozen" and progress.fraction >= self._pretraining
         return self._recipe.primary.freeze or is_probe
 
 
 def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> float:
-    """Return the weight of one auxiliary relative to the other auxiliaries; it rises linearly during its warm-up."""
+    """Return the weight of an auxiliary relative to the other auxiliaries; it increases linearly during the warm-up."""
     if progress.fraction >= options.warmup:
         return options.weight
     return options.weight * progress.fraction / options.warmup
@@ -122,12 +123,12 @@ def auxiliary_weight_at(options: AuxiliaryOptions, progress: TrainProgress) -> f
 class LearnedBalance(nn.Module):
     """Weights of the objectives from their learned uncertainty (Kendall, Gal and Cipolla, 2018).
 
-    Each objective has a log variance s, initially 0. Its loss L becomes exp(-s) L + s / 2, which is smallest at
-    exp(s) = 2 L, so that an objective with a larger loss gets a smaller weight. An auxiliary's own weight and warm-up
-    multiply the whole term.
+    Each objective has a log variance s, initially 0. The loss L of the objective is replaced by exp(-s) L + s / 2,
+    which is smallest at exp(s) = 2 L, so that an objective with a larger loss gets a smaller weight. The whole term of
+    an auxiliary is multiplied by its own weight and its warm-up factor.
 
     Args:
-        objectives: names of the objectives, including the primary.
+        objectives: names of the objectives, including the primary objective.
     """
 
     def __init__(self, objectives: tuple[str, ...]) -> None:
@@ -140,7 +141,7 @@ class LearnedBalance(nn.Module):
 
         Args:
             losses: scalar losses by name.
-            factors: weight in the recipe times the warm-up factor, by name; 1 for the primary.
+            factors: weight in the recipe times the warm-up factor, by name; 1 for the primary objective.
         """
         positions = [self.objectives.index(name) for name in losses]
         log_variance = self.log_variances[torch.tensor(positions, device=self.log_variances.device)]
@@ -160,13 +161,14 @@ class GradientMeter:
     """Running norms of the objectives' gradients.
 
     Args:
-        objectives: names of the objectives, starting with the primary.
+        objectives: names of the objectives; the first one is the primary objective.
     """
 
     def __init__(self, objectives: Sequence[str]) -> None:
         self.objectives = tuple(objectives)
-        # For each objective: exponential mean of the log norms, and the weight of the measurements in it. A norm can
-        # fall by two orders of magnitude in the first epoch, which an arithmetic mean would follow only epochs later.
+        # For each objective: exponential moving average of the log norms, and the total weight of the measurements in
+        # this average. A norm can decrease by two orders of magnitude in the first epoch, which an arithmetic mean
+        # would follow only epochs later.
         self._means = torch.zeros(len(self.objectives), 2, dtype=torch.float64)
         self._gradients: dict[str, Tensor] = {}
         self._micro_batches = 0
@@ -196,8 +198,8 @@ class GradientMeter:
 
         Args:
             weights: weights of the objectives in the step.
-            reduce: callable that averages a tensor over processes; every process must then call this method in the same
-                steps.
+            reduce: callable that averages a tensor over processes; if it is given, all processes must call this method
+                in the same steps.
 
         Returns:
             ``NAME.gradient_ratio`` and ``NAME.cosine`` of each auxiliary; empty if no gradient was accumulated. The
@@ -211,7 +213,7 @@ class GradientMeter:
         self._gradients, self._micro_batches = {}, 0
         norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
         if not all(torch.isfinite(torch.tensor(list(norms.values())))):
-            # The loss is checked elsewhere; a single fp16 overflow must not destroy the running mean.
+            # The loss is checked elsewhere; a single fp16 overflow must not invalidate the running mean.
             return {}
         for name, norm in norms.items():
             row = self._means[self.objectives.index(name)]
@@ -232,10 +234,11 @@ class GradientMeter:
         return logs
 
     def weight(self, name: str, *, ratio: float) -> float:
-        """Return the weight at which an auxiliary's gradient has ``ratio`` times the norm of the primary's gradient.
+        """Return the weight at which the norm of an auxiliary's gradient is ``ratio`` times the primary gradient norm.
 
-        It is 0 before the first measurement, which is made in the first step, and at most 10,000. It is ``ratio`` as
-        long as every measured norm of the auxiliary is 0, as before the first update of a last layer that starts at 0.
+        The weight is at most 10,000. It is 0 before the first measurement, which is made in the first step. As long as
+        all measured norms of the auxiliary are 0, for example before the first update of a last layer that is
+        initialized with zeros, the weight is ``ratio``.
         """
         primary, own = self._means[0], self._means[self.objectives.index(name)]
         if not float(primary[1]):

@@ -1,4 +1,4 @@
-"""The ``config.json`` of a model directory: everything besides the weights that predictions need."""
+"""The ``config.json`` of a model directory: everything that predictions need, other than the weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,14 +13,14 @@ from auxface.task import Kind
 if TYPE_CHECKING:
     from auxface.evaluation import ScoredTask
 
-# The bound exceeds 1, since an abstain band that covers every score ends just above 1.
+# The upper limit exceeds 1, because an abstain band that covers every score ends just above 1.
 Probability = Annotated[float, Field(ge=0, le=1.001)]
 LEARNED_FROM = 0.6
-"""An AUC whose 95% interval begins below this is not clearly above chance, which is 0.5."""
+"""Minimum lower end of the AUC's 95% interval for a class to count as learned; chance is 0.5."""
 
 
 class LevelThresholdRecord(BaseModel):
-    """Thresholds by class and group level, which replace the threshold shared by all levels."""
+    """Thresholds by class and group level, which replace the common threshold of all levels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -34,12 +34,13 @@ class Evidence(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     auc: float | None
-    """AUC of the class against all others or, for an ordinal task, of labels above the median. None: not measurable."""
+    """AUC of the class against all other classes or, for an ordinal task, of labels above the median; None if it cannot
+    be computed."""
     low: float | None
-    """Lower end of the 95% interval, resampled by cluster; None: no interval."""
+    """Lower end of the AUC's 95% interval, resampled by cluster; None for no interval."""
     high: float | None
     precision: float | None = None
-    """Precision of the decisions for this class; None if there is no such decision, or for an ordinal task."""
+    """Precision of the decisions for this class; None if no decision is this class, or for an ordinal task."""
     n: int
     """Number of validation samples with a known label."""
     clusters: int
@@ -60,7 +61,7 @@ class TaskRecord(BaseModel):
     classes: Annotated[tuple[str, ...], Field(max_length=100_000)]
     weight: Annotated[float, Field(gt=0)] = 1.0
     values: Annotated[tuple[float, ...], Field(max_length=256)] = ()
-    """Numbers that an ordinal task can predict; the prediction is their mean, weighted by probability."""
+    """Numbers that an ordinal task can predict; the prediction is their probability-weighted mean."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Divisor of the logits before softmax or sigmoid."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -71,19 +72,19 @@ class TaskRecord(BaseModel):
     level_thresholds: LevelThresholdRecord | None = None
     """Thresholds that are used if the group of a sample is known, as in ``auxface evaluate``."""
     evidence: dict[str, Evidence] = Field(default_factory=dict)
-    """Evidence by class or attribute or, for an ordinal task, by the name of the task. Empty if not measured."""
+    """Evidence by class or attribute or, for an ordinal task, by the name of the task; empty if not measured."""
 
     @model_validator(mode="after")
     def _check(self) -> "TaskRecord":
         if self.kind == "ordinal" and (len(self.values) < 2 or sorted(set(self.values)) != list(self.values)):
-            raise ValueError("an ordinal task needs two or more ascending values")
+            raise ValueError("an ordinal task requires two or more values in ascending order")
         if (2 if self.kind == "binary" else 1) > len(self.classes):
-            raise ValueError(f"a {self.kind} task needs its classes")
+            raise ValueError(f"a {self.kind} task requires class names")
         return self
 
     @classmethod
     def of(cls, task: LearnedTask, **calibration: Any) -> "TaskRecord":
-        """Return the record of a task, including the fields set by calibration."""
+        """Return the record of a task, including the fields that calibration sets."""
         return cls(
             name=task.name,
             kind=task.kind,
@@ -94,11 +95,11 @@ class TaskRecord(BaseModel):
         )
 
     def learned_task(self) -> LearnedTask:
-        """Return the task as the model learned it, without the options of its loss."""
+        """Return the task on which the model was trained, without the options of its loss."""
         return LearnedTask(self.name, self.kind, self.classes, self.weight, self.values)
 
     def is_learned(self, name: str) -> bool | None:
-        """Return whether the model has learned a class or attribute; None if that was not measured."""
+        """Return whether the model has learned a class or attribute; None if this was not measured."""
         found = self.evidence.get(name)
         return None if found is None else found.learned
 
@@ -125,12 +126,12 @@ class TaskRecord(BaseModel):
 
 
 class VerificationRecord(BaseModel):
-    """The minimum similarity at which two images count as one person, chosen on pairs of the validation split."""
+    """The minimum similarity of two images of the same person, chosen on pairs of the validation split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     label: str
-    """The identity label that was learned."""
+    """The identity label on which the model was trained."""
     threshold: float
     rule: Literal["balanced_accuracy"] = "balanced_accuracy"
     """Rule that minimizes the mean of the false match rate and the false non-match rate."""
@@ -141,7 +142,7 @@ class VerificationRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """The epoch of these weights, and the validation metric by which they were selected."""
+    """The epoch of the model's weights, and the validation metric that selected them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -159,11 +160,12 @@ class ModelConfig(BaseModel):
     format: Literal[1] = 1
     recipe: Recipe
     tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=1_000)]
-    """Tasks of the model; empty for a model that was only pre-trained, or trained on identities only."""
+    """Tasks of the model; empty for a model that was only pre-trained or only trained on identities."""
     crop: dict[str, Any] | None = None
     selection: Selection | None = None
     verification: VerificationRecord | None = None
-    """None without an identity label, or if no person in the validation split has two images."""
+    """Threshold for verification; None without an identity label, or if no person in the validation split has two
+    images."""
     video_rule: Literal["mean", "median", "max"] = "mean"
     """How the scores of frames are combined into the score of a video."""
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -171,7 +173,7 @@ class ModelConfig(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":
         if not self.tasks and self.recipe.trains_tasks and self.recipe.primary.kind == "classification":
-            raise ValueError("the model has no task, but its recipe trains tasks")
+            raise ValueError("tasks is empty, but the recipe trains tasks")
         return self
 
     def require_tasks(self, name: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Rename the weights of masked autoencoders to and from the names of transformers' ViTMAE and VideoMAE.
+"""Rename weights of masked autoencoders between auxface and ViTMAE or VideoMAE of the transformers library.
 
 ViTMAE: He et al., 2022; VideoMAE: Tong et al., 2022.
 """
@@ -18,7 +18,8 @@ _BLOCK_PAIRS = (
     ("mlp.fc2", "output.dense"),
 )
 _QUERY_KEY_VALUE = tuple(f"attention.attention.{part}" for part in ("query", "key", "value"))
-# transformers 5 renames in memory the weights that are published under older names, and some versions write mixtures.
+# When loading, transformers 5 renames weights that were published under older names, and some versions save a mixture
+# of old and new names.
 _RENAMED = (
     (r"^((?:\w+\.)?)layers\.(\d+)\.", r"\1encoder.layer.\2."),
     (r"^decoder\.decoder_encoder\.layer\.", "decoder.decoder_layers."),
@@ -39,7 +40,7 @@ def published_name(name: str) -> str:
 
 
 def block_to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of one block, given without the block's prefix, to timm's names; unknown names are kept."""
+    """Rename the weights of one block, given without its prefix, to timm's names; unknown names are kept."""
     left = dict(weights)
     found: dict[str, Tensor] = {}
     for kind in ("weight", "bias"):
@@ -63,7 +64,7 @@ def block_to_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def split_blocks(weights: Mapping[str, Tensor], prefix: str) -> tuple[dict[int, dict[str, Tensor]], dict[str, Tensor]]:
-    """Split weights into those of each block, by block number and with their prefix removed, and all others."""
+    """Return the weights of each block, by block number and without the block's prefix, and all other weights."""
     blocks: dict[int, dict[str, Tensor]] = {}
     others: dict[str, Tensor] = {}
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.(.+)")
@@ -101,10 +102,10 @@ _VITMAE_DECODER_POSITIONS = "decoder.decoder_pos_embed"
 
 
 def from_vitmae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a ViTMAE, with or without decoder, to those of a :class:`JointModel`.
+    """Rename the weights of a ViTMAE, with or without decoder, to the names of a :class:`JointModel`.
 
-    The decoder's positions are dropped, since they are fixed and :class:`JointModel` creates them. Unknown names are
-    kept.
+    The position embeddings of the decoder are dropped, because they are fixed and :class:`JointModel` creates them.
+    Unknown names are kept.
     """
     has_prefix = any(name.startswith("vit.") for name in weights)
     left = {published_name(name if has_prefix else f"vit.{name}"): value for name, value in weights.items()}
@@ -118,11 +119,11 @@ def from_vitmae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_vitmae(weights: Mapping[str, Tensor], decoder_positions: Tensor) -> dict[str, Tensor]:
-    """Rename the weights of a :class:`JointModel` to those of a ViTMAE; the inverse of :func:`from_vitmae`.
+    """Rename the weights of a :class:`JointModel` to the names of a ViTMAE; the inverse of :func:`from_vitmae`.
 
     Args:
         weights: weights of the model.
-        decoder_positions: position embeddings of the decoder, [1, T, D], without the one for the class token.
+        decoder_positions: position embeddings of the decoder, [1, T, D], without the embedding of the class token.
     """
     found = {theirs: weights[ours] for ours, theirs in _VITMAE_PAIRS}
     found[_VITMAE_DECODER_POSITIONS] = F.pad(decoder_positions, (0, 0, 1, 0))
@@ -133,7 +134,7 @@ def to_vitmae(weights: Mapping[str, Tensor], decoder_positions: Tensor) -> dict[
 
 
 def is_plain_vit(names: Iterable[str]) -> bool:
-    """Return whether a ViTMAE has every weight of an encoder, given the names in a :class:`JointModel`."""
+    """Return whether a ViTMAE can store all weights of an encoder, given their names in a :class:`JointModel`."""
     known = dict(_VITMAE_PAIRS)
     return all(
         name in known or name.startswith(f"{_VITMAE_ENCODER}blocks.")
@@ -162,10 +163,10 @@ _VIDEOMAE_BIASES = (("q_bias", "query.bias"), ("v_bias", "value.bias"))
 
 
 def from_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a VideoMAE, with or without decoder or classifier, to those of a :class:`JointModel`.
+    """Rename the weights of a VideoMAE, with or without decoder or classifier, to the names of a :class:`JointModel`.
 
-    VideoMAE has no biases of attention keys. They are set to zero, which gives the same attention. Unknown names are
-    kept.
+    VideoMAE has no biases for attention keys. The biases are set to zero, which gives the same attention. Unknown names
+    are kept.
     """
     left = {published_name(name): value for name, value in weights.items()}
     found = {ours: left.pop(theirs) for ours, theirs in _VIDEOMAE_PAIRS if theirs in left}
@@ -183,7 +184,7 @@ def from_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_videomae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename weights to the published names of a VideoMAE; the inverse of :func:`from_videomae`.
+    """Rename the weights of a :class:`JointModel` to the names of a VideoMAE; the inverse of :func:`from_videomae`.
 
     Biases of keys, which do not change attention, and weights that VideoMAE lacks, such as a classifier, are dropped.
     """

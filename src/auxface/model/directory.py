@@ -38,13 +38,15 @@ Model = TypeVar("Model", bound=nn.Module)
 def write_model_files(
     weights: Mapping[str, Tensor], folder: Path, config: ModelConfig, report: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the three files into an existing folder, each of them atomically and the configuration last.
+    """Write the three files of a model directory into an existing folder.
+
+    Each file is written atomically; the configuration is written last.
 
     Args:
         weights: exported weights of the model.
         folder: the folder.
         config: configuration of the model.
-        report: content of an audit's ``report.json``, shown in the model card.
+        report: content of an audit's ``report.json``, which is shown in the model card.
 
     Raises:
         OSError: a file cannot be written, for example because the disk is full.
@@ -75,17 +77,17 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and validate ``config.json`` only.
+    """Return the configuration of a model directory; only ``config.json`` is read.
 
     Raises:
-        InputError: there is no such file, or it is not a configuration of this format.
+        InputError: ``config.json`` is missing or is not a valid configuration of a model.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder}: not a model directory ({CONFIG} is missing); train one with 'auxface train'")
     _refuse_link(path)
     if path.stat().st_size > _LARGEST_CONFIG:
-        raise InputError(f"{path}: too large for a model's configuration")
+        raise InputError(f"{path}: the file is too large for a model's configuration")
     try:
         return ModelConfig.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -99,15 +101,15 @@ def read_config(folder: Path) -> ModelConfig:
 def read_model(folder: Path, build: Callable[[ModelConfig], Model]) -> tuple[Model, ModelConfig]:
     """Read a model directory. Nothing is downloaded and nothing in the directory is executed.
 
-    The model is first built without memory and compared with the header of the weights, so that an untrusted
-    configuration cannot request more memory than its weights need.
+    The model is first built without allocating memory and compared with the header of the weights file, so that an
+    untrusted configuration cannot request more memory than the weights need.
 
     Args:
         folder: the model directory.
-        build: callable that returns the model of a configuration, with arbitrary weights.
+        build: callable that returns the model for a configuration, with arbitrary weights.
 
     Returns:
-        The model with the stored weights in evaluation mode, and its configuration.
+        The model with the stored weights, in evaluation mode, and its configuration.
 
     Raises:
         InputError: a file is missing or corrupt, the weights do not match the configuration, or there are more than
@@ -127,7 +129,7 @@ def read_model(folder: Path, build: Callable[[ModelConfig], Model]) -> tuple[Mod
         raise InputError(_unreadable(path, error)) from None
     broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
     if broken is not None:
-        raise InputError(f"{path}: tensor '{broken}' contains NaN or infinite values; the training failed")
+        raise InputError(f"{path}: tensor '{broken}' contains NaN or infinite values; train the model again")
     model.load_state_dict(weights)
     return model.eval(), config
 
@@ -139,7 +141,7 @@ def _built(build: Callable[[ModelConfig], Model], config: ModelConfig, path: Pat
         raise InputError(f"{path}: {error}") from None
     # Untrusted values are passed deep into libraries, which raise errors of many types.
     except Exception as error:
-        raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error})") from None
+        raise InputError(f"{path}: no model can be built from this file ({type(error).__name__}: {error})") from None
 
 
 def _planned(
@@ -169,13 +171,13 @@ def _compare(
     if wrong:
         name = wrong[0]
         raise InputError(
-            f"{path}: the weights do not fit {CONFIG} ({len(wrong)} tensors differ; '{name}' has shape "
+            f"{path}: the weights do not match {CONFIG} ({len(wrong)} tensors differ; '{name}' has shape "
             f"{shapes[1].get(name, 'none')}, expected {shapes[0].get(name, 'none')})"
         )
     for name, (dtype, _) in expected.items():
         found = have[name][0]
         if found != dtype and not (found in _FLOATS and dtype in _FLOATS):
-            raise InputError(f"{path}: tensor '{name}' is of type {found or 'unknown'}, expected {dtype}")
+            raise InputError(f"{path}: tensor '{name}' has type {found or 'unknown'}; expected {dtype}")
     count = sum(torch.Size(shape).numel() for _, shape in expected.values())
     if count > MAX_PARAMETERS:
         most = f"{MAX_PARAMETERS / 1e9:.0f} billion"
@@ -183,7 +185,7 @@ def _compare(
 
 
 def _refuse_link(path: Path) -> None:
-    """Reject symbolic links, except those within the directory or to the blobs of a Hugging Face cache."""
+    """Reject symbolic links, except links within the directory or to the blobs of a Hugging Face cache."""
     allowed = [path.parent.resolve()]
     if path.parent.parent.name == "snapshots":
         allowed.append(path.parent.parent.parent.resolve() / "blobs")
@@ -192,4 +194,4 @@ def _refuse_link(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    return f"{path}: not a readable safetensors file ({(str(error).splitlines() or ['broken'])[0]})"
+    return f"{path}: not a readable safetensors file ({(str(error).splitlines() or ['corrupt'])[0]})"

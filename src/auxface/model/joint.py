@@ -2,9 +2,9 @@
 
     loss = primary_weight * primary + (1 - primary_weight) * sum of weight * auxiliary
 
-``primary_weight`` multiplies the *supervised* loss; the published value is 0.1. An objective of weight zero is not run,
-and each part draws its initial weights from its own seed, so the training steps of a joint model with
-``primary_weight`` 1 equal those of a supervised model.
+``primary_weight`` multiplies the *supervised* loss; the published value is 0.1. An objective with weight zero is not
+run, and each part draws its initial weights from its own seed, so the training steps of a joint model with
+``primary_weight`` 1 are the same as the steps of a supervised model.
 """
 
 import zlib
@@ -43,7 +43,7 @@ from auxface.output_folder import added_files
 from auxface.recipe import Recipe
 from auxface.recipe.objectives import RECONSTRUCTION
 
-# Seeds of the parts; the seed of any other auxiliary is derived from its name.
+# Seeds of the model's parts; the seed of any other auxiliary is derived from its name.
 _ENCODER, _PRIMARY, _RECONSTRUCTION, _FUSION = range(4)
 _METER = "gradient_meter"
 
@@ -54,8 +54,8 @@ class JointLoss(NamedTuple):
     Attributes:
         loss: weighted sum of the losses of all objectives.
         logs: detached, unweighted losses of every objective, as ``objective.name``.
-        sample_losses: float32 [B], the primary loss of each image before any weighting; None if the primary was not
-            run.
+        sample_losses: float32 [B], the primary loss of each image before any weighting; None if the primary objective
+            was not run.
     """
 
     loss: Tensor
@@ -68,7 +68,7 @@ class JointModel(nn.Module):
 
     Args:
         recipe: recipe that configures the encoder and the objectives.
-        tasks: tasks to learn, with their class names.
+        tasks: tasks on which the model is trained, with their class names.
 
     Raises:
         InputError: the encoder, an objective or a target of the recipe cannot be built.
@@ -90,7 +90,8 @@ class JointModel(nn.Module):
         if initial is not None:
             load_initial_weights(self.encoder, initial)
         recipe = self.recipe = with_decoder_size(recipe, self.encoder)
-        # The order of the parts determines the order of the optimizer's parameters, on which a resumed run relies.
+        # The order of the parts determines the order of the optimizer's parameters, which must not change when a run is
+        # resumed.
         self.auxiliaries = nn.ModuleDict()
         self.fusion = self._make_fusion()
         width = self.encoder.width if self.fusion is None else self.fusion.width
@@ -119,7 +120,7 @@ class JointModel(nn.Module):
 
         Args:
             batch: the batch of the step.
-            progress: position of the step in the run; None for the first step.
+            progress: position of the step in the training run; None for the first step.
         """
         context = StepContext(self.encoder, batch.primary, progress)
         factors = self._schedule.weights(context.progress)
@@ -185,13 +186,13 @@ class JointModel(nn.Module):
         return self.primary.embed(self.pooled(images))
 
     def exported_state(self) -> dict[str, Tensor]:
-        """Return the weights to store in a model directory: all except those that only training needs."""
+        """Return the weights that a model directory stores: all weights except those that only training needs."""
         omitted = tuple(f"{PRIMARY}.{prefix}" for prefix in self.primary.training_only)
         return {name: value for name, value in self.state_dict().items() if not name.startswith(omitted)}
 
     @property
     def views(self) -> tuple[ViewRequest, ...]:
-        """The views requested by the auxiliaries that run in at least one step."""
+        """The views that are requested by auxiliaries that run in at least one step."""
         return tuple(dict.fromkeys(view for _, auxiliary in self._running() for view in auxiliary.views))
 
     def before_training(self, training: TrainingSet) -> None:
@@ -208,12 +209,12 @@ class JointModel(nn.Module):
         """Let the auxiliaries update themselves after an optimizer step.
 
         Args:
-            progress: position of the step in the run.
+            progress: position of the step in the training run.
             reduce: callable that averages a tensor over processes.
 
         Returns:
-            Gradient ratios and cosines for the log, if the step measured them; under balance ``gradient``, also the
-            ratios that it maintains, as ``NAME.set_ratio``.
+            Gradient ratios and cosines for the log, if they were measured in this step; with balance ``gradient``, also
+            the ratios that the balance maintains, as ``NAME.set_ratio``.
         """
         for _, auxiliary in self._running():
             auxiliary.after_step(self.encoder, progress)
@@ -225,7 +226,9 @@ class JointModel(nn.Module):
 
     @torch.no_grad()
     def validation_logs(self, images: np.ndarray) -> dict[str, float]:
-        """Return the auxiliaries' metrics on held-out images, as ``val.auxiliary.name``; the training mode is restored.
+        """Return the auxiliaries' metrics on held-out images, as ``val.auxiliary.name``.
+
+        The training mode of the model is restored afterwards.
 
         Args:
             images: images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S], at the encoder's input size.
@@ -241,7 +244,7 @@ class JointModel(nn.Module):
         return logs
 
     def objective_state(self) -> dict[str, Tensor]:
-        """Return the state besides the weights that resuming needs, as ``auxiliary/name``; it is never exported."""
+        """Return the state other than weights that is needed to resume, as ``auxiliary/name``; it is never exported."""
         state = {
             f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in resume_state(each).items()
         }
@@ -263,7 +266,7 @@ class JointModel(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model directory with these weights, without thresholds or calibration.
 
-        In an existing folder, files of the same names are replaced, and all others are kept.
+        In an existing folder, files with the same names are replaced, and all other files are kept.
         """
         with added_files(Path(folder)) as temporary:
             write_model_files(self.exported_state(), temporary, self.default_config())
@@ -284,7 +287,7 @@ class JointModel(nn.Module):
         """Read a model directory.
 
         Raises:
-            InputError: auxface did not write the directory, or its files contradict each other.
+            InputError: auxface did not write the directory, or the files are not consistent with each other.
         """
         return read_model(Path(folder), cls.from_config)[0]
 
@@ -296,7 +299,7 @@ class JointModel(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             features = self.primary.encode(batch, context)
         if frozen:
-            # An auxiliary may train the encoder in the same step.
+            # The mode is restored, because an auxiliary may train the encoder in the same step.
             self.encoder.train(training)
         return self._fused(features)
 

@@ -1,4 +1,4 @@
-"""Write a model as a masked autoencoder of the transformers library, ViTMAE or VideoMAE, without that library.
+"""Write a model as a ViTMAE or VideoMAE of the transformers library; this library does not have to be installed.
 
 Example::
 
@@ -22,10 +22,10 @@ from auxface.output_folder import added_files
 
 
 def save_vitmae(model: JointModel, folder: Path) -> None:
-    """Write a folder that ``ViTMAEForPreTraining.from_pretrained`` reads; other files in it are kept.
+    """Write a folder that ``ViTMAEForPreTraining.from_pretrained`` reads; other files in the folder are kept.
 
     Raises:
-        InputError: under the same conditions as :func:`vitmae_files`.
+        InputError: in the same cases as :func:`vitmae_files`.
     """
     weights, config = vitmae_files(model)
     with added_files(folder) as temporary:
@@ -34,7 +34,7 @@ def save_vitmae(model: JointModel, folder: Path) -> None:
 
 
 def vitmae_files(model: JointModel) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return weights and configuration of a ``transformers.ViTMAEForPreTraining`` for a model that reconstructs RGB.
+    """Return the weights and configuration of a ``transformers.ViTMAEForPreTraining`` for a model.
 
     Raises:
         InputError: the encoder is not a plain Vision Transformer with a class token, or the decoder has targets other
@@ -84,14 +84,14 @@ def _convertible_parts(model: JointModel) -> tuple[ColumnShapedEncoder, Reconstr
 
 
 def save_videomae(model: JointModel, folder: Path) -> None:
-    """Write a folder that ``VideoMAEForPreTraining.from_pretrained`` reads; other files in it are kept.
+    """Write a folder that ``VideoMAEForPreTraining.from_pretrained`` reads; other files in the folder are kept.
 
     Raises:
         InputError: the model has no video encoder, or its decoder has targets other than RGB.
     """
     config = _videomae_config(model)
     weights = to_videomae({name: value.detach().cpu() for name, value in model.state_dict().items()})
-    # Drops the norm of a classifier, which a masked autoencoder lacks.
+    # The norm of a classifier is dropped, because a masked autoencoder has no classifier.
     weights = {name: value.contiguous() for name, value in weights.items() if not name.startswith("fc_norm.")}
     with added_files(folder) as temporary:
         safetensors.torch.save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})

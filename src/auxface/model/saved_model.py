@@ -32,13 +32,13 @@ def save_model(
 ) -> None:
     """Write a model directory.
 
-    In an existing folder, the files of a model directory are replaced, and all others are kept.
+    In an existing folder, the files of a model directory are replaced, and all other files are kept.
 
     Args:
         model: the model.
         folder: the model directory.
-        config: configuration of the model; None for one without thresholds and calibration.
-        report: content of an audit's ``report.json``, shown in the model card.
+        config: configuration of the model; None for a configuration without thresholds and calibration.
+        report: content of an audit's ``report.json``, which is shown in the model card.
     """
     config = model.default_config() if config is None else config
     with added_files(folder) as temporary:
@@ -49,7 +49,7 @@ def load_model(folder: Path) -> SavedModel:
     """Read a model directory. Nothing is downloaded and nothing in the directory is executed.
 
     Raises:
-        InputError: under the same conditions as :func:`~auxface.model.directory.read_model`.
+        InputError: in the same cases as :func:`~auxface.model.directory.read_model`.
     """
     return SavedModel(*read_model(folder, JointModel.from_config))
 
@@ -62,26 +62,26 @@ def fetch_model(model: str | Path, revision: str | None = None) -> SavedModel:
         revision: commit, tag or branch on the Hub; None for the default branch.
 
     Raises:
-        InputError: there is no such directory, and the Hub cannot be reached or has no such model.
+        InputError: the directory does not exist, and the Hub cannot be reached or has no model with this name.
     """
     folder = Path(model)
     if folder.exists() or isinstance(model, Path) or not _HUB_NAME.fullmatch(model):
         if revision is not None:
-            raise InputError(f"{model}: a revision applies to a Hub name (owner/name), not to a directory")
+            raise InputError(f"{model}: a revision requires a Hub name (owner/name), but this is a directory")
         return load_model(folder)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        # No other file of the repository is downloaded.
+        # Other files of the repository are not downloaded.
         place = snapshot_download(model, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
     except RepositoryNotFoundError:
         raise InputError(f"{model}: no such local directory, and no such model on the Hugging Face Hub") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{model}: no such local directory, and downloading from the Hugging Face Hub failed ({reason}); without "
-            "network, copy the model directory and give its path"
+            f"{model}: no such local directory, and downloading from the Hugging Face Hub failed ({reason}); without a "
+            "network connection, copy the model directory and give its path"
         ) from None
     return load_model(Path(place))
 
@@ -101,12 +101,12 @@ def push_model(
         model: the model.
         config: configuration of the model.
         name: repository ``owner/name``, which is created if it does not exist.
-        report: content of an audit's ``report.json``, shown in the model card.
+        report: content of an audit's ``report.json``, which is shown in the model card.
         private: whether a new repository is private.
-        token: access token; None for the token stored by ``hf auth login``.
+        token: access token; None for the token that ``hf auth login`` stored.
 
     Raises:
-        InputError: the name is invalid, or the Hub refuses the upload or cannot be reached.
+        InputError: the name is invalid, or the Hub rejects the upload or cannot be reached.
     """
     if not _HUB_NAME.fullmatch(name):
         raise InputError(f"'{name}' is not a Hub name; expected owner/name")

@@ -1,4 +1,4 @@
-"""Logits, embeddings and pooled features of many images, computed in fp32 for a model trained in any precision."""
+"""Logits, embeddings and pooled features of many images; all are computed in fp32, even for models trained in bf16."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _PIXELS = 8 * 224**2
 def suitable_batch(device: str, size: int) -> int:
     """Return the batch size with the highest scoring throughput on a kind of device.
 
-    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but the batch must hold
+    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but the batch must have
     at least one image per core. Other devices need large batches.
 
     Args:
@@ -32,9 +32,9 @@ def suitable_batch(device: str, size: int) -> int:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Compute in fp32 inside the block, so that a score does not depend on the other images of its batch.
+    """Compute in fp32 inside a ``with`` block, so that a score does not depend on the other images in the batch.
 
-    Autocast is off, and so is TF32 in the convolutions of a GPU, which torch enables by default. Call
+    Autocast is disabled. TF32 in GPU convolutions, which torch enables by default, is also disabled; call
     ``torch.set_float32_matmul_precision("high")`` to keep TF32.
     """
     with torch.autocast(device.type, enabled=False):
@@ -49,7 +49,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
 def _lower_precision_is_set() -> bool:
     try:
         return torch.get_float32_matmul_precision() != "highest"
-    # Torch cannot return under this name a precision that was set under one of its newer names.
+    # Torch raises an error here if the precision was set through one of the newer settings.
     except RuntimeError:
         return True
 
@@ -69,9 +69,10 @@ def score_images(
     Args:
         model: the model, on its device; its training mode is restored afterwards.
         images: uint8 [N, 3, S, S] at the model's input size, or clips [N, T, 3, S, S].
-        batch_size: number of images, or of frames of clips, per batch; a batch has at least one clip.
-        transform: callable that takes (uint8 batch, position of its first image) and returns the batch to be scored.
-        advance: callable that receives the number of images scored since the last call.
+        batch_size: number of images, or of frames of clips, per batch; a batch contains at least one clip.
+        transform: callable that takes a uint8 batch and the index of its first image, and returns the batch to be
+            scored.
+        advance: callable that receives the number of images that were scored since the last call.
     """
     return model_outputs(model, model.logits, images, batch_size=batch_size, transform=transform, advance=advance)
 
@@ -85,8 +86,8 @@ def embed_images(
 ) -> np.ndarray:
     """Return a unit-norm embedding of each image, float32 [N, E], computed in fp32 in evaluation mode.
 
-    For metric learning, this is the learned embedding; for any other model, the normalized pooled features. The
-    arguments are those of :func:`score_images`.
+    For metric learning, this is the learned embedding; for any other model, it is the vector of normalized pooled
+    features. The arguments are the same as for :func:`score_images`.
     """
 
     def normalized(batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -117,7 +118,7 @@ def model_outputs(
     """
     device = next(model.parameters()).device
     was_training = model.training
-    # The mode is set only if necessary, since visiting all modules takes as long as scoring a small image.
+    # The mode is set only if necessary, because visiting all modules takes as long as scoring a small image.
     if was_training:
         model.eval()
     collected: dict[str, list[np.ndarray]] = {}
@@ -142,12 +143,12 @@ def model_outputs(
 
 @torch.inference_mode()
 def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
-    """Return the pooled features of every image, the input of the heads, float32 [N, D], on the CPU.
+    """Return the pooled features of every image, which are the input of the heads, float32 [N, D], on the CPU.
 
     Args:
         model: the model; its training mode is restored afterwards.
-        images: uint8 [N, 3, S, S], resized to the model's input size if necessary; or clips [N, T, 3, S, S] at that
-            size.
+        images: uint8 [N, 3, S, S], which are resized to the model's input size if necessary; or clips [N, T, 3, S, S]
+            at the model's input size.
     """
     device = next(model.parameters()).device
     was_training = model.training
@@ -162,7 +163,7 @@ def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
         with full_precision(device):
             parts.append(model.pooled(batch.float() / 255).float().cpu())
     model.train(was_training)
-    # Cloned, since tensors made in inference mode cannot take part in gradients.
+    # The result is cloned, because tensors created in inference mode cannot be used in autograd.
     return torch.cat(parts).clone()
 
 

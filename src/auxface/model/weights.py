@@ -22,7 +22,7 @@ from auxface.model.convert_mae import from_videomae, from_vitmae
 
 WEIGHTS = "model.safetensors"
 _ENCODER = "encoder."
-# Prefixes of weights in a checkpoint that do not belong to the encoder.
+# Prefixes of the names of weights that do not belong to the encoder.
 _NO_ENCODER = (
     "auxiliaries.",
     "primary.",
@@ -37,22 +37,22 @@ _AUXFACE_ONLY = ("mask_patch", "masked_")
 _SHOWN = 4
 _VIT = "vit."
 _PATCHES = "patch_embed.proj."
-# A video encoder has neither a class token nor learned positions.
+# A video encoder has neither a class token nor learned position embeddings.
 _DROPPED = ("cls_token", "reg_token", "pos_embed", "dist_token")
 
 
 def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
     """Load weights into an encoder; the weights of a decoder or classifier in the file are ignored.
 
-    Positions and patch embeddings of another size are resampled. Fixed sine-cosine positions are kept. A video encoder
-    accepts weights of an image encoder too; see :func:`inflate_weights`.
+    Position embeddings and patch embeddings of another size are resampled. Fixed sine-cosine position embeddings are
+    not replaced. A video encoder also accepts weights of an image encoder; see :func:`inflate_weights`.
 
     Args:
         encoder: the encoder.
-        source: folder that holds ``model.safetensors``, or safetensors file.
+        source: folder that contains ``model.safetensors``, or safetensors file.
 
     Raises:
-        InputError: there is no such file, it can only be read as a pickle, or its weights do not match the encoder. The
+        InputError: the file does not exist, is a pickle file, or contains weights that do not match the encoder. The
             message names missing and unexpected weights.
     """
     path = _weights_file(Path(source))
@@ -71,24 +71,25 @@ def load_initial_weights(encoder: MaskableEncoder, source: str | Path) -> None:
     unexpected = [name for name in found if name not in expected]
     problems = [
         f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("with a different shape", shapes))
         if names
     ]
     if problems:
-        raise InputError(f"{path}: its weights do not fit the encoder ({'; '.join(problems)})")
+        raise InputError(f"{path}: the weights do not match the encoder ({'; '.join(problems)})")
     encoder.load_state_dict(found, strict=False)
 
 
 def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dict[str, Tensor]:
-    """Convert the weights of an image Vision Transformer, ``vit.*``, to those of a video encoder.
+    """Convert the weights of an image Vision Transformer, ``vit.*``, to weights of a video encoder.
 
-    The patch embedding is repeated over the frames of a tubelet and divided by their number, so that a clip of
-    identical frames has the same embedding as one frame. Blocks and norms are copied. Class token and positions are
-    dropped: clips are pooled by their mean and have their own positions. Unknown names are kept.
+    The patch embedding is repeated over the frames of a tubelet and divided by the number of frames, so that a clip of
+    identical frames has the same embedding as a single frame. Blocks and norms are copied. The class token and the
+    position embeddings are dropped, because a video encoder averages its tokens and has its own position embeddings.
+    Unknown names are kept.
 
     Args:
         weights: weights of the image encoder.
-        encoder: the video encoder, for its tubelet and patch sizes.
+        encoder: the video encoder, from which tubelet and patch sizes are read.
     """
     found: dict[str, Tensor] = {}
     for name, value in weights.items():
@@ -106,9 +107,10 @@ def inflate_weights(weights: Mapping[str, Tensor], encoder: VideoEncoder) -> dic
 
 
 def with_both_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy the norm of tokens to the norm of pooled features, or vice versa, if one of them is missing.
+    """Copy the norm of tokens to the norm of pooled features, or vice versa, if one of the two is missing.
 
-    A VideoMAE autoencoder has only the first, a VideoMAE classifier only the second, and an image encoder one of them.
+    A VideoMAE autoencoder has only the norm of tokens, a VideoMAE classifier has only the norm of pooled features, and
+    an image encoder has one of the two.
     """
     filled = dict(weights)
     for kind in ("weight", "bias"):
@@ -130,8 +132,8 @@ def _weights_file(source: Path) -> Path:
     if not path.is_file() or path.name in pickles:
         if pickles:
             raise InputError(
-                f"{source}: {pickles[0]} is a pickle file, which can run code when it is loaded; save the weights as "
-                "safetensors (with transformers: from_pretrained(...).save_pretrained(...))"
+                f"{source}: {pickles[0]} is a pickle file, which can execute code when it is loaded; save the weights "
+                "as safetensors (with transformers: from_pretrained(...).save_pretrained(...))"
             )
         raise InputError(
             f"{path}: no such file; encoder.init_from must name a folder with {WEIGHTS} or a safetensors file"
@@ -140,7 +142,7 @@ def _weights_file(source: Path) -> Path:
 
 
 def _encoder_names(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights that belong to an encoder, under its own names."""
+    """Return the weights that belong to an encoder, with the names that the encoder uses."""
     if any("embeddings.patch_embeddings." in name for name in weights):
         weights = from_videomae(_with_prefix(weights)) if _are_video_weights(weights) else from_vitmae(weights)
     elif not any(name.startswith(_ENCODER) for name in weights):
@@ -158,7 +160,7 @@ def _fitted(encoder: MaskableEncoder, weights: dict[str, Tensor]) -> dict[str, T
         return with_both_norms(inflate_weights(weights, encoder))
     if weights.get("patches.weight", torch.empty(0)).ndim == 5:
         raise InputError(
-            "encoder.init_from: the file holds weights of a video encoder, but the recipe has an image encoder; "
+            "encoder.init_from: the file contains weights of a video encoder, but the recipe has an image encoder; "
             "choose a video encoder"
         )
     vit = getattr(encoder, "vit", None)
@@ -186,7 +188,7 @@ def _are_video_weights(weights: dict[str, Tensor]) -> bool:
 
 
 def _with_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the prefix that weights lack in a checkpoint that holds only an encoder."""
+    """Add the prefix that weights lack in a checkpoint that contains only an encoder."""
     if any(name.startswith("videomae.") for name in weights):
         return weights
     return {f"videomae.{name}": value for name, value in weights.items()}

@@ -26,16 +26,17 @@ class Batch:
             from which targets are computed.
         labels: labels by task. Class: int64 [B], -1 if unknown. Binary and ordinal: float [B]; multilabel: float [B,
             A]; NaN if unknown.
-        seeds: int64 [B], one per image and epoch, from which masks are drawn.
+        seeds: int64 [B], random seed of each image in this epoch, from which masks are drawn.
         indices: int64 [B], positions of the images in the training split.
         views: views that the objectives requested; for video clips, images have a frame axis after the first.
-        mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if disabled.
-        scale: factor of every mean over images, so that the mean over micro-batches is the mean over the step.
+        mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if both are disabled.
+        scale: factor by which every mean over images is multiplied, so that the mean over micro-batches is the mean
+            over the step.
         label_counts: divisor of the sum of losses in a micro-batch, by task; for a task without an entry, the divisor
-            is the number of its known labels.
+            is the number of known labels of the task.
         weights: float [B], weight of each image in the primary objective; None for equal weights.
-        to_source: float32 [B, 2, 3], affine map from a position (x, y, 1) in the views to the position in the source
-            image, both as fractions of width and height; None if the views are the whole source images.
+        to_source: float32 [B, 2, 3], affine map from a position (x, y, 1) in the views to the corresponding position in
+            the source image, both as fractions of width and height; None if the views are the whole source images.
     """
 
     primary: Tensor
@@ -54,9 +55,9 @@ class Batch:
 def texture_image(images: Tensor, options: TextureInput) -> Tensor:
     """Convert images to their texture maps; both are float [B, 3, H, W] in [0, 1].
 
-    Images are rounded to 0..255 first, since codes need integers. The values of a map are the scalar encoding (code
-    divided by the largest code). A descriptor with one map fills all three channels with it; one with three maps fills
-    one channel with each; any other number of maps is averaged. The encoder standardizes a map as it does an image.
+    Images are first rounded to integers in 0..255, because descriptors require integers. The values of a map are the
+    scalar encoding (code divided by the largest code). A single map fills all three channels, three maps fill one
+    channel each, and any other number of maps is averaged. The encoder standardizes maps in the same way as images.
     """
     with torch.no_grad():
         pixels = (images * 255).round().clamp(0, 255).to(torch.uint8)
@@ -80,9 +81,9 @@ def check_texture_input(options: TextureInput) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"texture_input: {error.args[0] if error.args else error}") from None
     if descriptor.input != "image":
-        raise InputError(f"texture_input: {options.name} describes video clips; use a descriptor for images")
+        raise InputError(f"texture_input: {options.name} requires video clips; use a descriptor for images")
     if output.cell != 1:
         raise InputError(
-            f"texture_input: {options.name} has one value per cell of {output.cell} pixels; use a descriptor with a "
-            "value for every pixel"
+            f"texture_input: {options.name} has one value per cell of {output.cell} x {output.cell} pixels; use a "
+            "descriptor with a value for every pixel"
         )

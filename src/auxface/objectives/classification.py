@@ -1,12 +1,13 @@
 """Classification, a primary objective: a head for each task on the pooled features of the whole image.
 
-The loss is cross-entropy for single labels, binary cross-entropy for binary labels, attributes and the thresholds of an
-ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown labels are ignored.
+The loss is the cross-entropy for class labels, and the binary cross-entropy for binary labels, for attributes and for
+the thresholds of an ordinal label. Class weights and the focal loss (Lin et al., 2017) are options of a task. Unknown
+labels are ignored.
 
-The classifier can also read decoder features, fused with those of the encoder (our interpretation of Fusion-SSAT, arXiv
-2601.00789). The features, operator and inference of the paper are not known to us. Here the decoder of the masked
-autoencoder, which learns texture from its target, also decodes all tokens of the whole face. No patch is masked, so
-that scores are deterministic.
+The classifier can also read decoder features, fused with the features of the encoder (our interpretation of
+Fusion-SSAT, arXiv 2601.00789). We do not know which features, which fusion operator and which inference procedure the
+paper uses. Here, the decoder of the masked autoencoder, which learns texture from its target, also decodes all tokens
+of the whole face. No patch is masked, so that scores are deterministic.
 """
 
 import math
@@ -23,7 +24,7 @@ from auxface.objectives.objective import BuildContext, LearnedTask, PrimaryLoss,
 from auxface.objectives.registry import ObjectiveSpec, register
 from auxface.recipe import Primary, TextureInput
 
-# Initially, the thresholds of an ordinal task are evenly spread over -3 .. 3.
+# Initially, the thresholds of an ordinal task are evenly spaced from -3 to 3.
 _REACH = 3.0
 
 
@@ -33,10 +34,10 @@ class Classification(PrimaryObjective):
     Args:
         tasks: tasks of the model; each has its own head.
         width: dimension of the pooled features.
-        label_smoothing: fraction of the target probability that is spread evenly over the classes (class and binary
-            tasks).
+        label_smoothing: fraction of the target probability that is distributed uniformly over the classes (class and
+            binary tasks).
         texture: texture map that replaces the image as input of the encoder; None to use the image.
-        view: view of a batch that is classified in training.
+        view: view of the batch that is classified in training.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class Classification(PrimaryObjective):
         self.label_smoothing = label_smoothing
         self.texture = texture
         self.view = view
-        # A list is used, since the name of a label may contain a dot and the name of a module may not.
+        # A list is used, because the name of a label may contain a dot, but the name of a module may not.
         self.heads = nn.ModuleList(make_head(task, width) for task in self.tasks)
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Compute the weighted mean of the losses of all tasks, and each task's loss for the log."""
+        """Compute the weighted mean of the losses of all tasks, and the loss of each task for the log."""
         logits, mixed = self.logits(pooled), batch.mixed
         losses: dict[str, tuple[Tensor, Tensor]] = {}
         for task in self.tasks:
@@ -95,8 +96,8 @@ def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor,
 
     Args:
         tasks: the tasks.
-        losses: loss and weight of each sample (and attribute), by task, as returned by :func:`sample_losses`.
-        batch: the batch, which holds the weights and divisors.
+        losses: losses and weights of the samples (and attributes), by task, as returned by :func:`sample_losses`.
+        batch: the batch, which contains image weights and divisors.
     """
     means: dict[str, Tensor] = {}
     per_sample: list[Tensor] = []
@@ -106,7 +107,7 @@ def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor,
         if batch.weights is not None:
             counts = counts * batch.weights.view(-1, *[1] * (counts.ndim - 1))
         means[task.name] = weighted_mean(each, counts, batch.label_counts.get(task.name))
-    # The mean over tasks, so that their number does not change the weight of the primary objective.
+    # Losses are averaged over tasks, so that the number of tasks does not change the weight of the primary objective.
     divisor = sum(task.weight for task in tasks)
     total = torch.stack([task.weight * means[task.name] for task in tasks]).sum() / divisor
     logs = {name: loss.detach() for name, loss in means.items()}
@@ -116,15 +117,15 @@ def joined_loss(tasks: Sequence[LearnedTask], losses: Mapping[str, tuple[Tensor,
 def sample_losses(
     task: LearnedTask, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Compute the loss of each sample (and attribute, or ordinal threshold), and its weight.
+    """Compute the loss and the weight of each sample (and of each attribute or ordinal threshold).
 
     Args:
         task: the task.
         logits: logits of the task, [B, outputs].
         labels: labels of the task. Class: int64 [B], -1 if unknown. Binary and ordinal: float [B]; multilabel: float
             [B, A]; NaN if unknown.
-        label_smoothing: fraction of the target probability that is spread evenly over the classes (class and binary
-            tasks).
+        label_smoothing: fraction of the target probability that is distributed uniformly over the classes (class and
+            binary tasks).
 
     Returns:
         Losses and weights, float32 of equal shape, [B] or [B, outputs]. An unknown label has weight 0.
@@ -150,7 +151,7 @@ def sample_losses(
 
 
 def weighted_mean(each: Tensor, counts: Tensor, total: float | None = None) -> Tensor:
-    """Return the mean of ``each`` weighted by ``counts``, or 0 if they are all 0; ``total`` replaces their sum."""
+    """Return the mean of ``each`` weighted by ``counts``, or 0 if all are 0; ``total`` replaces ``counts.sum()``."""
     divisor = counts.sum().clamp(min=1e-6) if total is None else max(total, 1e-6)
     return (each * counts).sum() / divisor
 
@@ -166,14 +167,14 @@ def make_head(task: LearnedTask, width: int) -> nn.Module:
 
 
 class OrderedThresholds(nn.Module):
-    """A head for ordinal labels: logits that a score exceeds each of the ascending thresholds (McCullagh, 1980).
+    """A head for ordinal labels, which returns the logits that a score exceeds ascending thresholds (McCullagh, 1980).
 
-    All thresholds share the direction of the score, so that a higher one is never more likely to be exceeded than a
-    lower one (as in CORAL, Cao et al., 2020). The distances between them are kept positive.
+    All thresholds apply to the same score, so that a higher threshold is never more likely to be exceeded than a lower
+    threshold (as in CORAL, Cao et al., 2020). The distances between the thresholds are kept positive.
 
     Args:
         width: dimension of the pooled features.
-        thresholds: number of thresholds, one fewer than the number of values.
+        thresholds: number of thresholds, which is the number of values minus one.
     """
 
     def __init__(self, width: int, thresholds: int) -> None:
@@ -186,7 +187,7 @@ class OrderedThresholds(nn.Module):
         self.gaps = nn.Parameter(torch.full((thresholds - 1,), math.log(math.expm1(distance))))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Convert features [B, D] to logits [B, thresholds], which descend along each row."""
+        """Convert features [B, D] to logits [B, thresholds], which decrease along each row."""
         gaps = F.softplus(self.gaps)
         thresholds = torch.cat([self.first, self.first + gaps.cumsum(dim=0)])
         return self.score(features) - thresholds
@@ -207,7 +208,7 @@ def _single_label_losses(
 
 
 def _mean_per_sample(each: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean loss of each image over its known labels, float32 [B], without gradients; 0 if none is known."""
+    """Return the mean loss of each image over its known labels, float32 [B], detached; 0 if no label is known."""
     each, counts = (part.detach().reshape(len(part), -1) for part in (each, counts))
     return (each * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1e-6)
 
@@ -250,7 +251,10 @@ class Concatenation(nn.Module):
 
 
 class Gate(nn.Module):
-    """Sum with a learned gate g per feature: g * encoder + (1 - g) * decoder; arguments as :class:`Concatenation`."""
+    """Weighted sum with a learned gate g per feature: g * encoder + (1 - g) * decoder.
+
+    The arguments are the same as for :class:`Concatenation`.
+    """
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()
@@ -266,7 +270,10 @@ class Gate(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Encoder features plus their cross-attention to decoder tokens; arguments as for :class:`Concatenation`."""
+    """Sum of the encoder's features and their cross-attention to the decoder's tokens.
+
+    The arguments are the same as for :class:`Concatenation`.
+    """
 
     def __init__(self, width: int, decoder_width: int) -> None:
         super().__init__()

@@ -1,15 +1,15 @@
 """Metric learning, the primary objective for identity and retrieval: one unit-norm embedding for all labels.
 
 Each class, person or attribute has a proxy, a learned vector with which embeddings are compared by cosine similarity.
-Identity and class labels are learned with a margin or proxy loss of pytorch-metric-learning. Binary labels and
-attributes have the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning of Seo et
-al. (arXiv 2304.07449), of which only the abstract was available; the details are our own.
+For identity and class labels, the loss is a margin or proxy loss of pytorch-metric-learning. For binary labels and
+attributes, the loss is the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning
+of Seo et al. (arXiv 2304.07449). Only the abstract of this paper was available; the details are our own.
 
 Proxies of people are only used in training: the test split contains other people, and an exported model contains
-neither these proxies nor the people's names. Proxies of classes and attributes make the model's predictions and are
+neither these proxies nor the people's names. Proxies of classes and attributes compute the model's predictions and are
 exported.
 
-pytorch-metric-learning and scikit-learn are imported where they are used, since inference loads this module too.
+pytorch-metric-learning and scikit-learn are imported where they are used, because inference also loads this module.
 """
 
 import functools
@@ -45,7 +45,7 @@ class Proxies(nn.Module):
     Args:
         task: the task.
         width: dimension of the embedding.
-        scale: factor of the cosines.
+        scale: scale factor of the cosines.
     """
 
     def __init__(self, task: LearnedTask, width: int, scale: float) -> None:
@@ -65,7 +65,7 @@ class MetricLearning(PrimaryObjective):
     """The primary objective of metric learning.
 
     Args:
-        tasks: tasks that are learned. A loaded model has no identity task and therefore no proxies of people.
+        tasks: tasks of the model. A loaded model has no identity task and therefore no proxies of people.
         width: dimension of the pooled features.
         options: the recipe section.
         texture: texture map that replaces the image as input of the encoder; None to use the image.
@@ -92,12 +92,12 @@ class MetricLearning(PrimaryObjective):
             )
             for task in self.tasks
         }
-        # Lists are used, since the name of a label may contain a dot and the name of a module may not.
+        # Lists are used, because the name of a label may contain a dot, but the name of a module may not.
         self.proxies = nn.ModuleList(made[task.name] for task in self.predicted_tasks)
         self.identity_proxies = nn.ModuleList(made[task.name] for task in self.tasks if task.identity)
 
     def forward(self, pooled: Tensor, batch: Batch) -> PrimaryLoss:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Compute the weighted mean of the losses of all tasks, and each task's loss for the log."""
+        """Compute the weighted mean of the losses of all tasks, and the loss of each task for the log."""
         embedding = self.embed(pooled)
         losses: dict[str, tuple[Tensor, Tensor]] = {}
         for task, proxies in self._pairs():
@@ -113,7 +113,7 @@ class MetricLearning(PrimaryObjective):
         return F.normalize(self.projection(pooled).float(), dim=1)
 
     def logits(self, pooled: Tensor) -> dict[str, Tensor]:
-        """Return the logits of each class, binary and multilabel task: scaled cosines; identity labels have none."""
+        """Return the logits (scaled cosines) of each class, binary and multilabel task; identity labels have none."""
         embedding = self.embed(pooled)
         return {task.name: proxies(embedding) for task, proxies in self._pairs() if not task.identity}
 
@@ -125,7 +125,7 @@ class MetricLearning(PrimaryObjective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the mean metric over the tasks, from embeddings for identity labels and from scores for all others."""
+        """Return the mean metric over the tasks; identity labels use embeddings, all other labels use scores."""
         from auxface.evaluation import validation_recall, verification_auc
         from auxface.objectives.validation_figures import classification_figure
 
@@ -147,18 +147,19 @@ class MetricLearning(PrimaryObjective):
         """Return the loss of each image and its weight, [B]; an image without a label has loss and weight 0."""
         known = labels >= 0
         if weights is not None:
-            # A micro-batch without its own images contains one image of weight 0.
+            # An otherwise empty micro-batch contains one image of weight 0.
             known = known & (weights > 0)
         counts = known.float()
         rows, targets = embedding[known], labels[known]
         margin = MARGINS[self.options.loss] if self.options.margin is None else self.options.margin
         if self.options.loss == "proxy_anchor":
-            # The terms of this loss are sums over the images of a step on all processes.
+            # The terms of this loss are sums over all images of a step, on all processes.
             rows, targets = gather_rows(rows), gather_rows(targets)
             loss = proxy_loss("proxy_anchor", rows, targets, proxies.vectors, margin=margin, scale=proxies.scale)
             return loss.expand(len(labels)) * counts, counts
         loss = proxy_loss(self.options.loss, rows, targets, proxies.vectors, margin=margin, scale=proxies.scale)
-        # Sums of all rows and proxies are added with weight 0, so that both have gradients in a step without labels.
+        # Sums of all rows and proxies are added with weight 0, so that rows and proxies have gradients even in a step
+        # without labels.
         nothing = 0 * (embedding.sum() + proxies.vectors.float().sum())
         each = torch.zeros(len(labels), device=loss.device).masked_scatter(known, loss) + nothing
         if task.class_weights:
@@ -176,23 +177,23 @@ class MetricLearning(PrimaryObjective):
 
     @property
     def training_only(self) -> tuple[str, ...]:
-        """Prefixes of the weights that an exported model does not need: those of the identity proxies."""
+        """Prefixes of the names of weights that an exported model does not need: the identity proxies."""
         return ("identity_proxies.",)
 
 
 def proxy_loss(name: str, embedding: Tensor, labels: Tensor, proxies: Tensor, *, margin: float, scale: float) -> Tensor:
-    """Compute a loss of pytorch-metric-learning with given proxies, in float32.
+    """Compute a loss of pytorch-metric-learning from given proxies, in float32.
 
     Args:
         name: ``cosface``, ``arcface``, ``proxy_anchor`` or ``normalized_softmax``.
         embedding: [B, E], unit-norm embeddings.
-        labels: int64 [B], row of ``proxies`` for each image.
+        labels: int64 [B], index of each image's proxy in ``proxies``.
         proxies: [C, E], proxies of the classes; they need not be normalized.
         margin: margin of the loss, in radians for ArcFace.
-        scale: factor of the cosines.
+        scale: scale factor of the cosines.
 
     Returns:
-        The loss of each image, [B]; for ``proxy_anchor``, whose terms combine several images, a single loss.
+        The loss of each image, [B]; for ``proxy_anchor``, whose terms combine several images, a scalar loss.
     """
     if not len(labels):
         nothing = 0 * (embedding.sum() + proxies.float().sum())
@@ -213,7 +214,7 @@ def _loss_function(name: str, classes: int, width: int, margin: Any, scale: Any)
     from pytorch_metric_learning import losses
     from pytorch_metric_learning.reducers import DoNothingReducer
 
-    # The weights are passed in each call, so the module's own weights need no memory.
+    # The proxies are passed in each call, so the module's own weights need no memory.
     with torch.device("meta"):
         if name == "cosface":
             return losses.CosFaceLoss(classes, width, margin=margin, scale=scale, reducer=DoNothingReducer())
@@ -227,11 +228,15 @@ def _loss_function(name: str, classes: int, width: int, margin: Any, scale: Any)
 
 def _check_task(task: LearnedTask, loss: str) -> None:
     if task.kind == "ordinal":
-        raise InputError(f"tasks: '{task.name}' is ordinal; metric_learning takes identity, class and binary labels")
+        raise InputError(
+            f"tasks: '{task.name}' is ordinal; metric_learning supports identity, class, binary and multilabel labels"
+        )
     if task.kind == "class" and task.focal_gamma:
-        raise InputError(f"tasks.{task.name}.focal_gamma: metric_learning has no focal loss; remove it")
+        raise InputError(f"tasks.{task.name}.focal_gamma: metric_learning has no focal loss; remove focal_gamma")
     if task.kind == "class" and task.class_weights and loss == "proxy_anchor":
-        raise InputError(f"tasks.{task.name}.class_weights: proxy_anchor weights all proxies equally; remove it")
+        raise InputError(
+            f"tasks.{task.name}.class_weights: proxy_anchor weights all proxies equally; remove class_weights"
+        )
 
 
 def _build(options: Primary, context: BuildContext) -> MetricLearning:

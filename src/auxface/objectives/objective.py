@@ -1,9 +1,9 @@
-"""The interface of an objective (inputs and results), and the tasks that a primary objective learns.
+"""The interface of an objective (inputs and results), and the tasks of a primary objective.
 
-An objective turns a batch into a loss on the shared encoder. The **primary** objective reads the pooled features of the
-whole image and makes the model's predictions. Every other objective is an **auxiliary**: it runs together with the
-primary objective during training and is not used for predictions. ``docs/extending.md`` has an auxiliary in thirty
-lines.
+An objective computes a loss on the shared encoder from a batch. The **primary** objective reads the pooled features of
+the whole image and makes the model's predictions. Every other objective is an **auxiliary**: it is trained together
+with the primary objective and is not used for predictions. ``docs/extending.md`` shows an auxiliary in thirty lines of
+code.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LearnedTask(Task):
-    """One label that a model learns.
+    """A task of a model: one label, with the options of its loss.
 
     Attributes:
         name: name of the label in the manifest.
@@ -35,11 +35,12 @@ class LearnedTask(Task):
         classes: class or attribute names in order; binary: (negative, positive); ordinal: the values as text.
         weight: weight of the task in the primary loss.
         values: numbers that can be predicted, in ascending order (ordinal tasks only).
-        class_weights: weights in the loss. Class: one per class; binary: (negative, positive); multilabel: one for the
-            absence of each attribute, then one for the presence of each. If empty, weights are equal.
+        class_weights: weights in the loss. Class: one weight per class; binary: (negative, positive); multilabel: the
+            weights of the absence of each attribute, followed by the weights of the presence of each attribute. If
+            empty, all weights are equal.
         focal_gamma: exponent of the focal loss; 0 to disable.
         identity: whether the classes are the people in the training split. The people in other splits differ, so the
-            model returns embeddings instead of scores for such a task.
+            model returns embeddings instead of scores for an identity task.
     """
 
     weight: float = 1.0
@@ -50,7 +51,7 @@ class LearnedTask(Task):
 
     @property
     def outputs(self) -> int:
-        """Number of logits: one per class or attribute, one for a binary task, one per threshold of an ordinal task."""
+        """Number of logits: one per class or attribute, one for a binary task, or one per ordinal threshold."""
         if self.kind == "ordinal":
             return len(self.values) - 1
         return 1 if self.kind == "binary" else len(self.classes)
@@ -74,7 +75,7 @@ def probabilities(task: LearnedTask, logits: Tensor, temperature: float = 1.0) -
 
 
 def expected_value(task: LearnedTask, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return the prediction of an ordinal task, float32 [B]: the mean of its values weighted by their probabilities."""
+    """Return the prediction of an ordinal task, float32 [B]: the mean of the values weighted by their probabilities."""
     weights = probabilities(task, logits, temperature)
     return weights @ torch.tensor(task.values, dtype=torch.float32, device=weights.device)
 
@@ -84,7 +85,7 @@ class TrainProgress:
     """The position of a step within a training run.
 
     Attributes:
-        step: number of optimizer steps completed before this one.
+        step: number of optimizer steps completed before this step.
         total_steps: number of optimizer steps in the whole training run.
         epoch: number of epochs completed before this step.
     """
@@ -105,7 +106,7 @@ class StepContext:
     Args:
         encoder: the shared encoder.
         images: the primary view, float [B, 3, H, W] in [0, 1].
-        progress: position of the step in the run; None for the first step.
+        progress: position of the step in the training run; None for the first step.
     """
 
     def __init__(self, encoder: MaskableEncoder, images: Tensor, progress: TrainProgress | None = None) -> None:
@@ -116,7 +117,7 @@ class StepContext:
 
     def embedding(self, texture_input: TextureInput | None = None) -> Tensor:
         """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
-        # An embedding computed without gradients cannot be used by an objective that needs them.
+        # An objective that needs gradients cannot use an embedding that was computed without gradients.
         key = (texture_input is not None, torch.is_grad_enabled())
         if key not in self._embedded:
             images = self.images if texture_input is None else texture_image(self.images, texture_input)
@@ -129,7 +130,7 @@ class BuildContext:
     """The encoder and the tasks for which an objective is built.
 
     Attributes:
-        encoder: the shared encoder, which is given for its sizes; an objective that needs a copy must make one.
+        encoder: the shared encoder, from which sizes are read; an objective that needs a copy must make it.
         tasks: the tasks of the primary objective.
         texture: texture map that replaces the image if an ``input`` is ``texture``.
         feature_width: dimension of the pooled features that the primary objective reads.
@@ -147,8 +148,8 @@ class TrainingSet:
 
     Attributes:
         manifest: manifest of the usable rows.
-        features: callable that returns the encoder's pooled features of every image with the current weights, float32
-            [N, D] on the CPU.
+        features: callable that returns the encoder's pooled features of every image, computed with the current weights,
+            float32 [N, D] on the CPU.
         augmented: callable that yields batches of clean views of some of the images, as in training, uint8 [B, 3, H, W]
             or [B, T, 3, H, W]; None if there are no images.
         plain: callable that yields the same images without augmentation, as in validation; None if there are no images.
@@ -161,7 +162,7 @@ class TrainingSet:
 
 
 class Objective(nn.Module):
-    """A loss on the shared encoder; only ``forward`` must be implemented, and all other methods do nothing by default.
+    """A loss on the shared encoder. Only ``forward`` must be implemented; all other methods do nothing by default.
 
     Attributes:
         views: requests for the views that the batch must contain; see :mod:`auxface.data.augment.views`.
@@ -173,7 +174,7 @@ class Objective(nn.Module):
         """Compute the unweighted loss.
 
         Returns:
-            The loss, and the detached scalars for the log, by name.
+            The loss, and detached scalars for the log by name.
         """
         raise NotImplementedError
 
@@ -187,11 +188,11 @@ class Objective(nn.Module):
         """Update the objective after an optimizer step, for example a teacher's moving average."""
 
     def resume_tensors(self) -> dict[str, Tensor]:
-        """Return the tensors that are needed to resume, besides the weights and :class:`ResumeOnly` modules."""
+        """Return the tensors that are needed to resume, other than weights and :class:`ResumeOnly` modules."""
         return {}
 
     def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the tensors of :meth:`resume_tensors`; not called if there were none."""
+        """Restore the tensors of :meth:`resume_tensors`; this method is not called if it returned no tensor."""
 
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
         """Return metrics on held-out images for the log.
@@ -203,7 +204,7 @@ class Objective(nn.Module):
         return {}
 
     def report(self) -> dict[str, float]:
-        """Return statistics of the training set for the log and the model's provenance."""
+        """Return statistics of the training set for the log and for the provenance of the model."""
         return {}
 
 
@@ -212,7 +213,7 @@ class PrimaryLoss(NamedTuple):
 
     Attributes:
         loss: scalar loss.
-        logs: detached scalars for the log, by name.
+        logs: detached scalars for the log by name.
         sample_losses: float32 [B], the detached loss of each image before any weighting.
     """
 
@@ -225,9 +226,9 @@ class PrimaryObjective(Objective):
     """The objective that makes the model's predictions from the pooled features of the whole image.
 
     Attributes:
-        tasks: tasks that are learned.
+        tasks: tasks of the model.
         texture: texture map that replaces the image as input of the encoder; None to use the image.
-        view: view of a batch that the encoder receives in training.
+        view: view of the batch that the encoder receives in training.
     """
 
     tasks: tuple[LearnedTask, ...]
@@ -263,10 +264,10 @@ class PrimaryObjective(Objective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the metric on the validation split that selects the weights; higher is better.
+        """Return the validation metric that selects the weights; higher is better.
 
         Args:
-            metric: name of the metric, the recipe's ``train.select_on``.
+            metric: name of the metric, as in the recipe's ``train.select_on``.
             logits: result of :meth:`validation_outputs`, [N, outputs] for each task.
             labels: labels by task, as in :class:`Batch`.
 
@@ -276,7 +277,7 @@ class PrimaryObjective(Objective):
         raise NotImplementedError
 
     def encode(self, batch: Batch, context: StepContext) -> Features:
-        """Encode the view that the primary objective is trained on, without a mask; the mixed view if there is one."""
+        """Encode, without a mask, the view on which the primary objective is trained: the mixed view, if any."""
         if batch.mixed is None and self.view == "clean":
             return self.encode_images(context.encoder, batch.clean.float() / 255)
         if batch.mixed is None:

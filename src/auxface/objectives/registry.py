@@ -1,4 +1,4 @@
-"""The registry of primary and auxiliary objectives; other packages add theirs through an entry point.
+"""The registry of primary and auxiliary objectives; other packages add objectives through an entry point.
 
 Example:
     >>> from auxface.objectives.registry import get
@@ -23,7 +23,7 @@ class ObjectiveSpec:
     """A registered kind of objective.
 
     Attributes:
-        name: name in recipes.
+        name: name of the objective in recipes.
         options: class of the objective's recipe section.
         build: callable ``build(options, context)`` that creates the objective.
         role: ``auxiliary``, or ``primary`` for an objective that makes the model's predictions.
@@ -42,10 +42,10 @@ available = registry.available
 
 
 def build_auxiliary(name: str, options: AuxiliaryOptions, context: BuildContext) -> Objective:
-    """Build the auxiliary of a recipe.
+    """Build an auxiliary of a recipe.
 
     Raises:
-        InputError: the name is unknown or that of a primary objective, or the objective rejects the options.
+        InputError: the name is unknown or the name of a primary objective, or the objective rejects the options.
     """
     return _auxiliary(name).build(options, context)
 
@@ -62,14 +62,14 @@ def build_primary(name: str, options: Strict, context: BuildContext) -> PrimaryO
 
 
 def check_auxiliaries(recipe: Recipe, source: str | None = None) -> Recipe:
-    """Validate the options of auxiliaries that the schema of recipes does not contain.
+    """Validate the options of the auxiliaries whose options the recipe schema does not define.
 
     Args:
         recipe: the recipe.
         source: file or name of the recipe, used in messages; None to use its ``name``.
 
     Returns:
-        The recipe with the validated options of every auxiliary, or the same object if there was nothing to validate.
+        The recipe with the validated options of every auxiliary, or the same object if nothing had to be validated.
 
     Raises:
         InputError: an auxiliary or a key is unknown (the message suggests the nearest known name), or a value is
@@ -90,5 +90,5 @@ def check_auxiliaries(recipe: Recipe, source: str | None = None) -> Recipe:
 def _auxiliary(name: str) -> ObjectiveSpec:
     spec = get(name)
     if spec.role != "auxiliary":
-        raise InputError(f"{name} is a primary objective and cannot be an auxiliary")
+        raise InputError(f"auxiliaries.{name}: {name} is a primary objective; remove it from 'auxiliaries'")
     return spec

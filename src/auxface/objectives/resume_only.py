@@ -17,9 +17,9 @@ from auxface.objectives.objective import Objective
 class ResumeOnly(nn.Module):
     """A module that is needed to resume a run but not in an exported model, such as an EMA teacher or a center.
 
-    The module stays in evaluation mode, has no gradients, and moves to a device with the model. It is part of the
-    checkpoint, but neither of ``parameters()`` nor of ``state_dict()``, so the optimizer and the exported weights are
-    those of a model without it. Sharded training (FSDP) shards it in the same way as the model.
+    The module stays in evaluation mode, has no gradients, and moves to a device together with the model. The module is
+    stored in the checkpoint, but it is not part of ``parameters()`` or ``state_dict()``, so it changes neither the
+    optimizer nor the exported weights. Sharded training (FSDP) shards the module in the same way as the model.
 
     Args:
         module: the wrapped module; a tensor such as a center must be a buffer of a module.
@@ -27,16 +27,16 @@ class ResumeOnly(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        # Stored in a tuple, since nn.Module registers every module that is set as an attribute.
+        # The module is stored in a tuple, because nn.Module registers every module that is set as an attribute.
         self._held = (module.eval().requires_grad_(False),)
 
     @property
     def module(self) -> nn.Module:
-        """The module itself."""
+        """The wrapped module."""
         return self._held[0]
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        """Call the module without gradients."""
+        """Call the wrapped module without gradients."""
         with torch.no_grad():
             return self.module(*inputs, **options)
 
@@ -46,14 +46,14 @@ class ResumeOnly(nn.Module):
 
 
 def resume_only_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules inside the :class:`ResumeOnly` modules of a model, with their names."""
+    """Yield the names of a model's :class:`ResumeOnly` modules and the modules that they wrap."""
     for name, module in model.named_modules():
         if isinstance(module, ResumeOnly):
             yield name, module.module
 
 
 def resume_state(objective: Objective) -> dict[str, Tensor]:
-    """Return the state of an objective, besides its weights, that a resumed run needs."""
+    """Return the state of an objective, other than its weights, that a resumed run needs."""
     held = {
         f"{name}.{key}": value
         for name, module in resume_only_modules(objective)
@@ -66,7 +66,7 @@ def load_resume_state(objective: Objective, state: Mapping[str, Tensor]) -> None
     """Restore the state that :func:`resume_state` returned.
 
     Raises:
-        RuntimeError: the state does not fit the :class:`ResumeOnly` modules.
+        RuntimeError: the state does not match the :class:`ResumeOnly` modules.
     """
     left = dict(state)
     for name, module in resume_only_modules(objective):

@@ -1,4 +1,4 @@
-"""The validation metric of classification, by which the best weights are selected.
+"""The validation metric of classification, which selects the best weights.
 
 This module is separate from ``objective``, so that prediction does not import scikit-learn.
 """
@@ -23,9 +23,9 @@ def classification_figure(
 ) -> float | None:
     """Return the mean of a metric over the tasks (and over the attributes of a multilabel task); higher is better.
 
-    For an ordinal task ``loss`` is the negative mean absolute error, and every other metric is 1 minus that error as a
-    fraction of the scale. The balanced accuracy of a binary label is computed at the threshold that is best on these
-    rows, with which the model will be saved.
+    For an ordinal task, ``loss`` is the negative mean absolute error, and every other metric is 1 minus the ratio of
+    the mean absolute error to the range of values. The balanced accuracy of a binary label is computed at the best
+    threshold on these rows, which is the threshold that is saved with the model.
 
     Args:
         metric: ``balanced_accuracy``, ``accuracy``, ``macro_f1`` or ``loss`` (the negative log loss).
@@ -34,7 +34,7 @@ def classification_figure(
         labels: labels by task, as in :class:`auxface.objectives.Batch`.
 
     Returns:
-        The mean metric; None if no task can be measured because every label is unknown or all labels are of one class.
+        The mean metric; None if it cannot be computed for any task because all labels are unknown or of one class.
     """
     values = [
         value
@@ -87,6 +87,6 @@ def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float 
     if metric == "macro_f1":
         return float(f1_score(labels, predicted, average="macro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
     with warnings.catch_warnings():
-        # A class without validation images has no recall; the figure is the mean over the others.
+        # A class without validation images has no recall; the metric is the mean over the other classes.
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         return float(balanced_accuracy_score(labels, predicted))

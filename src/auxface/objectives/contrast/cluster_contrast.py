@@ -1,7 +1,7 @@
-"""Contrastive learning with clusters: views of images in one cluster get similar features (Tsai et al., 2022).
+"""Contrastive learning with clusters: views of images in the same cluster get similar features (Tsai et al., 2022).
 
-Clusters come from labels that are not learned, or from k-means on the encoder's own features. Inference loads this
-module too, so pandas, scikit-learn and pytorch-metric-learning are imported where they are used.
+Clusters are defined by labels that are not tasks of the model, or by k-means on the encoder's own features. Inference
+also loads this module, so pandas, scikit-learn and pytorch-metric-learning are imported where they are used.
 
 The loss compares each image with every other image of the step on all processes.
 """
@@ -33,10 +33,9 @@ def several_processes() -> bool:
 def gather_rows(rows: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of the processes, on every process.
 
-    Gradients are returned to the process of each row: each process gets the sum over all processes of the gradients of
-    the loss with respect to its rows. If every process computes the same loss, and gradients of weights are averaged
-    over the processes (as DistributedDataParallel does), the weights get the gradient that a single process with all
-    the rows would compute.
+    In the backward pass, each process gets the gradients of its own rows, summed over the losses of all processes. If
+    every process computes the same loss, and gradients of weights are averaged over the processes (as
+    DistributedDataParallel does), the weights get the gradient that a single process with all rows would compute.
 
     Args:
         rows: [n, ...], of any dtype; n may differ between processes and may be 0.
@@ -56,7 +55,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def broadcast_first(values: Tensor) -> Tensor:
-    """Return the first process's tensor on every process; shape, dtype and device must be the same on all."""
+    """Return the first process's tensor on every process; all processes must pass the same shape, dtype and device."""
     if several_processes():
         values = values.contiguous()
         dist.broadcast(values, src=0)
@@ -82,8 +81,8 @@ class _GatherRows(torch.autograd.Function):
 class ClusterContrast(Objective):
     """The cluster-based contrastive auxiliary; its projector is not used for predictions.
 
-    Images are compared with those of all processes, so that a step does not depend on the number of processes. With
-    accumulated gradients, images are compared within each micro-batch only.
+    Images are compared across all processes, so that a step does not depend on the number of processes. With gradient
+    accumulation, images are compared only within each micro-batch.
 
     Args:
         options: the recipe section.
@@ -103,7 +102,7 @@ class ClusterContrast(Objective):
         self._report: dict[str, float] | None = None
 
     def before_training(self, training: TrainingSet) -> None:
-        """Define the clusters by labels; with k-means, each image is its own cluster until the first run."""
+        """Define the clusters by labels; with k-means, each image is its own cluster until k-means runs."""
         self.training_set = training
         if self.options.clusters == "kmeans":
             self._set_clusters(torch.arange(len(training.manifest.table)))
@@ -115,13 +114,14 @@ class ClusterContrast(Objective):
             self._set_clusters(torch.from_numpy(numbers))
 
     def before_epoch(self, training: TrainingSet, epoch: int) -> None:
-        """Run k-means again every ``every`` epochs."""
+        """Repeat k-means at intervals of ``every`` epochs."""
         if self.options.clusters == "kmeans" and epoch and epoch % self.options.every == 0:
             from auxface.objectives.contrast.cluster_labels import kmeans_clusters
 
             features = training.features()
             numbers = torch.from_numpy(kmeans_clusters(features.numpy(), self.options.n_clusters, epoch))
-            # Features that differ by rounding may be clustered differently on two processes.
+            # Rounding differences between processes could lead to different clusters, so the clusters of the first
+            # process are used.
             device = next(self.parameters()).device
             self._set_clusters(broadcast_first(numbers.to(device)).cpu())
 
@@ -132,7 +132,7 @@ class ClusterContrast(Objective):
         crops = torch.cat([batch.views[request].images for request in self.views])
         first, second = self.projector(encoder.forward_auxiliary(crops).pooled).chunk(2)
         clusters = self.clusters.to(batch.indices.device)[batch.indices]
-        # A micro-batch of scale 0 holds one image, which is excluded from the loss.
+        # A micro-batch with scale 0 contains one image, which is excluded from the loss.
         count = len(clusters) if batch.scale else 0
         first, second, clusters = (gather_rows(each[:count]) for each in (first, second, clusters))
         if len(clusters):
@@ -150,7 +150,7 @@ class ClusterContrast(Objective):
         self._set_clusters(tensors["clusters"])
 
     def report(self) -> dict[str, float]:
-        """Return the clusters' information about each task; see :func:`~.cluster_labels.information_report`."""
+        """Return the mutual information of clusters and tasks; see :func:`~.cluster_labels.information_report`."""
         if self.clusters is None or self.training_set is None:
             return {}
         if self._report is None:
@@ -164,16 +164,16 @@ class ClusterContrast(Objective):
 
 
 def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float) -> Tensor:
-    """Compute the supervised contrastive loss (Khosla et al., 2020) of 2N views, each against the 2N - 1 others.
+    """Compute the supervised contrastive loss (Khosla et al., 2020) of 2N views, each against the other 2N - 1 views.
 
     Args:
-        first: [N, d], embeddings of one view; they need not be normalized.
+        first: [N, d], embeddings of one view; they do not have to be normalized.
         second: [N, d], embeddings of the other view.
         clusters: int64 [N], cluster of each image.
         temperature: divisor of the cosine similarities.
 
     Returns:
-        A float32 scalar; 0 if all N images are in one cluster, since there are no negatives.
+        A float32 scalar; 0 if all N images are in one cluster, because there are no negatives.
     """
     with torch.autocast(first.device.type, enabled=False):
         both = torch.cat([first, second]).float()
@@ -181,10 +181,10 @@ def two_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float
 
 
 def cross_view(first: Tensor, second: Tensor, clusters: Tensor, temperature: float) -> Tensor:
-    """Compute the contrastive loss of N images of one view against all N of the other, averaged over both directions.
+    """Compute the contrastive loss of each image in one view against all images in the other view.
 
-    The arguments are those of :func:`two_view`. If each image is its own cluster, this is InfoNCE (van den Oord et al.,
-    2018).
+    The loss is averaged over both directions. The arguments are the same as for :func:`two_view`. If each image is its
+    own cluster, this is InfoNCE (van den Oord et al., 2018).
     """
     with torch.autocast(first.device.type, enabled=False):
         similarity = F.normalize(first.float(), dim=1) @ F.normalize(second.float(), dim=1).T / temperature

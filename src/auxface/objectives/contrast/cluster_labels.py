@@ -1,4 +1,4 @@
-"""Clusters of the training images from labels or features, and their mutual information with the tasks."""
+"""Clusters of the training images, from labels or features, and the mutual information of clusters and tasks."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from auxface.plugins import nearest
 
 
 def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the columns that define clusters, excluding every label that is learned.
+    """Return the columns that define clusters, excluding the labels of the tasks.
 
     Args:
         manifest: manifest of the training rows.
@@ -23,7 +23,7 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
             group column.
 
     Raises:
-        InputError: a name is unknown or names a learned label, or no label is left.
+        InputError: a name is unknown or is the label of a task, or no label remains.
     """
     learned = {column for task in tasks for column in _columns(manifest, task.name)} | {task.name for task in tasks}
     offered = {
@@ -35,7 +35,7 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
     for name in names:
         if name in learned:
             raise InputError(
-                f"auxiliaries.cluster_contrast.labels: '{name}' is a learned task; clusters need other labels"
+                f"auxiliaries.cluster_contrast.labels: '{name}' is a task of the recipe; choose another label"
             )
         if name not in offered | set(manifest.groups):
             hint = nearest(name, [*offered, *manifest.groups])
@@ -43,7 +43,7 @@ def auxiliary_labels(manifest: Manifest, tasks: Sequence[LearnedTask], names: Se
     chosen = [name for name in manifest.table.columns if name in (set(names) or offered - learned)]
     if not chosen:
         raise InputError(
-            "auxiliaries.cluster_contrast: the manifest has no labels besides the learned tasks; set "
+            "auxiliaries.cluster_contrast: the manifest has no labels other than the tasks of the recipe; set "
             "auxiliaries.cluster_contrast.clusters=kmeans"
         )
     return manifest.table[chosen]
@@ -54,11 +54,11 @@ def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
 
     Args:
         labels: one column per label; unknown values are missing.
-        k: number of labels to use; if there are fewer, all labels are used.
+        k: number of labels to use; if there are fewer than ``k`` labels, all labels are used.
 
     Returns:
-        The clusters, int64 [N], one for each combination of values, and the names of the labels used. A row with an
-        unknown value forms its own cluster.
+        The clusters, int64 [N], one for each combination of values, and the names of the labels that were used. A row
+        with an unknown value forms its own cluster.
     """
     entropies = {name: entropy(pd.factorize(column)[0][column.notna()]) for name, column in labels.items()}
     names = sorted(entropies, key=lambda name: -entropies[name])[:k]
@@ -70,9 +70,9 @@ def top_k_entropy(labels: pd.DataFrame, k: int) -> tuple[np.ndarray, list[str]]:
 
 
 def kmeans_clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Cluster L2-normalized features [N, D] by k-means (20 iterations, best of 5 starts); return int64 [N].
+    """Cluster features [N, D] by k-means after L2 normalization (20 iterations, best of 5 starts); return int64 [N].
 
-    There are at most half as many clusters as images.
+    The number of clusters is limited to half the number of images.
     """
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     count = max(1, min(count, len(features) // 2))

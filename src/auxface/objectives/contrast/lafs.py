@@ -1,17 +1,18 @@
 """LAFS: self-distillation on facial landmarks (Sun et al., CVPR 2024; Part fViT, Sun and Tzimiropoulos, BMVC 2022).
 
-A face is represented by patches around landmarks. A global view contains the patches of all landmarks, a local view
-those of a few. A student encodes all views; a teacher, which is the moving average of the student, encodes the global
-views. For each global view, the student is trained to predict the teacher's distribution over prototypes from every
-other view (DINO, Caron et al., 2021).
+A face is represented by image patches around landmarks. A global view contains the patches of all landmarks; a local
+view contains the patches of a few landmarks. A student encodes all views. A teacher, which is a moving average of the
+student, encodes the global views. For each global view, the student is trained to predict the teacher's distribution
+over prototypes from every other view (DINO, Caron et al., 2021).
 
     p = softmax((teacher - center) / teacher_temperature)      q = softmax(student / student_temperature)
     loss = mean over pairs of different views of -sum p log q
 
-The patches are laid out in the encoder's grid, so there are as many landmarks as patches: 196 at the default size. By
-default the landmarks are a template, which suits aligned faces; five or all points of each image can be given instead.
+The image patches are arranged in the encoder's grid, so there is one landmark for each patch of the encoder: 196 at the
+default size. By default, the landmarks come from a template for aligned faces. Alternatively, five points or all points
+of each image can be given.
 
-Coordinates are those of :mod:`auxface.data.augment.views`: a pixel covers c to c + 1.
+As in :mod:`auxface.data.augment.views`, the pixel with index c covers the coordinates from c to c + 1.
 """
 
 import copy
@@ -39,25 +40,27 @@ from auxface.recipe import LAFSOptions
 
 _GLOBAL = 2
 _STREAM = 401
-# Center and half axes of the face in an aligned crop, as fractions of its side; our choice.
+# Center and semi-axes of the face in an aligned crop, as fractions of the side of the crop; our own choice.
 _FACE_CENTER, _FACE_AXES = (0.5, 0.52), (0.40, 0.46)
-# Eyes, nose and mouth corners in an aligned crop, as fractions of its side: the common 112-pixel reference points.
+# Eyes, nose and mouth corners in an aligned crop, as fractions of the side of the crop: the common reference points for
+# 112 x 112 images.
 FIVE_POINTS = ((0.3418, 0.4616), (0.6565, 0.4598), (0.5002, 0.6405), (0.3710, 0.8247), (0.6315, 0.8232))
-# Collapse: entropy this close to 0 or to its maximum, as a fraction of the maximum, and a divergence this small.
+# Limits for detecting collapse: distance of the entropy from 0 or from its maximum, as a fraction of the maximum, and
+# the divergence.
 _COLLAPSED, _EQUAL = 0.02, 0.01
 
 
 class LAFS(Objective):
     """The LAFS auxiliary; its head, teacher and center are not used for predictions.
 
-    The exported encoder is the student's.
+    The encoder of the student is exported.
 
     Args:
         options: the recipe section.
         context: the encoder for which the objective is built.
 
     Raises:
-        InputError: the encoder takes video clips.
+        InputError: the encoder is a video encoder.
     """
 
     def __init__(self, options: LAFSOptions, context: BuildContext) -> None:
@@ -69,13 +72,13 @@ class LAFS(Objective):
             for number in range(count)
         )
         if len(context.encoder.grid) != 2:
-            raise InputError("auxiliaries.lafs needs images; remove it from a recipe for video clips")
+            raise InputError("auxiliaries.lafs requires images; remove auxiliaries.lafs from a recipe for video clips")
         self.grid = (int(context.encoder.grid[0]), int(context.encoder.grid[1]))
         self.patch = context.encoder.patch_size
         self.head = DINOHead(context.encoder.width, options)
         self.center = ResumeOnly(_Center(options.prototypes))
         self.teacher: ResumeOnly | None = None
-        # Stored in a tuple, since nn.Module registers every module that is set as an attribute.
+        # The encoder is stored in a tuple, because nn.Module registers every module that is set as an attribute.
         self._encoder = (context.encoder,)
         self.points: Tensor | None = None
         self._sums: list[Tensor] = []
@@ -96,8 +99,8 @@ class LAFS(Objective):
         self._health = []
         if divergence < _EQUAL and not _COLLAPSED < entropy < 1 - _COLLAPSED:
             warnings.warn(
-                f"lafs: in epoch {epoch} the teacher gave all views the same prototypes (entropy {entropy:.3f} times "
-                "that of equal prototypes), so the auxiliary teaches nothing; lower the learning rate",
+                f"lafs: in epoch {epoch}, the teacher assigned the same prototypes to all views (entropy {entropy:.3f} "
+                "times the entropy of equal prototypes), so the auxiliary has no effect; lower the learning rate",
                 stacklevel=2,
             )
 
@@ -132,7 +135,7 @@ class LAFS(Objective):
 
     @torch.no_grad()
     def after_step(self, encoder: MaskableEncoder, progress: TrainProgress) -> None:
-        """Move the teacher towards the student, and the center towards the mean of the teacher's outputs."""
+        """Update the moving averages: the teacher's weights, and the center of the teacher's outputs."""
         if self.teacher is None:
             return
         modules: Any = self.teacher.module
@@ -159,7 +162,7 @@ class LAFS(Objective):
         return tile(sample_patches(view.images, self._landmarks(batch, view, number), self.patch), self.grid)
 
     def _local(self, batch: Batch, number: int) -> tuple[Tensor, Mask]:
-        """Return the patches of a random subset of the landmarks, laid out in the grid, and the mask of all others."""
+        """Return the patches of a random subset of landmarks, arranged in the grid, and the mask of the others."""
         view = batch.views[self.views[number]]
         landmarks, total = self._landmarks(batch, view, number), self.grid[0] * self.grid[1]
         kept = min(max(round(self.options.local_fraction * total), 1), total - 1)
@@ -189,7 +192,7 @@ class LAFS(Objective):
 
 
 class DINOHead(nn.Module):
-    """DINO head: three linear layers, L2 normalization, and cosines with the prototypes (Caron et al., 2021).
+    """DINO head: three linear layers, L2 normalization, and cosine similarities with prototypes (Caron et al., 2021).
 
     Args:
         width: dimension of the pooled features.
@@ -209,7 +212,7 @@ class DINOHead(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(options.prototypes, bottleneck))
 
     def forward(self, pooled: Tensor, *, frozen: bool = False) -> Tensor:
-        """Return the cosines with the prototypes, [B, K]; ``frozen`` prototypes get no gradient."""
+        """Return the cosine similarities with the prototypes, [B, K]; ``frozen`` prototypes get no gradient."""
         prototypes = self.prototypes * 1.0 if not frozen else self.prototypes.detach()
         return F.linear(F.normalize(self.layers(pooled), dim=1), F.normalize(prototypes, dim=1))
 
@@ -224,7 +227,7 @@ class _Center(nn.Module):
 def dino_loss(
     teacher: list[Tensor], student: list[Tensor], center: Tensor, teacher_temperature: float, student_temperature: float
 ) -> Tensor:
-    """Compute the mean cross-entropy between teacher and student over all pairs of different views, in float32.
+    """Compute the mean cross-entropy between teacher and student over pairs of different views, in float32.
 
     Args:
         teacher: teacher outputs for the global views, [B, K] each; they receive no gradient.
@@ -246,19 +249,19 @@ def dino_loss(
 
 
 def teacher_temperature(options: LAFSOptions, progress: TrainProgress) -> float:
-    """Return the teacher temperature at a step: linear from the first to the last value, then constant."""
+    """Return the teacher temperature at a step: a linear change from the first to the last value, then constant."""
     first, last = options.teacher_temperature
     done = min(progress.fraction / options.temperature_fraction, 1.0) if options.temperature_fraction else 1.0
     return first + (last - first) * done
 
 
 def teacher_momentum(options: LAFSOptions, progress: TrainProgress) -> float:
-    """Return the teacher's EMA momentum at a step; it rises from the configured value to 1 along a cosine."""
+    """Return the teacher's EMA momentum at a step; it increases from the configured value to 1 on a cosine schedule."""
     return 1 - (1 - options.momentum) * (math.cos(math.pi * progress.fraction) + 1) / 2
 
 
 def template(grid: tuple[int, int]) -> Tensor:
-    """Return landmarks spread over the face of an aligned crop, float32 [N, 2], as fractions of its side.
+    """Return landmarks that cover the face in an aligned crop, float32 [N, 2], as fractions of the crop's side.
 
     A regular grid is mapped to an ellipse, so that the corners of the crop have no landmarks. The order is row-major.
     """
@@ -270,10 +273,10 @@ def template(grid: tuple[int, int]) -> Tensor:
 
 
 def points_from_five(five: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the template mapped to five points of each image by the least-squares affine map, [B, N, 2].
+    """Map the template to five points of each image by the least-squares affine map; return [B, N, 2].
 
     Args:
-        five: eyes, nose and mouth corners, each pair from left to right, [B, 5, 2], as fractions of the side.
+        five: eyes, nose and mouth corners, the left one of each pair first, [B, 5, 2], as fractions of the side.
         grid: the encoder's grid.
     """
     ones = torch.ones(5, 1)
@@ -284,7 +287,10 @@ def points_from_five(five: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def follow(points: Tensor, affine: Tensor) -> Tensor:
-    """Map points of the source image, [B, N, 2] in pixels, to a view, given its affine map to the source, [B, 2, 3]."""
+    """Map points of the source image, [B, N, 2] in pixels, to a view.
+
+    ``affine`` [B, 2, 3] is the affine map from the view to the source image.
+    """
     return (points - affine[:, None, :, 2]) @ torch.linalg.inv(affine[:, :, :2].float()).transpose(1, 2)
 
 
@@ -292,7 +298,7 @@ def sample_patches(images: Tensor, points: Tensor, side: int) -> Tensor:
     """Cut a square patch around each point, with bilinear interpolation, [B, N, 3, side, side].
 
     Args:
-        images: float [B, 3, H, W]; positions outside the image take the value of the nearest pixel.
+        images: float [B, 3, H, W]; positions outside the image have the value of the nearest pixel.
         points: float [B, N, 2], x and y in pixels.
         side: side length of a patch in pixels.
     """
@@ -307,7 +313,7 @@ def sample_patches(images: Tensor, points: Tensor, side: int) -> Tensor:
 
 
 def tile(patches: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Lay patches [B, N, 3, p, p] out row by row as images [B, 3, rows * p, columns * p]."""
+    """Arrange patches [B, N, 3, p, p] row by row in images [B, 3, rows * p, columns * p]."""
     batch, _, channels, side, _ = patches.shape
     laid = patches.view(batch, *grid, channels, side, side).permute(0, 3, 1, 4, 2, 5)
     return laid.reshape(batch, channels, grid[0] * side, grid[1] * side)
@@ -317,12 +323,12 @@ def read_points(path: Path, images: list[str], grid: tuple[int, int]) -> Tensor:
     """Read the landmarks of images, float32 [N, rows * columns, 2], as fractions of the image's central square.
 
     Args:
-        path: CSV file with the columns path, x1, y1, x2, y2 and so on: five points, or as many as the grid has patches.
+        path: CSV file with the columns path, x1, y1, x2, y2, ...; five points, or one point for each patch of the grid.
         images: image paths as in the manifest.
         grid: the encoder's grid.
 
     Raises:
-        InputError: the file is not a table with these columns, or lacks an image.
+        InputError: the file is not a table with these columns, or an image has no row.
     """
     # Imported here because it imports pandas, which inference does not need.
     import pandas as pd

@@ -1,6 +1,6 @@
 """NT-Xent, the contrastive loss of SimCLR (Chen et al., 2020): the two views of an image get similar features.
 
-Each view is compared with all other views of the step on all processes, whether or not its image is labeled. Combined
+Each view is compared with all other views of the step on all processes, whether its image is labeled or not. Combined
 with metric learning, this is the self-supervised part of Seo et al. (arXiv 2304.07449), applied to faces.
 """
 
@@ -19,7 +19,7 @@ from auxface.recipe import NTXentOptions
 class NTXent(Objective):
     """The contrastive auxiliary of SimCLR; its projector is not used for predictions.
 
-    With accumulated gradients, images are compared within each micro-batch only.
+    With gradient accumulation, images are compared only within each micro-batch.
 
     Args:
         options: the recipe section.
@@ -34,10 +34,10 @@ class NTXent(Objective):
         self.projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, options.projector_width))
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of two crops of every image; the logs also hold the mean similarity of the two crops."""
+        """Compute the loss of two crops of every image; the mean similarity of the two crops is logged."""
         crops = torch.cat([batch.views[request].images for request in self.views])
         first, second = self.projector(encoder.forward_auxiliary(crops).pooled).chunk(2)
-        # A micro-batch of scale 0 holds one image, which is excluded from the loss.
+        # A micro-batch with scale 0 contains one image, which is excluded from the loss.
         count = len(first) if batch.scale else 0
         first, second = gather_rows(first[:count]), gather_rows(second[:count])
         if not len(first):
@@ -48,12 +48,12 @@ class NTXent(Objective):
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Compute the normalized temperature-scaled cross-entropy of 2N views, each against the 2N - 1 others.
+    """Compute the normalized temperature-scaled cross-entropy of 2N views, each against the other 2N - 1 views.
 
-    It is the supervised contrastive loss in which each image forms its own class.
+    This is the supervised contrastive loss in which each image forms its own class.
 
     Args:
-        first: [N, d], embeddings of one view; they need not be normalized.
+        first: [N, d], embeddings of one view; they do not have to be normalized.
         second: [N, d], embeddings of the other view.
         temperature: divisor of the cosine similarities.
     """

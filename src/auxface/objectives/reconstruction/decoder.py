@@ -1,4 +1,4 @@
-"""The light decoder of a masked autoencoder (He et al., 2022), and its published sizes."""
+"""The lightweight decoder of a masked autoencoder (He et al., 2022), and its published sizes."""
 
 import math
 from collections.abc import Collection
@@ -16,7 +16,7 @@ from auxface.encoders.video_encoder import VideoEncoder
 from auxface.errors import InputError
 from auxface.recipe import Recipe, ReconstructionOptions
 
-# Encoders of at least this width have the large decoder: sizes B, L and H of SSAT.
+# Encoders of at least this width get the large decoder: sizes B, L and H of SSAT.
 _WIDE = 768
 
 
@@ -29,17 +29,17 @@ class DecoderSize(NamedTuple):
 
 
 def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> DecoderSize:
-    """Return the size of the decoder: that of the recipe, else the published size for the encoder.
+    """Return the size of the decoder; sizes that the recipe does not set are the published sizes for the encoder.
 
-    Hierarchical encoders of any width get the small decoder, since no size is published for them and their grid is
-    coarse. If the published number of heads does not divide the width in the recipe, there are fewer heads.
+    Hierarchical encoders of any width get the small decoder, because no size is published for them and their grid is
+    coarse. If the published number of heads does not divide the width in the recipe, the number of heads is reduced.
 
     Raises:
         InputError: the number of heads does not divide the width.
     """
     if isinstance(encoder, VideoEncoder):
         heads = encoder.heads // 2 if encoder.heads % 2 == 0 else encoder.heads
-        # Positions need an even width; all published widths are even multiples of the number of heads.
+        # Position embeddings need an even width; all published widths are even multiples of the number of heads.
         published = DecoderSize(2 * heads * math.ceil(encoder.width / 4 / heads), 4, heads)
     elif encoder.width >= _WIDE and not isinstance(encoder, HierarchicalEncoder):
         published = DecoderSize(512, 8, 16)
@@ -55,7 +55,7 @@ def decoder_size(options: ReconstructionOptions, encoder: MaskableEncoder) -> De
 
 
 def with_decoder_size(recipe: Recipe, encoder: MaskableEncoder) -> Recipe:
-    """Return the recipe with the size of the decoder made explicit, so that a saved model records it."""
+    """Return the recipe with an explicit decoder size, so that a saved model records the size."""
     if recipe.auxiliary is None:
         return recipe
     size = decoder_size(recipe.auxiliary, encoder)
@@ -73,7 +73,7 @@ class Decoder(nn.Module):
         width: width of the decoder's tokens.
         depth: number of blocks.
         heads: number of attention heads per block.
-        fitted: names of the targets whose prediction is added to a constant for each position; see :meth:`start_at`.
+        fitted: names of the targets whose predictions are added to a constant for each position; see :meth:`start_at`.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Decoder(nn.Module):
         for name in self.fitted:
             self.register_buffer(f"start_{name}", torch.zeros(math.prod(grid), outputs[name]))
             self.register_buffer(f"scale_{name}", torch.ones(()))
-        # VideoMAE's decoder has no bias here, and torch's own epsilon in its last norm (Tong et al., 2022).
+        # VideoMAE's decoder has no bias here, and its last norm uses the default epsilon of torch (Tong et al., 2022).
         clip = len(grid) == 3
         self.embed = nn.Linear(width_in, width, bias=not clip)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, features: Features, mask: Mask, places: Tensor) -> dict[str, Tensor]:
-        """Predict the targets of the patches numbered ``places``, int64 [B, M].
+        """Predict the targets of the patches with indices ``places``, int64 [B, M].
 
         Returns:
             Predictions by target name, [B, M, values] each.
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, name: str, output: Tensor, scale: float = 1.0) -> None:
-        """Set the constant prediction of a fitted target, [N, values], and the scale of the deviations from it."""
+        """Set the constant prediction of a fitted target, [N, values], and the scale of the decoder's deviations."""
         self.get_buffer(f"start_{name}").copy_(output)
         self.get_buffer(f"scale_{name}").fill_(scale)
 
@@ -137,8 +137,8 @@ class Decoder(nn.Module):
     def forward_features(self, features: Features, mask: Mask | None) -> Tensor:
         """Return the token of every patch after the blocks, [B, N, width].
 
-        If the encoder drops masked patches, the mask token replaces them. If it keeps a token for every patch, the mask
-        token is added to those of masked patches. Prefix tokens get no position embedding.
+        If the encoder drops masked patches, mask tokens replace them. If the encoder keeps a token for every patch, the
+        mask token is added to the tokens of masked patches. Prefix tokens get no position embedding.
         """
         tokens = self.embed(features.tokens)
         if mask is None:

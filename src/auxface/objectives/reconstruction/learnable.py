@@ -1,9 +1,10 @@
 """Measure how much of each reconstruction target can be predicted from the patches around a hidden patch.
 
-A masked autoencoder can learn only the part of a target that the visible patches determine. This module measures a
+A masked autoencoder can learn only the part of a target that the visible patches determine. This module estimates a
 rough lower bound of this part without training a network: a ridge regression (Hoerl and Kennard, 1970) predicts the
-target of a patch from the 24 patches around it (their RGB values and their mean target), and is scored on held-out
-faces. A target with a score near 0 is noise to the auxiliary; an encoder learns little from it, at any loss weight.
+target of a patch from the 24 surrounding patches (their RGB values and their mean targets), and is scored on held-out
+faces. A target with a score near 0 is noise for the auxiliary: an encoder learns little from this target, regardless of
+the loss weight.
 
     >>> import numpy as np
     >>> from auxface.recipe import Target
@@ -53,13 +54,13 @@ DEFAULT_TARGETS = (
 REACH = 2
 """Number of patches that the regression uses on each side of the hidden patch: 5 x 5 - 1 = 24 patches in total."""
 RELATIVE_PENALTIES = tuple(10.0**power for power in range(-4, 3))
-"""Ridge penalties that are tried, as multiples of the mean eigenvalue of the features' covariance."""
+"""Candidate ridge penalties, as multiples of the mean eigenvalue of the features' covariance matrix."""
 MOST_FACES = 2000
-"""Default maximum number of faces for fitting, and of faces for scoring."""
+"""Default maximum number of faces for fitting, and also for scoring."""
 COMPONENTS = 512
 """Number of principal components of the RGB values that the regression uses."""
 TARGET_COMPONENTS = 32
-"""Number of principal components of each surrounding patch's mean target that the regression uses."""
+"""Number of principal components that the regression uses of the mean target of each surrounding patch."""
 _SELECTION = 0.25
 _BATCH = 64
 _HOW = "write it as in a recipe: a name, or {name: local_directional_pattern, encoding: bits, smooth: 2}"
@@ -71,10 +72,10 @@ class Learnable:
 
     Attributes:
         target: the target.
-        r2: explained variance on held-out faces, relative to the mean of the fitted faces at the same position: 1 is
-            perfect, 0 is no better than that mean, and nan means that the target is equal in all scored faces. Bits and
-            histograms are scored as probabilities.
-        faces: number of faces used for fitting, including those that select the penalty.
+        r2: R² on held-out faces, relative to the mean target of the fitted faces at the same position: 1 is perfect, 0
+            is no better than this mean, and nan means that the target is equal in all scored faces. Bits and histograms
+            are scored as probabilities.
+        faces: number of faces used for fitting, including the faces that select the penalty.
         held_out: number of faces used for scoring.
     """
 
@@ -84,7 +85,7 @@ class Learnable:
     held_out: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the target's name, encoding, smooth, scale and parameters, then the other attributes (nan as None)."""
+        """Return name, encoding, smooth, scale and parameters of the target, and the other attributes (nan as None)."""
         target = self.target.model_dump(include={"name", "encoding", "smooth", "scale", "parameters"})
         r2 = None if np.isnan(self.r2) else self.r2
         return target | {"r2": r2, "faces": self.faces, "held_out": self.held_out}
@@ -102,16 +103,16 @@ def texture_learnable(
 ) -> list[Learnable]:
     """Measure how well each target of a hidden patch can be predicted from the patches around it.
 
-    A regression is fitted on faces of the split ``train`` and scored on faces of ``val``. The labels are not read.
+    A regression is fitted on faces of the training split and scored on faces of the validation split. No label is read.
 
     Args:
         data: manifest of images, or folder of shards.
         out: CSV file to which the results are written; None to write no file.
         targets: targets as in a recipe's ``auxiliary.target``, or as YAML text such as ``rgb`` or ``{name:
             local_directional_pattern, encoding: bits, smooth: 2}``. Default: :data:`DEFAULT_TARGETS`.
-        size: side length of the faces in pixels, which is the input size of the encoder.
+        size: side length of the faces in pixels; use the input size of the encoder.
         patch_size: side length of a patch in pixels; must divide ``size``.
-        faces: maximum number of faces of each split, evenly spaced over its rows.
+        faces: maximum number of faces from each split, evenly spaced over the rows of the split.
         overwrite: whether to replace ``out`` if it exists.
 
     Returns:
@@ -130,7 +131,7 @@ def texture_learnable(
     if size % patch_size:
         raise InputError(f"size {size} must be a multiple of the patch size {patch_size}")
     for target in chosen:
-        # Raises an error for an unknown descriptor before images are read.
+        # An unknown descriptor raises an error here, before images are read.
         PatchTarget(target, patch_size)
     if out is not None:
         refuse_existing(Path(out), overwrite)
@@ -147,7 +148,7 @@ def texture_learnable(
 
 
 def read_target(target: Target | str) -> Target:
-    """Parse a target that is written as in a recipe: a name, or a mapping in YAML.
+    """Return the target for text in the format of a recipe: a name, or a mapping in YAML.
 
     Raises:
         InputError: the text is not valid YAML, or has an unknown key or an invalid value.
@@ -183,33 +184,34 @@ def learnable(
     Args:
         train_images: faces for fitting, uint8 [N, 3, S, S].
         held_out_images: other faces of the same size for scoring, uint8 [M, 3, S, S].
-        targets: targets that are defined for images rather than video clips.
+        targets: targets that are defined for images, not only for video clips.
         patch_size: side length of a patch in pixels; a face needs at least 5 x 5 patches.
-        faces: maximum number of faces, evenly spaced, of each of the two sets.
+        faces: maximum number of faces from each of the two sets, evenly spaced.
 
     Returns:
         One result per target, in the given order.
 
     Raises:
-        InputError: a descriptor, parameter or encoding is unknown, a target is defined for video clips only, faces have
-            fewer than 5 x 5 patches, or there are fewer than eight faces for fitting or two for scoring.
+        InputError: a descriptor, parameter or encoding is unknown, a target is defined only for video clips, faces have
+            fewer than 5 x 5 patches, or there are fewer than eight faces for fitting or two faces for scoring.
     """
     chosen = [PatchTarget(target, patch_size) for target in targets]
     for target in chosen:
         if target.is_video:
-            raise InputError(f"target {target.spec.name} describes video clips; for images use local_binary_pattern")
+            raise InputError(f"target {target.spec.name} requires video clips; for images, use local_binary_pattern")
     side = train_images.shape[-1] // patch_size
     if side < 2 * REACH + 1:
         raise InputError(
-            f"faces of {train_images.shape[-1]} pixels have {side} x {side} patches of {patch_size} pixels; at least "
-            f"{2 * REACH + 1} x {2 * REACH + 1} are needed: use larger faces or smaller patches"
+            f"with size {train_images.shape[-1]} and patch size {patch_size}, a face has {side} x {side} patches; at "
+            f"least {2 * REACH + 1} x {2 * REACH + 1} are needed; use larger faces or smaller patches"
         )
     fitted, scored = (np.asarray(part[_places(len(part), faces)]) for part in (train_images, held_out_images))
     if len(fitted) < 8 or len(scored) < 2:
         raise InputError(
-            f"{len(fitted)} faces to fit and {len(scored)} to score are too few; at least 8 and 2 are needed"
+            f"found {len(fitted)} faces for fitting and {len(scored)} for scoring; at least 8 and 2 are needed"
         )
-    # Faces that select the penalty are not used for fitting; they are spread over the data set like the others.
+    # The faces that select the penalty are not used for fitting. Like the other faces, they are sampled evenly from the
+    # data set.
     selects = np.arange(len(fitted)) % round(1 / _SELECTION) == 0
     mean = torch.from_numpy(fitted[~selects].astype(np.float32).mean(axis=0) / 255)
     batches = [-(-len(part) // _BATCH) for part in (fitted, scored)]
@@ -225,7 +227,7 @@ def learnable(
             sides = [_split(part - place_mean, target.channels, side) for part in (known, scoring)]
             if target.channels > TARGET_COMPONENTS:
                 sides = _reduce(sides, rows, target.channels)
-            # Colors and targets have different units, so each of the two is scaled to a total variance of 1.
+            # Colors and targets have different units, so each of the two kinds of features is scaled to unit variance.
             color, mean_target = (part[rows].std() + 1e-6 for part in (rgb[0], sides[0][0]))
             features = [
                 torch.cat([part / color, around / mean_target], dim=1)
@@ -241,7 +243,10 @@ def learnable(
 
 
 def _ridge_r2(fit: tuple[Tensor, Tensor], select: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> float:
-    """Return the R² on held-out faces, with the penalty that is best on the selection faces; each part is (x, y)."""
+    """Return the R² on held-out faces with the penalty that is best on the selection faces.
+
+    Each argument is a pair of features and targets.
+    """
     x = fit[0]
     values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
     values, vectors = values.clamp(min=0).float(), vectors.float()
@@ -262,7 +267,7 @@ def _principal(rows: Tensor, count: int) -> Tensor:
     """Return the leading principal directions of rows, as columns."""
     if len(rows) < rows.shape[1]:
         return torch.linalg.svd(rows, full_matrices=False).Vh[:count].T
-    # In double precision: in single, the decomposition of nearly dependent columns may not converge.
+    # In single precision, the decomposition of nearly dependent columns may not converge.
     return torch.linalg.eigh((rows.T @ rows).double())[1][:, -count:].to(rows.dtype)
 
 
@@ -274,12 +279,15 @@ def _reduce(sides: list[tuple[Tensor, Tensor]], rows: Tensor, channels: int) -> 
 
 
 def _places(count: int, most: int) -> np.ndarray:
-    """Return at most ``most`` evenly spaced positions of ``count`` items."""
+    """Return the indices of at most ``most`` evenly spaced items out of ``count`` items."""
     return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def _surrounding_rgb(images: np.ndarray, mean: Tensor, patch_size: int, advance: Advance) -> Tensor:
-    """Return the RGB values around every inner patch minus the mean face, [rows, values]; outer ring at half size."""
+    """Return the RGB values around every inner patch minus the mean face, [rows, values].
+
+    The outer ring of patches is downsampled to half the resolution.
+    """
     parts: list[Tensor] = []
     for start in range(0, len(images), _BATCH):
         faces = torch.from_numpy(np.array(images[start : start + _BATCH])).float() / 255 - mean
@@ -317,7 +325,7 @@ def _targets(images: np.ndarray, target: PatchTarget, advance: Advance) -> Tenso
 
 
 def _split(patches: Tensor, channels: int, side: int) -> tuple[Tensor, Tensor]:
-    """Return, for every inner patch, the mean targets around it and its own target; both [rows, values]."""
+    """Return the mean targets of the surrounding patches and the target itself of every inner patch, [rows, values]."""
     means = patches.unflatten(2, (-1, channels)).mean(dim=2).view(len(patches), side, side, channels)
     reach = 2 * REACH + 1
     windows = means.unfold(1, reach, 1).unfold(2, reach, 1).flatten(4)

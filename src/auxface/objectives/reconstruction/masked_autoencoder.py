@@ -1,14 +1,14 @@
 """The masked autoencoder: reconstruct masked patches (SSAT, Das et al., 2023; L-SSAT, arXiv 2409.19582).
 
-Patches of the primary view, or of its texture map, are masked. The encoder receives the visible patches, and a light
-decoder predicts targets for the masked patches. Targets are computed from the clean view.
+Patches of the primary view, or of its texture map, are masked. The encoder receives the visible patches, and a
+lightweight decoder predicts targets for the masked patches. Targets are computed from the clean view.
 
 A useful reconstruction is better than the best constant prediction. The constant is the mean target of the training
-faces at each position of the grid. **Skill** is 1 - loss / (loss of the constant): 1 for a perfect prediction, 0 for
-one that is no better than the constant, and negative for a worse one.
+faces at each position of the grid. **Skill** is 1 - loss / (loss of the constant): 1 for a perfect prediction, 0 for a
+prediction that is no better than the constant, and negative for a worse prediction.
 
 Example:
-    >>> targets = torch.tensor([[[0.0], [1.0]], [[0.0], [3.0]]])  # two faces, two places, one value
+    >>> targets = torch.tensor([[[0.0], [1.0]], [[0.0], [3.0]]])  # two faces, two positions, one value
     >>> constant = fit_constant([targets], "scalar")
     >>> constant.mean.flatten().tolist(), constant.loss.tolist()
     ([0.0, 2.0], [0.0, 1.0])
@@ -44,7 +44,7 @@ class ConstantPrediction:
     """The best constant prediction of one target.
 
     Attributes:
-        mean: float32 [N, values], mean target at each position; probabilities for bits and histograms.
+        mean: float32 [N, values], mean target at each grid position; probabilities for bits and histograms.
         loss: float32 [N], expected loss of the constant at each position.
         encoding: ``scalar``, ``bits`` or ``histogram``.
         maps: number of histograms in the values of a patch.
@@ -58,7 +58,7 @@ class ConstantPrediction:
     bits: int = 1
 
     def expected_loss(self, places: Tensor) -> Tensor:
-        """Return the expected loss on training faces at the given positions of the grid, int64 [B, M]."""
+        """Return the expected loss on training faces at the grid positions ``places``, int64 [B, M]."""
         return self.loss.to(places.device)[places].mean()
 
     def start(self) -> Tensor:
@@ -68,15 +68,15 @@ class ConstantPrediction:
         return self.mean.clamp(min=_RAREST).log() if self.encoding == "histogram" else self.mean
 
     def scale(self) -> float:
-        """Return the unit of the decoder's deviations: the standard deviation of scalar values, else 1.
+        """Return the unit of the decoder's deviations: the standard deviation for scalar values, otherwise 1.
 
-        The decoder's layers are initialized and trained for outputs of magnitude 1. Targets on another scale, such as
-        those of a histogram of oriented gradients, have the magnitude of the noise of such outputs.
+        The decoder's layers are initialized and trained for outputs of magnitude 1. Targets on a much smaller scale,
+        such as histograms of oriented gradients, would be no larger than the noise of these outputs.
         """
         return max(float(self.loss.mean()), _SMALLEST_LOSS) ** 0.5 if self.encoding == "scalar" else 1.0
 
     def loss_on(self, target: Tensor, places: Tensor) -> Tensor:
-        """Return the loss of the constant on targets, float32 [B, M, values], at the given positions, int64 [B, M]."""
+        """Return the loss of the constant on targets, float32 [B, M, values], at grid positions, int64 [B, M]."""
         guess = self.mean.to(target.device)[places]
         if self.encoding == "bits":
             guess = torch.logit(guess, eps=_SMALLEST)
@@ -89,7 +89,7 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
     """Fit the best constant prediction to targets.
 
     Args:
-        batches: batches of targets of training faces, float32 [B, N, values] each.
+        batches: batches of the targets of training faces, float32 [B, N, values] each.
         encoding: ``scalar``, ``bits`` or ``histogram``.
         maps: number of histograms in the values of a patch.
         bits: number of bits of a code.
@@ -102,7 +102,7 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
         values = targets.double()
         count += len(values)
         total = total + values.sum(dim=0)
-        # The second moment of scalars, or the negative entropy of histograms.
+        # This is the second moment of scalars, or the negative entropy of histograms.
         extra = extra + (values.square() if encoding == "scalar" else torch.special.xlogy(values, values)).sum(dim=0)
     if not count:
         raise ValueError("no training faces from which to fit a constant prediction")
@@ -123,8 +123,8 @@ class Reconstructed:
     Attributes:
         spec: the recipe section of the target.
         target: float32 [B, N, values], the target on its own scale.
-        prediction: prediction of the same shape and scale, for masked and visible patches.
-        mask: mask that was applied.
+        prediction: prediction with the same shape and scale, for masked and visible patches.
+        mask: mask that was applied to the images.
     """
 
     spec: Target
@@ -141,10 +141,11 @@ class Reconstruction(Objective):
     Args:
         options: the recipe section.
         encoder: the shared encoder; only its sizes are read.
-        texture: the texture map that replaces the image where ``input`` is ``texture``.
+        texture: the texture map that replaces the image if ``input`` is ``texture``.
 
     Raises:
-        InputError: an unknown descriptor, parameter or encoding, or a masking that does not fit the encoder.
+        InputError: a descriptor, parameter or encoding is unknown, or the encoder does not support the masking
+            strategy.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class Reconstruction(Objective):
         clip = len(encoder.grid) == 3
         _check_input(options, clip)
         self.options = options
-        # Stored in a tuple, so that the encoder is not registered as part of this module.
+        # The encoder is stored in a tuple, so that it is not registered as part of this module.
         self._encoder = (encoder,)
         self._constants: dict[str, ConstantPrediction] = {}
         self._plain_constants: dict[str, ConstantPrediction] = {}
@@ -172,7 +173,7 @@ class Reconstruction(Objective):
         self.decoder = Decoder(encoder.width, encoder.grid, self.outputs, **size._asdict(), fitted=fitted)
 
     def forward(self, encoder: MaskableEncoder, batch: Batch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the weighted mean of the losses of all targets, and each target's loss for the log."""
+        """Compute the weighted mean of the losses of all targets, and the loss of each target for the log."""
         mask = self.mask(encoder, batch)
         features = encoder.encode(context.embedding(self.texture), mask)
         if self.options.predict == "masked":
@@ -180,7 +181,7 @@ class Reconstruction(Objective):
         else:
             everywhere = self.decoder(features, mask, self._all_patches(batch))
             predictions = {name: patches_at(values, mask.hidden) for name, values in everywhere.items()}
-        # The images of a micro-batch are in random order, so the next one is a random other face.
+        # The images of a micro-batch are in random order, so the next image is another random face.
         clean = batch.clean.roll(1, dims=0) if self.options.shuffle else batch.clean
         losses: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
@@ -196,11 +197,12 @@ class Reconstruction(Objective):
         return total, {name: loss.detach() for name, loss in losses.items()} | logs
 
     def before_training(self, training: TrainingSet) -> None:
-        """Fit the constant predictions with which skill is measured, to augmented and to plain training images.
+        """Fit the constant predictions that define skill, to augmented and to plain training images.
 
-        The predictions of texture targets are added to these constants, so that the decoder only learns deviations from
-        them. Otherwise the decoder would spend hundreds of steps on learning the mean of each position, with gradients
-        far larger than those of anything that the encoder can learn. RGB targets keep the published decoder.
+        For texture targets, the decoder's outputs are added to these constants, so that the decoder learns only
+        deviations from the constants. Otherwise, the decoder would need hundreds of steps to learn the mean at each
+        position, and the gradients of these steps would be far larger than the gradients of anything that the encoder
+        can learn. RGB targets keep the published decoder.
         """
         if training.augmented is not None and training.plain is not None:
             self._constants = self._fit_constants(training.augmented)
@@ -235,7 +237,7 @@ class Reconstruction(Objective):
 
     @torch.no_grad()
     def reconstruct(self, encoder: MaskableEncoder, batch: Batch, mask: Mask | None = None) -> list[Reconstructed]:
-        """Return every target of a batch with its prediction; by default, the mask is drawn from the batch's seeds."""
+        """Return the targets and predictions of a batch; by default, the mask is drawn from the batch's seeds."""
         mask = mask or self.mask(encoder, batch)
         features = encoder.encode(StepContext(encoder, batch.primary).embedding(self.texture), mask)
         predictions = self.decoder(features, mask, self._all_patches(batch))
@@ -280,19 +282,19 @@ class Reconstruction(Objective):
 
 def _check_input(options: ReconstructionOptions, clip: bool) -> None:
     if options.masking == "tube" and not clip:
-        raise InputError("auxiliary.masking tube masks the same patches in every frame; for images use random")
+        raise InputError("auxiliary.masking tube masks the same patches in every frame; for images, use random")
     if clip and options.masking not in ("tube", "random", "parts"):
         raise InputError(
-            f"auxiliary.masking {options.masking} is for images; for video clips use tube, random or parts"
+            f"auxiliary.masking {options.masking} requires images; for video clips, use tube, random or parts"
         )
     if clip and options.input == "texture":
-        raise InputError("auxiliary.input texture is for images; for video clips use rgb")
+        raise InputError("auxiliary.input texture requires images; for video clips, use rgb")
 
 
 def _check_targets(targets: tuple[PatchTarget, ...], clip: bool) -> None:
     video_target = next((target.spec.name for target in targets if target.is_video), None)
     if video_target is not None and not clip:
-        raise InputError(f"auxiliary.target {video_target} describes video clips; for images use local_binary_pattern")
+        raise InputError(f"auxiliary.target {video_target} requires video clips; for images, use local_binary_pattern")
 
 
 def _build(options: ReconstructionOptions, context: BuildContext) -> Reconstruction:

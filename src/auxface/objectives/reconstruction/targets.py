@@ -20,12 +20,13 @@ from auxface.errors import InputError
 from auxface.recipe import Target
 from auxface.texture.tiles import empty_real_maps
 
-# The fastest measured number of images (docs/performance.md): 16 of 64 pixels, or 2 of 224.
+# The number of images that was fastest in measurements (docs/performance.md): 16 images of 64 x 64 pixels, or 2 images
+# of 224 x 224 pixels.
 _IMAGES_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**17
 
 
 class PatchTarget:
-    """A reconstruction target for patches of one size: how it is computed, encoded and compared with a prediction.
+    """A reconstruction target for a fixed patch size: its computation, its encoding, and its loss.
 
     Args:
         spec: the recipe section of the target.
@@ -37,13 +38,13 @@ class PatchTarget:
         key: name of the target in logs and in the decoder.
         channels: number of values per pixel, or per cell of a histogram descriptor.
         values: number of values per patch or tubelet, which the decoder predicts.
-        maps: number of histograms, or of maps, in the values of a patch.
+        maps: number of histograms, or of texture maps, in the values of a patch.
         bits: number of bits per code; 1 if the target is not encoded as bits.
         is_video: whether the target is computed from several frames.
 
     Raises:
-        InputError: an unknown descriptor, parameter or encoding, or a patch size that is not a multiple of the scale or
-            of the descriptor's cells.
+        InputError: a descriptor, parameter or encoding is unknown, or the patch size is not a multiple of the scale or
+            of the descriptor's cell size.
     """
 
     def __init__(self, spec: Target, patch_size: int, *, tubelet: int = 1, normalize: bool = False) -> None:
@@ -77,7 +78,7 @@ class PatchTarget:
             self.bits = self.channels // self._output.maps
         if spec.encoding != "histogram" and self._patch % self._cell:
             raise InputError(
-                f"auxiliary.target {spec.name}: its cells of {self._cell} pixels must divide patch_size {self._patch}"
+                f"auxiliary.target {spec.name}: the cell size {self._cell} must divide patch_size {self._patch}"
             )
 
     def compute(self, clean: Tensor, mean: Tensor, std: Tensor, places: Tensor | None = None) -> Tensor:
@@ -90,7 +91,7 @@ class PatchTarget:
             places: int64 [B, M], indices of patches; None for all patches.
 
         Returns:
-            The target, float32 [B, N, values], or [B, M, values] for ``places``.
+            The target, float32 [B, N, values], or [B, M, values] if ``places`` is given.
         """
         if clean.ndim == 4:
             patches = self._patches(self._maps(clean, mean, std), places)
@@ -114,7 +115,7 @@ class PatchTarget:
         return activate(prediction, self.spec.encoding, self.maps)
 
     def _maps(self, clean: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """Return RGB or the descriptor's maps of every frame, [frames, ..., H, W]."""
+        """Return the RGB values or the descriptor's maps of every frame, [frames, ..., H, W]."""
         frames = clean.flatten(0, 1) if clean.ndim == 5 else clean
         if self.spec.name == "rgb":
             return (_coarsen(frames, self.spec).float() / 255 - mean) / std
@@ -122,13 +123,13 @@ class PatchTarget:
         if not self.is_video:
             return torch.as_tensor(self._describe(gray, **self._parameters))
         planes = self._describe(gray.view(*clean.shape[:2], *gray.shape[1:]), **self._parameters)
-        # The shape is [B, planes, T, H, W]: each frame has the codes of its pixels in every plane.
+        # The shape is [B, planes, T, H, W]: each frame contains the codes of its pixels in every plane.
         return torch.as_tensor(planes).transpose(1, 2).flatten(0, 1)
 
     def _patches(self, maps: Tensor, places: Tensor | None) -> Tensor:
         if places is None:
             return self._cut(maps)
-        # On a CPU, a few images are processed at a time, so that patches that are not needed never leave its cache.
+        # On a CPU, only a few images are processed at a time, so that unneeded patches never leave the cache.
         pixels = maps.shape[-2] * maps.shape[-1]
         few_images = min(max(_PIXELS_AT_ONCE // pixels, 1), _IMAGES_AT_ONCE)
         group = few_images if maps.device.type == "cpu" else max(len(maps), 1)
@@ -156,15 +157,16 @@ class PatchTarget:
         if self.spec.encoding == "histogram":
             return encoded.flatten(1, 2).float()
         if encoded.ndim > 4:
-            # A histogram descriptor has its values last; convert [B, rows, columns, ...] to [B, values, rows, columns].
+            # In a histogram descriptor, the values are the last axes: [B, rows, columns, ...] is converted to
+            # [B, values, rows, columns].
             encoded = encoded.flatten(3).permute(0, 3, 1, 2)
         encoded = encoded if encoded.ndim == 4 else encoded.unsqueeze(1)
-        # Bits are rearranged as bytes and converted afterwards.
+        # Bits are rearranged as bytes and converted to float afterwards.
         return patchify(encoded.contiguous(), self._patch // self._cell).float()
 
 
 def target_maps(spec: Target) -> int:
-    """Return the number of maps whose values make up a patch; 1 for RGB."""
+    """Return the number of texture maps whose values form a patch; 1 for RGB."""
     return 1 if spec.name == "rgb" else texture.get(spec.name).maps(**spec.parameters)
 
 
@@ -173,14 +175,14 @@ def target_loss(prediction: Tensor, target: Tensor, encoding: str, *, maps: int 
 
     Scalar: the squared error, averaged over values. Bits: the binary cross-entropy, summed over the bits of a code and
     averaged over codes, which is the negative log-likelihood of a code in nats. Histogram: the Kullback-Leibler
-    divergence from the target, averaged over histograms; its gradient is that of the cross-entropy, and it is 0 for a
-    perfect prediction.
+    divergence from the target, averaged over histograms, which has the same gradient as the cross-entropy but is 0 for
+    a perfect prediction.
 
     Args:
         prediction: [B, M, values], the decoder output; logits for bits and histogram.
-        target: target of the same shape.
+        target: target with the same shape.
         encoding: ``scalar``, ``bits`` or ``histogram``.
-        maps: number of histograms in the values of a patch; each has sum 1.
+        maps: number of histograms in the values of a patch; each histogram sums to 1.
         bits: number of bits of a code.
     """
     prediction = prediction.float()
@@ -230,7 +232,7 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
 
 
 def patches_at(patches: Tensor, places: Tensor) -> Tensor:
-    """Return the patches [B, M, values] at the given indices, int64 [B, M], out of all patches [B, N, values]."""
+    """Return the patches [B, M, values] with the indices ``places``, int64 [B, M], from patches [B, N, values]."""
     return patches.gather(1, places.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 
 
@@ -244,7 +246,7 @@ def _join_frames(patches: Tensor, clips: int, tubelet: int) -> Tensor:
 
 
 def _coarsen(images: Tensor, spec: Target) -> Tensor:
-    """Smooth uint8 images [B, C, H, W] and downsample them to the target's own resolution, as uint8."""
+    """Smooth uint8 images [B, C, H, W] and downsample them to the resolution of the target; return uint8 images."""
     if not spec.smooth and spec.scale == 1:
         return images
     made = images.float()
