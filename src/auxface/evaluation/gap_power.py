@@ -15,11 +15,10 @@ from dataclasses import replace
 from math import ceil
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import root_scalar
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
-from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, Precision
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate, Precision, student_quantile
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import TableError
 
@@ -188,8 +187,7 @@ def _gap_per_error(levels: int, factor: float, power: float) -> float:
 
 def _inflation(units: float) -> float:
     """Return the factor by which using Student's quantile inflates the variance behind an interval."""
-    student, normal = (rule.ppf(1 - (1 - CONFIDENCE) / 2) for rule in (stats.t(max(units - 1, 1)), stats.norm()))
-    return float((student / normal) ** 2)
+    return float((student_quantile(max(units - 1, 1)) / ndtri((1 + CONFIDENCE) / 2)) ** 2)
 
 
 def _units_for(variance: float, error: float) -> float:

@@ -23,8 +23,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import sparse, stats
-from scipy.special import expit, logit
+from scipy import sparse
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -44,6 +44,8 @@ FEW_UNITS = 30
 # standard error is then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need
 # 33 MB at most.
 BUNDLES = 8192
+# Tables of up to this many sums are dense: a sparse table takes longer to build than to use.
+_DENSE_SUMS = 50_000
 # Double-precision weights of up to this many bytes are cached: converting them takes as long as using them once.
 KEPT_BYTES = 16 << 20
 
@@ -63,10 +65,14 @@ class Resampling:
 
     def sums(
         self, cell: np.ndarray, cluster: np.ndarray, cells: int, values: np.ndarray | None = None
-    ) -> sparse.csr_matrix:
+    ) -> np.ndarray | sparse.csr_matrix:
         """Return sums of ``values`` [N] (default: ones) by cell, int64 [N], and bundle as float64 [cells, B]."""
+        bundles = self.weights.shape[0]
+        bundle = self.bundle[cluster]
+        if cells * bundles <= _DENSE_SUMS:
+            return np.bincount(cell * bundles + bundle, values, cells * bundles).reshape(cells, bundles).astype(float)
         data = np.ones(len(cell)) if values is None else values
-        return sparse.csr_matrix((data, (cell, self.bundle[cluster])), shape=(cells, self.weights.shape[0]))
+        return sparse.csr_matrix((data, (cell, bundle)), shape=(cells, bundles))
 
     def ratios(
         self,
@@ -102,6 +108,11 @@ class Resampling:
             if 8 * self.weights.size <= KEPT_BYTES:
                 self._kept[key] = found
         return found
+
+
+def student_quantile(freedom: float) -> float:
+    """Return Student's quantile of a two-sided 95% interval with this many degrees of freedom."""
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def draw_resamples(clusters: int, resamples: int, seed: int) -> Resampling:
@@ -243,7 +254,7 @@ def debiased_student(draws: "Draws") -> tuple[float, float]:
     known = draws.values[1:][np.isfinite(draws.values[1:])]
     bias = max(float(known.mean()) - value, 0.0)
     middle = max(value - bias, draws.bounds[0])
-    quantile = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, draws.clusters - 1))
+    quantile = student_quantile(draws.clusters - 1)
     error = max(float(known.std()), spread) * np.sqrt(draws.clusters / (draws.clusters - 1))
     return min(middle - quantile * error - bias, value), max(middle + quantile * error, value)
 
@@ -278,7 +289,7 @@ def ratio_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float
 
 def wilson(share: float, n: float, *, quantile: float | None = None) -> tuple[float, float]:
     """Return Wilson's (1927) score interval of a fraction of ``n`` units, by default with the normal quantile."""
-    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2)) if quantile is None else quantile
+    z = float(ndtri((1 + CONFIDENCE) / 2)) if quantile is None else quantile
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
@@ -350,7 +361,7 @@ class Draws:
 
     def student(self) -> float:
         """Return Student's quantile of the two-sided interval."""
-        return float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2, self.degrees()))
+        return student_quantile(self.degrees())
 
     def standard_error(self) -> float:
         """Return the standard deviation of the resamples, corrected for the number of units."""
@@ -385,8 +396,7 @@ def _quantiles(draws: Draws) -> tuple[float, float]:
     """Return the quantiles of the resamples, widened if there are fewer units than clusters."""
     units = draws.clusters if draws.units is None else max(2, min(draws.clusters, draws.units))
     finite = draws.values[1:][np.isfinite(draws.values[1:])]
-    tail = (1 - CONFIDENCE) / 2
-    wide = stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(1 - tail, units - 1))
+    wide = ndtr(-np.sqrt(units / (units - 1)) * student_quantile(units - 1))
     # With Weibull's plotting positions, a new resample lies beyond each quantile with exactly this probability, for any
     # number of resamples.
     low, high = np.quantile(finite, [wide, 1 - wide], method="weibull")

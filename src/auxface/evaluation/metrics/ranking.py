@@ -4,7 +4,7 @@ The definitions are those of scikit-learn: ties count one half in the AUC, and a
 equal error rate is read where the linearly interpolated ROC curve meets FNR = FPR. ``tpr_at_fpr_0.01`` is the highest
 true positive rate of any threshold whose false positive rate is at most 1%.
 
->>> curve = RocCurve(hits=np.array([[1.0], [2.0]]), alarms=np.array([[0.0], [2.0]]))
+>>> curve = RocCurve(hits=np.array([[1.0, 2.0]]), alarms=np.array([[0.0, 2.0]]))
 >>> float(_auc(curve)[0])
 0.75
 """
@@ -25,7 +25,7 @@ STEPS = 4_000
 # 2%, into steps of at most 1/20,000 of the negatives.
 _FINE_RATE, _FINE_STEPS = 0.02, 20_000
 # Maximum size of one curve over several resamples: a few such arrays fit into a second-level cache.
-_CACHED_NUMBERS = 100_000
+_CACHED_NUMBERS = 50_000
 # In simulations, the interval of a TPR at a small FPR covers the true value if the threshold leaves at least this many
 # false positives (of as many different videos or people); with fewer, the threshold and the interval are too low.
 _FALSE_POSITIVES_FOR_INTERVAL = 5
@@ -36,8 +36,8 @@ class RocCurve:
     """The ROC curves of several resamples, in order of decreasing score.
 
     Attributes:
-        hits: number of positives at or above each score step, float64 [steps, r].
-        alarms: number of negatives at or above each score step, float64 [steps, r].
+        hits: number of positives at or above each score step, float64 [r, steps].
+        alarms: number of negatives at or above each score step, float64 [r, steps].
     """
 
     hits: np.ndarray
@@ -45,18 +45,18 @@ class RocCurve:
 
     @cached_property
     def new_hits(self) -> np.ndarray:
-        """Number of positives at each score step, float64 [steps, r]."""
-        return np.diff(self.hits, axis=0, prepend=0)
+        """Number of positives at each score step, float64 [r, steps]."""
+        return np.diff(self.hits, prepend=0)
 
     @property
     def positives(self) -> np.ndarray:
         """Number of positives, float64 [r]."""
-        return self.hits[-1]
+        return self.hits[:, -1]
 
     @property
     def negatives(self) -> np.ndarray:
         """Number of negatives, float64 [r]."""
-        return self.alarms[-1]
+        return self.alarms[:, -1]
 
 
 def from_roc(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resampled]:
@@ -94,7 +94,9 @@ def _one_level(
     parts = []
     for part in resampling.chunks(steps, budget=_CACHED_NUMBERS):
         weights = resampling.columns(part)
-        parts.append(_compute(metrics, RocCurve(*(np.cumsum(table @ weights, axis=0) for table in (hits, alarms)))))
+        # Sums over contiguous numbers are several times faster than sums over rows.
+        new = (np.ascontiguousarray((table @ weights).T) for table in (hits, alarms))
+        parts.append(_compute(metrics, RocCurve(*(np.cumsum(table, axis=1) for table in new))))
     found = {metric.name: np.concatenate([part[metric.name] for part in parts]) for metric in metrics}
     for name, values in found.items():
         values[0] = exact[name][0]
@@ -107,8 +109,8 @@ def _compute(metrics: Sequence[Metric], curve: RocCurve) -> dict[str, np.ndarray
 
 
 def _cumulated(step: np.ndarray, steps: int, weight: np.ndarray) -> np.ndarray:
-    """Return the total weight of the samples at or above each score step, float64 [steps, 1]."""
-    return np.cumsum(np.bincount(step, weights=weight, minlength=steps))[:, None]
+    """Return the total weight of the samples at or above each score step, float64 [1, steps]."""
+    return np.cumsum(np.bincount(step, weights=weight, minlength=steps))[None]
 
 
 def _coarse(step: np.ndarray, steps: int, negatives: np.ndarray) -> np.ndarray:
@@ -123,34 +125,33 @@ def _coarse(step: np.ndarray, steps: int, negatives: np.ndarray) -> np.ndarray:
 
 
 def _auc(curve: RocCurve) -> np.ndarray:
-    new_alarms = np.diff(curve.alarms, axis=0, prepend=0)
-    wins = np.einsum("sr,sr->r", new_alarms, curve.hits - curve.new_hits / 2)
+    new_alarms = np.diff(curve.alarms, prepend=0)
+    wins = np.einsum("rs,rs->r", new_alarms, curve.hits - curve.new_hits / 2)
     return wins / (curve.positives * curve.negatives)
 
 
 def _average_precision(curve: RocCurve) -> np.ndarray:
     chosen = curve.hits + curve.alarms
     precision = np.divide(curve.hits, chosen, out=np.zeros_like(curve.hits), where=chosen > 0)
-    total = np.einsum("sr,sr->r", curve.new_hits, precision)
+    total = np.einsum("rs,rs->r", curve.new_hits, precision)
     return np.where(curve.positives > 0, total / curve.positives, np.nan)
 
 
 def _equal_error_rate(curve: RocCurve) -> np.ndarray:
-    hit_rate, alarm_rate = curve.hits / curve.positives, curve.alarms / curve.negatives
+    hit_rate, alarm_rate = curve.hits / curve.positives[:, None], curve.alarms / curve.negatives[:, None]
     excess = alarm_rate + hit_rate - 1
-    after = np.argmax(excess >= 0, axis=0)[None]
+    row = np.arange(len(excess))
+    after = np.argmax(excess >= 0, axis=1)
     before = np.maximum(after - 1, 0)
     start = after == 0
-    high = np.take_along_axis(excess, after, axis=0)
-    low = np.where(start, -1.0, np.take_along_axis(excess, before, axis=0))
-    alarm_high = np.take_along_axis(alarm_rate, after, axis=0)
-    alarm_low = np.where(start, 0.0, np.take_along_axis(alarm_rate, before, axis=0))
-    return (alarm_low + (alarm_high - alarm_low) * (-low) / (high - low))[0]
+    high, low = excess[row, after], np.where(start, -1.0, excess[row, before])
+    alarm_high, alarm_low = alarm_rate[row, after], np.where(start, 0.0, alarm_rate[row, before])
+    return alarm_low + (alarm_high - alarm_low) * (-low) / (high - low)
 
 
 def _tpr_at_fpr(curve: RocCurve, *, rate: float) -> np.ndarray:
-    within = (curve.alarms <= rate * curve.negatives + 1e-9).sum(axis=0)
-    best = np.take_along_axis(curve.hits, np.maximum(within - 1, 0)[None], axis=0)[0]
+    within = np.count_nonzero(curve.alarms <= rate * curve.negatives[:, None] + 1e-9, axis=1)
+    best = curve.hits[np.arange(len(within)), np.maximum(within - 1, 0)]
     return np.where(curve.negatives > 0, np.where(within > 0, best, 0) / curve.positives, np.nan)
 
 
