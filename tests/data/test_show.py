@@ -10,7 +10,7 @@ import pytest
 
 from auxface.cli import main
 from auxface.data.prepare.prepare import prepare
-from auxface.data.show import count_notes, show_data
+from auxface.data.show import show_data
 from auxface.errors import InputError
 
 
@@ -128,15 +128,3 @@ def test_show_and_prepare_print_results_and_one_line_errors(command, manifest, t
     code, out, err = command("prepare", "folder", tmp_path / "nowhere", "-o", tmp_path / "p.parquet")
     assert code == 2
     assert err.count("\n") == 1
-
-
-def test_empty_classes_and_levels_alike_are_noted():
-    splits = {
-        "train": {"happy": 3, "Sad": 1, "sad ": 2, "fear": 0},
-        "val": {"happy": 1, "Sad": 1, "sad ": 0, "fear": 2},
-    }
-    assert list(count_notes("mood", splits, ["happy", "fear"])) == [
-        "mood: no row of split train has fear",
-        "mood: 'Sad' and 'sad ' differ only in spaces or letter case",
-    ]
-    assert list(count_notes("mood", {"train": {"a": 1, "b": 2}}, [])) == []

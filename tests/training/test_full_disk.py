@@ -1,4 +1,4 @@
-"""Training on a full disk: a small file system in memory."""
+"""Training and export on a full disk: a small file system in memory."""
 
 import os
 import shutil
@@ -120,3 +120,15 @@ def test_a_run_that_cannot_start_leaves_no_files(disk, train):
     code, message = train(disk / "run")
     assert (code, message) == (2, "auxface: no space left on the disk; free some space and run the command again")
     assert not (disk / "run").exists()
+
+
+@pytest.mark.parametrize("free", [8, 64])
+@pytest.mark.parametrize(
+    "options", [["--format", "onnx"], ["--format", "onnx", "--int8", "dynamic"], ["--format", "pt2"]]
+)
+def test_an_export_that_does_not_fit_blames_the_disk(disk, trained, monkeypatch, capsys, options, free):
+    fill(disk, but_for=free)
+    out = disk / f"x.{options[1]}"
+    code, message = command(monkeypatch, capsys, "export", trained, "-o", out, *options)
+    assert (code, message) == (2, "auxface: no space left on the disk; free some space and run the command again")
+    assert [path.name for path in disk.iterdir()] == ["filling"]

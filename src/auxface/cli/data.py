@@ -21,10 +21,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Count splits, classes and groups; find leaks, near-duplicates and unreadable images; write a page."""
-    from auxface.data.show import count_notes, show_data
+    from auxface.data.show import show_data
 
-    found = show_data(manifest, out, overwrite=overwrite)
-    facts = found.to_dict()
+    facts = show_data(manifest, out, overwrite=overwrite).to_dict()
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -33,10 +32,8 @@ def show(
     for name, counted in (facts["labels"] | facts["groups"]).items():
         for split, column in counted["splits"].items():
             typer.echo(f"{name} in {split}: " + ", ".join(f"{value} {number}" for value, number in column.items()))
-        label = found.manifest.labels.get(name)
-        declared = label.classes if label is not None and label.kind == "class" else ()
-        for note in count_notes(name, counted["splits"], declared):
-            typer.echo(f"note: {note}", err=True)
+    for note in facts["notes"]:
+        typer.echo(f"note: {note}", err=True)
     leaks, pairs = facts["leaks"], facts["duplicates"]
     typer.echo(
         f"leaks: {leaks['sources']} sources in several splits, {leaks['pairs']} pairs of near-duplicate images in "

@@ -120,7 +120,13 @@ def train_command(
 
     if check:
         result = training.check(
-            recipe, data, overrides=settings or (), seed=seed, device=device, unlabeled=unlabeled or ()
+            recipe,
+            data,
+            overrides=settings or (),
+            seed=seed,
+            device=device,
+            unlabeled=unlabeled or (),
+            warn=lambda text: typer.echo(f"note: {text}", err=True),
         )
         _print_check(result, as_json)
         return

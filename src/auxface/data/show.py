@@ -10,9 +10,8 @@ The page is a single HTML file that needs no network access and supports small s
 
 import base64
 import io
-import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from auxface.data.images.cache import load_images
 from auxface.data.images.decode import UnreadableImage, fit_square, in_order, read_image
 from auxface.data.leaks import SIDE, Leaks, find_leaks, find_near_duplicates, of_different_sources, thumbnail
 from auxface.data.manifest import SPLITS, Manifest, read_manifest
+from auxface.data.manifest_notes import manifest_notes
 from auxface.data.media import is_video
 from auxface.data.shards import refuse_shards
 from auxface.data.video.decoding import UnreadableVideo
@@ -107,6 +107,7 @@ class Inspection:
             "crop": None if self.manifest.crop is None else dict(self.manifest.crop),
             "splits": self.splits,
             "sources": self.sources,
+            "notes": manifest_notes(self.manifest),
             "datasets": {str(name): int(number) for name, number in table["dataset"].value_counts().items()},
             "labels": {name: what for name, what in counted.items() if what["kind"] != "group"},
             "groups": {name: what for name, what in counted.items() if what["kind"] == "group"},
@@ -233,24 +234,6 @@ def _count_values(manifest: Manifest, name: str, kind: str, splits: list[str]) -
     counted = pd.crosstab(values, table["split"]).reindex(index=order, columns=splits, fill_value=0)
     unknown = {split: int(values[table["split"] == split].isna().sum()) for split in splits}
     return Counts(name, kind, counted.astype(int), unknown)
-
-
-def count_notes(name: str, splits: Mapping[str, Mapping[str, int]], declared: Sequence[str]) -> Iterator[str]:
-    """Yield notes on classes without rows, and on levels that differ only in whitespace or case.
-
-    Args:
-        name: name of the label or group.
-        splits: number of rows, by split and value.
-        declared: declared classes of the label; empty for a group.
-    """
-    for split in ("train", "val"):
-        absent = [value for value in declared if not splits.get(split, {}).get(value)] if split in splits else []
-        if absent:
-            yield f"{name}: no row of split {split} has {', '.join(absent)}"
-    levels = sorted({level for column in splits.values() for level in column})
-    for level, other in itertools.pairwise(sorted(levels, key=lambda level: " ".join(level.split()).casefold())):
-        if " ".join(level.split()).casefold() == " ".join(other.split()).casefold():
-            yield f"{name}: '{level}' and '{other}' differ only in spaces or letter case"
 
 
 def _natural_order(value: object) -> list[str | int]:

@@ -7,9 +7,11 @@ Example::
 """
 
 import contextlib
+import errno
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,7 +119,7 @@ def export_model(
     module = ExportedModel(SavedModel(saved.model.cpu(), saved.config))
     # The example has two images, since torch.export treats a batch size of one as a constant.
     example = torch.zeros(2, *saved.config.recipe.encoder.sample_shape)
-    with atomic_file(out) as temporary:
+    with atomic_file(out) as temporary, _full_disk_errors():
         if format == "pt2":
             _write_pt2(module, example, saved.config, temporary)
             return
@@ -200,7 +202,10 @@ def _write_pt2(module: ExportedModel, example: Tensor, config: ModelConfig, path
         program = _checked(
             lambda: torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         )
-        torch.export.save(program, path, extra_files={f"{METADATA}.json": json.dumps(metadata(config, "none"))})
+        # Given a path, torch writes in C++ and aborts the process if the disk is full.
+        archive = io.BytesIO()
+        torch.export.save(program, archive, extra_files={f"{METADATA}.json": json.dumps(metadata(config, "none"))})
+    path.write_bytes(archive.getbuffer())
 
 
 def _write_onnx(module: ExportedModel, example: Tensor, path: Path) -> None:
@@ -250,15 +255,34 @@ def _checked(export: Callable[[], Any]) -> Any:
     """Call an exporter and return its result; convert its errors to InputError."""
     try:
         return export()
-    except InputError:
-        raise
-    except OSError:
-        # A full disk, for example, is not an error of the model.
+    except (InputError, OSError):
         raise
     # The exporters raise many types of exceptions, with long messages.
     except Exception as error:
+        if _is_disk_full(error):
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"this model cannot be exported ({type(error).__name__}: {reason})") from None
+
+
+@contextlib.contextmanager
+def _full_disk_errors() -> Iterator[None]:
+    """Convert exceptions that a full disk causes inside the block to an OSError with the number ENOSPC."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_disk_full(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error or one of its causes is an OSError of a full disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager

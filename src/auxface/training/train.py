@@ -22,6 +22,7 @@ import yaml
 from accelerate import Accelerator
 
 from auxface.data.manifest import Manifest, read_manifest
+from auxface.data.manifest_notes import manifest_notes
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.errors import InputError
@@ -201,6 +202,7 @@ def check(
     seed: int | None = None,
     device: str = "auto",
     unlabeled: Sequence[str | Path] = (),
+    warn: Callable[[str], None] = warnings.warn,
 ) -> DryRun:
     """Train one step on two images, and estimate the time and memory of the whole run; write nothing.
 
@@ -211,6 +213,7 @@ def check(
         seed: as for :func:`train`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         unlabeled: as for :func:`train`; near-duplicates are not searched for.
+        warn: function called with each note on the manifest; see :func:`~auxface.data.manifest_notes.manifest_notes`.
 
     Raises:
         InputError: as :func:`train` raises.
@@ -218,7 +221,10 @@ def check(
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
     reader = FirstImages()
-    pooled = add_unlabeled(str(data), read_manifest(Path(data)), read_unlabeled(unlabeled), resolved)
+    manifest = read_manifest(Path(data))
+    for note in manifest_notes(manifest):
+        warn(note)
+    pooled = add_unlabeled(str(data), manifest, read_unlabeled(unlabeled), resolved)
     assembly, accelerator = _assemble(resolved, pooled, device, reader)
     with readable_errors(Path(), assembly.loader.batch_size, assembly.recipe.train.accumulate):
         return dry_run(assembly, accelerator, reader.seconds_per_image)

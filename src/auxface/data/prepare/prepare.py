@@ -35,6 +35,7 @@ from auxface.data.manifest import (
     relative_path,
     write_manifest,
 )
+from auxface.data.manifest_notes import class_notes, repeated_row_notes
 from auxface.data.media import is_video
 from auxface.data.prepare.file_processing import (
     STATUSES,
@@ -125,7 +126,8 @@ def prepare(
     table = listing.table.reset_index(drop=True)
     table["path"] = [os.path.abspath(path) for path in table["path"]]
     # Errors that do not depend on the images are reported before hours of decoding.
-    check_manifest(Manifest(table, listing.labels, listing.groups), str(root))
+    listed = Manifest(table, listing.labels, listing.groups)
+    check_manifest(listed, str(root))
     files = _input_files(table)
     if faces and not frames and any(is_video(file.path) for file in files):
         raise InputError(f"{root}: the data set has videos; choose how many frames to extract, such as --frames 32")
@@ -151,7 +153,10 @@ def prepare(
     _note_animations(files, results, warn)
     if duplicates == "drop":
         results = reject_duplicates(list(table["path"]), list(table["split"]), results)
-    return _write(listing, table, results, crop, out)
+    account, written = _write(listing, table, results, crop, out)
+    for note in (*repeated_row_notes(listed), *class_notes(written)):
+        warn(note)
+    return account
 
 
 def _note_animations(files: list[InputFile], results: list[FileResult], warn: Callable[[str], None]) -> None:
@@ -215,7 +220,7 @@ def _crop_header(
 
 def _write(
     listing: Listing, table: pd.DataFrame, results: list[FileResult], crop: dict[str, Any] | None, out: Path
-) -> dict[str, int]:
+) -> tuple[dict[str, int], Manifest]:
     counts = Counter(sample.status for result in results for sample in result.samples)
     counts.update(excluded.status for excluded in listing.excluded)
     # The key and groups of images without a face show how often detection fails in each group.
@@ -250,8 +255,9 @@ def _write(
         with atomic_file(out.with_name(f"{out.stem}.{name}.csv")) as temporary:
             escape_formulas(extra).to_csv(temporary, index=False)
     # The manifest is written last, so it exists only after a complete run.
-    write_manifest(Manifest(rows, listing.labels, listing.groups, crop), out)
-    return account
+    manifest = Manifest(rows, listing.labels, listing.groups, crop)
+    write_manifest(manifest, out)
+    return account, manifest
 
 
 def _usable_rows(listing: Listing, table: pd.DataFrame, results: list[FileResult]) -> pd.DataFrame:
