@@ -27,6 +27,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from auxface.data.media import escape_controls
 from auxface.errors import InputError
 
 Advance = Callable[..., None]
@@ -69,7 +70,7 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task(description, total=total or None, note="")
+        task = progress.add_task(escape_controls(description), total=total or None, note="")
 
         def advance(steps: int = 1, note: str | None = None, total: int | None = None) -> None:
             changed = {name: value for name, value in {"note": note, "total": total}.items() if value is not None}

@@ -95,7 +95,7 @@ settings:
 seeds: [0]
 compare: {baseline: supervised}
 """
-# Before the plan, the first log line, the model, the tables, the result, the record and the end of the run's folder.
+# Before the plan, the model, the report, the result and the record are written, and before the run's folder is deleted.
 POINTS = [
     ("os.rename", "study.json"),
     ("os.rename", "config.json"),
@@ -138,7 +138,8 @@ def test_a_killed_study_is_completed(tmp_path, unbroken, sixty, event, name):
     killed(tmp_path, event, name, *arguments)
     study(tmp_path / "tiny.yaml", tmp_path / "out", data_root=sixty.parent, device="cpu")
     assert record(tmp_path / "out") == record(unbroken)
-    assert hashes(tmp_path / "out").keys() == hashes(unbroken).keys()
+    # A kill while the run's folder is deleted leaves parts of it, which no command reads.
+    assert {name for name in hashes(tmp_path / "out") if not name.startswith("runs/")} == set(hashes(unbroken))
     for table in (unbroken / "predictions").iterdir():
         pd.testing.assert_frame_equal(
             pd.read_parquet(tmp_path / "out" / "predictions" / table.name), pd.read_parquet(table)

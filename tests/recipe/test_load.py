@@ -74,6 +74,12 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         (["primary.kind=metric_lerning"], r"primary.kind: .*'classification' or 'metric_learning'"),
         (["primary.margin=0.2"], r"classification does not use margin; remove it"),
         (["primary={kind: metric_learning, loss: normalized_softmax, margin: 0.2}"], r"has no margin; remove margin"),
+        (["primary={kind: metric_learning, margin: 1.2}"], r"margin 1.2 is larger than 1, the limit for loss cosface"),
+        (["primary=metric_learning", "primary.margin=-0.1"], r"primary.margin: .*greater than or equal to 0, not -0.1"),
+        (["primary=metric_learning", "primary.scale=0"], r"primary.scale: .*greater than 0, not 0"),
+        (["primary=metric_learning", "primary.scale=1e9"], r"primary.scale: .*less than or equal to 1000"),
+        (["primary=metric_learning", "primary.attribute_scale=-3"], r"primary.attribute_scale: .*greater than 0"),
+        (["primary=metric_learning", "primary.embedding_width=0"], r"primary.embedding_width: .*greater than or equal"),
         (["primary=metric_learning", "train.mixup=0.2"], r"needs unmixed images; remove train.mixup"),
         (["primary.view=clean", "train.cutmix=1"], r"needs unmixed images; remove train.mixup"),
         (

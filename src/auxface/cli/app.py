@@ -27,6 +27,7 @@ from auxface.cli import (
     train,
 )
 from auxface.cli.options import Json
+from auxface.data.media import escape_controls
 from auxface.errors import InputError
 
 _ORDER = (
@@ -170,7 +171,5 @@ def _format_warning(
 
 
 def _fail(message: str) -> None:
-    # Control characters in a name, such as the escapes of a terminal, are printed as \x1b.
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
-    print(f"auxface: {shown}", file=sys.stderr)
+    print(f"auxface: {escape_controls(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)

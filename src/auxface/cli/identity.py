@@ -23,6 +23,7 @@ def embed_command(
     as_json: Json = False,
 ) -> None:
     """Write the embeddings of all faces as a table."""
+    from auxface.data.media import escape_controls
     from auxface.inference.embed import embed
 
     made = embed(
@@ -42,7 +43,7 @@ def embed_command(
         return
     typer.echo(f"{out}: {len(made.table)} faces, vectors of length {made.header['width']}")
     for item in skipped:
-        typer.echo(f"no embedding: {item['path']} ({item['reason']})")
+        typer.echo(escape_controls(f"no embedding: {item['path']} ({item['reason']})"))
 
 
 def search_command(
@@ -61,6 +62,7 @@ def search_command(
     as_json: Json = False,
 ) -> None:
     """Find the faces of a table that are nearest to the faces of an image."""
+    from auxface.data.media import escape_controls
     from auxface.inference.search import search
 
     found = search(
@@ -83,8 +85,9 @@ def search_command(
             label = f"face {number}, " if len(found) > 1 else ""
             same = ", above the threshold" if hit.same_person else ""
             same = ", the same file" if hit.same_file else same
+            found_at = escape_controls(hit.path)
             typer.echo(
-                f"{label}{place}. {hit.path}: similarity {hit.similarity:.3f}, distance {hit.distance:.3f}{same}"
+                f"{label}{place}. {found_at}: similarity {hit.similarity:.3f}, distance {hit.distance:.3f}{same}"
             )
     if out is not None:
         typer.echo(f"page: {out}")

@@ -44,6 +44,7 @@ def predict_command(
     as_json: Json = False,
 ) -> None:
     """Predict the tasks of every face in images, folders and videos."""
+    from auxface.data.media import escape_controls
     from auxface.errors import InputError
     from auxface.inference.predict import predict
 
@@ -65,7 +66,7 @@ def predict_command(
     # For a single input, the reason is in the error below.
     elif len(results) > 1 or not results[0].unreadable:
         for line in _lines(results):
-            typer.echo(line)
+            typer.echo(escape_controls(line))
     if all(result.unreadable for result in results):
         first = f"{results[0].input}: {results[0].reason}"
         raise InputError(first if len(results) == 1 else f"none of the {len(results)} inputs could be read ({first})")

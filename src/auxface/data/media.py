@@ -6,7 +6,8 @@ Example::
 """
 
 import os
-from pathlib import PurePath
+import re
+from pathlib import Path, PurePath
 from typing import Literal
 
 Kind = Literal["image", "video"]
@@ -81,6 +82,20 @@ def is_video(path: str | PurePath) -> bool:
 def printable(path: str | PurePath) -> str:
     r"""Return a path as text, with bytes that are not UTF-8 escaped, such as ``bad\xff.png``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def original_path(text: str) -> Path:
+    r"""Return the path that :func:`printable` wrote; ``\xff`` is a byte only if no file has the text as its name."""
+    path = Path(text)
+    if os.path.lexists(path) or "\\x" not in text:
+        return path
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text))
+    return Path(os.fsdecode(raw))
+
+
+def escape_controls(text: str) -> str:
+    r"""Return text for a terminal, with control characters escaped, such as ``\x1b``."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _brands(head: bytes) -> set[bytes]:

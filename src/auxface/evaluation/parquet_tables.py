@@ -8,6 +8,7 @@ Example::
     table = read_parquet(Path("faces.parquet"), ["path", "split"])
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +21,26 @@ from auxface.evaluation.predictions import TableError
 MOST_BYTES = 8 * 2**30
 # A table larger than half a gigabyte may be at most this many times larger than its file.
 _FREE_BYTES, _MOST_EXPANSION = 2**29, 100
+
+
+# Bytes of one value of a physical type of Parquet; the length of text varies.
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
+
+
+def read_whole_parquet(path: Path, lists: Collection[str] = ()) -> pa.Table:
+    """Return all columns of a Parquet file, decoded; nested columns are omitted, except for the named lists of numbers.
+
+    Raises:
+        TableError: a column occurs twice, or the columns would take too much memory.
+    """
+    schema = pq.read_schema(path)
+    names = [
+        field.name
+        for field in schema
+        if not pa.types.is_nested(field.type)
+        or (field.name in lists and pa.types.is_list(field.type) and pa.types.is_floating(field.type.value_type))
+    ]
+    return decode_dictionaries(read_parquet(path, names), path)
 
 
 def read_parquet(path: Path, names: list[str]) -> pa.Table:
@@ -87,7 +108,10 @@ def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
             column = row_group.column(place)
             # The schema path of a nested column starts with the name of the column.
             name = column.path_in_schema
-            total += column.total_uncompressed_size if name in used or name.partition(".")[0] in used else 0
+            if name in used or name.partition(".")[0] in used:
+                # Equal values are stored once, so that a column of few distinct values expands when it is read.
+                decoded = column.num_values * _WIDTHS.get(column.physical_type, 1)
+                total += max(column.total_uncompressed_size, decoded)
     return total
 
 

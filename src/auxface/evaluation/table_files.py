@@ -103,6 +103,34 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
     return found
 
 
+def json_lines(text: str, path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON Lines table, one per line that is not empty.
+
+    Args:
+        text: content of the file.
+        path: path of the file, for messages.
+
+    Raises:
+        TableError: a line is not a JSON object; the message states the number of the line.
+    """
+    rows: list[dict[str, Any]] = []
+    # Other line separators of Unicode, at which splitlines also splits, may occur within a text of JSON.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = f"not valid JSON ({' '.join(str(error).split())[:100]})"
+        else:
+            if isinstance(row, dict):
+                rows.append(row)
+                continue
+            reason = f"{type(row).__name__} {line.strip()[:40]}"
+        raise TableError(f'{path}: line {number}: {reason}; expected an object such as {{"path": "1.png"}}')
+    return rows
+
+
 def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
     """Prefix an apostrophe to each text that a spreadsheet program would evaluate as a formula.
 
@@ -178,7 +206,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     text = start.decode(encoding, errors="ignore").lstrip("\ufeff")
     if text.lstrip()[:1] in ("{", "["):
         content = file.read().decode(encoding).lstrip("\ufeff")
-        lines = [json.loads(row) for row in content.splitlines() if row.strip()] if text.lstrip()[0] == "{" else None
+        lines = json_lines(content, path) if text.lstrip()[0] == "{" else None
         return _chosen(path, pd.DataFrame(json.loads(content) if lines is None else lines), used, notes)
     if not text.strip():
         raise TableError(f"{path}: the file is empty; expected a header line and a row per sample")

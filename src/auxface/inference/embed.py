@@ -24,9 +24,12 @@ from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import in_order
 from auxface.data.layouts.registry import list_files
 from auxface.data.manifest import KEY, Manifest, read_manifest
+from auxface.data.media import printable
 from auxface.data.samples import load_samples
 from auxface.device import check_device
 from auxface.errors import InputError
+from auxface.evaluation.parquet_tables import read_whole_parquet
+from auxface.evaluation.predictions import TableError
 from auxface.inference.predict import print_note
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.inference.preprocessing import FaceCrop, FacesMode, ImageInput
@@ -207,7 +210,7 @@ def _embed_files(embedder: Embedder, source: Path) -> Embeddings:
             crops = [crop.pixels for faces, _ in found for crop in faces]
             vectors = iter(embedder.embed_crops(crops) if crops else ())
             for path, (faces, reason) in zip(chunk, found, strict=True):
-                place = str(path.resolve())
+                place = printable(path.resolve())
                 skipped += [] if reason is None else [{"path": place, "reason": reason}]
                 for number, crop in enumerate(faces):
                     box = dict(zip(_BOX, map(float, crop.box), strict=True))
@@ -236,12 +239,14 @@ def read_embeddings(path: Path) -> Embeddings:
     if not path.is_file():
         raise InputError(f"{path}: no such table of embeddings; write one with 'auxface embed'")
     try:
-        arrays = pq.read_table(path)
+        arrays = read_whole_parquet(path, lists=("embedding",))
         header = json.loads((arrays.schema.metadata or {})[b"auxface"])
         table = arrays.to_pandas()
         lengths = {len(vector) for vector in table["embedding"]}
         valid = header["kind"] == "embeddings" and lengths == {header["width"]} and "path" in table.columns
         valid = valid and bool(np.isfinite(np.stack(table["embedding"].to_list())).all())
+    except TableError as error:
+        raise InputError(str(error)) from None
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         valid = False
     if not valid:

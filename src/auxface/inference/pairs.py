@@ -16,6 +16,8 @@ from auxface import evaluation
 from auxface.data.layouts.face_attributes import read_lfw_pairs
 from auxface.data.manifest import Manifest
 from auxface.errors import InputError
+from auxface.evaluation.parquet_tables import read_whole_parquet
+from auxface.evaluation.predictions import TableError
 
 _KNOWN = {"0": False, "1": True, "false": False, "true": True, "False": False, "True": True}
 
@@ -60,14 +62,21 @@ def read_pairs(pairs: Path | str, manifest: Manifest) -> pd.DataFrame:
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
+            return read_whole_parquet(path).to_pandas()
         return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except TableError as error:
+        raise InputError(str(error)) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a table of pairs ({str(error).splitlines()[0]})") from None
 
 
 def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataFrame:
     """Find images by LFW's names and numbers, matching file names (such as Ann_Lee_0001) or sources and frames."""
+    for column in ("frame_a", "frame_b"):
+        wrong = pd.to_numeric(found[column], errors="coerce").fillna(0.5) % 1 != 0
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise InputError(f"{path}: row {row + 1} has {column} '{found[column].iloc[row]}'; expected an integer")
     sides = [*zip(found["source_a"], found["frame_a"]), *zip(found["source_b"], found["frame_b"])]
     by_stem = {PurePosixPath(str(each)).stem: row for row, each in enumerate(manifest.table["path"])}
     stems = [by_stem.get(f"{name}_{int(number):04d}") for name, number in sides]
@@ -76,17 +85,22 @@ def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataF
     keyed = [by_key.get((str(name), int(number))) for name, number in sides]
     rows = keyed if None in stems and keyed.count(None) < stems.count(None) else stems
     if None in rows:
-        name, number = sides[rows.index(None)]
-        raise InputError(f"{path}: the split of the manifest has no image {number} of {name}")
+        place = rows.index(None)
+        name, number = sides[place]
+        row = place % len(found) + 1
+        raise InputError(f"{path}: row {row}: the split of the manifest has no image {number} of {name}")
     return _numbered(found, [row for row in rows if row is not None], path)
 
 
 def _rows_by_path(manifest: Manifest, wanted: list[str], path: Path) -> list[int]:
-    """Find the rows of images by path; a path must equal one in the manifest or be a suffix of exactly one."""
+    """Find images by path, first those of all pairs in ``path1``, then those in ``path2``.
+
+    A path must equal one in the manifest or be a suffix of exactly one.
+    """
     parts = [PurePosixPath(Path(each).as_posix()).parts for each in manifest.table["path"]]
     by_end: dict[int, dict[tuple[str, ...], list[int]]] = {}
     rows: list[int] = []
-    for each in wanted:
+    for place, each in enumerate(wanted):
         own = PurePosixPath(each).parts
         if len(own) not in by_end:
             ends = by_end[len(own)] = {}
@@ -97,7 +111,8 @@ def _rows_by_path(manifest: Manifest, wanted: list[str], path: Path) -> list[int
             how = (
                 "is not in this split of the manifest" if not found else f"matches {len(found)} images of the manifest"
             )
-            raise InputError(f"{path}: image '{each}' {how}; write its path as in the manifest")
+            row = place % (len(wanted) // 2) + 1
+            raise InputError(f"{path}: row {row}: image '{each}' {how}; write its path as in the manifest")
         rows.append(found[0])
     return rows
 

@@ -45,7 +45,7 @@ class _Video:
 
     @property
     def path(self) -> Path:
-        return Path(self.name)
+        return Path(self.name if isinstance(self.source, bytes) else self.source)
 
     def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         return read_frames(self.source, self.index, numbers, check=self.check)

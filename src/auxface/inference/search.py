@@ -22,6 +22,7 @@ from PIL import Image
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
+from auxface.data.media import original_path
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation.report.identity_pages import search_page
@@ -135,7 +136,7 @@ def search(
     queries = embedder.embed_crops(crop.pixels for crop in crops)
     rows, similarities = nearest_neighbors(queries, gallery.vectors, k)
     threshold = embedder.header["threshold"]
-    is_same = functools.cache(lambda path: _is_same_file(image, Path(path)))
+    is_same = functools.cache(lambda path: _is_same_file(image, original_path(path)))
     found = [
         Hits(crop.box, tuple(_hit(gallery, int(row), float(each), threshold, is_same) for row, each in zip(*pair)))
         for crop, *pair in zip(crops, rows, similarities, strict=True)
@@ -211,7 +212,7 @@ def _thumbnail(gallery: Embeddings, row: int) -> str | None:
     """Return the face of a row as a ``data:`` URL; None if its image no longer exists."""
     entry = gallery.table.iloc[row]
     try:
-        pixels = read_image(Path(entry["path"]))
+        pixels = read_image(original_path(entry["path"]))
     except (UnreadableImage, OSError):
         return None
     if "width" in entry:

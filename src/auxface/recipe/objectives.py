@@ -25,6 +25,7 @@ RECONSTRUCTION = "reconstruction"
 """Name of the masked autoencoder among the objectives."""
 
 Input = Literal["rgb", "texture"]
+Scale = Annotated[float, Field(gt=0, le=1000)]
 _METRIC_KEYS = ("loss", "margin", "scale", "attribute_scale", "embedding_width")
 
 
@@ -61,12 +62,12 @@ class Primary(Strict):
     ProxyAnchor (Kim et al., 2020) or the normalized softmax (Zhai and Wu, 2019). Binary labels and attributes use the
     binary cross-entropy of a scaled cosine plus a bias."""
     margin: Annotated[float, Field(ge=0, le=1.5)] | None = None
-    """Metric learning: margin of the loss, in radians for ArcFace. Empty: CosFace 0.35, ArcFace 0.5, ProxyAnchor 0.1.
-    The normalized softmax has no margin."""
-    scale: Positive | None = None
+    """Metric learning: margin of the loss, from 0 to 1; for ArcFace in radians, from 0 to 1.5. Empty: CosFace 0.35,
+    ArcFace 0.5, ProxyAnchor 0.1. The normalized softmax has no margin."""
+    scale: Scale | None = None
     """Metric learning: scale factor of the cosines. Empty: CosFace and ArcFace 64, ProxyAnchor 32, normalized softmax
     20."""
-    attribute_scale: Positive = 16.0
+    attribute_scale: Scale = 16.0
     """Metric learning: scale factor of the cosines of binary labels and attributes."""
     embedding_width: Width = 128
     """Metric learning: dimension of the embedding."""
@@ -83,6 +84,8 @@ class Primary(Strict):
                 raise ValueError(f"{self.kind} does not use {name}; remove it")
         if self.kind == "metric_learning" and self.loss == "normalized_softmax" and self.margin is not None:
             raise ValueError("loss normalized_softmax has no margin; remove margin")
+        if self.loss != "arcface" and self.margin is not None and self.margin > 1:
+            raise ValueError(f"margin {self.margin:g} is larger than 1, the limit for loss {self.loss}; lower margin")
         return self
 
     def _used(self) -> tuple[str, ...]:

@@ -184,27 +184,26 @@ def read_lfw(root: Path, *, only_pairs: bool = True) -> Listing:
 def read_lfw_pairs(path: Path) -> pd.DataFrame:
     """Read pairs in LFW's format as columns fold, source_a, frame_a, source_b, frame_b and same."""
     lines = [line.split() for line in read_lines(path)]
-    wrong = InputError(
-        f"{path}: expected a first line with the numbers of folds and pairs, followed by lines such as NAME 1 2 or "
-        "NAME 1 OTHER 2"
-    )
+    at, rows = -1, []
     try:
         folds, each = (int(number) for number in lines[0])
-        rows = []
         for at, parts in enumerate(lines[1:]):
             same = len(parts) == 3
             first, second = (parts[0], parts[1]), (parts[0], parts[2]) if same else (parts[2], parts[3])
+            if "/" in first[0] + second[0] or ".." in (first[0], second[0]):
+                raise ValueError
             rows.append((at // (2 * each), first[0], int(first[1]), second[0], int(second[1]), int(same)))
     except (ValueError, IndexError, ZeroDivisionError):
-        raise wrong from None
+        found = " ".join(lines[at + 1])[:100] if lines else ""
+        raise InputError(
+            f"{path}: line {at + 2} is '{found}'; expected a first line with the numbers of folds and pairs, "
+            "followed by lines such as NAME 1 2 or NAME 1 OTHER 2"
+        ) from None
     if len(rows) != folds * each * 2:
         raise InputError(
             f"{path}: line 1 states {folds} folds of 2 x {each} pairs, but the file has {len(rows)} pairs; it is "
             "truncated"
         )
-    for row in rows:
-        if "/" in row[1] + row[3] or ".." in (row[1], row[3]):
-            raise wrong
     return pd.DataFrame(rows, columns=["fold", "source_a", "frame_a", "source_b", "frame_b", "same"])
 
 

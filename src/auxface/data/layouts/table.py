@@ -16,12 +16,14 @@ from typing import get_args
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from auxface.data.layouts.registry import Layout, Listing, Option
 from auxface.data.manifest import KEY, Label, LabelKind
 from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
 from auxface.errors import InputError
+from auxface.evaluation.parquet_tables import read_whole_parquet
+from auxface.evaluation.predictions import TableError
+from auxface.evaluation.table_files import json_lines
 from auxface.plugins import nearest
 
 
@@ -90,14 +92,18 @@ def read_text_table(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: no such table; expected a .csv, .tsv, .jsonl or .parquet file")
     if path.suffix == ".parquet":
         try:
-            table = pq.read_table(path).to_pandas()
+            table = read_whole_parquet(path).to_pandas()
+        except TableError as error:
+            raise InputError(str(error)) from None
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: not a readable Parquet table ({str(error).splitlines()[0]})") from None
         table = table.apply(lambda column: column.map(_cell))
     elif path.suffix == ".jsonl":
         try:
-            table = pd.read_json(path, lines=True, dtype=False)
-        except (ValueError, OSError, RecursionError) as error:
+            table = pd.DataFrame(json_lines(path.read_text(encoding="utf-8-sig"), path))
+        except TableError as error:
+            raise InputError(str(error)) from None
+        except (OSError, UnicodeError) as error:
             raise InputError(f"{path}: not a readable JSON Lines table ({str(error).splitlines()[0]})") from None
         table = table.apply(lambda column: column.map(_cell))
     else:
