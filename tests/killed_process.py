@@ -41,11 +41,13 @@ class Watch:
             self.active = True
 
 
-# The processes of a study import this module, too.
-sys.addaudithook(Watch(*sys.argv[1:5]))
+if __name__ == "__main__":
+    # The processes of a study import this module, too, with the arguments of auxface.
+    os.environ["KILL_AT"] = "\n".join(sys.argv[1:5])
+    sys.argv = ["auxface", *sys.argv[5:]]
+sys.addaudithook(Watch(*os.environ["KILL_AT"].split("\n")))
 
 if __name__ == "__main__":
     from auxface.cli.app import main
 
-    sys.argv = ["auxface", *sys.argv[5:]]
     main()

@@ -56,7 +56,8 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
         unit: unit of the count, such as ``images``.
 
     Yields:
-        The function ``advance(steps=1, note=None, total=None)``, to be called after each step or after several steps.
+        The function ``advance(steps=1, note=None, total=None, line=None)``, to be called after one or
+        several steps. The text ``line`` is printed as a line if the output is not a terminal, where the bar is not updated.
     """
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
@@ -72,9 +73,11 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         task = progress.add_task(escape_controls(description), total=total or None, note="")
 
-        def advance(steps: int = 1, note: str | None = None, total: int | None = None) -> None:
+        def advance(steps: int = 1, note: str | None = None, total: int | None = None, line: str | None = None) -> None:
             changed = {name: value for name, value in {"note": note, "total": total}.items() if value is not None}
             progress.update(task, advance=steps, **changed)
+            if line is not None and not (console.is_terminal or console.quiet):
+                print(escape_controls(line), file=sys.stderr, flush=True)
 
         yield advance
 

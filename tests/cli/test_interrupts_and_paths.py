@@ -1,6 +1,7 @@
 """Ctrl-C, unusable output paths and notes: one line, and the right exit code."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -87,6 +88,25 @@ def test_markup_in_a_name_does_not_break_a_progress_bar(capsys):
     with progress_bar("score [/b] [red", 1, "[/x]") as advance:
         advance(1)
     assert "[/b]" in capsys.readouterr().err
+
+
+def test_redirected_training_prints_a_line_per_epoch(run, sixty, small):
+    done = run("train", "supervised", "--data", sixty, "-o", "r", "--device", "cpu", *small, "--set", "train.epochs=2")
+    assert done.code == 0, done.err
+    lines = [line for line in done.err.splitlines() if line.startswith("epoch ")]
+    number = r"\d+\.\d+"
+    expected = rf"epoch {{}} of 2: loss {number}, balanced_accuracy {number} \(val\), {number} s"
+    assert len(lines) == 2
+    assert all(re.fullmatch(expected.format(epoch), line) for epoch, line in enumerate(lines, start=1))
+    assert not set(done.err) & {"\r", "\x1b"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_predict_says_once_that_faces_are_not_detected(run, tmp_path, trained, count):
+    table(tmp_path)
+    done = run("predict", trained, "--device", "cpu", *(f"{number}.png" for number in range(count)))
+    assert done.code == 0, done.err
+    assert done.err.count("note: faces are not detected: the central square of each image") == 1
 
 
 def test_control_characters_are_escaped_in_messages(run):

@@ -1,7 +1,10 @@
+import html
+
 from auxface.model import JointModel
-from auxface.model.card import model_card
+from auxface.model.card import markdown_text, model_card
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe
+from auxface.serve.page_content import card_page
 
 
 def test_a_card_shows_the_audits_values_intervals_and_groups():
@@ -41,3 +44,44 @@ def test_a_card_names_the_spectrograms_of_music():
     heard = config.model_copy(update={"crop": {"spectrogram": {"seconds": 4.0, "rate": 16000}}})
     expected = "Log-mel images of excerpts of music, 16 by 16 pixels: seconds 4.0, rate 16000."
     assert expected in model_card(heard)
+
+
+HOSTILE = "a|b\n# c <script>x</script> [d](javascript:e) **f** `g` $h$ _i_ &lt; \\"
+
+
+def test_markdown_text_has_one_line_and_no_markup():
+    text = markdown_text(HOSTILE)
+    assert not set(text) & set("|\n`*$\\")
+    assert "<s" not in text
+    assert "](" not in text
+    assert html.unescape(text) == HOSTILE.replace("\n", " ")
+    assert markdown_text("age_group < 30, Black & White") == "age_group < 30, Black & White"
+
+
+def test_names_are_escaped_in_a_card():
+    recipe = Recipe(
+        primary_weight=1, name=HOSTILE, encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4)
+    )
+    config = JointModel(recipe, [LearnedTask(HOSTILE, "class", (HOSTILE, "y"))]).default_config()
+    figure = {"value": 0.75, "low": 0.7, "high": 0.8, "n": 120}
+    task = {
+        "overall": {"accuracy": figure},
+        "groups": {HOSTILE: {HOSTILE: {}, "old": {}}},
+        "gaps": {HOSTILE: {"accuracy_difference": figure}},
+    }
+    known = {"data": HOSTILE, HOSTILE: ["x"], "conclusions": [HOSTILE], "auxiliary_effect": HOSTILE}
+    known |= {"initial_weights": {"source": HOSTILE, "license": HOSTILE}, "auxiliaries": {HOSTILE: {HOSTILE: 1.0}}}
+    report = {"tasks": {HOSTILE: task}, "left_out": {HOSTILE: 3}}
+    card = model_card(config.model_copy(update={"provenance": known}), report)
+    lines = card.splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        f"# {markdown_text(HOSTILE)}", "## Input", "## Training", "## Evaluation", "## Limits", "## Provenance",
+    ]  # fmt: skip
+    widths = {line.count("|") for line in lines if "|" in line}
+    assert widths == {4}
+    assert all(line.startswith("|") and line.endswith("|") for line in lines if "|" in line)
+    assert [part for part in ("<script", "</script", "](", "**", "$h") if part in card] == []
+    assert card.count("`") == 2
+    page = card_page(config.model_copy(update={"provenance": known}), report)
+    assert "<script>x" not in page
+    assert html.unescape(page).count("a|b # c <script>x</script> [d](javascript:e) **f** ") > 10

@@ -156,7 +156,7 @@ def test_a_method_marked_not_tested_gets_no_verdict(made, study_of, tmp_path):
     assert {gap_verdict(item) for item in analysis.data[0].gap_comparisons} == {"not tested"}
     page, tables, figures = study_page(analysis), markdown_tables(analysis), json_document(analysis)
     assert "The difference between better and plain is not tested: It did &lt;nothing&gt;." in page
-    assert "The difference between better and plain is not tested: It did <nothing>." in tables
+    assert "The difference between better and plain is not tested: It did &#60;nothing>." in tables
     assert figures["data"][0]["comparisons"][0]["not_tested"] == "It did <nothing>."
     assert "Significantly better than plain: better" not in figures["conclusions"][0]
     assert "Significantly better than plain: better" in figures["conclusions"][1]

@@ -52,7 +52,7 @@ def run(folder, manifest, stop_in=None):
     folder.mkdir(exist_ok=True)
     done = 0
 
-    def advance(count, note):
+    def advance(count, note="", **_):
         nonlocal done
         done += count
         if stop_in is not None and done == stop_in * steps:

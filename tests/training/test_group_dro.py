@@ -75,7 +75,7 @@ class Stopped(Exception):
 def run(folder, recipe, stop_after=None):
     loader = loader_of(recipe)
 
-    def advance(steps, note=""):
+    def advance(steps, note="", **_):
         done[0] += steps
         if stop_after is not None and done[0] > stop_after:
             raise Stopped

@@ -59,7 +59,7 @@ def run(folder, recipe, count=40, epochs_to_break_after=None):
 
     steps = 0
 
-    def advance(count, note=None, total=None):
+    def advance(count, note=None, **_):
         nonlocal steps
         steps += count
         if epochs_to_break_after is not None and steps > epochs_to_break_after * loader.steps_per_epoch:

@@ -54,7 +54,7 @@ def run(folder, recipe, *, break_after=None):
 
     done = 0
 
-    def advance(count, note):
+    def advance(count, note="", **_):
         nonlocal done
         done += count
         if break_after is not None and done > break_after:

@@ -26,7 +26,7 @@ from auxface.data.images.decode import UnreadableImage, fit_square, in_order, re
 from auxface.data.leaks import SIDE, Leaks, find_leaks, find_near_duplicates, of_different_sources, thumbnail
 from auxface.data.manifest import SPLITS, Manifest, read_manifest
 from auxface.data.manifest_notes import manifest_notes
-from auxface.data.media import is_video
+from auxface.data.media import is_video, printable
 from auxface.data.shards import refuse_shards
 from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import stream_frames
@@ -170,7 +170,7 @@ def show_data(manifest: Path, out: Path | None = None, *, overwrite: bool = Fals
         from auxface.data.show import render_inspection
 
         with atomic_file(out) as temporary:
-            temporary.write_text(render_inspection(inspection, manifest.name), encoding="utf-8")
+            temporary.write_text(render_inspection(inspection, printable(manifest.name)), encoding="utf-8")
     return inspection
 
 

@@ -24,7 +24,7 @@ from auxface.inference.drawing import draw_boxes, enlarge_for_labels, write_over
 from auxface.inference.predict_video import FRAMES_PER_SECOND, predict_video
 from auxface.inference.prediction import Prediction, VideoPrediction
 from auxface.inference.predictor import Predictor
-from auxface.inference.preprocessing import FacesMode, is_url, to_rgb
+from auxface.inference.preprocessing import FacesMode, WholeImage, is_url, recorded_settings, to_rgb
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
 
@@ -97,6 +97,8 @@ def predict(
         allow_urls=allow_urls,
         warn=warn,
     )
+    if isinstance(predictor.face_extractor, WholeImage) and recorded_settings(predictor.config.crop) is None:
+        warn("faces are not detected: the central square of each image or frame is scored as one face")
     for note in filter(None, map(forgery_note, predictor.config.tasks)):
         warn(note)
     results: list[Prediction] = []

@@ -22,7 +22,7 @@ from PIL import Image
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.faces.detection import DetectorName
 from auxface.data.images.decode import UnreadableImage, fit_square, read_image
-from auxface.data.media import original_path
+from auxface.data.media import original_path, printable
 from auxface.device import check_device
 from auxface.errors import InputError
 from auxface.evaluation.report.identity_pages import search_page
@@ -146,7 +146,9 @@ def search(
             (_encoded(crop.pixels), [_shown(gallery, hit) for hit in hits.faces])
             for crop, hits in zip(crops, found, strict=True)
         ]
-        page = search_page(f"Faces nearest to {image.name}", shown, faces=len(gallery.table), threshold=threshold)
+        page = search_page(
+            f"Faces nearest to {printable(image.name)}", shown, faces=len(gallery.table), threshold=threshold
+        )
         with atomic_file(out) as temporary:
             temporary.write_text(page, encoding="utf-8")
     return found

@@ -139,7 +139,7 @@ def verify(
             notes=notes,
             files=sorted(csvs),
         )
-        (folder / "report.html").write_text(page, encoding="utf-8")
+        (folder / "report.html").write_text(page, encoding="utf-8", errors="backslashreplace")
     return report
 
 

@@ -1,8 +1,10 @@
 """The model card: the ``README.md`` of a model directory, generated from its configuration and an audit's report."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from auxface.data.media import escape_controls
 from auxface.data.video.frames import recorded_clip
 from auxface.model.config import LEARNED_FROM, Evidence, ModelConfig, TaskRecord
 from auxface.recipe import Recipe, ReconstructionOptions
@@ -10,6 +12,19 @@ from auxface.recipe import Recipe, ReconstructionOptions
 # Metrics per task, and gaps per group, that the card shows.
 _METRICS = 4
 _GAPS = 4
+# Characters that Markdown, GitHub's tables and formulas, or HTML could interpret.
+_MARKUP = re.compile(r"[|`*$~\\]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<=\])\(|(?<!\w)_|_(?!\w)")
+
+
+def markdown_text(value: object) -> str:
+    """Return a name as plain text of one line for Markdown; characters with a meaning become character references.
+
+    Example:
+        >>> markdown_text("a|b <i>*c*")
+        'a&#124;b &#60;i>&#42;c&#42;'
+    """
+    text = escape_controls(" ".join(str(value).split()))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
 def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
@@ -20,11 +35,12 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         report: content of the ``report.json`` of an audit of the model; None for a card without evaluation results.
     """
     recipe, facts = config.recipe, config.provenance
-    lines = [f"# {recipe.name}", ""]
-    lines += [f"A face model trained with auxface {facts.get('versions', {}).get('auxface', '')}".rstrip() + ".", ""]
+    lines = [f"# {markdown_text(recipe.name)}", ""]
+    version = markdown_text(facts.get("versions", {}).get("auxface", ""))
+    lines += [f"A face model trained with auxface {version}".rstrip() + ".", ""]
     if config.tasks:
         lines += ["| task | kind | classes |", "|---|---|---|"]
-        lines += [f"| {task.name} | {task.kind} | {_classes(task)} |" for task in config.tasks]
+        lines += [f"| {markdown_text(task.name)} | {task.kind} | {_classes(task)} |" for task in config.tasks]
     elif not recipe.trains_tasks:
         lines += [
             "The model was pre-trained without a task and makes no predictions. To train from its encoder, set "
@@ -43,17 +59,17 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
-    lines += [f"Encoder {encoder.name}{patch}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
+    lines += [f"Encoder {markdown_text(encoder.name)}{patch}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
     lines += _initial_weights(facts.get("initial_weights"))
     if facts.get("auxiliary_effect"):
-        lines += [str(facts["auxiliary_effect"])]
+        lines += [markdown_text(facts["auxiliary_effect"])]
     if config.selection is not None:
         value = "not measurable" if config.selection.value is None else f"{config.selection.value:.4f}"
         lines += [
-            f"Weights of epoch {config.selection.epoch}, selected by {config.selection.metric} on the "
-            f"{config.selection.split} split ({value})."
+            f"Weights of epoch {config.selection.epoch}, selected by {markdown_text(config.selection.metric)} on the "
+            f"{markdown_text(config.selection.split)} split ({value})."
         ]
-    lines += ["", *(f"* {sentence}" for sentence in facts.get("conclusions", ()))]
+    lines += ["", *(f"* {markdown_text(sentence)}" for sentence in facts.get("conclusions", ()))]
     lines += ["", *_last_figures(facts.get("auxiliaries")), *_training_split_figures(facts.get("objectives"))]
     lines += _evidence(config)
     lines += _measured(report or {})
@@ -66,7 +82,11 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     ]
     shown = ("objectives", "auxiliaries", "auxiliary_effect", "initial_weights", "validation", "conclusions")
     known = {key: value for key, value in facts.items() if key not in shown}
-    lines += ["## Provenance", ""] + [f"* {key}: {value}" for key, value in known.items()] + [""]
+    lines += (
+        ["## Provenance", ""]
+        + [f"* {markdown_text(key)}: {markdown_text(value)}" for key, value in known.items()]
+        + [""]
+    )
     return "\n".join(lines)
 
 
@@ -109,7 +129,7 @@ def _measured(report: Mapping[str, Any]) -> list[str]:
     lines = ["## Evaluation", "", "Each value is given with its 95% interval and the number of samples.", ""]
     for task, content in tasks.items():
         figures = [(name, one) for name, one in content.get("overall", {}).items() if one.get("value") is not None]
-        lines += [f"| {task} | value | samples |", "|---|---|---|"]
+        lines += [f"| {markdown_text(task)} | value | samples |", "|---|---|---|"]
         lines += [f"| {_words(name)} | {_figure(one)} | {one.get('n', '')} |" for name, one in figures[:_METRICS]]
         for group, gaps in content.get("gaps", {}).items():
             shown = [(name, one) for name, one in gaps.items() if one.get("value") is not None][:_GAPS]
@@ -119,7 +139,9 @@ def _measured(report: Mapping[str, Any]) -> list[str]:
         levels = {group: list(found) for group, found in content.get("groups", {}).items() if found}
         lines += [""]
         if levels:
-            named = "; ".join(f"{_words(group)} ({', '.join(map(str, found))})" for group, found in levels.items())
+            named = "; ".join(
+                f"{_words(group)} ({', '.join(map(markdown_text, found))})" for group, found in levels.items()
+            )
             lines += [f"Groups compared: {named}.", ""]
     excluded = {name: count for name, count in (report.get("left_out") or {}).items() if count}
     if excluded:
@@ -134,7 +156,7 @@ def _figure(one: Mapping[str, Any]) -> str:
 
 
 def _words(name: object) -> str:
-    return str(name).replace("_", " ")
+    return markdown_text(str(name).replace("_", " "))
 
 
 def _initial_weights(start: object) -> list[str]:
@@ -142,9 +164,11 @@ def _initial_weights(start: object) -> list[str]:
         return []
     if start["source"] == "random":
         return ["Random initial weights."]
-    details = [f"license {start['license']}"] if "license" in start else []
-    details += [f"SHA-256 {start['sha256']}"] if "sha256" in start else []
-    return [f"Initial weights: {start['source']}" + (f" ({', '.join(details)})" if details else "") + "."]
+    details = [f"license {markdown_text(start['license'])}"] if "license" in start else []
+    details += [f"SHA-256 {markdown_text(start['sha256'])}"] if "sha256" in start else []
+    return [
+        f"Initial weights: {markdown_text(start['source'])}" + (f" ({', '.join(details)})" if details else "") + "."
+    ]
 
 
 def _level_thresholds(config: ModelConfig) -> list[str]:
@@ -181,7 +205,7 @@ def _training_split_figures(figures: object) -> list[str]:
     """Return the section on the auxiliaries' figures on the training split; empty if there are none."""
     known = figures if isinstance(figures, Mapping) else {}
     rows = [
-        f"| {str(name).replace('_', ' ').replace('.', ', ')} | {value:.4f} |"
+        f"| {_words(name).replace('.', ', ')} | {value:.4f} |"
         for name, value in known.items()
         if isinstance(value, (int, float))
     ]
@@ -227,17 +251,21 @@ def _images(config: ModelConfig) -> str:
     size = f"{config.recipe.encoder.image_size} by {config.recipe.encoder.image_size} pixels"
     sound = (config.crop or {}).get("spectrogram")
     if isinstance(sound, dict):
-        return f"Log-mel images of excerpts of music, {size}: " + ", ".join(f"{key} {sound[key]}" for key in sound)
+        return f"Log-mel images of excerpts of music, {size}: " + ", ".join(
+            f"{markdown_text(key)} {markdown_text(sound[key])}" for key in sound
+        )
     cut = {key: value for key, value in (config.crop or {}).items() if key != "clip"}
     if not cut:
         return f"RGB faces, {size}, used as they are (already cropped)"
-    return f"RGB faces, {size}, cropped with " + ", ".join(f"{key} {value}" for key, value in cut.items())
+    return f"RGB faces, {size}, cropped with " + ", ".join(
+        f"{markdown_text(key)} {markdown_text(value)}" for key, value in cut.items()
+    )
 
 
 def _classes(task: TaskRecord) -> str:
     if task.kind == "ordinal":
         return f"a number from {task.values[0]:g} to {task.values[-1]:g}"
-    return ", ".join(task.classes)
+    return ", ".join(map(markdown_text, task.classes))
 
 
 def _objectives(recipe: Recipe) -> str:
@@ -247,7 +275,7 @@ def _objectives(recipe: Recipe) -> str:
     ):
         return f"Supervised training only, on {supervised}."
     parts = [
-        _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else name.replace("_", " ")
+        _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else _words(name)
         for name, options in recipe.all_auxiliaries.items()
     ]
     tasks = " and ".join(parts)
@@ -267,7 +295,7 @@ def _objectives(recipe: Recipe) -> str:
 
 
 def _auxiliary(options: ReconstructionOptions, recipe: Recipe) -> str:
-    targets = ", ".join(f"{target.name} ({target.encoding})" for target in options.target)
+    targets = ", ".join(f"{markdown_text(target.name)} ({target.encoding})" for target in options.target)
     return (
         f"reconstruction of {targets} in the masked {options.mask_ratio:.0%} of the patches "
         f"({options.masking} masking) from {_input(options.input, recipe)}"

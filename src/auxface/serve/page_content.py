@@ -10,7 +10,7 @@ import io
 import re
 import threading
 from collections.abc import Mapping
-from html import escape
+from html import escape, unescape
 from typing import Any
 
 from PIL import Image
@@ -83,7 +83,9 @@ def _table(lines: list[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+    # The text of a card may hold character references, such as those of table bars.
+    parts = [escape(unescape(part)) for part in re.split(r"`([^`]*)`", text)]
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 
 
 class SampleFaces:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, format_value, table_metrics
 from auxface.evaluation.report.wording import metric_cell
+from auxface.model.card import markdown_text
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, StudyComparison
 from auxface.studies.statistics import SIGNIFICANCE
 
@@ -154,12 +155,12 @@ def markdown_tables(analysis: StudyAnalysis) -> str:
 
 def _lines(analysis: StudyAnalysis) -> Iterator[str]:
     state = f"{analysis.done} of {analysis.planned} runs done, {len(analysis.failed)} failed."
-    yield " ".join([state, *analysis.notes])
+    yield " ".join([state, *map(markdown_text, analysis.notes)])
     yield ""
-    yield from (f"* {sentence}" for sentence in conclusions(analysis))
+    yield from (f"* {markdown_text(sentence)}" for sentence in conclusions(analysis))
     for one in analysis.data:
-        yield from ("", f"### {one.title}", "")
-        yield f"Task `{one.task.name}`, {one.samples:,} test samples in {one.clusters:,} clusters."
+        yield from ("", f"### {markdown_text(one.title)}", "")
+        yield f"Task {markdown_text(one.task.name)}, {one.samples:,} test samples in {one.clusters:,} clusters."
         yield ""
         yield from _means(one, analysis.metric)
         if one.comparisons:
@@ -171,7 +172,8 @@ def _lines(analysis: StudyAnalysis) -> Iterator[str]:
         yield ""
         yield from _cost(one)
     for record in analysis.failed:
-        yield from ("", f"Failed: {record['data']}, {record['row']}, seed {record['seed']}: {record['why']}")
+        what = f"{record['data']}, {record['row']}, seed {record['seed']}: {record['why']}"
+        yield from ("", f"Failed: {markdown_text(what)}")
 
 
 def means_columns(one: DataAnalysis, first: str) -> list[str]:
@@ -198,7 +200,7 @@ def _means(one: DataAnalysis, metric: str) -> Iterator[str]:
         yield _row([method.name, str(len(method.records)), *cells])
     for name, known in one.baselines.items():
         cells = [metric_cell(item, Estimate(known.get(item), None, None, 0, 0)).value for item in metrics]
-        yield _row([f"*{name}*", "", *cells, *("–" for _ in last)])
+        yield _row([name, "", *cells, *("–" for _ in last)], emphasized=True)
 
 
 def _differences(one: DataAnalysis, metric: str) -> Iterator[str]:
@@ -252,8 +254,9 @@ def _cell(metric: str, estimate: Estimate | None) -> str:
     return f"{cell.value} ({cell.span})" if cell.span else cell.value
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _row(cells: Sequence[str], *, emphasized: bool = False) -> str:
+    first, *others = map(markdown_text, cells)
+    return "| " + " | ".join([f"*{first}*" if emphasized else first, *others]) + " |"
 
 
 def _rule(columns: int) -> str:

@@ -10,6 +10,7 @@ Example::
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -189,6 +190,12 @@ class StepMeter:
         means["memory_gib"] = round(peak_memory(accelerator.device) / 2**30, 3)
         self.steps, self.images, self.means, self.since = 0, 0, RunningMeans(), now
         return means
+
+
+def epoch_line(epoch: int, epochs: int, entry: Mapping[str, float], seconds: float) -> str:
+    """Format the log entry of an epoch as one line: loss, figure on the validation split, duration."""
+    validated = [f"{name.removeprefix('val.')} {entry[name]:.3f} (val)" for name in entry if name.startswith("val.")]
+    return ", ".join([f"epoch {epoch} of {epochs}: loss {entry['loss']:.3f}", *validated, f"{seconds:.1f} s"])
 
 
 def progress_note(means: dict[str, float]) -> str:

@@ -39,7 +39,7 @@ from auxface.training.fsdp import (
     shard_model,
     unsharded_copy,
 )
-from auxface.training.logging import RunLogs, RunningMeans, StepMeter, progress_note
+from auxface.training.logging import RunLogs, RunningMeans, StepMeter, epoch_line, progress_note
 from auxface.training.optimizer import WeightAverage, make_optimizer
 from auxface.training.performance import configure_blocks, torch_threads
 from auxface.training.run_errors import non_finite_loss, readable_errors
@@ -92,7 +92,7 @@ def run_training(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; ignored if an accelerator is given.
         training: access to the training split, for objectives that need it.
         accelerator: see :func:`auxface.training.distributed.make_accelerator`.
-        advance: callable that takes (completed steps, note) and shows progress.
+        advance: callable that shows progress; see :func:`auxface.progress.progress_bar`.
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
@@ -213,6 +213,8 @@ class _Run:
             self.state.epoch, self.state.step, learning_rate=group["lr"] / group["scale"], seconds=seconds, **entry
         )
         self._save()
+        if self.advance is not None:
+            self.advance(0, line=epoch_line(self.state.epoch, self.epochs, entry, seconds))
 
     def _log_steps(self, meter: StepMeter, logs: RunLogs) -> None:
         self._check_finite()
