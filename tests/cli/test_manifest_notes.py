@@ -14,9 +14,9 @@ EXPECTED = [
     "1 row repeats the path, split, labels and groups of an earlier row; the first is row 10 (PATH)",
     "kind: no row of split train has c",
     "kind: no row of split val has b, c",
-    "kind: 'c' and 'c ' differ in blanks or case only",
+    "kind: 'c' and 'c ' differ only in spaces or letter case",
     "smiling: no row of split val has smiling",
-    "sex: 'Female' and 'female' differ in blanks or case only",
+    "sex: 'Female' and 'female' differ only in spaces or letter case",
 ]
 
 

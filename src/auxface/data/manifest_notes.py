@@ -1,4 +1,4 @@
-"""Notes on a manifest: classes without rows, names that differ only in blanks or case, and repeated rows.
+"""Notes on a manifest: classes without rows, names that differ only in spaces or letter case, and repeated rows.
 
 ``prepare``, ``data show`` and ``train --check`` print them. The rows are used unchanged.
 
@@ -34,7 +34,7 @@ def manifest_notes(manifest: Manifest) -> list[str]:
 
 
 def class_notes(manifest: Manifest) -> Iterator[str]:
-    """Yield notes on classes without a training or validation row, and on names that differ in blanks or case."""
+    """Yield notes on classes without a training or validation row, and on names that differ only in spaces or case."""
     for name, label in manifest.labels.items():
         for split in ("train", "val"):
             rows = manifest.table[manifest.table["split"] == split]
@@ -80,7 +80,7 @@ def _similar_names(name: str, values: Iterable[str]) -> Iterator[str]:
 
     for value, other in itertools.pairwise(sorted(values, key=lambda value: (key(value), value))):
         if key(value) == key(other):
-            yield f"{name}: '{value}' and '{other}' differ in blanks or case only"
+            yield f"{name}: '{value}' and '{other}' differ only in spaces or letter case"
 
 
 def _listed(values: list[str]) -> str:
