@@ -56,8 +56,8 @@ def progress_bar(description: str, total: int, unit: str = "") -> Iterator[Advan
         unit: unit of the count, such as ``images``.
 
     Yields:
-        The function ``advance(steps=1, note=None, total=None, line=None)``, to be called after one or
-        several steps. The text ``line`` is printed as a line if the output is not a terminal, where the bar is not updated.
+        The function ``advance(steps=1, note=None, total=None, line=None)``, to be called after each step or after
+        several steps. If the output is not a terminal, the text ``line`` is printed as a line.
     """
     console = Console(file=sys.stderr, quiet=os.environ.get("RANK", "0") != "0")
     columns = (
