@@ -36,7 +36,7 @@ def command(
         list[str] | None, typer.Option("--score-for", help="CLASS=COLUMN: the score of a class. Repeatable.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Lowest score that counts as positive.")
+        float | None, typer.Option("--threshold", help="Lowest score that is predicted positive.")
     ] = None,
     kind: Annotated[
         str | None, typer.Option("--kind", help="Kind of the task: class, binary, ordinal or verification.")

@@ -17,7 +17,7 @@ def command(
     ] = Settings.host,
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free port.", min=0, max=65535)] = 8000,
     workers: Annotated[
-        int, typer.Option("--workers", help="Number of processes, each with the model.", min=1, max=64)
+        int, typer.Option("--workers", help="Number of processes; each loads the model.", min=1, max=64)
     ] = 1,
     token: Annotated[
         str | None, typer.Option("--token", envvar="AUXFACE_TOKEN", help="Bearer token that clients must send.")

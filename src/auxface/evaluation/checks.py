@@ -133,8 +133,8 @@ def threshold_notes(name: str, table: Predictions) -> list[str]:
     ]
     if assumed:
         notes.append(
-            f"{name}: no threshold is stored for {', '.join(assumed)}. 0.5 is assumed, and every metric of a "
-            "decision depends on it."
+            f"{name}: no threshold is stored for {', '.join(assumed)}. A threshold of 0.5 is assumed; all "
+            "metrics of decisions depend on it."
         )
     for group in {task.level_thresholds.group: None for task in table.tasks if task.level_thresholds is not None}:
         notes.append(_level_threshold_note(name, table, group))

@@ -246,7 +246,7 @@ class _Columns:
                 return self.positive if self.positive in values else same[0]
             if len(values) == 1 or not values:
                 return self.positive
-            raise TableError(f"{column} holds {_quoted(values)}; --positive {self.positive} names none of them")
+            raise TableError(f"{column} holds {_quoted(values)}; --positive {self.positive} is none of them")
         if set(values) <= {"0", "1"}:
             return "1"
         if named is not None and named in values and len(values) <= 2:

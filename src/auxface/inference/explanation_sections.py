@@ -89,9 +89,9 @@ def _saliency_section(
         else "attention rollout (Abnar and Zuidema, 2020): how much each patch contributes to the pooled features"
     )
     text = (
-        f"The mean over {len(images):,} faces of this split of the {method}. Brighter patches have higher values; the "
-        "panels of one figure share a scale. A map shows which parts of the image the model uses, not whether it "
-        "should use them. If the faces are not aligned, the mean map is blurred."
+        f"The maps show {method}. They are averaged over {len(images):,} faces of this split. Brighter patches have "
+        "higher values; the panels of one figure share a scale. A map shows which parts of the image the model uses, "
+        "not whether it should use them. If the faces are not aligned, the mean map is blurred."
     )
     files = {f"{prefix}saliency": pd.concat(rows)}
     return evaluation.Section(f"Mean saliency maps of {name}", text, tuple(figures), None, files)

@@ -190,7 +190,7 @@ def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bo
     methods = [name for name in names if all(name in found for found in values.values())]
     if len(data) < MINIMUM_DATA or len(methods) < MINIMUM_METHODS:
         return (
-            f"Ranks over data sets need at least {MINIMUM_DATA} data sets and {MINIMUM_METHODS} methods measured on "
+            f"Ranks across data sets need at least {MINIMUM_DATA} data sets and {MINIMUM_METHODS} methods measured on "
             f"all of them; this study has {len(data)} and {len(methods)}."
         )
     table = np.array([[values[name][method] for method in methods] for name in data])
